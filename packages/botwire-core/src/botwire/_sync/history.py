@@ -1,0 +1,206 @@
+# Generated from _async/history.py by scripts/generate_blocking.py: do not edit.
+"""A history: an ordered, append-only list of JSON items, such as a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from botwire import operations as ops
+from botwire.access import HistoryAccess
+from botwire.engines.protocol import Engine
+from botwire.errors import ConfigurationError
+from botwire.exact import Json
+from botwire.models import HistoryInfo, Item
+from botwire.names import check_history
+
+_PAGE = 200  # items read at a time when walking backwards: a window of tokens is rarely longer
+
+
+class History(HistoryAccess):
+    """The items under one name, made by `Memory.history`.
+
+    What an append or a `tail` costs does not depend on how long the history is.
+
+    Attributes:
+        name: The history's name.
+    """
+
+    def __init__(self, engine: Engine, namespace: str, name: str) -> None:
+        self.name = check_history(name)
+        self._engine = engine
+        self._namespace = namespace
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, namespace={self._namespace!r})"
+
+    def append(self, value: Any, *, id: str | None = None) -> int:
+        """Adds an item at the end.
+
+        Args:
+            value: A JSON value.
+            id: Makes a retry safe: if an item of this id is there already, nothing is written.
+
+        Returns:
+            The item's sequence number.
+
+        Raises:
+            NotJSONError: JSON cannot hold the value; it says where.
+        """
+        ids = None if id is None else (id,)
+        operation = ops.ExtendHistory(self.name, (Json.of(value),), ids)
+        seqs: Sequence[int] = self._apply(operation)
+        return seqs[0]
+
+    def extend(
+        self,
+        values: Iterable[Any],
+        *,
+        ids: Iterable[str | None] | None = None,
+        if_last: int | None = None,
+    ) -> list[int]:
+        """Adds items at the end: all or none, and nobody else's in between.
+
+        Args:
+            values: JSON values.
+            ids: One for each value; an item whose id is there already is not written twice.
+            if_last: Add only if this is still the last sequence number; 0 for a new history.
+
+        Returns:
+            The sequence number of each item, also of those that were there.
+
+        Raises:
+            ConflictError: Someone else added something after `if_last`.
+            NotJSONError: JSON cannot hold a value; it says which and where.
+        """
+        operation = ops.ExtendHistory(self.name, _encode(values), _ids(ids), if_last)
+        return list(self._apply(operation))
+
+    def replace(
+        self,
+        values: Iterable[Any],
+        *,
+        ids: Iterable[str | None] | None = None,
+        if_last: int | None = None,
+    ) -> list[int]:
+        """Puts items in the place of all there are, archived ones too, in one step.
+
+        Args:
+            values: JSON values.
+            ids: One for each value.
+            if_last: Replace only if this is still the last sequence number.
+
+        Returns:
+            The sequence number of each item; they go on from where the old ones ended.
+
+        Raises:
+            ConflictError: Someone else added something after `if_last`.
+            NotJSONError: JSON cannot hold a value; nothing was replaced.
+        """
+        operation = ops.ReplaceHistory(self.name, _encode(values), _ids(ids), if_last)
+        return list(self._apply(operation))
+
+    def tail(self, n: int) -> list[Any]:
+        """Returns the values of the last `n` items, oldest first."""
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+            raise ConfigurationError(f"tail takes a number of items, not {n!r}")
+        values: list[Any] = []
+        before: int | None = None
+        while len(values) < n:
+            limit = min(n - len(values), ops.MAX_PAGE)
+            page: ops.ItemPage = self._apply(
+                ops.ReadHistory(self.name, before=before, limit=limit, newest_first=True)
+            )
+            values += [item.value.value for item in page.items]
+            if not page.more:
+                break
+            before = page.items[-1].seq
+        values.reverse()
+        return values
+
+    def read(
+        self, after: int = 0, limit: int | None = None, *, archived: bool = False
+    ) -> list[Item]:
+        """Returns items in their order.
+
+        Args:
+            after: Start after this sequence number.
+            limit: How many at most; None reads to the end.
+            archived: Include what `archive` put away.
+        """
+        items: list[Item] = []
+        while limit is None or len(items) < limit:
+            size = ops.MAX_PAGE if limit is None else min(limit - len(items), ops.MAX_PAGE)
+            page: ops.ItemPage = self._apply(
+                ops.ReadHistory(self.name, after=after, limit=size, archived=archived)
+            )
+            items += [Item.of(item) for item in page.items]
+            if not page.more:
+                break
+            after = page.items[-1].seq
+        return items
+
+    def newest_first(self, *, archived: bool = False) -> Iterator[Item]:
+        """Yields items from the last to the first, read in pages as they are asked for.
+
+        Args:
+            archived: Include what `archive` put away.
+        """
+        before: int | None = None
+        while True:
+            page: ops.ItemPage = self._apply(
+                ops.ReadHistory(
+                    self.name, before=before, limit=_PAGE, newest_first=True, archived=archived
+                )
+            )
+            for item in page.items:
+                yield Item.of(item)
+            if not page.more:
+                return
+            before = page.items[-1].seq
+
+    def delete(self, seq: int) -> bool:
+        """Deletes the item with this sequence number and says whether there was one."""
+        return bool(self._apply(ops.DeleteItems(self.name, (seq,))))
+
+    def delete_many(self, seqs: Iterable[int]) -> int:
+        """Deletes the items with these sequence numbers, all or none; returns how many."""
+        return int(self._apply(ops.DeleteItems(self.name, tuple(seqs))))
+
+    def pop(self, default: Any = None) -> Any:
+        """Deletes the last item and returns its value, or `default` if there is none."""
+        item: ops.HistoryItem | None = self._apply(ops.PopItem(self.name))
+        return default if item is None else item.value.value
+
+    def archive(self, up_to: int) -> int:
+        """Hides items from reads that do not ask for archived ones; returns how many.
+
+        Args:
+            up_to: The last sequence number to put away.
+        """
+        return int(self._apply(ops.ArchiveHistory(self.name, up_to)))
+
+    def info(self) -> HistoryInfo:
+        """Returns counts, the last sequence number and times, without reading an item."""
+        return HistoryInfo.of(self._apply(ops.StatHistory(self.name)))
+
+    def count(self) -> int:
+        """Returns how many items reads return; archived ones are not counted."""
+        return (self.info()).count
+
+    def clear(self) -> int:
+        """Deletes every item, archived ones too, and returns how many."""
+        return int(self._apply(ops.ClearHistory(self.name)))
+
+    def _apply(self, operation: ops.Operation) -> Any:
+        return (self._engine.apply(ops.Batch(self._namespace, (operation,))))[0]
+
+
+def _encode(values: Iterable[Any]) -> tuple[Json, ...]:
+    if isinstance(values, (str, bytes, dict)):
+        raise ConfigurationError(f"values are a list of JSON values, not a {type(values).__name__}")
+    return tuple([Json.of(value, f"values[{i}]") for i, value in enumerate(values)])
+
+
+def _ids(ids: Iterable[str | None] | None) -> tuple[str | None, ...] | None:
+    return None if ids is None else tuple(ids)

@@ -1,0 +1,146 @@
+# Generated from _async/http.py by scripts/generate_blocking.py: do not edit.
+"""The HTTP transport: an engine that is somewhere else. The only module that imports httpx."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Any
+
+import httpx
+
+from botwire import retry, wire
+from botwire._loops import ClientPerLoop
+from botwire.errors import (
+    ConfigurationError,
+    ProtocolError,
+    RequestTimeoutError,
+    TransportError,
+    from_problem,
+)
+from botwire.operations import Batch, Results
+
+
+class HTTPEngine:
+    """Sends batches to a BotWire server.
+
+    A write carries an id, so it lands once, however often it has to be sent.
+
+    Args:
+        url: The server's, with ``http`` or ``https``; a path in it is kept as a prefix.
+        api_key: Sent as a bearer token.
+        timeout: Seconds that a call may take in all, retries included.
+        transport: The HTTP library's own transport, in the place of the network; for tests.
+
+    Raises:
+        ConfigurationError: The URL is not one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 10.0,
+        transport: Any = None,
+    ) -> None:
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise ConfigurationError(f"{url!r} is not a URL: {error}") from None
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ConfigurationError(f"{url!r} is not the URL of a server (http://host:port)")
+        if parsed.userinfo:
+            raise ConfigurationError("a URL with a password ends up in logs: use api_key")
+        self.url = str(parsed).rstrip("/")
+        self._endpoint = self.url + wire.BATCH_PATH
+        self._api_key = api_key
+        self._timeout = timeout
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if api_key is not None:
+            if not api_key or not api_key.isascii() or not api_key.isprintable():
+                raise ConfigurationError("an API key is a non-empty string of ASCII characters")
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._transport = transport
+        self._clients = ClientPerLoop(self._open)
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the arguments that make another engine for the same server, secrets included."""
+        return {"url": self.url, "api_key": self._api_key, "timeout": self._timeout}
+
+    def _open(self) -> httpx.Client:
+        # Certificates and proxies come from the environment, as for every other HTTP client.
+        return httpx.Client(
+            timeout=self._timeout, transport=self._transport, follow_redirects=False
+        )
+
+    def apply(self, batch: Batch) -> Results:
+        """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        content = wire.encode_batch(batch)
+        headers = self._headers
+        if batch.writes:
+            # An answer can get lost on the way: sent again, the batch must not be applied again.
+            request_id = batch.request_id or uuid.uuid4().hex
+            headers = {**headers, wire.IDEMPOTENCY_HEADER: request_id}
+        deadline = time.monotonic() + self._timeout
+        attempt = 0
+        while True:
+            attempt += 1
+            error: TransportError
+            try:
+                response = self._clients.get().post(
+                    self._endpoint,
+                    content=content,
+                    headers=headers,
+                    timeout=max(0.001, deadline - time.monotonic()),
+                )
+            except httpx.TimeoutException:
+                error = RequestTimeoutError(
+                    f"no answer from {self.url} within {self._timeout:g} s"
+                    f"{_unknown_outcome(batch)}",
+                    url=self.url,
+                )
+            except httpx.TransportError as failure:
+                error = TransportError(
+                    f"no answer from {self.url}: {failure or type(failure).__name__}"
+                    f"{_unknown_outcome(batch)}",
+                    url=self.url,
+                )
+            else:
+                again = response.status_code in retry.RETRIED_STATUSES
+                wait = retry.delay(attempt, remaining=deadline - time.monotonic())
+                if not again or wait is None:
+                    return self._read(batch, response)
+                time.sleep(wait)
+                continue
+            wait = retry.delay(attempt, remaining=deadline - time.monotonic())
+            if wait is None:
+                raise error
+            time.sleep(wait)
+
+    def _read(self, batch: Batch, response: httpx.Response) -> Results:
+        request_id = response.headers.get(wire.REQUEST_ID_HEADER)
+        kind = response.headers.get("Content-Type", "nothing").split(";")[0]
+        try:
+            document = json.loads(response.content)
+        except (ValueError, RecursionError):
+            document = None
+        if response.status_code >= 400 and isinstance(document, dict) and kind.endswith("json"):
+            raise from_problem(document, status=response.status_code, request_id=request_id)
+        if response.status_code != 200 or not isinstance(document, dict):
+            raise ProtocolError(
+                f"{self.url} is not a BotWire server: it answered {wire.BATCH_PATH} with status "
+                f"{response.status_code} and {kind}"
+            )
+        return wire.decode_results(batch.operations, document)
+
+    def close(self) -> None:
+        """Closes the connections of the running event loop; the next use opens new ones."""
+        client = self._clients.pop()
+        if client is not None:
+            client.close()
+
+
+def _unknown_outcome(batch: Batch) -> str:
+    return "; whether the write arrived is not known" if batch.writes else ""

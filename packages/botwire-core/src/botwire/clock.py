@@ -1,0 +1,44 @@
+"""Times: integers inside (microseconds since 1970, UTC), datetimes and ISO 8601 outside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+Clock = Callable[[], int]
+"""Returns the present time, in microseconds since 1970 (UTC)."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def now() -> int:
+    """Returns the present time of this machine."""
+    return time.time_ns() // 1000
+
+
+def to_datetime(micros: int) -> datetime:
+    """Returns the time as an aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def from_datetime(moment: datetime) -> int:
+    """Returns a datetime as microseconds; a naive one is taken as UTC."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def to_iso(micros: int) -> str:
+    """Returns the time as ISO 8601, for example ``2026-11-24T09:30:00.000001Z``."""
+    return to_datetime(micros).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_iso(text: str) -> int:
+    """Reads a time in ISO 8601; one without an offset is taken as UTC.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    return from_datetime(datetime.fromisoformat(text))

@@ -1,0 +1,140 @@
+"""What the classes of every framework adapter hold: one place, and both clients for it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from botwire._async.memory import AsyncMemory
+from botwire._sync.memory import Memory
+from botwire.engines.opening import to_async, to_blocking
+from botwire.errors import ConfigurationError
+from botwire.places import DEFAULT_TIMEOUT, NAMESPACE_VARIABLE, Place, find_place
+
+
+class Connection:
+    """A namespace at a place, as a blocking and as an awaited client, each made when needed.
+
+    A framework calls the blocking and the asynchronous half of its interface as it likes, from
+    any thread and any event loop; both halves are real. Copies share it, and a pickle holds the
+    place and the namespace but never a secret: the key then comes from the environment.
+
+    Args:
+        namespace: Whose memory it is. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
+            ``default``.
+        client: A `Memory` or `AsyncMemory` to work with; the other half then uses the same place.
+        url: Where memory lives, as for `Memory`; not together with `client`.
+        api_key: For a server, as for `Memory`; not together with `client`.
+        timeout: Seconds that a call to a server may take in all.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
+        if client is not None and (url is not None or api_key is not None):
+            raise ConfigurationError("a client knows its place: give client, or url and api_key")
+        if client is not None and not isinstance(client, (Memory, AsyncMemory)):
+            raise ConfigurationError(
+                f"client is a botwire Memory or AsyncMemory, not {type(client).__name__}"
+            )
+        if namespace is None:
+            namespace = client.namespace if client else os.environ.get(NAMESPACE_VARIABLE)
+        self._lock = threading.Lock()
+        self._url = url
+        self._place = client.place if client is not None else find_place(url, api_key, timeout)
+        self._memory: Memory | None = None
+        self._async_memory: AsyncMemory | None = None
+        self.namespace = namespace or "default"
+        if isinstance(client, Memory):
+            self._memory = client.with_namespace(self.namespace)
+        elif isinstance(client, AsyncMemory):
+            self._async_memory = client.with_namespace(self.namespace)
+        else:
+            # Wrong arguments are found here, not in the middle of a conversation.
+            self._memory = self._open()
+
+    @property
+    def memory(self) -> Memory:
+        """The blocking client."""
+        with self._lock:
+            if self._memory is None:
+                self._memory = self._open()
+            return self._memory
+
+    @property
+    def async_memory(self) -> AsyncMemory:
+        """The awaited client, for any event loop."""
+        with self._lock:
+            if self._async_memory is None:
+                assert self._memory is not None
+                engine = to_async(self._memory.engine)
+                self._async_memory = AsyncMemory(self.namespace, engine=engine)
+            return self._async_memory
+
+    def reference(self) -> dict[str, str]:
+        """Returns what finds this place again in another process, without any secret.
+
+        A URL from the environment is left out, to be taken from the environment there too.
+        """
+        reference = {"namespace": self.namespace}
+        url = self._url or (self._place.url if self._place is not None else None)
+        if url is not None and url != _environment_url():
+            reference["url"] = _without_password(url)
+        return reference
+
+    def close(self) -> None:
+        """Gives back the connections of the blocking client."""
+        if self._memory is not None:
+            self._memory.close()
+
+    async def aclose(self) -> None:
+        """Gives back the connections of both clients."""
+        if self._async_memory is not None:
+            await self._async_memory.engine.aclose()
+        self.close()
+
+    def _open(self) -> Memory:
+        if self._async_memory is not None:
+            return Memory(self.namespace, engine=to_blocking(self._async_memory.engine))
+        assert self._place is not None
+        return Memory(self.namespace, place=self._place)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(namespace={self.namespace!r})"
+
+    def __copy__(self) -> Connection:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Connection:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        reference = self.reference()
+        return _restore, (reference["namespace"], reference.get("url"))
+
+
+def _restore(namespace: str, url: str | None) -> Connection:
+    return Connection(namespace, url=url)
+
+
+def _environment_url() -> str:
+    return find_place().url
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}"))

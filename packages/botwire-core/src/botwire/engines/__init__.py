@@ -1,0 +1,1 @@
+"""Where memory lives: the engines that apply batches of operations."""

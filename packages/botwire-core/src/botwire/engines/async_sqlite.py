@@ -1,0 +1,82 @@
+"""The SQLite engine, awaited: a few threads read, and what waits to be written is one commit."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+from botwire.engines.sqlite import SQLiteEngine
+from botwire.errors import BotWireError
+from botwire.operations import Batch, Results
+
+_READERS = 4
+
+_Waiting = list[tuple[Batch, "asyncio.Future[Results]"]]
+
+
+class AsyncSQLiteEngine:
+    """Awaits a `SQLiteEngine`, from any number of event loops.
+
+    SQLite has no asynchronous interface: threads do the work while the loop goes on. Batches that
+    come while a commit is under way are handed over together as the next one, so a thousand
+    concurrent writers cost a thread switch a commit and not one each.
+
+    Args:
+        engine: Where batches are applied; closed with this.
+    """
+
+    def __init__(self, engine: SQLiteEngine) -> None:
+        self.engine = engine
+        self._threads = ThreadPoolExecutor(_READERS + 1, thread_name_prefix="botwire-sqlite")
+        self._waiting: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._committing: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, asyncio.Task[None]
+        ] = weakref.WeakKeyDictionary()
+
+    async def apply(self, batch: Batch) -> Results:
+        """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        loop = asyncio.get_running_loop()
+        if not batch.writes:
+            return await loop.run_in_executor(self._threads, self.engine.apply, batch)
+        answer: asyncio.Future[Results] = loop.create_future()
+        self._waiting.setdefault(loop, []).append((batch, answer))
+        if loop not in self._committing:
+            self._committing[loop] = loop.create_task(self._commit(loop))
+        # A caller that is cancelled must not cancel the commit that others wait for too.
+        return await asyncio.shield(answer)
+
+    async def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            while waiting := self._waiting.pop(loop, None):
+                batches = [batch for batch, _ in waiting]
+                try:
+                    outcomes = await loop.run_in_executor(
+                        self._threads, self.engine.apply_group, batches
+                    )
+                except BaseException as error:
+                    for _, answer in waiting:
+                        if not answer.done():
+                            answer.set_exception(error)
+                    if not isinstance(error, Exception):
+                        raise
+                    continue
+                for (_, answer), outcome in zip(waiting, outcomes, strict=True):
+                    if answer.done():
+                        continue
+                    if isinstance(outcome, BotWireError):
+                        answer.set_exception(outcome)
+                    else:
+                        answer.set_result(outcome)
+        finally:
+            del self._committing[loop]
+
+    async def aclose(self) -> None:
+        """Waits for what is being written and gives the file back."""
+        loop = asyncio.get_running_loop()
+        if committing := self._committing.get(loop):
+            await committing
+        await loop.run_in_executor(self._threads, self.engine.close)
+        self._threads.shutdown(wait=False)

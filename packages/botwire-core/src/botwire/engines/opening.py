@@ -1,0 +1,51 @@
+"""Opens the engine of a place, and finds the blocking or awaited twin of an open one."""
+
+from __future__ import annotations
+
+from botwire._async.http import AsyncHTTPEngine
+from botwire._sync.http import HTTPEngine
+from botwire.engines.async_sqlite import AsyncSQLiteEngine
+from botwire.engines.protocol import AsyncEngine, Engine
+from botwire.engines.sqlite import SQLiteEngine, open_sqlite
+from botwire.errors import ConfigurationError
+from botwire.places import Place
+
+
+def open_engine(place: Place) -> Engine:
+    """Returns the engine of a place; one for each SQLite file in a process."""
+    if place.scheme == "sqlite":
+        return open_sqlite(place.sqlite_path)
+    if place.scheme in ("http", "https"):
+        return HTTPEngine(place.url, api_key=place.api_key, timeout=place.timeout)
+    raise _unknown(place)
+
+
+def open_async_engine(place: Place) -> AsyncEngine:
+    """Returns the engine of a place, to be awaited."""
+    if place.scheme == "sqlite":
+        return AsyncSQLiteEngine(open_sqlite(place.sqlite_path))
+    if place.scheme in ("http", "https"):
+        return AsyncHTTPEngine(place.url, api_key=place.api_key, timeout=place.timeout)
+    raise _unknown(place)
+
+
+def to_async(engine: Engine) -> AsyncEngine:
+    """Returns an engine to be awaited that works on the same memory."""
+    if isinstance(engine, SQLiteEngine):
+        return AsyncSQLiteEngine(engine.share())
+    if isinstance(engine, HTTPEngine):
+        return AsyncHTTPEngine(**engine.settings())
+    raise ConfigurationError(f"{type(engine).__name__} has no asynchronous twin")
+
+
+def to_blocking(engine: AsyncEngine) -> Engine:
+    """Returns a blocking engine that works on the same memory."""
+    if isinstance(engine, AsyncSQLiteEngine):
+        return engine.engine.share()
+    if isinstance(engine, AsyncHTTPEngine):
+        return HTTPEngine(**engine.settings())
+    raise ConfigurationError(f"{type(engine).__name__} has no blocking twin")
+
+
+def _unknown(place: Place) -> ConfigurationError:
+    return ConfigurationError(f"memory cannot live at a {place.scheme} URL in this version")

@@ -1,0 +1,92 @@
+"""The tables, the same on SQLite and PostgreSQL.
+
+Every primary key begins with the namespace, so that a cluster can be distributed by it, and no
+feature is used that only one node can give: no sequences, triggers, foreign keys or advisory
+locks. Names are bytes (see `botwire.names`), times microseconds.
+
+- ``botwire_namespaces.revision`` counts the changes of a namespace. A write locks this row first,
+  so the changes of one namespace are in one order, which everyone sees.
+- ``botwire_keys.version`` is the revision of the key's last write, so a version is never reused,
+  not even after the key was deleted.
+- ``botwire_histories.archived_seq``: the items up to it are archived.
+- ``botwire_changes`` says what changed at which revision, for a while.
+- ``botwire_requests`` keeps what a request was answered, for a while, so that a repeated one is
+  answered and not applied again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+VERSION = 1
+"""Goes up with every change of the tables."""
+
+_TABLES = (
+    """CREATE TABLE botwire_namespaces (
+        namespace {bytes} NOT NULL,
+        revision BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (namespace)
+    ){clustered}""",
+    """CREATE TABLE botwire_keys (
+        namespace {bytes} NOT NULL,
+        key {bytes} NOT NULL,
+        value_json TEXT,
+        value_bytes {bytes},
+        version BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        expires_at BIGINT,
+        PRIMARY KEY (namespace, key)
+    )""",
+    """CREATE INDEX botwire_keys_expiry ON botwire_keys (expires_at, namespace)
+        WHERE expires_at IS NOT NULL""",
+    """CREATE TABLE botwire_histories (
+        namespace {bytes} NOT NULL,
+        history {bytes} NOT NULL,
+        last_seq BIGINT NOT NULL,
+        size BIGINT NOT NULL,
+        archived BIGINT NOT NULL,
+        archived_seq BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        PRIMARY KEY (namespace, history)
+    ){clustered}""",
+    """CREATE TABLE botwire_items (
+        namespace {bytes} NOT NULL,
+        history {bytes} NOT NULL,
+        seq BIGINT NOT NULL,
+        id {bytes},
+        value_json TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (namespace, history, seq)
+    )""",
+    """CREATE UNIQUE INDEX botwire_items_id ON botwire_items (namespace, history, id)
+        WHERE id IS NOT NULL""",
+    """CREATE TABLE botwire_changes (
+        namespace {bytes} NOT NULL,
+        revision BIGINT NOT NULL,
+        shape TEXT NOT NULL,
+        action TEXT NOT NULL,
+        name {bytes} NOT NULL,
+        PRIMARY KEY (namespace, revision)
+    ){clustered}""",
+    """CREATE TABLE botwire_requests (
+        namespace {bytes} NOT NULL,
+        id {bytes} NOT NULL,
+        results TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (namespace, id)
+    )""",
+    "CREATE INDEX botwire_requests_age ON botwire_requests (created_at, namespace)",
+)
+
+
+def statements(*, bytes_type: str, clustered: str = "") -> Sequence[str]:
+    """Returns the statements that make the tables.
+
+    Args:
+        bytes_type: What the database calls a string of bytes.
+        clustered: What to add to a table of small rows that may be kept in its own key's order.
+    """
+    return [table.format(bytes=bytes_type, clustered=clustered) for table in _TABLES]

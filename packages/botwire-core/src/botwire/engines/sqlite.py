@@ -1,0 +1,325 @@
+"""The SQLite engine: memory in a file of this machine, shared by its threads and processes.
+
+WAL with ``synchronous=FULL``: a write is in the log and synced when it is acknowledged. One writer
+at a time is SQLite's rule; writers that wait for their turn in this process share the next commit,
+each batch atomic on its own. Readers never wait for writers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from botwire.clock import Clock, now
+from botwire.engines import schema, statements
+from botwire.engines.statements import Steps
+from botwire.errors import BotWireError, ConfigurationError, ServerError
+from botwire.operations import Batch, Results
+
+MEMORY = ":memory:"
+"""In the place of a path: memory that lives as long as the engine does."""
+APPLICATION_ID = 0x42575245
+"""Marks the files that are BotWire's (``BWRE``); see https://sqlite.org/pragma.html."""
+
+_BUSY_SECONDS = 60.0
+_GROUP = 256  # most batches that share a commit
+_SWEEP_EVERY = 60_000_000  # microseconds
+
+Outcome = Results | BotWireError
+
+
+class _Ticket:
+    """A batch that waits for its commit, and what came of it."""
+
+    __slots__ = ("batch", "outcome")
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.outcome: Outcome | None = None
+
+
+class SQLiteEngine:
+    """Applies batches to a SQLite file.
+
+    May be used by many threads at once, and survives a fork. Other processes may use the same
+    file through engines of their own.
+
+    Args:
+        path: The file, made if it is not there, or `MEMORY`.
+        clock: Returns the present time.
+
+    Raises:
+        ConfigurationError: At the first use, if the file is not a BotWire database, is of a
+            newer version, or cannot be opened for writing.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, clock: Clock = now) -> None:
+        self.path = os.fspath(path)
+        self._clock = clock
+        self._users = 1
+        self._reset()
+        _ENGINES.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._queue: deque[_Ticket] = deque()
+        self._writer: sqlite3.Connection | None = None
+        self._readers: deque[sqlite3.Connection] = deque()
+        self._swept_at = 0
+
+    def apply(self, batch: Batch) -> Results:
+        """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        if batch.writes:
+            ticket = _Ticket(batch)
+            self._queue.append(ticket)
+            with self._lock:
+                # Whoever gets the lock commits for all who wait; the others then find it done.
+                while ticket.outcome is None:
+                    self._commit_waiting()
+            outcome = ticket.outcome
+        elif self.path == MEMORY:
+            with self._lock:
+                outcome = self._read(self._writing(), batch)
+        else:
+            try:
+                connection = self._readers.pop()
+            except IndexError:
+                connection = self._connect()
+            outcome = self._read(connection, batch)
+            self._readers.append(connection)
+        if isinstance(outcome, BotWireError):
+            raise outcome
+        return outcome
+
+    def apply_group(self, batches: Sequence[Batch]) -> list[Outcome]:
+        """Applies batches that share a commit; one that fails leaves the others untouched.
+
+        Returns:
+            Results or an error for each batch.
+        """
+        tickets = [_Ticket(batch) for batch in batches]
+        self._queue.extend(tickets)
+        with self._lock:
+            while any(ticket.outcome is None for ticket in tickets):
+                self._commit_waiting()
+        return [ticket.outcome for ticket in tickets if ticket.outcome is not None]
+
+    def share(self) -> SQLiteEngine:
+        """Returns this engine for one more user, each of whom calls `close` once."""
+        with self._lock:
+            self._users += 1
+        return self
+
+    def close(self) -> None:
+        """Closes the file when its last user has called this; the next use opens it again."""
+        with self._lock:
+            self._users -= 1
+            if self._users > 0:
+                return
+            connections = [*self._readers, *([self._writer] if self._writer else [])]
+            self._readers.clear()
+            self._writer = None
+        for connection in connections:
+            connection.close()
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def _read(self, connection: sqlite3.Connection, batch: Batch) -> Outcome:
+        try:
+            if len(batch.operations) == 1:
+                return _run(connection, statements.read(batch, self._clock()))
+            connection.execute("BEGIN")
+            try:
+                return _run(connection, statements.read(batch, self._clock()))
+            finally:
+                connection.execute("ROLLBACK")
+        except BotWireError as error:
+            return error
+        except sqlite3.Error as error:
+            return self._failure(error)
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def _commit_waiting(self) -> None:
+        tickets = [self._queue.popleft() for _ in range(min(len(self._queue), _GROUP))]
+        try:
+            connection = self._writing()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                outcomes = [self._write(connection, ticket.batch) for ticket in tickets]
+                self._sweep(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                _roll_back(connection)
+                raise
+        except sqlite3.Error as error:
+            failure = self._failure(error)
+            outcomes = [failure for _ in tickets]
+        except BotWireError as error:
+            outcomes = [error for _ in tickets]
+        except BaseException as error:
+            # Nobody may wait for ever on a batch that was taken from the queue: not committed.
+            for ticket in tickets:
+                ticket.outcome = ServerError(f"{self.path}: the write was interrupted: {error!r}")
+            raise
+        for ticket, outcome in zip(tickets, outcomes, strict=True):
+            ticket.outcome = outcome
+
+    def _write(self, connection: sqlite3.Connection, batch: Batch) -> Outcome:
+        connection.execute("SAVEPOINT batch")
+        try:
+            results: Results = _run(connection, statements.write(batch, self._clock()))
+        except BotWireError as error:
+            connection.execute("ROLLBACK TO batch")
+            connection.execute("RELEASE batch")
+            return error
+        connection.execute("RELEASE batch")
+        return results
+
+    def _sweep(self, connection: sqlite3.Connection) -> None:
+        time = self._clock()
+        if time - self._swept_at >= _SWEEP_EVERY:
+            self._swept_at = time
+            for sql, parameters, _ in statements.sweep(time):
+                connection.execute(sql, parameters)
+
+    # --- opening ----------------------------------------------------------------------------
+
+    def _writing(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = self._connect()
+        return self._writer
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = None
+        try:
+            connection = sqlite3.connect(
+                self.path,
+                timeout=_BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            self._prepare(connection)
+        except (sqlite3.Error, BotWireError) as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, BotWireError):
+                raise
+            raise self._failure(error) from error
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA cache_size=-16000")
+        is_current = self._is_current(connection)
+        # A backup of a database in WAL mode is not in WAL mode: never take it for granted.
+        if connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] not in ("wal", "memory"):
+            raise ConfigurationError(
+                f"{self.path}: this file system cannot hold a SQLite database that several "
+                "processes write to (no WAL); choose another place"
+            )
+        if is_current:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if not self._is_current(connection):
+                for sql in schema.statements(bytes_type="BLOB", clustered=" WITHOUT ROWID"):
+                    connection.execute(sql)
+                connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version={schema.VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            _roll_back(connection)
+            raise
+
+    def _is_current(self, connection: sqlite3.Connection) -> bool:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        if application == APPLICATION_ID and version == schema.VERSION:
+            return True
+        if application == APPLICATION_ID and version > schema.VERSION:
+            raise ConfigurationError(
+                f"{self.path} was written by a newer BotWire (format {version}; this one reads "
+                f"up to {schema.VERSION}): upgrade botwire-core"
+            )
+        if application or version or connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise ConfigurationError(
+                f"{self.path} is a SQLite database of another program, not BotWire's"
+            )
+        return False
+
+    def _failure(self, error: sqlite3.Error) -> BotWireError:
+        code = getattr(error, "sqlite_errorname", "") or ""
+        parent = Path(self.path).parent
+        if code.startswith("SQLITE_NOTADB"):
+            return ConfigurationError(f"{self.path} is not a SQLite database")
+        if code.startswith("SQLITE_CANTOPEN"):
+            why = "cannot be opened" if parent.is_dir() else f"cannot be made: no folder {parent}"
+            return ConfigurationError(f"{self.path} {why}")
+        if code.startswith("SQLITE_READONLY"):
+            return ConfigurationError(f"{self.path} may not be written to, nor its folder")
+        if code.startswith("SQLITE_FULL"):
+            return ServerError(f"{self.path}: the disk is full; nothing was written", status=507)
+        return ServerError(f"{self.path}: {error} ({code or type(error).__name__})")
+
+
+_ENGINES: weakref.WeakSet[SQLiteEngine] = weakref.WeakSet()
+_SHARED: dict[str, SQLiteEngine] = {}
+_SHARED_LOCK = threading.Lock()
+# Connections of the parent: closing them in a child could release the parent's file locks.
+_INHERITED: list[Any] = []
+
+
+def open_sqlite(path: str) -> SQLiteEngine:
+    """Returns the engine of a file, one for all who ask in this process.
+
+    Each call needs a call of `close`. For `MEMORY` each call makes an engine of its own.
+    """
+    if path == MEMORY:
+        return SQLiteEngine(MEMORY)
+    real = os.path.realpath(path)
+    with _SHARED_LOCK:
+        engine = _SHARED.get(real)
+        if engine is None:
+            engine = _SHARED[real] = SQLiteEngine(real)
+            return engine
+        return engine.share()
+
+
+def _after_fork_in_child() -> None:
+    global _SHARED_LOCK
+    _SHARED_LOCK = threading.Lock()
+    for engine in _ENGINES:
+        _INHERITED.append((engine._writer, engine._readers))
+        engine._reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _run(connection: sqlite3.Connection, steps: Steps) -> Any:
+    """Runs the statements of a generator and returns what it returns."""
+    try:
+        step = next(steps)
+        while True:
+            if step.many:
+                connection.executemany(step.sql, step.parameters)
+                step = steps.send([])
+            else:
+                step = steps.send(connection.execute(step.sql, step.parameters).fetchall())
+    except StopIteration as stop:
+        return stop.value
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    # After a full disk or an I/O error SQLite has rolled back by itself and says so.
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute("ROLLBACK")

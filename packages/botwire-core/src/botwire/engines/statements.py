@@ -1,0 +1,556 @@
+"""What each operation means in SQL, once for SQLite and PostgreSQL.
+
+Each function is a generator that yields statements and is sent their rows, and so does no I/O:
+an engine opens a transaction, runs the generator with its own driver, and commits. Raising
+leaves it to the engine to roll back. Placeholders are ``?``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from botwire import operations as ops
+from botwire import wire
+from botwire.errors import ConflictError, InvalidRequestError
+from botwire.exact import Json
+from botwire.names import from_bytes, prefix_end, to_bytes
+
+KEPT_CHANGES = 10_000
+"""How many of a namespace's last changes can still be asked for."""
+KEPT_REQUESTS = 24 * 3600 * 1_000_000
+"""For how long a repeated request is recognised, in microseconds."""
+
+_PRUNE_EVERY = 1_000  # changes
+_CHUNK = 500  # placeholders in one statement; both databases allow far more
+
+
+class Statement(NamedTuple):
+    """A statement and its parameters; with `many`, one tuple of parameters an execution."""
+
+    sql: str
+    parameters: Sequence[Any] = ()
+    many: bool = False
+
+
+Rows = list[tuple[Any, ...]]
+Steps = Generator[Statement, Rows, Any]
+
+
+class _Scope:
+    """What the operations of one batch share."""
+
+    def __init__(self, namespace: bytes, now: int, revision: int) -> None:
+        self.namespace = namespace
+        self.now = now
+        self.revision = revision
+        self.changes: list[tuple[bytes, int, str, str, bytes]] = []
+
+    def change(self, shape: str, action: str, name: bytes) -> int:
+        """Counts a change and returns its revision."""
+        self.revision += 1
+        self.changes.append((self.namespace, self.revision, shape, action, name))
+        return self.revision
+
+
+def read(batch: ops.Batch, now: int) -> Steps:
+    """Applies a batch that writes nothing."""
+    scope = _Scope(to_bytes(batch.namespace), now, 0)
+    results: ops.Results = []
+    for operation in batch.operations:
+        results.append((yield from _HANDLERS[type(operation)](scope, operation)))
+    return results
+
+
+def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
+    """Applies a batch inside a transaction of the engine's.
+
+    Args:
+        batch: The operations.
+        now: The present time.
+        lock: What to add to a SELECT so that it locks the row, where a transaction does not
+            lock the whole database.
+    """
+    namespace = to_bytes(batch.namespace)
+    select = f"SELECT revision FROM botwire_namespaces WHERE namespace = ?{lock}"
+    rows = yield Statement(select, (namespace,))
+    if not rows:
+        yield Statement(
+            "INSERT INTO botwire_namespaces (namespace, revision, created_at) VALUES (?, 0, ?) "
+            "ON CONFLICT (namespace) DO NOTHING",
+            (namespace, now),
+        )
+        rows = yield Statement(select, (namespace,))
+    before = rows[0][0]
+    scope = _Scope(namespace, now, before)
+
+    request_id = None if batch.request_id is None else to_bytes(batch.request_id)
+    if request_id is not None:
+        answered = yield Statement(
+            "SELECT results FROM botwire_requests WHERE namespace = ? AND id = ?",
+            (namespace, request_id),
+        )
+        if answered:
+            return wire.decode_results(batch.operations, json.loads(answered[0][0]))
+
+    results: ops.Results = []
+    for operation in batch.operations:
+        results.append((yield from _HANDLERS[type(operation)](scope, operation)))
+
+    if scope.changes:
+        yield Statement(
+            "UPDATE botwire_namespaces SET revision = ? WHERE namespace = ?",
+            (scope.revision, namespace),
+        )
+        yield Statement(
+            "INSERT INTO botwire_changes (namespace, revision, shape, action, name) "
+            "VALUES (?, ?, ?, ?, ?)",
+            scope.changes,
+            many=True,
+        )
+        if scope.revision // _PRUNE_EVERY > before // _PRUNE_EVERY:
+            yield Statement(
+                "DELETE FROM botwire_changes WHERE namespace = ? AND revision <= ?",
+                (namespace, scope.revision - KEPT_CHANGES),
+            )
+    if request_id is not None:
+        yield Statement(
+            "INSERT INTO botwire_requests (namespace, id, results, created_at) VALUES (?, ?, ?, ?)",
+            (namespace, request_id, wire.encode_results(batch.operations, results), now),
+        )
+    return results
+
+
+def sweep(now: int) -> Iterator[Statement]:
+    """Yields the statements that remove what expired; reads never show it, swept or not."""
+    yield Statement("DELETE FROM botwire_keys WHERE expires_at <= ?", (now,))
+    yield Statement("DELETE FROM botwire_requests WHERE created_at <= ?", (now - KEPT_REQUESTS,))
+
+
+# --- keys -----------------------------------------------------------------------------------
+
+_LIVE = "(expires_at IS NULL OR expires_at > ?)"
+_ENTRY = "key, value_json, value_bytes, version, created_at, updated_at, expires_at"
+
+
+def _entry(row: tuple[Any, ...]) -> ops.KeyEntry:
+    key, text, raw, version, created_at, updated_at, expires_at = row
+    value = Json.from_text(text) if text is not None else raw
+    return ops.KeyEntry(from_bytes(key), value, version, created_at, updated_at, expires_at)
+
+
+def _get_keys(scope: _Scope, op: ops.GetKeys) -> Steps:
+    if len(op.keys) == 1:
+        rows = yield Statement(
+            f"SELECT {_ENTRY} FROM botwire_keys WHERE namespace = ? AND key = ? AND {_LIVE}",
+            (scope.namespace, to_bytes(op.keys[0]), scope.now),
+        )
+        return (_entry(rows[0]) if rows else None,)
+    found = {}
+    for chunk in _chunks([to_bytes(key) for key in op.keys]):
+        rows = yield Statement(
+            f"SELECT {_ENTRY} FROM botwire_keys "
+            f"WHERE namespace = ? AND key IN ({_marks(chunk)}) AND {_LIVE}",
+            (scope.namespace, *chunk, scope.now),
+        )
+        for row in rows:
+            entry = _entry(row)
+            found[entry.key] = entry
+    return tuple([found.get(key) for key in op.keys])
+
+
+def _version(scope: _Scope, key: bytes) -> Steps:
+    rows = yield Statement(
+        f"SELECT version FROM botwire_keys WHERE namespace = ? AND key = ? AND {_LIVE}",
+        (scope.namespace, key, scope.now),
+    )
+    return rows[0][0] if rows else 0
+
+
+def _expect(scope: _Scope, key: str, version: int | None) -> Steps:
+    if version is None:
+        return
+    current = yield from _version(scope, to_bytes(key))
+    if current != version:
+        found = f"has version {current}" if current else "does not exist"
+        wanted = f"to have version {version}" if version else "not to exist"
+        raise ConflictError(
+            f"key {key!r:.80} {found}, but was expected {wanted}: read it again and retry"
+        )
+
+
+def _check_key(scope: _Scope, op: ops.CheckKey) -> Steps:
+    yield from _expect(scope, op.key, op.version)
+
+
+def _put_key(scope: _Scope, op: ops.PutKey) -> Steps:
+    yield from _expect(scope, op.key, op.if_version)
+    expires_at = None if op.ttl is None else scope.now + max(1, round(op.ttl * 1_000_000))
+    return (yield from _put(scope, to_bytes(op.key), op.value, expires_at))
+
+
+def _put(scope: _Scope, key: bytes, value: ops.Value, expires_at: int | None) -> Steps:
+    version = scope.change("key", "put", key)
+    is_json = isinstance(value, Json)
+    yield Statement(
+        "INSERT INTO botwire_keys (namespace, key, value_json, value_bytes, version, "
+        "created_at, updated_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (namespace, key) DO UPDATE SET "
+        "value_json = excluded.value_json, value_bytes = excluded.value_bytes, "
+        "version = excluded.version, updated_at = excluded.updated_at, "
+        "expires_at = excluded.expires_at, "
+        # A key that expired is gone: what is set next is a new key.
+        "created_at = CASE WHEN botwire_keys.expires_at <= excluded.updated_at "
+        "THEN excluded.created_at ELSE botwire_keys.created_at END",
+        (
+            scope.namespace,
+            key,
+            value.text if isinstance(value, Json) else None,
+            None if is_json else value,
+            version,
+            scope.now,
+            scope.now,
+            expires_at,
+        ),
+    )
+    return version
+
+
+def _increment_key(scope: _Scope, op: ops.IncrementKey) -> Steps:
+    (entry,) = yield from _get_keys(scope, ops.GetKeys((op.key,)))
+    start = 0
+    if entry is not None:
+        start = entry.value.value if isinstance(entry.value, Json) else entry.value
+        if isinstance(start, bool) or not isinstance(start, int):
+            raise InvalidRequestError(
+                f"key {op.key!r:.80} holds a {type(start).__name__}, and only an int can be "
+                "incremented"
+            )
+    total = start + op.by
+    value = Json.of(total, f"the sum in key {op.key!r:.80}")
+    yield from _put(scope, to_bytes(op.key), value, entry.expires_at if entry else None)
+    return total
+
+
+def _delete_key(scope: _Scope, op: ops.DeleteKey) -> Steps:
+    yield from _expect(scope, op.key, op.if_version)
+    key = to_bytes(op.key)
+    rows = yield Statement(
+        f"DELETE FROM botwire_keys WHERE namespace = ? AND key = ? AND {_LIVE} RETURNING version",
+        (scope.namespace, key, scope.now),
+    )
+    if rows:
+        scope.change("key", "delete", key)
+    return bool(rows)
+
+
+def _range(column: str, prefix: str, after: str | None = None) -> tuple[str, list[bytes]]:
+    """Returns the condition that names start with `prefix` and come after `after`."""
+    low, end = to_bytes(prefix), prefix_end(to_bytes(prefix))
+    conditions, parameters = [], []
+    if after is not None and to_bytes(after) >= low:
+        conditions.append(f"{column} > ?")
+        parameters.append(to_bytes(after))
+    elif low:
+        conditions.append(f"{column} >= ?")
+        parameters.append(low)
+    if end is not None:
+        conditions.append(f"{column} < ?")
+        parameters.append(end)
+    return "".join(f" AND {condition}" for condition in conditions), parameters
+
+
+def _list_keys(scope: _Scope, op: ops.ListKeys) -> Steps:
+    condition, bounds = _range("key", op.prefix, op.after)
+    rows = yield Statement(
+        f"SELECT key FROM botwire_keys WHERE namespace = ?{condition} AND {_LIVE} "
+        "ORDER BY key LIMIT ?",
+        (scope.namespace, *bounds, scope.now, op.limit + 1),
+    )
+    return ops.KeyPage([from_bytes(row[0]) for row in rows[: op.limit]], len(rows) > op.limit)
+
+
+def _count_keys(scope: _Scope, op: ops.CountKeys) -> Steps:
+    condition, bounds = _range("key", op.prefix)
+    rows = yield Statement(
+        f"SELECT count(*) FROM botwire_keys WHERE namespace = ?{condition} AND {_LIVE}",
+        (scope.namespace, *bounds, scope.now),
+    )
+    return rows[0][0]
+
+
+def _clear_keys(scope: _Scope, op: ops.ClearKeys) -> Steps:
+    count = yield from _count_keys(scope, ops.CountKeys(op.prefix))
+    condition, bounds = _range("key", op.prefix)
+    yield Statement(
+        f"DELETE FROM botwire_keys WHERE namespace = ?{condition}", (scope.namespace, *bounds)
+    )
+    if count:
+        scope.change("key", "clear", to_bytes(op.prefix))
+    return count
+
+
+# --- histories ------------------------------------------------------------------------------
+
+_STAT = "size, archived, last_seq, archived_seq, created_at, updated_at"
+
+
+class _Stat(NamedTuple):
+    size: int
+    archived: int
+    last_seq: int
+    archived_seq: int
+    created_at: int
+    updated_at: int
+
+
+def _stat(scope: _Scope, history: bytes) -> Steps:
+    rows = yield Statement(
+        f"SELECT {_STAT} FROM botwire_histories WHERE namespace = ? AND history = ?",
+        (scope.namespace, history),
+    )
+    return _Stat(*rows[0]) if rows else _Stat(0, 0, 0, 0, 0, 0)
+
+
+def _expect_last(scope: _Scope, name: str, if_last: int | None) -> Steps:
+    if if_last is None:
+        return
+    stat = yield from _stat(scope, to_bytes(name))
+    if stat.last_seq != if_last:
+        raise ConflictError(
+            f"history {name!r:.80} ends at {stat.last_seq}, not at {if_last}: "
+            "read what was added and retry"
+        )
+
+
+def _extend_history(scope: _Scope, op: ops.ExtendHistory) -> Steps:
+    history = to_bytes(op.name)
+    known: dict[str, int] = {}
+    if op.ids is not None:
+        given = [to_bytes(id) for id in op.ids if id is not None]
+        for chunk in _chunks(given):
+            rows = yield Statement(
+                "SELECT id, seq FROM botwire_items "
+                f"WHERE namespace = ? AND history = ? AND id IN ({_marks(chunk)})",
+                (scope.namespace, history, *chunk),
+            )
+            known.update((from_bytes(id), seq) for id, seq in rows)
+    ids = op.ids or (None,) * len(op.values)
+    new = [
+        (value, id)
+        for value, id in zip(op.values, ids, strict=True)
+        if id is None or id not in known
+    ]
+    if new:
+        yield from _expect_last(scope, op.name, op.if_last)
+        first = yield from _append(scope, history, new)
+    results = []
+    for id in ids:
+        if id is not None and id in known:
+            results.append(known[id])
+        else:
+            results.append(first)
+            first += 1
+    return tuple(results)
+
+
+def _append(scope: _Scope, history: bytes, new: Sequence[tuple[Json, str | None]]) -> Steps:
+    rows = yield Statement(
+        "INSERT INTO botwire_histories (namespace, history, last_seq, size, archived, "
+        "archived_seq, created_at, updated_at) VALUES (?, ?, ?, ?, 0, 0, ?, ?) "
+        "ON CONFLICT (namespace, history) DO UPDATE SET "
+        "last_seq = botwire_histories.last_seq + excluded.last_seq, "
+        "size = botwire_histories.size + excluded.size, "
+        "updated_at = excluded.updated_at RETURNING last_seq",
+        (scope.namespace, history, len(new), len(new), scope.now, scope.now),
+    )
+    first: int = rows[0][0] - len(new) + 1
+    yield Statement(
+        "INSERT INTO botwire_items (namespace, history, seq, id, value_json, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (
+                scope.namespace,
+                history,
+                seq,
+                None if id is None else to_bytes(id),
+                value.text,
+                scope.now,
+            )
+            for seq, (value, id) in enumerate(new, first)
+        ],
+        many=True,
+    )
+    scope.change("history", "append", history)
+    return first
+
+
+def _replace_history(scope: _Scope, op: ops.ReplaceHistory) -> Steps:
+    yield from _expect_last(scope, op.name, op.if_last)
+    yield from _clear_history(scope, ops.ClearHistory(op.name))
+    if not op.values:
+        return ()
+    ids = op.ids or (None,) * len(op.values)
+    new = list(zip(op.values, ids, strict=True))
+    first = yield from _append(scope, to_bytes(op.name), new)
+    return tuple(range(first, first + len(new)))
+
+
+_NOT_ARCHIVED = (
+    " AND seq > COALESCE((SELECT archived_seq FROM botwire_histories "
+    "WHERE namespace = ? AND history = ?), 0)"
+)
+
+
+def _read_history(scope: _Scope, op: ops.ReadHistory) -> Steps:
+    history = to_bytes(op.name)
+    sql = (
+        "SELECT seq, id, value_json, created_at FROM botwire_items "
+        "WHERE namespace = ? AND history = ?"
+    )
+    parameters: list[Any] = [scope.namespace, history]
+    if not op.archived:
+        sql += _NOT_ARCHIVED
+        parameters += [scope.namespace, history]
+    if op.after:
+        sql += " AND seq > ?"
+        parameters.append(op.after)
+    if op.before is not None:
+        sql += " AND seq < ?"
+        parameters.append(op.before)
+    sql += f" ORDER BY seq {'DESC' if op.newest_first else 'ASC'} LIMIT ?"
+    parameters.append(op.limit + 1)
+    rows = yield Statement(sql, parameters)
+    return ops.ItemPage([_item(row) for row in rows[: op.limit]], len(rows) > op.limit)
+
+
+def _item(row: tuple[Any, ...]) -> ops.HistoryItem:
+    seq, id, text, created_at = row
+    return ops.HistoryItem(
+        seq, None if id is None else from_bytes(id), Json.from_text(text), created_at
+    )
+
+
+def _stat_history(scope: _Scope, op: ops.StatHistory) -> Steps:
+    stat = yield from _stat(scope, to_bytes(op.name))
+    return _public_stat(op.name, stat)
+
+
+def _public_stat(name: str, stat: _Stat) -> ops.HistoryStat:
+    return ops.HistoryStat(
+        name, stat.size, stat.archived, stat.last_seq, stat.created_at, stat.updated_at
+    )
+
+
+def _delete_items(scope: _Scope, op: ops.DeleteItems) -> Steps:
+    history = to_bytes(op.name)
+    stat = yield from _stat(scope, history)
+    deleted: list[int] = []
+    for chunk in _chunks(op.seqs):
+        rows = yield Statement(
+            "DELETE FROM botwire_items "
+            f"WHERE namespace = ? AND history = ? AND seq IN ({_marks(chunk)}) RETURNING seq",
+            (scope.namespace, history, *chunk),
+        )
+        deleted += [row[0] for row in rows]
+    if deleted:
+        archived = sum(1 for seq in deleted if seq <= stat.archived_seq)
+        yield from _shrink(scope, history, size=len(deleted) - archived, archived=archived)
+        scope.change("history", "delete", history)
+    return len(deleted)
+
+
+def _shrink(scope: _Scope, history: bytes, *, size: int, archived: int) -> Steps:
+    yield Statement(
+        "UPDATE botwire_histories SET size = size - ?, archived = archived - ?, updated_at = ? "
+        "WHERE namespace = ? AND history = ?",
+        (size, archived, scope.now, scope.namespace, history),
+    )
+
+
+def _pop_item(scope: _Scope, op: ops.PopItem) -> Steps:
+    last = ops.ReadHistory(op.name, limit=1, newest_first=True)
+    page = yield from _read_history(scope, last)
+    if not page.items:
+        return None
+    yield from _delete_items(scope, ops.DeleteItems(op.name, (page.items[0].seq,)))
+    return page.items[0]
+
+
+def _archive_history(scope: _Scope, op: ops.ArchiveHistory) -> Steps:
+    history = to_bytes(op.name)
+    stat = yield from _stat(scope, history)
+    up_to = min(op.up_to, stat.last_seq)
+    if up_to <= stat.archived_seq:
+        return 0
+    rows = yield Statement(
+        "SELECT count(*) FROM botwire_items "
+        "WHERE namespace = ? AND history = ? AND seq > ? AND seq <= ?",
+        (scope.namespace, history, stat.archived_seq, up_to),
+    )
+    count = rows[0][0]
+    yield Statement(
+        "UPDATE botwire_histories SET archived_seq = ?, archived = archived + ?, "
+        "size = size - ?, updated_at = ? WHERE namespace = ? AND history = ?",
+        (up_to, count, count, scope.now, scope.namespace, history),
+    )
+    scope.change("history", "archive", history)
+    return count
+
+
+def _clear_history(scope: _Scope, op: ops.ClearHistory) -> Steps:
+    history = to_bytes(op.name)
+    stat = yield from _stat(scope, history)
+    count = stat.size + stat.archived
+    if count:
+        yield Statement(
+            "DELETE FROM botwire_items WHERE namespace = ? AND history = ?",
+            (scope.namespace, history),
+        )
+        yield from _shrink(scope, history, size=stat.size, archived=stat.archived)
+        scope.change("history", "clear", history)
+    return count
+
+
+def _list_histories(scope: _Scope, op: ops.ListHistories) -> Steps:
+    condition, bounds = _range("history", op.prefix, op.after)
+    rows = yield Statement(
+        f"SELECT history, {_STAT} FROM botwire_histories "
+        f"WHERE namespace = ?{condition} AND size + archived > 0 ORDER BY history LIMIT ?",
+        (scope.namespace, *bounds, op.limit + 1),
+    )
+    stats = [_public_stat(from_bytes(row[0]), _Stat(*row[1:])) for row in rows[: op.limit]]
+    return ops.HistoryPage(stats, len(rows) > op.limit)
+
+
+# --------------------------------------------------------------------------------------------
+
+_HANDLERS: dict[type[ops.Operation], Callable[[_Scope, Any], Steps]] = {
+    ops.PutKey: _put_key,
+    ops.GetKeys: _get_keys,
+    ops.ListKeys: _list_keys,
+    ops.CountKeys: _count_keys,
+    ops.DeleteKey: _delete_key,
+    ops.ClearKeys: _clear_keys,
+    ops.IncrementKey: _increment_key,
+    ops.CheckKey: _check_key,
+    ops.ExtendHistory: _extend_history,
+    ops.ReplaceHistory: _replace_history,
+    ops.ReadHistory: _read_history,
+    ops.StatHistory: _stat_history,
+    ops.DeleteItems: _delete_items,
+    ops.PopItem: _pop_item,
+    ops.ArchiveHistory: _archive_history,
+    ops.ClearHistory: _clear_history,
+    ops.ListHistories: _list_histories,
+}
+
+
+def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
+
+
+def _marks(values: Iterable[Any]) -> str:
+    return ", ".join("?" for _ in values)

@@ -1,0 +1,89 @@
+"""What a namespace, a key, a history's name or an id may be.
+
+Any non-empty string is a name: slashes, dots, spaces, control characters, emoji, a lone surrogate.
+Engines store names as bytes (UTF-8, surrogates passed through), so that order, prefixes and
+equality are those of code points on every engine, whatever collation a database has.
+"""
+
+from __future__ import annotations
+
+import re
+
+from botwire.errors import ConfigurationError
+
+MAX_NAMESPACE_BYTES = 256
+"""Longest namespace. Namespace, name and id together must fit a PostgreSQL index row (2,704)."""
+MAX_NAME_BYTES = 1024
+"""Longest key, history name, collection name or scope path, in bytes of UTF-8."""
+MAX_ID_BYTES = 512
+"""Longest id of an item or record, in bytes of UTF-8."""
+
+# Two surrogates that form a pair: JSON cannot tell them from the one character they encode.
+_SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def to_bytes(name: str) -> bytes:
+    """Returns the form of a name that engines store and compare."""
+    return name.encode("utf-8", "surrogatepass")
+
+
+def from_bytes(raw: bytes) -> str:
+    """Returns the name that [`to_bytes`][botwire.names.to_bytes] was given."""
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def prefix_end(prefix: bytes) -> bytes | None:
+    """Returns the first name after all that start with `prefix`, or None when there is none."""
+    end = prefix.rstrip(b"\xff")
+    return end[:-1] + bytes([end[-1] + 1]) if end else None
+
+
+def check_namespace(namespace: object) -> str:
+    """Returns `namespace` if it is a valid one; raises `ConfigurationError` otherwise."""
+    return _check(namespace, "namespace", MAX_NAMESPACE_BYTES)
+
+
+def check_key(key: object) -> str:
+    """Returns `key` if it is a valid one; raises `ConfigurationError` otherwise."""
+    return _check(key, "key", MAX_NAME_BYTES)
+
+
+def check_history(name: object) -> str:
+    """Returns `name` if it can name a history; raises `ConfigurationError` otherwise."""
+    return _check(name, "history name", MAX_NAME_BYTES)
+
+
+def check_collection(name: object) -> str:
+    """Returns `name` if it can name a collection; raises `ConfigurationError` otherwise."""
+    return _check(name, "collection name", MAX_NAME_BYTES)
+
+
+def check_id(id: object) -> str:
+    """Returns `id` if it can identify an item or record; raises `ConfigurationError` otherwise."""
+    return _check(id, "id", MAX_ID_BYTES)
+
+
+def check_prefix(prefix: object) -> str:
+    """Returns `prefix` if names can start with it; the empty one is allowed."""
+    return prefix if prefix == "" else _check(prefix, "prefix", MAX_NAME_BYTES)  # type: ignore[return-value]
+
+
+def _check(name: object, what: str, limit: int) -> str:
+    if not isinstance(name, str):
+        raise ConfigurationError(f"a {what} is a string, not {type(name).__name__}: {name!r:.80}")
+    if not name:
+        raise ConfigurationError(f"a {what} must not be empty")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        if _SURROGATE_PAIR.search(name):
+            raise ConfigurationError(
+                f"the {what} {name!r:.80} holds a surrogate pair as two code points: "
+                "write the character itself"
+            ) from None
+        size = len(to_bytes(name))
+    if size > limit:
+        raise ConfigurationError(
+            f"a {what} is at most {limit} bytes of UTF-8; {name[:40]!r}… has {size}"
+        )
+    return name

@@ -1,0 +1,433 @@
+"""The one vocabulary: every operation, and what it answers, as immutable values.
+
+`Memory` builds operations and reads results. The SQLite engine, the PostgreSQL engine and the
+HTTP transport are three ways to apply a batch of them. Nothing here does I/O.
+
+Names are checked where an operation is made, so a bad one is refused before anything is sent or
+written, on a client and on the server alike. Times are integers, microseconds since 1970 (UTC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from botwire import names
+from botwire.errors import ConfigurationError
+from botwire.exact import Json
+
+Value = Json | bytes
+"""What a key holds: a JSON value, or bytes."""
+
+MAX_PAGE = 1000
+"""Most names or items that one operation returns; whoever needs more asks for the next page."""
+
+
+def _check_count(value: object, what: str, *, least: int = 0) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(f"{what} is an int, not {type(value).__name__}: {value!r:.80}")
+    if not least <= value < 2**63:
+        raise ConfigurationError(f"{what} must be at least {least} and below 2**63, not {value}")
+
+
+class Operation:
+    """The base of all operations."""
+
+    __slots__ = ()
+
+    writes: ClassVar[bool] = False
+    """Whether the operation may change something."""
+
+
+# --- keys -----------------------------------------------------------------------------------
+
+
+class KeyEntry(NamedTuple):
+    """A key as it is stored."""
+
+    key: str
+    value: Value
+    version: int
+    created_at: int
+    updated_at: int
+    expires_at: int | None
+
+
+class KeyPage(NamedTuple):
+    """Some keys in order, and whether there are more after the last one."""
+
+    keys: Sequence[str]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PutKey(Operation):
+    """Sets a key and answers its new version (int).
+
+    Attributes:
+        ttl: Seconds until the key expires; None keeps it for good.
+        if_version: Write only if the key has this version; 0 if there is no such key.
+    """
+
+    writes: ClassVar[bool] = True
+    key: str
+    value: Value
+    ttl: float | None = None
+    if_version: int | None = None
+
+    def __post_init__(self) -> None:
+        names.check_key(self.key)
+        if self.ttl is not None:
+            check_ttl(self.ttl)
+        if self.if_version is not None:
+            _check_count(self.if_version, "if_version")
+
+
+@dataclass(frozen=True, slots=True)
+class GetKeys(Operation):
+    """Answers a tuple with a `KeyEntry` or None for each key asked for, in that order."""
+
+    keys: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for key in self.keys:
+            names.check_key(key)
+
+
+@dataclass(frozen=True, slots=True)
+class ListKeys(Operation):
+    """Answers a `KeyPage`: the keys that start with `prefix`, in code point order.
+
+    Attributes:
+        after: Start after this key (it need not exist); None starts at the first.
+        limit: How many at most, 1 to `MAX_PAGE`.
+    """
+
+    prefix: str = ""
+    after: str | None = None
+    limit: int = MAX_PAGE
+
+    def __post_init__(self) -> None:
+        names.check_prefix(self.prefix)
+        if self.after is not None:
+            names.check_key(self.after)
+        _check_page(self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class CountKeys(Operation):
+    """Answers how many keys start with `prefix` (int)."""
+
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        names.check_prefix(self.prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteKey(Operation):
+    """Deletes a key and answers whether there was one (bool).
+
+    Attributes:
+        if_version: Delete only if the key has this version.
+    """
+
+    writes: ClassVar[bool] = True
+    key: str
+    if_version: int | None = None
+
+    def __post_init__(self) -> None:
+        names.check_key(self.key)
+        if self.if_version is not None:
+            _check_count(self.if_version, "if_version")
+
+
+@dataclass(frozen=True, slots=True)
+class ClearKeys(Operation):
+    """Deletes every key that starts with `prefix` and answers how many there were (int)."""
+
+    writes: ClassVar[bool] = True
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        names.check_prefix(self.prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class IncrementKey(Operation):
+    """Adds to an int, starting from 0, and answers the sum (int). Keeps the expiry."""
+
+    writes: ClassVar[bool] = True
+    key: str
+    by: int = 1
+
+    def __post_init__(self) -> None:
+        names.check_key(self.key)
+        if isinstance(self.by, bool) or not isinstance(self.by, int):
+            raise ConfigurationError(f"increment adds an int, not {type(self.by).__name__}")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckKey(Operation):
+    """Raises `ConflictError` unless the key has this version (0: no such key). Answers None."""
+
+    key: str
+    version: int
+
+    def __post_init__(self) -> None:
+        names.check_key(self.key)
+        _check_count(self.version, "version")
+
+
+# --- histories ------------------------------------------------------------------------------
+
+
+class HistoryItem(NamedTuple):
+    """An item as it is stored."""
+
+    seq: int
+    id: str | None
+    value: Json
+    created_at: int
+
+
+class ItemPage(NamedTuple):
+    """Some items in the order asked for, and whether there are more after the last one."""
+
+    items: Sequence[HistoryItem]
+    more: bool
+
+
+class HistoryStat(NamedTuple):
+    """What is known of a history without reading it.
+
+    Attributes:
+        count: Items that reads return.
+        archived: Items put away by `archive`.
+        last_seq: The greatest sequence number ever given; 0 if none was.
+    """
+
+    name: str
+    count: int
+    archived: int
+    last_seq: int
+    created_at: int
+    updated_at: int
+
+
+class HistoryPage(NamedTuple):
+    """Some histories in the order of their names, and whether there are more."""
+
+    histories: Sequence[HistoryStat]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendHistory(Operation):
+    """Appends a batch and answers its sequence numbers (tuple of int).
+
+    New items get contiguous numbers. An item whose id is there already is not written again;
+    its number is answered, so the same call made twice has the effect of one.
+
+    Attributes:
+        ids: One id or None an item; None when no item has one.
+        if_last: Append only if this is the last sequence number (0: nothing ever appended).
+            Not held against a call that appends nothing new.
+    """
+
+    writes: ClassVar[bool] = True
+    name: str
+    values: tuple[Json, ...]
+    ids: tuple[str | None, ...] | None = None
+    if_last: int | None = None
+
+    def __post_init__(self) -> None:
+        names.check_history(self.name)
+        _check_ids(self.ids, len(self.values))
+        if self.if_last is not None:
+            _check_count(self.if_last, "if_last")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceHistory(Operation):
+    """Puts these items in the place of all the others and answers their numbers (tuple of int).
+
+    Archived items go too. Sequence numbers are not reused.
+    """
+
+    writes: ClassVar[bool] = True
+    name: str
+    values: tuple[Json, ...]
+    ids: tuple[str | None, ...] | None = None
+    if_last: int | None = None
+
+    def __post_init__(self) -> None:
+        names.check_history(self.name)
+        _check_ids(self.ids, len(self.values))
+        if self.if_last is not None:
+            _check_count(self.if_last, "if_last")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHistory(Operation):
+    """Answers an `ItemPage` of the items between two sequence numbers, both exclusive.
+
+    Attributes:
+        before: None reads to the end.
+        newest_first: Read from the end; pages then go backwards.
+        archived: Include what `ArchiveHistory` put away.
+    """
+
+    name: str
+    after: int = 0
+    before: int | None = None
+    limit: int = MAX_PAGE
+    newest_first: bool = False
+    archived: bool = False
+
+    def __post_init__(self) -> None:
+        names.check_history(self.name)
+        _check_count(self.after, "after")
+        if self.before is not None:
+            _check_count(self.before, "before")
+        _check_page(self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class StatHistory(Operation):
+    """Answers the `HistoryStat` of a history, all zeros if nothing was ever appended."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        names.check_history(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteItems(Operation):
+    """Deletes the items with these sequence numbers and answers how many there were (int)."""
+
+    writes: ClassVar[bool] = True
+    name: str
+    seqs: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        names.check_history(self.name)
+        for seq in self.seqs:
+            _check_count(seq, "seq")
+
+
+@dataclass(frozen=True, slots=True)
+class PopItem(Operation):
+    """Deletes the last item and answers it, a `HistoryItem`, or None if there is none."""
+
+    writes: ClassVar[bool] = True
+    name: str
+
+    def __post_init__(self) -> None:
+        names.check_history(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveHistory(Operation):
+    """Hides the items up to a sequence number from reads and answers how many (int).
+
+    They stay, and a read that asks for archived items returns them.
+    """
+
+    writes: ClassVar[bool] = True
+    name: str
+    up_to: int
+
+    def __post_init__(self) -> None:
+        names.check_history(self.name)
+        _check_count(self.up_to, "up_to")
+
+
+@dataclass(frozen=True, slots=True)
+class ClearHistory(Operation):
+    """Deletes all items, archived ones too, and answers how many (int)."""
+
+    writes: ClassVar[bool] = True
+    name: str
+
+    def __post_init__(self) -> None:
+        names.check_history(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ListHistories(Operation):
+    """Answers a `HistoryPage`: the histories that hold items, by name."""
+
+    prefix: str = ""
+    after: str | None = None
+    limit: int = MAX_PAGE
+
+    def __post_init__(self) -> None:
+        names.check_prefix(self.prefix)
+        if self.after is not None:
+            names.check_history(self.after)
+        _check_page(self.limit)
+
+
+# --- batches --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Operations on one namespace that are applied in order, all or none.
+
+    Attributes:
+        request_id: Makes a repeated batch harmless: an engine that has applied a batch of this
+            id answers what it answered then. None where no answer can get lost.
+    """
+
+    namespace: str
+    operations: tuple[Operation, ...]
+    request_id: str | None = None
+
+    def __post_init__(self) -> None:
+        names.check_namespace(self.namespace)
+        if self.request_id is not None:
+            names.check_id(self.request_id)
+
+    @property
+    def writes(self) -> bool:
+        """Whether any operation may change something."""
+        return any(operation.writes for operation in self.operations)
+
+
+Results = list[Any]
+"""One result an operation, in their order; each operation says of what type."""
+
+
+def check_ttl(ttl: object) -> None:
+    """Raises `ConfigurationError` unless `ttl` is a number of seconds above 0."""
+    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
+        raise ConfigurationError(f"ttl is a number of seconds, not {type(ttl).__name__}")
+    # The bound keeps microseconds since 1970 inside 63 bits and dates inside the calendar.
+    if not 0 < ttl <= MAX_TTL:
+        raise ConfigurationError(f"ttl must be above 0 and at most {MAX_TTL:.0f} seconds: {ttl!r}")
+
+
+MAX_TTL = 100 * 365 * 86_400.0
+"""Longest ttl, a hundred years in seconds."""
+
+
+def _check_page(limit: object) -> None:
+    _check_count(limit, "limit", least=1)
+    if isinstance(limit, int) and limit > MAX_PAGE:
+        raise ConfigurationError(f"limit is at most {MAX_PAGE}, not {limit}")
+
+
+def _check_ids(ids: tuple[str | None, ...] | None, count: int) -> None:
+    if ids is None:
+        return
+    if len(ids) != count:
+        raise ConfigurationError(f"{count} values need {count} ids, not {len(ids)}")
+    given = [id for id in ids if id is not None]
+    for id in given:
+        names.check_id(id)
+    if len(set(given)) != len(given):
+        raise ConfigurationError("the ids of one batch must differ from one another")

@@ -1,0 +1,111 @@
+"""Where memory lives: one URL says it, the rest is defaults."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import platformdirs
+
+from botwire.engines.sqlite import MEMORY
+from botwire.errors import ConfigurationError
+
+URL_VARIABLE = "BOTWIRE_URL"
+"""The environment variable that says where memory lives when no `url` is given."""
+API_KEY_VARIABLE = "BOTWIRE_API_KEY"
+"""The environment variable that holds the API key when no `api_key` is given."""
+NAMESPACE_VARIABLE = "BOTWIRE_NAMESPACE"
+"""The environment variable that names the namespace where a framework's class needs none."""
+
+DEFAULT_TIMEOUT = 10.0
+"""Seconds that a call may take in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where memory lives and how to get there.
+
+    Attributes:
+        url: ``sqlite:///path``, ``sqlite://`` (this process's memory), ``http(s)://…`` or
+            ``postgresql://…``.
+        api_key: For a server; never part of a `repr`.
+        timeout: Seconds that a call may take in all.
+    """
+
+    url: str
+    api_key: str | None = field(default=None, repr=False)
+    timeout: float = DEFAULT_TIMEOUT
+
+    @property
+    def scheme(self) -> str:
+        """The URL's scheme in lower case: ``sqlite``, ``http``, ``https`` or ``postgresql``."""
+        return urlsplit(self.url).scheme.lower()
+
+    @property
+    def sqlite_path(self) -> str:
+        """The file of a ``sqlite`` URL: three slashes are relative, four absolute, none memory."""
+        rest = self.url.split(":", 1)[1]
+        path = unquote(rest.removeprefix("//").removeprefix("/"))
+        return MEMORY if path in ("", MEMORY) else path
+
+
+def find_place(
+    url: str | None = None, api_key: str | None = None, timeout: float = DEFAULT_TIMEOUT
+) -> Place:
+    """Returns the place that the arguments, else the environment, else the defaults say.
+
+    Without any, it is a SQLite file in the user's data folder, and the folder is made.
+
+    Args:
+        url: Where memory lives; see `Place`.
+        api_key: For a server.
+        timeout: Seconds that a call may take in all.
+
+    Raises:
+        ConfigurationError: The URL is not of a kind that is known, or the timeout not a time.
+    """
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise ConfigurationError(f"timeout is a number of seconds above 0, not {timeout!r}")
+    url = url or os.environ.get(URL_VARIABLE)
+    api_key = api_key or os.environ.get(API_KEY_VARIABLE) or None
+    if not url:
+        return Place(f"sqlite:///{default_path()}", api_key, timeout)
+    if not isinstance(url, str):
+        raise ConfigurationError(f"url is a string, not {type(url).__name__}")
+    scheme = urlsplit(url).scheme.lower()
+    if scheme == "sqlite":
+        if not url.partition(":")[2].startswith("//") or not _has_path_only(url):
+            raise ConfigurationError(
+                f"{url!r}: write sqlite:///relative/path, sqlite:////absolute/path, or sqlite:// "
+                "for memory that ends with the process"
+            )
+    elif scheme not in ("http", "https", "postgresql", "postgres"):
+        raise ConfigurationError(
+            f"{_without_password(url)!r} is not where memory can live: use sqlite:///path, "
+            "http(s)://host or postgresql://…"
+        )
+    return Place(url, api_key, timeout)
+
+
+def default_path() -> Path:
+    """Returns the file in the user's data folder, and makes the folder."""
+    folder = platformdirs.user_data_path("botwire", appauthor=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} cannot be made ({error.strerror}): set {URL_VARIABLE}=sqlite:///path"
+        ) from error
+    return folder / "memory.db"
+
+
+def _has_path_only(url: str) -> bool:
+    rest = url.partition("://")[2]
+    return rest in ("", MEMORY) or rest.startswith("/")
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else url

@@ -1,0 +1,363 @@
+"""How operations and results look in JSON: one table that client and server both read.
+
+A batch is ``{"namespace": …, "operations": [{"op": "put_key", "key": …, "value": …}, …]}``, its
+answer ``{"results": […]}``. An operation's fields are those of its class; a field left out has
+its default. A stored value is spliced into the text as it is kept, neither decoded nor encoded.
+Bytes travel as base64 under ``bytes`` in the place of ``value``; times as ISO 8601 in UTC.
+
+The same texts record the results of a request, for answering it again (see `Batch.request_id`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from botwire import operations as ops
+from botwire.clock import from_iso, to_iso
+from botwire.errors import ConfigurationError, InvalidRequestError, NotJSONError, ProtocolError
+from botwire.exact import Json, encode
+
+BATCH_PATH = "/v1/batch"
+"""Where a server takes a batch by POST."""
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+"""The header that carries `Batch.request_id` (draft-ietf-httpapi-idempotency-key-header)."""
+REQUEST_ID_HEADER = "X-Request-ID"
+"""The header in which a server names each answer, for its logs."""
+
+_quote = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
+
+
+class _Bad(Exception):
+    """A part of a document is not what it should be; carries what it should be."""
+
+
+class _Codec(NamedTuple):
+    encode: Callable[[Any], str]
+    decode: Callable[[Any], Any]
+
+
+def _text(part: object) -> str:
+    if not isinstance(part, str):
+        raise _Bad("a string")
+    return part
+
+
+def _int(part: object) -> int:
+    if isinstance(part, bool) or not isinstance(part, int):
+        raise _Bad("an integer")
+    return part
+
+
+def _number(part: object) -> float:
+    if isinstance(part, bool) or not isinstance(part, (int, float)):
+        raise _Bad("a number")
+    return part
+
+
+def _bool(part: object) -> bool:
+    if not isinstance(part, bool):
+        raise _Bad("true or false")
+    return part
+
+
+def _json_in(part: object) -> Json:
+    return Json.from_decoded(part)
+
+
+def _base64(part: object) -> bytes:
+    try:
+        return base64.b64decode(_text(part), validate=True)
+    except (binascii.Error, ValueError):
+        raise _Bad("base64") from None
+
+
+def _time(part: object) -> int:
+    try:
+        return from_iso(_text(part))
+    except ValueError:
+        raise _Bad("a time in ISO 8601") from None
+
+
+def _list(codec: _Codec) -> _Codec:
+    def encode_list(values: Sequence[Any]) -> str:
+        return "[" + ",".join([codec.encode(value) for value in values]) + "]"
+
+    def decode_list(part: object) -> tuple[Any, ...]:
+        if not isinstance(part, list):
+            raise _Bad("a list")
+        return tuple([codec.decode(item) for item in part])
+
+    return _Codec(encode_list, decode_list)
+
+
+def _optional(codec: _Codec) -> _Codec:
+    return _Codec(
+        lambda value: "null" if value is None else codec.encode(value),
+        lambda part: None if part is None else codec.decode(part),
+    )
+
+
+_TEXT = _Codec(_quote, _text)
+_INT = _Codec(int.__repr__, _int)
+_NUMBER = _Codec(_quote, _number)
+_BOOL = _Codec(lambda value: "true" if value else "false", _bool)
+_JSON = _Codec(lambda value: value.text, _json_in)
+_TIME = _Codec(lambda micros: f'"{to_iso(micros)}"', _time)
+_NOTHING = _Codec(lambda _: "null", lambda _: None)
+
+
+def _record(make: Callable[..., Any], **fields: _Codec) -> _Codec:
+    """The codec of a result that is a named tuple; `value` may be bytes."""
+
+    def encode_record(value: Any) -> str:
+        parts = []
+        for name, codec in fields.items():
+            part = getattr(value, name)
+            if isinstance(part, bytes):
+                parts.append(f'"bytes":"{base64.b64encode(part).decode("ascii")}"')
+            else:
+                parts.append(f'"{name}":{codec.encode(part)}')
+        return "{" + ",".join(parts) + "}"
+
+    def decode_record(part: object) -> Any:
+        if not isinstance(part, dict):
+            raise _Bad("an object")
+        try:
+            return make(
+                *[
+                    _base64(part["bytes"])
+                    if name == "value" and "bytes" in part
+                    else codec.decode(part[name])
+                    for name, codec in fields.items()
+                ]
+            )
+        except KeyError as missing:
+            raise _Bad(f"an object with {missing}") from None
+
+    return _Codec(encode_record, decode_record)
+
+
+_ENTRY = _record(
+    ops.KeyEntry,
+    key=_TEXT,
+    value=_JSON,
+    version=_INT,
+    created_at=_TIME,
+    updated_at=_TIME,
+    expires_at=_optional(_TIME),
+)
+_ITEM = _record(ops.HistoryItem, seq=_INT, id=_optional(_TEXT), value=_JSON, created_at=_TIME)
+_STAT = _record(
+    ops.HistoryStat,
+    name=_TEXT,
+    count=_INT,
+    archived=_INT,
+    last_seq=_INT,
+    created_at=_TIME,
+    updated_at=_TIME,
+)
+
+RESULTS: Mapping[type[ops.Operation], _Codec] = {
+    ops.PutKey: _INT,
+    ops.GetKeys: _list(_optional(_ENTRY)),
+    ops.ListKeys: _record(ops.KeyPage, keys=_list(_TEXT), more=_BOOL),
+    ops.CountKeys: _INT,
+    ops.DeleteKey: _BOOL,
+    ops.ClearKeys: _INT,
+    ops.IncrementKey: _INT,
+    ops.CheckKey: _NOTHING,
+    ops.ExtendHistory: _list(_INT),
+    ops.ReplaceHistory: _list(_INT),
+    ops.ReadHistory: _record(ops.ItemPage, items=_list(_ITEM), more=_BOOL),
+    ops.StatHistory: _STAT,
+    ops.DeleteItems: _INT,
+    ops.PopItem: _optional(_ITEM),
+    ops.ArchiveHistory: _INT,
+    ops.ClearHistory: _INT,
+    ops.ListHistories: _record(ops.HistoryPage, histories=_list(_STAT), more=_BOOL),
+}
+"""What each operation answers."""
+
+# How a field travels, by its annotation in `operations`.
+_FIELDS: Mapping[str, _Codec] = {
+    "str": _TEXT,
+    "str | None": _optional(_TEXT),
+    "int": _INT,
+    "int | None": _optional(_INT),
+    "float | None": _optional(_NUMBER),
+    "bool": _BOOL,
+    "Value": _JSON,
+    "tuple[Json, ...]": _list(_JSON),
+    "tuple[str, ...]": _list(_TEXT),
+    "tuple[int, ...]": _list(_INT),
+    "tuple[str | None, ...] | None": _optional(_list(_optional(_TEXT))),
+}
+
+
+class _Shape(NamedTuple):
+    """An operation's class, its name on the wire, and its fields: name, codec, default."""
+
+    make: type[ops.Operation]
+    name: str
+    fields: Mapping[str, tuple[_Codec, Any]]
+
+
+def _shape(cls: Any) -> _Shape:
+    name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
+    return _Shape(
+        cls,
+        name,
+        {f.name: (_FIELDS[str(f.type)], f.default) for f in dataclasses.fields(cls)},
+    )
+
+
+_SHAPES = {cls: _shape(cls) for cls in RESULTS}
+
+OPERATIONS: Mapping[str, _Shape] = {shape.name: shape for shape in _SHAPES.values()}
+"""Every operation by its name on the wire."""
+
+
+def operation_name(operation: ops.Operation) -> str:
+    """Returns an operation's name on the wire, for example ``put_key``."""
+    return _SHAPES[type(operation)].name
+
+
+def encode_batch(batch: ops.Batch) -> str:
+    """Returns the body that asks a server to apply `batch`."""
+    texts = []
+    for operation in batch.operations:
+        shape = _SHAPES[type(operation)]
+        parts = [f'{{"op":"{shape.name}"']
+        for name, (codec, default) in shape.fields.items():
+            value = getattr(operation, name)
+            if isinstance(value, bytes):
+                parts.append(f'"bytes":"{base64.b64encode(value).decode("ascii")}"')
+            elif value is not default:
+                parts.append(f'"{name}":{codec.encode(value)}')
+        texts.append(",".join(parts) + "}")
+    return f'{{"namespace":{_quote(batch.namespace)},"operations":[{",".join(texts)}]}}'
+
+
+def decode_batch(document: object, request_id: str | None = None) -> ops.Batch:
+    """Reads the body that `encode_batch` writes; trusts nothing in it.
+
+    Args:
+        document: The body, decoded by `json.loads`.
+        request_id: From the `IDEMPOTENCY_HEADER`, if there was one.
+
+    Raises:
+        InvalidRequestError: It is not a batch; the detail says where and why.
+    """
+    body = _object(document, "the body", ("namespace", "operations"))
+    listed = body["operations"]
+    if not isinstance(listed, list):
+        raise InvalidRequestError("operations must be a list")
+    decoded = tuple(decode_operation(part, f"operations[{i}]") for i, part in enumerate(listed))
+    try:
+        return ops.Batch(body["namespace"], decoded, request_id)
+    except ConfigurationError as error:
+        raise InvalidRequestError(str(error)) from None
+
+
+def decode_operation(document: object, where: str) -> ops.Operation:
+    """Reads one operation.
+
+    Args:
+        document: The decoded object, with its name under ``op``.
+        where: What to call it in an error.
+
+    Raises:
+        InvalidRequestError: It is not an operation; the detail says where and why.
+    """
+    if not isinstance(document, dict):
+        raise InvalidRequestError(f"{where} must be an object")
+    shape = OPERATIONS.get(document["op"]) if isinstance(document.get("op"), str) else None
+    if shape is None:
+        raise InvalidRequestError(f"{where}.op must be one of: {', '.join(OPERATIONS)}")
+    given = {name: part for name, part in document.items() if name != "op"}
+    if "value" in shape.fields and "bytes" in given and "value" not in given:
+        given["value"] = _checked(_base64, given.pop("bytes"), f"{where}.bytes")
+        raw = True
+    else:
+        raw = False
+    unknown = given.keys() - shape.fields.keys()
+    if unknown:
+        raise InvalidRequestError(
+            f"{where} has the unknown field {min(unknown)!r:.60}; "
+            f"{shape.name} takes: {', '.join(shape.fields)}"
+        )
+    arguments = {}
+    for name, (codec, default) in shape.fields.items():
+        if name not in given:
+            if default is dataclasses.MISSING:
+                raise InvalidRequestError(f"{where} lacks the field {name!r}")
+        elif raw and name == "value":
+            arguments[name] = given[name]
+        else:
+            place = f"{where}.{name}"
+            arguments[name] = _check_values(_checked(codec.decode, given[name], place), place)
+    try:
+        return shape.make(**arguments)
+    except ConfigurationError as error:
+        raise InvalidRequestError(f"{where}: {error}") from None
+
+
+def encode_results(operations: Sequence[ops.Operation], results: ops.Results) -> str:
+    """Returns the body that answers a batch."""
+    texts = [
+        RESULTS[type(operation)].encode(result)
+        for operation, result in zip(operations, results, strict=True)
+    ]
+    return '{"results":[' + ",".join(texts) + "]}"
+
+
+def decode_results(operations: Sequence[ops.Operation], document: object) -> ops.Results:
+    """Reads the body that `encode_results` writes.
+
+    Raises:
+        ProtocolError: It is not the answer to these operations.
+    """
+    results = document.get("results") if isinstance(document, dict) else None
+    if not isinstance(results, list) or len(results) != len(operations):
+        raise ProtocolError("the answer does not hold one result for each operation")
+    decoded = []
+    for i, (operation, part) in enumerate(zip(operations, results, strict=True)):
+        try:
+            decoded.append(RESULTS[type(operation)].decode(part))
+        except _Bad as bad:
+            raise ProtocolError(f"results[{i}] of the answer must be or hold {bad}") from None
+    return decoded
+
+
+def _object(document: object, where: str, fields: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(document, dict) or document.keys() != set(fields):
+        raise InvalidRequestError(f"{where} must be an object with {' and '.join(fields)}")
+    return document
+
+
+def _checked(decode: Callable[[Any], Any], part: object, where: str) -> Any:
+    try:
+        return decode(part)
+    except _Bad as bad:
+        raise InvalidRequestError(f"{where} must be or hold {bad}") from None
+
+
+def _check_values(argument: Any, where: str) -> Any:
+    """Refuses what a lenient decoder lets through, such as NaN; keeps the text of what is good."""
+    if isinstance(argument, Json):
+        return _exact(argument, where)
+    if isinstance(argument, tuple) and argument and isinstance(argument[0], Json):
+        return tuple(_exact(value, f"{where}[{i}]") for i, value in enumerate(argument))
+    return argument
+
+
+def _exact(value: Json, where: str) -> Json:
+    try:
+        return Json.from_text(encode(value.value, where))
+    except NotJSONError as error:
+        raise InvalidRequestError(str(error)) from None

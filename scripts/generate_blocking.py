@@ -1,0 +1,106 @@
+"""Writes the blocking client from the asynchronous one.
+
+Every file in ``botwire/_async`` has a twin in ``botwire/_sync`` that differs only by the
+substitutions below, as in httpcore's unasync script. Run it after changing ``_async``; with
+``--check`` it changes nothing and fails when a twin is not what it would write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "packages/botwire-core/src/botwire"
+
+SUBSTITUTIONS = [
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\basync (def|with|for) ", r"\1 "),
+        (r"\bawait ", ""),
+        (r"__a(enter|exit|iter|next)__", r"__\1__"),
+        (r"\baclose\b", "close"),
+        (r"\banext\(", "next("),
+        (r"\bStopAsyncIteration\b", "StopIteration"),
+        (r"\basynccontextmanager\b", "contextmanager"),
+        (r"\bAwaited(History)?Access\b", lambda m: f"{m[1] or 'Mapping'}Access"),
+        (r"\bAsync([A-Z]\w*)", r"\1"),
+        (r"\basyncio\.sleep\b", "time.sleep"),
+        (r"^import asyncio\n", "import time\n"),
+        (r"\bopen_async_engine\b", "open_engine"),
+        (r"\bbotwire\._async\b", "botwire._sync"),
+        (r"The memory client, asynchronous", "The memory client, blocking"),
+    )
+]
+
+
+def blocking(source: str, name: str) -> str:
+    """Returns the blocking twin of a module's text."""
+    lines = []
+    for line in source.splitlines(keepends=True):
+        for pattern, replacement in SUBSTITUTIONS:
+            line = pattern.sub(replacement, line)
+        lines.append(line)
+    header = f"# Generated from {name} by scripts/generate_blocking.py: do not edit.\n"
+    return header + "".join(lines)
+
+
+def generate(source: Path, target: Path) -> None:
+    """Writes the twins of all modules in `source` into `target`, formatted."""
+    target.mkdir(exist_ok=True)
+    for path in sorted(source.glob("*.py")):
+        text = blocking(path.read_text(), f"{source.name}/{path.name}")
+        (target / path.name).write_text(text)
+    ruff = shutil.which("ruff", path=sysconfig.get_path("scripts")) or "ruff"
+    config = ["--config", str(ROOT / "pyproject.toml")]
+    fixes = ["--select", "I,F401,F811", "--fix"]
+    subprocess.run([ruff, "check", "-q", *config, *fixes, str(target)], check=True)
+    subprocess.run([ruff, "format", "-q", *config, str(target)], check=True)
+
+
+def difference(expected: Path, found: Path) -> str:
+    """Returns how `found` differs from `expected`, as a unified diff; empty if it does not."""
+    diff: list[str] = []
+    names = {path.name for folder in (expected, found) for path in folder.glob("*.py")}
+    for name in sorted(names):
+        old, new = (
+            (folder / name).read_text().splitlines(keepends=True)
+            if (folder / name).exists()
+            else []
+            for folder in (found, expected)
+        )
+        diff += difflib.unified_diff(old, new, f"{found.name}/{name}", f"expected/{name}")
+    return "".join(diff)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Generates, or checks; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing, fail if out of date")
+    options = parser.parse_args(arguments)
+    source, target = PACKAGE / "_async", PACKAGE / "_sync"
+    if not options.check:
+        for stray in target.glob("*.py"):
+            stray.unlink()
+        generate(source, target)
+        return 0
+    # Inside the tree, so that the formatter sees the same settings as for the real ones.
+    with tempfile.TemporaryDirectory(dir=PACKAGE) as folder:
+        expected = Path(folder) / "_sync"
+        generate(source, expected)
+        diff = difference(expected, target)
+    sys.stdout.write(diff)
+    if diff:
+        print("botwire/_sync is out of date: run `hatch run generate`", file=sys.stderr)
+    return 1 if diff else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
