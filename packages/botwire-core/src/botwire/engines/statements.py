@@ -117,7 +117,12 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
     if request_id is not None:
         yield Statement(
             "INSERT INTO botwire_requests (namespace, id, results, created_at) VALUES (?, ?, ?, ?)",
-            (namespace, request_id, wire.encode_results(batch.operations, results), now),
+            (
+                namespace,
+                request_id,
+                wire.encode_results(batch.operations, results),
+                now,
+            ),
         )
     return results
 
@@ -125,7 +130,9 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
 def sweep(now: int) -> Iterator[Statement]:
     """Yields the statements that remove what expired; reads never show it, swept or not."""
     yield Statement("DELETE FROM botwire_keys WHERE expires_at <= ?", (now,))
-    yield Statement("DELETE FROM botwire_requests WHERE created_at <= ?", (now - KEPT_REQUESTS,))
+    yield Statement(
+        "DELETE FROM botwire_requests WHERE created_at <= ?", (now - KEPT_REQUESTS,)
+    )
 
 
 # --- keys -----------------------------------------------------------------------------------
@@ -137,7 +144,9 @@ _ENTRY = "key, value_json, value_bytes, version, created_at, updated_at, expires
 def _entry(row: tuple[Any, ...]) -> ops.KeyEntry:
     key, text, raw, version, created_at, updated_at, expires_at = row
     value = Json.from_text(text) if text is not None else raw
-    return ops.KeyEntry(from_bytes(key), value, version, created_at, updated_at, expires_at)
+    return ops.KeyEntry(
+        from_bytes(key), value, version, created_at, updated_at, expires_at
+    )
 
 
 def _get_keys(scope: _Scope, op: ops.GetKeys) -> Steps:
@@ -186,7 +195,9 @@ def _check_key(scope: _Scope, op: ops.CheckKey) -> Steps:
 
 def _put_key(scope: _Scope, op: ops.PutKey) -> Steps:
     yield from _expect(scope, op.key, op.if_version)
-    expires_at = None if op.ttl is None else scope.now + max(1, round(op.ttl * 1_000_000))
+    expires_at = (
+        None if op.ttl is None else scope.now + max(1, round(op.ttl * 1_000_000))
+    )
     return (yield from _put(scope, to_bytes(op.key), op.value, expires_at))
 
 
@@ -245,7 +256,9 @@ def _delete_key(scope: _Scope, op: ops.DeleteKey) -> Steps:
     return bool(rows)
 
 
-def _range(column: str, prefix: str, after: str | None = None) -> tuple[str, list[bytes]]:
+def _range(
+    column: str, prefix: str, after: str | None = None
+) -> tuple[str, list[bytes]]:
     """Returns the condition that names start with `prefix` and come after `after`."""
     low, end = to_bytes(prefix), prefix_end(to_bytes(prefix))
     conditions, parameters = [], []
@@ -268,7 +281,9 @@ def _list_keys(scope: _Scope, op: ops.ListKeys) -> Steps:
         "ORDER BY key LIMIT ?",
         (scope.namespace, *bounds, scope.now, op.limit + 1),
     )
-    return ops.KeyPage([from_bytes(row[0]) for row in rows[: op.limit]], len(rows) > op.limit)
+    return ops.KeyPage(
+        tuple([from_bytes(row[0]) for row in rows[: op.limit]]), len(rows) > op.limit
+    )
 
 
 def _count_keys(scope: _Scope, op: ops.CountKeys) -> Steps:
@@ -284,7 +299,8 @@ def _clear_keys(scope: _Scope, op: ops.ClearKeys) -> Steps:
     count = yield from _count_keys(scope, ops.CountKeys(op.prefix))
     condition, bounds = _range("key", op.prefix)
     yield Statement(
-        f"DELETE FROM botwire_keys WHERE namespace = ?{condition}", (scope.namespace, *bounds)
+        f"DELETE FROM botwire_keys WHERE namespace = ?{condition}",
+        (scope.namespace, *bounds),
     )
     if count:
         scope.change("key", "clear", to_bytes(op.prefix))
@@ -355,7 +371,9 @@ def _extend_history(scope: _Scope, op: ops.ExtendHistory) -> Steps:
     return tuple(results)
 
 
-def _append(scope: _Scope, history: bytes, new: Sequence[tuple[Json, str | None]]) -> Steps:
+def _append(
+    scope: _Scope, history: bytes, new: Sequence[tuple[Json, str | None]]
+) -> Steps:
     rows = yield Statement(
         "INSERT INTO botwire_histories (namespace, history, last_seq, size, archived, "
         "archived_seq, created_at, updated_at) VALUES (?, ?, ?, ?, 0, 0, ?, ?) "
@@ -422,7 +440,9 @@ def _read_history(scope: _Scope, op: ops.ReadHistory) -> Steps:
     sql += f" ORDER BY seq {'DESC' if op.newest_first else 'ASC'} LIMIT ?"
     parameters.append(op.limit + 1)
     rows = yield Statement(sql, parameters)
-    return ops.ItemPage([_item(row) for row in rows[: op.limit]], len(rows) > op.limit)
+    return ops.ItemPage(
+        tuple([_item(row) for row in rows[: op.limit]]), len(rows) > op.limit
+    )
 
 
 def _item(row: tuple[Any, ...]) -> ops.HistoryItem:
@@ -456,7 +476,9 @@ def _delete_items(scope: _Scope, op: ops.DeleteItems) -> Steps:
         deleted += [row[0] for row in rows]
     if deleted:
         archived = sum(1 for seq in deleted if seq <= stat.archived_seq)
-        yield from _shrink(scope, history, size=len(deleted) - archived, archived=archived)
+        yield from _shrink(
+            scope, history, size=len(deleted) - archived, archived=archived
+        )
         scope.change("history", "delete", history)
     return len(deleted)
 
@@ -520,8 +542,10 @@ def _list_histories(scope: _Scope, op: ops.ListHistories) -> Steps:
         f"WHERE namespace = ?{condition} AND size + archived > 0 ORDER BY history LIMIT ?",
         (scope.namespace, *bounds, op.limit + 1),
     )
-    stats = [_public_stat(from_bytes(row[0]), _Stat(*row[1:])) for row in rows[: op.limit]]
-    return ops.HistoryPage(stats, len(rows) > op.limit)
+    stats = [
+        _public_stat(from_bytes(row[0]), _Stat(*row[1:])) for row in rows[: op.limit]
+    ]
+    return ops.HistoryPage(tuple(stats), len(rows) > op.limit)
 
 
 # --------------------------------------------------------------------------------------------

@@ -1,0 +1,73 @@
+"""Fixtures for every package's tests: real servers, real files, fresh namespaces."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SERVER_START_SECONDS = 60
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio, as every framework here does."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_ambient_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the settings of whoever runs it, or writes into their data folder."""
+    for name in [name for name in os.environ if name.startswith("BOTWIRE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace that no other test uses."""
+    return f"test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a BotWire server in a process of its own, with a fresh database."""
+    database = tmp_path_factory.mktemp("server") / "memory.db"
+    process = start_server(database)
+    try:
+        yield read_url(process)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(params=["embedded", "http"])
+def place_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A URL where memory lives, once as a file and once on a server."""
+    if request.param == "http":
+        return str(request.getfixturevalue("server_url"))
+    return f"sqlite:///{tmp_path / 'memory.db'}"
+
+
+def start_server(database: Path, *options: str) -> subprocess.Popen[str]:
+    """Starts ``botwire serve`` on a free port; `read_url` waits until it answers."""
+    command = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database"]
+    return subprocess.Popen(
+        [*command, f"sqlite:///{database}", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def read_url(process: subprocess.Popen[str]) -> str:
+    """Returns the URL that a server prints as the last word of its first line, once it listens."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, f"the server ended with status {process.wait(SERVER_START_SECONDS)}"
+    return line.split()[-1]

@@ -1,0 +1,41 @@
+"""Any non-empty string is a name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botwire import ConfigurationError
+from botwire.names import check_key, check_namespace, from_bytes, prefix_end, to_bytes
+
+names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=100)
+
+
+@given(names, names)
+def test_order_and_prefix_are_those_of_code_points(a: str, b: str) -> None:
+    assert from_bytes(to_bytes(a)) == a
+    assert (a < b) == (to_bytes(a) < to_bytes(b))
+    end = prefix_end(to_bytes(a))
+    assert end is not None
+    assert (to_bytes(a) <= to_bytes(b) < end) == b.startswith(a)
+
+
+@pytest.mark.parametrize(
+    "name", ["/", "..", "%", "?", "#", " ", "\n", "\x00", "\ud800", "😀", "a/b"]
+)
+def test_odd_names_are_names(name: str) -> None:
+    assert check_key(name) == name
+    assert from_bytes(to_bytes(name)) == name
+
+
+@pytest.mark.parametrize("name", ["", None, 1, b"x", "x" * 1025, "é" * 513, "\ud83d\ude00"])
+def test_what_is_no_name(name: object) -> None:
+    with pytest.raises(ConfigurationError, match="key"):
+        check_key(name)
+
+
+def test_a_namespace_is_shorter() -> None:
+    assert check_namespace("x" * 256)
+    with pytest.raises(ConfigurationError, match="at most 256 bytes"):
+        check_namespace("x" * 257)

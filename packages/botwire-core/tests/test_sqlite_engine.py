@@ -1,0 +1,431 @@
+"""The SQLite engine: expiry, shared commits, strange files, threads, processes, forks."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botwire import (
+    AsyncMemory,
+    ConfigurationError,
+    ConflictError,
+    Memory,
+    ServerError,
+)
+from botwire import operations as ops
+from botwire.engines import schema
+from botwire.engines.async_sqlite import AsyncSQLiteEngine
+from botwire.engines.sqlite import APPLICATION_ID, MEMORY, SQLiteEngine
+from botwire.exact import Json
+
+
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000_000.0
+
+    def __call__(self) -> int:
+        return round(self.seconds * 1_000_000)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a database can be made."""
+    return tmp_path / "memory.db"
+
+
+# --- expiry ---------------------------------------------------------------------------------
+
+
+def test_what_expired_is_nowhere_to_be_seen(path: Path) -> None:
+    clock = Clock()
+    memory = Memory("n", engine=SQLiteEngine(path, clock=clock))
+    memory.set("short", 1, ttl=10)
+    memory.set("long", 1, ttl=20)
+    first = memory.entry("short")
+    clock.seconds += 10
+    assert memory.get("short") is None
+    assert memory.list_keys() == ["long"]
+    assert memory.count() == 1
+    assert memory.get_many(["short", "long"]) == {"long": 1}
+    assert memory.delete("short") is False
+    assert memory.increment("short") == 1
+    again = memory.entry("short")
+    assert first is not None
+    assert again is not None
+    assert again.created_at > first.created_at
+    assert again.expires_at is None
+    clock.seconds += 10
+    assert memory.set("long", 2, if_version=0) > again.version
+    assert memory.clear() == 2
+
+
+def test_the_file_forgets_what_expired(path: Path) -> None:
+    clock = Clock()
+    engine = SQLiteEngine(path, clock=clock)
+    memory = Memory("n", engine=engine)
+    memory.set_many({f"k{i}": i for i in range(100)}, ttl=10)
+    clock.seconds += 3600
+    memory.set("other", 1)
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("SELECT count(*) FROM botwire_keys").fetchone() == (1,)
+
+
+# --- batches --------------------------------------------------------------------------------
+
+
+def put(key: str, value: Any, **more: Any) -> ops.PutKey:
+    return ops.PutKey(key, Json.of(value), **more)
+
+
+def test_a_batch_is_all_or_nothing(path: Path) -> None:
+    engine = SQLiteEngine(path)
+    memory = Memory("n", engine=engine)
+    memory.set("there", 1)
+    batch = (put("new", 1), ops.ExtendHistory("h", (Json.of(1),)), put("there", 2, if_version=0))
+    with pytest.raises(ConflictError):
+        engine.apply(ops.Batch("n", batch))
+    assert memory.list_keys() == ["there"]
+    assert memory.get("there") == 1
+    assert memory.history("h").count() == 0
+
+
+def test_a_bad_batch_in_a_group_fails_alone(path: Path) -> None:
+    engine = SQLiteEngine(path)
+    outcomes = engine.apply_group(
+        [
+            ops.Batch("n", (put("a", 1),)),
+            ops.Batch("n", (put("b", 1), put("a", 2, if_version=0))),
+            ops.Batch("n", (put("c", 1),)),
+        ]
+    )
+    assert [type(outcome) for outcome in outcomes] == [list, ConflictError, list]
+    assert Memory("n", engine=engine).list_keys() == ["a", "c"]
+
+
+def test_a_repeated_request_is_answered_and_not_applied_again(path: Path) -> None:
+    engine = SQLiteEngine(path)
+    batch = ops.Batch(
+        "n",
+        (ops.IncrementKey("n", 5), ops.ExtendHistory("h", (Json.of("a"),)), ops.PopItem("h"),
+         ops.GetKeys(("n", "none")), ops.ReadHistory("h")),
+        request_id="once",
+    )  # fmt: skip
+    first = engine.apply(batch)
+    assert engine.apply(batch) == first
+    assert Memory("n", engine=engine).get("n") == 5
+    # Another namespace's request of the same id is another request.
+    assert engine.apply(ops.Batch("m", batch.operations, "once"))[0] == 5
+    assert Memory("m", engine=engine).get("n") == 5
+
+
+def test_a_request_that_failed_may_be_tried_again(path: Path) -> None:
+    engine = SQLiteEngine(path)
+    batch = ops.Batch("n", (put("a", 1, if_version=0),), request_id="again")
+    Memory("n", engine=engine).set("a", 0)
+    with pytest.raises(ConflictError):
+        engine.apply(batch)
+    Memory("n", engine=engine).delete("a")
+    assert engine.apply(batch)
+
+
+def test_changes_are_counted_in_one_order_and_pruned(path: Path) -> None:
+    memory = Memory("n", engine=SQLiteEngine(path))
+    for start in range(0, 12_000, 1_000):
+        memory.set_many({f"k{i}": i for i in range(start, start + 1_000)})
+    with sqlite3.connect(path) as raw:
+        low, high, count = raw.execute(
+            "SELECT min(revision), max(revision), count(*) FROM botwire_changes"
+        ).fetchone()
+    assert (high, high - low + 1) == (12_000, count)
+    assert 10_000 <= count <= 11_000
+
+
+# --- files ----------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_no_database(path: Path) -> None:
+    path.write_bytes(b"not a database, however long it may be" * 200)
+    before = path.read_bytes()
+    memory = Memory("n", url=f"sqlite:///{path}")
+    for call in (lambda: memory.set("k", 1), lambda: memory.get("k")):
+        with pytest.raises(ConfigurationError, match="is not a SQLite database"):
+            call()
+    assert path.read_bytes() == before
+
+
+def test_a_database_of_another_program(path: Path) -> None:
+    with sqlite3.connect(path) as raw:
+        raw.execute("CREATE TABLE theirs (x)")
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match="of another program"):
+        Memory("n", url=f"sqlite:///{path}").set("k", 1)
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_a_newer_version(path: Path) -> None:
+    Memory("n", url=f"sqlite:///{path}").set("k", 1)
+    with sqlite3.connect(path) as raw:
+        raw.execute(f"PRAGMA user_version={schema.VERSION + 1}")
+    code = f"from botwire import Memory; Memory('n', url='sqlite:///{path}').get('k')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "ConfigurationError" in done.stderr
+    assert "newer BotWire" in done.stderr
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no folder"):
+        Memory("n", url=f"sqlite:///{tmp_path / 'no' / 'memory.db'}").get("k")
+
+
+def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
+        Memory("n", url=f"sqlite:///{tmp_path}").get("k")
+
+
+def test_a_file_that_may_not_be_written_to(path: Path) -> None:
+    engine = SQLiteEngine(path)
+    Memory("n", engine=engine).set("k", 1)
+    # An administrator may write to any file: SQLite's own lock on writing stands in for the mode.
+    connection = engine._writing()
+    connection.execute("PRAGMA query_only=1")
+    with pytest.raises(ConfigurationError, match="may not be written to"):
+        Memory("n", engine=engine).set("k", 2)
+    assert Memory("n", engine=engine).get("k") == 1
+    if os.geteuid() != 0:
+        path.chmod(stat.S_IREAD)
+        with pytest.raises(ConfigurationError, match="may not be written to"):
+            Memory("n", engine=SQLiteEngine(path)).set("k", 2)
+
+
+def test_a_full_disk_is_an_error_and_loses_nothing(path: Path) -> None:
+    engine = SQLiteEngine(path)
+    history = Memory("n", engine=engine).history("h")
+    history.append("x" * 1000)
+    engine._writing().execute("PRAGMA max_page_count=40")
+    written = 1
+    with pytest.raises(ServerError, match="disk is full") as caught:
+        for _ in range(1000):
+            history.append("x" * 1000)
+            written += 1
+    assert caught.value.status == 507
+    assert history.count() == len(history.read()) == written > 1
+    engine._writing().execute("PRAGMA max_page_count=100000")
+    assert history.append("room again") == written + 1
+
+
+def test_a_backup_is_a_store(path: Path, tmp_path: Path) -> None:
+    Memory("n", url=f"sqlite:///{path}").set("k", 1)
+    copy = tmp_path / "copy.db"
+    with sqlite3.connect(path) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    memory = Memory("n", url=f"sqlite:///{copy}")
+    memory.set("l", 2)
+    assert memory.list_keys() == ["k", "l"]
+
+
+def test_files_are_marked_and_in_wal_mode(path: Path) -> None:
+    Memory("n", url=f"sqlite:///{path}").set("k", 1)
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert raw.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+        assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_closing_gives_the_file_back_and_the_next_call_opens_it(path: Path) -> None:
+    with (
+        Memory("n", url=f"sqlite:///{path}") as memory,
+        Memory("n", url=f"sqlite:///{path}") as other,
+    ):
+        memory.set("k", 1)
+        memory.close()
+        assert other.get("k") == 1
+    assert not path.with_name(path.name + "-wal").exists()
+    assert memory.get("k") == 1
+    memory.close()
+
+
+# --- threads, tasks and processes -----------------------------------------------------------
+
+
+def test_threads_share_commits_and_lose_nothing(path: Path) -> None:
+    engine = SQLiteEngine(path)
+    history = Memory("n", engine=engine).history("h")
+    with ThreadPoolExecutor(16) as threads:
+        batches = list(threads.map(lambda i: history.extend([i, i, i]), range(400)))
+    assert sorted(seq for batch in batches for seq in batch) == list(range(1, 1201))
+    values = [item.value for item in history.read()]
+    assert all(len(set(values[i : i + 3])) == 1 for i in range(0, 1200, 3))
+
+
+def test_threads_share_one_memory_that_ends_with_the_process() -> None:
+    memory = Memory("n", engine=SQLiteEngine(MEMORY))
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: memory.increment("n"), range(200)))
+    assert memory.get("n") == 200
+
+
+@pytest.mark.anyio
+async def test_tasks_share_commits_and_each_gets_its_own_error(path: Path) -> None:
+    engine = AsyncSQLiteEngine(SQLiteEngine(path))
+    memory = AsyncMemory("n", engine=engine)
+    await memory.set("there", 1)
+    outcomes = await asyncio.gather(
+        *(memory.set("there" if i % 10 == 0 else f"k{i}", i, if_version=0) for i in range(200)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 20
+    assert sum(isinstance(outcome, int) for outcome in outcomes) == 180
+    assert await memory.count() == 181
+    await engine.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_writer_does_not_take_others_with_it(path: Path) -> None:
+    memory = AsyncMemory("n", url=f"sqlite:///{path}")
+    tasks = [asyncio.ensure_future(memory.increment("n")) for _ in range(50)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(outcome, int) for outcome in done) == 25
+    assert await memory.get("n") >= 25
+    await memory.aclose()
+
+
+def test_one_client_in_several_event_loops(path: Path) -> None:
+    memory = AsyncMemory("n", url=f"sqlite:///{path}")
+    for i in range(3):
+        assert asyncio.run(memory.increment("n")) == i + 1
+    results: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(asyncio.run(memory.increment("n"))))
+        for _ in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [4, 5, 6, 7, 8]
+
+
+WRITER = """
+import sys
+from botwire import Memory
+memory = Memory("n", url=sys.argv[1])
+history = memory.history("h")
+for i in range(100):
+    history.extend([[sys.argv[2], i, part] for part in range(3)])
+    memory.increment("n")
+    memory.increment("n")
+"""
+
+
+def test_eight_processes_on_one_new_file(path: Path) -> None:
+    url = f"sqlite:///{path}"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, url, str(i)], stderr=subprocess.PIPE)
+        for i in range(8)
+    ]
+    for writer in writers:
+        _, errors = writer.communicate(timeout=110)
+        assert (writer.returncode, errors) == (0, b"")
+    memory = Memory("n", url=url)
+    items = memory.history("h").read()
+    assert [item.seq for item in items] == list(range(1, 2401))
+    for start in range(0, 2400, 3):
+        batch = [item.value for item in items[start : start + 3]]
+        assert [part for _, _, part in batch] == [0, 1, 2]
+        assert len({(who, i) for who, i, _ in batch}) == 1
+    for who in map(str, range(8)):
+        assert [i for w, i, part in (item.value for item in items) if w == who and part == 0] == (
+            list(range(100))
+        )
+    assert memory.get("n") == 1600
+
+
+def test_a_process_sees_what_another_wrote_at_once(path: Path) -> None:
+    url = f"sqlite:///{path}"
+    memory = Memory("n", url=url)
+    assert memory.get("k") is None
+    code = f"from botwire import Memory; Memory('n', url={url!r}).set('k', 'theirs')"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert memory.get("k") == "theirs"
+
+
+def _in_child(memory: Memory, connection: Any) -> None:
+    memory.history("h").append("child")
+    connection.send((memory.get("k"), memory.history("h").tail(9)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forking is for POSIX")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_process_works_with_connections_of_its_own(path: Path) -> None:
+    memory = Memory("n", url=f"sqlite:///{path}")
+    memory.set("k", 1)
+    memory.get("k")
+    ours, theirs = multiprocessing.Pipe()
+    child = multiprocessing.get_context("fork").Process(target=_in_child, args=(memory, theirs))
+    child.start()
+    assert ours.poll(30)
+    assert ours.recv() == (1, ["child"])
+    child.join(30)
+    assert child.exitcode == 0
+    memory.history("h").append("parent")
+    assert memory.history("h").tail(9) == ["child", "parent"]
+
+
+def test_the_promise_is_synced(path: Path) -> None:
+    engine = SQLiteEngine(path)
+    Memory("n", engine=engine).set("k", 1)
+    assert engine._writing().execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+KILLED = """
+import sys
+from botwire import Memory
+memory = Memory("n", url=sys.argv[1])
+history = memory.history("h")
+i = memory.get("start", 0)
+while True:
+    history.extend([[i, part] for part in range(3)])
+    print(i, flush=True)
+    i += 1
+"""
+
+
+def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
+    url = f"sqlite:///{path}"
+    acknowledged: list[int] = []
+    for round_ in range(10):
+        Memory("n", url=url).set("start", len(acknowledged))
+        writer = subprocess.Popen(
+            [sys.executable, "-c", KILLED, url], stdout=subprocess.PIPE, text=True
+        )
+        assert writer.stdout is not None
+        for _ in range(1 + round_ * 7):
+            acknowledged.append(int(writer.stdout.readline()))
+        writer.kill()
+        acknowledged += [int(line) for line in writer.stdout.read().split()]
+        writer.wait()
+        written = [item.value for item in Memory("n", url=url).history("h").read()]
+        assert [value[1] for value in written] == [0, 1, 2] * (len(written) // 3)
+        present = [value[0] for value in written[::3]]
+        assert present[: len(acknowledged)] == acknowledged
+        # One batch may have been committed and not yet acknowledged: all of it, then.
+        acknowledged = present
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -1,0 +1,49 @@
+"""One suite for both clients: the blocking one, made to look as if it were awaited."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from botwire import AsyncMemory, History, Memory
+
+
+class Awaited:
+    """Calls a blocking client at once and hands out its answers to `await` and `async for`."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._client, "close" if name == "aclose" else name)
+        if not callable(member):
+            return member
+        if name in ("history", "records", "with_namespace", "transaction"):
+            return lambda *args, **kwargs: Awaited(member(*args, **kwargs))
+        if name in ("iter_keys", "newest_first"):
+            return lambda *args, **kwargs: _stream(member(*args, **kwargs))
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return member(*args, **kwargs)
+
+        return call
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return _stream(iter(self._client))
+
+
+async def _stream(iterator: Iterator[Any]) -> AsyncIterator[Any]:
+    for part in iterator:
+        yield part
+
+
+def blocking(client: Memory | History) -> Any:
+    """Returns a blocking client to be awaited."""
+    return Awaited(client)
+
+
+def open_client(flavor: str, namespace: str, url: str) -> Any:
+    """Opens a client of a flavor, ``blocking`` or ``awaited``, with the interface of the latter."""
+    if flavor == "blocking":
+        return blocking(Memory(namespace, url=url))
+    return AsyncMemory(namespace, url=url)

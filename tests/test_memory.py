@@ -1,0 +1,368 @@
+"""Keys and histories: the same promises wherever memory lives, for both clients."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botwire import (
+    ConfigurationError,
+    ConflictError,
+    InvalidRequestError,
+    NotJSONError,
+)
+from tests.clients import open_client
+
+pytestmark = pytest.mark.anyio
+
+ODD_NAMES = [
+    "/", "//", "a/b", "/a", "a/", ".", "..", "../victim", "%2F", "%", "%%", "?", "a?b", "#", "a#b",
+    " ", "  a ", "a b", "\t", "\n", "k\n", "\x00", "a\x00b", "\x7f", "é", "e\u0301", "日本", "😀",
+    "\ud800", "a\udfffb", "'", '"', "\\", "''; DROP TABLE botwire_keys; --", "*", "a*", "[a]", "{}",
+    "user:42:prefs", "user@example.com", "+", "&x=y", ";", "|", "~", "NULL", "null", "__proto__",
+    "x" * 1024, "é" * 512, "\ufeff", "\u202e", "\U0010ffff", "\uffff",
+]  # fmt: skip
+
+
+@pytest.fixture(params=["embedded", "in-memory", "http"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where memory lives."""
+    if request.param == "http":
+        return str(request.getfixturevalue("server_url"))
+    return "sqlite://" if request.param == "in-memory" else f"sqlite:///{tmp_path / 'memory.db'}"
+
+
+@pytest.fixture(params=["blocking", "awaited"])
+async def memory(request: pytest.FixtureRequest, url: str, namespace: str) -> AsyncIterator[Any]:
+    """A client of each flavor with an empty namespace."""
+    client = open_client(request.param, namespace, url)
+    yield client
+    await client.aclose()
+
+
+# --- keys -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [42, 0, -1, True, False, None, 1.5, -0.0, 1e308, 10**40, "", "42", "[1]", '{"a": 1}', "null",
+     "\ud800", "\x00", [], {}, [1, [2, {"a": None}]], {"": 0}, b"", b"\x00\xff", b"[1]"],
+    ids=repr,
+)  # fmt: skip
+async def test_a_value_comes_back_as_it_went_in(memory: Any, value: Any) -> None:
+    await memory.set("k", value)
+    found = await memory.get("k", default="missing")
+    assert (type(found), repr(found)) == (type(value), repr(value))
+
+
+async def test_none_is_a_value_and_not_a_missing_key(memory: Any) -> None:
+    await memory.set("k", None)
+    assert await memory.exists("k")
+    assert await memory.get("k", "missing") is None
+    assert await memory.get("other", "missing") == "missing"
+    assert not await memory.exists("other")
+
+
+async def test_odd_names_are_kept_apart(memory: Any) -> None:
+    for name in ODD_NAMES:
+        await memory.set(name, f"<{name}>")
+    for name in ODD_NAMES:
+        assert await memory.get(name) == f"<{name}>"
+    assert await memory.list_keys() == sorted(ODD_NAMES)
+    for name in ODD_NAMES:
+        assert await memory.delete(name)
+        assert not await memory.exists(name)
+    assert await memory.count() == 0
+
+
+async def test_odd_namespaces_are_kept_apart(memory: Any) -> None:
+    suffix = uuid.uuid4().hex
+    spaces = [name[:100] + suffix for name in ODD_NAMES] + [suffix]
+    for name in spaces:
+        await memory.with_namespace(name).set("k", name)
+    for name in spaces:
+        space = memory.with_namespace(name)
+        assert await space.get("k") == name
+        assert await space.list_keys() == ["k"]
+        assert await space.clear() == 1
+
+
+@pytest.mark.parametrize("value", [(1, 2), {1: 2}, float("nan"), object(), [b"x"], {1, 2}], ids=str)
+async def test_what_json_cannot_hold_is_refused(memory: Any, value: Any) -> None:
+    with pytest.raises(TypeError, match="value"):
+        await memory.set("k", value)
+    with pytest.raises(NotJSONError, match=re.escape("values[1]")):
+        await memory.history("h").extend([1, value])
+    assert await memory.list_keys() == []
+    assert await memory.history("h").count() == 0
+
+
+@pytest.mark.parametrize("key", ["", "x" * 1025, None, 7, b"k"])
+async def test_what_is_no_key_is_refused(memory: Any, key: Any) -> None:
+    for call in (memory.get, memory.delete, memory.exists, memory.increment):
+        with pytest.raises(ConfigurationError, match="key"):
+            await call(key)
+    with pytest.raises(ConfigurationError, match="key"):
+        await memory.set(key, 1)
+    with pytest.raises(ConfigurationError, match="history name"):
+        memory.history(key)
+    with pytest.raises(ConfigurationError, match="namespace"):
+        memory.with_namespace(key)
+
+
+@pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), "5", True, 1e30])
+async def test_what_is_no_ttl_is_refused(memory: Any, ttl: Any) -> None:
+    with pytest.raises(ConfigurationError, match="ttl"):
+        await memory.set("k", 1, ttl=ttl)
+
+
+async def test_versions_grow_and_are_never_reused(memory: Any) -> None:
+    first = await memory.set("k", 1)
+    second = await memory.set("k", 2)
+    assert await memory.delete("k")
+    third = await memory.set("k", 3)
+    assert 0 < first < second < third
+    assert (await memory.entry("k")).version == third
+
+
+async def test_a_lost_update_is_a_conflict(memory: Any) -> None:
+    version = await memory.set("k", 1, if_version=0)
+    await memory.set("k", 2, if_version=version)
+    for stale in (0, version):
+        with pytest.raises(ConflictError, match="version"):
+            await memory.set("k", 3, if_version=stale)
+        with pytest.raises(ConflictError):
+            await memory.delete("k", if_version=stale)
+    assert await memory.get("k") == 2
+    with pytest.raises(ConflictError, match="does not exist"):
+        await memory.set("other", 1, if_version=1)
+    assert not await memory.exists("other")
+
+
+async def test_an_entry_says_when(memory: Any) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=5)
+    await memory.set("k", 1, ttl=3600)
+    first = await memory.entry("k")
+    await memory.set("k", 2)
+    entry = await memory.entry("k")
+    assert before < first.created_at == entry.created_at < before + timedelta(minutes=1)
+    assert first.created_at <= entry.updated_at
+    assert first.expires_at - first.updated_at == timedelta(hours=1)
+    assert entry.expires_at is None
+    assert entry.value == 2
+    assert await memory.entry("other") is None
+
+
+async def test_delete_says_whether_there_was_one(memory: Any) -> None:
+    await memory.set("k", 1)
+    assert await memory.delete("k") is True
+    assert await memory.delete("k") is False
+
+
+async def test_many_at_once(memory: Any) -> None:
+    values = {f"k{i}": i for i in range(1200)}
+    versions = await memory.set_many(values)
+    assert sorted(versions) == sorted(values)
+    assert len(set(versions.values())) == len(values)
+    assert await memory.get_many([*values, "missing"]) == values
+    with pytest.raises(NotJSONError, match="k2"):
+        await memory.set_many({"k1": "new", "k2": object()})
+    assert await memory.get("k1") == 1
+    assert await memory.set_many({}) == {}
+    assert await memory.get_many([]) == {}
+
+
+async def test_list_is_complete_and_ordered(memory: Any) -> None:
+    names = [f"{prefix}:{i:04}" for prefix in ("a", "b") for i in range(1250)]
+    await memory.set_many(dict.fromkeys(names, 1))
+    assert await memory.list_keys() == names
+    assert await memory.keys() == await memory.list() == names
+    assert [key async for key in memory] == names
+    assert await memory.list_keys("b:") == await memory.list_keys("b:*") == names[1250:]
+    assert await memory.list_keys("c") == []
+    assert await memory.count() == 2500
+    assert await memory.count("a") == 1250
+    assert await memory.clear() == 2500
+    assert await memory.list_keys() == []
+
+
+async def test_update_and_increment(memory: Any) -> None:
+    assert await memory.update("seen", lambda seen: [*seen, 1], default=[]) == [1]
+    assert await memory.update("seen", lambda seen: [*seen, 2], default=[]) == [1, 2]
+    assert await memory.increment("n") == 1
+    assert await memory.increment("n", 10**30) == 10**30 + 1
+    assert await memory.increment("n", -1) == await memory.get("n") == 10**30
+    for value in ("1", 1.0, True, None, b"1"):
+        await memory.set("other", value)
+        with pytest.raises(InvalidRequestError, match="only an int"):
+            await memory.increment("other")
+        assert await memory.get("other") == value
+
+
+async def test_increment_keeps_the_expiry(memory: Any) -> None:
+    await memory.set("n", 1, ttl=100)
+    expires_at = (await memory.entry("n")).expires_at
+    await memory.increment("n")
+    assert (await memory.entry("n")).expires_at == expires_at
+
+
+# --- histories ------------------------------------------------------------------------------
+
+
+async def test_items_come_back_in_order(memory: Any) -> None:
+    history = memory.history("h")
+    assert await history.append({"n": 1}) == 1
+    assert await history.extend([2, None, "4"]) == [2, 3, 4]
+    assert await history.tail(2) == [None, "4"]
+    assert await history.tail(99) == [{"n": 1}, 2, None, "4"]
+    assert await history.tail(0) == []
+    items = await history.read()
+    assert [(item.seq, item.id, item.value) for item in items] == [
+        (1, None, {"n": 1}), (2, None, 2), (3, None, None), (4, None, "4"),
+    ]  # fmt: skip
+    assert all(item.created_at.tzinfo is UTC for item in items)
+    assert [item.seq for item in await history.read(after=1, limit=2)] == [2, 3]
+    assert [item.seq async for item in history.newest_first()] == [4, 3, 2, 1]
+    assert await history.count() == 4
+
+
+async def test_odd_histories_are_kept_apart(memory: Any) -> None:
+    for name in ODD_NAMES:
+        await memory.history(name).append(name)
+    for name in ODD_NAMES:
+        assert await memory.history(name).tail(5) == [name]
+    assert [info.name for info in await memory.list_histories()] == sorted(ODD_NAMES)
+
+
+async def test_a_long_history_is_read_in_pages(memory: Any) -> None:
+    history = memory.history("h")
+    for start in range(0, 5000, 2500):
+        await history.extend(range(start, start + 2500))
+    assert [item.value for item in await history.read()] == list(range(5000))
+    assert [item.value async for item in history.newest_first()] == list(range(4999, -1, -1))
+    assert await history.tail(3000) == list(range(2000, 5000))
+
+
+async def test_an_item_of_an_id_is_written_once(memory: Any) -> None:
+    history = memory.history("h")
+    assert await history.append("a", id="1") == 1
+    assert await history.append("changed", id="1") == 1
+    assert await history.extend(["a", "b", "c"], ids=["1", "2", None]) == [1, 2, 3]
+    assert await history.tail(9) == ["a", "b", "c"]
+    assert [item.id for item in await history.read()] == ["1", "2", None]
+    assert await memory.history("other").append("a", id="1") == 1
+
+
+async def test_ids_must_fit(memory: Any) -> None:
+    history = memory.history("h")
+    for values, ids in (
+        ([1], []),
+        ([1, 2], ["a", "a"]),
+        ([1], [""]),
+        ([1], [7]),
+        ([1], ["x" * 513]),
+    ):
+        with pytest.raises(ConfigurationError, match="id"):
+            await history.extend(values, ids=ids)
+    with pytest.raises(ConfigurationError, match="list"):
+        await history.extend("text")
+    assert await history.count() == 0
+
+
+async def test_a_stale_append_is_a_conflict(memory: Any) -> None:
+    history = memory.history("h")
+    assert await history.extend(["a"], ids=["1"], if_last=0) == [1]
+    with pytest.raises(ConflictError, match="ends at 1, not at 0"):
+        await history.extend(["b"], if_last=0)
+    assert await history.extend(["a"], ids=["1"], if_last=0) == [1]  # a retry is no conflict
+    assert await history.extend(["b"], if_last=1) == [2]
+    assert await history.extend([], if_last=0) == []
+    assert await history.tail(9) == ["a", "b"]
+
+
+async def test_sequence_numbers_are_never_reused(memory: Any) -> None:
+    history = memory.history("h")
+    await history.extend(["a", "b", "c"])
+    assert await history.pop() == "c"
+    assert await history.append("d") == 4
+    assert await history.clear() == 3
+    assert await history.append("e") == 5
+    assert await history.replace(["f", "g"]) == [6, 7]
+    assert await history.tail(9) == ["f", "g"]
+    assert (await history.info()).last_seq == 7
+
+
+async def test_replace_is_all_or_nothing(memory: Any) -> None:
+    history = memory.history("h")
+    await history.extend(["a", "b"], ids=["1", "2"])
+    with pytest.raises(NotJSONError):
+        await history.replace(["c", object()])
+    with pytest.raises(ConflictError):
+        await history.replace(["c"], if_last=1)
+    assert await history.tail(9) == ["a", "b"]
+    assert await history.replace(["c"], ids=["1"], if_last=2) == [3]
+    assert await history.tail(9) == ["c"]
+    assert await history.replace([]) == []
+    assert await history.count() == 0
+
+
+async def test_delete_and_pop(memory: Any) -> None:
+    history = memory.history("h")
+    await history.extend(list("abcde"))
+    assert await history.delete(2) is True
+    assert await history.delete(2) is False
+    assert await history.delete_many([1, 3, 99]) == 2
+    assert await history.tail(9) == ["d", "e"]
+    assert await history.pop() == "e"
+    assert await history.pop() == "d"
+    assert await history.pop() is None
+    assert await history.pop("empty") == "empty"
+    assert await history.count() == 0
+
+
+async def test_archived_items_are_out_of_the_way_and_still_there(memory: Any) -> None:
+    history = memory.history("h")
+    await history.extend(list("abcde"), ids=list("abcde"))
+    assert await history.archive(up_to=3) == 3
+    assert await history.archive(up_to=2) == 0
+    assert await history.tail(9) == ["d", "e"]
+    assert [item.value for item in await history.read()] == ["d", "e"]
+    assert [item.value for item in await history.read(archived=True)] == list("abcde")
+    assert [i.value async for i in history.newest_first(archived=True)] == list("edcba")
+    info = await history.info()
+    assert (info.count, info.archived, info.last_seq) == (2, 3, 5)
+    assert await history.append("a", id="a") == 1
+    assert await history.delete(1)
+    info = await history.info()
+    assert (info.count, info.archived, info.last_seq) == (2, 2, 5)
+    assert await history.archive(up_to=99) == 2
+    assert await history.append("f") == 6
+    assert await history.tail(9) == ["f"]
+    assert await history.clear() == 5
+    assert await history.read(archived=True) == []
+
+
+async def test_histories_are_listed_with_what_they_hold(memory: Any) -> None:
+    for name in ("a/1", "a/2", "b"):
+        await memory.history(name).extend([1, 2])
+    await memory.history("a/2").clear()
+    infos = await memory.list_histories("a/")
+    assert [(info.name, info.count) for info in infos] == [("a/1", 2)]
+    assert infos[0].created_at <= infos[0].updated_at
+    unknown = await memory.history("never").info()
+    assert (unknown.count, unknown.last_seq, unknown.created_at) == (0, 0, None)
+
+
+async def test_keys_and_histories_do_not_meet(memory: Any) -> None:
+    await memory.set("x", "key")
+    await memory.history("x").append("item")
+    await memory.clear()
+    assert await memory.history("x").tail(1) == ["item"]
+    await memory.history("x").clear()
+    assert await memory.list_histories() == []
