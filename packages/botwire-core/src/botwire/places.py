@@ -74,7 +74,10 @@ def find_place(
         return Place(f"sqlite:///{default_path()}", api_key, timeout)
     if not isinstance(url, str):
         raise ConfigurationError(f"url is a string, not {type(url).__name__}")
-    scheme = urlsplit(url).scheme.lower()
+    try:
+        scheme = urlsplit(url).scheme.lower()
+    except ValueError as error:
+        raise ConfigurationError(f"{_without_password(url)!r} is not a URL: {error}") from None
     if scheme == "sqlite":
         if not url.partition(":")[2].startswith("//") or not _has_path_only(url):
             raise ConfigurationError(

@@ -101,7 +101,7 @@ class HTTPEngine:
                     f"{_unknown_outcome(batch)}",
                     url=self.url,
                 )
-            except httpx.TransportError as failure:
+            except httpx.RequestError as failure:
                 error = TransportError(
                     f"no answer from {self.url}: {failure or type(failure).__name__}"
                     f"{_unknown_outcome(batch)}",
@@ -128,6 +128,12 @@ class HTTPEngine:
             document = None
         if response.status_code >= 400 and isinstance(document, dict) and kind.endswith("json"):
             raise from_problem(document, status=response.status_code, request_id=request_id)
+        if response.status_code in retry.RETRIED_STATUSES:
+            raise TransportError(
+                f"no answer from {self.url}: a gateway says HTTP status {response.status_code}"
+                f"{_unknown_outcome(batch)}",
+                url=self.url,
+            )
         if response.status_code != 200 or not isinstance(document, dict):
             raise ProtocolError(
                 f"{self.url} is not a BotWire server: it answered {wire.BATCH_PATH} with status "

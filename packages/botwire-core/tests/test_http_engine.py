@@ -1,0 +1,226 @@
+"""The HTTP transport against every way an answer can fail to come."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from botwire import (
+    AuthenticationError,
+    BotWireError,
+    ConfigurationError,
+    ConflictError,
+    InvalidRequestError,
+    Memory,
+    ProtocolError,
+    QuotaExceededError,
+    RequestTimeoutError,
+    ServerError,
+    TransportError,
+    wire,
+)
+from botwire import operations as ops
+from botwire._sync.http import HTTPEngine
+from botwire.engines.sqlite import MEMORY, SQLiteEngine
+
+URL = "http://memory.test/prefix"
+
+Answer = httpx.Response | Exception
+
+
+class Server:
+    """A transport in the place of the network: a real engine behind a bad line.
+
+    Args:
+        faults: What happens to the first requests: an answer in the place of the real one, an
+            exception, or ``lost`` to apply the request and lose the answer.
+    """
+
+    def __init__(self, *faults: Answer | str) -> None:
+        self.faults = list(faults)
+        self.engine = SQLiteEngine(MEMORY)
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        fault = self.faults.pop(0) if self.faults else None
+        if isinstance(fault, Exception):
+            raise fault
+        if isinstance(fault, httpx.Response):
+            return fault
+        request_id = request.headers.get(wire.IDEMPOTENCY_HEADER)
+        batch = wire.decode_batch(json.loads(request.content), request_id)
+        body = wire.encode_results(batch.operations, self.engine.apply(batch))
+        if fault == "lost":
+            raise httpx.ReadError("connection reset by peer")
+        return httpx.Response(200, text=body, headers={"Content-Type": "application/json"})
+
+    def memory(self, **settings: Any) -> Memory:
+        """Returns a client of this server."""
+        transport = httpx.MockTransport(self)
+        return Memory("n", engine=HTTPEngine(URL, transport=transport, **settings))
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botwire.retry._FIRST_DELAY", 0.0001)
+
+
+def problem(status: int, **fields: Any) -> httpx.Response:
+    return httpx.Response(
+        status,
+        json={"status": status, **fields},
+        headers={"Content-Type": "application/problem+json", "X-Request-ID": "r-1"},
+    )
+
+
+@pytest.mark.parametrize("fault", ["lost", httpx.ConnectError("refused"), httpx.Response(503)])
+def test_a_write_sent_again_lands_once(fault: Answer | str) -> None:
+    server = Server(fault, fault)
+    history = server.memory().history("h")
+    assert history.extend(["a", "b"]) == [1, 2]
+    assert history.tail(9) == ["a", "b"]
+    ids = [request.headers[wire.IDEMPOTENCY_HEADER] for request in server.requests[:3]]
+    assert len(set(ids)) == 1
+
+
+def test_two_writes_are_two_requests() -> None:
+    server = Server()
+    memory = server.memory()
+    assert [memory.increment("n") for _ in range(3)] == [1, 2, 3]
+    ids = {request.headers[wire.IDEMPOTENCY_HEADER] for request in server.requests}
+    assert len(ids) == 3
+    memory.get("n")
+    assert wire.IDEMPOTENCY_HEADER not in server.requests[-1].headers
+
+
+def test_a_server_that_is_down_is_an_error_that_names_it() -> None:
+    server = Server(*[httpx.ConnectError("connection refused")] * 99)
+    with pytest.raises(TransportError, match="connection refused") as caught:
+        server.memory().history("h").tail(5)
+    assert caught.value.url == URL
+    assert URL in str(caught.value)
+    assert 1 < len(server.requests) < 10
+    with pytest.raises(TransportError, match="whether the write arrived is not known"):
+        server.memory().set("k", 1)
+
+
+def test_a_slow_server_is_a_timeout() -> None:
+    server = Server(*[httpx.ReadTimeout("slow")] * 99)
+    with pytest.raises(RequestTimeoutError, match="within 5 s"):
+        server.memory(timeout=5).get("k")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        (problem(409, type="urn:botwire:problem:conflict", detail="late"), ConflictError, "late"),
+        (problem(400, type="urn:botwire:problem:invalid-request"), InvalidRequestError, "400"),
+        (problem(401, title="no key"), AuthenticationError, "no key"),
+        (problem(418, type="urn:other", detail="teapot"), InvalidRequestError, "teapot"),
+        (problem(429, retry_after=7, detail="wait"), QuotaExceededError, "wait"),
+        (problem(500, detail="broken"), ServerError, "broken"),
+    ],
+)
+def test_a_problem_is_the_error_it_stands_for(
+    answer: httpx.Response, error: type[BotWireError], says: str
+) -> None:
+    server = Server(answer)
+    with pytest.raises(error, match=says) as caught:
+        server.memory().get("k")
+    assert caught.value.status == answer.status_code
+    assert caught.value.request_id == "r-1"
+    assert len(server.requests) == 1
+    if answer.status_code == 429:
+        assert caught.value.retry_after == 7
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again), again.status) == (error, str(caught.value), answer.status_code)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, text="<html>", headers={"Content-Type": "text/html"}),
+        httpx.Response(200, json=[]),
+        httpx.Response(200, json={}),
+        httpx.Response(200, json={"results": []}),
+        httpx.Response(200, text="[" * 100_000),
+        httpx.Response(200, content=b"\xff\xfe"),
+        httpx.Response(204),
+        httpx.Response(301, headers={"Location": "http://elsewhere.test"}),
+        httpx.Response(404, text="Not Found"),
+        httpx.Response(500, text="oops"),
+    ],
+    ids=lambda answer: f"{answer.status_code}-{answer.content[:8]!r}",
+)
+def test_another_program_that_answers_is_a_protocol_error(answer: httpx.Response) -> None:
+    with pytest.raises(ProtocolError):
+        Server(answer).memory().get("k")
+
+
+def test_a_proxy_that_stays_unavailable() -> None:
+    with pytest.raises(TransportError, match="gateway says HTTP status 503"):
+        Server(*[httpx.Response(503, text="later")] * 99).memory().get("k")
+
+
+def test_the_key_is_sent_and_never_shown() -> None:
+    server = Server()
+    memory = server.memory(api_key="bw_secret")
+    memory.set("k", 1)
+    assert server.requests[0].headers["Authorization"] == "Bearer bw_secret"
+    shown = repr(memory) + repr(memory.engine) + repr(memory.history("h"))
+    assert "bw_secret" not in shown
+
+
+def test_a_prefix_in_the_url_is_kept() -> None:
+    server = Server()
+    server.memory().get("k")
+    assert str(server.requests[0].url) == f"{URL}/v1/batch"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://x", "memory.test", "http://", "http://[", "http://user:pw@x", "redis://x", "sqlite:x",
+     "sqlite:/x", 7],
+)  # fmt: skip
+def test_what_is_no_place_is_refused_at_once(url: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Memory("n", url=url)
+    assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("api_key", ["a b\n", "é", "\x00"])
+def test_what_is_no_key_is_refused_at_once(api_key: str) -> None:
+    with pytest.raises(ConfigurationError, match="API key"):
+        Memory("n", url="http://memory.test", api_key=api_key)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "5", True, None])
+def test_what_is_no_timeout_is_refused_at_once(timeout: Any) -> None:
+    with pytest.raises(ConfigurationError, match="timeout"):
+        Memory("n", url="http://memory.test", timeout=timeout)
+
+
+def test_no_type_of_the_http_library_is_raised() -> None:
+    faults: list[Callable[[], Exception]] = [
+        lambda: httpx.ConnectTimeout("x"), lambda: httpx.PoolTimeout("x"),
+        lambda: httpx.RemoteProtocolError("x"), lambda: httpx.WriteError("x"),
+        lambda: httpx.ProxyError("x"), lambda: httpx.UnsupportedProtocol("x"),
+        lambda: httpx.DecodingError("x"), lambda: httpx.TooManyRedirects("x"),
+    ]  # fmt: skip
+    for fault in faults:
+        with pytest.raises(BotWireError):
+            Server(*[fault() for _ in range(99)]).memory().get("k")
+
+
+def test_the_engine_adds_the_id_that_a_caller_gave() -> None:
+    server = Server()
+    batch = ops.Batch("n", (ops.IncrementKey("n"),), request_id="mine")
+    engine = server.memory().engine
+    assert engine.apply(batch) == engine.apply(batch) == [1]
+    assert server.requests[0].headers[wire.IDEMPOTENCY_HEADER] == "mine"

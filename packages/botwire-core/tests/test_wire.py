@@ -1,0 +1,205 @@
+"""The wire: what one side writes the other reads, and nothing hostile gets through."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botwire import BotWireError, InvalidRequestError, ProtocolError, wire
+from botwire import operations as ops
+from botwire.exact import Json
+
+names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
+counts = st.integers(0, 2**63 - 1)
+jsons = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | names,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+values = jsons.map(Json.of)
+json_lists = st.lists(values, max_size=3).map(tuple)
+pages = st.integers(1, ops.MAX_PAGE)
+ttls = st.none() | st.floats(0.001, ops.MAX_TTL)
+prefixes = st.just("") | names
+
+
+def with_ids(cls: type[Any]) -> st.SearchStrategy[Any]:
+    """Items with an id for each, for some, or for none."""
+
+    def build(parts: tuple[Any, ...]) -> Any:
+        name, items, tagged, if_last = parts
+        ids = tuple(str(i) if tagged & 1 << i else None for i in range(len(items)))
+        return cls(name, items, ids if tagged else None, if_last)
+
+    return st.tuples(names, json_lists, st.integers(0, 7), st.none() | counts).map(build)
+
+
+EVERY_OPERATION: dict[type[ops.Operation], st.SearchStrategy[Any]] = {
+    ops.PutKey: st.builds(ops.PutKey, names, values | st.binary(), ttls, st.none() | counts),
+    ops.GetKeys: st.builds(ops.GetKeys, st.lists(names, max_size=3).map(tuple)),
+    ops.ListKeys: st.builds(ops.ListKeys, prefixes, st.none() | names, pages),
+    ops.CountKeys: st.builds(ops.CountKeys, prefixes),
+    ops.DeleteKey: st.builds(ops.DeleteKey, names, st.none() | counts),
+    ops.ClearKeys: st.builds(ops.ClearKeys, prefixes),
+    ops.IncrementKey: st.builds(ops.IncrementKey, names, st.integers()),
+    ops.CheckKey: st.builds(ops.CheckKey, names, counts),
+    ops.ExtendHistory: with_ids(ops.ExtendHistory),
+    ops.ReplaceHistory: with_ids(ops.ReplaceHistory),
+    ops.ReadHistory: st.builds(
+        ops.ReadHistory, names, counts, st.none() | counts, pages, st.booleans(), st.booleans()
+    ),
+    ops.StatHistory: st.builds(ops.StatHistory, names),
+    ops.DeleteItems: st.builds(ops.DeleteItems, names, st.lists(counts, max_size=3).map(tuple)),
+    ops.PopItem: st.builds(ops.PopItem, names),
+    ops.ArchiveHistory: st.builds(ops.ArchiveHistory, names, counts),
+    ops.ClearHistory: st.builds(ops.ClearHistory, names),
+    ops.ListHistories: st.builds(ops.ListHistories, prefixes, st.none() | names, pages),
+}
+
+
+@given(st.data())
+def test_a_batch_arrives_as_it_was_sent(data: st.DataObject) -> None:
+    operations = data.draw(st.lists(st.one_of(*EVERY_OPERATION.values()), max_size=4).map(tuple))
+    batch = ops.Batch(data.draw(names), operations, "request")
+    body = wire.encode_batch(batch)
+    assert body.isascii()
+    assert wire.decode_batch(json.loads(body), "request") == batch
+
+
+def test_every_operation_of_keys_and_histories_is_generated_here() -> None:
+    tested = set(EVERY_OPERATION)
+    mine = {cls for cls in wire.RESULTS if "Record" not in cls.__name__}
+    assert mine - tested <= {cls for cls in mine if cls.__name__ in ("ListScopes", "ListTags")}
+
+
+def test_what_an_operation_is_called() -> None:
+    assert wire.operation_name(ops.PutKey("k", Json.of(1))) == "put_key"
+    assert {"get_keys", "extend_history", "list_histories"} <= set(wire.OPERATIONS)
+
+
+def put(**fields: Any) -> dict[str, Any]:
+    return {"namespace": "n", "operations": [{"op": "put_key", "key": "k", **fields}]}
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (None, "the body"),
+        ([], "the body"),
+        ({}, "namespace and operations"),
+        ({"namespace": "n", "operations": {}}, "operations must be a list"),
+        ({"namespace": "", "operations": []}, "namespace must not be empty"),
+        ({"namespace": 1, "operations": []}, "namespace is a string"),
+        ({"namespace": "n", "operations": [], "more": 1}, "namespace and operations"),
+        ({"namespace": "n", "operations": [1]}, r"operations\[0\] must be an object"),
+        ({"namespace": "n", "operations": [{}]}, r"operations\[0\].op must be one of"),
+        ({"namespace": "n", "operations": [{"op": ["put_key"]}]}, "must be one of"),
+        ({"namespace": "n", "operations": [{"op": "drop"}]}, "must be one of"),
+        (put(), "lacks the field 'value'"),
+        (put(value=1, other=2), "unknown field 'other'"),
+        (put(value=1, ttl="5"), r"operations\[0\].ttl must be or hold a number"),
+        (put(value=1, ttl=-5), "ttl must be above 0"),
+        (put(value=1, ttl=float("nan")), "ttl must be above 0"),
+        (put(value=1, if_version=True), "if_version must be or hold an integer"),
+        (put(value=1, if_version=-1), "if_version must be at least 0"),
+        (put(value=float("inf")), r"operations\[0\].value is inf"),
+        (put(bytes="not base64!"), "bytes must be or hold base64"),
+        (put(bytes=5), "bytes must be or hold"),
+        (put(value=1, bytes="AA=="), "unknown field 'bytes'"),
+        ({"namespace": "n", "operations": [{"op": "get_keys", "keys": "k"}]}, "keys must be or hold"),
+        ({"namespace": "n", "operations": [{"op": "get_keys", "keys": [""]}]}, "must not be empty"),
+        (
+            {"namespace": "n", "operations": [{"op": "extend_history", "name": "h", "values": [
+                1, float("nan")]}]},
+            r"values\[1\] is nan",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_no_batch_is_refused_with_its_place(document: Any, says: str) -> None:
+    with pytest.raises(InvalidRequestError, match=says):
+        wire.decode_batch(document)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["namespace", "operations", "op", "key", "value", "bytes", "ttl", "name"]
+            ),
+            inner | st.sampled_from(list(wire.OPERATIONS)),
+            max_size=4,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(anything)
+def test_no_document_makes_another_error(document: Any) -> None:
+    for body in (document, {"namespace": "n", "operations": [document]}):
+        try:
+            wire.decode_batch(body)
+        except InvalidRequestError:
+            pass
+
+
+RESULTS: list[tuple[ops.Operation, Any]] = [
+    (ops.PutKey("k", Json.of(1)), 7),
+    (
+        ops.GetKeys(("a", "b", "c")),
+        (
+            ops.KeyEntry("a", Json.of({"x": "\ud800"}), 1, 0, 1_795_489_197_128_055, None),
+            None,
+            ops.KeyEntry("c", b"\x00\xff", 2, 1, 2, 3),
+        ),
+    ),
+    (ops.ListKeys(), ops.KeyPage(("a", "\ud800"), True)),
+    (ops.DeleteKey("k"), True),
+    (ops.CheckKey("k", 1), None),
+    (ops.ExtendHistory("h", ()), (1, 2)),
+    (ops.ReadHistory("h"), ops.ItemPage((ops.HistoryItem(1, None, Json.of(None), 5),), False)),
+    (ops.PopItem("h"), None),
+    (ops.StatHistory("h"), ops.HistoryStat("h", 1, 2, 3, 4, 5)),
+    (ops.ListHistories(), ops.HistoryPage((ops.HistoryStat("h", 1, 2, 3, 4, 5),), False)),
+]
+
+
+def test_results_arrive_as_they_were_sent() -> None:
+    operations = [operation for operation, _ in RESULTS]
+    results = [result for _, result in RESULTS]
+    body = wire.encode_results(operations, results)
+    assert body.isascii()
+    assert wire.decode_results(operations, json.loads(body)) == results
+
+
+@pytest.mark.parametrize(
+    "document",
+    [None, [], {}, {"results": []}, {"results": [1, 2]}, {"results": ["x"]}, {"results": [True]}],
+)
+def test_an_answer_to_something_else_is_a_protocol_error(document: Any) -> None:
+    with pytest.raises(ProtocolError):
+        wire.decode_results([ops.CountKeys()], document)
+
+
+@given(anything, st.sampled_from([operation for operation, _ in RESULTS]))
+def test_no_answer_makes_another_error(document: Any, operation: ops.Operation) -> None:
+    try:
+        wire.decode_results([operation], {"results": [document]})
+    except BotWireError as error:
+        assert isinstance(error, ProtocolError)
+
+
+def test_every_field_has_a_codec() -> None:
+    for cls in wire.RESULTS:
+        assert dataclasses.is_dataclass(cls)
+        assert set(wire.OPERATIONS[wire._SHAPES[cls].name].fields) == {
+            field.name for field in dataclasses.fields(cls)
+        }
