@@ -30,11 +30,13 @@ ODD_NAMES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=["embedded", "in-memory", "http"])
+@pytest.fixture(params=["embedded", "in-memory", "postgres", "http"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where memory lives."""
     if request.param == "http":
         return str(request.getfixturevalue("server_url"))
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
     return "sqlite://" if request.param == "in-memory" else f"sqlite:///{tmp_path / 'memory.db'}"
 
 

@@ -77,7 +77,7 @@ def find_place(
     try:
         scheme = urlsplit(url).scheme.lower()
     except ValueError as error:
-        raise ConfigurationError(f"{_without_password(url)!r} is not a URL: {error}") from None
+        raise ConfigurationError(f"{without_password(url)!r} is not a URL: {error}") from None
     if scheme == "sqlite":
         if not url.partition(":")[2].startswith("//") or not _has_path_only(url):
             raise ConfigurationError(
@@ -86,7 +86,7 @@ def find_place(
             )
     elif scheme not in ("http", "https", "postgresql", "postgres"):
         raise ConfigurationError(
-            f"{_without_password(url)!r} is not where memory can live: use sqlite:///path, "
+            f"{without_password(url)!r} is not where memory can live: use sqlite:///path, "
             "http(s)://host or postgresql://…"
         )
     return Place(url, api_key, timeout)
@@ -109,6 +109,7 @@ def _has_path_only(url: str) -> bool:
     return rest in ("", MEMORY) or rest.startswith("/")
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """Returns a URL that may be shown: without what stands before the host."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else url

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from botwire._async.http import AsyncHTTPEngine
 from botwire._sync.http import HTTPEngine
 from botwire.engines.async_sqlite import AsyncSQLiteEngine
@@ -17,7 +20,7 @@ def open_engine(place: Place) -> Engine:
         return open_sqlite(place.sqlite_path)
     if place.scheme in ("http", "https"):
         return HTTPEngine(place.url, api_key=place.api_key, timeout=place.timeout)
-    raise _unknown(place)
+    return _postgres("_sync", "PostgresEngine")(place.url, timeout=place.timeout)
 
 
 def open_async_engine(place: Place) -> AsyncEngine:
@@ -26,7 +29,7 @@ def open_async_engine(place: Place) -> AsyncEngine:
         return AsyncSQLiteEngine(open_sqlite(place.sqlite_path))
     if place.scheme in ("http", "https"):
         return AsyncHTTPEngine(place.url, api_key=place.api_key, timeout=place.timeout)
-    raise _unknown(place)
+    return _postgres("_async", "AsyncPostgresEngine")(place.url, timeout=place.timeout)
 
 
 def to_async(engine: Engine) -> AsyncEngine:
@@ -35,6 +38,8 @@ def to_async(engine: Engine) -> AsyncEngine:
         return AsyncSQLiteEngine(engine.share())
     if isinstance(engine, HTTPEngine):
         return AsyncHTTPEngine(**engine.settings())
+    if type(engine).__name__ == "PostgresEngine":
+        return _postgres("_async", "AsyncPostgresEngine")(**engine.settings())
     raise ConfigurationError(f"{type(engine).__name__} has no asynchronous twin")
 
 
@@ -44,8 +49,17 @@ def to_blocking(engine: AsyncEngine) -> Engine:
         return engine.engine.share()
     if isinstance(engine, AsyncHTTPEngine):
         return HTTPEngine(**engine.settings())
+    if type(engine).__name__ == "AsyncPostgresEngine":
+        return _postgres("_sync", "PostgresEngine")(**engine.settings())
     raise ConfigurationError(f"{type(engine).__name__} has no blocking twin")
 
 
-def _unknown(place: Place) -> ConfigurationError:
-    return ConfigurationError(f"memory cannot live at a {place.scheme} URL in this version")
+def _postgres(package: str, name: str) -> Any:
+    """Returns an engine's class; its driver is an extra, and imported only where it is used."""
+    try:
+        module = importlib.import_module(f"botwire.{package}.postgres")
+    except ImportError as error:
+        raise ConfigurationError(
+            f'a postgresql URL needs a driver: pip install "botwire-core[postgres]" ({error})'
+        ) from error
+    return getattr(module, name)

@@ -1,0 +1,197 @@
+"""The PostgreSQL engine: memory in a database that many machines share."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from botwire import retry
+from botwire._loops import AsyncClientPerLoop
+from botwire.clock import Clock, now
+from botwire.engines import schema, statements
+from botwire.engines.statements import Steps
+from botwire.errors import (
+    BotWireError,
+    ConfigurationError,
+    RequestTimeoutError,
+    ServerError,
+    TransportError,
+)
+from botwire.operations import Batch, Results
+from botwire.places import without_password
+
+_POOL = 10  # connections of one process; writers of one namespace wait for each other anyway
+
+# What another attempt can mend: the connection, the server's restart, or a lost race.
+_PASSING = (
+    pg.SerializationFailure,
+    pg.DeadlockDetected,
+    pg.AdminShutdown,
+    pg.CrashShutdown,
+    pg.CannotConnectNow,
+    pg.IdleInTransactionSessionTimeout,
+)
+
+
+class AsyncPostgresEngine:
+    """Applies batches to a PostgreSQL database.
+
+    Each write locks the row of its namespace: the changes of one namespace are in one order, and
+    namespaces do not wait for each other. A write whose answer got lost is sent again under the
+    same id and lands once.
+
+    Args:
+        url: ``postgresql://user@host:port/database``, several hosts allowed; see
+            https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS.
+        timeout: Seconds that a call may take in all, retries and waiting for locks included.
+        clock: Returns the present time.
+
+    Raises:
+        ConfigurationError: The URL is not one.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 10.0, clock: Clock = now) -> None:
+        try:
+            psycopg.conninfo.conninfo_to_dict(url)
+        except psycopg.ProgrammingError as error:
+            raise ConfigurationError(
+                f"{without_password(url)!r} is not a PostgreSQL URL: {str(error).strip()}"
+            ) from None
+        self._url = url
+        self.url = without_password(url)
+        self._timeout = timeout
+        self._clock = clock
+        self._pools = AsyncClientPerLoop(self._make_pool)
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the arguments that make another engine for the same database."""
+        return {"url": self._url, "timeout": self._timeout, "clock": self._clock}
+
+    def _make_pool(self) -> AsyncConnectionPool[Any]:
+        milliseconds = max(1, round(self._timeout * 1000))
+        return AsyncConnectionPool(
+            self._url,
+            min_size=0,
+            max_size=_POOL,
+            open=False,
+            timeout=self._timeout,
+            reconnect_timeout=self._timeout,
+            kwargs={
+                "autocommit": True,
+                "connect_timeout": max(2, round(self._timeout)),
+                "application_name": "botwire",
+                "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
+            },
+        )
+
+    async def apply(self, batch: Batch) -> Results:
+        """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        if batch.writes and batch.request_id is None:
+            batch = replace(batch, request_id=uuid.uuid4().hex)
+        deadline = time.monotonic() + self._timeout
+        attempt = 0
+        while True:
+            attempt += 1
+            pool = self._pools.get()
+            try:
+                await pool.open()
+                async with pool.connection(max(0.01, deadline - time.monotonic())) as connection:
+                    return await self._run(connection, batch)
+            except BotWireError:
+                raise
+            except pg.UndefinedTable:
+                await self._make_tables(pool)
+                attempt -= 1
+                continue
+            except (PoolTimeout, PoolClosed, pg.QueryCanceled, pg.LockNotAvailable) as error:
+                raise RequestTimeoutError(
+                    f"no answer from {self.url} within {self._timeout:g} s: {_reason(error)}",
+                    url=self.url,
+                ) from error
+            except psycopg.Error as error:
+                wait = retry.delay(attempt, remaining=deadline - time.monotonic())
+                lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+                if not (isinstance(error, _PASSING) or (lost and error.sqlstate is None)):
+                    raise self._failure(error) from error
+                if wait is None:
+                    raise TransportError(
+                        f"no answer from {self.url}: {_reason(error)}", url=self.url
+                    ) from error
+            await asyncio.sleep(wait)
+            # One lost connection is rarely alone: those that wait in the pool are looked at too.
+            await pool.check()
+
+    async def _run(self, connection: psycopg.AsyncConnection[Any], batch: Batch) -> Results:
+        time = self._clock()
+        if batch.writes:
+            async with connection.transaction():
+                return await _run(connection, statements.write(batch, time, lock=" FOR UPDATE"))
+        if len(batch.operations) == 1:
+            return await _run(connection, statements.read(batch, time))
+        async with connection.transaction():
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return await _run(connection, statements.read(batch, time))
+
+    async def _make_tables(self, pool: AsyncConnectionPool[Any]) -> None:
+        try:
+            async with pool.connection() as connection, connection.transaction():
+                for sql in schema.statements(bytes_type="BYTEA"):
+                    await connection.execute(sql.encode())
+                await connection.execute("CREATE TABLE botwire_schema (version BIGINT PRIMARY KEY)")
+                await connection.execute(
+                    "INSERT INTO botwire_schema VALUES (%s)", (schema.VERSION,)
+                )
+        except (pg.DuplicateTable, pg.UniqueViolation, pg.DuplicateObject):
+            return  # another process made them at the same time
+        except psycopg.Error as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: psycopg.Error) -> BotWireError:
+        if isinstance(error, (pg.InsufficientPrivilege, pg.ReadOnlySqlTransaction)):
+            return ConfigurationError(f"{self.url} may not be written to: {_reason(error)}")
+        if isinstance(error, (pg.InvalidPassword, pg.InvalidCatalogName)):
+            return ConfigurationError(f"{self.url} cannot be opened: {_reason(error)}")
+        if isinstance(error, pg.DiskFull):
+            return ServerError(f"{self.url}: the disk is full; nothing was written", status=507)
+        return ServerError(f"{self.url}: {_reason(error)} ({error.sqlstate})")
+
+    async def aclose(self) -> None:
+        """Closes the connections of the running event loop; the next use opens new ones."""
+        pool = self._pools.pop()
+        if pool is not None:
+            await pool.close()
+
+
+async def _run(connection: psycopg.AsyncConnection[Any], steps: Steps) -> Any:
+    """Runs the statements of a generator and returns what it returns."""
+    async with connection.cursor() as cursor:
+        try:
+            step = next(steps)
+            while True:
+                sql = _translate(step.sql)
+                if step.many:
+                    await cursor.executemany(sql, step.parameters)
+                    step = steps.send([])
+                    continue
+                await cursor.execute(sql, step.parameters)
+                rows = await cursor.fetchall() if cursor.description else []
+                step = steps.send(rows)
+        except StopIteration as stop:
+            return stop.value
+
+
+@functools.lru_cache(maxsize=512)
+def _translate(sql: str) -> bytes:
+    return sql.replace("?", "%s").encode()
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
