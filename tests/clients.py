@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -18,15 +19,31 @@ class Awaited:
         member = getattr(self._client, "close" if name == "aclose" else name)
         if not callable(member):
             return member
-        if name in ("history", "records", "with_namespace", "transaction"):
+        if name in ("history", "records", "with_namespace"):
             return lambda *args, **kwargs: Awaited(member(*args, **kwargs))
+        if name == "transaction":
+            return member
         if name in ("iter_keys", "newest_first"):
             return lambda *args, **kwargs: _stream(member(*args, **kwargs))
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            return member(*args, **kwargs)
+            answer = member(*args, **kwargs)
+            return await answer if inspect.isawaitable(answer) else answer
 
         return call
+
+    async def __aenter__(self) -> Any:
+        if hasattr(self._client, "__aenter__"):
+            await self._client.__aenter__()
+        else:
+            self._client.__enter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        if hasattr(self._client, "__aexit__"):
+            await self._client.__aexit__(*error)
+        else:
+            self._client.__exit__(*error)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return _stream(iter(self._client))

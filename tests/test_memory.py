@@ -17,7 +17,7 @@ from botwire import (
     InvalidRequestError,
     NotJSONError,
 )
-from tests.clients import open_client
+from tests.clients import Awaited, open_client
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +46,12 @@ async def memory(request: pytest.FixtureRequest, url: str, namespace: str) -> As
     client = open_client(request.param, namespace, url)
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+def transaction() -> Any:
+    """Begins a transaction of a client; all its methods can then be awaited."""
+    return lambda memory: Awaited(memory.transaction())
 
 
 # --- keys -----------------------------------------------------------------------------------
@@ -368,3 +374,52 @@ async def test_keys_and_histories_do_not_meet(memory: Any) -> None:
     assert await memory.history("x").tail(1) == ["item"]
     await memory.history("x").clear()
     assert await memory.list_histories() == []
+
+
+# --- transactions ---------------------------------------------------------------------------
+
+
+async def test_a_transaction_lands_together(memory: Any, transaction: Any) -> None:
+    await memory.set("a", 1)
+    async with transaction(memory) as tx:
+        assert await tx.get("a") == 1
+        await tx.set("a", 2)
+        assert await tx.get("a") == 2
+        await tx.delete("gone")
+        assert await tx.get("gone", "default") == "default"
+        await tx.increment("n", 5)
+        history = tx.history("h")
+        await history.append("first", id="1")
+        await history.extend(["second"])
+        assert await memory.get("a") == 1
+        assert await memory.history("h").count() == 0
+    assert await memory.get_many(["a", "n"]) == {"a": 2, "n": 5}
+    assert await memory.history("h").tail(9) == ["first", "second"]
+    version = (await memory.entry("a")).version
+    assert tx.results == [version, False, 5, (1,), (2,)]
+
+
+async def test_a_transaction_on_stale_reads_is_a_conflict(memory: Any, transaction: Any) -> None:
+    await memory.set("a", 1)
+    with pytest.raises(ConflictError):
+        async with transaction(memory) as tx:
+            await tx.set("b", await tx.get("a") + await tx.get("missing", 0))
+            await memory.set("missing", 1)
+            assert await tx.get("missing") == 1  # seen, but no longer what was read first
+    assert await memory.list_keys() == ["a", "missing"]
+
+
+async def test_a_transaction_that_raises_writes_nothing(memory: Any, transaction: Any) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with transaction(memory) as tx:
+            await tx.set("a", 1)
+            raise ZeroDivisionError
+    async with transaction(memory) as tx:
+        await tx.check("a", 0)
+    with pytest.raises(NotJSONError):
+        async with transaction(memory) as tx:
+            await tx.set("a", 1)
+            await tx.history("h").append(object())
+    assert await memory.list_keys() == []
+    with pytest.raises(ConfigurationError, match="has ended"):
+        await tx.set("a", 1)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from botwire._async.memory import AsyncMemory
 from botwire._sync.memory import Memory
 from botwire.engines.opening import to_async, to_blocking
 from botwire.errors import ConfigurationError
-from botwire.places import DEFAULT_TIMEOUT, NAMESPACE_VARIABLE, Place, find_place
+from botwire.places import DEFAULT_TIMEOUT, NAMESPACE_VARIABLE, find_place, without_password
 
 
 class Connection:
@@ -90,7 +89,7 @@ class Connection:
         reference = {"namespace": self.namespace}
         url = self._url or (self._place.url if self._place is not None else None)
         if url is not None and url != _environment_url():
-            reference["url"] = _without_password(url)
+            reference["url"] = without_password(url)
         return reference
 
     def close(self) -> None:
@@ -130,11 +129,3 @@ def _restore(namespace: str, url: str | None) -> Connection:
 
 def _environment_url() -> str:
     return find_place().url
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}"))

@@ -127,7 +127,7 @@ class Message:
             raise UnreadableItemError("it is not a message")
         if item["envelope"] != ENVELOPE:
             raise UnreadableItemError(
-                f"its envelope is of version {item['envelope']!r}; this botwire-core reads {ENVELOPE}"
+                f"its envelope is of version {item['envelope']!r}; this version reads {ENVELOPE}"
             )
         if item.get("role") not in ROLES or not isinstance(item.get("text"), str):
             raise UnreadableItemError(f"its role is {item.get('role')!r}, not one of {ROLES}")
@@ -176,7 +176,7 @@ def read_item(
         if native.format in formats:
             try:
                 return from_native(native.data)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever a framework raises on odd data
                 why = f"{type(error).__name__}: {error}"
         else:
             why = f"its format {native.format!r} is newer than this adapter"

@@ -75,7 +75,7 @@ class HistoryInfo(NamedTuple):
     """
 
     name: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody misses
     archived: int
     last_seq: int
     created_at: datetime | None

@@ -65,7 +65,7 @@ def check_id(id: object) -> str:
 
 def check_prefix(prefix: object) -> str:
     """Returns `prefix` if names can start with it; the empty one is allowed."""
-    return prefix if prefix == "" else _check(prefix, "prefix", MAX_NAME_BYTES)  # type: ignore[return-value]
+    return prefix if prefix == "" else _check(prefix, "prefix", MAX_NAME_BYTES)
 
 
 def _check(name: object, what: str, limit: int) -> str:

@@ -209,7 +209,7 @@ class HistoryStat(NamedTuple):
     """
 
     name: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody misses
     archived: int
     last_seq: int
     created_at: int

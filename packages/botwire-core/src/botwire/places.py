@@ -110,6 +110,8 @@ def _has_path_only(url: str) -> bool:
 
 
 def without_password(url: str) -> str:
-    """Returns a URL that may be shown: without what stands before the host."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else url
+    """Returns a URL that may be shown and stored: the user stays, the password does not."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    return f"{scheme}{separator}{user.partition(':')[0]}{at}{host}{slash}{path}"

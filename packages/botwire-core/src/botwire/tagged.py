@@ -1,7 +1,7 @@
-"""Python values in JSON: what JSON lacks is written as an object with one tagged key.
+r"""Python values in JSON: what JSON lacks is written as an object with one tagged key.
 
 Frameworks put bytes, times, tuples and sets into messages and metadata. ``{"$bytes": "AP8="}``
-stands for ``b"\\x00\\xff"``; an object of the caller's that looks like a tag is wrapped as
+stands for ``b"\x00\xff"``; an object of the caller's that looks like a tag is wrapped as
 ``{"$dict": …}``, so every value has one reading. Decoding builds nothing but these types.
 The tags follow MongoDB's Extended JSON in spirit.
 """

@@ -32,7 +32,7 @@ REQUEST_ID_HEADER = "X-Request-ID"
 _quote = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 
 
-class _Bad(Exception):
+class _MismatchError(Exception):
     """A part of a document is not what it should be; carries what it should be."""
 
 
@@ -43,25 +43,25 @@ class _Codec(NamedTuple):
 
 def _text(part: object) -> str:
     if not isinstance(part, str):
-        raise _Bad("a string")
+        raise _MismatchError("a string")
     return part
 
 
 def _int(part: object) -> int:
     if isinstance(part, bool) or not isinstance(part, int):
-        raise _Bad("an integer")
+        raise _MismatchError("an integer")
     return part
 
 
 def _number(part: object) -> float:
     if isinstance(part, bool) or not isinstance(part, (int, float)):
-        raise _Bad("a number")
+        raise _MismatchError("a number")
     return part
 
 
 def _bool(part: object) -> bool:
     if not isinstance(part, bool):
-        raise _Bad("true or false")
+        raise _MismatchError("true or false")
     return part
 
 
@@ -73,14 +73,14 @@ def _base64(part: object) -> bytes:
     try:
         return base64.b64decode(_text(part), validate=True)
     except (binascii.Error, ValueError):
-        raise _Bad("base64") from None
+        raise _MismatchError("base64") from None
 
 
 def _time(part: object) -> int:
     try:
         return from_iso(_text(part))
     except ValueError:
-        raise _Bad("a time in ISO 8601") from None
+        raise _MismatchError("a time in ISO 8601") from None
 
 
 def _list(codec: _Codec) -> _Codec:
@@ -89,7 +89,7 @@ def _list(codec: _Codec) -> _Codec:
 
     def decode_list(part: object) -> tuple[Any, ...]:
         if not isinstance(part, list):
-            raise _Bad("a list")
+            raise _MismatchError("a list")
         return tuple([codec.decode(item) for item in part])
 
     return _Codec(encode_list, decode_list)
@@ -126,7 +126,7 @@ def _record(make: Callable[..., Any], **fields: _Codec) -> _Codec:
 
     def decode_record(part: object) -> Any:
         if not isinstance(part, dict):
-            raise _Bad("an object")
+            raise _MismatchError("an object")
         try:
             return make(
                 *[
@@ -137,7 +137,7 @@ def _record(make: Callable[..., Any], **fields: _Codec) -> _Codec:
                 ]
             )
         except KeyError as missing:
-            raise _Bad(f"an object with {missing}") from None
+            raise _MismatchError(f"an object with {missing}") from None
 
     return _Codec(encode_record, decode_record)
 
@@ -329,7 +329,7 @@ def decode_results(operations: Sequence[ops.Operation], document: object) -> ops
     for i, (operation, part) in enumerate(zip(operations, results, strict=True)):
         try:
             decoded.append(RESULTS[type(operation)].decode(part))
-        except _Bad as bad:
+        except _MismatchError as bad:
             raise ProtocolError(f"results[{i}] of the answer must be or hold {bad}") from None
     return decoded
 
@@ -343,7 +343,7 @@ def _object(document: object, where: str, fields: tuple[str, ...]) -> dict[str, 
 def _checked(decode: Callable[[Any], Any], part: object, where: str) -> Any:
     try:
         return decode(part)
-    except _Bad as bad:
+    except _MismatchError as bad:
         raise InvalidRequestError(f"{where} must be or hold {bad}") from None
 
 

@@ -1,1 +1,1 @@
-"""The client, asynchronous; its blocking twin is generated from it (scripts/generate_blocking.py)."""
+"""The memory client, asynchronous. Its twin is generated: scripts/generate_blocking.py."""

@@ -87,37 +87,31 @@ class AsyncHTTPEngine:
         attempt = 0
         while True:
             attempt += 1
-            error: TransportError
-            try:
-                response = await self._clients.get().post(
-                    self._endpoint,
-                    content=content,
-                    headers=headers,
-                    timeout=max(0.001, deadline - time.monotonic()),
-                )
-            except httpx.TimeoutException:
-                error = RequestTimeoutError(
-                    f"no answer from {self.url} within {self._timeout:g} s"
-                    f"{_unknown_outcome(batch)}",
-                    url=self.url,
-                )
-            except httpx.RequestError as failure:
-                error = TransportError(
-                    f"no answer from {self.url}: {failure or type(failure).__name__}"
-                    f"{_unknown_outcome(batch)}",
-                    url=self.url,
-                )
-            else:
-                again = response.status_code in retry.RETRIED_STATUSES
-                wait = retry.delay(attempt, remaining=deadline - time.monotonic())
-                if not again or wait is None:
-                    return self._read(batch, response)
-                await asyncio.sleep(wait)
-                continue
+            answer = await self._send(batch, content, headers, deadline - time.monotonic())
             wait = retry.delay(attempt, remaining=deadline - time.monotonic())
-            if wait is None:
-                raise error
+            if isinstance(answer, TransportError):
+                if wait is None:
+                    raise answer
+            elif wait is None or answer.status_code not in retry.RETRIED_STATUSES:
+                return self._read(batch, answer)
             await asyncio.sleep(wait)
+
+    async def _send(
+        self, batch: Batch, content: str, headers: dict[str, str], seconds: float
+    ) -> httpx.Response | TransportError:
+        """Sends a request once; returns the answer, or why there is none."""
+        doubt = "; whether the write arrived is not known" if batch.writes else ""
+        try:
+            return await self._clients.get().post(
+                self._endpoint, content=content, headers=headers, timeout=max(0.001, seconds)
+            )
+        except httpx.TimeoutException:
+            return RequestTimeoutError(
+                f"no answer from {self.url} within {self._timeout:g} s{doubt}", url=self.url
+            )
+        except httpx.RequestError as error:
+            reason = str(error) or type(error).__name__
+            return TransportError(f"no answer from {self.url}: {reason}{doubt}", url=self.url)
 
     def _read(self, batch: Batch, response: httpx.Response) -> Results:
         request_id = response.headers.get(wire.REQUEST_ID_HEADER)
@@ -130,8 +124,7 @@ class AsyncHTTPEngine:
             raise from_problem(document, status=response.status_code, request_id=request_id)
         if response.status_code in retry.RETRIED_STATUSES:
             raise TransportError(
-                f"no answer from {self.url}: a gateway says HTTP status {response.status_code}"
-                f"{_unknown_outcome(batch)}",
+                f"no answer from {self.url}: a gateway says HTTP status {response.status_code}",
                 url=self.url,
             )
         if response.status_code != 200 or not isinstance(document, dict):
@@ -146,7 +139,3 @@ class AsyncHTTPEngine:
         client = self._clients.pop()
         if client is not None:
             await client.aclose()
-
-
-def _unknown_outcome(batch: Batch) -> str:
-    return "; whether the write arrived is not known" if batch.writes else ""

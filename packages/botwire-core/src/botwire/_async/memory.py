@@ -6,16 +6,17 @@ import asyncio
 import copy
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from botwire import operations as ops
 from botwire import retry
 from botwire._async.history import AsyncHistory
+from botwire._async.transaction import AsyncTransaction
 from botwire.access import AwaitedAccess
+from botwire.encoding import encode_value
 from botwire.engines.opening import open_async_engine
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError, ConflictError
-from botwire.exact import Json
 from botwire.models import Entry, HistoryInfo, plain
 from botwire.names import check_namespace
 from botwire.places import DEFAULT_TIMEOUT, Place, find_place
@@ -70,7 +71,7 @@ class AsyncMemory(AwaitedAccess):
         if self._owns_engine:
             await self.engine.aclose()
 
-    async def __aenter__(self) -> AsyncMemory:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -112,7 +113,7 @@ class AsyncMemory(AwaitedAccess):
             if ttl is not None:
                 raise ConfigurationError("ttl and ttl_seconds are the same: give one")
             ttl = ttl_seconds
-        return int(await self._apply(ops.PutKey(key, _encode(value), ttl, if_version)))
+        return int(await self._apply(ops.PutKey(key, encode_value(value), ttl, if_version)))
 
     async def get(self, key: str, default: Any = None) -> Any:
         """Returns the value of a key, or `default` if there is no such key."""
@@ -155,7 +156,7 @@ class AsyncMemory(AwaitedAccess):
             The new version of each.
         """
         puts = [
-            ops.PutKey(key, _encode(value, f"values[{key!r:.60}]"), ttl)
+            ops.PutKey(key, encode_value(value, f"values[{key!r:.60}]"), ttl)
             for key, value in values.items()
         ]
         versions = await self.engine.apply(ops.Batch(self.namespace, tuple(puts)))
@@ -252,14 +253,12 @@ class AsyncMemory(AwaitedAccess):
                 return found
             after = page.histories[-1].name
 
+    def transaction(self) -> AsyncTransaction:
+        """Returns a transaction: what its block writes lands together, or not at all."""
+        return AsyncTransaction(self.engine, self.namespace)
+
     async def _apply(self, operation: ops.Operation) -> Any:
         return (await self.engine.apply(ops.Batch(self.namespace, (operation,))))[0]
-
-
-def _encode(value: Any, path: str = "value") -> ops.Value:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    return Json.of(value, path)
 
 
 def _without_star(prefix: str) -> str:

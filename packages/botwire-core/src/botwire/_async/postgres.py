@@ -170,7 +170,7 @@ class AsyncPostgresEngine:
             await pool.close()
 
 
-async def _run(connection: psycopg.AsyncConnection[Any], steps: Steps) -> Any:
+async def _run(connection: psycopg.AsyncConnection[Any], steps: Steps) -> Results:
     """Runs the statements of a generator and returns what it returns."""
     async with connection.cursor() as cursor:
         try:
@@ -185,7 +185,8 @@ async def _run(connection: psycopg.AsyncConnection[Any], steps: Steps) -> Any:
                 rows = await cursor.fetchall() if cursor.description else []
                 step = steps.send(rows)
         except StopIteration as stop:
-            return stop.value
+            results: Results = stop.value
+            return results
 
 
 @functools.lru_cache(maxsize=512)

@@ -1,2 +1,2 @@
 # Generated from _async/__init__.py by scripts/generate_blocking.py: do not edit.
-"""The client, asynchronous; its blocking twin is generated from it (scripts/generate_blocking.py)."""
+"""The memory client, blocking. Its twin is generated: scripts/generate_blocking.py."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from botwire import operations as ops
 from botwire.access import HistoryAccess
+from botwire.encoding import encode_ids, encode_items
 from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError
 from botwire.exact import Json
@@ -73,7 +74,7 @@ class History(HistoryAccess):
             ConflictError: Someone else added something after `if_last`.
             NotJSONError: JSON cannot hold a value; it says which and where.
         """
-        operation = ops.ExtendHistory(self.name, _encode(values), _ids(ids), if_last)
+        operation = ops.ExtendHistory(self.name, encode_items(values), encode_ids(ids), if_last)
         return list(self._apply(operation))
 
     def replace(
@@ -97,7 +98,7 @@ class History(HistoryAccess):
             ConflictError: Someone else added something after `if_last`.
             NotJSONError: JSON cannot hold a value; nothing was replaced.
         """
-        operation = ops.ReplaceHistory(self.name, _encode(values), _ids(ids), if_last)
+        operation = ops.ReplaceHistory(self.name, encode_items(values), encode_ids(ids), if_last)
         return list(self._apply(operation))
 
     def tail(self, n: int) -> list[Any]:
@@ -194,13 +195,3 @@ class History(HistoryAccess):
 
     def _apply(self, operation: ops.Operation) -> Any:
         return (self._engine.apply(ops.Batch(self._namespace, (operation,))))[0]
-
-
-def _encode(values: Iterable[Any]) -> tuple[Json, ...]:
-    if isinstance(values, (str, bytes, dict)):
-        raise ConfigurationError(f"values are a list of JSON values, not a {type(values).__name__}")
-    return tuple([Json.of(value, f"values[{i}]") for i, value in enumerate(values)])
-
-
-def _ids(ids: Iterable[str | None] | None) -> tuple[str | None, ...] | None:
-    return None if ids is None else tuple(ids)

@@ -7,16 +7,17 @@ import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from botwire import operations as ops
 from botwire import retry
 from botwire._sync.history import History
+from botwire._sync.transaction import Transaction
 from botwire.access import MappingAccess
+from botwire.encoding import encode_value
 from botwire.engines.opening import open_engine
 from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError, ConflictError
-from botwire.exact import Json
 from botwire.models import Entry, HistoryInfo, plain
 from botwire.names import check_namespace
 from botwire.places import DEFAULT_TIMEOUT, Place, find_place
@@ -71,7 +72,7 @@ class Memory(MappingAccess):
         if self._owns_engine:
             self.engine.close()
 
-    def __enter__(self) -> Memory:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -113,7 +114,7 @@ class Memory(MappingAccess):
             if ttl is not None:
                 raise ConfigurationError("ttl and ttl_seconds are the same: give one")
             ttl = ttl_seconds
-        return int(self._apply(ops.PutKey(key, _encode(value), ttl, if_version)))
+        return int(self._apply(ops.PutKey(key, encode_value(value), ttl, if_version)))
 
     def get(self, key: str, default: Any = None) -> Any:
         """Returns the value of a key, or `default` if there is no such key."""
@@ -154,7 +155,7 @@ class Memory(MappingAccess):
             The new version of each.
         """
         puts = [
-            ops.PutKey(key, _encode(value, f"values[{key!r:.60}]"), ttl)
+            ops.PutKey(key, encode_value(value, f"values[{key!r:.60}]"), ttl)
             for key, value in values.items()
         ]
         versions = self.engine.apply(ops.Batch(self.namespace, tuple(puts)))
@@ -251,14 +252,12 @@ class Memory(MappingAccess):
                 return found
             after = page.histories[-1].name
 
+    def transaction(self) -> Transaction:
+        """Returns a transaction: what its block writes lands together, or not at all."""
+        return Transaction(self.engine, self.namespace)
+
     def _apply(self, operation: ops.Operation) -> Any:
         return (self.engine.apply(ops.Batch(self.namespace, (operation,))))[0]
-
-
-def _encode(value: Any, path: str = "value") -> ops.Value:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    return Json.of(value, path)
 
 
 def _without_star(prefix: str) -> str:

@@ -168,7 +168,7 @@ class PostgresEngine:
             pool.close()
 
 
-def _run(connection: psycopg.Connection[Any], steps: Steps) -> Any:
+def _run(connection: psycopg.Connection[Any], steps: Steps) -> Results:
     """Runs the statements of a generator and returns what it returns."""
     with connection.cursor() as cursor:
         try:
@@ -183,7 +183,8 @@ def _run(connection: psycopg.Connection[Any], steps: Steps) -> Any:
                 rows = cursor.fetchall() if cursor.description else []
                 step = steps.send(rows)
         except StopIteration as stop:
-            return stop.value
+            results: Results = stop.value
+            return results
 
 
 @functools.lru_cache(maxsize=512)

@@ -20,7 +20,8 @@ def open_engine(place: Place) -> Engine:
         return open_sqlite(place.sqlite_path)
     if place.scheme in ("http", "https"):
         return HTTPEngine(place.url, api_key=place.api_key, timeout=place.timeout)
-    return _postgres("_sync", "PostgresEngine")(place.url, timeout=place.timeout)
+    engine: Engine = _postgres("_sync").PostgresEngine(place.url, timeout=place.timeout)
+    return engine
 
 
 def open_async_engine(place: Place) -> AsyncEngine:
@@ -29,7 +30,8 @@ def open_async_engine(place: Place) -> AsyncEngine:
         return AsyncSQLiteEngine(open_sqlite(place.sqlite_path))
     if place.scheme in ("http", "https"):
         return AsyncHTTPEngine(place.url, api_key=place.api_key, timeout=place.timeout)
-    return _postgres("_async", "AsyncPostgresEngine")(place.url, timeout=place.timeout)
+    engine: AsyncEngine = _postgres("_async").AsyncPostgresEngine(place.url, timeout=place.timeout)
+    return engine
 
 
 def to_async(engine: Engine) -> AsyncEngine:
@@ -39,7 +41,8 @@ def to_async(engine: Engine) -> AsyncEngine:
     if isinstance(engine, HTTPEngine):
         return AsyncHTTPEngine(**engine.settings())
     if type(engine).__name__ == "PostgresEngine":
-        return _postgres("_async", "AsyncPostgresEngine")(**engine.settings())
+        twin: AsyncEngine = _postgres("_async").AsyncPostgresEngine(**_settings(engine))
+        return twin
     raise ConfigurationError(f"{type(engine).__name__} has no asynchronous twin")
 
 
@@ -50,16 +53,21 @@ def to_blocking(engine: AsyncEngine) -> Engine:
     if isinstance(engine, AsyncHTTPEngine):
         return HTTPEngine(**engine.settings())
     if type(engine).__name__ == "AsyncPostgresEngine":
-        return _postgres("_sync", "PostgresEngine")(**engine.settings())
+        twin: Engine = _postgres("_sync").PostgresEngine(**_settings(engine))
+        return twin
     raise ConfigurationError(f"{type(engine).__name__} has no blocking twin")
 
 
-def _postgres(package: str, name: str) -> Any:
-    """Returns an engine's class; its driver is an extra, and imported only where it is used."""
+def _settings(engine: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = engine.settings()
+    return settings
+
+
+def _postgres(package: str) -> Any:
+    """Returns an engine's module; its driver is an extra, and imported only where it is used."""
     try:
-        module = importlib.import_module(f"botwire.{package}.postgres")
+        return importlib.import_module(f"botwire.{package}.postgres")
     except ImportError as error:
         raise ConfigurationError(
             f'a postgresql URL needs a driver: pip install "botwire-core[postgres]" ({error})'
         ) from error
-    return getattr(module, name)

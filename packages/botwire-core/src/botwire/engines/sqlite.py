@@ -65,7 +65,7 @@ class SQLiteEngine:
         self._clock = clock
         self._users = 1
         self._reset()
-        _ENGINES.add(self)
+        _REGISTRY.all.add(self)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
@@ -133,11 +133,12 @@ class SQLiteEngine:
 
     def _read(self, connection: sqlite3.Connection, batch: Batch) -> Outcome:
         try:
+            steps = statements.read(batch, self._clock())
             if len(batch.operations) == 1:
-                return _run(connection, statements.read(batch, self._clock()))
+                return _run(connection, steps)
             connection.execute("BEGIN")
             try:
-                return _run(connection, statements.read(batch, self._clock()))
+                return _run(connection, steps)
             finally:
                 connection.execute("ROLLBACK")
         except BotWireError as error:
@@ -175,7 +176,7 @@ class SQLiteEngine:
     def _write(self, connection: sqlite3.Connection, batch: Batch) -> Outcome:
         connection.execute("SAVEPOINT batch")
         try:
-            results: Results = _run(connection, statements.write(batch, self._clock()))
+            results = _run(connection, statements.write(batch, self._clock()))
         except BotWireError as error:
             connection.execute("ROLLBACK TO batch")
             connection.execute("RELEASE batch")
@@ -270,11 +271,25 @@ class SQLiteEngine:
         return ServerError(f"{self.path}: {error} ({code or type(error).__name__})")
 
 
-_ENGINES: weakref.WeakSet[SQLiteEngine] = weakref.WeakSet()
-_SHARED: dict[str, SQLiteEngine] = {}
-_SHARED_LOCK = threading.Lock()
-# Connections of the parent: closing them in a child could release the parent's file locks.
-_INHERITED: list[Any] = []
+class _Registry:
+    """The engines of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.all: weakref.WeakSet[SQLiteEngine] = weakref.WeakSet()
+        self.by_path: dict[str, SQLiteEngine] = {}
+        # Connections of the parent: closing them in a child could release its locks on the file.
+        self.inherited: list[Any] = []
+
+    def after_fork_in_child(self) -> None:
+        """Forgets the parent's connections and locks, which a child must not touch."""
+        self.lock = threading.Lock()
+        for engine in self.all:
+            self.inherited.append((engine._writer, engine._readers))
+            engine._reset()
+
+
+_REGISTRY = _Registry()
 
 
 def open_sqlite(path: str) -> SQLiteEngine:
@@ -285,27 +300,19 @@ def open_sqlite(path: str) -> SQLiteEngine:
     if path == MEMORY:
         return SQLiteEngine(MEMORY)
     real = os.path.realpath(path)
-    with _SHARED_LOCK:
-        engine = _SHARED.get(real)
-        if engine is None:
-            engine = _SHARED[real] = SQLiteEngine(real)
-            return engine
-        return engine.share()
-
-
-def _after_fork_in_child() -> None:
-    global _SHARED_LOCK
-    _SHARED_LOCK = threading.Lock()
-    for engine in _ENGINES:
-        _INHERITED.append((engine._writer, engine._readers))
-        engine._reset()
+    with _REGISTRY.lock:
+        engine = _REGISTRY.by_path.get(real)
+        if engine is not None:
+            return engine.share()
+        engine = _REGISTRY.by_path[real] = SQLiteEngine(real)
+        return engine
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(after_in_child=_REGISTRY.after_fork_in_child)
 
 
-def _run(connection: sqlite3.Connection, steps: Steps) -> Any:
+def _run(connection: sqlite3.Connection, steps: Steps) -> Results:
     """Runs the statements of a generator and returns what it returns."""
     try:
         step = next(steps)
@@ -316,7 +323,8 @@ def _run(connection: sqlite3.Connection, steps: Steps) -> Any:
             else:
                 step = steps.send(connection.execute(step.sql, step.parameters).fetchall())
     except StopIteration as stop:
-        return stop.value
+        results: Results = stop.value
+        return results
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -36,6 +36,7 @@ class Statement(NamedTuple):
 
 Rows = list[tuple[Any, ...]]
 Steps = Generator[Statement, Rows, Any]
+"""Yields statements, is sent their rows, returns what the operations answer."""
 
 
 class _Scope:
@@ -130,9 +131,7 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
 def sweep(now: int) -> Iterator[Statement]:
     """Yields the statements that remove what expired; reads never show it, swept or not."""
     yield Statement("DELETE FROM botwire_keys WHERE expires_at <= ?", (now,))
-    yield Statement(
-        "DELETE FROM botwire_requests WHERE created_at <= ?", (now - KEPT_REQUESTS,)
-    )
+    yield Statement("DELETE FROM botwire_requests WHERE created_at <= ?", (now - KEPT_REQUESTS,))
 
 
 # --- keys -----------------------------------------------------------------------------------
@@ -144,9 +143,7 @@ _ENTRY = "key, value_json, value_bytes, version, created_at, updated_at, expires
 def _entry(row: tuple[Any, ...]) -> ops.KeyEntry:
     key, text, raw, version, created_at, updated_at, expires_at = row
     value = Json.from_text(text) if text is not None else raw
-    return ops.KeyEntry(
-        from_bytes(key), value, version, created_at, updated_at, expires_at
-    )
+    return ops.KeyEntry(from_bytes(key), value, version, created_at, updated_at, expires_at)
 
 
 def _get_keys(scope: _Scope, op: ops.GetKeys) -> Steps:
@@ -195,9 +192,7 @@ def _check_key(scope: _Scope, op: ops.CheckKey) -> Steps:
 
 def _put_key(scope: _Scope, op: ops.PutKey) -> Steps:
     yield from _expect(scope, op.key, op.if_version)
-    expires_at = (
-        None if op.ttl is None else scope.now + max(1, round(op.ttl * 1_000_000))
-    )
+    expires_at = None if op.ttl is None else scope.now + max(1, round(op.ttl * 1_000_000))
     return (yield from _put(scope, to_bytes(op.key), op.value, expires_at))
 
 
@@ -256,9 +251,7 @@ def _delete_key(scope: _Scope, op: ops.DeleteKey) -> Steps:
     return bool(rows)
 
 
-def _range(
-    column: str, prefix: str, after: str | None = None
-) -> tuple[str, list[bytes]]:
+def _range(column: str, prefix: str, after: str | None = None) -> tuple[str, list[bytes]]:
     """Returns the condition that names start with `prefix` and come after `after`."""
     low, end = to_bytes(prefix), prefix_end(to_bytes(prefix))
     conditions, parameters = [], []
@@ -371,9 +364,7 @@ def _extend_history(scope: _Scope, op: ops.ExtendHistory) -> Steps:
     return tuple(results)
 
 
-def _append(
-    scope: _Scope, history: bytes, new: Sequence[tuple[Json, str | None]]
-) -> Steps:
+def _append(scope: _Scope, history: bytes, new: Sequence[tuple[Json, str | None]]) -> Steps:
     rows = yield Statement(
         "INSERT INTO botwire_histories (namespace, history, last_seq, size, archived, "
         "archived_seq, created_at, updated_at) VALUES (?, ?, ?, ?, 0, 0, ?, ?) "
@@ -440,9 +431,7 @@ def _read_history(scope: _Scope, op: ops.ReadHistory) -> Steps:
     sql += f" ORDER BY seq {'DESC' if op.newest_first else 'ASC'} LIMIT ?"
     parameters.append(op.limit + 1)
     rows = yield Statement(sql, parameters)
-    return ops.ItemPage(
-        tuple([_item(row) for row in rows[: op.limit]]), len(rows) > op.limit
-    )
+    return ops.ItemPage(tuple([_item(row) for row in rows[: op.limit]]), len(rows) > op.limit)
 
 
 def _item(row: tuple[Any, ...]) -> ops.HistoryItem:
@@ -476,9 +465,7 @@ def _delete_items(scope: _Scope, op: ops.DeleteItems) -> Steps:
         deleted += [row[0] for row in rows]
     if deleted:
         archived = sum(1 for seq in deleted if seq <= stat.archived_seq)
-        yield from _shrink(
-            scope, history, size=len(deleted) - archived, archived=archived
-        )
+        yield from _shrink(scope, history, size=len(deleted) - archived, archived=archived)
         scope.change("history", "delete", history)
     return len(deleted)
 
@@ -542,9 +529,7 @@ def _list_histories(scope: _Scope, op: ops.ListHistories) -> Steps:
         f"WHERE namespace = ?{condition} AND size + archived > 0 ORDER BY history LIMIT ?",
         (scope.namespace, *bounds, op.limit + 1),
     )
-    stats = [
-        _public_stat(from_bytes(row[0]), _Stat(*row[1:])) for row in rows[: op.limit]
-    ]
+    stats = [_public_stat(from_bytes(row[0]), _Stat(*row[1:])) for row in rows[: op.limit]]
     return ops.HistoryPage(tuple(stats), len(rows) > op.limit)
 
 
