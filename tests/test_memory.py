@@ -423,3 +423,58 @@ async def test_a_transaction_that_raises_writes_nothing(memory: Any, transaction
     assert await memory.list_keys() == []
     with pytest.raises(ConfigurationError, match="has ended"):
         await tx.set("a", 1)
+
+
+# --- watching -------------------------------------------------------------------------------
+
+
+async def test_a_watch_sees_every_change_in_order(memory: Any) -> None:
+    await memory.set("before", 1)
+    start = (await memory.entry("before")).version
+    await memory.set("a/1", 1)
+    await memory.delete("a/1")
+    await memory.increment("b")
+    await memory.history("h").extend([1, 2])
+    await memory.clear()
+    changes = []
+    async for change in memory.watch(after=start):
+        changes.append((change.shape, change.action, change.name))
+        if change.action == "clear":
+            break
+    assert changes == [
+        ("key", "put", "a/1"),
+        ("key", "delete", "a/1"),
+        ("key", "put", "b"),
+        ("history", "append", "h"),
+        ("key", "clear", ""),
+    ]
+    seen = [change.name async for change in _until_clear(memory.watch("a/", after=start))]
+    assert seen == ["a/1", "a/1", ""]
+
+
+async def test_a_watch_sees_what_another_client_writes_meanwhile(
+    memory: Any, url: str, namespace: str
+) -> None:
+    if url == "sqlite://":
+        return  # this memory has no other clients
+    other = open_client("awaited", namespace, url)
+    start = await memory.set("mine", 1)
+    stream = memory.watch(after=start)
+    await other.set("theirs", 2)
+    assert (await anext(stream)).name == "theirs"
+    await other.aclose()
+
+
+async def test_a_watch_that_comes_too_late_is_told(memory: Any) -> None:
+    assert (await anext(memory.watch(after=99))).action == "reset"
+    for start in range(0, 12_000, 4_000):
+        await memory.set_many({f"k{i}": i for i in range(start, start + 4_000)})
+    assert (await anext(memory.watch(after=1))).action == "reset"
+    assert (await anext(memory.watch("k", after=11_999))).revision == 12_000
+
+
+async def _until_clear(changes: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for change in changes:
+        yield change
+        if change.action == "clear":
+            return

@@ -53,7 +53,7 @@ def test_text_is_ascii(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [-0.0, 1e308, 5e-324, 10**40, -(10**400), "\ud800", "\udfff", "\x00", "[1]", "", [], {}],
+    [-0.0, 1e308, 5e-324, 10**40, -(10**400), "\ud800", "a\udfff", "\x00", "[1]", "", [], {}],
     ids=repr,
 )
 def test_corner_cases(value: Any) -> None:

@@ -61,6 +61,7 @@ EVERY_OPERATION: dict[type[ops.Operation], st.SearchStrategy[Any]] = {
     ops.ArchiveHistory: st.builds(ops.ArchiveHistory, names, counts),
     ops.ClearHistory: st.builds(ops.ClearHistory, names),
     ops.ListHistories: st.builds(ops.ListHistories, prefixes, st.none() | names, pages),
+    ops.ReadChanges: st.builds(ops.ReadChanges, st.none() | counts, pages),
 }
 
 
@@ -171,6 +172,7 @@ RESULTS: list[tuple[ops.Operation, Any]] = [
     (ops.ReadHistory("h"), ops.ItemPage((ops.HistoryItem(1, None, Json.of(None), 5),), False)),
     (ops.PopItem("h"), None),
     (ops.StatHistory("h"), ops.HistoryStat("h", 1, 2, 3, 4, 5)),
+    (ops.ReadChanges(1), ops.ChangePage((ops.ChangeEntry(2, "key", "put", "\ud800"),), 2)),
     (ops.ListHistories(), ops.HistoryPage((ops.HistoryStat("h", 1, 2, 3, 4, 5),), False)),
 ]
 

@@ -21,7 +21,7 @@ from botwire.errors import (
     ServerError,
     TransportError,
 )
-from botwire.models import Entry, HistoryInfo, Item
+from botwire.models import Change, Entry, HistoryInfo, Item
 
 __all__ = [
     "APIError",
@@ -29,6 +29,7 @@ __all__ = [
     "AsyncMemory",
     "AuthenticationError",
     "BotWireError",
+    "Change",
     "ConfigurationError",
     "ConflictError",
     "Entry",

@@ -95,6 +95,29 @@ class HistoryInfo(NamedTuple):
         )
 
 
+class Change(NamedTuple):
+    """That something changed; read it to know what it is now.
+
+    Attributes:
+        revision: Counts the changes of the namespace; `AsyncMemory.watch` goes on after it.
+        shape: ``key`` or ``history``; ``namespace`` for a ``reset``.
+        action: What was done, for example ``put``, ``delete``, ``append`` or ``clear``. After a
+            ``reset`` anything may have changed: too many changes were missed to know which.
+        name: Of the key or history; of a ``clear``, what the cleared names start with.
+    """
+
+    revision: int
+    shape: str
+    action: str
+    name: str
+
+    def touches(self, prefix: str) -> bool:
+        """Says whether names that start with `prefix` may have changed."""
+        if self.name.startswith(prefix) or self.action == "reset":
+            return True
+        return self.shape == "key" and self.action == "clear" and prefix.startswith(self.name)
+
+
 def plain(value: ops.Value) -> Any:
     """Returns a stored value as the caller gave it."""
     return value if isinstance(value, bytes) else value.value

@@ -371,6 +371,50 @@ class ListHistories(Operation):
         _check_page(self.limit)
 
 
+# --- changes --------------------------------------------------------------------------------
+
+
+class ChangeEntry(NamedTuple):
+    """That something changed, without what it is now.
+
+    Attributes:
+        revision: Counts the changes of the namespace.
+        shape: ``key`` or ``history``; ``namespace`` for a `reset`.
+        action: What was done, for example ``put``, ``delete``, ``append``. ``reset``: so many
+            changes were made that they are no longer all known; anything may have changed.
+        name: Of the key or history; of a ``clear``, what the cleared names start with.
+    """
+
+    revision: int
+    shape: str
+    action: str
+    name: str
+
+
+class ChangePage(NamedTuple):
+    """Some changes in their order, and the namespace's revision when they were read."""
+
+    changes: Sequence[ChangeEntry]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadChanges(Operation):
+    """Answers a `ChangePage` with the changes after a revision.
+
+    Attributes:
+        after: None answers no change and the present revision, to begin with.
+    """
+
+    after: int | None = None
+    limit: int = MAX_PAGE
+
+    def __post_init__(self) -> None:
+        if self.after is not None:
+            _check_count(self.after, "after")
+        _check_page(self.limit)
+
+
 # --- batches --------------------------------------------------------------------------------
 
 

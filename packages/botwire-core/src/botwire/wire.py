@@ -161,6 +161,7 @@ _STAT = _record(
     created_at=_TIME,
     updated_at=_TIME,
 )
+_CHANGE = _record(ops.ChangeEntry, revision=_INT, shape=_TEXT, action=_TEXT, name=_TEXT)
 
 RESULTS: Mapping[type[ops.Operation], _Codec] = {
     ops.PutKey: _INT,
@@ -180,6 +181,7 @@ RESULTS: Mapping[type[ops.Operation], _Codec] = {
     ops.ArchiveHistory: _INT,
     ops.ClearHistory: _INT,
     ops.ListHistories: _record(ops.HistoryPage, histories=_list(_STAT), more=_BOOL),
+    ops.ReadChanges: _record(ops.ChangePage, changes=_list(_CHANGE), revision=_INT),
 }
 """What each operation answers."""
 

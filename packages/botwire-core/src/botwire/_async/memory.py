@@ -17,7 +17,7 @@ from botwire.encoding import encode_value
 from botwire.engines.opening import open_async_engine
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError, ConflictError
-from botwire.models import Entry, HistoryInfo, plain
+from botwire.models import Change, Entry, HistoryInfo, plain
 from botwire.names import check_namespace
 from botwire.places import DEFAULT_TIMEOUT, Place, find_place
 
@@ -252,6 +252,39 @@ class AsyncMemory(AwaitedAccess):
             if not page.more:
                 return found
             after = page.histories[-1].name
+
+    # --- across the shapes ------------------------------------------------------------------
+
+    async def watch(
+        self, prefix: str = "", *, after: int | None = None, poll: float = 0.5
+    ) -> AsyncIterator[Change]:
+        """Yields each change of the namespace as it happens, by whichever process, without end.
+
+        What expires is not a change. The last 10,000 changes are kept; who asks for older ones
+        gets a change of action ``reset``.
+
+        Args:
+            prefix: Only what starts with it; one ``*`` at its end is ignored.
+            after: Begin after this revision, for example the last one seen before a restart;
+                None begins with what changes from now on.
+            poll: Seconds between looks when nothing happens; shorter just after a change.
+        """
+        prefix = _without_star(prefix)
+        if after is None:
+            after = (await self._apply(ops.ReadChanges())).revision
+        wait = shortest = min(0.02, poll)
+        while True:
+            page: ops.ChangePage = await self._apply(ops.ReadChanges(after))
+            for entry in page.changes:
+                after = entry.revision
+                change = Change(*entry)
+                if change.touches(prefix):
+                    yield change
+            if not page.changes:
+                await asyncio.sleep(wait)
+                wait = min(poll, wait * 2)
+            else:
+                wait = shortest
 
     def transaction(self) -> AsyncTransaction:
         """Returns a transaction: what its block writes lands together, or not at all."""

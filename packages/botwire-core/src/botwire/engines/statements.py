@@ -533,6 +533,32 @@ def _list_histories(scope: _Scope, op: ops.ListHistories) -> Steps:
     return ops.HistoryPage(tuple(stats), len(rows) > op.limit)
 
 
+# --- changes --------------------------------------------------------------------------------
+
+
+def _read_changes(scope: _Scope, op: ops.ReadChanges) -> Steps:
+    rows = yield Statement(
+        "SELECT revision, COALESCE((SELECT min(revision) FROM botwire_changes "
+        "WHERE namespace = ?), 1) FROM botwire_namespaces WHERE namespace = ?",
+        (scope.namespace, scope.namespace),
+    )
+    revision, oldest = rows[0] if rows else (0, 1)
+    if op.after is None or op.after == revision:
+        return ops.ChangePage((), revision)
+    if not oldest - 1 <= op.after < revision:
+        # Pruned, or of another store: what changed since is not known.
+        return ops.ChangePage((ops.ChangeEntry(revision, "namespace", "reset", ""),), revision)
+    rows = yield Statement(
+        "SELECT revision, shape, action, name FROM botwire_changes "
+        "WHERE namespace = ? AND revision > ? ORDER BY revision LIMIT ?",
+        (scope.namespace, op.after, op.limit),
+    )
+    changes = [
+        ops.ChangeEntry(at, shape, action, from_bytes(name)) for at, shape, action, name in rows
+    ]
+    return ops.ChangePage(tuple(changes), revision)
+
+
 # --------------------------------------------------------------------------------------------
 
 _HANDLERS: dict[type[ops.Operation], Callable[[_Scope, Any], Steps]] = {
@@ -553,6 +579,7 @@ _HANDLERS: dict[type[ops.Operation], Callable[[_Scope, Any], Steps]] = {
     ops.ArchiveHistory: _archive_history,
     ops.ClearHistory: _clear_history,
     ops.ListHistories: _list_histories,
+    ops.ReadChanges: _read_changes,
 }
 
 
