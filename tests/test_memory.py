@@ -101,7 +101,7 @@ async def test_odd_namespaces_are_kept_apart(memory: Any) -> None:
         assert await space.clear() == 1
 
 
-@pytest.mark.parametrize("value", [(1, 2), {1: 2}, float("nan"), object(), [b"x"], {1, 2}], ids=str)
+@pytest.mark.parametrize("value", [(1, 2), {1: 2}, float("nan"), object, [b"x"], {1, 2}], ids=str)
 async def test_what_json_cannot_hold_is_refused(memory: Any, value: Any) -> None:
     with pytest.raises(TypeError, match="value"):
         await memory.set("k", value)

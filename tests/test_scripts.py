@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
+import check_floors
 import check_imports
 import generate_blocking
 import update_constraints
@@ -205,6 +208,16 @@ def test_what_the_rules_allow(tree: Path, file: str, source: str) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"{source}\n")
     assert check_imports.main([str(tree)]) == 0
+
+
+# --- check_floors -------------------------------------------------------------------------------
+
+
+def test_what_is_newer_than_its_floor_is_named() -> None:
+    installed = Version(version("pytest"))
+    floor = f"{installed.major}.{installed.minor}"
+    assert check_floors.too_new([f"pytest>={floor},<{installed.major + 1}", "pluggy<99"]) == []
+    assert check_floors.too_new(["pytest>=1.2"]) == [f"pytest {installed} is not the floor, 1.2"]
 
 
 # --- update_constraints -------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import ssl
 import time
 import uuid
 from typing import Any
@@ -72,7 +74,10 @@ class HTTPEngine:
     def _open(self) -> httpx.Client:
         # Certificates and proxies come from the environment, as for every other HTTP client.
         return httpx.Client(
-            timeout=self._timeout, transport=self._transport, follow_redirects=False
+            timeout=self._timeout,
+            transport=self._transport,
+            verify=_trust(),
+            follow_redirects=False,
         )
 
     def apply(self, batch: Batch) -> Results:
@@ -139,3 +144,9 @@ class HTTPEngine:
         client = self._clients.pop()
         if client is not None:
             client.close()
+
+
+@functools.cache
+def _trust() -> ssl.SSLContext:
+    # Reading all certificates takes longer than a hundred requests: once a process is enough.
+    return httpx.create_ssl_context()

@@ -1,0 +1,105 @@
+"""What happens to every request: a name, a bound on its size, one log line, an exact path."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from botwire import wire
+from botwire.errors import PayloadTooLargeError
+from botwire_server import problems
+
+access_log = logging.getLogger("botwire.access")
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID_HEADER = wire.REQUEST_ID_HEADER.lower().encode()
+
+
+class RequestMiddleware:
+    """Names and logs each request, refuses bodies that are too large, and keeps paths exact.
+
+    The path that routes see is the one that was sent, still percent-encoded: a name is one
+    segment whatever it holds, and ``%2F`` in it is no separator. `rest` decodes names, once.
+
+    The log holds no key, no namespace and no value.
+
+    Args:
+        app: What answers.
+        max_body: The largest body, in bytes.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_body: int) -> None:
+        self._app = app
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles a request; see https://asgi.readthedocs.io."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        given = headers.get(_ID_HEADER, b"").decode("latin-1")
+        request_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        scope["botwire.request_id"] = request_id
+        raw_path = scope.get("raw_path")
+        if raw_path is not None:
+            scope["path"] = raw_path.decode("latin-1")
+        status = 0
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (_ID_HEADER, request_id.encode())]
+            await send(message)
+
+        try:
+            length = headers.get(b"content-length", b"0")
+            if length.isdigit() and int(length) > self._max_body:
+                await problems.respond(self._too_large(), request_id)(scope, receive, send_named)
+            else:
+                bounded = self._bounded(receive)
+                await self._app(scope, bounded, send_named)
+        finally:
+            access_log.info(
+                "request",
+                extra={
+                    "fields": {
+                        "request_id": request_id,
+                        "method": scope["method"],
+                        "route": _route(scope),
+                        "status": status,
+                        "milliseconds": round((time.perf_counter() - started) * 1000, 2),
+                    }
+                },
+            )
+
+    def _too_large(self) -> PayloadTooLargeError:
+        return PayloadTooLargeError(
+            f"a body is at most {self._max_body} bytes here: send it in parts"
+        )
+
+    def _bounded(self, receive: Receive) -> Receive:
+        left = self._max_body
+
+        async def receive_bounded() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise self._too_large()
+            return message
+
+        return receive_bounded
+
+
+def _route(scope: Scope) -> str:
+    """Returns the route's template, which holds no name."""
+    route: Any = scope.get("route")
+    return getattr(route, "path", "-")

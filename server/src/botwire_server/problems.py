@@ -1,0 +1,115 @@
+"""Every error is a problem document (RFC 9457), of a type that the client knows."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from botwire.errors import (
+    APIError,
+    BotWireError,
+    ConfigurationError,
+    InvalidRequestError,
+    NotFoundError,
+    ServerError,
+    TransportError,
+)
+
+logger = logging.getLogger("botwire.server")
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def respond(error: APIError, request_id: str | None = None) -> Response:
+    """Returns the answer that stands for an error."""
+    problem = error.to_problem()
+    if request_id is not None:
+        problem["request_id"] = request_id
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    return Response(json.dumps(problem), error.status, headers, MEDIA_TYPE)
+
+
+def translate(error: BotWireError) -> APIError:
+    """Returns the error to answer with: what a caller did, or what the store failed to do."""
+    if isinstance(error, APIError):
+        return error
+    if isinstance(error, ConfigurationError):
+        return InvalidRequestError(str(error))
+    if isinstance(error, TransportError):
+        logger.error("the database does not answer: %s", error)
+        return ServerError("the database does not answer; try again", status=503, retry_after=1)
+    logger.error("unexpected error", exc_info=error)
+    return ServerError("the server failed; its log says more")
+
+
+def install(app: FastAPI) -> None:
+    """Makes the application answer every error with a problem document."""
+
+    @app.exception_handler(BotWireError)
+    async def on_ours(request: Request, error: BotWireError) -> Response:
+        return respond(translate(error), _request_id(request))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_validation(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return respond(InvalidRequestError(f"{where}: {first['msg']}"), _request_id(request))
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        detail = (
+            f"{request.method} is not for this address"
+            if error.status_code == 405
+            else (
+                "there is nothing at this address"
+                if error.status_code == 404
+                else str(error.detail)
+            )
+        )
+        cls = NotFoundError if error.status_code == 404 else InvalidRequestError
+        answer = respond(cls(detail, status=error.status_code), _request_id(request))
+        for name, value in (error.headers or {}).items():
+            answer.headers[name] = value
+        return answer
+
+    @app.exception_handler(Exception)
+    async def on_anything(request: Request, error: Exception) -> Response:
+        logger.error("unexpected error", exc_info=error)
+        failure = ServerError("the server failed; its log says more")
+        return respond(failure, _request_id(request))
+
+
+def describe(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
+    """Returns the OpenAPI description of the problems that a route answers with."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        cls.status: {"description": cls.title, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for cls in errors
+    }
+
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "A problem document (RFC 9457).",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "examples": ["urn:botwire:problem:conflict"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What happened and what to do."},
+        "request_id": {"type": "string"},
+        "retry_after": {"type": "number", "description": "Seconds."},
+    },
+}
+
+
+def _request_id(request: Request) -> str | None:
+    found = request.scope.get("botwire.request_id")
+    return found if isinstance(found, str) else None
