@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import tokenize
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "packages/botwire-core/src/botwire"
 
 SUBSTITUTIONS = [
-    (re.compile(pattern), replacement)
+    (re.compile(pattern, re.MULTILINE), replacement)
     for pattern, replacement in (
         (r"\basync (def|with|for) ", r"\1 "),
         (r"\bawait ", ""),
@@ -42,14 +44,18 @@ SUBSTITUTIONS = [
 
 
 def blocking(source: str, name: str) -> str:
-    """Returns the blocking twin of a module's text."""
-    lines = []
-    for line in source.splitlines(keepends=True):
-        for pattern, replacement in SUBSTITUTIONS:
-            line = pattern.sub(replacement, line)
-        lines.append(line)
-    header = f"# Generated from {name} by scripts/generate_blocking.py: do not edit.\n"
-    return header + "".join(lines)
+    """Returns the blocking twin of a module's text.
+
+    Raises:
+        ValueError: Something asynchronous is left, which no substitution knows.
+    """
+    text = source
+    for pattern, replacement in SUBSTITUTIONS:
+        text = pattern.sub(replacement, text)
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NAME and token.string in {"async", "await", "asyncio"}:
+            raise ValueError(f"{name}:{token.start[0]}: no substitution for {token.line.strip()!r}")
+    return f"# Generated from {name} by scripts/generate_blocking.py: do not edit.\n{text}"
 
 
 def generate(source: Path, target: Path) -> None:
@@ -59,10 +65,9 @@ def generate(source: Path, target: Path) -> None:
         text = blocking(path.read_text(), f"{source.name}/{path.name}")
         (target / path.name).write_text(text)
     ruff = shutil.which("ruff", path=sysconfig.get_path("scripts")) or "ruff"
-    config = ["--config", str(ROOT / "pyproject.toml")]
-    fixes = ["--select", "I,F401,F811", "--fix"]
-    subprocess.run([ruff, "check", "-q", *config, *fixes, str(target)], check=True)
-    subprocess.run([ruff, "format", "-q", *config, str(target)], check=True)
+    for command in (["check", "--select=I,F401,F811", "--fix"], ["format"]):
+        settings = ["--quiet", "--config=pyproject.toml"]
+        subprocess.run([ruff, *command, *settings, target.resolve()], cwd=ROOT, check=True)
 
 
 def difference(expected: Path, found: Path) -> str:
@@ -80,19 +85,18 @@ def difference(expected: Path, found: Path) -> str:
     return "".join(diff)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, package: Path = PACKAGE) -> int:
     """Generates, or checks; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing, fail if out of date")
     options = parser.parse_args(arguments)
-    source, target = PACKAGE / "_async", PACKAGE / "_sync"
+    source, target = package / "_async", package / "_sync"
     if not options.check:
         for stray in target.glob("*.py"):
             stray.unlink()
         generate(source, target)
         return 0
-    # Inside the tree, so that the formatter sees the same settings as for the real ones.
-    with tempfile.TemporaryDirectory(dir=PACKAGE) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         expected = Path(folder) / "_sync"
         generate(source, expected)
         diff = difference(expected, target)

@@ -6,36 +6,54 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class AsyncClientPerLoop(Generic[T]):
-    """Makes a client for each event loop that asks, and forgets it with the loop.
+    """Makes a client for each event loop that asks, and closes it when the loop ends.
 
     Args:
         make: Makes one.
+        close: Closes one.
     """
 
-    def __init__(self, make: Callable[[], T]) -> None:
+    def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[Any]]) -> None:
         self._make = make
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, T] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._close = close
+        self._clients: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, tuple[T, AsyncGenerator[None]]
+        ] = weakref.WeakKeyDictionary()
 
-    def get(self) -> T:
+    async def get(self) -> T:
         """Returns the running loop's client."""
         loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            client = self._clients[loop] = self._make()
-        return client
+        held = self._clients.get(loop)
+        if held is None:
+            client = self._make()
+            guard = _closed_with_loop(client, self._close)
+            held = self._clients[loop] = (client, guard)
+            await anext(guard)
+        return held[0]
 
-    def pop(self) -> T | None:
-        """Takes the running loop's client out, if it has one."""
-        return self._clients.pop(asyncio.get_running_loop(), None)
+    async def close(self) -> None:
+        """Closes the running loop's client, if it has one; the next `get` makes another."""
+        held = self._clients.pop(asyncio.get_running_loop(), None)
+        if held is not None:
+            await held[1].aclose()
+
+
+async def _closed_with_loop(
+    client: T, close: Callable[[T], Awaitable[Any]]
+) -> AsyncGenerator[None]:
+    # `asyncio.run` closes every generator that was begun in its loop: nobody else says that a loop
+    # ends, and a connection left open is a warning for the user, who never saw it.
+    try:
+        yield
+    finally:
+        await close(client)
 
 
 class ClientPerLoop(Generic[T]):
@@ -43,10 +61,12 @@ class ClientPerLoop(Generic[T]):
 
     Args:
         make: Makes one.
+        close: Closes one.
     """
 
-    def __init__(self, make: Callable[[], T]) -> None:
+    def __init__(self, make: Callable[[], T], close: Callable[[T], Any]) -> None:
         self._make = make
+        self._close = close
         self._client: T | None = None
         self._process = os.getpid()
         self._lock = threading.Lock()
@@ -62,7 +82,12 @@ class ClientPerLoop(Generic[T]):
                 client = self._client
         return client
 
-    def pop(self) -> T | None:
-        """Takes the client out, if there is one."""
-        client, self._client = self._client, None
-        return client
+    def close(self) -> None:
+        """Closes the client, if there is one; the next `get` makes another."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None and self._process == os.getpid():
+            self._close(client)
+
+    def __del__(self) -> None:
+        self.close()

@@ -140,13 +140,15 @@ class AsyncHistory(AwaitedHistoryAccess):
             after = page.items[-1].seq
         return items
 
-    async def newest_first(self, *, archived: bool = False) -> AsyncIterator[Item]:
+    async def newest_first(
+        self, before: int | None = None, *, archived: bool = False
+    ) -> AsyncIterator[Item]:
         """Yields items from the last to the first, read in pages as they are asked for.
 
         Args:
+            before: Begin before this sequence number; None begins with the last item.
             archived: Include what `archive` put away.
         """
-        before: int | None = None
         while True:
             page: ops.ItemPage = await self._apply(
                 ops.ReadHistory(

@@ -65,7 +65,7 @@ class AsyncHTTPEngine:
                 raise ConfigurationError("an API key is a non-empty string of ASCII characters")
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._transport = transport
-        self._clients = AsyncClientPerLoop(self._open)
+        self._clients = AsyncClientPerLoop(self._open, httpx.AsyncClient.aclose)
 
     def settings(self) -> dict[str, Any]:
         """Returns the arguments that make another engine for the same server, secrets included."""
@@ -107,7 +107,8 @@ class AsyncHTTPEngine:
         """Sends a request once; returns the answer, or why there is none."""
         doubt = "; whether the write arrived is not known" if batch.writes else ""
         try:
-            return await self._clients.get().post(
+            client = await self._clients.get()
+            return await client.post(
                 self._endpoint, content=content, headers=headers, timeout=max(0.001, seconds)
             )
         except httpx.TimeoutException:
@@ -141,9 +142,7 @@ class AsyncHTTPEngine:
 
     async def aclose(self) -> None:
         """Closes the connections of the running event loop; the next use opens new ones."""
-        client = self._clients.pop()
-        if client is not None:
-            await client.aclose()
+        await self._clients.close()
 
 
 @functools.cache

@@ -69,7 +69,7 @@ class AsyncPostgresEngine:
         self.url = without_password(url)
         self._timeout = timeout
         self._clock = clock
-        self._pools = AsyncClientPerLoop(self._make_pool)
+        self._pools = AsyncClientPerLoop(self._make_pool, AsyncConnectionPool.close)
 
     def settings(self) -> dict[str, Any]:
         """Returns the arguments that make another engine for the same database."""
@@ -100,7 +100,7 @@ class AsyncPostgresEngine:
         attempt = 0
         while True:
             attempt += 1
-            pool = self._pools.get()
+            pool = await self._pools.get()
             try:
                 await pool.open()
                 async with pool.connection(max(0.01, deadline - time.monotonic())) as connection:
@@ -165,9 +165,7 @@ class AsyncPostgresEngine:
 
     async def aclose(self) -> None:
         """Closes the connections of the running event loop; the next use opens new ones."""
-        pool = self._pools.pop()
-        if pool is not None:
-            await pool.close()
+        await self._pools.close()
 
 
 async def _run(connection: psycopg.AsyncConnection[Any], steps: Steps) -> Results:

@@ -141,13 +141,13 @@ class History(HistoryAccess):
             after = page.items[-1].seq
         return items
 
-    def newest_first(self, *, archived: bool = False) -> Iterator[Item]:
+    def newest_first(self, before: int | None = None, *, archived: bool = False) -> Iterator[Item]:
         """Yields items from the last to the first, read in pages as they are asked for.
 
         Args:
+            before: Begin before this sequence number; None begins with the last item.
             archived: Include what `archive` put away.
         """
-        before: int | None = None
         while True:
             page: ops.ItemPage = self._apply(
                 ops.ReadHistory(

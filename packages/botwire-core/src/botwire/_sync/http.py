@@ -65,7 +65,7 @@ class HTTPEngine:
                 raise ConfigurationError("an API key is a non-empty string of ASCII characters")
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._transport = transport
-        self._clients = ClientPerLoop(self._open)
+        self._clients = ClientPerLoop(self._open, httpx.Client.close)
 
     def settings(self) -> dict[str, Any]:
         """Returns the arguments that make another engine for the same server, secrets included."""
@@ -107,7 +107,8 @@ class HTTPEngine:
         """Sends a request once; returns the answer, or why there is none."""
         doubt = "; whether the write arrived is not known" if batch.writes else ""
         try:
-            return self._clients.get().post(
+            client = self._clients.get()
+            return client.post(
                 self._endpoint, content=content, headers=headers, timeout=max(0.001, seconds)
             )
         except httpx.TimeoutException:
@@ -141,9 +142,7 @@ class HTTPEngine:
 
     def close(self) -> None:
         """Closes the connections of the running event loop; the next use opens new ones."""
-        client = self._clients.pop()
-        if client is not None:
-            client.close()
+        self._clients.close()
 
 
 @functools.cache

@@ -69,7 +69,7 @@ class PostgresEngine:
         self.url = without_password(url)
         self._timeout = timeout
         self._clock = clock
-        self._pools = ClientPerLoop(self._make_pool)
+        self._pools = ClientPerLoop(self._make_pool, ConnectionPool.close)
 
     def settings(self) -> dict[str, Any]:
         """Returns the arguments that make another engine for the same database."""
@@ -163,9 +163,7 @@ class PostgresEngine:
 
     def close(self) -> None:
         """Closes the connections of the running event loop; the next use opens new ones."""
-        pool = self._pools.pop()
-        if pool is not None:
-            pool.close()
+        self._pools.close()
 
 
 def _run(connection: psycopg.Connection[Any], steps: Steps) -> Results:

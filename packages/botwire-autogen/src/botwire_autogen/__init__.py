@@ -1,0 +1,1 @@
+"""AutoGen memory and team state that outlive their process, kept by BotWire."""

@@ -1,0 +1,1 @@
+"""CrewAI memory that outlives its process, kept by BotWire."""

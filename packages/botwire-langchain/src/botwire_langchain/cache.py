@@ -1,0 +1,100 @@
+"""What models answered, as LangChain's cache."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
+from langchain_core.outputs import ChatGeneration, Generation
+
+from botwire import AsyncMemory, Memory
+from botwire.connection import Connection
+from botwire.tagged import from_json, to_json
+from botwire_langchain.convert import from_native, to_native
+
+
+class BotWireCache(BaseCache):
+    """A cache of model answers on BotWire, shared by all processes.
+
+    Args:
+        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        prefix: What the cache's keys start with in the namespace; others are not touched.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`.
+        ttl: Seconds until an answer is forgotten; None keeps it for good.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        prefix: str = "cache/",
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        ttl: float | None = None,
+    ) -> None:
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.prefix = prefix
+        self.ttl = ttl
+
+    def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+        """Returns what a model answered to a prompt, or None."""
+        return _generations(self.connection.memory.get(self._key(prompt, llm_string)))
+
+    async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+        """As `lookup`."""
+        found = await self.connection.async_memory.get(self._key(prompt, llm_string))
+        return _generations(found)
+
+    def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
+        """Keeps what a model answered."""
+        value = [_to_json(generation) for generation in return_val]
+        self.connection.memory.set(self._key(prompt, llm_string), value, ttl=self.ttl)
+
+    async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
+        """As `update`."""
+        value = [_to_json(generation) for generation in return_val]
+        await self.connection.async_memory.set(self._key(prompt, llm_string), value, ttl=self.ttl)
+
+    def clear(self, **kwargs: Any) -> None:
+        """Forgets every answer of this cache."""
+        memory = self.connection.memory
+        with memory.transaction() as transaction:
+            for key in memory.list_keys(self.prefix + "*"):
+                transaction.delete(key)
+
+    async def aclear(self, **kwargs: Any) -> None:
+        """As `clear`."""
+        memory = self.connection.async_memory
+        async with memory.transaction() as transaction:
+            for key in await memory.list_keys(self.prefix + "*"):
+                transaction.delete(key)
+
+    def _key(self, prompt: str, llm_string: str) -> str:
+        # A prompt is longer than a key may be, and its hash tells nobody what was asked.
+        text = f"{len(prompt)}:{prompt}{llm_string}"
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+        return self.prefix + digest.hexdigest()
+
+
+def _to_json(generation: Generation) -> dict[str, Any]:
+    kept = {"text": generation.text, "info": to_json(generation.generation_info)}
+    if isinstance(generation, ChatGeneration):
+        kept["message"] = to_native(generation.message, "the message")
+    return kept
+
+
+def _generations(kept: list[dict[str, Any]] | None) -> list[Generation] | None:
+    if kept is None:
+        return None
+    return [
+        ChatGeneration(
+            message=from_native(part["message"]), generation_info=from_json(part["info"])
+        )
+        if "message" in part
+        else Generation(text=part["text"], generation_info=from_json(part["info"]))
+        for part in kept
+    ]

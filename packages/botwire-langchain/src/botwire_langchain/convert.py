@@ -1,0 +1,131 @@
+"""LangChain messages to items of a history and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+    message_to_dict,
+    messages_from_dict,
+)
+
+from botwire import Item, NotJSONError
+from botwire.messages import Message, Native, Role, ToolCall, read_items
+from botwire.tagged import from_json, to_json
+
+FRAMEWORK = "langchain"
+FORMAT = 1
+"""`message_to_dict`, with what JSON lacks tagged by `botwire.tagged`."""
+
+_ROLES: dict[str, Role] = {
+    "human": "user",
+    "HumanMessageChunk": "user",
+    "ai": "assistant",
+    "AIMessageChunk": "assistant",
+    "system": "system",
+    "SystemMessageChunk": "system",
+    "tool": "tool",
+    "ToolMessageChunk": "tool",
+    "function": "tool",
+}
+
+
+def to_items(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+    """Returns the envelopes of messages.
+
+    Raises:
+        NotJSONError: One holds what would not come back; it says which message and where.
+    """
+    return [_to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
+
+
+def from_items(items: Iterable[Item]) -> list[tuple[int, BaseMessage]]:
+    """Returns the messages that items hold, with their sequence numbers."""
+    return read_items(
+        items,
+        framework=FRAMEWORK,
+        formats=(FORMAT,),
+        from_native=from_native,
+        from_portable=_from_portable,
+    )
+
+
+def to_native(message: BaseMessage, path: str) -> Any:
+    """Returns LangChain's own serialization of a message, as JSON.
+
+    Raises:
+        NotJSONError: It would not come back; it says where.
+    """
+    if not isinstance(message, BaseMessage):
+        raise NotJSONError(f"{path} is a {type(message).__name__}, not a LangChain message", path)
+    data = to_json(message_to_dict(message), path)
+    try:
+        from_native(data)
+    except Exception as error:
+        raise NotJSONError(
+            f"{path}, a {type(message).__name__}, could not be read back: {error}", path
+        ) from error
+    return data
+
+
+def from_native(data: Any) -> BaseMessage:
+    """Returns the message that `to_native` was given."""
+    return messages_from_dict([from_json(data)])[0]
+
+
+def _to_item(message: BaseMessage, path: str) -> dict[str, Any]:
+    data = to_native(message, path)
+    return Message(
+        role=_role(message),
+        text=str(message.text),
+        id=message.id,
+        name=message.name,
+        tool_calls=_tool_calls(message),
+        tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
+        native=Native(FRAMEWORK, FORMAT, data),
+    ).to_item()
+
+
+def _role(message: BaseMessage) -> Role:
+    if isinstance(message, ChatMessage):
+        role = message.role.lower()
+        return role if role in ("system", "user", "assistant", "tool") else "user"  # type: ignore[return-value]
+    return _ROLES.get(message.type, "user")
+
+
+def _tool_calls(message: BaseMessage) -> tuple[ToolCall, ...]:
+    if not isinstance(message, AIMessage):
+        return ()
+    return tuple(
+        ToolCall(call["id"] or "", call["name"], to_json(call["args"]))
+        for call in message.tool_calls
+    )
+
+
+def _from_portable(message: Message) -> BaseMessage:
+    common: dict[str, Any] = {"content": message.text, "id": message.id, "name": message.name}
+    if message.role == "system":
+        return SystemMessage(**common)
+    if message.role == "user":
+        return HumanMessage(**common)
+    if message.role == "tool":
+        return ToolMessage(**common, tool_call_id=message.tool_call_id or "")
+    calls = [
+        {
+            "id": call.id,
+            "name": call.name,
+            "args": dict(call.arguments)
+            if not isinstance(call.arguments, str)
+            else {"input": call.arguments},
+            "type": "tool_call",
+        }
+        for call in message.tool_calls
+    ]
+    return AIMessage(**common, tool_calls=calls)

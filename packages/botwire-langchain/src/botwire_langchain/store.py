@@ -1,0 +1,92 @@
+"""Bytes under keys, as LangChain's stores."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+from langchain_core.stores import ByteStore
+
+from botwire import AsyncMemory, ConfigurationError, Memory
+from botwire.connection import Connection
+
+
+class BotWireByteStore(ByteStore):
+    """A byte store on BotWire, for example for `CacheBackedEmbeddings`.
+
+    Args:
+        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        prefix: What the store's keys start with in the namespace; others are not touched.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`.
+        ttl: Seconds until what is set is gone; None keeps it for good.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        prefix: str = "bytes/",
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        ttl: float | None = None,
+    ) -> None:
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.prefix = prefix
+        self.ttl = ttl
+
+    def mget(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Returns the values of keys, None for those that there are not."""
+        found = self.connection.memory.get_many(self._inside(keys))
+        return [found.get(self.prefix + key) for key in keys]
+
+    async def amget(self, keys: Sequence[str]) -> list[bytes | None]:
+        """As `mget`."""
+        found = await self.connection.async_memory.get_many(self._inside(keys))
+        return [found.get(self.prefix + key) for key in keys]
+
+    def mset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
+        """Sets keys, all or none."""
+        self.connection.memory.set_many(self._bytes(key_value_pairs), ttl=self.ttl)
+
+    async def amset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
+        """As `mset`."""
+        await self.connection.async_memory.set_many(self._bytes(key_value_pairs), ttl=self.ttl)
+
+    def mdelete(self, keys: Sequence[str]) -> None:
+        """Deletes keys, all or none; those that there are not are no error."""
+        with self.connection.memory.transaction() as transaction:
+            for key in self._inside(keys):
+                transaction.delete(key)
+
+    async def amdelete(self, keys: Sequence[str]) -> None:
+        """As `mdelete`."""
+        async with self.connection.async_memory.transaction() as transaction:
+            for key in self._inside(keys):
+                transaction.delete(key)
+
+    def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
+        """Yields the keys that start with `prefix`, in order."""
+        for key in self.connection.memory.iter_keys(self._pattern(prefix)):
+            yield key.removeprefix(self.prefix)
+
+    async def ayield_keys(self, *, prefix: str | None = None) -> AsyncIterator[str]:
+        """As `yield_keys`."""
+        async for key in self.connection.async_memory.iter_keys(self._pattern(prefix)):
+            yield key.removeprefix(self.prefix)
+
+    def _inside(self, keys: Sequence[str]) -> list[str]:
+        return [self.prefix + key for key in keys]
+
+    def _bytes(self, pairs: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
+        for key, value in pairs:
+            if not isinstance(value, (bytes, bytearray, memoryview)):
+                raise ConfigurationError(
+                    f"a byte store holds bytes, and {key!r:.80} is a {type(value).__name__}"
+                )
+        return {self.prefix + key: value for key, value in pairs}
+
+    def _pattern(self, prefix: str | None) -> str:
+        # One star at the end is ignored by the client: a prefix that ends with one keeps it so.
+        return f"{self.prefix}{prefix or ''}*"

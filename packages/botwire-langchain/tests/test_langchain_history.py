@@ -1,0 +1,265 @@
+"""A conversation outlives its process, whole and in order."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import uuid
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from botwire import AsyncMemory, ConfigurationError, Memory, NotJSONError, TransportError
+from botwire_langchain import BotWireChatHistory, BotWireChatMessageHistory
+from botwire_langchain.convert import from_native, to_native
+
+EVERY_KIND: list[BaseMessage] = [
+    HumanMessage("hello", id="1", name="ada"),
+    HumanMessage([{"type": "text", "text": "look"}, {"type": "image_url", "image_url": "data:x"}]),
+    HumanMessage("extra", custom=1),
+    AIMessage(
+        "",
+        id="2",
+        tool_calls=[{"id": "c1", "name": "f", "args": {"a": [1, None]}, "type": "tool_call"}],
+        invalid_tool_calls=[
+            {"id": "c2", "name": "g", "args": "{", "error": "bad", "type": "invalid_tool_call"}
+        ],
+        usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
+        response_metadata={"model": "m", "logprobs": [0.1]},
+        additional_kwargs={"k": {"deep": [True]}},
+    ),
+    AIMessageChunk("chunk", id="3"),
+    SystemMessage("be kind"),
+    ToolMessage("42", tool_call_id="c1", artifact={"rows": [1, 2]}, status="error", name="f"),
+    ChatMessage("as critic", role="critic"),
+    FunctionMessage("old", name="f"),
+    RemoveMessage(id="1"),
+    HumanMessage("\ud800 \x00 😀"),
+    HumanMessage(
+        "odd metadata",
+        response_metadata={
+            "bytes": b"\x00\xff",
+            "when": datetime(2026, 11, 24, tzinfo=UTC),
+            "price": Decimal("1.10"),
+            "id": uuid.UUID(int=7),
+            "set": {1, 2},
+            "pair": (1, "a"),
+            "nan": float("inf"),
+        },
+    ),
+]
+
+
+@pytest.fixture
+def history(place_url: str, namespace: str) -> BotWireChatMessageHistory:
+    """An empty session."""
+    return BotWireChatMessageHistory("session/1", namespace=namespace, url=place_url)
+
+
+def again(history: BotWireChatMessageHistory, place_url: str) -> BotWireChatMessageHistory:
+    """The same session, as another process would open it."""
+    return BotWireChatMessageHistory(
+        history.session_id, namespace=history.connection.namespace, url=place_url
+    )
+
+
+def test_every_kind_of_message_comes_back_equal(
+    history: BotWireChatMessageHistory, place_url: str
+) -> None:
+    history.add_messages(EVERY_KIND)
+    found = again(history, place_url).messages
+    assert found == EVERY_KIND
+    assert [type(message) for message in found] == [type(message) for message in EVERY_KIND]
+
+
+@pytest.mark.anyio
+async def test_the_awaited_half_is_the_same_session(history: BotWireChatMessageHistory) -> None:
+    await history.aadd_messages(EVERY_KIND)
+    assert await history.aget_messages() == history.messages == EVERY_KIND
+    history.add_user_message("more")
+    assert (await history.aget_messages(limit=1))[0].content == "more"
+    await history.aclear()
+    assert history.messages == []
+
+
+contents = st.text(st.characters(exclude_categories=("Cs",)), max_size=50)
+metadata = st.dictionaries(
+    contents,
+    st.recursive(
+        st.none() | st.integers() | st.floats(allow_nan=False) | contents | st.binary()
+        | st.datetimes() | st.decimals(allow_nan=False) | st.uuids(),
+        lambda inner: st.lists(inner) | st.dictionaries(contents, inner),
+        max_leaves=8,
+    ),
+    max_size=3,
+)  # fmt: skip
+
+
+@given(contents, metadata, st.sampled_from([HumanMessage, AIMessage, SystemMessage]))
+def test_whatever_it_holds_comes_back_equal(
+    content: str, metadata: dict[str, Any], cls: type[BaseMessage]
+) -> None:
+    message = cls(content, response_metadata=metadata, additional_kwargs={"again": metadata})
+    assert from_native(json.loads(json.dumps(to_native(message, "it")))) == message
+
+
+class Mine(BaseMessage):
+    """A kind that LangChain cannot read back."""
+
+    type: str = "mine"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Mine(content="x"),
+        HumanMessage("x", response_metadata={"raw": object()}),
+        "just text",
+    ],
+    ids=lambda bad: type(bad).__name__,
+)
+def test_what_would_not_come_back_is_refused_and_nothing_is_written(
+    history: BotWireChatMessageHistory, bad: Any
+) -> None:
+    with pytest.raises(NotJSONError, match=r"messages\[1\]"):
+        history.add_messages([HumanMessage("good"), bad])
+    assert history.messages == []
+
+
+def test_an_item_that_cannot_be_read_does_not_hide_the_others(
+    history: BotWireChatMessageHistory, caplog: pytest.LogCaptureFixture
+) -> None:
+    history.add_user_message("first")
+    raw = history.connection.memory.history(history.session_id)
+    raw.append({"not": "a message"})
+    raw.append({"envelope": 2, "role": "user", "text": "from the future"})
+    raw.append({
+        "envelope": 1, "role": "user", "text": "newer format",
+        "native": {"framework": "langchain", "format": 99, "data": None},
+    })  # fmt: skip
+    raw.append({
+        "envelope": 1, "role": "assistant", "text": "unknown kind",
+        "native": {"framework": "langchain", "format": 1, "data": {"type": "x", "data": {}}},
+    })  # fmt: skip
+    with caplog.at_level(logging.WARNING, "botwire.messages"):
+        found = history.messages
+    assert [message.content for message in found] == ["first", "newer format", "unknown kind"]
+    assert "item 2" in caplog.text
+    assert "item 3" in caplog.text
+
+
+def test_a_conversation_of_another_framework_is_read(history: BotWireChatMessageHistory) -> None:
+    history.connection.memory.history(history.session_id).extend([
+        {"envelope": 1, "role": "system", "text": "be kind"},
+        {"envelope": 1, "role": "user", "text": "hi", "id": "7",
+         "native": {"framework": "llamaindex", "format": 1, "data": {}}},
+        {"envelope": 1, "role": "assistant", "text": "",
+         "tool_calls": [{"id": "c", "name": "f", "arguments": {"a": 1}}]},
+        {"envelope": 1, "role": "tool", "text": "1", "tool_call_id": "c", "name": "f"},
+    ])  # fmt: skip
+    system, user, assistant, tool = history.messages
+    assert isinstance(system, SystemMessage)
+    assert user == HumanMessage("hi", id="7")
+    assert isinstance(assistant, AIMessage)
+    assert assistant.tool_calls[0]["args"] == {"a": 1}
+    assert isinstance(tool, ToolMessage)
+    assert tool.tool_call_id == "c"
+
+
+@pytest.mark.anyio
+async def test_pages_and_deletion(history: BotWireChatMessageHistory) -> None:
+    history.add_messages([HumanMessage(str(i), id=f"m{i}") for i in range(500)])
+    assert [m.content for m in history.get_messages(limit=2)] == ["498", "499"]
+    page = history.get_messages(limit=2, before="m498")
+    assert (
+        [m.content for m in page]
+        == ["496", "497"]
+        == [m.content for m in await history.aget_messages(limit=2, before="m498")]
+    )
+    assert history.get_messages(before="unknown") == []
+    assert history.delete_messages(["m0", "m499", "unknown"]) == 2
+    assert await history.adelete_messages(["m1"]) == 1
+    assert len(history.messages) == 497
+
+
+def test_only_the_last_messages_when_asked(place_url: str, namespace: str) -> None:
+    history = BotWireChatHistory("s", namespace=namespace, url=place_url, history_size=3)
+    history.add_messages([HumanMessage(str(i)) for i in range(5)])
+    assert [m.content for m in history.messages] == ["2", "3", "4"]
+    with pytest.raises(ConfigurationError, match="history_size"):
+        BotWireChatHistory("s", history_size=0)
+
+
+@pytest.mark.anyio
+async def test_sessions_are_apart_and_listed(history: BotWireChatMessageHistory) -> None:
+    client = history.connection.memory
+    for session in ("a", "a/b", "%", "😀"):
+        BotWireChatMessageHistory(session, client=client).add_user_message(session)
+    assert history.messages == []
+    assert history.list_sessions() == await history.alist_sessions() == ["%", "a", "a/b", "😀"]
+    BotWireChatMessageHistory("a", client=client).clear()
+    assert history.list_sessions("a") == ["a/b"]
+
+
+@pytest.mark.anyio
+async def test_either_client_serves_both_halves(place_url: str, namespace: str) -> None:
+    for client in (Memory(namespace, url=place_url), AsyncMemory(namespace, url=place_url)):
+        history = BotWireChatMessageHistory("s", client=client)
+        await history.aadd_messages([HumanMessage("a")])
+        history.add_ai_message("b")
+        assert [m.content for m in await history.aget_messages()] == ["a", "b"]
+        history.clear()
+
+
+def test_a_server_that_is_down_is_an_error_and_not_an_empty_session(unused_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    with pytest.raises(TransportError, match=url):
+        _ = BotWireChatMessageHistory("s", namespace="n", url=url).messages
+
+
+def test_a_secret_is_never_shown(place_url: str) -> None:
+    history = BotWireChatMessageHistory("s", namespace="n", url=place_url, api_key="bw_secret")
+    assert "bw_secret" not in repr(history)
+    assert "bw_secret" not in str(history.connection.reference())
+
+
+WRITER = """
+import sys
+from langchain_core.messages import HumanMessage
+from botwire_langchain import BotWireChatMessageHistory
+url, namespace, who = sys.argv[1:]
+history = BotWireChatMessageHistory("s", namespace=namespace, url=url)
+for turn in range(25):
+    history.add_messages([HumanMessage(f"{who}:{turn}:{part}") for part in range(3)])
+"""
+
+
+def test_eight_processes_write_whole_turns(place_url: str, namespace: str) -> None:
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, place_url, namespace, str(who)])
+        for who in range(8)
+    ]
+    assert [writer.wait(110) for writer in writers] == [0] * 8
+    history = BotWireChatMessageHistory("s", namespace=namespace, url=place_url)
+    texts = [str(message.content).split(":") for message in history.messages]
+    assert len(texts) == 600
+    turns = [tuple(text[:2] for text in texts[i : i + 3]) for i in range(0, 600, 3)]
+    assert all(first == second == third for first, second, third in turns)
+    assert len({tuple(first) for first, _, _ in turns}) == 200

@@ -1,0 +1,95 @@
+"""The history where LangChain takes one, in one process and in the next."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from botwire_langchain import BotWireChatMessageHistory
+
+AGENT = """
+import json, sys, warnings
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables.history import RunnableWithMessageHistory
+
+from botwire_langchain import BotWireChatMessageHistory
+
+url, namespace, text = sys.argv[1:]
+
+
+class Scripted(BaseChatModel):
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        print(json.dumps([message.content for message in messages]), flush=True)
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("noted"))])
+
+
+prompt = ChatPromptTemplate.from_messages(
+    [MessagesPlaceholder("history"), ("human", "{question}")]
+)
+chain = RunnableWithMessageHistory(
+    prompt | Scripted(),
+    lambda session_id: BotWireChatMessageHistory(session_id, namespace=namespace, url=url),
+    input_messages_key="question",
+    history_messages_key="history",
+)
+chain.invoke({"question": text}, {"configurable": {"session_id": "s"}})
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+def run_and_kill(*arguments: str) -> list[str]:
+    """Runs the agent for a turn, kills it, and returns what its model received."""
+    command = [sys.executable, "-W", "ignore", "-c", AGENT, *arguments]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        received = process.stdout.readline()
+        assert process.stdout.readline() == "done\n"
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    found: list[str] = json.loads(received)
+    return found
+
+
+def test_a_killed_process_is_remembered(place_url: str, namespace: str) -> None:
+    assert run_and_kill(place_url, namespace, "I am Ada") == ["I am Ada"]
+    assert run_and_kill(place_url, namespace, "Who?") == ["I am Ada", "noted", "Who?"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.anyio
+async def test_the_classic_buffer(place_url: str, namespace: str) -> None:
+    classic = pytest.importorskip("langchain_classic.memory")
+    history = BotWireChatMessageHistory("s", namespace=namespace, url=place_url)
+    memory = classic.ConversationBufferMemory(chat_memory=history, return_messages=True)
+    memory.save_context({"input": "hi"}, {"output": "hello"})
+    await memory.asave_context({"input": "bye"}, {"output": "farewell"})
+    found = memory.load_memory_variables({})["history"]
+    assert [message.content for message in found] == ["hi", "hello", "bye", "farewell"]
+    await memory.aclear()
+    assert history.messages == []
+
+
+def test_importing_warns_of_nothing(tmp_path: Path) -> None:
+    code = (
+        "from botwire_langchain import BotWireChatMessageHistory as H;"
+        "H('s', namespace='n', url='sqlite://').add_user_message('hi')"
+    )
+    subprocess.run([sys.executable, "-W", "error::DeprecationWarning", "-c", code], check=True)

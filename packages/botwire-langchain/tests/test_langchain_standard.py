@@ -1,0 +1,79 @@
+"""LangChain's own suites for stores and caches."""
+
+from __future__ import annotations
+
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration
+from langchain_tests.integration_tests import (
+    AsyncCacheTestSuite,
+    BaseStoreAsyncTests,
+    BaseStoreSyncTests,
+    SyncCacheTestSuite,
+)
+
+from botwire import ConfigurationError, Memory
+from botwire_langchain import BotWireByteStore, BotWireCache
+
+
+class ByteStore:
+    """An empty store, wherever memory lives."""
+
+    @pytest.fixture
+    def three_values(self) -> tuple[bytes, bytes, bytes]:
+        """Values that are no text."""
+        return (b"foo", b"\x00\xffbar", b"")
+
+    @pytest.fixture
+    def kv_store(self, place_url: str, namespace: str) -> BotWireByteStore:
+        """An empty store."""
+        return BotWireByteStore(namespace, url=place_url)
+
+
+class TestByteStoreSync(ByteStore, BaseStoreSyncTests[bytes]):
+    """The blocking half."""
+
+
+class TestByteStoreAsync(ByteStore, BaseStoreAsyncTests[bytes]):
+    """The awaited half."""
+
+
+class Cache:
+    """An empty cache, wherever memory lives."""
+
+    @pytest.fixture
+    def cache(self, place_url: str, namespace: str) -> BotWireCache:
+        """An empty cache."""
+        return BotWireCache(namespace, url=place_url)
+
+
+class TestCacheSync(Cache, SyncCacheTestSuite):
+    """The blocking half."""
+
+
+class TestCacheAsync(Cache, AsyncCacheTestSuite):
+    """The awaited half."""
+
+
+def test_a_store_and_a_cache_keep_to_themselves(place_url: str, namespace: str) -> None:
+    memory = Memory(namespace, url=place_url)
+    memory.set("mine", 1)
+    store, cache = BotWireByteStore(client=memory), BotWireCache(client=memory)
+    store.mset([("a*", b"1"), ("ab", b"2")])
+    message = AIMessage("hi", usage_metadata={"input_tokens": 1, "output_tokens": 1,
+                                              "total_tokens": 2})  # fmt: skip
+    cache.update("p", "m", [ChatGeneration(message=message)])
+    assert cache.lookup("p", "m") == [ChatGeneration(message=message)]
+    assert cache.lookup("pm", "") is None
+    assert list(store.yield_keys(prefix="a*")) == ["a*"]
+    assert list(store.yield_keys()) == ["a*", "ab"]
+    cache.clear()
+    store.mdelete(["a*", "ab", "never"])
+    assert memory.list_keys() == ["mine"]
+
+
+def test_a_byte_store_takes_bytes(place_url: str, namespace: str) -> None:
+    store = BotWireByteStore(namespace, url=place_url)
+    with pytest.raises(ConfigurationError, match="holds bytes"):
+        store.mset([("a", b"1"), ("b", "text")])  # type: ignore[list-item]
+    assert list(store.yield_keys()) == []

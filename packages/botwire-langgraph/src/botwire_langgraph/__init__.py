@@ -1,0 +1,1 @@
+"""LangGraph checkpoints that outlive their process, kept by BotWire."""

@@ -1,0 +1,1 @@
+"""LlamaIndex memory that outlives its process, kept by BotWire."""

@@ -1,0 +1,46 @@
+"""Checks that tests of the oldest releases run with them: ``check_floors.py FOLDER...``.
+
+A resolver setting that is ignored, or a test tool that needs a newer framework, would make them a
+second run with the newest. Where ``UV_RESOLUTION`` is not ``lowest-direct``, all is well.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+
+def too_new(requirements: list[str]) -> list[str]:
+    """Returns a line for each installed distribution that is newer than its floor."""
+    problems = []
+    for requirement in map(Requirement, requirements):
+        for bound in requirement.specifier:
+            installed = Version(importlib.metadata.version(requirement.name))
+            floor = Version(bound.version)
+            # A floor of 4.1 is met by 4.1.3: a first release of a line is often yanked.
+            if bound.operator == ">=" and installed.release[: len(floor.release)] != floor.release:
+                problems.append(f"{requirement.name} {installed} is not the floor, {floor}")
+    return problems
+
+
+def main(folders: list[str]) -> int:
+    """Prints what is newer than its floor; returns the exit code."""
+    if os.environ.get("UV_RESOLUTION") != "lowest-direct":
+        return 0
+    problems: list[str] = []
+    for folder in folders:
+        settings = tomllib.loads(Path(folder, "pyproject.toml").read_text())
+        problems += too_new(settings["project"]["dependencies"])
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

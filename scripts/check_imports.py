@@ -1,0 +1,163 @@
+"""Checks who imports whom.
+
+- Imports go one way: adapter → ``botwire``, ``botwire_server`` → ``botwire``. Adapters know
+  neither each other nor the server, and the core knows none of them and no framework.
+- Nobody outside the core uses its private names, such as ``botwire._sync``.
+- In the core, one module and its generated twin import httpx.
+- What a package imports, its pyproject.toml declares: not a package that others happen to bring.
+
+Prints ``file:line: what is wrong``, a line for each, and fails if there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib.metadata
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = "botwire"
+HTTP_MODULES = ("botwire/_async/http.py", "botwire/_sync/http.py")
+NOT_IN_CORE = {
+    "autogen_agentchat",
+    "autogen_core",
+    "crewai",
+    "fastapi",
+    "langchain_core",
+    "langgraph",
+    "llama_index",
+    "starlette",
+    "uvicorn",
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """A module, or a name in a module, that is imported."""
+
+    module: str
+    name: str | None
+    line: int
+
+    @property
+    def top(self) -> str:
+        """The outermost package: ``a`` of ``a.b``."""
+        return self.module.partition(".")[0]
+
+    @property
+    def is_private(self) -> bool:
+        """Whether a part of the name is private; ``__version__`` and its like are not."""
+        parts = str(self).split(".")
+        return any(part.startswith("_") and not part.endswith("__") for part in parts)
+
+    def __str__(self) -> str:
+        return self.module if self.name is None else f"{self.module}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A distribution of this repository that has code."""
+
+    folder: Path
+    name: str
+    requirements: tuple[str, ...]
+
+    @classmethod
+    def find(cls, root: Path) -> list[Package]:
+        """Returns all packages under `root`."""
+        packages = []
+        for folder in [*sorted(root.glob("packages/*")), root / "server"]:
+            for module in folder.glob("src/*/__init__.py"):
+                project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+                requirements = list(project.get("dependencies", []))
+                for extra in project.get("optional-dependencies", {}).values():
+                    requirements += extra
+                packages.append(cls(folder, module.parent.name, tuple(requirements)))
+        return packages
+
+
+def imports(path: Path) -> Iterator[Import]:
+    """Yields what a module imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, None, node.lineno)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            for alias in node.names:
+                yield Import(node.module, alias.name, node.lineno)
+
+
+def distributions(requirement: Requirement) -> set[str]:
+    """Returns the distribution that a requirement names, and those its extras bring."""
+    found = {requirement.name}
+    for extra in requirement.extras:
+        for inner in map(Requirement, importlib.metadata.requires(requirement.name) or []):
+            marker = inner.marker
+            if marker and marker.evaluate({"extra": extra}) > marker.evaluate({"extra": ""}):
+                found |= distributions(inner)
+    return found
+
+
+@cache
+def modules(distribution: str) -> frozenset[str]:
+    """Returns the names of the modules in an installed distribution, packages included."""
+    found = set()
+    for file in importlib.metadata.files(distribution) or []:
+        parts = [part.partition(".")[0] for part in file.parts]
+        found |= {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
+    return frozenset(found)
+
+
+def check(package: Package, siblings: set[str]) -> Iterator[str]:
+    """Yields a line for each import of a package that breaks a rule; `siblings` are off limits."""
+    declared = set[str]()
+    for requirement in map(Requirement, package.requirements):
+        for distribution in distributions(requirement):
+            declared |= modules(distribution)
+    for path in sorted(package.folder.glob("src/**/*.py")):
+        for found in sorted(imports(path), key=lambda found: found.line):
+            if found.top in sys.stdlib_module_names or found.top == package.name:
+                problem = None
+            elif found.top in siblings:
+                problem = f"{package.name} must not import {found.top}: imports go to {CORE} only"
+            elif found.top == CORE:
+                problem = f"{found} is private to {CORE}" if found.is_private else None
+            elif package.name == CORE and found.top in NOT_IN_CORE:
+                problem = f"{CORE} must not import {found.top}: it knows no framework, no server"
+            elif found.top == "httpx" and not path.as_posix().endswith(HTTP_MODULES):
+                problem = f"httpx is imported in {HTTP_MODULES[0]} and its twin only"
+            elif found.module not in declared:
+                problem = (
+                    f"{package.folder.name}/pyproject.toml declares nothing with {found.module}"
+                )
+            else:
+                problem = None
+            if problem:
+                yield f"{path}:{found.line}: {problem}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prints what breaks a rule; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("root", type=Path, nargs="?", default=ROOT)
+    root = parser.parse_args(arguments).root
+    packages = Package.find(root)
+    problems: list[str] = []
+    for package in packages:
+        problems += check(package, {other.name for other in packages} - {package.name, CORE})
+    for problem in problems:
+        print(problem.removeprefix(f"{root}/"))
+    print(f"{len(packages)} packages checked: {len(problems)} imports against the rules")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

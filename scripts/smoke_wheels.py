@@ -1,0 +1,93 @@
+"""Installs every wheel in ``dist`` into a clean environment of its own, and tries it.
+
+An adapter's environment holds the core and what the adapter declares: what it forgot to declare
+is missing there. The last environment is ``botwire[all]``. Run ``hatch build --all`` first.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = "botwire-core"
+
+PROBE = """
+import importlib, sys
+from botwire import Memory
+
+url, *modules = sys.argv[1:]
+for module in modules:
+    importlib.import_module(module)
+for _ in range(2):
+    with Memory("smoke", url=url) as memory:
+        assert memory.get("greeting", {"text": "hello"}) == {"text": "hello"}
+        memory.set("greeting", {"text": "hello"})
+        assert memory.entry("greeting") is not None
+"""
+
+
+def wheels(root: Path) -> dict[str, Path]:
+    """Returns the wheel of each distribution, by its name, after checking that all were built."""
+    found = {}
+    for settings in sorted(
+        [*root.glob("packages/*/pyproject.toml"), root / "server/pyproject.toml"]
+    ):
+        project = tomllib.loads(settings.read_text())["project"]
+        stem = f"{project['name'].replace('-', '_')}-{project['version']}"
+        for file in (f"{stem}.tar.gz", f"{stem}-py3-none-any.whl"):
+            if not (root / "dist" / file).exists():
+                raise SystemExit(f"dist/{file} is missing: run `hatch build --all` first")
+        found[project["name"]] = root / "dist" / f"{stem}-py3-none-any.whl"
+    return found
+
+
+def try_out(requirements: list[str], modules: list[str], *, help_of: str = "") -> None:
+    """Installs requirements into a new environment, imports modules and keeps a memory there."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    uv = environment.get("HATCH_UV", "uv")
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(*command: str) -> None:
+            done = subprocess.run(
+                command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+
+        scripts = Path(folder, "env", "Scripts" if sys.platform == "win32" else "bin")
+        python = str(scripts / "python")
+        run(uv, "venv", "--quiet", "--python", sys.executable, "env")
+        run(uv, "pip", "install", "--quiet", "--python", python, *requirements)
+        run(python, "-I", "-c", PROBE, f"sqlite:///{folder}/smoke.db", *modules)
+        run(str(scripts / "botwire"), *help_of.split(), "--help")
+
+
+def main() -> int:
+    """Tries every wheel; returns the exit code."""
+    built = wheels(ROOT)
+    files = [str(file) for file in built.values()]
+    modules = {name: name.replace("-", "_") for name in built if name not in ("botwire", CORE)}
+    cases: dict[str, tuple[list[str], list[str]]] = {CORE: ([str(built[CORE])], [])}
+    for name, module in modules.items():
+        cases[name] = [str(built[CORE]), str(built[name])], [module]
+    cases["botwire[all]"] = (
+        [*files, f"botwire[all] @ {built['botwire'].as_uri()}"],
+        list(modules.values()),
+    )
+    for name, (requirements, imported) in cases.items():
+        start = time.monotonic()
+        try_out(requirements, imported, help_of="serve" if "botwire_server" in imported else "")
+        print(
+            f"{name}: installs, imports, remembers ({time.monotonic() - start:.1f} s)", flush=True
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
