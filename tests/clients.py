@@ -23,7 +23,7 @@ class Awaited:
             return lambda *args, **kwargs: Awaited(member(*args, **kwargs))
         if name == "transaction":
             return member
-        if name in ("iter_keys", "newest_first", "watch"):
+        if name in ("iter_entries", "iter_keys", "newest_first", "watch"):
             return lambda *args, **kwargs: _stream(member(*args, **kwargs))
 
         async def call(*args: Any, **kwargs: Any) -> Any:

@@ -200,6 +200,16 @@ async def test_list_is_complete_and_ordered(memory: Any) -> None:
     assert await memory.list_keys() == []
 
 
+async def test_entries_are_read_in_both_orders(memory: Any) -> None:
+    names = [f"a{i:03}" for i in range(250)]
+    await memory.set_many({"0": 0, "b": 1, **dict.fromkeys(names, b"x")})
+    found = [entry async for entry in memory.iter_entries("a")]
+    assert [entry.key for entry in found] == names
+    assert {entry.value for entry in found} == {b"x"}
+    back = [entry.key async for entry in memory.iter_entries("a*", descending=True)]
+    assert back == names[::-1]
+
+
 async def test_update_and_increment(memory: Any) -> None:
     assert await memory.update("seen", lambda seen: [*seen, 1], default=[]) == [1]
     assert await memory.update("seen", lambda seen: [*seen, 2], default=[]) == [1, 2]

@@ -45,6 +45,9 @@ EVERY_OPERATION: dict[type[ops.Operation], st.SearchStrategy[Any]] = {
     ops.PutKey: st.builds(ops.PutKey, names, values | st.binary(), ttls, st.none() | counts),
     ops.GetKeys: st.builds(ops.GetKeys, st.lists(names, max_size=3).map(tuple)),
     ops.ListKeys: st.builds(ops.ListKeys, prefixes, st.none() | names, pages),
+    ops.ScanKeys: st.builds(
+        ops.ScanKeys, prefixes, st.none() | names, st.none() | names, pages, st.booleans()
+    ),
     ops.CountKeys: st.builds(ops.CountKeys, prefixes),
     ops.DeleteKey: st.builds(ops.DeleteKey, names, st.none() | counts),
     ops.ClearKeys: st.builds(ops.ClearKeys, prefixes),

@@ -1,1 +1,5 @@
-"""AutoGen memory and team state that outlive their process, kept by BotWire."""
+"""AutoGen on BotWire: a memory that outlives the process."""
+
+from botwire_autogen.memory import BotWireMemory, BotWireMemoryConfig
+
+__all__ = ["BotWireMemory", "BotWireMemoryConfig"]

@@ -8,17 +8,19 @@ from typing import Any
 
 from botwire._async.memory import AsyncMemory
 from botwire._sync.memory import Memory
-from botwire.engines.opening import to_async, to_blocking
+from botwire.engines.opening import shared_async_engine, shared_engine, to_async, to_blocking
 from botwire.errors import ConfigurationError
-from botwire.places import DEFAULT_TIMEOUT, NAMESPACE_VARIABLE, find_place, without_password
+from botwire.places import DEFAULT_TIMEOUT, NAMESPACE_VARIABLE, Place, find_place, without_password
 
 
 class Connection:
     """A namespace at a place, as a blocking and as an awaited client, each made when needed.
 
     A framework calls the blocking and the asynchronous half of its interface as it likes, from
-    any thread and any event loop; both halves are real. Copies share it, and a pickle holds the
-    place and the namespace but never a secret: the key then comes from the environment.
+    any thread and any event loop; both halves are real. All that are made for a place in a process
+    share its connections, so an object a session or a request costs none. Copies share it, and a
+    pickle holds the place and the namespace but never a secret: the key then comes from the
+    environment.
 
     Args:
         namespace: Whose memory it is. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
@@ -49,19 +51,22 @@ class Connection:
             )
         if namespace is None:
             namespace = client.namespace if client else os.environ.get(NAMESPACE_VARIABLE)
+        self.namespace = "default" if namespace is None else namespace
         self._lock = threading.Lock()
         self._url = url
-        self._place = client.place if client is not None else find_place(url, api_key, timeout)
         self._memory: Memory | None = None
         self._async_memory: AsyncMemory | None = None
-        self.namespace = namespace or "default"
-        if isinstance(client, Memory):
-            self._memory = client.with_namespace(self.namespace)
-        elif isinstance(client, AsyncMemory):
-            self._async_memory = client.with_namespace(self.namespace)
-        else:
+        if client is None:
+            self._place: Place | None = find_place(url, api_key, timeout)
             # Wrong arguments are found here, not in the middle of a conversation.
             self._memory = self._open()
+        else:
+            self._place = client.place
+            again = client.with_namespace(self.namespace)
+            if isinstance(again, Memory):
+                self._memory = again
+            else:
+                self._async_memory = again
 
     @property
     def memory(self) -> Memory:
@@ -76,10 +81,25 @@ class Connection:
         """The awaited client, for any event loop."""
         with self._lock:
             if self._async_memory is None:
-                assert self._memory is not None
-                engine = to_async(self._memory.engine)
-                self._async_memory = AsyncMemory(self.namespace, engine=engine)
+                self._async_memory = self._open_async()
             return self._async_memory
+
+    def _open(self) -> Memory:
+        if self._place is not None and self._place.shareable:
+            engine = shared_engine(self._place)
+        elif self._async_memory is not None:
+            engine = to_blocking(self._async_memory.engine)
+        else:
+            return Memory(self.namespace, place=self._place)
+        return Memory(self.namespace, place=self._place, engine=engine)
+
+    def _open_async(self) -> AsyncMemory:
+        if self._place is not None and self._place.shareable:
+            engine = shared_async_engine(self._place)
+        else:
+            assert self._memory is not None  # one of the two was made with this object
+            engine = to_async(self._memory.engine)
+        return AsyncMemory(self.namespace, place=self._place, engine=engine)
 
     def reference(self) -> dict[str, str]:
         """Returns what finds this place again in another process, without any secret.
@@ -91,23 +111,6 @@ class Connection:
         if url is not None and url != _environment_url():
             reference["url"] = without_password(url)
         return reference
-
-    def close(self) -> None:
-        """Gives back the connections of the blocking client."""
-        if self._memory is not None:
-            self._memory.close()
-
-    async def aclose(self) -> None:
-        """Gives back the connections of both clients."""
-        if self._async_memory is not None:
-            await self._async_memory.engine.aclose()
-        self.close()
-
-    def _open(self) -> Memory:
-        if self._async_memory is not None:
-            return Memory(self.namespace, engine=to_blocking(self._async_memory.engine))
-        assert self._place is not None
-        return Memory(self.namespace, place=self._place)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(namespace={self.namespace!r})"

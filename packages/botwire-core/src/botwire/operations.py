@@ -61,6 +61,13 @@ class KeyPage(NamedTuple):
     more: bool
 
 
+class EntryPage(NamedTuple):
+    """Some keys with what they hold, in the order asked for, and whether there are more."""
+
+    entries: Sequence[KeyEntry]
+    more: bool
+
+
 @dataclass(frozen=True, slots=True)
 class PutKey(Operation):
     """Sets a key and answers its new version (int).
@@ -112,6 +119,31 @@ class ListKeys(Operation):
         names.check_prefix(self.prefix)
         if self.after is not None:
             names.check_key(self.after)
+        _check_page(self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanKeys(Operation):
+    """Answers an `EntryPage`: the keys that start with `prefix` with what they hold, in order.
+
+    Attributes:
+        after: Only keys after this one; it need not exist.
+        before: Only keys before this one; it need not exist.
+        limit: How many at most, 1 to `MAX_PAGE`.
+        descending: From the last to the first; the next page is then before the last one.
+    """
+
+    prefix: str = ""
+    after: str | None = None
+    before: str | None = None
+    limit: int = MAX_PAGE
+    descending: bool = False
+
+    def __post_init__(self) -> None:
+        names.check_prefix(self.prefix)
+        for bound in (self.after, self.before):
+            if bound is not None:
+                names.check_key(bound)
         _check_page(self.limit)
 
 

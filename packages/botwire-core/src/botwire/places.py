@@ -44,6 +44,11 @@ class Place:
         return urlsplit(self.url).scheme.lower()
 
     @property
+    def shareable(self) -> bool:
+        """Whether two who open this place find the same memory; a process's own is not."""
+        return not (self.scheme == "sqlite" and self.sqlite_path == MEMORY)
+
+    @property
     def sqlite_path(self) -> str:
         """The file of a ``sqlite`` URL: three slashes are relative, four absolute, none memory."""
         rest = self.url.split(":", 1)[1]

@@ -167,6 +167,7 @@ RESULTS: Mapping[type[ops.Operation], _Codec] = {
     ops.PutKey: _INT,
     ops.GetKeys: _list(_optional(_ENTRY)),
     ops.ListKeys: _record(ops.KeyPage, keys=_list(_TEXT), more=_BOOL),
+    ops.ScanKeys: _record(ops.EntryPage, entries=_list(_ENTRY), more=_BOOL),
     ops.CountKeys: _INT,
     ops.DeleteKey: _BOOL,
     ops.ClearKeys: _INT,

@@ -1,1 +1,5 @@
-"""LangGraph checkpoints that outlive their process, kept by BotWire."""
+"""LangGraph on BotWire: a checkpointer that outlives the process."""
+
+from botwire_langgraph.saver import BotWireSaver
+
+__all__ = ["BotWireSaver"]

@@ -76,7 +76,7 @@ class AsyncHTTPEngine:
         return httpx.AsyncClient(
             timeout=self._timeout,
             transport=self._transport,
-            verify=_trust(),
+            verify=_trust() if self.url.startswith("https") else _nobody(),
             follow_redirects=False,
         )
 
@@ -149,3 +149,10 @@ class AsyncHTTPEngine:
 def _trust() -> ssl.SSLContext:
     # Reading all certificates takes longer than a hundred requests: once a process is enough.
     return httpx.create_ssl_context()
+
+
+@functools.cache
+def _nobody() -> ssl.SSLContext:
+    # Without TLS nobody has to be trusted, and no certificate read; should a proxy want TLS all
+    # the same, it fails.
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

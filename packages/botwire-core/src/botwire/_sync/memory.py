@@ -22,6 +22,8 @@ from botwire.models import Change, Entry, HistoryInfo, plain
 from botwire.names import check_namespace
 from botwire.places import DEFAULT_TIMEOUT, Place, find_place
 
+_ENTRIES = 100  # keys read at a time with what they hold, which may be much
+
 
 class Memory(MappingAccess):
     """The memory of one user, agent or tenant, which outlives the process.
@@ -221,6 +223,26 @@ class Memory(MappingAccess):
             if not page.more:
                 return
             after = page.keys[-1]
+
+    def iter_entries(self, prefix: str = "", *, descending: bool = False) -> Iterator[Entry]:
+        """Yields the keys that start with `prefix` with what they hold, in code point order.
+
+        Args:
+            prefix: What they start with; one ``*`` at its end is ignored.
+            descending: From the last to the first.
+        """
+        prefix = _without_star(prefix)
+        last: str | None = None
+        while True:
+            after, before = (None, last) if descending else (last, None)
+            page: ops.EntryPage = self._apply(
+                ops.ScanKeys(prefix, after, before, _ENTRIES, descending)
+            )
+            for entry in page.entries:
+                yield Entry.of(entry)
+            if not page.more:
+                return
+            last = page.entries[-1].key
 
     def count(self, prefix: str = "") -> int:
         """Returns how many keys start with `prefix`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,7 +29,8 @@ class AsyncSQLiteEngine:
 
     def __init__(self, engine: SQLiteEngine) -> None:
         self.engine = engine
-        self._threads = ThreadPoolExecutor(_READERS + 1, thread_name_prefix="botwire-sqlite")
+        self._threads = self._start_threads()
+        self._process = os.getpid()
         self._waiting: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting] = (
             weakref.WeakKeyDictionary()
         )
@@ -36,11 +38,20 @@ class AsyncSQLiteEngine:
             asyncio.AbstractEventLoop, asyncio.Task[None]
         ] = weakref.WeakKeyDictionary()
 
+    def _start_threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(_READERS + 1, thread_name_prefix="botwire-sqlite")
+
+    def _pool(self) -> ThreadPoolExecutor:
+        if self._process != os.getpid():
+            # A fork copies this object and not its threads.
+            self._threads, self._process = self._start_threads(), os.getpid()
+        return self._threads
+
     async def apply(self, batch: Batch) -> Results:
         """Applies a batch and returns one result an operation; see `Engine.apply`."""
         loop = asyncio.get_running_loop()
         if not batch.writes:
-            return await loop.run_in_executor(self._threads, self.engine.apply, batch)
+            return await loop.run_in_executor(self._pool(), self.engine.apply, batch)
         answer: asyncio.Future[Results] = loop.create_future()
         self._waiting.setdefault(loop, []).append((batch, answer))
         if loop not in self._committing:
@@ -54,7 +65,7 @@ class AsyncSQLiteEngine:
                 batches = [batch for batch, _ in waiting]
                 try:
                     outcomes = await loop.run_in_executor(
-                        self._threads, self.engine.apply_group, batches
+                        self._pool(), self.engine.apply_group, batches
                     )
                 except BaseException as error:
                     for _, answer in waiting:
@@ -78,5 +89,6 @@ class AsyncSQLiteEngine:
         loop = asyncio.get_running_loop()
         if committing := self._committing.get(loop):
             await committing
-        await loop.run_in_executor(self._threads, self.engine.close)
-        self._threads.shutdown(wait=False)
+        await loop.run_in_executor(self._pool(), self.engine.close)
+        self._pool().shutdown(wait=False)
+        self._process = 0  # the next use starts threads again

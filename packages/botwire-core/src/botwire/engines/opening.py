@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any
 
@@ -32,6 +33,21 @@ def open_async_engine(place: Place) -> AsyncEngine:
         return AsyncHTTPEngine(place.url, api_key=place.api_key, timeout=place.timeout)
     engine: AsyncEngine = _postgres("_async").AsyncPostgresEngine(place.url, timeout=place.timeout)
     return engine
+
+
+@functools.lru_cache(maxsize=64)
+def shared_engine(place: Place) -> Engine:
+    """Returns the engine that all adapters of this process use for a place, and nobody closes.
+
+    Frameworks make an object a request or a session; they must not make a connection each.
+    """
+    return open_engine(place)
+
+
+@functools.lru_cache(maxsize=64)
+def shared_async_engine(place: Place) -> AsyncEngine:
+    """Returns the same to be awaited; its connections close with their event loops."""
+    return open_async_engine(place)
 
 
 def to_async(engine: Engine) -> AsyncEngine:

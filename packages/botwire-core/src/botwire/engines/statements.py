@@ -279,6 +279,19 @@ def _list_keys(scope: _Scope, op: ops.ListKeys) -> Steps:
     )
 
 
+def _scan_keys(scope: _Scope, op: ops.ScanKeys) -> Steps:
+    condition, bounds = _range("key", op.prefix, op.after)
+    if op.before is not None:
+        condition += " AND key < ?"
+        bounds.append(to_bytes(op.before))
+    rows = yield Statement(
+        f"SELECT {_ENTRY} FROM botwire_keys WHERE namespace = ?{condition} AND {_LIVE} "
+        f"ORDER BY key {'DESC' if op.descending else 'ASC'} LIMIT ?",
+        (scope.namespace, *bounds, scope.now, op.limit + 1),
+    )
+    return ops.EntryPage(tuple([_entry(row) for row in rows[: op.limit]]), len(rows) > op.limit)
+
+
 def _count_keys(scope: _Scope, op: ops.CountKeys) -> Steps:
     condition, bounds = _range("key", op.prefix)
     rows = yield Statement(
@@ -565,6 +578,7 @@ _HANDLERS: dict[type[ops.Operation], Callable[[_Scope, Any], Steps]] = {
     ops.PutKey: _put_key,
     ops.GetKeys: _get_keys,
     ops.ListKeys: _list_keys,
+    ops.ScanKeys: _scan_keys,
     ops.CountKeys: _count_keys,
     ops.DeleteKey: _delete_key,
     ops.ClearKeys: _clear_keys,

@@ -1,0 +1,32 @@
+"""A ReAct agent whose conversation is kept by hand, in BotWire's own history."""
+
+import asyncio
+import sys
+
+from llama_index.core.agent.workflow import ReActAgent
+from llama_index.core.llms import ChatMessage
+
+from botwire import Memory
+from scripted.llamaindex import ReActLLM
+
+memory = Memory("user-session-123")
+conversation = memory.history("conversation")
+
+agent = ReActAgent(tools=[], llm=ReActLLM())  # your own model and tools go here
+
+
+async def chat_with_memory(text: str) -> str:
+    """Answers with the last twenty messages in mind, and keeps the turn in one step."""
+    past = [ChatMessage(role=said["role"], content=said["text"]) for said in conversation.tail(20)]
+    answer = str(await agent.run(text, chat_history=past))
+    conversation.extend([{"role": "user", "text": text}, {"role": "assistant", "text": answer}])
+    return answer
+
+
+async def main() -> None:
+    """Answers each line of the input."""
+    for line in sys.stdin:
+        print(await chat_with_memory(line.strip()), flush=True)
+
+
+asyncio.run(main())

@@ -1,0 +1,29 @@
+"""A scripted model for LangChain and LangGraph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+from scripted import reply
+
+
+class ScriptedChatModel(BaseChatModel):
+    """A chat model that says what it was told."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
+        """Agents bind their tools to a model; this one calls none."""
+        return self
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        told = [str(message.content) for message in messages if isinstance(message, HumanMessage)]
+        text = reply([str(message.content) for message in messages], told)
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])

@@ -1,0 +1,11 @@
+"""Memory in two lines: run it again and it has not forgotten."""
+
+from botwire import Memory
+
+memory = Memory("user-123")
+
+memory.set("prefs", {"theme": "dark"})
+memory.history("visits").append({"prefs": memory.get("prefs")})
+
+visits = memory.history("visits").count()
+print(f"This is visit {visits}; the theme is {memory['prefs']['theme']}.")

@@ -1,0 +1,285 @@
+"""An agent remembers in the next process, once each, and goes on when nobody answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from autogen_core import CancellationToken, Image
+from autogen_core.memory import Memory, MemoryContent, MemoryMimeType
+from autogen_core.model_context import UnboundedChatCompletionContext
+from autogen_core.models import SystemMessage, UserMessage
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botwire import ConfigurationError, NotJSONError, TransportError
+from botwire_autogen import BotWireMemory
+from botwire_autogen.convert import _from_native, to_item
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+@pytest.fixture
+def memory(place_url: str, namespace: str) -> BotWireMemory:
+    """An empty memory."""
+    return BotWireMemory(namespace, url=place_url)
+
+
+def text(content: str, **metadata: Any) -> MemoryContent:
+    return MemoryContent(content=content, mime_type=MemoryMimeType.TEXT, metadata=metadata or None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        text("plain \ud800 😀", source="test", deep={"a": [1, None]}),
+        MemoryContent(content="# title", mime_type=MemoryMimeType.MARKDOWN),
+        MemoryContent(content="same as an enum", mime_type="text/plain"),
+        MemoryContent(content={"a": [1, {"b": None}]}, mime_type=MemoryMimeType.JSON),
+        MemoryContent(content=b"\x00\xff", mime_type=MemoryMimeType.BINARY),
+        MemoryContent(content=b"utf8 too", mime_type="application/x-mine"),
+    ],
+    ids=lambda content: str(content.mime_type),
+)
+@pytest.mark.anyio
+async def test_every_content_comes_back_in_another_process(
+    memory: BotWireMemory, place_url: str, namespace: str, content: MemoryContent
+) -> None:
+    await memory.add(content)
+    (found,) = (await BotWireMemory(namespace, url=place_url).query()).results
+    assert type(found.content) is type(content.content)
+    assert (found.content, found.metadata) == (content.content, content.metadata)
+    known = {mime.value for mime in MemoryMimeType}
+    mime = content.mime_type
+    value = mime.value if isinstance(mime, MemoryMimeType) else mime
+    assert found.mime_type == (MemoryMimeType(value) if value in known else value)
+
+
+@pytest.mark.anyio
+async def test_an_image_comes_back(memory: BotWireMemory) -> None:
+    image = Image.from_base64(PIXEL)
+    await memory.add(MemoryContent(content=image, mime_type=MemoryMimeType.IMAGE))
+    (found,) = (await memory.query()).results
+    assert isinstance(found.content, Image)
+    assert found.content.to_base64() == image.to_base64()
+
+
+words = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
+parts = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(words, inner),
+    max_leaves=8,
+)
+
+
+@given(words | st.binary() | st.dictionaries(words, parts), words, st.dictionaries(words, parts))
+def test_whatever_it_holds_comes_back_equal(content: Any, mime: str, metadata: Any) -> None:
+    kept = MemoryContent.model_construct(content=content, mime_type=mime, metadata=metadata)
+    item = json.loads(json.dumps(to_item(kept)))
+    found = _from_native(item["native"]["data"])
+    assert (found.content, found.metadata) == (content, metadata)
+
+
+@pytest.mark.anyio
+async def test_what_would_not_come_back_is_refused(memory: BotWireMemory) -> None:
+    for bad in (
+        text("x", raw=object()),
+        MemoryContent(content={"raw": object()}, mime_type=MemoryMimeType.JSON),
+    ):
+        with pytest.raises(NotJSONError, match="raw"):
+            await memory.add(bad)
+    assert (await memory.query()).results == []
+
+
+@pytest.mark.anyio
+async def test_the_last_ones_in_their_order(memory: BotWireMemory) -> None:
+    for i in range(30):
+        await memory.add(text(str(i)))
+    assert [c.content for c in (await memory.query()).results] == [str(i) for i in range(10, 30)]
+    assert [c.content for c in (await memory.query("x", k=2)).results] == ["28", "29"]
+
+
+@pytest.mark.anyio
+async def test_those_that_share_words(place_url: str, namespace: str) -> None:
+    memory = BotWireMemory(namespace, url=place_url, retrieval="keyword", k=2)
+    for content in ("Ada likes tea", "Bob likes coffee", "Ada lives in Oslo", "The sky is blue"):
+        await memory.add(text(content))
+    found = await memory.query("where does ADA live, in Oslo?")
+    assert [c.content for c in found.results] == ["Ada likes tea", "Ada lives in Oslo"]
+    assert (await memory.query("quantum")).results == []
+    assert len((await memory.query("")).results) == 2
+
+
+@pytest.mark.anyio
+async def test_the_context_is_told_once(memory: BotWireMemory) -> None:
+    context = UnboundedChatCompletionContext()
+    for i in range(5):
+        await memory.add(text(f"fact {i}"))
+    told = 0
+    for run in range(50):
+        await context.add_message(UserMessage(content=f"question {run}", source="user"))
+        told += len((await memory.update_context(context)).memories.results)
+    await memory.add(text("fact 5\nin two lines"))
+    again = await memory.update_context(context)
+    assert [c.content for c in again.memories.results] == ["fact 5\nin two lines"]
+    assert told == 5
+    messages = await context.get_messages()
+    system = [message for message in messages if isinstance(message, SystemMessage)]
+    assert len(system) == 2
+    assert sum(message.content.count("fact") for message in system) == 6
+
+
+@pytest.mark.anyio
+async def test_nothing_to_tell_adds_nothing(memory: BotWireMemory) -> None:
+    context = UnboundedChatCompletionContext()
+    assert (await memory.update_context(context)).memories.results == []
+    assert await context.get_messages() == []
+
+
+@pytest.mark.anyio
+async def test_clearing_and_closing(memory: BotWireMemory) -> None:
+    other = BotWireMemory(
+        memory.connection.namespace, client=memory.connection.memory, name="other"
+    )
+    await memory.add(text("mine"))
+    await other.add(text("theirs"))
+    await memory.close()
+    assert len((await memory.query()).results) == 1
+    await memory.clear()
+    assert (await memory.query()).results == []
+    assert len((await other.query()).results) == 1
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_call_raises(memory: BotWireMemory) -> None:
+    token = CancellationToken()
+    token.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await memory.add(text("x"), token)
+    with pytest.raises(asyncio.CancelledError):
+        await memory.query("x", token)
+
+
+@pytest.mark.parametrize("restricted", [False, True])
+@pytest.mark.anyio
+async def test_a_component_comes_back_without_a_secret(
+    place_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch, restricted: bool
+) -> None:
+    if restricted:
+        monkeypatch.setenv("AUTOGEN_ALLOWED_PROVIDER_NAMESPACES", "botwire_autogen")
+    memory = BotWireMemory(namespace, url=place_url, api_key="bw_secret", name="m", k=3)
+    await memory.add(text("kept"))
+    dump = json.dumps(memory.dump_component().model_dump())
+    assert "bw_secret" not in dump + repr(memory)
+    assert "botwire_autogen.BotWireMemory" in dump
+    again = Memory.load_component(json.loads(dump))
+    assert isinstance(again, BotWireMemory)
+    assert [c.content for c in (await again.query()).results] == ["kept"]
+
+
+def test_wrong_arguments(place_url: str) -> None:
+    wrong: list[dict[str, Any]] = [
+        {"k": 0},
+        {"retrieval": "magic"},
+        {"recall_timeout": 0},
+        {"name": ""},
+    ]
+    for arguments in wrong:
+        with pytest.raises(ConfigurationError):
+            BotWireMemory("n", url=place_url, **arguments)
+    with pytest.raises(ConfigurationError, match="namespace"):
+        BotWireMemory("", url=place_url)
+
+
+@pytest.fixture
+def silent_url() -> Iterator[str]:
+    """The URL of something that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.anyio
+async def test_a_run_goes_on_when_nobody_answers(
+    silent_url: str, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    down = f"http://127.0.0.1:{unused_tcp_port}"
+    for url in (silent_url, down):
+        context = UnboundedChatCompletionContext()
+        memory = BotWireMemory("n", url=url, recall_timeout=0.3)
+        with caplog.at_level(logging.WARNING, "botwire.autogen"):
+            async with asyncio.timeout(5):
+                assert (await memory.update_context(context)).memories.results == []
+        assert "goes on without" in caplog.text
+        strict = BotWireMemory("n", url=url, recall_timeout=0.3, strict=True)
+        with pytest.raises((TransportError, TimeoutError)):
+            await strict.update_context(context)
+
+
+AGENT = """
+import asyncio, json, sys
+from collections.abc import Sequence
+from typing import Any
+
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core.memory import MemoryContent, MemoryMimeType
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+from botwire_autogen import BotWireMemory
+
+url, namespace, fact, text = sys.argv[1:]
+
+
+class Recording(ReplayChatCompletionClient):
+    async def create(self, messages: Sequence[Any], **kwargs: Any) -> Any:
+        print(json.dumps([str(message.content) for message in messages]), flush=True)
+        return await super().create(messages, **kwargs)
+
+
+async def main() -> None:
+    memory = BotWireMemory(namespace, url=url)
+    if fact:
+        await memory.add(MemoryContent(content=fact, mime_type=MemoryMimeType.TEXT))
+        await memory.add(MemoryContent(content=b"\\xff", mime_type=MemoryMimeType.BINARY))
+    agent = AssistantAgent("a", Recording(["noted"]), memory=[memory])
+    team = RoundRobinGroupChat([agent], max_turns=1)
+    await team.run(task=text)
+    json.dumps(await team.save_state())
+    print("done", flush=True)
+    sys.stdin.read()
+
+
+asyncio.run(main())
+"""
+
+
+def run_and_kill(*arguments: str) -> list[str]:
+    """Runs the team for a turn, kills it, and returns what its model received."""
+    command = [sys.executable, "-W", "ignore", "-c", AGENT, *arguments]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        received = process.stdout.readline()
+        assert process.stdout.readline() == "done\n"
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    found: list[str] = json.loads(received)
+    return found
+
+
+def test_a_killed_team_is_remembered(place_url: str, namespace: str) -> None:
+    pytest.importorskip("autogen_ext.models.replay")
+    run_and_kill(place_url, namespace, "Ada likes tea", "Hello")
+    received = run_and_kill(place_url, namespace, "", "What does she like?")
+    assert any("- Ada likes tea" in message for message in received)
+    assert received[-1].count("1 bytes of application/octet-stream") == 1

@@ -1,0 +1,71 @@
+"""Where a thread's checkpoints, channel values and pending writes are kept: the names of keys.
+
+Each part of a name is percent-encoded, so that a slash only ever separates, and one thread's
+names are never the beginning of another's. A part that is too long is replaced by its hash.
+
+    checkpoints/{thread}/{checkpoint_ns}/{checkpoint_id}
+    blobs/{thread}/{checkpoint_ns}/{channel}/{version}
+    writes/{thread}/{checkpoint_ns}/{checkpoint_id}/{task_id}/{index}
+"""
+
+from __future__ import annotations
+
+import hashlib
+from urllib.parse import quote
+
+from botwire import operations as ops
+
+CHECKPOINTS, BLOBS, WRITES = "checkpoints", "blobs", "writes"
+
+_LONGEST_PART = 160  # six parts and their slashes stay below the 1,024 bytes of a key
+_OFFSET = 8  # indexes of special writes are negative; shifted, all sort as text
+
+
+def checkpoint(thread: str, namespace: str, checkpoint_id: str) -> str:
+    """Returns the key of a checkpoint."""
+    return _join(CHECKPOINTS, thread, namespace, checkpoint_id)
+
+
+def checkpoints(thread: str | None, namespace: str | None) -> str:
+    """Returns what the keys of checkpoints begin with, of all threads or namespaces if None."""
+    if thread is None:
+        return f"{CHECKPOINTS}/"
+    return _join(CHECKPOINTS, thread, *([] if namespace is None else [namespace])) + "/"
+
+
+def blob(thread: str, namespace: str, channel: str, version: str | float) -> str:
+    """Returns the key of a channel's value at a version."""
+    return _join(BLOBS, thread, namespace, channel, str(version))
+
+
+def write(thread: str, namespace: str, checkpoint_id: str, task_id: str, index: int) -> str:
+    """Returns the key of a pending write."""
+    return _join(WRITES, thread, namespace, checkpoint_id, task_id) + f"/{index + _OFFSET:08}"
+
+
+def writes(thread: str, namespace: str, checkpoint_id: str) -> str:
+    """Returns what the keys of a checkpoint's pending writes begin with."""
+    return _join(WRITES, thread, namespace, checkpoint_id) + "/"
+
+
+def clear(thread: str) -> tuple[ops.Operation, ...]:
+    """Returns the operations that leave nothing of a thread."""
+    return tuple(ops.ClearKeys(_join(kind, thread) + "/") for kind in (CHECKPOINTS, BLOBS, WRITES))
+
+
+def moved(key: str, target: str) -> str:
+    """Returns the key that another thread has in the place of this one."""
+    kind, _, rest = key.split("/", 2)
+    return f"{_join(kind, target)}/{rest}"
+
+
+def _join(kind: str, *parts: str) -> str:
+    return "/".join([kind, *map(_part, parts)])
+
+
+def _part(part: str) -> str:
+    # A tilde, which begins a hash, is the one sign beside letters that quote() would leave.
+    encoded = quote(part, safe="", errors="surrogatepass").replace("~", "%7E")
+    if len(encoded) <= _LONGEST_PART:
+        return encoded
+    return "~" + hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,167 @@
+"""What is kept under the keys: a checkpoint's record, a channel's value, a pending write."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    PendingWrite,
+)
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
+from botwire import operations as ops
+from botwire.exact import Json
+from botwire_langgraph import layout
+
+EMPTY = b"empty\x00"
+"""A channel that has no value at a version."""
+
+
+class Thread(NamedTuple):
+    """Which thread, namespace and checkpoint a config means; the checkpoint may be open."""
+
+    id: str
+    namespace: str
+    checkpoint_id: str | None
+
+    @classmethod
+    def of(cls, config: RunnableConfig) -> Thread:
+        """Reads a config; a thread id may be an int or a UUID there."""
+        configurable = config["configurable"]
+        checkpoint_id = configurable.get("checkpoint_id")
+        return cls(
+            str(configurable["thread_id"]),
+            configurable.get("checkpoint_ns", ""),
+            checkpoint_id or None,
+        )
+
+    def config(self, checkpoint_id: str) -> RunnableConfig:
+        """Returns the config that means a checkpoint of this thread."""
+        return {
+            "configurable": {
+                "thread_id": self.id,
+                "checkpoint_ns": self.namespace,
+                "checkpoint_id": checkpoint_id,
+            }
+        }
+
+
+class Header(NamedTuple):
+    """A checkpoint without the values of its channels."""
+
+    thread: Thread
+    id: str
+    parent: str | None
+    checkpoint: Checkpoint
+    metadata: CheckpointMetadata
+
+    def to_value(self, serde: SerializerProtocol) -> ops.Value:
+        """Returns what is kept."""
+        bare = {name: part for name, part in self.checkpoint.items() if name != "channel_values"}
+        return Json.of(
+            {
+                "thread_id": self.thread.id,
+                "checkpoint_ns": self.thread.namespace,
+                "id": self.id,
+                "parent": self.parent,
+                "checkpoint": _text(serde, bare),
+                "metadata": _text(serde, self.metadata),
+            }
+        )
+
+    @classmethod
+    def from_value(cls, value: ops.Value, serde: SerializerProtocol) -> Header:
+        """Reads what is kept."""
+        kept = cast("Json", value).value
+        return cls(
+            Thread(kept["thread_id"], kept["checkpoint_ns"], kept["id"]),
+            kept["id"],
+            kept["parent"],
+            _from_text(serde, kept["checkpoint"]),
+            _from_text(serde, kept["metadata"]),
+        )
+
+    def blobs(self) -> dict[str, str]:
+        """Returns the keys of the channels' values, by channel."""
+        versions = self.checkpoint["channel_versions"]
+        return {
+            channel: layout.blob(self.thread.id, self.thread.namespace, channel, version)
+            for channel, version in versions.items()
+        }
+
+    def to_tuple(
+        self,
+        values: Mapping[str, ops.Value | None],
+        writes: Iterable[ops.KeyEntry],
+        serde: SerializerProtocol,
+    ) -> CheckpointTuple:
+        """Returns the checkpoint as LangGraph takes it.
+
+        Args:
+            values: What is kept under the keys of `blobs`.
+            writes: Its pending writes.
+            serde: Reads both.
+        """
+        channels = {
+            channel: from_blob(serde, kept)
+            for channel, key in self.blobs().items()
+            if isinstance(kept := values.get(key), bytes) and kept != EMPTY
+        }
+        checkpoint = cast("Checkpoint", {**self.checkpoint, "channel_values": channels})
+        return CheckpointTuple(
+            config=self.thread.config(self.id),
+            checkpoint=checkpoint,
+            metadata=self.metadata,
+            parent_config=self.thread.config(self.parent) if self.parent else None,
+            pending_writes=pending_writes(writes, serde),
+        )
+
+
+def to_blob(serde: SerializerProtocol, value: Any) -> bytes:
+    """Returns a channel's value as bytes: its type, a zero, its serialization."""
+    kind, data = serde.dumps_typed(value)
+    return kind.encode() + b"\x00" + data
+
+
+def from_blob(serde: SerializerProtocol, blob: bytes) -> Any:
+    """Reads what `to_blob` made."""
+    kind, _, data = blob.partition(b"\x00")
+    return serde.loads_typed((kind.decode(), data))
+
+
+def write_value(
+    serde: SerializerProtocol, task_id: str, task_path: str, index: int, channel: str, value: Any
+) -> ops.Value:
+    """Returns what is kept of a pending write."""
+    kept = {"task_id": task_id, "task_path": task_path, "index": index, "channel": channel}
+    return Json.of({**kept, "value": _text(serde, value)})
+
+
+def pending_writes(
+    entries: Iterable[ops.KeyEntry], serde: SerializerProtocol
+) -> list[PendingWrite]:
+    """Returns pending writes in the order in which a live run applies them.
+
+    That is by path, task and index: `writes_sort_key` of langgraph-checkpoint 4.3 and later.
+    """
+    kept = [cast("Json", entry.value).value for entry in entries]
+    kept.sort(key=lambda write: (write["task_path"], write["task_id"], write["index"]))
+    return [
+        (write["task_id"], write["channel"], _from_text(serde, write["value"])) for write in kept
+    ]
+
+
+def _text(serde: SerializerProtocol, value: Any) -> list[str]:
+    kind, data = serde.dumps_typed(value)
+    return [kind, base64.b64encode(data).decode("ascii")]
+
+
+def _from_text(serde: SerializerProtocol, text: list[str]) -> Any:
+    kind, data = text
+    return serde.loads_typed((kind, base64.b64decode(data)))

@@ -1,0 +1,262 @@
+"""The checkpointer: threads of a graph that any process can go on with."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+)
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from botwire import AsyncMemory, BotWireError, ConfigurationError, Memory
+from botwire.connection import Connection
+from botwire.operations import Batch
+from botwire_langgraph import steps
+from botwire_langgraph.records import Header
+from botwire_langgraph.steps import Steps
+
+T = TypeVar("T")
+
+
+class BotWireSaver(BaseCheckpointSaver[str]):
+    """A checkpointer on BotWire, blocking and asynchronous in one.
+
+    Pass it as ``checkpointer=`` to `create_agent` or to `StateGraph.compile`. A put is one
+    request, the latest checkpoint two.
+
+    What is stored is never executed: by default only LangGraph's own list of safe types is
+    revived, others come back as plain data (`allowed_types` adds to the list), and pickle is
+    never used.
+
+    Args:
+        namespace: Whose threads. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
+            ``default``.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`.
+        serde: A serializer in the place of the strict one.
+        allowed_types: Classes of yours that may be revived from what is stored.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        serde: SerializerProtocol | None = None,
+        allowed_types: Collection[type] = (),
+    ) -> None:
+        if serde is not None and allowed_types:
+            raise ConfigurationError("a serde knows its types: give serde, or allowed_types")
+        if serde is None:
+            # The default serializer revives any type, and so executes what a stored row says.
+            strict = JsonPlusSerializer(allowed_msgpack_modules=None)
+            serde = strict.with_msgpack_allowlist(allowed_types) if allowed_types else strict
+        super().__init__(serde=serde)
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+
+    @classmethod
+    @contextmanager
+    def from_conn_string(cls, conn_string: str, **kwargs: Any) -> Iterator[BotWireSaver]:
+        """Yields a saver for a URL, as LangGraph's own savers do; nothing needs closing.
+
+        Args:
+            conn_string: Where memory lives.
+            **kwargs: The other arguments of the class.
+        """
+        yield cls(url=conn_string, **kwargs)
+
+    def setup(self) -> None:
+        """Does nothing: the store makes its tables. Here because other savers need it called."""
+
+    async def asetup(self) -> None:
+        """As `setup`."""
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Returns the checkpoint that a config means, else the thread's latest, else None."""
+        return self._run(steps.get_tuple(self.serde, config))
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """As `get_tuple`."""
+        return await self._arun(steps.get_tuple(self.serde, config))
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - named by LangGraph
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """Yields checkpoints, newest first, read in pages as they are asked for.
+
+        Args:
+            config: Of which thread, namespace and checkpoint; None means all.
+            filter: What their metadata must hold.
+            before: Only checkpoints older than this one.
+            limit: How many at most.
+        """
+        last: str | None = None
+        left = _Limit(limit)
+        while left:
+            page = steps.list_page(self.serde, config, filter, before, last)
+            headers, last = self._run(page)
+            yield from self._run(steps.load(self.serde, left.take(headers)))
+            if last is None:
+                return
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - named by LangGraph
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """As `list`."""
+        last: str | None = None
+        left = _Limit(limit)
+        while left:
+            page = steps.list_page(self.serde, config, filter, before, last)
+            headers, last = await self._arun(page)
+            for found in await self._arun(steps.load(self.serde, left.take(headers))):
+                yield found
+            if last is None:
+                return
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Stores a checkpoint with the channel values that are new in it, all or nothing."""
+        return self._run(steps.put(self.serde, config, checkpoint, metadata, new_versions))
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """As `put`."""
+        return await self._arun(steps.put(self.serde, config, checkpoint, metadata, new_versions))
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Stores what a task wrote, all or nothing; doing it twice changes nothing."""
+        self._run(steps.put_writes(self.serde, config, writes, task_id, task_path))
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """As `put_writes`."""
+        await self._arun(steps.put_writes(self.serde, config, writes, task_id, task_path))
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Deletes everything of a thread."""
+        self._run(steps.delete_thread(thread_id))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """As `delete_thread`."""
+        await self._arun(steps.delete_thread(thread_id))
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Deletes the checkpoints that these runs made, of whichever thread."""
+        self._run(steps.delete_for_runs(self.serde, run_ids))
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """As `delete_for_runs`."""
+        await self._arun(steps.delete_for_runs(self.serde, run_ids))
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copies a thread, its whole past included, in the place of another."""
+        self._run(steps.copy_thread(source_thread_id, target_thread_id))
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """As `copy_thread`."""
+        await self._arun(steps.copy_thread(source_thread_id, target_thread_id))
+
+    def get_next_version(self, current: str | None, channel: None) -> str:
+        """Returns a version greater than `current`, and unlike any that another run gives."""
+        number = 0 if current is None else int(str(current).split(".", maxsplit=1)[0])
+        return f"{number + 1:032}.{random.random():016}"  # noqa: S311 - apart, not secret
+
+    # --- running ----------------------------------------------------------------------------
+
+    def _run(self, program: Steps[T]) -> T:
+        memory = self.connection.memory
+        try:
+            operations = next(program)
+            while True:
+                try:
+                    results = memory.engine.apply(Batch(memory.namespace, operations))
+                except BotWireError as error:
+                    operations = program.throw(error)
+                else:
+                    operations = program.send(results)
+        except StopIteration as stop:
+            found: T = stop.value
+            return found
+
+    async def _arun(self, program: Steps[T]) -> T:
+        memory = self.connection.async_memory
+        try:
+            operations = next(program)
+            while True:
+                try:
+                    results = await memory.engine.apply(Batch(memory.namespace, operations))
+                except BotWireError as error:
+                    operations = program.throw(error)
+                else:
+                    operations = program.send(results)
+        except StopIteration as stop:
+            found: T = stop.value
+            return found
+
+
+class _Limit:
+    """How many checkpoints may still be returned."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._left = limit
+
+    def __bool__(self) -> bool:
+        return self._left is None or self._left > 0
+
+    def take(self, headers: Sequence[Header]) -> Sequence[Header]:
+        if self._left is None:
+            return headers
+        taken = headers[: self._left]
+        self._left -= len(taken)
+        return taken

@@ -1,0 +1,304 @@
+"""A thread goes on in another process; what is stored is kept apart, and never executed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import operator
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langgraph.checkpoint.base import CheckpointTuple, empty_checkpoint
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Command, interrupt
+
+from botwire import ConfigurationError, Memory
+from botwire_langgraph import BotWireSaver
+from botwire_langgraph.records import from_blob, to_blob
+
+
+class State(TypedDict):
+    """What the graph carries."""
+
+    log: Annotated[list[str], operator.add]
+
+
+@pytest.fixture
+def saver(place_url: str, namespace: str) -> BotWireSaver:
+    """An empty saver."""
+    return BotWireSaver(namespace, url=place_url)
+
+
+def thread(thread_id: Any, **more: Any) -> Any:
+    return {"configurable": {"thread_id": thread_id, **more}}
+
+
+def graph(saver: BotWireSaver) -> Any:
+    """A graph of two nodes, the second of which asks a person."""
+
+    def first(state: State) -> State:
+        return {"log": [f"first saw {len(state['log'])}"]}
+
+    def second(state: State) -> State:
+        return {"log": [f"answered {interrupt('well?')}"]}
+
+    builder = StateGraph(State)
+    builder.add_node("first", first)
+    builder.add_node("second", second)
+    builder.add_edge(START, "first")
+    builder.add_edge("first", "second")
+    builder.add_edge("second", END)
+    return builder.compile(checkpointer=saver)
+
+
+def test_an_interrupted_run_goes_on_elsewhere(
+    saver: BotWireSaver, place_url: str, namespace: str
+) -> None:
+    graph(saver).invoke({"log": ["in"]}, thread("t"))
+    elsewhere = graph(BotWireSaver(namespace, url=place_url))
+    done = elsewhere.invoke(Command(resume="yes"), thread("t"))
+    assert done["log"] == ["in", "first saw 1", "answered yes"]
+
+
+@pytest.mark.anyio
+async def test_the_awaited_half_is_the_same_thread(saver: BotWireSaver) -> None:
+    await graph(saver).ainvoke({"log": ["in"]}, thread("t"))
+    assert graph(saver).invoke(Command(resume="yes"), thread("t"))["log"][-1] == "answered yes"
+    asynchronous = [found async for found in saver.alist(thread("t"))]
+    assert asynchronous == list(saver.list(thread("t")))
+    assert await saver.aget_tuple(thread("t")) == saver.get_tuple(thread("t"))
+
+
+def test_the_past_can_be_visited_and_left_on_another_way(saver: BotWireSaver) -> None:
+    def travel(checkpointer: Any) -> list[Any]:
+        runner = graph(checkpointer)
+        runner.invoke({"log": ["in"]}, thread("t"))
+        runner.invoke(Command(resume="one"), thread("t"))
+        history = list(runner.get_state_history(thread("t")))
+        past = next(state for state in history if state.next == ("second",))
+        fork = runner.update_state(past.config, {"log": ["another way"]})
+        runner.invoke(None, fork)
+        runner.invoke(Command(resume="two"), thread("t"))
+        return [
+            (state.values, state.next, state.metadata["step"])
+            for state in runner.get_state_history(thread("t"))
+        ]
+
+    found = travel(saver)
+    assert found == travel(InMemorySaver())
+    logs = [values.get("log", []) for values, _, _ in found]
+    assert ["in", "first saw 1", "answered one"] in logs
+    assert ["in", "first saw 1", "another way", "answered two"] in logs
+
+
+ODD = ["t", "t/", "t%2F", "", " ", "..", "%", "*", "😀", "\ud800", "~", "x" * 3000, "x" * 3001]
+
+
+def test_odd_threads_are_kept_apart(saver: BotWireSaver) -> None:
+    for name in ODD:
+        put(saver, name, ascii(name))
+    for name in ODD:
+        assert value(saver.get_tuple(thread(name))) == ascii(name)
+    saver.delete_thread("t")
+    assert saver.get_tuple(thread("t")) is None
+    for name in ODD[1:]:
+        assert value(saver.get_tuple(thread(name))) == ascii(name)
+        saver.delete_thread(name)
+    assert saver.connection.memory.list_keys() == []
+
+
+def test_a_thread_may_be_a_number_or_a_uuid(saver: BotWireSaver) -> None:
+    for name in (7, uuid.UUID(int=7)):
+        put(saver, name, "x")
+        assert value(saver.get_tuple(thread(str(name)))) == "x"
+
+
+def put(saver: BotWireSaver, name: Any, content: Any) -> Any:
+    checkpoint = empty_checkpoint()
+    checkpoint["channel_values"] = {"c": content}
+    checkpoint["channel_versions"] = {"c": "1"}
+    config = thread(name, checkpoint_ns="")
+    return saver.put(config, checkpoint, {"source": "input", "step": -1}, {"c": "1"})
+
+
+def value(found: CheckpointTuple | None) -> Any:
+    assert found is not None
+    return found.checkpoint["channel_values"]["c"]
+
+
+def test_writes_come_in_the_order_of_a_live_run_and_once(saver: BotWireSaver) -> None:
+    config = put(saver, "t", "x")
+    saver.put_writes(config, [("a", 1), ("b", 2)], "task-2", "~1")
+    saver.put_writes(config, [("a", 3)], "task-1", "~2")
+    saver.put_writes(config, [("a", 9), ("b", 9), ("c", 4)], "task-2", "~1")
+    saver.put_writes(config, [("__error__", "first")], "task-1", "~2")
+    saver.put_writes(config, [("__error__", "second")], "task-1", "~2")
+    found = saver.get_tuple(config)
+    assert found is not None
+    assert found.pending_writes == [
+        ("task-2", "a", 1), ("task-2", "b", 2), ("task-2", "c", 4),
+        ("task-1", "__error__", "second"), ("task-1", "a", 3),
+    ]  # fmt: skip
+
+
+def test_listing_filters_before_it_limits(saver: BotWireSaver) -> None:
+    configs = []
+    for step in range(250):
+        checkpoint = empty_checkpoint()
+        metadata: Any = {"source": "loop" if step % 2 else "input", "step": step}
+        configs.append(saver.put(thread("t", checkpoint_ns=""), checkpoint, metadata, {}))
+    found = list(saver.list(thread("t"), filter={"source": "input"}, limit=120))
+    assert [one.metadata["step"] for one in found] == list(range(248, 8, -2))
+    before = list(saver.list(thread("t"), before=configs[3]))
+    assert [one.metadata["step"] for one in before] == [2, 1, 0]
+    assert len(list(saver.list(None))) == 250
+    assert list(saver.list(thread("t"), limit=0)) == []
+
+
+def test_few_round_trips(saver: BotWireSaver) -> None:
+    engine = saver.connection.memory.engine
+    apply, calls = engine.apply, 0
+
+    def counting(batch: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return apply(batch)
+
+    engine.apply = counting  # type: ignore[method-assign]
+    try:
+        config = put(saver, "t", "x")
+        saver.put_writes(config, [("a", 1), ("b", 2)], "task")
+        assert calls == 2
+        saver.get_tuple(thread("t"))
+        assert calls == 4
+    finally:
+        engine.apply = apply  # type: ignore[method-assign]
+
+
+class Evil:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return os.system, ("echo executed",)
+
+
+def test_a_forged_row_executes_nothing(
+    saver: BotWireSaver, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    put(saver, "t", "x")
+    (key,) = saver.connection.memory.list_keys("blobs/")
+    target = tmp_path / "executed"
+    # A call of os.system, as the permissive serializer would make it.
+    kind, forged = JsonPlusSerializer().dumps_typed({"x": 1})
+    import ormsgpack
+
+    call = ormsgpack.packb(("os", "system", f"touch {target}"))
+    forged = ormsgpack.packb(ormsgpack.Ext(0, call))
+    saver.connection.memory.set(key, kind.encode() + b"\x00" + forged)
+    found = saver.get_tuple(thread("t"))
+    assert found is not None
+    assert not target.exists()
+    saver.connection.memory.set(key, b"pickle\x00" + pickle.dumps(Evil()))
+    with pytest.raises(NotImplementedError, match="pickle"):
+        saver.get_tuple(thread("t"))
+    assert "executed" not in capfd.readouterr().out
+
+
+class Mine:
+    """A class of the user's."""
+
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+
+def test_serializers(place_url: str, namespace: str) -> None:
+    serde = JsonPlusSerializer()
+    assert BotWireSaver(namespace, url=place_url, serde=serde).serde is serde
+    with pytest.raises(ConfigurationError, match="allowed_types"):
+        BotWireSaver(namespace, serde=serde, allowed_types=[Mine])
+    saver = BotWireSaver(namespace, url=place_url, allowed_types=[Mine])
+    kept = {"a": [1, b"\x00", None], "b": {"c": 1.5}}
+    assert from_blob(saver.serde, to_blob(saver.serde, kept)) == kept
+
+
+def test_copies_go_on_working(saver: BotWireSaver) -> None:
+    put(saver, "t", "x")
+    for again in (copy.copy(saver), saver.with_allowlist([("tests", "Mine")])):
+        assert value(again.get_tuple(thread("t"))) == "x"
+    with BotWireSaver.from_conn_string("sqlite://") as opened:
+        opened.setup()
+        assert opened.get_tuple(thread("t")) is None
+
+
+def test_a_namespace_is_its_own(saver: BotWireSaver) -> None:
+    put(saver, "t", "mine")
+    other = BotWireSaver(client=saver.connection.memory.with_namespace("other" + uuid.uuid4().hex))
+    assert other.get_tuple(thread("t")) is None
+    assert list(other.list(None)) == []
+    assert isinstance(saver.connection.memory, Memory)
+
+
+AGENT = """
+import json, sys
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+from botwire_langgraph import BotWireSaver
+
+url, namespace, text = sys.argv[1:]
+
+
+class Scripted(BaseChatModel):
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        return self
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        print(json.dumps([message.content for message in messages]), flush=True)
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("noted"))])
+
+
+agent = create_agent(Scripted(), [], checkpointer=BotWireSaver(namespace, url=url))
+agent.invoke(
+    {"messages": [{"role": "user", "content": text}]}, {"configurable": {"thread_id": "t"}}
+)
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+def run_and_kill(*arguments: str) -> list[str]:
+    """Runs the agent for a turn, kills it, and returns what its model received."""
+    command = [sys.executable, "-W", "ignore", "-c", AGENT, *arguments]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        received = process.stdout.readline()
+        assert process.stdout.readline() == "done\n"
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    found: list[str] = json.loads(received)
+    return found
+
+
+def test_a_killed_agent_is_remembered(place_url: str, namespace: str) -> None:
+    pytest.importorskip("langchain.agents")
+    assert run_and_kill(place_url, namespace, "I am Ada") == ["I am Ada"]
+    assert run_and_kill(place_url, namespace, "Who?") == ["I am Ada", "noted", "Who?"]

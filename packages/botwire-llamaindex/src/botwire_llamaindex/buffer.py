@@ -1,0 +1,190 @@
+"""Chat memory as LlamaIndex's agents and chat engines take it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.llms import LLM
+from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.memory.chat_memory_buffer import (
+    DEFAULT_TOKEN_LIMIT,
+    DEFAULT_TOKEN_LIMIT_RATIO,
+)
+from llama_index.core.memory.types import DEFAULT_CHAT_STORE_KEY
+from llama_index.core.storage.chat_store import BaseChatStore
+from llama_index.core.utils import get_tokenizer
+from pydantic import Field
+
+from botwire import AsyncMemory, ConfigurationError, Item, Memory
+from botwire_llamaindex.convert import from_items
+from botwire_llamaindex.store import BotWireChatStore
+from botwire_llamaindex.window import Window
+
+
+class BotWireChatMemoryBuffer(ChatMemoryBuffer):
+    """A `ChatMemoryBuffer` whose messages are kept on BotWire.
+
+    `get` reads from the end only as much as fits `token_limit`; messages put together are appended
+    in one step. A dump refers to the conversation and does not hold it, so a workflow's `Context`
+    keeps its memory between runs and across processes.
+    """
+
+    chat_store: BotWireChatStore = Field(default_factory=BotWireChatStore)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Returns the name of this class in dumps."""
+        return "BotWireChatMemoryBuffer"
+
+    @classmethod
+    def from_defaults(
+        cls,
+        chat_history: list[ChatMessage] | None = None,
+        llm: LLM | None = None,
+        chat_store: BaseChatStore | None = None,
+        chat_store_key: str = DEFAULT_CHAT_STORE_KEY,
+        token_limit: int | None = None,
+        tokenizer_fn: Callable[[str], list[Any]] | None = None,
+        *,
+        namespace: str | None = None,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        **kwargs: Any,
+    ) -> BotWireChatMemoryBuffer:
+        """Makes a memory.
+
+        Args:
+            chat_history: Put in the place of what is stored, in one step. An empty list, which
+                chat engines pass, replaces nothing: use `reset` to forget.
+            llm: Whose context window sets the limit if `token_limit` does not.
+            chat_store: A `BotWireChatStore`; not together with the four below.
+            chat_store_key: Which conversation.
+            token_limit: How many tokens `get` returns at most (3,000).
+            tokenizer_fn: Splits a text into tokens.
+            namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+            client: A `Memory` or `AsyncMemory` to use.
+            url: Where memory lives, as for `Memory`.
+            api_key: For a server, as for `Memory`.
+            **kwargs: None are known.
+
+        Raises:
+            ConfigurationError: An argument is not valid.
+        """
+        if kwargs:
+            raise ConfigurationError(f"from_defaults takes no {', '.join(map(repr, kwargs))}")
+        if chat_store is None:
+            chat_store = BotWireChatStore(namespace, client=client, url=url, api_key=api_key)
+        elif not isinstance(chat_store, BotWireChatStore):
+            raise ConfigurationError(
+                f"chat_store is a BotWireChatStore, not {type(chat_store).__name__}"
+            )
+        elif (namespace, client, url, api_key) != (None, None, None, None):
+            raise ConfigurationError("a chat_store knows its place: give it, or namespace and url")
+        if token_limit is None:
+            token_limit = DEFAULT_TOKEN_LIMIT
+            if llm is not None:
+                token_limit = int(llm.metadata.context_window * DEFAULT_TOKEN_LIMIT_RATIO)
+        memory = cls(
+            token_limit=token_limit,
+            tokenizer_fn=tokenizer_fn or get_tokenizer(),
+            chat_store=chat_store,
+            chat_store_key=chat_store_key,
+        )
+        if chat_history:
+            memory.set(chat_history)
+        return memory
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> BotWireChatMemoryBuffer:
+        """Makes the memory that `to_dict` described; a key comes from the environment."""
+        data = {key: part for key, part in data.items() if key != "class_name"}
+        store = dict(data.pop("chat_store"))
+        data["chat_store"] = BotWireChatStore(store.get("namespace"), url=store.get("url"))
+        return cls(**data)
+
+    def get(
+        self,
+        input: str | None = None,  # noqa: A002 - named by LlamaIndex
+        initial_token_count: int = 0,
+        **kwargs: Any,
+    ) -> list[ChatMessage]:
+        """Returns the last whole turns that fit, after the system message if there is one.
+
+        Args:
+            input: Not used.
+            initial_token_count: Tokens that are taken already.
+            **kwargs: Not used.
+        """
+        window = Window(self.token_limit, self.tokenizer_fn, initial_token_count)
+        history = self.chat_store.connection.memory.history(self.chat_store_key)
+        for item in history.newest_first():
+            if _add(window, item):
+                return window.messages(complete=False, first=_first(history.read(limit=1)))
+        return window.messages(complete=True)
+
+    async def aget(
+        self,
+        input: str | None = None,  # noqa: A002 - named by LlamaIndex
+        initial_token_count: int = 0,
+        **kwargs: Any,
+    ) -> list[ChatMessage]:
+        """As `get`."""
+        window = Window(self.token_limit, self.tokenizer_fn, initial_token_count)
+        history = self.chat_store.connection.async_memory.history(self.chat_store_key)
+        async for item in history.newest_first():
+            if _add(window, item):
+                return window.messages(complete=False, first=_first(await history.read(limit=1)))
+        return window.messages(complete=True)
+
+    def put_messages(self, messages: list[ChatMessage]) -> None:
+        """Adds messages: all or none, and nobody else's in between."""
+        self.chat_store.add_messages(self.chat_store_key, messages)
+
+    async def aput_messages(self, messages: list[ChatMessage]) -> None:
+        """As `put_messages`."""
+        await self.chat_store.async_add_messages(self.chat_store_key, messages)
+
+
+class PersistentChatMemory(BotWireChatMemoryBuffer):
+    """A conversation that stays, in one line: ``PersistentChatMemory("user-456")``.
+
+    Args:
+        namespace: Whose.
+        token_limit: How many tokens `get` returns at most.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`.
+        **fields: Those of `BotWireChatMemoryBuffer`, for example `chat_store_key`.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        token_limit: int = DEFAULT_TOKEN_LIMIT,
+        *,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        **fields: Any,
+    ) -> None:
+        if "chat_store" not in fields:
+            fields["chat_store"] = BotWireChatStore(
+                namespace, client=client, url=url, api_key=api_key
+            )
+        super().__init__(token_limit=token_limit, **fields)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Returns the name of this class in dumps."""
+        return "PersistentChatMemory"
+
+
+def _add(window: Window, item: Item) -> bool:
+    return any(window.add(message) for _, message in from_items([item]))
+
+
+def _first(items: Iterable[Item]) -> ChatMessage | None:
+    return next((message for _, message in from_items(items)), None)

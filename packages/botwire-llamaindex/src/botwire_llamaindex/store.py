@@ -1,0 +1,180 @@
+"""Conversations as LlamaIndex's chat store: one history a key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.storage.chat_store import BaseChatStore
+from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
+from pydantic import PrivateAttr
+
+from botwire import AsyncMemory, History, Item, Memory
+from botwire.connection import Connection
+from botwire_llamaindex.convert import from_items, to_items
+
+
+class BotWireChatStore(BaseChatStore):
+    """The conversations of a namespace, kept on BotWire.
+
+    Each key is a history of that name. An append is one request, whatever the length, and a batch
+    of messages is appended in one step. A dump holds where memory lives and no message, no key.
+
+    Args:
+        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`; never part of a dump.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    namespace: str | None = None
+    url: str | None = None
+
+    _connection: Connection = PrivateAttr()
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        super().__init__(**connection.reference())
+        self._connection = connection
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Returns the name under which LlamaIndex stores and finds this class."""
+        return "BotWireChatStore"
+
+    @property
+    def connection(self) -> Connection:
+        """Where memory lives."""
+        return self._connection
+
+    def _history(self, key: str) -> History:
+        return self._connection.memory.history(key)
+
+    def set_messages(self, key: str, messages: list[ChatMessage]) -> None:
+        """Puts messages in the place of all there are, in one step."""
+        self._history(key).replace(to_items(messages))
+
+    async def aset_messages(self, key: str, messages: list[ChatMessage]) -> None:
+        """As `set_messages`."""
+        await self._connection.async_memory.history(key).replace(to_items(messages))
+
+    def get_messages(self, key: str) -> list[ChatMessage]:
+        """Returns all messages, none for a key that there is not."""
+        return _messages(self._history(key).read())
+
+    async def aget_messages(self, key: str) -> list[ChatMessage]:
+        """As `get_messages`."""
+        return _messages(await self._connection.async_memory.history(key).read())
+
+    def add_message(self, key: str, message: ChatMessage, idx: int | None = None) -> None:
+        """Adds a message at the end, or before the one at position `idx`."""
+        if idx is None:
+            return self.add_messages(key, [message])
+        history = self._history(key)
+        last = history.info().last_seq
+        values = [item.value for item in history.read()]
+        values.insert(idx, to_items([message])[0])
+        history.replace(values, if_last=last)
+        return None
+
+    async def async_add_message(
+        self, key: str, message: ChatMessage, idx: int | None = None
+    ) -> None:
+        """As `add_message`."""
+        if idx is None:
+            return await self.async_add_messages(key, [message])
+        history = self._connection.async_memory.history(key)
+        last = (await history.info()).last_seq
+        values = [item.value for item in await history.read()]
+        values.insert(idx, to_items([message])[0])
+        await history.replace(values, if_last=last)
+        return None
+
+    def add_messages(self, key: str, messages: list[ChatMessage]) -> None:
+        """Adds messages at the end: all or none, and nobody else's in between."""
+        self._history(key).extend(to_items(messages))
+
+    async def async_add_messages(self, key: str, messages: list[ChatMessage]) -> None:
+        """As `add_messages`."""
+        await self._connection.async_memory.history(key).extend(to_items(messages))
+
+    def delete_messages(self, key: str) -> list[ChatMessage] | None:
+        """Deletes all messages and returns what they were, None if there were none."""
+        messages = self.get_messages(key)
+        return messages if self._history(key).clear() else None
+
+    async def adelete_messages(self, key: str) -> list[ChatMessage] | None:
+        """As `delete_messages`."""
+        messages = await self.aget_messages(key)
+        count = await self._connection.async_memory.history(key).clear()
+        return messages if count else None
+
+    def delete_message(self, key: str, idx: int) -> ChatMessage | None:
+        """Deletes the message at a position, from the end if negative, and returns it.
+
+        Returns:
+            None if there is no such position.
+        """
+        found = _at(self._history(key).read(), idx)
+        if found is None or not self._history(key).delete(found[0]):
+            return None
+        return found[1]
+
+    async def adelete_message(self, key: str, idx: int) -> ChatMessage | None:
+        """As `delete_message`."""
+        history = self._connection.async_memory.history(key)
+        found = _at(await history.read(), idx)
+        if found is None or not await history.delete(found[0]):
+            return None
+        return found[1]
+
+    def delete_last_message(self, key: str) -> ChatMessage | None:
+        """Deletes the last message and returns it, None if there was none."""
+        history = self._history(key)
+        for item in history.newest_first():
+            return _taken(item, history.delete(item.seq))
+        return None
+
+    async def adelete_last_message(self, key: str) -> ChatMessage | None:
+        """As `delete_last_message`."""
+        history = self._connection.async_memory.history(key)
+        async for item in history.newest_first():
+            return _taken(item, await history.delete(item.seq))
+        return None
+
+    def get_keys(self) -> list[str]:
+        """Returns the keys of this namespace that hold messages."""
+        return [info.name for info in self._connection.memory.list_histories()]
+
+    async def aget_keys(self) -> list[str]:
+        """As `get_keys`."""
+        return [info.name for info in await self._connection.async_memory.list_histories()]
+
+
+# `ChatMemoryBuffer.from_dict` finds stores by their name here.
+RECOGNIZED_CHAT_STORES[BotWireChatStore.class_name()] = BotWireChatStore  # type: ignore[assignment]
+
+
+def _messages(items: list[Item]) -> list[ChatMessage]:
+    return [message for _, message in from_items(items)]
+
+
+def _at(items: list[Item], idx: int) -> tuple[int, ChatMessage] | None:
+    messages = from_items(items)
+    return messages[idx] if -len(messages) <= idx < len(messages) else None
+
+
+def _taken(item: Item, was_there: bool) -> ChatMessage | None:
+    messages = _messages([item])
+    return messages[0] if was_there and messages else None
