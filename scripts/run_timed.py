@@ -21,7 +21,7 @@ from botwire.engines.sqlite import SQLiteEngine
 
 def write(started: float) -> None:
     """Writes down the time since `started`."""
-    with open(os.environ["MEMORY_TIMINGS"], "a") as file:
+    with Path(os.environ["MEMORY_TIMINGS"]).open("a") as file:
         file.write(f"{(time.perf_counter() - started) * 1000:.4f}\n")
 
 

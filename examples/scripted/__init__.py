@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def reply(received: Sequence[str], told: Sequence[str]) -> str:
@@ -20,6 +21,6 @@ def reply(received: Sequence[str], told: Sequence[str]) -> str:
     """
     path = os.environ.get("SCRIPTED_LOG")
     if path:
-        with open(path, "a") as log:
+        with Path(path).open("a") as log:
             log.write(json.dumps(list(received)) + "\n")
     return f"You told me: {'; '.join(told[:-1])}" if told[:-1] else "Noted."

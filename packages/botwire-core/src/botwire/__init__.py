@@ -2,8 +2,10 @@
 
 from botwire._async.history import AsyncHistory
 from botwire._async.memory import AsyncMemory
+from botwire._async.records import AsyncRecords
 from botwire._sync.history import History
 from botwire._sync.memory import Memory
+from botwire._sync.records import Records
 from botwire.errors import (
     APIError,
     AuthenticationError,
@@ -21,12 +23,13 @@ from botwire.errors import (
     ServerError,
     TransportError,
 )
-from botwire.models import Change, Entry, HistoryInfo, Item
+from botwire.models import Change, Entry, HistoryInfo, Item, Match, Record, RecordsInfo
 
 __all__ = [
     "APIError",
     "AsyncHistory",
     "AsyncMemory",
+    "AsyncRecords",
     "AuthenticationError",
     "BotWireError",
     "Change",
@@ -37,6 +40,7 @@ __all__ = [
     "HistoryInfo",
     "InvalidRequestError",
     "Item",
+    "Match",
     "Memory",
     "NotFoundError",
     "NotJSONError",
@@ -44,6 +48,9 @@ __all__ = [
     "PermissionDeniedError",
     "ProtocolError",
     "QuotaExceededError",
+    "Record",
+    "Records",
+    "RecordsInfo",
     "RequestTimeoutError",
     "ServerError",
     "TransportError",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from botwire import operations as ops
+from botwire import record_operations as records
 from botwire.clock import to_datetime
 
 
@@ -95,15 +99,104 @@ class HistoryInfo(NamedTuple):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A searchable memory.
+
+    Attributes:
+        text: What is remembered.
+        id: Unset, a new one is made up.
+        metadata: A JSON object; searches can filter by it.
+        tags: Any strings; each counts once.
+        scope: A path such as ``/crew/alice``; slashes at its ends do not count.
+        embedding: Finite numbers, kept in 32 bits. None: there is none, or a put keeps the one
+            that is stored, or a read was told to leave it out.
+        created_at: Given, it is kept (a naive one is taken as UTC). Unset, a put takes the
+            present time for a new record and leaves that of a known one.
+        updated_at: When it was last written, in UTC; set by the store.
+        version: Grows with each write and is never reused; set by the store.
+    """
+
+    text: str
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    scope: str = "/"
+    embedding: Sequence[float] | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    version: int = 0
+
+    @classmethod
+    def of(cls, entry: records.RecordEntry) -> Record:
+        """Reads an operation's result."""
+        return cls(
+            entry.text,
+            entry.id,
+            entry.metadata.value,
+            tuple(entry.tags),
+            entry.scope,
+            None if entry.embedding is None else entry.embedding.values,
+            to_datetime(entry.created_at),
+            to_datetime(entry.updated_at),
+            entry.version,
+        )
+
+
+class Match(NamedTuple):
+    """A record that a search found.
+
+    Attributes:
+        record: The record.
+        score: How well it fits; more is better.
+    """
+
+    record: Record
+    score: float
+
+    @classmethod
+    def of(cls, match: records.RecordMatch) -> Match:
+        """Reads an operation's result."""
+        return cls(Record.of(match.record), match.score)
+
+
+class RecordsInfo(NamedTuple):
+    """What is known of records without reading them.
+
+    Attributes:
+        count: How many there are.
+        oldest: When the oldest was created, in UTC; None if there is none.
+        newest: When the newest was created, in UTC; None if there is none.
+        dimension: How many numbers an embedding of the collection has; None while it has none.
+    """
+
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody misses
+    oldest: datetime | None
+    newest: datetime | None
+    dimension: int | None
+
+    @classmethod
+    def of(cls, stat: records.RecordStat) -> RecordsInfo:
+        """Reads an operation's result."""
+        oldest, newest = stat.oldest, stat.newest
+        return cls(
+            stat.count,
+            None if oldest is None else to_datetime(oldest),
+            None if newest is None else to_datetime(newest),
+            stat.dimension,
+        )
+
+
 class Change(NamedTuple):
     """That something changed; read it to know what it is now.
 
     Attributes:
         revision: Counts the changes of the namespace; `AsyncMemory.watch` goes on after it.
-        shape: ``key`` or ``history``; ``namespace`` for a ``reset``.
+        shape: ``key``, ``history`` or ``record``; ``namespace`` for a ``reset``.
         action: What was done, for example ``put``, ``delete``, ``append`` or ``clear``. After a
             ``reset`` anything may have changed: too many changes were missed to know which.
-        name: Of the key or history; of a ``clear``, what the cleared names start with.
+        name: Of the key, history or collection of records; of a ``clear`` of keys, what their
+            names start with.
     """
 
     revision: int

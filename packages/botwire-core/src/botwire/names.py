@@ -58,6 +58,16 @@ def check_collection(name: object) -> str:
     return _check(name, "collection name", MAX_NAME_BYTES)
 
 
+def check_scope(path: object) -> str:
+    """Returns `path` if it can be a scope path; raises `ConfigurationError` otherwise."""
+    return _check(path, "scope path", MAX_NAME_BYTES)
+
+
+def check_tag(tag: object) -> str:
+    """Returns `tag` if it can be a tag; raises `ConfigurationError` otherwise."""
+    return _check(tag, "tag", MAX_ID_BYTES)
+
+
 def check_id(id: object) -> str:
     """Returns `id` if it can identify an item or record; raises `ConfigurationError` otherwise."""
     return _check(id, "id", MAX_ID_BYTES)

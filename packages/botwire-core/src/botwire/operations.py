@@ -24,7 +24,8 @@ MAX_PAGE = 1000
 """Most names or items that one operation returns; whoever needs more asks for the next page."""
 
 
-def _check_count(value: object, what: str, *, least: int = 0) -> None:
+def check_count(value: object, what: str, *, least: int = 0) -> None:
+    """Raises `ConfigurationError` unless `value` is an int of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ConfigurationError(f"{what} is an int, not {type(value).__name__}: {value!r:.80}")
     if not least <= value < 2**63:
@@ -38,6 +39,8 @@ class Operation:
 
     writes: ClassVar[bool] = False
     """Whether the operation may change something."""
+    needs_snapshot: ClassVar[bool] = False
+    """Whether it reads more than once, and must find what was there at one moment."""
 
 
 # --- keys -----------------------------------------------------------------------------------
@@ -88,7 +91,7 @@ class PutKey(Operation):
         if self.ttl is not None:
             check_ttl(self.ttl)
         if self.if_version is not None:
-            _check_count(self.if_version, "if_version")
+            check_count(self.if_version, "if_version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ class ListKeys(Operation):
         names.check_prefix(self.prefix)
         if self.after is not None:
             names.check_key(self.after)
-        _check_page(self.limit)
+        check_page(self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ class ScanKeys(Operation):
         for bound in (self.after, self.before):
             if bound is not None:
                 names.check_key(bound)
-        _check_page(self.limit)
+        check_page(self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,7 @@ class DeleteKey(Operation):
     def __post_init__(self) -> None:
         names.check_key(self.key)
         if self.if_version is not None:
-            _check_count(self.if_version, "if_version")
+            check_count(self.if_version, "if_version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +212,7 @@ class CheckKey(Operation):
 
     def __post_init__(self) -> None:
         names.check_key(self.key)
-        _check_count(self.version, "version")
+        check_count(self.version, "version")
 
 
 # --- histories ------------------------------------------------------------------------------
@@ -278,7 +281,7 @@ class ExtendHistory(Operation):
         names.check_history(self.name)
         _check_ids(self.ids, len(self.values))
         if self.if_last is not None:
-            _check_count(self.if_last, "if_last")
+            check_count(self.if_last, "if_last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +301,7 @@ class ReplaceHistory(Operation):
         names.check_history(self.name)
         _check_ids(self.ids, len(self.values))
         if self.if_last is not None:
-            _check_count(self.if_last, "if_last")
+            check_count(self.if_last, "if_last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,10 +323,10 @@ class ReadHistory(Operation):
 
     def __post_init__(self) -> None:
         names.check_history(self.name)
-        _check_count(self.after, "after")
+        check_count(self.after, "after")
         if self.before is not None:
-            _check_count(self.before, "before")
-        _check_page(self.limit)
+            check_count(self.before, "before")
+        check_page(self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +350,7 @@ class DeleteItems(Operation):
     def __post_init__(self) -> None:
         names.check_history(self.name)
         for seq in self.seqs:
-            _check_count(seq, "seq")
+            check_count(seq, "seq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +377,7 @@ class ArchiveHistory(Operation):
 
     def __post_init__(self) -> None:
         names.check_history(self.name)
-        _check_count(self.up_to, "up_to")
+        check_count(self.up_to, "up_to")
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,7 +403,7 @@ class ListHistories(Operation):
         names.check_prefix(self.prefix)
         if self.after is not None:
             names.check_history(self.after)
-        _check_page(self.limit)
+        check_page(self.limit)
 
 
 # --- changes --------------------------------------------------------------------------------
@@ -411,10 +414,11 @@ class ChangeEntry(NamedTuple):
 
     Attributes:
         revision: Counts the changes of the namespace.
-        shape: ``key`` or ``history``; ``namespace`` for a `reset`.
+        shape: ``key``, ``history`` or ``record``; ``namespace`` for a `reset`.
         action: What was done, for example ``put``, ``delete``, ``append``. ``reset``: so many
             changes were made that they are no longer all known; anything may have changed.
-        name: Of the key or history; of a ``clear``, what the cleared names start with.
+        name: Of the key, history or collection of records; of a ``clear`` of keys, what their
+            names start with.
     """
 
     revision: int
@@ -443,8 +447,8 @@ class ReadChanges(Operation):
 
     def __post_init__(self) -> None:
         if self.after is not None:
-            _check_count(self.after, "after")
-        _check_page(self.limit)
+            check_count(self.after, "after")
+        check_page(self.limit)
 
 
 # --- batches --------------------------------------------------------------------------------
@@ -473,6 +477,11 @@ class Batch:
         """Whether any operation may change something."""
         return any(operation.writes for operation in self.operations)
 
+    @property
+    def needs_snapshot(self) -> bool:
+        """Whether all that is read must be as it was at one moment."""
+        return len(self.operations) > 1 or any(one.needs_snapshot for one in self.operations)
+
 
 Results = list[Any]
 """One result an operation, in their order; each operation says of what type."""
@@ -491,8 +500,9 @@ MAX_TTL = 100 * 365 * 86_400.0
 """Longest ttl, a hundred years in seconds."""
 
 
-def _check_page(limit: object) -> None:
-    _check_count(limit, "limit", least=1)
+def check_page(limit: object) -> None:
+    """Raises `ConfigurationError` unless `limit` is 1 to `MAX_PAGE`."""
+    check_count(limit, "limit", least=1)
     if isinstance(limit, int) and limit > MAX_PAGE:
         raise ConfigurationError(f"limit is at most {MAX_PAGE}, not {limit}")
 

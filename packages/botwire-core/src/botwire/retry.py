@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-ATTEMPTS = 5
-"""How often a request is sent at most."""
+ATTEMPTS = 7
+"""How often a request is sent at most: over some four seconds, in which a server restarts."""
 RETRIED_STATUSES = frozenset({502, 503, 504})
 """Answers that a proxy gives while a server restarts."""
 

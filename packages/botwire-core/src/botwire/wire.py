@@ -18,9 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from botwire import operations as ops
+from botwire import record_operations as records
 from botwire.clock import from_iso, to_iso
 from botwire.errors import ConfigurationError, InvalidRequestError, NotJSONError, ProtocolError
 from botwire.exact import Json, encode
+from botwire.vectors import Vector
 
 BATCH_PATH = "/v1/batch"
 """Where a server takes a batch by POST."""
@@ -69,6 +71,15 @@ def _json_in(part: object) -> Json:
     return Json.from_decoded(part)
 
 
+def _json_exact(part: object) -> Json:
+    """Refuses what a lenient decoder lets through, such as NaN; keeps the text of what is good."""
+    return Json.from_text(encode(part))
+
+
+def _vector(part: object) -> Vector:
+    return Vector.from_bytes(_base64(part))
+
+
 def _base64(part: object) -> bytes:
     try:
         return base64.b64decode(_text(part), validate=True)
@@ -107,6 +118,8 @@ _INT = _Codec(int.__repr__, _int)
 _NUMBER = _Codec(_quote, _number)
 _BOOL = _Codec(lambda value: "true" if value else "false", _bool)
 _JSON = _Codec(lambda value: value.text, _json_in)
+_EXACT_JSON = _Codec(lambda value: value.text, _json_exact)
+_VECTOR = _Codec(lambda vector: f'"{base64.b64encode(vector.raw).decode("ascii")}"', _vector)
 _TIME = _Codec(lambda micros: f'"{to_iso(micros)}"', _time)
 _NOTHING = _Codec(lambda _: "null", lambda _: None)
 
@@ -142,6 +155,29 @@ def _record(make: Callable[..., Any], **fields: _Codec) -> _Codec:
     return _Codec(encode_record, decode_record)
 
 
+def _input(make: Any, **fields: _Codec) -> _Codec:
+    """The codec of a dataclass that is part of an operation; what is left out has its default."""
+    defaults = {field.name: field.default for field in dataclasses.fields(make)}
+
+    def encode_input(value: Any) -> str:
+        parts = []
+        for name, codec in fields.items():
+            part = getattr(value, name)
+            if part is not defaults[name]:
+                parts.append(f'"{name}":{codec.encode(part)}')
+        return "{" + ",".join(parts) + "}"
+
+    def decode_input(part: object) -> Any:
+        if not isinstance(part, dict) or not part.keys() <= fields.keys():
+            raise _MismatchError(f"an object with some of: {', '.join(fields)}")
+        for name, default in defaults.items():
+            if default is dataclasses.MISSING and name not in part:
+                raise _MismatchError(f"an object with {name!r}")
+        return make(**{name: fields[name].decode(inner) for name, inner in part.items()})
+
+    return _Codec(encode_input, decode_input)
+
+
 _ENTRY = _record(
     ops.KeyEntry,
     key=_TEXT,
@@ -162,6 +198,38 @@ _STAT = _record(
     updated_at=_TIME,
 )
 _CHANGE = _record(ops.ChangeEntry, revision=_INT, shape=_TEXT, action=_TEXT, name=_TEXT)
+_RECORD = _record(
+    records.RecordEntry,
+    id=_TEXT,
+    text=_TEXT,
+    metadata=_JSON,
+    tags=_list(_TEXT),
+    scope=_TEXT,
+    embedding=_optional(_VECTOR),
+    version=_INT,
+    created_at=_TIME,
+    updated_at=_TIME,
+)
+_NEW_RECORD = _input(
+    records.NewRecord,
+    id=_TEXT,
+    text=_TEXT,
+    metadata=_EXACT_JSON,
+    tags=_list(_TEXT),
+    scope=_TEXT,
+    embedding=_optional(_VECTOR),
+    created_at=_optional(_TIME),
+    if_version=_optional(_INT),
+)
+_SELECTION = _input(
+    records.Selection,
+    ids=_optional(_list(_TEXT)),
+    scope=_TEXT,
+    tags=_optional(_list(_TEXT)),
+    filter=_optional(_EXACT_JSON),
+    created_after=_optional(_TIME),
+    created_before=_optional(_TIME),
+)
 
 RESULTS: Mapping[type[ops.Operation], _Codec] = {
     ops.PutKey: _INT,
@@ -183,6 +251,22 @@ RESULTS: Mapping[type[ops.Operation], _Codec] = {
     ops.ClearHistory: _INT,
     ops.ListHistories: _record(ops.HistoryPage, histories=_list(_STAT), more=_BOOL),
     ops.ReadChanges: _record(ops.ChangePage, changes=_list(_CHANGE), revision=_INT),
+    records.PutRecords: _list(_INT),
+    records.PatchRecords: _INT,
+    records.GetRecords: _list(_optional(_RECORD)),
+    records.DeleteRecords: _INT,
+    records.ListRecords: _record(records.RecordPage, records=_list(_RECORD), more=_BOOL),
+    records.SearchRecords: _list(_record(records.RecordMatch, record=_RECORD, score=_NUMBER)),
+    records.StatRecords: _record(
+        records.RecordStat,
+        count=_INT,
+        oldest=_optional(_TIME),
+        newest=_optional(_TIME),
+        dimension=_optional(_INT),
+    ),
+    records.ListScopes: _list(_TEXT),
+    records.ListTags: _list(_record(records.TagCount, tag=_TEXT, count=_INT)),
+    records.ListCollections: _record(records.CollectionPage, collections=_list(_TEXT), more=_BOOL),
 }
 """What each operation answers."""
 
@@ -194,6 +278,10 @@ _FIELDS: Mapping[str, _Codec] = {
     "int | None": _optional(_INT),
     "float | None": _optional(_NUMBER),
     "bool": _BOOL,
+    "Json": _EXACT_JSON,
+    "Vector | None": _optional(_VECTOR),
+    "Selection": _SELECTION,
+    "tuple[NewRecord, ...]": _list(_NEW_RECORD),
     "Value": _JSON,
     "tuple[Json, ...]": _list(_JSON),
     "tuple[str, ...]": _list(_TEXT),
@@ -332,7 +420,7 @@ def decode_results(operations: Sequence[ops.Operation], document: object) -> ops
     for i, (operation, part) in enumerate(zip(operations, results, strict=True)):
         try:
             decoded.append(RESULTS[type(operation)].decode(part))
-        except _MismatchError as bad:
+        except (_MismatchError, ConfigurationError) as bad:
             raise ProtocolError(f"results[{i}] of the answer must be or hold {bad}") from None
     return decoded
 
@@ -348,6 +436,8 @@ def _checked(decode: Callable[[Any], Any], part: object, where: str) -> Any:
         return decode(part)
     except _MismatchError as bad:
         raise InvalidRequestError(f"{where} must be or hold {bad}") from None
+    except ConfigurationError as error:
+        raise InvalidRequestError(f"{where}: {error}") from None
 
 
 def _check_values(argument: Any, where: str) -> Any:

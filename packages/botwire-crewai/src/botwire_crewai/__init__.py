@@ -1,1 +1,16 @@
-"""CrewAI memory that outlives its process, kept by BotWire."""
+"""CrewAI on BotWire: what crews learn, kept and shared between processes."""
+
+from botwire_crewai.factory import install, uninstall
+from botwire_crewai.flow import BotWireFlowPersistence
+from botwire_crewai.memory import BotWireMemory
+from botwire_crewai.storage import BotWireStorage
+from botwire_crewai.tools import memory_tools
+
+__all__ = [
+    "BotWireFlowPersistence",
+    "BotWireMemory",
+    "BotWireStorage",
+    "install",
+    "memory_tools",
+    "uninstall",
+]

@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from botwire import operations as ops
-from botwire import retry
+from botwire import record_operations, retry
 from botwire._async.history import AsyncHistory
+from botwire._async.records import AsyncRecords
 from botwire._async.transaction import AsyncTransaction
 from botwire.access import AwaitedAccess
 from botwire.encoding import encode_value
@@ -276,6 +277,30 @@ class AsyncMemory(AwaitedAccess):
             if not page.more:
                 return found
             after = page.histories[-1].name
+
+    # --- records ----------------------------------------------------------------------------
+
+    def records(self, collection: str = "default") -> AsyncRecords:
+        """Returns the records of a collection; it need not exist yet.
+
+        Args:
+            collection: Any non-empty string of at most 1,024 bytes.
+        """
+        return AsyncRecords(self.engine, self.namespace, collection)
+
+    async def list_collections(self, prefix: str = "") -> list[str]:
+        """Returns every collection that holds records and whose name starts with `prefix`."""
+        prefix = _without_star(prefix)
+        found: list[str] = []
+        after: str | None = None
+        while True:
+            page: record_operations.CollectionPage = await self._apply(
+                record_operations.ListCollections(prefix, after)
+            )
+            found += page.collections
+            if not page.more:
+                return found
+            after = page.collections[-1]
 
     # --- across the shapes ------------------------------------------------------------------
 

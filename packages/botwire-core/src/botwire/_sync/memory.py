@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from botwire import operations as ops
-from botwire import retry
+from botwire import record_operations, retry
 from botwire._sync.history import History
+from botwire._sync.records import Records
 from botwire._sync.transaction import Transaction
 from botwire.access import MappingAccess
 from botwire.encoding import encode_value
@@ -273,6 +274,30 @@ class Memory(MappingAccess):
             if not page.more:
                 return found
             after = page.histories[-1].name
+
+    # --- records ----------------------------------------------------------------------------
+
+    def records(self, collection: str = "default") -> Records:
+        """Returns the records of a collection; it need not exist yet.
+
+        Args:
+            collection: Any non-empty string of at most 1,024 bytes.
+        """
+        return Records(self.engine, self.namespace, collection)
+
+    def list_collections(self, prefix: str = "") -> list[str]:
+        """Returns every collection that holds records and whose name starts with `prefix`."""
+        prefix = _without_star(prefix)
+        found: list[str] = []
+        after: str | None = None
+        while True:
+            page: record_operations.CollectionPage = self._apply(
+                record_operations.ListCollections(prefix, after)
+            )
+            found += page.collections
+            if not page.more:
+                return found
+            after = page.collections[-1]
 
     # --- across the shapes ------------------------------------------------------------------
 

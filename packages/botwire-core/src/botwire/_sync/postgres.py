@@ -17,7 +17,8 @@ from botwire import retry
 from botwire._loops import ClientPerLoop
 from botwire.clock import Clock, now
 from botwire.engines import schema, statements
-from botwire.engines.statements import Steps
+from botwire.engines.steps import Steps
+from botwire.engines.vector_cache import VectorCache
 from botwire.errors import (
     BotWireError,
     ConfigurationError,
@@ -69,6 +70,7 @@ class PostgresEngine:
         self.url = without_password(url)
         self._timeout = timeout
         self._clock = clock
+        self._vectors = VectorCache()
         self._pools = ClientPerLoop(self._make_pool, ConnectionPool.close)
 
     def settings(self) -> dict[str, Any]:
@@ -134,11 +136,12 @@ class PostgresEngine:
         if batch.writes:
             with connection.transaction():
                 return _run(connection, statements.write(batch, time, lock=" FOR UPDATE"))
-        if len(batch.operations) == 1:
-            return _run(connection, statements.read(batch, time))
+        steps = statements.read(batch, time, self._vectors)
+        if not batch.needs_snapshot:
+            return _run(connection, steps)
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return _run(connection, statements.read(batch, time))
+            return _run(connection, steps)
 
     def _make_tables(self, pool: ConnectionPool[Any]) -> None:
         try:

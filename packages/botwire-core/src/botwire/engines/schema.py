@@ -9,6 +9,10 @@ locks. Names are bytes (see `botwire.names`), times microseconds.
 - ``botwire_keys.version`` is the revision of the key's last write, so a version is never reused,
   not even after the key was deleted.
 - ``botwire_histories.archived_seq``: the items up to it are archived.
+- ``botwire_records.version`` is the revision of the record's last write too, and
+  ``botwire_collections.revision`` that of the last write of any, ``removed`` that of the last
+  delete: who remembers a collection as of a revision knows what to read again.
+- ``botwire_words`` is the index of the texts: which record holds a word, how often, among how many.
 - ``botwire_changes`` says what changed at which revision, for a while.
 - ``botwire_requests`` keeps what a request was answered, for a while, so that a repeated one is
   answered and not applied again.
@@ -63,6 +67,45 @@ _TABLES = (
     )""",
     """CREATE UNIQUE INDEX botwire_items_id ON botwire_items (namespace, history, id)
         WHERE id IS NOT NULL""",
+    """CREATE TABLE botwire_collections (
+        namespace {bytes} NOT NULL,
+        collection {bytes} NOT NULL,
+        dimension BIGINT,
+        size BIGINT NOT NULL,
+        words BIGINT NOT NULL,
+        revision BIGINT NOT NULL,
+        removed BIGINT NOT NULL,
+        PRIMARY KEY (namespace, collection)
+    ){clustered}""",
+    """CREATE TABLE botwire_records (
+        namespace {bytes} NOT NULL,
+        collection {bytes} NOT NULL,
+        id {bytes} NOT NULL,
+        text {bytes} NOT NULL,
+        metadata TEXT NOT NULL,
+        tags TEXT NOT NULL,
+        scope {bytes} NOT NULL,
+        embedding {bytes},
+        version BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        PRIMARY KEY (namespace, collection, id)
+    )""",
+    """CREATE INDEX botwire_records_version
+        ON botwire_records (namespace, collection, version)""",
+    """CREATE INDEX botwire_records_age
+        ON botwire_records (namespace, collection, created_at, id)""",
+    """CREATE INDEX botwire_records_scope
+        ON botwire_records (namespace, collection, scope, created_at)""",
+    """CREATE TABLE botwire_words (
+        namespace {bytes} NOT NULL,
+        collection {bytes} NOT NULL,
+        word {bytes} NOT NULL,
+        id {bytes} NOT NULL,
+        times BIGINT NOT NULL,
+        among BIGINT NOT NULL,
+        PRIMARY KEY (namespace, collection, word, id)
+    ){clustered}""",
     """CREATE TABLE botwire_changes (
         namespace {bytes} NOT NULL,
         revision BIGINT NOT NULL,

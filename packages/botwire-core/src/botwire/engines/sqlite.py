@@ -19,7 +19,8 @@ from typing import Any
 
 from botwire.clock import Clock, now
 from botwire.engines import schema, statements
-from botwire.engines.statements import Steps
+from botwire.engines.steps import Steps
+from botwire.engines.vector_cache import VectorCache
 from botwire.errors import BotWireError, ConfigurationError, ServerError
 from botwire.operations import Batch, Results
 
@@ -73,6 +74,7 @@ class SQLiteEngine:
         self._writer: sqlite3.Connection | None = None
         self._readers: deque[sqlite3.Connection] = deque()
         self._swept_at = 0
+        self._vectors = VectorCache()
 
     def apply(self, batch: Batch) -> Results:
         """Applies a batch and returns one result an operation; see `Engine.apply`."""
@@ -133,8 +135,8 @@ class SQLiteEngine:
 
     def _read(self, connection: sqlite3.Connection, batch: Batch) -> Outcome:
         try:
-            steps = statements.read(batch, self._clock())
-            if len(batch.operations) == 1:
+            steps = statements.read(batch, self._clock(), self._vectors)
+            if not batch.needs_snapshot:
                 return _run(connection, steps)
             connection.execute("BEGIN")
             try:

@@ -8,11 +8,14 @@ leaves it to the engine to roll back. Placeholders are ``?``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from botwire import operations as ops
 from botwire import wire
+from botwire.engines import record_search, record_statements
+from botwire.engines.steps import Handlers, Scope, Statement, Steps, chunks, marks
+from botwire.engines.vector_cache import VectorCache
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire.exact import Json
 from botwire.names import from_bytes, prefix_end, to_bytes
@@ -23,41 +26,17 @@ KEPT_REQUESTS = 24 * 3600 * 1_000_000
 """For how long a repeated request is recognised, in microseconds."""
 
 _PRUNE_EVERY = 1_000  # changes
-_CHUNK = 500  # placeholders in one statement; both databases allow far more
 
 
-class Statement(NamedTuple):
-    """A statement and its parameters; with `many`, one tuple of parameters an execution."""
+def read(batch: ops.Batch, now: int, vectors: VectorCache | None = None) -> Steps:
+    """Applies a batch that writes nothing.
 
-    sql: str
-    parameters: Sequence[Any] = ()
-    many: bool = False
-
-
-Rows = list[tuple[Any, ...]]
-Steps = Generator[Statement, Rows, Any]
-"""Yields statements, is sent their rows, returns what the operations answer."""
-
-
-class _Scope:
-    """What the operations of one batch share."""
-
-    def __init__(self, namespace: bytes, now: int, revision: int) -> None:
-        self.namespace = namespace
-        self.now = now
-        self.revision = revision
-        self.changes: list[tuple[bytes, int, str, str, bytes]] = []
-
-    def change(self, shape: str, action: str, name: bytes) -> int:
-        """Counts a change and returns its revision."""
-        self.revision += 1
-        self.changes.append((self.namespace, self.revision, shape, action, name))
-        return self.revision
-
-
-def read(batch: ops.Batch, now: int) -> Steps:
-    """Applies a batch that writes nothing."""
-    scope = _Scope(to_bytes(batch.namespace), now, 0)
+    Args:
+        batch: The operations.
+        now: The present time.
+        vectors: What the engine remembers of embeddings.
+    """
+    scope = Scope(to_bytes(batch.namespace), now, 0, vectors)
     results: ops.Results = []
     for operation in batch.operations:
         results.append((yield from _HANDLERS[type(operation)](scope, operation)))
@@ -84,7 +63,7 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
         )
         rows = yield Statement(select, (namespace,))
     before = rows[0][0]
-    scope = _Scope(namespace, now, before)
+    scope = Scope(namespace, now, before)
 
     request_id = None if batch.request_id is None else to_bytes(batch.request_id)
     if request_id is not None:
@@ -146,7 +125,7 @@ def _entry(row: tuple[Any, ...]) -> ops.KeyEntry:
     return ops.KeyEntry(from_bytes(key), value, version, created_at, updated_at, expires_at)
 
 
-def _get_keys(scope: _Scope, op: ops.GetKeys) -> Steps:
+def _get_keys(scope: Scope, op: ops.GetKeys) -> Steps:
     if len(op.keys) == 1:
         rows = yield Statement(
             f"SELECT {_ENTRY} FROM botwire_keys WHERE namespace = ? AND key = ? AND {_LIVE}",
@@ -154,10 +133,10 @@ def _get_keys(scope: _Scope, op: ops.GetKeys) -> Steps:
         )
         return (_entry(rows[0]) if rows else None,)
     found = {}
-    for chunk in _chunks([to_bytes(key) for key in op.keys]):
+    for chunk in chunks([to_bytes(key) for key in op.keys]):
         rows = yield Statement(
             f"SELECT {_ENTRY} FROM botwire_keys "
-            f"WHERE namespace = ? AND key IN ({_marks(chunk)}) AND {_LIVE}",
+            f"WHERE namespace = ? AND key IN ({marks(chunk)}) AND {_LIVE}",
             (scope.namespace, *chunk, scope.now),
         )
         for row in rows:
@@ -166,7 +145,7 @@ def _get_keys(scope: _Scope, op: ops.GetKeys) -> Steps:
     return tuple([found.get(key) for key in op.keys])
 
 
-def _version(scope: _Scope, key: bytes) -> Steps:
+def _version(scope: Scope, key: bytes) -> Steps:
     rows = yield Statement(
         f"SELECT version FROM botwire_keys WHERE namespace = ? AND key = ? AND {_LIVE}",
         (scope.namespace, key, scope.now),
@@ -174,7 +153,7 @@ def _version(scope: _Scope, key: bytes) -> Steps:
     return rows[0][0] if rows else 0
 
 
-def _expect(scope: _Scope, key: str, version: int | None) -> Steps:
+def _expect(scope: Scope, key: str, version: int | None) -> Steps:
     if version is None:
         return
     current = yield from _version(scope, to_bytes(key))
@@ -186,17 +165,17 @@ def _expect(scope: _Scope, key: str, version: int | None) -> Steps:
         )
 
 
-def _check_key(scope: _Scope, op: ops.CheckKey) -> Steps:
+def _check_key(scope: Scope, op: ops.CheckKey) -> Steps:
     yield from _expect(scope, op.key, op.version)
 
 
-def _put_key(scope: _Scope, op: ops.PutKey) -> Steps:
+def _put_key(scope: Scope, op: ops.PutKey) -> Steps:
     yield from _expect(scope, op.key, op.if_version)
     expires_at = None if op.ttl is None else scope.now + max(1, round(op.ttl * 1_000_000))
     return (yield from _put(scope, to_bytes(op.key), op.value, expires_at))
 
 
-def _put(scope: _Scope, key: bytes, value: ops.Value, expires_at: int | None) -> Steps:
+def _put(scope: Scope, key: bytes, value: ops.Value, expires_at: int | None) -> Steps:
     version = scope.change("key", "put", key)
     is_json = isinstance(value, Json)
     yield Statement(
@@ -223,7 +202,7 @@ def _put(scope: _Scope, key: bytes, value: ops.Value, expires_at: int | None) ->
     return version
 
 
-def _increment_key(scope: _Scope, op: ops.IncrementKey) -> Steps:
+def _increment_key(scope: Scope, op: ops.IncrementKey) -> Steps:
     (entry,) = yield from _get_keys(scope, ops.GetKeys((op.key,)))
     start = 0
     if entry is not None:
@@ -239,7 +218,7 @@ def _increment_key(scope: _Scope, op: ops.IncrementKey) -> Steps:
     return total
 
 
-def _delete_key(scope: _Scope, op: ops.DeleteKey) -> Steps:
+def _delete_key(scope: Scope, op: ops.DeleteKey) -> Steps:
     yield from _expect(scope, op.key, op.if_version)
     key = to_bytes(op.key)
     rows = yield Statement(
@@ -267,7 +246,7 @@ def _range(column: str, prefix: str, after: str | None = None) -> tuple[str, lis
     return "".join(f" AND {condition}" for condition in conditions), parameters
 
 
-def _list_keys(scope: _Scope, op: ops.ListKeys) -> Steps:
+def _list_keys(scope: Scope, op: ops.ListKeys) -> Steps:
     condition, bounds = _range("key", op.prefix, op.after)
     rows = yield Statement(
         f"SELECT key FROM botwire_keys WHERE namespace = ?{condition} AND {_LIVE} "
@@ -279,7 +258,7 @@ def _list_keys(scope: _Scope, op: ops.ListKeys) -> Steps:
     )
 
 
-def _scan_keys(scope: _Scope, op: ops.ScanKeys) -> Steps:
+def _scan_keys(scope: Scope, op: ops.ScanKeys) -> Steps:
     condition, bounds = _range("key", op.prefix, op.after)
     if op.before is not None:
         condition += " AND key < ?"
@@ -292,7 +271,7 @@ def _scan_keys(scope: _Scope, op: ops.ScanKeys) -> Steps:
     return ops.EntryPage(tuple([_entry(row) for row in rows[: op.limit]]), len(rows) > op.limit)
 
 
-def _count_keys(scope: _Scope, op: ops.CountKeys) -> Steps:
+def _count_keys(scope: Scope, op: ops.CountKeys) -> Steps:
     condition, bounds = _range("key", op.prefix)
     rows = yield Statement(
         f"SELECT count(*) FROM botwire_keys WHERE namespace = ?{condition} AND {_LIVE}",
@@ -301,7 +280,7 @@ def _count_keys(scope: _Scope, op: ops.CountKeys) -> Steps:
     return rows[0][0]
 
 
-def _clear_keys(scope: _Scope, op: ops.ClearKeys) -> Steps:
+def _clear_keys(scope: Scope, op: ops.ClearKeys) -> Steps:
     count = yield from _count_keys(scope, ops.CountKeys(op.prefix))
     condition, bounds = _range("key", op.prefix)
     yield Statement(
@@ -327,7 +306,7 @@ class _Stat(NamedTuple):
     updated_at: int
 
 
-def _stat(scope: _Scope, history: bytes) -> Steps:
+def _stat(scope: Scope, history: bytes) -> Steps:
     rows = yield Statement(
         f"SELECT {_STAT} FROM botwire_histories WHERE namespace = ? AND history = ?",
         (scope.namespace, history),
@@ -335,7 +314,7 @@ def _stat(scope: _Scope, history: bytes) -> Steps:
     return _Stat(*rows[0]) if rows else _Stat(0, 0, 0, 0, 0, 0)
 
 
-def _expect_last(scope: _Scope, name: str, if_last: int | None) -> Steps:
+def _expect_last(scope: Scope, name: str, if_last: int | None) -> Steps:
     if if_last is None:
         return
     stat = yield from _stat(scope, to_bytes(name))
@@ -346,15 +325,15 @@ def _expect_last(scope: _Scope, name: str, if_last: int | None) -> Steps:
         )
 
 
-def _extend_history(scope: _Scope, op: ops.ExtendHistory) -> Steps:
+def _extend_history(scope: Scope, op: ops.ExtendHistory) -> Steps:
     history = to_bytes(op.name)
     known: dict[str, int] = {}
     if op.ids is not None:
         given = [to_bytes(id) for id in op.ids if id is not None]
-        for chunk in _chunks(given):
+        for chunk in chunks(given):
             rows = yield Statement(
                 "SELECT id, seq FROM botwire_items "
-                f"WHERE namespace = ? AND history = ? AND id IN ({_marks(chunk)})",
+                f"WHERE namespace = ? AND history = ? AND id IN ({marks(chunk)})",
                 (scope.namespace, history, *chunk),
             )
             known.update((from_bytes(id), seq) for id, seq in rows)
@@ -377,7 +356,7 @@ def _extend_history(scope: _Scope, op: ops.ExtendHistory) -> Steps:
     return tuple(results)
 
 
-def _append(scope: _Scope, history: bytes, new: Sequence[tuple[Json, str | None]]) -> Steps:
+def _append(scope: Scope, history: bytes, new: Sequence[tuple[Json, str | None]]) -> Steps:
     rows = yield Statement(
         "INSERT INTO botwire_histories (namespace, history, last_seq, size, archived, "
         "archived_seq, created_at, updated_at) VALUES (?, ?, ?, ?, 0, 0, ?, ?) "
@@ -408,7 +387,7 @@ def _append(scope: _Scope, history: bytes, new: Sequence[tuple[Json, str | None]
     return first
 
 
-def _replace_history(scope: _Scope, op: ops.ReplaceHistory) -> Steps:
+def _replace_history(scope: Scope, op: ops.ReplaceHistory) -> Steps:
     yield from _expect_last(scope, op.name, op.if_last)
     yield from _clear_history(scope, ops.ClearHistory(op.name))
     if not op.values:
@@ -425,7 +404,7 @@ _NOT_ARCHIVED = (
 )
 
 
-def _read_history(scope: _Scope, op: ops.ReadHistory) -> Steps:
+def _read_history(scope: Scope, op: ops.ReadHistory) -> Steps:
     history = to_bytes(op.name)
     sql = (
         "SELECT seq, id, value_json, created_at FROM botwire_items "
@@ -454,7 +433,7 @@ def _item(row: tuple[Any, ...]) -> ops.HistoryItem:
     )
 
 
-def _stat_history(scope: _Scope, op: ops.StatHistory) -> Steps:
+def _stat_history(scope: Scope, op: ops.StatHistory) -> Steps:
     stat = yield from _stat(scope, to_bytes(op.name))
     return _public_stat(op.name, stat)
 
@@ -465,14 +444,14 @@ def _public_stat(name: str, stat: _Stat) -> ops.HistoryStat:
     )
 
 
-def _delete_items(scope: _Scope, op: ops.DeleteItems) -> Steps:
+def _delete_items(scope: Scope, op: ops.DeleteItems) -> Steps:
     history = to_bytes(op.name)
     stat = yield from _stat(scope, history)
     deleted: list[int] = []
-    for chunk in _chunks(op.seqs):
+    for chunk in chunks(op.seqs):
         rows = yield Statement(
             "DELETE FROM botwire_items "
-            f"WHERE namespace = ? AND history = ? AND seq IN ({_marks(chunk)}) RETURNING seq",
+            f"WHERE namespace = ? AND history = ? AND seq IN ({marks(chunk)}) RETURNING seq",
             (scope.namespace, history, *chunk),
         )
         deleted += [row[0] for row in rows]
@@ -483,7 +462,7 @@ def _delete_items(scope: _Scope, op: ops.DeleteItems) -> Steps:
     return len(deleted)
 
 
-def _shrink(scope: _Scope, history: bytes, *, size: int, archived: int) -> Steps:
+def _shrink(scope: Scope, history: bytes, *, size: int, archived: int) -> Steps:
     yield Statement(
         "UPDATE botwire_histories SET size = size - ?, archived = archived - ?, updated_at = ? "
         "WHERE namespace = ? AND history = ?",
@@ -491,7 +470,7 @@ def _shrink(scope: _Scope, history: bytes, *, size: int, archived: int) -> Steps
     )
 
 
-def _pop_item(scope: _Scope, op: ops.PopItem) -> Steps:
+def _pop_item(scope: Scope, op: ops.PopItem) -> Steps:
     last = ops.ReadHistory(op.name, limit=1, newest_first=True)
     page = yield from _read_history(scope, last)
     if not page.items:
@@ -500,7 +479,7 @@ def _pop_item(scope: _Scope, op: ops.PopItem) -> Steps:
     return page.items[0]
 
 
-def _archive_history(scope: _Scope, op: ops.ArchiveHistory) -> Steps:
+def _archive_history(scope: Scope, op: ops.ArchiveHistory) -> Steps:
     history = to_bytes(op.name)
     stat = yield from _stat(scope, history)
     up_to = min(op.up_to, stat.last_seq)
@@ -521,7 +500,7 @@ def _archive_history(scope: _Scope, op: ops.ArchiveHistory) -> Steps:
     return count
 
 
-def _clear_history(scope: _Scope, op: ops.ClearHistory) -> Steps:
+def _clear_history(scope: Scope, op: ops.ClearHistory) -> Steps:
     history = to_bytes(op.name)
     stat = yield from _stat(scope, history)
     count = stat.size + stat.archived
@@ -535,7 +514,7 @@ def _clear_history(scope: _Scope, op: ops.ClearHistory) -> Steps:
     return count
 
 
-def _list_histories(scope: _Scope, op: ops.ListHistories) -> Steps:
+def _list_histories(scope: Scope, op: ops.ListHistories) -> Steps:
     condition, bounds = _range("history", op.prefix, op.after)
     rows = yield Statement(
         f"SELECT history, {_STAT} FROM botwire_histories "
@@ -549,7 +528,7 @@ def _list_histories(scope: _Scope, op: ops.ListHistories) -> Steps:
 # --- changes --------------------------------------------------------------------------------
 
 
-def _read_changes(scope: _Scope, op: ops.ReadChanges) -> Steps:
+def _read_changes(scope: Scope, op: ops.ReadChanges) -> Steps:
     rows = yield Statement(
         "SELECT revision, COALESCE((SELECT min(revision) FROM botwire_changes "
         "WHERE namespace = ?), 1) FROM botwire_namespaces WHERE namespace = ?",
@@ -574,7 +553,7 @@ def _read_changes(scope: _Scope, op: ops.ReadChanges) -> Steps:
 
 # --------------------------------------------------------------------------------------------
 
-_HANDLERS: dict[type[ops.Operation], Callable[[_Scope, Any], Steps]] = {
+_HANDLERS: Handlers = {
     ops.PutKey: _put_key,
     ops.GetKeys: _get_keys,
     ops.ListKeys: _list_keys,
@@ -594,13 +573,6 @@ _HANDLERS: dict[type[ops.Operation], Callable[[_Scope, Any], Steps]] = {
     ops.ClearHistory: _clear_history,
     ops.ListHistories: _list_histories,
     ops.ReadChanges: _read_changes,
+    **record_statements.HANDLERS,
+    **record_search.HANDLERS,
 }
-
-
-def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]
-
-
-def _marks(values: Iterable[Any]) -> str:
-    return ", ".join("?" for _ in values)

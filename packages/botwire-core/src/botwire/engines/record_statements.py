@@ -1,0 +1,466 @@
+"""What each operation on records but the search means in SQL; see `engines.statements`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from botwire import filters, scopes
+from botwire import record_operations as ops
+from botwire.engines import words
+from botwire.engines.steps import Handlers, Scope, Statement, Steps, chunks, marks
+from botwire.errors import ConflictError, InvalidRequestError
+from botwire.exact import Json
+from botwire.names import from_bytes, prefix_end, to_bytes
+from botwire.vectors import Vector
+
+_PAGE = 500  # records read at a time where a filter is not one that SQL knows
+_HERE = "namespace = ? AND collection = ?"
+
+
+class Collection(NamedTuple):
+    """What is known of a collection; see `schema`."""
+
+    name: bytes
+    dimension: int | None = None
+    size: int = 0
+    words: int = 0
+    revision: int = 0
+    removed: int = 0
+
+
+def read_collection(scope: Scope, name: str) -> Steps:
+    """Answers the `Collection`, all zeros if nothing was ever put into it."""
+    key = to_bytes(name)
+    rows = yield Statement(
+        f"SELECT dimension, size, words, revision, removed FROM botwire_collections WHERE {_HERE}",
+        (scope.namespace, key),
+    )
+    return Collection(key, *rows[0]) if rows else Collection(key)
+
+
+def _save_collection(scope: Scope, collection: Collection) -> Steps:
+    yield Statement(
+        "INSERT INTO botwire_collections "
+        "(namespace, collection, dimension, size, words, revision, removed) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace, collection) DO UPDATE SET "
+        "dimension = excluded.dimension, size = excluded.size, words = excluded.words, "
+        "revision = excluded.revision, removed = excluded.removed",
+        (scope.namespace, *collection),
+    )
+
+
+def check_dimension(collection: str, stored: int | None, given: int) -> None:
+    """Raises `InvalidRequestError` if a collection holds embeddings of another dimension."""
+    if stored is not None and stored != given:
+        raise InvalidRequestError(
+            f"collection {collection!r:.80} holds embeddings of dimension {stored}, and this one "
+            f"has dimension {given}: use the same embedder, another collection, or clear this one"
+        )
+
+
+# --- writing --------------------------------------------------------------------------------
+
+
+class _Old(NamedTuple):
+    """What is there before a record is put."""
+
+    text: bytes
+    version: int
+    created_at: int
+
+
+def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
+    if not op.records:
+        return ()
+    collection: Collection = yield from read_collection(scope, op.collection)
+    dimension = collection.dimension
+    for record in op.records:
+        if record.embedding is not None:
+            check_dimension(op.collection, dimension, record.embedding.dimension)
+            dimension = record.embedding.dimension
+    here = (scope.namespace, collection.name)
+
+    found: dict[bytes, _Old] = {}
+    for chunk in chunks([to_bytes(record.id) for record in op.records]):
+        rows = yield Statement(
+            "SELECT id, text, version, created_at FROM botwire_records "
+            f"WHERE {_HERE} AND id IN ({marks(chunk)})",
+            (*here, *chunk),
+        )
+        found.update((row[0], _Old(*row[1:])) for row in rows)
+    for record in op.records:
+        _expect(record, found.get(to_bytes(record.id)))
+
+    revision = scope.change("record", "put", collection.name)
+    removed, added = [], []
+    parameters = []
+    for record in op.records:
+        id, text = to_bytes(record.id), to_bytes(record.text)
+        old = found.get(id)
+        if old is None or old.text != text:
+            added.append((id, text))
+            if old is not None:
+                removed.append((id, old.text))
+        created_at = record.created_at
+        if created_at is None:
+            created_at = old.created_at if old else scope.now
+        parameters.append(
+            (
+                *here,
+                id,
+                text,
+                record.metadata.text,
+                json.dumps(list(dict.fromkeys(record.tags))),
+                to_bytes(record.scope),
+                record.embedding.raw if record.embedding else None,
+                revision,
+                created_at,
+                scope.now,
+            )
+        )
+    kept = "botwire_records.embedding" if op.keep_embedding else "NULL"
+    yield Statement(
+        "INSERT INTO botwire_records (namespace, collection, id, text, metadata, tags, scope, "
+        "embedding, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (namespace, collection, id) DO UPDATE SET text = excluded.text, "
+        "metadata = excluded.metadata, tags = excluded.tags, scope = excluded.scope, "
+        f"embedding = COALESCE(excluded.embedding, {kept}), version = excluded.version, "
+        "created_at = excluded.created_at, updated_at = excluded.updated_at",
+        parameters,
+        many=True,
+    )
+    fewer = yield from _remove_words(scope, collection.name, removed)
+    more = yield from _add_words(scope, collection.name, added)
+    yield from _save_collection(
+        scope,
+        collection._replace(
+            dimension=dimension,
+            size=collection.size + len(op.records) - len(found),
+            words=collection.words + more - fewer,
+            revision=revision,
+        ),
+    )
+    return (revision,) * len(op.records)
+
+
+def _expect(record: ops.NewRecord, old: _Old | None) -> None:
+    current = old.version if old else 0
+    if record.if_version is not None and record.if_version != current:
+        found = f"has version {current}" if current else "does not exist"
+        raise ConflictError(
+            f"record {record.id!r:.80} {found}, and version {record.if_version} was expected: "
+            "read it again and retry"
+        )
+
+
+def _add_words(scope: Scope, collection: bytes, texts: Sequence[tuple[bytes, bytes]]) -> Steps:
+    """Writes the index of texts and answers how many words they have."""
+    parameters, total = [], 0
+    for id, text in texts:
+        counts = words.count(from_bytes(text))
+        among = counts.total()
+        total += among
+        parameters += [
+            (scope.namespace, collection, word, id, times, among) for word, times in counts.items()
+        ]
+    if parameters:
+        yield Statement(
+            "INSERT INTO botwire_words (namespace, collection, word, id, times, among) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            sorted(parameters),
+            many=True,
+        )
+    return total
+
+
+def _remove_words(scope: Scope, collection: bytes, texts: Sequence[tuple[bytes, bytes]]) -> Steps:
+    """Deletes the index of texts and answers how many words they had."""
+    parameters, total = [], 0
+    for id, text in texts:
+        counts = words.count(from_bytes(text))
+        total += counts.total()
+        parameters += [(scope.namespace, collection, word, id) for word in counts]
+    if parameters:
+        yield Statement(
+            f"DELETE FROM botwire_words WHERE {_HERE} AND word = ? AND id = ?",
+            sorted(parameters),
+            many=True,
+        )
+    return total
+
+
+def _patch_records(scope: Scope, op: ops.PatchRecords) -> Steps:
+    collection: Collection = yield from read_collection(scope, op.collection)
+    here = (scope.namespace, collection.name)
+    patch = op.metadata.value
+    found: list[tuple[bytes, str]] = []
+    for chunk in chunks([to_bytes(id) for id in dict.fromkeys(op.ids)]):
+        found += yield Statement(
+            f"SELECT id, metadata FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)})",
+            (*here, *chunk),
+        )
+    if not found:
+        return 0
+    revision = scope.change("record", "put", collection.name)
+    yield Statement(
+        "UPDATE botwire_records SET metadata = ?, version = ?, updated_at = ? "
+        f"WHERE {_HERE} AND id = ?",
+        [
+            (
+                Json.of({**json.loads(metadata), **patch}, "the metadata").text,
+                revision,
+                scope.now,
+                *here,
+                id,
+            )
+            for id, metadata in found
+        ],
+        many=True,
+    )
+    yield from _save_collection(scope, collection._replace(revision=revision))
+    return len(found)
+
+
+def _delete_records(scope: Scope, op: ops.DeleteRecords) -> Steps:
+    collection: Collection = yield from read_collection(scope, op.collection)
+    if collection.size == 0:
+        return 0
+    here = (scope.namespace, collection.name)
+    if op.all:
+        yield Statement(f"DELETE FROM botwire_records WHERE {_HERE}", here)
+        yield Statement(f"DELETE FROM botwire_words WHERE {_HERE}", here)
+        count, fewer = collection.size, collection.words
+    else:
+        rows = yield from matching(scope, collection.name, op.where)
+        deleted: list[tuple[bytes, bytes]] = []
+        for chunk in chunks([row.id for row in rows]):
+            deleted += yield Statement(
+                f"DELETE FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)}) "
+                "RETURNING id, text",
+                (*here, *chunk),
+            )
+        count = len(deleted)
+        fewer = yield from _remove_words(scope, collection.name, deleted)
+    if count:
+        revision = scope.change("record", "clear" if op.all else "delete", collection.name)
+        left = collection.size - count
+        yield from _save_collection(
+            scope,
+            collection._replace(
+                dimension=collection.dimension if left else None,
+                size=left,
+                words=collection.words - fewer,
+                revision=revision,
+                removed=revision,
+            ),
+        )
+    return count
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """A record that a selection holds, without its text."""
+
+    id: bytes
+    created_at: int
+    tags: str
+
+
+def conditions(where: ops.Selection) -> tuple[str, list[Any]]:
+    """Returns the part of a selection that SQL can say, to come after another condition."""
+    sql = ""
+    parameters: list[Any] = []
+    if where.ids is not None:
+        sql += f" AND id IN ({marks(where.ids)})" if where.ids else " AND 1 = 0"
+        parameters += [to_bytes(id) for id in where.ids]
+    if where.scope != scopes.ROOT:
+        first, after = scopes.below(where.scope)
+        sql += " AND (scope = ? OR (scope >= ? AND scope < ?))"
+        parameters += [to_bytes(where.scope), first, after]
+    if where.created_after is not None:
+        sql += " AND created_at > ?"
+        parameters.append(where.created_after)
+    if where.created_before is not None:
+        sql += " AND created_at < ?"
+        parameters.append(where.created_before)
+    return sql, parameters
+
+
+def tester(where: ops.Selection) -> Callable[[str, str], bool] | None:
+    """Returns what tests the texts of tags and metadata, or None if SQL says it all."""
+    if where.tags is None and where.filter is None:
+        return None
+    tags = None if where.tags is None else set(where.tags)
+    condition = None if where.filter is None else filters.compile_filter(where.filter.value)
+
+    def test(tags_text: str, metadata: str) -> bool:
+        if tags is not None and tags.isdisjoint(json.loads(tags_text)):
+            return False
+        return condition is None or condition(json.loads(metadata))
+
+    return test
+
+
+def matching(
+    scope: Scope,
+    collection: bytes,
+    where: ops.Selection,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+) -> Steps:
+    """Answers a `Found` for each record selected, newest first."""
+    sql, parameters = conditions(where)
+    test = tester(where)
+    here = [scope.namespace, collection, *parameters]
+    order = "ORDER BY created_at DESC, id LIMIT ?"
+    if test is None:
+        rows = yield Statement(
+            f"SELECT id, created_at, tags FROM botwire_records WHERE {_HERE}{sql} {order} OFFSET ?",
+            (*here, 2**62 if limit is None else limit, offset),
+        )
+        return [Found(*row) for row in rows]
+    found: list[Found] = []
+    wanted = None if limit is None else offset + limit
+    after: tuple[int, bytes] | None = None
+    while wanted is None or len(found) < wanted:
+        page, bounds = "", []
+        if after is not None:
+            page = " AND (created_at < ? OR (created_at = ? AND id > ?))"
+            bounds = [after[0], *after]
+        rows = yield Statement(
+            "SELECT id, created_at, tags, metadata FROM botwire_records "
+            f"WHERE {_HERE}{sql}{page} {order}",
+            (*here, *bounds, _PAGE),
+        )
+        found += [Found(*row[:3]) for row in rows if test(row[2], row[3])]
+        if len(rows) < _PAGE:
+            break
+        after = (rows[-1][1], rows[-1][0])
+    return found[offset:wanted]
+
+
+def fetch(scope: Scope, collection: bytes, ids: Sequence[bytes], *, embeddings: bool) -> Steps:
+    """Answers a `RecordEntry` by id, for those ids that there are."""
+    embedding = "embedding" if embeddings else "NULL"
+    entries: dict[bytes, ops.RecordEntry] = {}
+    for chunk in chunks(ids):
+        rows = yield Statement(
+            f"SELECT id, text, metadata, tags, scope, {embedding}, version, created_at, updated_at "
+            f"FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)})",
+            (scope.namespace, collection, *chunk),
+        )
+        for row in rows:
+            entries[row[0]] = _entry(row)
+    return entries
+
+
+def _entry(row: tuple[Any, ...]) -> ops.RecordEntry:
+    id, text, metadata, tags, path, embedding, version, created_at, updated_at = row
+    return ops.RecordEntry(
+        from_bytes(id),
+        from_bytes(text),
+        Json.from_text(metadata),
+        tuple(json.loads(tags)),
+        from_bytes(path),
+        None if embedding is None else Vector.stored(embedding),
+        version,
+        created_at,
+        updated_at,
+    )
+
+
+def _get_records(scope: Scope, op: ops.GetRecords) -> Steps:
+    ids = [to_bytes(id) for id in op.ids]
+    collection = to_bytes(op.collection)
+    entries = yield from fetch(
+        scope, collection, list(dict.fromkeys(ids)), embeddings=op.embeddings
+    )
+    return tuple([entries.get(id) for id in ids])
+
+
+def _list_records(scope: Scope, op: ops.ListRecords) -> Steps:
+    collection = to_bytes(op.collection)
+    found = yield from matching(scope, collection, op.where, limit=op.limit + 1, offset=op.offset)
+    ids = [row.id for row in found[: op.limit]]
+    entries = yield from fetch(scope, collection, ids, embeddings=op.embeddings)
+    return ops.RecordPage(tuple([entries[id] for id in ids]), len(found) > op.limit)
+
+
+def _stat_records(scope: Scope, op: ops.StatRecords) -> Steps:
+    collection: Collection = yield from read_collection(scope, op.collection)
+    if tester(op.where) is None:
+        sql, parameters = conditions(op.where)
+        rows = yield Statement(
+            "SELECT count(*), min(created_at), max(created_at) FROM botwire_records "
+            f"WHERE {_HERE}{sql}",
+            (scope.namespace, collection.name, *parameters),
+        )
+        count, oldest, newest = rows[0]
+        return ops.RecordStat(count, oldest, newest, collection.dimension)
+    found = yield from matching(scope, collection.name, op.where)
+    if not found:
+        return ops.RecordStat(0, None, None, collection.dimension)
+    return ops.RecordStat(
+        len(found), found[-1].created_at, found[0].created_at, collection.dimension
+    )
+
+
+def _list_scopes(scope: Scope, op: ops.ListScopes) -> Steps:
+    first, after = scopes.below(op.parent)
+    rows = yield Statement(
+        f"SELECT DISTINCT scope FROM botwire_records WHERE {_HERE} AND scope >= ? AND scope < ?",
+        (scope.namespace, to_bytes(op.collection), first, after),
+    )
+    return scopes.children(op.parent, [from_bytes(row[0]) for row in rows])
+
+
+def _list_tags(scope: Scope, op: ops.ListTags) -> Steps:
+    collection = to_bytes(op.collection)
+    if tester(op.where) is None:
+        sql, parameters = conditions(op.where)
+        rows = yield Statement(
+            f"SELECT tags, count(*) FROM botwire_records WHERE {_HERE}{sql} GROUP BY tags",
+            (scope.namespace, collection, *parameters),
+        )
+    else:
+        found = yield from matching(scope, collection, op.where)
+        rows = [(row.tags, 1) for row in found]
+    counts: dict[str, int] = {}
+    for text, count in rows:
+        for tag in json.loads(text):
+            counts[tag] = counts.get(tag, 0) + count
+    return tuple([ops.TagCount(tag, counts[tag]) for tag in sorted(counts)])
+
+
+def _list_collections(scope: Scope, op: ops.ListCollections) -> Steps:
+    low, end = to_bytes(op.prefix), prefix_end(to_bytes(op.prefix))
+    sql, parameters = " AND collection >= ?", [low]
+    if end is not None:
+        sql, parameters = sql + " AND collection < ?", [*parameters, end]
+    if op.after is not None:
+        sql, parameters = sql + " AND collection > ?", [*parameters, to_bytes(op.after)]
+    rows = yield Statement(
+        f"SELECT collection FROM botwire_collections WHERE namespace = ?{sql} AND size > 0 "
+        "ORDER BY collection LIMIT ?",
+        (scope.namespace, *parameters, op.limit + 1),
+    )
+    names = [from_bytes(row[0]) for row in rows]
+    return ops.CollectionPage(tuple(names[: op.limit]), len(names) > op.limit)
+
+
+HANDLERS: Handlers = {
+    ops.PutRecords: _put_records,
+    ops.PatchRecords: _patch_records,
+    ops.GetRecords: _get_records,
+    ops.DeleteRecords: _delete_records,
+    ops.ListRecords: _list_records,
+    ops.StatRecords: _stat_records,
+    ops.ListScopes: _list_scopes,
+    ops.ListTags: _list_tags,
+    ops.ListCollections: _list_collections,
+}

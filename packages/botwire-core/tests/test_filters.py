@@ -1,0 +1,133 @@
+"""Filters: what matches, what does not, and what is no filter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botwire import ConfigurationError
+from botwire.filters import compile_filter
+
+PERSON = {
+    "name": "Ada",
+    "age": 36,
+    "score": 1.0,
+    "on": True,
+    "none": None,
+    "list": [1, True],
+    "address": {"city": "London", "a.b": {"c": 1}},
+    "dotted.key": 5,
+}
+
+
+@pytest.mark.parametrize(
+    ("condition", "matches"),
+    [
+        ({}, True),
+        ({"name": "Ada"}, True),
+        ({"name": "ada"}, False),
+        ({"name": "Ada", "age": 36}, True),
+        ({"name": "Ada", "age": 37}, False),
+        ({"age": 36.0}, True),
+        ({"age": "36"}, False),
+        ({"score": 1}, True),
+        ({"score": True}, False),
+        ({"on": True}, True),
+        ({"on": 1}, False),
+        ({"none": None}, True),
+        ({"missing": None}, False),
+        ({"list": [1, True]}, True),
+        ({"list": [1, 1]}, False),
+        ({"list": [True, True]}, False),
+        ({"address": {"city": "London", "a.b": {"c": 1}}}, True),
+        ({"address": {"city": "London"}}, False),
+        ({"address.city": "London"}, True),
+        ({"address.a.b.c": 1}, True),
+        ({"address.town": "London"}, False),
+        ({"dotted.key": 5}, True),
+        ({"name.first": "Ada"}, False),
+        ({"age": {"$gt": 35}}, True),
+        ({"age": {"$gt": 36}}, False),
+        ({"age": {"$gte": 36, "$lt": 37}}, True),
+        ({"age": {"$lte": 35.9}}, False),
+        ({"age": {"$lt": 10**400}}, True),
+        ({"age": {"$gt": "a"}}, False),
+        ({"age": {"$gt": None}}, False),
+        ({"on": {"$gt": 0}}, False),
+        ({"none": {"$lt": 1}}, False),
+        ({"missing": {"$lt": 1}}, False),
+        ({"list": {"$gt": [0]}}, False),
+        ({"name": {"$gt": "A", "$lt": "B"}}, True),
+        ({"age": {"$ne": 1}}, True),
+        ({"age": {"$ne": 36}}, False),
+        ({"missing": {"$ne": 1}}, False),
+        ({"age": {"$in": [1, 36]}}, True),
+        ({"age": {"$in": []}}, False),
+        ({"on": {"$in": [1]}}, False),
+        ({"age": {"$nin": [1]}}, True),
+        ({"age": {"$nin": [36]}}, False),
+        ({"missing": {"$nin": [1]}}, False),
+        ({"age": {"$exists": True}}, True),
+        ({"none": {"$exists": True}}, True),
+        ({"missing": {"$exists": True}}, False),
+        ({"missing": {"$exists": False}}, True),
+        ({"age": {"$not": {"$gt": 36}}}, True),
+        ({"age": {"$not": 36}}, False),
+        ({"missing": {"$not": {"$gt": 36}}}, True),
+        ({"$not": {"missing": 1}}, True),
+        ({"$not": {"age": 36}}, False),
+        ({"$or": [{"age": 1}, {"name": "Ada"}]}, True),
+        ({"$or": [{"age": 1}, {"name": "Bob"}]}, False),
+        ({"$and": [{"age": 36}, {"name": "Ada"}]}, True),
+        ({"$and": [{"age": 36}, {"name": "Bob"}]}, False),
+        ({"$or": [{"age": 1}, {"$not": {"$and": [{"on": False}]}}], "name": "Ada"}, True),
+        ({"address": {}}, False),
+        ({"address": {"$eq": {"city": "London"}}}, False),
+        ({"": 1}, False),
+    ],
+)
+def test_what_matches(condition: Any, matches: bool) -> None:
+    assert compile_filter(condition)(PERSON) is matches
+
+
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        ([], "filter is an object"),
+        (None, "filter is an object"),
+        ({"$near": 1}, r"filter\['\$near'\] is not an operator"),
+        ({"a": {"$near": 1}}, r"filter\['a'\]\['\$near'\] is not an operator"),
+        ({"$eq": 1}, "not an operator"),
+        ({"a": {"$eq": 1, "b": 2}}, "mixes"),
+        ({"a": {"$in": "abc"}}, "list of values"),
+        ({"a": {"$exists": 1}}, "true or false"),
+        ({"$or": []}, "list of filters"),
+        ({"$or": {"a": 1}}, "list of filters"),
+        ({"$and": [{"a": 1}, 2]}, r"filter\['\$and'\]\[1\] is an object"),
+        ({"$not": 1}, "is an object"),
+        ({1: 1}, "no string"),
+    ],
+)
+def test_what_is_no_filter_is_refused_with_its_place(condition: Any, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        compile_filter(condition)
+
+
+jsons = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=6,
+)
+operators = st.sampled_from(["$eq", "$ne", "$gt", "$gte", "$lt", "$lte"])
+
+
+@given(st.dictionaries(st.text(max_size=2), jsons), st.text(max_size=2), operators, jsons)
+def test_no_value_makes_an_error(metadata: Any, field: str, operator: str, operand: Any) -> None:
+    if field.startswith("$"):
+        return
+    plain = compile_filter({field: {operator: operand}})
+    negated = compile_filter({"$not": {field: {operator: operand}}})
+    assert plain(metadata) is not negated(metadata)

@@ -1,0 +1,387 @@
+"""The storage of CrewAI's memory, on BotWire's records."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+
+from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
+from crewai.memory.types import MemoryRecord, ScopeInfo
+
+from botwire import (
+    AsyncMemory,
+    AsyncRecords,
+    BotWireError,
+    ConfigurationError,
+    ConflictError,
+    InvalidRequestError,
+    Match,
+    Memory,
+    Record,
+    Records,
+)
+from botwire.connection import Connection
+from botwire.places import DEFAULT_TIMEOUT
+from botwire.scopes import normalise
+from botwire_crewai.convert import from_record, naive, to_record, to_text
+
+Score = Literal["l2", "cosine"]
+T = TypeVar("T")
+
+COLLECTION = "crewai"
+"""The collection that holds CrewAI's memories."""
+SPEC_PREFIX = "botwire://"
+"""What a spec begins with: ``botwire://namespace?url=…&score=…``."""
+
+_ATTEMPTS = 20  # of an update that others keep getting in the way of
+
+logger = logging.getLogger("botwire.crewai")
+
+
+class BotWireStorage:
+    """Keeps the records of CrewAI's memory: ``Memory(storage=BotWireStorage("my-crew"))``.
+
+    Implements CrewAI's `StorageBackend`. All filters of a call must hold, and are applied before
+    its limit; a scope holds what is below it and no neighbour whose name begins alike; what
+    another process wrote is seen at once.
+
+    CrewAI goes on without a word when a storage fails, so the first failure after a success is
+    logged as a warning; `health` raises it.
+
+    Args:
+        namespace: Whose records.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`.
+        timeout: Seconds that a call to a server may take in all.
+        score: ``l2`` is 1 / (1 + the squared distance), as CrewAI's own storage has it and its
+            thresholds expect; ``cosine`` is the cosine of the angle.
+        protect_private: Keep the source and the privacy of a private record that is updated
+            without a source, as CrewAI does when it consolidates.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    # Neither a pydantic model nor a dataclass: CrewAI turns those into dicts when it copies.
+
+    def __init__(
+        self,
+        namespace: str = "crewai",
+        *,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        score: Score = "l2",
+        protect_private: bool = True,
+    ) -> None:
+        if score not in ("l2", "cosine"):
+            raise ConfigurationError(f"score is 'l2' or 'cosine', not {score!r}")
+        self.connection = Connection(
+            namespace, client=client, url=url, api_key=api_key, timeout=timeout
+        )
+        self._score: Score = score
+        self._protect_private = protect_private
+        self._failing = False
+
+    @classmethod
+    def from_spec(cls, spec: str, **defaults: Any) -> BotWireStorage:
+        """Returns the storage of a spec, ``botwire://namespace?url=…&score=…``.
+
+        An API key is never part of a spec: it comes from the environment, or `defaults`.
+
+        Args:
+            spec: The spec, its parts percent-encoded.
+            **defaults: Arguments of the class for what the spec does not say.
+
+        Raises:
+            ConfigurationError: It is not a spec.
+        """
+        parts = urlsplit(spec)
+        options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        # `netloc` and not `hostname`, which has no capitals.
+        namespace = unquote(parts.netloc)
+        path = parts.path.strip("/")
+        if not spec.startswith(SPEC_PREFIX) or path or options.keys() - {"url", "score"}:
+            raise ConfigurationError(f"{spec!r:.200} is not botwire://namespace?url=…&score=…")
+        return cls(**{**defaults, **({"namespace": namespace} if namespace else {}), **options})
+
+    @property
+    def spec(self) -> str:
+        """What finds these records again in another process, without any secret."""
+        reference = self.connection.reference()
+        options = {"url": reference["url"]} if "url" in reference else {}
+        if self._score != "l2":
+            options["score"] = self._score
+        query = f"?{urlencode(options)}" if options else ""
+        return f"{SPEC_PREFIX}{quote(reference['namespace'], safe='')}{query}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.connection.namespace!r})"
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def save(self, records: list[MemoryRecord]) -> None:
+        """Keeps records, all or none; one of a known id takes the place of the other.
+
+        Raises:
+            EmbeddingDimensionMismatchError: An embedding has another dimension than the others.
+            NotJSONError: JSON cannot hold the metadata of one. Also a `TypeError`.
+        """
+        new = [to_record(record) for record in records]
+        self._call(lambda kept: kept.put(new), _embeddings(records))
+
+    async def asave(self, records: list[MemoryRecord]) -> None:
+        """As `save`."""
+        new = [to_record(record) for record in records]
+        await self._acall(lambda kept: kept.put(new), _embeddings(records))
+
+    def update(self, record: MemoryRecord) -> None:
+        """Keeps a record in the place of the one of its id; without an embedding, with the old."""
+        self._call(lambda kept: self._update(kept, record), _embeddings([record]))
+
+    def _update(self, kept: Records, record: MemoryRecord) -> None:
+        new = to_record(record)
+        for attempt in range(1, _ATTEMPTS + 1):
+            if not self._protect_private or record.source is not None:
+                kept.put([new])
+                return
+            (old,) = kept.get([record.id], embeddings=False)
+            try:
+                kept.put([_protected(new, old)], if_versions=[old.version if old else 0])
+            except ConflictError:
+                # Someone wrote it in between: what is private is looked up again.
+                if attempt == _ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def touch_records(self, ids: list[str]) -> None:
+        """Notes that records were just recalled."""
+        accessed = {"last_accessed": to_text(datetime.now(UTC))}
+        self._call(lambda kept: kept.patch(ids, accessed))
+
+    def delete(
+        self,
+        scope_prefix: str | None = None,
+        categories: list[str] | None = None,
+        record_ids: list[str] | None = None,
+        older_than: datetime | None = None,
+        metadata_filter: dict[str, Any] | None = None,
+    ) -> int:
+        """Deletes the records that pass every filter, all without any; returns how many."""
+        where = _selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
+        return self._call(lambda kept: kept.delete(**where, all=not where))
+
+    async def adelete(
+        self,
+        scope_prefix: str | None = None,
+        categories: list[str] | None = None,
+        record_ids: list[str] | None = None,
+        older_than: datetime | None = None,
+        metadata_filter: dict[str, Any] | None = None,
+    ) -> int:
+        """As `delete`."""
+        where = _selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
+        return await self._acall(lambda kept: kept.delete(**where, all=not where))
+
+    def reset(self, scope_prefix: str | None = None) -> None:
+        """Deletes a scope and what is below it; without one, every record of this namespace."""
+        self.delete(scope_prefix)
+
+    # --- reading ----------------------------------------------------------------------------
+
+    # Records are read without their embeddings, which would be most of what is sent: CrewAI only
+    # gives them back, and `update` keeps the one that is stored.
+
+    def search(
+        self,
+        query_embedding: list[float],
+        scope_prefix: str | None = None,
+        categories: list[str] | None = None,
+        metadata_filter: dict[str, Any] | None = None,
+        limit: int = 10,
+        min_score: float = 0.0,
+    ) -> list[tuple[MemoryRecord, float]]:
+        """Returns the nearest records with their scores, of those that pass every filter."""
+        if limit <= 0:
+            return []
+        query = self._query(query_embedding, limit, min_score)
+        where = _selection(scope_prefix, categories, metadata_filter)
+        found = self._call(lambda kept: kept.search(**query, **where), [query_embedding])
+        return _scored(found)
+
+    async def asearch(
+        self,
+        query_embedding: list[float],
+        scope_prefix: str | None = None,
+        categories: list[str] | None = None,
+        metadata_filter: dict[str, Any] | None = None,
+        limit: int = 10,
+        min_score: float = 0.0,
+    ) -> list[tuple[MemoryRecord, float]]:
+        """As `search`."""
+        if limit <= 0:
+            return []
+        query = self._query(query_embedding, limit, min_score)
+        where = _selection(scope_prefix, categories, metadata_filter)
+        found = await self._acall(lambda kept: kept.search(**query, **where), [query_embedding])
+        return _scored(found)
+
+    def _query(self, embedding: list[float], limit: int, min_score: float) -> dict[str, Any]:
+        return {
+            "vector": embedding,
+            "limit": limit,
+            "min_score": min_score,
+            "metric": self._score,
+            "embeddings": False,
+        }
+
+    def get_record(self, record_id: str) -> MemoryRecord | None:
+        """Returns the record of an id with its embedding, or None."""
+        (record,) = self._call(lambda kept: kept.get([record_id]))
+        return None if record is None else from_record(record)
+
+    def list_records(
+        self, scope_prefix: str | None = None, limit: int = 200, offset: int = 0
+    ) -> list[MemoryRecord]:
+        """Returns records, the newest first."""
+        if limit <= 0 or offset < 0:
+            return []
+        found = self._call(
+            lambda kept: kept.list(scope=scope_prefix, limit=limit, offset=offset, embeddings=False)
+        )
+        return [from_record(record) for record in found]
+
+    def count(self, scope_prefix: str | None = None) -> int:
+        """Returns how many records a scope and what is below it hold."""
+        return self._call(lambda kept: kept.count(scope=scope_prefix))
+
+    def list_scopes(self, parent: str = "/") -> list[str]:
+        """Returns the scopes directly below one, as whole paths."""
+        return self._call(lambda kept: kept.scopes(parent))
+
+    def list_categories(self, scope_prefix: str | None = None) -> dict[str, int]:
+        """Returns how many records have each category."""
+        return self._call(lambda kept: kept.tags(scope=scope_prefix))
+
+    def get_scope_info(self, scope: str) -> ScopeInfo:
+        """Returns what a scope and what is below it hold, in exact numbers."""
+        info = self._call(lambda kept: kept.info(scope))
+        return ScopeInfo(
+            path=normalise(scope),
+            record_count=info.count,
+            categories=sorted(self.list_categories(scope)),
+            oldest_record=None if info.oldest is None else naive(info.oldest),
+            newest_record=None if info.newest is None else naive(info.newest),
+            child_scopes=self.list_scopes(scope),
+        )
+
+    # --- the connection ---------------------------------------------------------------------
+
+    def health(self) -> None:
+        """Raises what would make CrewAI's memory fail, if anything; ask before a long run.
+
+        Raises:
+            BotWireError: Memory cannot be reached, or not be used.
+        """
+        self.count()
+
+    def close(self) -> None:
+        """Does nothing: CrewAI calls a storage after closing it, and connections are shared."""
+
+    def optimize(self) -> None:
+        """Does nothing: there is nothing to compact."""
+
+    def _call(
+        self, work: Callable[[Records], T], embeddings: Iterable[list[float] | None] = ()
+    ) -> T:
+        kept = self.connection.memory.records(COLLECTION)
+        try:
+            result = work(kept)
+        except InvalidRequestError as error:
+            self._report(error)
+            _raise_mismatch(error, kept.info().dimension, embeddings)
+            raise
+        except BotWireError as error:
+            self._report(error)
+            raise
+        self._failing = False
+        return result
+
+    async def _acall(
+        self,
+        work: Callable[[AsyncRecords], Awaitable[T]],
+        embeddings: Iterable[list[float] | None] = (),
+    ) -> T:
+        kept = self.connection.async_memory.records(COLLECTION)
+        try:
+            result = await work(kept)
+        except InvalidRequestError as error:
+            self._report(error)
+            _raise_mismatch(error, (await kept.info()).dimension, embeddings)
+            raise
+        except BotWireError as error:
+            self._report(error)
+            raise
+        self._failing = False
+        return result
+
+    def _report(self, error: BotWireError) -> None:
+        if not self._failing:
+            self._failing = True
+            logger.warning("CrewAI's memory %r fails: %s", self.connection.namespace, error)
+
+
+def _embeddings(records: Iterable[MemoryRecord]) -> list[list[float] | None]:
+    return [record.embedding for record in records]
+
+
+def _scored(found: list[Match]) -> list[tuple[MemoryRecord, float]]:
+    return [(from_record(match.record), match.score) for match in found]
+
+
+def _protected(new: Record, old: Record | None) -> Record:
+    """Returns a record with the source and the privacy of a private one that it replaces."""
+    if old is None or not old.metadata.get("private"):
+        return new
+    kept = {name: old.metadata[name] for name in ("source", "private")}
+    return replace(new, metadata={**new.metadata, **kept})
+
+
+def _raise_mismatch(
+    error: InvalidRequestError, stored: int | None, embeddings: Iterable[list[float] | None]
+) -> None:
+    """Raises CrewAI's own error if an embedding has not the dimension of the others."""
+    given = [len(embedding) for embedding in embeddings if embedding]
+    first = stored or (given[0] if given else None)
+    other = next((dimension for dimension in given if dimension != first), None)
+    if first is not None and other is not None:
+        raise EmbeddingDimensionMismatchError(first, other) from error
+
+
+def _selection(
+    scope: str | None,
+    categories: list[str] | None,
+    metadata: dict[str, Any] | None,
+    ids: list[str] | None = None,
+    older_than: datetime | None = None,
+) -> dict[str, Any]:
+    """Returns the filters that are given, as those of `Records`; an empty one is none."""
+    where: dict[str, Any] = {}
+    if scope is not None and scope.strip("/"):
+        where["scope"] = scope
+    if categories:
+        where["tags"] = categories
+    if metadata:
+        where["filter"] = {f"metadata.{name}": {"$eq": part} for name, part in metadata.items()}
+    if ids is not None:
+        where["ids"] = ids
+    if older_than is not None:
+        where["created_before"] = older_than
+    return where

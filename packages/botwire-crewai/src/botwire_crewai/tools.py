@@ -1,0 +1,166 @@
+"""Tools with which an agent remembers by itself, without any embedder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crewai.memory.types import MemoryRecord
+from crewai.tools import BaseTool
+from pydantic import BaseModel, Field, PrivateAttr
+
+from botwire import AsyncMemory, AsyncRecords, Memory, Record, Records
+from botwire.connection import Connection
+from botwire_crewai.convert import to_record
+from botwire_crewai.storage import COLLECTION
+
+_LISTED = 50
+
+
+class _Remember(BaseModel):
+    text: str = Field(description="What to remember, as a sentence that stands by itself.")
+    categories: list[str] = Field(default=[], description="A few words to find it by, optional.")
+
+
+class _Recall(BaseModel):
+    query: str = Field(description="Words that the memories may hold.")
+    limit: int = Field(default=5, ge=1, le=100, description="How many memories at most.")
+
+
+class _List(BaseModel):
+    limit: int = Field(default=20, ge=1, le=_LISTED, description="How many memories at most.")
+
+
+class _Forget(BaseModel):
+    id: str = Field(description="The id of the memory, as recalled or listed.")
+
+
+class _MemoryTool(BaseTool):
+    _connection: Connection = PrivateAttr()
+    _scope: str = PrivateAttr("/")
+
+    def __init__(self, connection: Connection, scope: str) -> None:
+        super().__init__()
+        self._connection = connection
+        self._scope = scope
+
+    @property
+    def _records(self) -> Records:
+        return self._connection.memory.records(COLLECTION)
+
+    @property
+    def _async_records(self) -> AsyncRecords:
+        return self._connection.async_memory.records(COLLECTION)
+
+
+class RememberTool(_MemoryTool):
+    """Keeps a memory."""
+
+    name: str = "remember"
+    description: str = "Keeps a fact for later conversations. Answers its id."
+    args_schema: type[BaseModel] = _Remember
+
+    def _new(self, text: str, categories: list[str] | None) -> Record:
+        memory = MemoryRecord(content=text, scope=self._scope, categories=categories or [])
+        return to_record(memory)
+
+    def _run(self, text: str, categories: list[str] | None = None) -> str:
+        record = self._new(text, categories)
+        self._records.put([record])
+        return f"Remembered under the id {record.id}."
+
+    async def _arun(self, text: str, categories: list[str] | None = None) -> str:
+        record = self._new(text, categories)
+        await self._async_records.put([record])
+        return f"Remembered under the id {record.id}."
+
+
+class RecallTool(_MemoryTool):
+    """Finds memories by their words."""
+
+    name: str = "recall"
+    description: str = "Finds what was remembered, by words that it may hold; the best first."
+    args_schema: type[BaseModel] = _Recall
+
+    def _run(self, query: str, limit: int = 5) -> str:
+        found = self._records.search(
+            text=query, scope=self._scope, limit=limit, filter=_PUBLIC, embeddings=False
+        )
+        return _shown([match.record for match in found])
+
+    async def _arun(self, query: str, limit: int = 5) -> str:
+        found = await self._async_records.search(
+            text=query, scope=self._scope, limit=limit, filter=_PUBLIC, embeddings=False
+        )
+        return _shown([match.record for match in found])
+
+
+class ListTool(_MemoryTool):
+    """Lists memories."""
+
+    name: str = "list_memories"
+    description: str = "Lists what was remembered last, the newest first."
+    args_schema: type[BaseModel] = _List
+
+    def _run(self, limit: int = 20) -> str:
+        found = self._records.list(scope=self._scope, limit=limit, filter=_PUBLIC, embeddings=False)
+        return _shown(found)
+
+    async def _arun(self, limit: int = 20) -> str:
+        found = await self._async_records.list(
+            scope=self._scope, limit=limit, filter=_PUBLIC, embeddings=False
+        )
+        return _shown(found)
+
+
+class ForgetTool(_MemoryTool):
+    """Deletes a memory."""
+
+    name: str = "forget"
+    description: str = "Deletes one memory for good, by its id."
+    args_schema: type[BaseModel] = _Forget
+
+    def _run(self, id: str) -> str:
+        return _forgotten(self._records.delete(ids=[id], scope=self._scope, filter=_PUBLIC))
+
+    async def _arun(self, id: str) -> str:
+        count = await self._async_records.delete(ids=[id], scope=self._scope, filter=_PUBLIC)
+        return _forgotten(count)
+
+
+def memory_tools(
+    namespace: str | None = None,
+    *,
+    client: Memory | AsyncMemory | None = None,
+    url: str | None = None,
+    api_key: str | None = None,
+    scope: str = "/",
+) -> list[BaseTool]:
+    """Returns tools for an agent: remember, recall, list_memories and forget.
+
+    They find memories by their words and need no embedder. Records of `BotWireStorage` in the
+    same namespace are found too, private ones excepted.
+
+    Args:
+        namespace: Whose memories. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
+            ``default``.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`.
+        scope: The path below which memories are kept and looked for.
+    """
+    connection = Connection(namespace, client=client, url=url, api_key=api_key)
+    classes = (RememberTool, RecallTool, ListTool, ForgetTool)
+    return [tool(connection, scope) for tool in classes]
+
+
+_PUBLIC: dict[str, Any] = {"$not": {"private": True}}
+
+
+def _shown(records: list[Record]) -> str:
+    if not records:
+        return "Nothing was remembered about that."
+    return "\n".join([f"- {record.text} (id {record.id})" for record in records])
+
+
+def _forgotten(count: int) -> str:
+    return "Forgotten." if count else "There is no memory of that id."

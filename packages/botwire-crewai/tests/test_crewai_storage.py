@@ -1,0 +1,271 @@
+"""The storage does what CrewAI's own does where that is right, and what it should where not."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import uuid
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crewai.memory import Memory
+from crewai.memory.storage.backend import EmbeddingDimensionMismatchError, StorageBackend
+from crewai.memory.types import MemoryRecord
+
+from botwire import ConfigurationError, NotJSONError, TransportError
+from botwire_crewai import BotWireMemory, BotWireStorage
+
+
+@pytest.fixture
+def storage(place_url: str, namespace: str) -> BotWireStorage:
+    """An empty storage."""
+    return BotWireStorage(namespace, url=place_url)
+
+
+def record(content: str = "x", **fields: Any) -> MemoryRecord:
+    return MemoryRecord(content=content, **{"embedding": [1.0, 0.0], **fields})
+
+
+def contents(found: list[tuple[MemoryRecord, float]]) -> list[str]:
+    return [one.content for one, _ in found]
+
+
+def test_it_is_what_crewai_takes(storage: BotWireStorage) -> None:
+    assert isinstance(storage, StorageBackend)
+    assert Memory(storage=storage, llm=None)._storage is storage
+    with pytest.raises(ConfigurationError, match="score"):
+        BotWireStorage("n", url="sqlite://", score="dot")  # type: ignore[arg-type]
+
+
+def test_a_record_comes_back_as_it_was(storage: BotWireStorage, place_url: str) -> None:
+    kept = record(
+        "content \ud800 😀",
+        scope="/it's/日本",
+        categories=["b", "a", "b"],
+        metadata={"deep": {"a": [1, None]}, "é": "x"},
+        importance=0.25,
+        created_at=datetime(2026, 1, 2, 3, 4, 5, 678901),
+        last_accessed=datetime(2026, 2, 3, 4, 5, 6, 1),
+        embedding=[0.5, -0.25],
+        source="",
+        private=True,
+    )
+    storage.save([kept])
+    again = BotWireStorage(storage.connection.namespace, url=place_url)
+    found = again.get_record(kept.id)
+    assert found is not None
+    assert (found, found.embedding) == (kept, kept.embedding)
+    assert again.get_record("unknown") is None
+
+
+def test_times_become_naive_utc(storage: BotWireStorage) -> None:
+    east = timezone(timedelta(hours=2))
+    kept = record(created_at=datetime(2026, 1, 1, 2, tzinfo=east), last_accessed=datetime.now(UTC))
+    storage.save([kept])
+    found = storage.get_record(kept.id)
+    assert found is not None
+    assert found.created_at == datetime(2026, 1, 1)
+    assert found.last_accessed.tzinfo is None
+
+
+@pytest.mark.anyio
+async def test_scores_are_those_of_crewais_own_storage(
+    storage: BotWireStorage, place_url: str, namespace: str
+) -> None:
+    await storage.asave([record("same"), record("orthogonal", embedding=[0.0, 1.0])])
+    storage.save([record("none", embedding=None)])
+    found = storage.search([1.0, 0.0])
+    assert [(one.content, round(score, 4)) for one, score in found] == [
+        ("same", 1.0), ("orthogonal", 0.3333),
+    ]  # fmt: skip
+    assert contents(await storage.asearch([1.0, 0.0], limit=1)) == ["same"]
+    assert contents(storage.search([1.0, 0.0], min_score=0.5)) == ["same"]
+    assert storage.search([1.0, 0.0], limit=0) == []
+    cosine = BotWireStorage(namespace, url=place_url, score="cosine")
+    assert [round(score, 4) for _, score in cosine.search([2.0, 0.0])] == [1.0, 0.0]
+
+
+SCOPES = ["/", "/crew/al", "/crew/al/deep", "/crew/alice", "/crew/alice-b", "/crew_al", "/100%"]
+
+
+def test_a_scope_holds_no_neighbour(storage: BotWireStorage) -> None:
+    storage.save([record(scope, scope=scope) for scope in SCOPES])
+    for prefix in ("/crew/al", "crew/al", "/crew/al/"):
+        assert sorted(contents(storage.search([1.0, 0.0], prefix))) == ["/crew/al", "/crew/al/deep"]
+        assert storage.count(prefix) == len(storage.list_records(prefix)) == 2
+        assert storage.get_scope_info(prefix).record_count == 2
+        assert storage.list_scopes(prefix) == ["/crew/al/deep"]
+    for everything in ("", "/", None):
+        assert storage.count(everything) == len(SCOPES)
+    assert storage.list_scopes("/") == ["/100%", "/crew", "/crew_al"]
+    storage.reset("/crew/alice")
+    assert storage.count("/crew/alice-b") == 1
+    assert storage.delete("/crew") == 3
+    assert sorted(one.scope for one in storage.list_records()) == ["/", "/100%", "/crew_al"]
+
+
+@pytest.mark.anyio
+async def test_all_filters_hold_and_come_before_the_limit(storage: BotWireStorage) -> None:
+    old = datetime(2020, 1, 1)
+    storage.save([record(f"near {i}", categories=["a"], metadata={"n": i}) for i in range(50)])
+    storage.save([
+        record("far", categories=["b"], metadata={"n": 1}, embedding=[0.0, 1.0], created_at=old)
+    ])  # fmt: skip
+    assert contents(storage.search([1.0, 0.0], categories=["b", "c"], limit=1)) == ["far"]
+    assert contents(storage.search([1.0, 0.0], metadata_filter={"n": 7}, limit=1)) == ["near 7"]
+    assert storage.search([1.0, 0.0], categories=["b"], metadata_filter={"n": 2}) == []
+    assert storage.list_categories() == {"a": 50, "b": 1}
+    assert storage.delete(record_ids=[]) == 0
+    ids = [one.id for one in storage.list_records(limit=3)]
+    assert storage.delete(record_ids=ids, categories=["b"]) == 0
+    assert storage.delete(older_than=datetime(2021, 1, 1), metadata_filter={"n": 1}) == 1
+    assert await storage.adelete(record_ids=ids) == 3
+    assert storage.count() == 47
+
+
+def test_lists_are_newest_first(storage: BotWireStorage) -> None:
+    start = datetime(2026, 1, 1)
+    storage.save([record(str(i), created_at=start + timedelta(hours=i)) for i in range(5)])
+    assert [one.content for one in storage.list_records(limit=2, offset=1)] == ["3", "2"]
+    assert storage.list_records(limit=0) == storage.list_records(offset=-1) == []
+    info = storage.get_scope_info("/")
+    assert (info.oldest_record, info.newest_record) == (start, start + timedelta(hours=4))
+
+
+def test_an_update_keeps_what_it_does_not_bring(storage: BotWireStorage) -> None:
+    kept = record("old", source="bob", private=True)
+    storage.save([kept])
+    storage.update(kept.model_copy(update={"content": "new", "embedding": None}))
+    storage.update(
+        MemoryRecord(id=kept.id, content="consolidated", embedding=[0.0, 1.0])
+    )  # as CrewAI's consolidation does: without source and privacy
+    found = storage.get_record(kept.id)
+    assert found is not None
+    assert (found.content, found.source, found.private) == ("consolidated", "bob", True)
+    assert found.embedding == [0.0, 1.0]
+    assert storage.count() == 1
+    unknown = record("unknown")
+    storage.update(unknown)
+    assert storage.count() == 2
+
+
+def test_touching_moves_only_the_time_of_access(storage: BotWireStorage) -> None:
+    kept = record(last_accessed=datetime(2020, 1, 1))
+    storage.save([kept])
+    storage.touch_records([kept.id, "unknown"])
+    found = storage.get_record(kept.id)
+    assert found is not None
+    assert found.last_accessed > datetime(2026, 1, 1)
+    assert found.model_copy(update={"last_accessed": kept.last_accessed}) == kept
+
+
+def test_another_dimension_is_crewais_own_error(
+    storage: BotWireStorage, place_url: str, namespace: str
+) -> None:
+    storage.save([record()])
+    again = BotWireStorage(namespace, url=place_url)
+    for call in (
+        lambda: again.save([record(embedding=[1.0, 2.0, 3.0])]),
+        lambda: again.save([record(), record(embedding=[1.0, 2.0, 3.0])]),
+        lambda: again.search([1.0, 2.0, 3.0]),
+        lambda: again.update(record(embedding=[1.0, 2.0, 3.0])),
+    ):
+        with pytest.raises(EmbeddingDimensionMismatchError) as caught:
+            call()
+        assert (caught.value.stored_dim, caught.value.new_dim) == (2, 3)
+    assert storage.count() == 1
+    storage.reset(None)
+    again.save([record(embedding=[1.0, 2.0, 3.0])])
+    assert contents(storage.search([1.0, 2.0, 3.0])) == ["x"]
+
+
+def test_metadata_that_is_not_json_is_refused(storage: BotWireStorage) -> None:
+    with pytest.raises(NotJSONError, match="raw"):
+        storage.save([record("good"), record(metadata={"raw": object()})])
+    assert storage.count() == 0
+
+
+def test_a_reset_is_of_this_namespace(storage: BotWireStorage, place_url: str) -> None:
+    other = BotWireStorage(f"other-{uuid.uuid4().hex}", url=place_url)
+    other.save([record(embedding=[1.0, 2.0, 3.0])])
+    storage.save([record()])
+    storage.reset(None)
+    assert (storage.count(), other.count()) == (0, 1)
+
+
+def test_it_goes_on_after_being_closed_and_copied(storage: BotWireStorage) -> None:
+    storage.close()
+    storage.save([record()])
+    for again in (copy.copy(storage), copy.deepcopy(storage), pickle.loads(pickle.dumps(storage))):
+        assert again.count() == 1
+    assert "bw_secret" not in repr(BotWireStorage("n", url="http://x.test", api_key="bw_secret"))
+
+
+def test_a_server_that_is_down_is_an_error_of_ours(unused_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    with pytest.raises(TransportError, match=url) as caught:
+        BotWireStorage("n", url=url).search([1.0])
+    assert not isinstance(caught.value, RuntimeError)  # which CrewAI drops without a word
+
+
+def test_memory_remembers_and_recalls(place_url: str, namespace: str) -> None:
+    def embed(texts: list[str]) -> list[list[float]]:
+        return [[float("tea" in text), float("sky" in text), 0.1] for text in texts]
+
+    def memory() -> Any:
+        return BotWireMemory(namespace, url=place_url, embedder=embed, llm=None)
+
+    given = {"scope": "/a", "categories": ["c"], "metadata": {}, "importance": 0.5}
+    first = memory()
+    first.remember("Ada likes tea", **given)
+    first.remember("The sky is blue", **given)
+    first.close()
+    found = memory().recall("tea?", depth="shallow", limit=1)
+    assert [match.record.content for match in found] == ["Ada likes tea"]
+
+
+CREW = """
+import json, sys
+sys.path.insert(0, sys.argv[4])
+from crewai import Agent, Crew, Task
+from crewai.memory import Memory
+from scripted.crewai import ScriptedLLM, embed
+
+from botwire_crewai import BotWireStorage
+
+url, namespace, text = sys.argv[1:4]
+llm = ScriptedLLM(model="scripted")
+memory = Memory(storage=BotWireStorage(namespace, url=url), llm=llm, embedder=embed)
+agent = Agent(role="Assistant", goal="Help.", backstory="You help.", llm=llm)
+task = Task(description="{message}", expected_output="An answer.", agent=agent)
+crew = Crew(agents=[agent], tasks=[task], memory=memory)
+print(json.dumps(str(crew.kickoff({"message": text}))), flush=True)
+sys.stdin.read()
+"""
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+def run_and_kill(tmp_path: Path, *arguments: str) -> str:
+    """Runs the crew, kills its process when it is done, and returns what it answered."""
+    command = [sys.executable, "-W", "ignore", "-c", CREW, *arguments, str(EXAMPLES)]
+    environment = {**os.environ, "CREWAI_STORAGE_DIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        answer = process.stdout.readline().strip()
+        os.kill(process.pid, signal.SIGKILL)
+    return answer
+
+
+def test_a_killed_crew_is_remembered(place_url: str, namespace: str, tmp_path: Path) -> None:
+    run_and_kill(tmp_path, place_url, namespace, "My cat is called Turing.")
+    answer = run_and_kill(tmp_path, place_url, namespace, "What is my cat called?")
+    assert "My cat is called Turing." in answer
