@@ -1,232 +1,470 @@
-"""The main job: an agent of each framework is told something, killed, and started anew.
+"""Shows that agents of every framework remember after their process was killed.
 
-For each example, process A is told a fact and killed with SIGKILL as soon as it has answered;
-process B is started as new and asked. What counts is what B's model was given: each scripted model
-writes it down. Once over HTTP, against a server of the demo's own, and once embedded, on a file.
+For each interface a program from `examples` is started as process A, told two facts that this run
+made up, and killed with SIGKILL when it has answered. Process B, the same program started anew, is
+asked. Its model is scripted and writes down every message it is given: an interface has remembered
+if both facts, word for word, reached the model in B. What programs print proves nothing here.
 
-Ends with status 1 if one forgot.
+All of it is done on a server of this run's own with a fresh database, and again without a server,
+each time on a fresh SQLite file. The exit code is 1 if one forgot.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import secrets
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 120  # seconds for a process to answer: imports alone take several on a small machine
+EXAMPLES = ROOT / "examples"
+TIMING = ROOT / "scripts" / "run_timed.py"
 
-FACT = "My name is Ada and my cat is called Turing."
-QUESTION = "What is my cat called?"
+PATIENCE_SECONDS = 120
+"""How long a process may take for its part; imports alone take up to ten seconds."""
+AT_ONCE = 2
+"""How many interfaces are tried at the same time: importing a framework keeps a core busy."""
+
+ANSWERS = ("Noted.", "You told me: ")
+"""How the answers of the scripted models begin; frameworks may print lines of their own."""
+ASKED = 5
+"""How often process B is asked, so that the median is not that of a first call, which connects."""
+QUESTION = "What is my project called, and what is its budget?"
+
+QUIET = {
+    "ANONYMIZED_TELEMETRY": "false",
+    "CREWAI_DISABLE_TELEMETRY": "true",
+    "CREWAI_TRACING_ENABLED": "false",
+    "LANGSMITH_TRACING": "false",
+    "OTEL_SDK_DISABLED": "true",
+}
+"""Settings that keep the frameworks' telemetry off."""
 
 
 @dataclass(frozen=True)
-class Case:
-    """An example, and what it shows."""
+class Interface:
+    """A framework's interface that BotWire implements, and a program that uses it.
+
+    Attributes:
+        framework: The framework's name.
+        name: The interface, as one writes it.
+        calls: The memory calls to measure: ``module:Class.method,method``.
+        program: What runs in process A, a file in `examples`.
+        other_program: What runs in process B; unset, the same.
+    """
 
     framework: str
-    interface: str
+    name: str
+    calls: str
     program: str
+    other_program: str | None = None
+
+    @property
+    def programs(self) -> tuple[str, str]:
+        """What runs in process A and in process B."""
+        return self.program, self.other_program or self.program
+
+    def __str__(self) -> str:
+        return f"{self.framework}, {self.name}"
 
 
-CASES = [
-    Case("LlamaIndex", "FunctionAgent, BotWireChatMemoryBuffer", "llamaindex_agent.py"),
-    Case("LlamaIndex", "SimpleChatEngine, PersistentChatMemory", "llamaindex_chat_engine.py"),
-    Case("LlamaIndex", "ReActAgent, Memory.history", "llamaindex_react.py"),
-    Case("LangChain", "RunnableWithMessageHistory, BotWireChatMessageHistory",
-         "langchain_history.py"),
-    Case("LangGraph", "create_agent, BotWireSaver", "langgraph_agent.py"),
-    Case("CrewAI", "Crew(memory=), BotWireStorage", "crewai_crew.py"),
-    Case("AutoGen", "AssistantAgent in a team, BotWireMemory", "autogen_team.py"),
-]  # fmt: skip
+LLAMAINDEX_CALLS = (
+    "botwire_llamaindex:BotWireChatMemoryBuffer.get,aget,put,aput,put_messages,aput_messages"
+)
+
+INTERFACES = (
+    Interface(
+        "LlamaIndex",
+        "FunctionAgent, BotWireChatMemoryBuffer",
+        LLAMAINDEX_CALLS,
+        "llamaindex_agent.py",
+    ),
+    Interface(
+        "LlamaIndex",
+        'ReActAgent, chat_with_memory, Memory("user-session-123")',
+        "botwire:History.tail,extend",
+        "llamaindex_react.py",
+    ),
+    Interface(
+        "LlamaIndex",
+        'SimpleChatEngine, PersistentChatMemory("user-456")',
+        LLAMAINDEX_CALLS,
+        "llamaindex_chat_engine.py",
+    ),
+    Interface(
+        "LangChain",
+        "RunnableWithMessageHistory, BotWireChatMessageHistory",
+        "botwire_langchain:BotWireChatMessageHistory.get_messages,add_messages",
+        "langchain_history.py",
+    ),
+    Interface(
+        "LangGraph",
+        "create_agent, BotWireSaver",
+        "botwire_langgraph:BotWireSaver.get_tuple,put,put_writes",
+        "langgraph_agent.py",
+    ),
+    Interface(
+        "CrewAI",
+        "Crew(memory=…), BotWireMemory on BotWireStorage",
+        "botwire_crewai:BotWireStorage."
+        "search,list_scopes,get_scope_info,list_categories,touch_records,save",
+        "crewai_crew.py",
+    ),
+    Interface(
+        "AutoGen",
+        "AssistantAgent in RoundRobinGroupChat, BotWireMemory",
+        "botwire_autogen:BotWireMemory.update_context,add",
+        "autogen_team.py",
+    ),
+    Interface(
+        "two in one",
+        "told in LangChain, asked in LlamaIndex",
+        LLAMAINDEX_CALLS,
+        "langchain_history.py",
+        "llamaindex_continues_langchain.py",
+    ),
+)
+
+
+class DemoError(Exception):
+    """A process did not do its part; says which and what it said."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an agent is told: texts, and the made-up word in each."""
+
+    project: str = field(default_factory=lambda: f"heron-{secrets.token_hex(3)}")
+    budget: int = field(default_factory=lambda: 100_000 + secrets.randbelow(900_000))
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The facts, word for word."""
+        return f"My project is called {self.project}.", f"Its budget is {self.budget} euros."
+
+    def reached(self, calls: Sequence[Sequence[str]]) -> bool:
+        """Whether the messages of one of a model's calls hold all facts."""
+        return any(
+            all(any(text in message for message in messages) for text in self.texts)
+            for messages in calls
+        )
+
+    def __str__(self) -> str:
+        return f"{self.project}, {self.budget}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case."""
+    """How it went at one place.
 
-    case: Case
-    place: str
-    remembered: str | None
-    milliseconds: float | None
-    problem: str = ""
+    Attributes:
+        problem: Why it is not right; None if the model was given all facts.
+        milliseconds: The median of a memory call in process B; None if there was none.
+        ran: Whether both processes did their part.
+    """
+
+    problem: str | None
+    milliseconds: float | None = None
+    ran: bool = True
+
+    def __str__(self) -> str:
+        if self.problem:
+            return "FORGOT" if self.ran else "FAILED"
+        return "-" if self.milliseconds is None else f"{self.milliseconds:.1f}"
 
 
-class Run:
-    """One process of an example, told one line."""
+class Trial:
+    """One interface at one place.
 
-    def __init__(self, case: Case, url: str, folder: Path) -> None:
-        self.received = folder / "received.jsonl"
-        self.timings = folder / "timings.jsonl"
+    Args:
+        interface: The interface.
+        urls: Where memory lives, for process A and for process B.
+        facts: What to tell.
+        folder: A folder of its own for all that its processes write.
+        report: Is given what happened.
+    """
+
+    def __init__(
+        self,
+        interface: Interface,
+        urls: tuple[str, str],
+        facts: Facts,
+        folder: Path,
+        report: Callable[[str], None],
+    ) -> None:
+        self._interface = interface
+        self._urls = dict(zip("AB", urls, strict=True))
+        self._facts = facts
+        self._folder = folder
+        self._report = report
+        self._late = False
+
+    def run(self) -> Outcome:
+        """Tells, kills, asks and judges."""
+        try:
+            self._tell_and_kill()
+            received, times = self._ask()
+        except DemoError as error:
+            return Outcome(str(error), ran=False)
+        milliseconds = statistics.median(times) if times else None
+        if self._facts.reached(received):
+            return Outcome(None, milliseconds)
+        given = received[0] if received else "nothing"
+        problem = f"not both facts reached the model in process B; it was given {given}"
+        return Outcome(problem, milliseconds)
+
+    def _tell_and_kill(self) -> None:
+        with self._start(
+            "A", [sys.executable, str(EXAMPLES / self._interface.programs[0])]
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for number, text in enumerate(self._facts.texts):
+                with contextlib.suppress(BrokenPipeError):  # it ended: no answer says so below
+                    process.stdin.write(text + "\n")
+                    process.stdin.flush()
+                if not any(line.startswith(ANSWERS) for line in process.stdout):
+                    raise DemoError(f"process A took note of {number} facts. {self._said('A')}")
+            process.kill()
+            if process.wait() != -signal.SIGKILL:
+                raise DemoError(f"process A ended by itself with status {process.returncode}")
+        self._report(f"process {process.pid} was told two facts and killed; asking a new one")
+
+    def _ask(self) -> tuple[list[list[str]], list[float]]:
+        times = self._folder / "times.json"
+        program = str(EXAMPLES / self._interface.programs[1])
+        command = [sys.executable, str(TIMING), str(times), self._interface.calls, program]
+        with self._start("B", command) as process:
+            process.communicate(f"{QUESTION}\n" * ASKED)
+        if process.returncode:
+            raise DemoError(f"process B ended with {process.returncode}. {self._said('B')}")
+        log = self._folder / "B.model"
+        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+        received = [json.loads(line) for line in lines]
+        return received, json.loads(times.read_text())
+
+    @contextlib.contextmanager
+    def _start(self, name: str, command: list[str]) -> Iterator[subprocess.Popen[str]]:
+        # A home of its own: what A kept anywhere but at the URL, B does not find.
+        home = self._folder / f"{name}.home"
+        home.mkdir()
         environment = {
-            **{name: value for name, value in os.environ.items() if "BOTWIRE" not in name},
-            "BOTWIRE_URL": url,
-            "SCRIPTED_LOG": str(self.received),
-            "MEMORY_TIMINGS": str(self.timings),
-            "CREWAI_STORAGE_DIR": str(folder),
-            "CREWAI_DISABLE_TELEMETRY": "true",
-            "CREWAI_TRACING_ENABLED": "false",
-            "OTEL_SDK_DISABLED": "true",
-            "ANONYMIZED_TELEMETRY": "false",
-            "LANGSMITH_TRACING": "false",
+            **{key: value for key, value in os.environ.items() if not key.startswith("BOTWIRE_")},
+            **QUIET,
+            "BOTWIRE_URL": self._urls[name],
+            "CREWAI_STORAGE_DIR": str(home / "crewai"),
+            "HOME": str(home),
+            "SCRIPTED_LOG": str(self._folder / f"{name}.model"),
+            "PYTHONWARNINGS": "ignore",  # LangChain's, of an interface that it has deprecated
+            "XDG_CACHE_HOME": str(home / "cache"),
+            "XDG_CONFIG_HOME": str(home / "config"),
+            "XDG_DATA_HOME": str(home / "data"),
         }
-        command = [sys.executable, "-W", "ignore", str(ROOT / "scripts/run_timed.py")]
-        with (folder / "errors.txt").open("w") as errors:
-            self._process = subprocess.Popen(
-                [*command, str(ROOT / "examples" / case.program)],
+        with (
+            (self._folder / f"{name}.stderr").open("w") as stderr,
+            subprocess.Popen(
+                command,
+                cwd=home,
+                env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=errors,
+                stderr=stderr,
                 text=True,
-                env=environment,
-                cwd=folder,
-            )
-        self.errors = folder / "errors.txt"
-
-    def say(self, text: str) -> str:
-        """Says a line, and returns the answer."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(text + "\n")
-        self._process.stdin.flush()
-        with ThreadPoolExecutor(1) as reader:
-            future = reader.submit(self._process.stdout.readline)
+            ) as process,
+        ):
+            # One that hangs is ended, and reading from it too.
+            watchdog = threading.Timer(PATIENCE_SECONDS, self._end, [process])
+            watchdog.start()
             try:
-                answer = future.result(PATIENCE)
-            except TimeoutError:
-                self.kill()
-                raise
-        if not answer:
-            tail = self.errors.read_text().strip().splitlines()[-1:] or ["no reason given"]
-            raise RuntimeError(f"it ended without an answer: {tail[0]}")
-        return answer.strip()
+                yield process
+            finally:
+                watchdog.cancel()
+                process.kill()
 
-    def kill(self) -> None:
-        """Kills the process with SIGKILL."""
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        self._late = True
+        process.kill()
+
+    def _said(self, name: str) -> str:
+        if self._late:
+            return f"It was ended after {PATIENCE_SECONDS} s."
+        said = (self._folder / f"{name}.stderr").read_text().strip()
+        return f"It said: {said[-2000:]}" if said else "It said nothing."
 
 
-def play(case: Case, place: str, first_url: str, second_url: str) -> Outcome:
-    """Tells, kills, starts anew and asks."""
-    with tempfile.TemporaryDirectory(prefix="botwire-demo-") as folder:
+@contextlib.contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Runs a server with a fresh database in `folder` and yields its URL."""
+    command = [sys.executable, "-m", "botwire", "serve", "--port", "0"]
+    with (
+        (folder / "server.log").open("w") as log,
+        subprocess.Popen(
+            [*command, "--database", f"sqlite:///{folder / 'server.db'}"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as server,
+    ):
         try:
-            tell(f"{case.framework}: {case.program} is told a fact ({place})")
-            first = Run(case, first_url, make(folder, "a"))
-            try:
-                first.say(FACT)
-            finally:
-                first.kill()
-            tell(f"{case.framework}: {case.program} killed; a new process is asked ({place})")
-            second = Run(case, second_url, make(folder, "b"))
-            try:
-                second.say(QUESTION)
-                received = second.received.read_text()
-                # More turns, so that the median is not that of the first call, which connects.
-                for _ in range(3):
-                    second.say(QUESTION)
-            finally:
-                second.kill()
-        except (RuntimeError, TimeoutError, BrokenPipeError) as error:
-            return Outcome(case, place, None, None, str(error) or "no answer in time")
-        given = [line for line in received.splitlines() if QUESTION in line]
-        texts = [text for line in given for text in json.loads(line)]
-        remembered = next((FACT for text in texts if FACT in text), None)
-        spent = [float(line) for line in second.timings.read_text().split()]
-        return Outcome(case, place, remembered, statistics.median(spent) if spent else None)
+            assert server.stdout is not None
+            line = server.stdout.readline()  # printed when it listens, and not before
+            if not line:
+                said = (folder / "server.log").read_text().strip()
+                raise DemoError(f"the server did not start: {said[-2000:]}")
+            yield line.split()[-1]
+        finally:
+            server.terminate()
 
 
-def make(folder: str, name: str) -> Path:
-    """Makes a folder for a process."""
-    path = Path(folder) / name
-    path.mkdir()
-    return path
+class Progress:
+    """Says on standard error what happens, a line each, from any thread."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._start = time.monotonic()
+        self._lock = threading.Lock()
+
+    def say(self, text: str, *, steps: int = 0) -> None:
+        """Prints a line; `steps` more of the trials are through."""
+        with self._lock:
+            self._done += steps
+            seconds = time.monotonic() - self._start
+            print(
+                f"[{self._done:2}/{self._total} {seconds:5.1f} s] {text}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
-def tell(text: str) -> None:
-    """Says what goes on."""
-    print(f"  {text}", file=sys.stderr, flush=True)
+@dataclass(frozen=True)
+class Row:
+    """An interface and how it went."""
+
+    interface: Interface
+    facts: Facts
+    embedded: Outcome
+    http: Outcome
+
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong, by the place where it did."""
+        places = {"embedded": self.embedded, "HTTP": self.http}
+        return [f"{place}: {it.problem}" for place, it in places.items() if it.problem]
 
 
-def serve(database: Path) -> tuple[subprocess.Popen[str], str]:
-    """Starts a server on a free port; returns it and its URL."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database",
-         f"sqlite:///{database}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )  # fmt: skip
-    assert server.stdout is not None
-    line = server.stdout.readline()
-    if not line:
-        raise SystemExit("the server did not start; see `botwire serve`")
-    tell(line.strip())
-    return server, line.split()[-1]
+def try_out(interfaces: Sequence[Interface], *, amnesia: bool = False) -> list[Row]:
+    """Tries every interface at both places; with amnesia, process B is given another one than A."""
+    progress = Progress(2 * len(interfaces))
+    facts = [Facts() for _ in interfaces]
+    with tempfile.TemporaryDirectory(prefix="botwire-demo-") as temporary:
+        folder = Path(temporary)
+        with serve(folder) as url:
+            progress.say(f"a server listens at {url}, its database is empty")
+
+            def attempt(number: int, place: str) -> Outcome:
+                own = folder / f"{place}-{number}"
+                own.mkdir()
+                interface = interfaces[number]
+                here = url if place == "HTTP" else f"sqlite:///{own / 'memory.db'}"
+                there = f"sqlite:///{own / 'elsewhere.db'}" if amnesia else here
+                trial = Trial(
+                    interface,
+                    (here, there),
+                    facts[number],
+                    own,
+                    lambda text: progress.say(f"{interface}; {place}: {text}"),
+                )
+                outcome = trial.run()
+                result = str(outcome) if outcome.problem else "its model received both facts"
+                progress.say(f"{interface}; {place}: {result}", steps=1)
+                return outcome
+
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                numbers = range(len(interfaces))
+                http = list(pool.map(lambda number: attempt(number, "HTTP"), numbers))
+                progress.say("and now once more without the server")
+                embedded = list(pool.map(lambda number: attempt(number, "embedded"), numbers))
+    return [Row(*row) for row in zip(interfaces, facts, embedded, http, strict=True)]
 
 
-def table(outcomes: list[Outcome]) -> str:
-    """Returns what happened, for people."""
-    rows = [["framework", "interface", "place", "its model received", "ms a memory call"]]
-    for outcome in outcomes:
-        spent = "-" if outcome.milliseconds is None else f"{outcome.milliseconds:.2f}"
-        what = outcome.remembered or f"FORGOT {outcome.problem}".strip()
-        rows.append([outcome.case.framework, outcome.case.interface, outcome.place, what, spent])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(line.rstrip() for line in lines)
+def table(rows: Sequence[Row]) -> str:
+    """Returns the table of all interfaces."""
+    lines = [("framework", "interface", "remembered", "embedded", "HTTP")]
+    lines += [
+        (
+            row.interface.framework,
+            row.interface.name,
+            str(row.facts) if not row.problems else "not all",
+            str(row.embedded),
+            str(row.http),
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    ruler = tuple("-" * width for width in widths)
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column < 3 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in [lines[0], ruler, *lines[1:]]
+    )
 
 
-def main(arguments: list[str] | None = None) -> int:
+def demonstrate(interfaces: Sequence[Interface], *, amnesia: bool = False) -> int:
+    """Tries interfaces, prints the table and what went wrong; returns the exit code."""
+    start = time.monotonic()
+    try:
+        rows = try_out(interfaces, amnesia=amnesia)
+    except DemoError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"\n{table(rows)}\n")
+    print("remembered: the made-up words in the facts that reached the model of the new process")
+    print("embedded, HTTP: milliseconds that a memory call took in it, the median\n")
+    for row in rows:
+        for problem in row.problems:
+            print(f"{row.interface}; {problem}\n")
+    seconds = time.monotonic() - start
+    if failed := [str(row.interface) for row in rows if row.problems]:
+        print(f"{len(failed)} of {len(rows)} forgot ({seconds:.0f} s): {'; '.join(failed)}")
+        return 1
+    print(f"All {len(rows)} remembered across SIGKILL, embedded and over HTTP ({seconds:.0f} s).")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", metavar="PROGRAM", action="append", help="run only this example")
     parser.add_argument(
         "--amnesia", action="store_true", help="give B another place than A, to see it fail"
     )
     options = parser.parse_args(arguments)
-    cases = [case for case in CASES if not options.only or case.program in options.only]
-    with tempfile.TemporaryDirectory(prefix="botwire-demo-") as folder:
-        server, url = serve(Path(folder) / "server.db")
-        places = {"over HTTP": url, "embedded": f"sqlite:///{folder}/memory.db"}
-        elsewhere = f"sqlite:///{folder}/elsewhere.db"
-        try:
-            # Two at a time, as most of the time goes into the frameworks' imports.
-            with ThreadPoolExecutor(2) as pool:
-                outcomes = list(
-                    pool.map(
-                        lambda one: play(
-                            one[1], one[0], places[one[0]],
-                            elsewhere if options.amnesia else places[one[0]],
-                        ),
-                        [(place, case) for place in places for case in cases],
-                    )
-                )  # fmt: skip
-        finally:
-            server.terminate()
-            server.wait()
-            assert server.stdout is not None
-            server.stdout.close()
-    print(table(outcomes))
-    forgot = [outcome for outcome in outcomes if outcome.remembered is None]
-    if forgot:
-        names = ", ".join(f"{one.case.program} {one.place}" for one in forgot)
-        print(f"\n{len(forgot)} of {len(outcomes)} forgot: {names}")
-        return 1
-    print(f"\nAll {len(outcomes)} remembered across SIGKILL.")
-    return 0
+    known = {program for interface in INTERFACES for program in interface.programs}
+    if unknown := set(options.only or ()) - known:
+        parser.error(f"no example is called {unknown.pop()}; there are {', '.join(sorted(known))}")
+    chosen = [
+        interface
+        for interface in INTERFACES
+        if not options.only or set(interface.programs) <= set(options.only)
+    ]
+    if not chosen:
+        parser.error("llamaindex_continues_langchain.py needs langchain_history.py too")
+    return demonstrate(chosen, amnesia=options.amnesia)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def run(program: str, said: str, url: str, folder: Path) -> tuple[str, list[str]
         **os.environ,
         "BOTWIRE_URL": url,
         "SCRIPTED_LOG": str(log),
-        "CREWAI_STORAGE_DIR": str(folder),
+        "HOME": str(folder),  # CrewAI writes there, whatever it is told
     }
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(EXAMPLES / program)],

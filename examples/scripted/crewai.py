@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from typing import Any
 
@@ -12,6 +13,10 @@ from pydantic import BaseModel
 from scripted import reply
 
 DIMENSIONS = 256
+
+# CrewAI reads these when a crew is made. An example that runs offline sends nothing home.
+os.environ.setdefault("CREWAI_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("CREWAI_TRACING_ENABLED", "false")
 
 
 class ScriptedLLM(BaseLLM):

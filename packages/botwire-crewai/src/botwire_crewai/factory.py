@@ -63,7 +63,7 @@ def install(
         ConfigurationError: An argument is not valid.
     """
     uninstall()
-    defaults = {"namespace": namespace, "url": url, "api_key": api_key, **options}
+    defaults: dict[str, Any] = {"namespace": namespace, "url": url, "api_key": api_key, **options}
     BotWireStorage(**defaults)  # wrong arguments are found here, and not in the first crew
     previous = crewai_factory._factory  # noqa: SLF001 - there is a setter and no getter
     crewai_factory.set_memory_storage_factory(
@@ -92,7 +92,7 @@ class _FlowFactory:
         self, namespace: str, url: str | None, api_key: str | None, *, previous: Any
     ) -> None:
         self.previous = previous
-        self._arguments = {"namespace": namespace, "url": url, "api_key": api_key}
+        self._arguments: dict[str, Any] = {"namespace": namespace, "url": url, "api_key": api_key}
 
     def __call__(self) -> BotWireFlowPersistence:
         return BotWireFlowPersistence(**self._arguments)

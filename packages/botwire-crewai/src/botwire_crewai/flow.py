@@ -44,12 +44,10 @@ class BotWireFlowPersistence(FlowPersistence):
         **fields: Any,
     ) -> None:
         connection = Connection(namespace, client=client, url=url, api_key=api_key)
-        reference = connection.reference()
-        super().__init__(
-            namespace=reference["namespace"],
-            url=reference.get("url"),
-            **{name: part for name, part in fields.items() if name == "persistence_type"},
-        )
+        kept: dict[str, Any] = dict(connection.reference())
+        if "persistence_type" in fields:
+            kept["persistence_type"] = fields["persistence_type"]
+        super().__init__(**kept)
         self._connection = connection
 
     def init_db(self) -> None:

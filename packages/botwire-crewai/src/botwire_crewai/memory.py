@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import crewai.memory
+from pydantic import field_serializer
 
 from botwire import AsyncMemory, Memory
 from botwire_crewai.storage import SPEC_PREFIX, BotWireStorage
@@ -13,8 +14,8 @@ from botwire_crewai.storage import SPEC_PREFIX, BotWireStorage
 class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loaded there
     """CrewAI's `Memory` on BotWire: ``Crew(memory=BotWireMemory("my-crew"))``.
 
-    Its field `storage` is a spec, a string without any secret, so that CrewAI can write the
-    memory into a checkpoint and find the same records again.
+    A dump to JSON holds a spec in the place of the storage, a string without any secret, and
+    `model_validate` finds the same records again.
 
     Args:
         namespace: Whose records.
@@ -39,5 +40,8 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
         elif storage is None:
             storage = BotWireStorage(namespace, client=client, url=url, api_key=api_key)
         super().__init__(storage=storage, **fields)
-        if isinstance(storage, BotWireStorage):
-            self.storage = storage.spec
+
+    # Only in JSON: `Agent.copy` makes a memory of the other dump, and must find the storage there.
+    @field_serializer("storage", when_used="json")
+    def _dump_storage(self, storage: Any) -> Any:
+        return storage.spec if isinstance(storage, BotWireStorage) else storage

@@ -6,7 +6,7 @@ from typing import Any
 
 from crewai.memory.types import MemoryRecord
 from crewai.tools import BaseTool
-from pydantic import BaseModel, Field, PrivateAttr
+from pydantic import BaseModel, Field
 
 from botwire import AsyncMemory, AsyncRecords, Memory, Record, Records
 from botwire.connection import Connection
@@ -35,21 +35,18 @@ class _Forget(BaseModel):
 
 
 class _MemoryTool(BaseTool):
-    _connection: Connection = PrivateAttr()
-    _scope: str = PrivateAttr("/")
-
-    def __init__(self, connection: Connection, scope: str) -> None:
-        super().__init__()
-        self._connection = connection
-        self._scope = scope
+    connection: Any = Field(exclude=True)
+    scope: str = "/"
 
     @property
     def _records(self) -> Records:
-        return self._connection.memory.records(COLLECTION)
+        connection: Connection = self.connection
+        return connection.memory.records(COLLECTION)
 
     @property
     def _async_records(self) -> AsyncRecords:
-        return self._connection.async_memory.records(COLLECTION)
+        connection: Connection = self.connection
+        return connection.async_memory.records(COLLECTION)
 
 
 class RememberTool(_MemoryTool):
@@ -60,7 +57,7 @@ class RememberTool(_MemoryTool):
     args_schema: type[BaseModel] = _Remember
 
     def _new(self, text: str, categories: list[str] | None) -> Record:
-        memory = MemoryRecord(content=text, scope=self._scope, categories=categories or [])
+        memory = MemoryRecord(content=text, scope=self.scope, categories=categories or [])
         return to_record(memory)
 
     def _run(self, text: str, categories: list[str] | None = None) -> str:
@@ -83,13 +80,13 @@ class RecallTool(_MemoryTool):
 
     def _run(self, query: str, limit: int = 5) -> str:
         found = self._records.search(
-            text=query, scope=self._scope, limit=limit, filter=_PUBLIC, embeddings=False
+            text=query, scope=self.scope, limit=limit, filter=_PUBLIC, embeddings=False
         )
         return _shown([match.record for match in found])
 
     async def _arun(self, query: str, limit: int = 5) -> str:
         found = await self._async_records.search(
-            text=query, scope=self._scope, limit=limit, filter=_PUBLIC, embeddings=False
+            text=query, scope=self.scope, limit=limit, filter=_PUBLIC, embeddings=False
         )
         return _shown([match.record for match in found])
 
@@ -102,12 +99,12 @@ class ListTool(_MemoryTool):
     args_schema: type[BaseModel] = _List
 
     def _run(self, limit: int = 20) -> str:
-        found = self._records.list(scope=self._scope, limit=limit, filter=_PUBLIC, embeddings=False)
+        found = self._records.list(scope=self.scope, limit=limit, filter=_PUBLIC, embeddings=False)
         return _shown(found)
 
     async def _arun(self, limit: int = 20) -> str:
         found = await self._async_records.list(
-            scope=self._scope, limit=limit, filter=_PUBLIC, embeddings=False
+            scope=self.scope, limit=limit, filter=_PUBLIC, embeddings=False
         )
         return _shown(found)
 
@@ -120,10 +117,10 @@ class ForgetTool(_MemoryTool):
     args_schema: type[BaseModel] = _Forget
 
     def _run(self, id: str) -> str:
-        return _forgotten(self._records.delete(ids=[id], scope=self._scope, filter=_PUBLIC))
+        return _forgotten(self._records.delete(ids=[id], scope=self.scope, filter=_PUBLIC))
 
     async def _arun(self, id: str) -> str:
-        count = await self._async_records.delete(ids=[id], scope=self._scope, filter=_PUBLIC)
+        count = await self._async_records.delete(ids=[id], scope=self.scope, filter=_PUBLIC)
         return _forgotten(count)
 
 
@@ -149,8 +146,12 @@ def memory_tools(
         scope: The path below which memories are kept and looked for.
     """
     connection = Connection(namespace, client=client, url=url, api_key=api_key)
-    classes = (RememberTool, RecallTool, ListTool, ForgetTool)
-    return [tool(connection, scope) for tool in classes]
+    return [
+        RememberTool(connection=connection, scope=scope),
+        RecallTool(connection=connection, scope=scope),
+        ListTool(connection=connection, scope=scope),
+        ForgetTool(connection=connection, scope=scope),
+    ]
 
 
 _PUBLIC: dict[str, Any] = {"$not": {"private": True}}

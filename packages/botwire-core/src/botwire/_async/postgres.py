@@ -100,6 +100,7 @@ class AsyncPostgresEngine:
             batch = replace(batch, request_id=uuid.uuid4().hex)
         deadline = time.monotonic() + self._timeout
         attempt = 0
+        made = False
         while True:
             attempt += 1
             pool = await self._pools.get()
@@ -109,9 +110,13 @@ class AsyncPostgresEngine:
                     return await self._run(connection, batch)
             except BotWireError:
                 raise
-            except pg.UndefinedTable:
+            except pg.UndefinedTable as error:
+                if made:
+                    raise ConfigurationError(
+                        f"{self.url} holds BotWire's tables of another version: {_reason(error)}"
+                    ) from error
                 await self._make_tables(pool)
-                attempt -= 1
+                made = True
                 continue
             except (PoolTimeout, PoolClosed, pg.QueryCanceled, pg.LockNotAvailable) as error:
                 raise RequestTimeoutError(

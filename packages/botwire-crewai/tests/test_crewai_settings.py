@@ -1,0 +1,226 @@
+"""CrewAI's own settings lead to BotWire: ``memory=True``, specs, dumps; and failures are told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from crewai import Agent, Crew, Task
+from crewai.memory import Memory
+from crewai.memory.storage.factory import resolve_memory_storage, set_memory_storage_factory
+from crewai.memory.storage.lancedb_storage import LanceDBStorage
+from crewai.memory.types import MemoryRecord
+
+from botwire import ConfigurationError, TransportError
+from botwire_crewai import BotWireMemory, BotWireStorage, install, memory_tools, uninstall
+
+# CrewAI looks at every attribute of an agent that it makes, the outdated ones too.
+OUTDATED = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def installed(place_url: str, namespace: str) -> Iterator[str]:
+    """BotWire as the memory of this process, in a namespace of its own."""
+    install(namespace, url=place_url)
+    yield namespace
+    uninstall()
+
+
+def embed(texts: list[str]) -> list[list[float]]:
+    return [[float(len(text)), 1.0] for text in texts]
+
+
+@OUTDATED
+def test_memory_true_is_on_botwire(installed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "unused")  # a model's name makes a client, never asked
+    agent = Agent(role="a", goal="b", backstory="c", llm="gpt-4o-mini")
+    task = Task(description="d", expected_output="e", agent=agent)
+    crew = Crew(agents=[agent], tasks=[task], memory=True, name="my crew")
+    storage: Any = crew._memory._storage
+    assert isinstance(storage, BotWireStorage)
+    assert storage.connection.namespace == installed
+    assert Memory(llm=None)._storage is storage
+    assert Memory(storage="botwire", llm=None)._storage.connection.namespace == installed
+
+
+def test_a_spec_names_another_namespace(installed: str) -> None:
+    other = resolve_memory_storage("botwire://Other%2Fnamespace?score=cosine")
+    assert isinstance(other, BotWireStorage)
+    assert other.connection.namespace == "Other/namespace"
+    again = BotWireStorage.from_spec(other.spec)
+    assert (again.spec, again.connection.namespace) == (other.spec, "Other/namespace")
+    for spec in ("botwire://a/b", "botwire://a?key=b", "lancedb", "botwire://a?score=dot"):
+        with pytest.raises(ConfigurationError):
+            BotWireStorage.from_spec(spec)
+
+
+def test_install_leaves_what_is_not_its_own() -> None:
+    mine = BotWireStorage("mine", url="sqlite://")
+    set_memory_storage_factory(lambda spec: mine if spec == "theirs" else None)
+    try:
+        install("n", url="sqlite://", takeover=False)
+        install("m", url="sqlite://", takeover=False)
+        assert resolve_memory_storage("theirs") is mine
+        assert resolve_memory_storage("lancedb") is None
+        assert resolve_memory_storage("some/path") is None
+        found = resolve_memory_storage("botwire")
+        assert isinstance(found, BotWireStorage)
+        assert found.connection.namespace == "m"
+        uninstall()
+        uninstall()
+        assert resolve_memory_storage("theirs") is mine
+        assert resolve_memory_storage("botwire") is None
+    finally:
+        set_memory_storage_factory(None)
+
+
+def test_a_memory_dumps_without_secrets_and_is_found_again(
+    place_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = {"provider": "openai", "config": {"model": "m"}}
+    memory = BotWireMemory(namespace, url=place_url, api_key="bw_secret", embedder=embedder)
+    memory._storage.save([MemoryRecord(content="kept")])
+    dump = memory.model_dump(mode="json")
+    assert "bw_secret" not in json.dumps(dump)
+    assert dump["storage"].startswith(f"botwire://{namespace}?")
+    again = BotWireMemory.model_validate(dump)
+    assert [record.content for record in again.list_records()] == ["kept"]
+    install("elsewhere", url="sqlite://")
+    try:
+        plain = Memory.model_validate(dump)  # as CrewAI restores it from a checkpoint
+        assert [record.content for record in plain.list_records()] == ["kept"]
+    finally:
+        uninstall()
+
+
+@OUTDATED
+def test_copies_of_a_crew_share_their_memory(place_url: str, namespace: str) -> None:
+    memory = BotWireMemory(namespace, url=place_url, embedder=embed, llm=None)
+    agent = Agent(role="a", goal="b", backstory="c", llm=None, memory=memory)
+    task = Task(description="d", expected_output="e", agent=agent)
+    crew = Crew(agents=[agent], tasks=[task], memory=memory).copy()
+    memory._storage.save([MemoryRecord(content="kept")])
+    for one in (crew._memory, agent.copy().memory):
+        assert [record.content for record in one.list_records()] == ["kept"]  # type: ignore[union-attr]
+
+
+def test_a_failure_is_logged_once_and_health_raises_it(
+    unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = BotWireStorage("n", url=f"http://127.0.0.1:{unused_tcp_port}", timeout=0.5)
+    with caplog.at_level(logging.WARNING, logger="botwire.crewai"):
+        memory = Memory(storage=storage, embedder=embed, llm=None)
+        assert memory.recall("anything") == []  # CrewAI's deep recall drops the error
+        with pytest.raises(TransportError, match=str(unused_tcp_port)):
+            storage.health()
+    told = [one.getMessage() for one in caplog.records if one.name == "botwire.crewai"]
+    assert len(told) == 1
+    assert f"'n' fails: no answer from http://127.0.0.1:{unused_tcp_port}" in told[0]
+
+
+@pytest.mark.parametrize("scope", [None, "/s3"])
+@pytest.mark.parametrize(("limit", "least"), [(1, 0.0), (10, 0.0), (100, 0.0), (100, 0.012)])
+def test_the_same_is_found_as_by_crewais_own_storage(
+    scope: str | None, limit: int, least: float, lance: LanceDBStorage, filled: BotWireStorage
+) -> None:
+    query = np.random.default_rng(9).normal(size=32).tolist()
+    theirs = lance.search(query, scope, limit=limit, min_score=least)
+    ours = filled.search(query, scope, limit=limit, min_score=least)
+    assert [record.id for record, _ in ours] == [record.id for record, _ in theirs]
+    scores = [score for _, score in theirs]
+    assert [score for _, score in ours] == pytest.approx(scores, abs=1e-5)
+    assert len(ours) > 0
+
+
+@pytest.fixture(scope="module")
+def thousand() -> list[MemoryRecord]:
+    """Records with random embeddings, in ten scopes."""
+    vectors = np.random.default_rng(8).normal(size=(1000, 32))
+    return [
+        MemoryRecord(id=f"{i:04}", content=f"record {i}", scope=f"/s{i % 10}", embedding=v.tolist())
+        for i, v in enumerate(vectors)
+    ]
+
+
+@pytest.fixture(scope="module")
+def lance(tmp_path_factory: pytest.TempPathFactory, thousand: list[MemoryRecord]) -> Any:
+    """CrewAI's own storage with these records."""
+    storage = LanceDBStorage(path=tmp_path_factory.mktemp("lance"))
+    storage.save(thousand)
+    return storage
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, thousand: list[MemoryRecord]) -> Any:
+    """Ours with the same."""
+    storage = BotWireStorage("n", url=f"sqlite:///{tmp_path_factory.mktemp('ours') / 'm.db'}")
+    storage.save(thousand)
+    return storage
+
+
+SAVER = """
+import sys
+from crewai.memory.types import MemoryRecord
+from botwire_crewai import BotWireStorage
+
+storage = BotWireStorage(sys.argv[1], url=sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+for i in range(40):
+    storage.save([MemoryRecord(id=f"{sys.argv[3]}-{i}", content="c", embedding=[1.0, float(i)])])
+    found = storage.search([1.0, 0.0], limit=5)
+    storage.touch_records([record.id for record, _ in found])
+"""
+
+
+def test_two_crews_write_at_once_and_are_seen(server_url: str, namespace: str) -> None:
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", SAVER, namespace, server_url, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("a", "b")
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    storage = BotWireStorage(namespace, url=server_url)
+    assert storage.search([1.0, 0.0]) == []
+    for writer in writers:
+        _, errors = writer.communicate("go\n", timeout=60)
+        assert writer.returncode == 0, errors
+    expected = {f"{name}-{i}" for name in "ab" for i in range(40)}
+    assert {record.id for record, _ in storage.search([1.0, 0.0], limit=100)} == expected
+
+
+@pytest.mark.anyio
+async def test_tools_need_no_embedder(place_url: str, namespace: str) -> None:
+    remember, recall, listing, forget = memory_tools(namespace, url=place_url, scope="/agent")
+    answer = remember.run(text="Ada drinks green tea.", categories=["drinks"])
+    id = re.findall(r"[0-9a-f-]{36}", answer)[0]
+    await remember.arun(text="Bob drinks coffee.")
+    assert recall.run(query="what TEA?") == f"- Ada drinks green tea. (id {id})"
+    assert (await recall.arun(query="coffee")).startswith("- Bob drinks coffee.")
+    assert len(listing.run().splitlines()) == 2
+    storage = BotWireStorage(namespace, url=place_url)
+    assert storage.list_categories("/agent") == {"drinks": 1}
+    storage.save(
+        [
+            MemoryRecord(content="tea elsewhere", scope="/other"),
+            MemoryRecord(content="secret tea", scope="/agent", private=True, source="bob"),
+        ]
+    )
+    assert "secret" not in recall.run(query="tea") + await listing.arun(limit=50)
+    assert forget.run(id=storage.list_records("/other")[0].id) == "There is no memory of that id."
+    assert await forget.arun(id=id) == "Forgotten."
+    assert recall.run(query="tea") == "Nothing was remembered about that."
