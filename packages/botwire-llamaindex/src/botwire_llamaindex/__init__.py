@@ -1,6 +1,18 @@
-"""LlamaIndex on BotWire: chat memory and chat stores that outlive the process."""
+"""LlamaIndex on BotWire: memories, chat stores and storage that outlive the process."""
 
+from botwire_llamaindex.async_store import BotWireAsyncChatStore
 from botwire_llamaindex.buffer import BotWireChatMemoryBuffer, PersistentChatMemory
+from botwire_llamaindex.kvstore import BotWireDocumentStore, BotWireIndexStore, BotWireKVStore
+from botwire_llamaindex.memory import BotWireMemory
 from botwire_llamaindex.store import BotWireChatStore
 
-__all__ = ["BotWireChatMemoryBuffer", "BotWireChatStore", "PersistentChatMemory"]
+__all__ = [
+    "BotWireAsyncChatStore",
+    "BotWireChatMemoryBuffer",
+    "BotWireChatStore",
+    "BotWireDocumentStore",
+    "BotWireIndexStore",
+    "BotWireKVStore",
+    "BotWireMemory",
+    "PersistentChatMemory",
+]

@@ -17,7 +17,7 @@ from llama_index.core.storage.chat_store import BaseChatStore
 from llama_index.core.utils import get_tokenizer
 from pydantic import Field
 
-from botwire import AsyncMemory, ConfigurationError, Item, Memory
+from botwire import AsyncHistory, AsyncMemory, ConfigurationError, History, Item, Memory
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.store import BotWireChatStore
 from botwire_llamaindex.window import Window
@@ -105,6 +105,12 @@ class BotWireChatMemoryBuffer(ChatMemoryBuffer):
         data["chat_store"] = BotWireChatStore(store.get("namespace"), url=store.get("url"))
         return cls(**data)
 
+    def _history(self) -> History:
+        return self.chat_store.connection.memory.history(self.chat_store_key)
+
+    def _async_history(self) -> AsyncHistory:
+        return self.chat_store.connection.async_memory.history(self.chat_store_key)
+
     def get(
         self,
         input: str | None = None,  # noqa: A002 - named by LlamaIndex
@@ -119,7 +125,7 @@ class BotWireChatMemoryBuffer(ChatMemoryBuffer):
             **kwargs: Not used.
         """
         window = Window(self.token_limit, self.tokenizer_fn, initial_token_count)
-        history = self.chat_store.connection.memory.history(self.chat_store_key)
+        history = self._history()
         for item in history.newest_first():
             if _add(window, item):
                 return window.messages(complete=False, first=_first(history.read(limit=1)))
@@ -133,11 +139,19 @@ class BotWireChatMemoryBuffer(ChatMemoryBuffer):
     ) -> list[ChatMessage]:
         """As `get`."""
         window = Window(self.token_limit, self.tokenizer_fn, initial_token_count)
-        history = self.chat_store.connection.async_memory.history(self.chat_store_key)
+        history = self._async_history()
         async for item in history.newest_first():
             if _add(window, item):
                 return window.messages(complete=False, first=_first(await history.read(limit=1)))
         return window.messages(complete=True)
+
+    def reset(self) -> None:
+        """Forgets the conversation."""
+        self._history().clear()
+
+    async def areset(self) -> None:
+        """As `reset`."""
+        await self._async_history().clear()
 
     def put_messages(self, messages: list[ChatMessage]) -> None:
         """Adds messages: all or none, and nobody else's in between."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from io import IOBase
+from pathlib import Path
 from typing import Any
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
+    CitableBlock,
+    CitationBlock,
     ContentBlock,
     MessageRole,
     TextBlock,
+    ThinkingBlock,
     ToolCallBlock,
 )
 from pydantic import BaseModel
@@ -21,7 +25,14 @@ from botwire.tagged import from_json, to_json
 
 FRAMEWORK = "llamaindex"
 FORMAT = 1
-"""``ChatMessage.model_dump(mode="json")``; `additional_kwargs` tagged by `botwire.tagged`."""
+"""``ChatMessage.model_dump(mode="json")``; its free fields are tagged by `botwire.tagged`."""
+
+_FREE_FIELDS = ("additional_information", "tool_kwargs")
+"""Fields of blocks that hold whatever a model's library has put there."""
+_EXCLUDED: Any = {"additional_kwargs": True, "blocks": {"__all__": set(_FREE_FIELDS)}}
+
+_FILES = {"audio": "audio", "document": "data", "image": "image", "video": "video"}
+"""By type of block, the field that may be an open file."""
 
 _ROLES: dict[MessageRole, Role] = {
     MessageRole.SYSTEM: "system",
@@ -58,29 +69,37 @@ def from_items(items: Iterable[Item]) -> list[tuple[int, ChatMessage]]:
 def to_native(message: ChatMessage, path: str) -> dict[str, Any]:
     """Returns LlamaIndex's own serialization of a message, as JSON.
 
-    Open files in blocks are read, and pydantic models in `additional_kwargs`, which models' raw
-    answers are full of, are kept as dicts.
+    Files that blocks refer to, open ones and those with a path, are read: another process or
+    machine does not have them. Pydantic models in free fields, which models' raw answers are full
+    of, are kept as dicts.
 
     Raises:
         NotJSONError: It would not come back; it says where.
     """
     if not isinstance(message, ChatMessage):
         raise NotJSONError(f"{path} is a {type(message).__name__}, not a ChatMessage", path)
-    closed = message.model_copy(update={"blocks": [_close(block) for block in message.blocks]})
-    extra = to_json(_plain(message.additional_kwargs), f"{path}.additional_kwargs")
+    closed = _close(message, path)
     try:
-        data = closed.model_dump(mode="json", exclude={"additional_kwargs"})
-        data["additional_kwargs"] = extra
-        from_native(data)
+        data = closed.model_dump(mode="json", exclude=_EXCLUDED)
     except Exception as error:
-        raise NotJSONError(f"{path} could not be read back: {error}", path) from error
+        raise NotJSONError(f"{path} cannot be serialized: {error}", path) from error
+    data["additional_kwargs"] = to_json(closed.additional_kwargs, f"{path}.additional_kwargs")
+    for i, block in enumerate(closed.blocks):
+        for name in _FREE_FIELDS:
+            if (part := getattr(block, name, None)) is not None:
+                data["blocks"][i][name] = to_json(part, f"{path}.blocks[{i}].{name}")
+    _check(data, closed, path)
     return data
 
 
 def from_native(data: dict[str, Any]) -> ChatMessage:
     """Returns the message that `to_native` was given."""
+    blocks = [
+        block | {name: from_json(block[name]) for name in _FREE_FIELDS if name in block}
+        for block in data["blocks"]
+    ]
     extra = from_json(data["additional_kwargs"])
-    return ChatMessage.model_validate({**data, "additional_kwargs": extra})
+    return ChatMessage.model_validate({**data, "blocks": blocks, "additional_kwargs": extra})
 
 
 def tool_calls(message: ChatMessage) -> tuple[ToolCall, ...]:
@@ -112,26 +131,88 @@ def _to_item(message: ChatMessage, path: str) -> dict[str, Any]:
     ).to_item()
 
 
-def _close(block: ContentBlock) -> ContentBlock:
-    """Returns the block with bytes in the place of an open file, which is left where it was."""
-    for name in ("image", "audio", "video", "data"):
-        file = getattr(block, name, None)
-        if isinstance(file, IOBase):
-            position = file.tell()
-            content = file.read()
-            file.seek(position)
-            # Through the constructor, which encodes bytes as it does for everyone.
-            return type(block)(**{**dict(block), name: content})
-    return block
+def _close(message: ChatMessage, path: str) -> ChatMessage:
+    """Returns a plain `ChatMessage` that refers to nothing outside itself."""
+    lost = set(type(message).model_fields) - set(ChatMessage.model_fields)
+    if lost:
+        raise NotJSONError(
+            f"{path} is a {type(message).__name__}, whose {', '.join(sorted(lost))} would be lost: "
+            "put it into additional_kwargs",
+            path,
+        )
+    # In the old place of images, LlamaIndex has made blocks of them, and would make them again.
+    kept = {key: part for key, part in message.additional_kwargs.items() if key != "images"}
+    extra = _plain(kept, f"{path}.additional_kwargs")
+    blocks = [_close_block(block, f"{path}.blocks[{i}]") for i, block in enumerate(message.blocks)]
+    # Not validated: the blocks stay the objects that they are.
+    return ChatMessage.model_construct(role=message.role, blocks=blocks, additional_kwargs=extra)
 
 
-def _plain(value: Any) -> Any:
+def _close_block(block: Any, path: str) -> Any:
+    """Returns the block with contents in the place of files; an open one is left where it was."""
+    if isinstance(block, CitableBlock):
+        parts = [_close_block(part, f"{path}.content[{i}]") for i, part in enumerate(block.content)]
+        return block.model_copy(update={"content": parts})
+    if isinstance(block, CitationBlock):
+        cited = _close_block(block.cited_content, f"{path}.cited_content")
+        return block.model_copy(update={"cited_content": cited})
+    if isinstance(block, (ThinkingBlock, ToolCallBlock)):
+        free = [name for name in _FREE_FIELDS if hasattr(block, name)]
+        return block.model_copy(
+            update={name: _plain(getattr(block, name), f"{path}.{name}") for name in free}
+        )
+    name = _FILES.get(block.block_type)
+    if name is None:
+        return block
+    file = getattr(block, name)
+    if file is None and block.path is not None:
+        file = Path(block.path)
+    if not isinstance(file, (IOBase, Path)):
+        return block
+    try:
+        content = _read(file)
+    except OSError as error:
+        raise NotJSONError(f"{path} has a file that cannot be read: {error}", path) from error
+    # Through the constructor, which encodes bytes as it does for everyone.
+    return type(block)(**{**dict(block), "path": None, name: content})
+
+
+def _read(file: IOBase | Path) -> bytes:
+    if isinstance(file, Path):
+        return file.read_bytes()
+    position = file.tell()
+    file.seek(0)
+    content: bytes | str = file.read()
+    file.seek(position)
+    return content.encode() if isinstance(content, str) else content
+
+
+def _check(data: dict[str, Any], message: ChatMessage, path: str) -> None:
+    """Raises `NotJSONError` unless `data` is read back as `message`."""
+    try:
+        again = from_native(data)
+    except Exception as error:
+        raise NotJSONError(f"{path} could not be read back: {error}", path) from error
+    # NaN is not equal to itself, but written alike.
+    if again != message and repr(again) != repr(message):
+        for i, (one, other) in enumerate(zip(again.blocks, message.blocks, strict=False)):
+            if one != other:
+                path = f"{path}.blocks[{i}]"
+                break
+        raise NotJSONError(f"{path} would not come back equal: {message!r:.300}", path)
+
+
+def _plain(value: Any, path: str) -> Any:
+    """Returns the value with dicts in the place of pydantic models."""
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        try:
+            return value.model_dump(mode="json")
+        except ValueError as error:
+            raise NotJSONError(f"{path} cannot be serialized: {error}", path) from error
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: _plain(part, f"{path}[{key!r:.60}]") for key, part in value.items()}
     if isinstance(value, list):
-        return [_plain(part) for part in value]
+        return [_plain(part, f"{path}[{i}]") for i, part in enumerate(value)]
     return value
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store import BaseChatStore
 from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
@@ -42,11 +40,10 @@ class BotWireChatStore(BaseChatStore):
         client: Memory | AsyncMemory | None = None,
         url: str | None = None,
         api_key: str | None = None,
-        **kwargs: Any,
     ) -> None:
         connection = Connection(namespace, client=client, url=url, api_key=api_key)
         super().__init__(**connection.reference())
-        self._connection = connection
+        self._connection = connection  # after: pydantic resets private attributes
 
     @classmethod
     def class_name(cls) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,61 +44,72 @@ class Window:
             )
         self._room = token_limit - initial
         self._tokenizer = tokenizer
+        self._added = 0  # to each text, such as a begin and an end; part of no message
         self._newest_first: list[ChatMessage] = []
-        self._least = 0
-        self._begun_turns = 0
+        self._estimate = 0
+        self._begun = False
 
     def add(self, message: ChatMessage) -> bool:
         """Takes the next older message and says whether it is enough."""
+        if not self._newest_first:
+            self._added = len(self._tokenizer(""))
         self._newest_first.append(message)
-        if message.role not in _ANSWERS:
-            self._begun_turns += 1
-        # Joining two texts can save a token at the seam, and no more.
-        self._least += max(0, len(self._tokenizer(_text(message))) - 1)
-        return self._least > self._room and self._begun_turns > 0
+        self._begun = self._begun or _begins_turn(message)
+        self._estimate += len(self._tokenizer(f" {_text(message)}")) - self._added
+        # The parts do not add up exactly to the whole, which is counted at the end: one tenth more.
+        return self._begun and self._estimate > self._room + self._room // 10
 
     def messages(self, *, complete: bool, first: ChatMessage | None = None) -> list[ChatMessage]:
         """Returns the window, oldest first.
 
         Args:
             complete: Whether every message of the history was added.
-            first: The history's first message, where it is not among those added: a system
-                message stays whatever else is dropped.
+            first: The history's first message, unless `complete`: a system message stays whatever
+                else is dropped.
         """
         messages = self._newest_first[::-1]
         if not messages:
             return []
-        system = first if first is not None and first.role == MessageRole.SYSTEM else None
+        if complete and self._fits(messages):
+            return _without_orphans(messages)
         if complete:
-            if self._fits(messages):
-                return _without_orphans(messages)
-            if messages[0].role == MessageRole.SYSTEM:
-                system, messages = messages[0], messages[1:]
-        kept = [system] if system is not None else []
-        starts = [i for i, message in enumerate(messages) if message.role not in _ANSWERS]
-        for start in starts:
-            if self._fits([*kept, *messages[start:]]):
-                return [*kept, *messages[start:]]
-        last = messages[starts[-1] :] if starts else messages[-1:]
-        return [*kept, *last]
+            first = messages[0]
+        kept = [first] if first is not None and first.role == MessageRole.SYSTEM else []
+        if kept and messages[0] == first:
+            messages = messages[1:]
+        starts = [i for i, message in enumerate(messages) if _begins_turn(message)]
+        if not starts:  # nobody asked anything: at least no answer of a tool without its call
+            calls = [i for i, message in enumerate(messages) if message.role not in _TOOL]
+            return [*kept, *messages[calls[-1] if calls else 0 :]]
+        # The later the start, the fewer tokens: the first that fits need not be looked for in turn.
+        fitting = bisect_left(starts, 1, key=lambda i: int(self._fits([*kept, *messages[i:]])))
+        return [*kept, *messages[starts[min(fitting, len(starts) - 1)] :]]
 
     def _fits(self, messages: Sequence[ChatMessage]) -> bool:
         return len(self._tokenizer(" ".join(_text(message) for message in messages))) <= self._room
+
+
+def _begins_turn(message: ChatMessage) -> bool:
+    return message.role not in _ANSWERS
 
 
 def _without_orphans(messages: list[ChatMessage]) -> list[ChatMessage]:
     """Drops a leading turn that begins with a tool's answer: its question is not there."""
     start = 0
     if messages[0].role in _TOOL:
-        while start < len(messages) and messages[start].role in _ANSWERS:
+        while start < len(messages) and not _begins_turn(messages[start]):
             start += 1
     return messages[start:]
 
 
-def _text(message: ChatMessage) -> str:
-    calls = [
+def calls_text(message: ChatMessage) -> list[str]:
+    """Returns the tool calls of a message as a model is given them, more or less."""
+    return [
         f"{block.tool_name} {json.dumps(block.tool_kwargs, default=str)}"
         for block in message.blocks
         if isinstance(block, ToolCallBlock)
     ]
-    return " ".join([str(message.content), *calls])
+
+
+def _text(message: ChatMessage) -> str:
+    return " ".join([str(message.content), *calls_text(message)])

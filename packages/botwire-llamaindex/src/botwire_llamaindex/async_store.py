@@ -1,0 +1,196 @@
+"""Conversations as the chat store that LlamaIndex's `Memory` takes: active and archived ones."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
+from pydantic import PrivateAttr
+
+from botwire import AsyncHistory, AsyncMemory, ConfigurationError, Item, Memory
+from botwire.connection import Connection
+from botwire_llamaindex.convert import from_items, to_items
+
+_ALL = 2**63 - 1  # a sequence number after every other
+
+# What a task last read of a queue. `Memory` reads its queue, decides how many messages are too
+# many, and then asks for "the n oldest" to be archived. When two tasks or processes do so at once,
+# n is right only for what each of them has read: without this, both would archive n.
+_seen: ContextVar[tuple[Connection, str, tuple[int, ...]] | None] = ContextVar(
+    "botwire_llamaindex_seen", default=None
+)
+
+
+class BotWireAsyncChatStore(AsyncDBChatStore):
+    """The conversations of a namespace, for ``Memory.from_defaults(chat_store=…)``.
+
+    Each key is a history of that name, the same one that `BotWireChatStore` has. Archived messages
+    are the oldest ones, kept out of the way and still readable.
+
+    Args:
+        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`; never part of a dump.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    namespace: str | None = None
+    url: str | None = None
+
+    _connection: Connection = PrivateAttr()
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        super().__init__(**connection.reference())
+        self._connection = connection  # after: pydantic resets private attributes
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Returns the name of this class in dumps."""
+        return "BotWireAsyncChatStore"
+
+    @property
+    def connection(self) -> Connection:
+        """Where memory lives."""
+        return self._connection
+
+    def _history(self, key: str) -> AsyncHistory:
+        return self._connection.async_memory.history(key)
+
+    async def get_messages(
+        self,
+        key: str,
+        status: MessageStatus | None = MessageStatus.ACTIVE,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> list[ChatMessage]:
+        """Returns messages in their order.
+
+        Args:
+            key: Which conversation.
+            status: Active or archived ones; None returns both.
+            limit: How many at most, counted from the oldest.
+            offset: How many of the oldest to leave out.
+        """
+        skip = offset or 0
+        items = await self._read(key, status, None if limit is None else skip + limit)
+        found = from_items(items[skip:])
+        if status is MessageStatus.ACTIVE and limit is None and not skip:
+            _seen.set((self._connection, key, tuple(seq for seq, _ in found)))
+        return [message for _, message in found]
+
+    async def _read(
+        self, key: str, status: MessageStatus | None, limit: int | None = None
+    ) -> list[Item]:
+        history = self._history(key)
+        if status is MessageStatus.ARCHIVED:
+            archived = (await history.info()).archived
+            limit = archived if limit is None else min(limit, archived)
+        return await history.read(limit=limit, archived=status is not MessageStatus.ACTIVE)
+
+    async def count_messages(
+        self, key: str, status: MessageStatus | None = MessageStatus.ACTIVE
+    ) -> int:
+        """Returns how many messages there are, without reading them."""
+        info = await self._history(key).info()
+        if status is None:
+            return info.count + info.archived
+        return info.count if status is MessageStatus.ACTIVE else info.archived
+
+    async def add_message(
+        self, key: str, message: ChatMessage, status: MessageStatus = MessageStatus.ACTIVE
+    ) -> None:
+        """Adds a message at the end."""
+        await self.add_messages(key, [message], status)
+
+    async def add_messages(
+        self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
+    ) -> None:
+        """Adds messages at the end: all or none, and nobody else's in between.
+
+        Raises:
+            ConfigurationError: `status` is not active: only the oldest messages are archived.
+        """
+        if status is not MessageStatus.ACTIVE:
+            raise ConfigurationError(
+                "a message is added at the end, and only the oldest are archived: add it, then "
+                "archive_oldest_messages"
+            )
+        await self._history(key).extend(to_items(messages))
+
+    async def set_messages(
+        self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
+    ) -> None:
+        """Puts messages in the place of all there are, archived ones too, in one step."""
+        async with self._connection.async_memory.transaction() as transaction:
+            history = transaction.history(key)
+            history.replace(to_items(messages))
+            if status is MessageStatus.ARCHIVED:
+                history.archive(_ALL)
+
+    async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
+        """Deletes the active message at a position, from the end if negative, and returns it.
+
+        Returns:
+            None if there is no such position.
+        """
+        found = from_items(await self._read(key, MessageStatus.ACTIVE))
+        if not -len(found) <= idx < len(found):
+            return None
+        seq, message = found[idx]
+        return message if await self._history(key).delete(seq) else None
+
+    async def delete_messages(self, key: str, status: MessageStatus | None = None) -> None:
+        """Deletes messages: active or archived ones, or all."""
+        if status is None:
+            await self._history(key).clear()
+        else:
+            await self._history(key).delete_many(
+                [item.seq for item in await self._read(key, status)]
+            )
+
+    async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
+        """Deletes the oldest active messages; see `archive_oldest_messages` for which."""
+        oldest = await self._oldest(key, n)
+        await self._history(key).delete_many([seq for seq, _ in oldest])
+        return [message for _, message in oldest]
+
+    async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
+        """Archives the oldest active messages.
+
+        Args:
+            key: Which conversation.
+            n: How many of those that this task last got from `get_messages`, if it did: what
+                others have archived since is not archived instead of something newer.
+
+        Returns:
+            Those that are now archived and were not.
+        """
+        oldest = await self._oldest(key, n)
+        if oldest:
+            await self._history(key).archive(oldest[-1][0])
+        return [message for _, message in oldest]
+
+    async def _oldest(self, key: str, n: int) -> list[tuple[int, ChatMessage]]:
+        found = from_items(await self._read(key, MessageStatus.ACTIVE))
+        match _seen.get():
+            case (connection, seen_key, seqs) if connection is self._connection and seen_key == key:
+                due = set(seqs[:n])
+                _seen.set((connection, key, seqs[n:]))
+                return [pair for pair in found if pair[0] in due]
+        return found[:n]
+
+    async def get_keys(self) -> list[str]:
+        """Returns the keys of this namespace that hold messages."""
+        return [info.name for info in await self._connection.async_memory.list_histories()]

@@ -1,0 +1,182 @@
+"""Documents and indexes as LlamaIndex's `StorageContext` takes them, on a key-value store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llama_index.core.storage.docstore.keyval_docstore import KVDocumentStore
+from llama_index.core.storage.index_store.keyval_index_store import KVIndexStore
+from llama_index.core.storage.kvstore.types import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_COLLECTION,
+    BaseKVStore,
+)
+
+from botwire import AsyncMemory, ConfigurationError, Memory
+from botwire.connection import Connection
+from botwire.tagged import from_json, to_json
+
+_PREFIX = "llamaindex/"
+_BATCH_SIZE = 100
+
+
+class BotWireKVStore(BaseKVStore):
+    """The collections of a namespace, kept on BotWire: a key each, of whatever characters.
+
+    Args:
+        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+
+    def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
+        """Puts a value under a key."""
+        self.put_all([(key, val)], collection)
+
+    async def aput(
+        self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION
+    ) -> None:
+        """As `put`."""
+        await self.aput_all([(key, val)], collection)
+
+    def put_all(
+        self,
+        kv_pairs: list[tuple[str, dict[str, Any]]],
+        collection: str = DEFAULT_COLLECTION,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+    ) -> None:
+        """Puts values under keys, `batch_size` of them in one step, all or none."""
+        for batch in _batches(kv_pairs, collection, batch_size):
+            self.connection.memory.set_many(batch)
+
+    async def aput_all(
+        self,
+        kv_pairs: list[tuple[str, dict[str, Any]]],
+        collection: str = DEFAULT_COLLECTION,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+    ) -> None:
+        """As `put_all`."""
+        for batch in _batches(kv_pairs, collection, batch_size):
+            await self.connection.async_memory.set_many(batch)
+
+    def get(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
+        """Returns the value of a key, None if there is no such key."""
+        return _value(self.connection.memory.get(_name(collection, key)))
+
+    async def aget(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
+        """As `get`."""
+        return _value(await self.connection.async_memory.get(_name(collection, key)))
+
+    def get_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
+        """Returns every key of a collection with its value."""
+        start = _name(collection, "")
+        return {
+            entry.key.removeprefix(start): from_json(entry.value)
+            for entry in self.connection.memory.iter_entries(start)
+        }
+
+    async def aget_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
+        """As `get_all`."""
+        start = _name(collection, "")
+        return {
+            entry.key.removeprefix(start): from_json(entry.value)
+            async for entry in self.connection.async_memory.iter_entries(start)
+        }
+
+    def delete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
+        """Deletes a key and says whether there was one."""
+        return self.connection.memory.delete(_name(collection, key))
+
+    async def adelete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
+        """As `delete`."""
+        return await self.connection.async_memory.delete(_name(collection, key))
+
+
+class BotWireDocumentStore(KVDocumentStore):
+    """The documents and nodes of a namespace, for ``StorageContext.from_defaults(docstore=…)``.
+
+    Args:
+        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        name: Tells several stores of a namespace apart; ``docstore`` if unset.
+        batch_size: How many nodes are written in one step.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        name: str | None = None,
+        batch_size: int = _BATCH_SIZE,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        store = BotWireKVStore(namespace, client=client, url=url, api_key=api_key)
+        super().__init__(store, name, batch_size)
+
+
+class BotWireIndexStore(KVIndexStore):
+    """The indexes of a namespace, for ``StorageContext.from_defaults(index_store=…)``.
+
+    Args:
+        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        name: Tells several stores of a namespace apart; ``index_store`` if unset.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        name: str | None = None,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        store = BotWireKVStore(namespace, client=client, url=url, api_key=api_key)
+        super().__init__(store, name)
+
+
+def _name(collection: str, key: str) -> str:
+    # A collection has slashes in its name, and so may a key: only one of them is the border.
+    return f"{_PREFIX}{collection.replace('%', '%25').replace('/', '%2F')}/{key}"
+
+
+def _value(stored: Any) -> dict[str, Any] | None:
+    value: dict[str, Any] | None = from_json(stored)
+    return value
+
+
+def _batches(
+    pairs: list[tuple[str, dict[str, Any]]], collection: str, size: int
+) -> list[dict[str, Any]]:
+    """Returns the keys and values to be set together."""
+    if size < 1:
+        raise ConfigurationError(f"batch_size is at least 1, not {size}")
+    named = [(_name(collection, key), to_json(value, f"{key!r:.80}")) for key, value in pairs]
+    return [dict(named[i : i + size]) for i in range(0, len(named), size)]

@@ -1,0 +1,236 @@
+"""LlamaIndex's `Memory` on BotWire: its queue, its archive, its blocks, and the next process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+from typing import Any
+
+import pytest
+from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
+from llama_index.core.chat_engine import SimpleChatEngine
+from llama_index.core.llms import MockLLM
+from llama_index.core.llms.mock import MockFunctionCallingLLM
+from llama_index.core.memory import (
+    BaseMemoryBlock,
+    InsertMethod,
+    Memory,
+    StaticMemoryBlock,
+)
+from llama_index.core.storage.chat_store.base_db import MessageStatus
+from llama_index.core.workflow import Context, JsonSerializer
+
+from botwire import ConfigurationError, NotJSONError
+from botwire_llamaindex import BotWireAsyncChatStore, BotWireChatMemoryBuffer, BotWireMemory
+
+pytestmark = pytest.mark.anyio
+
+ACTIVE, ARCHIVED = MessageStatus.ACTIVE, MessageStatus.ARCHIVED
+
+
+def user(text: str) -> ChatMessage:
+    return ChatMessage(role="user", content=text)
+
+
+def assistant(text: str) -> ChatMessage:
+    return ChatMessage(role="assistant", content=text)
+
+
+def texts(messages: list[ChatMessage]) -> list[str | None]:
+    return [message.content for message in messages]
+
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+@pytest.fixture
+def place(place_url: str, namespace: str) -> dict[str, Any]:
+    """An empty namespace, as arguments."""
+    return {"namespace": namespace, "url": place_url}
+
+
+@pytest.fixture
+def store(place: dict[str, Any]) -> BotWireAsyncChatStore:
+    """An empty store."""
+    return BotWireAsyncChatStore(**place)
+
+
+async def test_every_method_of_the_store(store: BotWireAsyncChatStore) -> None:
+    await store.set_messages("k", [user("old")])
+    await store.set_messages("k", [user(t) for t in "abc"])
+    await store.add_message("k", user("d"))
+    await store.add_messages("k", [user("e"), user("f")])
+    assert texts(await store.get_messages("k", limit=2, offset=1)) == ["b", "c"]
+    assert texts(await store.archive_oldest_messages("k", 2)) == ["a", "b"]
+    assert texts(await store.get_messages("k")) == ["c", "d", "e", "f"]
+    assert texts(await store.get_messages("k", ARCHIVED)) == ["a", "b"]
+    assert texts(await store.get_messages("k", ARCHIVED, limit=9, offset=1)) == ["b"]
+    assert texts(await store.get_messages("k", None)) == ["a", "b", "c", "d", "e", "f"]
+    counts = [await store.count_messages("k", status) for status in (ACTIVE, ARCHIVED, None)]
+    assert counts == [4, 2, 6]
+    assert texts(await store.delete_oldest_messages("k", 1)) == ["c"]
+    assert await store.delete_message("k", 0) == user("d")
+    assert await store.delete_message("k", -1) == user("f")
+    assert await store.delete_message("k", 1) is None
+    assert await store.get_keys() == ["k"]
+    await store.delete_messages("k", ARCHIVED)
+    assert texts(await store.get_messages("k", None)) == ["e"]
+    await store.delete_messages("k", ACTIVE)
+    assert await store.get_keys() == []
+    await store.set_messages("k", [user("put away")], ARCHIVED)
+    assert [await store.count_messages("k", status) for status in (ACTIVE, ARCHIVED)] == [0, 1]
+    await store.delete_messages("k")
+    assert await store.get_messages("k", None) == []
+    with pytest.raises(ConfigurationError, match="only the oldest are archived"):
+        await store.add_message("k", user("x"), ARCHIVED)
+
+
+async def test_a_bad_message_leaves_all_as_it_was(store: BotWireAsyncChatStore) -> None:
+    await store.set_messages("k", [user("kept")])
+    bad = ChatMessage(role="user", content="x", additional_kwargs={"raw": object()})
+    for write in (store.add_messages, store.set_messages):
+        with pytest.raises(NotJSONError, match=r"messages\[1\].*'raw'"):
+            await write("k", [user("good"), bad])
+    assert texts(await store.get_messages("k")) == ["kept"]
+
+
+@pytest.mark.parametrize("cls", [Memory, BotWireMemory])
+async def test_concurrent_puts_do_not_archive_too_much(
+    cls: type[Memory], store: BotWireAsyncChatStore
+) -> None:
+    memory = cls.from_defaults(
+        session_id="s", token_limit=100, chat_history_token_ratio=0.3, token_flush_size=10,
+        tokenizer_fn=words, chat_store=store,
+    )  # fmt: skip
+    seed = [user("w " * 5) if i % 2 == 0 else assistant("w " * 5) for i in range(6)]
+    await memory.aset(seed)
+    await asyncio.gather(*(memory.aput(user(f"n{i} w w w w")) for i in range(4)))
+    active = await memory.aget()
+    # Stock's own store would be empty here: each put archives what it found too much.
+    assert {"n0 w w w w", "n1 w w w w", "n2 w w w w", "n3 w w w w"} <= set(texts(active))
+    everything = await memory.aget_all()
+    assert len(everything) == 10
+    assert texts(everything[:6]) == texts(seed)
+    assert texts(await memory.aget_all(ARCHIVED)) + texts(active) == texts(everything)
+
+
+class Notes(BaseMemoryBlock[str]):
+    """Keeps what leaves the queue."""
+
+    kept: list[str] = []  # noqa: RUF012 - a pydantic field
+
+    async def _aget(self, messages: list[ChatMessage] | None = None, **block_kwargs: Any) -> str:
+        return " ".join(self.kept)
+
+    async def _aput(self, messages: list[ChatMessage]) -> None:
+        self.kept += [message.content or "" for message in messages]
+
+
+async def test_memory_blocks_get_what_is_archived(place: dict[str, Any]) -> None:
+    notes = Notes(name="notes")
+    memory = BotWireMemory.from_defaults(
+        token_limit=20, chat_history_token_ratio=0.5, tokenizer_fn=words,
+        memory_blocks=[StaticMemoryBlock(name="who", static_content="Ada"), notes], **place,
+    )  # fmt: skip
+    await memory.aput_messages([user("one " * 4), assistant("two " * 4)])
+    await memory.aput_messages([user("three " * 4), assistant("four " * 4)])
+    assert [text.split()[0] for text in notes.kept] == ["one", "two"]
+    system, *rest = await memory.aget()
+    assert "Ada" in str(system.content)
+    assert "one one" in str(system.content)
+    assert [message.role.value for message in rest] == ["user", "assistant"]
+    with pytest.raises(ConfigurationError, match="pass memory="):
+        memory.to_dict()
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+async def test_the_system_message_stays(place: dict[str, Any], blocks: bool) -> None:
+    who = [StaticMemoryBlock(name="who", static_content="Ada")] if blocks else []
+    memory = BotWireMemory.from_defaults(
+        token_limit=20, chat_history_token_ratio=0.5, tokenizer_fn=words, memory_blocks=who, **place
+    )
+    await memory.aput(ChatMessage(role="system", content="Be kind."))
+    for i in range(5):
+        await memory.aput_messages([user(f"{i} w w w"), assistant("w w")])
+    system, first, *_ = await memory.aget()
+    assert str(system.content).endswith("Be kind.")
+    assert ("Ada" in str(system.content)) is blocks
+    assert first.role == "user"
+    assert (await memory.aget_all(ARCHIVED))[0].content == "Be kind."
+
+
+async def test_arguments_of_calls_count(place: dict[str, Any]) -> None:
+    memory = BotWireMemory.from_defaults(token_limit=50, tokenizer_fn=words, **place)
+    block = ToolCallBlock(tool_call_id="c", tool_name="f", tool_kwargs={"text": "w " * 500})
+    call = ChatMessage(role="assistant", blocks=[block])
+    answer = ChatMessage(role="tool", content="done", additional_kwargs={"tool_call_id": "c"})
+    await memory.aput_messages([user("go"), call, answer, assistant("there")])
+    await memory.aput(user("next"))
+    assert texts(await memory.aget()) == ["next"]
+
+
+async def test_nothing_and_something_to_seed(place: dict[str, Any]) -> None:
+    BotWireMemory.from_defaults(chat_history=[user("seed")], **place)
+    assert texts(BotWireMemory.from_defaults(chat_history=[], **place).get_all()) == ["seed"]
+    # One conversation, whichever class it is read with.
+    assert texts(BotWireChatMemoryBuffer.from_defaults(**place).get()) == ["seed"]
+    memory = BotWireMemory.from_defaults(session_id="other", **place)
+    assert memory.get_all() == []
+    assert memory
+    with pytest.raises(ConfigurationError, match="BotWireAsyncChatStore, not str"):
+        BotWireMemory.from_defaults(chat_store="x")  # type: ignore[arg-type]
+
+
+async def test_a_context_keeps_it_between_runs(place: dict[str, Any]) -> None:
+    seen: list[list[str | None]] = []
+
+    def answer(messages: list[ChatMessage], **kwargs: Any) -> ChatMessage:
+        seen.append(texts(messages))
+        return assistant(f"answer {len(seen)}")
+
+    agent = FunctionAgent(tools=[], llm=MockFunctionCallingLLM(response_generator=answer))
+    memory = BotWireMemory.from_defaults(
+        session_id="s", token_limit=5000, insert_method=InsertMethod.USER, **place
+    )
+    context = Context(agent)
+    await agent.run("one", ctx=context, memory=memory)
+    await agent.run("two", ctx=context)
+    await agent.run("three", ctx=context)
+    stored = json.dumps(context.to_dict(serializer=JsonSerializer()))
+    assert "answer" not in stored
+    again = Context.from_dict(agent, json.loads(stored), serializer=JsonSerializer())
+    await agent.run("four", ctx=again)
+    assert [len(messages) for messages in seen] == [1, 3, 5, 7]
+    for copy in (
+        BotWireMemory.from_dict(json.loads(json.dumps(memory.to_dict()))),
+        pickle.loads(pickle.dumps(memory)),
+        memory.model_copy(deep=True),
+    ):
+        assert copy.to_dict() == memory.to_dict()
+        assert len(copy.get_all()) == 8
+
+
+def test_a_chat_engine_its_threads_and_loops(place: dict[str, Any]) -> None:
+    memory = BotWireMemory.from_defaults(**place)
+    engine = SimpleChatEngine.from_defaults(llm=MockLLM(), memory=memory)
+    engine.chat("one")
+    for _ in engine.stream_chat("two").response_gen:
+        pass
+    asyncio.run(engine.achat("three"))
+
+    async def inside_a_loop() -> None:
+        engine.chat("four")
+        stream = await engine.astream_chat("five")
+        async for _ in stream.async_response_gen():
+            pass
+
+    asyncio.run(inside_a_loop())
+    asked = [message.content for message in engine.chat_history if message.role == "user"]
+    assert asked == ["one", "two", "three", "four", "five"]
+    assert len(memory.get_all(ACTIVE)) == 10
+    assert memory.get_all(ARCHIVED) == []
+    engine.reset()
+    assert engine.chat_history == []

@@ -1,0 +1,101 @@
+"""Documents and indexes come back in the next process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from llama_index.core import StorageContext, SummaryIndex, load_index_from_storage
+from llama_index.core.llms import MockLLM
+from llama_index.core.schema import Document, TextNode
+
+from botwire import ConfigurationError, NotJSONError
+from botwire_llamaindex import BotWireDocumentStore, BotWireIndexStore, BotWireKVStore
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def place(place_url: str, namespace: str) -> dict[str, Any]:
+    """An empty namespace, as arguments."""
+    return {"namespace": namespace, "url": place_url}
+
+
+async def test_both_halves_of_every_pair(place: dict[str, Any]) -> None:
+    store = BotWireKVStore(**place)
+    when = {"when": datetime(2026, 11, 24, tzinfo=UTC), "raw": b"\xff"}
+    store.put("a/b*", when, collection="x/y")
+    await store.aput("c", {}, collection="x/y")
+    # Which slash is the border: another collection, another key, the same letters.
+    store.put("y/a/b*", {"n": 1}, collection="x")
+    store.put("c", {"n": 2}, collection="x%2Fy")
+    assert store.get("a/b*", collection="x/y") == await store.aget("a/b*", collection="x/y") == when
+    assert store.get_all("x/y") == await store.aget_all("x/y") == {"a/b*": when, "c": {}}
+    assert await store.aget_all("x") == {"y/a/b*": {"n": 1}}
+    assert store.get("nothing") is await store.aget("nothing") is None
+    assert store.delete("c", "x/y")
+    assert not await store.adelete("c", "x/y")
+    assert await store.adelete("c", "x%2Fy")
+    pairs = [(f"k{i}", {"i": i}) for i in range(250)]
+    store.put_all(pairs, batch_size=100)
+    await store.aput_all(pairs, collection="again", batch_size=1000)
+    assert store.get_all() == await store.aget_all("again") == dict(pairs)
+
+
+async def test_a_bad_batch_writes_nothing(place: dict[str, Any]) -> None:
+    store = BotWireKVStore(**place)
+    with pytest.raises(NotJSONError, match=r"'bad'.*'x'"):
+        store.put_all([("good", {}), ("bad", {"x": object()})])
+    with pytest.raises(ConfigurationError, match="batch_size"):
+        await store.aput_all([("good", {})], batch_size=0)
+    assert store.get_all() == {}
+
+
+RELOAD = """
+import sys
+from llama_index.core import StorageContext, load_index_from_storage
+from llama_index.core.llms import MockLLM
+from botwire_llamaindex import BotWireDocumentStore, BotWireIndexStore
+
+place = {"namespace": sys.argv[1], "url": sys.argv[2]}
+context = StorageContext.from_defaults(
+    docstore=BotWireDocumentStore(**place), index_store=BotWireIndexStore(**place)
+)
+index = load_index_from_storage(context)
+print(index.as_query_engine(llm=MockLLM()).query("?").source_nodes[0].text)
+"""
+
+
+async def test_an_index_is_loaded_in_another_process(place: dict[str, Any]) -> None:
+    context = StorageContext.from_defaults(
+        docstore=BotWireDocumentStore(**place), index_store=BotWireIndexStore(**place)
+    )
+    document = Document(text="Ada likes tea.", id_="doc")
+    index = SummaryIndex.from_documents([document], storage_context=context)
+    index.insert_nodes([TextNode(text="Turing is a cat.", id_="n")])
+    command = [sys.executable, "-W", "ignore", "-c", RELOAD, place["namespace"], place["url"]]
+    done = subprocess.run(  # noqa: ASYNC221 - nothing else is to happen meanwhile
+        command, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "Ada likes tea.", done.stderr
+
+    again = load_index_from_storage(context)
+    found = again.as_query_engine(llm=MockLLM()).query("?").source_nodes
+    assert [node.text for node in found] == ["Ada likes tea.", "Turing is a cat."]
+    store = BotWireDocumentStore(**place)
+    store.delete_ref_doc("doc")
+    assert list(store.docs) == ["n"]
+    await store.adelete_document("n")
+    kept = BotWireKVStore(**place)
+    assert [key for key in kept.connection.memory.list_keys() if "docstore" in key] == []
+
+
+async def test_stores_of_other_names_are_apart(place: dict[str, Any]) -> None:
+    one, other = (BotWireDocumentStore(name=name, **place) for name in ("a", "a/b"))
+    one.add_documents([TextNode(text="1", id_=f"n{i}") for i in range(5)])
+    await other.async_add_documents([TextNode(text="2", id_="n0")])
+    assert len(one.docs) == 5
+    assert [node.get_content() for node in other.docs.values()] == ["2"]
