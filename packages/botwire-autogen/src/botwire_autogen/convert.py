@@ -93,7 +93,8 @@ def _from_native(data: dict[str, Any]) -> MemoryContent:
         value = from_json(value)
     elif data["kind"] != "text":
         raise ValueError(f"a memory of the unknown kind {data['kind']!r}")
-    return MemoryContent(
+    # Not validated again: AutoGen would take an object with a field "data" for an image.
+    return MemoryContent.model_construct(
         content=value, mime_type=_mime_type(data["mime_type"]), metadata=from_json(data["metadata"])
     )
 
