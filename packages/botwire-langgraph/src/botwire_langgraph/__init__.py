@@ -1,5 +1,6 @@
-"""LangGraph on BotWire: a checkpointer that outlives the process."""
+"""LangGraph on BotWire: a checkpointer and a store that outlive the process."""
 
 from botwire_langgraph.saver import BotWireSaver
+from botwire_langgraph.store import BotWireStore
 
-__all__ = ["BotWireSaver"]
+__all__ = ["BotWireSaver", "BotWireStore"]

@@ -18,11 +18,11 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from botwire import AsyncMemory, BotWireError, ConfigurationError, Memory
+from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.connection import Connection
-from botwire.operations import Batch
 from botwire_langgraph import steps
 from botwire_langgraph.records import Header
+from botwire_langgraph.running import arun, run
 from botwire_langgraph.steps import Steps
 
 T = TypeVar("T")
@@ -212,37 +212,11 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         number = 0 if current is None else int(str(current).split(".", maxsplit=1)[0])
         return f"{number + 1:032}.{random.random():016}"  # noqa: S311 - apart, not secret
 
-    # --- running ----------------------------------------------------------------------------
-
     def _run(self, program: Steps[T]) -> T:
-        memory = self.connection.memory
-        try:
-            operations = next(program)
-            while True:
-                try:
-                    results = memory.engine.apply(Batch(memory.namespace, operations))
-                except BotWireError as error:
-                    operations = program.throw(error)
-                else:
-                    operations = program.send(results)
-        except StopIteration as stop:
-            found: T = stop.value
-            return found
+        return run(self.connection, program)
 
     async def _arun(self, program: Steps[T]) -> T:
-        memory = self.connection.async_memory
-        try:
-            operations = next(program)
-            while True:
-                try:
-                    results = await memory.engine.apply(Batch(memory.namespace, operations))
-                except BotWireError as error:
-                    operations = program.throw(error)
-                else:
-                    operations = program.send(results)
-        except StopIteration as stop:
-            found: T = stop.value
-            return found
+        return await arun(self.connection, program)
 
 
 class _Limit:

@@ -1,0 +1,211 @@
+"""How an item of a LangGraph store is kept: one record, and one more for each further embedding.
+
+    id        a hash of namespace and key
+    scope     /{label}/{label}: so a namespace prefix selects by scope
+    tags      "item" and "in:{scope}"; of a further embedding "part" and "of:{id}"
+    metadata  {"namespace", "key", "value", "updated", "ttl", "expires", "parts"}
+    text      what a text search finds it by
+
+`updated` and `expires` are microseconds since 1970, `ttl` is minutes or None. A further record
+holds the same metadata, because filters are applied to it before the limit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from langgraph.store.base import InvalidNamespaceError, Item, MatchCondition, SearchItem
+
+from botwire import record_operations as ops
+from botwire.clock import to_datetime
+from botwire.exact import Json
+from botwire.vectors import Vector
+
+ITEM = "item"
+"""The tag of an item's own record."""
+
+_IN, _PART, _OF = "in:", "part", "of:"
+_MINUTE = 60 * 1_000_000
+
+
+def check_namespace(labels: Iterable[str]) -> tuple[str, ...]:
+    """Returns a namespace as a tuple.
+
+    Args:
+        labels: Its labels; also a list, as some callers give.
+
+    Raises:
+        InvalidNamespaceError: A label is empty, no string, or holds a period or a NUL.
+    """
+    if isinstance(labels, str):
+        raise InvalidNamespaceError(f"a namespace is a tuple of labels, not the string {labels!r}")
+    namespace = tuple(labels)
+    for label in namespace:
+        if not isinstance(label, str) or not label or "." in label or "\x00" in label:
+            raise InvalidNamespaceError(
+                f"a namespace label is a non-empty string without '.' and NUL, not {label!r:.80}"
+            )
+    return namespace
+
+
+def scope_of(namespace: Sequence[str]) -> str:
+    """Returns the scope path of a namespace."""
+    return "/" + "/".join(label.replace("%", "%25").replace("/", "%2F") for label in namespace)
+
+
+def id_of(namespace: Sequence[str], key: str) -> str:
+    """Returns the id of an item's record."""
+    # ASCII escapes keep a lone surrogate, and the brackets keep namespaces apart from keys.
+    return hashlib.sha256(json.dumps([*namespace, key]).encode()).hexdigest()
+
+
+def part_tags(ids: Iterable[str]) -> tuple[str, ...]:
+    """Returns the tags that select the further records of items."""
+    return tuple(_OF + id for id in ids)
+
+
+def record_ids(metadata: Mapping[str, Any]) -> list[str]:
+    """Returns the ids of all records of an item."""
+    id = id_of(metadata["namespace"], metadata["key"])
+    return [id, *(f"{id}.{number}" for number in range(1, metadata["parts"] + 1))]
+
+
+def to_records(
+    namespace: tuple[str, ...],
+    key: str,
+    value: Mapping[str, Any],
+    *,
+    ttl: float | None,
+    now: int,
+    text: str,
+    embeddings: Sequence[Vector],
+) -> list[ops.NewRecord]:
+    """Returns the records that an item is kept as.
+
+    Args:
+        namespace: Its namespace.
+        key: Its key.
+        value: A JSON object.
+        ttl: Minutes that it is kept after it was last used; None keeps it for good.
+        now: The present time in microseconds.
+        text: What a text search finds it by.
+        embeddings: What a semantic search finds it by, any number.
+    """
+    metadata = Json.of(
+        {
+            "namespace": list(namespace),
+            "key": key,
+            "value": dict(value),
+            "updated": now,
+            "ttl": ttl,
+            "expires": None if ttl is None else expiry(ttl, now),
+            "parts": max(len(embeddings) - 1, 0),
+        }
+    )
+    id, scope = id_of(namespace, key), scope_of(namespace)
+    first, rest = (embeddings[0], embeddings[1:]) if embeddings else (None, ())
+    own = ops.NewRecord(id, text, metadata, (ITEM, _IN + scope), scope, first)
+    parts = [
+        ops.NewRecord(f"{id}.{number}", "", metadata, (_PART, _OF + id), scope, embedding)
+        for number, embedding in enumerate(rest, 1)
+    ]
+    return [own, *parts]
+
+
+def to_item(entry: ops.RecordEntry) -> Item:
+    """Reads an item from its record."""
+    return Item(**_fields(entry))
+
+
+def to_search_item(entry: ops.RecordEntry, score: float | None = None) -> SearchItem:
+    """Reads an item from a record of it that a search found."""
+    return SearchItem(**_fields(entry), score=score)
+
+
+def expiry(ttl: float, now: int) -> int:
+    """Returns when an item is gone that is used now, in microseconds."""
+    return now + round(ttl * _MINUTE)
+
+
+def is_alive(entry: ops.RecordEntry, now: int) -> bool:
+    """Says whether an item's time is not over."""
+    kept = entry.metadata.value
+    return kept["ttl"] is None or bool(kept["expires"] > now)
+
+
+def alive_filter(now: int) -> dict[str, Any]:
+    """Returns the filter on metadata that only items pass whose time is not over."""
+    return {"$or": [{"ttl": None}, {"expires": {"$gt": now}}]}
+
+
+def expired_filter(now: int) -> dict[str, Any]:
+    """Returns the filter on metadata that only items pass whose time is over."""
+    return {"ttl": {"$ne": None}, "expires": {"$lte": now}}
+
+
+def value_filter(condition: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a filter on values as a filter on the metadata of their records."""
+    found: dict[str, Any] = {}
+    for name, part in condition.items():
+        if name in ("$and", "$or") and isinstance(part, (list, tuple)):
+            found[name] = [value_filter(inner) for inner in part]
+        elif name == "$not" and isinstance(part, Mapping):
+            found[name] = value_filter(part)
+        else:
+            found[f"value.{name}"] = _as_json(part)
+    return found
+
+
+def namespaces(tags: Iterable[ops.TagCount]) -> list[tuple[str, ...]]:
+    """Returns the namespaces that tags tell of."""
+    return [
+        tuple(
+            label.replace("%2F", "/").replace("%25", "%")
+            for label in tag.removeprefix(_IN + "/").split("/")
+        )
+        for tag, _ in tags
+        if tag.startswith(_IN)
+    ]
+
+
+def common_scope(conditions: Iterable[MatchCondition]) -> str:
+    """Returns a scope that holds every namespace which meets the conditions."""
+    longest: tuple[str, ...] = ()
+    for condition in conditions:
+        path = tuple(condition.path)
+        if condition.match_type == "prefix":
+            literal = path[: path.index("*")] if "*" in path else path
+            longest = max(longest, literal, key=len)
+    return scope_of(longest)
+
+
+def matches(condition: MatchCondition, namespace: tuple[str, ...]) -> bool:
+    """Says whether a namespace meets a condition; ``*`` is any one label."""
+    path = tuple(condition.path)
+    if len(path) > len(namespace):
+        return False
+    part = namespace[: len(path)]
+    if condition.match_type == "suffix":
+        part = namespace[len(namespace) - len(path) :]
+    return all(wanted in ("*", label) for wanted, label in zip(path, part, strict=True))
+
+
+def _fields(entry: ops.RecordEntry) -> dict[str, Any]:
+    kept = entry.metadata.value
+    return {
+        "namespace": tuple(kept["namespace"]),
+        "key": kept["key"],
+        "value": kept["value"],
+        "created_at": to_datetime(entry.created_at),
+        # The writer's clock may be behind the store's, which gave the time of creation.
+        "updated_at": to_datetime(max(kept["updated"], entry.created_at)),
+    }
+
+
+def _as_json(part: Any) -> Any:
+    if isinstance(part, Mapping):
+        return {name: _as_json(inner) for name, inner in part.items()}
+    return [_as_json(inner) for inner in part] if isinstance(part, (list, tuple)) else part

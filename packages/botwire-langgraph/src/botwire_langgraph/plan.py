@@ -1,0 +1,314 @@
+"""What a batch of a LangGraph store asks of BotWire, without I/O.
+
+A plan is made of LangGraph's operations. It says which texts need embeddings, and is then run as a
+generator, as in `botwire_langgraph.steps`: reads and writes together are one batch. As in
+LangGraph's own stores, reads see what was there before the writes of their batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from langgraph.store.base import (
+    GetOp,
+    ListNamespacesOp,
+    Op,
+    PutOp,
+    Result,
+    SearchItem,
+    SearchOp,
+    get_text_at_path,
+)
+
+from botwire import ConfigurationError
+from botwire import record_operations as ops
+from botwire.encoding import encode_object
+from botwire.exact import Json
+from botwire.operations import MAX_PAGE, Operation
+from botwire.scopes import ROOT
+from botwire.vectors import Vector
+from botwire_langgraph import items
+from botwire_langgraph.steps import Steps
+
+SearchBy = Literal["semantic", "text", "hybrid"]
+
+
+class Settings(NamedTuple):
+    """How a store keeps and finds items.
+
+    Attributes:
+        collection: The records' collection.
+        search: What a query is compared with.
+        fields: The paths of what is indexed.
+        dims: How many numbers an embedding has; None if not said.
+    """
+
+    collection: str
+    search: SearchBy
+    fields: Sequence[str]
+    dims: int | None
+
+    @property
+    def embeds(self) -> bool:
+        """Whether texts need embeddings."""
+        return self.search != "text"
+
+
+class Plan:
+    """A batch of a store.
+
+    Args:
+        settings: How the store keeps and finds items.
+        operations: LangGraph's operations.
+        clock: Returns the present time in microseconds.
+        sweep: Whether to delete everything expired as well.
+
+    Raises:
+        ConfigurationError: An operation is not valid.
+        InvalidNamespaceError: A namespace is not valid.
+        NotJSONError: JSON cannot hold a value; it says where.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        operations: Sequence[Op],
+        clock: Callable[[], int],
+        *,
+        sweep: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._operations = operations
+        self._clock = clock
+        self._sweep = sweep
+        self._puts: dict[str, PutOp] = {}
+        self._texts: dict[str, list[str]] = {}
+        self.queries: list[str] = []
+        for operation in operations:
+            self._add(operation)
+
+    def _add(self, operation: Op) -> None:
+        if isinstance(operation, PutOp):
+            namespace = items.check_namespace(operation.namespace)
+            id = items.id_of(namespace, str(operation.key))
+            if operation.value is not None:
+                encode_object(operation.value, "value")  # refused here, before any I/O
+            self._puts[id] = operation  # of several writes of an item the last one counts
+            self._texts[id] = _texts(operation, self._settings.fields)
+        elif isinstance(operation, SearchOp):
+            items.check_namespace(operation.namespace_prefix)
+            _check_window(operation.limit, operation.offset)
+            if operation.query and operation.query not in self.queries:
+                self.queries.append(operation.query)
+        elif isinstance(operation, ListNamespacesOp):
+            for condition in operation.match_conditions or ():
+                items.check_namespace(condition.path)
+            _check_window(operation.limit, operation.offset)
+        elif isinstance(operation, GetOp):
+            items.check_namespace(operation.namespace)
+        else:
+            raise ConfigurationError(f"not an operation of a store: {operation!r:.80}")
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts that need embeddings, each once."""
+        return list(dict.fromkeys(text for texts in self._texts.values() for text in texts))
+
+    def run(
+        self, documents: Mapping[str, Sequence[float]], queries: Mapping[str, Sequence[float]]
+    ) -> Steps[list[Result]]:
+        """Applies the batch.
+
+        Args:
+            documents: The embedding of each of `texts`; empty if the store does not embed.
+            queries: The embedding of each of `queries`; likewise.
+        """
+        now = self._clock()
+        reads = {
+            position: self._read(operation, queries, now)
+            for position, operation in enumerate(self._operations)
+            if not isinstance(operation, PutOp)
+        }
+        writes = self._writes(documents, now)
+        if not reads and not writes:
+            return []
+        answers = yield (*reads.values(), *writes)
+        results: list[Result] = [None] * len(self._operations)
+        used: list[ops.RecordEntry] = []
+        for (position, read), answer in zip(reads.items(), answers, strict=False):
+            operation = self._operations[position]
+            if isinstance(operation, GetOp):
+                entry = answer[0]
+                if entry is not None and items.is_alive(entry, now):
+                    results[position] = items.to_item(entry)
+                    used += [entry] if operation.refresh_ttl else []
+            elif isinstance(operation, SearchOp):
+                entries, found = yield from _window(operation, read, answer)
+                results[position] = found
+                used += entries if operation.refresh_ttl else []
+            else:
+                assert isinstance(operation, ListNamespacesOp)
+                results[position] = _namespaces(operation, answer)
+        refreshes = self._refreshes(used, now)
+        if refreshes:
+            yield refreshes
+        return results
+
+    def _read(self, operation: Op, queries: Mapping[str, Sequence[float]], now: int) -> Operation:
+        collection = self._settings.collection
+        if isinstance(operation, GetOp):
+            id = items.id_of(tuple(operation.namespace), str(operation.key))
+            return ops.GetRecords(collection, (id,), embeddings=False)
+        if isinstance(operation, ListNamespacesOp):
+            scope = items.common_scope(operation.match_conditions or ())
+            return ops.ListTags(collection, _where(scope, items.alive_filter(now)))
+        assert isinstance(operation, SearchOp)
+        condition: dict[str, Any] = items.alive_filter(now)
+        if operation.filter:
+            condition = {"$and": [condition, items.value_filter(operation.filter)]}
+        scope = items.scope_of(tuple(operation.namespace_prefix))
+        size = min(max(operation.offset + operation.limit, 1), MAX_PAGE)
+        if not operation.query:
+            size = min(max(operation.limit, 1), MAX_PAGE)
+            where = _where(scope, condition)
+            return ops.ListRecords(collection, where, size, operation.offset, embeddings=False)
+        by_vector = self._settings.embeds
+        return ops.SearchRecords(
+            collection,
+            self._vector(queries[operation.query]) if by_vector else None,
+            None if self._settings.search == "semantic" else operation.query,
+            _where(scope, condition, parts=by_vector),
+            size,
+            embeddings=False,
+        )
+
+    def _writes(self, documents: Mapping[str, Sequence[float]], now: int) -> list[Operation]:
+        collection = self._settings.collection
+        writes: list[Operation] = []
+        expired = Json.of(items.expired_filter(now))
+        if self._sweep:
+            writes.append(ops.DeleteRecords(collection, ops.Selection(filter=expired)))
+        if not self._puts:
+            return writes
+        ids = tuple(self._puts)
+        deleted = tuple(id for id, put in self._puts.items() if put.value is None)
+        # What has expired is no older version: the item begins anew, with a new time of creation.
+        writes.append(ops.DeleteRecords(collection, ops.Selection(ids=ids, filter=expired)))
+        tags = items.part_tags(ids)
+        writes.append(ops.DeleteRecords(collection, ops.Selection(tags=tags)))
+        if deleted:
+            writes.append(ops.DeleteRecords(collection, ops.Selection(ids=deleted)))
+        records = [
+            record
+            for id, put in self._puts.items()
+            if put.value is not None
+            for record in items.to_records(
+                tuple(put.namespace),
+                str(put.key),
+                put.value,
+                ttl=put.ttl,
+                now=now,
+                text="\n".join(self._texts[id]),
+                embeddings=self._vectors(id, documents),
+            )
+        ]
+        if records:
+            writes.append(ops.PutRecords(collection, tuple(records), keep_embedding=False))
+        return writes
+
+    def _vectors(self, id: str, documents: Mapping[str, Sequence[float]]) -> list[Vector]:
+        if not self._settings.embeds:
+            return []
+        return [self._vector(documents[text]) for text in self._texts[id]]
+
+    def _vector(self, numbers: Sequence[float]) -> Vector:
+        vector = Vector.of(numbers)
+        dims = self._settings.dims
+        if dims is not None and vector.dimension != dims:
+            raise ConfigurationError(
+                f"the index is of {dims} dimensions, an embedding has {vector.dimension}"
+            )
+        return vector
+
+    def _refreshes(self, used: Collection[ops.RecordEntry], now: int) -> tuple[Operation, ...]:
+        ids: dict[float, dict[str, None]] = {}
+        for entry in used:
+            kept = entry.metadata.value
+            if kept["ttl"] is not None:
+                ids.setdefault(kept["ttl"], {}).update(dict.fromkeys(items.record_ids(kept)))
+        # Only the time is set: whoever writes the item meanwhile keeps their value, and an item
+        # that is now without a ttl stays for good.
+        return tuple(
+            ops.PatchRecords(
+                self._settings.collection,
+                tuple(of_ttl),
+                Json.of({"expires": items.expiry(ttl, now)}),
+            )
+            for ttl, of_ttl in ids.items()
+        )
+
+
+def _window(
+    operation: SearchOp, read: Operation, answer: Any
+) -> Steps[tuple[list[ops.RecordEntry], list[SearchItem]]]:
+    """Returns exactly the items that were asked for, reading further pages if need be."""
+    if isinstance(read, ops.ListRecords):
+        entries = list(answer.records)
+        while answer.more and len(entries) < operation.limit:
+            size = min(operation.limit - len(entries), MAX_PAGE)
+            offset = operation.offset + len(entries)
+            (answer,) = yield (
+                ops.ListRecords(read.collection, read.where, size, offset, embeddings=False),
+            )
+            entries += answer.records
+        entries = entries[: operation.limit]
+        return entries, [items.to_search_item(entry) for entry in entries]
+    assert isinstance(read, ops.SearchRecords)
+    end = operation.offset + operation.limit
+    best: dict[tuple[Any, ...], ops.RecordMatch] = {}
+    seen = 0
+    while True:
+        for match in answer:
+            kept = match.record.metadata.value
+            # Of an item's several embeddings the first that comes is the nearest.
+            best.setdefault((*kept["namespace"], kept["key"]), match)
+        seen += len(answer)
+        if len(best) >= end or len(answer) < read.limit:
+            break
+        read = ops.SearchRecords(
+            read.collection, read.vector, read.text, read.where, MAX_PAGE, seen, embeddings=False
+        )
+        (answer,) = yield (read,)
+    window = list(best.values())[operation.offset : end]
+    found = [items.to_search_item(match.record, match.score) for match in window]
+    return [match.record for match in window], found
+
+
+def _namespaces(operation: ListNamespacesOp, tags: Iterable[ops.TagCount]) -> list[tuple[str, ...]]:
+    conditions = operation.match_conditions or ()
+    found = {
+        namespace[: operation.max_depth]
+        for namespace in items.namespaces(tags)
+        if all(items.matches(condition, namespace) for condition in conditions)
+    }
+    return sorted(found)[operation.offset : operation.offset + operation.limit]
+
+
+def _where(scope: str, condition: Mapping[str, Any], *, parts: bool = False) -> ops.Selection:
+    tags = None if parts else (items.ITEM,)
+    return ops.Selection(scope=scope or ROOT, tags=tags, filter=Json.of(dict(condition), "filter"))
+
+
+def _texts(operation: PutOp, fields: Sequence[str]) -> list[str]:
+    if operation.value is None or operation.index is False:
+        return []
+    paths = fields if operation.index is None else operation.index
+    found = [text for path in paths for text in get_text_at_path(operation.value, path)]
+    return list(dict.fromkeys(text for text in found if text))
+
+
+def _check_window(limit: object, offset: object) -> None:
+    for name, number in (("limit", limit), ("offset", offset)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise ConfigurationError(f"{name} is an int of at least 0, not {number!r:.80}")

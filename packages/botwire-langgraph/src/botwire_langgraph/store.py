@@ -1,0 +1,209 @@
+"""The long-term memory of a graph: what its threads share, found by key, filter or meaning."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from weakref import WeakKeyDictionary
+
+from langgraph.store.base import (
+    BaseStore,
+    IndexConfig,
+    Op,
+    Result,
+    TTLConfig,
+    ensure_embeddings,
+)
+
+from botwire import APIError, AsyncMemory, ConfigurationError, Memory
+from botwire.clock import now
+from botwire.connection import Connection
+from botwire_langgraph.plan import Plan, SearchBy, Settings
+from botwire_langgraph.running import arun, run
+
+
+class BotWireStore(BaseStore):
+    """A store on BotWire, blocking and asynchronous in one.
+
+    Pass it as ``store=`` to `create_agent` or to `StateGraph.compile`. A batch is one request, and
+    asynchronous calls made at the same time share one.
+
+    Filters take ``$eq $ne $gt $gte $lt $lte`` and also ``$in $nin $exists $not $and $or``, with
+    dots into nested objects, and are applied before the limit. A field that is missing or cannot
+    be compared does not match; it is never an error. Items come newest first, or best first if
+    there is a query. An expired item is never returned, whatever `TTLConfig` says of it.
+
+    Args:
+        namespace: Whose memory. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
+            ``default``. The namespaces of LangGraph are within it.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`.
+        index: How to embed, for semantic search. Unset, a query is compared with texts.
+        ttl: How long items are kept, in minutes. With ``sweep_interval_minutes`` a write also
+            deletes everything expired, if the last one to do so is that long ago.
+        search: ``semantic`` compares a query with embeddings, ``text`` with words (BM25),
+            ``hybrid`` with both. Unset: ``semantic`` with an `index`, else ``text``. What a query
+            does not find at all is left out.
+        collection: The records' collection; stores with different ones share nothing.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    supports_ttl = True
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+        search: SearchBy | None = None,
+        collection: str = "langgraph-store",
+    ) -> None:
+        super().__init__()
+        if search not in (None, "semantic", "text", "hybrid"):
+            raise ConfigurationError(f"search is semantic, text or hybrid, not {search!r:.80}")
+        if index is None and search in ("semantic", "hybrid"):
+            raise ConfigurationError(f"a {search} search needs an index that says how to embed")
+        if index is not None and "embed" not in index:
+            raise ConfigurationError("the index does not say how to embed")
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.ttl_config = ttl
+        self.embeddings = None if index is None else ensure_embeddings(index["embed"])
+        self._settings = Settings(
+            collection,
+            search or ("text" if index is None else "semantic"),
+            (index or {}).get("fields") or ["$"],
+            (index or {}).get("dims"),
+        )
+        self._swept = time.monotonic()
+        self._lock = threading.Lock()
+        self._gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gathering] = (
+            WeakKeyDictionary()
+        )
+
+    def setup(self) -> None:
+        """Does nothing: the tables are made when needed. Here because other stores need it."""
+
+    async def asetup(self) -> None:
+        """As `setup`."""
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """Applies operations in one request; reads see what was there before the writes."""
+        plan = self._plan(list(ops))
+        documents, queries = {}, {}
+        if self._settings.embeds and self.embeddings is not None:
+            texts = plan.texts
+            if texts:
+                documents = dict(zip(texts, self.embeddings.embed_documents(texts), strict=True))
+            queries = {query: self.embeddings.embed_query(query) for query in plan.queries}
+        return run(self.connection, plan.run(documents, queries))
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """As `batch`; with the calls that other tasks make at the same time it is one request."""
+        operations = list(ops)
+        # What is not valid fails alone, and not together with the calls of others.
+        Plan(self._settings, operations, now)
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            gathering = self._gatherings.setdefault(loop, _Gathering())
+        return await gathering.apply(self, operations)
+
+    def sweep_ttl(self) -> None:
+        """Deletes everything expired, to give its space back."""
+        run(self.connection, self._plan([], sweep=True).run({}, {}))
+
+    async def asweep_ttl(self) -> None:
+        """As `sweep_ttl`."""
+        await arun(self.connection, self._plan([], sweep=True).run({}, {}))
+
+    async def apply(self, operations: Sequence[Op]) -> list[Result]:
+        """Applies operations in a request of their own."""
+        plan = self._plan(operations)
+        documents, queries = {}, {}
+        if self._settings.embeds and self.embeddings is not None:
+            texts = plan.texts
+            if texts:
+                embedded = await self.embeddings.aembed_documents(texts)
+                documents = dict(zip(texts, embedded, strict=True))
+            found = await asyncio.gather(*map(self.embeddings.aembed_query, plan.queries))
+            queries = dict(zip(plan.queries, found, strict=True))
+        return await arun(self.connection, plan.run(documents, queries))
+
+    def _plan(self, operations: Sequence[Op], *, sweep: bool = False) -> Plan:
+        return Plan(self._settings, operations, now, sweep=sweep or self._sweep_is_due(operations))
+
+    def _sweep_is_due(self, operations: Sequence[Op]) -> bool:
+        minutes = (self.ttl_config or {}).get("sweep_interval_minutes")
+        if minutes is None or not operations:
+            return False
+        with self._lock:
+            present = time.monotonic()
+            if present - self._swept < minutes * 60:
+                return False
+            self._swept = present
+            return True
+
+
+class _Gathering:
+    """The calls of one event loop: those that come while a request is under way share the next."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Sequence[Op], asyncio.Future[list[Result]]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def apply(self, store: BotWireStore, operations: Sequence[Op]) -> list[Result]:
+        future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((operations, future))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._drain(store))
+        return await future
+
+    async def _drain(self, store: BotWireStore) -> None:
+        calls: list[tuple[Sequence[Op], asyncio.Future[list[Result]]]] = []
+        try:
+            while self._waiting:
+                calls, self._waiting = self._waiting, []
+                calls = [call for call in calls if not call[1].done()]
+                await self._apply(store, calls)
+        except BaseException:
+            # The task itself was cancelled, as when its loop ends: nobody waits for ever.
+            for _, future in (*calls, *self._waiting):
+                future.cancel()
+            self._waiting = []
+            raise
+
+    async def _apply(
+        self,
+        store: BotWireStore,
+        calls: Sequence[tuple[Sequence[Op], asyncio.Future[list[Result]]]],
+    ) -> None:
+        try:
+            results = iter(await store.apply([op for operations, _ in calls for op in operations]))
+        except APIError as error:
+            if len(calls) == 1:
+                _fail(calls[0][1], error)
+                return
+            # The store refused one of them, and so all: each again, to be answered by itself.
+            for call in calls:
+                await self._apply(store, [call])
+        except Exception as error:  # noqa: BLE001 - raised at every call that waits for it
+            for _, future in calls:
+                _fail(future, error)
+        else:
+            for operations, future in calls:
+                found = [next(results) for _ in operations]
+                if not future.done():
+                    future.set_result(found)
+
+
+def _fail(future: asyncio.Future[list[Result]], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

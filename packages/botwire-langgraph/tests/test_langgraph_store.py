@@ -1,0 +1,346 @@
+"""The store: exact windows, filters that never raise, times that end, few requests."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from langgraph.store.base import (
+    GetOp,
+    InvalidNamespaceError,
+    ListNamespacesOp,
+    MatchCondition,
+    PutOp,
+    SearchOp,
+)
+
+from botwire import ConfigurationError, InvalidRequestError
+from botwire.operations import Batch
+from botwire_langgraph import BotWireStore, plan
+
+MINUTE = 60 * 1_000_000
+WORDS = ("tea", "coffee", "train", "green")
+
+
+def embed(texts: list[str]) -> list[list[float]]:
+    """Counts words: near are texts that share them."""
+    return [[float(text.lower().count(word)) for word in WORDS] + [0.1] for text in texts]
+
+
+@pytest.fixture
+def store(place_url: str, namespace: str) -> BotWireStore:
+    """An empty store."""
+    return BotWireStore(namespace, url=place_url)
+
+
+def keys(found: Any) -> list[str]:
+    return [item.key for item in found]
+
+
+def test_an_item_outlives_its_process(store: BotWireStore, place_url: str, namespace: str) -> None:
+    store.put(("users", "ada"), "food", {"likes": ["tea", 1, 1.5, None, True]})
+    program = (
+        "import sys; from botwire_langgraph import BotWireStore\n"
+        "found = BotWireStore(sys.argv[1], url=sys.argv[2]).get(('users', 'ada'), 'food')\n"
+        "print(found.value)"
+    )
+    command = [sys.executable, "-c", program, namespace, place_url]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert printed.strip() == "{'likes': ['tea', 1, 1.5, None, True]}"
+
+
+def test_created_at_stays_over_updates(store: BotWireStore) -> None:
+    store.put(("n",), "k", {"v": 1})
+    first = store.get(("n",), "k")
+    store.put(("n",), "k", {"v": 2})
+    second = store.get(("n",), "k")
+    assert first is not None
+    assert second is not None
+    assert second.value == {"v": 2}
+    assert second.created_at == first.created_at
+    assert second.updated_at >= first.updated_at
+    store.delete(("n",), "k")
+    assert store.get(("n",), "k") is None
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "number": {"v": 5},
+    "text": {"v": "five"},
+    "null": {"v": None},
+    "list": {"v": [5]},
+    "object": {"v": {"v": 5}},
+    "true": {"v": True},
+    "missing": {"other": 5},
+}
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ({"v": 5}, {"number"}),
+        ({"v": {"$eq": "five"}}, {"text"}),
+        ({"v": {"$ne": 5}}, {"text", "null", "list", "object", "true"}),
+        ({"v": {"$gt": 4}}, {"number"}),
+        ({"v": {"$gte": 5}}, {"number"}),
+        ({"v": {"$lt": 5}}, set()),
+        ({"v": {"$lte": 5.0}}, {"number"}),
+        ({"v": {"$gt": "e"}}, {"text"}),
+        ({"v": {"$in": (5, "five")}}, {"number", "text"}),
+        ({"v": {"$exists": False}}, {"missing"}),
+        ({"v.v": 5}, {"object"}),
+        ({"v": {"v": 5}}, {"object"}),
+        ({"nowhere.at.all": {"$gt": 1}}, set()),
+        ({"$or": [{"v": 5}, {"other": 5}]}, {"number", "missing"}),
+        ({"$odd": 1}, set()),
+        ({"": 1}, set()),
+    ],
+    ids=str,
+)
+def test_a_filter_of_odd_fields_does_not_raise(
+    store: BotWireStore, condition: dict[str, Any], expected: set[str]
+) -> None:
+    store.batch([PutOp(("n",), key, value) for key, value in ODD.items()])
+    assert set(keys(store.search(("n",), filter=condition))) == expected
+
+
+def test_an_unknown_operator_says_so(store: BotWireStore) -> None:
+    with pytest.raises(ConfigurationError, match="near"):
+        store.search(("n",), filter={"v": {"$near": 1}})
+
+
+def test_limit_and_offset_are_exact_after_the_filter(store: BotWireStore) -> None:
+    puts = [
+        PutOp(("n", str(i % 3)), f"{i:03}", {"even": i % 2 == 0, "t": "tea"}) for i in range(60)
+    ]
+    store.batch(puts)
+    for query in (None, "tea"):
+        pages = [
+            store.search(("n",), query=query, filter={"even": True}, limit=7, offset=offset)
+            for offset in range(0, 35, 7)
+        ]
+        assert [len(page) for page in pages] == [7, 7, 7, 7, 2]
+        assert len({item.key for page in pages for item in page}) == 30
+    assert store.search(("n",), limit=0) == []
+    assert len(store.search((), limit=1_000)) == 60
+    with pytest.raises(ConfigurationError, match="limit"):
+        store.search((), limit=-1)
+
+
+def test_namespaces_with_wildcards(store: BotWireStore) -> None:
+    for namespace in [("a", "b", "c"), ("a", "b", "d", "e"), ("a", "x/y%", "c"), ("ab",), ("*",)]:
+        store.put(namespace, "k", {})
+    assert store.list_namespaces(prefix=("a",), max_depth=2) == [("a", "b"), ("a", "x/y%")]
+    assert store.list_namespaces(prefix=("a", "*", "c")) == [("a", "b", "c"), ("a", "x/y%", "c")]
+    assert store.list_namespaces(suffix=("*", "e")) == [("a", "b", "d", "e")]
+    assert store.list_namespaces(limit=2, offset=1) == [("a", "b", "c"), ("a", "b", "d", "e")]
+    assert len(store.search(("a",))) == 3  # and nothing of ("ab",)
+    assert len(store.search(("*",))) == 1
+    store.delete(("ab",), "k")
+    assert ("ab",) not in store.list_namespaces()
+
+
+@pytest.mark.parametrize("labels", [("a.b",), ("",), (1,), ("a\x00",)], ids=repr)
+def test_a_bad_namespace_is_refused_also_in_a_batch(store: BotWireStore, labels: Any) -> None:
+    for operation in (GetOp(labels, "k"), PutOp(labels, "k", {}), SearchOp(labels)):
+        with pytest.raises(InvalidNamespaceError):
+            store.batch([operation])
+
+
+def test_what_json_cannot_hold_is_refused_when_written(store: BotWireStore) -> None:
+    with pytest.raises(TypeError, match="value"):
+        store.put(("n",), "k", {"v": {1, 2}})
+    assert store.get(("n",), "k") is None
+
+
+class Time:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
+    time = Time()
+    monkeypatch.setattr("botwire_langgraph.store.now", time)
+    return time
+
+
+def test_nothing_expired_is_returned(store: BotWireStore, clock: Time) -> None:
+    store.put(("n",), "short", {"t": "tea"}, ttl=1)
+    store.put(("n",), "long", {"t": "tea"}, ttl=None)
+    first = store.get(("n",), "short", refresh_ttl=False)
+    clock.now += 2 * MINUTE
+    assert store.get(("n",), "short") is None
+    assert keys(store.search(("n",))) == keys(store.search(("n",), query="tea")) == ["long"]
+    store.delete(("n",), "long")
+    assert store.list_namespaces() == []
+    store.put(("n",), "short", {"t": "new"})
+    again = store.get(("n",), "short")
+    assert first is not None
+    assert again is not None
+    assert again.created_at > first.created_at  # another item: the old one was gone
+
+
+def test_reading_refreshes_unless_told_otherwise(store: BotWireStore, clock: Time) -> None:
+    for key in ("read", "searched", "not"):
+        store.put(("n",), key, {"key": key}, ttl=2)
+    clock.now += MINUTE * 3 // 2
+    store.get(("n",), "read")
+    store.search(("n",), filter={"key": "searched"})
+    store.get(("n",), "not", refresh_ttl=False)
+    clock.now += MINUTE * 3 // 2
+    assert set(keys(store.search(("n",)))) == {"read", "searched"}
+
+
+def test_a_refresh_does_not_end_what_was_made_to_stay(store: BotWireStore, clock: Time) -> None:
+    store.put(("n",), "k", {"v": 1}, ttl=1)
+    # Reads and writes of a batch: the read sees the old item, and refreshes after the write.
+    results = store.batch([GetOp(("n",), "k"), PutOp(("n",), "k", {"v": 2}, ttl=None)])
+    assert results[0].value == {"v": 1}  # type: ignore[union-attr]
+    clock.now += 10 * MINUTE
+    kept = store.get(("n",), "k")
+    assert kept is not None
+    assert kept.value == {"v": 2}
+
+
+def test_the_default_ttl_and_the_sweep(place_url: str, namespace: str, clock: Time) -> None:
+    store = BotWireStore(namespace, url=place_url, ttl={"default_ttl": 1, "refresh_on_read": False})
+    records = store.connection.memory.records("langgraph-store")
+    store.put(("n",), "k", {})
+    store.put(("n",), "kept", {}, ttl=None)
+    store.get(("n",), "k")
+    clock.now += 2 * MINUTE
+    assert records.count() == 2
+    store.sweep_ttl()
+    assert records.count() == 1
+    assert store.get(("n",), "kept") is not None
+
+
+def test_meaning_with_filter_fields_and_several_embeddings(place_url: str, namespace: str) -> None:
+    store = BotWireStore(
+        namespace, url=place_url, index={"dims": 5, "embed": embed, "fields": ["notes[*]", "t"]}
+    )
+    store.put(("n",), "both", {"notes": ["tea", "train", "coffee"], "lang": "en"})
+    store.put(("n",), "tea", {"t": "green tea", "lang": "de"})
+    store.put(("n",), "train", {"t": "train", "lang": "en"})
+    store.put(("n",), "hidden", {"t": "tea"}, index=False)
+    store.put(("n",), "other", {"title": "tea tea", "t": "train"}, index=["title"])
+    found = store.search(("n",), query="tea")
+    assert set(keys(found[:2])) == {"both", "other"}
+    assert len(found) == 4  # each item once, the one without an index never
+    assert keys(store.search(("n",), query="tea", filter={"lang": "de"})) == ["tea"]
+    assert keys(store.search(("n",), query="coffee", limit=1)) == ["both"]
+    windows = [store.search(("n",), query="tea", limit=1, offset=i) for i in range(5)]
+    assert [keys(window) for window in windows[:4]] == [[item.key] for item in found]
+    assert windows[4] == []
+    # A new value has its own embeddings only.
+    store.put(("n",), "both", {"notes": ["train"]})
+    records = store.connection.memory.records("langgraph-store")
+    assert records.count() == 5
+    best = store.search(("n",), query="coffee", limit=1)[0]
+    assert best.score is not None
+    assert best.score < 0.9
+    store.delete(("n",), "both")
+    assert "both" not in keys(store.search(("n",), query="tea"))
+
+
+def test_text_and_hybrid_search(place_url: str, namespace: str) -> None:
+    text = BotWireStore(namespace, url=place_url)
+    text.put(("n",), "a", {"t": "The Zanzibar archive"})
+    text.put(("n",), "b", {"t": "nothing of it"})
+    assert keys(text.search(("n",), query="zanzibar")) == ["a"]
+    hybrid = BotWireStore(
+        namespace, url=place_url, index={"embed": embed}, search="hybrid", collection="other"
+    )
+    hybrid.put(("n",), "words", {"t": "zanzibar tea"})
+    hybrid.put(("n",), "meaning", {"t": "tea"})
+    assert keys(hybrid.search(("n",), query="zanzibar tea")) == ["words", "meaning"]
+
+
+@pytest.mark.anyio
+async def test_the_awaited_half_is_the_same_store(store: BotWireStore) -> None:
+    await store.aput(("n",), "k", {"v": 1})
+    assert await store.aget(("n",), "k") == store.get(("n",), "k")
+    assert await store.asearch(("n",)) == store.search(("n",))
+    assert await store.alist_namespaces() == [("n",)]
+    await store.adelete(("n",), "k")
+    assert store.get(("n",), "k") is None
+
+
+class Counting:
+    """An engine that counts what it passes on."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.batches = 0
+
+    async def apply(self, batch: Any) -> Any:
+        self.batches += 1
+        return await self.engine.apply(batch)
+
+
+@pytest.mark.anyio
+async def test_concurrent_calls_become_few_requests(store: BotWireStore) -> None:
+    memory = store.connection.async_memory
+    memory.engine = counting = Counting(memory.engine)  # type: ignore[assignment]
+    await asyncio.gather(*[store.aput(("n",), f"{i}", {"i": i}) for i in range(100)])
+    found = await asyncio.gather(*[store.aget(("n",), f"{i}") for i in range(100)])
+    assert [item.value["i"] for item in found if item is not None] == list(range(100))
+    assert counting.batches <= 4
+
+
+@pytest.mark.anyio
+async def test_one_bad_call_fails_alone(place_url: str, namespace: str) -> None:
+    store = BotWireStore(namespace, url=place_url, index={"embed": lambda ts: [[1.0] for _ in ts]})
+    await store.aput(("n",), "first", {})
+
+    def sized(texts: list[str]) -> list[list[float]]:
+        return [[1.0, 2.0] if "bad" in text else [1.0] for text in texts]
+
+    store = BotWireStore(namespace, url=place_url, index={"embed": sized})
+    outcomes = await asyncio.gather(
+        store.aput(("n",), "good", {"t": "good"}),
+        store.aput(("n",), "bad", {"t": "bad"}),
+        store.aget(("n",), "first"),
+        return_exceptions=True,
+    )
+    assert outcomes[0] is None
+    assert isinstance(outcomes[1], InvalidRequestError)
+    assert outcomes[2].key == "first"  # type: ignore[union-attr]
+    with pytest.raises(InvalidNamespaceError):
+        await store.aput(("a.b",), "k", {})
+
+
+def test_one_batch_is_one_request(store: BotWireStore) -> None:
+    store.put(("n",), "k", {"v": 1})
+    operations = [
+        GetOp(("n",), "k"),
+        SearchOp(("n",)),
+        ListNamespacesOp((MatchCondition("prefix", ("n",)),)),
+        PutOp(("n",), "new", {}),
+        PutOp(("n",), "k", None),
+    ]
+    settings = plan.Settings("langgraph-store", "text", ["$"], None)
+    program = plan.Plan(settings, operations, lambda: 1).run({}, {})
+    batches = [next(program)]
+    memory = store.connection.memory
+    with pytest.raises(StopIteration) as stop:
+        batches.append(program.send(memory.engine.apply(Batch(memory.namespace, batches[0]))))
+    item, found, listed, *puts = stop.value.value
+    assert (item.key, keys(found), listed, puts) == ("k", ["k"], [("n",)], [None, None])
+    assert keys(store.search(("n",))) == ["new"]
+    assert len(batches) == 1
+
+
+def test_a_wrong_search_is_refused_at_once(namespace: str) -> None:
+    with pytest.raises(ConfigurationError, match="index"):
+        BotWireStore(namespace, search="hybrid")
+    with pytest.raises(ConfigurationError, match="search"):
+        BotWireStore(namespace, search="magic")  # type: ignore[arg-type]
