@@ -11,6 +11,7 @@ from botwire_langgraph import BotWireSaver
 
 CAPABILITIES = {
     "put", "put_writes", "get_tuple", "list", "delete_thread", "delete_for_runs", "copy_thread",
+    "prune",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ names are never the beginning of another's. A part that is too long is replaced 
     checkpoints/{thread}/{checkpoint_ns}/{checkpoint_id}
     blobs/{thread}/{checkpoint_ns}/{channel}/{version}
     writes/{thread}/{checkpoint_ns}/{checkpoint_id}/{task_id}/{index}
+    deleted/{thread}
 """
 
 from __future__ import annotations
@@ -48,6 +49,30 @@ def writes(thread: str, namespace: str, checkpoint_id: str) -> str:
     return _join(WRITES, thread, namespace, checkpoint_id) + "/"
 
 
+def blobs(thread: str) -> str:
+    """Returns what the keys of a thread's channel values begin with."""
+    return _join(BLOBS, thread) + "/"
+
+
+def tombstone(thread: str) -> str:
+    """Returns the key that says that a thread was deleted."""
+    return _join("deleted", thread)
+
+
+def thread_prefixes(prefix: str) -> list[str]:
+    """Returns what the keys of checkpoints of threads whose ids begin with `prefix` begin with."""
+    if not prefix:
+        return [f"{CHECKPOINTS}/"]
+    encoded = _encode(prefix)
+    plain = [f"{CHECKPOINTS}/{encoded}"] if len(encoded) <= _LONGEST_PART else []
+    return [*plain, f"{CHECKPOINTS}/~"]
+
+
+def thread_part(key: str) -> str:
+    """Returns the part of a key that stands for its thread."""
+    return key.split("/", 2)[1]
+
+
 def clear(thread: str) -> tuple[ops.Operation, ...]:
     """Returns the operations that leave nothing of a thread."""
     return tuple(ops.ClearKeys(_join(kind, thread) + "/") for kind in (CHECKPOINTS, BLOBS, WRITES))
@@ -64,8 +89,12 @@ def _join(kind: str, *parts: str) -> str:
 
 
 def _part(part: str) -> str:
-    # A tilde, which begins a hash, is the one sign beside letters that quote() would leave.
-    encoded = quote(part, safe="", errors="surrogatepass").replace("~", "%7E")
+    encoded = _encode(part)
     if len(encoded) <= _LONGEST_PART:
         return encoded
     return "~" + hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _encode(part: str) -> str:
+    # A tilde, which begins a hash, is the one sign beside letters that quote() would leave.
+    return quote(part, safe="", errors="surrogatepass").replace("~", "%7E")

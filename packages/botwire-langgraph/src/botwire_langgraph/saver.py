@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.connection import Connection
-from botwire_langgraph import steps
+from botwire_langgraph import steps, upkeep
 from botwire_langgraph.records import Header
 from botwire_langgraph.running import arun, run
 from botwire_langgraph.steps import Steps
@@ -184,7 +184,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         await self._arun(steps.put_writes(self.serde, config, writes, task_id, task_path))
 
     def delete_thread(self, thread_id: str) -> None:
-        """Deletes everything of a thread."""
+        """Deletes everything of a thread; a run that still goes on in it gets `ConflictError`."""
         self._run(steps.delete_thread(thread_id))
 
     async def adelete_thread(self, thread_id: str) -> None:
@@ -206,6 +206,46 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """As `copy_thread`."""
         await self._arun(steps.copy_thread(source_thread_id, target_thread_id))
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Gives space back.
+
+        Args:
+            thread_ids: Which threads.
+            strategy: ``keep_latest`` keeps the latest checkpoint of each namespace, with those
+                ancestors from which its delta channels are rebuilt; ``delete`` keeps nothing.
+        """
+        self._run(upkeep.prune(self.serde, thread_ids, strategy))
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """As `prune`."""
+        await self._arun(upkeep.prune(self.serde, thread_ids, strategy))
+
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, Any]:
+        """Returns the writes of delta channels since their last snapshot, in a few requests."""
+        return self._run(upkeep.delta_history(self.serde, config, channels))
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, Any]:
+        """As `get_delta_channel_history`."""
+        return await self._arun(upkeep.delta_history(self.serde, config, channels))
+
+    # `list` is a method here, so the annotation says Sequence.
+    def list_threads(self, prefix: str = "", limit: int | None = None) -> Sequence[str]:
+        """Returns the ids of the threads that hold checkpoints, in order.
+
+        Args:
+            prefix: What they begin with.
+            limit: How many at most.
+        """
+        return self._run(upkeep.list_threads(prefix, limit))
+
+    async def alist_threads(self, prefix: str = "", limit: int | None = None) -> Sequence[str]:
+        """As `list_threads`."""
+        return await self._arun(upkeep.list_threads(prefix, limit))
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """Returns a version greater than `current`, and unlike any that another run gives."""

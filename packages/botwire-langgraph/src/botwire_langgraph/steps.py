@@ -35,8 +35,24 @@ Steps = Generator[tuple[ops.Operation, ...], ops.Results, T]
 _PAGE = 100  # checkpoints read at a time, with their values
 
 
+_TOMBSTONE_TTL = 30 * 86_400.0  # seconds; no run goes on for longer
+
+
+class ThreadDeletedError(ConflictError):
+    """A run wanted to go on in a thread that was deleted meanwhile; nothing was written."""
+
+
 def get_tuple(serde: SerializerProtocol, config: RunnableConfig) -> Steps[CheckpointTuple | None]:
     """Two batches: the checkpoint, then its values and pending writes."""
+    header = yield from find(serde, config)
+    if header is None:
+        return None
+    (found,) = yield from load(serde, [header])
+    return found
+
+
+def find(serde: SerializerProtocol, config: RunnableConfig) -> Steps[Header | None]:
+    """One batch: the checkpoint that a config means, without values."""
     thread = Thread.of(config)
     if thread.checkpoint_id is not None:
         key = layout.checkpoint(thread.id, thread.namespace, thread.checkpoint_id)
@@ -45,10 +61,7 @@ def get_tuple(serde: SerializerProtocol, config: RunnableConfig) -> Steps[Checkp
         prefix = layout.checkpoints(thread.id, thread.namespace)
         (page,) = yield (ops.ScanKeys(prefix, limit=1, descending=True),)
         entry = page.entries[0] if page.entries else None
-    if entry is None:
-        return None
-    (found,) = yield from load(serde, [Header.from_value(entry.value, serde)])
-    return found
+    return None if entry is None else Header.from_value(entry.value, serde)
 
 
 def list_page(
@@ -101,7 +114,7 @@ def put(
         get_checkpoint_metadata(config, metadata),
     )
     key = layout.checkpoint(thread.id, thread.namespace, header.id)
-    yield (*blobs, ops.PutKey(key, header.to_value(serde)))
+    yield from _put(thread, (*blobs, ops.PutKey(key, header.to_value(serde))))
     return thread.config(header.id)
 
 
@@ -124,7 +137,9 @@ def put_writes(
     if not puts:
         return
     try:
-        yield tuple(puts)
+        yield from _put(thread, tuple(puts))
+    except ThreadDeletedError:
+        raise
     except ConflictError:
         (entries,) = yield (ops.GetKeys(tuple(put.key for put in puts)),)
         missing = [
@@ -133,12 +148,34 @@ def put_writes(
             if entry is None or put.if_version is None
         ]
         if missing:
-            yield tuple(missing)
+            yield from _put(thread, tuple(missing))
 
 
 def delete_thread(thread_id: str) -> Steps[None]:
-    """One batch."""
-    yield layout.clear(str(thread_id))
+    """One batch; a run that is still going on cannot bring the thread back, see `_put`."""
+    thread = str(thread_id)
+    tombstone = ops.PutKey(layout.tombstone(thread), Json.of(True), _TOMBSTONE_TTL)
+    yield (*layout.clear(thread), tombstone)
+
+
+def _put(thread: Thread, puts: tuple[ops.PutKey, ...]) -> Steps[None]:
+    """Puts what a run made, unless it goes on from a checkpoint of a thread deleted since.
+
+    One batch, or three in a thread that was deleted before and began anew.
+    """
+    tombstone = layout.tombstone(thread.id)
+    try:
+        yield (ops.CheckKey(tombstone, 0), *puts)
+    except ConflictError:
+        parent = layout.checkpoint(thread.id, thread.namespace, thread.checkpoint_id or "")
+        ((deleted, known),) = yield (ops.GetKeys((tombstone, parent)),)
+        if deleted is None:
+            raise
+        if thread.checkpoint_id is not None and known is None:
+            raise ThreadDeletedError(
+                f"the thread {thread.id!r:.80} was deleted while this run was going on"
+            ) from None
+        yield (ops.CheckKey(tombstone, deleted.version), *puts)
 
 
 def delete_for_runs(serde: SerializerProtocol, run_ids: Collection[str]) -> Steps[None]:
@@ -149,7 +186,7 @@ def delete_for_runs(serde: SerializerProtocol, run_ids: Collection[str]) -> Step
         headers, last = yield from list_page(serde, None, None, None, last)
         doomed = [header for header in headers if header.metadata.get("run_id") in wanted]
         if doomed:
-            yield tuple(_deletion(doomed))
+            yield tuple(deletion(doomed))
         if last is None:
             return
 
@@ -177,7 +214,8 @@ def _copy(entry: ops.KeyEntry, target: str) -> ops.PutKey:
     return ops.PutKey(layout.moved(entry.key, target), value)
 
 
-def _deletion(headers: Sequence[Header]) -> Iterator[ops.Operation]:
+def deletion(headers: Sequence[Header]) -> Iterator[ops.Operation]:
+    """Yields what deletes checkpoints and their pending writes."""
     for header in headers:
         thread = header.thread
         yield ops.DeleteKey(layout.checkpoint(thread.id, thread.namespace, header.id))
@@ -195,9 +233,15 @@ def load(serde: SerializerProtocol, headers: Sequence[Header]) -> Steps[list[Che
     values = {entry.key: entry.value for entry in entries if entry is not None}
     tuples = []
     for header, scan, page in zip(headers, scans, pages, strict=True):
-        writes = list(page.entries)
-        while page.more:
-            (page,) = yield (ops.ScanKeys(scan.prefix, after=writes[-1].key),)  # noqa: PLW2901
-            writes += page.entries
+        writes = yield from rest(scan.prefix, page)
         tuples.append(header.to_tuple(values, writes, serde))
     return tuples
+
+
+def rest(prefix: str, page: ops.EntryPage) -> Steps[list[ops.KeyEntry]]:
+    """Returns the entries of a page and all that follow."""
+    entries = list(page.entries)
+    while page.more:
+        (page,) = yield (ops.ScanKeys(prefix, after=entries[-1].key),)
+        entries += page.entries
+    return entries
