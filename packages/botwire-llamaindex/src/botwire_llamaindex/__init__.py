@@ -4,6 +4,7 @@ from botwire_llamaindex.async_store import BotWireAsyncChatStore
 from botwire_llamaindex.buffer import BotWireChatMemoryBuffer, PersistentChatMemory
 from botwire_llamaindex.kvstore import BotWireDocumentStore, BotWireIndexStore, BotWireKVStore
 from botwire_llamaindex.memory import BotWireMemory
+from botwire_llamaindex.migrate import aimport_chat_store, import_chat_store
 from botwire_llamaindex.store import BotWireChatStore
 
 __all__ = [
@@ -15,4 +16,6 @@ __all__ = [
     "BotWireKVStore",
     "BotWireMemory",
     "PersistentChatMemory",
+    "aimport_chat_store",
+    "import_chat_store",
 ]

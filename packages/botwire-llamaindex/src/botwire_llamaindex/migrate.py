@@ -1,0 +1,116 @@
+"""Moving to BotWire: copies the conversations of any other LlamaIndex chat store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.storage.chat_store import BaseChatStore
+from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
+
+from botwire import NotJSONError
+from botwire_llamaindex.async_store import BotWireAsyncChatStore
+from botwire_llamaindex.convert import to_items
+from botwire_llamaindex.store import BotWireChatStore
+
+_BATCH = 200
+"""Messages in a request."""
+_BATCH_BYTES = 1_000_000
+"""Of a request, unless one message alone is longer: servers bound what they take."""
+
+
+def import_chat_store(
+    source: BaseChatStore,
+    into: BotWireChatStore | BotWireAsyncChatStore,
+    keys: Iterable[str] | None = None,
+) -> dict[str, int]:
+    """Copies conversations, in their order, and leaves the source as it is.
+
+    A message that an earlier import has copied is not copied again, so an import that was
+    interrupted is simply repeated, and what has been said since is added. Two equal messages of a
+    conversation stay two.
+
+    Args:
+        source: A chat store, such as `SimpleChatStore`, `RedisChatStore` or `PostgresChatStore`.
+        into: Where to. `BotWireChatMemoryBuffer.chat_store` and `BotWireMemory.sql_store` are such.
+        keys: Which conversations. Unset, all that the source names; a Redis database that holds
+            other things too names those as well.
+
+    Returns:
+        For each key how many messages the source has, which are all there now.
+
+    Raises:
+        NotJSONError: A message would not come back. Nothing of its conversation was written; those
+            before it are there.
+        BotWireError: Memory could not be reached or refused; repeat the import.
+    """
+    copied = {}
+    for key in source.get_keys() if keys is None else keys:
+        messages = source.get_messages(key)
+        history = into.connection.memory.history(key)
+        for values, ids in _batches(key, messages):
+            history.extend(values, ids=ids)
+        copied[key] = len(messages)
+    return copied
+
+
+async def aimport_chat_store(
+    source: BaseChatStore | AsyncDBChatStore,
+    into: BotWireChatStore | BotWireAsyncChatStore,
+    keys: Iterable[str] | None = None,
+) -> dict[str, int]:
+    """As `import_chat_store`, and also from the stores of LlamaIndex's `Memory`.
+
+    Of those (`SQLAlchemyChatStore`), archived messages are copied first and are archived here too.
+    """
+    copied = {}
+    if keys is None:
+        names = source.get_keys() if isinstance(source, AsyncDBChatStore) else source.aget_keys()
+        keys = await names
+    for key in keys:
+        archived: list[ChatMessage] = []
+        if isinstance(source, AsyncDBChatStore):
+            archived = await source.get_messages(key, status=MessageStatus.ARCHIVED)
+            messages = archived + await source.get_messages(key, status=MessageStatus.ACTIVE)
+        else:
+            messages = await source.aget_messages(key)
+        history = into.connection.async_memory.history(key)
+        seqs: list[int] = []
+        for values, ids in _batches(key, messages):
+            seqs += await history.extend(values, ids=ids)
+        if archived:
+            await history.archive(up_to=seqs[len(archived) - 1])
+        copied[key] = len(messages)
+    return copied
+
+
+def _batches(
+    key: str, messages: list[ChatMessage]
+) -> Iterator[tuple[list[dict[str, Any]], list[str]]]:
+    """Yields the items of a conversation with their ids; all are converted before the first."""
+    try:
+        items = to_items(messages)
+    except NotJSONError as error:
+        raise NotJSONError(f"{key!r}: {error}", error.path) from error
+    seen: Counter[str] = Counter()
+    values: list[dict[str, Any]] = []
+    ids: list[str] = []
+    size = 0
+    for item in items:
+        text = json.dumps(item, sort_keys=True)
+        # By content and not by position: a source that has lost its oldest messages, as one with
+        # an expiry does, still names the others alike.
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        seen[digest] += 1
+        if values and (len(values) == _BATCH or size + len(text) > _BATCH_BYTES):
+            yield values, ids
+            values, ids, size = [], [], 0
+        values.append(item)
+        ids.append(f"import:{digest}:{seen[digest]}")
+        size += len(text)
+    if values:
+        yield values, ids
