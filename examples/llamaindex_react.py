@@ -1,10 +1,13 @@
-"""A ReAct agent whose conversation is kept by hand, in BotWire's own history."""
+"""A ReAct agent over an index, its conversation kept by hand in BotWire's own history."""
 
 import asyncio
 import sys
 
+from llama_index.core import SummaryIndex
 from llama_index.core.agent.workflow import ReActAgent
 from llama_index.core.llms import ChatMessage
+from llama_index.core.schema import TextNode
+from llama_index.core.tools import QueryEngineTool
 
 from botwire import Memory
 from scripted.llamaindex import ReActLLM
@@ -12,7 +15,14 @@ from scripted.llamaindex import ReActLLM
 memory = Memory("user-session-123")
 conversation = memory.history("conversation")
 
-agent = ReActAgent(tools=[], llm=ReActLLM())  # your own model and tools go here
+llm = ReActLLM()  # your own model goes here
+index = SummaryIndex([TextNode(text="Turing machines never forget their tape.")])  # your documents
+documents = QueryEngineTool.from_defaults(
+    index.as_query_engine(llm=llm),
+    name="documents",
+    description="Answers questions about the documents.",
+)
+agent = ReActAgent(tools=[documents], llm=llm)
 
 
 async def chat_with_memory(text: str) -> str:
