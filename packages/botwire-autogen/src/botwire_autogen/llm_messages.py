@@ -1,0 +1,107 @@
+"""The messages of a model's context to items of a history and back."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from typing import Any, Final
+
+from autogen_core import FunctionCall
+from autogen_core.models import (
+    AssistantMessage,
+    FunctionExecutionResult,
+    FunctionExecutionResultMessage,
+    LLMMessage,
+    SystemMessage,
+    UserMessage,
+)
+from pydantic import TypeAdapter
+
+from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_item
+from botwire.tagged import from_json, to_json
+from botwire_autogen.convert import FRAMEWORK
+
+FORMAT: Final = 2
+"""A message's own dump; what JSON lacks is tagged. 1 is a memory content (`convert.FORMAT`)."""
+
+logger = logging.getLogger("botwire.autogen")
+
+_MESSAGE: TypeAdapter[LLMMessage] = TypeAdapter(LLMMessage)
+
+
+def to_item(message: LLMMessage) -> dict[str, Any]:
+    """Returns the envelope of a message."""
+    native = Native(FRAMEWORK, FORMAT, to_json(message.model_dump(), "message"))
+    if isinstance(message, SystemMessage):
+        return Message("system", message.content, native=native).to_item()
+    if isinstance(message, UserMessage):
+        parts = [message.content] if isinstance(message.content, str) else message.content
+        text = "\n".join(part for part in parts if isinstance(part, str))
+        return Message("user", text, name=message.source, native=native).to_item()
+    if isinstance(message, AssistantMessage):
+        said = message.thought or ""
+        calls: tuple[ToolCall, ...] = ()
+        if isinstance(message.content, str):
+            said = message.content
+        else:
+            calls = tuple(ToolCall(c.id, c.name, c.arguments) for c in message.content)
+        return Message(
+            "assistant", said, name=message.source, tool_calls=calls, native=native
+        ).to_item()
+    results = message.content
+    return Message(
+        "tool",
+        "\n".join(result.content for result in results),
+        # The envelope has room for one call; several of one message are told apart in `native`.
+        name=results[0].name if len(results) == 1 else None,
+        tool_call_id=results[0].call_id if len(results) == 1 else None,
+        native=native,
+    ).to_item()
+
+
+def from_values(values: Iterable[Any]) -> list[LLMMessage]:
+    """Returns the messages that items' values hold; what is none is reported and left out."""
+    messages = []
+    for value in values:
+        try:
+            messages.append(
+                read_item(
+                    value,
+                    framework=FRAMEWORK,
+                    formats=(FORMAT,),
+                    from_native=lambda data: _MESSAGE.validate_python(from_json(data)),
+                    from_portable=_from_portable,
+                )
+            )
+        except UnreadableItemError as error:
+            logger.warning("an item of a context is left out: %s", error)
+    return messages
+
+
+def _from_portable(message: Message) -> LLMMessage:
+    if message.role == "system":
+        return SystemMessage(content=message.text)
+    if message.role == "user":
+        return UserMessage(content=message.text, source=message.name or "user")
+    if message.role == "tool" and message.tool_call_id is not None:
+        result = FunctionExecutionResult(
+            content=message.text, name=message.name or "tool", call_id=message.tool_call_id
+        )
+        return FunctionExecutionResultMessage(content=[result])
+    return AssistantMessage(content=_content(message), source=message.name or "assistant")
+
+
+def _content(message: Message) -> str | list[FunctionCall]:
+    if not message.tool_calls:
+        return message.text
+    return [
+        FunctionCall(
+            id=call.id,
+            name=call.name,
+            arguments=(
+                call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments)
+            ),
+        )
+        for call in message.tool_calls
+    ]

@@ -1,0 +1,263 @@
+"""A conversation that outlives its process, and views that read no more than they show."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from typing import Any
+
+import pytest
+from autogen_agentchat.agents import AssistantAgent
+from autogen_core import FunctionCall, Image
+from autogen_core.model_context import (
+    BufferedChatCompletionContext,
+    ChatCompletionContext,
+    HeadAndTailChatCompletionContext,
+    UnboundedChatCompletionContext,
+)
+from autogen_core.models import (
+    AssistantMessage,
+    FunctionExecutionResult,
+    FunctionExecutionResultMessage,
+    LLMMessage,
+    SystemMessage,
+    UserMessage,
+)
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+from botwire import ConfigurationError, ConflictError, Memory
+from botwire.messages import Message
+from botwire_autogen import BotWireChatCompletionContext
+
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5Erk"
+    "Jggg=="
+)
+
+
+def user(text: str) -> UserMessage:
+    return UserMessage(content=text, source="user")
+
+
+def call(number: int) -> AssistantMessage:
+    content = [FunctionCall(id=f"c{number}", name="look", arguments='{"at": 1}')]
+    return AssistantMessage(content=content, thought="let me see", source="a")
+
+
+def answer(number: int) -> FunctionExecutionResultMessage:
+    result = FunctionExecutionResult(content="12", name="look", call_id=f"c{number}")
+    return FunctionExecutionResultMessage(content=[result])
+
+
+CONVERSATION: list[LLMMessage] = [
+    SystemMessage(content="Be brief. \ud800"),
+    user("How warm is it?"),
+    call(1),
+    answer(1),
+    AssistantMessage(content="12 degrees", source="a"),
+    user("And now?"),
+    call(2),
+    answer(2),
+    AssistantMessage(content="13 degrees", thought="warmer", source="a"),
+]
+
+
+async def fill(context: ChatCompletionContext) -> None:
+    for message in CONVERSATION:
+        await context.add_message(message)
+
+
+@pytest.mark.anyio
+async def test_every_message_comes_back_from_another_object(place_url: str, namespace: str) -> None:
+    await fill(BotWireChatCompletionContext(namespace, url=place_url))
+    found = await BotWireChatCompletionContext(namespace, url=place_url).get_messages()
+    assert found == CONVERSATION
+
+
+@pytest.mark.anyio
+async def test_an_image_between_texts_comes_back(place_url: str, namespace: str) -> None:
+    context = BotWireChatCompletionContext(namespace, url=place_url)
+    image = Image.from_base64(PIXEL)
+    await context.add_message(UserMessage(content=["look:", image, "nice"], source="user"))
+    (found,) = await context.get_messages()
+    assert isinstance(found, UserMessage)
+    first, second, third = found.content
+    assert (first, third) == ("look:", "nice")
+    assert isinstance(second, Image)
+    assert second.to_base64() == image.to_base64()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("size", range(1, 11))
+async def test_the_views_are_those_of_autogen(place_url: str, namespace: str, size: int) -> None:
+    stock = BufferedChatCompletionContext(size)
+    ours = BotWireChatCompletionContext(namespace, url=place_url, buffer_size=size)
+    await fill(stock)
+    await fill(ours)
+    assert await ours.get_messages() == await stock.get_messages()
+    for head in range(1, 6):
+        both = HeadAndTailChatCompletionContext(head, size)
+        await fill(both)
+        view = BotWireChatCompletionContext(
+            namespace, url=place_url, head_size=head, buffer_size=size
+        )
+        assert await view.get_messages() == await both.get_messages()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("limit", [1, 3, 5, 8, 12, 1000])
+async def test_a_limit_of_tokens_keeps_the_newest(
+    place_url: str, namespace: str, limit: int
+) -> None:
+    counter = ReplayChatCompletionClient(["unused"])
+    context = BotWireChatCompletionContext(
+        namespace, url=place_url, token_limit=limit, model_client=counter
+    )
+    await fill(context)
+    found = await context.get_messages()
+    assert found == CONVERSATION[len(CONVERSATION) - len(found) :]
+    assert not found or not isinstance(found[0], FunctionExecutionResultMessage)
+    assert counter.count_tokens(found) <= limit
+    if limit == 1000:
+        assert found == CONVERSATION
+
+
+@pytest.mark.anyio
+async def test_initial_messages_are_stored_once(place_url: str, namespace: str) -> None:
+    for said in ("one", "two"):
+        context = BotWireChatCompletionContext(
+            namespace, url=place_url, initial_messages=[user("first")]
+        )
+        await context.add_message(user(said))
+    assert [m.content for m in await context.get_messages()] == ["first", "one", "two"]
+    await context.clear()
+    assert await context.get_messages() == []
+
+
+@pytest.mark.anyio
+async def test_a_state_is_a_reference_that_can_be_gone_back_to(
+    place_url: str, namespace: str
+) -> None:
+    context = BotWireChatCompletionContext(namespace, url=place_url)
+    await fill(context)
+    state = json.loads(json.dumps(await context.save_state()))
+    assert len(json.dumps(state)) < 200
+    await context.add_message(user("half a turn, lost with its process"))
+    again = BotWireChatCompletionContext(namespace, url=place_url)
+    await again.load_state(state)
+    assert await again.get_messages() == CONVERSATION
+    with pytest.raises(ConflictError):
+        await context.add_message(user("from the one that was replaced"))
+    await again.add_message(user("goes on"))
+    assert await again.get_messages() == [*CONVERSATION, user("goes on")]
+
+
+@pytest.mark.anyio
+async def test_a_state_of_autogens_own_context_moves_in(place_url: str, namespace: str) -> None:
+    stock = UnboundedChatCompletionContext()
+    await fill(stock)
+    context = BotWireChatCompletionContext(namespace, url=place_url)
+    await context.add_message(user("was here before"))
+    await context.load_state(await stock.save_state())
+    await context.add_message(user("more"))
+    assert await context.get_messages() == [*CONVERSATION, user("more")]
+
+
+@pytest.mark.anyio
+async def test_a_state_that_is_not_this_ones_says_so(place_url: str, namespace: str) -> None:
+    ada = BotWireChatCompletionContext(namespace, url=place_url, name="ada")
+    await ada.add_message(user("hello"))
+    state = await ada.save_state()
+    bob = BotWireChatCompletionContext(namespace, url=place_url, name="bob")
+    with pytest.raises(ConfigurationError, match=r"ada.*bob"):
+        await bob.load_state(state)
+    await ada.clear()
+    with pytest.raises(ConfigurationError, match="deleted since"):
+        await ada.load_state(state)
+
+
+@pytest.mark.anyio
+async def test_a_component_comes_back_without_a_key(
+    server_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOGEN_ALLOWED_PROVIDER_NAMESPACES", "botwire_autogen")
+    context = BotWireChatCompletionContext(
+        namespace,
+        url=server_url,
+        api_key="bw_secret",
+        name="talk",
+        token_limit=100,
+        model_client=ReplayChatCompletionClient(["unused"]),
+        initial_messages=[user("first")],
+    )
+    dumped = context.dump_component().model_dump_json()
+    assert "bw_secret" not in dumped + repr(context)
+    again = ChatCompletionContext.load_component(json.loads(dumped))
+    assert isinstance(again, BotWireChatCompletionContext)
+    assert again.dump_component() == context.dump_component()
+    assert await again.get_messages() == [user("first")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"buffer_size": 0},
+        {"head_size": 2},
+        {"token_limit": 5},
+        {"token_limit": 5, "buffer_size": 5},
+        {"name": ""},
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        BotWireChatCompletionContext("n", **arguments)
+
+
+@pytest.mark.anyio
+async def test_what_another_framework_wrote_is_read_and_what_nobody_can_read_left_out(
+    place_url: str, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = Memory(namespace, url=place_url).history("context")
+    history.extend([Message("user", "hi", name="Ada").to_item(), {"odd": 1}])
+    context = BotWireChatCompletionContext(namespace, url=place_url)
+    assert await context.get_messages() == [UserMessage(content="hi", source="Ada")]
+    assert "left out" in caplog.text
+
+
+AGENT = """
+import asyncio, os, signal, sys
+from autogen_agentchat.agents import AssistantAgent
+from autogen_ext.models.replay import ReplayChatCompletionClient
+from botwire_autogen import BotWireChatCompletionContext
+
+async def main():
+    url, namespace = sys.argv[1:]
+    agent = AssistantAgent(
+        "a",
+        ReplayChatCompletionClient(["one", "two", "three"]),
+        model_context=BotWireChatCompletionContext(namespace, url=url),
+    )
+    for task in ("x", "y", "z"):
+        await agent.run(task=task)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.anyio
+async def test_an_agent_goes_on_after_its_process_was_killed(
+    place_url: str, namespace: str
+) -> None:
+    command = [sys.executable, "-c", AGENT, place_url, namespace]
+    process = await asyncio.create_subprocess_exec(*command)
+    assert await process.wait() == -signal.SIGKILL
+    context = BotWireChatCompletionContext(namespace, url=place_url, buffer_size=4)
+    agent = AssistantAgent("a", ReplayChatCompletionClient(["four"]), model_context=context)
+    await agent.run(task="w")
+    shown = [message.content for message in await context.get_messages()]
+    assert shown == ["z", "three", "w", "four"]
+    assert await context.connection.async_memory.history("context").count() == 8
