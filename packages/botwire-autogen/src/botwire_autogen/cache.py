@@ -1,0 +1,98 @@
+"""Answers of a model, kept for the next time it is asked the same."""
+
+from __future__ import annotations
+
+from typing import Any, Self, TypeVar
+
+from autogen_core import CacheStore, Component
+from pydantic import BaseModel
+
+import botwire
+from botwire import AsyncMemory, ConfigurationError
+from botwire.connection import Connection
+from botwire.tagged import from_json, to_json
+
+T = TypeVar("T")
+
+
+class BotWireCacheStoreConfig(BaseModel):
+    """How a `BotWireCacheStore` is described in a component; it holds no secret."""
+
+    namespace: str
+    url: str | None = None
+    prefix: str = "autogen/cache/"
+    ttl: float | None = None
+
+
+class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
+    """AutoGen's cache store on BotWire: pass it in ``ChatCompletionCache(client, store)``.
+
+    Models of pydantic are stored as their dump; `ChatCompletionCache` makes them again. AutoGen
+    calls a cache store without awaiting it: the event loop waits for the store.
+
+    Args:
+        namespace: Whose cache.
+        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        url: Where memory lives, as for BotWire's `Memory`.
+        api_key: For a server; never part of a component's dump.
+        prefix: What the keys of the cache begin with.
+        ttl: Seconds that a value is kept; None: always.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    component_config_schema = BotWireCacheStoreConfig
+    component_provider_override = "botwire_autogen.BotWireCacheStore"
+
+    def __init__(
+        self,
+        namespace: str,
+        *,
+        client: botwire.Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        prefix: str = "autogen/cache/",
+        ttl: float | None = None,
+    ) -> None:
+        if ttl is not None and not ttl > 0:
+            raise ConfigurationError(f"ttl is above 0 seconds, not {ttl!r}")
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self._prefix = prefix
+        self._ttl = ttl
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self._prefix!r})"
+
+    def get(self, key: str, default: T | None = None) -> T | None:
+        """Returns the value of a key, or `default`; a model is returned as its dump."""
+        entry = self.connection.memory.entry(self._prefix + key)
+        value: T | None = default if entry is None else from_json(entry.value)
+        return value
+
+    def set(self, key: str, value: T) -> None:
+        """Keeps a value.
+
+        Raises:
+            NotJSONError: It holds what would not come back; it says where.
+        """
+        self.connection.memory.set(self._prefix + key, to_json(_dumped(value)), ttl=self._ttl)
+
+    def _to_config(self) -> BotWireCacheStoreConfig:
+        reference = self.connection.reference()
+        return BotWireCacheStoreConfig(
+            namespace=reference["namespace"],
+            url=reference.get("url"),
+            prefix=self._prefix,
+            ttl=self._ttl,
+        )
+
+    @classmethod
+    def _from_config(cls, config: BotWireCacheStoreConfig) -> Self:
+        return cls(**config.model_dump())
+
+
+def _dumped(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    return [_dumped(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,198 @@
+"""A team killed again and again says what one says that nobody kills."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.base import TaskResult
+from autogen_agentchat.conditions import MaxMessageTermination
+from autogen_agentchat.teams import MagenticOneGroupChat, RoundRobinGroupChat
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+from botwire import ConfigurationError, ConflictError
+from botwire_autogen import CheckpointedTeam, resume_team, save_team
+
+PROCESS = str(Path(__file__).with_name("autogen_team_process.py"))
+MOST_PROCESSES = 12
+
+
+def team(*names: str, **options: Any) -> RoundRobinGroupChat:
+    agents = [
+        AssistantAgent(name, ReplayChatCompletionClient([f"{name}{i}" for i in range(9)]))
+        for name in names or ("a", "b")
+    ]
+    return RoundRobinGroupChat(agents, **{"max_turns": 1, **options})  # type: ignore[arg-type]
+
+
+async def start(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        PROCESS,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+
+async def printed(*arguments: str) -> Any:
+    process = await start(*arguments)
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return json.loads(output)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("death", ["model", "event"])
+@pytest.mark.parametrize("kind", ["round", "selector", "swarm", "graph"])
+async def test_a_team_killed_in_every_turn_says_what_it_would_have_said(
+    tmp_path: Path, namespace: str, kind: str, death: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'memory.db'}"
+    expected = await printed(url, namespace, kind, "stock")
+    deaths = 0
+    for _ in range(MOST_PROCESSES):
+        process = await start(url, namespace, kind, death)
+        output, _ = await process.communicate()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL
+        deaths += 1
+    else:
+        pytest.fail("the team does not get on")
+    assert json.loads(output) == expected
+    assert deaths >= 3
+
+
+@pytest.mark.anyio
+async def test_of_two_processes_that_resume_one_gets_a_conflict(
+    place_url: str, namespace: str
+) -> None:
+    slow = await start(place_url, namespace, "selector", "wait")
+    assert slow.stdout is not None
+    assert await slow.stdout.readline() == b"waiting\n"
+    assert len(await printed(place_url, namespace, "selector", "run")) == 8
+    output, _ = await slow.communicate(b"go on\n")
+    assert output.startswith(b"conflict: the team 'team' was saved or resumed by another process")
+
+
+@pytest.mark.anyio
+async def test_a_saved_team_is_resumed_by_another_object(place_url: str, namespace: str) -> None:
+    first = team()
+    assert await resume_team(first, namespace, url=place_url) == 0
+    await first.run(task="go")
+    version = await save_team(first, namespace, url=place_url, if_version=0)
+    second, third = team(), team()
+    held = await resume_team(second, namespace, url=place_url)
+    assert held > version
+    assert [m.source for m in (await second.run()).messages] == ["b"]
+    with pytest.raises(ConflictError, match="another process"):
+        await save_team(first, namespace, url=place_url, if_version=version)
+    await save_team(second, namespace, url=place_url, if_version=held)
+    assert await resume_team(third, namespace, url=place_url)
+    assert [m.source for m in (await third.run()).messages] == ["a"]
+
+
+@pytest.mark.anyio
+async def test_resuming_at_once_gives_the_team_to_one(place_url: str, namespace: str) -> None:
+    first = team()
+    await first.run(task="go")
+    await save_team(first, namespace, url=place_url)
+    teams = [team() for _ in range(4)]
+    got = await asyncio.gather(
+        *(resume_team(one, namespace, url=place_url) for one in teams), return_exceptions=True
+    )
+    versions = [version for version in got if isinstance(version, int)]
+    assert all(isinstance(other, (int, ConflictError)) for other in got)
+    saves = await asyncio.gather(
+        *(
+            save_team(one, namespace, url=place_url, if_version=version)
+            for one, version in zip(teams, got, strict=True)
+            if isinstance(version, int)
+        ),
+        return_exceptions=True,
+    )
+    assert len(versions) >= 1
+    assert sum(isinstance(save, int) for save in saves) == 1
+
+
+@pytest.mark.anyio
+async def test_a_renamed_agent_is_named(place_url: str, namespace: str) -> None:
+    await save_team(team("a", "b"), namespace, url=place_url)
+    with pytest.raises(ConfigurationError, match=r"'b'.*'c'"):
+        await resume_team(team("a", "c"), namespace, url=place_url)
+
+
+@pytest.mark.anyio
+async def test_a_run_after_a_run_goes_on_with_the_conversation(
+    place_url: str, namespace: str
+) -> None:
+    def make() -> CheckpointedTeam:
+        condition = MaxMessageTermination(3)
+        return CheckpointedTeam(team(), namespace, url=place_url, termination_condition=condition)
+
+    one = make()
+    first = await one.run(task="go")
+    assert [m.source for m in first.messages] == ["user", "a", "b"]
+    assert first.stop_reason is not None
+    assert first.stop_reason.startswith("Maximum number of messages 3 reached")
+    again = await one.run(task="more", output_task_messages=False)
+    assert [m.source for m in again.messages] == ["a", "b"]
+    other = make()
+    stream = [m async for m in other.run_stream(task="last")]
+    assert isinstance(stream[-1], TaskResult)
+    assert len(await other.thread()) == 9
+    await other.reset()
+    assert await other.thread() == []
+
+
+@pytest.mark.anyio
+async def test_a_task_that_ends_the_run_asks_no_agent(place_url: str, namespace: str) -> None:
+    one = CheckpointedTeam(
+        team(), namespace, url=place_url, termination_condition=MaxMessageTermination(1)
+    )
+    result = await one.run(task="go")
+    assert [m.source for m in result.messages] == ["user"]
+    assert not await one.pending()
+
+
+@pytest.mark.anyio
+async def test_turns_are_counted(place_url: str, namespace: str) -> None:
+    one = CheckpointedTeam(team(), namespace, url=place_url, max_turns=3)
+    assert [m.source for m in (await one.run(task="go")).messages] == ["user", "a", "b", "a"]
+
+
+@pytest.mark.anyio
+async def test_a_run_that_was_left_goes_on_and_another_task_has_to_wait(
+    place_url: str, namespace: str
+) -> None:
+    def make() -> CheckpointedTeam:
+        return CheckpointedTeam(team(), namespace, url=place_url, max_turns=4)
+
+    stream = make().run_stream(task="go")
+    async for message in stream:
+        if getattr(message, "source", None) == "b":
+            break
+    await stream.aclose()
+    assert await make().pending()
+    with pytest.raises(ConfigurationError, match="unfinished"):
+        await make().run(task="something else")
+    result = await make().run(task="go")
+    assert [m.source for m in result.messages] == ["user", "a", "b", "a", "b"]
+
+
+def test_teams_that_cannot_be_resumed_are_refused() -> None:
+    model = ReplayChatCompletionClient(["x"])
+    magentic = MagenticOneGroupChat([AssistantAgent("a", model)], model)
+    with pytest.raises(ConfigurationError, match="MagenticOne"):
+        CheckpointedTeam(magentic, "n")
+    for options in ({"max_turns": 2}, {"termination_condition": MaxMessageTermination(2)}):
+        with pytest.raises(ConfigurationError, match=re.escape("max_turns=1")):
+            CheckpointedTeam(team(**options), "n")
