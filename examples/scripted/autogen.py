@@ -27,7 +27,7 @@ class ScriptedClient(ReplayChatCompletionClient):
             if line.startswith("- ")
         ]
         said = [str(message.content) for message in messages if isinstance(message, UserMessage)]
-        text = reply([str(message.content) for message in messages], [*memories, said[-1]])
+        text = reply([str(message.content) for message in messages], [*memories, *said])
         self.chat_completions = [text]
         self._current_index = 0
         return await super().create(messages, **kwargs)
