@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from crewai.memory.storage.factory import resolve_memory_storage, set_memory_sto
 from crewai.memory.storage.lancedb_storage import LanceDBStorage
 from crewai.memory.types import MemoryRecord
 
-from botwire import ConfigurationError, TransportError
+from botwire import ConfigurationError
 from botwire_crewai import BotWireMemory, BotWireStorage, install, memory_tools, uninstall
 
 # CrewAI looks at every attribute of an agent that it makes, the outdated ones too.
@@ -109,20 +108,6 @@ def test_copies_of_a_crew_share_their_memory(place_url: str, namespace: str) -> 
     memory._storage.save([MemoryRecord(content="kept")])
     for one in (crew._memory, agent.copy().memory):
         assert [record.content for record in one.list_records()] == ["kept"]  # type: ignore[union-attr]
-
-
-def test_a_failure_is_logged_once_and_health_raises_it(
-    unused_tcp_port: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    storage = BotWireStorage("n", url=f"http://127.0.0.1:{unused_tcp_port}", timeout=0.5)
-    with caplog.at_level(logging.WARNING, logger="botwire.crewai"):
-        memory = Memory(storage=storage, embedder=embed, llm=None)
-        assert memory.recall("anything") == []  # CrewAI's deep recall drops the error
-        with pytest.raises(TransportError, match=str(unused_tcp_port)):
-            storage.health()
-    told = [one.getMessage() for one in caplog.records if one.name == "botwire.crewai"]
-    assert len(told) == 1
-    assert f"'n' fails: no answer from http://127.0.0.1:{unused_tcp_port}" in told[0]
 
 
 @pytest.mark.parametrize("scope", [None, "/s3"])

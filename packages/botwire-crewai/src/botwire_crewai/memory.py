@@ -8,6 +8,7 @@ import crewai.memory
 from pydantic import field_serializer
 
 from botwire import AsyncMemory, Memory
+from botwire.places import DEFAULT_TIMEOUT
 from botwire_crewai.storage import SPEC_PREFIX, BotWireStorage
 
 
@@ -22,6 +23,9 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server, as for BotWire's `Memory`.
+        timeout: Seconds that a call to a server may take in all.
+        strict: `Crew.kickoff` raises the first failure of memory that CrewAI swallowed, when its
+            tasks are done, and so do `recall` and `drain_writes`, until `health` was asked.
         **fields: Those of CrewAI's `Memory`, for example `llm` and `embedder`.
     """
 
@@ -32,14 +36,45 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
         client: Memory | AsyncMemory | None = None,
         url: str | None = None,
         api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        strict: bool = False,
         **fields: Any,
     ) -> None:
         storage = fields.pop("storage", None)
+        options: dict[str, Any] = {"api_key": api_key, "timeout": timeout, "strict": strict}
         if isinstance(storage, str) and storage.startswith(SPEC_PREFIX):
-            storage = BotWireStorage.from_spec(storage, api_key=api_key)
+            storage = BotWireStorage.from_spec(storage, **options)
         elif storage is None:
-            storage = BotWireStorage(namespace, client=client, url=url, api_key=api_key)
+            storage = BotWireStorage(namespace, client=client, url=url, **options)
         super().__init__(storage=storage, **fields)
+
+    def health(self) -> None:
+        """Raises what makes this memory fail, if anything; see `BotWireStorage.health`.
+
+        Raises:
+            BotWireError: Memory cannot be reached, or not be used.
+        """
+        self._kept.health()
+
+    def drain_writes(self) -> None:
+        """Waits for what is saved in the background; a crew does so when its tasks are done.
+
+        Raises:
+            BotWireError: With `strict`, the first failure that CrewAI swallowed.
+        """
+        super().drain_writes()
+        self._kept.raise_swallowed()
+
+    def recall(self, *args: Any, **options: Any) -> list[Any]:
+        """As CrewAI's; with `strict` it does not take a failed search for an empty memory."""
+        found: list[Any] = super().recall(*args, **options)
+        self._kept.raise_swallowed()
+        return found
+
+    @property
+    def _kept(self) -> BotWireStorage:
+        storage: BotWireStorage = self._storage
+        return storage
 
     # Only in JSON: `Agent.copy` makes a memory of the other dump, and must find the storage there.
     @field_serializer("storage", when_used="json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from botwire.connection import Connection
 from botwire.places import DEFAULT_TIMEOUT
 from botwire.scopes import normalise
 from botwire_crewai.convert import from_record, naive, to_record, to_text
+from botwire_crewai.failures import Doing, Failures
 
 Score = Literal["l2", "cosine"]
 T = TypeVar("T")
@@ -39,8 +39,6 @@ SPEC_PREFIX = "botwire://"
 
 _ATTEMPTS = 20  # of an update that others keep getting in the way of
 
-logger = logging.getLogger("botwire.crewai")
-
 
 class BotWireStorage:
     """Keeps the records of CrewAI's memory: ``Memory(storage=BotWireStorage("my-crew"))``.
@@ -50,7 +48,7 @@ class BotWireStorage:
     another process wrote is seen at once.
 
     CrewAI goes on without a word when a storage fails, so the first failure after a success is
-    logged as a warning; `health` raises it.
+    logged as a warning; `health` raises it. See `strict` for crews that must not go on.
 
     Args:
         namespace: Whose records.
@@ -62,6 +60,8 @@ class BotWireStorage:
             thresholds expect; ``cosine`` is the cosine of the angle.
         protect_private: Keep the source and the privacy of a private record that is updated
             without a source, as CrewAI does when it consolidates.
+        strict: Keep the first failure that CrewAI swallowed, for `health` to raise; in a
+            `BotWireMemory`, `Crew.kickoff` raises it too, when its tasks are done.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -79,6 +79,7 @@ class BotWireStorage:
         timeout: float = DEFAULT_TIMEOUT,
         score: Score = "l2",
         protect_private: bool = True,
+        strict: bool = False,
     ) -> None:
         if score not in ("l2", "cosine"):
             raise ConfigurationError(f"score is 'l2' or 'cosine', not {score!r}")
@@ -87,7 +88,8 @@ class BotWireStorage:
         )
         self._score: Score = score
         self._protect_private = protect_private
-        self._failing = False
+        self._strict = strict
+        self._failures = Failures(self.connection.namespace)
 
     @classmethod
     def from_spec(cls, spec: str, **defaults: Any) -> BotWireStorage:
@@ -134,16 +136,16 @@ class BotWireStorage:
             NotJSONError: JSON cannot hold the metadata of one. Also a `TypeError`.
         """
         new = [to_record(record) for record in records]
-        self._call(lambda kept: kept.put(new), _embeddings(records))
+        self._call(lambda kept: kept.put(new), _embeddings(records), "writing")
 
     async def asave(self, records: list[MemoryRecord]) -> None:
         """As `save`."""
         new = [to_record(record) for record in records]
-        await self._acall(lambda kept: kept.put(new), _embeddings(records))
+        await self._acall(lambda kept: kept.put(new), _embeddings(records), "writing")
 
     def update(self, record: MemoryRecord) -> None:
         """Keeps a record in the place of the one of its id; without an embedding, with the old."""
-        self._call(lambda kept: self._update(kept, record), _embeddings([record]))
+        self._call(lambda kept: self._update(kept, record), _embeddings([record]), "writing")
 
     def _update(self, kept: Records, record: MemoryRecord) -> None:
         new = to_record(record)
@@ -164,7 +166,7 @@ class BotWireStorage:
     def touch_records(self, ids: list[str]) -> None:
         """Notes that records were just recalled."""
         accessed = {"last_accessed": to_text(datetime.now(UTC))}
-        self._call(lambda kept: kept.patch(ids, accessed))
+        self._call(lambda kept: kept.patch(ids, accessed), doing="writing")
 
     def delete(
         self,
@@ -176,7 +178,7 @@ class BotWireStorage:
     ) -> int:
         """Deletes the records that pass every filter, all without any; returns how many."""
         where = _selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
-        return self._call(lambda kept: kept.delete(**where, all=not where))
+        return self._call(lambda kept: kept.delete(**where, all=not where), doing="writing")
 
     async def adelete(
         self,
@@ -188,7 +190,7 @@ class BotWireStorage:
     ) -> int:
         """As `delete`."""
         where = _selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
-        return await self._acall(lambda kept: kept.delete(**where, all=not where))
+        return await self._acall(lambda kept: kept.delete(**where, all=not where), doing="writing")
 
     def reset(self, scope_prefix: str | None = None) -> None:
         """Deletes a scope and what is below it; without one, every record of this namespace."""
@@ -285,12 +287,28 @@ class BotWireStorage:
     # --- the connection ---------------------------------------------------------------------
 
     def health(self) -> None:
-        """Raises what would make CrewAI's memory fail, if anything; ask before a long run.
+        """Raises what makes CrewAI's memory fail, if anything; ask before a long run, and after.
+
+        With `strict`, first the failure that CrewAI swallowed since the last call, if any; asked
+        again, it says how memory is now.
 
         Raises:
             BotWireError: Memory cannot be reached, or not be used.
         """
+        try:
+            self.raise_swallowed()
+        finally:
+            self._failures.forget()
         self.count()
+
+    def raise_swallowed(self) -> None:
+        """With `strict`, raises the first failure since `health` was last asked, if any.
+
+        Raises:
+            BotWireError: What CrewAI was told, and swallowed.
+        """
+        if self._strict and self._failures.first is not None:
+            raise self._failures.first
 
     def close(self) -> None:
         """Does nothing: CrewAI calls a storage after closing it, and connections are shared."""
@@ -299,43 +317,38 @@ class BotWireStorage:
         """Does nothing: there is nothing to compact."""
 
     def _call(
-        self, work: Callable[[Records], T], embeddings: Iterable[list[float] | None] = ()
+        self,
+        work: Callable[[Records], T],
+        embeddings: Iterable[list[float] | None] = (),
+        doing: Doing = "reading",
     ) -> T:
         kept = self.connection.memory.records(COLLECTION)
         try:
             result = work(kept)
-        except InvalidRequestError as error:
-            self._report(error)
-            _raise_mismatch(error, kept.info().dimension, embeddings)
-            raise
         except BotWireError as error:
-            self._report(error)
+            self._failures.failed(doing, error)
+            if isinstance(error, InvalidRequestError):
+                _raise_mismatch(error, kept.info().dimension, embeddings)
             raise
-        self._failing = False
+        self._failures.succeeded(doing)
         return result
 
     async def _acall(
         self,
         work: Callable[[AsyncRecords], Awaitable[T]],
         embeddings: Iterable[list[float] | None] = (),
+        doing: Doing = "reading",
     ) -> T:
         kept = self.connection.async_memory.records(COLLECTION)
         try:
             result = await work(kept)
-        except InvalidRequestError as error:
-            self._report(error)
-            _raise_mismatch(error, (await kept.info()).dimension, embeddings)
-            raise
         except BotWireError as error:
-            self._report(error)
+            self._failures.failed(doing, error)
+            if isinstance(error, InvalidRequestError):
+                _raise_mismatch(error, (await kept.info()).dimension, embeddings)
             raise
-        self._failing = False
+        self._failures.succeeded(doing)
         return result
-
-    def _report(self, error: BotWireError) -> None:
-        if not self._failing:
-            self._failing = True
-            logger.warning("CrewAI's memory %r fails: %s", self.connection.namespace, error)
 
 
 def _embeddings(records: Iterable[MemoryRecord]) -> list[list[float] | None]:
