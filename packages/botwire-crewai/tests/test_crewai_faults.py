@@ -1,0 +1,178 @@
+"""The faults of CrewAI's default storage (1.15.30): each a call that is answered rightly here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from crewai.memory import Memory
+from crewai.memory.types import MemoryRecord
+
+from botwire_crewai import BotWireStorage
+
+QUERY = [1.0, 0.0]
+
+
+@pytest.fixture
+def storage(place_url: str, namespace: str) -> BotWireStorage:
+    """An empty storage."""
+    return BotWireStorage(namespace, url=place_url)
+
+
+def record(content: str, **fields: Any) -> MemoryRecord:
+    return MemoryRecord(content=content, **{"embedding": QUERY, **fields})
+
+
+def left(storage: BotWireStorage) -> list[str]:
+    return sorted(one.content for one in storage.list_records())
+
+
+def found(storage: BotWireStorage, *arguments: Any, **filters: Any) -> list[str]:
+    return sorted(one.content for one, _ in storage.search(QUERY, *arguments, **filters))
+
+
+def test_fault_a_scope_leaks_into_its_neighbours(storage: BotWireStorage) -> None:
+    storage.save([record(scope, scope=scope) for scope in ("/app", "/app/x", "/apple", "/app-b")])
+    assert found(storage, "/app") == ["/app", "/app/x"]
+    assert storage.count("/app") == 2
+
+
+def test_fault_a_scope_without_its_slash_is_found_by_some_methods(storage: BotWireStorage) -> None:
+    storage.save([record("x", scope="/crew/alice")])
+    assert found(storage, "crew/alice") == ["x"]
+    assert [one.content for one in storage.list_records("crew/alice")] == ["x"]
+    assert storage.list_scopes("crew") == ["/crew/alice"]
+
+
+def test_fault_filters_come_after_the_limit(storage: BotWireStorage) -> None:
+    storage.save([record(f"near {i}") for i in range(100)])
+    storage.save([record("far", embedding=[0.0, 1.0], categories=["c"], metadata={"k": 1})])
+    assert found(storage, categories=["c"], limit=1) == ["far"]
+    assert found(storage, metadata_filter={"k": 1}, limit=1) == ["far"]
+
+
+def test_fault_counts_end_at_fifty_thousand(storage: BotWireStorage) -> None:
+    start = datetime(2026, 1, 1)
+    total = 50_100
+    records = [
+        record(
+            "x",
+            scope=f"/s{i % 3}",
+            categories=["c"],
+            embedding=None,
+            created_at=start + timedelta(seconds=i),
+        )
+        for i in range(total)
+    ]
+    for i in range(0, total, 5_000):
+        storage.save(records[i : i + 5_000])
+    info = storage.get_scope_info("/")
+    assert storage.count() == storage.count("/") == info.record_count == total
+    assert (info.oldest_record, info.newest_record) == (start, records[-1].created_at)
+    assert storage.list_categories() == {"c": total}
+    assert storage.list_scopes() == info.child_scopes == ["/s0", "/s1", "/s2"]
+
+
+def test_fault_an_id_saved_twice_is_two_records(storage: BotWireStorage) -> None:
+    kept = record("old")
+    storage.save([kept])
+    storage.save([kept.model_copy(update={"content": "new"})])
+    assert left(storage) == ["new"]
+
+
+def test_fault_an_update_without_a_vector_loses_it(storage: BotWireStorage) -> None:
+    kept = record("old", embedding=[0.5, 0.25])
+    storage.save([kept])
+    storage.update(kept.model_copy(update={"importance": 0.9, "embedding": None}))
+    again = storage.get_record(kept.id)
+    assert again is not None
+    assert (again.embedding, again.importance) == ([0.5, 0.25], 0.9)
+
+
+def test_fault_deleting_a_scope_deletes_the_root(storage: BotWireStorage) -> None:
+    old, new = datetime(2020, 1, 1), datetime(2026, 1, 1)
+    storage.save([
+        record("root", scope="/", created_at=old), record("old", scope="/a", created_at=old),
+        record("new", scope="/a", created_at=new), record("sibling", scope="/ab", created_at=old),
+    ])  # fmt: skip
+    assert storage.delete("/a", older_than=datetime(2021, 1, 1)) == 1
+    assert left(storage) == ["new", "root", "sibling"]
+    assert storage.delete("/a") == 1
+    assert left(storage) == ["root", "sibling"]
+
+
+def test_fault_a_delete_by_id_ignores_the_other_filters(storage: BotWireStorage) -> None:
+    one, two = record("one", scope="/a", categories=["x"]), record("two", categories=["y"])
+    storage.save([one, two])
+    assert storage.delete("/b", record_ids=[one.id]) == 0
+    assert storage.delete(categories=["y"], record_ids=[one.id]) == 0
+    assert left(storage) == ["one", "two"]
+    assert storage.delete("/a", categories=["x"], record_ids=[one.id, two.id]) == 1
+    assert left(storage) == ["two"]
+
+
+@pytest.mark.anyio
+async def test_fault_no_ids_delete_everything(storage: BotWireStorage) -> None:
+    storage.save([record("kept")])
+    assert storage.delete(record_ids=[]) == 0
+    assert await storage.adelete(record_ids=[]) == 0
+    assert left(storage) == ["kept"]
+
+
+def test_fault_a_reset_takes_the_neighbour_too(storage: BotWireStorage) -> None:
+    storage.save([record(scope, scope=scope) for scope in ("/c/alice", "/c/alice-b", "/c/alice/x")])
+    storage.reset("/c/alice")
+    assert left(storage) == ["/c/alice-b"]
+
+
+def test_fault_an_aware_time_breaks_every_recall(storage: BotWireStorage) -> None:
+    storage.save([record("tea", created_at=datetime.now(UTC), last_accessed=datetime.now(UTC))])
+    memory = Memory(storage=storage, embedder=lambda texts: [QUERY for _ in texts], llm=None)
+    assert [match.record.content for match in memory.recall("tea", depth="shallow")] == ["tea"]
+
+
+OTHER = """
+import sys
+from crewai.memory.types import MemoryRecord
+from botwire_crewai import BotWireStorage
+
+storage = BotWireStorage(sys.argv[1], url=sys.argv[2])
+print(storage.count(), flush=True)
+for line in sys.stdin:
+    if line == "reset\\n":
+        storage.reset(None)
+    else:
+        storage.save([MemoryRecord(content=line.strip(), embedding=[1.0, 0.0])])
+    print("done", flush=True)
+"""
+
+
+def test_fault_handles_go_stale(storage: BotWireStorage, place_url: str, namespace: str) -> None:
+    """What another process saves is seen at once; after its reset, saves of ours are kept."""
+    storage.save([record("first")])
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", OTHER, namespace, place_url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "1\n"
+
+        def do(line: str) -> None:
+            assert other.stdin is not None
+            assert other.stdout is not None
+            print(line, file=other.stdin, flush=True)
+            assert other.stdout.readline() == "done\n"
+
+        do("theirs")
+        assert found(storage) == ["first", "theirs"]
+        do("reset")
+        assert found(storage) == []
+        storage.save([record("after")])
+        assert found(storage) == left(storage) == ["after"]
+        other.stdin.close()
