@@ -24,10 +24,14 @@ from botwire import (
     Records,
 )
 from botwire.connection import Connection
+from botwire.encoding import encode_selection
 from botwire.places import DEFAULT_TIMEOUT
+from botwire.record_operations import SearchRecords
 from botwire.scopes import normalise
+from botwire.vectors import Vector
 from botwire_crewai.convert import from_record, naive, to_record, to_text
 from botwire_crewai.failures import Doing, Failures
+from botwire_crewai.searches import Searches
 
 Score = Literal["l2", "cosine"]
 T = TypeVar("T")
@@ -90,6 +94,7 @@ class BotWireStorage:
         self._protect_private = protect_private
         self._strict = strict
         self._failures = Failures(self.connection.namespace)
+        self._searches = Searches()
 
     @classmethod
     def from_spec(cls, spec: str, **defaults: Any) -> BotWireStorage:
@@ -125,6 +130,26 @@ class BotWireStorage:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.connection.namespace!r})"
+
+    # Copies of a crew share its storage; another process makes its own of the same place.
+
+    def __copy__(self) -> BotWireStorage:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BotWireStorage:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            name: part
+            for name, part in self.__dict__.items()
+            if name not in ("_failures", "_searches")
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._failures = Failures(self.connection.namespace)
+        self._searches = Searches()
 
     # --- writing ----------------------------------------------------------------------------
 
@@ -215,7 +240,7 @@ class BotWireStorage:
             return []
         query = self._query(query_embedding, limit, min_score)
         where = _selection(scope_prefix, categories, metadata_filter)
-        found = self._call(lambda kept: kept.search(**query, **where), [query_embedding])
+        found = self._call(lambda kept: self._search(kept, query, where), [query_embedding])
         return _scored(found)
 
     async def asearch(
@@ -230,10 +255,28 @@ class BotWireStorage:
         """As `search`."""
         if limit <= 0:
             return []
-        query = self._query(query_embedding, limit, min_score)
         where = _selection(scope_prefix, categories, metadata_filter)
+        query = self._query(query_embedding, limit, min_score)
         found = await self._acall(lambda kept: kept.search(**query, **where), [query_embedding])
         return _scored(found)
+
+    def _search(self, kept: Records, query: dict[str, Any], where: dict[str, Any]) -> list[Match]:
+        memory = self.connection.memory
+        if memory.place is not None and memory.place.scheme == "sqlite":
+            return kept.search(**query, **where)
+        # Over a network CrewAI's threads share requests.
+        return self._searches.search(
+            memory,
+            SearchRecords(
+                COLLECTION,
+                Vector.of(query["vector"], "query_embedding"),
+                where=encode_selection(**where),
+                limit=query["limit"],
+                min_score=query["min_score"],
+                metric=self._score,
+                embeddings=False,
+            ),
+        )
 
     def _query(self, embedding: list[float], limit: int, min_score: float) -> dict[str, Any]:
         return {

@@ -1,0 +1,127 @@
+"""How many requests a recall costs over a network, and that sharing them changes no answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from crewai.memory import Memory as CrewMemory
+from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
+from crewai.memory.types import MemoryRecord
+
+from botwire import Memory, TransportError
+from botwire.engines.opening import open_engine
+from botwire.operations import Batch, Results
+from botwire.places import find_place
+from botwire.record_operations import SearchRecords
+from botwire_crewai import BotWireStorage
+
+SCOPES = 27
+
+
+class Counting:
+    """An engine over a network that counts what is sent, each with a travel time of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = open_engine(find_place(url))
+        self.batches: list[Batch] = []
+        self.answers: list[Results] = []
+        self.gate: threading.Event | None = None
+
+    def apply(self, batch: Batch) -> Results:
+        self.batches.append(batch)
+        if self.gate is not None:
+            assert self.gate.wait(30)
+        answer = self.engine.apply(batch)
+        self.answers.append(answer)
+        return answer
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+@pytest.fixture
+def counting(server_url: str) -> Counting:
+    """What counts."""
+    return Counting(server_url)
+
+
+@pytest.fixture
+def storage(counting: Counting, namespace: str) -> BotWireStorage:
+    """A storage with a record in each of many scopes, over it."""
+    storage = BotWireStorage(client=Memory(namespace, engine=counting))
+    storage.save([
+        MemoryRecord(content=f"fact {i}", scope=f"/s{i:02}", embedding=[1.0, float(i)])
+        for i in range(SCOPES)
+    ])  # fmt: skip
+    counting.batches.clear()
+    counting.answers.clear()
+    return storage
+
+
+def waiting(storage: BotWireStorage) -> int:
+    return storage._searches.waiting
+
+
+def test_searches_of_many_threads_are_one_request(
+    storage: BotWireStorage, counting: Counting
+) -> None:
+    counting.gate = threading.Event()
+    with ThreadPoolExecutor(8) as pool:
+        found = [pool.submit(storage.search, [1.0, 0.0], f"/s{i:02}") for i in range(8)]
+        deadline = time.monotonic() + 30
+        while waiting(storage) < 7:  # the first is on its way, the others wait for it
+            assert time.monotonic() < deadline
+        counting.gate.set()
+        contents = [[one.content for one, _ in search.result()] for search in found]
+    assert contents == [[f"fact {i}"] for i in range(8)]
+    assert [len(batch.operations) for batch in counting.batches] == [1, 7]
+
+
+def test_one_wrong_search_fails_alone(storage: BotWireStorage, counting: Counting) -> None:
+    counting.gate = threading.Event()
+    with ThreadPoolExecutor(4) as pool:
+        vectors = [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0]]
+        found = [pool.submit(storage.search, vector) for vector in vectors]
+        deadline = time.monotonic() + 30
+        while waiting(storage) < 3:
+            assert time.monotonic() < deadline
+        counting.gate.set()
+        for vector, search in zip(vectors, found, strict=True):
+            if len(vector) == 3:
+                with pytest.raises(EmbeddingDimensionMismatchError):
+                    search.result()
+            else:
+                assert len(search.result()) == 10
+
+
+def test_a_server_that_is_down_fails_all_at_once(unused_tcp_port: int, namespace: str) -> None:
+    storage = BotWireStorage(namespace, url=f"http://127.0.0.1:{unused_tcp_port}", timeout=0.5)
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        found = [pool.submit(storage.search, [1.0]) for _ in range(8)]
+        for search in found:
+            with pytest.raises(TransportError):
+                search.result()
+    assert time.monotonic() - started < 4  # eight limits one after the other
+
+
+def test_a_deep_recall_costs_few_requests_and_no_vector(
+    storage: BotWireStorage, counting: Counting
+) -> None:
+    memory: Any = CrewMemory(storage=storage, embedder=lambda texts: [[1.0, 0.0]] * len(texts))
+    memory.llm = None
+    found = memory.recall("fact", limit=5)
+    assert [match.record.content for match in found][:1] == ["fact 0"]
+    sent = [operation for batch in counting.batches for operation in batch.operations]
+    searches = [operation for operation in sent if isinstance(operation, SearchRecords)]
+    # CrewAI searches each of twenty scopes, four at a time; beside that it lists the scopes, and
+    # notes which records it recalled.
+    assert len(searches) == 20
+    assert len(sent) == 22
+    assert len(counting.batches) <= 15  # 11 as a rule, were each search a request 22
+    assert not any(search.embeddings for search in searches)
+    assert all(match.record.embedding is None for match in found)
