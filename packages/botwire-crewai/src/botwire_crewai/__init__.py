@@ -3,6 +3,7 @@
 from botwire_crewai.factory import install, uninstall
 from botwire_crewai.flow import BotWireFlowPersistence
 from botwire_crewai.memory import BotWireMemory
+from botwire_crewai.migrate import migrate_lancedb
 from botwire_crewai.storage import BotWireStorage
 from botwire_crewai.tools import memory_tools
 
@@ -12,5 +13,6 @@ __all__ = [
     "BotWireStorage",
     "install",
     "memory_tools",
+    "migrate_lancedb",
     "uninstall",
 ]
