@@ -232,7 +232,11 @@ def test_memory_remembers_and_recalls(place_url: str, namespace: str) -> None:
 
 CREW = """
 import json, sys
-sys.path.insert(0, sys.argv[4])
+sys.path[:0] = sys.argv[4:6]
+from tests import offline
+
+offline.enforce()
+
 from crewai import Agent, Crew, Task
 from crewai.memory import Memory
 from scripted.crewai import ScriptedLLM, embed
@@ -249,12 +253,13 @@ print(json.dumps(str(crew.kickoff({"message": text}))), flush=True)
 sys.stdin.read()
 """
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
+ROOT = Path(__file__).parents[3]
+ROOTS = [str(ROOT / "examples"), str(ROOT)]
 
 
 def run_and_kill(tmp_path: Path, *arguments: str) -> str:
     """Runs the crew, kills its process when it is done, and returns what it answered."""
-    command = [sys.executable, "-W", "ignore", "-c", CREW, *arguments, str(EXAMPLES)]
+    command = [sys.executable, "-W", "ignore", "-c", CREW, *arguments, *ROOTS]
     environment = {**os.environ, "CREWAI_STORAGE_DIR": str(tmp_path)}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -268,4 +273,12 @@ def run_and_kill(tmp_path: Path, *arguments: str) -> str:
 def test_a_killed_crew_is_remembered(place_url: str, namespace: str, tmp_path: Path) -> None:
     run_and_kill(tmp_path, place_url, namespace, "My cat is called Turing.")
     answer = run_and_kill(tmp_path, place_url, namespace, "What is my cat called?")
+    assert "My cat is called Turing." in answer
+
+
+def test_a_killed_crew_is_remembered_on_postgresql(
+    postgres_url: str, namespace: str, tmp_path: Path
+) -> None:
+    run_and_kill(tmp_path, postgres_url, namespace, "My cat is called Turing.")
+    answer = run_and_kill(tmp_path, postgres_url, namespace, "What is my cat called?")
     assert "My cat is called Turing." in answer

@@ -1,0 +1,100 @@
+"""The rows of CrewAI: its memory over loopback HTTP, against its own LanceDB in process."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from crewai import BaseLLM
+from crewai.memory import Memory
+from crewai.memory.storage.lancedb_storage import LanceDBStorage
+from crewai.memory.types import MemoryRecord
+
+from botwire_crewai import BotWireStorage
+
+RECORDS, DIMENSION, SCOPES = 1000, 384, 27
+ROUNDS = 50  # of a recall, which takes a tenth of a second and more
+Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
+
+
+class _Silent(BaseLLM):
+    """A model that answers at once and says nothing."""
+
+    def call(self, *args: Any, **kwargs: Any) -> str:
+        return ""
+
+
+class _Embedder:
+    """Gives every text the same vector."""
+
+    def __init__(self, vector: list[float]) -> None:
+        self._vector = vector
+
+    def __call__(self, texts: list[str]) -> list[list[float]]:
+        return [self._vector for _ in texts]
+
+
+def rows(compare: Compare) -> None:
+    """Measures recalls and saves, both sides on the same thousand records.
+
+    Args:
+        compare: Runs both in turn and prints the ratio of their medians: a name, ours, theirs, and
+            the ratio to reach.
+    """
+    source = random.Random(1)  # noqa: S311 - the same numbers in every run
+
+    def vector() -> list[float]:
+        return [source.gauss(0, 1) for _ in range(DIMENSION)]
+
+    records = [
+        MemoryRecord(content=f"fact {i}", scope=f"/s{i % SCOPES}", embedding=vector())
+        for i in range(RECORDS)
+    ]
+    query = vector()
+    with tempfile.TemporaryDirectory() as folder:
+        database = f"sqlite:///{Path(folder) / 'ours.db'}"
+        command = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", database]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as server:
+            try:
+                assert server.stdout is not None
+                url = server.stdout.readline().split()[-1]
+                ours = BotWireStorage("bench", url=url)
+                theirs = LanceDBStorage(path=Path(folder) / "theirs")
+                memories = []
+                silent = _Silent(model="silent")
+                for storage in (ours, theirs):
+                    storage.save(records)
+                    embedder = _Embedder(query)
+                    memories.append(Memory(storage=storage, llm=silent, embedder=embedder))
+                mine, its = memories
+                compare("crewai: deep recall, 27 scopes", _recall(mine), _recall(its), 1)
+                compare("crewai: search", _search(ours, query), _search(theirs, query), 1)
+                compare("crewai: save 1, durable", _save(ours, query), _save(theirs, query), 1)
+            finally:
+                server.terminate()
+
+
+def _recall(memory: Any) -> Callable[[], Any]:
+    return lambda: memory.recall("fact", limit=5)
+
+
+def _search(storage: Any, query: list[float]) -> Callable[[], Any]:
+    return lambda: storage.search(query, limit=10)
+
+
+def _save(storage: Any, query: list[float]) -> Callable[[], Any]:
+    return lambda: storage.save([MemoryRecord(content="new", embedding=query)])
+
+
+if __name__ == "__main__":
+    import run
+
+    run.ROUNDS = ROUNDS
+    rows(run.compare)
