@@ -80,30 +80,30 @@ ODD: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
-        ({"v": 5}, {"number"}),
-        ({"v": {"$eq": "five"}}, {"text"}),
-        ({"v": {"$ne": 5}}, {"text", "null", "list", "object", "true"}),
-        ({"v": {"$gt": 4}}, {"number"}),
-        ({"v": {"$gte": 5}}, {"number"}),
-        ({"v": {"$lt": 5}}, set()),
-        ({"v": {"$lte": 5.0}}, {"number"}),
-        ({"v": {"$gt": "e"}}, {"text"}),
-        ({"v": {"$in": (5, "five")}}, {"number", "text"}),
-        ({"v": {"$exists": False}}, {"missing"}),
-        ({"v.v": 5}, {"object"}),
-        ({"v": {"v": 5}}, {"object"}),
-        ({"nowhere.at.all": {"$gt": 1}}, set()),
-        ({"$or": [{"v": 5}, {"other": 5}]}, {"number", "missing"}),
-        ({"$odd": 1}, set()),
-        ({"": 1}, set()),
+        ({"v": 5}, ["number"]),
+        ({"v": {"$eq": "five"}}, ["text"]),
+        ({"v": {"$ne": 5}}, ["list", "null", "object", "text", "true"]),
+        ({"v": {"$gt": 4}}, ["number"]),
+        ({"v": {"$gte": 5}}, ["number"]),
+        ({"v": {"$lt": 5}}, []),
+        ({"v": {"$lte": 5.0}}, ["number"]),
+        ({"v": {"$gt": "e"}}, ["text"]),
+        ({"v": {"$in": (5, "five")}}, ["number", "text"]),
+        ({"v": {"$exists": False}}, ["missing"]),
+        ({"v.v": 5}, ["object"]),
+        ({"v": {"v": 5}}, ["object"]),
+        ({"nowhere.at.all": {"$gt": 1}}, []),
+        ({"$or": [{"v": 5}, {"other": 5}]}, ["missing", "number"]),
+        ({"$odd": 1}, []),
+        ({"": 1}, []),
     ],
     ids=str,
 )
 def test_a_filter_of_odd_fields_does_not_raise(
-    store: BotWireStore, condition: dict[str, Any], expected: set[str]
+    store: BotWireStore, condition: dict[str, Any], expected: list[str]
 ) -> None:
     store.batch([PutOp(("n",), key, value) for key, value in ODD.items()])
-    assert set(keys(store.search(("n",), filter=condition))) == expected
+    assert sorted(keys(store.search(("n",), filter=condition))) == expected
 
 
 def test_an_unknown_operator_says_so(store: BotWireStore) -> None:
