@@ -75,6 +75,16 @@ def postgres_url() -> Iterator[str]:
             server.cleanup()
 
 
+@pytest.fixture(scope="session")
+def postgres_server_url(postgres_url: str) -> Iterator[str]:
+    """The URL of a BotWire server in a process of its own, over PostgreSQL."""
+    with start_server(postgres_url) as process:
+        try:
+            yield read_url(process)
+        finally:
+            process.terminate()
+
+
 @pytest.fixture(params=["embedded", "http"])
 def place_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A URL where memory lives, once as a file and once on a server."""
@@ -83,11 +93,17 @@ def place_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'memory.db'}"
 
 
-def start_server(database: Path, *options: str) -> subprocess.Popen[str]:
-    """Starts ``botwire serve`` on a free port; `read_url` waits until it answers."""
-    command = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database"]
+def start_server(database: Path | str, *options: str) -> subprocess.Popen[str]:
+    """Starts ``botwire serve`` on a free port; `read_url` waits until it answers.
+
+    Args:
+        database: A SQLite file, or the URL of a database.
+        options: More options of the command.
+    """
+    url = f"sqlite:///{database}" if isinstance(database, Path) else database
+    command = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", url]
     return subprocess.Popen(
-        [*command, f"sqlite:///{database}", *options],
+        [*command, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -6,7 +6,6 @@ import re
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,24 +27,6 @@ ODD_NAMES = [
     "user:42:prefs", "user@example.com", "+", "&x=y", ";", "|", "~", "NULL", "null", "__proto__",
     "x" * 1024, "é" * 512, "\ufeff", "\u202e", "\U0010ffff", "\uffff",
 ]  # fmt: skip
-
-
-@pytest.fixture(params=["embedded", "in-memory", "postgres", "http"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where memory lives."""
-    if request.param == "http":
-        return str(request.getfixturevalue("server_url"))
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres_url"))
-    return "sqlite://" if request.param == "in-memory" else f"sqlite:///{tmp_path / 'memory.db'}"
-
-
-@pytest.fixture(params=["blocking", "awaited"])
-async def memory(request: pytest.FixtureRequest, url: str, namespace: str) -> AsyncIterator[Any]:
-    """A client of each flavor with an empty namespace."""
-    client = open_client(request.param, namespace, url)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture

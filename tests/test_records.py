@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,31 +19,12 @@ from botwire import (
     NotJSONError,
     Record,
 )
-from tests.clients import open_client
 
 ODD = [
     "/", "a/b", ".", "..", "%", "_", "a%b", "é", "日本", "😀", "\ud800", "\x00", "'", '"', "\\",
     "''; DROP TABLE botwire_records; --", " ", "\n", "*", "x" * 500,
 ]  # fmt: skip
 YEAR = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture(params=["embedded", "in-memory", "postgres", "http"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where memory lives."""
-    if request.param == "http":
-        return str(request.getfixturevalue("server_url"))
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres_url"))
-    return "sqlite://" if request.param == "in-memory" else f"sqlite:///{tmp_path / 'memory.db'}"
-
-
-@pytest.fixture(params=["blocking", "awaited"])
-async def memory(request: pytest.FixtureRequest, url: str, namespace: str) -> AsyncIterator[Any]:
-    """A client of each flavor with an empty namespace."""
-    client = open_client(request.param, namespace, url)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture
