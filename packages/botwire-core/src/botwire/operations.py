@@ -436,7 +436,7 @@ class ChangePage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReadChanges(Operation):
-    """Answers a `ChangePage` with the changes after a revision.
+    """Answers a `ChangePage` with the changes after a revision, without those of its own batch.
 
     Attributes:
         after: None answers no change and the present revision, to begin with.

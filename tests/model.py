@@ -1,0 +1,511 @@
+"""What BotWire is, said as plainly as it can be: dictionaries and lists, one process, no disk.
+
+The random tests apply the same batches here and to every engine, and compare every answer. Nothing
+here is fast, and nothing is shared with the engines but the operations themselves and the
+predicates on metadata, which have tests of their own.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from botwire import filters, scopes
+from botwire import operations as ops
+from botwire import record_operations as records
+from botwire.engines import words
+from botwire.errors import ConflictError, InvalidRequestError
+from botwire.exact import Json
+from botwire.vectors import Vector
+
+
+@dataclass
+class _History:
+    items: list[ops.HistoryItem] = field(default_factory=list)
+    last_seq: int = 0
+    archived_seq: int = 0
+
+
+@dataclass
+class _Collection:
+    records: dict[str, records.RecordEntry] = field(default_factory=dict)
+    dimension: int | None = None
+
+
+@dataclass
+class _Namespace:
+    """All that a namespace holds.
+
+    Attributes:
+        revision: How many changes were made; a version is the revision of its write.
+        committed: The same without those of the batch that is being applied.
+    """
+
+    revision: int = 0
+    committed: int = 0
+    keys: dict[str, ops.KeyEntry] = field(default_factory=dict)
+    histories: dict[str, _History] = field(default_factory=dict)
+    collections: dict[str, _Collection] = field(default_factory=dict)
+    changes: list[ops.ChangeEntry] = field(default_factory=list)
+
+    def change(self, shape: str, action: str, name: str) -> int:
+        self.revision += 1
+        self.changes.append(ops.ChangeEntry(self.revision, shape, action, name))
+        return self.revision
+
+
+class Model:
+    """An engine that keeps plain values. Its times are all 0, its searches those of the formula."""
+
+    def __init__(self) -> None:
+        self._namespaces: dict[str, _Namespace] = {}
+
+    def apply(self, batch: ops.Batch) -> ops.Results:
+        """Applies a batch; one that fails leaves everything as it was."""
+        before = self._namespaces.setdefault(batch.namespace, _Namespace())
+        after = copy.deepcopy(before)
+        results = [_HANDLERS[type(operation)](after, operation) for operation in batch.operations]
+        after.committed = after.revision
+        self._namespaces[batch.namespace] = after
+        return results
+
+
+def _page(found: Iterable[Any], limit: int) -> tuple[tuple[Any, ...], bool]:
+    everything = tuple(found)
+    return everything[:limit], len(everything) > limit
+
+
+# --- keys -----------------------------------------------------------------------------------
+
+
+def _expect(space: _Namespace, key: str, version: int | None) -> None:
+    current = space.keys[key].version if key in space.keys else 0
+    if version is not None and version != current:
+        raise ConflictError(f"version {current}")
+
+
+def _put_key(space: _Namespace, op: ops.PutKey) -> int:
+    _expect(space, op.key, op.if_version)
+    version = space.change("key", "put", op.key)
+    expires_at = None if op.ttl is None else 0
+    space.keys[op.key] = ops.KeyEntry(op.key, op.value, version, 0, 0, expires_at)
+    return version
+
+
+def _get_keys(space: _Namespace, op: ops.GetKeys) -> Any:
+    return tuple(space.keys.get(key) for key in op.keys)
+
+
+def _selected_keys(space: _Namespace, prefix: str) -> list[str]:
+    return sorted(key for key in space.keys if key.startswith(prefix))
+
+
+def _list_keys(space: _Namespace, op: ops.ListKeys) -> ops.KeyPage:
+    keys = _selected_keys(space, op.prefix)
+    return ops.KeyPage(*_page((k for k in keys if op.after is None or k > op.after), op.limit))
+
+
+def _scan_keys(space: _Namespace, op: ops.ScanKeys) -> ops.EntryPage:
+    keys = [
+        key
+        for key in _selected_keys(space, op.prefix)
+        if (op.after is None or key > op.after) and (op.before is None or key < op.before)
+    ]
+    if op.descending:
+        keys.reverse()
+    return ops.EntryPage(*_page((space.keys[key] for key in keys), op.limit))
+
+
+def _count_keys(space: _Namespace, op: ops.CountKeys) -> int:
+    return len(_selected_keys(space, op.prefix))
+
+
+def _delete_key(space: _Namespace, op: ops.DeleteKey) -> bool:
+    _expect(space, op.key, op.if_version)
+    if space.keys.pop(op.key, None) is None:
+        return False
+    space.change("key", "delete", op.key)
+    return True
+
+
+def _clear_keys(space: _Namespace, op: ops.ClearKeys) -> int:
+    keys = _selected_keys(space, op.prefix)
+    for key in keys:
+        del space.keys[key]
+    if keys:
+        space.change("key", "clear", op.prefix)
+    return len(keys)
+
+
+def _increment_key(space: _Namespace, op: ops.IncrementKey) -> int:
+    old = space.keys.get(op.key)
+    start: Any = 0
+    if old is not None:
+        start = old.value.value if isinstance(old.value, Json) else old.value
+        if isinstance(start, bool) or not isinstance(start, int):
+            raise InvalidRequestError("not an int")
+    total = int(start) + op.by
+    version = space.change("key", "put", op.key)
+    space.keys[op.key] = ops.KeyEntry(
+        op.key, Json.of(total), version, 0, 0, None if old is None else old.expires_at
+    )
+    return total
+
+
+def _check_key(space: _Namespace, op: ops.CheckKey) -> None:
+    _expect(space, op.key, op.version)
+
+
+# --- histories ------------------------------------------------------------------------------
+
+
+def _append(
+    space: _Namespace, name: str, values: Iterable[tuple[Json, str | None]]
+) -> tuple[int, ...]:
+    history = space.histories.setdefault(name, _History())
+    seqs = []
+    for value, id in values:
+        history.last_seq += 1
+        seqs.append(history.last_seq)
+        history.items.append(ops.HistoryItem(history.last_seq, id, value, 0))
+    space.change("history", "append", name)
+    return tuple(seqs)
+
+
+def _expect_last(space: _Namespace, name: str, if_last: int | None) -> None:
+    last = space.histories[name].last_seq if name in space.histories else 0
+    if if_last is not None and if_last != last:
+        raise ConflictError(f"ends at {last}")
+
+
+def _extend_history(space: _Namespace, op: ops.ExtendHistory) -> tuple[int, ...]:
+    ids = op.ids or (None,) * len(op.values)
+    history = space.histories.get(op.name, _History())
+    known = {item.id: item.seq for item in history.items if item.id is not None}
+    new = [(value, id) for value, id in zip(op.values, ids, strict=True) if id not in known]
+    if not new:
+        return tuple(known[id] for id in ids if id is not None)
+    _expect_last(space, op.name, op.if_last)
+    seqs = iter(_append(space, op.name, new))
+    return tuple(known[id] if id is not None and id in known else next(seqs) for id in ids)
+
+
+def _replace_history(space: _Namespace, op: ops.ReplaceHistory) -> tuple[int, ...]:
+    _expect_last(space, op.name, op.if_last)
+    _clear_history(space, ops.ClearHistory(op.name))
+    if not op.values:
+        return ()
+    ids = op.ids or (None,) * len(op.values)
+    return _append(space, op.name, zip(op.values, ids, strict=True))
+
+
+def _read_history(space: _Namespace, op: ops.ReadHistory) -> ops.ItemPage:
+    history = space.histories.get(op.name, _History())
+    items = [
+        item
+        for item in history.items
+        if (op.archived or item.seq > history.archived_seq)
+        and item.seq > op.after
+        and (op.before is None or item.seq < op.before)
+    ]
+    if op.newest_first:
+        items.reverse()
+    return ops.ItemPage(*_page(items, op.limit))
+
+
+def _stat(space: _Namespace, name: str) -> ops.HistoryStat:
+    history = space.histories.get(name, _History())
+    archived = sum(item.seq <= history.archived_seq for item in history.items)
+    size = len(history.items) - archived
+    return ops.HistoryStat(name, size, archived, history.last_seq, 0, 0)
+
+
+def _stat_history(space: _Namespace, op: ops.StatHistory) -> ops.HistoryStat:
+    return _stat(space, op.name)
+
+
+def _delete_items(space: _Namespace, op: ops.DeleteItems) -> int:
+    history = space.histories.get(op.name, _History())
+    kept = [item for item in history.items if item.seq not in op.seqs]
+    count = len(history.items) - len(kept)
+    if count:
+        history.items = kept
+        space.change("history", "delete", op.name)
+    return count
+
+
+def _pop_item(space: _Namespace, op: ops.PopItem) -> ops.HistoryItem | None:
+    newest = _read_history(space, ops.ReadHistory(op.name, limit=1, newest_first=True)).items
+    if not newest:
+        return None
+    item: ops.HistoryItem = newest[0]
+    _delete_items(space, ops.DeleteItems(op.name, (item.seq,)))
+    return item
+
+
+def _archive_history(space: _Namespace, op: ops.ArchiveHistory) -> int:
+    history = space.histories.get(op.name, _History())
+    up_to = min(op.up_to, history.last_seq)
+    if up_to <= history.archived_seq:
+        return 0
+    count = sum(history.archived_seq < item.seq <= up_to for item in history.items)
+    history.archived_seq = up_to
+    space.change("history", "archive", op.name)
+    return count
+
+
+def _clear_history(space: _Namespace, op: ops.ClearHistory) -> int:
+    history = space.histories.get(op.name, _History())
+    count = len(history.items)
+    if count:
+        history.items = []
+        space.change("history", "clear", op.name)
+    return count
+
+
+def _list_histories(space: _Namespace, op: ops.ListHistories) -> ops.HistoryPage:
+    names = sorted(
+        name
+        for name, history in space.histories.items()
+        if history.items and name.startswith(op.prefix) and (op.after is None or name > op.after)
+    )
+    return ops.HistoryPage(*_page((_stat(space, name) for name in names), op.limit))
+
+
+# --- records --------------------------------------------------------------------------------
+
+
+def _collection(space: _Namespace, name: str) -> _Collection:
+    return space.collections.setdefault(name, _Collection())
+
+
+def _check_dimension(collection: _Collection, vector: Vector | None) -> None:
+    if None not in (vector, collection.dimension) and vector.dimension != collection.dimension:
+        raise InvalidRequestError(f"dimension {collection.dimension}")
+
+
+def _put_records(space: _Namespace, op: records.PutRecords) -> tuple[int, ...]:
+    if not op.records:
+        return ()
+    collection = _collection(space, op.collection)
+    for record in op.records:
+        _check_dimension(collection, record.embedding)
+        if record.embedding is not None:
+            collection.dimension = record.embedding.dimension
+    entries = collection.records
+    for record in op.records:
+        old = entries.get(record.id)
+        if record.if_version not in (None, old.version if old else 0):
+            raise ConflictError("version")
+    revision = space.change("record", "put", op.collection)
+    for record in op.records:
+        old = entries.get(record.id)
+        kept = old.embedding if old and op.keep_embedding else None
+        assert record.created_at is not None, "the model has no clock"
+        entries[record.id] = records.RecordEntry(
+            record.id,
+            record.text,
+            record.metadata,
+            tuple(dict.fromkeys(record.tags)),
+            record.scope,
+            record.embedding or kept,
+            revision,
+            record.created_at,
+            0,
+        )
+    return (revision,) * len(op.records)
+
+
+def _patch_records(space: _Namespace, op: records.PatchRecords) -> int:
+    entries = _collection(space, op.collection).records
+    found = [id for id in dict.fromkeys(op.ids) if id in entries]
+    if found:
+        revision = space.change("record", "put", op.collection)
+        for id in found:
+            metadata = Json.of({**entries[id].metadata.value, **op.metadata.value})
+            entries[id] = entries[id]._replace(metadata=metadata, version=revision)
+    return len(found)
+
+
+def _without(entry: records.RecordEntry, *, embeddings: bool) -> records.RecordEntry:
+    return entry if embeddings else entry._replace(embedding=None)
+
+
+def _get_records(space: _Namespace, op: records.GetRecords) -> Any:
+    entries = _collection(space, op.collection).records
+    return tuple(
+        _without(entries[id], embeddings=op.embeddings) if id in entries else None for id in op.ids
+    )
+
+
+def _selected(
+    space: _Namespace, collection: str, where: records.Selection
+) -> list[records.RecordEntry]:
+    condition = None if where.filter is None else filters.compile_filter(where.filter.value)
+    found = [
+        entry
+        for entry in _collection(space, collection).records.values()
+        if (where.ids is None or entry.id in where.ids)
+        and scopes.contains(where.scope, entry.scope)
+        and (where.tags is None or not set(where.tags).isdisjoint(entry.tags))
+        and (condition is None or condition(entry.metadata.value))
+        and (where.created_after is None or entry.created_at > where.created_after)
+        and (where.created_before is None or entry.created_at < where.created_before)
+    ]
+    return sorted(found, key=lambda entry: (-entry.created_at, entry.id))
+
+
+def _delete_records(space: _Namespace, op: records.DeleteRecords) -> int:
+    collection = _collection(space, op.collection)
+    chosen = _selected(space, op.collection, op.where)
+    for entry in chosen:
+        del collection.records[entry.id]
+    if not collection.records:
+        collection.dimension = None
+    if chosen:
+        space.change("record", "clear" if op.all else "delete", op.collection)
+    return len(chosen)
+
+
+def _list_records(space: _Namespace, op: records.ListRecords) -> records.RecordPage:
+    chosen = _selected(space, op.collection, op.where)[op.offset :]
+    found = (_without(entry, embeddings=op.embeddings) for entry in chosen)
+    return records.RecordPage(*_page(found, op.limit))
+
+
+def _stat_records(space: _Namespace, op: records.StatRecords) -> records.RecordStat:
+    times = [entry.created_at for entry in _selected(space, op.collection, op.where)]
+    dimension = _collection(space, op.collection).dimension
+    if not times:
+        return records.RecordStat(0, None, None, dimension)
+    return records.RecordStat(len(times), min(times), max(times), dimension)
+
+
+def _similarity(one: bytes, other: bytes, metric: str) -> float:
+    a, b = (struct.unpack(f"<{len(raw) // 4}f", raw) for raw in (one, other))
+    if metric == "l2":
+        return 1 / (1 + math.fsum((x - y) ** 2 for x, y in zip(a, b, strict=True)))
+    lengths = math.sqrt(math.fsum(x * x for x in a)) * math.sqrt(math.fsum(y * y for y in b))
+    dot = math.fsum(x * y for x, y in zip(a, b, strict=True))
+    return max(-1.0, min(1.0, dot / lengths)) if lengths else 0.0
+
+
+def _text_scores(entries: Iterable[records.RecordEntry], text: str) -> dict[str, float]:
+    counts = {entry.id: words.count(entry.text) for entry in entries}
+    if not counts:
+        return {}
+    average = sum(count.total() for count in counts.values()) / len(counts)
+    scores: dict[str, float] = {}
+    for word in words.query_words(text):
+        holding = [id for id, count in counts.items() if word in count]
+        for id in holding:
+            scores[id] = scores.get(id, 0.0) + words.weight(
+                len(holding), len(counts)
+            ) * words.relevance(counts[id][word], counts[id].total(), average)
+    return {id: words.normal(score) for id, score in scores.items()}
+
+
+def _search_records(space: _Namespace, op: records.SearchRecords) -> Any:
+    collection = _collection(space, op.collection)
+    _check_dimension(collection, op.vector)
+    entries = collection.records
+    chosen = {entry.id for entry in _selected(space, op.collection, op.where)}
+    parts = []
+    if op.vector is not None:
+        raw = op.vector.raw
+        parts.append(
+            {
+                id: _similarity(entry.embedding.raw, raw, op.metric)
+                for id, entry in entries.items()
+                if entry.embedding is not None
+            }
+        )
+    if op.text is not None:
+        parts.append(_text_scores(entries.values(), op.text))
+    scores: dict[str, float] = {}
+    for part in parts:
+        for id, score in part.items():
+            if id in chosen:
+                scores[id] = scores.get(id, 0.0) + score / len(parts)
+    ranked = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
+    if op.min_score is not None:
+        ranked = [pair for pair in ranked if pair[1] >= op.min_score]
+    return tuple(
+        records.RecordMatch(_without(entries[id], embeddings=op.embeddings), score)
+        for id, score in ranked[op.offset : op.offset + op.limit]
+    )
+
+
+def _list_scopes(space: _Namespace, op: records.ListScopes) -> tuple[str, ...]:
+    entries = _collection(space, op.collection).records.values()
+    return scopes.children(op.parent, [entry.scope for entry in entries])
+
+
+def _list_tags(space: _Namespace, op: records.ListTags) -> tuple[records.TagCount, ...]:
+    counts: dict[str, int] = {}
+    for entry in _selected(space, op.collection, op.where):
+        for tag in entry.tags:
+            counts[tag] = counts.get(tag, 0) + 1
+    return tuple(records.TagCount(tag, counts[tag]) for tag in sorted(counts))
+
+
+def _list_collections(space: _Namespace, op: records.ListCollections) -> records.CollectionPage:
+    names = sorted(
+        name
+        for name, collection in space.collections.items()
+        if collection.records
+        and name.startswith(op.prefix)
+        and (op.after is None or name > op.after)
+    )
+    return records.CollectionPage(*_page(names, op.limit))
+
+
+# --- changes --------------------------------------------------------------------------------
+
+
+def _read_changes(space: _Namespace, op: ops.ReadChanges) -> ops.ChangePage:
+    revision = space.committed
+    if op.after is None or op.after == revision:
+        return ops.ChangePage((), revision)
+    if op.after > revision:
+        reset = ops.ChangeEntry(revision, "namespace", "reset", "")
+        return ops.ChangePage((reset,), revision)
+    changes = space.changes[op.after : revision]
+    return ops.ChangePage(tuple(changes[: op.limit]), revision)
+
+
+_HANDLERS: dict[type[Any], Callable[[_Namespace, Any], Any]] = {
+    ops.PutKey: _put_key,
+    ops.GetKeys: _get_keys,
+    ops.ListKeys: _list_keys,
+    ops.ScanKeys: _scan_keys,
+    ops.CountKeys: _count_keys,
+    ops.DeleteKey: _delete_key,
+    ops.ClearKeys: _clear_keys,
+    ops.IncrementKey: _increment_key,
+    ops.CheckKey: _check_key,
+    ops.ExtendHistory: _extend_history,
+    ops.ReplaceHistory: _replace_history,
+    ops.ReadHistory: _read_history,
+    ops.StatHistory: _stat_history,
+    ops.DeleteItems: _delete_items,
+    ops.PopItem: _pop_item,
+    ops.ArchiveHistory: _archive_history,
+    ops.ClearHistory: _clear_history,
+    ops.ListHistories: _list_histories,
+    ops.ReadChanges: _read_changes,
+    records.PutRecords: _put_records,
+    records.PatchRecords: _patch_records,
+    records.GetRecords: _get_records,
+    records.DeleteRecords: _delete_records,
+    records.ListRecords: _list_records,
+    records.SearchRecords: _search_records,
+    records.StatRecords: _stat_records,
+    records.ListScopes: _list_scopes,
+    records.ListTags: _list_tags,
+    records.ListCollections: _list_collections,
+}

@@ -1,0 +1,240 @@
+"""Random operations give the same answers on a plain model and wherever memory lives."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from botwire import BotWireError
+from botwire import operations as ops
+from botwire import record_operations as records
+from botwire.engines.opening import open_engine
+from botwire.engines.protocol import Engine
+from botwire.exact import Json
+from botwire.places import find_place
+from botwire.vectors import Vector
+from tests.conftest import SHARED
+from tests.model import Model
+
+TIMES = ("created_at", "updated_at", "expires_at")
+
+# Few of each, so that operations meet; odd ones, so that order and prefixes are those of bytes.
+names = st.sampled_from(["a", "ab", "a/b", "b", "\u00e9", "\uffff", "\ud800", "\U0001f600"])
+name_lists = st.lists(names, max_size=4).map(tuple)
+prefixes = st.sampled_from(["", "a", "a/", "\ud800", "zz"])
+bounds = st.none() | names
+limits = st.sampled_from([1, 2, 3, ops.MAX_PAGE])
+# Mostly none: a batch that fails at a check tells less than one that is applied.
+versions = st.sampled_from([None] * 9 + [0, 1, 2])
+lasts = st.sampled_from([None] * 9 + [0, 1, 2])
+seqs = st.integers(0, 12)
+values = st.sampled_from(
+    [None, True, 0, 7, -1, 10**40, 0.1, -0.0, "", "7", "\udfff", [], {}, [1, {"a": [None]}]]
+).map(Json.of)
+ids = st.sampled_from(["i", "j", "k", "\ud800"])
+tags = st.lists(st.sampled_from(["red", "green", "\u00e9"]), max_size=2).map(tuple)
+paths = st.sampled_from(["/", "/crew", "/crew/al", "/crew/alice", "/crew/al/x", "/\u00e9"])
+times = st.integers(1_000, 1_004)
+texts = st.lists(
+    st.sampled_from(["tea", "Tea!", "coffee", "\u8336\u8336\u9053", "x", "\ud800"]), max_size=5
+).map(" ".join)
+# Small whole numbers: sums and products of them are exact, and so is the order of the scores.
+vectors = st.lists(st.integers(-2, 2), min_size=2, max_size=3).map(Vector.of)
+plain_values = st.sampled_from([None, True, 1, 1.0, 2, "a", [1], {"c": 1}])
+metadata = st.dictionaries(st.sampled_from(["n", "b", "b.c"]), plain_values, max_size=3)
+conditions = st.one_of(
+    st.sampled_from(["$eq", "$ne", "$gt", "$gte", "$lt", "$lte"]).flatmap(
+        lambda name: plain_values.map(lambda value: {name: value})
+    ),
+    st.sampled_from(["$in", "$nin"]).flatmap(
+        lambda name: st.lists(plain_values, max_size=2).map(lambda some: {name: some})
+    ),
+    st.booleans().map(lambda there: {"$exists": there}),
+)
+filters = st.dictionaries(st.sampled_from(["n", "b.c"]), conditions, max_size=2).map(Json.of)
+selections = st.builds(
+    records.Selection,
+    st.none() | st.lists(ids, max_size=3).map(tuple),
+    paths,
+    st.none() | tags,
+    st.none() | filters,
+    st.none() | times,
+    st.none() | times,
+)
+new_records = st.builds(
+    records.NewRecord,
+    ids,
+    texts,
+    metadata.map(Json.of),
+    tags,
+    paths,
+    st.none() | vectors,
+    times,
+    versions,
+)
+
+
+def _with_ids(cls: type[Any]) -> st.SearchStrategy[Any]:
+    items = st.lists(st.tuples(values, st.none() | ids), max_size=4, unique_by=_id_or_itself)
+
+    def build(name: str, pairs: list[Any], if_last: int | None) -> Any:
+        given = tuple(id for _, id in pairs)
+        return cls(name, tuple(value for value, _ in pairs), given if any(given) else None, if_last)
+
+    return st.builds(build, names, items, lasts)
+
+
+def _id_or_itself(pair: tuple[Json, str | None]) -> object:
+    return pair[1] or id(pair)
+
+
+operations = st.one_of(
+    st.builds(
+        ops.PutKey, names, values | st.binary(max_size=3), st.none() | st.just(3600.0), versions
+    ),
+    st.builds(ops.GetKeys, name_lists),
+    st.builds(ops.ListKeys, prefixes, bounds, limits),
+    st.builds(ops.ScanKeys, prefixes, bounds, bounds, limits, st.booleans()),
+    st.builds(ops.CountKeys, prefixes),
+    st.builds(ops.DeleteKey, names, versions),
+    st.builds(ops.ClearKeys, prefixes),
+    st.builds(ops.IncrementKey, names, st.integers(-(10**30), 10**30)),
+    st.builds(ops.CheckKey, names, st.integers(0, 1)),
+    _with_ids(ops.ExtendHistory),
+    _with_ids(ops.ExtendHistory),
+    _with_ids(ops.ReplaceHistory),
+    st.builds(ops.ReadHistory, names, seqs, st.none() | seqs, limits, st.booleans(), st.booleans()),
+    st.builds(ops.StatHistory, names),
+    st.builds(ops.DeleteItems, names, st.lists(seqs, max_size=4).map(tuple)),
+    st.builds(ops.PopItem, names),
+    st.builds(ops.ArchiveHistory, names, seqs),
+    st.builds(ops.ClearHistory, names),
+    st.builds(ops.ListHistories, prefixes, bounds, limits),
+    st.builds(ops.ReadChanges, st.none() | seqs, limits),
+    *[
+        st.builds(
+            records.PutRecords,
+            names,
+            st.lists(new_records, max_size=4, unique_by=lambda record: record.id).map(tuple),
+            st.booleans(),
+        )
+    ]
+    * 2,
+    st.builds(records.PatchRecords, names, st.lists(ids).map(tuple), metadata.map(Json.of)),
+    st.builds(records.GetRecords, names, st.lists(ids).map(tuple), st.booleans()),
+    selections.flatmap(
+        lambda where: st.builds(
+            records.DeleteRecords, names, st.just(where), st.just(where.is_everything)
+        )
+    ),
+    st.builds(records.ListRecords, names, selections, limits, st.integers(0, 3), st.booleans()),
+    st.builds(
+        records.SearchRecords,
+        names,
+        vectors,
+        st.none() | texts,
+        selections,
+        limits,
+        st.integers(0, 2),
+        st.none() | st.sampled_from([-1.0, 0.0, 0.25, 0.5]),
+        st.sampled_from(records.METRICS),
+        st.booleans(),
+    ),
+    st.builds(records.SearchRecords, names, st.none(), texts, selections, limits),
+    st.builds(records.StatRecords, names, selections),
+    st.builds(records.ListScopes, names, paths),
+    st.builds(records.ListTags, names, selections),
+    st.builds(records.ListCollections, prefixes, bounds, limits),
+)
+
+NAMES = ["a", "ab", "a/b", "b", "\u00e9", "\uffff", "\ud800", "\U0001f600"]
+EVERYTHING = (
+    ops.ScanKeys(),
+    ops.ListHistories(),
+    *[ops.ReadHistory(name, archived=True) for name in NAMES],
+    *[ops.StatHistory(name) for name in NAMES],
+    records.ListCollections(),
+    *[records.ListRecords(name) for name in NAMES],
+    *[records.SearchRecords(name, text="tea coffee") for name in NAMES],
+    ops.ReadChanges(0),
+)
+
+
+def comparable(answer: Any) -> Any:
+    """Returns an answer as plain values, without the times that a clock made."""
+    if isinstance(answer, (Json, Vector)):
+        return (type(answer).__name__, answer.text if isinstance(answer, Json) else answer.raw)
+    if isinstance(answer, tuple) and hasattr(answer, "_fields"):
+        own_times = isinstance(answer, records.RecordEntry)
+        return {
+            name: part is not None
+            if name in TIMES and not (own_times and name == "created_at")
+            else comparable(part)
+            for name, part in answer._asdict().items()
+        }
+    if isinstance(answer, (tuple, list)):
+        return [comparable(part) for part in answer]
+    return (type(answer).__name__, answer)
+
+
+class SameAnswers(RuleBasedStateMachine):
+    """Applies batches to a model and to every engine, in a namespace of their own."""
+
+    def __init__(self, engines: dict[str, Engine]) -> None:
+        super().__init__()
+        self.engines = {"model": Model(), **engines}
+        self.run = uuid.uuid4().hex
+
+    @rule(batch=st.lists(operations, min_size=1, max_size=4).map(tuple), which=st.integers(0, 1))
+    def apply(self, batch: tuple[ops.Operation, ...], which: int) -> None:
+        """Applies one batch everywhere; it succeeds or fails, and alike."""
+        self._compare(batch, which)
+
+    def _compare(self, batch: tuple[ops.Operation, ...], which: int) -> None:
+        answers: dict[str, Any] = {}
+        for place, engine in self.engines.items():
+            try:
+                # Places may share a database, and no two share a namespace.
+                results = engine.apply(ops.Batch(f"{self.run}-{place}-{which}", batch))
+            except BotWireError as error:
+                answers[place] = type(error)
+            else:
+                answers[place] = comparable(results)
+        for place, answer in answers.items():
+            assert answer == answers["model"], place
+
+    def teardown(self) -> None:
+        """Compares all that is there in the end."""
+        for which in range(2):
+            self._compare(EVERYTHING, which)
+
+
+@pytest.fixture
+def engines(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Engine]]:
+    """An engine of each place, open for the whole test."""
+    urls = {place: str(request.getfixturevalue(name)) for place, name in SHARED.items()}
+    urls["embedded"] = f"sqlite:///{tmp_path / 'memory.db'}"
+    urls["in-memory"] = "sqlite://"
+    opened = {place: open_engine(find_place(url)) for place, url in urls.items()}
+    yield opened
+    for engine in opened.values():
+        engine.close()
+
+
+def test_every_place_answers_as_the_model(engines: dict[str, Engine]) -> None:
+    run_state_machine_as_test(
+        lambda: SameAnswers(engines),
+        settings=settings(
+            max_examples=30,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
