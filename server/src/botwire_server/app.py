@@ -13,9 +13,9 @@ from starlette.routing import Route
 from botwire import operations as ops
 from botwire import wire
 from botwire.engines.protocol import AsyncEngine
-from botwire_server import problems, rest
-from botwire_server.batch import apply_batch
+from botwire_server import problems, routes
 from botwire_server.middleware import RequestMiddleware
+from botwire_server.routes.batches import apply_batch
 
 MAX_BODY = 16 * 1024 * 1024
 """The largest body of a request by default, in bytes."""
@@ -51,7 +51,7 @@ def create_app(engine: AsyncEngine, *, max_body: int = MAX_BODY) -> FastAPI:
     app.state.engine = engine
     # A plain route, without validation by models: `wire` reads it, and it is the busy one.
     app.router.routes.insert(0, Route(wire.BATCH_PATH, apply_batch, methods=["POST"]))
-    app.include_router(rest.router)
+    app.include_router(routes.router)
     problems.install(app)
     app.add_middleware(RequestMiddleware, max_body=max_body)
 

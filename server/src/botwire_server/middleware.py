@@ -24,7 +24,7 @@ class RequestMiddleware:
     """Names and logs each request, refuses bodies that are too large, and keeps paths exact.
 
     The path that routes see is the one that was sent, still percent-encoded: a name is one
-    segment whatever it holds, and ``%2F`` in it is no separator. `rest` decodes names, once.
+    segment whatever it holds, and ``%2F`` in it is no separator. `routes` decodes names, once.
 
     The log holds no key, no namespace and no value.
 
