@@ -1,7 +1,8 @@
 """Installs every wheel in ``dist`` into a clean environment of its own, and tries it.
 
 An adapter's environment holds the core and what the adapter declares: what it forgot to declare
-is missing there. The last environment is ``botwire[all]``. Run ``hatch build --all`` first.
+is missing there. The last environments are ``botwire[all]`` and one in which pip brings the
+published botwire 0.2 up to date. Run ``hatch build --all`` first.
 """
 
 from __future__ import annotations
@@ -47,8 +48,17 @@ def wheels(root: Path) -> dict[str, Path]:
     return found
 
 
-def try_out(requirements: list[str], modules: list[str], *, help_of: str = "") -> None:
-    """Installs requirements into a new environment, imports modules and keeps a memory there."""
+def try_out(
+    requirements: list[str], modules: list[str], *, help_of: str = "", pip_over: str = ""
+) -> None:
+    """Installs requirements into a new environment, imports modules and keeps a memory there.
+
+    Args:
+        requirements: What to install.
+        modules: What to import then.
+        help_of: The command whose help is asked for.
+        pip_over: Installed before, with pip, which then installs the requirements too.
+    """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     uv = environment.get("HATCH_UV", "uv")
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +73,12 @@ def try_out(requirements: list[str], modules: list[str], *, help_of: str = "") -
         scripts = Path(folder, "env", "Scripts" if sys.platform == "win32" else "bin")
         python = str(scripts / "python")
         run(uv, "venv", "--quiet", "--python", sys.executable, "env")
-        run(uv, "pip", "install", "--quiet", "--python", python, *requirements)
+        if pip_over:
+            run(uv, "pip", "install", "--quiet", "--python", python, "pip")
+            for wanted in [pip_over], requirements:
+                run(python, "-m", "pip", "install", "--quiet", *wanted)
+        else:
+            run(uv, "pip", "install", "--quiet", "--python", python, *requirements)
         run(python, "-I", "-c", PROBE, f"sqlite:///{folder}/smoke.db", *modules)
         run(str(scripts / "botwire"), *help_of.split(), "--help")
 
@@ -80,9 +95,16 @@ def main() -> int:
         [*files, f"botwire[all] @ {built['botwire'].as_uri()}"],
         list(modules.values()),
     )
+    upgrade = "botwire over botwire 0.2"
+    cases[upgrade] = [str(built[CORE]), str(built["botwire"])], []
     for name, (requirements, imported) in cases.items():
         start = time.monotonic()
-        try_out(requirements, imported, help_of="serve" if "botwire_server" in imported else "")
+        try_out(
+            requirements,
+            imported,
+            help_of="serve" if "botwire_server" in imported else "",
+            pip_over="botwire==0.2.1" if name == upgrade else "",
+        )
         print(
             f"{name}: installs, imports, remembers ({time.monotonic() - start:.1f} s)", flush=True
         )
