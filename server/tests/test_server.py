@@ -130,6 +130,8 @@ BAD: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("GET", "/v1/namespaces/n/keys?limit=x", {}, 400, "limit"),
     ("DELETE", "/v1/namespaces/n/histories/h/items/x", {}, 400, "seq"),
     ("POST", "/v1/namespaces/n/histories/h/items", {"json": {"values": 1}}, 400, "values"),
+    ("GET", "/v1/namespaces/$botwire/keys", {}, 403, "namespace"),
+    ("PUT", "/v1/namespaces/%24botwire%2Fx/keys/k", {"json": {"value": 1}}, 403, "namespace"),
     ("POST", "/v1/batch", {"content": b" " * (17 * 1024 * 1024)}, 413, "bytes"),
     ("POST", "/v1/batch", {"content": iter([b" " * (1024 * 1024)] * 17)}, 413, "bytes"),
 ]

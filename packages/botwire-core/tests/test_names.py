@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botwire import ConfigurationError
-from botwire.names import check_key, check_namespace, from_bytes, prefix_end, to_bytes
+from botwire import AsyncMemory, ConfigurationError, Memory
+from botwire.names import (
+    SYSTEM_NAMESPACE,
+    check_key,
+    check_namespace,
+    from_bytes,
+    prefix_end,
+    to_bytes,
+)
 
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=100)
 
@@ -39,3 +46,11 @@ def test_a_namespace_is_shorter() -> None:
     assert check_namespace("x" * 256)
     with pytest.raises(ConfigurationError, match="at most 256 bytes"):
         check_namespace("x" * 257)
+
+
+@pytest.mark.parametrize("name", [SYSTEM_NAMESPACE, f"{SYSTEM_NAMESPACE}/x"])
+@pytest.mark.parametrize("client", [Memory, AsyncMemory])
+def test_the_system_namespace_is_nobodys_memory(client: type[Memory], name: str) -> None:
+    with pytest.raises(ConfigurationError, match="BotWire's own"):
+        client(name, url="sqlite://")
+    assert client(f"{SYSTEM_NAMESPACE}x", url="sqlite://").namespace == f"{SYSTEM_NAMESPACE}x"

@@ -18,6 +18,10 @@ MAX_NAME_BYTES = 1024
 MAX_ID_BYTES = 512
 """Longest id of an item or record, in bytes of UTF-8."""
 
+SYSTEM_NAMESPACE = "$botwire"
+"""Where a server keeps what is its own, such as API keys. It and all below it (``$botwire/…``) are
+nobody's memory: clients refuse them, and a server does there what an administrator may ask."""
+
 # Two surrogates that form a pair: JSON cannot tell them from the one character they encode.
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
@@ -38,8 +42,21 @@ def prefix_end(prefix: bytes) -> bytes | None:
     return end[:-1] + bytes([end[-1] + 1]) if end else None
 
 
+def is_reserved(namespace: str) -> bool:
+    """Says whether a namespace is the system's or below it."""
+    return namespace == SYSTEM_NAMESPACE or namespace.startswith(SYSTEM_NAMESPACE + "/")
+
+
 def check_namespace(namespace: object) -> str:
-    """Returns `namespace` if it is a valid one; raises `ConfigurationError` otherwise."""
+    """Returns `namespace` if it can be somebody's; raises `ConfigurationError` otherwise."""
+    checked = check_any_namespace(namespace)
+    if is_reserved(checked):
+        raise ConfigurationError(f"the namespace {checked!r} is BotWire's own: choose another")
+    return checked
+
+
+def check_any_namespace(namespace: object) -> str:
+    """Returns `namespace` if it is one, reserved or not; raises `ConfigurationError` otherwise."""
     return _check(namespace, "namespace", MAX_NAMESPACE_BYTES)
 
 

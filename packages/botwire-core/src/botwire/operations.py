@@ -468,7 +468,7 @@ class Batch:
     request_id: str | None = None
 
     def __post_init__(self) -> None:
-        names.check_namespace(self.namespace)
+        names.check_any_namespace(self.namespace)
         if self.request_id is not None:
             names.check_id(self.request_id)
 

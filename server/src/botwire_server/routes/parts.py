@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from botwire import operations as ops
 from botwire import wire
-from botwire.engines.protocol import AsyncEngine
 from botwire.errors import (
     ConflictError,
     InvalidRequestError,
@@ -20,6 +19,7 @@ from botwire.errors import (
 )
 from botwire.names import check_id
 from botwire_server.problems import describe
+from botwire_server.service import apply_batch
 
 MISSING = describe(NotFoundError)
 CONFLICT = describe(ConflictError)
@@ -107,12 +107,6 @@ def describe_body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
 
 
 # --- to the engine and back -----------------------------------------------------------------
-
-
-async def apply_batch(request: Request, batch: ops.Batch) -> ops.Results:
-    """Applies a batch: the one way from every route to the engine."""
-    engine: AsyncEngine = request.app.state.engine
-    return await engine.apply(batch)
 
 
 async def apply(request: Request, namespace: str, operation: ops.Operation) -> Any:
