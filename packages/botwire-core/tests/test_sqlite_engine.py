@@ -24,7 +24,7 @@ from botwire import (
     ServerError,
 )
 from botwire import operations as ops
-from botwire.engines import schema
+from botwire.engines import migrations
 from botwire.engines.async_sqlite import AsyncSQLiteEngine
 from botwire.engines.sqlite import APPLICATION_ID, MEMORY, SQLiteEngine
 from botwire.exact import Json
@@ -178,7 +178,7 @@ def test_a_database_of_another_program(path: Path) -> None:
 def test_a_file_of_a_newer_version(path: Path) -> None:
     Memory("n", url=f"sqlite:///{path}").set("k", 1)
     with sqlite3.connect(path) as raw:
-        raw.execute(f"PRAGMA user_version={schema.VERSION + 1}")
+        raw.execute(f"PRAGMA user_version={migrations.latest() + 1}")
     code = f"from botwire import Memory; Memory('n', url='sqlite:///{path}').get('k')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -245,7 +245,7 @@ def test_files_are_marked_and_in_wal_mode(path: Path) -> None:
     Memory("n", url=f"sqlite:///{path}").set("k", 1)
     with sqlite3.connect(path) as raw:
         assert raw.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-        assert raw.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+        assert raw.execute("PRAGMA user_version").fetchone() == (migrations.latest(),)
         assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 

@@ -16,7 +16,8 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from botwire import retry
 from botwire._loops import AsyncClientPerLoop
 from botwire.clock import Clock, now
-from botwire.engines import schema, statements
+from botwire.engines import migrations, statements
+from botwire.engines.schema import POSTGRES
 from botwire.engines.steps import Steps
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import (
@@ -71,6 +72,7 @@ class AsyncPostgresEngine:
         self._timeout = timeout
         self._clock = clock
         self._vectors = VectorCache()
+        self._is_current = False
         self._pools = AsyncClientPerLoop(self._make_pool, AsyncConnectionPool.close)
 
     def settings(self) -> dict[str, Any]:
@@ -100,24 +102,21 @@ class AsyncPostgresEngine:
             batch = replace(batch, request_id=uuid.uuid4().hex)
         deadline = time.monotonic() + self._timeout
         attempt = 0
-        made = False
         while True:
             attempt += 1
             pool = await self._pools.get()
             try:
                 await pool.open()
                 async with pool.connection(max(0.01, deadline - time.monotonic())) as connection:
+                    if not self._is_current:
+                        await self._prepare(connection)
                     return await self._run(connection, batch)
             except BotWireError:
                 raise
             except pg.UndefinedTable as error:
-                if made:
-                    raise ConfigurationError(
-                        f"{self.url} holds BotWire's tables of another version: {_reason(error)}"
-                    ) from error
-                await self._make_tables(pool)
-                made = True
-                continue
+                # Someone dropped the tables: the next attempt looks again and says what is wrong.
+                self._is_current = False
+                raise self._failure(error) from error
             except (PoolTimeout, PoolClosed, pg.QueryCanceled, pg.LockNotAvailable) as error:
                 raise RequestTimeoutError(
                     f"no answer from {self.url} within {self._timeout:g} s: {_reason(error)}",
@@ -148,19 +147,43 @@ class AsyncPostgresEngine:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return await _run(connection, steps)
 
-    async def _make_tables(self, pool: AsyncConnectionPool[Any]) -> None:
-        try:
-            async with pool.connection() as connection, connection.transaction():
-                for sql in schema.statements(bytes_type="BYTEA"):
-                    await connection.execute(sql.encode())
+    async def _prepare(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Makes the tables, or brings them up to this release's version."""
+        while not self._is_current:
+            try:
+                version = await self._version(connection)
+                if version < migrations.latest():
+                    await self._migrate(connection)
+            except (pg.DuplicateTable, pg.UniqueViolation, pg.DuplicateObject):
+                continue  # another process made them at the same time: look again
+            self._is_current = True
+
+    async def _version(
+        self, connection: psycopg.AsyncConnection[Any], *, lock: bool = False
+    ) -> int:
+        """Returns the version of the tables, 0 if there are none."""
+        cursor = await connection.execute("SELECT to_regclass('botwire_schema') IS NULL")
+        if (await cursor.fetchall())[0][0]:
+            return 0
+        select = b"SELECT version FROM botwire_schema"
+        cursor = await connection.execute(select + (b" FOR UPDATE" if lock else b""))
+        version: int = (await cursor.fetchall())[0][0]
+        migrations.refuse_newer(version, self.url)
+        return version
+
+    async def _migrate(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        async with connection.transaction():
+            # However long it takes, and however long another process that does it takes.
+            await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+            # The lock on this row lets one process do it; the others then find it done.
+            version = await self._version(connection, lock=True)
+            if version == 0:
                 await connection.execute("CREATE TABLE botwire_schema (version BIGINT PRIMARY KEY)")
-                await connection.execute(
-                    "INSERT INTO botwire_schema VALUES (%s)", (schema.VERSION,)
-                )
-        except (pg.DuplicateTable, pg.UniqueViolation, pg.DuplicateObject):
-            return  # another process made them at the same time
-        except psycopg.Error as error:
-            raise self._failure(error) from error
+                await connection.execute("INSERT INTO botwire_schema VALUES (0)")
+            await _run(connection, migrations.migrate(version, POSTGRES))
+            await connection.execute(
+                "UPDATE botwire_schema SET version = %s", (migrations.latest(),)
+            )
 
     def _failure(self, error: psycopg.Error) -> BotWireError:
         if isinstance(error, (pg.InsufficientPrivilege, pg.ReadOnlySqlTransaction)):

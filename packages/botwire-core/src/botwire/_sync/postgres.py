@@ -16,7 +16,8 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 from botwire import retry
 from botwire._loops import ClientPerLoop
 from botwire.clock import Clock, now
-from botwire.engines import schema, statements
+from botwire.engines import migrations, statements
+from botwire.engines.schema import POSTGRES
 from botwire.engines.steps import Steps
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import (
@@ -71,6 +72,7 @@ class PostgresEngine:
         self._timeout = timeout
         self._clock = clock
         self._vectors = VectorCache()
+        self._is_current = False
         self._pools = ClientPerLoop(self._make_pool, ConnectionPool.close)
 
     def settings(self) -> dict[str, Any]:
@@ -100,24 +102,21 @@ class PostgresEngine:
             batch = replace(batch, request_id=uuid.uuid4().hex)
         deadline = time.monotonic() + self._timeout
         attempt = 0
-        made = False
         while True:
             attempt += 1
             pool = self._pools.get()
             try:
                 pool.open()
                 with pool.connection(max(0.01, deadline - time.monotonic())) as connection:
+                    if not self._is_current:
+                        self._prepare(connection)
                     return self._run(connection, batch)
             except BotWireError:
                 raise
             except pg.UndefinedTable as error:
-                if made:
-                    raise ConfigurationError(
-                        f"{self.url} holds BotWire's tables of another version: {_reason(error)}"
-                    ) from error
-                self._make_tables(pool)
-                made = True
-                continue
+                # Someone dropped the tables: the next attempt looks again and says what is wrong.
+                self._is_current = False
+                raise self._failure(error) from error
             except (PoolTimeout, PoolClosed, pg.QueryCanceled, pg.LockNotAvailable) as error:
                 raise RequestTimeoutError(
                     f"no answer from {self.url} within {self._timeout:g} s: {_reason(error)}",
@@ -148,17 +147,39 @@ class PostgresEngine:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return _run(connection, steps)
 
-    def _make_tables(self, pool: ConnectionPool[Any]) -> None:
-        try:
-            with pool.connection() as connection, connection.transaction():
-                for sql in schema.statements(bytes_type="BYTEA"):
-                    connection.execute(sql.encode())
+    def _prepare(self, connection: psycopg.Connection[Any]) -> None:
+        """Makes the tables, or brings them up to this release's version."""
+        while not self._is_current:
+            try:
+                version = self._version(connection)
+                if version < migrations.latest():
+                    self._migrate(connection)
+            except (pg.DuplicateTable, pg.UniqueViolation, pg.DuplicateObject):
+                continue  # another process made them at the same time: look again
+            self._is_current = True
+
+    def _version(self, connection: psycopg.Connection[Any], *, lock: bool = False) -> int:
+        """Returns the version of the tables, 0 if there are none."""
+        cursor = connection.execute("SELECT to_regclass('botwire_schema') IS NULL")
+        if (cursor.fetchall())[0][0]:
+            return 0
+        select = b"SELECT version FROM botwire_schema"
+        cursor = connection.execute(select + (b" FOR UPDATE" if lock else b""))
+        version: int = (cursor.fetchall())[0][0]
+        migrations.refuse_newer(version, self.url)
+        return version
+
+    def _migrate(self, connection: psycopg.Connection[Any]) -> None:
+        with connection.transaction():
+            # However long it takes, and however long another process that does it takes.
+            connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+            # The lock on this row lets one process do it; the others then find it done.
+            version = self._version(connection, lock=True)
+            if version == 0:
                 connection.execute("CREATE TABLE botwire_schema (version BIGINT PRIMARY KEY)")
-                connection.execute("INSERT INTO botwire_schema VALUES (%s)", (schema.VERSION,))
-        except (pg.DuplicateTable, pg.UniqueViolation, pg.DuplicateObject):
-            return  # another process made them at the same time
-        except psycopg.Error as error:
-            raise self._failure(error) from error
+                connection.execute("INSERT INTO botwire_schema VALUES (0)")
+            _run(connection, migrations.migrate(version, POSTGRES))
+            connection.execute("UPDATE botwire_schema SET version = %s", (migrations.latest(),))
 
     def _failure(self, error: psycopg.Error) -> BotWireError:
         if isinstance(error, (pg.InsufficientPrivilege, pg.ReadOnlySqlTransaction)):

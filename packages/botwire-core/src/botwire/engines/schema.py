@@ -16,16 +16,36 @@ locks. Names are bytes (see `botwire.names`), times microseconds.
 - ``botwire_changes`` says what changed at which revision, for a while.
 - ``botwire_requests`` keeps what a request was answered, for a while, so that a repeated one is
   answered and not applied again.
+
+`engines.migrations` changes a store that is there already.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-VERSION = 1
-"""Goes up with every change of the tables."""
 
-_TABLES = (
+class Dialect(NamedTuple):
+    """How databases differ in what they call things.
+
+    Attributes:
+        bytes_type: A string of bytes.
+        clustered: What is added to a table of small rows that may be kept in its key's order.
+    """
+
+    bytes_type: str
+    clustered: str
+
+    def spell(self, sql: str) -> str:
+        """Returns a statement with this database's words for ``{bytes}`` and ``{clustered}``."""
+        return sql.format(bytes=self.bytes_type, clustered=self.clustered)
+
+
+SQLITE = Dialect("BLOB", " WITHOUT ROWID")
+POSTGRES = Dialect("BYTEA", "")
+
+VERSION_1: Sequence[str] = (
     """CREATE TABLE botwire_namespaces (
         namespace {bytes} NOT NULL,
         revision BIGINT NOT NULL,
@@ -123,13 +143,3 @@ _TABLES = (
     )""",
     "CREATE INDEX botwire_requests_age ON botwire_requests (created_at, namespace)",
 )
-
-
-def statements(*, bytes_type: str, clustered: str = "") -> Sequence[str]:
-    """Returns the statements that make the tables.
-
-    Args:
-        bytes_type: What the database calls a string of bytes.
-        clustered: What to add to a table of small rows that may be kept in its own key's order.
-    """
-    return [table.format(bytes=bytes_type, clustered=clustered) for table in _TABLES]

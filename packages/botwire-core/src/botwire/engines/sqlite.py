@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from botwire.clock import Clock, now
-from botwire.engines import schema, statements
+from botwire.engines import migrations, statements
+from botwire.engines.schema import SQLITE
 from botwire.engines.steps import Steps
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import BotWireError, ConfigurationError, ServerError
@@ -156,6 +157,9 @@ class SQLiteEngine:
             connection = self._writing()
             connection.execute("BEGIN IMMEDIATE")
             try:
+                # A newer release may have changed the tables while this one had them open.
+                found = connection.execute("PRAGMA user_version").fetchone()[0]
+                migrations.refuse_newer(found, self.path)
                 outcomes = [self._write(connection, ticket.batch) for ticket in tickets]
                 self._sweep(connection)
                 connection.execute("COMMIT")
@@ -221,42 +225,40 @@ class SQLiteEngine:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA cache_size=-16000")
-        is_current = self._is_current(connection)
+        version = self._version(connection)
         # A backup of a database in WAL mode is not in WAL mode: never take it for granted.
         if connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] not in ("wal", "memory"):
             raise ConfigurationError(
                 f"{self.path}: this file system cannot hold a SQLite database that several "
                 "processes write to (no WAL); choose another place"
             )
-        if is_current:
+        if version == migrations.latest():
             return
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if not self._is_current(connection):
-                for sql in schema.statements(bytes_type="BLOB", clustered=" WITHOUT ROWID"):
-                    connection.execute(sql)
+            # Read again: another process may have been first.
+            version = self._version(connection)
+            if version < migrations.latest():
+                _run(connection, migrations.migrate(version, SQLITE))
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version={schema.VERSION}")
+                connection.execute(f"PRAGMA user_version={migrations.latest()}")
             connection.execute("COMMIT")
         except BaseException:
             _roll_back(connection)
             raise
 
-    def _is_current(self, connection: sqlite3.Connection) -> bool:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    def _version(self, connection: sqlite3.Connection) -> int:
+        """Returns the version of the file's tables, 0 if it has none."""
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         application = connection.execute("PRAGMA application_id").fetchone()[0]
-        if application == APPLICATION_ID and version == schema.VERSION:
-            return True
-        if application == APPLICATION_ID and version > schema.VERSION:
-            raise ConfigurationError(
-                f"{self.path} was written by a newer BotWire (format {version}; this one reads "
-                f"up to {schema.VERSION}): upgrade botwire-core"
-            )
+        if application == APPLICATION_ID:
+            migrations.refuse_newer(version, self.path)
+            return version
         if application or version or connection.execute("SELECT 1 FROM sqlite_master").fetchone():
             raise ConfigurationError(
                 f"{self.path} is a SQLite database of another program, not BotWire's"
             )
-        return False
+        return 0
 
     def _failure(self, error: sqlite3.Error) -> BotWireError:
         code = getattr(error, "sqlite_errorname", "") or ""

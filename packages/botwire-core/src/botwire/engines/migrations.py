@@ -1,0 +1,46 @@
+"""How a store comes from one version of its tables to the next; the tables are in `schema`.
+
+To change the tables, add a function at the end of `VERSIONS`. One that was released is never
+changed: files that went through it are out there. A new store goes through all of them, so it
+cannot come out different from one that has grown.
+
+An engine runs the steps in one transaction, in which it holds whatever keeps other processes from
+doing the same: SQLite's write lock, the row of ``botwire_schema`` on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from botwire.engines.schema import VERSION_1, Dialect
+from botwire.engines.steps import Statement, Steps
+from botwire.errors import ConfigurationError
+
+
+def _version_1(dialect: Dialect) -> Steps:
+    for sql in VERSION_1:
+        yield Statement(dialect.spell(sql))
+
+
+VERSIONS: Sequence[Callable[[Dialect], Steps]] = (_version_1,)
+"""What makes version 1 of nothing, version 2 of version 1, and so on."""
+
+
+def latest() -> int:
+    """Returns the version that this release reads and writes."""
+    return len(VERSIONS)
+
+
+def refuse_newer(version: int, where: str) -> None:
+    """Raises `ConfigurationError` if a store is of a version that only a later release knows."""
+    if version > latest():
+        raise ConfigurationError(
+            f"{where} was written by a newer BotWire (format {version}; this one reads up to "
+            f"{latest()}): upgrade botwire-core"
+        )
+
+
+def migrate(version: int, dialect: Dialect) -> Steps:
+    """Takes the steps that a store of this version lacks; 0 is one without tables."""
+    for step in VERSIONS[version:]:
+        yield from step(dialect)

@@ -1,0 +1,232 @@
+"""A store of an older release is opened as it is, and only a newer one is refused."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from botwire import ConfigurationError, Memory
+from botwire.engines import migrations
+from botwire.engines.schema import Dialect
+from botwire.engines.steps import Statement, Steps
+from botwire.errors import BotWireError
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def database(postgres_url: str) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}".encode())
+        yield postgres_url.replace("/postgres?", f"/{name}?")
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+class Store:
+    """A database that a test also reaches without BotWire.
+
+    Attributes:
+        url: Where it is.
+    """
+
+    def __init__(self, kind: str, place: str) -> None:
+        self.url = f"sqlite:///{place}" if kind == "sqlite" else place
+        self._kind = kind
+        self._place = place
+
+    def run(self, script: str) -> list[Any]:
+        if self._kind == "sqlite":
+            raw = sqlite3.connect(self._place)
+            try:
+                if script.startswith("SELECT"):
+                    return raw.execute(script).fetchall()
+                raw.executescript(script)
+                return []
+            finally:
+                raw.close()
+        with psycopg.connect(self._place, autocommit=True) as connection:
+            cursor = connection.execute(script.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def load(self, version: int) -> None:
+        """Makes the tables of a version, with what the release of that time wrote into them."""
+        self.run((DATA / f"format-{version}.{self._kind}.sql").read_text())
+
+    def shape(self) -> list[Any]:
+        """Returns every column and index there is."""
+        if self._kind == "sqlite":
+            tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
+            return [
+                self.run(f"SELECT m.name, x.name, x.type, x.'notnull', x.pk FROM ({tables}) m "
+                         "JOIN pragma_table_info(m.name) x ORDER BY 1, 2"),
+                self.run("SELECT m.name, i.name, i.'unique', i.partial, x.seqno, x.name "
+                         f"FROM ({tables}) m JOIN pragma_index_list(m.name) i "
+                         "JOIN pragma_index_info(i.name) x ORDER BY 1, 2, 5"),
+            ]  # fmt: skip
+        return [
+            self.run("SELECT table_name, column_name, data_type, is_nullable "
+                     "FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"),
+            self.run("SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"),
+        ]  # fmt: skip
+
+    def set_version(self, version: int) -> None:
+        self.run(
+            f"PRAGMA user_version={version}"
+            if self._kind == "sqlite"
+            else f"UPDATE botwire_schema SET version = {version}"
+        )
+
+    def version(self) -> int:
+        source = "pragma_user_version" if self._kind == "sqlite" else "botwire_schema"
+        return int(self.run(f"SELECT * FROM {source}")[0][0])
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return Store("sqlite", str(tmp_path / "memory.db"))
+    return Store("postgres", request.getfixturevalue("database"))
+
+
+@pytest.fixture
+def next_version(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A release to come, with one more version of the tables: the number of that version."""
+
+    def step(dialect: Dialect) -> Steps:
+        yield Statement(dialect.spell("CREATE TABLE botwire_next (namespace {bytes} PRIMARY KEY)"))
+        rows = yield Statement("SELECT namespace FROM botwire_namespaces ORDER BY namespace")
+        yield Statement("INSERT INTO botwire_next VALUES (?)", rows, many=True)
+
+    monkeypatch.setattr(migrations, "VERSIONS", (*migrations.VERSIONS, step))
+    return migrations.latest()
+
+
+@pytest.mark.parametrize("version", range(1, migrations.latest() + 1))
+def test_a_store_of_an_older_release_is_read_and_written(store: Store, version: int) -> None:
+    if not (DATA / f"format-{version}.sqlite.sql").exists():
+        assert version == migrations.latest(), "add what the release of this version wrote"
+        return
+    store.load(version)
+    assert store.version() == version
+    with Memory("old/é\ud800", url=store.url) as memory:
+        assert memory.get("k") == {"a": [1, None, 10**40, "\ud800"]}
+        assert memory.list_keys() == ["bytes", "k", "n", "ttl"]
+        assert memory.increment("n") == 42
+        history = memory.history("chat")
+        assert history.tail(9) == [None, "d"]
+        assert [item.id for item in history.read(archived=True)] == ["1", "3", None]
+        assert history.append("e") == 5
+        notes = memory.records("notes")
+        assert [match.record.id for match in notes.search(vector=[1, 0, 0])] == ["tea", "coffee"]
+        assert [match.record.id for match in notes.search(text="coffee")] == ["coffee"]
+        assert memory.with_namespace("other").get("k") == "other's"
+    assert store.version() == migrations.latest()
+
+
+def test_a_store_that_has_grown_is_as_a_new_one(
+    store: Store, tmp_path: Path, next_version: int, request: pytest.FixtureRequest
+) -> None:
+    store.load(1)
+    with Memory("n", url=store.url) as memory:
+        memory.set("k", 1)
+    grown = store.shape()
+    assert store.run("SELECT count(*) FROM botwire_next") == [(2,)]  # the step ran, and once
+    if store.url.startswith("sqlite"):
+        new = Store("sqlite", str(tmp_path / "new.db"))
+    else:
+        store.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        new = store
+    with Memory("n", url=new.url) as memory:
+        memory.set("k", 1)
+    assert new.version() == next_version
+    assert new.shape() == grown
+
+
+def test_a_step_that_fails_changes_nothing(
+    store: Store, next_version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(dialect: Dialect) -> Steps:
+        yield Statement("CREATE TABLE botwire_broken (x BIGINT)")
+        yield Statement("INSERT INTO no_such_table VALUES (1)")
+
+    whole = migrations.VERSIONS
+    monkeypatch.setattr(migrations, "VERSIONS", (*whole, broken))
+    store.load(1)
+    before = store.shape()
+    with Memory("n", url=store.url) as memory, pytest.raises(BotWireError, match="no_such_table"):
+        memory.get("k")
+    assert (store.version(), store.shape()) == (1, before)
+    monkeypatch.setattr(migrations, "VERSIONS", whole)
+    with Memory("other", url=store.url) as memory:
+        assert memory.get("k") == "other's"
+    assert store.version() == next_version
+
+
+def test_a_newer_store_is_refused_even_while_it_is_open(store: Store) -> None:
+    with Memory("n", url=store.url) as memory:
+        memory.set("k", 1)
+        store.set_version(migrations.latest() + 1)
+        if store.url.startswith("sqlite"):
+            with pytest.raises(ConfigurationError, match="newer BotWire"):
+                memory.set("k", 2)
+    # In the place of another process, as SQLite's engines are shared in this one.
+    with Memory("n", url=store.url) as memory:
+        for call in (lambda: memory.get("k"), lambda: memory.set("k", 2)):
+            with pytest.raises(ConfigurationError, match=r"newer BotWire.*upgrade botwire-core"):
+                call()
+
+
+OPEN = """
+import sys
+from botwire import Memory
+from botwire.engines import migrations
+from botwire.engines.steps import Statement
+
+def step(dialect):
+    # Taken twice, it fails.
+    yield Statement(dialect.spell("CREATE TABLE botwire_next (namespace {bytes} PRIMARY KEY)"))
+
+migrations.VERSIONS = (*migrations.VERSIONS, step)
+print("ready", flush=True)
+sys.stdin.readline()
+with Memory("other", url=sys.argv[1]) as memory:
+    memory.increment("opened")
+    print(memory.get("k"))
+"""
+
+
+@pytest.mark.parametrize("is_new", [False, True], ids=["older", "new"])
+def test_several_processes_may_open_one_store_first(store: Store, is_new: bool) -> None:
+    if not is_new:
+        store.load(1)
+    openers = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN, store.url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for opener in openers:
+        assert opener.stdout is not None
+        assert opener.stdout.readline() == "ready\n"
+    for opener in openers:
+        assert opener.stdin is not None
+        opener.stdin.write("\n")
+        opener.stdin.flush()
+    for opener in openers:
+        output, _ = opener.communicate(timeout=60)
+        assert (opener.returncode, output.strip()) == (0, "None" if is_new else "other's")
+    assert store.version() == migrations.latest() + 1
