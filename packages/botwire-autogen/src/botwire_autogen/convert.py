@@ -1,61 +1,74 @@
-"""AutoGen's memory contents to items of a history and back."""
+"""AutoGen's memory contents to BotWire's records and back."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+import json
+import logging
 from typing import Any
 
 from autogen_core import Image
 from autogen_core.memory import MemoryContent, MemoryMimeType
 
-from botwire import Item, NotJSONError
-from botwire.messages import Message, Native, read_items
+from botwire import NotJSONError, Record
 from botwire.tagged import from_json, to_json
 
-FRAMEWORK = "autogen"
 FORMAT = 1
-"""`kind`, `content`, `mime_type` and `metadata`; what JSON lacks is tagged (`botwire.tagged`)."""
+"""A record's metadata: `format`, `kind`, `content` (of a text: none), `mime_type`, `metadata`.
+
+What JSON lacks is tagged (`botwire.tagged`).
+"""
+
+logger = logging.getLogger("botwire.autogen")
 
 
-def to_item(content: MemoryContent) -> dict[str, Any]:
-    """Returns the envelope of a memory content.
+def to_record(content: MemoryContent) -> Record:
+    """Returns the record that keeps a memory content.
 
     Raises:
         NotJSONError: It holds what would not come back; it says where.
     """
-    kind, value = _encode(content.content)
-    mime = content.mime_type
-    data = {
-        "kind": kind,
-        "content": value,
-        "mime_type": mime.value if isinstance(mime, MemoryMimeType) else mime,
-        "metadata": to_json(content.metadata, "metadata"),
-    }
-    return Message("system", to_text(content), native=Native(FRAMEWORK, FORMAT, data)).to_item()
+    value = content.content
+    kept: dict[str, Any] = {"format": FORMAT}
+    if isinstance(value, str):
+        kept["kind"] = "text"
+    elif isinstance(value, bytes):
+        kept |= {"kind": "bytes", "content": base64.b64encode(value).decode("ascii")}
+    elif isinstance(value, dict):
+        kept |= {"kind": "json", "content": to_json(value, "content")}
+    elif isinstance(value, Image):
+        kept |= {"kind": "image", "content": value.to_base64()}
+    else:
+        raise NotJSONError(
+            f"content is a {type(value).__name__}, which AutoGen does not have", "content"
+        )
+    kept["mime_type"] = _name(content.mime_type)
+    kept["metadata"] = to_json(content.metadata, "metadata")
+    return Record(to_text(content), metadata=kept)
 
 
-def from_items(items: Iterable[Item]) -> list[MemoryContent]:
-    """Returns the memory contents that items hold."""
-    found = read_items(
-        items,
-        framework=FRAMEWORK,
-        formats=(FORMAT,),
-        from_native=_from_native,
-        from_portable=lambda message: MemoryContent(
-            content=message.text, mime_type=MemoryMimeType.TEXT
-        ),
-    )
-    return [content for _, content in found]
+def from_record(record: Record) -> MemoryContent:
+    """Returns the memory content that a record keeps; of another's record, its text."""
+    kept = record.metadata
+    try:
+        # Not validated again: AutoGen would take an object with a field "data" for an image.
+        return MemoryContent.model_construct(
+            content=_content(record),
+            mime_type=_mime_type(kept["mime_type"]),
+            metadata=from_json(kept["metadata"]),
+        )
+    except (KeyError, TypeError, ValueError, OSError) as error:  # OSError: pillow, of a bad image
+        logger.warning("of record %r only the text can be read: %r", record.id, error)
+        return MemoryContent(content=record.text, mime_type=MemoryMimeType.TEXT)
 
 
 def to_text(content: MemoryContent) -> str:
     """Returns what a model is told of a content."""
     value = content.content
     if isinstance(value, bytes):
-        mime = content.mime_type
-        name = mime.value if isinstance(mime, MemoryMimeType) else mime
-        return f"[{len(value)} bytes of {name}]"
+        return f"[{len(value)} bytes of {_name(content.mime_type)}]"
+    if isinstance(value, dict):
+        return json.dumps(to_json(value, "content"), ensure_ascii=False)
     return "[image]" if isinstance(value, Image) else str(value)
 
 
@@ -69,34 +82,24 @@ def json_safe(content: MemoryContent) -> MemoryContent:
     return content.model_copy(update={"content": value, "metadata": to_json(content.metadata)})
 
 
-def _encode(value: object) -> tuple[str, Any]:
-    if isinstance(value, str):
-        return "text", value
-    if isinstance(value, bytes):
-        return "bytes", base64.b64encode(value).decode("ascii")
-    if isinstance(value, dict):
-        return "json", to_json(value, "content")
-    if isinstance(value, Image):
-        return "image", value.to_base64()
-    raise NotJSONError(
-        f"content is a {type(value).__name__}, which AutoGen does not have", "content"
-    )
+def _content(record: Record) -> Any:
+    written, kind = record.metadata.get("format"), record.metadata.get("kind")
+    if written != FORMAT:
+        raise ValueError(f"its format is {written!r}, not {FORMAT}")
+    if kind == "text":
+        return record.text
+    value = record.metadata["content"]
+    if kind == "bytes":
+        return base64.b64decode(value)
+    if kind == "image":
+        return Image.from_base64(value)
+    if kind == "json":
+        return from_json(value)
+    raise ValueError(f"a memory of the unknown kind {kind!r}")
 
 
-def _from_native(data: dict[str, Any]) -> MemoryContent:
-    value = data["content"]
-    if data["kind"] == "bytes":
-        value = base64.b64decode(value)
-    elif data["kind"] == "image":
-        value = Image.from_base64(value)
-    elif data["kind"] == "json":
-        value = from_json(value)
-    elif data["kind"] != "text":
-        raise ValueError(f"a memory of the unknown kind {data['kind']!r}")
-    # Not validated again: AutoGen would take an object with a field "data" for an image.
-    return MemoryContent.model_construct(
-        content=value, mime_type=_mime_type(data["mime_type"]), metadata=from_json(data["metadata"])
-    )
+def _name(mime_type: MemoryMimeType | str) -> str:
+    return mime_type.value if isinstance(mime_type, MemoryMimeType) else mime_type
 
 
 def _mime_type(name: str) -> MemoryMimeType | str:

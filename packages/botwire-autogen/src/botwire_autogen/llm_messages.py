@@ -20,10 +20,10 @@ from pydantic import TypeAdapter
 
 from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_item
 from botwire.tagged import from_json, to_json
-from botwire_autogen.convert import FRAMEWORK
 
-FORMAT: Final = 2
-"""A message's own dump; what JSON lacks is tagged. 1 is a memory content (`convert.FORMAT`)."""
+FRAMEWORK: Final = "autogen"
+FORMAT: Final = 1
+"""A message's own dump; what JSON lacks is tagged (`botwire.tagged`)."""
 
 logger = logging.getLogger("botwire.autogen")
 

@@ -3,41 +3,62 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Coroutine
-from typing import Any, Literal, Self, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self, TypeVar, get_args
 
-from autogen_core import CancellationToken, Component
+from autogen_core import (
+    CancellationToken,
+    Component,
+    ComponentBase,
+    ComponentLoader,
+    ComponentModel,
+)
 from autogen_core.memory import Memory, MemoryContent, MemoryQueryResult, UpdateContextResult
 from autogen_core.model_context import ChatCompletionContext
-from autogen_core.models import SystemMessage, UserMessage
+from autogen_core.models import LLMMessage, SystemMessage, UserMessage
 from pydantic import BaseModel
 
 import botwire
-from botwire import AsyncHistory, AsyncMemory, BotWireError, ConfigurationError, Item
+from botwire import AsyncMemory, AsyncRecords, ConfigurationError, Record, RequestTimeoutError
 from botwire.connection import Connection
-from botwire.names import check_history
-from botwire_autogen.convert import from_items, json_safe, to_item, to_text
-from botwire_autogen.ranking import best
+from botwire.filters import compile_filter
+from botwire.names import check_collection
+from botwire.places import without_password
+from botwire_autogen.convert import from_record, json_safe, to_record, to_text
 
 logger = logging.getLogger("botwire.autogen")
 
 T = TypeVar("T")
 
-Retrieval = Literal["recent", "keyword"]
+Embeddings = Sequence[Sequence[float]]
+Embedder = Callable[[list[str]], Embeddings | Awaitable[Embeddings]]
+"""Returns a vector for each text. A blocking one is called in a thread."""
+
+Retrieval = Literal["auto", "recent", "keyword", "vector", "hybrid"]
+Role = Literal["system", "user"]
 
 _HEADER = "Relevant memory content (in chronological order):"
-_SEARCHED = 1000  # how many of the last memories a keyword search looks at
+_SOURCE = "memory"  # who says it where the role is `user`
 
 
 class BotWireMemoryConfig(BaseModel):
-    """How a `BotWireMemory` is described in a component; it holds no secret."""
+    """How a `BotWireMemory` is described in a component; it holds no secret.
+
+    What an embedder puts into its own component is its own doing.
+    """
 
     namespace: str
     url: str | None = None
     name: str = "memories"
     k: int = 20
-    retrieval: Retrieval = "recent"
+    retrieval: Retrieval = "auto"
+    score_threshold: float | None = None
+    filter: dict[str, Any] | None = None
+    embedder: ComponentModel | None = None
+    role: Role = "system"
     recall_timeout: float = 2.0
     strict: bool = False
 
@@ -45,18 +66,34 @@ class BotWireMemoryConfig(BaseModel):
 class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
     """An AutoGen memory on BotWire: pass it in ``AssistantAgent(memory=[…])``.
 
-    Each run of an agent is told what it does not yet have in its context, in one system message.
-    If the store does not answer in time, the run goes on without, and a warning is logged.
+    Each run of an agent is told what it does not yet have in its context, in one message. If the
+    store does not answer in time, the run goes on without, and a warning is logged.
+
+    How memories are found, by `retrieval`:
+
+    - ``auto`` (the default): a query returns those that fit its text best: by words, and with an
+      `embedder` by meaning too. A run is told those that fit the last thing the user said and,
+      where they are fewer than `k`, the newest others.
+    - ``recent``: the newest, whatever is asked.
+    - ``keyword``, ``vector``, ``hybrid``: only those that fit: by words (BM25), by meaning, or by
+      both.
 
     Args:
         namespace: Whose memory.
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server; never part of a component's dump.
-        name: The history that holds the memories.
-        k: How many memories a query returns at most.
-        retrieval: ``recent`` returns the last ones, ``keyword`` those of the last thousand that
-            share most words with the question.
+        name: The collection of records that holds the memories.
+        k: How many memories a query returns at most, up to 1,000.
+        retrieval: How they are found.
+        score_threshold: Only those that fit the text this well: 0 … 1, where 1 is best.
+        filter: Only those whose JSON this describes, with the operators of `botwire.filters`. Paths
+            begin with a field of the content: ``{"metadata.topic": "tea"}``,
+            ``{"content.city": {"$in": ["Oslo"]}}``, ``{"mime_type": "text/plain"}``.
+        embedder: Returns a vector for each text, awaited or not. To be part of a component's dump
+            it must be one of AutoGen's components itself. Needs the extra ``vector``.
+        role: Who tells a run: ``system``, or ``user`` for models that take one system message only
+            (Anthropic's refuse a second one).
         recall_timeout: Seconds that a run waits to be told.
         strict: Let a run fail that cannot be told, in the place of going on without.
 
@@ -77,20 +114,32 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
         api_key: str | None = None,
         name: str = "memories",
         k: int = 20,
-        retrieval: Retrieval = "recent",
+        retrieval: Retrieval = "auto",
+        score_threshold: float | None = None,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's own name
+        embedder: Embedder | None = None,
+        role: Role = "system",
         recall_timeout: float = 2.0,
         strict: bool = False,
     ) -> None:
-        if k < 1:
-            raise ConfigurationError(f"k is at least 1, not {k}")
-        if retrieval not in ("recent", "keyword"):
-            raise ConfigurationError(f"retrieval is 'recent' or 'keyword', not {retrieval!r}")
+        for argument, value, known in (
+            ("retrieval", retrieval, get_args(Retrieval)),
+            ("role", role, get_args(Role)),
+        ):
+            if value not in known:
+                raise ConfigurationError(f"{argument} is one of {known}, not {value!r}")
+        if retrieval in ("vector", "hybrid") and embedder is None:
+            raise ConfigurationError(f"retrieval={retrieval!r} needs an embedder")
         if not recall_timeout > 0:
             raise ConfigurationError(f"recall_timeout is above 0 seconds, not {recall_timeout!r}")
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
-        self._name = check_history(name)
-        self._k = k
+        self._name = check_collection(name)
+        self._k = _check_k(k)
         self._retrieval: Retrieval = retrieval
+        self._score_threshold = score_threshold
+        self._filter = _check_filter(filter)
+        self._embedder = embedder
+        self._role: Role = role
         self._recall_timeout = recall_timeout
         self._strict = strict
 
@@ -99,12 +148,12 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
 
     @property
     def name(self) -> str:
-        """The history that holds the memories."""
+        """The collection of records that holds the memories."""
         return self._name
 
     @property
-    def _history(self) -> AsyncHistory:
-        return self.connection.async_memory.history(self._name)
+    def _records(self) -> AsyncRecords:
+        return self.connection.async_memory.records(self._name)
 
     async def add(
         self, content: MemoryContent, cancellation_token: CancellationToken | None = None
@@ -115,92 +164,208 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
             NotJSONError: It holds what would not come back; it says where.
             asyncio.CancelledError: The token was cancelled.
         """
-        await _cancellable(self._history.append(to_item(content)), cancellation_token)
+        await _cancellable(self._add(to_record(content), content), cancellation_token)
+
+    async def _add(self, record: Record, content: MemoryContent) -> None:
+        # Of bytes and images there is no text that means something.
+        if self._embedder is not None and isinstance(content.content, (str, dict)):
+            record = replace(record, embedding=await self._embed(record.text))
+        await self._records.put([record])
 
     async def query(
         self,
         query: str | MemoryContent = "",
         cancellation_token: CancellationToken | None = None,
+        *,
+        k: int | None = None,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's own name
+        score_threshold: float | None = None,
         **kwargs: Any,
     ) -> MemoryQueryResult:
-        """Returns at most `k` contents, in the order in which they were added.
+        """Returns contents as they were added: what fits the text, the best first.
+
+        Without a text, or where `retrieval` is ``recent``: the newest ones, in the order in which
+        they were added.
 
         Args:
-            query: What they are searched for with ``keyword``; without words, the last ones.
+            query: What they are searched for.
             cancellation_token: Cancels the call.
-            **kwargs: `k`, to return another number.
-        """
-        text = query if isinstance(query, str) else to_text(query)
-        k = int(kwargs.get("k", self._k))
-        found = await _cancellable(self._find(text, k), cancellation_token)
-        return MemoryQueryResult(results=from_items(found))
+            k: How many at most; unset, as the memory was made.
+            filter: Only those that pass this filter too.
+            score_threshold: Only those that fit this well; unset, as the memory was made.
+            **kwargs: None are known: other memories' may mean something that is missed here.
 
-    async def _find(self, text: str, k: int) -> list[Item]:
-        searched = _SEARCHED if self._retrieval == "keyword" and text.split() else k
-        items: list[Item] = []
-        async for item in self._history.newest_first():
-            items.append(item)
-            if len(items) >= searched:
-                break
-        items.reverse()
-        return items if searched == k else best(items, text, k)
+        Raises:
+            ConfigurationError: An argument is not valid, or not known.
+        """
+        if kwargs:
+            raise ConfigurationError(
+                f"query knows k, filter and score_threshold, not {', '.join(sorted(kwargs))}"
+            )
+        text = query if isinstance(query, str) else to_text(query)
+        limit = self._k if k is None else _check_k(k)
+        parts = [part for part in (self._filter, _check_filter(filter)) if part]
+        chosen = {"$and": parts} if len(parts) > 1 else (parts[0] if parts else None)
+        threshold = self._score_threshold if score_threshold is None else score_threshold
+        found = await _cancellable(self._find(text, limit, chosen, threshold), cancellation_token)
+        return MemoryQueryResult(results=list(map(from_record, found)))
+
+    async def _find(
+        self, text: str, k: int, chosen: Mapping[str, Any] | None, threshold: float | None
+    ) -> list[Record]:
+        if self._retrieval == "recent" or not text.strip():
+            return _in_order(await self._records.list(filter=chosen, limit=k, embeddings=False))
+        by_words = self._retrieval != "vector"
+        by_meaning = self._embedder is not None and self._retrieval != "keyword"
+        matches = await self._records.search(
+            text=text if by_words else None,
+            vector=await self._embed(text) if by_meaning else None,
+            filter=chosen,
+            limit=k,
+            min_score=threshold,
+            embeddings=False,
+        )
+        return [match.record for match in matches]
+
+    async def _in_time(self, question: str) -> list[Record]:
+        try:
+            async with asyncio.timeout(self._recall_timeout) as budget:
+                return await self._recall(question)
+        except TimeoutError as error:
+            if not budget.expired():
+                raise
+            place = self.connection.async_memory.place
+            url = without_password(place.url) if place is not None else "an open engine"
+            raise RequestTimeoutError(
+                f"{self!r} at {url} was not read within recall_timeout={self._recall_timeout} s",
+                url=url,
+            ) from error
+
+    async def _recall(self, question: str) -> list[Record]:
+        """Returns what a run is told, in the order in which it was added."""
+        found = await self._find(question, self._k, self._filter, self._score_threshold)
+        if self._retrieval == "auto" and len(found) < self._k and self._score_threshold is None:
+            newest = await self._records.list(filter=self._filter, limit=self._k, embeddings=False)
+            known = {record.id for record in found}
+            others = [record for record in newest if record.id not in known]
+            found += others[: self._k - len(found)]
+        return _in_order(found)
+
+    async def _embed(self, text: str) -> Sequence[float]:
+        assert self._embedder is not None  # the callers ask
+        # A coroutine function only makes its coroutine in the thread.
+        vectors = await asyncio.to_thread(self._embedder, [text])
+        if inspect.isawaitable(vectors):
+            vectors = await vectors
+        if len(vectors) != 1:
+            raise ConfigurationError(f"the embedder made {len(vectors)} vectors of one text")
+        return vectors[0]
 
     async def update_context(self, model_context: ChatCompletionContext) -> UpdateContextResult:
-        """Adds one system message with the memories that are not in the context yet.
+        """Adds one message with the memories that are not in the context yet, if there are.
 
-        The question is the last user message.
+        The question is the last thing the user said.
         """
         messages = await model_context.get_messages()
-        asked = next((m.content for m in reversed(messages) if isinstance(m, UserMessage)), "")
-        question = asked if isinstance(asked, str) else " ".join(map(str, asked))
         try:
-            async with asyncio.timeout(self._recall_timeout):
-                found = (await self.query(question)).results
-        except (BotWireError, TimeoutError) as error:
+            found = [from_record(record) for record in await self._in_time(_question(messages))]
+        except Exception as error:
             if self._strict:
                 raise
-            reason = error if isinstance(error, BotWireError) else "no answer in time"
-            logger.warning("a run goes on without what %r holds: %s", self, reason)
+            # Of any kind, an embedder's too: AutoGen would end the run.
+            logger.warning("a run goes on without what %r holds: %r", self, error)
             return UpdateContextResult(memories=MemoryQueryResult(results=[]))
-        known = {
-            line
-            for message in messages
-            if isinstance(message, SystemMessage) and _HEADER in message.content
-            for line in message.content.splitlines()
-        }
-        new = {line: content for content in found if (line := _line(content)) not in known}
+        told = {entry for message in messages for entry in _entries(message)}
+        new = {entry: content for content in found if (entry := _entry(content)) not in told}
         if new:
             text = "\n".join(["", _HEADER, *new, ""])
-            await model_context.add_message(SystemMessage(content=text))
+            await model_context.add_message(
+                SystemMessage(content=text)
+                if self._role == "system"
+                else UserMessage(content=text, source=_SOURCE)
+            )
         contents = [json_safe(content) for content in new.values()]
         return UpdateContextResult(memories=MemoryQueryResult(results=contents))
 
     async def clear(self) -> None:
         """Deletes what this memory holds, and nothing else of the namespace."""
-        await self._history.clear()
+        await self._records.clear()
 
     async def close(self) -> None:
         """Does nothing: what is stored stays, and connections close with their event loop."""
 
     def _to_config(self) -> BotWireMemoryConfig:
         reference = self.connection.reference()
+        embedder = self._embedder
+        if embedder is not None and not isinstance(embedder, ComponentBase):
+            raise ConfigurationError(
+                "the embedder is a plain function, which no component can hold: make it a "
+                "Component of AutoGen, with __call__, or make the memory in code"
+            )
         return BotWireMemoryConfig(
             namespace=reference["namespace"],
             url=reference.get("url"),
             name=self._name,
             k=self._k,
             retrieval=self._retrieval,
+            score_threshold=self._score_threshold,
+            filter=self._filter,
+            embedder=None if embedder is None else embedder.dump_component(),
+            role=self._role,
             recall_timeout=self._recall_timeout,
             strict=self._strict,
         )
 
     @classmethod
     def _from_config(cls, config: BotWireMemoryConfig) -> Self:
-        return cls(**config.model_dump())
+        embedder: Any = config.embedder and ComponentLoader.load_component(
+            config.embedder, ComponentBase
+        )
+        return cls(**{**config.model_dump(), "embedder": embedder})
 
 
-def _line(content: MemoryContent) -> str:
-    return "- " + " ".join(to_text(content).split())
+def _check_k(k: int) -> int:
+    if not 1 <= k <= 1000:  # as many as a search returns at once
+        raise ConfigurationError(f"k is 1 to 1000, not {k}")
+    return k
+
+
+def _check_filter(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if given is None:
+        return None
+    compile_filter(given)
+    return dict(given)
+
+
+def _in_order(records: Sequence[Record]) -> list[Record]:
+    """Returns records in the order in which they were added, by whichever process."""
+    return sorted(records, key=lambda record: record.version)
+
+
+def _question(messages: Sequence[LLMMessage]) -> str:
+    for message in reversed(messages):
+        if isinstance(message, UserMessage) and not _entries(message):
+            content = message.content
+            if isinstance(content, str):
+                return content
+            return " ".join(part for part in content if isinstance(part, str))
+    return ""
+
+
+def _entry(content: MemoryContent) -> str:
+    """Returns how a memory is told: the lines after the first are indented."""
+    return "- " + "\n  ".join(to_text(content).splitlines())
+
+
+def _entries(message: LLMMessage) -> list[str]:
+    """Returns the memories that a message tells."""
+    if not isinstance(message, (SystemMessage, UserMessage)):
+        return []
+    content = message.content
+    if not isinstance(content, str) or not content.startswith(f"\n{_HEADER}\n- "):
+        return []
+    _, *told = content.removesuffix("\n").split("\n- ")
+    return ["- " + entry for entry in told]
 
 
 async def _cancellable(work: Coroutine[Any, Any, T], token: CancellationToken | None) -> T:
