@@ -16,9 +16,7 @@ from botwire.engines.protocol import AsyncEngine
 from botwire_server import problems, routes
 from botwire_server.middleware import RequestMiddleware
 from botwire_server.routes.batches import apply_batch
-
-MAX_BODY = 16 * 1024 * 1024
-"""The largest body of a request by default, in bytes."""
+from botwire_server.settings import Settings
 
 _DESCRIPTION = """
 Memory for agents that outlives their process: keys and histories in namespaces.
@@ -28,13 +26,14 @@ write with an `Idempotency-Key` header may be sent again: it lands once.
 """
 
 
-def create_app(engine: AsyncEngine, *, max_body: int = MAX_BODY) -> FastAPI:
+def create_app(engine: AsyncEngine, settings: Settings | None = None) -> FastAPI:
     """Returns the application.
 
     Args:
         engine: Where memory lives; closed when the application shuts down.
-        max_body: The largest body of a request, in bytes.
+        settings: What it is told; those about listening are for whoever runs it.
     """
+    settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -49,11 +48,12 @@ def create_app(engine: AsyncEngine, *, max_body: int = MAX_BODY) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.engine = engine
+    app.state.settings = settings
     # A plain route, without validation by models: `wire` reads it, and it is the busy one.
     app.router.routes.insert(0, Route(wire.BATCH_PATH, apply_batch, methods=["POST"]))
     app.include_router(routes.router)
     problems.install(app)
-    app.add_middleware(RequestMiddleware, max_body=max_body)
+    app.add_middleware(RequestMiddleware, max_body=settings.max_body)
 
     @app.get("/healthz", tags=["operation"], summary="Is the process alive?")
     async def health() -> dict[str, str]:

@@ -1,0 +1,98 @@
+"""Runs the application: a place to listen, an HTTP server, and an end without loss."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+
+import uvicorn
+
+from botwire import operations as ops
+from botwire.engines.opening import open_async_engine
+from botwire.errors import ConfigurationError
+from botwire.places import Place, default_path, find_place, without_password
+from botwire_server import logs
+from botwire_server.app import create_app
+from botwire_server.settings import Settings
+
+
+def serve(settings: Settings) -> None:
+    """Serves until it is told to stop.
+
+    Raises:
+        ConfigurationError: A setting is not one that can be served with.
+    """
+    if not settings.allow_anonymous and not is_loopback(settings.host):
+        raise ConfigurationError(
+            f"there are no API keys, so anyone who can reach {settings.host} could read and write "
+            "everything: listen at 127.0.0.1, or say --allow-anonymous"
+        )
+    place = find_database(settings)
+    with _listen(settings.host, settings.port) as listener:
+        asyncio.run(_serve(place, listener, settings))
+
+
+def find_database(settings: Settings) -> Place:
+    """Returns the place of the memory that is served."""
+    place = find_place(settings.database or f"sqlite:///{default_path()}")
+    if place.scheme in ("http", "https"):
+        raise ConfigurationError("--database is a sqlite or postgresql URL")
+    return place
+
+
+async def _serve(place: Place, listener: socket.socket, settings: Settings) -> None:
+    engine = open_async_engine(place)
+    # What is wrong with the database is said now, and not to the first caller.
+    await engine.apply(ops.Batch("botwire", (ops.CountKeys(),)))
+    logs.log_to_stderr()
+    config = uvicorn.Config(
+        create_app(engine, settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(settings.grace),
+    )
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    server = _Server(
+        config, f"BotWire serves {without_password(place.url)} at http://{shown}:{port}"
+    )
+    await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says where it serves when, and not before, it does."""
+
+    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+        super().__init__(config)
+        self._greeting = greeting
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self._greeting, flush=True)  # noqa: T201 - whoever started it waits for this line
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol named asyncio sets TCP_NODELAY; without, an answer waits 40 ms for an ACK.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"cannot listen at {host}:{port}: {error.strerror}; choose another --port"
+        ) from error
+    return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Says whether only this machine can reach an address."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

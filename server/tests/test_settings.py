@@ -1,0 +1,98 @@
+"""Settings come from flags, the environment, a file and defaults, in this order."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from botwire import ConfigurationError
+from botwire.cli import main
+from botwire_server.settings import Loaded, Settings, add_options, load
+
+
+def parse(*arguments: str, **environ: str) -> Loaded:
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return load(parser.parse_args(arguments), environ)
+
+
+def test_the_first_that_says_something_wins(tmp_path: Path) -> None:
+    file = tmp_path / "botwire.toml"
+    file.write_text(
+        'max_body = 1111\nport = 1111\nworkers = 3\nallow_anonymous = true\n'
+        'trust_proxy = ["10.0.0.1", "10.1.0.0/16"]\n'
+    )  # fmt: skip
+    settings, sources = parse(
+        "--port", "3333", "--no-allow-anonymous",
+        BOTWIRE_CONFIG=str(file), BOTWIRE_PORT="2222", BOTWIRE_MAX_BODY="2222",
+        BOTWIRE_CORS_ORIGINS="https://a.test, https://b.test", BOTWIRE_DRAIN="0.5",
+    )  # fmt: skip
+    assert (settings.port, settings.max_body, settings.workers) == (3333, 2222, 3)
+    assert settings.allow_anonymous is False
+    assert settings.trust_proxy == ("10.0.0.1", "10.1.0.0/16")
+    assert settings.cors_origins == ("https://a.test", "https://b.test")
+    assert settings.drain == 0.5
+    assert settings.host == Settings().host
+    assert sources["port"] == "--port"
+    assert sources["max_body"] == "BOTWIRE_MAX_BODY"
+    assert sources["workers"] == str(file)
+    assert "host" not in sources
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "says"),
+    [
+        (["--port", "x"], {}, "--port is a whole number, not 'x'"),
+        (["--port", "65536"], {}, "port is at most 65535"),
+        (["--workers", "0"], {}, "workers is at least 1"),
+        (["--tls-cert", "c.pem"], {}, "both"),
+        ([], {"BOTWIRE_FREE_TIER": "maybe"}, "BOTWIRE_FREE_TIER is true or false, not 'maybe'"),
+        (["--config", "no.toml"], {}, "no.toml cannot be read"),
+    ],
+)
+def test_what_is_refused(arguments: list[str], environ: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        parse(*arguments, **environ)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("prot = 1", "there is no setting 'prot'; there are: host, port"),
+        ("port = true", "port is a whole number, not True"),
+        ("cors_origins = [1]", "a list of texts"),
+        ("port = ", "is not TOML"),
+    ],
+)
+def test_what_a_file_may_not_say(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "botwire.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=says):
+        parse("--config", str(file))
+
+
+def test_the_free_tier_gives_way_to_limits_that_are_set() -> None:
+    assert Settings().writes_a_day is None
+    free = Settings(free_tier=True)
+    assert (free.writes_a_day, free.bytes_stored) == (1000, 50 * 1024 * 1024)
+    assert Settings(free_tier=True, namespace_writes=7).writes_a_day == 7
+
+
+def test_config_shows_every_setting_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BOTWIRE_DATABASE", "postgresql://me:hush@db.test/botwire")
+    assert main(["config", "--port", "0"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [f.name for f in dataclasses.fields(Settings)]
+    assert main(["config", "--json"]) == 0
+    text = capsys.readouterr().out
+    assert json.loads(text)["database"] == {
+        "value": "postgresql://me@db.test/botwire",
+        "from": "BOTWIRE_DATABASE",
+    }
+    assert "hush" not in "".join(lines) + text
