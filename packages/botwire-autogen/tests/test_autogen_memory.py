@@ -173,9 +173,7 @@ async def test_what_shares_words_is_found_the_best_first(place_url: str, namespa
 
 @pytest.mark.parametrize("embedder", [Embedder(), awaited], ids=["called", "awaited"])
 @pytest.mark.anyio
-async def test_what_means_the_same_is_found(
-    place_url: str, namespace: str, embedder: Any
-) -> None:
+async def test_what_means_the_same_is_found(place_url: str, namespace: str, embedder: Any) -> None:
     memory = await filled(place_url, namespace, embedder=embedder, retrieval="vector")
     assert sorted(await asked(memory, "I am thirsty", score_threshold=0.9)) == sorted(FACTS[:2])
     hybrid = BotWireMemory(namespace, url=place_url, embedder=embedder)

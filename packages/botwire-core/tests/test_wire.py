@@ -163,6 +163,9 @@ def new(**fields: Any) -> dict[str, Any]:
     return {"id": "a", "text": "t", "metadata": {}, **fields}
 
 
+EARLY = "0001-01-01T00:00+23:00"  # in UTC before the first year
+
+
 @pytest.mark.parametrize(
     ("document", "says"),
     [
@@ -181,7 +184,10 @@ def new(**fields: Any) -> dict[str, Any]:
         (put(value=1, other=2), "unknown field 'other'"),
         (put(value=1, ttl="5"), r"operations\[0\].ttl must be or hold a number"),
         (put(value=1, ttl=-5), "ttl must be above 0"),
-        (put(value=1, ttl=float("nan")), "ttl must be above 0"),
+        (put(value=1, ttl=float("nan")), "a number that a float can hold"),
+        (put(value=1, ttl=10**400), "a number that a float can hold"),
+        (one(op="put_records", collection="c", records=[new(created_at=EARLY)]), "ISO 8601"),
+        (one(op="put_records", collection="c", records=[new(embedding=[1, "2"])]), "of numbers"),
         (put(value=1, if_version=True), "if_version must be or hold an integer"),
         (put(value=1, if_version=-1), "if_version must be at least 0"),
         (put(value=float("inf")), r"operations\[0\].value is inf"),

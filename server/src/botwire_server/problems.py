@@ -23,6 +23,8 @@ from botwire.errors import (
 logger = logging.getLogger("botwire.server")
 
 MEDIA_TYPE = "application/problem+json"
+Responses = dict[int | str, dict[str, Any]]
+"""What a route may answer, by status, as FastAPI takes it."""
 
 
 def respond(error: APIError, request_id: str | None = None) -> Response:
@@ -86,13 +88,22 @@ def install(app: FastAPI) -> None:
         return respond(failure, _request_id(request))
 
 
-def describe(*errors: type[APIError]) -> dict[int | str, dict[str, Any]]:
+def describe(*errors: type[APIError]) -> Responses:
     """Returns the OpenAPI description of the problems that a route answers with."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        cls.status: {"description": cls.title, "content": {MEDIA_TYPE: {"schema": schema}}}
-        for cls in errors
-    }
+    described: Responses = {}
+    for cls in errors:
+        described |= describe_as(cls.status, cls, cls.title)
+    return described
+
+
+def describe_as(status: int, cls: type[APIError], description: str) -> Responses:
+    """Returns the description of a problem that has another status than its class."""
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": _example(status, cls)}
+    return {status: {"description": description, "content": {MEDIA_TYPE: content}}}
+
+
+def _example(status: int, cls: type[APIError]) -> dict[str, Any]:
+    return cls("What happened and what to do.", status=status).to_problem()
 
 
 PROBLEM_SCHEMA: dict[str, Any] = {

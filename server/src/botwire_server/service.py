@@ -19,4 +19,7 @@ async def apply_batch(request: Request, batch: Batch) -> Results:
     if is_reserved(batch.namespace):
         raise PermissionDeniedError("nobody may do this in that namespace")
     engine: AsyncEngine = request.app.state.engine
-    return await engine.apply(batch)
+    results = await engine.apply(batch)
+    if batch.writes:
+        request.app.state.watchers.wake(batch.namespace)
+    return results

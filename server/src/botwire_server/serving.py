@@ -15,6 +15,7 @@ from botwire.places import Place, default_path, find_place, without_password
 from botwire_server import logs
 from botwire_server.app import create_app
 from botwire_server.settings import Settings
+from botwire_server.watching import Watchers
 
 
 def serve(settings: Settings) -> None:
@@ -46,8 +47,9 @@ async def _serve(place: Place, listener: socket.socket, settings: Settings) -> N
     # What is wrong with the database is said now, and not to the first caller.
     await engine.apply(ops.Batch("botwire", (ops.CountKeys(),)))
     logs.log_to_stderr()
+    app = create_app(engine, settings)
     config = uvicorn.Config(
-        create_app(engine, settings),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -56,17 +58,25 @@ async def _serve(place: Place, listener: socket.socket, settings: Settings) -> N
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     server = _Server(
-        config, f"BotWire serves {without_password(place.url)} at http://{shown}:{port}"
+        config,
+        app.state.watchers,
+        f"BotWire serves {without_password(place.url)} at http://{shown}:{port}",
     )
     await server.serve(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Says where it serves when, and not before, it does."""
+    """Says where it serves when, and not before, it does; ends streams when it stops."""
 
-    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+    def __init__(self, config: uvicorn.Config, watchers: Watchers, greeting: str) -> None:
         super().__init__(config)
+        self._watchers = watchers
         self._greeting = greeting
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Streams without end would be waited for until the grace is over.
+        self._watchers.close()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -24,15 +24,22 @@ def to_datetime(micros: int) -> datetime:
 
 
 def from_datetime(moment: datetime) -> int:
-    """Returns a datetime as microseconds; a naive one is taken as UTC."""
+    """Returns a datetime as microseconds; a naive one is taken as UTC.
+
+    Raises:
+        ValueError: In UTC it is not in the years 1 to 9999.
+    """
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // _MICROSECOND
+    try:
+        return (moment.astimezone(UTC) - _EPOCH) // _MICROSECOND
+    except OverflowError:
+        raise ValueError(f"{moment.isoformat()} is outside the calendar in UTC") from None
 
 
 def to_iso(micros: int) -> str:
     """Returns the time as ISO 8601, for example ``2026-11-24T09:30:00.000001Z``."""
-    return to_datetime(micros).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return to_datetime(micros).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def from_iso(text: str) -> int:

@@ -461,11 +461,14 @@ class Batch:
     Attributes:
         request_id: Makes a repeated batch harmless: an engine that has applied a batch of this
             id answers what it answered then. None where no answer can get lost.
+        digest: Of the request that the batch was made of, in ASCII. The same id with another
+            digest is another request under a used name, and is refused. None asks for no check.
     """
 
     namespace: str
     operations: tuple[Operation, ...]
     request_id: str | None = None
+    digest: str | None = None
 
     def __post_init__(self) -> None:
         names.check_any_namespace(self.namespace)

@@ -14,6 +14,7 @@ import base64
 import binascii
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -58,6 +59,12 @@ def _int(part: object) -> int:
 def _number(part: object) -> float:
     if isinstance(part, bool) or not isinstance(part, (int, float)):
         raise _MismatchError("a number")
+    try:
+        finite = math.isfinite(part)
+    except OverflowError:  # an int beyond every float
+        finite = False
+    if not finite:
+        raise _MismatchError("a number that a float can hold")
     return part
 
 
@@ -77,7 +84,8 @@ def _json_exact(part: object) -> Json:
 
 
 def _vector(part: object) -> Vector:
-    return Vector.from_bytes(_base64(part))
+    # Clients send bytes; a list of numbers is what people write.
+    return Vector.of(part) if isinstance(part, list) else Vector.from_bytes(_base64(part))
 
 
 def _base64(part: object) -> bytes:
@@ -398,13 +406,22 @@ def decode_operation(document: object, where: str) -> ops.Operation:
         raise InvalidRequestError(f"{where}: {error}") from None
 
 
-def encode_results(operations: Sequence[ops.Operation], results: ops.Results) -> str:
-    """Returns the body that answers a batch."""
+def encode_results(
+    operations: Sequence[ops.Operation], results: ops.Results, digest: str | None = None
+) -> str:
+    """Returns the body that answers a batch.
+
+    Args:
+        operations: Those of the batch.
+        results: What they answered.
+        digest: That of the batch (see `Batch.digest`), to be recorded with its results.
+    """
     texts = [
         RESULTS[type(operation)].encode(result)
         for operation, result in zip(operations, results, strict=True)
     ]
-    return '{"results":[' + ",".join(texts) + "]}"
+    of = "" if digest is None else f'"digest":"{digest}",'
+    return f'{{{of}"results":[{",".join(texts)}]}}'
 
 
 def decode_results(operations: Sequence[ops.Operation], document: object) -> ops.Results:
@@ -423,6 +440,11 @@ def decode_results(operations: Sequence[ops.Operation], document: object) -> ops
         except (_MismatchError, ConfigurationError) as bad:
             raise ProtocolError(f"results[{i}] of the answer must be or hold {bad}") from None
     return decoded
+
+
+def encode_change(change: ops.ChangeEntry) -> str:
+    """Returns a change as it stands in the answer to `ReadChanges`."""
+    return _CHANGE.encode(change)
 
 
 def _object(document: object, where: str, fields: tuple[str, ...]) -> dict[str, Any]:

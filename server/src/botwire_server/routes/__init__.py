@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from starlette.routing import Route
 
-from botwire_server.routes import histories, keys
+from botwire import wire
+from botwire_server.routes import batches, changes, histories, keys, legacy, records
 
 router = APIRouter()
-for _part in (keys.router, histories.router):
-    router.include_router(_part)
+# A plain route, without validation by models, and the first: `wire` reads it, and it is the busy
+# one.
+router.routes.append(Route(wire.BATCH_PATH, batches.apply_batch, methods=["POST"]))
+for _part in (keys, histories, records, changes, legacy):
+    router.include_router(_part.router)
 
 __all__ = ["router"]

@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from botwire import wire
-from botwire_server import service
+from botwire.operations import Batch
+from botwire_server import schemas, service
 from botwire_server.routes import parts
 
 
 async def apply_batch(request: Request) -> Response:
     """Applies a batch; see `botwire.wire` for how it looks."""
-    batch = wire.decode_batch(await parts.read_json(request), parts.request_id(request))
+    document = await parts.read_json(request)
+    name = parts.request_id(request)
+    batch = wire.decode_batch(document, name)
+    if name is not None:
+        batch = Batch(batch.namespace, batch.operations, name, await parts.digest(request))
     results = await service.apply_batch(request, batch)
     body = wire.encode_results(batch.operations, results)
     return Response(body, media_type="application/json")
+
+
+def describe() -> dict[str, Any]:
+    """Returns the OpenAPI description of the route, which is a plain one for the sake of speed."""
+    example = {
+        "namespace": "user-123",
+        "operations": [
+            {"op": "check_key", "key": "prefs", "version": 7},
+            {"op": "put_key", "key": "prefs", "value": {"theme": "light"}},
+            {"op": "extend_history", "name": "log", "values": ["the theme changed"]},
+        ],
+    }
+    responses = {
+        **parts.answers_with({"$ref": schemas.REF + "Results"}, {"results": [None, 8, [1]]}),
+        **parts.ALWAYS,
+        **parts.CONFLICT,
+    }
+    return {
+        "tags": ["batches"],
+        "summary": "Apply operations, all or none",
+        "description": "Operations on one namespace are applied in order, as one transaction: "
+        "if one fails, nothing is written. What the BotWire clients send.",
+        "operationId": "apply_batch",
+        **parts.takes({"$ref": schemas.REF + "Batch"}, example),
+        "responses": {str(status): described for status, described in responses.items()},
+    }

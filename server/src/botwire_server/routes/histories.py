@@ -4,49 +4,58 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Body, Depends, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
 from botwire import operations as ops
+from botwire import wire
 from botwire.errors import NotFoundError
+from botwire_server.routes.conditions import refuse_conditions
 from botwire_server.routes.parts import (
     CONFLICT,
+    DONE,
     MISSING,
     After,
+    History,
     Limit,
     Namespace,
     Prefix,
     answer,
+    answers,
+    answers_with,
     apply,
-    decode_name,
-    describe_body,
     new_router,
     read_operation,
+    takes,
 )
+from botwire_server.schemas import ref, result_of, schema_of
 
 router = new_router("histories")
 
-
-def _history(
-    history: Annotated[str, Path(description="The history's name.", examples=["chat"])],
-) -> str:
-    return decode_name(history, "history")
-
-
-History = Annotated[str, Depends(_history)]
-
-_ITEMS = {
-    "type": "object",
-    "required": ["values"],
-    "properties": {
-        "values": {"type": "array", "items": {}},
-        "ids": {"type": "array", "items": {"type": ["string", "null"]}},
-        "if_last": {"type": "integer", "description": "Only if this is the last number."},
-    },
+_STAT = {
+    "name": "chat",
+    "count": 2,
+    "archived": 0,
+    "last_seq": 2,
+    "created_at": "2026-11-24T09:30:00.000001Z",
+    "updated_at": "2026-11-24T09:30:05.000001Z",
 }
-_CHAT = {"values": [{"role": "user", "text": "My name is Ada."}]}
+_ITEM = {
+    "seq": 2,
+    "id": None,
+    "value": {"role": "user", "text": "My name is Ada."},
+    "created_at": "2026-11-24T09:30:05.000001Z",
+}
+_CHAT = {"values": [{"role": "user", "text": "My name is Ada."}], "ids": ["message-1"]}
+Seq = Annotated[
+    int, Path(description="The item's sequence number.", ge=1, lt=2**63 - 1, examples=[2])
+]
 
 
-@router.get("/histories", summary="List histories by name")
+@router.get(
+    "/histories",
+    summary="List histories by name",
+    responses=answers(ops.ListHistories, {"histories": [_STAT], "more": False}),
+)
 async def list_histories(
     request: Request,
     namespace: Namespace,
@@ -58,45 +67,79 @@ async def list_histories(
     return await answer(request, namespace, ops.ListHistories(prefix, after, limit))
 
 
-@router.get("/histories/{history}", summary="Look at a history")
+@router.get(
+    "/histories/{history}",
+    summary="Look at a history",
+    responses=answers(ops.StatHistory, _STAT),
+)
 async def stat_history(request: Request, namespace: Namespace, history: History) -> Response:
     """Answers counts, the last sequence number and times, zeros if nothing was appended."""
     return await answer(request, namespace, ops.StatHistory(history))
 
 
-@router.delete("/histories/{history}", summary="Delete all items")
+@router.delete(
+    "/histories/{history}",
+    summary="Delete all items",
+    responses=answers(ops.ClearHistory, {"result": 2}),
+)
 async def clear_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Answers how many there were as `result`."""
+    """Answers how many there were, archived ones too, as `result`."""
+    refuse_conditions(request)
     return await answer(request, namespace, ops.ClearHistory(history))
 
 
-@router.get("/histories/{history}/items", summary="Read items")
+@router.get(
+    "/histories/{history}/items",
+    summary="Read items",
+    responses=answers(ops.ReadHistory, {"items": [_ITEM], "more": False}),
+)
 async def read_history(
     request: Request,
     namespace: Namespace,
     history: History,
-    after: Annotated[int, Query(ge=0, description="Only greater numbers.")] = 0,
-    before: Annotated[int | None, Query(ge=0, description="Only smaller numbers.")] = None,
+    after: Annotated[int, Query(ge=0, lt=2**63, description="Only greater numbers.")] = 0,
+    before: Annotated[
+        int | None, Query(ge=0, lt=2**63, description="Only smaller numbers.")
+    ] = None,
     limit: Limit = ops.MAX_PAGE,
     newest_first: Annotated[bool, Query(description="Backwards from the end.")] = False,
     archived: Annotated[bool, Query(description="Archived items too.")] = False,
 ) -> Response:
-    """Answers `items` and whether there are `more`."""
+    """Answers `items` and whether there are `more`.
+
+    For the next page ask for those `after` the last one's number, or, newest first, `before` it.
+    """
     operation = ops.ReadHistory(history, after, before, limit, newest_first, archived)
     return await answer(request, namespace, operation)
+
+
+@router.get(
+    "/histories/{history}/items/{seq}",
+    summary="Read an item",
+    responses=answers_with(ref(ops.HistoryItem), _ITEM) | MISSING,
+)
+async def read_item(request: Request, namespace: Namespace, history: History, seq: Seq) -> Response:
+    """Answers the item of a number, archived or not."""
+    operation = ops.ReadHistory(history, seq - 1, seq + 1, limit=1, archived=True)
+    page = await apply(request, namespace, operation)
+    if not page.items:
+        raise NotFoundError("there is no such item")
+    text = wire.RESULTS[ops.PopItem].encode(page.items[0])
+    return Response(text, media_type="application/json")
 
 
 @router.post(
     "/histories/{history}/items",
     summary="Append items",
-    responses=CONFLICT,
-    openapi_extra=describe_body(_ITEMS, _CHAT),
+    responses=answers(ops.ExtendHistory, {"result": [3]}) | CONFLICT,
+    openapi_extra=takes(schema_of(ops.ExtendHistory, without={"name"}), _CHAT),
 )
 async def extend_history(request: Request, namespace: Namespace, history: History) -> Response:
     """Appends a batch, all or none, and answers the sequence numbers as `result`.
 
     An item whose id is there already is not written again.
     """
+    refuse_conditions(request)
     operation = await read_operation(request, "extend_history", name=history)
     return await answer(request, namespace, operation)
 
@@ -104,41 +147,73 @@ async def extend_history(request: Request, namespace: Namespace, history: Histor
 @router.put(
     "/histories/{history}/items",
     summary="Replace all items",
-    responses=CONFLICT,
-    openapi_extra=describe_body(_ITEMS, _CHAT),
+    responses=answers(ops.ReplaceHistory, {"result": [4]}) | CONFLICT,
+    openapi_extra=takes(schema_of(ops.ReplaceHistory, without={"name"}), _CHAT),
 )
 async def replace_history(request: Request, namespace: Namespace, history: History) -> Response:
     """Puts these in the place of all there are and answers their numbers as `result`."""
+    refuse_conditions(request)
     operation = await read_operation(request, "replace_history", name=history)
     return await answer(request, namespace, operation)
 
 
 @router.delete(
+    "/histories/{history}/items",
+    summary="Delete items",
+    responses=answers(ops.DeleteItems, {"result": 1}),
+)
+async def delete_items(
+    request: Request,
+    namespace: Namespace,
+    history: History,
+    seq: Annotated[
+        list[Annotated[int, Query(ge=0, lt=2**63)]],
+        Query(description="A number; may be given again.", min_length=1),
+    ],
+) -> Response:
+    """Answers how many of them there were as `result`."""
+    refuse_conditions(request)
+    return await answer(request, namespace, ops.DeleteItems(history, tuple(seq)))
+
+
+@router.delete(
     "/histories/{history}/items/{seq}",
     summary="Delete an item",
-    responses=MISSING,
+    status_code=204,
+    responses=DONE | MISSING,
 )
 async def delete_item(
-    request: Request, namespace: Namespace, history: History, seq: int
+    request: Request, namespace: Namespace, history: History, seq: Seq
 ) -> Response:
     """Answers 204, or 404 if there was no such item."""
+    refuse_conditions(request)
     if not await apply(request, namespace, ops.DeleteItems(history, (seq,))):
         raise NotFoundError("there is no such item")
     return Response(status_code=204)
 
 
-@router.post("/histories/{history}/pop", summary="Take the last item")
+@router.post(
+    "/histories/{history}/pop",
+    summary="Take the last item",
+    responses=answers_with(
+        {"oneOf": [ref(ops.HistoryItem), result_of({"type": "null"})]},
+        _ITEM,
+    ),
+)
 async def pop_item(request: Request, namespace: Namespace, history: History) -> Response:
     """Deletes the last item and answers it, or `result` null if there was none."""
+    refuse_conditions(request)
     return await answer(request, namespace, ops.PopItem(history))
 
 
-@router.post("/histories/{history}/archive", summary="Put items away")
-async def archive_history(
-    request: Request,
-    namespace: Namespace,
-    history: History,
-    up_to: Annotated[int, Body(embed=True, ge=0, description="The last number to put away.")],
-) -> Response:
+@router.post(
+    "/histories/{history}/archive",
+    summary="Put items away",
+    responses=answers(ops.ArchiveHistory, {"result": 2}),
+    openapi_extra=takes(schema_of(ops.ArchiveHistory, without={"name"}), {"up_to": 2}),
+)
+async def archive_history(request: Request, namespace: Namespace, history: History) -> Response:
     """Hides items from reads that do not ask for archived ones; answers how many as `result`."""
-    return await answer(request, namespace, ops.ArchiveHistory(history, up_to))
+    refuse_conditions(request)
+    operation = await read_operation(request, "archive_history", name=history)
+    return await answer(request, namespace, operation)

@@ -3,49 +3,59 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any, cast
 
-from fastapi import Body, Depends, Path, Query, Request, Response
+from fastapi import Query, Request, Response
 
+from botwire import names, wire
 from botwire import operations as ops
-from botwire import wire
-from botwire.errors import NotFoundError
+from botwire.errors import InvalidRequestError, NotFoundError
+from botwire_server.routes import conditions
 from botwire_server.routes.parts import (
     CONFLICT,
+    DONE,
     MISSING,
     After,
+    IfVersion,
+    Key,
     Limit,
     Namespace,
     Prefix,
     answer,
+    answers,
+    answers_with,
     apply,
-    decode_name,
-    describe_body,
+    apply_all,
+    make_operation,
     new_router,
+    read_object,
     read_operation,
+    takes,
 )
+from botwire_server.schemas import ref, schema_of
 
 router = new_router("keys")
 
-
-def _key(key: Annotated[str, Path(description="The key.", examples=["prefs"])]) -> str:
-    return decode_name(key, "key")
-
-
-Key = Annotated[str, Depends(_key)]
-
-_VALUE = {
-    "type": "object",
-    "properties": {
-        "value": {"description": "Any JSON value."},
-        "bytes": {"type": "string", "description": "In its place: bytes, in base64."},
-        "ttl": {"type": "number", "description": "Seconds until the key is gone."},
-        "if_version": {"type": "integer", "description": "Only if it has this version; 0: none."},
-    },
+_ENTRY = {
+    "key": "prefs",
+    "value": {"theme": "dark"},
+    "version": 7,
+    "created_at": "2026-11-24T09:30:00.000001Z",
+    "updated_at": "2026-11-24T09:30:00.000001Z",
+    "expires_at": None,
 }
+_PUT_BODY = takes(
+    schema_of(ops.PutKey, without={"key"}), {"value": {"theme": "dark"}, "ttl": 3600}
+)["requestBody"]
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_PUT_BODY["content"]["application/octet-stream"] = _BYTES
 
 
-@router.get("/keys", summary="List keys in order")
+@router.get(
+    "/keys",
+    summary="List keys in order",
+    responses=answers(ops.ListKeys, {"keys": ["prefs"], "more": False}),
+)
 async def list_keys(
     request: Request,
     namespace: Namespace,
@@ -57,54 +67,218 @@ async def list_keys(
     return await answer(request, namespace, ops.ListKeys(prefix, after, limit))
 
 
-@router.get("/keys/{key}", summary="Read a key", responses=MISSING)
+@router.delete("/keys", summary="Delete keys", responses=answers(ops.ClearKeys, {"result": 3}))
+async def clear_keys(
+    request: Request,
+    namespace: Namespace,
+    prefix: Prefix = "",
+    everything: Annotated[bool, Query(alias="all", description="Say so without a prefix.")] = False,
+) -> Response:
+    """Deletes the keys that start with a prefix, and answers how many there were as `result`.
+
+    To delete every key, say `all=true`, so that a forgotten name does not.
+    """
+    conditions.refuse_conditions(request)
+    if everything is bool(prefix):
+        raise InvalidRequestError(
+            "either a prefix or all=true: without a prefix, every key would be deleted"
+        )
+    return await answer(request, namespace, ops.ClearKeys(prefix))
+
+
+@router.get(
+    "/keys/{key}",
+    summary="Read a key",
+    responses=answers_with(ref(ops.KeyEntry), _ENTRY)
+    | conditions.UNMODIFIED
+    | MISSING
+    | conditions.FAILED,
+    openapi_extra={"parameters": conditions.HEADERS},
+)
 async def get_key(request: Request, namespace: Namespace, key: Key) -> Response:
-    """Answers the value with its version and times; bytes stand in base64 under `bytes`."""
-    operation = ops.GetKeys((key,))
-    (entry,) = await apply(request, namespace, operation)
+    """Answers the value with its version and times; bytes stand in base64 under `bytes`.
+
+    The version is the ETag.
+    """
+    (entry,) = await apply(request, namespace, ops.GetKeys((key,)))
     if entry is None:
         raise NotFoundError("there is no such key")
     text = wire.RESULTS[ops.GetKeys].encode((entry,))
-    return Response(text[1:-1], media_type="application/json")
+    response = Response(text[1:-1], media_type="application/json")
+    return conditions.answer_read(request, entry.version, response)
 
 
 @router.put(
     "/keys/{key}",
     summary="Set a key",
-    responses=CONFLICT,
-    openapi_extra=describe_body(_VALUE, {"value": {"theme": "dark"}, "ttl": 3600}),
+    responses=conditions.VERSION | CONFLICT | conditions.FAILED,
+    openapi_extra={"requestBody": _PUT_BODY, "parameters": conditions.HEADERS},
 )
-async def put_key(request: Request, namespace: Namespace, key: Key) -> Response:
-    """Answers the new version. A body of application/octet-stream is kept as bytes."""
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    operation: ops.Operation
-    if kind == "application/octet-stream":
-        operation = ops.PutKey(key, await request.body())
-    else:
-        operation = await read_operation(request, "put_key", key=key)
-    version = await apply(request, namespace, operation)
-    return Response(json.dumps({"version": version}), media_type="application/json")
-
-
-@router.delete("/keys/{key}", summary="Delete a key", responses=MISSING | CONFLICT)
-async def delete_key(
+async def put_key(
     request: Request,
     namespace: Namespace,
     key: Key,
-    if_version: Annotated[int | None, Query(description="Only if it has this version.")] = None,
+    ttl: Annotated[
+        float | None,
+        Query(description="As in the body; for bytes.", gt=0, le=ops.MAX_TTL),
+    ] = None,
+    if_version: IfVersion = None,
+) -> Response:
+    """Answers the new version. A body of `application/octet-stream` is kept as bytes."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == "application/octet-stream":
+        put = ops.PutKey(key, await request.body(), ttl, if_version)
+    else:
+        given = {"key": key, "ttl": ttl, "if_version": if_version}
+        fields = {name: value for name, value in given.items() if value is not None}
+        made = make_operation("put_key", fields, await read_object(request))
+        put = cast("ops.PutKey", made)
+
+    def make(version: int | None) -> ops.Operation:
+        if version is None:
+            return put
+        if put.if_version is not None:
+            raise InvalidRequestError("give one condition: a header, or if_version")
+        return ops.PutKey(key, put.value, put.ttl, version)
+
+    return conditions.answer_version(await _write(request, namespace, key, make))
+
+
+@router.delete(
+    "/keys/{key}",
+    summary="Delete a key",
+    status_code=204,
+    responses=DONE | MISSING | CONFLICT | conditions.FAILED,
+    openapi_extra={"parameters": conditions.HEADERS},
+)
+async def delete_key(
+    request: Request, namespace: Namespace, key: Key, if_version: IfVersion = None
 ) -> Response:
     """Answers 204, or 404 if there was no such key."""
-    if not await apply(request, namespace, ops.DeleteKey(key, if_version)):
+
+    def make(version: int | None) -> ops.Operation:
+        if None not in (version, if_version):
+            raise InvalidRequestError("give one condition: a header, or if_version")
+        return ops.DeleteKey(key, if_version if version is None else version)
+
+    if not await _write(request, namespace, key, make):
         raise NotFoundError("there is no such key")
     return Response(status_code=204)
 
 
-@router.post("/keys/{key}/increment", summary="Add to an int")
-async def increment_key(
+async def _write(request: Request, namespace: str, key: str, make: Any) -> Any:
+    async def current() -> int:
+        (entry,) = await apply(request, namespace, ops.GetKeys((key,)))
+        return 0 if entry is None else int(entry.version)
+
+    return await conditions.apply_write(
+        request, lambda operation: apply(request, namespace, operation), make, current
+    )
+
+
+@router.post(
+    "/keys/{key}/increment",
+    summary="Add to an int",
+    responses=answers(ops.IncrementKey, {"result": 5}),
+    openapi_extra=takes(schema_of(ops.IncrementKey, without={"key"}), {"by": 5}, required=False),
+)
+async def increment_key(request: Request, namespace: Namespace, key: Key) -> Response:
+    """Answers the sum as `result`; a key that is not there counts as 0."""
+    conditions.refuse_conditions(request)
+    body = await read_object(request, optional=True)
+    return await answer(request, namespace, make_operation("increment_key", {"key": key}, body))
+
+
+# --- many at once ---------------------------------------------------------------------------
+
+
+@router.get(
+    "/entries",
+    summary="Read keys in order, with what they hold",
+    responses=answers(ops.ScanKeys, {"entries": [_ENTRY], "more": False}),
+)
+async def scan_keys(
     request: Request,
     namespace: Namespace,
-    key: Key,
-    by: Annotated[int, Body(embed=True, description="What to add.")] = 1,
+    prefix: Prefix = "",
+    after: After = None,
+    before: Annotated[
+        str | None,
+        Query(
+            description="Only names before this one.",
+            min_length=1,
+            max_length=names.MAX_NAME_BYTES,
+        ),
+    ] = None,
+    limit: Limit = 100,
+    descending: Annotated[bool, Query(description="From the last to the first.")] = False,
 ) -> Response:
-    """Answers the sum as `result`; a key that is not there counts as 0."""
-    return await answer(request, namespace, ops.IncrementKey(key, by))
+    """Answers `entries` and whether there are `more`.
+
+    For the next page ask for those `after` the last one, or, descending, `before` it.
+    """
+    operation = ops.ScanKeys(prefix, after, before, limit, descending)
+    return await answer(request, namespace, operation)
+
+
+@router.get("/entries/count", summary="Count keys", responses=answers(ops.CountKeys, {"result": 1}))
+async def count_keys(request: Request, namespace: Namespace, prefix: Prefix = "") -> Response:
+    """Answers how many keys start with a prefix as `result`."""
+    return await answer(request, namespace, ops.CountKeys(prefix))
+
+
+@router.post(
+    "/entries/get",
+    summary="Read several keys",
+    responses=answers(ops.GetKeys, {"result": [_ENTRY, None]}),
+    openapi_extra=takes(schema_of(ops.GetKeys), {"keys": ["prefs", "no such key"]}),
+)
+async def get_keys(request: Request, namespace: Namespace) -> Response:
+    """Answers an entry or null for each key, as they were at one moment."""
+    return await answer(request, namespace, await read_operation(request, "get_keys"))
+
+
+@router.post(
+    "/entries/set",
+    summary="Set several keys",
+    responses=answers_with(
+        {
+            "type": "object",
+            "properties": {
+                "versions": {"type": "object", "additionalProperties": {"type": "integer"}}
+            },
+            "required": ["versions"],
+        },
+        {"versions": {"name": 8, "prefs": 9}},
+    ),
+    openapi_extra=takes(
+        {
+            "type": "object",
+            "properties": {
+                "values": {"type": "object", "description": "Any JSON value for each key."},
+                "ttl": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": ops.MAX_TTL},
+            },
+            "required": ["values"],
+            "additionalProperties": False,
+        },
+        {"values": {"name": "Ada", "prefs": {"theme": "dark"}}},
+    ),
+)
+async def set_keys(request: Request, namespace: Namespace) -> Response:
+    """Sets several keys, all or none, and answers the new version of each as `versions`."""
+    conditions.refuse_conditions(request)
+    body = await read_object(request)
+    values = body.get("values")
+    if not isinstance(values, dict) or not body.keys() <= {"values", "ttl"}:
+        raise InvalidRequestError("the body must be an object with values (an object) and ttl")
+    puts = [
+        wire.decode_operation(
+            {"op": "put_key", "key": key, "value": value, "ttl": body.get("ttl")},
+            f"values[{key!r:.80}]",
+        )
+        for key, value in values.items()
+    ]
+    versions = await apply_all(request, namespace, puts)
+    # ASCII: a lone surrogate in a key has no UTF-8.
+    text = json.dumps({"versions": dict(zip(values, versions, strict=True))})
+    return Response(text, media_type="application/json")

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.dependencies.models import Dependant
 
+from botwire import names, wire
 from botwire import operations as ops
-from botwire import wire
 from botwire.errors import (
+    AuthenticationError,
     ConflictError,
     InvalidRequestError,
     NotFoundError,
     PayloadTooLargeError,
+    PermissionDeniedError,
+    QuotaExceededError,
     ServerError,
 )
-from botwire.names import check_id
-from botwire_server.problems import describe
-from botwire_server.service import apply_batch
+from botwire_server import service
+from botwire_server.problems import Responses, describe
+from botwire_server.schemas import Schema, answer_of
 
 MISSING = describe(NotFoundError)
 CONFLICT = describe(ConflictError)
+ALWAYS = describe(
+    InvalidRequestError,
+    AuthenticationError,
+    PermissionDeniedError,
+    PayloadTooLargeError,
+    QuotaExceededError,
+    ServerError,
+)
+"""The problems that every route may answer with."""
 
 
 def new_router(tag: str) -> APIRouter:
@@ -34,7 +49,8 @@ def new_router(tag: str) -> APIRouter:
     return APIRouter(
         prefix="/v1/namespaces/{namespace}",
         tags=[tag],
-        responses=describe(InvalidRequestError, PayloadTooLargeError, ServerError),
+        responses=ALWAYS,
+        dependencies=[Depends(_refuse_unknown_query)],
     )
 
 
@@ -53,25 +69,90 @@ def decode_name(segment: str, what: str) -> str:
         raise InvalidRequestError(f"the {what} in the path is not UTF-8") from None
 
 
+def _in_path(description: str, example: str, most: int = names.MAX_NAME_BYTES) -> Any:
+    # The bound is told and not checked here: what is checked is the name, once decoded.
+    bound = {"minLength": 1, "maxLength": most}
+    return Path(description=description, examples=[example], json_schema_extra=bound)
+
+
 def _namespace(
-    namespace: Annotated[str, Path(description="Whose memory it is.", examples=["user-123"])],
+    namespace: Annotated[
+        str, _in_path("Whose memory it is.", "user-123", names.MAX_NAMESPACE_BYTES)
+    ],
 ) -> str:
     return decode_name(namespace, "namespace")
 
 
+def _key(key: Annotated[str, _in_path("The key.", "prefs")]) -> str:
+    return decode_name(key, "key")
+
+
+def _history(history: Annotated[str, _in_path("The history's name.", "chat")]) -> str:
+    return decode_name(history, "history")
+
+
+def _collection(
+    collection: Annotated[str, _in_path("The collection's name.", "default")],
+) -> str:
+    return decode_name(collection, "collection")
+
+
+def _record(
+    record: Annotated[str, _in_path("The record's id.", "fact-1", names.MAX_ID_BYTES)],
+) -> str:
+    return decode_name(record, "record's id")
+
+
 Namespace = Annotated[str, Depends(_namespace)]
-Prefix = Annotated[str, Query(description="Only names that start with this.")]
-After = Annotated[str | None, Query(description="Only names after this one; for the next page.")]
+Key = Annotated[str, Depends(_key)]
+History = Annotated[str, Depends(_history)]
+Collection = Annotated[str, Depends(_collection)]
+RecordId = Annotated[str, Depends(_record)]
+Prefix = Annotated[
+    str,
+    Query(description="Only names that start with this.", max_length=names.MAX_NAME_BYTES),
+]
+After = Annotated[
+    str | None,
+    Query(
+        description="Only names after this one: the last of the page before.",
+        min_length=1,
+        max_length=names.MAX_NAME_BYTES,
+    ),
+]
 Limit = Annotated[int, Query(description="How many at most.", ge=1, le=ops.MAX_PAGE)]
+IfVersion = Annotated[
+    int | None,
+    Query(description="Only if it has this version; 0: none.", ge=0, lt=2**63),
+]
 
 
-def request_id(request: Request) -> str | None:
-    """Returns what the caller named this write, so that sending it again is harmless."""
-    given = request.headers.get(wire.IDEMPOTENCY_HEADER)
-    return None if given is None else check_id(given)
+def _refuse_unknown_query(request: Request) -> None:
+    """A misspelt condition or bound must not be ignored."""
+    if not request.scope["query_string"]:
+        return
+    known = set(_query_names(request.scope["route"].dependant))
+    unknown = request.query_params.keys() - known
+    if unknown:
+        takes = f"it takes: {', '.join(sorted(known))}" if known else "it takes none"
+        raise InvalidRequestError(f"there is no query parameter {min(unknown)!r:.80} here; {takes}")
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    for field in dependant.query_params:
+        yield field.alias
+    for inner in dependant.dependencies:
+        yield from _query_names(inner)
 
 
 # --- what it brings -------------------------------------------------------------------------
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(text)
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 async def read_json(request: Request) -> Any:
@@ -80,48 +161,126 @@ async def read_json(request: Request) -> Any:
     Raises:
         InvalidRequestError: It is not JSON.
     """
-    body = await request.body()
+    return decode_json(await request.body())
+
+
+def decode_json(body: bytes) -> Any:
+    """Decodes JSON that may be anything.
+
+    Raises:
+        InvalidRequestError: It is not JSON.
+    """
     try:
-        return json.loads(body)
+        return _decode(body.decode())
     except RecursionError:
         raise InvalidRequestError("the body is nested too deeply") from None
-    except ValueError as error:
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(
+            f"the body is not JSON: it is not UTF-8 at byte {error.start}"
+        ) from None
+    except json.JSONDecodeError as error:
         raise InvalidRequestError(f"the body is not JSON: {error}") from None
+    except ValueError as error:
+        # Python's own bound on digits (sys.set_int_max_str_digits), or NaN.
+        what = "an integer has too many digits" if "digits" in str(error) else f"it holds {error}"
+        raise InvalidRequestError(f"the body is not JSON: {what}") from None
 
 
-async def read_operation(request: Request, op: str, **fields: Any) -> ops.Operation:
-    """Makes an operation of the body's fields and those of the path."""
+async def read_object(request: Request, *, optional: bool = False) -> dict[str, Any]:
+    """Returns the body, an object; an empty one where the body is optional and left out."""
+    if optional and not await request.body():
+        return {}
     body = await read_json(request)
     if not isinstance(body, dict):
         raise InvalidRequestError("the body must be an object")
+    return body
+
+
+async def read_operation(request: Request, op: str, **fields: Any) -> ops.Operation:
+    """Makes an operation of the body's fields and those given elsewhere."""
+    return make_operation(op, fields, await read_object(request))
+
+
+def make_operation(op: str, fields: dict[str, Any], body: dict[str, Any]) -> ops.Operation:
+    """Makes an operation of the fields given elsewhere and those of the body."""
     taken = {"op", *fields} & body.keys()
     if taken:
-        raise InvalidRequestError(f"the body has the unknown field {min(taken)!r}")
+        raise InvalidRequestError(f"the body must not hold {min(taken)!r}: it stands elsewhere")
     return wire.decode_operation({"op": op, **fields, **body}, "the body")
 
 
-def describe_body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
-    """Returns the OpenAPI description of a body that a route reads itself."""
-    content = {"application/json": {"schema": schema, "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
+def request_id(request: Request) -> str | None:
+    """Returns what the caller named this write, so that sending it again is harmless."""
+    given = request.headers.get(wire.IDEMPOTENCY_HEADER)
+    return None if given is None else names.check_id(given)
+
+
+async def digest(request: Request) -> str:
+    """Returns a hash of all that says what is to be done, to know a request again."""
+    hashed = hashlib.blake2b(await request.body(), digest_size=16)
+    headers = request.headers
+    for part in (
+        request.method,
+        request.scope["path"],
+        request.scope["query_string"].decode("latin-1"),
+        headers.get("content-type", ""),
+        headers.get("if-match", ""),
+        headers.get("if-none-match", ""),
+    ):
+        hashed.update(b"\0" + part.encode())
+    return hashed.hexdigest()
 
 
 # --- to the engine and back -----------------------------------------------------------------
 
 
+async def apply_all(
+    request: Request, namespace: str, operations: Iterable[ops.Operation]
+) -> ops.Results:
+    """Applies operations, all or none, and returns what they answer."""
+    batch = ops.Batch(namespace, tuple(operations))
+    name = request_id(request) if batch.writes else None
+    if name is not None:
+        batch = ops.Batch(namespace, batch.operations, name, await digest(request))
+    return await service.apply_batch(request, batch)
+
+
 async def apply(request: Request, namespace: str, operation: ops.Operation) -> Any:
     """Applies one operation and returns what it answers."""
-    name = request_id(request) if operation.writes else None
-    (result,) = await apply_batch(request, ops.Batch(namespace, (operation,), name))
+    (result,) = await apply_all(request, namespace, (operation,))
     return result
 
 
-async def answer(request: Request, namespace: str, operation: ops.Operation) -> Response:
-    """Applies one operation and answers its result as JSON.
-
-    A result that is not an object is put into one, as ``result``.
-    """
-    result = await apply(request, namespace, operation)
+def written(operation: ops.Operation, result: Any) -> Response:
+    """Returns a result as JSON; one that is not an object is put into one, as ``result``."""
     text = wire.RESULTS[type(operation)].encode(result)
     body = text if text.startswith("{") else f'{{"result":{text}}}'
     return Response(body, media_type="application/json")
+
+
+async def answer(request: Request, namespace: str, operation: ops.Operation) -> Response:
+    """Applies one operation and answers its result as JSON."""
+    return written(operation, await apply(request, namespace, operation))
+
+
+# --- how it is described --------------------------------------------------------------------
+
+
+def answers(operation: type[ops.Operation], example: Any) -> Responses:
+    """Returns the OpenAPI description of a route's answer: the result of one operation."""
+    return answers_with(answer_of(operation), example)
+
+
+def answers_with(schema: Schema, example: Any) -> Responses:
+    """Returns the OpenAPI description of a route's answer."""
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {200: {"description": "Done.", "content": content}}
+
+
+DONE: Responses = {204: {"description": "Done."}}
+
+
+def takes(schema: Schema, example: Any, *, required: bool = True) -> dict[str, Any]:
+    """Returns the OpenAPI description of a body that a route reads itself."""
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": required, "content": content}}

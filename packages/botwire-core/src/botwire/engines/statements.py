@@ -72,7 +72,14 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
             (namespace, request_id),
         )
         if answered:
-            return wire.decode_results(batch.operations, json.loads(answered[0][0]))
+            recorded = json.loads(answered[0][0])
+            if batch.digest not in (None, recorded.get("digest", batch.digest)):
+                raise InvalidRequestError(
+                    f"the id {batch.request_id!r:.80} was used by another request: a request that "
+                    "is sent again is the same in every byte, and a new one has a new id",
+                    status=422,
+                )
+            return wire.decode_results(batch.operations, recorded)
 
     results: ops.Results = []
     for operation in batch.operations:
@@ -100,7 +107,7 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
             (
                 namespace,
                 request_id,
-                wire.encode_results(batch.operations, results),
+                wire.encode_results(batch.operations, results, batch.digest),
                 now,
             ),
         )

@@ -1,0 +1,74 @@
+"""The description of the HTTP API: what FastAPI finds, with what only we know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from botwire import wire
+from botwire.errors import InvalidRequestError
+from botwire_server import problems, schemas
+from botwire_server.routes import batches
+
+DESCRIPTION = """
+Memory for agents that outlives their process: keys, histories and records in namespaces.
+
+- Names in paths are percent-encoded single segments: `a/b` is `a%2Fb`, and any name works.
+- Errors are problem documents (RFC 9457).
+- A write with an `Idempotency-Key` header may be sent again, the same in every byte: it lands once.
+  The same key on another request is refused (422). Kept for 24 hours.
+- Lists are pages: `more` says whether to ask for the names `after` the last one.
+"""
+
+_IDEMPOTENCY = {
+    "name": wire.IDEMPOTENCY_HEADER,
+    "in": "header",
+    "description": "Makes it safe to send this write again.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[!-~]+$"},
+}
+
+
+def install(app: FastAPI) -> None:
+    """Makes the application describe itself completely."""
+    plain = app.openapi
+
+    def describe() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _complete(plain())
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _complete(document: dict[str, Any]) -> None:
+    listed = document.setdefault("components", {}).setdefault("schemas", {})
+    listed.update(schemas.components())
+    listed["Problem"] = problems.PROBLEM_SCHEMA
+    # What FastAPI says of its own errors, which are problem documents here.
+    for name in ("HTTPValidationError", "ValidationError"):
+        listed.pop(name, None)
+    document["paths"][wire.BATCH_PATH] = {"post": batches.describe()}
+    for methods in document["paths"].values():
+        for method, operation in methods.items():
+            _complete_operation(method, operation)
+
+
+def _complete_operation(method: str, operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    for status, response in list(responses.items()):
+        schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+        if "HTTPValidationError" in schema.get("$ref", ""):
+            del responses[status]
+    if method != "get":
+        operation.setdefault("parameters", []).append(_IDEMPOTENCY)
+        _may_answer(operation, 422, "The Idempotency-Key was used by another request")
+    if "requestBody" in operation:
+        _may_answer(operation, 408, "The body came too slowly")
+        _may_answer(operation, 415, "The body has a coding other than gzip")
+
+
+def _may_answer(operation: dict[str, Any], status: int, description: str) -> None:
+    described = problems.describe_as(status, InvalidRequestError, description)[status]
+    operation["responses"].setdefault(str(status), described)

@@ -1,0 +1,131 @@
+"""Changes: what happened in a namespace, to be asked for or sent as it happens."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from botwire import operations as ops
+from botwire import wire
+from botwire.errors import BotWireError, InvalidRequestError
+from botwire.models import Change
+from botwire_server import problems
+from botwire_server.routes.parts import Limit, Namespace, Prefix, answer, answers, apply, new_router
+from botwire_server.watching import Watchers
+
+router = new_router("changes")
+
+HEARTBEAT = 15.0
+"""Seconds of silence after which a stream shows that it is alive."""
+
+_CHANGE = {"revision": 42, "shape": "key", "action": "put", "name": "prefs"}
+_STREAM = (
+    'retry: 1000\nid: 41\n\nid: 42\nevent: change\ndata: {"revision": 42, "shape": "key", '
+    '"action": "put", "name": "prefs"}\n\n'
+)
+
+
+@router.get(
+    "/changes",
+    summary="Read changes",
+    responses=answers(ops.ReadChanges, {"changes": [_CHANGE], "revision": 42}),
+)
+async def read_changes(
+    request: Request,
+    namespace: Namespace,
+    after: Annotated[
+        int | None,
+        Query(description="Those after this revision; without, none.", ge=0, lt=2**63),
+    ] = None,
+    limit: Limit = ops.MAX_PAGE,
+) -> Response:
+    """Answers `changes` in their order and the present `revision`, to begin with.
+
+    The last 10,000 are kept; one of action `reset` says that some were missed.
+    """
+    return await answer(request, namespace, ops.ReadChanges(after, limit))
+
+
+@router.get(
+    "/watch",
+    summary="Watch changes",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Server-sent events, without end.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _STREAM}},
+        }
+    },
+)
+async def watch(
+    request: Request,
+    namespace: Namespace,
+    prefix: Prefix = "",
+    after: Annotated[
+        int | None,
+        Query(description="Begin after this revision; without, now.", ge=0, lt=2**63),
+    ] = None,
+    last_event_id: Annotated[
+        str | None, Header(description="Go on after this event; browsers send it by themselves.")
+    ] = None,
+) -> Response:
+    """Sends each change as an event `change`, whose id is the revision, as it happens.
+
+    After a lost connection go on with the last id in `Last-Event-ID`: nothing is missed.
+    """
+    if last_event_id:
+        after = _revision(last_event_id)
+    if after is None:
+        after = (await _read(request, namespace, None)).revision
+    else:  # what is wrong is said now, while there is a status to say it with
+        await _read(request, namespace, after)
+    return StreamingResponse(
+        _events(request, namespace, prefix, after),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+def _revision(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < 2**63):
+        raise InvalidRequestError("Last-Event-ID is the id of an event, a number")
+    return int(text)
+
+
+async def _read(request: Request, namespace: str, after: int | None) -> ops.ChangePage:
+    page: ops.ChangePage = await apply(request, namespace, ops.ReadChanges(after))
+    return page
+
+
+async def _events(request: Request, namespace: str, prefix: str, after: int) -> AsyncIterator[str]:
+    """Yields the text of a stream; see https://html.spec.whatwg.org/multipage/#sse."""
+    watchers: Watchers = request.app.state.watchers
+    # An event without data is not told to anyone, but its id is kept for the next Last-Event-ID.
+    yield f"retry: 1000\nid: {after}\n\n"
+    spoken = time.monotonic()
+    try:
+        async for page in watchers.follow(
+            namespace, after, lambda after: _read(request, namespace, after)
+        ):
+            told = [entry for entry in page.changes if Change(*entry).touches(prefix)]
+            if page.changes:
+                after = page.changes[-1].revision
+            if told:
+                yield "".join([_event(entry) for entry in told])
+            elif time.monotonic() - spoken < HEARTBEAT:
+                continue
+            else:
+                yield f"id: {after}\n\n"
+            spoken = time.monotonic()
+    except BotWireError as error:
+        problem = problems.translate(error).to_problem()
+        yield f"event: problem\ndata: {json.dumps(problem)}\n\n"
+
+
+def _event(entry: ops.ChangeEntry) -> str:
+    return f"id: {entry.revision}\nevent: change\ndata: {wire.encode_change(entry)}\n\n"

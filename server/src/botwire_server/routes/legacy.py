@@ -1,0 +1,225 @@
+"""The wire of the published ``botwire`` 0.2 client, on the same memory as ``/v1``.
+
+Its programs move here by their `BOTWIRE_URL`. Addresses, status codes and the texts under
+``detail`` are those of a 0.2.1 server; what it refused for no reason is accepted: any name, values
+of every JSON type, more than 100,000 characters, and a ``ttl``. A value that was sent as a string
+stays one: whoever wants the JSON that old clients wrote into strings decodes it where it is read.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import json
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRoute
+
+from botwire import operations as ops
+from botwire.encoding import encode_value
+from botwire.errors import NotFoundError
+from botwire_server.problems import Responses
+from botwire_server.routes.parts import ALWAYS, MISSING, Key, Namespace, answers_with, apply
+
+_PAGE = 100  # entries read at a time for a listing, with what they hold
+_MICROSECONDS = 1_000_000
+
+
+class _Route(APIRoute):
+    """Answers what does not validate as 0.2.1 did: 422, with a list of errors."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_as_before(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                detail = [
+                    {name: one[name] for name in ("type", "loc", "msg")} for one in error.errors()
+                ]
+                return _json({"detail": detail}, 422)
+
+        return handle_as_before
+
+
+_DETAIL = {"type": "object", "properties": {"detail": {}}, "required": ["detail"]}
+_ERRORS = {"detail": [{"type": "missing", "loc": ["body", "value"], "msg": "Field required"}]}
+_INVALID: Responses = {
+    422: {
+        "description": "The request is not valid",
+        "content": {"application/json": {"schema": _DETAIL, "example": _ERRORS}},
+    }
+}
+
+router = APIRouter(tags=["botwire 0.2"], route_class=_Route, responses=ALWAYS | _INVALID)
+
+
+def _json(document: Any, status: int = 200) -> Response:
+    # ASCII: a lone surrogate has no UTF-8.
+    return Response(json.dumps(document), status, media_type="application/json")
+
+
+def _object(**properties: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        name: {} if kind == "any" else {"type": kind} for name, kind in properties.items()
+    }
+    return {"type": "object", "properties": fields, "required": list(properties)}
+
+
+@router.put(
+    "/memory/{namespace}/{key}",
+    summary="Set a key",
+    responses=answers_with(
+        _object(namespace="string", key="string", stored="boolean", bytes="integer"),
+        {"namespace": "my-agent", "key": "user_name", "stored": True, "bytes": 5},
+    ),
+)
+async def put_legacy_key(
+    request: Request,
+    namespace: Namespace,
+    key: Key,
+    value: Annotated[Any, Body(embed=True, description="A string, or any other JSON value.")],
+    ttl: Annotated[
+        float | None,
+        Body(embed=True, description="Seconds until it is gone.", gt=0, le=ops.MAX_TTL),
+    ] = None,
+) -> Response:
+    """Answers its length in characters as `bytes`."""
+    kept = encode_value(value)
+    await apply(request, namespace, ops.PutKey(key, kept, ttl))
+    return _json({"namespace": namespace, "key": key, "stored": True, "bytes": _length(kept)})
+
+
+@router.get(
+    "/memory/{namespace}/{key}",
+    summary="Read a key",
+    responses=answers_with(
+        _object(
+            namespace="string",
+            key="string",
+            value="any",
+            created_at="number",
+            updated_at="number",
+        ),
+        {
+            "namespace": "my-agent",
+            "key": "user_name",
+            "value": "Pedro",
+            "created_at": 1795512600.25,
+            "updated_at": 1795512600.25,
+        },
+    )
+    | MISSING,
+)
+async def get_legacy_key(request: Request, namespace: Namespace, key: Key) -> Response:
+    """Answers the value and its times in seconds since 1970; bytes are answered in base64."""
+    (entry,) = await apply(request, namespace, ops.GetKeys((key,)))
+    if entry is None:
+        raise _missing(namespace, key)
+    names = json.dumps({"namespace": namespace, "key": key})
+    times = json.dumps(
+        {
+            "created_at": entry.created_at / _MICROSECONDS,
+            "updated_at": entry.updated_at / _MICROSECONDS,
+        }
+    )
+    # Spliced, so that what is stored is neither decoded nor encoded.
+    text = f'{names[:-1]}, "value": {_text(entry.value)}, {times[1:]}'
+    return Response(text, media_type="application/json")
+
+
+@router.delete(
+    "/memory/{namespace}/{key}",
+    summary="Delete a key",
+    responses=answers_with(
+        _object(deleted="boolean", namespace="string", key="string"),
+        {"deleted": True, "namespace": "my-agent", "key": "user_name"},
+    )
+    | MISSING,
+)
+async def delete_legacy_key(request: Request, namespace: Namespace, key: Key) -> Response:
+    """Answers that it is deleted, or 404 if there was no such key."""
+    if not await apply(request, namespace, ops.DeleteKey(key)):
+        raise _missing(namespace, key)
+    return _json({"deleted": True, "namespace": namespace, "key": key})
+
+
+@router.get(
+    "/memory/{namespace}",
+    summary="List keys, the last written first",
+    responses=answers_with(
+        _object(namespace="string", count="integer", keys="array"),
+        {
+            "namespace": "my-agent",
+            "count": 1,
+            "keys": [{"key": "user_name", "bytes": 5, "updated_at": 1795512600.25}],
+        },
+    ),
+)
+async def list_legacy_keys(
+    request: Request, namespace: Namespace, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> Response:
+    """Answers `limit` keys and how many those are; `/v1` reads all of them, in pages."""
+    latest: list[tuple[int, str, int, int]] = []
+    after: str | None = None
+    while True:
+        page: ops.EntryPage = await apply(
+            request, namespace, ops.ScanKeys(after=after, limit=_PAGE)
+        )
+        latest += [
+            # The version says what was written last, whatever the clock said.
+            (entry.version, entry.key, _length(entry.value), entry.updated_at)
+            for entry in page.entries
+        ]
+        latest = heapq.nlargest(limit, latest)
+        if not page.more:
+            break
+        after = page.entries[-1].key
+    keys = [
+        {"key": key, "bytes": length, "updated_at": updated_at / _MICROSECONDS}
+        for _, key, length, updated_at in latest
+    ]
+    return _json({"namespace": namespace, "count": len(keys), "keys": keys})
+
+
+@router.get("/memory/{namespace}/", include_in_schema=False)
+async def redirect_listing(request: Request, namespace: Namespace) -> Response:
+    """Leads to the address without the slash."""
+    query = request.url.query
+    path = request.scope["path"].rstrip("/")
+    return RedirectResponse(f"{path}?{query}" if query else path)
+
+
+@router.get(
+    "/health",
+    summary="Is the process alive?",
+    responses=answers_with(
+        _object(status="string", payments="string", network="string"),
+        {"status": "ok", "payments": "disabled", "network": "eip155:84532"},
+    ),
+)
+async def legacy_health() -> Response:
+    """Answers what a 0.2.1 server does."""
+    return _json({"status": "ok", "payments": "disabled", "network": "eip155:84532"})
+
+
+def _missing(namespace: str, key: str) -> NotFoundError:
+    return NotFoundError(f"Key not found: {namespace}/{key}")
+
+
+def _text(value: ops.Value) -> str:
+    """Returns a value as JSON; bytes become a string in base64, as 0.2 has no bytes."""
+    if isinstance(value, bytes):
+        return json.dumps(base64.b64encode(value).decode("ascii"))
+    return value.text
+
+
+def _length(value: ops.Value) -> int:
+    """Returns what 0.2.1 calls bytes: the characters of the string that it would hold."""
+    text = _text(value)
+    return len(json.loads(text)) if text.startswith('"') else len(text)

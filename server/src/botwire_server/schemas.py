@@ -1,0 +1,300 @@
+"""How operations and their results look in JSON Schema, for the OpenAPI description.
+
+Fields, defaults and descriptions are those of the classes that `botwire.wire` reads, so that what
+is described is what is read. What an annotation cannot say (a bound, an example) is said here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from botwire import names, wire
+from botwire import operations as ops
+from botwire import record_operations as records
+
+Schema = dict[str, Any]
+
+REF = "#/components/schemas/"
+MAX_INTEGER = 2**63 - 1
+"""The greatest number of a version, an item or a page."""
+
+OPERATION_NAMES: Mapping[Any, str] = {shape.make: name for name, shape in wire.OPERATIONS.items()}
+"""What each operation is called in a batch."""
+
+
+def ref(cls: type) -> Schema:
+    """Returns a reference to the schema of a class."""
+    return {"$ref": REF + cls.__name__}
+
+
+def list_of(schema: Schema) -> Schema:
+    """Returns the schema of a list."""
+    return {"type": "array", "items": schema}
+
+
+def _or_null(schema: Schema) -> Schema:
+    if isinstance(schema.get("type"), str):
+        return {**schema, "type": [schema["type"], "null"]}
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+_TEXT: Schema = {"type": "string"}
+_INT: Schema = {"type": "integer"}
+_COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_INTEGER}
+_NUMBER: Schema = {"type": "number"}
+_BOOL: Schema = {"type": "boolean"}
+_OBJECT: Schema = {"type": "object"}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+_BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
+_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": names.MAX_NAME_BYTES}
+_ID: Schema = {"type": "string", "minLength": 1, "maxLength": names.MAX_ID_BYTES}
+_PREFIX: Schema = {"type": "string", "maxLength": names.MAX_NAME_BYTES}
+_SCOPE: Schema = {
+    "type": "string",
+    "pattern": "^(/|(/[^/]+)+)$",
+    "maxLength": names.MAX_NAME_BYTES,
+    "examples": ["/crew/alice"],
+}
+_VECTOR: Schema = {
+    "description": "32-bit floats: little-endian in base64, or, in a request, a list of numbers.",
+    "oneOf": [_BASE64, list_of(_NUMBER)],
+}
+NAMESPACE: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": names.MAX_NAMESPACE_BYTES,
+    "examples": ["user-123"],
+}
+
+_BY_TYPE: Mapping[str, Schema] = {
+    "str": _TEXT,
+    "int": _INT,
+    "float": _NUMBER,
+    "bool": _BOOL,
+    "Json": {},
+    "Value": {},
+    "Vector": _VECTOR,
+    "Selection": ref(records.Selection),
+    "NewRecord": ref(records.NewRecord),
+    "KeyEntry": ref(ops.KeyEntry),
+    "HistoryItem": ref(ops.HistoryItem),
+    "HistoryStat": ref(ops.HistoryStat),
+    "ChangeEntry": ref(ops.ChangeEntry),
+    "RecordEntry": ref(records.RecordEntry),
+}
+# What a name says beyond its type, wherever it stands.
+_BY_NAME: Mapping[str, Schema] = {
+    "after": _COUNT,
+    "archived": _BOOL,
+    "before": _COUNT,
+    "collection": _NAME,
+    "created_after": _TIME,
+    "created_at": _TIME,
+    "created_before": _TIME,
+    "expires_at": _TIME,
+    "filter": {**_OBJECT, "examples": [{"topic": "tea", "year": {"$gte": 2020}}]},
+    "id": _ID,
+    "ids": list_of(_ID),
+    "if_last": _COUNT,
+    "if_version": _COUNT,
+    "key": _NAME,
+    "keys": list_of(_NAME),
+    "limit": {"type": "integer", "minimum": 1, "maximum": ops.MAX_PAGE},
+    "metadata": _OBJECT,
+    "metric": {"type": "string", "enum": list(records.METRICS)},
+    "name": _NAME,
+    "newest": _TIME,
+    "offset": _COUNT,
+    "oldest": _TIME,
+    "parent": _SCOPE,
+    "prefix": _PREFIX,
+    "scope": _SCOPE,
+    "seqs": list_of(_COUNT),
+    "tags": list_of(_ID),
+    "ttl": {"type": "number", "exclusiveMinimum": 0, "maximum": ops.MAX_TTL},
+    "up_to": _COUNT,
+    "updated_at": _TIME,
+    "version": _COUNT,
+}
+# Where a name means something else.
+_BY_PLACE: Mapping[tuple[type, str], Schema] = {
+    (ops.ListKeys, "after"): _NAME,
+    (ops.ScanKeys, "after"): _NAME,
+    (ops.ScanKeys, "before"): _NAME,
+    (ops.ListHistories, "after"): _NAME,
+    (records.ListCollections, "after"): _NAME,
+    (ops.ExtendHistory, "ids"): list_of(_or_null(_ID)),
+    (ops.ReplaceHistory, "ids"): list_of(_or_null(_ID)),
+    (ops.HistoryStat, "archived"): _COUNT,
+    (ops.ChangeEntry, "name"): _TEXT,
+    (ops.ChangeEntry, "shape"): {
+        "type": "string",
+        "enum": ["key", "history", "record", "namespace"],
+    },
+}
+
+
+def _of_annotation(annotation: str) -> Schema:
+    """Returns the schema of an annotation, for example ``tuple[Json, ...]``."""
+    if annotation.endswith(" | None"):
+        return _or_null(_of_annotation(annotation.removesuffix(" | None")))
+    inner = re.fullmatch(r"(?:tuple|Sequence)\[(.+?)(?:, \.\.\.)?\]", annotation)
+    if inner:
+        return list_of(_of_annotation(inner[1]))
+    return _BY_TYPE.get(annotation, {})
+
+
+def _field(cls: type, name: str, annotation: str) -> Schema:
+    named = _BY_PLACE.get((cls, name)) or _BY_NAME.get(name)
+    if named is None:
+        return _of_annotation(annotation)
+    return _or_null(named) if annotation.endswith("| None") else named
+
+
+def _document(cls: type) -> tuple[str, Mapping[str, str]]:
+    """Returns the first paragraph of a docstring, and what it says of each attribute."""
+    text = inspect.cleandoc(cls.__doc__ or "")
+    summary = re.sub(r"\s+", " ", text.partition("\n\n")[0]).replace("`", "")
+    listed = text.partition("Attributes:\n")[2]
+    found = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.MULTILINE)
+    return summary, {
+        name: re.sub(r"\s+", " ", said).replace("`", "").strip() for name, said in found
+    }
+
+
+def schema_of(cls: Any, *, without: Collection[str] = (), op: bool = False) -> Schema:
+    """Returns the schema of a class: an operation, a part of one, or a part of a result.
+
+    Args:
+        cls: The class.
+        without: Fields that are given elsewhere, for example in the path.
+        op: Whether the operation's name stands in it, as in a batch.
+    """
+    if dataclasses.is_dataclass(cls):
+        fields = [(field.name, str(field.type), field.default) for field in dataclasses.fields(cls)]
+        required = [name for name, _, default in fields if default is dataclasses.MISSING]
+    else:
+        fields = [(name, str(cls.__annotations__[name]), None) for name in cls._fields]
+        required = list(cls._fields)
+    summary, said = _document(cls)
+    properties: Schema = {}
+    if op:
+        properties["op"] = {"const": OPERATION_NAMES[cls]}
+        required = ["op", *required]
+    for name, annotation, default in fields:
+        if name in without:
+            continue
+        schema = dict(_field(cls, name, annotation))
+        if name in said:
+            schema["description"] = said[name]
+        if isinstance(default, (str, int, float)):
+            schema["default"] = default
+        properties[name] = schema
+    described: Schema = {
+        "type": "object",
+        "description": summary,
+        "properties": properties,
+        "required": [name for name in required if name not in without],
+        "additionalProperties": False,
+    }
+    if {name: annotation for name, annotation, _ in fields}.get("value") == "Value":
+        properties["value"] = {"description": "Any JSON value."}
+        properties["bytes"] = {**_BASE64, "description": "Instead: bytes."}
+        described["required"].remove("value")
+        described["oneOf"] = [{"required": ["value"]}, {"required": ["bytes"]}]
+    return described
+
+
+def result_of(schema: Schema) -> Schema:
+    """Returns the schema of an object with something that is none, as ``result``."""
+    return {"type": "object", "properties": {"result": schema}, "required": ["result"]}
+
+
+RESULTS: Mapping[type[ops.Operation], Schema] = {
+    ops.PutKey: _COUNT,
+    ops.GetKeys: list_of(_or_null(ref(ops.KeyEntry))),
+    ops.ListKeys: ref(ops.KeyPage),
+    ops.ScanKeys: ref(ops.EntryPage),
+    ops.CountKeys: _COUNT,
+    ops.DeleteKey: _BOOL,
+    ops.ClearKeys: _COUNT,
+    ops.IncrementKey: _INT,
+    ops.CheckKey: {"type": "null"},
+    ops.ExtendHistory: list_of(_COUNT),
+    ops.ReplaceHistory: list_of(_COUNT),
+    ops.ReadHistory: ref(ops.ItemPage),
+    ops.StatHistory: ref(ops.HistoryStat),
+    ops.DeleteItems: _COUNT,
+    ops.PopItem: _or_null(ref(ops.HistoryItem)),
+    ops.ArchiveHistory: _COUNT,
+    ops.ClearHistory: _COUNT,
+    ops.ListHistories: ref(ops.HistoryPage),
+    ops.ReadChanges: ref(ops.ChangePage),
+    records.PutRecords: list_of(_COUNT),
+    records.PatchRecords: _COUNT,
+    records.GetRecords: list_of(_or_null(ref(records.RecordEntry))),
+    records.DeleteRecords: _COUNT,
+    records.ListRecords: ref(records.RecordPage),
+    records.SearchRecords: list_of(ref(records.RecordMatch)),
+    records.StatRecords: ref(records.RecordStat),
+    records.ListScopes: list_of(_NAME),
+    records.ListTags: list_of(ref(records.TagCount)),
+    records.ListCollections: ref(records.CollectionPage),
+}
+"""What each operation answers in a batch."""
+
+
+def answer_of(operation: type[ops.Operation]) -> Schema:
+    """Returns the schema of what a route that stands for one operation answers."""
+    schema = RESULTS.get(operation, {})
+    return schema if "$ref" in schema else result_of(schema)
+
+
+_PARTS = (
+    ops.KeyEntry,
+    ops.KeyPage,
+    ops.EntryPage,
+    ops.HistoryItem,
+    ops.ItemPage,
+    ops.HistoryStat,
+    ops.HistoryPage,
+    ops.ChangeEntry,
+    ops.ChangePage,
+    records.NewRecord,
+    records.Selection,
+    records.RecordEntry,
+    records.RecordPage,
+    records.RecordMatch,
+    records.RecordStat,
+    records.TagCount,
+    records.CollectionPage,
+)
+
+
+def components() -> dict[str, Schema]:
+    """Returns the schemas that others refer to, by name."""
+    operations = {f"Do{cls.__name__}": schema_of(cls, op=True) for cls in OPERATION_NAMES}
+    return {
+        **{cls.__name__: schema_of(cls) for cls in _PARTS},
+        **operations,
+        "Batch": {
+            "type": "object",
+            "description": "Operations on one namespace, applied in order, all or none.",
+            "properties": {
+                "namespace": NAMESPACE,
+                "operations": list_of({"oneOf": [{"$ref": REF + name} for name in operations]}),
+            },
+            "required": ["namespace", "operations"],
+            "additionalProperties": False,
+        },
+        "Results": {
+            "type": "object",
+            "description": "What each operation of a batch answers, in their order.",
+            "properties": {"results": list_of({})},
+            "required": ["results"],
+        },
+    }
