@@ -73,7 +73,7 @@ def test_close_neighbours_are_not_mixed_up(metric: str, near: bool) -> None:
         matrix = matrix[0] + matrix * 1e-4
     matrix = matrix.astype(np.float32)
     query = (matrix[7] + random.normal(size=64) * 1e-5).astype(np.float32)
-    rows = [Row(b"%d" % i, v.tobytes(), b"/", "[]", "{}", 0) for i, v in enumerate(matrix)]
+    rows = [Row(b"%d" % i, v.tobytes(), b"/", "[]", "{}", 0, 1) for i, v in enumerate(matrix)]
     snapshot = Snapshot.of(rows, 64, 1)
     every = np.arange(3000)
     found = snapshot.scores(query.tobytes(), every, metric, 20)
@@ -183,7 +183,7 @@ def test_readers_and_writers_at_once_see_whole_states(tmp_path: Any) -> None:
 
 
 def rows(*ids: bytes) -> list[Row]:
-    return [Row(id, Vector.of([1, 2]).raw, b"/", json.dumps([]), "{}", 0) for id in ids]
+    return [Row(id, Vector.of([1, 2]).raw, b"/", json.dumps([]), "{}", 0, 1) for id in ids]
 
 
 def test_the_cache_is_bounded_and_never_goes_back() -> None:

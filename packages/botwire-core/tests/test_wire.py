@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botwire import InvalidRequestError, ProtocolError, wire
+from botwire import ConfigurationError, InvalidRequestError, ProtocolError, wire
 from botwire import operations as ops
 from botwire import record_operations as records
+from botwire import store_operations as store
+from botwire.clock import MAX_TIME, MIN_TIME
 from botwire.exact import Json
+from botwire.names import SYSTEM_NAMESPACE
 from botwire.scopes import normalise
 from botwire.vectors import Vector
 
@@ -61,6 +64,39 @@ new_records = st.builds(
     times,
     st.none() | counts,
 )
+
+moments = st.integers(MIN_TIME, MAX_TIME)
+versions = st.integers(1, 2**63 - 1)
+conflicts = st.sampled_from(store.CONFLICTS)
+spans = st.none() | st.builds(store.Span, st.none() | names, st.none() | names, counts)
+some_names = st.none() | name_lists
+entries = st.builds(
+    ops.KeyEntry, names, values | st.binary(), versions, moments, moments, st.none() | moments
+)
+items = st.builds(ops.HistoryItem, st.integers(1, 9), st.none() | names, values, moments)
+states = st.builds(
+    store.HistoryState, names, st.integers(9, 99), st.integers(0, 9), moments, moments
+)
+plain_vectors = st.lists(st.integers(-9, 9), min_size=2, max_size=2).map(Vector.of)
+stored_records = st.builds(
+    records.RecordEntry,
+    names,
+    names,
+    objects,
+    name_lists,
+    paths,
+    st.none() | plain_vectors,
+    versions,
+    moments,
+    moments,
+)
+STOREWIDE: dict[type[ops.Operation], st.SearchStrategy[Any]] = {
+    store.ListNamespaces: st.builds(store.ListNamespaces, prefixes, st.none() | names, pages),
+    store.ForgetNamespace: st.builds(store.ForgetNamespace, names),
+    store.StatStore: st.builds(store.StatStore),
+    store.CheckStore: st.builds(store.CheckStore),
+    store.CompactStore: st.builds(store.CompactStore),
+}
 
 
 def with_ids(cls: type[Any]) -> st.SearchStrategy[Any]:
@@ -130,6 +166,38 @@ EVERY_OPERATION: dict[type[ops.Operation], st.SearchStrategy[Any]] = {
     records.ListScopes: st.builds(records.ListScopes, names, paths),
     records.ListTags: st.builds(records.ListTags, names, selections),
     records.ListCollections: st.builds(records.ListCollections, prefixes, st.none() | names, pages),
+    store.StatNamespace: st.builds(store.StatNamespace),
+    store.CheckNamespace: st.builds(store.CheckNamespace),
+    store.CheckRecords: st.builds(store.CheckRecords, names, st.none() | names, pages),
+    store.DumpHistories: st.builds(store.DumpHistories, some_names, st.none() | names, pages),
+    store.DumpCollections: st.builds(store.DumpCollections, some_names, st.none() | names, pages),
+    store.DumpRecords: st.builds(store.DumpRecords, names, st.none() | names, pages),
+    store.RestoreNamespace: st.builds(store.RestoreNamespace, counts, moments),
+    store.RestoreKeys: st.builds(
+        store.RestoreKeys,
+        st.lists(entries, max_size=3, unique_by=lambda entry: entry.key).map(tuple),
+        conflicts,
+        spans,
+    ),
+    store.RestoreHistory: st.builds(
+        store.RestoreHistory,
+        states,
+        st.lists(
+            items,
+            max_size=3,
+            unique_by=(lambda item: item.seq, lambda item: item.id or f"#{item.seq}"),
+        ).map(tuple),
+        conflicts,
+        counts,
+        st.none() | counts,
+    ),
+    store.RestoreRecords: st.builds(
+        store.RestoreRecords,
+        st.builds(store.CollectionState, names, st.just(2)),
+        st.lists(stored_records, max_size=3, unique_by=lambda record: record.id).map(tuple),
+        conflicts,
+        spans,
+    ),
 }
 
 
@@ -142,8 +210,23 @@ def test_a_batch_arrives_as_it_was_sent(data: st.DataObject) -> None:
     assert wire.decode_batch(json.loads(body), "request") == batch
 
 
+@given(st.data())
+def test_what_is_about_the_whole_store_arrives_too(data: st.DataObject) -> None:
+    operation = data.draw(st.one_of(*STOREWIDE.values()))
+    batch = ops.Batch(SYSTEM_NAMESPACE, (operation,))
+    assert wire.decode_batch(json.loads(wire.encode_batch(batch))) == batch
+    document = json.loads(wire.encode_batch(batch)) | {"namespace": "n"}
+    with pytest.raises(InvalidRequestError, match="about the whole store"):
+        wire.decode_batch(document)
+
+
+def test_what_the_database_does_is_alone_in_its_batch() -> None:
+    with pytest.raises(ConfigurationError, match="the only operation"):
+        ops.Batch(SYSTEM_NAMESPACE, (store.CompactStore(), store.ListNamespaces()))
+
+
 def test_every_operation_is_generated_here() -> None:
-    assert set(wire.RESULTS) == set(EVERY_OPERATION)
+    assert set(wire.RESULTS) == set(EVERY_OPERATION) | set(STOREWIDE)
 
 
 def test_what_an_operation_is_called() -> None:
@@ -164,6 +247,21 @@ def new(**fields: Any) -> dict[str, Any]:
 
 
 EARLY = "0001-01-01T00:00+23:00"  # in UTC before the first year
+TIME = "2026-01-01T00:00:00.000000Z"
+
+
+def entry(**fields: Any) -> dict[str, Any]:
+    times = {"created_at": TIME, "updated_at": TIME, "expires_at": None}
+    return {"key": "k", "value": 1, "version": 1, **times, **fields}
+
+
+def item(**fields: Any) -> dict[str, Any]:
+    return {"seq": 1, "id": None, "value": 1, "created_at": TIME, **fields}
+
+
+def state(**fields: Any) -> dict[str, Any]:
+    times = {"created_at": TIME, "updated_at": TIME}
+    return {"name": "h", "last_seq": 3, "archived_seq": 0, **times, **fields}
 
 
 @pytest.mark.parametrize(
@@ -213,6 +311,16 @@ EARLY = "0001-01-01T00:00+23:00"  # in UTC before the first year
         (one(op="list_records", collection="c", where={"all": True}), "an object with some of"),
         (one(op="delete_records", collection="c"), "all=True"),
         (one(op="search_records", collection="c"), "needs a vector or a text"),
+        (one(op="restore_keys", entries=[entry(more=1)]), "entries must be or hold an object with"),
+        (one(op="restore_keys", entries=[entry(value=float("nan"))]), "nan"),
+        (one(op="restore_keys", entries=[entry(version=0)]), "version of key 'k' must be at least"),
+        (one(op="restore_keys", entries=[entry(key="")]), "must not be empty"),
+        (one(op="restore_keys", entries=[entry(), entry()]), "differ from one another"),
+        (one(op="restore_keys", entries=[], conflict="win"), "conflict is one of"),
+        (one(op="restore_history", state=state(last_seq=1, archived_seq=2)), "cannot be archived"),
+        (one(op="restore_history", state=state(), items=[item(seq=4)]), "beyond it"),
+        (one(op="restore_history", state=state(), items=[item(), item()]), "differ from one"),
+        (one(op="restore_namespace", revision=1, created_at="0001-01-01T00:00:00+05:00"), "a time"),
     ],
 )  # fmt: skip
 def test_what_is_no_batch_is_refused_with_its_place(document: Any, says: str) -> None:
@@ -273,6 +381,24 @@ RESULTS: list[tuple[ops.Operation, Any]] = [
     (records.ListTags("c"), (records.TagCount("t", 1),)),
     (records.ListScopes("c"), ("/a",)),
     (records.ListCollections(), records.CollectionPage(("c",), False)),
+    (
+        store.ListNamespaces(),
+        store.NamespacePage((store.NamespaceEntry("\ud800", 1, MIN_TIME),), True),
+    ),
+    (store.ForgetNamespace("n"), (store.RowCount("keys", 2),)),
+    (store.StatStore(), store.StoreStat("sqlite", 4096)),
+    (store.CheckStore(), ("a problem",)),
+    (store.CompactStore(), store.Compaction(False, "why")),
+    (store.StatNamespace(), store.NamespaceStat(1, None, 2, 3, 4, 5, 6, 7)),
+    (store.CheckRecords("c"), store.RecordCheck(("a problem",), "last")),
+    (
+        store.DumpHistories(),
+        store.HistoryStates((store.HistoryState("h", 3, 2, 1, MAX_TIME),), False),
+    ),
+    (store.DumpCollections(), store.CollectionStates((store.CollectionState("c", 2),), True)),
+    (store.DumpRecords("c"), records.RecordPage((RECORD,), False)),
+    (store.RestoreNamespace(1, 1), None),
+    (store.RestoreKeys(()), store.Restored(1, 2, 3)),
 ]
 
 

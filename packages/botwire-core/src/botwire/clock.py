@@ -9,8 +9,16 @@ from datetime import UTC, datetime, timedelta
 Clock = Callable[[], int]
 """Returns the present time, in microseconds since 1970 (UTC)."""
 
+Micros = int
+"""A time: microseconds since 1970 (UTC)."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+MIN_TIME = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+"""The first time there is, at the beginning of the year 1."""
+MAX_TIME = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+"""The last one, at the end of the year 9999."""
 
 
 def now() -> int:

@@ -41,6 +41,12 @@ class Operation:
     """Whether the operation may change something."""
     needs_snapshot: ClassVar[bool] = False
     """Whether it reads more than once, and must find what was there at one moment."""
+    admin: ClassVar[bool] = False
+    """Whether it is for whoever keeps the store, and no right to read or write is enough."""
+    storewide: ClassVar[bool] = False
+    """Whether it is about the whole store, and answered in the system's namespace only."""
+    maintains: ClassVar[bool] = False
+    """Whether the database itself does it, outside of transactions; it is alone in its batch."""
 
 
 # --- keys -----------------------------------------------------------------------------------
@@ -474,11 +480,29 @@ class Batch:
         names.check_any_namespace(self.namespace)
         if self.request_id is not None:
             names.check_id(self.request_id)
+        for operation in self.operations:
+            if operation.storewide:
+                self._check_storewide(operation)
+
+    def _check_storewide(self, operation: Operation) -> None:
+        name = type(operation).__name__
+        if self.namespace != names.SYSTEM_NAMESPACE:
+            raise ConfigurationError(
+                f"{name} is about the whole store and is answered in the namespace "
+                f"{names.SYSTEM_NAMESPACE!r}, not in {self.namespace!r:.80}"
+            )
+        if operation.maintains and len(self.operations) > 1:
+            raise ConfigurationError(f"{name} must be the only operation of its batch")
 
     @property
     def writes(self) -> bool:
         """Whether any operation may change something."""
         return any(operation.writes for operation in self.operations)
+
+    @property
+    def maintains(self) -> bool:
+        """Whether this is for the database itself; see `Operation.maintains`."""
+        return any(operation.maintains for operation in self.operations)
 
     @property
     def needs_snapshot(self) -> bool:

@@ -16,12 +16,14 @@ METRICS = ("cosine", "l2")
 """How vectors are compared; see `SearchRecords`."""
 
 
-def _check_tags(tags: tuple[str, ...]) -> None:
+def check_tags(tags: tuple[str, ...]) -> None:
+    """Raises `ConfigurationError` if one of them cannot be a tag."""
     for tag in tags:
         names.check_tag(tag)
 
 
-def _check_scope(scope: str) -> None:
+def check_scope(scope: str) -> None:
+    """Raises `ConfigurationError` unless it is a normal path; see `botwire.scopes`."""
     if scopes.normalise(scope) != scope:
         raise ConfigurationError(f"the scope path {scope!r:.80} is {scopes.normalise(scope)!r:.80}")
 
@@ -105,8 +107,8 @@ class NewRecord:
 
     def __post_init__(self) -> None:
         names.check_id(self.id)
-        _check_tags(self.tags)
-        _check_scope(self.scope)
+        check_tags(self.tags)
+        check_scope(self.scope)
         if not isinstance(self.metadata.value, dict):
             raise ConfigurationError(f"the metadata of record {self.id!r:.80} is not an object")
         if self.if_version is not None:
@@ -136,8 +138,8 @@ class Selection:
     def __post_init__(self) -> None:
         for id in self.ids or ():
             names.check_id(id)
-        _check_tags(self.tags or ())
-        _check_scope(self.scope)
+        check_tags(self.tags or ())
+        check_scope(self.scope)
         if self.filter is not None:
             filters.compile_filter(self.filter.value)
 
@@ -319,7 +321,7 @@ class ListScopes(Operation):
 
     def __post_init__(self) -> None:
         names.check_collection(self.collection)
-        _check_scope(self.parent)
+        check_scope(self.parent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from botwire import operations as ops
 from botwire import record_operations as records
+from botwire import store_operations as store
 from botwire.clock import from_iso, to_iso
 from botwire.errors import ConfigurationError, InvalidRequestError, NotJSONError, ProtocolError
 from botwire.exact import Json, encode
@@ -186,6 +187,22 @@ def _input(make: Any, **fields: _Codec) -> _Codec:
     return _Codec(encode_input, decode_input)
 
 
+def _strictly(codec: _Codec, *fields: str) -> _Codec:
+    """A codec that knows no other fields; `value` may also be sent as bytes."""
+
+    def decode_strictly(part: object) -> Any:
+        if not isinstance(part, dict) or not part.keys() <= {*fields, "bytes"}:
+            raise _MismatchError(f"an object with: {', '.join(fields)}")
+        return codec.decode(part)
+
+    return _Codec(codec.encode, decode_strictly)
+
+
+def _stored(make: Any, **fields: _Codec) -> _Codec:
+    """The codec of a named tuple that is part of an operation."""
+    return _strictly(_record(make, **fields), *fields)
+
+
 _ENTRY = _record(
     ops.KeyEntry,
     key=_TEXT,
@@ -229,6 +246,41 @@ _NEW_RECORD = _input(
     created_at=_optional(_TIME),
     if_version=_optional(_INT),
 )
+_STORED_ENTRY = _stored(
+    ops.KeyEntry,
+    key=_TEXT,
+    value=_EXACT_JSON,
+    version=_INT,
+    created_at=_TIME,
+    updated_at=_TIME,
+    expires_at=_optional(_TIME),
+)
+_STORED_ITEM = _stored(
+    ops.HistoryItem, seq=_INT, id=_optional(_TEXT), value=_EXACT_JSON, created_at=_TIME
+)
+_STORED_RECORD = _stored(
+    records.RecordEntry,
+    id=_TEXT,
+    text=_TEXT,
+    metadata=_EXACT_JSON,
+    tags=_list(_TEXT),
+    scope=_TEXT,
+    embedding=_optional(_VECTOR),
+    version=_INT,
+    created_at=_TIME,
+    updated_at=_TIME,
+)
+_HISTORY_STATE = _stored(
+    store.HistoryState,
+    name=_TEXT,
+    last_seq=_INT,
+    archived_seq=_INT,
+    created_at=_TIME,
+    updated_at=_TIME,
+)
+_COLLECTION_STATE = _stored(store.CollectionState, name=_TEXT, dimension=_optional(_INT))
+_RESTORED = _record(store.Restored, written=_INT, kept=_INT, removed=_INT)
+_SPAN = _input(store.Span, after=_optional(_TEXT), until=_optional(_TEXT), revision=_INT)
 _SELECTION = _input(
     records.Selection,
     ids=_optional(_list(_TEXT)),
@@ -275,6 +327,39 @@ RESULTS: Mapping[type[ops.Operation], _Codec] = {
     records.ListScopes: _list(_TEXT),
     records.ListTags: _list(_record(records.TagCount, tag=_TEXT, count=_INT)),
     records.ListCollections: _record(records.CollectionPage, collections=_list(_TEXT), more=_BOOL),
+    store.ListNamespaces: _record(
+        store.NamespacePage,
+        namespaces=_list(
+            _record(store.NamespaceEntry, name=_TEXT, revision=_INT, created_at=_TIME)
+        ),
+        more=_BOOL,
+    ),
+    store.ForgetNamespace: _list(_record(store.RowCount, kind=_TEXT, count=_INT)),
+    store.StatStore: _record(store.StoreStat, engine=_TEXT, bytes=_INT),
+    store.CheckStore: _list(_TEXT),
+    store.CompactStore: _record(store.Compaction, rewritten=_BOOL, detail=_TEXT),
+    store.StatNamespace: _record(
+        store.NamespaceStat,
+        revision=_INT,
+        created_at=_optional(_TIME),
+        keys=_INT,
+        histories=_INT,
+        items=_INT,
+        collections=_INT,
+        records=_INT,
+        bytes=_INT,
+    ),
+    store.CheckNamespace: _list(_TEXT),
+    store.CheckRecords: _record(store.RecordCheck, problems=_list(_TEXT), last=_optional(_TEXT)),
+    store.DumpHistories: _record(store.HistoryStates, histories=_list(_HISTORY_STATE), more=_BOOL),
+    store.DumpCollections: _record(
+        store.CollectionStates, collections=_list(_COLLECTION_STATE), more=_BOOL
+    ),
+    store.DumpRecords: _record(records.RecordPage, records=_list(_RECORD), more=_BOOL),
+    store.RestoreNamespace: _NOTHING,
+    store.RestoreKeys: _RESTORED,
+    store.RestoreHistory: _RESTORED,
+    store.RestoreRecords: _RESTORED,
 }
 """What each operation answers."""
 
@@ -294,6 +379,14 @@ _FIELDS: Mapping[str, _Codec] = {
     "tuple[Json, ...]": _list(_JSON),
     "tuple[str, ...]": _list(_TEXT),
     "tuple[int, ...]": _list(_INT),
+    "tuple[str, ...] | None": _optional(_list(_TEXT)),
+    "tuple[KeyEntry, ...]": _list(_STORED_ENTRY),
+    "tuple[HistoryItem, ...]": _list(_STORED_ITEM),
+    "tuple[RecordEntry, ...]": _list(_STORED_RECORD),
+    "HistoryState": _HISTORY_STATE,
+    "CollectionState": _COLLECTION_STATE,
+    "Micros": _TIME,
+    "Span | None": _optional(_SPAN),
     "tuple[str | None, ...] | None": _optional(_list(_optional(_TEXT))),
 }
 

@@ -14,6 +14,7 @@ from psycopg import errors as pg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from botwire import retry
+from botwire._async import postgres_upkeep
 from botwire._loops import AsyncClientPerLoop
 from botwire.clock import Clock, now
 from botwire.engines import migrations, statements
@@ -136,6 +137,8 @@ class AsyncPostgresEngine:
             await pool.check()
 
     async def _run(self, connection: psycopg.AsyncConnection[Any], batch: Batch) -> Results:
+        if batch.maintains:
+            return [await postgres_upkeep.maintain(connection, batch.operations[0])]
         time = self._clock()
         if batch.writes:
             async with connection.transaction():

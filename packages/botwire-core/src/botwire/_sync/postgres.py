@@ -15,6 +15,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from botwire import retry
 from botwire._loops import ClientPerLoop
+from botwire._sync import postgres_upkeep
 from botwire.clock import Clock, now
 from botwire.engines import migrations, statements
 from botwire.engines.schema import POSTGRES
@@ -136,6 +137,8 @@ class PostgresEngine:
             pool.check()
 
     def _run(self, connection: psycopg.Connection[Any], batch: Batch) -> Results:
+        if batch.maintains:
+            return [postgres_upkeep.maintain(connection, batch.operations[0])]
         time = self._clock()
         if batch.writes:
             with connection.transaction():

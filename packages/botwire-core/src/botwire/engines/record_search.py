@@ -18,7 +18,7 @@ from botwire.engines.steps import Handlers, Scope, Statement, Steps, chunks, mar
 from botwire.engines.vector_cache import Row, Snapshot, load_numpy
 
 _HERE = "namespace = ? AND collection = ?"
-_ROW = "id, embedding, scope, tags, metadata, created_at"
+_ROW = "id, embedding, scope, tags, metadata, created_at, version"
 
 _Ranked = list[tuple[bytes, float]]
 
@@ -100,10 +100,18 @@ def _snapshot(scope: Scope, collection: Collection, dimension: int) -> Steps:
             f"SELECT {_ROW} FROM botwire_records WHERE {_HERE} AND version > ?",
             (*key, base.revision),
         )
-        kept = None
+        kept: dict[bytes, int] | None = None
         if collection.removed > base.revision:
-            rows = yield Statement(f"SELECT id FROM botwire_records WHERE {_HERE}", key)
-            kept = {row[0] for row in rows}
+            rows = yield Statement(
+                f"SELECT id, version FROM botwire_records WHERE {_HERE} AND embedding IS NOT NULL",
+                key,
+            )
+            kept = dict(rows)
+            for chunk in chunks(base.unknown(kept)):
+                changed += yield Statement(
+                    f"SELECT {_ROW} FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)})",
+                    (*key, *chunk),
+                )
         later = cache.advance(key, base, [Row(*row) for row in changed], kept, collection.revision)
         if later is not None:
             return later

@@ -40,7 +40,8 @@ def read_collection(scope: Scope, name: str) -> Steps:
     return Collection(key, *rows[0]) if rows else Collection(key)
 
 
-def _save_collection(scope: Scope, collection: Collection) -> Steps:
+def save_collection(scope: Scope, collection: Collection) -> Steps:
+    """Writes what is known of a collection."""
     yield Statement(
         "INSERT INTO botwire_collections "
         "(namespace, collection, dimension, size, words, revision, removed) "
@@ -131,15 +132,17 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
         parameters,
         many=True,
     )
-    fewer = yield from _remove_words(scope, collection.name, removed)
-    more = yield from _add_words(scope, collection.name, added)
-    yield from _save_collection(
+    fewer = yield from remove_words(scope, collection.name, removed)
+    more = yield from add_words(scope, collection.name, added)
+    yield from save_collection(
         scope,
         collection._replace(
             dimension=dimension,
             size=collection.size + len(op.records) - len(found),
             words=collection.words + more - fewer,
             revision=revision,
+            # A new one may have had a namesake in a namespace that was forgotten.
+            removed=collection.removed if collection.revision else revision,
         ),
     )
     return (revision,) * len(op.records)
@@ -155,7 +158,7 @@ def _expect(record: ops.NewRecord, old: _Old | None) -> None:
         )
 
 
-def _add_words(scope: Scope, collection: bytes, texts: Sequence[tuple[bytes, bytes]]) -> Steps:
+def add_words(scope: Scope, collection: bytes, texts: Sequence[tuple[bytes, bytes]]) -> Steps:
     """Writes the index of texts and answers how many words they have."""
     parameters, total = [], 0
     for id, text in texts:
@@ -175,7 +178,7 @@ def _add_words(scope: Scope, collection: bytes, texts: Sequence[tuple[bytes, byt
     return total
 
 
-def _remove_words(scope: Scope, collection: bytes, texts: Sequence[tuple[bytes, bytes]]) -> Steps:
+def remove_words(scope: Scope, collection: bytes, texts: Sequence[tuple[bytes, bytes]]) -> Steps:
     """Deletes the index of texts and answers how many words they had."""
     parameters, total = [], 0
     for id, text in texts:
@@ -219,7 +222,7 @@ def _patch_records(scope: Scope, op: ops.PatchRecords) -> Steps:
         ],
         many=True,
     )
-    yield from _save_collection(scope, collection._replace(revision=revision))
+    yield from save_collection(scope, collection._replace(revision=revision))
     return len(found)
 
 
@@ -234,19 +237,12 @@ def _delete_records(scope: Scope, op: ops.DeleteRecords) -> Steps:
         count, fewer = collection.size, collection.words
     else:
         rows = yield from matching(scope, collection.name, op.where)
-        deleted: list[tuple[bytes, bytes]] = []
-        for chunk in chunks([row.id for row in rows]):
-            deleted += yield Statement(
-                f"DELETE FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)}) "
-                "RETURNING id, text",
-                (*here, *chunk),
-            )
-        count = len(deleted)
-        fewer = yield from _remove_words(scope, collection.name, deleted)
+        ids = [row.id for row in rows]
+        count, fewer = yield from remove_records(scope, collection.name, ids)
     if count:
         revision = scope.change("record", "clear" if op.all else "delete", collection.name)
         left = collection.size - count
-        yield from _save_collection(
+        yield from save_collection(
             scope,
             collection._replace(
                 dimension=collection.dimension if left else None,
@@ -257,6 +253,19 @@ def _delete_records(scope: Scope, op: ops.DeleteRecords) -> Steps:
             ),
         )
     return count
+
+
+def remove_records(scope: Scope, collection: bytes, ids: Sequence[bytes]) -> Steps:
+    """Deletes records and their index, and answers how many there were and how many words."""
+    deleted: list[tuple[bytes, bytes]] = []
+    for chunk in chunks(ids):
+        deleted += yield Statement(
+            f"DELETE FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)}) "
+            "RETURNING id, text",
+            (scope.namespace, collection, *chunk),
+        )
+    fewer = yield from remove_words(scope, collection, deleted)
+    return len(deleted), fewer
 
 
 # --- reading --------------------------------------------------------------------------------
@@ -355,11 +364,12 @@ def fetch(scope: Scope, collection: bytes, ids: Sequence[bytes], *, embeddings: 
             (scope.namespace, collection, *chunk),
         )
         for row in rows:
-            entries[row[0]] = _entry(row)
+            entries[row[0]] = entry(row)
     return entries
 
 
-def _entry(row: tuple[Any, ...]) -> ops.RecordEntry:
+def entry(row: tuple[Any, ...]) -> ops.RecordEntry:
+    """Returns the record of a row of all columns but the first two."""
     id, text, metadata, tags, path, embedding, version, created_at, updated_at = row
     return ops.RecordEntry(
         from_bytes(id),

@@ -11,7 +11,7 @@ locks. Names are bytes (see `botwire.names`), times microseconds.
 - ``botwire_histories.archived_seq``: the items up to it are archived.
 - ``botwire_records.version`` is the revision of the record's last write too, and
   ``botwire_collections.revision`` that of the last write of any, ``removed`` that of the last
-  delete: who remembers a collection as of a revision knows what to read again.
+  delete or restoration: who remembers a collection as of a revision knows what to read again.
 - ``botwire_words`` is the index of the texts: which record holds a word, how often, among how many.
 - ``botwire_changes`` says what changed at which revision, for a while.
 - ``botwire_requests`` keeps what a request was answered, for a while, so that a repeated one is

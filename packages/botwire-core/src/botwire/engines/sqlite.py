@@ -13,17 +13,17 @@ import sqlite3
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from botwire.clock import Clock, now
-from botwire.engines import migrations, statements
+from botwire.engines import migrations, sqlite_upkeep, statements
 from botwire.engines.schema import SQLITE
 from botwire.engines.steps import Steps
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import BotWireError, ConfigurationError, ServerError
-from botwire.operations import Batch, Results
+from botwire.operations import Batch, Operation, Results
 
 MEMORY = ":memory:"
 """In the place of a path: memory that lives as long as the engine does."""
@@ -79,6 +79,8 @@ class SQLiteEngine:
 
     def apply(self, batch: Batch) -> Results:
         """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        if batch.maintains:
+            return [self._maintain(batch.operations[0])]
         if batch.writes:
             ticket = _Ticket(batch)
             self._queue.append(ticket)
@@ -131,6 +133,25 @@ class SQLiteEngine:
             self._writer = None
         for connection in connections:
             connection.close()
+
+    def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copies the database, as it is at one moment, while it is used; see `sqlite_upkeep`."""
+        with self._lock if self.path == MEMORY else contextlib.nullcontext():
+            connection = self._writing() if self.path == MEMORY else self._connect()
+            try:
+                sqlite_upkeep.backup(connection, target, progress)
+            except sqlite3.Error as error:
+                raise self._failure(error) from error
+            finally:
+                if self.path != MEMORY:
+                    connection.close()
+
+    def _maintain(self, operation: Operation) -> object:
+        with self._lock:
+            try:
+                return sqlite_upkeep.maintain(self._writing(), operation)
+            except sqlite3.Error as error:
+                raise self._failure(error) from error
 
     # --- reading ----------------------------------------------------------------------------
 

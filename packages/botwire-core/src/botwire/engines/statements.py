@@ -13,12 +13,17 @@ from typing import Any, NamedTuple
 
 from botwire import operations as ops
 from botwire import wire
-from botwire.engines import record_search, record_statements
-from botwire.engines.steps import Handlers, Scope, Statement, Steps, chunks, marks
+from botwire.engines import (
+    record_search,
+    record_statements,
+    restore_statements,
+    store_statements,
+)
+from botwire.engines.steps import Handlers, Scope, Statement, Steps, bounds, chunks, marks
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire.exact import Json
-from botwire.names import from_bytes, prefix_end, to_bytes
+from botwire.names import from_bytes, to_bytes
 
 KEPT_CHANGES = 10_000
 """How many of a namespace's last changes can still be asked for."""
@@ -56,14 +61,15 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
     select = f"SELECT revision FROM botwire_namespaces WHERE namespace = ?{lock}"
     rows = yield Statement(select, (namespace,))
     if not rows:
+        first = yield from store_statements.first_revision()
         yield Statement(
-            "INSERT INTO botwire_namespaces (namespace, revision, created_at) VALUES (?, 0, ?) "
+            "INSERT INTO botwire_namespaces (namespace, revision, created_at) VALUES (?, ?, ?) "
             "ON CONFLICT (namespace) DO NOTHING",
-            (namespace, now),
+            (namespace, first, now),
         )
         rows = yield Statement(select, (namespace,))
     before = rows[0][0]
-    scope = Scope(namespace, now, before)
+    scope = Scope(namespace, now, before, lock=lock)
 
     request_id = None if batch.request_id is None else to_bytes(batch.request_id)
     if request_id is not None:
@@ -237,28 +243,12 @@ def _delete_key(scope: Scope, op: ops.DeleteKey) -> Steps:
     return bool(rows)
 
 
-def _range(column: str, prefix: str, after: str | None = None) -> tuple[str, list[bytes]]:
-    """Returns the condition that names start with `prefix` and come after `after`."""
-    low, end = to_bytes(prefix), prefix_end(to_bytes(prefix))
-    conditions, parameters = [], []
-    if after is not None and to_bytes(after) >= low:
-        conditions.append(f"{column} > ?")
-        parameters.append(to_bytes(after))
-    elif low:
-        conditions.append(f"{column} >= ?")
-        parameters.append(low)
-    if end is not None:
-        conditions.append(f"{column} < ?")
-        parameters.append(end)
-    return "".join(f" AND {condition}" for condition in conditions), parameters
-
-
 def _list_keys(scope: Scope, op: ops.ListKeys) -> Steps:
-    condition, bounds = _range("key", op.prefix, op.after)
+    condition, between = bounds("key", op.prefix, op.after)
     rows = yield Statement(
         f"SELECT key FROM botwire_keys WHERE namespace = ?{condition} AND {_LIVE} "
         "ORDER BY key LIMIT ?",
-        (scope.namespace, *bounds, scope.now, op.limit + 1),
+        (scope.namespace, *between, scope.now, op.limit + 1),
     )
     return ops.KeyPage(
         tuple([from_bytes(row[0]) for row in rows[: op.limit]]), len(rows) > op.limit
@@ -266,33 +256,33 @@ def _list_keys(scope: Scope, op: ops.ListKeys) -> Steps:
 
 
 def _scan_keys(scope: Scope, op: ops.ScanKeys) -> Steps:
-    condition, bounds = _range("key", op.prefix, op.after)
+    condition, between = bounds("key", op.prefix, op.after)
     if op.before is not None:
         condition += " AND key < ?"
-        bounds.append(to_bytes(op.before))
+        between.append(to_bytes(op.before))
     rows = yield Statement(
         f"SELECT {_ENTRY} FROM botwire_keys WHERE namespace = ?{condition} AND {_LIVE} "
         f"ORDER BY key {'DESC' if op.descending else 'ASC'} LIMIT ?",
-        (scope.namespace, *bounds, scope.now, op.limit + 1),
+        (scope.namespace, *between, scope.now, op.limit + 1),
     )
     return ops.EntryPage(tuple([_entry(row) for row in rows[: op.limit]]), len(rows) > op.limit)
 
 
 def _count_keys(scope: Scope, op: ops.CountKeys) -> Steps:
-    condition, bounds = _range("key", op.prefix)
+    condition, between = bounds("key", op.prefix)
     rows = yield Statement(
         f"SELECT count(*) FROM botwire_keys WHERE namespace = ?{condition} AND {_LIVE}",
-        (scope.namespace, *bounds, scope.now),
+        (scope.namespace, *between, scope.now),
     )
     return rows[0][0]
 
 
 def _clear_keys(scope: Scope, op: ops.ClearKeys) -> Steps:
     count = yield from _count_keys(scope, ops.CountKeys(op.prefix))
-    condition, bounds = _range("key", op.prefix)
+    condition, between = bounds("key", op.prefix)
     yield Statement(
         f"DELETE FROM botwire_keys WHERE namespace = ?{condition}",
-        (scope.namespace, *bounds),
+        (scope.namespace, *between),
     )
     if count:
         scope.change("key", "clear", to_bytes(op.prefix))
@@ -522,11 +512,11 @@ def _clear_history(scope: Scope, op: ops.ClearHistory) -> Steps:
 
 
 def _list_histories(scope: Scope, op: ops.ListHistories) -> Steps:
-    condition, bounds = _range("history", op.prefix, op.after)
+    condition, between = bounds("history", op.prefix, op.after)
     rows = yield Statement(
         f"SELECT history, {_STAT} FROM botwire_histories "
         f"WHERE namespace = ?{condition} AND size + archived > 0 ORDER BY history LIMIT ?",
-        (scope.namespace, *bounds, op.limit + 1),
+        (scope.namespace, *between, op.limit + 1),
     )
     stats = [_public_stat(from_bytes(row[0]), _Stat(*row[1:])) for row in rows[: op.limit]]
     return ops.HistoryPage(tuple(stats), len(rows) > op.limit)
@@ -582,4 +572,6 @@ _HANDLERS: Handlers = {
     ops.ReadChanges: _read_changes,
     **record_statements.HANDLERS,
     **record_search.HANDLERS,
+    **restore_statements.HANDLERS,
+    **store_statements.HANDLERS,
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from botwire.engines.vector_cache import VectorCache
+from botwire.names import prefix_end, to_bytes
 
 _CHUNK = 500  # placeholders in one statement; both databases allow far more
 
@@ -35,12 +36,18 @@ class Scope:
     """
 
     def __init__(
-        self, namespace: bytes, now: int, revision: int, vectors: VectorCache | None = None
+        self,
+        namespace: bytes,
+        now: int,
+        revision: int,
+        vectors: VectorCache | None = None,
+        lock: str = "",
     ) -> None:
         self.namespace = namespace
         self.now = now
         self.revision = revision
         self.vectors = vectors
+        self.lock = lock
         self.changes: list[tuple[bytes, int, str, str, bytes]] = []
 
     def change(self, shape: str, action: str, name: bytes) -> int:
@@ -63,3 +70,19 @@ def chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
 def marks(values: Iterable[Any]) -> str:
     """Returns a placeholder for each value."""
     return ", ".join("?" for _ in values)
+
+
+def bounds(column: str, prefix: str, after: str | None = None) -> tuple[str, list[bytes]]:
+    """Returns the condition that names start with `prefix` and come after `after`."""
+    low, end = to_bytes(prefix), prefix_end(to_bytes(prefix))
+    conditions, parameters = [], []
+    if after is not None and to_bytes(after) >= low:
+        conditions.append(f"{column} > ?")
+        parameters.append(to_bytes(after))
+    elif low:
+        conditions.append(f"{column} >= ?")
+        parameters.append(low)
+    if end is not None:
+        conditions.append(f"{column} < ?")
+        parameters.append(end)
+    return "".join(f" AND {condition}" for condition in conditions), parameters

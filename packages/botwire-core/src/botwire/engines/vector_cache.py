@@ -11,7 +11,7 @@ import importlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botwire import filters, scopes
@@ -46,6 +46,7 @@ class Row(NamedTuple):
     tags: str
     metadata: str
     created_at: int
+    version: int
 
 
 class _Table:
@@ -65,6 +66,7 @@ class _Table:
         self.tags_codes: dict[str, int] = {}
         self.ids: list[bytes] = []
         self.metadata: list[str] = []
+        self.versions: list[int] = []
         self.position: dict[bytes, int] = {}
 
     def append(self, rows: Sequence[Row]) -> None:
@@ -87,6 +89,7 @@ class _Table:
         for i, row in enumerate(rows, first):
             self.ids.append(row.id)
             self.metadata.append(row.metadata)
+            self.versions.append(row.version)
             self.position[row.id] = i
         self.size = end
 
@@ -122,19 +125,38 @@ class Snapshot:
         table.append(rows)
         return cls(table, np.ones(len(rows), np.bool_), revision)
 
-    def advanced(self, changed: Sequence[Row], kept: set[bytes] | None, revision: int) -> Snapshot:
+    def unknown(self, kept: Mapping[bytes, int]) -> list[bytes]:
+        """Returns the ids of records that are older than this snapshot and not in it.
+
+        Such a record was restored, with the version it had elsewhere or before.
+
+        Args:
+            kept: The version of each record with an embedding that there is now.
+        """
+        table = self._table
+        return [
+            id
+            for id, version in kept.items()
+            if version <= self.revision
+            and ((i := table.position.get(id)) is None or table.versions[i] != version)
+        ]
+
+    def advanced(
+        self, changed: Sequence[Row], kept: Mapping[bytes, int] | None, revision: int
+    ) -> Snapshot:
         """Returns a later snapshot; only from the latest of a table, with its cache locked.
 
         Args:
             changed: The records written since.
-            kept: The ids of all that there are now; None if none was deleted since.
+            kept: The version of each record with an embedding that there is now; None if none was
+                deleted or restored since.
             revision: Of the collection now.
         """
         np = load_numpy()
         table = self._table
         gone = [row.id for row in changed if row.id in table.position]
         if kept is not None:
-            gone += [id for id in table.position if id not in kept]
+            gone += [id for id, i in table.position.items() if kept.get(id) != table.versions[i]]
         dead = {table.position.pop(id) for id in dict.fromkeys(gone)}
         added = [row for row in changed if row.embedding is not None]
         table.append(added)
@@ -155,6 +177,7 @@ class Snapshot:
                 self._tags_texts[old.tags[i]],
                 old.metadata[i],
                 int(old.created[i]),
+                old.versions[i],
             )
             for i in np.flatnonzero(self._alive)
         ]
@@ -286,7 +309,7 @@ class VectorCache:
         key: tuple[bytes, bytes],
         base: Snapshot,
         changed: Sequence[Row],
-        kept: set[bytes] | None,
+        kept: Mapping[bytes, int] | None,
         revision: int,
     ) -> Snapshot | None:
         """Returns the snapshot that follows `base`, or None if another thread went on from it."""

@@ -1,0 +1,292 @@
+"""What the operations on stores and whole namespaces mean in SQL; see `engines.statements`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from botwire import store_operations as ops
+from botwire.engines import words
+from botwire.engines.steps import Handlers, Scope, Statement, Steps, bounds, chunks, marks
+from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
+
+NAMESPACED = {
+    "keys": "botwire_keys",
+    "histories": "botwire_histories",
+    "items": "botwire_items",
+    "collections": "botwire_collections",
+    "records": "botwire_records",
+    "words": "botwire_words",
+    "changes": "botwire_changes",
+    "answers": "botwire_requests",
+}
+"""Every table with rows of a namespace, by what its rows are; beside ``botwire_namespaces``."""
+
+_FLOOR = (to_bytes(SYSTEM_NAMESPACE), to_bytes("revisions/floor"))
+_SHOWN = 20  # of what is wrong in the same way
+
+
+def first_revision() -> Steps:
+    """Answers what a new namespace's versions begin above: those of all that were forgotten.
+
+    A forgotten namespace leaves no trace of its name. Should it be written to again, nobody who
+    remembers one of its versions, or a cache, may take the new for the old.
+    """
+    rows = yield Statement(
+        "SELECT value_json FROM botwire_keys WHERE namespace = ? AND key = ?", _FLOOR
+    )
+    return int(rows[0][0]) if rows else 0
+
+
+def _list_namespaces(scope: Scope, op: ops.ListNamespaces) -> Steps:
+    condition, parameters = bounds("namespace", op.prefix, op.after)
+    system = to_bytes(SYSTEM_NAMESPACE)
+    rows = yield Statement(
+        "SELECT namespace, revision, created_at FROM botwire_namespaces "
+        "WHERE namespace <> ? AND NOT (namespace >= ? AND namespace < ?)"
+        f"{condition} ORDER BY namespace LIMIT ?",
+        # "0" is the character after "/": what is below the system's namespace is the system's.
+        (system, system + b"/", system + b"0", *parameters, op.limit + 1),
+    )
+    entries = [ops.NamespaceEntry(from_bytes(row[0]), *row[1:]) for row in rows[: op.limit]]
+    return ops.NamespacePage(tuple(entries), len(rows) > op.limit)
+
+
+def _forget_namespace(scope: Scope, op: ops.ForgetNamespace) -> Steps:
+    namespace = to_bytes(op.name)
+    # Writers hold this row: what they write is there now, or is written after all is erased.
+    rows = yield Statement(
+        f"SELECT revision FROM botwire_namespaces WHERE namespace = ?{scope.lock}", (namespace,)
+    )
+    counts = []
+    for kind, table in NAMESPACED.items():
+        found = yield Statement(f"SELECT count(*) FROM {table} WHERE namespace = ?", (namespace,))
+        counts.append(ops.RowCount(kind, found[0][0]))
+        if found[0][0]:
+            yield Statement(f"DELETE FROM {table} WHERE namespace = ?", (namespace,))
+    if rows:
+        yield Statement("DELETE FROM botwire_namespaces WHERE namespace = ?", (namespace,))
+        floor = yield from first_revision()
+        if rows[0][0] > floor:
+            yield Statement(
+                "INSERT INTO botwire_keys "
+                "(namespace, key, value_json, version, created_at, updated_at) "
+                "VALUES (?, ?, ?, 1, ?, ?) ON CONFLICT (namespace, key) DO UPDATE SET "
+                "value_json = excluded.value_json, updated_at = excluded.updated_at",
+                (*_FLOOR, str(rows[0][0]), scope.now, scope.now),
+            )
+    return tuple(counts)
+
+
+# --- a namespace ----------------------------------------------------------------------------
+
+
+def _stat_namespace(scope: Scope, op: ops.StatNamespace) -> Steps:
+    here = (scope.namespace,)
+    rows = yield Statement(
+        "SELECT revision, created_at FROM botwire_namespaces WHERE namespace = ?", here
+    )
+    revision, created_at = rows[0] if rows else (0, None)
+    keys = yield Statement(
+        "SELECT count(*), sum(length(key) + COALESCE(length(value_json), 0) "
+        "+ COALESCE(length(value_bytes), 0)) FROM botwire_keys "
+        "WHERE namespace = ? AND (expires_at IS NULL OR expires_at > ?)",
+        (*here, scope.now),
+    )
+    histories = yield Statement(
+        "SELECT count(*) FROM botwire_histories WHERE namespace = ? AND size + archived > 0", here
+    )
+    items = yield Statement(
+        "SELECT count(*), sum(length(value_json) + COALESCE(length(id), 0)) "
+        "FROM botwire_items WHERE namespace = ?",
+        here,
+    )
+    collections = yield Statement(
+        "SELECT count(*) FROM botwire_collections WHERE namespace = ? AND size > 0", here
+    )
+    records = yield Statement(
+        "SELECT count(*), sum(length(id) + length(text) + length(metadata) + length(tags) "
+        "+ length(scope) + COALESCE(length(embedding), 0)) FROM botwire_records "
+        "WHERE namespace = ?",
+        here,
+    )
+    size = sum(int(found[0][1] or 0) for found in (keys, items, records))
+    return ops.NamespaceStat(
+        revision,
+        created_at,
+        keys[0][0],
+        histories[0][0],
+        items[0][0],
+        collections[0][0],
+        records[0][0],
+        size,
+    )
+
+
+_CHECKS: tuple[tuple[str, str], ...] = (
+    (
+        "key {} has a version that the namespace has not reached, or none",
+        (
+            "SELECT key FROM botwire_keys WHERE namespace = ? AND (version < 1 OR version > "
+            "COALESCE((SELECT revision FROM botwire_namespaces n "
+            "WHERE n.namespace = botwire_keys.namespace), 0))"
+        ),
+    ),
+    (
+        "key {} holds no value, or two",
+        (
+            "SELECT key FROM botwire_keys WHERE namespace = ? "
+            "AND (value_json IS NULL) = (value_bytes IS NULL)"
+        ),
+    ),
+    (
+        "history {} counts other items than it has",
+        (
+            "SELECT h.history FROM botwire_histories h LEFT JOIN botwire_items i "
+            "ON i.namespace = h.namespace AND i.history = h.history WHERE h.namespace = ? "
+            "GROUP BY h.history, h.size, h.archived, h.archived_seq HAVING h.archived <> "
+            "sum(CASE WHEN i.seq <= h.archived_seq THEN 1 ELSE 0 END) "
+            "OR h.size + h.archived <> count(i.seq)"
+        ),
+    ),
+    (
+        "history {} has items or an archive beyond its end",
+        (
+            "SELECT h.history FROM botwire_histories h WHERE h.namespace = ? AND (h.archived_seq > "
+            "h.last_seq OR EXISTS (SELECT 1 FROM botwire_items i WHERE i.namespace = h.namespace "
+            "AND i.history = h.history AND i.seq > h.last_seq))"
+        ),
+    ),
+    (
+        "there are items of a history {} that there is not",
+        (
+            "SELECT DISTINCT i.history FROM botwire_items i WHERE i.namespace = ? AND NOT EXISTS "
+            "(SELECT 1 FROM botwire_histories h WHERE h.namespace = i.namespace "
+            "AND h.history = i.history)"
+        ),
+    ),
+    (
+        "collection {} counts other records than it has",
+        (
+            "SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND c.size <> "
+            "(SELECT count(*) FROM botwire_records r WHERE r.namespace = c.namespace "
+            "AND r.collection = c.collection)"
+        ),
+    ),
+    (
+        "collection {} has embeddings of another dimension than its own",
+        (
+            "SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND EXISTS "
+            "(SELECT 1 FROM botwire_records r WHERE r.namespace = c.namespace "
+            "AND r.collection = c.collection AND r.embedding IS NOT NULL "
+            "AND length(r.embedding) <> 4 * COALESCE(c.dimension, 0))"
+        ),
+    ),
+    (
+        "collection {} counts other words than its index holds",
+        (
+            "SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND c.words <> "
+            "COALESCE((SELECT sum(w.times) FROM botwire_words w WHERE w.namespace = c.namespace "
+            "AND w.collection = c.collection), 0)"
+        ),
+    ),
+    (
+        "collection {} has a revision that the namespace has not reached",
+        (
+            "SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND c.revision > "
+            "COALESCE((SELECT revision FROM botwire_namespaces n "
+            "WHERE n.namespace = c.namespace), 0)"
+        ),
+    ),
+    (
+        "there are records of a collection {} that there is not",
+        (
+            "SELECT DISTINCT r.collection FROM botwire_records r WHERE r.namespace = ? "
+            "AND NOT EXISTS (SELECT 1 FROM botwire_collections c WHERE c.namespace = r.namespace "
+            "AND c.collection = r.collection)"
+        ),
+    ),
+    (
+        "record {} has a version that the namespace has not reached, or none",
+        (
+            "SELECT id FROM botwire_records WHERE namespace = ? AND (version < 1 OR version > "
+            "COALESCE((SELECT revision FROM botwire_namespaces n "
+            "WHERE n.namespace = botwire_records.namespace), 0))"
+        ),
+    ),
+    (
+        "there are words of a record {} that there is not",
+        (
+            "SELECT DISTINCT w.id FROM botwire_words w WHERE w.namespace = ? AND NOT EXISTS "
+            "(SELECT 1 FROM botwire_records r WHERE r.namespace = w.namespace "
+            "AND r.collection = w.collection AND r.id = w.id)"
+        ),
+    ),
+)
+
+
+def _check_namespace(scope: Scope, op: ops.CheckNamespace) -> Steps:
+    problems: list[str] = []
+    for says, sql in _CHECKS:
+        rows = yield Statement(f"{sql} LIMIT {_SHOWN}", (scope.namespace,))
+        problems += [says.format(repr(from_bytes(row[0]))) for row in rows]
+    rows = yield Statement(
+        "SELECT max(revision), (SELECT revision FROM botwire_namespaces n WHERE n.namespace = ?) "
+        "FROM botwire_changes WHERE namespace = ?",
+        (scope.namespace, scope.namespace),
+    )
+    last, revision = rows[0]
+    if last is not None and last > (revision or 0):
+        problems.append(f"there is a change {last} beyond the namespace's revision {revision}")
+    return tuple(problems)
+
+
+def _check_records(scope: Scope, op: ops.CheckRecords) -> Steps:
+    collection = to_bytes(op.collection)
+    after = b"" if op.after is None else to_bytes(op.after)
+    rows = yield Statement(
+        "SELECT id, text FROM botwire_records "
+        "WHERE namespace = ? AND collection = ? AND id > ? ORDER BY id LIMIT ?",
+        (scope.namespace, collection, after, op.limit + 1),
+    )
+    problems = []
+    for id, text in rows[: op.limit]:
+        counts = words.count(from_bytes(text))
+        among = counts.total()
+        indexed: dict[bytes, tuple[int, int]] = {}
+        for chunk in chunks(sorted(counts)):
+            # With the words named each is found by the primary key.
+            found = yield Statement(
+                "SELECT word, times, among FROM botwire_words WHERE namespace = ? "
+                f"AND collection = ? AND word IN ({marks(chunk)}) AND id = ?",
+                (scope.namespace, collection, *chunk, id),
+            )
+            indexed.update((word, (times, total)) for word, times, total in found)
+        if indexed != {word: (times, among) for word, times in counts.items()}:
+            problems.append(f"record {from_bytes(id)!r} is not indexed by its words")
+    last = from_bytes(rows[op.limit - 1][0]) if len(rows) > op.limit else None
+    return ops.RecordCheck(tuple(problems), last)
+
+
+def orphans() -> Iterable[Statement]:
+    """Yields a statement for each table that selects namespaces with rows but without their own."""
+    for table in NAMESPACED.values():
+        yield Statement(
+            f"SELECT DISTINCT t.namespace FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM "
+            f"botwire_namespaces n WHERE n.namespace = t.namespace) LIMIT {_SHOWN}"
+        )
+
+
+def describe_orphans(found: Iterable[tuple[Any, ...]]) -> list[str]:
+    """Returns what is wrong, for the rows that `orphans` selected."""
+    names = sorted({from_bytes(row[0]) for row in found})
+    return [f"there are rows of a namespace {name!r} that there is not" for name in names]
+
+
+HANDLERS: Handlers = {
+    ops.ListNamespaces: _list_namespaces,
+    ops.ForgetNamespace: _forget_namespace,
+    ops.StatNamespace: _stat_namespace,
+    ops.CheckNamespace: _check_namespace,
+    ops.CheckRecords: _check_records,
+}

@@ -1,0 +1,321 @@
+"""What keeps a store: listing, checking, exact restoration, and forgetting for good."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botwire import ConflictError, InvalidRequestError, Memory, Record
+from botwire import operations as ops
+from botwire import record_operations as records
+from botwire import store_operations as store
+from botwire.engines.protocol import Engine
+from botwire.engines.sqlite import SQLiteEngine
+from botwire.engines.store_statements import NAMESPACED
+from botwire.exact import Json
+from botwire.names import SYSTEM_NAMESPACE
+from botwire.vectors import Vector
+
+NOW = 1_700_000_000_000_000
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = SQLiteEngine(tmp_path / "memory.db", clock=lambda: NOW)
+    yield engine
+    engine.close()
+
+
+def ask(engine: Engine, operation: ops.Operation, namespace: str = "n") -> Any:
+    if operation.storewide:
+        namespace = SYSTEM_NAMESPACE
+    return engine.apply(ops.Batch(namespace, (operation,)))[0]
+
+
+def fill(engine: Engine, namespace: str, secret: str = "x") -> None:
+    memory = Memory(namespace, engine=engine)
+    memory.set(f"key {secret}", secret)
+    memory.history(f"history {secret}").extend([secret, 2, 3], ids=[secret, None, None])
+    memory.history("emptied").append(1)
+    memory.history("emptied").clear()
+    memory.records(f"records {secret}").put(
+        [Record(f"text {secret}", secret, {"m": secret}, [secret], f"/{secret}", [1.0, 0.0])]
+    )
+    engine.apply(ops.Batch(namespace, (ops.PutKey("again", Json.of(1)),), f"request {secret}"))
+
+
+def key(name: str = "k", value: Any = 1, version: int = 5, time: int = NOW - 9) -> ops.KeyEntry:
+    return ops.KeyEntry(name, Json.of(value), version, time, time, None)
+
+
+def record(id: str, version: int, embedding: list[float], text: str = "tea") -> records.RecordEntry:
+    vector = Vector.of(embedding)
+    return records.RecordEntry(id, text, Json.of({}), (), "/", vector, version, NOW - 9, NOW - 9)
+
+
+def test_namespaces_are_listed_in_pages_without_the_stores_own(engine: Engine) -> None:
+    for name in ["b", "a", "\U0001f600", "a/b", "\ud800"]:
+        Memory(name, engine=engine).set("k", 1)
+    for own in [SYSTEM_NAMESPACE, f"{SYSTEM_NAMESPACE}/keys"]:
+        engine.apply(ops.Batch(own, (ops.PutKey("k", Json.of(1)),)))
+    page = ask(engine, store.ListNamespaces(limit=3))
+    assert [entry.name for entry in page.namespaces] == ["a", "a/b", "b"]
+    assert page.more
+    page = ask(engine, store.ListNamespaces(after="b"))
+    assert page == store.NamespacePage(
+        (store.NamespaceEntry("\ud800", 1, NOW), store.NamespaceEntry("\U0001f600", 1, NOW)), False
+    )
+    page = ask(engine, store.ListNamespaces("a"))
+    assert [entry.name for entry in page.namespaces] == ["a", "a/b"]
+
+
+def test_every_table_with_rows_of_a_namespace_is_known(engine: Engine, tmp_path: Path) -> None:
+    ask(engine, ops.CountKeys())
+    with sqlite3.connect(tmp_path / "memory.db") as database:
+        found = {
+            table
+            for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            if any(row[1] == "namespace" for row in database.execute(f"PRAGMA table_info({table})"))
+        }
+    database.close()
+    assert found == {*NAMESPACED.values(), "botwire_namespaces"}
+
+
+def test_a_forgotten_namespace_is_gone_from_every_table(engine: Engine, tmp_path: Path) -> None:
+    fill(engine, "n")
+    fill(engine, "other")
+    counts = dict(ask(engine, store.ForgetNamespace("n")))
+    assert counts == {
+        "keys": 2, "histories": 2, "items": 3, "collections": 1, "records": 1, "words": 2,
+        "changes": 6, "answers": 1,
+    }  # fmt: skip
+    with sqlite3.connect(tmp_path / "memory.db") as database:
+        for table in [*NAMESPACED.values(), "botwire_namespaces"]:
+            rows = database.execute(f"SELECT namespace FROM {table}").fetchall()
+            assert (b"n",) not in rows, table
+            assert (b"other",) in rows, table
+    database.close()
+    assert dict(ask(engine, store.ForgetNamespace("n"))) == dict.fromkeys(counts, 0)
+    assert ask(engine, store.CheckStore()) == ()
+
+
+def test_what_is_forgotten_is_not_in_the_files_bytes(tmp_path: Path) -> None:
+    secret = "Rosebud" * 300  # long enough for pages of its own
+    engine = SQLiteEngine(tmp_path / "memory.db")
+    fill(engine, "other", "kept")
+    fill(engine, "Rosebud's namespace", "Rosebud")
+    memory = Memory("Rosebud's namespace", engine=engine)
+    memory.set("long", secret)
+    memory.delete("long")  # its pages are free, and still hold it
+
+    def bytes_on_disk() -> bytes:
+        return b"".join(file.read_bytes() for file in sorted(tmp_path.iterdir())).lower()
+
+    ask(engine, store.ForgetNamespace("Rosebud's namespace"))
+    assert b"rosebud" in bytes_on_disk()
+    assert ask(engine, store.CompactStore()) == store.Compaction(rewritten=True, detail="")
+    assert b"rosebud" not in bytes_on_disk()
+    assert b"kept" in bytes_on_disk()
+    assert Memory("other", engine=engine).list_keys() == ["again", "key kept"]
+    engine.close()
+
+
+def test_a_compaction_that_could_not_empty_the_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botwire.engines.sqlite._BUSY_SECONDS", 0.05)
+    engine = SQLiteEngine(tmp_path / "memory.db")
+    fill(engine, "n")
+    reader = sqlite3.connect(tmp_path / "memory.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM botwire_keys").fetchone()
+    ask(engine, store.ForgetNamespace("n"))
+    compaction = ask(engine, store.CompactStore())
+    assert not compaction.rewritten
+    assert "try again" in compaction.detail
+    reader.close()
+    assert ask(engine, store.CompactStore()).rewritten
+    engine.close()
+
+
+def test_versions_go_on_above_those_that_were_forgotten(engine: Engine) -> None:
+    memory = Memory("n", engine=engine)
+    versions = [memory.set("k", i) for i in range(3)]
+    memory.records().put([Record("old", "a", embedding=[1, 0])])
+    assert memory.records().search(vector=[1, 0])[0].record.text == "old"  # the engine remembers
+    ask(engine, store.ForgetNamespace("n"))
+    assert memory.records().search(vector=[1, 0]) == []
+    assert memory.set("k", "new") > max(versions)
+    with pytest.raises(ConflictError):
+        memory.set("k", "lost", if_version=versions[-1])
+    memory.records().put([Record("new", "b", embedding=[0, 1])])
+    assert [found.record.text for found in memory.records().search(vector=[1, 0])] == ["new"]
+    assert next(iter(memory.watch(after=1))).action == "reset"
+
+
+def test_a_restored_key_is_as_it_was_and_restoring_it_again_changes_nothing(
+    engine: Engine,
+) -> None:
+    entry = key()
+    batch = ops.Batch("n", (store.RestoreNamespace(7, NOW - 99), store.RestoreKeys((entry,))))
+    assert engine.apply(batch)[1] == store.Restored(1, 0, 0)
+    assert ask(engine, ops.GetKeys(("k",))) == (entry,)
+    stat = ask(engine, store.StatNamespace())
+    assert (stat.created_at, stat.keys) == (NOW - 99, 1)
+    assert stat.revision > 7
+    assert engine.apply(batch)[1] == store.Restored(0, 0, 0)
+    assert ask(engine, store.StatNamespace()) == stat
+    assert Memory("n", engine=engine).set("k", 2) > stat.revision
+    assert ask(engine, store.CheckNamespace()) == ()
+
+
+def test_a_newer_key_is_not_overwritten_unless_told(engine: Engine) -> None:
+    memory = Memory("n", engine=engine)
+    memory.set("k", "newer")
+    with pytest.raises(ConflictError, match="key 'k' was set later, to version 1"):
+        ask(engine, store.RestoreKeys((key(), key("other"))))
+    assert memory.list_keys() == ["k"]
+    kept = ask(engine, store.RestoreKeys((key(), key("other")), store.KEEP))
+    assert kept == store.Restored(1, 1, 0)
+    assert memory.get_many(["k", "other"]) == {"k": "newer", "other": 1}
+    ask(engine, store.RestoreKeys((key(),), store.OVERWRITE))
+    assert ask(engine, ops.GetKeys(("k",))) == (key(),)
+    ask(engine, store.RestoreKeys((key(value=2, version=6, time=NOW - 8),)))  # the stored is older
+    assert memory.get("k") == 2
+
+
+def test_a_restoration_of_a_span_removes_what_was_deleted_there(engine: Engine) -> None:
+    ask(engine, store.RestoreKeys(tuple(key(name) for name in "abcd")))
+    span = store.Span(after="a", until="c", revision=5)
+    assert ask(engine, store.RestoreKeys((key("b"),), span=span)) == store.Restored(0, 0, 1)
+    memory = Memory("n", engine=engine)
+    assert memory.list_keys() == ["a", "b", "d"]
+    with pytest.raises(ConflictError, match="'d' was written later, with version 5"):
+        ask(engine, store.RestoreKeys((), span=store.Span("b", revision=4)))
+    assert memory.list_keys() == ["a", "b", "d"]
+
+
+def test_a_history_is_restored_with_its_numbers_its_archive_and_its_end(engine: Engine) -> None:
+    state = store.HistoryState("h", 9, 2, NOW - 9, NOW - 8)
+    items = tuple(
+        ops.HistoryItem(seq, id, Json.of(seq), NOW - 9)
+        for seq, id in [(1, "a"), (2, None), (5, "b"), (7, None)]
+    )
+    restore = store.RestoreHistory(state, items[:3])
+    assert ask(engine, restore) == store.Restored(3, 0, 0)
+    assert ask(engine, store.RestoreHistory(state, items[1:])) == store.Restored(1, 0, 0)
+    assert ask(engine, restore) == store.Restored(0, 0, 0)
+    assert ask(engine, store.DumpHistories()).histories == (state,)
+    assert ask(engine, ops.ReadHistory("h", archived=True)).items == items
+    history = Memory("n", engine=engine).history("h")
+    assert (history.count(), history.info().archived) == (2, 2)
+    assert history.append("next") == 10
+    # The backup is older now: what is there stays, and what is missing comes back.
+    history.delete(5)
+    assert ask(engine, restore) == store.Restored(1, 0, 0)
+    assert [item.seq for item in history.read()] == [5, 7, 10]
+    assert ask(engine, store.DumpHistories(("h",))).histories[0].last_seq == 10
+    assert ask(engine, store.CheckNamespace()) == ()
+    with pytest.raises(ConflictError, match="changed later"):
+        ask(engine, store.RestoreHistory(state, items, until=100))
+    ask(engine, store.RestoreHistory(state, items, store.OVERWRITE, until=100))
+    assert ask(engine, ops.ReadHistory("h", archived=True)).items == items
+    assert ask(engine, store.DumpHistories()).histories == (state._replace(last_seq=10),)
+    assert ask(engine, store.CheckNamespace()) == ()
+
+
+def test_another_item_in_the_same_place_is_a_conflict(engine: Engine) -> None:
+    history = Memory("n", engine=engine).history("h")
+    history.extend(["mine", "and mine"], ids=[None, "x"])
+    state = store.HistoryState("h", 3, 0, NOW, NOW)
+    given = (
+        ops.HistoryItem(1, None, Json.of("theirs"), NOW),
+        ops.HistoryItem(3, "x", Json.of("and theirs"), NOW),
+    )
+    with pytest.raises(ConflictError, match="another item 1"):
+        ask(engine, store.RestoreHistory(state, given))
+    assert ask(engine, store.RestoreHistory(state, given, store.KEEP)) == store.Restored(0, 2, 0)
+    assert ask(engine, store.RestoreHistory(state, given, store.OVERWRITE)).written == 2
+    assert [(item.seq, item.value) for item in history.read()] == [(1, "theirs"), (3, "and theirs")]
+    assert ask(engine, store.CheckNamespace()) == ()
+
+
+def test_restored_records_are_found_by_word_and_by_vector_at_once(engine: Engine) -> None:
+    memory = Memory("n", engine=engine)
+    collection = memory.records("c")
+    for i in range(5):
+        collection.put([Record(f"coffee {i}", f"new{i}", embedding=[0, 1])])
+    assert len(collection.search(vector=[1, 0], limit=9)) == 5  # the engine remembers revision 5
+    two = store.CollectionState("c", 2)
+    old = record("old", 2, [1, 0])
+    assert ask(engine, store.RestoreRecords(two, (old,))) == store.Restored(1, 0, 0)
+    assert collection.search(vector=[1, 0])[0].record.id == "old"
+    assert [found.record.id for found in collection.search(text="tea")] == ["old"]
+    turned = record("old", 3, [0, -1], "milk")
+    ask(engine, store.RestoreRecords(two, (turned,), store.OVERWRITE))
+    assert collection.search(vector=[0, -1])[0].record.id == "old"
+    assert collection.search(text="tea") == []
+    assert ask(engine, store.RestoreRecords(two, (turned,))) == store.Restored(0, 0, 0)
+    assert ask(engine, store.DumpRecords("c", after="new4")).records == (turned,)
+    with pytest.raises(ConflictError, match="'new0' was put later"):
+        ask(engine, store.RestoreRecords(two, (record("new0", 1, [1, 0]),)))
+    with pytest.raises(InvalidRequestError, match="dimension"):
+        ask(engine, store.RestoreRecords(store.CollectionState("c", 3)))
+    span = store.Span(after="new0", revision=5)
+    assert ask(engine, store.RestoreRecords(two, (turned,), span=span)).removed == 4
+    assert collection.count() == 2
+    assert len(collection.search(vector=[0, 1], limit=9)) == 2
+    assert ask(engine, store.CheckNamespace()) == ()
+    assert ask(engine, store.CheckRecords("c")) == store.RecordCheck((), None)
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        ("UPDATE botwire_keys SET version = 99", "key 'again' has a version"),
+        ("UPDATE botwire_keys SET value_json = NULL", "key 'again' holds no value"),
+        ("UPDATE botwire_histories SET size = 7", "history 'emptied' counts other items"),
+        ("UPDATE botwire_histories SET last_seq = 0", "history 'history x' has items or"),
+        ("DELETE FROM botwire_histories", "items of a history 'history x'"),
+        ("DELETE FROM botwire_records", "collection 'records x' counts other records"),
+        ("UPDATE botwire_collections SET dimension = 3", "embeddings of another dimension"),
+        ("UPDATE botwire_collections SET words = 3", "counts other words"),
+        ("UPDATE botwire_collections SET revision = 99", "has a revision"),
+        ("DELETE FROM botwire_collections", "records of a collection 'records x'"),
+        ("UPDATE botwire_records SET version = 0", "record 'x' has a version"),
+        ("DELETE FROM botwire_records", "words of a record 'x'"),
+        ("UPDATE botwire_namespaces SET revision = 3", "a change 6 beyond"),
+    ],
+)
+def test_a_check_finds_what_is_wrong(engine: Engine, tmp_path: Path, harm: str, says: str) -> None:
+    fill(engine, "n")
+    assert ask(engine, store.CheckNamespace()) == ()
+    with sqlite3.connect(tmp_path / "memory.db") as database:
+        database.execute(harm)
+    database.close()
+    assert any(says in problem for problem in ask(engine, store.CheckNamespace()))
+
+
+def test_a_check_finds_lost_words_and_lost_namespaces(engine: Engine, tmp_path: Path) -> None:
+    fill(engine, "n")
+    with sqlite3.connect(tmp_path / "memory.db") as database:
+        database.execute("UPDATE botwire_words SET word = x'00' WHERE word = x'78'")
+        database.execute("DELETE FROM botwire_namespaces")
+    database.close()
+    (problem,) = ask(engine, store.CheckRecords("records x")).problems
+    assert "'x' is not indexed by its words" in problem
+    (problem,) = ask(engine, store.CheckStore())
+    assert problem == "there are rows of a namespace 'n' that there is not"
+
+
+def test_what_a_namespace_and_a_store_hold_is_counted(engine: Engine) -> None:
+    fill(engine, "n")
+    stat = ask(engine, store.StatNamespace())
+    assert stat[2:7] == (2, 1, 3, 1, 1)
+    assert stat.bytes > 40
+    assert ask(engine, store.StatNamespace(), "none") == (0, None, 0, 0, 0, 0, 0, 0)
+    assert ask(engine, store.StatStore()).bytes > 4096
