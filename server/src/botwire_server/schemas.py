@@ -158,12 +158,18 @@ def _field(cls: type, name: str, annotation: str) -> Schema:
 def _document(cls: type) -> tuple[str, Mapping[str, str]]:
     """Returns the first paragraph of a docstring, and what it says of each attribute."""
     text = inspect.cleandoc(cls.__doc__ or "")
-    summary = re.sub(r"\s+", " ", text.partition("\n\n")[0]).replace("`", "")
     listed = text.partition("Attributes:\n")[2]
     found = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.MULTILINE)
-    return summary, {
-        name: re.sub(r"\s+", " ", said).replace("`", "").strip() for name, said in found
-    }
+    return _in_json(text.partition("\n\n")[0]), {name: _in_json(said) for name, said in found}
+
+
+def _in_json(text: str) -> str:
+    """Returns what a docstring says, on one line and in the terms of JSON."""
+    text = re.sub(r" \((?:tuple of )?(?:int|bool|str|`\w+`)\)", "", text)
+    text = re.sub(r"\s+", " ", text).strip().replace("`", "")
+    for python, name in (("None", "null"), ("True", "true"), ("False", "false")):
+        text = re.sub(rf"\b{python}\b", name, text)
+    return text
 
 
 def schema_of(cls: Any, *, without: Collection[str] = (), op: bool = False) -> Schema:
@@ -178,7 +184,10 @@ def schema_of(cls: Any, *, without: Collection[str] = (), op: bool = False) -> S
         fields = [(field.name, str(field.type), field.default) for field in dataclasses.fields(cls)]
         required = [name for name, _, default in fields if default is dataclasses.MISSING]
     else:
-        fields = [(name, str(cls.__annotations__[name]), None) for name in cls._fields]
+        said = cls.__annotations__  # strings that a named tuple wraps, or not, by Python's version
+        fields = [
+            (name, getattr(said[name], "__forward_arg__", said[name]), None) for name in cls._fields
+        ]
         required = list(cls._fields)
     summary, said = _document(cls)
     properties: Schema = {}
