@@ -8,6 +8,7 @@ predicates on metadata, which have tests of their own.
 from __future__ import annotations
 
 import copy
+import json
 import math
 import struct
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from botwire import record_operations as records
 from botwire.engines import words
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire.exact import Json
+from botwire.terms import Usage
 from botwire.vectors import Vector
 
 
@@ -478,6 +480,31 @@ def _read_changes(space: _Namespace, op: ops.ReadChanges) -> ops.ChangePage:
     return ops.ChangePage(tuple(changes[: op.limit]), revision)
 
 
+def _size(*parts: str | bytes | Json | Vector | None) -> int:
+    """Returns what a key, an item or a record counts: 32 bytes, and what it holds."""
+    stored = [
+        part.text if isinstance(part, Json) else part.raw if isinstance(part, Vector) else part
+        for part in parts
+        if part is not None
+    ]
+    return 32 + sum(
+        len(part.encode("utf-8", "surrogatepass")) if isinstance(part, str) else len(part)
+        for part in stored
+    )
+
+
+def _read_usage(space: _Namespace, op: ops.ReadUsage) -> Usage:
+    sizes = [_size(key, entry.value) for key, entry in space.keys.items()]
+    for history in space.histories.values():
+        sizes += [_size(item.id, item.value) for item in history.items]
+    for collection in space.collections.values():
+        sizes += [
+            _size(r.id, r.text, r.metadata, json.dumps(list(r.tags)), r.scope, r.embedding)
+            for r in collection.records.values()
+        ]
+    return Usage(sum(sizes), 0, 0)
+
+
 _HANDLERS: dict[type[Any], Callable[[_Namespace, Any], Any]] = {
     ops.PutKey: _put_key,
     ops.GetKeys: _get_keys,
@@ -498,6 +525,7 @@ _HANDLERS: dict[type[Any], Callable[[_Namespace, Any], Any]] = {
     ops.ClearHistory: _clear_history,
     ops.ListHistories: _list_histories,
     ops.ReadChanges: _read_changes,
+    ops.ReadUsage: _read_usage,
     records.PutRecords: _put_records,
     records.PatchRecords: _patch_records,
     records.GetRecords: _get_records,

@@ -289,6 +289,9 @@ def test_restored_records_are_found_by_word_and_by_vector_at_once(engine: Engine
         ("UPDATE botwire_records SET version = 0", "record 'x' has a version"),
         ("DELETE FROM botwire_records", "words of a record 'x'"),
         ("UPDATE botwire_namespaces SET revision = 3", "a change 6 beyond"),
+        ("UPDATE botwire_items SET value_json = '12'", "history 'history x' counts other bytes"),
+        ("UPDATE botwire_records SET tags = '[]'", "collection 'records x' counts other bytes"),
+        ("UPDATE botwire_keys SET value_json = '123'", "the namespace counts"),
     ],
 )
 def test_a_check_finds_what_is_wrong(engine: Engine, tmp_path: Path, harm: str, says: str) -> None:

@@ -19,6 +19,7 @@ from botwire.clock import MAX_TIME, MIN_TIME
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.scopes import normalise
+from botwire.terms import Usage
 from botwire.vectors import Vector
 
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
@@ -134,6 +135,7 @@ EVERY_OPERATION: dict[type[ops.Operation], st.SearchStrategy[Any]] = {
     ops.ClearHistory: st.builds(ops.ClearHistory, names),
     ops.ListHistories: st.builds(ops.ListHistories, prefixes, st.none() | names, pages),
     ops.ReadChanges: st.builds(ops.ReadChanges, st.none() | counts, pages),
+    ops.ReadUsage: st.builds(ops.ReadUsage),
     records.PutRecords: st.builds(
         records.PutRecords,
         names,
@@ -371,6 +373,7 @@ RESULTS: list[tuple[ops.Operation, Any]] = [
     (ops.ReadHistory("h"), ops.ItemPage((ops.HistoryItem(1, None, Json.of(None), 5),), False)),
     (ops.PopItem("h"), None),
     (ops.StatHistory("h"), ops.HistoryStat("h", 1, 2, 3, 4, 5)),
+    (ops.ReadUsage(), Usage(10**12, 3, 20_783)),
     (ops.ReadChanges(1), ops.ChangePage((ops.ChangeEntry(2, "key", "put", "\ud800"),), 2)),
     (ops.ListHistories(), ops.HistoryPage((ops.HistoryStat("h", 1, 2, 3, 4, 5),), False)),
     (records.PutRecords("c", ()), (1, 2)),

@@ -15,6 +15,7 @@ from typing import Any
 from botwire import names, wire
 from botwire import operations as ops
 from botwire import record_operations as records
+from botwire.terms import Usage
 
 Schema = dict[str, Any]
 
@@ -243,6 +244,7 @@ RESULTS: Mapping[type[ops.Operation], Schema] = {
     ops.ClearHistory: _COUNT,
     ops.ListHistories: ref(ops.HistoryPage),
     ops.ReadChanges: ref(ops.ChangePage),
+    ops.ReadUsage: ref(Usage),
     records.PutRecords: list_of(_COUNT),
     records.PatchRecords: _COUNT,
     records.GetRecords: list_of(_or_null(ref(records.RecordEntry))),
@@ -273,6 +275,7 @@ _PARTS = (
     ops.HistoryPage,
     ops.ChangeEntry,
     ops.ChangePage,
+    Usage,
     records.NewRecord,
     records.Selection,
     records.RecordEntry,

@@ -10,12 +10,13 @@ written, on a client and on the server alike. Times are integers, microseconds s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from botwire import names
 from botwire.errors import ConfigurationError
 from botwire.exact import Json
+from botwire.terms import Terms
 
 Value = Json | bytes
 """What a key holds: a JSON value, or bytes."""
@@ -39,6 +40,8 @@ class Operation:
 
     writes: ClassVar[bool] = False
     """Whether the operation may change something."""
+    removes: ClassVar[bool] = False
+    """Whether all it can do is take away: no quota stops it, and a server writes it down."""
     needs_snapshot: ClassVar[bool] = False
     """Whether it reads more than once, and must find what was there at one moment."""
     admin: ClassVar[bool] = False
@@ -175,6 +178,7 @@ class DeleteKey(Operation):
     """
 
     writes: ClassVar[bool] = True
+    removes: ClassVar[bool] = True
     key: str
     if_version: int | None = None
 
@@ -189,6 +193,7 @@ class ClearKeys(Operation):
     """Deletes every key that starts with `prefix` and answers how many there were (int)."""
 
     writes: ClassVar[bool] = True
+    removes: ClassVar[bool] = True
     prefix: str = ""
 
     def __post_init__(self) -> None:
@@ -350,6 +355,7 @@ class DeleteItems(Operation):
     """Deletes the items with these sequence numbers and answers how many there were (int)."""
 
     writes: ClassVar[bool] = True
+    removes: ClassVar[bool] = True
     name: str
     seqs: tuple[int, ...]
 
@@ -364,6 +370,7 @@ class PopItem(Operation):
     """Deletes the last item and answers it, a `HistoryItem`, or None if there is none."""
 
     writes: ClassVar[bool] = True
+    removes: ClassVar[bool] = True
     name: str
 
     def __post_init__(self) -> None:
@@ -391,6 +398,7 @@ class ClearHistory(Operation):
     """Deletes all items, archived ones too, and answers how many (int)."""
 
     writes: ClassVar[bool] = True
+    removes: ClassVar[bool] = True
     name: str
 
     def __post_init__(self) -> None:
@@ -457,6 +465,11 @@ class ReadChanges(Operation):
         check_page(self.limit)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadUsage(Operation):
+    """Answers the namespace's `botwire.terms.Usage`, without what its own batch changes."""
+
+
 # --- batches --------------------------------------------------------------------------------
 
 
@@ -469,12 +482,14 @@ class Batch:
             id answers what it answered then. None where no answer can get lost.
         digest: Of the request that the batch was made of, in ASCII. The same id with another
             digest is another request under a used name, and is refused. None asks for no check.
+        terms: On what terms a server takes it; not part of what is sent to one.
     """
 
     namespace: str
     operations: tuple[Operation, ...]
     request_id: str | None = None
     digest: str | None = None
+    terms: Terms | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         names.check_any_namespace(self.namespace)

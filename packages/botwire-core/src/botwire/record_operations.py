@@ -225,6 +225,7 @@ class DeleteRecords(Operation):
     """
 
     writes: ClassVar[bool] = True
+    removes: ClassVar[bool] = True
     collection: str
     where: Selection = EVERYTHING
     all: bool = False

@@ -24,6 +24,7 @@ from botwire import store_operations as store
 from botwire.clock import from_iso, to_iso
 from botwire.errors import ConfigurationError, InvalidRequestError, NotJSONError, ProtocolError
 from botwire.exact import Json, encode
+from botwire.terms import Usage
 from botwire.vectors import Vector
 
 BATCH_PATH = "/v1/batch"
@@ -311,6 +312,7 @@ RESULTS: Mapping[type[ops.Operation], _Codec] = {
     ops.ClearHistory: _INT,
     ops.ListHistories: _record(ops.HistoryPage, histories=_list(_STAT), more=_BOOL),
     ops.ReadChanges: _record(ops.ChangePage, changes=_list(_CHANGE), revision=_INT),
+    ops.ReadUsage: _record(Usage, bytes=_INT, writes=_INT, day=_INT),
     records.PutRecords: _list(_INT),
     records.PatchRecords: _INT,
     records.GetRecords: _list(_optional(_RECORD)),

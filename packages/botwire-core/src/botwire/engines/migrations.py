@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from botwire.engines.schema import VERSION_1, Dialect
+from botwire.engines.schema import VERSION_1, VERSION_2, Dialect
 from botwire.engines.steps import Statement, Steps
 from botwire.errors import ConfigurationError
 
@@ -22,7 +22,38 @@ def _version_1(dialect: Dialect) -> Steps:
         yield Statement(dialect.spell(sql))
 
 
-VERSIONS: Sequence[Callable[[Dialect], Steps]] = (_version_1,)
+def _version_2(dialect: Dialect) -> Steps:
+    for sql in VERSION_2:
+        yield Statement(dialect.spell(sql))
+    # The sizes as they are in `engines.sizes` today; should that change, this must not.
+    item = "32 + length(value_json) + COALESCE(length(id), 0)"
+    record = (
+        "32 + length(id) + length(text) + length(metadata) + length(tags) + length(scope) "
+        "+ COALESCE(length(embedding), 0)"
+    )
+    key = "32 + length(key) + COALESCE(length(value_json), 0) + COALESCE(length(value_bytes), 0)"
+    yield Statement(
+        f"UPDATE botwire_histories SET bytes = COALESCE((SELECT sum({item}) FROM botwire_items i "
+        "WHERE i.namespace = botwire_histories.namespace "
+        "AND i.history = botwire_histories.history), 0)"
+    )
+    yield Statement(
+        f"UPDATE botwire_collections SET bytes = COALESCE((SELECT sum({record}) "
+        "FROM botwire_records r WHERE r.namespace = botwire_collections.namespace "
+        "AND r.collection = botwire_collections.collection), 0)"
+    )
+    yield Statement(
+        "UPDATE botwire_namespaces SET bytes = "
+        f"COALESCE((SELECT sum({key}) FROM botwire_keys k "
+        "WHERE k.namespace = botwire_namespaces.namespace), 0) "
+        "+ COALESCE((SELECT sum(h.bytes) FROM botwire_histories h "
+        "WHERE h.namespace = botwire_namespaces.namespace), 0) "
+        "+ COALESCE((SELECT sum(c.bytes) FROM botwire_collections c "
+        "WHERE c.namespace = botwire_namespaces.namespace), 0)"
+    )
+
+
+VERSIONS: Sequence[Callable[[Dialect], Steps]] = (_version_1, _version_2)
 """What makes version 1 of nothing, version 2 of version 1, and so on."""
 
 

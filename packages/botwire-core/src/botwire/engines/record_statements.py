@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from botwire import filters, scopes
 from botwire import record_operations as ops
-from botwire.engines import words
+from botwire.engines import sizes, words
 from botwire.engines.steps import Handlers, Scope, Statement, Steps, chunks, marks
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire.exact import Json
@@ -28,13 +28,15 @@ class Collection(NamedTuple):
     words: int = 0
     revision: int = 0
     removed: int = 0
+    bytes: int = 0
 
 
 def read_collection(scope: Scope, name: str) -> Steps:
     """Answers the `Collection`, all zeros if nothing was ever put into it."""
     key = to_bytes(name)
     rows = yield Statement(
-        f"SELECT dimension, size, words, revision, removed FROM botwire_collections WHERE {_HERE}",
+        "SELECT dimension, size, words, revision, removed, bytes FROM botwire_collections "
+        f"WHERE {_HERE}",
         (scope.namespace, key),
     )
     return Collection(key, *rows[0]) if rows else Collection(key)
@@ -44,10 +46,10 @@ def save_collection(scope: Scope, collection: Collection) -> Steps:
     """Writes what is known of a collection."""
     yield Statement(
         "INSERT INTO botwire_collections "
-        "(namespace, collection, dimension, size, words, revision, removed) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace, collection) DO UPDATE SET "
+        "(namespace, collection, dimension, size, words, revision, removed, bytes) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace, collection) DO UPDATE SET "
         "dimension = excluded.dimension, size = excluded.size, words = excluded.words, "
-        "revision = excluded.revision, removed = excluded.removed",
+        "revision = excluded.revision, removed = excluded.removed, bytes = excluded.bytes",
         (scope.namespace, *collection),
     )
 
@@ -70,6 +72,8 @@ class _Old(NamedTuple):
     text: bytes
     version: int
     created_at: int
+    embedding: int
+    size: int
 
 
 def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
@@ -86,7 +90,8 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
     found: dict[bytes, _Old] = {}
     for chunk in chunks([to_bytes(record.id) for record in op.records]):
         rows = yield Statement(
-            "SELECT id, text, version, created_at FROM botwire_records "
+            "SELECT id, text, version, created_at, COALESCE(length(embedding), 0), "
+            f"{sizes.RECORD} FROM botwire_records "
             f"WHERE {_HERE} AND id IN ({marks(chunk)})",
             (*here, *chunk),
         )
@@ -97,6 +102,7 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
     revision = scope.change("record", "put", collection.name)
     removed, added = [], []
     parameters = []
+    grown = 0
     for record in op.records:
         id, text = to_bytes(record.id), to_bytes(record.text)
         old = found.get(id)
@@ -107,15 +113,24 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
         created_at = record.created_at
         if created_at is None:
             created_at = old.created_at if old else scope.now
+        embedding = record.embedding.raw if record.embedding else None
+        content = (
+            id,
+            text,
+            record.metadata.text,
+            json.dumps(list(dict.fromkeys(record.tags))),
+            to_bytes(record.scope),
+            embedding,
+        )
+        grown += sizes.record(*content)
+        if old is not None:
+            grown -= old.size
+            if embedding is None and op.keep_embedding:
+                grown += old.embedding
         parameters.append(
             (
                 *here,
-                id,
-                text,
-                record.metadata.text,
-                json.dumps(list(dict.fromkeys(record.tags))),
-                to_bytes(record.scope),
-                record.embedding.raw if record.embedding else None,
+                *content,
                 revision,
                 created_at,
                 scope.now,
@@ -143,8 +158,10 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
             revision=revision,
             # A new one may have had a namesake in a namespace that was forgotten.
             removed=collection.removed if collection.revision else revision,
+            bytes=collection.bytes + grown,
         ),
     )
+    scope.grown += grown
     return (revision,) * len(op.records)
 
 
@@ -207,22 +224,20 @@ def _patch_records(scope: Scope, op: ops.PatchRecords) -> Steps:
     if not found:
         return 0
     revision = scope.change("record", "put", collection.name)
+    patched = [
+        (id, old, Json.of({**json.loads(old), **patch}, "the metadata").text) for id, old in found
+    ]
     yield Statement(
         "UPDATE botwire_records SET metadata = ?, version = ?, updated_at = ? "
         f"WHERE {_HERE} AND id = ?",
-        [
-            (
-                Json.of({**json.loads(metadata), **patch}, "the metadata").text,
-                revision,
-                scope.now,
-                *here,
-                id,
-            )
-            for id, metadata in found
-        ],
+        [(new, revision, scope.now, *here, id) for id, _, new in patched],
         many=True,
     )
-    yield from save_collection(scope, collection._replace(revision=revision))
+    grown = sum(len(new) - len(old) for _, old, new in patched)
+    yield from save_collection(
+        scope, collection._replace(revision=revision, bytes=collection.bytes + grown)
+    )
+    scope.grown += grown
     return len(found)
 
 
@@ -234,11 +249,11 @@ def _delete_records(scope: Scope, op: ops.DeleteRecords) -> Steps:
     if op.all:
         yield Statement(f"DELETE FROM botwire_records WHERE {_HERE}", here)
         yield Statement(f"DELETE FROM botwire_words WHERE {_HERE}", here)
-        count, fewer = collection.size, collection.words
+        count, fewer, freed = collection.size, collection.words, collection.bytes
     else:
         rows = yield from matching(scope, collection.name, op.where)
         ids = [row.id for row in rows]
-        count, fewer = yield from remove_records(scope, collection.name, ids)
+        count, fewer, freed = yield from remove_records(scope, collection.name, ids)
     if count:
         revision = scope.change("record", "clear" if op.all else "delete", collection.name)
         left = collection.size - count
@@ -250,22 +265,25 @@ def _delete_records(scope: Scope, op: ops.DeleteRecords) -> Steps:
                 words=collection.words - fewer,
                 revision=revision,
                 removed=revision,
+                bytes=collection.bytes - freed,
             ),
         )
+        scope.grown -= freed
     return count
 
 
 def remove_records(scope: Scope, collection: bytes, ids: Sequence[bytes]) -> Steps:
-    """Deletes records and their index, and answers how many there were and how many words."""
-    deleted: list[tuple[bytes, bytes]] = []
+    """Deletes records and their index; answers how many there were, of words and bytes too."""
+    deleted: list[tuple[bytes, bytes, int]] = []
     for chunk in chunks(ids):
         deleted += yield Statement(
             f"DELETE FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)}) "
-            "RETURNING id, text",
+            f"RETURNING id, text, {sizes.RECORD}",
             (scope.namespace, collection, *chunk),
         )
-    fewer = yield from remove_words(scope, collection, deleted)
-    return len(deleted), fewer
+    texts = [(id, text) for id, text, _ in deleted]
+    fewer = yield from remove_words(scope, collection, texts)
+    return len(deleted), fewer, sum(size for *_, size in deleted)
 
 
 # --- reading --------------------------------------------------------------------------------

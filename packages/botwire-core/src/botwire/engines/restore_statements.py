@@ -9,7 +9,7 @@ from typing import Any
 from botwire import operations
 from botwire import record_operations as records
 from botwire import store_operations as ops
-from botwire.engines import record_statements
+from botwire.engines import record_statements, sizes
 from botwire.engines.record_statements import Collection, read_collection
 from botwire.engines.steps import Handlers, Scope, Statement, Steps, bounds, chunks, marks
 from botwire.errors import ConflictError
@@ -132,6 +132,9 @@ def _restore_keys(scope: Scope, op: ops.RestoreKeys) -> Steps:
                 continue
         tally.written += 1
         scope.change("key", "put", to_bytes(key))
+        scope.grown += sizes.key(to_bytes(key), entry.value)
+        if old is not None:
+            scope.grown -= sizes.key(to_bytes(key), old.value)
         value = entry.value
         parameters.append(
             (
@@ -156,9 +159,11 @@ def _restore_keys(scope: Scope, op: ops.RestoreKeys) -> Steps:
         others = yield from _others(scope, "botwire_keys", "key", op.span, set(given), tally, op)
         for key in others:
             scope.change("key", "delete", key)
-            yield Statement(
-                "DELETE FROM botwire_keys WHERE namespace = ? AND key = ?", (scope.namespace, key)
+            rows = yield Statement(
+                f"DELETE FROM botwire_keys WHERE namespace = ? AND key = ? RETURNING {sizes.KEY}",
+                (scope.namespace, key),
             )
+            scope.grown -= rows[0][0]
     return tally.result()
 
 
@@ -221,7 +226,7 @@ def _restore_history(scope: Scope, op: ops.RestoreHistory) -> Steps:
         here,
     )
     state = op.state
-    sizes: tuple[int, int] | None = (0, 0)
+    counts: tuple[int, int] | None = (0, 0)
     if rows:
         old = ops.HistoryState(op.state.name, *rows[0][:4])
         if old.updated_at > state.updated_at:
@@ -229,7 +234,7 @@ def _restore_history(scope: Scope, op: ops.RestoreHistory) -> Steps:
             refuse = op.until is not None or op.conflict == ops.OVERWRITE
             if not refuse or not _resolve(op.conflict, f"{where} was changed later"):
                 state = old
-        sizes = rows[0][4:] if state.archived_seq == old.archived_seq else None
+        counts = rows[0][4:] if state.archived_seq == old.archived_seq else None
         # What was ever given is never given again, whoever is right about the rest.
         state = state._replace(last_seq=max(old.last_seq, op.state.last_seq))
         changed = state != old
@@ -286,35 +291,36 @@ def _restore_history(scope: Scope, op: ops.RestoreHistory) -> Steps:
             tally.removed += 1
             going.append(seq)
 
+    grown = 0
     for chunk in chunks(sorted(set(going))):
-        yield Statement(
+        gone = yield Statement(
             "DELETE FROM botwire_items "
-            f"WHERE namespace = ? AND history = ? AND seq IN ({marks(chunk)})",
+            f"WHERE namespace = ? AND history = ? AND seq IN ({marks(chunk)}) "
+            f"RETURNING {sizes.ITEM}",
             (*here, *chunk),
         )
+        grown -= sum(size for (size,) in gone)
     if new:
+        new_ids = [None if item.id is None else to_bytes(item.id) for item in new]
+        pairs = zip(new_ids, new, strict=True)
+        grown += sum(sizes.item(id, item.value) for id, item in pairs)
         yield Statement(
             f"INSERT INTO botwire_items (namespace, history, {columns}) VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (
-                    *here,
-                    item.seq,
-                    None if item.id is None else to_bytes(item.id),
-                    item.value.text,
-                    item.created_at,
-                )
-                for item in new
+                (*here, item.seq, id, item.value.text, item.created_at)
+                for id, item in zip(new_ids, new, strict=True)
             ],
             many=True,
         )
     if not rows or changed or new or going:
         seqs_new, seqs_gone = [item.seq for item in new], sorted(set(going))
-        yield from _save_history(scope, history, state, _sizes(state, sizes, seqs_new, seqs_gone))
+        numbers = _count(state, counts, seqs_new, seqs_gone)
+        yield from _save_history(scope, history, state, numbers, grown)
         scope.change("history", "append" if new else "archive", history)
     return tally.result()
 
 
-def _sizes(
+def _count(
     state: ops.HistoryState, before: tuple[int, int] | None, new: list[int], gone: list[int]
 ) -> tuple[int, int] | None:
     """Returns how many items are shown and archived; None where they have to be counted."""
@@ -327,25 +333,31 @@ def _sizes(
 
 
 def _save_history(
-    scope: Scope, history: bytes, state: ops.HistoryState, sizes: tuple[int, int] | None
+    scope: Scope,
+    history: bytes,
+    state: ops.HistoryState,
+    numbers: tuple[int, int] | None,
+    grown: int,
 ) -> Steps:
-    if sizes is None:
-        counts = yield Statement(
+    if numbers is None:
+        counted = yield Statement(
             "SELECT count(*), COALESCE(sum(CASE WHEN seq <= ? THEN 1 ELSE 0 END), 0) "
             "FROM botwire_items WHERE namespace = ? AND history = ?",
             (state.archived_seq, scope.namespace, history),
         )
-        total, archived = counts[0]
-        sizes = (total - archived, archived)
+        total, archived = counted[0]
+        numbers = (total - archived, archived)
     yield Statement(
         "INSERT INTO botwire_histories (namespace, history, last_seq, archived_seq, created_at, "
-        "updated_at, size, archived) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+        "updated_at, size, archived, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (namespace, history) DO UPDATE SET "
         "last_seq = excluded.last_seq, archived_seq = excluded.archived_seq, "
         "created_at = excluded.created_at, updated_at = excluded.updated_at, "
-        "size = excluded.size, archived = excluded.archived",
-        (scope.namespace, history, *state[1:], *sizes),
+        "size = excluded.size, archived = excluded.archived, "
+        "bytes = botwire_histories.bytes + excluded.bytes",
+        (scope.namespace, history, *state[1:], *numbers, grown),
     )
+    scope.grown += grown
 
 
 def _item(row: tuple[Any, ...]) -> operations.HistoryItem:
@@ -400,9 +412,12 @@ def _restore_records(scope: Scope, op: ops.RestoreRecords) -> Steps:
     if known and not written and not going and dimension == collection.dimension:
         return tally.result()
 
-    _, fewer = yield from record_statements.remove_records(scope, collection.name, going)
+    _, fewer, freed = yield from record_statements.remove_records(scope, collection.name, going)
     texts = [(to_bytes(old.id), to_bytes(old.text)) for old in replaced]
     fewer += yield from record_statements.remove_words(scope, collection.name, texts)
+    rows = [_record_row(record) for record in written]
+    grown = sum(sizes.record(*row[:6]) for row in rows) - freed
+    grown -= sum(sizes.record(*_record_row(record)[:6]) for record in replaced)
     if written:
         yield Statement(
             f"INSERT INTO botwire_records (namespace, collection, {_RECORD}) "
@@ -411,7 +426,7 @@ def _restore_records(scope: Scope, op: ops.RestoreRecords) -> Steps:
             "tags = excluded.tags, scope = excluded.scope, embedding = excluded.embedding, "
             "version = excluded.version, created_at = excluded.created_at, "
             "updated_at = excluded.updated_at",
-            [(*here, *_record_row(record)) for record in written],
+            [(*here, *row) for row in rows],
             many=True,
         )
     texts = [(to_bytes(record.id), to_bytes(record.text)) for record in written]
@@ -426,8 +441,10 @@ def _restore_records(scope: Scope, op: ops.RestoreRecords) -> Steps:
             revision=revision,
             # What is restored has an old version: who remembers the collection must look at all.
             removed=revision,
+            bytes=collection.bytes + grown,
         ),
     )
+    scope.grown += grown
     return tally.result()
 
 

@@ -8,6 +8,10 @@ locks. Names are bytes (see `botwire.names`), times microseconds.
   so the changes of one namespace are in one order, which everyone sees.
 - ``botwire_keys.version`` is the revision of the key's last write, so a version is never reused,
   not even after the key was deleted.
+- ``botwire_namespaces.bytes`` is what its keys, items and records count (`sizes`), ``writes`` how
+  many were made on ``day`` (since 1970, UTC). A history and a collection count their own ``bytes``.
+- ``botwire_keys.replaced`` is the size of the key that the last write replaced, which the statement
+  that writes can then return.
 - ``botwire_histories.archived_seq``: the items up to it are archived.
 - ``botwire_records.version`` is the revision of the record's last write too, and
   ``botwire_collections.revision`` that of the last write of any, ``removed`` that of the last
@@ -143,3 +147,14 @@ VERSION_1: Sequence[str] = (
     )""",
     "CREATE INDEX botwire_requests_age ON botwire_requests (created_at, namespace)",
 )
+"""Statements that make the tables of the first version."""
+
+VERSION_2: Sequence[str] = (
+    "ALTER TABLE botwire_namespaces ADD COLUMN bytes BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_namespaces ADD COLUMN writes BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_namespaces ADD COLUMN day BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_keys ADD COLUMN replaced BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_histories ADD COLUMN bytes BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_collections ADD COLUMN bytes BIGINT NOT NULL DEFAULT 0",
+)
+"""What counts bytes and writes."""

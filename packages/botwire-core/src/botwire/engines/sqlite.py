@@ -215,8 +215,7 @@ class SQLiteEngine:
         time = self._clock()
         if time - self._swept_at >= _SWEEP_EVERY:
             self._swept_at = time
-            for sql, parameters, _ in statements.sweep(time):
-                connection.execute(sql, parameters)
+            _run(connection, statements.sweep(time))
 
     # --- opening ----------------------------------------------------------------------------
 

@@ -8,29 +8,29 @@ leaves it to the engine to roll back. Placeholders are ``?``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from botwire import operations as ops
 from botwire import wire
 from botwire.engines import (
+    accounts,
     record_search,
     record_statements,
     restore_statements,
+    sizes,
     store_statements,
 )
 from botwire.engines.steps import Handlers, Scope, Statement, Steps, bounds, chunks, marks
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire.exact import Json
-from botwire.names import from_bytes, to_bytes
+from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
+from botwire.terms import AUDIT_LOG, Terms, Usage
 
-KEPT_CHANGES = 10_000
-"""How many of a namespace's last changes can still be asked for."""
 KEPT_REQUESTS = 24 * 3600 * 1_000_000
 """For how long a repeated request is recognised, in microseconds."""
-
-_PRUNE_EVERY = 1_000  # changes
 
 
 def read(batch: ops.Batch, now: int, vectors: VectorCache | None = None) -> Steps:
@@ -58,18 +58,9 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
             lock the whole database.
     """
     namespace = to_bytes(batch.namespace)
-    select = f"SELECT revision FROM botwire_namespaces WHERE namespace = ?{lock}"
-    rows = yield Statement(select, (namespace,))
-    if not rows:
-        first = yield from store_statements.first_revision()
-        yield Statement(
-            "INSERT INTO botwire_namespaces (namespace, revision, created_at) VALUES (?, ?, ?) "
-            "ON CONFLICT (namespace) DO NOTHING",
-            (namespace, first, now),
-        )
-        rows = yield Statement(select, (namespace,))
-    before = rows[0][0]
+    before, stored = yield from accounts.enter(namespace, now, lock)
     scope = Scope(namespace, now, before, lock=lock)
+    usage = stored.on(now)
 
     request_id = None if batch.request_id is None else to_bytes(batch.request_id)
     if request_id is not None:
@@ -85,28 +76,29 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
                     "is sent again is the same in every byte, and a new one has a new id",
                     status=422,
                 )
+            if batch.terms is not None:
+                batch.terms.usage = usage
             return wire.decode_results(batch.operations, recorded)
 
     results: ops.Results = []
-    for operation in batch.operations:
+    changed: list[int] = []
+    writes = 0
+    for index, operation in enumerate(batch.operations):
+        at = scope.revision
         results.append((yield from _HANDLERS[type(operation)](scope, operation)))
+        if scope.revision > at:
+            changed.append(index)
+            writes += not operation.removes
 
-    if scope.changes:
-        yield Statement(
-            "UPDATE botwire_namespaces SET revision = ? WHERE namespace = ?",
-            (scope.revision, namespace),
-        )
-        yield Statement(
-            "INSERT INTO botwire_changes (namespace, revision, shape, action, name) "
-            "VALUES (?, ?, ?, ?, ?)",
-            scope.changes,
-            many=True,
-        )
-        if scope.revision // _PRUNE_EVERY > before // _PRUNE_EVERY:
-            yield Statement(
-                "DELETE FROM botwire_changes WHERE namespace = ? AND revision <= ?",
-                (namespace, scope.revision - KEPT_CHANGES),
-            )
+    if batch.terms is not None:
+        limit = batch.terms.quota.bytes
+        if limit is not None and usage.bytes + scope.grown > limit:
+            yield from _forget_expired(scope)
+        yield from accounts.hold(batch.terms, scope, usage, writes, lock)
+    if scope.changes or scope.grown:
+        yield from accounts.leave(scope, before, usage, writes)
+    if batch.terms is not None:
+        yield from _write_down(batch.terms, changed, now, lock)
     if request_id is not None:
         yield Statement(
             "INSERT INTO botwire_requests (namespace, id, results, created_at) VALUES (?, ?, ?, ?)",
@@ -120,9 +112,42 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
     return results
 
 
-def sweep(now: int) -> Iterator[Statement]:
-    """Yields the statements that remove what expired; reads never show it, swept or not."""
-    yield Statement("DELETE FROM botwire_keys WHERE expires_at <= ?", (now,))
+def _write_down(terms: Terms, changed: Sequence[int], now: int, lock: str) -> Steps:
+    """Writes what was done into the audit log, in the transaction in which it was done."""
+    entries = [(entry, None) for index in changed for entry in terms.audit.get(index, ())]
+    if not entries:
+        return
+    # The last lock that a batch takes, so that two which write here cannot wait for each other.
+    namespace = to_bytes(SYSTEM_NAMESPACE)
+    before, usage = yield from accounts.enter(namespace, now, lock)
+    scope = Scope(namespace, now, before)
+    yield from _append(scope, to_bytes(AUDIT_LOG), entries)
+    yield from accounts.leave(scope, before, usage, 0)
+
+
+def _forget_expired(scope: Scope) -> Steps:
+    """Deletes what expired in the namespace, so that it takes no room from what is to be kept."""
+    rows = yield Statement(
+        f"DELETE FROM botwire_keys WHERE namespace = ? AND expires_at <= ? RETURNING {sizes.KEY}",
+        (scope.namespace, scope.now),
+    )
+    scope.grown -= sum(size for (size,) in rows)
+
+
+def sweep(now: int) -> Steps:
+    """Removes what expired in all namespaces; reads never show it, swept or not."""
+    rows = yield Statement(
+        f"DELETE FROM botwire_keys WHERE expires_at <= ? RETURNING namespace, {sizes.KEY}", (now,)
+    )
+    freed: Counter[bytes] = Counter()
+    for namespace, size in rows:
+        freed[namespace] += size
+    if freed:
+        yield Statement(
+            "UPDATE botwire_namespaces SET bytes = bytes - ? WHERE namespace = ?",
+            [(size, namespace) for namespace, size in freed.items()],
+            many=True,
+        )
     yield Statement("DELETE FROM botwire_requests WHERE created_at <= ?", (now - KEPT_REQUESTS,))
 
 
@@ -191,16 +216,18 @@ def _put_key(scope: Scope, op: ops.PutKey) -> Steps:
 def _put(scope: Scope, key: bytes, value: ops.Value, expires_at: int | None) -> Steps:
     version = scope.change("key", "put", key)
     is_json = isinstance(value, Json)
-    yield Statement(
+    rows = yield Statement(
         "INSERT INTO botwire_keys (namespace, key, value_json, value_bytes, version, "
-        "created_at, updated_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+        "created_at, updated_at, expires_at, replaced) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) "
         "ON CONFLICT (namespace, key) DO UPDATE SET "
+        f"replaced = {sizes.STORED_KEY}, "
         "value_json = excluded.value_json, value_bytes = excluded.value_bytes, "
         "version = excluded.version, updated_at = excluded.updated_at, "
         "expires_at = excluded.expires_at, "
         # A key that expired is gone: what is set next is a new key.
         "created_at = CASE WHEN botwire_keys.expires_at <= excluded.updated_at "
-        "THEN excluded.created_at ELSE botwire_keys.created_at END",
+        "THEN excluded.created_at ELSE botwire_keys.created_at END "
+        "RETURNING replaced",
         (
             scope.namespace,
             key,
@@ -212,6 +239,7 @@ def _put(scope: Scope, key: bytes, value: ops.Value, expires_at: int | None) -> 
             expires_at,
         ),
     )
+    scope.grown += sizes.key(key, value) - rows[0][0]
     return version
 
 
@@ -235,10 +263,12 @@ def _delete_key(scope: Scope, op: ops.DeleteKey) -> Steps:
     yield from _expect(scope, op.key, op.if_version)
     key = to_bytes(op.key)
     rows = yield Statement(
-        f"DELETE FROM botwire_keys WHERE namespace = ? AND key = ? AND {_LIVE} RETURNING version",
+        f"DELETE FROM botwire_keys WHERE namespace = ? AND key = ? AND {_LIVE} "
+        f"RETURNING {sizes.KEY}",
         (scope.namespace, key, scope.now),
     )
     if rows:
+        scope.grown -= rows[0][0]
         scope.change("key", "delete", key)
     return bool(rows)
 
@@ -278,8 +308,14 @@ def _count_keys(scope: Scope, op: ops.CountKeys) -> Steps:
 
 
 def _clear_keys(scope: Scope, op: ops.ClearKeys) -> Steps:
-    count = yield from _count_keys(scope, ops.CountKeys(op.prefix))
     condition, between = bounds("key", op.prefix)
+    rows = yield Statement(
+        f"SELECT COALESCE(sum(CASE WHEN {_LIVE} THEN 1 ELSE 0 END), 0), "
+        f"COALESCE(sum({sizes.KEY}), 0) FROM botwire_keys WHERE namespace = ?{condition}",
+        (scope.now, scope.namespace, *between),
+    )
+    count, size = rows[0]
+    scope.grown -= size
     yield Statement(
         f"DELETE FROM botwire_keys WHERE namespace = ?{condition}",
         (scope.namespace, *between),
@@ -291,7 +327,7 @@ def _clear_keys(scope: Scope, op: ops.ClearKeys) -> Steps:
 
 # --- histories ------------------------------------------------------------------------------
 
-_STAT = "size, archived, last_seq, archived_seq, created_at, updated_at"
+_STAT = "size, archived, last_seq, archived_seq, created_at, updated_at, bytes"
 
 
 class _Stat(NamedTuple):
@@ -301,6 +337,7 @@ class _Stat(NamedTuple):
     archived_seq: int
     created_at: int
     updated_at: int
+    bytes: int
 
 
 def _stat(scope: Scope, history: bytes) -> Steps:
@@ -308,7 +345,7 @@ def _stat(scope: Scope, history: bytes) -> Steps:
         f"SELECT {_STAT} FROM botwire_histories WHERE namespace = ? AND history = ?",
         (scope.namespace, history),
     )
-    return _Stat(*rows[0]) if rows else _Stat(0, 0, 0, 0, 0, 0)
+    return _Stat(*rows[0]) if rows else _Stat(0, 0, 0, 0, 0, 0, 0)
 
 
 def _expect_last(scope: Scope, name: str, if_last: int | None) -> Steps:
@@ -354,32 +391,29 @@ def _extend_history(scope: Scope, op: ops.ExtendHistory) -> Steps:
 
 
 def _append(scope: Scope, history: bytes, new: Sequence[tuple[Json, str | None]]) -> Steps:
+    stored = [(None if id is None else to_bytes(id), value) for value, id in new]
+    grown = sum(sizes.item(id, value) for id, value in stored)
     rows = yield Statement(
         "INSERT INTO botwire_histories (namespace, history, last_seq, size, archived, "
-        "archived_seq, created_at, updated_at) VALUES (?, ?, ?, ?, 0, 0, ?, ?) "
+        "archived_seq, created_at, updated_at, bytes) VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?) "
         "ON CONFLICT (namespace, history) DO UPDATE SET "
         "last_seq = botwire_histories.last_seq + excluded.last_seq, "
         "size = botwire_histories.size + excluded.size, "
+        "bytes = botwire_histories.bytes + excluded.bytes, "
         "updated_at = excluded.updated_at RETURNING last_seq",
-        (scope.namespace, history, len(new), len(new), scope.now, scope.now),
+        (scope.namespace, history, len(new), len(new), scope.now, scope.now, grown),
     )
     first: int = rows[0][0] - len(new) + 1
     yield Statement(
         "INSERT INTO botwire_items (namespace, history, seq, id, value_json, created_at) "
         "VALUES (?, ?, ?, ?, ?, ?)",
         [
-            (
-                scope.namespace,
-                history,
-                seq,
-                None if id is None else to_bytes(id),
-                value.text,
-                scope.now,
-            )
-            for seq, (value, id) in enumerate(new, first)
+            (scope.namespace, history, seq, id, value.text, scope.now)
+            for seq, (id, value) in enumerate(stored, first)
         ],
         many=True,
     )
+    scope.grown += grown
     scope.change("history", "append", history)
     return first
 
@@ -445,26 +479,31 @@ def _delete_items(scope: Scope, op: ops.DeleteItems) -> Steps:
     history = to_bytes(op.name)
     stat = yield from _stat(scope, history)
     deleted: list[int] = []
+    freed = 0
     for chunk in chunks(op.seqs):
         rows = yield Statement(
             "DELETE FROM botwire_items "
-            f"WHERE namespace = ? AND history = ? AND seq IN ({marks(chunk)}) RETURNING seq",
+            f"WHERE namespace = ? AND history = ? AND seq IN ({marks(chunk)}) "
+            f"RETURNING seq, {sizes.ITEM}",
             (scope.namespace, history, *chunk),
         )
-        deleted += [row[0] for row in rows]
+        deleted += [seq for seq, _ in rows]
+        freed += sum(size for _, size in rows)
     if deleted:
         archived = sum(1 for seq in deleted if seq <= stat.archived_seq)
-        yield from _shrink(scope, history, size=len(deleted) - archived, archived=archived)
+        yield from _shrink(scope, history, len(deleted) - archived, archived, freed)
         scope.change("history", "delete", history)
     return len(deleted)
 
 
-def _shrink(scope: Scope, history: bytes, *, size: int, archived: int) -> Steps:
+def _shrink(scope: Scope, history: bytes, size: int, archived: int, freed: int) -> Steps:
+    """Counts fewer items that are not archived, fewer that are, and fewer bytes."""
     yield Statement(
-        "UPDATE botwire_histories SET size = size - ?, archived = archived - ?, updated_at = ? "
-        "WHERE namespace = ? AND history = ?",
-        (size, archived, scope.now, scope.namespace, history),
+        "UPDATE botwire_histories SET size = size - ?, archived = archived - ?, "
+        "bytes = bytes - ?, updated_at = ? WHERE namespace = ? AND history = ?",
+        (size, archived, freed, scope.now, scope.namespace, history),
     )
+    scope.grown -= freed
 
 
 def _pop_item(scope: Scope, op: ops.PopItem) -> Steps:
@@ -506,7 +545,7 @@ def _clear_history(scope: Scope, op: ops.ClearHistory) -> Steps:
             "DELETE FROM botwire_items WHERE namespace = ? AND history = ?",
             (scope.namespace, history),
         )
-        yield from _shrink(scope, history, size=stat.size, archived=stat.archived)
+        yield from _shrink(scope, history, stat.size, stat.archived, stat.bytes)
         scope.change("history", "clear", history)
     return count
 
@@ -548,6 +587,13 @@ def _read_changes(scope: Scope, op: ops.ReadChanges) -> Steps:
     return ops.ChangePage(tuple(changes), revision)
 
 
+def _read_usage(scope: Scope, op: ops.ReadUsage) -> Steps:
+    rows = yield Statement(
+        "SELECT bytes, writes, day FROM botwire_namespaces WHERE namespace = ?", (scope.namespace,)
+    )
+    return Usage(*(rows[0] if rows else (0, 0, 0))).on(scope.now)
+
+
 # --------------------------------------------------------------------------------------------
 
 _HANDLERS: Handlers = {
@@ -570,6 +616,7 @@ _HANDLERS: Handlers = {
     ops.ClearHistory: _clear_history,
     ops.ListHistories: _list_histories,
     ops.ReadChanges: _read_changes,
+    ops.ReadUsage: _read_usage,
     **record_statements.HANDLERS,
     **record_search.HANDLERS,
     **restore_statements.HANDLERS,

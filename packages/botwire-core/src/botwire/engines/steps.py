@@ -33,6 +33,7 @@ class Scope:
         revision: Of the namespace, with the changes of this batch so far.
         vectors: The engine's cache, if what is read is committed; a batch that writes has none,
             as what it reads may never be.
+        grown: By how many bytes the namespace has grown in this batch so far; see `sizes`.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Scope:
         self.revision = revision
         self.vectors = vectors
         self.lock = lock
+        self.grown = 0
         self.changes: list[tuple[bytes, int, str, str, bytes]] = []
 
     def change(self, shape: str, action: str, name: bytes) -> int:

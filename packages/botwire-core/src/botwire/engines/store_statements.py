@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from botwire import store_operations as ops
-from botwire.engines import words
+from botwire.engines import sizes, words
 from botwire.engines.steps import Handlers, Scope, Statement, Steps, bounds, chunks, marks
+from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
 
 NAMESPACED = {
@@ -68,13 +69,17 @@ def _forget_namespace(scope: Scope, op: ops.ForgetNamespace) -> Steps:
         yield Statement("DELETE FROM botwire_namespaces WHERE namespace = ?", (namespace,))
         floor = yield from first_revision()
         if rows[0][0] > floor:
-            yield Statement(
+            value = Json.of(rows[0][0])
+            replaced = yield Statement(
                 "INSERT INTO botwire_keys "
-                "(namespace, key, value_json, version, created_at, updated_at) "
-                "VALUES (?, ?, ?, 1, ?, ?) ON CONFLICT (namespace, key) DO UPDATE SET "
-                "value_json = excluded.value_json, updated_at = excluded.updated_at",
-                (*_FLOOR, str(rows[0][0]), scope.now, scope.now),
+                "(namespace, key, value_json, version, created_at, updated_at, replaced) "
+                "VALUES (?, ?, ?, 1, ?, ?, 0) ON CONFLICT (namespace, key) DO UPDATE SET "
+                f"replaced = {sizes.STORED_KEY}, "
+                "value_json = excluded.value_json, updated_at = excluded.updated_at "
+                "RETURNING replaced",
+                (*_FLOOR, value.text, scope.now, scope.now),
             )
+            scope.grown += sizes.key(_FLOOR[1], value) - replaced[0][0]
     return tuple(counts)
 
 
@@ -150,6 +155,14 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
+        "history {} counts other bytes than it has",
+        (
+            f"SELECT h.history FROM botwire_histories h WHERE h.namespace = ? AND h.bytes <> "
+            f"COALESCE((SELECT sum({sizes.ITEM}) FROM botwire_items i "
+            "WHERE i.namespace = h.namespace AND i.history = h.history), 0)"
+        ),
+    ),
+    (
         "history {} has items or an archive beyond its end",
         (
             "SELECT h.history FROM botwire_histories h WHERE h.namespace = ? AND (h.archived_seq > "
@@ -171,6 +184,14 @@ _CHECKS: tuple[tuple[str, str], ...] = (
             "SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND c.size <> "
             "(SELECT count(*) FROM botwire_records r WHERE r.namespace = c.namespace "
             "AND r.collection = c.collection)"
+        ),
+    ),
+    (
+        "collection {} counts other bytes than it has",
+        (
+            f"SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND c.bytes <> "
+            f"COALESCE((SELECT sum({sizes.RECORD}) FROM botwire_records r "
+            "WHERE r.namespace = c.namespace AND r.collection = c.collection), 0)"
         ),
     ),
     (
@@ -225,6 +246,17 @@ _CHECKS: tuple[tuple[str, str], ...] = (
 )
 
 
+_BYTES = (
+    "SELECT n.bytes, "
+    f"COALESCE((SELECT sum({sizes.KEY}) FROM botwire_keys k WHERE k.namespace = n.namespace), 0) "
+    "+ COALESCE((SELECT sum(h.bytes) FROM botwire_histories h "
+    "WHERE h.namespace = n.namespace), 0) "
+    "+ COALESCE((SELECT sum(c.bytes) FROM botwire_collections c "
+    "WHERE c.namespace = n.namespace), 0) "
+    "FROM botwire_namespaces n WHERE n.namespace = ?"
+)
+
+
 def _check_namespace(scope: Scope, op: ops.CheckNamespace) -> Steps:
     problems: list[str] = []
     for says, sql in _CHECKS:
@@ -238,6 +270,9 @@ def _check_namespace(scope: Scope, op: ops.CheckNamespace) -> Steps:
     last, revision = rows[0]
     if last is not None and last > (revision or 0):
         problems.append(f"there is a change {last} beyond the namespace's revision {revision}")
+    for counted, held in (yield Statement(_BYTES, (scope.namespace,))):
+        if counted != held:
+            problems.append(f"the namespace counts {counted} bytes and holds {held}")
     return tuple(problems)
 
 
