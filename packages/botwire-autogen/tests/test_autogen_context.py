@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,9 +28,10 @@ from autogen_core.models import (
 )
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from botwire import ConfigurationError, ConflictError, Memory
+from botwire import AsyncMemory, ConfigurationError, ConflictError, Memory
 from botwire.messages import Message
 from botwire_autogen import BotWireChatCompletionContext
+from botwire_autogen.llm_messages import to_item
 
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5Erk"
@@ -122,6 +124,53 @@ async def test_a_limit_of_tokens_keeps_the_newest(
     assert counter.count_tokens(found) <= limit
     if limit == 1000:
         assert found == CONVERSATION
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("view", "requests", "rows"),
+    [
+        ({"buffer_size": 5}, 1, 5),
+        ({"head_size": 3, "buffer_size": 5}, 3, 8),
+        ({"token_limit": 20}, 1, 200),  # a page, of which the counter then takes what fits
+    ],
+    ids=str,
+)
+async def test_a_view_of_a_long_conversation_reads_what_it_shows(
+    tmp_path: Path, namespace: str, view: dict[str, Any], requests: int, rows: int
+) -> None:
+    memory = AsyncMemory(namespace, url=f"sqlite:///{tmp_path / 'memory.db'}")
+    counted = Counted(memory.engine)
+    client = AsyncMemory(namespace, engine=counted)
+    if "token_limit" in view:
+        view = {**view, "model_client": ReplayChatCompletionClient(["unused"])}
+    context = BotWireChatCompletionContext(namespace, client=client, **view)
+    await client.history("context").extend(to_item(user(f"m{i}")) for i in range(1000))
+    counted.requests = counted.rows = 0
+    shown = await context.get_messages()
+    assert shown[-1] == user("m999")
+    assert (counted.requests, counted.rows) == (requests, rows)
+    counted.requests = counted.rows = 0
+    state = await context.save_state()
+    assert (counted.requests, counted.rows) == (1, 0)
+    assert "m999" not in json.dumps(state)
+    await memory.aclose()
+
+
+class Counted:
+    """An engine that counts what is asked and how many items it answers."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine, self.requests, self.rows = engine, 0, 0
+
+    async def apply(self, batch: Any) -> Any:
+        answers = await self.engine.apply(batch)
+        self.requests += 1
+        self.rows += sum(len(getattr(answer, "items", ())) for answer in answers)
+        return answers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
 
 
 @pytest.mark.anyio
@@ -232,6 +281,7 @@ import asyncio, os, signal, sys
 from autogen_agentchat.agents import AssistantAgent
 from autogen_ext.models.replay import ReplayChatCompletionClient
 from botwire_autogen import BotWireChatCompletionContext
+from botwire_autogen.llm_messages import to_item
 
 async def main():
     url, namespace = sys.argv[1:]

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
-import re
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from botwire import ConfigurationError, NotJSONError, Record, TransportError
+from botwire import ConfigurationError, NotJSONError, Record
 from botwire_autogen import BotWireMemory
 from botwire_autogen.convert import from_record, to_record
 
@@ -391,30 +387,6 @@ def test_wrong_arguments(place_url: str) -> None:
             BotWireMemory("n", url=place_url, **arguments)
     with pytest.raises(ConfigurationError, match="namespace"):
         BotWireMemory("", url=place_url)
-
-
-@pytest.fixture
-def silent_url() -> Iterator[str]:
-    """The URL of something that takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-@pytest.mark.anyio
-async def test_a_run_goes_on_when_nobody_answers(
-    silent_url: str, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    down = f"http://127.0.0.1:{unused_tcp_port}"
-    for url in (silent_url, down):
-        context = UnboundedChatCompletionContext()
-        memory = BotWireMemory("n", url=url, recall_timeout=0.3)
-        with caplog.at_level(logging.WARNING, "botwire.autogen"):
-            async with asyncio.timeout(5):
-                assert (await memory.update_context(context)).memories.results == []
-        assert "goes on without" in caplog.text
-        strict = BotWireMemory("n", url=url, recall_timeout=0.3, strict=True)
-        with pytest.raises(TransportError, match=re.escape(url)):
-            await strict.update_context(context)
 
 
 AGENT = """

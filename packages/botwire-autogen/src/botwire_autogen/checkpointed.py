@@ -17,7 +17,7 @@ from autogen_core import CancellationToken
 
 import botwire
 from botwire import AsyncMemory, ConfigurationError
-from botwire_autogen.teams import BotWireStateStore, restore
+from botwire_autogen.teams import BotWireStateStore, manager_state, restore
 
 _TURN_ENDED = "Maximum number of turns 1 reached."  # the manager's reason to stop after one turn
 
@@ -31,8 +31,8 @@ class CheckpointedTeam(TaskRunner):
     process was killed is run again, the others are not.
 
     A new process makes the same team and calls `run` with the same task, or with none: an
-    unfinished run goes on. Another process that still had it gets a `ConflictError` from its next
-    save, so no two go on.
+    unfinished run goes on. Another process that still had it gets a `ConflictError`, so no two go
+    on. After an error, the same object goes on as a new process would.
 
     RoundRobinGroupChat, SelectorGroupChat, Swarm and GraphFlow can be resumed. MagenticOne cannot:
     its plan is made anew with every run. What an agent of your own keeps in itself must be in its
@@ -94,13 +94,13 @@ class CheckpointedTeam(TaskRunner):
 
     async def pending(self) -> bool:
         """Says whether a run was saved that has not ended."""
-        saved = await self._store.load(self._name)
-        return saved is not None and bool(saved.extra["running"])
+        extra = await self._store.load_extra(self._name)
+        return extra is not None and bool(extra["running"])
 
     async def thread(self) -> list[BaseAgentEvent | BaseChatMessage]:
         """Returns the messages of the team as they are saved."""
         saved = await self._store.load(self._name)
-        return [] if saved is None else self._messages(_manager(saved.state)["message_thread"])
+        return [] if saved is None else self._messages(_thread(saved.state))
 
     async def run(
         self,
@@ -147,7 +147,7 @@ class CheckpointedTeam(TaskRunner):
         if self._running and given and not _same(given, self._thread[self._turns[0] :]):
             raise ConfigurationError(
                 f"{self!r} has an unfinished run of another task: run it to its end without a "
-                "task, or reset"
+                "task, or abandon it"
             )
         stop: str | None
         if self._running:
@@ -164,13 +164,18 @@ class CheckpointedTeam(TaskRunner):
         while stop is None:
             reason: str | None = None
             begin = len(self._thread)
-            async for event in self._team.run_stream(cancellation_token=cancellation_token):
-                if isinstance(event, TaskResult):
-                    reason = event.stop_reason
-                else:
-                    yield event
+            try:
+                async for event in self._team.run_stream(cancellation_token=cancellation_token):
+                    if isinstance(event, TaskResult):
+                        reason = event.stop_reason
+                    else:
+                        yield event
+            except RuntimeError:  # AutoGen's, of whatever an agent raised
+                # Who took the team over has moved the agents' contexts away too: say that.
+                await self._store.check(self._name, version)
+                raise
             state = await self._team.save_state()
-            self._thread = list(_manager(state)["message_thread"])
+            self._thread = _thread(state)
             self._turns.append(begin)
             stop = reason if reason != _TURN_ENDED else await self._ask(begin)
             self._running = stop is None
@@ -184,8 +189,25 @@ class CheckpointedTeam(TaskRunner):
         first = self._turns[0] + (0 if output_task_messages else task_length)
         yield TaskResult(messages=self._messages(self._thread[first:]), stop_reason=stop)
 
+    async def abandon(self) -> None:
+        """Ends an unfinished run where it was last saved, so that another task may be given.
+
+        What was said stays in the conversation. Another process that still has the run gets a
+        `ConflictError` from its next save.
+        """
+        await self._load()
+        assert self._version is not None
+        if self._running:
+            self._running = False
+            self._version = await self._save(await self._team.save_state(), self._version)
+
     async def reset(self) -> None:
-        """Forgets the team's conversation, stored and here."""
+        """Forgets the team's conversation, stored and here, that of its agents too."""
+        saved = await self._store.claim(self._name)
+        if saved is not None:
+            # Whoever finds this goes on with it: the contexts of agents may be stored elsewhere.
+            extra = {**saved.extra, "running": False, "reset": True}
+            await self._store.save(self._name, saved.state, extra=extra, if_version=saved.version)
         await self._team.reset()
         if self._condition is not None:
             await self._condition.reset()
@@ -194,12 +216,15 @@ class CheckpointedTeam(TaskRunner):
 
     async def _load(self) -> None:
         saved = await self._store.claim(self._name)
+        if saved is not None and saved.extra.get("reset"):
+            await self.reset()
+            saved = None
         if saved is None:
             self._version, self._thread, self._turns, self._running = 0, [], [], False
             return
         await restore(self._team, saved.state)
         self._version = saved.version
-        self._thread = list(_manager(saved.state)["message_thread"])
+        self._thread = _thread(saved.state)
         self._turns = list(saved.extra["turns"])
         self._running = bool(saved.extra["running"])
 
@@ -217,8 +242,8 @@ class CheckpointedTeam(TaskRunner):
             field = "message_thread" if "message_thread" in agent else "message_buffer"
             agent[field] = [*agent[field], *dumped]
         state = {**state, "agent_states": agents}
-        await self._team.load_state(state)
-        self._thread = list(_manager(state)["message_thread"])
+        await restore(self._team, state)
+        self._thread = _thread(state)
         self._turns = [len(self._thread) - len(dumped)]
         self._running = True
         # Loading made new references to contexts that are kept on BotWire.
@@ -256,9 +281,8 @@ class CheckpointedTeam(TaskRunner):
         return [self._factory.create(message) for message in dumped]
 
 
-def _manager(state: Any) -> Any:
-    """Returns the state of the team's manager: the only one with a thread."""
-    return next(s for s in state["agent_states"].values() if "message_thread" in s)
+def _thread(state: Any) -> list[dict[str, Any]]:
+    return list(manager_state(state["agent_states"])["message_thread"])
 
 
 def _task(

@@ -53,7 +53,8 @@ class BotWireChatCompletionContext(
     Pass it as ``AssistantAgent(model_context=…)``. Each message is stored when it is added. All
     of them stay; what a model is shown is all (the default), the last `buffer_size`, the first
     `head_size` and the last `buffer_size`, or the last that fit into `token_limit`. Only what is
-    shown is read. No view begins with the answer of a tool whose call it does not show.
+    shown is read (for tokens, pages of 200). No view begins with the answer of a tool whose call it
+    does not show.
 
     A saved state is a reference: where the messages are, and up to which. Once a state was saved
     or loaded, another writer is noticed: `add_message` raises `ConflictError`.

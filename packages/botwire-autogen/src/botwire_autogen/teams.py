@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from autogen_agentchat.base import Team
+from autogen_core import AgentId
 
 import botwire
-from botwire import AsyncMemory, ConfigurationError, ConflictError
+from botwire import AsyncMemory, ConfigurationError, ConflictError, Item
 from botwire.connection import Connection
+from botwire.messages import Message, Native
 from botwire.tagged import from_json, to_json
+from botwire_autogen.llm_messages import FRAMEWORK
 
 FORMAT = 1
 PREFIX = "autogen/team/"
-"""What the keys of team states begin with."""
+"""What the keys of team states begin with, and the names of the histories of their threads."""
+
+THREAD_FORMAT = 1
+"""Of a message in a thread: its own dump, tagged (`botwire.tagged`)."""
+
+_THREAD = "message_thread"
+_TRIES = 10
 
 
 class SavedState(NamedTuple):
@@ -33,6 +43,9 @@ class SavedState(NamedTuple):
 
 class BotWireStateStore:
     """Where the state of teams is kept, each under a name.
+
+    The team's conversation, which only grows, is a history; all else is one value. So a save of a
+    team that was loaded or saved here writes what is new, however long the conversation is.
 
     Args:
         namespace: Whose teams.
@@ -53,6 +66,7 @@ class BotWireStateStore:
         api_key: str | None = None,
     ) -> None:
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self._known: dict[str, tuple[int, list[Any]]] = {}  # by name: a version and its thread
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.connection.namespace!r})"
@@ -80,31 +94,58 @@ class BotWireStateStore:
             ConflictError: Another process saved or resumed the team since.
             NotJSONError: The state holds what would not come back; it says where.
         """
-        document = {"format": FORMAT, "state": to_json(state, "state"), "extra": dict(extra or {})}
+        rest, thread = _without_thread(to_json(state, "state"))
+        document = {"format": FORMAT, "state": rest, "extra": dict(extra or {})}
+        version, known = self._known.pop(name, (None, []))
         try:
-            return await self.connection.async_memory.set(
-                PREFIX + name, document, if_version=if_version
-            )
+            async with self.connection.async_memory.transaction() as tx:
+                tx.set(PREFIX + name, document, if_version=if_version)
+                history = tx.history(PREFIX + name)
+                if version == if_version and known == thread[: len(known)]:
+                    history.extend(map(_to_item, thread[len(known) :]))
+                else:
+                    history.replace(map(_to_item, thread))
         except ConflictError as error:
-            raise ConflictError(
-                f"the team {name!r} was saved or resumed by another process since this one did; "
-                f"only one of them can go on ({error.detail})",
-                request_id=error.request_id,
-            ) from error
+            raise _taken(name, error.detail, error.request_id) from error
+        self._known[name] = (int(tx.results[0]), thread)
+        return int(tx.results[0])
 
     async def load(self, name: str) -> SavedState | None:
         """Returns what is stored of a team, or None.
 
         Raises:
             ConfigurationError: It is of a format that this version does not read.
+            ConflictError: Another process saves it again and again while it is read.
         """
+        for _ in range(_TRIES):
+            if (found := await self._read(name)) is None:
+                return None
+            items = await self.connection.async_memory.history(PREFIX + name).read()
+            if await self._version(name) == found.version:
+                break
+        else:
+            raise ConflictError(f"the team {name!r} is being saved by another process: load again")
+        thread = [_from_item(name, item) for item in items]
+        self._known[name] = (found.version, thread)
+        return found._replace(state=from_json(_with_thread(found.state, thread)))
+
+    async def load_extra(self, name: str) -> Mapping[str, Any] | None:
+        """Returns what was saved beside a team's state, without reading its conversation."""
+        found = await self._read(name)
+        return None if found is None else found.extra
+
+    async def _read(self, name: str) -> SavedState | None:
         entry = await self.connection.async_memory.entry(PREFIX + name)
         if entry is None:
             return None
         document = entry.value
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise ConfigurationError(f"what {PREFIX + name!r} holds is no state of a team")
-        return SavedState(from_json(document["state"]), document["extra"], entry.version)
+        return SavedState(document["state"], document["extra"], entry.version)
+
+    async def _version(self, name: str) -> int:
+        entry = await self.connection.async_memory.entry(PREFIX + name)
+        return 0 if entry is None else entry.version
 
     async def claim(self, name: str) -> SavedState | None:
         """Returns what `load` does, with a new version: whoever had the old one cannot save.
@@ -118,9 +159,19 @@ class BotWireStateStore:
         version = await self.save(name, saved.state, extra=saved.extra, if_version=saved.version)
         return saved._replace(version=version)
 
+    async def check(self, name: str, version: int) -> None:
+        """Raises `ConflictError` if the stored state has another version; 0: there is none."""
+        found = await self._version(name)
+        if found != version:
+            raise _taken(name, f"its version is {found}, and was {version}")
+
     async def delete(self, name: str) -> bool:
         """Deletes what is stored of a team and says whether there was something."""
-        return await self.connection.async_memory.delete(PREFIX + name)
+        self._known.pop(name, None)
+        async with self.connection.async_memory.transaction() as tx:
+            tx.delete(PREFIX + name)
+            tx.history(PREFIX + name).clear()
+        return bool(tx.results[0])
 
 
 async def save_team(
@@ -184,7 +235,7 @@ async def resume_team(
 
 
 async def restore(team: Team, state: Mapping[str, Any]) -> None:
-    """Loads a state into a new team.
+    """Loads a state into a team, whatever it was doing before.
 
     Raises:
         ConfigurationError: It is of a team with other agents; names them.
@@ -196,7 +247,79 @@ async def restore(team: Team, state: Mapping[str, Any]) -> None:
             f"the saved team consists of {sorted(saved)}, and this one of {sorted(fresh)}: "
             "a state goes to agents by their names"
         )
+    await _forget(team)
     await team.load_state({**state, "agent_states": _with_graphs(saved, fresh)})
+
+
+async def _forget(team: Team) -> None:
+    """Empties what a team's manager has beside its state, which loading a state leaves as it is.
+
+    These are the speakers whose answer it awaits: after a turn that failed it would wait for
+    them forever; and a selector's context, to which loading adds the whole thread once more
+    (autogen-agentchat 0.7.5). AutoGen has no public way to either.
+    """
+    runtime = getattr(team, "_runtime", None)
+    if runtime is None:  # a team of another make
+        return
+    manager_id = AgentId(
+        getattr(team, "_group_chat_manager_topic_type", ""), getattr(team, "_team_id", "")
+    )
+    manager = await runtime.try_get_underlying_agent_instance(manager_id)
+    getattr(manager, "_active_speakers", []).clear()
+    if (context := getattr(manager, "_model_context", None)) is not None:
+        await context.clear()
+
+
+def _taken(name: str, detail: str, request_id: str | None = None) -> ConflictError:
+    return ConflictError(
+        f"the team {name!r} was saved or resumed by another process since this one did; only one "
+        f"of them can go on ({detail})",
+        request_id=request_id,
+    )
+
+
+def manager_state(agent_states: Mapping[str, Any]) -> Any:
+    """Returns the state of a team's manager: the only one with a thread."""
+    return next((s for s in agent_states.values() if _THREAD in s), {_THREAD: []})
+
+
+def _without_thread(state: Any) -> tuple[Any, list[Any]]:
+    states = state.get("agent_states", {})
+    thread = list(manager_state(states)[_THREAD])
+    emptied = {
+        name: {**one, _THREAD: []} if _THREAD in one else one for name, one in states.items()
+    }
+    return {**state, "agent_states": emptied}, thread
+
+
+def _with_thread(state: Any, thread: list[Any]) -> Any:
+    filled = {
+        name: {**one, _THREAD: thread} if _THREAD in one else one
+        for name, one in state["agent_states"].items()
+    }
+    return {**state, "agent_states": filled}
+
+
+def _to_item(message: Any) -> dict[str, Any]:
+    """Returns the envelope of a message in a thread, of its dump."""
+    content = message.get("content")
+    source = str(message.get("source", ""))
+    return Message(
+        "user" if source == "user" else "assistant",
+        content if isinstance(content, str) else json.dumps(content, ensure_ascii=False),
+        name=source,
+        native=Native(FRAMEWORK, THREAD_FORMAT, message),
+    ).to_item()
+
+
+def _from_item(name: str, item: Item) -> Any:
+    native = Message.from_item(item.value).native
+    if native is None or (native.framework, native.format) != (FRAMEWORK, THREAD_FORMAT):
+        raise ConfigurationError(
+            f"item {item.seq} of the history {PREFIX + name!r} is no message of a team: something "
+            "else wrote there"
+        )
+    return native.data
 
 
 def _with_graphs(saved: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]:
