@@ -15,6 +15,7 @@ from botwire import (
     ConflictError,
     InvalidRequestError,
     NotJSONError,
+    Record,
 )
 from tests.clients import Awaited, open_client
 
@@ -398,6 +399,38 @@ async def test_a_transaction_on_stale_reads_is_a_conflict(memory: Any, transacti
             await memory.set("missing", 1)
             assert await tx.get("missing") == 1  # seen, but no longer what was read first
     assert await memory.list_keys() == ["a", "missing"]
+
+
+async def test_a_transaction_spans_every_shape(memory: Any, transaction: Any) -> None:
+    notes = memory.records("notes")
+    await notes.put([Record("old", id="old"), Record("kept", id="kept", metadata={"a": 1})])
+    async with transaction(memory) as tx:
+        await tx.set("k", 1)
+        await tx.history("h").append("item")
+        await tx.records("notes").put([Record("new", id="new", embedding=[1, 0])])
+        await tx.records("notes").patch(["kept"], {"b": 2})
+        await tx.records("notes").delete(ids=["old"])
+    assert [record.id for record in await notes.list()] == ["new", "kept"]
+    (kept,) = await notes.get(["kept"])
+    assert kept.metadata == {"a": 1, "b": 2}
+    version = (await notes.get(["new"]))[0].version
+    assert tx.results[2:] == [(version,), 1, 1]
+    with pytest.raises(ConflictError, match="record 'new'"):
+        async with transaction(memory) as tx:
+            await tx.set("k", 2)
+            await tx.history("h").clear()
+            await tx.records("notes").put([Record("lost", id="new")], if_versions=[version - 1])
+    with pytest.raises(InvalidRequestError, match="dimension"):
+        async with transaction(memory) as tx:
+            await tx.set("k", 2)
+            await tx.records("notes").put([Record("other", embedding=[1, 0, 0])])
+    with pytest.raises(ConfigurationError, match="all"):
+        async with transaction(memory) as tx:
+            await tx.set("k", 2)
+            await tx.records("notes").delete()
+    assert await memory.get("k") == 1
+    assert await memory.history("h").tail(9) == ["item"]
+    assert await notes.count() == 2
 
 
 async def test_a_transaction_that_raises_writes_nothing(memory: Any, transaction: Any) -> None:

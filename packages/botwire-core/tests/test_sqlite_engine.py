@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import sqlite3
 import stat
@@ -326,41 +325,6 @@ def test_one_client_in_several_event_loops(path: Path) -> None:
     assert sorted(results) == [4, 5, 6, 7, 8]
 
 
-WRITER = """
-import sys
-from botwire import Memory
-memory = Memory("n", url=sys.argv[1])
-history = memory.history("h")
-for i in range(100):
-    history.extend([[sys.argv[2], i, part] for part in range(3)])
-    memory.increment("n")
-    memory.increment("n")
-"""
-
-
-def test_eight_processes_on_one_new_file(path: Path) -> None:
-    url = f"sqlite:///{path}"
-    writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, url, str(i)], stderr=subprocess.PIPE)
-        for i in range(8)
-    ]
-    for writer in writers:
-        _, errors = writer.communicate(timeout=110)
-        assert (writer.returncode, errors) == (0, b"")
-    memory = Memory("n", url=url)
-    items = memory.history("h").read()
-    assert [item.seq for item in items] == list(range(1, 2401))
-    for start in range(0, 2400, 3):
-        batch = [item.value for item in items[start : start + 3]]
-        assert [part for _, _, part in batch] == [0, 1, 2]
-        assert len({(who, i) for who, i, _ in batch}) == 1
-    for who in map(str, range(8)):
-        assert [i for w, i, part in (item.value for item in items) if w == who and part == 0] == (
-            list(range(100))
-        )
-    assert memory.get("n") == 1600
-
-
 def test_a_process_sees_what_another_wrote_at_once(path: Path) -> None:
     url = f"sqlite:///{path}"
     memory = Memory("n", url=url)
@@ -370,63 +334,7 @@ def test_a_process_sees_what_another_wrote_at_once(path: Path) -> None:
     assert memory.get("k") == "theirs"
 
 
-def _in_child(memory: Memory, connection: Any) -> None:
-    memory.history("h").append("child")
-    connection.send((memory.get("k"), memory.history("h").tail(9)))
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forking is for POSIX")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_forked_process_works_with_connections_of_its_own(path: Path) -> None:
-    memory = Memory("n", url=f"sqlite:///{path}")
-    memory.set("k", 1)
-    memory.get("k")
-    ours, theirs = multiprocessing.Pipe()
-    child = multiprocessing.get_context("fork").Process(target=_in_child, args=(memory, theirs))
-    child.start()
-    assert ours.poll(30)
-    assert ours.recv() == (1, ["child"])
-    child.join(30)
-    assert child.exitcode == 0
-    memory.history("h").append("parent")
-    assert memory.history("h").tail(9) == ["child", "parent"]
-
-
 def test_the_promise_is_synced(path: Path) -> None:
     engine = SQLiteEngine(path)
     Memory("n", engine=engine).set("k", 1)
     assert engine._writing().execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
-
-
-KILLED = """
-import sys
-from botwire import Memory
-memory = Memory("n", url=sys.argv[1])
-history = memory.history("h")
-i = memory.get("start", 0)
-while True:
-    history.extend([[i, part] for part in range(3)])
-    print(i, flush=True)
-    i += 1
-"""
-
-
-def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
-    url = f"sqlite:///{path}"
-    acknowledged: list[int] = []
-    for round_ in range(10):
-        Memory("n", url=url).set("start", len(acknowledged))
-        command = [sys.executable, "-c", KILLED, url]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-            assert writer.stdout is not None
-            acknowledged += [int(writer.stdout.readline()) for _ in range(1 + round_ * 7)]
-            writer.kill()
-            acknowledged += [int(line) for line in writer.stdout.read().split()]
-        written = [item.value for item in Memory("n", url=url).history("h").read()]
-        assert [value[1] for value in written] == [0, 1, 2] * (len(written) // 3)
-        present = [value[0] for value in written[::3]]
-        assert present[: len(acknowledged)] == acknowledged
-        # One batch may have been committed and not yet acknowledged: all of it, then.
-        acknowledged = present
-    with sqlite3.connect(path) as raw:
-        assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)

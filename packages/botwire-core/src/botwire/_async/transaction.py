@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 from botwire import operations as ops
-from botwire.encoding import encode_ids, encode_items, encode_value
+from botwire import record_operations
+from botwire.encoding import (
+    encode_ids,
+    encode_items,
+    encode_object,
+    encode_records,
+    encode_selection,
+    encode_value,
+)
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError
-from botwire.models import plain
-from botwire.names import check_history
+from botwire.models import Record, plain
+from botwire.names import check_collection, check_history
 
 
 class AsyncTransaction:
@@ -26,7 +35,7 @@ class AsyncTransaction:
     Attributes:
         results: After the block, what each operation answered, in their order: the new version
             for `set`, the sum for `increment`, whether there was one for `delete`, sequence
-            numbers for an append.
+            numbers for an append, versions for `put`.
     """
 
     def __init__(self, engine: AsyncEngine, namespace: str) -> None:
@@ -99,6 +108,10 @@ class AsyncTransaction:
         """Returns the history of this name, to be written to by this transaction."""
         return TransactionHistory(self, check_history(name))
 
+    def records(self, collection: str = "default") -> TransactionRecords:
+        """Returns the records of this collection, to be written to by this transaction."""
+        return TransactionRecords(self, check_collection(collection))
+
     def _add(self, operation: ops.Operation) -> None:
         if self._done:
             raise ConfigurationError("this transaction has ended: begin another one")
@@ -147,6 +160,48 @@ class TransactionHistory:
     def clear(self) -> None:
         """Deletes every item."""
         self._add(ops.ClearHistory(self.name))
+
+    def _add(self, operation: ops.Operation) -> None:
+        self._transaction._add(operation)
+
+
+class TransactionRecords:
+    """The writes of a collection of records, collected by a transaction."""
+
+    def __init__(self, transaction: AsyncTransaction, collection: str) -> None:
+        self.collection = collection
+        self._transaction = transaction
+
+    def put(
+        self,
+        records: Iterable[Record],
+        *,
+        keep_embedding: bool = True,
+        if_versions: Iterable[int | None] | None = None,
+    ) -> None:
+        """Adds or replaces records; see `AsyncRecords.put`."""
+        encoded = encode_records(records, if_versions)
+        self._add(record_operations.PutRecords(self.collection, encoded, keep_embedding))
+
+    def patch(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> None:
+        """Sets fields of the metadata of records; see `AsyncRecords.patch`."""
+        patch = encode_object(metadata, "metadata")
+        self._add(record_operations.PatchRecords(self.collection, tuple(ids), patch))
+
+    def delete(
+        self,
+        *,
+        ids: Iterable[str] | None = None,
+        scope: str | None = None,
+        tags: Iterable[str] | None = None,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's own name
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        all: bool = False,  # noqa: A002 - what it says
+    ) -> None:
+        """Deletes the records that pass every filter; see `AsyncRecords.delete`."""
+        where = encode_selection(ids, scope, tags, filter, created_after, created_before)
+        self._add(record_operations.DeleteRecords(self.collection, where, all))
 
     def _add(self, operation: ops.Operation) -> None:
         self._transaction._add(operation)

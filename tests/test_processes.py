@@ -1,0 +1,106 @@
+"""Several processes at once, wherever memory lives."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botwire import Memory
+
+WRITER = """
+import sys
+from botwire import Memory
+
+memory = Memory(sys.argv[2], url=sys.argv[1], timeout=60)
+history = memory.history("h")
+for i in range(100):
+    history.extend([[sys.argv[3], i, part] for part in range(3)])
+    memory.increment("n")
+    memory.increment("n")
+"""
+
+
+@pytest.mark.parametrize("shared_url", ["embedded", "postgres", "http"], indirect=True)
+def test_eight_processes_lose_nothing_and_keep_one_order(shared_url: str, namespace: str) -> None:
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, shared_url, namespace, str(i)], stderr=subprocess.PIPE
+        )
+        for i in range(8)
+    ]
+    memory = Memory(namespace, url=shared_url)
+    history = memory.history("h")
+    seen: list[Any] = []
+    for writer in writers:
+        while writer.poll() is None:
+            # A reader who comes back finds what is new after what it knows, and nothing before.
+            seen += history.read(after=seen[-1].seq if seen else 0)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                writer.wait(0.2)
+        _, errors = writer.communicate()
+        assert (writer.returncode, errors) == (0, b"")
+    items = history.read()
+    assert items[: len(seen)] == seen
+    assert list(reversed(history)) == items[::-1]
+    assert [item.seq for item in items] == list(range(1, 2401))
+    for start in range(0, 2400, 3):
+        batch = [item.value for item in items[start : start + 3]]
+        assert [part for _, _, part in batch] == [0, 1, 2]
+        assert len({(who, i) for who, i, _ in batch}) == 1
+    for who in map(str, range(8)):
+        assert [i for w, i, part in (item.value for item in items) if w == who and part == 0] == (
+            list(range(100))
+        )
+    assert memory.get("n") == 1600
+    memory.close()
+
+
+def _in_child(memory: Memory, connection: Any) -> None:
+    memory.history("h").append("child")
+    connection.send((memory.get("k"), memory.history("h").tail(9)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forking is for POSIX")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_process_works_with_connections_of_its_own(
+    shared_url: str, namespace: str
+) -> None:
+    memory = Memory(namespace, url=shared_url)
+    memory.set("k", 1)
+    memory.get("k")
+    ours, theirs = multiprocessing.Pipe()
+    child = multiprocessing.get_context("fork").Process(target=_in_child, args=(memory, theirs))
+    child.start()
+    assert ours.poll(30)
+    assert ours.recv() == (1, ["child"])
+    child.join(30)
+    assert child.exitcode == 0
+    memory.history("h").append("parent")
+    assert memory.history("h").tail(9) == ["child", "parent"]
+    memory.close()
+
+
+def test_a_hundred_thousand_keys_are_listed_and_items_read_both_ways(
+    tmp_path: Path, namespace: str
+) -> None:
+    # The pages are the same everywhere; tests/test_memory.py turns them wherever memory lives.
+    count, at_once = 100_000, 20_000
+    with Memory(namespace, url=f"sqlite:///{tmp_path / 'memory.db'}") as memory:
+        names = [f"key/{i:06}" for i in range(count)]
+        history = memory.history("h")
+        for start in range(0, count, at_once):
+            memory.set_many(dict.fromkeys(names[start : start + at_once], 0))
+            history.extend(range(start, start + at_once))
+        assert memory.list_keys() == names
+        assert memory.list_keys("key/09999*") == names[99_990:]
+        assert memory.count() == count
+        assert [item.value for item in history.read()] == list(range(count))
+        assert [item.value for item in reversed(history)] == list(range(count - 1, -1, -1))
+        assert history.tail(3) == [count - 3, count - 2, count - 1]
