@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from botwire import ConflictError, InvalidRequestError, Memory, Record
+from botwire import exact_operations as exact
 from botwire import operations as ops
 from botwire import record_operations as records
 from botwire import store_operations as store
@@ -161,13 +162,13 @@ def test_a_restored_key_is_as_it_was_and_restoring_it_again_changes_nothing(
     engine: Engine,
 ) -> None:
     entry = key()
-    batch = ops.Batch("n", (store.RestoreNamespace(7, NOW - 99), store.RestoreKeys((entry,))))
-    assert engine.apply(batch)[1] == store.Restored(1, 0, 0)
+    batch = ops.Batch("n", (exact.RestoreNamespace(7, NOW - 99), exact.RestoreKeys((entry,))))
+    assert engine.apply(batch)[1] == exact.Restored(1, 0, 0)
     assert ask(engine, ops.GetKeys(("k",))) == (entry,)
     stat = ask(engine, store.StatNamespace())
     assert (stat.created_at, stat.keys) == (NOW - 99, 1)
     assert stat.revision > 7
-    assert engine.apply(batch)[1] == store.Restored(0, 0, 0)
+    assert engine.apply(batch)[1] == exact.Restored(0, 0, 0)
     assert ask(engine, store.StatNamespace()) == stat
     assert Memory("n", engine=engine).set("k", 2) > stat.revision
     assert ask(engine, store.CheckNamespace()) == ()
@@ -177,69 +178,69 @@ def test_a_newer_key_is_not_overwritten_unless_told(engine: Engine) -> None:
     memory = Memory("n", engine=engine)
     memory.set("k", "newer")
     with pytest.raises(ConflictError, match="key 'k' was set later, to version 1"):
-        ask(engine, store.RestoreKeys((key(), key("other"))))
+        ask(engine, exact.RestoreKeys((key(), key("other"))))
     assert memory.list_keys() == ["k"]
-    kept = ask(engine, store.RestoreKeys((key(), key("other")), store.KEEP))
-    assert kept == store.Restored(1, 1, 0)
+    kept = ask(engine, exact.RestoreKeys((key(), key("other")), exact.KEEP))
+    assert kept == exact.Restored(1, 1, 0)
     assert memory.get_many(["k", "other"]) == {"k": "newer", "other": 1}
-    ask(engine, store.RestoreKeys((key(),), store.OVERWRITE))
+    ask(engine, exact.RestoreKeys((key(),), exact.OVERWRITE))
     assert ask(engine, ops.GetKeys(("k",))) == (key(),)
-    ask(engine, store.RestoreKeys((key(value=2, version=6, time=NOW - 8),)))  # the stored is older
+    ask(engine, exact.RestoreKeys((key(value=2, version=6, time=NOW - 8),)))  # the stored is older
     assert memory.get("k") == 2
 
 
 def test_a_restoration_of_a_span_removes_what_was_deleted_there(engine: Engine) -> None:
-    ask(engine, store.RestoreKeys(tuple(key(name) for name in "abcd")))
-    span = store.Span(after="a", until="c", revision=5)
-    assert ask(engine, store.RestoreKeys((key("b"),), span=span)) == store.Restored(0, 0, 1)
+    ask(engine, exact.RestoreKeys(tuple(key(name) for name in "abcd")))
+    span = exact.Span(after="a", until="c", revision=5)
+    assert ask(engine, exact.RestoreKeys((key("b"),), span=span)) == exact.Restored(0, 0, 1)
     memory = Memory("n", engine=engine)
     assert memory.list_keys() == ["a", "b", "d"]
     with pytest.raises(ConflictError, match="'d' was written later, with version 5"):
-        ask(engine, store.RestoreKeys((), span=store.Span("b", revision=4)))
+        ask(engine, exact.RestoreKeys((), span=exact.Span("b", revision=4)))
     assert memory.list_keys() == ["a", "b", "d"]
 
 
 def test_a_history_is_restored_with_its_numbers_its_archive_and_its_end(engine: Engine) -> None:
-    state = store.HistoryState("h", 9, 2, NOW - 9, NOW - 8)
+    state = exact.HistoryState("h", 9, 2, NOW - 9, NOW - 8)
     items = tuple(
         ops.HistoryItem(seq, id, Json.of(seq), NOW - 9)
         for seq, id in [(1, "a"), (2, None), (5, "b"), (7, None)]
     )
-    restore = store.RestoreHistory(state, items[:3])
-    assert ask(engine, restore) == store.Restored(3, 0, 0)
-    assert ask(engine, store.RestoreHistory(state, items[1:])) == store.Restored(1, 0, 0)
-    assert ask(engine, restore) == store.Restored(0, 0, 0)
-    assert ask(engine, store.DumpHistories()).histories == (state,)
+    restore = exact.RestoreHistory(state, items[:3])
+    assert ask(engine, restore) == exact.Restored(3, 0, 0)
+    assert ask(engine, exact.RestoreHistory(state, items[1:])) == exact.Restored(1, 0, 0)
+    assert ask(engine, restore) == exact.Restored(0, 0, 0)
+    assert ask(engine, exact.DumpHistories()).histories == (state,)
     assert ask(engine, ops.ReadHistory("h", archived=True)).items == items
     history = Memory("n", engine=engine).history("h")
     assert (history.count(), history.info().archived) == (2, 2)
     assert history.append("next") == 10
     # The backup is older now: what is there stays, and what is missing comes back.
     history.delete(5)
-    assert ask(engine, restore) == store.Restored(1, 0, 0)
+    assert ask(engine, restore) == exact.Restored(1, 0, 0)
     assert [item.seq for item in history.read()] == [5, 7, 10]
-    assert ask(engine, store.DumpHistories(("h",))).histories[0].last_seq == 10
+    assert ask(engine, exact.DumpHistories(("h",))).histories[0].last_seq == 10
     assert ask(engine, store.CheckNamespace()) == ()
     with pytest.raises(ConflictError, match="changed later"):
-        ask(engine, store.RestoreHistory(state, items, until=100))
-    ask(engine, store.RestoreHistory(state, items, store.OVERWRITE, until=100))
+        ask(engine, exact.RestoreHistory(state, items, until=100))
+    ask(engine, exact.RestoreHistory(state, items, exact.OVERWRITE, until=100))
     assert ask(engine, ops.ReadHistory("h", archived=True)).items == items
-    assert ask(engine, store.DumpHistories()).histories == (state._replace(last_seq=10),)
+    assert ask(engine, exact.DumpHistories()).histories == (state._replace(last_seq=10),)
     assert ask(engine, store.CheckNamespace()) == ()
 
 
 def test_another_item_in_the_same_place_is_a_conflict(engine: Engine) -> None:
     history = Memory("n", engine=engine).history("h")
     history.extend(["mine", "and mine"], ids=[None, "x"])
-    state = store.HistoryState("h", 3, 0, NOW, NOW)
+    state = exact.HistoryState("h", 3, 0, NOW, NOW)
     given = (
         ops.HistoryItem(1, None, Json.of("theirs"), NOW),
         ops.HistoryItem(3, "x", Json.of("and theirs"), NOW),
     )
     with pytest.raises(ConflictError, match="another item 1"):
-        ask(engine, store.RestoreHistory(state, given))
-    assert ask(engine, store.RestoreHistory(state, given, store.KEEP)) == store.Restored(0, 2, 0)
-    assert ask(engine, store.RestoreHistory(state, given, store.OVERWRITE)).written == 2
+        ask(engine, exact.RestoreHistory(state, given))
+    assert ask(engine, exact.RestoreHistory(state, given, exact.KEEP)) == exact.Restored(0, 2, 0)
+    assert ask(engine, exact.RestoreHistory(state, given, exact.OVERWRITE)).written == 2
     assert [(item.seq, item.value) for item in history.read()] == [(1, "theirs"), (3, "and theirs")]
     assert ask(engine, store.CheckNamespace()) == ()
 
@@ -250,23 +251,23 @@ def test_restored_records_are_found_by_word_and_by_vector_at_once(engine: Engine
     for i in range(5):
         collection.put([Record(f"coffee {i}", f"new{i}", embedding=[0, 1])])
     assert len(collection.search(vector=[1, 0], limit=9)) == 5  # the engine remembers revision 5
-    two = store.CollectionState("c", 2)
+    two = exact.CollectionState("c", 2)
     old = record("old", 2, [1, 0])
-    assert ask(engine, store.RestoreRecords(two, (old,))) == store.Restored(1, 0, 0)
+    assert ask(engine, exact.RestoreRecords(two, (old,))) == exact.Restored(1, 0, 0)
     assert collection.search(vector=[1, 0])[0].record.id == "old"
     assert [found.record.id for found in collection.search(text="tea")] == ["old"]
     turned = record("old", 3, [0, -1], "milk")
-    ask(engine, store.RestoreRecords(two, (turned,), store.OVERWRITE))
+    ask(engine, exact.RestoreRecords(two, (turned,), exact.OVERWRITE))
     assert collection.search(vector=[0, -1])[0].record.id == "old"
     assert collection.search(text="tea") == []
-    assert ask(engine, store.RestoreRecords(two, (turned,))) == store.Restored(0, 0, 0)
-    assert ask(engine, store.DumpRecords("c", after="new4")).records == (turned,)
+    assert ask(engine, exact.RestoreRecords(two, (turned,))) == exact.Restored(0, 0, 0)
+    assert ask(engine, exact.DumpRecords("c", after="new4")).records == (turned,)
     with pytest.raises(ConflictError, match="'new0' was put later"):
-        ask(engine, store.RestoreRecords(two, (record("new0", 1, [1, 0]),)))
+        ask(engine, exact.RestoreRecords(two, (record("new0", 1, [1, 0]),)))
     with pytest.raises(InvalidRequestError, match="dimension"):
-        ask(engine, store.RestoreRecords(store.CollectionState("c", 3)))
-    span = store.Span(after="new0", revision=5)
-    assert ask(engine, store.RestoreRecords(two, (turned,), span=span)).removed == 4
+        ask(engine, exact.RestoreRecords(exact.CollectionState("c", 3)))
+    span = exact.Span(after="new0", revision=5)
+    assert ask(engine, exact.RestoreRecords(two, (turned,), span=span)).removed == 4
     assert collection.count() == 2
     assert len(collection.search(vector=[0, 1], limit=9)) == 2
     assert ask(engine, store.CheckNamespace()) == ()

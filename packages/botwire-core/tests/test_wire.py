@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botwire import ConfigurationError, InvalidRequestError, ProtocolError, wire
+from botwire import exact_operations as exact
 from botwire import operations as ops
 from botwire import record_operations as records
 from botwire import store_operations as store
@@ -68,15 +69,15 @@ new_records = st.builds(
 
 moments = st.integers(MIN_TIME, MAX_TIME)
 versions = st.integers(1, 2**63 - 1)
-conflicts = st.sampled_from(store.CONFLICTS)
-spans = st.none() | st.builds(store.Span, st.none() | names, st.none() | names, counts)
+conflicts = st.sampled_from(exact.CONFLICTS)
+spans = st.none() | st.builds(exact.Span, st.none() | names, st.none() | names, counts)
 some_names = st.none() | name_lists
 entries = st.builds(
     ops.KeyEntry, names, values | st.binary(), versions, moments, moments, st.none() | moments
 )
 items = st.builds(ops.HistoryItem, st.integers(1, 9), st.none() | names, values, moments)
 states = st.builds(
-    store.HistoryState, names, st.integers(9, 99), st.integers(0, 9), moments, moments
+    exact.HistoryState, names, st.integers(9, 99), st.integers(0, 9), moments, moments
 )
 plain_vectors = st.lists(st.integers(-9, 9), min_size=2, max_size=2).map(Vector.of)
 stored_records = st.builds(
@@ -171,18 +172,18 @@ EVERY_OPERATION: dict[type[ops.Operation], st.SearchStrategy[Any]] = {
     store.StatNamespace: st.builds(store.StatNamespace),
     store.CheckNamespace: st.builds(store.CheckNamespace),
     store.CheckRecords: st.builds(store.CheckRecords, names, st.none() | names, pages),
-    store.DumpHistories: st.builds(store.DumpHistories, some_names, st.none() | names, pages),
-    store.DumpCollections: st.builds(store.DumpCollections, some_names, st.none() | names, pages),
-    store.DumpRecords: st.builds(store.DumpRecords, names, st.none() | names, pages),
-    store.RestoreNamespace: st.builds(store.RestoreNamespace, counts, moments),
-    store.RestoreKeys: st.builds(
-        store.RestoreKeys,
+    exact.DumpHistories: st.builds(exact.DumpHistories, some_names, st.none() | names, pages),
+    exact.DumpCollections: st.builds(exact.DumpCollections, some_names, st.none() | names, pages),
+    exact.DumpRecords: st.builds(exact.DumpRecords, names, st.none() | names, pages),
+    exact.RestoreNamespace: st.builds(exact.RestoreNamespace, counts, moments),
+    exact.RestoreKeys: st.builds(
+        exact.RestoreKeys,
         st.lists(entries, max_size=3, unique_by=lambda entry: entry.key).map(tuple),
         conflicts,
         spans,
     ),
-    store.RestoreHistory: st.builds(
-        store.RestoreHistory,
+    exact.RestoreHistory: st.builds(
+        exact.RestoreHistory,
         states,
         st.lists(
             items,
@@ -193,9 +194,9 @@ EVERY_OPERATION: dict[type[ops.Operation], st.SearchStrategy[Any]] = {
         counts,
         st.none() | counts,
     ),
-    store.RestoreRecords: st.builds(
-        store.RestoreRecords,
-        st.builds(store.CollectionState, names, st.just(2)),
+    exact.RestoreRecords: st.builds(
+        exact.RestoreRecords,
+        st.builds(exact.CollectionState, names, st.just(2)),
         st.lists(stored_records, max_size=3, unique_by=lambda record: record.id).map(tuple),
         conflicts,
         spans,
@@ -395,13 +396,13 @@ RESULTS: list[tuple[ops.Operation, Any]] = [
     (store.StatNamespace(), store.NamespaceStat(1, None, 2, 3, 4, 5, 6, 7)),
     (store.CheckRecords("c"), store.RecordCheck(("a problem",), "last")),
     (
-        store.DumpHistories(),
-        store.HistoryStates((store.HistoryState("h", 3, 2, 1, MAX_TIME),), False),
+        exact.DumpHistories(),
+        exact.HistoryStates((exact.HistoryState("h", 3, 2, 1, MAX_TIME),), False),
     ),
-    (store.DumpCollections(), store.CollectionStates((store.CollectionState("c", 2),), True)),
-    (store.DumpRecords("c"), records.RecordPage((RECORD,), False)),
-    (store.RestoreNamespace(1, 1), None),
-    (store.RestoreKeys(()), store.Restored(1, 2, 3)),
+    (exact.DumpCollections(), exact.CollectionStates((exact.CollectionState("c", 2),), True)),
+    (exact.DumpRecords("c"), records.RecordPage((RECORD,), False)),
+    (exact.RestoreNamespace(1, 1), None),
+    (exact.RestoreKeys(()), exact.Restored(1, 2, 3)),
 ]
 
 

@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from botwire import exact_operations as exact
 from botwire import operations as ops
 from botwire import record_operations as records
 from botwire import store_operations as store
@@ -272,16 +273,16 @@ _STORED_RECORD = _stored(
     updated_at=_TIME,
 )
 _HISTORY_STATE = _stored(
-    store.HistoryState,
+    exact.HistoryState,
     name=_TEXT,
     last_seq=_INT,
     archived_seq=_INT,
     created_at=_TIME,
     updated_at=_TIME,
 )
-_COLLECTION_STATE = _stored(store.CollectionState, name=_TEXT, dimension=_optional(_INT))
-_RESTORED = _record(store.Restored, written=_INT, kept=_INT, removed=_INT)
-_SPAN = _input(store.Span, after=_optional(_TEXT), until=_optional(_TEXT), revision=_INT)
+_COLLECTION_STATE = _stored(exact.CollectionState, name=_TEXT, dimension=_optional(_INT))
+_RESTORED = _record(exact.Restored, written=_INT, kept=_INT, removed=_INT)
+_SPAN = _input(exact.Span, after=_optional(_TEXT), until=_optional(_TEXT), revision=_INT)
 _SELECTION = _input(
     records.Selection,
     ids=_optional(_list(_TEXT)),
@@ -353,17 +354,26 @@ RESULTS: Mapping[type[ops.Operation], _Codec] = {
     ),
     store.CheckNamespace: _list(_TEXT),
     store.CheckRecords: _record(store.RecordCheck, problems=_list(_TEXT), last=_optional(_TEXT)),
-    store.DumpHistories: _record(store.HistoryStates, histories=_list(_HISTORY_STATE), more=_BOOL),
-    store.DumpCollections: _record(
-        store.CollectionStates, collections=_list(_COLLECTION_STATE), more=_BOOL
+    exact.DumpHistories: _record(exact.HistoryStates, histories=_list(_HISTORY_STATE), more=_BOOL),
+    exact.DumpCollections: _record(
+        exact.CollectionStates, collections=_list(_COLLECTION_STATE), more=_BOOL
     ),
-    store.DumpRecords: _record(records.RecordPage, records=_list(_RECORD), more=_BOOL),
-    store.RestoreNamespace: _NOTHING,
-    store.RestoreKeys: _RESTORED,
-    store.RestoreHistory: _RESTORED,
-    store.RestoreRecords: _RESTORED,
+    exact.DumpRecords: _record(records.RecordPage, records=_list(_RECORD), more=_BOOL),
+    exact.RestoreNamespace: _NOTHING,
+    exact.RestoreKeys: _RESTORED,
+    exact.RestoreHistory: _RESTORED,
+    exact.RestoreRecords: _RESTORED,
 }
 """What each operation answers."""
+
+STORED: Mapping[type[Any], _Codec] = {
+    ops.KeyEntry: _STORED_ENTRY,
+    ops.HistoryItem: _STORED_ITEM,
+    records.RecordEntry: _STORED_RECORD,
+    exact.HistoryState: _HISTORY_STATE,
+    exact.CollectionState: _COLLECTION_STATE,
+}
+"""How what is stored looks where it is moved as it is."""
 
 # How a field travels, by its annotation in `operations`.
 _FIELDS: Mapping[str, _Codec] = {
@@ -499,6 +509,15 @@ def decode_operation(document: object, where: str) -> ops.Operation:
         return shape.make(**arguments)
     except ConfigurationError as error:
         raise InvalidRequestError(f"{where}: {error}") from None
+
+
+def decode_stored(make: type[Any], document: object) -> Any:
+    """Reads what the codec in `STORED` wrote; trusts nothing in it.
+
+    Raises:
+        InvalidRequestError: It is not that; the detail says why.
+    """
+    return _checked(STORED[make].decode, document, "it")
 
 
 def encode_results(

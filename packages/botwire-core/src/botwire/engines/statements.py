@@ -16,9 +16,9 @@ from botwire import operations as ops
 from botwire import wire
 from botwire.engines import (
     accounts,
+    exact_statements,
     record_search,
     record_statements,
-    restore_statements,
     sizes,
     store_statements,
 )
@@ -619,6 +619,6 @@ _HANDLERS: Handlers = {
     ops.ReadUsage: _read_usage,
     **record_statements.HANDLERS,
     **record_search.HANDLERS,
-    **restore_statements.HANDLERS,
+    **exact_statements.HANDLERS,
     **store_statements.HANDLERS,
 }

@@ -89,42 +89,25 @@ def _forget_namespace(scope: Scope, op: ops.ForgetNamespace) -> Steps:
 def _stat_namespace(scope: Scope, op: ops.StatNamespace) -> Steps:
     here = (scope.namespace,)
     rows = yield Statement(
-        "SELECT revision, created_at FROM botwire_namespaces WHERE namespace = ?", here
+        "SELECT revision, created_at, bytes FROM botwire_namespaces WHERE namespace = ?", here
     )
-    revision, created_at = rows[0] if rows else (0, None)
-    keys = yield Statement(
-        "SELECT count(*), sum(length(key) + COALESCE(length(value_json), 0) "
-        "+ COALESCE(length(value_bytes), 0)) FROM botwire_keys "
-        "WHERE namespace = ? AND (expires_at IS NULL OR expires_at > ?)",
-        (*here, scope.now),
-    )
-    histories = yield Statement(
-        "SELECT count(*) FROM botwire_histories WHERE namespace = ? AND size + archived > 0", here
-    )
-    items = yield Statement(
-        "SELECT count(*), sum(length(value_json) + COALESCE(length(id), 0)) "
-        "FROM botwire_items WHERE namespace = ?",
-        here,
-    )
-    collections = yield Statement(
-        "SELECT count(*) FROM botwire_collections WHERE namespace = ? AND size > 0", here
-    )
-    records = yield Statement(
-        "SELECT count(*), sum(length(id) + length(text) + length(metadata) + length(tags) "
-        "+ length(scope) + COALESCE(length(embedding), 0)) FROM botwire_records "
-        "WHERE namespace = ?",
-        here,
-    )
-    size = sum(int(found[0][1] or 0) for found in (keys, items, records))
+    revision, created_at, size = rows[0] if rows else (0, None, 0)
+    counts: list[int] = []
+    for sql, *parameters in (
+        (
+            "botwire_keys WHERE namespace = ? AND (expires_at IS NULL OR expires_at > ?)",
+            scope.now,
+        ),
+        ("botwire_histories WHERE namespace = ? AND size + archived > 0",),
+        ("botwire_items WHERE namespace = ?",),
+        ("botwire_collections WHERE namespace = ? AND size > 0",),
+        ("botwire_records WHERE namespace = ?",),
+    ):
+        rows = yield Statement(f"SELECT count(*) FROM {sql}", (*here, *parameters))
+        counts.append(rows[0][0])
+    keys, histories, items, collections, records = counts
     return ops.NamespaceStat(
-        revision,
-        created_at,
-        keys[0][0],
-        histories[0][0],
-        items[0][0],
-        collections[0][0],
-        records[0][0],
-        size,
+        revision, created_at, keys, histories, items, collections, records, size
     )
 
 

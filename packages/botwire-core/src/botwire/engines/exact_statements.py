@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from botwire import exact_operations as ops
 from botwire import operations
 from botwire import record_operations as records
-from botwire import store_operations as ops
 from botwire.engines import record_statements, sizes
 from botwire.engines.record_statements import Collection, read_collection
 from botwire.engines.steps import Handlers, Scope, Statement, Steps, bounds, chunks, marks
@@ -316,7 +316,7 @@ def _restore_history(scope: Scope, op: ops.RestoreHistory) -> Steps:
         seqs_new, seqs_gone = [item.seq for item in new], sorted(set(going))
         numbers = _count(state, counts, seqs_new, seqs_gone)
         yield from _save_history(scope, history, state, numbers, grown)
-        scope.change("history", "append" if new else "archive", history)
+        scope.change("history", "restore", history)
     return tally.result()
 
 
@@ -431,7 +431,7 @@ def _restore_records(scope: Scope, op: ops.RestoreRecords) -> Steps:
         )
     texts = [(to_bytes(record.id), to_bytes(record.text)) for record in written]
     more = yield from record_statements.add_words(scope, collection.name, texts)
-    revision = scope.change("record", "put", collection.name)
+    revision = scope.change("record", "restore", collection.name)
     yield from record_statements.save_collection(
         scope,
         collection._replace(

@@ -1,0 +1,30 @@
+"""Moves memory from one place to another exactly, and says whether two places hold the same.
+
+Everything goes along: values, versions, sequence numbers, ids, times, what is archived, what
+expires, embeddings. The functions take engines (`botwire.engines.opening.open_engine`), so any
+two places will do, and memory use does not grow with what is moved. ``botwire export``, ``import``,
+``copy``, ``check`` and ``forget`` are made of them.
+"""
+
+from botwire.transfer.copying import Difference, compare, copy
+from botwire.transfer.exporting import export
+from botwire.transfer.importing import load
+from botwire.transfer.progress import Tally
+from botwire.transfer.reading import list_namespaces, read_namespace
+from botwire.transfer.upkeep import Receipt, backup, check, forget, stat
+
+__all__ = [
+    "Difference",
+    "Receipt",
+    "Tally",
+    "backup",
+    "check",
+    "compare",
+    "copy",
+    "export",
+    "forget",
+    "list_namespaces",
+    "load",
+    "read_namespace",
+    "stat",
+]

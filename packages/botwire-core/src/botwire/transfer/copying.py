@@ -1,0 +1,179 @@
+"""Copies memory from one place to another, and finds where two places differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+from botwire import names
+from botwire import store_operations as store
+from botwire.clock import now
+from botwire.engines.protocol import Engine
+from botwire.errors import ConflictError
+from botwire.exact_operations import OVERWRITE, REFUSE
+from botwire.names import SYSTEM_NAMESPACE
+from botwire.operations import HistoryItem, KeyEntry
+from botwire.transfer.lines import Line, NamespaceState, encode
+from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
+from botwire.transfer.reading import apply, list_namespaces, read_namespace
+from botwire.transfer.restoring import Restorer
+
+T = TypeVar("T")
+
+
+def copy(
+    source: Engine,
+    target: Engine,
+    *,
+    namespaces: Iterable[str] = (),
+    conflict: str = REFUSE,
+    progress: Progress | None = None,
+) -> Tally:
+    """Makes namespaces of one store what they are in another, which may be in use.
+
+    Each namespace is copied as it was at one moment. Copied again, what was changed and deleted
+    since follows. Other namespaces of the target are not touched.
+
+    Args:
+        source: The store to read.
+        target: The store to write to.
+        namespaces: Only those that one of these patterns matches; see `list_namespaces`.
+        conflict: What to do where the target was written to by others: ``refuse``, ``keep`` that,
+            or ``overwrite`` it. A namespace that is no copy of the source's is replaced as a whole.
+        progress: Is called now and then.
+
+    Returns:
+        What was read, and what came of it.
+
+    Raises:
+        ConflictError: See `conflict`; what was copied until then is there.
+        NotFoundError: There is no namespace of such a name.
+    """
+    tally = Tally()
+    for namespace in list_namespaces(source, namespaces):
+        restorer = Restorer(target, tally, conflict=conflict, mirror=True)
+        for line in read_namespace(source, namespace):
+            if isinstance(line.entry, NamespaceState):
+                _expect_copy(target, namespace, line.entry, conflict)
+            tally.count(line.kind)
+            restorer.add(line)
+            if progress is not None and tally.lines % REPORT_EVERY == 0:
+                progress(tally)
+        restorer.close()
+    if progress is not None:
+        progress(tally)
+    return tally
+
+
+def _expect_copy(target: Engine, namespace: str, state: NamespaceState, conflict: str) -> None:
+    """Makes way for a namespace, unless what is there is a copy of it, or nothing."""
+    there: store.NamespaceStat = apply(target, namespace, store.StatNamespace())
+    # The microsecond of its first write tells a namespace from another of the same name.
+    if there.created_at in (None, state.created_at) or not there.revision:
+        return
+    if conflict != OVERWRITE:
+        raise ConflictError(
+            f"namespace {namespace!r:.80} is there already, and is no copy of this one: leave it "
+            "out, or overwrite it by saying so"
+        )
+    apply(target, SYSTEM_NAMESPACE, store.ForgetNamespace(namespace))
+
+
+class Difference(NamedTuple):
+    """What one store has and the other has not, or not so.
+
+    Attributes:
+        namespace: Where.
+        kind: ``namespace``, ``key``, ``history``, ``item``, ``collection`` or ``record``.
+        name: Its name or id; of an item its number.
+        parent: The history of an item, the collection of a record.
+        what: ``only in the first``, ``only in the second`` or ``different``.
+    """
+
+    namespace: str
+    kind: str
+    name: str
+    parent: str
+    what: str
+
+    def __str__(self) -> str:
+        inside = f" of {self.parent!r}" if self.parent else ""
+        return f"{self.namespace!r}: {self.kind} {self.name!r}{inside} is {self.what}"
+
+
+def compare(
+    first: Engine,
+    second: Engine,
+    *,
+    namespaces: Iterable[str] = (),
+    progress: Progress | None = None,
+) -> Iterator[Difference]:
+    """Yields where two stores differ: in values, versions, numbers, ids, times, embeddings.
+
+    How many changes a namespace has seen is not compared.
+
+    Args:
+        first: A store.
+        second: Another.
+        namespaces: Only those that one of these patterns matches; see `list_namespaces`.
+        progress: Is called now and then.
+    """
+    wanted = list(namespaces)
+    tally = Tally()
+    listed = list_namespaces(first, wanted, missing_ok=True)
+    others = list_namespaces(second, wanted, missing_ok=True)
+    for here, there in _join(listed, others, names.to_bytes):
+        name = here or there or ""
+        mine = read_namespace(first, name) if here else iter(())
+        theirs = read_namespace(second, name) if there else iter(())
+        for one, other in _join(mine, theirs, lambda line: line.order):
+            line = one or other
+            assert line is not None  # one of the two is there
+            tally.count(line.kind)
+            if progress is not None and tally.lines % REPORT_EVERY == 0:
+                progress(tally)
+            if one is None or other is None:
+                if not _is_over(line):
+                    what = "only in the first" if other is None else "only in the second"
+                    yield _difference(line, what)
+            elif _differ(one, other):
+                yield _difference(one, "different")
+
+
+def _join(
+    first: Iterator[T], second: Iterator[T], order: Callable[[T], Any]
+) -> Iterator[tuple[T | None, T | None]]:
+    """Yields what has the same place in two ordered streams together, and what has none alone."""
+    one, other = next(first, None), next(second, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and order(one) < order(other)):
+            yield one, None
+            one = next(first, None)
+        elif one is None or order(other) < order(one):
+            yield None, other
+            other = next(second, None)
+        else:
+            yield one, other
+            one, other = next(first, None), next(second, None)
+
+
+def _differ(one: Line, other: Line) -> bool:
+    if isinstance(one.entry, NamespaceState) and isinstance(other.entry, NamespaceState):
+        return one.entry.created_at != other.entry.created_at
+    return encode(one) != encode(other)
+
+
+def _is_over(line: Line) -> bool:
+    expires_at = line.entry.expires_at if isinstance(line.entry, KeyEntry) else None
+    return expires_at is not None and expires_at <= now()
+
+
+def _difference(line: Line, what: str) -> Difference:
+    entry = line.entry
+    if isinstance(entry, NamespaceState):
+        name = line.namespace
+    elif isinstance(entry, HistoryItem):
+        name = str(entry.seq)
+    else:
+        name = entry[0]  # a key, a name or an id
+    return Difference(line.namespace, line.kind, name, line.parent, what)

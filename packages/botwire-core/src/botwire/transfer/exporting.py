@@ -1,0 +1,47 @@
+"""Writes memory as lines of JSON; see `transfer.lines`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import IO
+
+from botwire.engines.protocol import Engine
+from botwire.transfer import lines
+from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
+from botwire.transfer.reading import list_namespaces, read_namespace
+
+
+def export(
+    engine: Engine,
+    file: IO[bytes],
+    *,
+    namespaces: Iterable[str] = (),
+    progress: Progress | None = None,
+) -> Tally:
+    """Writes everything a store holds; each namespace is as it was at one moment.
+
+    Args:
+        engine: The store.
+        file: Where to write, in binary mode.
+        namespaces: Only those that one of these patterns matches; see `list_namespaces`.
+        progress: Is called now and then.
+
+    Returns:
+        What was written.
+
+    Raises:
+        NotFoundError: There is no namespace of such a name.
+        ConflictError: A namespace is written to faster than it can be read.
+    """
+    tally = Tally()
+    file.write(lines.header().encode("ascii") + b"\n")
+    for namespace in list_namespaces(engine, namespaces):
+        for line in read_namespace(engine, namespace):
+            file.write(lines.encode(line).encode("ascii") + b"\n")
+            tally.count(line.kind)
+            if progress is not None and tally.lines % REPORT_EVERY == 0:
+                progress(tally)
+    file.write(lines.end(tally).encode("ascii") + b"\n")
+    if progress is not None:
+        progress(tally)
+    return tally

@@ -1,0 +1,91 @@
+"""Reads an export back into a store; see `transfer.lines`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from botwire.engines.protocol import Engine
+from botwire.errors import APIError, ConfigurationError
+from botwire.exact_operations import REFUSE
+from botwire.transfer import lines
+from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
+from botwire.transfer.reading import matcher
+from botwire.transfer.restoring import Restorer
+
+
+def load(
+    engine: Engine,
+    given: Iterable[bytes],
+    *,
+    namespaces: Iterable[str] = (),
+    conflict: str = REFUSE,
+    progress: Progress | None = None,
+) -> Tally:
+    """Writes the lines of an export into a store.
+
+    What is there already as it is in the lines is left alone, so an import that was cut off is
+    simply run again. Each batch of some hundred lines is there whole or not at all.
+
+    Args:
+        engine: The store to write to.
+        given: The lines, for example a file in binary mode.
+        namespaces: Only those that one of these patterns matches; ``*`` is any characters.
+        conflict: What to do where something newer is stored, or something else in the same
+            place: ``refuse``, ``keep`` what is stored, or ``overwrite`` it.
+        progress: Is called now and then.
+
+    Returns:
+        What was read, and what came of it.
+
+    Raises:
+        ConfigurationError: A line is broken or of a newer release; says which. It and its batch
+            are not written. Or the export was cut off at its end; what it had is written.
+        ConflictError: See `conflict`; says in which lines.
+    """
+    tally = Tally()
+    wanted = matcher(namespaces)
+    restorer = Restorer(engine, tally, conflict=conflict)
+    numbered = enumerate(given, 1)
+    number, whole = 1, False
+    with _place(1):
+        lines.check_header(next(numbered, (1, b""))[1])
+    for number, text in numbered:
+        with _place(number):
+            if whole:
+                raise ConfigurationError("there is more after the last line")
+            document = lines.load_object(text)
+            if document["type"] == "end":
+                lines.check_end(document, tally)
+                whole = True
+                continue
+            line = lines.from_document(document)
+            tally.count(line.kind)
+            if wanted(line.namespace):
+                restorer.add(line)
+        if progress is not None and tally.lines % REPORT_EVERY == 0:
+            progress(tally)
+    with _place(number):
+        restorer.close()
+    if progress is not None:
+        progress(tally)
+    if not whole:
+        raise ConfigurationError(
+            f"the export is cut off after line {number}: what it has is written, and what it had "
+            "after that is missing"
+        )
+    return tally
+
+
+@contextmanager
+def _place(number: int) -> Iterator[None]:
+    """Says in errors which line they are about."""
+    try:
+        yield
+    except APIError as error:
+        # The store's, about one of the lines of the batch that ends here.
+        error.detail = f"in the lines up to {number}: {error.detail}"
+        error.args = (error.detail,)
+        raise
+    except ConfigurationError as error:
+        raise ConfigurationError(f"line {number}: {error}") from None

@@ -1,0 +1,210 @@
+"""The format of an export: JSON, one object a line, in the order in which it can be written back.
+
+::
+
+    {"type":"header","format":"botwire-export","version":1,"created_at":…,"botwire":…}
+    {"type":"namespace","namespace":…,"revision":…,"created_at":…}
+    {"type":"key","namespace":…,"key":…,"value":…,"version":…,"created_at":…,"updated_at":…,
+     "expires_at":…}
+    {"type":"history","namespace":…,"name":…,"last_seq":…,"archived_seq":…,"created_at":…,
+     "updated_at":…}
+    {"type":"item","namespace":…,"history":…,"seq":…,"id":…,"value":…,"created_at":…}
+    {"type":"collection","namespace":…,"name":…,"dimension":…}
+    {"type":"record","namespace":…,"collection":…,"id":…,"text":…,"metadata":…,"tags":…,"scope":…,
+     "embedding":…,"version":…,"created_at":…,"updated_at":…}
+    {"type":"end","namespace":2,"key":10,…}
+
+A history comes before its items, a collection before its records. Bytes travel as base64 under
+``bytes`` in the place of ``value``, embeddings as base64 of 32-bit little-endian floats, times as
+ISO 8601 in UTC. The last line counts the others by type, so a file that was cut off is noticed.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from typing import Any, NamedTuple
+
+from botwire import exact_operations as exact
+from botwire import names, wire
+from botwire import operations as ops
+from botwire import record_operations as records
+from botwire.clock import Micros, from_iso, now, to_iso
+from botwire.errors import ConfigurationError, InvalidRequestError
+from botwire.transfer.progress import KINDS, Tally
+
+FORMAT = "botwire-export"
+VERSION = 1
+"""Goes up when a release before could misread a line."""
+
+_quote = json.JSONEncoder(ensure_ascii=True).encode
+
+
+class NamespaceState(NamedTuple):
+    """A namespace without what it holds."""
+
+    revision: int
+    created_at: Micros
+
+
+Entry = (
+    NamespaceState
+    | ops.KeyEntry
+    | exact.HistoryState
+    | ops.HistoryItem
+    | exact.CollectionState
+    | records.RecordEntry
+)
+"""What a line holds."""
+
+_TYPES: dict[str, Any] = {
+    "namespace": NamespaceState,
+    "key": ops.KeyEntry,
+    "history": exact.HistoryState,
+    "item": ops.HistoryItem,
+    "collection": exact.CollectionState,
+    "record": records.RecordEntry,
+}
+_KINDS = {make: kind for kind, make in _TYPES.items()}
+_PARENTS = {"item": "history", "record": "collection"}
+
+
+class Line(NamedTuple):
+    """A line of an export but its first and last.
+
+    Attributes:
+        namespace: What it belongs to.
+        entry: What it holds.
+        parent: The history of an item, the collection of a record.
+    """
+
+    namespace: str
+    entry: Entry
+    parent: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What it is: one of `KINDS`."""
+        return _KINDS[type(self.entry)]
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Where it comes among the lines of its namespace."""
+        entry = self.entry
+        if isinstance(entry, NamespaceState):
+            return (0,)
+        if isinstance(entry, ops.KeyEntry):
+            return (1, names.to_bytes(entry.key))
+        if isinstance(entry, exact.HistoryState):
+            return (2, names.to_bytes(entry.name), 0)
+        if isinstance(entry, ops.HistoryItem):
+            return (2, names.to_bytes(self.parent), entry.seq)
+        if isinstance(entry, exact.CollectionState):
+            return (3, names.to_bytes(entry.name), b"")
+        return (3, names.to_bytes(self.parent), names.to_bytes(entry.id))
+
+    @property
+    def thing(self) -> tuple[Any, ...]:
+        """The key, history or collection that it is of."""
+        return self.order[:2]
+
+
+def encode(line: Line) -> str:
+    """Returns a line as text of ASCII characters, without its end."""
+    kind, entry = line.kind, line.entry
+    start = f'{{"type":"{kind}","namespace":{_quote(line.namespace)},'
+    if isinstance(entry, NamespaceState):
+        return f'{start}"revision":{entry.revision},"created_at":"{to_iso(entry.created_at)}"}}'
+    if kind in _PARENTS:
+        start += f'"{_PARENTS[kind]}":{_quote(line.parent)},'
+    return start + wire.STORED[type(entry)].encode(entry)[1:]
+
+
+def decode(text: str | bytes) -> Line:
+    """Reads what `encode` wrote.
+
+    Raises:
+        ConfigurationError: It is not that; says why.
+    """
+    return from_document(load_object(text))
+
+
+def load_object(text: str | bytes) -> dict[str, Any]:
+    """Returns a line's JSON object.
+
+    Raises:
+        ConfigurationError: It is not one.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"it is not JSON ({error})") from None
+    if not isinstance(document, dict) or not isinstance(document.get("type"), str):
+        raise ConfigurationError("it is not a JSON object with a type")
+    return document
+
+
+def from_document(document: dict[str, Any]) -> Line:
+    """Reads the object of a line; takes it apart.
+
+    Raises:
+        ConfigurationError: It is not one that this release knows; says why.
+    """
+    kind = document.pop("type")
+    if kind not in KINDS:
+        raise ConfigurationError(f"it is of the unknown type {kind!r:.40}: is botwire up to date?")
+    namespace = names.check_namespace(document.pop("namespace", None))
+    parent = ""
+    if kind in _PARENTS:
+        check = names.check_history if kind == "item" else names.check_collection
+        parent = check(document.pop(_PARENTS[kind], None))
+    try:
+        if kind == "namespace":
+            revision, created_at = document.pop("revision"), from_iso(document.pop("created_at"))
+            ops.check_count(revision, "revision")
+            if document:
+                raise ConfigurationError(f"it has the unknown field {min(document)!r:.60}")
+            return Line(namespace, NamespaceState(revision, created_at))
+        entry = wire.decode_stored(_TYPES[kind], document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"it is no {kind}: {error}") from None
+    except InvalidRequestError as error:
+        raise ConfigurationError(f"it is no {kind}: {error.detail}") from None
+    return Line(namespace, entry, parent)
+
+
+def header() -> str:
+    """Returns the first line."""
+    version = importlib.metadata.version("botwire-core")
+    return (
+        f'{{"type":"header","format":"{FORMAT}","version":{VERSION},'
+        f'"created_at":"{to_iso(now())}","botwire":"{version}"}}'
+    )
+
+
+def check_header(text: str | bytes) -> None:
+    """Raises `ConfigurationError` unless this is the first line of an export that can be read."""
+    try:
+        document = load_object(text)
+    except ConfigurationError:
+        document = {}
+    if document.get("type") != "header" or document.get("format") != FORMAT:
+        raise ConfigurationError("it is not the first line of a BotWire export")
+    version = document.get("version")
+    if version != VERSION:
+        raise ConfigurationError(
+            f"the export is of format {version!r:.20}, and this botwire reads up to {VERSION}: "
+            "upgrade botwire-core"
+        )
+
+
+def end(tally: Tally) -> str:
+    """Returns the last line."""
+    return _quote({"type": "end", **tally.counts()})
+
+
+def check_end(document: dict[str, Any], tally: Tally) -> None:
+    """Raises `ConfigurationError` if a last line counts other lines than were read."""
+    given = {kind: document.get(kind) for kind in KINDS}
+    if given != tally.counts():
+        raise ConfigurationError(f"it counts {given}, and {tally.counts()} were read")

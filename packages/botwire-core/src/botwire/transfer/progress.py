@@ -1,0 +1,52 @@
+"""How much was moved so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+KINDS = ("namespace", "key", "history", "item", "collection", "record")
+"""What there is a line for."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts what was read, and what came of it where it was written.
+
+    Attributes:
+        written: Lines that the other side did not have as they are.
+        kept: Lines not taken because something newer is there, where that is what was asked for.
+        removed: What the other side had and should not have.
+        expired: Lines left out because their time is over.
+    """
+
+    namespace: int = 0
+    key: int = 0
+    history: int = 0
+    item: int = 0
+    collection: int = 0
+    record: int = 0
+    written: int = 0
+    kept: int = 0
+    removed: int = 0
+    expired: int = 0
+
+    @property
+    def lines(self) -> int:
+        """How many lines were read."""
+        return sum(self.counts().values())
+
+    def count(self, kind: str) -> None:
+        """Counts a line."""
+        setattr(self, kind, getattr(self, kind) + 1)
+
+    def counts(self) -> dict[str, int]:
+        """Returns how many lines of each kind were read."""
+        return {kind: getattr(self, kind) for kind in KINDS}
+
+
+REPORT_EVERY = 500
+"""After how many lines a `Progress` is called."""
+
+Progress = Callable[[Tally], None]
+"""Is called now and then with what was moved so far."""

@@ -1,0 +1,387 @@
+"""Reads all of a namespace as it was at one moment, while others write to it.
+
+A store is read in pages, and each page is as of a moment of its own. So the pages are put aside, in
+a temporary file when they are many, and the log of changes says what has to be read again, until
+nothing has changed since. Nobody is locked out, and it works wherever memory lives, over HTTP too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Self
+
+from botwire import exact_operations as exact
+from botwire import operations as ops
+from botwire import record_operations as records
+from botwire import store_operations as store
+from botwire.engines.protocol import Engine
+from botwire.errors import ConflictError, NotFoundError
+from botwire.names import SYSTEM_NAMESPACE, check_namespace, to_bytes
+from botwire.transfer.lines import Line, NamespaceState, decode, encode
+
+_IN_MEMORY = 8 * 1024 * 1024  # bytes put aside before a temporary file is used
+_PAGE_BYTES = 2 * 1024 * 1024  # about how much a page should hold
+_ROUNDS = 100  # of reading again what has changed
+_STARTS = 3  # of a namespace, when so much changed that the log does not say what
+_QUICK = 200  # keys and histories read again in one batch
+
+_KEY, _HISTORY, _COLLECTION = 1, 2, 3  # as in `Line.order`
+_Thing = tuple[Any, ...]
+
+
+def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Returns what says whether a name matches one of these patterns; without any, all do.
+
+    Args:
+        patterns: Names in which ``*`` stands for any characters.
+    """
+    parts = [re.escape(pattern).replace(r"\*", ".*") for pattern in patterns]
+    pattern = re.compile("|".join(parts) or ".*", re.DOTALL)
+    return lambda name: pattern.fullmatch(name) is not None
+
+
+def list_namespaces(
+    engine: Engine, patterns: Iterable[str] = (), *, missing_ok: bool = False
+) -> Iterator[str]:
+    """Yields the namespaces of a store by name.
+
+    Args:
+        engine: The store.
+        patterns: Only names that one of these matches; ``*`` stands for any characters. Without
+            a ``*`` in any, the store's list is not asked for, which takes the right to administer.
+        missing_ok: Whether a pattern without ``*`` may name a namespace that there is not.
+
+    Raises:
+        NotFoundError: It may not.
+    """
+    wanted = sorted(set(patterns), key=to_bytes)
+    if wanted and not any("*" in pattern for pattern in wanted):
+        for name in wanted:
+            if apply(engine, check_namespace(name), store.StatNamespace()).created_at is not None:
+                yield name
+            elif not missing_ok:
+                raise NotFoundError(f"there is no namespace {name!r}")
+        return
+    matches = matcher(wanted)
+    after: str | None = None
+    while True:
+        listing = store.ListNamespaces(after=after)
+        page: store.NamespacePage = apply(engine, SYSTEM_NAMESPACE, listing)
+        for entry in page.namespaces:
+            if matches(entry.name):
+                yield entry.name
+        if not page.more:
+            return
+        after = page.namespaces[-1].name
+
+
+def read_namespace(engine: Engine, namespace: str) -> Iterator[Line]:
+    """Yields everything in a namespace, as it was at one moment, in the order of an export.
+
+    Nothing is yielded for a namespace that was never written to.
+
+    Raises:
+        ConflictError: It is written to faster than it can be read.
+    """
+    for _ in range(_STARTS):
+        with contextlib.ExitStack() as stack:
+            pages, again = stack.enter_context(_Spool()), stack.enter_context(_Spool())
+            start = apply(engine, namespace, ops.ReadChanges()).revision
+            pages.put(_dump(engine, namespace))
+            changes = _Changes(engine, namespace, again)
+            revision = changes.follow(start)
+            if revision is None:
+                continue
+            stat = apply(engine, namespace, store.StatNamespace())
+            if stat.created_at is None:
+                return
+            yield Line(namespace, NamespaceState(revision, stat.created_at))
+            yield from changes.merge(pages.get())
+            return
+    raise _too_busy(namespace)
+
+
+def apply(engine: Engine, namespace: str, operation: ops.Operation) -> Any:
+    """Applies one operation and returns its result."""
+    return engine.apply(ops.Batch(namespace, (operation,)))[0]
+
+
+def _too_busy(namespace: str) -> ConflictError:
+    return ConflictError(
+        f"namespace {namespace!r:.80} is written to faster than it can be read: try again when "
+        "less is written"
+    )
+
+
+class _Spool:
+    """Lines put aside; the first few megabytes stay in memory."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed with this
+        self._end = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def put(self, lines: Iterable[Line]) -> tuple[int, int]:
+        """Writes lines at the end and returns where they begin and end."""
+        start = self._end
+        self._file.seek(start)
+        for line in lines:
+            self._end += self._file.write(encode(line).encode("ascii") + b"\n")
+        return start, self._end
+
+    def get(self, start: int = 0, end: int | None = None) -> Iterator[Line]:
+        """Yields the lines between two places; others may be read in between."""
+        at, stop = start, self._end if end is None else end
+        while at < stop:
+            self._file.seek(at)
+            chunk = self._file.readlines(1 << 16)
+            for raw in chunk:
+                if at >= stop:
+                    return
+                at += len(raw)
+                yield decode(raw)
+
+
+class _Changes:
+    """What has changed since a namespace was read, read again until it is as of one moment."""
+
+    def __init__(self, engine: Engine, namespace: str, spool: _Spool) -> None:
+        self._engine = engine
+        self._namespace = namespace
+        self._spool = spool
+        # Of each thing that changed, where its lines are now; a history's grow at their end.
+        self._extents: dict[_Thing, list[tuple[int, int]]] = {}
+        self._states: dict[_Thing, Line | None] = {}
+        self._last_seq: dict[_Thing, int] = {}
+        # What changed before will change again: it is read along, so that a round can be the last.
+        self._busy: dict[_Thing, None] = {}
+        self._cleared: list[bytes] = []
+
+    def follow(self, revision: int) -> int | None:
+        """Reads what changed after a revision; returns that of the moment, None after a reset."""
+        pending: dict[_Thing, bool] = {}
+        for _ in range(_ROUNDS):
+            waiting = self._read_again(pending)
+            for thing in waiting:
+                self._busy.pop(thing, None)
+                self._busy[thing] = None
+            quick = list(self._busy)[-_QUICK:]
+            read = set(quick)
+            asked: list[ops.Operation] = []
+            for thing in quick:
+                asked += self._ask(thing)
+            asked.append(ops.ReadChanges(revision))
+            results = self._engine.apply(ops.Batch(self._namespace, tuple(asked)))
+            page: ops.ChangePage = results.pop()
+            if any(change.action == "reset" for change in page.changes):
+                return None
+            unread = {thing for thing in waiting if thing not in read}
+            unread |= self._take(quick, results)
+            complete = not page.changes or page.changes[-1].revision == page.revision
+            pending = dict.fromkeys(unread, True)
+            for change in page.changes:
+                for thing, appended in self._touched(change):
+                    if complete and appended and thing in read - unread:
+                        continue  # read at the moment that this page is of
+                    pending[thing] = pending.get(thing, True) and appended
+                    if not appended:
+                        self._busy.pop(thing, None)
+            revision = page.changes[-1].revision if page.changes else page.revision
+            if not pending:
+                return revision
+        raise _too_busy(self._namespace)
+
+    def _touched(self, change: ops.ChangeEntry) -> Iterator[tuple[_Thing, bool]]:
+        """Yields what a change is of, and whether reading its end or itself again is enough."""
+        name = to_bytes(change.name)
+        if change.shape == "key" and change.action == "clear":
+            self._cleared.append(name)
+            for line in _keys(self._engine, self._namespace, change.name):
+                yield line.thing, True
+            for thing in list(self._states):
+                if thing[0] == _KEY and thing[1].startswith(name):
+                    yield thing, True
+        elif change.shape == "key":
+            yield (_KEY, name), True
+        elif change.shape == "history":
+            yield (_HISTORY, name), change.action == "append"
+        else:
+            yield (_COLLECTION, name), False
+
+    def _read_again(self, pending: dict[_Thing, bool]) -> list[_Thing]:
+        """Reads what takes more than a page; returns what is left for one batch."""
+        quick: list[_Thing] = []
+        for thing, appended in pending.items():
+            name = thing[1].decode("utf-8", "surrogatepass")
+            grows = thing[0] == _HISTORY and appended and thing in self._last_seq
+            if grows or thing[0] == _KEY:
+                quick.append(thing)
+            elif thing[0] == _HISTORY:
+                self._replace(thing, _histories(self._engine, self._namespace, (name,)))
+                self._last_seq.setdefault(thing, 0)
+            else:
+                self._replace(thing, _collections(self._engine, self._namespace, (name,)))
+        return quick
+
+    def _replace(self, thing: _Thing, lines: Iterable[Line]) -> None:
+        self._states[thing] = None
+        self._last_seq.pop(thing, None)
+
+        def noted() -> Iterator[Line]:
+            for line in lines:
+                if isinstance(line.entry, ops.HistoryItem):
+                    self._last_seq[thing] = line.entry.seq
+                if isinstance(line.entry, (ops.HistoryItem, records.RecordEntry)):
+                    yield line
+                else:
+                    self._states[thing] = line
+
+        self._extents[thing] = [self._spool.put(noted())]
+
+    def _ask(self, thing: _Thing) -> Sequence[ops.Operation]:
+        name = thing[1].decode("utf-8", "surrogatepass")
+        if thing[0] == _KEY:
+            return (ops.GetKeys((name,)),)
+        return (
+            exact.DumpHistories((name,)),
+            ops.ReadHistory(name, after=self._last_seq[thing], limit=100, archived=True),
+        )
+
+    def _take(self, quick: list[_Thing], results: list[Any]) -> set[_Thing]:
+        """Keeps what was read in a batch; returns those histories that go on after it."""
+        unread = set()
+        answers = iter(results)
+        for thing in quick:
+            if thing[0] == _KEY:
+                (entry,) = next(answers)
+                self._states[thing] = None if entry is None else Line(self._namespace, entry)
+                continue
+            state, page = next(answers).histories[0], next(answers)
+            self._states[thing] = Line(self._namespace, state)
+            added = [Line(self._namespace, item, state.name) for item in page.items]
+            self._extents[thing].append(self._spool.put(added))
+            if page.items:
+                self._last_seq[thing] = page.items[-1].seq
+            if page.more:
+                unread.add(thing)
+        return unread
+
+    def merge(self, pages: Iterator[Line]) -> Iterator[Line]:
+        """Yields the pages' lines with those in their place that were read again."""
+        if not self._states and not self._cleared:
+            yield from pages
+            return
+        kept = (line for line in pages if not self._is_stale(line))
+        yield from heapq.merge(kept, self._current(), key=lambda line: line.order)
+
+    def _is_stale(self, line: Line) -> bool:
+        thing = line.thing
+        if thing in self._states:
+            return True
+        return thing[0] == _KEY and any(thing[1].startswith(prefix) for prefix in self._cleared)
+
+    def _current(self) -> Iterator[Line]:
+        for thing in sorted(self._states):
+            state = self._states[thing]
+            if state is None:
+                continue
+            yield state
+            for start, end in self._extents.get(thing, ()):
+                yield from self._spool.get(start, end)
+
+
+# --- pages ----------------------------------------------------------------------------------
+
+
+class _Limit:
+    """How many to ask for, so that a page is neither huge nor tiny."""
+
+    def __init__(self) -> None:
+        self.value = 100
+
+    def learn(self, size: int, count: int) -> None:
+        if count:
+            fitting = _PAGE_BYTES * count // max(1, size)
+            self.value = max(1, min(ops.MAX_PAGE, fitting, self.value * 2))
+
+
+def _pages(
+    ask: Callable[[Any, int], Any], engine: Engine, namespace: str, first: Any, field: str
+) -> Iterator[Any]:
+    """Yields what pages hold; `ask` makes the operation of what comes after the last one."""
+    limit, after = _Limit(), first
+    while True:
+        page = apply(engine, namespace, ask(after, limit.value))
+        entries = getattr(page, field)
+        yield from entries
+        if not page.more:
+            return
+        limit.learn(sum(_size(entry) for entry in entries), len(entries))
+        after = entries[-1][0]
+
+
+def _size(entry: Any) -> int:
+    if isinstance(entry, ops.KeyEntry):
+        value = entry.value
+        return len(value) if isinstance(value, bytes) else len(value.text)
+    if isinstance(entry, ops.HistoryItem):
+        return len(entry.value.text)
+    if isinstance(entry, records.RecordEntry):
+        raw = b"" if entry.embedding is None else entry.embedding.raw
+        return len(entry.text) + len(entry.metadata.text) + len(raw)
+    return 100
+
+
+def _dump(engine: Engine, namespace: str) -> Iterator[Line]:
+    yield from _keys(engine, namespace)
+    yield from _histories(engine, namespace)
+    yield from _collections(engine, namespace)
+
+
+def _keys(engine: Engine, namespace: str, prefix: str = "") -> Iterator[Line]:
+    def ask(after: str | None, limit: int) -> ops.Operation:
+        return ops.ScanKeys(prefix, after, limit=limit)
+
+    for entry in _pages(ask, engine, namespace, None, "entries"):
+        yield Line(namespace, entry)
+
+
+def _histories(
+    engine: Engine, namespace: str, given: tuple[str, ...] | None = None
+) -> Iterator[Line]:
+    def ask(after: str | None, limit: int) -> ops.Operation:
+        return exact.DumpHistories(given, after, limit)
+
+    for state in _pages(ask, engine, namespace, None, "histories"):
+        yield Line(namespace, state)
+
+        def ask_items(after: int, limit: int, name: str = state.name) -> ops.Operation:
+            return ops.ReadHistory(name, after=after, limit=limit, archived=True)
+
+        for item in _pages(ask_items, engine, namespace, 0, "items"):
+            yield Line(namespace, item, state.name)
+
+
+def _collections(
+    engine: Engine, namespace: str, given: tuple[str, ...] | None = None
+) -> Iterator[Line]:
+    def ask(after: str | None, limit: int) -> ops.Operation:
+        return exact.DumpCollections(given, after, limit)
+
+    for state in _pages(ask, engine, namespace, None, "collections"):
+        yield Line(namespace, state)
+
+        def ask_records(after: str | None, limit: int, name: str = state.name) -> ops.Operation:
+            return exact.DumpRecords(name, after, limit)
+
+        for record in _pages(ask_records, engine, namespace, None, "records"):
+            yield Line(namespace, record, state.name)

@@ -1,0 +1,183 @@
+"""Writes lines into a store, in batches that are all there or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from botwire import exact_operations as exact
+from botwire import operations as ops
+from botwire import record_operations as records
+from botwire.clock import now
+from botwire.engines.protocol import Engine
+from botwire.errors import ConfigurationError
+from botwire.transfer.lines import Line, NamespaceState, encode
+from botwire.transfer.progress import Tally
+
+BATCH_LINES = 500
+BATCH_BYTES = 1024 * 1024
+"""Bounds of a batch, whichever is reached first; a single line may be longer."""
+
+_LAST_SEQ = 2**63 - 1
+
+
+# A run is what follows one another and belongs together. `after` is the last of those that an
+# earlier batch took; a closed run is followed by something else.
+
+
+@dataclass
+class _Keys:
+    after: str | None = None
+    entries: list[ops.KeyEntry] = field(default_factory=list)
+    closed: bool = False
+
+    @property
+    def last(self) -> str | None:
+        return self.entries[-1].key if self.entries else self.after
+
+    def rest(self) -> _Keys:
+        return _Keys(self.last)
+
+    def operation(self, conflict: str, mirrored: int | None) -> ops.Operation | None:
+        span = _span(self, mirrored)
+        if not self.entries and (span is None or not self.closed):
+            return None
+        return exact.RestoreKeys(tuple(self.entries), conflict, span)
+
+
+@dataclass
+class _History:
+    state: exact.HistoryState
+    after: int = 0
+    entries: list[ops.HistoryItem] = field(default_factory=list)
+    closed: bool = False
+
+    @property
+    def last(self) -> int:
+        return self.entries[-1].seq if self.entries else self.after
+
+    def rest(self) -> _History:
+        return _History(self.state, self.last)
+
+    def operation(self, conflict: str, mirrored: int | None) -> ops.Operation | None:
+        until = None
+        if mirrored is not None:
+            until = _LAST_SEQ if self.closed else self.last
+        return exact.RestoreHistory(self.state, tuple(self.entries), conflict, self.after, until)
+
+
+@dataclass
+class _Collection:
+    state: exact.CollectionState
+    after: str | None = None
+    entries: list[records.RecordEntry] = field(default_factory=list)
+    closed: bool = False
+
+    @property
+    def last(self) -> str | None:
+        return self.entries[-1].id if self.entries else self.after
+
+    def rest(self) -> _Collection:
+        return _Collection(self.state, self.last)
+
+    def operation(self, conflict: str, mirrored: int | None) -> ops.Operation | None:
+        span = _span(self, mirrored)
+        return exact.RestoreRecords(self.state, tuple(self.entries), conflict, span)
+
+
+def _span(run: _Keys | _Collection, mirrored: int | None) -> exact.Span | None:
+    if mirrored is None or (not run.closed and not run.entries):
+        return None
+    return exact.Span(run.after, None if run.closed else run.last, mirrored)
+
+
+class Restorer:
+    """Takes the lines of one namespace after the other, in the order of an export.
+
+    Args:
+        engine: The store to write to.
+        tally: Counts what came of them.
+        conflict: What to do about what is newer there; see `exact_operations.CONFLICTS`.
+        mirror: Whether what is there and not among the lines was deleted, and is to go.
+    """
+
+    def __init__(
+        self, engine: Engine, tally: Tally, *, conflict: str = exact.REFUSE, mirror: bool = False
+    ) -> None:
+        exact.check_conflict(conflict)
+        self._engine = engine
+        self._tally = tally
+        self._conflict = conflict
+        self._mirror = mirror
+        self._namespace: str | None = None
+        self._state = NamespaceState(0, 0)
+        self._runs: list[_Keys | _History | _Collection] = []
+        self._count = self._size = 0
+
+    def add(self, line: Line) -> None:
+        """Takes a line, and writes those before it when they are enough.
+
+        Raises:
+            ConfigurationError: It cannot come after the one before it.
+            ConflictError: Something newer is there, and it was not said what to do.
+        """
+        entry = line.entry
+        if isinstance(entry, NamespaceState):
+            self.close()
+            self._namespace, self._state, self._runs = line.namespace, entry, [_Keys()]
+            return
+        if line.namespace != self._namespace:
+            raise ConfigurationError(
+                f"it is of namespace {line.namespace!r:.80}, whose own line is not before it"
+            )
+        size = len(encode(line))
+        if self._count and (self._count >= BATCH_LINES or self._size + size > BATCH_BYTES):
+            self.flush()
+        self._count += 1
+        self._size += size
+        run = self._runs[-1]
+        if isinstance(entry, (exact.HistoryState, exact.CollectionState)):
+            run.closed = True
+            new = _History if isinstance(entry, exact.HistoryState) else _Collection
+            self._runs.append(new(entry))  # type: ignore[arg-type]  # of the same kind
+        elif isinstance(entry, ops.KeyEntry) and isinstance(run, _Keys):
+            if entry.expires_at is not None and entry.expires_at <= now():
+                self._tally.expired += 1
+            else:
+                run.entries.append(entry)
+        elif isinstance(entry, ops.HistoryItem) and _is_of(run, _History, line.parent):
+            run.entries.append(entry)  # type: ignore[arg-type]  # a history's
+        elif isinstance(entry, records.RecordEntry) and _is_of(run, _Collection, line.parent):
+            run.entries.append(entry)  # type: ignore[arg-type]  # a collection's
+        else:
+            raise ConfigurationError(
+                f"a line of type {line.kind!r} cannot come after what is before it"
+            )
+
+    def flush(self) -> None:
+        """Writes what was taken, in one batch."""
+        if self._namespace is None:
+            return
+        operations: list[ops.Operation] = [exact.RestoreNamespace(*self._state)]
+        mirrored = self._state.revision if self._mirror else None
+        for run in self._runs:
+            operation = run.operation(self._conflict, mirrored)
+            if operation is not None:
+                operations.append(operation)
+        _, *results = self._engine.apply(ops.Batch(self._namespace, tuple(operations)))
+        for written, kept, removed in results:
+            self._tally.written += written
+            self._tally.kept += kept
+            self._tally.removed += removed
+        self._runs = [self._runs[-1].rest()]
+        self._count = self._size = 0
+
+    def close(self) -> None:
+        """Writes what is left of a namespace: there is no more of it."""
+        if self._namespace is not None:
+            self._runs[-1].closed = True
+            self.flush()
+            self._namespace = None
+
+
+def _is_of(run: object, kind: type[_History | _Collection], name: str) -> bool:
+    return isinstance(run, kind) and run.state.name == name

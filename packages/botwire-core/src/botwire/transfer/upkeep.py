@@ -1,0 +1,146 @@
+"""What whoever keeps a store does beside moving it: counts, checks, backs up, forgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from botwire import operations as ops
+from botwire import record_operations as records
+from botwire import store_operations as store
+from botwire.clock import now, to_datetime
+from botwire.engines.protocol import Engine
+from botwire.engines.sqlite import SQLiteEngine
+from botwire.errors import ConfigurationError
+from botwire.names import SYSTEM_NAMESPACE, check_namespace
+from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
+from botwire.transfer.reading import apply, list_namespaces, read_namespace
+
+
+def stat(
+    engine: Engine, namespaces: Iterable[str] = ()
+) -> Iterator[tuple[str, store.NamespaceStat]]:
+    """Yields each namespace with what it holds.
+
+    Args:
+        engine: The store.
+        namespaces: Only those that one of these patterns matches; see `list_namespaces`.
+    """
+    for namespace in list_namespaces(engine, namespaces):
+        yield namespace, apply(engine, namespace, store.StatNamespace())
+
+
+def check(
+    engine: Engine, *, namespaces: Iterable[str] = (), progress: Progress | None = None
+) -> Iterator[str]:
+    """Yields what is wrong with a store; nothing if it is sound.
+
+    The database checks its files, counts are compared with what they count, and everything is read.
+
+    Args:
+        engine: The store.
+        namespaces: Only those that one of these patterns matches; the database's own check is
+            then left out.
+        progress: Is called now and then.
+    """
+    wanted = list(namespaces)
+    if not wanted:
+        yield from apply(engine, SYSTEM_NAMESPACE, store.CheckStore())
+    tally = Tally()
+    for namespace in list_namespaces(engine, wanted):
+        where = f"namespace {namespace!r}"
+        for problem in apply(engine, namespace, store.CheckNamespace()):
+            yield f"{where}: {problem}"
+        for line in read_namespace(engine, namespace):
+            tally.count(line.kind)
+            entry = line.entry
+            try:
+                if isinstance(entry, ops.KeyEntry) and not isinstance(entry.value, bytes):
+                    entry.value.value  # noqa: B018 - decodes it
+                elif isinstance(entry, ops.HistoryItem):
+                    entry.value.value  # noqa: B018
+                elif isinstance(entry, records.RecordEntry):
+                    entry.metadata.value  # noqa: B018
+            except ValueError as error:
+                yield f"{where}: {line.kind} {entry[0]!r} is not JSON: {error}"
+            if progress is not None and tally.lines % REPORT_EVERY == 0:
+                progress(tally)
+        yield from (f"{where}: {problem}" for problem in _check_words(engine, namespace))
+
+
+def _check_words(engine: Engine, namespace: str) -> Iterator[str]:
+    after: str | None = None
+    while True:
+        page: records.CollectionPage = apply(
+            engine, namespace, records.ListCollections(after=after)
+        )
+        for collection in page.collections:
+            last: str | None = None
+            while True:
+                found: store.RecordCheck = apply(
+                    engine, namespace, store.CheckRecords(collection, last)
+                )
+                yield from (f"collection {collection!r}: {one}" for one in found.problems)
+                if found.last is None:
+                    break
+                last = found.last
+        if not page.more:
+            return
+        after = page.collections[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """That a namespace was erased, for whoever has to show it.
+
+    Attributes:
+        namespace: Which.
+        erased: How many rows of each kind, all 0 if there was no such namespace any more.
+        at: When, in UTC.
+        rewritten: Whether the database's files hold nothing of it any more.
+        detail: Why not, and what to do.
+    """
+
+    namespace: str
+    erased: dict[str, int]
+    at: datetime
+    rewritten: bool
+    detail: str
+
+
+def forget(engine: Engine, namespace: str) -> Receipt:
+    """Erases a namespace: every row that belongs to it, and its bytes in the database's files.
+
+    What was exported, backed up or logged elsewhere is not reached. May be repeated.
+
+    Args:
+        engine: The store.
+        namespace: Which.
+    """
+    check_namespace(namespace)
+    counts = apply(engine, SYSTEM_NAMESPACE, store.ForgetNamespace(namespace))
+    compaction: store.Compaction = apply(engine, SYSTEM_NAMESPACE, store.CompactStore())
+    return Receipt(namespace, dict(counts), to_datetime(now()), *compaction)
+
+
+def backup(
+    engine: Engine, target: Path, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Copies a SQLite store into a file, as it is at one moment, while it is in use.
+
+    Args:
+        engine: The store.
+        target: The file to make.
+        progress: Called with how much is copied and how much there is.
+
+    Raises:
+        ConfigurationError: The store is not a file of this machine, or the target cannot be made.
+    """
+    if not isinstance(engine, SQLiteEngine):
+        raise ConfigurationError(
+            "only a SQLite file is backed up this way: use pg_dump for PostgreSQL, run this where "
+            "a server's file is, or use botwire export, which works everywhere"
+        )
+    engine.backup(target, progress)
