@@ -45,6 +45,10 @@ class ScriptedLLM(BaseLLM):
             return response_model(suggested_scope="/")
         return response_model()  # an analysis whose defaults will do
 
+    async def acall(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+        """As `call`; what `Crew.akickoff` asks."""
+        return self.call(messages, *args, **kwargs)
+
     def supports_function_calling(self) -> bool:
         """Whether CrewAI may ask for structured answers."""
         return True

@@ -33,6 +33,19 @@ def l2(one: list[float], other: list[float]) -> float:
 REFERENCES = {"cosine": cosine, "l2": l2}
 
 
+def test_more_than_a_page_is_found() -> None:
+    with Memory("n", url="sqlite://") as memory:
+        records = memory.records()
+        records.put([Record(str(i), embedding=[1.0, i / 100]) for i in range(2100)])
+        for limit in (1000, 1001, 2100, 10_000):
+            found = records.search(vector=[1.0, 0.0], limit=limit, offset=3)
+            expected = list(range(3, min(limit + 3, 2100)))
+            assert [int(match.record.text) for match in found] == expected
+        for wrong in (-1, "10", True):
+            with pytest.raises(ConfigurationError, match="limit"):
+                records.search(vector=[1.0, 0.0], limit=wrong)  # type: ignore[arg-type]
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.integers(1, 5).flatmap(

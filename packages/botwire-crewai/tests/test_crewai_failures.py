@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,31 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crewai import Agent, Crew, Task
 from crewai.memory import Memory
 from crewai.memory.types import MemoryRecord
 
 from botwire import BotWireError, RequestTimeoutError, TransportError
-from botwire_crewai import BotWireMemory, BotWireStorage
+from botwire_crewai import BotWireStorage
 from conftest import read_url, start_server
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "examples"))
-from scripted.crewai import ScriptedLLM, embed
+from tests.crews import ScriptedLLM, embed, make_crew, make_memory
 
 # CrewAI looks at every attribute of an agent that it makes, the outdated ones too.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-def crew(memory: Any) -> Crew:
-    llm = ScriptedLLM(model="scripted")
-    agent = Agent(role="Assistant", goal="Help.", backstory="You help.", llm=llm)
-    task = Task(description="{message}", expected_output="An answer.", agent=agent)
-    return Crew(agents=[agent], tasks=[task], memory=memory)
-
-
-def remembering(url: str, namespace: str, **options: Any) -> BotWireMemory:
-    llm = ScriptedLLM(model="scripted")
-    return BotWireMemory(namespace, url=url, llm=llm, embedder=embed, **options)
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -73,7 +57,7 @@ def test_a_crew_goes_on_without_its_memory_and_says_so_once(
     storage = BotWireStorage(namespace, url=url, timeout=0.2)
     memory = Memory(storage=storage, llm=ScriptedLLM(model="scripted"), embedder=embed)
     with caplog.at_level(logging.WARNING, logger="botwire.crewai"):
-        answer = crew(memory).kickoff({"message": "My cat is called Turing."})
+        answer = make_crew(memory).kickoff({"message": "My cat is called Turing."})
     assert str(answer) == "Noted."
     (line,) = told(caplog)  # of several failed searches; without those CrewAI does not write
     assert f"reading CrewAI's memory {namespace!r} fails" in line
@@ -81,9 +65,10 @@ def test_a_crew_goes_on_without_its_memory_and_says_so_once(
 
 
 def test_a_strict_memory_ends_the_kickoff(unused_tcp_port: int, namespace: str) -> None:
-    memory = remembering(f"http://127.0.0.1:{unused_tcp_port}", namespace, strict=True, timeout=0.2)
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    memory = make_memory(namespace, url, strict=True, timeout=0.2)
     with pytest.raises(TransportError, match=str(unused_tcp_port)) as caught:
-        crew(memory).kickoff({"message": "My cat is called Turing."})
+        make_crew(memory).kickoff({"message": "My cat is called Turing."})
     assert not isinstance(caught.value, RuntimeError)  # which CrewAI drops without a word
     with pytest.raises(TransportError):
         memory.recall("cat")
@@ -92,10 +77,10 @@ def test_a_strict_memory_ends_the_kickoff(unused_tcp_port: int, namespace: str) 
 
 
 def test_a_strict_memory_that_works_is_as_any(place_url: str, namespace: str) -> None:
-    memory = remembering(place_url, namespace, strict=True)
+    memory = make_memory(namespace, place_url, strict=True)
     memory.health()
-    crew(memory).kickoff({"message": "My cat is called Turing."})
-    answer = crew(memory).kickoff({"message": "What is my cat called?"})
+    make_crew(memory).kickoff({"message": "My cat is called Turing."})
+    answer = make_crew(memory).kickoff({"message": "What is my cat called?"})
     assert "My cat is called Turing." in str(answer)
 
 
@@ -109,28 +94,95 @@ def test_a_slow_server_costs_its_time_limit_and_no_more(silent_url: str, namespa
     assert time.monotonic() - started < 5
 
 
-def test_a_server_that_restarts_loses_nothing(
-    tmp_path: Path, namespace: str, caplog: pytest.LogCaptureFixture
+def test_a_crew_with_a_slow_memory_comes_to_its_end(
+    silent_url: str, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    database = tmp_path / "memory.db"
-    with start_server(database) as server:
-        url = read_url(server)
-        storage = BotWireStorage(namespace, url=url, timeout=0.5, strict=True)
-        storage.save([MemoryRecord(content="before", embedding=[1.0])])
-        server.kill()
+    memory = make_memory(namespace, silent_url, timeout=0.5)
+    started = time.monotonic()
+    with caplog.at_level(logging.WARNING, logger="botwire.crewai"):
+        assert str(make_crew(memory).kickoff({"message": "My cat is called Turing."})) == "Noted."
+    assert time.monotonic() - started < 30
+    (line,) = told(caplog)
+    assert "within 0.5 s" in line
+
+
+class Restarting:
+    """A server that can be killed and started again at the same address."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._process = start_server(database)
+        self.url = read_url(self._process)
+
+    def kill(self) -> None:
+        self._process.kill()
+        with self._process:
+            pass
+
+    def start(self) -> None:
+        self._process = start_server(self._database, "--port", self.url.rsplit(":", 1)[1])
+        assert read_url(self._process) == self.url
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Restarting]:
+    """A server of this test's own."""
+    server = Restarting(tmp_path / "memory.db")
+    yield server
+    server.kill()
+
+
+def test_a_server_that_restarts_loses_nothing(
+    server: Restarting, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = BotWireStorage(namespace, url=server.url, strict=True)
+    storage.save([MemoryRecord(content="before", embedding=[1.0])])
+    server.kill()
+    impatient = BotWireStorage(namespace, url=server.url, strict=True, timeout=0.5)
     with caplog.at_level(logging.INFO, logger="botwire.crewai"):
         for _ in range(3):
             with pytest.raises(BotWireError):
-                storage.save([MemoryRecord(content="lost", embedding=[1.0])])
-        with start_server(database, "--port", url.rsplit(":", 1)[1]) as server:
-            assert read_url(server) == url
-            storage.save([MemoryRecord(content="after", embedding=[1.0])])
-            found = {record.content for record, _ in storage.search([1.0])}
-            with pytest.raises(TransportError):
-                storage.health()  # what was swallowed in between
-            storage.health()
-            server.terminate()
-    assert found == {"before", "after"}
-    failed, works = told(caplog)
+                impatient.save([MemoryRecord(content="lost", embedding=[1.0])])
+        server.start()
+        with pytest.raises(TransportError):
+            impatient.health()  # what was swallowed in between
+        storage.health()
+        storage.save([MemoryRecord(content="after", embedding=[1.0])])
+        assert {record.content for record, _ in storage.search([1.0])} == {"before", "after"}
+    (failed,) = told(caplog)
     assert failed.startswith(f"writing CrewAI's memory {namespace!r} fails")
-    assert works == f"writing CrewAI's memory {namespace!r} works again"
+
+
+def test_a_memory_that_works_again_says_so(
+    server: Restarting, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = BotWireStorage(namespace, url=server.url)
+    server.kill()
+    with caplog.at_level(logging.INFO, logger="botwire.crewai"):
+        with pytest.raises(BotWireError):
+            storage.save([MemoryRecord(content="lost", embedding=[1.0])])
+        server.start()
+        storage.save([MemoryRecord(content="after", embedding=[1.0])])
+    assert [one.content for one in storage.list_records()] == ["after"]
+    assert told(caplog)[-1] == f"writing CrewAI's memory {namespace!r} works again"
+
+
+def test_a_server_that_restarts_while_a_crew_works_is_waited_for(
+    server: Restarting, namespace: str
+) -> None:
+    class Meanwhile(ScriptedLLM):
+        """A model at whose first answer the server dies, and at whose next it is back."""
+
+        def call(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+            answer = super().call(messages, *args, **kwargs)
+            if kwargs.get("response_model") is None:
+                server.kill()
+                server.start()
+            return answer
+
+    memory = make_memory(namespace, server.url, strict=True, timeout=60)
+    crew = make_crew(memory, Meanwhile(model="scripted"))
+    crew.kickoff({"message": "My cat is called Turing."})
+    memory.health()
+    (kept,) = memory.list_records()
+    assert kept.content == "My cat is called Turing."

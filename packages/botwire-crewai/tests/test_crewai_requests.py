@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from crewai.memory import Memory as CrewMemory
-from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
 from crewai.memory.types import MemoryRecord
 
 from botwire import Memory, TransportError
@@ -29,12 +27,9 @@ class Counting:
         self.engine = open_engine(find_place(url))
         self.batches: list[Batch] = []
         self.answers: list[Results] = []
-        self.gate: threading.Event | None = None
 
     def apply(self, batch: Batch) -> Results:
         self.batches.append(batch)
-        if self.gate is not None:
-            assert self.gate.wait(30)
         answer = self.engine.apply(batch)
         self.answers.append(answer)
         return answer
@@ -60,42 +55,6 @@ def storage(counting: Counting, namespace: str) -> BotWireStorage:
     counting.batches.clear()
     counting.answers.clear()
     return storage
-
-
-def waiting(storage: BotWireStorage) -> int:
-    return storage._searches.waiting
-
-
-def test_searches_of_many_threads_are_one_request(
-    storage: BotWireStorage, counting: Counting
-) -> None:
-    counting.gate = threading.Event()
-    with ThreadPoolExecutor(8) as pool:
-        found = [pool.submit(storage.search, [1.0, 0.0], f"/s{i:02}") for i in range(8)]
-        deadline = time.monotonic() + 30
-        while waiting(storage) < 7:  # the first is on its way, the others wait for it
-            assert time.monotonic() < deadline
-        counting.gate.set()
-        contents = [[one.content for one, _ in search.result()] for search in found]
-    assert contents == [[f"fact {i}"] for i in range(8)]
-    assert [len(batch.operations) for batch in counting.batches] == [1, 7]
-
-
-def test_one_wrong_search_fails_alone(storage: BotWireStorage, counting: Counting) -> None:
-    counting.gate = threading.Event()
-    with ThreadPoolExecutor(4) as pool:
-        vectors = [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0]]
-        found = [pool.submit(storage.search, vector) for vector in vectors]
-        deadline = time.monotonic() + 30
-        while waiting(storage) < 3:
-            assert time.monotonic() < deadline
-        counting.gate.set()
-        for vector, search in zip(vectors, found, strict=True):
-            if len(vector) == 3:
-                with pytest.raises(EmbeddingDimensionMismatchError):
-                    search.result()
-            else:
-                assert len(search.result()) == 10
 
 
 def test_a_server_that_is_down_fails_all_at_once(unused_tcp_port: int, namespace: str) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 from crewai import Agent, Crew, Task
+from crewai.flow import Flow, start
+from crewai.flow.persistence.factory import default_flow_persistence
 from crewai.memory import Memory
 from crewai.memory.storage.factory import resolve_memory_storage, set_memory_storage_factory
-from crewai.memory.storage.lancedb_storage import LanceDBStorage
 from crewai.memory.types import MemoryRecord
 
 from botwire import ConfigurationError
+from botwire import Memory as BotWire
 from botwire_crewai import BotWireMemory, BotWireStorage, install, memory_tools, uninstall
+from tests.crews import ScriptedLLM
 
 # CrewAI looks at every attribute of an agent that it makes, the outdated ones too.
 OUTDATED = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -47,6 +47,47 @@ def test_memory_true_is_on_botwire(installed: str, monkeypatch: pytest.MonkeyPat
     assert storage.connection.namespace == installed
     assert Memory(llm=None)._storage is storage
     assert Memory(storage="botwire", llm=None)._storage.connection.namespace == installed
+
+
+@OUTDATED
+def test_agents_and_flows_are_on_botwire_too(installed: str) -> None:
+    class Steps(Flow[dict[str, Any]]):
+        @start()
+        def first(self) -> None:
+            pass
+
+    agent: Any = Agent(role="a", goal="b", backstory="c", llm=ScriptedLLM(model="s"), memory=True)
+    flow: Any = Steps()
+    for memory in (agent.memory, flow.memory):
+        assert isinstance(memory._storage, BotWireStorage)
+        assert memory._storage.connection.namespace == installed
+
+
+@OUTDATED
+def test_resetting_a_crews_memories_is_of_its_namespace(installed: str, place_url: str) -> None:
+    other = BotWireStorage(f"{installed}-other", url=place_url)
+    for storage in (other, Memory(llm=None)._storage):
+        storage.save([MemoryRecord(content="kept")])
+    agent = Agent(role="a", goal="b", backstory="c", llm=ScriptedLLM(model="s"))
+    task = Task(description="d", expected_output="e", agent=agent)
+    crew = Crew(agents=[agent], tasks=[task], memory=True, name="my crew")
+    crew.reset_memories("memory")  # as `crewai reset-memories -m`
+    assert (Memory(llm=None)._storage.count(), other.count()) == (0, 1)
+
+
+def test_install_answers_what_memory_is_now(place_url: str, namespace: str) -> None:
+    client = BotWire(namespace, url=place_url)
+    try:
+        storage = install(namespace, client=client)
+        assert Memory(llm=None)._storage is storage
+        storage.health()
+        default_flow_persistence().save_state("f", "one", {"n": 1})
+        assert client.count() == 1
+        with pytest.raises(ConfigurationError, match="score"):
+            install(namespace, score="dot")
+        assert Memory(llm=None)._storage is storage  # the one before is still in effect
+    finally:
+        uninstall()
 
 
 def test_a_spec_names_another_namespace(installed: str) -> None:
@@ -108,84 +149,6 @@ def test_copies_of_a_crew_share_their_memory(place_url: str, namespace: str) -> 
     memory._storage.save([MemoryRecord(content="kept")])
     for one in (crew._memory, agent.copy().memory):
         assert [record.content for record in one.list_records()] == ["kept"]  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize("scope", [None, "/s3"])
-@pytest.mark.parametrize(("limit", "least"), [(1, 0.0), (10, 0.0), (100, 0.0), (100, 0.012)])
-def test_the_same_is_found_as_by_crewais_own_storage(
-    scope: str | None, limit: int, least: float, lance: LanceDBStorage, filled: BotWireStorage
-) -> None:
-    query = np.random.default_rng(9).normal(size=32).tolist()
-    theirs = lance.search(query, scope, limit=limit, min_score=least)
-    ours = filled.search(query, scope, limit=limit, min_score=least)
-    assert [record.id for record, _ in ours] == [record.id for record, _ in theirs]
-    scores = [score for _, score in theirs]
-    assert [score for _, score in ours] == pytest.approx(scores, abs=1e-5)
-    assert len(ours) > 0
-
-
-@pytest.fixture(scope="module")
-def thousand() -> list[MemoryRecord]:
-    """Records with random embeddings, in ten scopes."""
-    vectors = np.random.default_rng(8).normal(size=(1000, 32))
-    return [
-        MemoryRecord(id=f"{i:04}", content=f"record {i}", scope=f"/s{i % 10}", embedding=v.tolist())
-        for i, v in enumerate(vectors)
-    ]
-
-
-@pytest.fixture(scope="module")
-def lance(tmp_path_factory: pytest.TempPathFactory, thousand: list[MemoryRecord]) -> Any:
-    """CrewAI's own storage with these records."""
-    storage = LanceDBStorage(path=tmp_path_factory.mktemp("lance"))
-    storage.save(thousand)
-    return storage
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, thousand: list[MemoryRecord]) -> Any:
-    """Ours with the same."""
-    storage = BotWireStorage("n", url=f"sqlite:///{tmp_path_factory.mktemp('ours') / 'm.db'}")
-    storage.save(thousand)
-    return storage
-
-
-SAVER = """
-import sys
-from crewai.memory.types import MemoryRecord
-from botwire_crewai import BotWireStorage
-
-storage = BotWireStorage(sys.argv[1], url=sys.argv[2])
-print("ready", flush=True)
-sys.stdin.readline()
-for i in range(40):
-    storage.save([MemoryRecord(id=f"{sys.argv[3]}-{i}", content="c", embedding=[1.0, float(i)])])
-    found = storage.search([1.0, 0.0], limit=5)
-    storage.touch_records([record.id for record, _ in found])
-"""
-
-
-def test_two_crews_write_at_once_and_are_seen(server_url: str, namespace: str) -> None:
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", SAVER, namespace, server_url, name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in ("a", "b")
-    ]
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-    storage = BotWireStorage(namespace, url=server_url)
-    assert storage.search([1.0, 0.0]) == []
-    for writer in writers:
-        _, errors = writer.communicate("go\n", timeout=60)
-        assert writer.returncode == 0, errors
-    expected = {f"{name}-{i}" for name in "ab" for i in range(40)}
-    assert {record.id for record, _ in storage.search([1.0, 0.0], limit=100)} == expected
 
 
 @pytest.mark.anyio

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
-import os
 import pickle
-import signal
-import subprocess
-import sys
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +15,7 @@ from crewai.memory.storage.backend import EmbeddingDimensionMismatchError, Stora
 from crewai.memory.types import MemoryRecord
 
 from botwire import ConfigurationError, NotJSONError, TransportError
+from botwire import Memory as BotWire
 from botwire_crewai import BotWireMemory, BotWireStorage
 
 
@@ -91,23 +88,38 @@ async def test_scores_are_those_of_crewais_own_storage(
     assert [round(score, 4) for _, score in cosine.search([2.0, 0.0])] == [1.0, 0.0]
 
 
-SCOPES = ["/", "/crew/al", "/crew/al/deep", "/crew/alice", "/crew/alice-b", "/crew_al", "/100%"]
+SCOPES = [
+    "/", "/crew/al", "/crew/al/deep", "/crew/alice", "/crew/alice-b", "/crew_al", "/100%", "/100_",
+    "/it's/日本", "/it's/日本/深い", "/it's/日本語", "/\\back\\slash", "/../..", "/ spaced out",
+]  # fmt: skip
 
 
 def test_a_scope_holds_no_neighbour(storage: BotWireStorage) -> None:
     storage.save([record(scope, scope=scope) for scope in SCOPES])
-    for prefix in ("/crew/al", "crew/al", "/crew/al/"):
-        assert sorted(contents(storage.search([1.0, 0.0], prefix))) == ["/crew/al", "/crew/al/deep"]
-        assert storage.count(prefix) == len(storage.list_records(prefix)) == 2
-        assert storage.get_scope_info(prefix).record_count == 2
-        assert storage.list_scopes(prefix) == ["/crew/al/deep"]
+    for scope in SCOPES[1:]:
+        inside = sorted(one for one in SCOPES if one == scope or one.startswith(scope + "/"))
+        children = [one for one in inside if one != scope]
+        for prefix in (scope, scope[1:], scope + "/", "//" + scope[1:] + "//"):
+            assert sorted(contents(storage.search([1.0, 0.0], prefix, limit=50))) == inside
+            assert sorted(one.scope for one in storage.list_records(prefix)) == inside
+            info = storage.get_scope_info(prefix)
+            assert (info.path, info.record_count, info.child_scopes) == (
+                scope, len(inside), children,
+            )  # fmt: skip
+            assert storage.list_scopes(prefix) == children
+        assert storage.count(scope) == len(inside)
     for everything in ("", "/", None):
         assert storage.count(everything) == len(SCOPES)
-    assert storage.list_scopes("/") == ["/100%", "/crew", "/crew_al"]
+    assert storage.list_scopes("/") == sorted(
+        {"/" + scope.split("/")[1] for scope in SCOPES if scope != "/"}
+    )
     storage.reset("/crew/alice")
     assert storage.count("/crew/alice-b") == 1
+    assert storage.delete("it's/日本/") == 2
     assert storage.delete("/crew") == 3
-    assert sorted(one.scope for one in storage.list_records()) == ["/", "/100%", "/crew_al"]
+    gone = [one for one in SCOPES if one.startswith(("/crew/", "/it's/日本/"))]
+    left = sorted(set(SCOPES) - {*gone, "/it's/日本"})
+    assert sorted(one.scope for one in storage.list_records()) == left
 
 
 @pytest.mark.anyio
@@ -121,9 +133,12 @@ async def test_all_filters_hold_and_come_before_the_limit(storage: BotWireStorag
     assert contents(storage.search([1.0, 0.0], metadata_filter={"n": 7}, limit=1)) == ["near 7"]
     assert storage.search([1.0, 0.0], categories=["b"], metadata_filter={"n": 2}) == []
     assert storage.list_categories() == {"a": 50, "b": 1}
-    assert storage.delete(record_ids=[]) == 0
+    assert storage.delete(record_ids=[]) == storage.delete(categories=[]) == 0
+    assert len(storage.search([1.0, 0.0], categories=[], metadata_filter={}, limit=100)) == 51
     ids = [one.id for one in storage.list_records(limit=3)]
     assert storage.delete(record_ids=ids, categories=["b"]) == 0
+    east = timezone(timedelta(hours=2))
+    assert storage.delete(older_than=datetime(2020, 1, 1, 2, tzinfo=east)) == 0  # not older
     assert storage.delete(older_than=datetime(2021, 1, 1), metadata_filter={"n": 1}) == 1
     assert await storage.adelete(record_ids=ids) == 3
     assert storage.count() == 47
@@ -185,6 +200,78 @@ def test_another_dimension_is_crewais_own_error(
     assert contents(storage.search([1.0, 2.0, 3.0])) == ["x"]
 
 
+@pytest.mark.anyio
+async def test_another_dimension_is_crewais_own_error_when_awaited(storage: BotWireStorage) -> None:
+    await storage.asave([record()])
+    for call in (
+        storage.asave([record(embedding=[1.0, 2.0, 3.0])]),
+        storage.asearch([1.0, 2.0, 3.0]),
+    ):
+        with pytest.raises(EmbeddingDimensionMismatchError) as caught:
+            await call
+        assert (caught.value.stored_dim, caught.value.new_dim) == (2, 3)
+
+
+def test_an_empty_store_takes_one_dimension_only(storage: BotWireStorage) -> None:
+    with pytest.raises(EmbeddingDimensionMismatchError) as caught:
+        storage.save([record(), record(embedding=[1.0, 2.0, 3.0])])
+    assert (caught.value.stored_dim, caught.value.new_dim) == (2, 3)
+    assert storage.count() == 0
+
+
+class _Refusing:
+    """An engine that must not be used."""
+
+    def apply(self, batch: Any) -> Any:
+        raise AssertionError(batch)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.anyio
+async def test_what_is_awaited_is_awaited_all_the_way(
+    place_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = BotWireStorage(client=BotWire(namespace, url=place_url))
+    storage.connection.memory.engine = _Refusing()
+    monkeypatch.setattr(asyncio, "to_thread", None)
+    await storage.asave([record("kept"), record("gone")])
+    assert len(await storage.asearch([1.0, 0.0])) == 2
+    assert await storage.adelete(metadata_filter={"no": 1}) == 0
+    assert await storage.adelete() == 2
+
+
+def test_more_than_a_page_is_found_and_listed(storage: BotWireStorage) -> None:
+    storage.save([record(str(i), embedding=[1.0, i / 1000]) for i in range(1100)])
+    assert contents(storage.search([1.0, 0.0], limit=5000)) == [str(i) for i in range(1100)]
+    assert len(storage.list_records(limit=5000)) == 1100
+
+
+def test_metadata_may_be_very_large(storage: BotWireStorage, place_url: str) -> None:
+    metadata = {"page": "é" * 500_000, "deep": {"list": [{"n": i} for i in range(20_000)]}}
+    kept = record(metadata=metadata)
+    storage.save([kept])
+    storage.touch_records([kept.id])
+    again = BotWireStorage(storage.connection.namespace, url=place_url)
+    ((found, _),) = again.search([1.0, 0.0])
+    assert found.metadata == metadata
+
+
+def test_a_category_may_be_empty(storage: BotWireStorage) -> None:
+    kept = record(categories=["", "a"])  # a model says such things
+    storage.save([kept])
+    assert storage.get_record(kept.id) == kept
+    assert storage.list_categories() == {"a": 1}
+    assert storage.search([1.0, 0.0], categories=[""]) == []
+
+
+def test_an_id_twice_in_one_save_is_one_record(storage: BotWireStorage) -> None:
+    kept = record("old")
+    storage.save([kept, kept.model_copy(update={"content": "new"})])
+    assert [one.content for one in storage.list_records()] == ["new"]
+
+
 def test_metadata_that_is_not_json_is_refused(storage: BotWireStorage) -> None:
     with pytest.raises(NotJSONError, match="raw"):
         storage.save([record("good"), record(metadata={"raw": object()})])
@@ -228,57 +315,3 @@ def test_memory_remembers_and_recalls(place_url: str, namespace: str) -> None:
     first.close()
     found = memory().recall("tea?", depth="shallow", limit=1)
     assert [match.record.content for match in found] == ["Ada likes tea"]
-
-
-CREW = """
-import json, sys
-sys.path[:0] = sys.argv[4:6]
-from tests import offline
-
-offline.enforce()
-
-from crewai import Agent, Crew, Task
-from crewai.memory import Memory
-from scripted.crewai import ScriptedLLM, embed
-
-from botwire_crewai import BotWireStorage
-
-url, namespace, text = sys.argv[1:4]
-llm = ScriptedLLM(model="scripted")
-memory = Memory(storage=BotWireStorage(namespace, url=url), llm=llm, embedder=embed)
-agent = Agent(role="Assistant", goal="Help.", backstory="You help.", llm=llm)
-task = Task(description="{message}", expected_output="An answer.", agent=agent)
-crew = Crew(agents=[agent], tasks=[task], memory=memory)
-print(json.dumps(str(crew.kickoff({"message": text}))), flush=True)
-sys.stdin.read()
-"""
-
-ROOT = Path(__file__).parents[3]
-ROOTS = [str(ROOT / "examples"), str(ROOT)]
-
-
-def run_and_kill(tmp_path: Path, *arguments: str) -> str:
-    """Runs the crew, kills its process when it is done, and returns what it answered."""
-    command = [sys.executable, "-W", "ignore", "-c", CREW, *arguments, *ROOTS]
-    environment = {**os.environ, "CREWAI_STORAGE_DIR": str(tmp_path)}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
-        answer = process.stdout.readline().strip()
-        os.kill(process.pid, signal.SIGKILL)
-    return answer
-
-
-def test_a_killed_crew_is_remembered(place_url: str, namespace: str, tmp_path: Path) -> None:
-    run_and_kill(tmp_path, place_url, namespace, "My cat is called Turing.")
-    answer = run_and_kill(tmp_path, place_url, namespace, "What is my cat called?")
-    assert "My cat is called Turing." in answer
-
-
-def test_a_killed_crew_is_remembered_on_postgresql(
-    postgres_url: str, namespace: str, tmp_path: Path
-) -> None:
-    run_and_kill(tmp_path, postgres_url, namespace, "My cat is called Turing.")
-    answer = run_and_kill(tmp_path, postgres_url, namespace, "What is my cat called?")
-    assert "My cat is called Turing." in answer

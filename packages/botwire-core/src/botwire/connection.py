@@ -8,7 +8,9 @@ from typing import Any
 
 from botwire._async.memory import AsyncMemory
 from botwire._sync.memory import Memory
+from botwire.engines.gathering import GatheringEngine
 from botwire.engines.opening import shared_async_engine, shared_engine, to_async, to_blocking
+from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import ConfigurationError
 from botwire.places import DEFAULT_TIMEOUT, NAMESPACE_VARIABLE, Place, find_place, without_password
 
@@ -29,6 +31,8 @@ class Connection:
         url: Where memory lives, as for `Memory`; not together with `client`.
         api_key: For a server, as for `Memory`; not together with `client`.
         timeout: Seconds that a call to a server may take in all.
+        gather_reads: What several threads read at once over a network is one request; see
+            `GatheringEngine`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -42,6 +46,7 @@ class Connection:
         url: str | None = None,
         api_key: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        gather_reads: bool = False,
     ) -> None:
         if client is not None and (url is not None or api_key is not None):
             raise ConfigurationError("a client knows its place: give client, or url and api_key")
@@ -54,6 +59,7 @@ class Connection:
         self.namespace = "default" if namespace is None else namespace
         self._lock = threading.Lock()
         self._url = url
+        self._gather_reads = gather_reads
         self._memory: Memory | None = None
         self._async_memory: AsyncMemory | None = None
         if client is None:
@@ -64,7 +70,7 @@ class Connection:
             self._place = client.place
             again = client.with_namespace(self.namespace)
             if isinstance(again, Memory):
-                self._memory = again
+                self._memory = self._gathering(again)
             else:
                 self._async_memory = again
 
@@ -91,7 +97,13 @@ class Connection:
             engine = to_blocking(self._async_memory.engine)
         else:
             return Memory(self.namespace, place=self._place)
-        return Memory(self.namespace, place=self._place, engine=engine)
+        return self._gathering(Memory(self.namespace, place=self._place, engine=engine))
+
+    def _gathering(self, memory: Memory) -> Memory:
+        # A file is read by many threads at once, and nothing travels.
+        if not self._gather_reads or isinstance(memory.engine, SQLiteEngine):
+            return memory
+        return Memory(self.namespace, place=self._place, engine=GatheringEngine(memory.engine))
 
     def _open_async(self) -> AsyncMemory:
         if self._place is not None and self._place.shareable:
@@ -123,11 +135,11 @@ class Connection:
 
     def __reduce__(self) -> tuple[Any, ...]:
         reference = self.reference()
-        return _restore, (reference["namespace"], reference.get("url"))
+        return _restore, (reference["namespace"], reference.get("url"), self._gather_reads)
 
 
-def _restore(namespace: str, url: str | None) -> Connection:
-    return Connection(namespace, url=url)
+def _restore(namespace: str, url: str | None, gather_reads: bool) -> Connection:
+    return Connection(namespace, url=url, gather_reads=gather_reads)
 
 
 def _environment_url() -> str:

@@ -6,6 +6,7 @@ naive and in UTC; BotWire's are aware.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ def to_record(memory: MemoryRecord) -> Record:
         memory.content,
         id=memory.id,
         scope=memory.scope,
-        tags=tuple(dict.fromkeys(memory.categories)),
+        tags=to_tags(memory.categories),
         metadata={
             "metadata": memory.metadata,
             "categories": memory.categories,
@@ -50,6 +51,11 @@ def from_record(record: Record) -> MemoryRecord:
         source=kept.get("source"),
         private=kept.get("private", False),
     )
+
+
+def to_tags(categories: Iterable[str]) -> tuple[str, ...]:
+    """Returns the tags that stand for categories; a model may make an empty one, which is none."""
+    return tuple(dict.fromkeys(filter(None, categories)))
 
 
 def naive(moment: datetime | None) -> datetime:

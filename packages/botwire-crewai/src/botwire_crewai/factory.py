@@ -9,6 +9,7 @@ import crewai.memory.storage.factory as crewai_factory
 from crewai.flow.persistence import factory as flow_factory
 from crewai.memory.storage.backend import StorageBackend
 
+from botwire import AsyncMemory, Memory
 from botwire_crewai.flow import BotWireFlowPersistence
 from botwire_crewai.storage import SPEC_PREFIX, BotWireStorage
 
@@ -18,34 +19,34 @@ _DEFAULT_SPECS = ("lancedb",)  # what CrewAI asks for when nobody says anything 
 class _Factory:
     """Answers CrewAI's specs, and asks who was there before for those that are not ours."""
 
-    def __init__(self, defaults: dict[str, Any], *, takeover: bool, previous: Any) -> None:
-        self.previous = previous
+    def __init__(self, defaults: dict[str, Any], *, takeover: bool) -> None:
+        self.previous: Any = None
+        self.default = BotWireStorage(**defaults)  # wrong arguments are found before a first crew
         self._defaults = defaults
-        self._takeover = takeover
         self._lock = threading.Lock()
-        self._storages: dict[str, BotWireStorage] = {}
+        specs = ("botwire", SPEC_PREFIX, *(_DEFAULT_SPECS if takeover else ()))
+        self._storages = dict.fromkeys(specs, self.default)
 
     def __call__(self, spec: str) -> StorageBackend | None:
-        is_ours = spec == "botwire" or spec.startswith(SPEC_PREFIX)
-        if not is_ours and not (self._takeover and spec in _DEFAULT_SPECS):
-            found: StorageBackend | None = self.previous(spec) if self.previous else None
-            return found
         # CrewAI asks once for every memory it makes.
         with self._lock:
-            if spec not in self._storages:
-                full = spec if spec.startswith(SPEC_PREFIX) else SPEC_PREFIX
-                self._storages[spec] = BotWireStorage.from_spec(full, **self._defaults)
-            return self._storages[spec]
+            if spec.startswith(SPEC_PREFIX) and spec not in self._storages:
+                self._storages[spec] = BotWireStorage.from_spec(spec, **self._defaults)
+            if spec in self._storages:
+                return self._storages[spec]
+        found: StorageBackend | None = self.previous(spec) if self.previous else None
+        return found
 
 
 def install(
     namespace: str = "crewai",
     *,
+    client: Memory | AsyncMemory | None = None,
     url: str | None = None,
     api_key: str | None = None,
     takeover: bool = True,
     **options: Any,
-) -> None:
+) -> BotWireStorage:
     """Makes BotWire the memory of every `Crew`, `Agent` and `Flow` of this process.
 
     Afterwards ``memory=True`` and a bare ``Memory()`` are on BotWire, and so are
@@ -54,25 +55,30 @@ def install(
 
     Args:
         namespace: Whose records, where a spec names none.
+        client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server, as for BotWire's `Memory`.
         takeover: Whether to answer for CrewAI's own default as well, and for states of flows.
         **options: Further arguments of `BotWireStorage`.
 
+    Returns:
+        What ``memory=True`` now leads to; its `health` says whether it works.
+
     Raises:
         ConfigurationError: An argument is not valid.
     """
+    place: dict[str, Any] = {
+        "namespace": namespace, "client": client, "url": url, "api_key": api_key,
+    }  # fmt: skip
+    ours = _Factory({**place, **options}, takeover=takeover)
     uninstall()
-    defaults: dict[str, Any] = {"namespace": namespace, "url": url, "api_key": api_key, **options}
-    BotWireStorage(**defaults)  # wrong arguments are found here, and not in the first crew
-    previous = crewai_factory._factory  # noqa: SLF001 - there is a setter and no getter
-    crewai_factory.set_memory_storage_factory(
-        _Factory(defaults, takeover=takeover, previous=previous)
-    )
+    ours.previous = crewai_factory._factory  # noqa: SLF001 - there is a setter and no getter
+    crewai_factory.set_memory_storage_factory(ours)
     if takeover:
         flow_factory.set_flow_persistence_factory(
-            _FlowFactory(namespace, url, api_key, previous=flow_factory._factory)  # noqa: SLF001
+            _FlowFactory(place, previous=flow_factory._factory)  # noqa: SLF001
         )
+    return ours.default
 
 
 def uninstall() -> None:
@@ -88,11 +94,9 @@ def uninstall() -> None:
 class _FlowFactory:
     """Makes what keeps the states of flows."""
 
-    def __init__(
-        self, namespace: str, url: str | None, api_key: str | None, *, previous: Any
-    ) -> None:
+    def __init__(self, place: dict[str, Any], *, previous: Any) -> None:
         self.previous = previous
-        self._arguments: dict[str, Any] = {"namespace": namespace, "url": url, "api_key": api_key}
+        self._place = place
 
     def __call__(self) -> BotWireFlowPersistence:
-        return BotWireFlowPersistence(**self._arguments)
+        return BotWireFlowPersistence(**self._place)

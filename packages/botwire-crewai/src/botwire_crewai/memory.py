@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import weakref
 from typing import Any
 
 import crewai.memory
@@ -16,7 +19,8 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
     """CrewAI's `Memory` on BotWire: ``Crew(memory=BotWireMemory("my-crew"))``.
 
     A dump to JSON holds a spec in the place of the storage, a string without any secret, and
-    `model_validate` finds the same records again.
+    `model_validate` finds the same records again. What is still being saved in the background when
+    the process ends is waited for; CrewAI's own `Memory` loses it without a word.
 
     Args:
         namespace: Whose records.
@@ -47,6 +51,7 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
         elif storage is None:
             storage = BotWireStorage(namespace, client=client, url=url, **options)
         super().__init__(storage=storage, **fields)
+        _OPEN[id(self)] = self
 
     def health(self) -> None:
         """Raises what makes this memory fail, if anything; see `BotWireStorage.health`.
@@ -80,3 +85,17 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
     @field_serializer("storage", when_used="json")
     def _dump_storage(self, storage: Any) -> Any:
         return storage.spec if isinstance(storage, BotWireStorage) else storage
+
+
+_OPEN: weakref.WeakValueDictionary[int, BotWireMemory] = weakref.WeakValueDictionary()
+
+
+def _finish_saving() -> None:
+    for memory in list(_OPEN.values()):
+        with contextlib.suppress(Exception):  # an exit goes on; what failed was logged
+            crewai.memory.Memory.drain_writes(memory)
+
+
+# CrewAI saves in thread pools, which take nothing more once the interpreter waits for its threads;
+# functions of `atexit` come after that, and only these before. There is no public name for it.
+getattr(threading, "_register_atexit", lambda finish: None)(_finish_saving)

@@ -40,9 +40,8 @@ def migrate_lancedb(path: str | Path, storage: BotWireStorage, *, table: str = "
     """
     ids: set[str] = set()
     for rows in _pages(Path(path), table):
-        records = {row["id"]: _record(row) for row in rows}
-        storage.save(list(records.values()))
-        ids |= records.keys()
+        storage.save([_record(row) for row in rows])
+        ids |= {row["id"] for row in rows}
     return len(ids)
 
 

@@ -24,14 +24,10 @@ from botwire import (
     Records,
 )
 from botwire.connection import Connection
-from botwire.encoding import encode_selection
 from botwire.places import DEFAULT_TIMEOUT
-from botwire.record_operations import SearchRecords
 from botwire.scopes import normalise
-from botwire.vectors import Vector
-from botwire_crewai.convert import from_record, naive, to_record, to_text
+from botwire_crewai.convert import from_record, naive, to_record, to_tags, to_text
 from botwire_crewai.failures import Doing, Failures
-from botwire_crewai.searches import Searches
 
 Score = Literal["l2", "cosine"]
 T = TypeVar("T")
@@ -88,13 +84,17 @@ class BotWireStorage:
         if score not in ("l2", "cosine"):
             raise ConfigurationError(f"score is 'l2' or 'cosine', not {score!r}")
         self.connection = Connection(
-            namespace, client=client, url=url, api_key=api_key, timeout=timeout
+            namespace,
+            client=client,
+            url=url,
+            api_key=api_key,
+            timeout=timeout,
+            gather_reads=True,  # CrewAI makes up to 120 searches for one recall, in four threads
         )
         self._score: Score = score
         self._protect_private = protect_private
         self._strict = strict
         self._failures = Failures(self.connection.namespace)
-        self._searches = Searches()
 
     @classmethod
     def from_spec(cls, spec: str, **defaults: Any) -> BotWireStorage:
@@ -140,16 +140,11 @@ class BotWireStorage:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            name: part
-            for name, part in self.__dict__.items()
-            if name not in ("_failures", "_searches")
-        }
+        return {name: part for name, part in self.__dict__.items() if name != "_failures"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._failures = Failures(self.connection.namespace)
-        self._searches = Searches()
 
     # --- writing ----------------------------------------------------------------------------
 
@@ -160,12 +155,12 @@ class BotWireStorage:
             EmbeddingDimensionMismatchError: An embedding has another dimension than the others.
             NotJSONError: JSON cannot hold the metadata of one. Also a `TypeError`.
         """
-        new = [to_record(record) for record in records]
+        new = _records(records)
         self._call(lambda kept: kept.put(new), _embeddings(records), "writing")
 
     async def asave(self, records: list[MemoryRecord]) -> None:
         """As `save`."""
-        new = [to_record(record) for record in records]
+        new = _records(records)
         await self._acall(lambda kept: kept.put(new), _embeddings(records), "writing")
 
     def update(self, record: MemoryRecord) -> None:
@@ -201,7 +196,10 @@ class BotWireStorage:
         older_than: datetime | None = None,
         metadata_filter: dict[str, Any] | None = None,
     ) -> int:
-        """Deletes the records that pass every filter, all without any; returns how many."""
+        """Deletes the records that pass every filter, all without any; returns how many.
+
+        An empty list of ids or categories is none of them, and deletes nothing.
+        """
         where = _selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
         return self._call(lambda kept: kept.delete(**where, all=not where), doing="writing")
 
@@ -239,8 +237,8 @@ class BotWireStorage:
         if limit <= 0:
             return []
         query = self._query(query_embedding, limit, min_score)
-        where = _selection(scope_prefix, categories, metadata_filter)
-        found = self._call(lambda kept: self._search(kept, query, where), [query_embedding])
+        where = _selection(scope_prefix, categories or None, metadata_filter)
+        found = self._call(lambda kept: kept.search(**query, **where), [query_embedding])
         return _scored(found)
 
     async def asearch(
@@ -255,28 +253,10 @@ class BotWireStorage:
         """As `search`."""
         if limit <= 0:
             return []
-        where = _selection(scope_prefix, categories, metadata_filter)
         query = self._query(query_embedding, limit, min_score)
+        where = _selection(scope_prefix, categories or None, metadata_filter)
         found = await self._acall(lambda kept: kept.search(**query, **where), [query_embedding])
         return _scored(found)
-
-    def _search(self, kept: Records, query: dict[str, Any], where: dict[str, Any]) -> list[Match]:
-        memory = self.connection.memory
-        if memory.place is not None and memory.place.scheme == "sqlite":
-            return kept.search(**query, **where)
-        # Over a network CrewAI's threads share requests.
-        return self._searches.search(
-            memory,
-            SearchRecords(
-                COLLECTION,
-                Vector.of(query["vector"], "query_embedding"),
-                where=encode_selection(**where),
-                limit=query["limit"],
-                min_score=query["min_score"],
-                metric=self._score,
-                embeddings=False,
-            ),
-        )
 
     def _query(self, embedding: list[float], limit: int, min_score: float) -> dict[str, Any]:
         return {
@@ -394,6 +374,11 @@ class BotWireStorage:
         return result
 
 
+def _records(memories: Iterable[MemoryRecord]) -> list[Record]:
+    """Returns the records that keep memories; of those with one id, the last."""
+    return [to_record(memory) for memory in {memory.id: memory for memory in memories}.values()]
+
+
 def _embeddings(records: Iterable[MemoryRecord]) -> list[list[float] | None]:
     return [record.embedding for record in records]
 
@@ -406,7 +391,7 @@ def _protected(new: Record, old: Record | None) -> Record:
     """Returns a record with the source and the privacy of a private one that it replaces."""
     if old is None or not old.metadata.get("private"):
         return new
-    kept = {name: old.metadata[name] for name in ("source", "private")}
+    kept = {"source": old.metadata.get("source"), "private": True}
     return replace(new, metadata={**new.metadata, **kept})
 
 
@@ -414,7 +399,7 @@ def _raise_mismatch(
     error: InvalidRequestError, stored: int | None, embeddings: Iterable[list[float] | None]
 ) -> None:
     """Raises CrewAI's own error if an embedding has not the dimension of the others."""
-    given = [len(embedding) for embedding in embeddings if embedding]
+    given = [len(one) for one in embeddings if one is not None and len(one)]
     first = stored or (given[0] if given else None)
     other = next((dimension for dimension in given if dimension != first), None)
     if first is not None and other is not None:
@@ -428,12 +413,12 @@ def _selection(
     ids: list[str] | None = None,
     older_than: datetime | None = None,
 ) -> dict[str, Any]:
-    """Returns the filters that are given, as those of `Records`; an empty one is none."""
+    """Returns the filters that are given, as those of `Records`."""
     where: dict[str, Any] = {}
     if scope is not None and scope.strip("/"):
         where["scope"] = scope
-    if categories:
-        where["tags"] = categories
+    if categories is not None:
+        where["tags"] = to_tags(categories)
     if metadata:
         where["filter"] = {f"metadata.{name}": {"$eq": part} for name, part in metadata.items()}
     if ids is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from crewai.memory.types import MemoryRecord
 from crewai.tools import BaseTool
+from crewai.types.callback import SerializableCallable
 from pydantic import BaseModel, Field
 
 from botwire import AsyncMemory, AsyncRecords, Memory, Record, Records
@@ -34,7 +35,13 @@ class _Forget(BaseModel):
     id: str = Field(description="The id of the memory, as recalled or listed.")
 
 
+def _never(_arguments: Any = None, _result: Any = None) -> bool:
+    return False
+
+
 class _MemoryTool(BaseTool):
+    # An answer of today is not that of tomorrow, though `Crew(cache=True)` would keep it.
+    cache_function: SerializableCallable = _never
     connection: Any = Field(exclude=True)
     scope: str = "/"
 

@@ -13,7 +13,7 @@ from botwire.encoding import encode_object, encode_records, encode_selection
 from botwire.engines.protocol import AsyncEngine
 from botwire.models import Match, Record, RecordsInfo
 from botwire.names import check_collection
-from botwire.operations import Batch, Operation
+from botwire.operations import MAX_PAGE, Batch, Operation, check_count
 from botwire.vectors import Vector
 
 _PAGE = 200  # records read at a time with what they hold, which may be much
@@ -157,7 +157,7 @@ class AsyncRecords:
             ids: See the class.
             created_after: See the class.
             created_before: See the class.
-            limit: How many at most; 1,000 at most.
+            limit: How many at most; above 1,000 they are read in pages, one after the other.
             offset: How many of the best to leave out.
             min_score: Only matches with at least this score.
             metric: ``cosine``: the score is the cosine of the angle between the vectors.
@@ -169,20 +169,29 @@ class AsyncRecords:
             ConfigurationError: An argument is not valid, or numpy is not installed where the
                 search is done (extra ``vector``).
         """
-        if limit == 0:
-            return []
-        operation = ops.SearchRecords(
-            self.collection,
-            None if vector is None else Vector.of(vector, "vector"),
-            text,
-            encode_selection(ids, scope, tags, filter, created_after, created_before),
-            limit,
-            offset,
-            min_score,
-            metric,
-            embeddings,
-        )
-        return [Match.of(match) for match in await self._apply(operation)]
+        check_count(limit, "limit")
+        where = encode_selection(ids, scope, tags, filter, created_after, created_before)
+        query = None if vector is None else Vector.of(vector, "vector")
+        found: builtins.list[Match] = []
+        while limit > len(found):
+            size = min(limit - len(found), MAX_PAGE)
+            page = await self._apply(
+                ops.SearchRecords(
+                    self.collection,
+                    query,
+                    text,
+                    where,
+                    size,
+                    offset + len(found),
+                    min_score,
+                    metric,
+                    embeddings,
+                )
+            )
+            found += [Match.of(match) for match in page]
+            if len(page) < size:
+                break
+        return found
 
     async def list(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 from botwire._async.http import AsyncHTTPEngine
 from botwire._sync.http import HTTPEngine
 from botwire.engines.async_sqlite import AsyncSQLiteEngine
+from botwire.engines.gathering import GatheringEngine
 from botwire.engines.protocol import AsyncEngine, Engine
 from botwire.engines.sqlite import SQLiteEngine, open_sqlite
 from botwire.errors import ConfigurationError
@@ -52,6 +53,8 @@ def shared_async_engine(place: Place) -> AsyncEngine:
 
 def to_async(engine: Engine) -> AsyncEngine:
     """Returns an engine to be awaited that works on the same memory."""
+    if isinstance(engine, GatheringEngine):
+        return to_async(engine.engine)
     if isinstance(engine, SQLiteEngine):
         return AsyncSQLiteEngine(engine.share())
     if isinstance(engine, HTTPEngine):

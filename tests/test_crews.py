@@ -1,0 +1,61 @@
+"""A crew is killed, and another process of it knows what it learned, wherever memory lives."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+CREW = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from tests import offline
+
+offline.enforce()
+
+from crewai.memory import Memory
+
+from botwire_crewai import BotWireStorage
+from tests.crews import ScriptedLLM, embed, make_crew
+
+text, namespace, *urls = sys.argv[2:]
+llm = ScriptedLLM(model="scripted")
+answers = []
+for url in urls:
+    memory = Memory(storage=BotWireStorage(namespace, url=url), llm=llm, embedder=embed)
+    answers.append(str(make_crew(memory).kickoff({"message": text})))
+print(json.dumps(answers), flush=True)
+sys.stdin.read()
+"""
+
+
+def run_and_kill(storage: Path, *arguments: str) -> list[str]:
+    """Runs the crew in each place, kills its process when it is done, and returns its answers."""
+    command = [sys.executable, "-W", "ignore", "-c", CREW, str(ROOT), *arguments]
+    environment = {**os.environ, "CREWAI_STORAGE_DIR": str(storage)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        # CrewAI prints what it does, and somewhere in it there is our line.
+        answers = next(line for line in process.stdout if line.startswith("["))
+        os.kill(process.pid, signal.SIGKILL)
+    found: list[str] = json.loads(answers)
+    return found
+
+
+def test_a_killed_crew_is_remembered(
+    server_url: str, postgres_url: str, postgres_server_url: str, namespace: str, tmp_path: Path
+) -> None:
+    # The server over PostgreSQL and PostgreSQL itself are one place: told here, asked there.
+    places = [f"sqlite:///{tmp_path / 'm.db'}", server_url, postgres_server_url]
+    told = run_and_kill(tmp_path / "crewai", "My cat is called Turing.", namespace, *places)
+    assert told == ["Noted."] * 3
+    places[2] = postgres_url
+    answers = run_and_kill(tmp_path / "crewai", "What is my cat called?", namespace, *places)
+    assert answers == ["You told me: My cat is called Turing."] * 3
