@@ -68,15 +68,13 @@ def test_many_keys_at_once(client: httpx.Client, base: str) -> None:
     assert missing is None
     found, after = [], None
     while True:
-        query = {"limit": "2"} | ({} if after is None else {"after": after})
-        page = client.get(f"{base}/entries", params=query).json()
+        query = "" if after is None else f"&after={segment(after)}"
+        page = client.get(f"{base}/entries?limit=1{query}").json()
         found += [(entry["key"], entry["value"]) for entry in page["entries"]]
         if not page["more"]:
             break
         after = found[-1][0]
-        if after == "\ud800":
-            break  # httpx cannot put it into a query; `segment` can, below
-    assert found == sorted(values.items())[: len(found)]
+    assert found == sorted(values.items())
     raw = f"{base}/entries?descending=true&limit=1&before={segment('get')}"
     assert done(client.get(raw))["entries"][0]["key"] == max(name for name in ODD if name < "get")
     assert done(client.get(f"{base}/entries/count?prefix=%2e"))["result"] == 1

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
+from starlette.middleware.cors import CORSMiddleware
 
 from botwire import operations as ops
+from botwire import wire
 from botwire.engines.protocol import AsyncEngine
 from botwire_server import openapi, problems, routes
 from botwire_server.middleware import RequestMiddleware
@@ -43,7 +45,15 @@ def create_app(engine: AsyncEngine, settings: Settings | None = None) -> FastAPI
     app.state.watchers = Watchers()
     app.include_router(routes.router)
     problems.install(app)
-    app.add_middleware(RequestMiddleware, max_body=settings.max_body)
+    app.add_middleware(RequestMiddleware, max_body=settings.max_body, origins=settings.cors_origins)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["DELETE", "GET", "PATCH", "POST", "PUT"],
+            allow_headers=["*"],
+            expose_headers=["ETag", "Retry-After", wire.REQUEST_ID_HEADER],
+        )
 
     @app.get("/healthz", tags=["operation"], summary="Is the process alive?")
     async def health() -> dict[str, str]:

@@ -6,13 +6,15 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from botwire import wire
-from botwire.errors import PayloadTooLargeError
-from botwire_server import problems
+from botwire.errors import BotWireError
+from botwire_server import bodies, problems
+from botwire_server.origins import check_origin
 
 access_log = logging.getLogger("botwire.access")
 
@@ -21,7 +23,7 @@ _ID_HEADER = wire.REQUEST_ID_HEADER.lower().encode()
 
 
 class RequestMiddleware:
-    """Names and logs each request, refuses bodies that are too large, and keeps paths exact.
+    """Names and logs each request, bounds its body, and keeps paths exact.
 
     The path that routes see is the one that was sent, still percent-encoded: a name is one
     segment whatever it holds, and ``%2F`` in it is no separator. `routes` decodes names, once.
@@ -31,11 +33,13 @@ class RequestMiddleware:
     Args:
         app: What answers.
         max_body: The largest body, in bytes.
+        origins: Of the pages that may write, besides the server's own.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body: int, origins: Collection[str] = ()) -> None:
         self._app = app
         self._max_body = max_body
+        self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles a request; see https://asgi.readthedocs.io."""
@@ -60,12 +64,17 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            length = headers.get(b"content-length", b"0")
-            if length.isdigit() and int(length) > self._max_body:
-                await problems.respond(self._too_large(), request_id)(scope, receive, send_named)
+            send_answer: Send = send_named
+            if bodies.accepts_gzip(headers.get(b"accept-encoding", b"")):
+                send_answer = bodies.gzipping(send_named)
+            try:
+                check_origin(scope["method"], headers, self._origins)
+                bounded = bodies.bounded(receive, headers, self._max_body)
+            except BotWireError as error:
+                refusal = problems.respond(problems.translate(error), request_id)
+                await refusal(scope, receive, send_answer)
             else:
-                bounded = self._bounded(receive)
-                await self._app(scope, bounded, send_named)
+                await self._app(scope, bounded, send_answer)
         finally:
             access_log.info(
                 "request",
@@ -79,24 +88,6 @@ class RequestMiddleware:
                     }
                 },
             )
-
-    def _too_large(self) -> PayloadTooLargeError:
-        return PayloadTooLargeError(
-            f"a body is at most {self._max_body} bytes here: send it in parts"
-        )
-
-    def _bounded(self, receive: Receive) -> Receive:
-        left = self._max_body
-
-        async def receive_bounded() -> Message:
-            nonlocal left
-            message = await receive()
-            left -= len(message.get("body", b""))
-            if left < 0:
-                raise self._too_large()
-            return message
-
-        return receive_bounded
 
 
 def _route(scope: Scope) -> str:

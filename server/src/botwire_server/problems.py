@@ -35,6 +35,8 @@ def respond(error: APIError, request_id: str | None = None) -> Response:
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    if error.status == 408:  # the rest of the body may come still, and is no request
+        headers["Connection"] = "close"
     return Response(json.dumps(problem), error.status, headers, MEDIA_TYPE)
 
 

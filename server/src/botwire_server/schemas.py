@@ -45,16 +45,16 @@ def _or_null(schema: Schema) -> Schema:
 
 _TEXT: Schema = {"type": "string"}
 _INT: Schema = {"type": "integer"}
-_COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_INTEGER}
+COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_INTEGER}
 _NUMBER: Schema = {"type": "number"}
 _BOOL: Schema = {"type": "boolean"}
 _OBJECT: Schema = {"type": "object"}
-_TIME: Schema = {"type": "string", "format": "date-time"}
+TIME: Schema = {"type": "string", "format": "date-time"}
 _BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
-_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": names.MAX_NAME_BYTES}
-_ID: Schema = {"type": "string", "minLength": 1, "maxLength": names.MAX_ID_BYTES}
-_PREFIX: Schema = {"type": "string", "maxLength": names.MAX_NAME_BYTES}
-_SCOPE: Schema = {
+NAME: Schema = {"type": "string", "minLength": 1, "maxLength": names.MAX_NAME_BYTES}
+ID: Schema = {"type": "string", "minLength": 1, "maxLength": names.MAX_ID_BYTES}
+PREFIX: Schema = {"type": "string", "maxLength": names.MAX_NAME_BYTES}
+SCOPE: Schema = {
     "type": "string",
     "pattern": "^(/|(/[^/]+)+)$",
     "maxLength": names.MAX_NAME_BYTES,
@@ -89,48 +89,48 @@ _BY_TYPE: Mapping[str, Schema] = {
 }
 # What a name says beyond its type, wherever it stands.
 _BY_NAME: Mapping[str, Schema] = {
-    "after": _COUNT,
+    "after": COUNT,
     "archived": _BOOL,
-    "before": _COUNT,
-    "collection": _NAME,
-    "created_after": _TIME,
-    "created_at": _TIME,
-    "created_before": _TIME,
-    "expires_at": _TIME,
+    "before": COUNT,
+    "collection": NAME,
+    "created_after": TIME,
+    "created_at": TIME,
+    "created_before": TIME,
+    "expires_at": TIME,
     "filter": {**_OBJECT, "examples": [{"topic": "tea", "year": {"$gte": 2020}}]},
-    "id": _ID,
-    "ids": list_of(_ID),
-    "if_last": _COUNT,
-    "if_version": _COUNT,
-    "key": _NAME,
-    "keys": list_of(_NAME),
+    "id": ID,
+    "ids": list_of(ID),
+    "if_last": COUNT,
+    "if_version": COUNT,
+    "key": NAME,
+    "keys": list_of(NAME),
     "limit": {"type": "integer", "minimum": 1, "maximum": ops.MAX_PAGE},
     "metadata": _OBJECT,
     "metric": {"type": "string", "enum": list(records.METRICS)},
-    "name": _NAME,
-    "newest": _TIME,
-    "offset": _COUNT,
-    "oldest": _TIME,
-    "parent": _SCOPE,
-    "prefix": _PREFIX,
-    "scope": _SCOPE,
-    "seqs": list_of(_COUNT),
-    "tags": list_of(_ID),
+    "name": NAME,
+    "newest": TIME,
+    "offset": COUNT,
+    "oldest": TIME,
+    "parent": SCOPE,
+    "prefix": PREFIX,
+    "scope": SCOPE,
+    "seqs": list_of(COUNT),
+    "tags": list_of(ID),
     "ttl": {"type": "number", "exclusiveMinimum": 0, "maximum": ops.MAX_TTL},
-    "up_to": _COUNT,
-    "updated_at": _TIME,
-    "version": _COUNT,
+    "up_to": COUNT,
+    "updated_at": TIME,
+    "version": COUNT,
 }
 # Where a name means something else.
 _BY_PLACE: Mapping[tuple[type, str], Schema] = {
-    (ops.ListKeys, "after"): _NAME,
-    (ops.ScanKeys, "after"): _NAME,
-    (ops.ScanKeys, "before"): _NAME,
-    (ops.ListHistories, "after"): _NAME,
-    (records.ListCollections, "after"): _NAME,
-    (ops.ExtendHistory, "ids"): list_of(_or_null(_ID)),
-    (ops.ReplaceHistory, "ids"): list_of(_or_null(_ID)),
-    (ops.HistoryStat, "archived"): _COUNT,
+    (ops.ListKeys, "after"): NAME,
+    (ops.ScanKeys, "after"): NAME,
+    (ops.ScanKeys, "before"): NAME,
+    (ops.ListHistories, "after"): NAME,
+    (records.ListCollections, "after"): NAME,
+    (ops.ExtendHistory, "ids"): list_of(_or_null(ID)),
+    (ops.ReplaceHistory, "ids"): list_of(_or_null(ID)),
+    (ops.HistoryStat, "archived"): COUNT,
     (ops.ChangeEntry, "name"): _TEXT,
     (ops.ChangeEntry, "shape"): {
         "type": "string",
@@ -225,34 +225,34 @@ def result_of(schema: Schema) -> Schema:
 
 
 RESULTS: Mapping[type[ops.Operation], Schema] = {
-    ops.PutKey: _COUNT,
+    ops.PutKey: COUNT,
     ops.GetKeys: list_of(_or_null(ref(ops.KeyEntry))),
     ops.ListKeys: ref(ops.KeyPage),
     ops.ScanKeys: ref(ops.EntryPage),
-    ops.CountKeys: _COUNT,
+    ops.CountKeys: COUNT,
     ops.DeleteKey: _BOOL,
-    ops.ClearKeys: _COUNT,
+    ops.ClearKeys: COUNT,
     ops.IncrementKey: _INT,
     ops.CheckKey: {"type": "null"},
-    ops.ExtendHistory: list_of(_COUNT),
-    ops.ReplaceHistory: list_of(_COUNT),
+    ops.ExtendHistory: list_of(COUNT),
+    ops.ReplaceHistory: list_of(COUNT),
     ops.ReadHistory: ref(ops.ItemPage),
     ops.StatHistory: ref(ops.HistoryStat),
-    ops.DeleteItems: _COUNT,
+    ops.DeleteItems: COUNT,
     ops.PopItem: _or_null(ref(ops.HistoryItem)),
-    ops.ArchiveHistory: _COUNT,
-    ops.ClearHistory: _COUNT,
+    ops.ArchiveHistory: COUNT,
+    ops.ClearHistory: COUNT,
     ops.ListHistories: ref(ops.HistoryPage),
     ops.ReadChanges: ref(ops.ChangePage),
     ops.ReadUsage: ref(Usage),
-    records.PutRecords: list_of(_COUNT),
-    records.PatchRecords: _COUNT,
+    records.PutRecords: list_of(COUNT),
+    records.PatchRecords: COUNT,
     records.GetRecords: list_of(_or_null(ref(records.RecordEntry))),
-    records.DeleteRecords: _COUNT,
+    records.DeleteRecords: COUNT,
     records.ListRecords: ref(records.RecordPage),
     records.SearchRecords: list_of(ref(records.RecordMatch)),
     records.StatRecords: ref(records.RecordStat),
-    records.ListScopes: list_of(_NAME),
+    records.ListScopes: list_of(NAME),
     records.ListTags: list_of(ref(records.TagCount)),
     records.ListCollections: ref(records.CollectionPage),
 }

@@ -14,6 +14,7 @@ from botwire.errors import ConfigurationError
 from botwire.places import Place, default_path, find_place, without_password
 from botwire_server import logs
 from botwire_server.app import create_app
+from botwire_server.protocol import GuardedProtocol
 from botwire_server.settings import Settings
 from botwire_server.watching import Watchers
 
@@ -50,6 +51,7 @@ async def _serve(place: Place, listener: socket.socket, settings: Settings) -> N
     app = create_app(engine, settings)
     config = uvicorn.Config(
         app,
+        http=GuardedProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

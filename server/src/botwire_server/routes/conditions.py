@@ -16,6 +16,7 @@ from fastapi import Request, Response
 
 from botwire import operations as ops
 from botwire.errors import ConflictError, InvalidRequestError
+from botwire_server.bodies import PACKED_TAG
 from botwire_server.problems import Responses, describe_as
 from botwire_server.routes.parts import answers_with
 
@@ -93,7 +94,10 @@ def _read_tags(name: str, text: str | None, *, weak: bool) -> frozenset[str] | N
         return frozenset("*")
     if not _TAGS.fullmatch(text):
         raise InvalidRequestError(f'{name} is * or a list of entity tags such as "7"')
-    return frozenset(tag for is_weak, tag in _TAG.findall(text) if weak or not is_weak)
+    ending = PACKED_TAG.decode()
+    return frozenset(
+        tag.removesuffix(ending) for is_weak, tag in _TAG.findall(text) if weak or not is_weak
+    )
 
 
 def refuse_conditions(request: Request) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated, Any, cast
 
 from fastapi import Query, Request, Response
 
-from botwire import names, wire
 from botwire import operations as ops
+from botwire import wire
 from botwire.errors import InvalidRequestError, NotFoundError
 from botwire_server.routes import conditions
 from botwire_server.routes.parts import (
@@ -32,7 +32,7 @@ from botwire_server.routes.parts import (
     read_operation,
     takes,
 )
-from botwire_server.schemas import ref, schema_of
+from botwire_server.schemas import NAME, ref, schema_of
 
 router = new_router("keys")
 
@@ -203,12 +203,7 @@ async def scan_keys(
     prefix: Prefix = "",
     after: After = None,
     before: Annotated[
-        str | None,
-        Query(
-            description="Only names before this one.",
-            min_length=1,
-            max_length=names.MAX_NAME_BYTES,
-        ),
+        Any, Query(description="Only names before this one.", json_schema_extra=NAME)
     ] = None,
     limit: Limit = 100,
     descending: Annotated[bool, Query(description="From the last to the first.")] = False,

@@ -17,19 +17,26 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
-from fastapi.routing import APIRoute
 
 from botwire import operations as ops
 from botwire.encoding import encode_value
 from botwire.errors import NotFoundError
 from botwire_server.problems import Responses
-from botwire_server.routes.parts import ALWAYS, MISSING, Key, Namespace, answers_with, apply
+from botwire_server.routes.parts import (
+    ALWAYS,
+    MISSING,
+    ExactRoute,
+    Key,
+    Namespace,
+    answers_with,
+    apply,
+)
 
 _PAGE = 100  # entries read at a time for a listing, with what they hold
 _MICROSECONDS = 1_000_000
 
 
-class _Route(APIRoute):
+class _Route(ExactRoute):
     """Answers what does not validate as 0.2.1 did: 422, with a list of errors."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

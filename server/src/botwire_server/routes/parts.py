@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Annotated, Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.datastructures import QueryParams
 
 from botwire import names, wire
 from botwire import operations as ops
@@ -23,7 +25,7 @@ from botwire.errors import (
     QuotaExceededError,
     ServerError,
 )
-from botwire_server import service
+from botwire_server import schemas, service
 from botwire_server.problems import Responses, describe
 from botwire_server.schemas import Schema, answer_of
 
@@ -40,6 +42,35 @@ ALWAYS = describe(
 """The problems that every route may answer with."""
 
 
+class ExactRequest(Request):
+    """A request whose query is decoded exactly: names in it may hold lone surrogates."""
+
+    @property
+    def query_params(self) -> QueryParams:
+        """The parameters; what is not UTF-8 is refused."""
+        if not hasattr(self, "_query_params"):
+            query = self.scope["query_string"].decode("latin-1")
+            try:
+                pairs = parse_qsl(query, keep_blank_values=True, errors="surrogatepass")
+            except UnicodeDecodeError:
+                raise InvalidRequestError("the query is not UTF-8") from None
+            self._query_params = QueryParams(pairs)
+        return self._query_params
+
+
+class ExactRoute(APIRoute):
+    """A route that is given an `ExactRequest`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Returns what handles a request; FastAPI's documented way to give it another one."""
+        handle = super().get_route_handler()
+
+        async def handle_exactly(request: Request) -> Response:
+            return await handle(ExactRequest(request.scope, request.receive))
+
+        return handle_exactly
+
+
 def new_router(tag: str) -> APIRouter:
     """Returns a router for addresses below a namespace.
 
@@ -49,6 +80,7 @@ def new_router(tag: str) -> APIRouter:
     return APIRouter(
         prefix="/v1/namespaces/{namespace}",
         tags=[tag],
+        route_class=ExactRoute,
         responses=ALWAYS,
         dependencies=[Depends(_refuse_unknown_query)],
     )
@@ -108,16 +140,16 @@ Key = Annotated[str, Depends(_key)]
 History = Annotated[str, Depends(_history)]
 Collection = Annotated[str, Depends(_collection)]
 RecordId = Annotated[str, Depends(_record)]
+# What pydantic takes for a string has no lone surrogate: names pass as they are, to be checked by
+# the operation that is made of them.
 Prefix = Annotated[
-    str,
-    Query(description="Only names that start with this.", max_length=names.MAX_NAME_BYTES),
+    Any, Query(description="Only names that start with this.", json_schema_extra=schemas.PREFIX)
 ]
 After = Annotated[
-    str | None,
+    Any,
     Query(
         description="Only names after this one: the last of the page before.",
-        min_length=1,
-        max_length=names.MAX_NAME_BYTES,
+        json_schema_extra=schemas.NAME,
     ),
 ]
 Limit = Annotated[int, Query(description="How many at most.", ge=1, le=ops.MAX_PAGE)]
@@ -164,8 +196,12 @@ async def read_json(request: Request) -> Any:
     return decode_json(await request.body())
 
 
-def decode_json(body: bytes) -> Any:
+def decode_json(body: bytes, what: str = "the body") -> Any:
     """Decodes JSON that may be anything.
+
+    Args:
+        body: The text, in UTF-8.
+        what: What to call it in an error.
 
     Raises:
         InvalidRequestError: It is not JSON.
@@ -173,17 +209,15 @@ def decode_json(body: bytes) -> Any:
     try:
         return _decode(body.decode())
     except RecursionError:
-        raise InvalidRequestError("the body is nested too deeply") from None
+        raise InvalidRequestError(f"{what} is nested too deeply") from None
     except UnicodeDecodeError as error:
-        raise InvalidRequestError(
-            f"the body is not JSON: it is not UTF-8 at byte {error.start}"
-        ) from None
+        why = f"it is not UTF-8 at byte {error.start}"
     except json.JSONDecodeError as error:
-        raise InvalidRequestError(f"the body is not JSON: {error}") from None
+        why = str(error)
     except ValueError as error:
         # Python's own bound on digits (sys.set_int_max_str_digits), or NaN.
-        what = "an integer has too many digits" if "digits" in str(error) else f"it holds {error}"
-        raise InvalidRequestError(f"the body is not JSON: {what}") from None
+        why = "an integer has too many digits" if "digits" in str(error) else f"it holds {error}"
+    raise InvalidRequestError(f"{what} is not JSON: {why}")
 
 
 async def read_object(request: Request, *, optional: bool = False) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
 
-from botwire import names, wire
 from botwire import operations as ops
 from botwire import record_operations as records
+from botwire import wire
 from botwire.errors import InvalidRequestError, NotFoundError
 from botwire_server.routes import conditions
 from botwire_server.routes.conditions import refuse_conditions
@@ -32,7 +32,7 @@ from botwire_server.routes.parts import (
     read_operation,
     takes,
 )
-from botwire_server.schemas import ref, schema_of
+from botwire_server.schemas import ID, SCOPE, TIME, list_of, ref, schema_of
 
 router = new_router("records")
 
@@ -63,38 +63,37 @@ Embeddings = Annotated[bool, Query(description="Answer embeddings too; without, 
 
 def _selection(
     scope: Annotated[
-        str, Query(description="Only this scope and those below it.", pattern="^(/|(/[^/]+)+)$")
+        Any, Query(description="Only this scope and those below it.", json_schema_extra=SCOPE)
     ] = "/",
     tag: Annotated[
-        list[Annotated[str, Query(min_length=1, max_length=names.MAX_ID_BYTES)]] | None,
-        Query(description="Only records with one of these; may be given again."),
+        list[Any] | None,
+        Query(
+            description="Only records with one of these; may be given again.",
+            json_schema_extra=list_of(ID),
+        ),
     ] = None,
     filter_: Annotated[
-        str | None,
+        Any,
         Query(
             alias="filter",
             description="Only records whose metadata match: an object in JSON, with the operators "
             "$eq $ne $gt $gte $lt $lte $in $nin $exists $and $or $not.",
             examples=['{"topic": "drinks"}'],
             json_schema_extra={
+                "type": "string",
                 "contentMediaType": "application/json",
                 "contentSchema": {"type": "object"},
             },
         ),
     ] = None,
-    created_after: Annotated[
-        str | None,
-        Query(description="ISO 8601.", json_schema_extra={"format": "date-time"}),
-    ] = None,
-    created_before: Annotated[
-        str | None,
-        Query(description="ISO 8601.", json_schema_extra={"format": "date-time"}),
-    ] = None,
+    created_after: Annotated[Any, Query(description="ISO 8601.", json_schema_extra=TIME)] = None,
+    created_before: Annotated[Any, Query(description="ISO 8601.", json_schema_extra=TIME)] = None,
 ) -> dict[str, Any]:
+    condition = filter_ and decode_json(filter_.encode("utf-8", "surrogatepass"), "the filter")
     given = {
         "scope": scope,
         "tags": tag,
-        "filter": None if filter_ is None else decode_json(filter_.encode("utf-8", "replace")),
+        "filter": condition,
         "created_after": created_after,
         "created_before": created_before,
     }
@@ -368,7 +367,7 @@ async def list_scopes(
     namespace: Namespace,
     collection: Collection,
     parent: Annotated[
-        str, Query(description="Above the scopes asked for.", pattern="^(/|(/[^/]+)+)$")
+        Any, Query(description="Above the scopes asked for.", json_schema_extra=SCOPE)
     ] = "/",
 ) -> Response:
     """Answers the scopes one segment below `parent` that lead to records as `result`."""
