@@ -75,6 +75,18 @@ def postgres_url() -> Iterator[str]:
             server.cleanup()
 
 
+@pytest.fixture
+def postgres_database_url(postgres_url: str) -> Iterator[str]:
+    """The URL of an empty database, for tests that look at or change more than their namespace."""
+    import psycopg
+
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}".encode())
+        yield postgres_url.replace("/postgres?", f"/{name}?")
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
 @pytest.fixture(scope="session")
 def postgres_server_url(postgres_url: str) -> Iterator[str]:
     """The URL of a BotWire server in a process of its own, over PostgreSQL."""

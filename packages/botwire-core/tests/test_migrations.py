@@ -5,8 +5,6 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +18,6 @@ from botwire.engines.steps import Statement, Steps
 from botwire.errors import BotWireError
 
 DATA = Path(__file__).parent / "data"
-
-
-@pytest.fixture
-def database(postgres_url: str) -> Iterator[str]:
-    """The URL of an empty PostgreSQL database."""
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}".encode())
-        yield postgres_url.replace("/postgres?", f"/{name}?")
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 class Store:
@@ -96,7 +84,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty database of each kind."""
     if request.param == "sqlite":
         return Store("sqlite", str(tmp_path / "memory.db"))
-    return Store("postgres", request.getfixturevalue("database"))
+    return Store("postgres", request.getfixturevalue("postgres_database_url"))
 
 
 @pytest.fixture

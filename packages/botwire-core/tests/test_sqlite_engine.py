@@ -80,6 +80,11 @@ def test_the_file_forgets_what_expired(path: Path) -> None:
     memory.set("other", 1)
     with sqlite3.connect(path) as raw:
         assert raw.execute("SELECT count(*) FROM botwire_keys").fetchone() == (1,)
+    memory.set("other", 2, ttl=10)
+    clock.seconds += 10
+    engine.sweep()
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("SELECT count(*) FROM botwire_keys").fetchone() == (0,)
 
 
 # --- batches --------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from botwire.engines.protocol import AsyncEngine
 from botwire_server import openapi, problems, routes
 from botwire_server.middleware import RequestMiddleware
 from botwire_server.settings import Settings
+from botwire_server.sweeping import sweeping
 from botwire_server.watching import Watchers
 
 
@@ -29,7 +30,8 @@ def create_app(engine: AsyncEngine, settings: Settings | None = None) -> FastAPI
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with sweeping(engine):
+            yield
         await engine.aclose()
 
     app = FastAPI(

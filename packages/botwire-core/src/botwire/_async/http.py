@@ -143,6 +143,9 @@ class AsyncHTTPEngine:
             )
         return wire.decode_results(batch.operations, document)
 
+    async def sweep(self) -> None:
+        """Does nothing: a server sweeps by itself."""
+
     async def aclose(self) -> None:
         """Closes the connections of the running event loop; the next use opens new ones."""
         await self._clients.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import time
 import uuid
 from dataclasses import replace
@@ -19,7 +20,7 @@ from botwire._loops import AsyncClientPerLoop
 from botwire.clock import Clock, now
 from botwire.engines import migrations, statements
 from botwire.engines.schema import POSTGRES
-from botwire.engines.steps import Steps
+from botwire.engines.steps import SWEEP_EVERY, Steps
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import (
     BotWireError,
@@ -30,6 +31,8 @@ from botwire.errors import (
 )
 from botwire.operations import Batch, Results
 from botwire.places import without_password
+
+logger = logging.getLogger("botwire.postgres")
 
 _POOL = 10  # connections of one process; writers of one namespace wait for each other anyway
 
@@ -74,6 +77,7 @@ class AsyncPostgresEngine:
         self._clock = clock
         self._vectors = VectorCache()
         self._is_current = False
+        self._swept_at = 0
         self._pools = AsyncClientPerLoop(self._make_pool, AsyncConnectionPool.close)
 
     def settings(self) -> dict[str, Any]:
@@ -111,7 +115,10 @@ class AsyncPostgresEngine:
                 async with pool.connection(max(0.01, deadline - time.monotonic())) as connection:
                     if not self._is_current:
                         await self._prepare(connection)
-                    return await self._run(connection, batch)
+                    results = await self._run(connection, batch)
+                    if batch.writes and self._clock() - self._swept_at >= SWEEP_EVERY:
+                        await self._sweep_behind(connection)
+                    return results
             except BotWireError:
                 raise
             except pg.UndefinedTable as error:
@@ -149,6 +156,41 @@ class AsyncPostgresEngine:
         async with connection.transaction():
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return await _run(connection, steps)
+
+    async def sweep(self) -> None:
+        """Removes what expired; writers do it too, now and then, so it is for when nobody writes.
+
+        Raises:
+            ServerError: The database failed; the next sweep goes on.
+        """
+        pool = await self._pools.get()
+        try:
+            await pool.open()
+            async with pool.connection() as connection:
+                if not self._is_current:
+                    await self._prepare(connection)
+                await self._sweep(connection)
+        except psycopg.Error as error:
+            raise self._failure(error) from error
+
+    async def _sweep_behind(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Sweeps behind a write, which has succeeded whatever comes of this."""
+        try:
+            await self._sweep(connection)
+        except psycopg.Error:
+            logger.warning("what expired could not be removed now", exc_info=True)
+
+    async def _sweep(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        now = self._swept_at = self._clock()
+        # One namespace after the other, each locked first as by its writers: a lock on all that
+        # expired would make them wait, and two processes that sweep wait for each other.
+        while namespaces := await _run(connection, statements.find_expired(now)):
+            for namespace in namespaces:
+                async with connection.transaction():
+                    await _run(
+                        connection, statements.sweep_namespace(namespace, now, " FOR UPDATE")
+                    )
+        await _run(connection, statements.forget_requests(now))
 
     async def _prepare(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Makes the tables, or brings them up to this release's version."""

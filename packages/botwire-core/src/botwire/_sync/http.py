@@ -143,6 +143,9 @@ class HTTPEngine:
             )
         return wire.decode_results(batch.operations, document)
 
+    def sweep(self) -> None:
+        """Does nothing: a server sweeps by itself."""
+
     def close(self) -> None:
         """Closes the connections of the running event loop; the next use opens new ones."""
         self._clients.close()

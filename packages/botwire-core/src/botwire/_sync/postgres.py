@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import time
 import uuid
 from dataclasses import replace
@@ -19,7 +20,7 @@ from botwire._sync import postgres_upkeep
 from botwire.clock import Clock, now
 from botwire.engines import migrations, statements
 from botwire.engines.schema import POSTGRES
-from botwire.engines.steps import Steps
+from botwire.engines.steps import SWEEP_EVERY, Steps
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import (
     BotWireError,
@@ -30,6 +31,8 @@ from botwire.errors import (
 )
 from botwire.operations import Batch, Results
 from botwire.places import without_password
+
+logger = logging.getLogger("botwire.postgres")
 
 _POOL = 10  # connections of one process; writers of one namespace wait for each other anyway
 
@@ -74,6 +77,7 @@ class PostgresEngine:
         self._clock = clock
         self._vectors = VectorCache()
         self._is_current = False
+        self._swept_at = 0
         self._pools = ClientPerLoop(self._make_pool, ConnectionPool.close)
 
     def settings(self) -> dict[str, Any]:
@@ -111,7 +115,10 @@ class PostgresEngine:
                 with pool.connection(max(0.01, deadline - time.monotonic())) as connection:
                     if not self._is_current:
                         self._prepare(connection)
-                    return self._run(connection, batch)
+                    results = self._run(connection, batch)
+                    if batch.writes and self._clock() - self._swept_at >= SWEEP_EVERY:
+                        self._sweep_behind(connection)
+                    return results
             except BotWireError:
                 raise
             except pg.UndefinedTable as error:
@@ -149,6 +156,39 @@ class PostgresEngine:
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return _run(connection, steps)
+
+    def sweep(self) -> None:
+        """Removes what expired; writers do it too, now and then, so it is for when nobody writes.
+
+        Raises:
+            ServerError: The database failed; the next sweep goes on.
+        """
+        pool = self._pools.get()
+        try:
+            pool.open()
+            with pool.connection() as connection:
+                if not self._is_current:
+                    self._prepare(connection)
+                self._sweep(connection)
+        except psycopg.Error as error:
+            raise self._failure(error) from error
+
+    def _sweep_behind(self, connection: psycopg.Connection[Any]) -> None:
+        """Sweeps behind a write, which has succeeded whatever comes of this."""
+        try:
+            self._sweep(connection)
+        except psycopg.Error:
+            logger.warning("what expired could not be removed now", exc_info=True)
+
+    def _sweep(self, connection: psycopg.Connection[Any]) -> None:
+        now = self._swept_at = self._clock()
+        # One namespace after the other, each locked first as by its writers: a lock on all that
+        # expired would make them wait, and two processes that sweep wait for each other.
+        while namespaces := _run(connection, statements.find_expired(now)):
+            for namespace in namespaces:
+                with connection.transaction():
+                    _run(connection, statements.sweep_namespace(namespace, now, " FOR UPDATE"))
+        _run(connection, statements.forget_requests(now))
 
     def _prepare(self, connection: psycopg.Connection[Any]) -> None:
         """Makes the tables, or brings them up to this release's version."""

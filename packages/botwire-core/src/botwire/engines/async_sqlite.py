@@ -84,6 +84,10 @@ class AsyncSQLiteEngine:
         finally:
             del self._committing[loop]
 
+    async def sweep(self) -> None:
+        """Removes what expired; see `SQLiteEngine.sweep`."""
+        await asyncio.get_running_loop().run_in_executor(self._pool(), self.engine.sweep)
+
     async def aclose(self) -> None:
         """Waits for what is being written and gives the file back."""
         loop = asyncio.get_running_loop()

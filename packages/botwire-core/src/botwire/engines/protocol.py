@@ -21,6 +21,14 @@ class Engine(Protocol):
         """
         ...
 
+    def sweep(self) -> None:
+        """Removes what expired, which no read shows; also done now and then by those who write.
+
+        Raises:
+            ServerError: The database failed; the next sweep goes on.
+        """
+        ...
+
     def close(self) -> None:
         """Gives back connections. Stored memory stays."""
         ...
@@ -31,6 +39,10 @@ class AsyncEngine(Protocol):
 
     async def apply(self, batch: Batch) -> Results:
         """As `Engine.apply`."""
+        ...
+
+    async def sweep(self) -> None:
+        """As `Engine.sweep`."""
         ...
 
     async def aclose(self) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from botwire.clock import Clock, now
 from botwire.engines import migrations, sqlite_upkeep, statements
 from botwire.engines.schema import SQLITE
-from botwire.engines.steps import Steps
+from botwire.engines.steps import SWEEP_EVERY, Steps
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import BotWireError, ConfigurationError, ServerError
 from botwire.operations import Batch, Operation, Results
@@ -32,7 +32,6 @@ APPLICATION_ID = 0x42575245
 
 _BUSY_SECONDS = 60.0
 _GROUP = 256  # most batches that share a commit
-_SWEEP_EVERY = 60_000_000  # microseconds
 
 Outcome = Results | BotWireError
 
@@ -116,6 +115,18 @@ class SQLiteEngine:
                 self._commit_waiting()
         return [ticket.outcome for ticket in tickets if ticket.outcome is not None]
 
+    def sweep(self) -> None:
+        """Removes what expired; writers do it too, now and then, so it is for when nobody writes.
+
+        Raises:
+            ServerError: The database failed; nothing was removed.
+        """
+        with self._lock:
+            self._swept_at = 0
+            failure = self._commit_waiting()
+        if failure is not None:
+            raise failure
+
     def share(self) -> SQLiteEngine:
         """Returns this engine for one more user, each of whom calls `close` once."""
         with self._lock:
@@ -172,7 +183,9 @@ class SQLiteEngine:
 
     # --- writing ----------------------------------------------------------------------------
 
-    def _commit_waiting(self) -> None:
+    def _commit_waiting(self) -> BotWireError | None:
+        """Commits what is queued; returns why, if none of it could be."""
+        failure: BotWireError | None = None
         tickets = [self._queue.popleft() for _ in range(min(len(self._queue), _GROUP))]
         try:
             connection = self._writing()
@@ -189,16 +202,18 @@ class SQLiteEngine:
                 raise
         except sqlite3.Error as error:
             failure = self._failure(error)
-            outcomes = [failure for _ in tickets]
         except BotWireError as error:
-            outcomes = [error for _ in tickets]
+            failure = error
         except BaseException as error:
             # Nobody may wait for ever on a batch that was taken from the queue: not committed.
             for ticket in tickets:
                 ticket.outcome = ServerError(f"{self.path}: the write was interrupted: {error!r}")
             raise
+        if failure is not None:
+            outcomes = [failure for _ in tickets]
         for ticket, outcome in zip(tickets, outcomes, strict=True):
             ticket.outcome = outcome
+        return failure
 
     def _write(self, connection: sqlite3.Connection, batch: Batch) -> Outcome:
         connection.execute("SAVEPOINT batch")
@@ -213,7 +228,7 @@ class SQLiteEngine:
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
         time = self._clock()
-        if time - self._swept_at >= _SWEEP_EVERY:
+        if time - self._swept_at >= SWEEP_EVERY:
             self._swept_at = time
             _run(connection, statements.sweep(time))
 

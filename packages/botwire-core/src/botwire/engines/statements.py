@@ -135,7 +135,10 @@ def _forget_expired(scope: Scope) -> Steps:
 
 
 def sweep(now: int) -> Steps:
-    """Removes what expired in all namespaces; reads never show it, swept or not."""
+    """Removes what expired in all namespaces, where one lock is for all.
+
+    Reads never show what expired, swept or not.
+    """
     rows = yield Statement(
         f"DELETE FROM botwire_keys WHERE expires_at <= ? RETURNING namespace, {sizes.KEY}", (now,)
     )
@@ -148,6 +151,29 @@ def sweep(now: int) -> Steps:
             [(size, namespace) for namespace, size in freed.items()],
             many=True,
         )
+    yield from forget_requests(now)
+
+
+def find_expired(now: int) -> Steps:
+    """Answers some of the namespaces in which something expired, to be swept one by one."""
+    rows = yield Statement(
+        "SELECT DISTINCT namespace FROM (SELECT namespace FROM botwire_keys "
+        "WHERE expires_at <= ? ORDER BY expires_at LIMIT 1000) oldest",
+        (now,),
+    )
+    return [namespace for (namespace,) in rows]
+
+
+def sweep_namespace(namespace: bytes, now: int, lock: str) -> Steps:
+    """Removes what expired in a namespace, in a transaction that locks it first, as writers do."""
+    before, usage = yield from accounts.enter(namespace, now, lock)
+    scope = Scope(namespace, now, before)
+    yield from _forget_expired(scope)
+    yield from accounts.leave(scope, before, usage.on(now), 0)
+
+
+def forget_requests(now: int) -> Steps:
+    """Removes the answers that are no longer kept."""
     yield Statement("DELETE FROM botwire_requests WHERE created_at <= ?", (now - KEPT_REQUESTS,))
 
 

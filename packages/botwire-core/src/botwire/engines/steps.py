@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 from botwire.engines.vector_cache import VectorCache
 from botwire.names import prefix_end, to_bytes
 
+SWEEP_EVERY = 60_000_000
+"""How often an engine that is written to removes what expired, in microseconds."""
+
 _CHUNK = 500  # placeholders in one statement; both databases allow far more
 
 

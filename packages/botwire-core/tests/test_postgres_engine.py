@@ -1,0 +1,124 @@
+"""The PostgreSQL engine where it is not as the others; what is alike is in tests/."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from botwire import Memory, RequestTimeoutError, ServerError
+from botwire._sync import postgres
+from botwire._sync.postgres import PostgresEngine
+from botwire.engines import statements
+
+
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000_000.0
+
+    def __call__(self) -> int:
+        return round(self.seconds * 1_000_000)
+
+
+def select(url: str, sql: str) -> list[Any]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(sql.encode()).fetchall()
+
+
+@pytest.mark.parametrize("by_a_writer", [True, False])
+def test_the_database_forgets_what_expired(postgres_database_url: str, by_a_writer: bool) -> None:
+    clock = Clock()
+    url = postgres_database_url
+    engine = PostgresEngine(url, clock=clock)
+    for space in ("a", "b", "c"):
+        Memory(space, engine=engine).set_many({f"k{i}": i for i in range(10)}, ttl=10)
+        Memory(space, engine=engine).set("kept", 1)
+    (before,) = select(url, "SELECT sum(bytes) FROM botwire_namespaces")
+    clock.seconds += statements.KEPT_REQUESTS / 1_000_000
+    if by_a_writer:
+        Memory("d", engine=engine).set("other", 1)
+        Memory("d", engine=engine).delete("other")
+    else:
+        engine.sweep()
+    assert select(url, "SELECT key FROM botwire_keys") == [(b"kept",)] * 3
+    assert len(select(url, "SELECT id FROM botwire_requests")) == (2 if by_a_writer else 0)
+    (after,) = select(url, "SELECT sum(bytes) FROM botwire_namespaces")
+    assert 0 < after[0] < before[0] / 5
+    engine.close()
+
+
+def test_a_sweep_that_fails_is_no_failed_write(
+    postgres_database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    engine = PostgresEngine(postgres_database_url, clock=clock)
+    memory = Memory("n", engine=engine)
+    memory.set("k", 1, ttl=10)
+    clock.seconds += 3600
+    with psycopg.connect(postgres_database_url, autocommit=True) as admin:
+        admin.execute("ALTER TABLE botwire_keys RENAME COLUMN expires_at TO ends_at")
+        assert memory.history("h").append("item") == 1
+        assert "could not be removed now" in caplog.text
+        with pytest.raises(ServerError, match="expires_at"):
+            engine.sweep()
+        admin.execute("ALTER TABLE botwire_keys RENAME COLUMN ends_at TO expires_at")
+    engine.sweep()
+    assert select(postgres_database_url, "SELECT count(*) FROM botwire_keys") == [(0,)]
+    engine.close()
+
+
+def test_a_namespace_that_another_client_locks_is_a_timeout(
+    postgres_url: str, namespace: str
+) -> None:
+    with Memory(namespace, url=postgres_url, timeout=0.3) as memory:
+        memory.set("k", 1)
+        with psycopg.connect(postgres_url) as other:
+            other.execute(
+                "SELECT 1 FROM botwire_namespaces WHERE namespace = %s FOR UPDATE",
+                (namespace.encode(),),
+            )
+            with pytest.raises(RequestTimeoutError, match=r"within 0\.3 s"):
+                memory.set("k", 2)
+            assert memory.get("k") == 1
+            assert memory.with_namespace(namespace + "2").set("k", 1)
+        assert memory.set("k", 3)
+
+
+def test_every_key_begins_with_the_namespace_and_no_node_is_special(
+    postgres_database_url: str,
+) -> None:
+    url = postgres_database_url
+    with Memory("n", url=url) as memory:
+        memory.set("k", 1)
+    unique = select(
+        url,
+        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' "
+        "AND indexdef LIKE 'CREATE UNIQUE%' AND tablename <> 'botwire_schema'",
+    )
+    assert len(unique) >= 9
+    for (definition,) in unique:
+        assert re.search(r"USING btree \(namespace[,)]", definition), definition
+    tables = select(
+        url,
+        "SELECT t.tablename, count(c.conname) FROM pg_tables t LEFT JOIN pg_constraint c "
+        "ON c.conrelid = t.tablename::regclass AND c.contype = 'p' "
+        "WHERE t.schemaname = 'public' GROUP BY 1",
+    )
+    assert all(primary == 1 for _, primary in tables), tables
+    for what, sql in {
+        "sequences": "SELECT * FROM pg_sequences",
+        "triggers": "SELECT * FROM pg_trigger WHERE NOT tgisinternal",
+        "foreign keys": "SELECT * FROM pg_constraint WHERE contype = 'f'",
+        "functions": "SELECT * FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+        "identity and defaults by a function": "SELECT * FROM information_schema.columns WHERE "
+        "table_schema = 'public' AND (is_identity = 'YES' OR column_default LIKE '%(%')",
+    }.items():
+        assert select(url, sql) == [], what
+    source = "".join(path.read_text() for path in Path(statements.__file__).parent.glob("*.py"))
+    source += Path(postgres.__file__).read_text()
+    assert not re.search(r"pg_advisory|LISTEN |NOTIFY |nextval|LOCK TABLE", source)
