@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from conftest import read_url, start_server
 from tests.clients import open_client
 
 SHARED = {
@@ -40,3 +43,25 @@ async def memory(request: pytest.FixtureRequest, url: str, namespace: str) -> As
     client = open_client(request.param, namespace, url)
     yield client
     await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def own_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that nobody shares with tests that count on a store where nothing was forgotten."""
+    with start_server(tmp_path_factory.mktemp("own") / "memory.db") as process:
+        try:
+            yield read_url(process)
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def own_postgres_url(postgres_url: str) -> str:
+    """The URL of a database for the same."""
+    import psycopg
+
+    name = f"own_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}".encode())
+    parts = urlsplit(postgres_url)
+    return urlunsplit(parts._replace(path=f"/{name}"))

@@ -49,7 +49,7 @@ def open_place(
         if place == "embedded":
             url = f"sqlite:///{tmp_path_factory.mktemp('store') / 'memory.db'}"
         else:
-            names = {"postgres": "postgres_url", "http": "server_url"}
+            names = {"postgres": "own_postgres_url", "http": "own_server_url"}
             url = str(request.getfixturevalue(names[place]))
         opened.append(open_engine(find_place(url)))
         return opened[-1]
@@ -415,13 +415,13 @@ transfer.load(open_engine(find_place(sys.argv[1])), lines())
 
 @pytest.mark.parametrize("place", ["embedded", "http"])
 def test_an_import_that_was_killed_is_simply_run_again(
-    place: str, open_place: Open, tmp_path: Path, server_url: str, namespace: str
+    place: str, open_place: Open, tmp_path: Path, own_server_url: str, namespace: str
 ) -> None:
     source = open_place("embedded")
     Memory(namespace, engine=source).set_many({f"k{i:04}": i for i in range(1500)})
     file = tmp_path / "export.ndjson"
     file.write_bytes(exported(source))
-    url = server_url if place == "http" else f"sqlite:///{tmp_path / 'target.db'}"
+    url = own_server_url if place == "http" else f"sqlite:///{tmp_path / 'target.db'}"
     killed = subprocess.run(
         [sys.executable, "-c", IMPORT, url, str(file)], stdout=subprocess.PIPE, check=False
     )
