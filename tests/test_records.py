@@ -489,3 +489,21 @@ def test_another_processs_writes_are_seen_at_once(
     finally:
         writer.communicate()
         memory.close()
+
+
+# --- recall ---------------------------------------------------------------------------------
+
+
+async def test_what_fits_is_recalled_and_then_the_newest(records: Any) -> None:
+    for i, text in enumerate(("tea", "coffee", "the sky", "milk")):
+        await records.put(
+            [Record(text, id=text, tags=[text[0]], metadata={"n": i}, embedding=[1.0, float(i)])]
+        )
+    assert texts(await records.recall("TEA?", limit=3)) == ["tea", "the sky", "milk"]
+    assert texts(await records.recall("tea", limit=1)) == ["tea"]
+    assert texts(await records.recall(limit=2)) == ["the sky", "milk"]
+    assert texts(await records.recall("quantum", limit=2)) == ["the sky", "milk"]
+    assert texts(await records.recall("!", vector=[1.0, 0.0], limit=2)) == ["tea", "coffee"]
+    assert texts(await records.recall("tea", filter={"n": {"$gt": 1}})) == ["the sky", "milk"]
+    assert texts(await records.recall("tea", tags=["c", "m"], limit=9)) == ["coffee", "milk"]
+    assert await records.recall("tea", scope="/elsewhere") == []

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self, TypeVar, get_args
 
@@ -24,6 +23,7 @@ from pydantic import BaseModel
 import botwire
 from botwire import AsyncMemory, AsyncRecords, ConfigurationError, Record, RequestTimeoutError
 from botwire.connection import Connection
+from botwire.embedders import Embedder, embed
 from botwire.filters import compile_filter
 from botwire.names import check_collection
 from botwire.places import without_password
@@ -32,10 +32,6 @@ from botwire_autogen.convert import from_record, json_safe, to_record, to_text
 logger = logging.getLogger("botwire.autogen")
 
 T = TypeVar("T")
-
-Embeddings = Sequence[Sequence[float]]
-Embedder = Callable[[list[str]], Embeddings | Awaitable[Embeddings]]
-"""Returns a vector for each text. A blocking one is called in a thread."""
 
 Retrieval = Literal["auto", "recent", "keyword", "vector", "hybrid"]
 Role = Literal["system", "user"]
@@ -168,7 +164,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
 
     async def _add(self, record: Record, content: MemoryContent) -> None:
         # Of bytes and images there is no text that means something.
-        if self._embedder is not None and isinstance(content.content, (str, dict)):
+        if isinstance(content.content, (str, dict)):
             record = replace(record, embedding=await self._embed(record.text))
         await self._records.put([record])
 
@@ -215,11 +211,9 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
     ) -> list[Record]:
         if self._retrieval == "recent" or not text.strip():
             return _in_order(await self._records.list(filter=chosen, limit=k, embeddings=False))
-        by_words = self._retrieval != "vector"
-        by_meaning = self._embedder is not None and self._retrieval != "keyword"
         matches = await self._records.search(
-            text=text if by_words else None,
-            vector=await self._embed(text) if by_meaning else None,
+            text=text if self._retrieval != "vector" else None,
+            vector=await self._embed(text) if self._retrieval != "keyword" else None,
             filter=chosen,
             limit=k,
             min_score=threshold,
@@ -243,23 +237,18 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
 
     async def _recall(self, question: str) -> list[Record]:
         """Returns what a run is told, in the order in which it was added."""
+        if self._retrieval == "auto" and self._score_threshold is None:
+            return await self._records.recall(
+                question,
+                vector=await self._embed(question) if question.strip() else None,
+                filter=self._filter,
+                limit=self._k,
+            )
         found = await self._find(question, self._k, self._filter, self._score_threshold)
-        if self._retrieval == "auto" and len(found) < self._k and self._score_threshold is None:
-            newest = await self._records.list(filter=self._filter, limit=self._k, embeddings=False)
-            known = {record.id for record in found}
-            others = [record for record in newest if record.id not in known]
-            found += others[: self._k - len(found)]
         return _in_order(found)
 
-    async def _embed(self, text: str) -> Sequence[float]:
-        assert self._embedder is not None  # the callers ask
-        # A coroutine function only makes its coroutine in the thread.
-        vectors = await asyncio.to_thread(self._embedder, [text])
-        if inspect.isawaitable(vectors):
-            vectors = await vectors
-        if len(vectors) != 1:
-            raise ConfigurationError(f"the embedder made {len(vectors)} vectors of one text")
-        return vectors[0]
+    async def _embed(self, text: str) -> Sequence[float] | None:
+        return None if self._embedder is None else await embed(self._embedder, text)
 
     async def update_context(self, model_context: ChatCompletionContext) -> UpdateContextResult:
         """Adds one message with the memories that are not in the context yet, if there are.

@@ -193,6 +193,46 @@ class AsyncRecords:
                 break
         return found
 
+    async def recall(
+        self,
+        text: str = "",
+        *,
+        vector: Sequence[float] | None = None,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's own name
+        scope: str | None = None,
+        tags: Iterable[str] | None = None,
+        limit: int = 10,
+    ) -> builtins.list[Record]:
+        """Returns what an agent is told: what fits, and then the newest others, up to `limit`.
+
+        They come in the order in which they were last written, without embeddings.
+
+        Args:
+            text: What they are searched for; without words, the newest are all there is.
+            vector: Its embedding, to find by meaning too.
+            filter: See the class.
+            scope: See the class.
+            tags: See the class.
+            limit: How many at most; 1,000 at most.
+        """
+        where: dict[str, Any] = {"filter": filter, "scope": scope, "tags": tags}
+        found: builtins.list[Record] = []
+        if text.strip() or vector is not None:
+            matches = await self.search(
+                text=text if text.strip() else None,
+                vector=vector,
+                limit=limit,
+                embeddings=False,
+                **where,
+            )
+            found = [match.record for match in matches]
+        if len(found) < limit:
+            known = {record.id for record in found}
+            newest = await self.list(limit=limit, embeddings=False, **where)
+            others = [record for record in newest if record.id not in known]
+            found += others[: limit - len(found)]
+        return sorted(found, key=lambda record: record.version)
+
     async def list(
         self,
         *,
