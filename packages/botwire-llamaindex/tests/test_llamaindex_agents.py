@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llama_index.core import SimpleDirectoryReader
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.llms import MockLLM
 from llama_index.core.llms.mock import MockFunctionCallingLLM
-from llama_index.core.workflow import Context, JsonSerializer
+from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.workflow import Context
 
-from botwire_llamaindex import BotWireChatMemoryBuffer, PersistentChatMemory
-
-assert SimpleDirectoryReader  # the package is whole
+from botwire_llamaindex import (
+    BotWireChatMemoryBuffer,
+    BotWireChatStore,
+    BotWireMemory,
+    PersistentChatMemory,
+)
 
 
 def lookup(city: str) -> str:
@@ -64,25 +67,83 @@ def roles(memory: BotWireChatMemoryBuffer) -> list[str]:
     return [message.role.value for message in memory.get_all()]
 
 
+RESUMED = """
+import asyncio, json, sys
+from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.llms.mock import MockFunctionCallingLLM
+from llama_index.core.workflow import Context
+import botwire_llamaindex
+
+
+def answer(messages, **kwargs):
+    print(json.dumps([message.content for message in messages]))
+    return ChatMessage(role="assistant", content="noted")
+
+
+async def main():
+    for stored in map(json.loads, sys.stdin):
+        llm = MockFunctionCallingLLM(response_generator=answer)
+        agent = FunctionAgent(name="a", description="d", tools=[], llm=llm)
+        if "handoff_output_prompt" in json.dumps(stored):
+            agent = AgentWorkflow(agents=[agent])
+        await agent.run("four", ctx=Context.from_dict(agent, stored))
+
+
+asyncio.run(main())
+"""
+
+
 @pytest.mark.anyio
-@pytest.mark.parametrize("workflow", [False, True])
 async def test_a_context_keeps_its_memory_between_runs_and_processes(
-    memory: BotWireChatMemoryBuffer, workflow: bool
+    place_url: str, namespace: str
 ) -> None:
-    recorder = Recorder()
-    agent: Any = recorder.agent()
-    if workflow:
-        agent = AgentWorkflow(agents=[agent])
-    context = Context(agent)
-    await agent.run("one", ctx=context, memory=memory)
-    await agent.run("two", ctx=context)
-    await agent.run("three", ctx=context)
-    stored = json.dumps(context.to_dict(serializer=JsonSerializer()))
-    assert "answer" not in stored
-    again = Context.from_dict(agent, json.loads(stored), serializer=JsonSerializer())
-    await agent.run("four", ctx=again)
-    assert [len(seen) for seen in recorder.seen] == [1, 3, 5, 7]
-    assert recorder.seen[-1][0] == "one"
+    place: Any = {"namespace": namespace, "url": place_url, "api_key": "bw_secret"}
+    memories = [
+        BotWireChatMemoryBuffer.from_defaults(chat_store_key="buffer", **place),
+        BotWireMemory.from_defaults(session_id="memory", **place),
+        PersistentChatMemory(chat_store_key="persistent", **place),
+        # The stock classes refer to what our stores hold.
+        ChatMemoryBuffer.from_defaults(
+            chat_store=BotWireChatStore(**place), chat_store_key="stock"
+        ),
+    ]
+    contexts = []
+    for memory in memories:
+        for workflow in (False, True):
+            recorder = Recorder()
+            agent: Any = recorder.agent()
+            if workflow:
+                agent = AgentWorkflow(agents=[agent])
+            context = Context(agent)
+            await memory.areset()
+            await agent.run("one", ctx=context, memory=memory)
+            await agent.run("two", ctx=context)
+            async with context.store.edit_state() as state:
+                state["mine"] = 1  # what is edited is copied, memory too
+            await agent.run("three", ctx=context)
+            assert [len(seen) for seen in recorder.seen] == [1, 3, 5]
+            stored = json.dumps(context.to_dict())
+            for said in ("bw_secret", "answer", "one\\", "two\\"):
+                assert said not in stored
+            kept = await memory.aget_all()
+            contexts.append(stored)
+            assert len(kept) == 6
+            # Each context goes on in a process of its own, so from a copy of the conversation.
+            again = Context.from_dict(agent, json.loads(stored))
+            await agent.run("four", ctx=again)
+            assert [len(seen) for seen in recorder.seen] == [1, 3, 5, 7]
+            await memory.aset(kept)
+    done = subprocess.run(  # noqa: ASYNC221 - nothing else is to happen meanwhile
+        [sys.executable, "-W", "ignore", "-c", RESUMED],
+        input="\n".join(contexts), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    for found in lines[::2]:
+        assert found == ["one", "answer 1", "two", "answer 2", "three", "answer 3", "four"]
+    # The second context of a memory refers to the conversation with which the first has gone on.
+    assert [len(found) for found in lines] == [7, 9] * len(memories)
 
 
 @pytest.mark.anyio
@@ -91,8 +152,6 @@ async def test_a_turn_with_tools_is_one_append(memory: BotWireChatMemoryBuffer) 
     await recorder.agent().run("weather?", memory=memory)
     assert roles(memory) == ["user", "assistant", "tool", "assistant"]
     store = memory.chat_store
-    changes = store.connection.memory.engine
-    assert changes is not None
     items = store.connection.memory.history(memory.chat_store_key).read()
     # One batch: the call, its answer and the reply have one time.
     assert len({item.created_at for item in items[1:]}) == 1

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
 from llama_index.core.memory import ChatMemoryBuffer
 
 from botwire import ConfigurationError, Memory
@@ -26,9 +26,10 @@ def message(role: str, n: int, name: int = 0) -> ChatMessage:
     return ChatMessage(role=role, content=" ".join([f"w{name}"] * n))
 
 
-def call(args: Any) -> ChatMessage:
+def call(args: Any, said: str = "") -> ChatMessage:
     block = ToolCallBlock(tool_call_id="c", tool_name="f", tool_kwargs=args)
-    return ChatMessage(role="assistant", blocks=[block])
+    text = [TextBlock(text=said)] if said else []
+    return ChatMessage(role="assistant", blocks=[*text, block])
 
 
 def window(messages: list[ChatMessage], limit: int, initial: int = 0) -> list[ChatMessage]:
@@ -57,30 +58,65 @@ def test_it_equals_stock_on_well_formed_histories(turns: list[tuple[int, int]], 
     assert window(history, limit) == stock.get()
 
 
-roles = st.sampled_from(["user", "assistant", "tool"])
+roles = st.sampled_from(["user", "assistant", "call", "tool"])
+TOOL, USER, SYSTEM = MessageRole.TOOL, MessageRole.USER, MessageRole.SYSTEM
+
+
+def one_of(role: str, n: int, name: int) -> ChatMessage:
+    return call({"n": name}, said=f"w{name}") if role == "call" else message(role, n, name)
+
+
+def calls(one: ChatMessage) -> list[ToolCallBlock]:
+    return [block for block in one.blocks if isinstance(block, ToolCallBlock)]
 
 
 @settings(max_examples=300)
 @given(st.lists(st.tuples(roles, lengths), max_size=25), st.integers(1, 40), st.booleans())
-def test_it_is_a_suffix_of_whole_turns(
+def test_whatever_the_history_a_model_takes_the_window(
     parts: list[tuple[str, int]], limit: int, with_system: bool
 ) -> None:
-    history = [message(role, n, i) for i, (role, n) in enumerate(parts)]
+    history = [one_of(role, n, i) for i, (role, n) in enumerate(parts)]
     if with_system:
         history.insert(0, message("system", 2))
     found = window(history, limit)
-    rest = found
-    if with_system and history:
-        assert found[0] == history[0]
-        rest = found[1:]
-    if not rest:
-        return
-    assert rest == history[len(history) - len(rest) :]
-    answers = (MessageRole.TOOL, MessageRole.ASSISTANT)
-    whole = len(rest) + with_system == len(history)
-    has_turn = any(one.role not in answers for one in history[with_system:])
-    if has_turn and not whole:
-        assert rest[0].role not in answers
+    assert [one.role for one in found[:1] if with_system] == [SYSTEM] * with_system
+    for i, one in enumerate(found):
+        before = [*reversed(found[:i])]
+        if one.role == TOOL:  # its call, or another answer to it, is before it
+            assert before
+            assert before[0].role not in (USER, SYSTEM)
+        rest = found[i + 1 :]
+        if calls(one) and any(other.role != TOOL for other in rest):
+            assert rest[0].role == TOOL
+    # The newest turn is there, whole: nothing newer than the first of the window is missing.
+    asked = [one for one in history if one.role == USER]
+    if asked:
+        assert [one for one in found if one.role == USER] == asked[-_count(found, USER) :]
+        assert asked[-1] in found
+        if len(found) > with_system and found[with_system].role != USER:
+            assert _count(found, USER) == len(asked)  # it begins where the history does
+
+
+def _count(messages: list[ChatMessage], role: MessageRole) -> int:
+    return sum(one.role == role for one in messages)
+
+
+def test_calls_that_were_never_answered_are_not_given_to_a_model() -> None:
+    pending = [message("user", 1), call({"a": 1}), message("tool", 1)]
+    lost = call({"a": 1})
+    said = call({"a": 1}, said="let me look")
+    both = ChatMessage(role="assistant", blocks=[*calls(lost), *calls(lost)])
+    for broken in ([lost], [both, message("tool", 1)], [message("tool", 1)]):
+        history = [message("user", 1), *broken, *pending]
+        assert window(history, 100) == [history[0], *pending]
+    assert [one.content for one in window([message("user", 1), said, *pending], 100)][1] == (
+        "let me look"
+    )
+    older = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [{"id": "c"}]})
+    assert window([message("user", 1), older, *pending], 100) == [message("user", 1), *pending]
+    assert window([message("user", 1), older, message("tool", 1), *pending], 100)[1] == older
+    # At the end it is not lost: the program is about to call the tool.
+    assert window([message("user", 1), lost], 100) == [message("user", 1), lost]
 
 
 def test_a_call_is_never_split_from_its_answer() -> None:

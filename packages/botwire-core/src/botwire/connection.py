@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Self
 
 from botwire._async.memory import AsyncMemory
 from botwire._sync.memory import Memory
@@ -14,6 +16,11 @@ from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import ConfigurationError
 from botwire.places import DEFAULT_TIMEOUT, NAMESPACE_VARIABLE, Place, find_place, without_password
 
+_REMEMBERED = 10_000
+_places: OrderedDict[tuple[str, str | None], Place] = OrderedDict()
+"""What a reference leaves out, for references that come back to the process that made them."""
+_places_lock = threading.Lock()
+
 
 class Connection:
     """A namespace at a place, as a blocking and as an awaited client, each made when needed.
@@ -21,8 +28,7 @@ class Connection:
     A framework calls the blocking and the asynchronous half of its interface as it likes, from
     any thread and any event loop; both halves are real. All that are made for a place in a process
     share its connections, so an object a session or a request costs none. Copies share it, and a
-    pickle holds the place and the namespace but never a secret: the key then comes from the
-    environment.
+    pickle holds a `reference`, never a secret.
 
     Args:
         namespace: Whose memory it is. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
@@ -114,7 +120,7 @@ class Connection:
         return AsyncMemory(self.namespace, place=self._place, engine=engine)
 
     def reference(self) -> dict[str, str]:
-        """Returns what finds this place again in another process, without any secret.
+        """Returns what `from_reference` finds this place again with, without any secret.
 
         A URL from the environment is left out, to be taken from the environment there too.
         """
@@ -122,7 +128,41 @@ class Connection:
         url = self._url or (self._place.url if self._place is not None else None)
         if url is not None and url != _environment_url():
             reference["url"] = without_password(url)
+        if self._place is not None:
+            _remember((self.namespace, reference.get("url")), self._place)
         return reference
+
+    @classmethod
+    def from_reference(
+        cls, reference: Mapping[str, str | None], *, gather_reads: bool = False
+    ) -> Self:
+        """Finds the place again that `reference` describes.
+
+        In the process that made the reference, with the key, the password and the timeout it had
+        there: frameworks write state down and read it back between two steps of one process. In
+        any other process those come from the environment.
+
+        Args:
+            reference: What `reference` returned.
+            gather_reads: As for the class.
+
+        Raises:
+            ConfigurationError: It was memory of a process, which only that process's objects have.
+        """
+        namespace, url = reference["namespace"], reference.get("url")
+        place = _places.get((namespace or "", url)) or find_place(url)
+        if not place.shareable:
+            raise ConfigurationError(
+                f"memory at {place.url!r} ends with its objects and cannot be found again: "
+                "use a file, sqlite:///path"
+            )
+        return cls(
+            namespace,
+            url=place.url,
+            api_key=place.api_key,
+            timeout=place.timeout,
+            gather_reads=gather_reads,
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(namespace={self.namespace!r})"
@@ -134,12 +174,19 @@ class Connection:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        reference = self.reference()
-        return _restore, (reference["namespace"], reference.get("url"), self._gather_reads)
+        return _restore, (self.reference(), self._gather_reads)
 
 
-def _restore(namespace: str, url: str | None, gather_reads: bool) -> Connection:
-    return Connection(namespace, url=url, gather_reads=gather_reads)
+def _restore(reference: dict[str, str], gather_reads: bool) -> Connection:
+    return Connection.from_reference(reference, gather_reads=gather_reads)
+
+
+def _remember(key: tuple[str, str | None], place: Place) -> None:
+    with _places_lock:
+        _places[key] = place
+        _places.move_to_end(key)
+        if len(_places) > _REMEMBERED:
+            _places.popitem(last=False)
 
 
 def _environment_url() -> str:

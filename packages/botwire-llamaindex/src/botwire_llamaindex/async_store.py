@@ -6,11 +6,11 @@ from contextvars import ContextVar
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
-from pydantic import PrivateAttr
 
-from botwire import AsyncHistory, AsyncMemory, ConfigurationError, Item, Memory
+from botwire import AsyncHistory, ConfigurationError, Item
 from botwire.connection import Connection
 from botwire_llamaindex.convert import from_items, to_items
+from botwire_llamaindex.place import PlacedStore
 
 _ALL = 2**63 - 1  # a sequence number after every other
 
@@ -22,7 +22,7 @@ _seen: ContextVar[tuple[Connection, str, tuple[int, ...]] | None] = ContextVar(
 )
 
 
-class BotWireAsyncChatStore(AsyncDBChatStore):
+class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
     """The conversations of a namespace, for ``Memory.from_defaults(chat_store=…)``.
 
     Each key is a history of that name, the same one that `BotWireChatStore` has. Archived messages
@@ -38,32 +38,10 @@ class BotWireAsyncChatStore(AsyncDBChatStore):
         ConfigurationError: An argument is not valid.
     """
 
-    namespace: str | None = None
-    url: str | None = None
-
-    _connection: Connection = PrivateAttr()
-
-    def __init__(
-        self,
-        namespace: str | None = None,
-        *,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
-    ) -> None:
-        connection = Connection(namespace, client=client, url=url, api_key=api_key)
-        super().__init__(**connection.reference())
-        self._connection = connection  # after: pydantic resets private attributes
-
     @classmethod
     def class_name(cls) -> str:
         """Returns the name of this class in dumps."""
         return "BotWireAsyncChatStore"
-
-    @property
-    def connection(self) -> Connection:
-        """Where memory lives."""
-        return self._connection
 
     def _history(self, key: str) -> AsyncHistory:
         return self._connection.async_memory.history(key)
@@ -171,8 +149,8 @@ class BotWireAsyncChatStore(AsyncDBChatStore):
 
         Args:
             key: Which conversation.
-            n: How many of those that this task last got from `get_messages`, if it did: what
-                others have archived since is not archived instead of something newer.
+            n: How many of those that this task last got from `get_messages`, if it got more
+                than that: what others have archived since is not made up for with newer ones.
 
         Returns:
             Those that are now archived and were not.
@@ -185,7 +163,9 @@ class BotWireAsyncChatStore(AsyncDBChatStore):
     async def _oldest(self, key: str, n: int) -> list[tuple[int, ChatMessage]]:
         found = from_items(await self._read(key, MessageStatus.ACTIVE))
         match _seen.get():
-            case (connection, seen_key, seqs) if connection is self._connection and seen_key == key:
+            case (connection, seen_key, seqs) if (
+                connection is self._connection and seen_key == key and n < len(seqs)
+            ):
                 due = set(seqs[:n])
                 _seen.set((connection, key, seqs[n:]))
                 return [pair for pair in found if pair[0] in due]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,9 +18,11 @@ from llama_index.core.storage.chat_store import BaseChatStore
 from llama_index.core.utils import get_tokenizer
 from pydantic import Field
 
-from botwire import AsyncHistory, AsyncMemory, ConfigurationError, History, Item, Memory
+from botwire import AsyncHistory, AsyncMemory, History, Item, Memory
 from botwire_llamaindex.convert import from_items
+from botwire_llamaindex.place import refuse_unknown, store_at
 from botwire_llamaindex.store import BotWireChatStore
+from botwire_llamaindex.tokens import find_tokenizer, name_tokenizer
 from botwire_llamaindex.window import Window
 
 
@@ -29,9 +32,36 @@ class BotWireChatMemoryBuffer(ChatMemoryBuffer):
     `get` reads from the end only as much as fits `token_limit`; messages put together are appended
     in one step. A dump refers to the conversation and does not hold it, so a workflow's `Context`
     keeps its memory between runs and across processes.
+
+    Args:
+        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        token_limit: How many tokens `get` returns at most.
+        chat_store: A `BotWireChatStore`, in the place of all the others.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`; never part of a dump.
+        **fields: `chat_store_key`, which conversation it is, and `tokenizer_fn`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
     """
 
     chat_store: BotWireChatStore = Field(default_factory=BotWireChatStore)
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        token_limit: int = DEFAULT_TOKEN_LIMIT,
+        *,
+        chat_store: BaseChatStore | None = None,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        **fields: Any,
+    ) -> None:
+        refuse_unknown(type(self), fields, type(self).model_fields)
+        store = store_at(BotWireChatStore, chat_store, namespace, client, url, api_key)
+        super().__init__(token_limit=token_limit, chat_store=store, **fields)
 
     @classmethod
     def class_name(cls) -> str:
@@ -73,37 +103,46 @@ class BotWireChatMemoryBuffer(ChatMemoryBuffer):
         Raises:
             ConfigurationError: An argument is not valid.
         """
-        if kwargs:
-            raise ConfigurationError(f"from_defaults takes no {', '.join(map(repr, kwargs))}")
-        if chat_store is None:
-            chat_store = BotWireChatStore(namespace, client=client, url=url, api_key=api_key)
-        elif not isinstance(chat_store, BotWireChatStore):
-            raise ConfigurationError(
-                f"chat_store is a BotWireChatStore, not {type(chat_store).__name__}"
-            )
-        elif (namespace, client, url, api_key) != (None, None, None, None):
-            raise ConfigurationError("a chat_store knows its place: give it, or namespace and url")
+        refuse_unknown(cls, kwargs)
         if token_limit is None:
             token_limit = DEFAULT_TOKEN_LIMIT
             if llm is not None:
                 token_limit = int(llm.metadata.context_window * DEFAULT_TOKEN_LIMIT_RATIO)
         memory = cls(
-            token_limit=token_limit,
-            tokenizer_fn=tokenizer_fn or get_tokenizer(),
+            namespace,
+            token_limit,
             chat_store=chat_store,
+            client=client,
+            url=url,
+            api_key=api_key,
+            tokenizer_fn=tokenizer_fn or get_tokenizer(),
             chat_store_key=chat_store_key,
         )
         if chat_history:
             memory.set(chat_history)
         return memory
 
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """Returns what finds this conversation again, in any process: no message, no key."""
+        return {**super().to_dict(**kwargs), **name_tokenizer(self.tokenizer_fn)}
+
+    def to_string(self) -> str:
+        """As `to_dict`, in JSON."""
+        return json.dumps(self.to_dict())
+
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> BotWireChatMemoryBuffer:
-        """Makes the memory that `to_dict` described; a key comes from the environment."""
-        data = {key: part for key, part in data.items() if key != "class_name"}
-        store = dict(data.pop("chat_store"))
-        data["chat_store"] = BotWireChatStore(store.get("namespace"), url=store.get("url"))
-        return cls(**data)
+        """Makes the memory that `to_dict` described.
+
+        In the process that described it with its key and its tokenizer, in any other one with the
+        key from the environment and LlamaIndex's own tokenizer.
+        """
+        return cls(
+            token_limit=data["token_limit"],
+            chat_store_key=data["chat_store_key"],
+            chat_store=BotWireChatStore.from_dict(data["chat_store"]),
+            tokenizer_fn=find_tokenizer(data),
+        )
 
     def _history(self) -> History:
         return self.chat_store.connection.memory.history(self.chat_store_key)
@@ -163,32 +202,7 @@ class BotWireChatMemoryBuffer(ChatMemoryBuffer):
 
 
 class PersistentChatMemory(BotWireChatMemoryBuffer):
-    """A conversation that stays, in one line: ``PersistentChatMemory("user-456")``.
-
-    Args:
-        namespace: Whose.
-        token_limit: How many tokens `get` returns at most.
-        client: A `Memory` or `AsyncMemory` to use.
-        url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`.
-        **fields: Those of `BotWireChatMemoryBuffer`, for example `chat_store_key`.
-    """
-
-    def __init__(
-        self,
-        namespace: str | None = None,
-        token_limit: int = DEFAULT_TOKEN_LIMIT,
-        *,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
-        **fields: Any,
-    ) -> None:
-        if "chat_store" not in fields:
-            fields["chat_store"] = BotWireChatStore(
-                namespace, client=client, url=url, api_key=api_key
-            )
-        super().__init__(token_limit=token_limit, **fields)
+    """A conversation that stays, in one line: ``PersistentChatMemory("user-456")``."""
 
     @classmethod
     def class_name(cls) -> str:

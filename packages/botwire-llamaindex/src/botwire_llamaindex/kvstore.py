@@ -15,12 +15,13 @@ from llama_index.core.storage.kvstore.types import (
 from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.connection import Connection
 from botwire.tagged import from_json, to_json
+from botwire_llamaindex.place import MadeFromPlace
 
 _PREFIX = "llamaindex/"
 _BATCH_SIZE = 100
 
 
-class BotWireKVStore(BaseKVStore):
+class BotWireKVStore(MadeFromPlace, BaseKVStore):
     """The collections of a namespace, kept on BotWire: a key each, of whatever characters.
 
     Args:
@@ -106,7 +107,7 @@ class BotWireKVStore(BaseKVStore):
         return await self.connection.async_memory.delete(_name(collection, key))
 
 
-class BotWireDocumentStore(KVDocumentStore):
+class BotWireDocumentStore(MadeFromPlace, KVDocumentStore):
     """The documents and nodes of a namespace, for ``StorageContext.from_defaults(docstore=…)``.
 
     Args:
@@ -135,7 +136,7 @@ class BotWireDocumentStore(KVDocumentStore):
         super().__init__(store, name, batch_size)
 
 
-class BotWireIndexStore(KVIndexStore):
+class BotWireIndexStore(MadeFromPlace, KVIndexStore):
     """The indexes of a namespace, for ``StorageContext.from_defaults(index_store=…)``.
 
     Args:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.async_utils import asyncio_run
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    ChatMessage,
+    DocumentBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    VideoBlock,
+)
 from llama_index.core.memory import Memory
 from llama_index.core.memory.memory import (
     DEFAULT_MEMORY_BLOCKS_TEMPLATE,
@@ -17,13 +27,15 @@ from llama_index.core.memory.types import DEFAULT_CHAT_STORE_KEY
 from llama_index.core.prompts import RichPromptTemplate
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 from llama_index.core.utils import get_tokenizer
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 import botwire
-from botwire import AsyncHistory, AsyncMemory, ConfigurationError
+from botwire import AsyncHistory, AsyncMemory, ConfigurationError, Item
 from botwire_llamaindex.async_store import BotWireAsyncChatStore
 from botwire_llamaindex.convert import from_items, to_items
-from botwire_llamaindex.window import calls_text
+from botwire_llamaindex.place import refuse_unknown, store_at
+from botwire_llamaindex.tokens import count_tokens, find_tokenizer, name_tokenizer
+from botwire_llamaindex.window import Queue, calls_text, without_broken_calls
 
 _SETTINGS = (
     "audio_token_size_estimate",
@@ -35,21 +47,54 @@ _SETTINGS = (
     "token_limit",
     "video_token_size_estimate",
 )
+_PAGE = 1000  # items read at a time: a queue is mostly shorter
+_MEDIA = (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)
 
 
 class BotWireMemory(Memory):
     """A `Memory` whose messages are kept on BotWire.
 
     What differs from the stock one: the system message stays when it is archived; arguments of tool
-    calls count; concurrent puts do not archive too much; a dump refers to the conversation and does
-    not hold it, so a workflow's `Context` keeps its memory between runs and across processes.
+    calls count; concurrent puts do not archive too much; messages are archived after the memory
+    blocks took them, so that a block that fails gets them again; a dump refers to the conversation
+    and does not hold it, so a workflow's `Context` keeps its memory between runs and across
+    processes.
 
-    Memory blocks are awaited only, so `get` and `put` run them on an event loop as the stock ones
-    do; the other blocking methods need none.
+    Memory blocks are awaited only: with them, `get` and `put` run them on an event loop as the
+    stock ones do. Without, the blocking methods need none.
+
+    Args:
+        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        token_limit: How many tokens `get` returns at most, memory blocks included.
+        sql_store: A `BotWireAsyncChatStore`, in the place of all the others.
+        client: A `botwire.Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `botwire.Memory`.
+        api_key: For a server, as for `botwire.Memory`; never part of a dump.
+        **fields: See `from_defaults`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
     """
 
     sql_store: BotWireAsyncChatStore = Field(default_factory=BotWireAsyncChatStore, exclude=True)
     session_id: str = DEFAULT_CHAT_STORE_KEY
+
+    _flushing: bool = PrivateAttr(default=False)
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        token_limit: int = DEFAULT_TOKEN_LIMIT,
+        *,
+        sql_store: AsyncDBChatStore | None = None,
+        client: botwire.Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        **fields: Any,
+    ) -> None:
+        refuse_unknown(type(self), fields, type(self).model_fields)
+        store = store_at(BotWireAsyncChatStore, sql_store, namespace, client, url, api_key)
+        super().__init__(token_limit=token_limit, sql_store=store, **fields)
 
     @classmethod
     def class_name(cls) -> str:
@@ -77,6 +122,7 @@ class BotWireMemory(Memory):
         client: botwire.Memory | AsyncMemory | None = None,
         url: str | None = None,
         api_key: str | None = None,
+        **kwargs: Any,
     ) -> BotWireMemory:
         """Makes a memory.
 
@@ -101,22 +147,20 @@ class BotWireMemory(Memory):
             client: A `botwire.Memory` or `AsyncMemory` to use.
             url: Where memory lives, as for `botwire.Memory`.
             api_key: For a server, as for `botwire.Memory`.
+            **kwargs: None are known: a table or a database of SQLAlchemy has no use here.
 
         Raises:
             ConfigurationError: An argument is not valid.
         """
-        if chat_store is None:
-            chat_store = BotWireAsyncChatStore(namespace, client=client, url=url, api_key=api_key)
-        elif not isinstance(chat_store, BotWireAsyncChatStore):
-            raise ConfigurationError(
-                f"chat_store is a BotWireAsyncChatStore, not {type(chat_store).__name__}"
-            )
-        elif (namespace, client, url, api_key) != (None, None, None, None):
-            raise ConfigurationError("a chat_store knows its place: give it, or namespace and url")
+        refuse_unknown(cls, kwargs)
         memory = cls(
-            session_id=session_id or DEFAULT_CHAT_STORE_KEY,
+            namespace,
+            token_limit,
             sql_store=chat_store,
-            token_limit=token_limit,
+            client=client,
+            url=url,
+            api_key=api_key,
+            session_id=session_id or DEFAULT_CHAT_STORE_KEY,
             token_flush_size=-1 if token_flush_size is None else token_flush_size,
             memory_blocks=memory_blocks or [],
             tokenizer_fn=tokenizer_fn or get_tokenizer(),
@@ -146,20 +190,25 @@ class BotWireMemory(Memory):
             "class_name": self.class_name(),
             **{name: getattr(self, name) for name in _SETTINGS},
             "insert_method": self.insert_method.value,
-            "memory_blocks_template": self.memory_blocks_template.template_str,
             "chat_store": self.sql_store.connection.reference(),
+            **name_tokenizer(self.tokenizer_fn),
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> BotWireMemory:
-        """Makes the memory that `to_dict` described; a key comes from the environment."""
-        reference = data["chat_store"]
+        """Makes the memory that `to_dict` described.
+
+        In the process that described it with its key and its tokenizer, in any other one with the
+        key from the environment and LlamaIndex's own tokenizer.
+        """
         return cls(
             **{name: data[name] for name in _SETTINGS},
             insert_method=InsertMethod(data["insert_method"]),
-            memory_blocks_template=RichPromptTemplate(data["memory_blocks_template"]),
-            sql_store=BotWireAsyncChatStore(reference["namespace"], url=reference.get("url")),
+            sql_store=BotWireAsyncChatStore.from_dict(data["chat_store"]),
+            tokenizer_fn=find_tokenizer(data),
         )
+
+    # --- what a model is given ------------------------------------------------------------------
 
     async def aget(
         self,
@@ -172,42 +221,79 @@ class BotWireMemory(Memory):
             input: What the user says next, for memory blocks.
             **block_kwargs: For memory blocks.
         """
-        messages = await super().aget(input, **block_kwargs)
-        system = await self._archived_system_message()
-        if system is None:
-            return messages
-        if messages and messages[0].role == MessageRole.SYSTEM:  # made of memory blocks
-            messages[0].blocks = [*messages[0].blocks, *system.blocks]
-            return messages
-        return [system, *messages]
-
-    async def _archived_system_message(self) -> ChatMessage | None:
         history = self._async_history()
-        if not (await history.info()).archived:
-            return None
-        first = from_items(await history.read(limit=1, archived=True))
-        return first[0][1] if first and first[0][1].role == MessageRole.SYSTEM else None
+        if self.memory_blocks:
+            messages = await super().aget(input, **block_kwargs)
+            oldest = await history.read(limit=1)
+        else:
+            kept = (await self._aqueue()).kept()
+            messages, oldest = [message for _, message in kept], [item for item, _ in kept[:1]]
+        first = await history.read(limit=1, archived=True) if _follows(oldest) else oldest
+        return without_broken_calls(_with_system(messages, first, oldest))
 
-    def _async_history(self) -> AsyncHistory:
-        return self.sql_store.connection.async_memory.history(self.session_id)
-
-    def _history(self) -> botwire.History:
-        return self.sql_store.connection.memory.history(self.session_id)
-
-    def _estimate_token_count(self, message_or_blocks: Any) -> int:
-        parts = message_or_blocks if isinstance(message_or_blocks, list) else [message_or_blocks]
-        calls = [
-            text for part in parts if isinstance(part, ChatMessage) for text in calls_text(part)
-        ]
-        count = super()._estimate_token_count(message_or_blocks)
-        return count + sum(len(self.tokenizer_fn(text)) for text in calls)
+    def get(
+        self,
+        input: str | ChatMessage | None = None,  # noqa: A002 - named by LlamaIndex
+        **block_kwargs: Any,
+    ) -> list[ChatMessage]:
+        """As `aget`."""
+        if self.memory_blocks:
+            return asyncio_run(self.aget(input, **block_kwargs))  # type: ignore[no-any-return]
+        kept = self._queue().kept()
+        messages, oldest = [message for _, message in kept], [item for item, _ in kept[:1]]
+        first = self._history().read(limit=1, archived=True) if _follows(oldest) else oldest
+        return without_broken_calls(_with_system(messages, first, oldest))
 
     def get_all(self, status: MessageStatus | None = None) -> list[ChatMessage]:
         """Returns all messages, or only the active or archived ones."""
-        items = self._history().read(archived=status is not MessageStatus.ACTIVE)
-        if status is MessageStatus.ARCHIVED:
-            items = items[: self._history().info().archived]
+        history = self._history()
+        limit = history.info().archived if status is MessageStatus.ARCHIVED else None
+        items = history.read(limit=limit, archived=status is not MessageStatus.ACTIVE)
         return [message for _, message in from_items(items)]
+
+    # --- what is put in and put away ------------------------------------------------------------
+
+    async def aput(self, message: ChatMessage) -> None:
+        """Adds a message, and archives the oldest ones if there are too many."""
+        await self.aput_messages([message])
+
+    async def aput_messages(self, messages: list[ChatMessage]) -> None:
+        """Adds messages, all or none; then archives the oldest ones if there are too many."""
+        history = self._async_history()
+        await history.extend(to_items(messages))
+        up_to = (await self._aqueue()).archive_up_to()
+        if up_to is None or self._flushing:  # then the next put does it
+            return
+        if self.memory_blocks:
+            self._flushing = True
+            try:
+                await self._flush(up_to)
+            finally:
+                self._flushing = False
+        await history.archive(up_to)
+
+    async def _flush(self, up_to: int) -> None:
+        """Gives messages that are about to be archived to the memory blocks."""
+        items = await self._async_history().read()
+        flushed = [message for seq, message in from_items(items) if seq <= up_to]
+        blocks = (
+            block.aput(flushed, from_short_term_memory=True, session_id=self.session_id)
+            for block in self.memory_blocks
+        )
+        await asyncio.gather(*blocks)
+
+    def put(self, message: ChatMessage) -> None:
+        """As `aput`."""
+        self.put_messages([message])
+
+    def put_messages(self, messages: list[ChatMessage]) -> None:
+        """As `aput_messages`."""
+        if self.memory_blocks:
+            asyncio_run(self.aput_messages(messages))
+            return
+        self._history().extend(to_items(messages))
+        if (up_to := self._queue().archive_up_to()) is not None:
+            self._history().archive(up_to)
 
     def set(self, messages: list[ChatMessage]) -> None:
         """Puts messages in the place of all there are, archived ones too, in one step."""
@@ -216,3 +302,58 @@ class BotWireMemory(Memory):
     def reset(self) -> None:
         """Forgets the conversation, archived messages too."""
         self._history().clear()
+
+    def _queue(self) -> Queue:
+        queue = self._empty_queue()
+        for item in self._history().newest_first(page_size=_PAGE):
+            if queue.add(item):
+                break
+        return queue
+
+    async def _aqueue(self) -> Queue:
+        queue = self._empty_queue()
+        async for item in self._async_history().newest_first(page_size=_PAGE):
+            if queue.add(item):
+                break
+        return queue
+
+    def _empty_queue(self) -> Queue:
+        limit = self.token_limit * self.chat_history_token_ratio
+        return Queue(limit, self.token_flush_size, self._estimate_token_count)
+
+    def _estimate_token_count(self, message_or_blocks: Any) -> int:
+        """As the stock one, with what tools are called with."""
+        if not isinstance(message_or_blocks, ChatMessage):
+            return int(super()._estimate_token_count(message_or_blocks))
+        message = message_or_blocks
+        texts = [block.text for block in message.blocks if isinstance(block, TextBlock)]
+        texts += calls_text(message)
+        if message.additional_kwargs:
+            texts.append(str(message.additional_kwargs))
+        media: list[Any] = [block for block in message.blocks if isinstance(block, _MEDIA)]
+        others = int(super()._estimate_token_count(media))
+        return others + sum(count_tokens(self.tokenizer_fn, text) for text in texts)
+
+    def _async_history(self) -> AsyncHistory:
+        return self.sql_store.connection.async_memory.history(self.session_id)
+
+    def _history(self) -> botwire.History:
+        return self.sql_store.connection.memory.history(self.session_id)
+
+
+def _follows(oldest: list[Item]) -> bool:
+    """Whether other messages may have been before this one."""
+    return not oldest or oldest[0].seq > 1
+
+
+def _with_system(
+    messages: list[ChatMessage], first: list[Item], oldest: list[Item]
+) -> list[ChatMessage]:
+    """Adds the system message that the conversation began with, if it is not among them."""
+    system = next((message for _, message in from_items(first)), None)
+    if first == oldest or system is None or system.role != MessageRole.SYSTEM:
+        return messages
+    if messages and messages[0].role == MessageRole.SYSTEM:  # made of memory blocks
+        messages[0].blocks = [*messages[0].blocks, *system.blocks]
+        return messages
+    return [system, *messages]

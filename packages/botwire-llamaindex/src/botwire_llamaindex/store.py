@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store import BaseChatStore
 from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
-from pydantic import PrivateAttr
 
-from botwire import AsyncMemory, History, Item, Memory
-from botwire.connection import Connection
+from botwire import AsyncHistory, History, Item
 from botwire_llamaindex.convert import from_items, to_items
+from botwire_llamaindex.place import PlacedStore
 
 
-class BotWireChatStore(BaseChatStore):
+class BotWireChatStore(PlacedStore, BaseChatStore):
     """The conversations of a namespace, kept on BotWire.
 
     Each key is a history of that name. An append is one request, whatever the length, and a batch
@@ -28,35 +29,16 @@ class BotWireChatStore(BaseChatStore):
         ConfigurationError: An argument is not valid.
     """
 
-    namespace: str | None = None
-    url: str | None = None
-
-    _connection: Connection = PrivateAttr()
-
-    def __init__(
-        self,
-        namespace: str | None = None,
-        *,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
-    ) -> None:
-        connection = Connection(namespace, client=client, url=url, api_key=api_key)
-        super().__init__(**connection.reference())
-        self._connection = connection  # after: pydantic resets private attributes
-
     @classmethod
     def class_name(cls) -> str:
         """Returns the name under which LlamaIndex stores and finds this class."""
         return "BotWireChatStore"
 
-    @property
-    def connection(self) -> Connection:
-        """Where memory lives."""
-        return self._connection
-
     def _history(self, key: str) -> History:
         return self._connection.memory.history(key)
+
+    def _async_history(self, key: str) -> AsyncHistory:
+        return self._connection.async_memory.history(key)
 
     def set_messages(self, key: str, messages: list[ChatMessage]) -> None:
         """Puts messages in the place of all there are, in one step."""
@@ -64,7 +46,7 @@ class BotWireChatStore(BaseChatStore):
 
     async def aset_messages(self, key: str, messages: list[ChatMessage]) -> None:
         """As `set_messages`."""
-        await self._connection.async_memory.history(key).replace(to_items(messages))
+        await self._async_history(key).replace(to_items(messages))
 
     def get_messages(self, key: str) -> list[ChatMessage]:
         """Returns all messages, none for a key that there is not."""
@@ -72,17 +54,23 @@ class BotWireChatStore(BaseChatStore):
 
     async def aget_messages(self, key: str) -> list[ChatMessage]:
         """As `get_messages`."""
-        return _messages(await self._connection.async_memory.history(key).read())
+        return _messages(await self._async_history(key).read())
 
     def add_message(self, key: str, message: ChatMessage, idx: int | None = None) -> None:
-        """Adds a message at the end, or before the one at position `idx`."""
+        """Adds a message at the end, or before the one at position `idx`.
+
+        Raises:
+            ConflictError: With `idx`, if somebody else has added something meanwhile.
+        """
         if idx is None:
             return self.add_messages(key, [message])
-        history = self._history(key)
-        last = history.info().last_seq
-        values = [item.value for item in history.read()]
-        values.insert(idx, to_items([message])[0])
-        history.replace(values, if_last=last)
+        last = self._history(key).info().last_seq
+        later = _from_position(self._history(key).read(), idx)
+        with self._connection.memory.transaction() as transaction:
+            history = transaction.history(key)
+            history.delete_many(item.seq for item in later)
+            values, ids = _again(message, later)
+            history.extend(values, ids=ids, if_last=last)
         return None
 
     async def async_add_message(
@@ -91,11 +79,13 @@ class BotWireChatStore(BaseChatStore):
         """As `add_message`."""
         if idx is None:
             return await self.async_add_messages(key, [message])
-        history = self._connection.async_memory.history(key)
-        last = (await history.info()).last_seq
-        values = [item.value for item in await history.read()]
-        values.insert(idx, to_items([message])[0])
-        await history.replace(values, if_last=last)
+        last = (await self._async_history(key).info()).last_seq
+        later = _from_position(await self._async_history(key).read(), idx)
+        async with self._connection.async_memory.transaction() as transaction:
+            history = transaction.history(key)
+            history.delete_many(item.seq for item in later)
+            values, ids = _again(message, later)
+            history.extend(values, ids=ids, if_last=last)
         return None
 
     def add_messages(self, key: str, messages: list[ChatMessage]) -> None:
@@ -104,7 +94,7 @@ class BotWireChatStore(BaseChatStore):
 
     async def async_add_messages(self, key: str, messages: list[ChatMessage]) -> None:
         """As `add_messages`."""
-        await self._connection.async_memory.history(key).extend(to_items(messages))
+        await self._async_history(key).extend(to_items(messages))
 
     def delete_messages(self, key: str) -> list[ChatMessage] | None:
         """Deletes all messages and returns what they were, None if there were none."""
@@ -114,7 +104,7 @@ class BotWireChatStore(BaseChatStore):
     async def adelete_messages(self, key: str) -> list[ChatMessage] | None:
         """As `delete_messages`."""
         messages = await self.aget_messages(key)
-        count = await self._connection.async_memory.history(key).clear()
+        count = await self._async_history(key).clear()
         return messages if count else None
 
     def delete_message(self, key: str, idx: int) -> ChatMessage | None:
@@ -130,7 +120,7 @@ class BotWireChatStore(BaseChatStore):
 
     async def adelete_message(self, key: str, idx: int) -> ChatMessage | None:
         """As `delete_message`."""
-        history = self._connection.async_memory.history(key)
+        history = self._async_history(key)
         found = _at(await history.read(), idx)
         if found is None or not await history.delete(found[0]):
             return None
@@ -145,7 +135,7 @@ class BotWireChatStore(BaseChatStore):
 
     async def adelete_last_message(self, key: str) -> ChatMessage | None:
         """As `delete_last_message`."""
-        history = self._connection.async_memory.history(key)
+        history = self._async_history(key)
         async for item in history.newest_first():
             return _taken(item, await history.delete(item.seq))
         return None
@@ -165,6 +155,21 @@ RECOGNIZED_CHAT_STORES[BotWireChatStore.class_name()] = BotWireChatStore  # type
 
 def _messages(items: list[Item]) -> list[ChatMessage]:
     return [message for _, message in from_items(items)]
+
+
+def _from_position(items: list[Item], idx: int) -> list[Item]:
+    """Returns the items from a message's position on, counted as `list.insert` does."""
+    readable = [i for i, item in enumerate(items) if from_items([item])]
+    position = slice(idx, None).indices(len(readable))[0]
+    return items[readable[position] :] if position < len(readable) else []
+
+
+def _again(
+    message: ChatMessage, later: list[Item]
+) -> tuple[list[dict[str, Any]], list[str | None]]:
+    """Returns the values and ids of a message and of those that come after it."""
+    values = [*to_items([message]), *(item.value for item in later)]
+    return values, [None, *(item.id for item in later)]
 
 
 def _at(items: list[Item], idx: int) -> tuple[int, ChatMessage] | None:

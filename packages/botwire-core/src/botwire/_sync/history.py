@@ -141,17 +141,24 @@ class History(HistoryAccess):
             after = page.items[-1].seq
         return items
 
-    def newest_first(self, before: int | None = None, *, archived: bool = False) -> Iterator[Item]:
+    def newest_first(
+        self, before: int | None = None, *, archived: bool = False, page_size: int = _PAGE
+    ) -> Iterator[Item]:
         """Yields items from the last to the first, read in pages as they are asked for.
 
         Args:
             before: Begin before this sequence number; None begins with the last item.
             archived: Include what `archive` put away.
+            page_size: How many to read at a time, 1 to 1,000.
         """
         while True:
             page: ops.ItemPage = self._apply(
                 ops.ReadHistory(
-                    self.name, before=before, limit=_PAGE, newest_first=True, archived=archived
+                    self.name,
+                    before=before,
+                    limit=page_size,
+                    newest_first=True,
+                    archived=archived,
                 )
             )
             for item in page.items:

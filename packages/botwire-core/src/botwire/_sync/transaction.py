@@ -152,7 +152,11 @@ class TransactionHistory:
 
     def delete(self, seq: int) -> None:
         """Deletes the item with this sequence number."""
-        self._add(ops.DeleteItems(self.name, (seq,)))
+        self.delete_many((seq,))
+
+    def delete_many(self, seqs: Iterable[int]) -> None:
+        """Deletes the items with these sequence numbers."""
+        self._add(ops.DeleteItems(self.name, tuple(seqs)))
 
     def archive(self, up_to: int) -> None:
         """Hides items from reads; see `History.archive`."""
