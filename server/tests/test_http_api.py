@@ -125,7 +125,7 @@ def test_records(client: httpx.Client, base: str) -> None:
     search = {"vector": [0, 1], "where": where, "limit": 2, "embeddings": False}
     matches = done(client.post(f"{url}/search", json=search))["result"]
     assert [match["record"]["metadata"]["n"] for match in matches] == [10, 9]
-    found = done(client.post(f"{url}/records/get", json={"ids": ["get", "no"]}))["result"]
+    found = done(client.post(f"{url}/get", json={"ids": ["get", "no"]}))["result"]
     assert (found[0]["id"], found[1]) == ("get", None)
     changed = client.patch(f"{url}/records", json={"ids": ["get"], "metadata": {"seen": True}})
     assert done(changed)["result"] == 1
@@ -137,9 +137,9 @@ def test_records(client: httpx.Client, base: str) -> None:
     assert done(client.get(f"{base}/collections"))["collections"] == ["c/?"]
     assert client.delete(f"{url}/records/{segment('get')}").status_code == 204
     problem(client.delete(f"{url}/records/{segment('get')}"), 404)
-    assert done(client.post(f"{url}/records/delete", json={"where": where}))["result"] == 6
-    problem(client.post(f"{url}/records/delete", json={}), 400, "all=True")
-    assert done(client.post(f"{url}/records/delete", json={"all": True}))["result"] == 4
+    assert done(client.post(f"{url}/delete", json={"where": where}))["result"] == 6
+    problem(client.post(f"{url}/delete", json={}), 400, "all=True")
+    assert done(client.post(f"{url}/delete", json={"all": True}))["result"] == 4
     problem(client.get(f"{url}/records", params={"filter": "{"}), 400, "not JSON")
     problem(client.get(f"{url}/records", params={"filter": '{"$x": 1}'}), 400, "$x")
     problem(client.get(f"{url}/records", params={"created_after": "soon"}), 400, "ISO 8601")
@@ -170,13 +170,13 @@ def test_every_operation_of_memory_has_an_address_and_all_are_described(
             answers = operation["responses"]
             assert any(status in answers for status in ("200", "204")), where
             for status, answer in answers.items():
-                if status != "304" and "content" in answer:
-                    (content,) = answer["content"].values()
+                for content in answer.get("content", {}).values():
                     assert content["schema"], (where, status)
                     assert "example" in content, (where, status)
             if path.startswith("/v1"):
                 assert {"400", "401", "403", "413", "429", "500"} <= answers.keys(), where
-                if method != "get":
+                reads = ("get_keys", "get_records", "search_records")
+                if method != "get" and operation["operationId"] not in reads:
                     sent = [parameter["name"] for parameter in operation["parameters"]]
                     assert "Idempotency-Key" in sent, where
     for schema in ("KeyEntry", "HistoryItem", "RecordEntry", "ChangeEntry", "Problem"):
@@ -269,7 +269,7 @@ def test_every_write_may_be_sent_again(client: httpx.Client, base: str) -> None:
         ("PUT", f"{c}/records/q", {"json": {"text": "t", "metadata": {}}}),
         ("PATCH", f"{c}/records", {"json": {"ids": ["r"], "metadata": {"a": 1}}}),
         ("DELETE", f"{c}/records/q", {}),
-        ("POST", f"{c}/records/delete", {"json": {"all": True}}),
+        ("POST", f"{c}/delete", {"json": {"all": True}}),
     ]
     for number, (method, path, request) in enumerate(requests):
         headers = {"Idempotency-Key": f"request-{number}"}

@@ -46,7 +46,7 @@ def create_app(engine: AsyncEngine, settings: Settings | None = None) -> FastAPI
     app.state.settings = settings
     app.state.watchers = Watchers()
     app.include_router(routes.router)
-    problems.install(app)
+    problems.install(app, routes.methods_of)
     app.add_middleware(RequestMiddleware, max_body=settings.max_body, origins=settings.cors_origins)
     if settings.cors_origins:
         app.add_middleware(

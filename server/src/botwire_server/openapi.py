@@ -25,8 +25,12 @@ _IDEMPOTENCY = {
     "name": wire.IDEMPOTENCY_HEADER,
     "in": "header",
     "description": "Makes it safe to send this write again.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[!-~]+$"},
+    "schema": {"type": "string", "maxLength": 512, "pattern": "^[!-~]([ -~]*[!-~])?$"},
 }
+
+
+_READS = frozenset({"get_keys", "get_records", "search_records"})
+"""Operations that only read, although their names do not fit into an address."""
 
 
 def install(app: FastAPI) -> None:
@@ -61,7 +65,7 @@ def _complete_operation(method: str, operation: dict[str, Any]) -> None:
         schema = response.get("content", {}).get("application/json", {}).get("schema", {})
         if "HTTPValidationError" in schema.get("$ref", ""):
             del responses[status]
-    if method != "get":
+    if method != "get" and operation["operationId"] not in _READS:
         operation.setdefault("parameters", []).append(_IDEMPOTENCY)
         _may_answer(operation, 422, "The Idempotency-Key was used by another request")
     if "requestBody" in operation:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from botwire.errors import (
     APIError,
@@ -53,8 +55,13 @@ def translate(error: BotWireError) -> APIError:
     return ServerError("the server failed; its log says more")
 
 
-def install(app: FastAPI) -> None:
-    """Makes the application answer every error with a problem document."""
+def install(app: FastAPI, methods_of: Callable[[Scope], Iterable[str]]) -> None:
+    """Makes the application answer every error with a problem document.
+
+    Args:
+        app: The application.
+        methods_of: Returns the methods that an address takes.
+    """
 
     @app.exception_handler(BotWireError)
     async def on_ours(request: Request, error: BotWireError) -> Response:
@@ -81,6 +88,8 @@ def install(app: FastAPI) -> None:
         answer = respond(cls(detail, status=error.status_code), _request_id(request))
         for name, value in (error.headers or {}).items():
             answer.headers[name] = value
+        if error.status_code == 405:
+            answer.headers["Allow"] = ", ".join(sorted(methods_of(request.scope)))
         return answer
 
     @app.exception_handler(Exception)

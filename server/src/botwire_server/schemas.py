@@ -149,10 +149,18 @@ def _of_annotation(annotation: str) -> Schema:
     return _BY_TYPE.get(annotation, {})
 
 
+def _json_type(schema: Schema) -> str:
+    kind = schema.get("type", "object")
+    return kind if isinstance(kind, str) else str(kind[0])
+
+
 def _field(cls: type, name: str, annotation: str) -> Schema:
+    of_type = _of_annotation(annotation)
     named = _BY_PLACE.get((cls, name)) or _BY_NAME.get(name)
-    if named is None:
-        return _of_annotation(annotation)
+    # A name says more of a type, and nothing of another type that it has elsewhere. Times are
+    # integers here and strings in JSON.
+    if named is None or (named is not TIME and _json_type(named) != _json_type(of_type)):
+        return of_type
     return _or_null(named) if annotation.endswith("| None") else named
 
 

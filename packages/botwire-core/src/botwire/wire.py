@@ -88,7 +88,9 @@ def _json_exact(part: object) -> Json:
 
 def _vector(part: object) -> Vector:
     # Clients send bytes; a list of numbers is what people write.
-    return Vector.of(part) if isinstance(part, list) else Vector.from_bytes(_base64(part))
+    if isinstance(part, list):
+        return Vector.of([_number(number) for number in part])
+    return Vector.from_bytes(_base64(part))
 
 
 def _base64(part: object) -> bytes:

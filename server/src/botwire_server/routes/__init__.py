@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from botwire import wire
 from botwire_server.routes import batches, changes, histories, keys, legacy, records, usage
@@ -12,7 +13,18 @@ router = APIRouter()
 # A plain route, without validation by models, and the first: `wire` reads it, and it is the busy
 # one.
 router.routes.append(Route(wire.BATCH_PATH, batches.apply_batch, methods=["POST"]))
-for _part in (keys, histories, records, changes, usage, legacy):
-    router.include_router(_part.router)
+_PARTS = [part.router for part in (keys, histories, records, changes, usage, legacy)]
+for _part in _PARTS:
+    router.include_router(_part)
 
-__all__ = ["router"]
+
+def methods_of(scope: Scope) -> set[str]:
+    """Returns the methods that an address takes, whatever the one that was tried."""
+    found: set[str] = set()
+    for route in (route for part in (router, *_PARTS) for route in part.routes):
+        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found
+
+
+__all__ = ["methods_of", "router"]

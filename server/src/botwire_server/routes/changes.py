@@ -14,6 +14,7 @@ from botwire import operations as ops
 from botwire import wire
 from botwire.errors import BotWireError, InvalidRequestError
 from botwire.models import Change
+from botwire.names import check_prefix
 from botwire_server import problems
 from botwire_server.routes.parts import Limit, Namespace, Prefix, answer, answers, apply, new_router
 from botwire_server.watching import Watchers
@@ -71,14 +72,19 @@ async def watch(
         Query(description="Begin after this revision; without, now.", ge=0, lt=2**63),
     ] = None,
     last_event_id: Annotated[
-        str | None, Header(description="Go on after this event; browsers send it by themselves.")
+        str | None,
+        Header(
+            description="Go on after this event; browsers send it by themselves.",
+            json_schema_extra={"pattern": "^[0-9]{1,18}$"},
+        ),
     ] = None,
 ) -> Response:
     """Sends each change as an event `change`, whose id is the revision, as it happens.
 
     After a lost connection go on with the last id in `Last-Event-ID`: nothing is missed.
     """
-    if last_event_id:
+    check_prefix(prefix)
+    if last_event_id is not None:
         after = _revision(last_event_id)
     if after is None:
         after = (await _read(request, namespace, None)).revision
@@ -92,7 +98,7 @@ async def watch(
 
 
 def _revision(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < 2**63):
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
         raise InvalidRequestError("Last-Event-ID is the id of an event, a number")
     return int(text)
 

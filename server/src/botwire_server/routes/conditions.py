@@ -23,6 +23,7 @@ from botwire_server.routes.parts import answers_with
 _ONE = r'\s*(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"\s*'
 _TAGS = re.compile(f"{_ONE}(?:,{_ONE})*")
 _TAG = re.compile(r'(W/)?"([^"]*)"')
+_HEADER = r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'
 _NEVER = 2**63 - 1  # no key ever has this version
 _ATTEMPTS = 100
 
@@ -31,13 +32,13 @@ HEADERS: list[dict[str, Any]] = [
         "name": "If-Match",
         "in": "header",
         "description": "Only if it has this ETag; `*`: only if it is there.",
-        "schema": {"type": "string", "examples": ['"7"']},
+        "schema": {"type": "string", "pattern": _HEADER, "examples": ['"7"']},
     },
     {
         "name": "If-None-Match",
         "in": "header",
         "description": "Only if it has not this ETag; `*`: only if it is not there.",
-        "schema": {"type": "string", "examples": ["*"]},
+        "schema": {"type": "string", "pattern": _HEADER, "examples": ["*"]},
     },
 ]
 """How a route that takes conditions describes them."""

@@ -20,8 +20,8 @@ from fastapi.responses import RedirectResponse
 
 from botwire import operations as ops
 from botwire.encoding import encode_value
-from botwire.errors import NotFoundError
-from botwire_server.problems import Responses
+from botwire.errors import InvalidRequestError, NotFoundError
+from botwire_server.problems import Responses, describe_as
 from botwire_server.routes.parts import (
     ALWAYS,
     MISSING,
@@ -59,7 +59,10 @@ _ERRORS = {"detail": [{"type": "missing", "loc": ["body", "value"], "msg": "Fiel
 _INVALID: Responses = {
     422: {
         "description": "The request is not valid",
-        "content": {"application/json": {"schema": _DETAIL, "example": _ERRORS}},
+        "content": {
+            "application/json": {"schema": _DETAIL, "example": _ERRORS},
+            **describe_as(422, InvalidRequestError, "")[422]["content"],
+        },
     }
 }
 

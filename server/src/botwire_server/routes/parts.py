@@ -246,7 +246,11 @@ def make_operation(op: str, fields: dict[str, Any], body: dict[str, Any]) -> ops
 def request_id(request: Request) -> str | None:
     """Returns what the caller named this write, so that sending it again is harmless."""
     given = request.headers.get(wire.IDEMPOTENCY_HEADER)
-    return None if given is None else names.check_id(given)
+    if given is None:
+        return None
+    if not given.isascii():
+        raise InvalidRequestError(f"the {wire.IDEMPOTENCY_HEADER} is of ASCII characters")
+    return names.check_id(given)
 
 
 async def digest(request: Request) -> str:

@@ -279,7 +279,7 @@ async def patch_records(request: Request, namespace: Namespace, collection: Coll
 
 
 @router.post(
-    "/collections/{collection}/records/get",
+    "/collections/{collection}/get",
     summary="Read several records",
     responses=answers(records.GetRecords, {"result": [_RECORD, None]}),
     openapi_extra=takes(
@@ -295,7 +295,7 @@ async def get_records(request: Request, namespace: Namespace, collection: Collec
 
 
 @router.post(
-    "/collections/{collection}/records/delete",
+    "/collections/{collection}/delete",
     summary="Delete records",
     responses=answers(records.DeleteRecords, {"result": 1}),
     openapi_extra=takes(schema_of(records.DeleteRecords, without=_IN), {"where": _WHERE}),
@@ -318,7 +318,8 @@ async def delete_records(
     summary="Search records",
     responses=answers(records.SearchRecords, {"result": [{"record": _RECORD, "score": 0.87}]}),
     openapi_extra=takes(
-        schema_of(records.SearchRecords, without=_IN),
+        schema_of(records.SearchRecords, without=_IN)
+        | {"anyOf": [{"required": ["vector"]}, {"required": ["text"]}]},
         {"text": "tea", "where": _WHERE, "limit": 5, "embeddings": False},
     ),
 )

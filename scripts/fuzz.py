@@ -1,0 +1,52 @@
+"""Sends a server what its OpenAPI description allows, and what it forbids: nothing may break it.
+
+Schemathesis makes the requests. It checks that no answer is a 5xx, that answers are as described,
+and that what the description forbids is refused. It does not check that all the rest is accepted:
+that two fields exclude each other, or an id was used before, is not said by a schema.
+
+    python scripts/fuzz.py [OPTIONS OF schemathesis run]
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+
+def main(options: list[str]) -> int:
+    """Starts a server with an empty store and fuzzes it; returns the exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        serve = [sys.executable, "-m", "botwire", "serve", "--port", "0"]
+        database = f"sqlite:///{Path(folder, 'memory.db')}"
+        with (
+            Path(folder, "log").open("w") as log,
+            subprocess.Popen(
+                [*serve, "--database", database], stdout=subprocess.PIPE, stderr=log, text=True
+            ) as server,
+        ):
+            assert server.stdout is not None
+            url = server.stdout.readline().split()[-1]
+            done = subprocess.run(
+                [
+                    *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
+                    *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
+                    *("--phases", "examples,coverage,fuzzing", "--no-color"),
+                    *("--exclude-path-regex", "/watch$"),  # its answers have no end
+                    *options,
+                ],
+                cwd=folder,
+                check=False,
+            )
+            with urllib.request.urlopen(f"{url}/readyz") as answer:  # noqa: S310 - our own server
+                assert answer.status == 200
+            server.terminate()
+        tracebacks = Path(folder, "log").read_text().count("Traceback")
+    print(f"Tracebacks in the server's log: {tracebacks}")
+    return done.returncode or int(tracebacks > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
