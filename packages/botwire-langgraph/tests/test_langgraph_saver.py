@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import operator
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -22,8 +24,8 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
 from botwire import ConfigurationError, Memory
-from botwire_langgraph import BotWireSaver
-from botwire_langgraph.records import from_blob, to_blob
+from botwire_langgraph import BotWireSaver, ConcurrentRunError
+from botwire_langgraph.serializer import from_blob, to_blob
 
 
 class State(TypedDict):
@@ -131,6 +133,14 @@ def put(saver: BotWireSaver, name: Any, content: Any) -> Any:
     return saver.put(config, checkpoint, {"source": "input", "step": -1}, {"c": "1"})
 
 
+def put_on(saver: BotWireSaver, parent: Any, content: Any) -> Any:
+    checkpoint = empty_checkpoint()
+    version = saver.get_next_version(None, None)
+    checkpoint["channel_values"] = {"c": content}
+    checkpoint["channel_versions"] = {"c": version}
+    return saver.put(parent, checkpoint, {"source": "loop"}, {"c": version})
+
+
 def value(found: CheckpointTuple | None) -> Any:
     assert found is not None
     return found.checkpoint["channel_values"]["c"]
@@ -165,24 +175,98 @@ def test_listing_filters_before_it_limits(saver: BotWireSaver) -> None:
     assert list(saver.list(thread("t"), limit=0)) == []
 
 
-def test_few_round_trips(saver: BotWireSaver) -> None:
-    engine = saver.connection.memory.engine
-    apply, calls = engine.apply, 0
+class Counting:
+    """An engine that counts the batches it passes on."""
 
-    def counting(batch: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        return apply(batch)
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.calls = 0
 
-    engine.apply = counting  # type: ignore[method-assign]
-    try:
-        config = put(saver, "t", "x")
-        saver.put_writes(config, [("a", 1), ("b", 2)], "task")
-        assert calls == 2
-        saver.get_tuple(thread("t"))
-        assert calls == 4
-    finally:
-        engine.apply = apply  # type: ignore[method-assign]
+    def apply(self, batch: Any) -> Any:
+        self.calls += 1
+        return self.engine.apply(batch)
+
+
+def counting(saver: BotWireSaver) -> Counting:
+    """Counts the requests of a saver from now on."""
+    counter = Counting(saver.connection.memory.engine)
+    saver.connection.memory.engine = counter  # type: ignore[assignment]
+    return counter
+
+
+def test_few_round_trips(saver: BotWireSaver, place_url: str) -> None:
+    counter = counting(saver)
+    assert saver.get_tuple(thread("t")) is None
+    config = put(saver, "t", ["x", {"y": 1}])
+    saver.put_writes(config, [("a", 1), ("b", 2)], "task")
+    config = put_on(saver, config, [["x"], ["y"]])
+    saver.get_tuple(thread("t"))
+    assert counter.calls == 5  # one each
+    elsewhere = BotWireSaver(saver.connection.namespace, url=place_url)
+    counter = counting(elsewhere)
+    elsewhere.get_tuple(thread("t"))
+    assert counter.calls == 2  # which one is the latest, and it
+    put_on(elsewhere, config, [["x"], ["y"], ["z"]])
+    assert counter.calls == 3
+
+
+@pytest.fixture
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes wait for their checkpoint as long as it takes."""
+    monkeypatch.setattr("botwire_langgraph.convoy._LINGER", 60)
+
+
+def write_apart(saver: BotWireSaver, pool: ThreadPoolExecutor, config: Any) -> Future[None]:
+    """Puts a write, which then waits for a checkpoint."""
+    writing = pool.submit(saver.put_writes, config, [("a", 1)], "task")
+    while not saver._convoy._waiting:
+        wait([writing], 0.01)
+    return writing
+
+
+@pytest.mark.usefixtures("_patient")
+def test_the_writes_of_a_step_go_with_its_checkpoint(saver: BotWireSaver) -> None:
+    config = put(saver, "t", "x")
+    counter = counting(saver)
+    with ThreadPoolExecutor() as pool:
+        writing = write_apart(saver, pool, config)
+        put_on(saver, config, "y")
+        writing.result()
+    assert counter.calls == 1
+    found = saver.get_tuple(config)
+    assert found is not None
+    assert found.pending_writes == [("task", "a", 1)]
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("_patient")
+async def test_the_writes_of_a_step_go_with_its_checkpoint_awaited(saver: BotWireSaver) -> None:
+    config = await saver.aput(thread("t", checkpoint_ns=""), empty_checkpoint(), {}, {})
+    memory = saver.connection.async_memory
+    memory.engine = counter = Counting(memory.engine)  # type: ignore[assignment]
+    await asyncio.gather(
+        saver.aput_writes(config, [("a", 1)], "task"),
+        saver.aput_writes(config, [("a", 2)], "other"),
+        saver.aput(config, empty_checkpoint(), {}, {}),
+    )
+    assert counter.calls == 1
+    found = await saver.aget_tuple(config)
+    assert found is not None
+    assert found.pending_writes == [("other", "a", 2), ("task", "a", 1)]
+
+
+@pytest.mark.usefixtures("_patient")
+def test_writes_are_kept_if_their_checkpoint_is_refused(saver: BotWireSaver) -> None:
+    base = put(saver, "t", "x")
+    put_on(saver, base, "y")
+    with ThreadPoolExecutor() as pool:
+        writing = write_apart(saver, pool, base)
+        with pytest.raises(ConcurrentRunError):
+            put_on(saver, base, "z")
+        writing.result()
+    found = saver.get_tuple(base)
+    assert found is not None
+    assert found.pending_writes == [("task", "a", 1)]
 
 
 class Evil:
@@ -257,7 +341,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from botwire_langgraph import BotWireSaver
+from botwire_langgraph import BotWireSaver, ConcurrentRunError
 
 url, namespace, text = sys.argv[1:]
 

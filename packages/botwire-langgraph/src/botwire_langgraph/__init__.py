@@ -1,6 +1,14 @@
 """LangGraph on BotWire: a checkpointer and a store that outlive the process."""
 
 from botwire_langgraph.saver import BotWireSaver
+from botwire_langgraph.steps import ConcurrentRunError, ThreadDeletedError
 from botwire_langgraph.store import BotWireStore
+from botwire_langgraph.upkeep import ThreadInfo
 
-__all__ = ["BotWireSaver", "BotWireStore"]
+__all__ = [
+    "BotWireSaver",
+    "BotWireStore",
+    "ConcurrentRunError",
+    "ThreadDeletedError",
+    "ThreadInfo",
+]

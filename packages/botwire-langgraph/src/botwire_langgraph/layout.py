@@ -5,18 +5,26 @@ names are never the beginning of another's. A part that is too long is replaced 
 
     checkpoints/{thread}/{checkpoint_ns}/{checkpoint_id}
     blobs/{thread}/{checkpoint_ns}/{channel}/{version}
+    parts/{thread}/{checkpoint_ns}/{channel}/{number}
     writes/{thread}/{checkpoint_ns}/{checkpoint_id}/{task_id}/{index}
+    heads/{thread}/{checkpoint_ns}
     deleted/{thread}
+    pruned/{thread}
+
+The last three hold little; their versions tell a run that the thread changed since it began.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from urllib.parse import quote
 
 from botwire import operations as ops
 
-CHECKPOINTS, BLOBS, WRITES = "checkpoints", "blobs", "writes"
+CHECKPOINTS, BLOBS, PARTS, WRITES, HEADS = "checkpoints", "blobs", "parts", "writes", "heads"
+KINDS = (CHECKPOINTS, BLOBS, PARTS, WRITES, HEADS)
+"""What there is of a thread."""
 
 _LONGEST_PART = 160  # six parts and their slashes stay below the 1,024 bytes of a key
 _OFFSET = 8  # indexes of special writes are negative; shifted, all sort as text
@@ -39,6 +47,26 @@ def blob(thread: str, namespace: str, channel: str, version: str | float) -> str
     return _join(BLOBS, thread, namespace, channel, str(version))
 
 
+def part(thread: str, namespace: str, channel: str, number: int) -> str:
+    """Returns the key of a part of a channel's lists."""
+    return numbered(parts(thread, namespace, channel), number)
+
+
+def parts(thread: str, namespace: str, channel: str) -> str:
+    """Returns what the keys of the parts of a channel's lists begin with."""
+    return _join(PARTS, thread, namespace, channel) + "/"
+
+
+def numbered(prefix: str, number: int) -> str:
+    """Returns the key of a part by what the keys of all begin with."""
+    return f"{prefix}{number:012}"
+
+
+def part_number(key: str) -> int:
+    """Returns the number of a part."""
+    return int(key.rsplit("/", 1)[1])
+
+
 def write(thread: str, namespace: str, checkpoint_id: str, task_id: str, index: int) -> str:
     """Returns the key of a pending write."""
     return _join(WRITES, thread, namespace, checkpoint_id, task_id) + f"/{index + _OFFSET:08}"
@@ -49,33 +77,38 @@ def writes(thread: str, namespace: str, checkpoint_id: str) -> str:
     return _join(WRITES, thread, namespace, checkpoint_id) + "/"
 
 
-def blobs(thread: str) -> str:
-    """Returns what the keys of a thread's channel values begin with."""
-    return _join(BLOBS, thread) + "/"
+def of_thread(kind: str, thread: str) -> str:
+    """Returns what the keys of a kind begin with that belong to a thread."""
+    return _join(kind, thread) + "/"
 
 
-def tombstone(thread: str) -> str:
+def head(thread: str, namespace: str) -> str:
+    """Returns the key that every put of a checkpoint namespace writes."""
+    return _join(HEADS, thread, namespace)
+
+
+def deleted(thread: str) -> str:
     """Returns the key that says that a thread was deleted."""
     return _join("deleted", thread)
 
 
+def pruned(thread: str) -> str:
+    """Returns the key that says that checkpoints of a thread were deleted."""
+    return _join("pruned", thread)
+
+
 def thread_prefixes(prefix: str) -> list[str]:
-    """Returns what the keys of checkpoints of threads whose ids begin with `prefix` begin with."""
+    """Returns what the heads of threads whose ids begin with `prefix` begin with."""
     if not prefix:
-        return [f"{CHECKPOINTS}/"]
+        return [f"{HEADS}/"]
     encoded = _encode(prefix)
-    plain = [f"{CHECKPOINTS}/{encoded}"] if len(encoded) <= _LONGEST_PART else []
-    return [*plain, f"{CHECKPOINTS}/~"]
-
-
-def thread_part(key: str) -> str:
-    """Returns the part of a key that stands for its thread."""
-    return key.split("/", 2)[1]
+    plain = [f"{HEADS}/{encoded}"] if len(encoded) <= _LONGEST_PART else []
+    return [*plain, f"{HEADS}/~"]
 
 
 def clear(thread: str) -> tuple[ops.Operation, ...]:
     """Returns the operations that leave nothing of a thread."""
-    return tuple(ops.ClearKeys(_join(kind, thread) + "/") for kind in (CHECKPOINTS, BLOBS, WRITES))
+    return tuple(ops.ClearKeys(of_thread(kind, thread)) for kind in KINDS)
 
 
 def moved(key: str, target: str) -> str:
@@ -88,6 +121,7 @@ def _join(kind: str, *parts: str) -> str:
     return "/".join([kind, *map(_part, parts)])
 
 
+@functools.lru_cache(maxsize=4096)
 def _part(part: str) -> str:
     encoded = _encode(part)
     if len(encoded) <= _LONGEST_PART:

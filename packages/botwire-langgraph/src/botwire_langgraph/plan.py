@@ -29,7 +29,7 @@ from botwire.operations import MAX_PAGE, Operation
 from botwire.scopes import ROOT
 from botwire.vectors import Vector
 from botwire_langgraph import items
-from botwire_langgraph.steps import Steps
+from botwire_langgraph.reading import Steps
 
 SearchBy = Literal["semantic", "text", "hybrid"]
 

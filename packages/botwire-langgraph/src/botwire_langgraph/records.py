@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -18,9 +18,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from botwire import operations as ops
 from botwire.exact import Json
 from botwire_langgraph import layout
-
-EMPTY = b"empty\x00"
-"""A channel that has no value at a version."""
+from botwire_langgraph.lists import Run
 
 
 class Thread(NamedTuple):
@@ -41,8 +39,8 @@ class Thread(NamedTuple):
             checkpoint_id or None,
         )
 
-    def config(self, checkpoint_id: str) -> RunnableConfig:
-        """Returns the config that means a checkpoint of this thread."""
+    def config(self, checkpoint_id: str | None) -> RunnableConfig:
+        """Returns the config that means a checkpoint of this thread; None means none yet."""
         return {
             "configurable": {
                 "thread_id": self.id,
@@ -53,25 +51,34 @@ class Thread(NamedTuple):
 
 
 class Header(NamedTuple):
-    """A checkpoint without the values of its channels."""
+    """A checkpoint without the values of its channels.
+
+    Attributes:
+        lists: The recipes of channels that are kept in parts, as far as they were known when it
+            was put; the others are found with their channel's value.
+        ends: The greatest number that a part of a channel had then.
+    """
 
     thread: Thread
     id: str
     parent: str | None
     checkpoint: Checkpoint
     metadata: CheckpointMetadata
+    lists: Mapping[str, Sequence[Run]]
+    ends: Mapping[str, int]
 
     def to_value(self, serde: SerializerProtocol) -> ops.Value:
         """Returns what is kept."""
-        bare = {name: part for name, part in self.checkpoint.items() if name != "channel_values"}
         return Json.of(
             {
                 "thread_id": self.thread.id,
                 "checkpoint_ns": self.thread.namespace,
                 "id": self.id,
                 "parent": self.parent,
-                "checkpoint": _text(serde, bare),
+                "checkpoint": _text(serde, self.checkpoint),
                 "metadata": _text(serde, self.metadata),
+                "lists": self.lists,
+                "ends": self.ends,
             }
         )
 
@@ -85,6 +92,8 @@ class Header(NamedTuple):
             kept["parent"],
             _from_text(serde, kept["checkpoint"]),
             _from_text(serde, kept["metadata"]),
+            kept["lists"],
+            kept["ends"],
         )
 
     def blobs(self) -> dict[str, str]:
@@ -95,25 +104,26 @@ class Header(NamedTuple):
             for channel, version in versions.items()
         }
 
+    def part(self, channel: str, number: int) -> str:
+        """Returns the key of a part of a channel's lists."""
+        return layout.part(self.thread.id, self.thread.namespace, channel, number)
+
+    @property
+    def key(self) -> str:
+        """The key that this is kept under."""
+        return layout.checkpoint(self.thread.id, self.thread.namespace, self.id)
+
     def to_tuple(
-        self,
-        values: Mapping[str, ops.Value | None],
-        writes: Iterable[ops.KeyEntry],
-        serde: SerializerProtocol,
+        self, values: Mapping[str, Any], writes: Iterable[ops.KeyEntry], serde: SerializerProtocol
     ) -> CheckpointTuple:
         """Returns the checkpoint as LangGraph takes it.
 
         Args:
-            values: What is kept under the keys of `blobs`.
+            values: The channels' values.
             writes: Its pending writes.
-            serde: Reads both.
+            serde: Reads them.
         """
-        channels = {
-            channel: from_blob(serde, kept)
-            for channel, key in self.blobs().items()
-            if isinstance(kept := values.get(key), bytes) and kept != EMPTY
-        }
-        checkpoint = cast("Checkpoint", {**self.checkpoint, "channel_values": channels})
+        checkpoint = cast("Checkpoint", {**self.checkpoint, "channel_values": dict(values)})
         return CheckpointTuple(
             config=self.thread.config(self.id),
             checkpoint=checkpoint,
@@ -121,18 +131,6 @@ class Header(NamedTuple):
             parent_config=self.thread.config(self.parent) if self.parent else None,
             pending_writes=pending_writes(writes, serde),
         )
-
-
-def to_blob(serde: SerializerProtocol, value: Any) -> bytes:
-    """Returns a channel's value as bytes: its type, a zero, its serialization."""
-    kind, data = serde.dumps_typed(value)
-    return kind.encode() + b"\x00" + data
-
-
-def from_blob(serde: SerializerProtocol, blob: bytes) -> Any:
-    """Reads what `to_blob` made."""
-    kind, _, data = blob.partition(b"\x00")
-    return serde.loads_typed((kind.decode(), data))
 
 
 def write_value(

@@ -7,7 +7,7 @@ from typing import TypeVar
 from botwire import BotWireError
 from botwire.connection import Connection
 from botwire.operations import Batch
-from botwire_langgraph.steps import Steps
+from botwire_langgraph.reading import Steps
 
 T = TypeVar("T")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -16,16 +16,20 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.connection import Connection
-from botwire_langgraph import steps, upkeep
-from botwire_langgraph.records import Header
+from botwire_langgraph import importing, steps, upkeep
+from botwire_langgraph.convoy import Convoy
+from botwire_langgraph.reading import Steps
+from botwire_langgraph.records import Header, Thread
 from botwire_langgraph.running import arun, run
-from botwire_langgraph.steps import Steps
+from botwire_langgraph.seen import Seen
+from botwire_langgraph.serializer import StrictSerializer
+from botwire_langgraph.upkeep import ThreadInfo
 
 T = TypeVar("T")
+list_ = list  # which is also the name of a method here
 
 
 class BotWireSaver(BaseCheckpointSaver[str]):
@@ -46,6 +50,11 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         api_key: For a server, as for `Memory`.
         serde: A serializer in the place of the strict one.
         allowed_types: Classes of yours that may be revived from what is stored.
+        on_conflict: What becomes of a run whose thread another run has gone on with since it began.
+            ``reject``: its next put raises `ConcurrentRunError`, so that a turn which returns is in
+            the thread. ``fork``: it is stored beside the other, and the thread goes on from the
+            later one; what the other did is only in the thread's past. LangGraph's own savers do
+            that, and say nothing.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -60,15 +69,17 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         api_key: str | None = None,
         serde: SerializerProtocol | None = None,
         allowed_types: Collection[type] = (),
+        on_conflict: Literal["reject", "fork"] = "reject",
     ) -> None:
         if serde is not None and allowed_types:
             raise ConfigurationError("a serde knows its types: give serde, or allowed_types")
-        if serde is None:
-            # The default serializer revives any type, and so executes what a stored row says.
-            strict = JsonPlusSerializer(allowed_msgpack_modules=None)
-            serde = strict.with_msgpack_allowlist(allowed_types) if allowed_types else strict
-        super().__init__(serde=serde)
+        if on_conflict not in ("reject", "fork"):
+            raise ConfigurationError(f"on_conflict is reject or fork, not {on_conflict!r:.80}")
+        super().__init__(serde=serde or StrictSerializer(allowed_types))
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self._fork = on_conflict == "fork"
+        self._seen = Seen()
+        self._convoy = Convoy()
 
     @classmethod
     @contextmanager
@@ -91,11 +102,11 @@ class BotWireSaver(BaseCheckpointSaver[str]):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Returns the checkpoint that a config means, else the thread's latest, else None."""
-        return self._run(steps.get_tuple(self.serde, config))
+        return self._run(steps.get_tuple(self.serde, self._seen, config))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `get_tuple`."""
-        return await self._arun(steps.get_tuple(self.serde, config))
+        return await self._arun(steps.get_tuple(self.serde, self._seen, config))
 
     def list(
         self,
@@ -118,7 +129,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         while left:
             page = steps.list_page(self.serde, config, filter, before, last)
             headers, last = self._run(page)
-            yield from self._run(steps.load(self.serde, left.take(headers)))
+            yield from self._run(steps.load_tuples(self.serde, left.take(headers)))
             if last is None:
                 return
 
@@ -136,7 +147,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         while left:
             page = steps.list_page(self.serde, config, filter, before, last)
             headers, last = await self._arun(page)
-            for found in await self._arun(steps.load(self.serde, left.take(headers))):
+            for found in await self._arun(steps.load_tuples(self.serde, left.take(headers))):
                 yield found
             if last is None:
                 return
@@ -151,7 +162,8 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Stores a checkpoint with the channel values that are new in it, all or nothing."""
-        return self._run(steps.put(self.serde, config, checkpoint, metadata, new_versions))
+        program = self._put(config, checkpoint, metadata, new_versions, fork=self._fork)
+        return self._run(self._convoy.lead(Thread.of(config).id, program))
 
     async def aput(
         self,
@@ -161,7 +173,8 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """As `put`."""
-        return await self._arun(steps.put(self.serde, config, checkpoint, metadata, new_versions))
+        program = self._put(config, checkpoint, metadata, new_versions, fork=self._fork)
+        return await self._arun(self._convoy.lead(Thread.of(config).id, program))
 
     def put_writes(
         self,
@@ -171,7 +184,8 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         task_path: str = "",
     ) -> None:
         """Stores what a task wrote, all or nothing; doing it twice changes nothing."""
-        self._run(steps.put_writes(self.serde, config, writes, task_id, task_path))
+        program = self._put_writes(config, writes, task_id, task_path)
+        self._convoy.follow(self.connection, Thread.of(config).id, program)
 
     async def aput_writes(
         self,
@@ -181,7 +195,8 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         task_path: str = "",
     ) -> None:
         """As `put_writes`."""
-        await self._arun(steps.put_writes(self.serde, config, writes, task_id, task_path))
+        program = self._put_writes(config, writes, task_id, task_path)
+        await self._convoy.afollow(self.connection, Thread.of(config).id, program)
 
     def delete_thread(self, thread_id: str) -> None:
         """Deletes everything of a thread; a run that still goes on in it gets `ConflictError`."""
@@ -193,19 +208,19 @@ class BotWireSaver(BaseCheckpointSaver[str]):
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Deletes the checkpoints that these runs made, of whichever thread."""
-        self._run(steps.delete_for_runs(self.serde, run_ids))
+        self._run(upkeep.delete_for_runs(self.serde, run_ids))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """As `delete_for_runs`."""
-        await self._arun(steps.delete_for_runs(self.serde, run_ids))
+        await self._arun(upkeep.delete_for_runs(self.serde, run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copies a thread, its whole past included, in the place of another."""
-        self._run(steps.copy_thread(source_thread_id, target_thread_id))
+        self._run(upkeep.copy_thread(source_thread_id, target_thread_id))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """As `copy_thread`."""
-        await self._arun(steps.copy_thread(source_thread_id, target_thread_id))
+        await self._arun(upkeep.copy_thread(source_thread_id, target_thread_id))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Gives space back.
@@ -233,7 +248,19 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         """As `get_delta_channel_history`."""
         return await self._arun(upkeep.delta_history(self.serde, config, channels))
 
-    # `list` is a method here, so the annotation says Sequence.
+    # `list` is a method here, so the annotations say Sequence.
+    def threads(self, prefix: str = "") -> Sequence[ThreadInfo]:
+        """Returns the threads that hold checkpoints, by id, and when they were made and changed.
+
+        Args:
+            prefix: What their ids begin with.
+        """
+        return self._run(upkeep.threads(prefix))
+
+    async def athreads(self, prefix: str = "") -> Sequence[ThreadInfo]:
+        """As `threads`."""
+        return await self._arun(upkeep.threads(prefix))
+
     def list_threads(self, prefix: str = "", limit: int | None = None) -> Sequence[str]:
         """Returns the ids of the threads that hold checkpoints, in order.
 
@@ -241,16 +268,83 @@ class BotWireSaver(BaseCheckpointSaver[str]):
             prefix: What they begin with.
             limit: How many at most.
         """
-        return self._run(upkeep.list_threads(prefix, limit))
+        return [info.thread_id for info in self.threads(prefix)[:limit]]
 
     async def alist_threads(self, prefix: str = "", limit: int | None = None) -> Sequence[str]:
         """As `list_threads`."""
-        return await self._arun(upkeep.list_threads(prefix, limit))
+        return [info.thread_id for info in (await self.athreads(prefix))[:limit]]
+
+    def import_threads(
+        self, source: BaseCheckpointSaver[Any], thread_ids: Iterable[str] | None = None
+    ) -> int:
+        """Copies threads of another checkpointer, their whole past, and returns how many.
+
+        Done again, it changes nothing but what came since.
+
+        Args:
+            source: For example a `SqliteSaver` or a `PostgresSaver`.
+            thread_ids: Which threads; None copies all.
+        """
+        if thread_ids is None:
+            thread_ids = importing.thread_ids(list_(source.list(None)))
+        count = 0
+        for thread_id in thread_ids:
+            config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
+            found = list_(source.list(config))
+            there = self._run(upkeep.list_checkpoints(thread_id))
+            for copy in importing.copies(found):
+                if copy.key not in there:
+                    self._run(self._put(*copy.put, fork=True))
+                for writes in copy.writes:
+                    self._run(self._put_writes(copy.config, *writes))
+            count += bool(found)
+        return count
+
+    async def aimport_threads(
+        self, source: BaseCheckpointSaver[Any], thread_ids: Iterable[str] | None = None
+    ) -> int:
+        """As `import_threads`, for a source whose awaited half works."""
+        if thread_ids is None:
+            thread_ids = importing.thread_ids([one async for one in source.alist(None)])
+        count = 0
+        for thread_id in thread_ids:
+            config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
+            found = [one async for one in source.alist(config)]
+            there = await self._arun(upkeep.list_checkpoints(thread_id))
+            for copy in importing.copies(found):
+                if copy.key not in there:
+                    await self._arun(self._put(*copy.put, fork=True))
+                for writes in copy.writes:
+                    await self._arun(self._put_writes(copy.config, *writes))
+            count += bool(found)
+        return count
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """Returns a version greater than `current`, and unlike any that another run gives."""
         number = 0 if current is None else int(str(current).split(".", maxsplit=1)[0])
         return f"{number + 1:032}.{random.random():016}"  # noqa: S311 - apart, not secret
+
+    def _put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+        *,
+        fork: bool,
+    ) -> Steps[RunnableConfig]:
+        return steps.put(
+            self.serde, self._seen, config, checkpoint, metadata, new_versions, fork=fork
+        )
+
+    def _put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str,
+    ) -> Steps[None]:
+        return steps.put_writes(self.serde, self._seen, config, writes, task_id, task_path)
 
     def _run(self, program: Steps[T]) -> T:
         return run(self.connection, program)

@@ -6,8 +6,9 @@ their results. The saver runs it with a blocking client or an awaited one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Sequence
-from typing import Any, TypeVar
+import json
+from collections.abc import Sequence
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -24,44 +25,97 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from botwire import ConflictError
 from botwire import operations as ops
 from botwire.exact import Json
-from botwire_langgraph import layout
-from botwire_langgraph.records import EMPTY, Header, Thread, to_blob, write_value
-
-T = TypeVar("T")
-
-Steps = Generator[tuple[ops.Operation, ...], ops.Results, T]
-"""Yields the operations of a batch, is sent their results, returns what the method returns."""
+from botwire_langgraph import layout, lists
+from botwire_langgraph.lists import Kept
+from botwire_langgraph.reading import Loaded, Steps, asking, load, take
+from botwire_langgraph.records import Header, Thread, write_value
+from botwire_langgraph.seen import Fences, Seen, Tip
+from botwire_langgraph.serializer import to_blob
 
 _PAGE = 100  # checkpoints read at a time, with their values
+_ATTEMPTS = 50  # of a put among many that may all be accepted
+
+_FENCE_TTL = 30 * 86_400.0  # seconds; no run goes on for longer
 
 
-_TOMBSTONE_TTL = 30 * 86_400.0  # seconds; no run goes on for longer
+class ConcurrentRunError(ConflictError):
+    """Another run went on from the checkpoint that this one began with; nothing was written.
+
+    What this run put before stays. Run the turn again, with the same message ids if its input may
+    have been stored: `add_messages` then replaces it.
+    """
 
 
 class ThreadDeletedError(ConflictError):
     """A run wanted to go on in a thread that was deleted meanwhile; nothing was written."""
 
 
-def get_tuple(serde: SerializerProtocol, config: RunnableConfig) -> Steps[CheckpointTuple | None]:
-    """Two batches: the checkpoint, then its values and pending writes."""
-    header = yield from find(serde, config)
-    if header is None:
-        return None
-    (found,) = yield from load(serde, [header])
-    return found
+# --- reading --------------------------------------------------------------------------------
+
+
+def get_tuple(
+    serde: SerializerProtocol, seen: Seen, config: RunnableConfig
+) -> Steps[CheckpointTuple | None]:
+    """One batch if this process knows the checkpoint; else two: it, then what is kept of it."""
+    thread = Thread.of(config)
+    tip = seen.tip(thread)
+    guess = tip.header if tip and thread.checkpoint_id in (None, tip.id) else None
+    while True:
+        asked = asking([guess]) if guess else []
+        versions, found, *results = yield (_fences(thread), _find(thread), *asked)
+        header = _header(found, serde)
+        fences = _versions(versions)
+        if header is None:
+            break
+        loaded: Sequence[Loaded] = ()
+        if guess and guess.blobs() == header.blobs() and guess.lists == header.lists:
+            loaded = yield from take([header], None, results)
+        if not loaded:
+            loaded = yield from load([header])
+        if loaded:
+            values, kept = loaded[0].channels(serde)
+            if thread.checkpoint_id is None:
+                seen.remember(thread, Tip(header, fences, kept))
+            seen.begin(thread, header.id, fences)
+            return header.to_tuple(values, loaded[0].writes, serde)
+        guess = None  # deleted between the batches: what is the latest now?
+    if thread.checkpoint_id is None:
+        seen.remember(thread, Tip(None, fences, {}))
+    seen.begin(thread, None, fences)
+    return None
 
 
 def find(serde: SerializerProtocol, config: RunnableConfig) -> Steps[Header | None]:
     """One batch: the checkpoint that a config means, without values."""
-    thread = Thread.of(config)
+    (found,) = yield (_find(Thread.of(config)),)
+    return _header(found, serde)
+
+
+def _find(thread: Thread) -> ops.Operation:
     if thread.checkpoint_id is not None:
         key = layout.checkpoint(thread.id, thread.namespace, thread.checkpoint_id)
-        ((entry,),) = yield (ops.GetKeys((key,)),)
-    else:
-        prefix = layout.checkpoints(thread.id, thread.namespace)
-        (page,) = yield (ops.ScanKeys(prefix, limit=1, descending=True),)
-        entry = page.entries[0] if page.entries else None
+        return ops.GetKeys((key,))
+    return _latest(thread)
+
+
+def _latest(thread: Thread) -> ops.ScanKeys:
+    prefix = layout.checkpoints(thread.id, thread.namespace)
+    return ops.ScanKeys(prefix, limit=1, descending=True)
+
+
+def _header(found: Any, serde: SerializerProtocol) -> Header | None:
+    entries = found.entries if isinstance(found, ops.EntryPage) else found
+    entry = entries[0] if entries else None
     return None if entry is None else Header.from_value(entry.value, serde)
+
+
+def _fences(thread: Thread) -> ops.GetKeys:
+    head = layout.head(thread.id, thread.namespace)
+    return ops.GetKeys((head, layout.deleted(thread.id), layout.pruned(thread.id)))
+
+
+def _versions(entries: Sequence[ops.KeyEntry | None]) -> Fences:
+    return Fences(*(0 if entry is None else entry.version for entry in entries))
 
 
 def list_page(
@@ -89,37 +143,173 @@ def list_page(
     return found, page.entries[-1].key if page.more else None
 
 
+def load_tuples(
+    serde: SerializerProtocol, headers: Sequence[Header]
+) -> Steps[list[CheckpointTuple]]:
+    """Reads what is kept of checkpoints."""
+    if not headers:
+        return []
+    loaded = yield from load(headers)
+    return [one.to_tuple(serde) for one in loaded]
+
+
+# --- writing --------------------------------------------------------------------------------
+
+
 def put(
     serde: SerializerProtocol,
+    seen: Seen,
     config: RunnableConfig,
     checkpoint: Checkpoint,
     metadata: CheckpointMetadata,
     new_versions: ChannelVersions,
+    *,
+    fork: bool,
 ) -> Steps[RunnableConfig]:
-    """One batch: the checkpoint and the values that are new in it."""
+    """One batch if this process knows the parent: the checkpoint and what is new in it.
+
+    Args:
+        serde: Serializes the values.
+        seen: What this process knows.
+        config: Means the parent.
+        checkpoint: What to put.
+        metadata: What to remember of it.
+        new_versions: The channels that are new in it.
+        fork: Whether the parent may have been gone on from already. It always may if the run was
+            told to leave from there.
+    """
     thread = Thread.of(config)
-    values = checkpoint["channel_values"]
-    blobs = [
-        ops.PutKey(
-            layout.blob(thread.id, thread.namespace, channel, version),
-            to_blob(serde, values[channel]) if channel in values else EMPTY,
+    fork = fork or seen.is_addressed(thread)
+    if not fork and thread.checkpoint_id and checkpoint["id"] < thread.checkpoint_id:
+        # The greatest id is the latest checkpoint, and ids are made of the time.
+        raise ConcurrentRunError(
+            f"a step in the thread {thread.id!r:.80} is older than the one it goes on from: the "
+            "clock of this machine is behind that of another; set it, and run the turn again"
         )
-        for channel, version in new_versions.items()
-    ]
+    merged = get_checkpoint_metadata(config, metadata)
+    tip = seen.tip(thread) or Tip(None, Fences(), {})
+    if tip.id != thread.checkpoint_id:
+        tip = yield from _read_tip(serde, seen, thread, checkpoint, new_versions, fork=fork)
+    for attempt in range(1, _ATTEMPTS + 1):
+        header, kept, puts = _plan(serde, thread, tip, checkpoint, merged, new_versions)
+        try:
+            head, *_ = yield (
+                ops.PutKey(
+                    layout.head(thread.id, thread.namespace),
+                    _head_value(thread),
+                    if_version=None if fork else tip.fences.head,
+                ),
+                ops.CheckKey(layout.deleted(thread.id), tip.fences.deleted),
+                ops.CheckKey(layout.pruned(thread.id), tip.fences.pruned),
+                *puts,
+            )
+        except ConflictError:
+            if attempt == _ATTEMPTS:
+                raise
+            # Out of date is no reason to refuse it, if this is still the parent.
+            tip = yield from _read_tip(serde, seen, thread, checkpoint, new_versions, fork=fork)
+        else:
+            seen.remember(thread, Tip(header, tip.fences._replace(head=head), kept))
+            break
+    return thread.config(header.id)
+
+
+def _plan(
+    serde: SerializerProtocol,
+    thread: Thread,
+    tip: Tip,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    new_versions: ChannelVersions,
+) -> tuple[Header, dict[str, Kept], list[ops.Operation]]:
+    """Returns a checkpoint, what is then known of its lists, and what puts it."""
+    values = checkpoint["channel_values"]
+    versions = checkpoint["channel_versions"]
+    old = tip.header.checkpoint["channel_versions"] if tip.header else {}
+    # Of a channel that did not change what was known of its parent is still so.
+    kept = {
+        channel: known
+        for channel, known in tip.lists.items()
+        if channel not in new_versions and versions.get(channel) == old.get(channel)
+    }
+    puts: list[ops.Operation] = []
+    for channel, version in new_versions.items():
+        if channel in tip.lists:
+            # No list now, but the numbers of its parts are taken.
+            kept[channel] = lists.NOTHING._replace(last=tip.lists[channel].last)
+        if channel not in values:
+            continue
+        value, key = values[channel], layout.blob(thread.id, thread.namespace, channel, version)
+        if not lists.is_shared(value):
+            puts.append(ops.PutKey(key, to_blob(serde, value)))
+            continue
+        before = tip.lists.get(channel, lists.NOTHING)
+        known, fresh = lists.divide(serde, value, before)
+        if fresh:
+            part = layout.part(thread.id, thread.namespace, channel, known.last)
+            puts.append(ops.PutKey(part, lists.join(fresh), if_version=0))
+        recipe = json.dumps(known.runs(), separators=(",", ":"))
+        puts.append(ops.PutKey(key, lists.MARK + recipe.encode()))
+        if versions.get(channel) == version:
+            kept[channel] = known
+    bare = cast("Checkpoint", {k: v for k, v in checkpoint.items() if k != "channel_values"})
     header = Header(
         thread,
         checkpoint["id"],
         thread.checkpoint_id,
-        checkpoint,
-        get_checkpoint_metadata(config, metadata),
+        bare,
+        metadata,
+        {channel: known.runs() for channel, known in kept.items() if known.places},
+        {channel: known.last for channel, known in kept.items()},
     )
-    key = layout.checkpoint(thread.id, thread.namespace, header.id)
-    yield from _put(thread, (*blobs, ops.PutKey(key, header.to_value(serde))))
-    return thread.config(header.id)
+    return header, kept, [*puts, ops.PutKey(header.key, header.to_value(serde))]
+
+
+def _read_tip(
+    serde: SerializerProtocol,
+    seen: Seen,
+    thread: Thread,
+    checkpoint: Checkpoint,
+    new_versions: ChannelVersions,
+    *,
+    fork: bool,
+) -> Steps[Tip]:
+    """Two batches: the parent of a put, unless it is refused."""
+    parents = [thread.checkpoint_id] if thread.checkpoint_id else []
+    keys = tuple(layout.checkpoint(thread.id, thread.namespace, id) for id in parents)
+    versions, found, page = yield (_fences(thread), ops.GetKeys(keys), _latest(thread))
+    fences, parent, latest = _versions(versions), _header(found, serde), _header(page, serde)
+    _check_deleted(seen, thread, fences, known=parent is not None)
+    # Without a parent, only a run that looked and found none is behind.
+    is_behind = latest is not None and latest.id not in (thread.checkpoint_id, checkpoint["id"])
+    if is_behind and not fork and (thread.checkpoint_id or seen.at_start(thread)):
+        raise ConcurrentRunError(
+            f"another run went on in the thread {thread.id!r:.80} from the checkpoint that this "
+            "one began with; nothing of this step was stored: run the turn again"
+        )
+    values = checkpoint["channel_values"]
+    shared = [channel for channel in new_versions if lists.is_shared(values.get(channel))]
+    if not shared:
+        return Tip(parent, fences, {})
+    ends = [
+        ops.ScanKeys(layout.parts(thread.id, thread.namespace, channel), limit=1, descending=True)
+        for channel in shared
+    ]
+    asked = asking([parent], shared) if parent else []
+    results = yield (*ends, *asked)
+    known: dict[str, Kept] = {}
+    if parent:
+        (loaded,) = yield from take([parent], shared, results[len(ends) :])
+        known = loaded.channels(serde, shared)[1]
+    for channel, end in zip(shared, results, strict=False):
+        last = layout.part_number(end.entries[0].key) if end.entries else 0
+        known[channel] = known.get(channel, lists.NOTHING)._replace(last=last)
+    return Tip(parent, fences, known)
 
 
 def put_writes(
     serde: SerializerProtocol,
+    seen: Seen,
     config: RunnableConfig,
     writes: Sequence[tuple[str, Any]],
     task_id: str,
@@ -136,112 +326,61 @@ def put_writes(
         puts.append(ops.PutKey(key, kept, if_version=0 if index >= 0 else None))
     if not puts:
         return
-    try:
-        yield from _put(thread, tuple(puts))
-    except ThreadDeletedError:
-        raise
-    except ConflictError:
-        (entries,) = yield (ops.GetKeys(tuple(put.key for put in puts)),)
-        missing = [
-            ops.PutKey(put.key, put.value)
+    tip, start = seen.tip(thread), seen.at_start(thread)
+    deleted = (start or (tip.fences if tip else Fences())).deleted
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            yield (ops.CheckKey(layout.deleted(thread.id), deleted), *puts)
+        except ConflictError:
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return
+        own = layout.checkpoint(thread.id, thread.namespace, thread.checkpoint_id or "")
+        versions, (checkpoint,), entries = yield (
+            _fences(thread),
+            ops.GetKeys((own,)),
+            ops.GetKeys(tuple(put.key for put in puts)),
+        )
+        fences = _versions(versions)
+        _check_deleted(seen, thread, fences, known=checkpoint is not None)
+        deleted = fences.deleted
+        puts = [
+            put
             for put, entry in zip(puts, entries, strict=True)
             if entry is None or put.if_version is None
         ]
-        if missing:
-            yield from _put(thread, tuple(missing))
-
-
-def delete_thread(thread_id: str) -> Steps[None]:
-    """One batch; a run that is still going on cannot bring the thread back, see `_put`."""
-    thread = str(thread_id)
-    tombstone = ops.PutKey(layout.tombstone(thread), Json.of(True), _TOMBSTONE_TTL)
-    yield (*layout.clear(thread), tombstone)
-
-
-def _put(thread: Thread, puts: tuple[ops.PutKey, ...]) -> Steps[None]:
-    """Puts what a run made, unless it goes on from a checkpoint of a thread deleted since.
-
-    One batch, or three in a thread that was deleted before and began anew.
-    """
-    tombstone = layout.tombstone(thread.id)
-    try:
-        yield (ops.CheckKey(tombstone, 0), *puts)
-    except ConflictError:
-        parent = layout.checkpoint(thread.id, thread.namespace, thread.checkpoint_id or "")
-        ((deleted, known),) = yield (ops.GetKeys((tombstone, parent)),)
-        if deleted is None:
-            raise
-        if thread.checkpoint_id is not None and known is None:
-            raise ThreadDeletedError(
-                f"the thread {thread.id!r:.80} was deleted while this run was going on"
-            ) from None
-        yield (ops.CheckKey(tombstone, deleted.version), *puts)
-
-
-def delete_for_runs(serde: SerializerProtocol, run_ids: Collection[str]) -> Steps[None]:
-    """Deletes the checkpoints that these runs made, with their pending writes."""
-    wanted = set(run_ids)
-    last: str | None = None
-    while True:
-        headers, last = yield from list_page(serde, None, None, None, last)
-        doomed = [header for header in headers if header.metadata.get("run_id") in wanted]
-        if doomed:
-            yield tuple(deletion(doomed))
-        if last is None:
+        if not puts:
             return
 
 
-def copy_thread(source: str, target: str) -> Steps[None]:
-    """Copies everything of a thread; what the target had is replaced."""
-    source, target = str(source), str(target)
-    copies: list[ops.Operation] = []
-    for clearing in layout.clear(source):
-        assert isinstance(clearing, ops.ClearKeys)
-        last: str | None = None
-        while True:
-            (page,) = yield (ops.ScanKeys(clearing.prefix, after=last, limit=_PAGE),)
-            copies += [_copy(entry, target) for entry in page.entries]
-            if not page.more:
-                break
-            last = page.entries[-1].key
-    yield (*layout.clear(target), *copies)
+def _check_deleted(seen: Seen, thread: Thread, fences: Fences, *, known: bool) -> None:
+    """Raises if the checkpoint from which a run goes on was deleted.
+
+    Args:
+        seen: What this process knows.
+        thread: Means the checkpoint.
+        fences: As they are now.
+        known: Whether there is such a checkpoint.
+    """
+    if thread.checkpoint_id is None or known:
+        return
+    if fences.deleted != (seen.at_start(thread) or Fences()).deleted:
+        raise ThreadDeletedError(
+            f"the thread {thread.id!r:.80} was deleted while this run was going on"
+        )
 
 
-def _copy(entry: ops.KeyEntry, target: str) -> ops.PutKey:
-    value = entry.value
-    if not isinstance(value, bytes) and entry.key.startswith(f"{layout.CHECKPOINTS}/"):
-        value = Json.of({**value.value, "thread_id": target})
-    return ops.PutKey(layout.moved(entry.key, target), value)
+def delete_thread(thread_id: str) -> Steps[None]:
+    """One batch; a run that is still going on cannot bring the thread back."""
+    thread = str(thread_id)
+    yield (*layout.clear(thread), mark(layout.deleted(thread)))
 
 
-def deletion(headers: Sequence[Header]) -> Iterator[ops.Operation]:
-    """Yields what deletes checkpoints and their pending writes."""
-    for header in headers:
-        thread = header.thread
-        yield ops.DeleteKey(layout.checkpoint(thread.id, thread.namespace, header.id))
-        yield ops.ClearKeys(layout.writes(thread.id, thread.namespace, header.id))
+def mark(key: str) -> ops.PutKey:
+    """Returns what tells the runs of a thread that it changed."""
+    return ops.PutKey(key, Json.of(True), _FENCE_TTL)
 
 
-def load(serde: SerializerProtocol, headers: Sequence[Header]) -> Steps[list[CheckpointTuple]]:
-    """Reads the values and pending writes of checkpoints, as a rule in one batch."""
-    keys = tuple(dict.fromkeys(key for header in headers for key in header.blobs().values()))
-    scans = [
-        ops.ScanKeys(layout.writes(header.thread.id, header.thread.namespace, header.id))
-        for header in headers
-    ]
-    entries, *pages = yield (ops.GetKeys(keys), *scans)
-    values = {entry.key: entry.value for entry in entries if entry is not None}
-    tuples = []
-    for header, scan, page in zip(headers, scans, pages, strict=True):
-        writes = yield from rest(scan.prefix, page)
-        tuples.append(header.to_tuple(values, writes, serde))
-    return tuples
-
-
-def rest(prefix: str, page: ops.EntryPage) -> Steps[list[ops.KeyEntry]]:
-    """Returns the entries of a page and all that follow."""
-    entries = list(page.entries)
-    while page.more:
-        (page,) = yield (ops.ScanKeys(prefix, after=entries[-1].key),)
-        entries += page.entries
-    return entries
+def _head_value(thread: Thread) -> ops.Value:
+    return Json.of({"thread_id": thread.id, "checkpoint_ns": thread.namespace})

@@ -5,21 +5,25 @@ Generators without I/O, as in `botwire_langgraph.steps`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import PendingWrite
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from botwire import ConfigurationError
+from botwire import ConfigurationError, ConflictError
 from botwire import operations as ops
+from botwire.clock import to_datetime
 from botwire.exact import Json
-from botwire_langgraph import layout, steps
-from botwire_langgraph.records import EMPTY, Header, Thread, from_blob, pending_writes
-from botwire_langgraph.steps import Steps
+from botwire_langgraph import layout, lists, steps
+from botwire_langgraph.reading import Steps, load, rest
+from botwire_langgraph.records import Header, Thread, pending_writes
 
 _PAGE = 100
+_ATTEMPTS = 50
+_BATCH_BYTES = 2_000_000  # a server takes no request of any size
 _COUNTERS = "counters_since_delta_snapshot"
 
 
@@ -27,36 +31,132 @@ def prune(serde: SerializerProtocol, thread_ids: Iterable[str], strategy: str) -
     """Keeps the latest checkpoint of each namespace of these threads, or deletes the threads."""
     if strategy not in ("keep_latest", "delete"):
         raise ConfigurationError(f"strategy is keep_latest or delete, not {strategy!r:.80}")
-    for thread_id in thread_ids:
+    for thread_id in map(str, thread_ids):
         if strategy == "delete":
             yield from steps.delete_thread(thread_id)
         else:
-            yield from _keep_latest(serde, str(thread_id))
+            yield from _keep(serde, thread_id, _keep_latest)
 
 
-def _keep_latest(serde: SerializerProtocol, thread: str) -> Steps[None]:
-    # Values are listed first: what a run puts meanwhile is not on the list, and so is kept.
-    blobs = yield from _list_keys(layout.blobs(thread))
-    headers: list[Header] = []
+def delete_for_runs(serde: SerializerProtocol, run_ids: Collection[str]) -> Steps[None]:
+    """Deletes the checkpoints that these runs made, and what only they needed."""
+    wanted = set(map(str, run_ids))
+    threads: dict[str, None] = {}
     last: str | None = None
     while True:
-        prefix = layout.checkpoints(thread, None)
-        (page,) = yield (ops.ScanKeys(prefix, before=last, limit=_PAGE, descending=True),)
-        headers += [Header.from_value(entry.value, serde) for entry in page.entries]
-        if not page.more:
+        headers, last = yield from steps.list_page(serde, None, None, None, last)
+        threads.update(
+            (header.thread.id, None)
+            for header in headers
+            if header.metadata.get("run_id") in wanted
+        )
+        if last is None:
             break
-        last = page.entries[-1].key
-    kept: dict[tuple[str, str], Header] = {}
+
+    def others(headers: Sequence[Header]) -> Steps[list[Header]]:
+        yield from ()
+        return [header for header in headers if header.metadata.get("run_id") not in wanted]
+
+    for thread in threads:
+        yield from _keep(serde, thread, others)
+
+
+def _keep(
+    serde: SerializerProtocol,
+    thread: str,
+    choose: Callable[[Sequence[Header]], Steps[list[Header]]],
+) -> Steps[None]:
+    """Deletes the checkpoints of a thread that are not chosen, and the values only they have."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        heads = yield from _entries(layout.of_thread(layout.HEADS, thread))
+        values = yield from _list_keys(layout.of_thread(layout.BLOBS, thread))
+        values += yield from _list_keys(layout.of_thread(layout.PARTS, thread))
+        entries = yield from _entries(layout.checkpoints(thread, None))
+        headers = [Header.from_value(entry.value, serde) for entry in reversed(entries)]
+        kept = yield from choose(headers)
+        used = yield from _used(kept)
+        keys = {header.key for header in kept}
+        deletions: list[ops.Operation] = [ops.DeleteKey(key) for key in values if key not in used]
+        for header in headers:
+            if header.key not in keys:
+                writes = layout.writes(thread, header.thread.namespace, header.id)
+                deletions += [ops.DeleteKey(header.key), ops.ClearKeys(writes)]
+        if not deletions:
+            return
+        left = {header.thread.namespace for header in kept}
+        for head in heads:
+            if cast("Json", head.value).value["checkpoint_ns"] not in left:
+                deletions.append(ops.DeleteKey(head.key))
+        try:
+            yield (
+                # A checkpoint that came meanwhile may be made of what is deleted here.
+                *(ops.CheckKey(head.key, head.version) for head in heads),
+                steps.mark(layout.pruned(thread)),
+                *deletions,
+            )
+        except ConflictError:
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return
+
+
+def _used(headers: Sequence[Header]) -> Steps[set[str]]:
+    """Returns the keys of the values and parts that checkpoints are made of."""
+    used = {key for header in headers for key in header.blobs().values()}
+    for start in range(0, len(headers), _PAGE):
+        for one in (yield from load(headers[start : start + _PAGE])):
+            for channel in one.header.blobs():
+                numbers = lists.numbers(one.recipe(channel) or ())
+                used |= {one.header.part(channel, number) for number in numbers}
+    return used
+
+
+def _keep_latest(headers: Sequence[Header]) -> Steps[list[Header]]:
+    kept: dict[str, Header] = {}
+    # They come newest first, so of each namespace the latest stays.
     for latest in {header.thread.namespace: header for header in reversed(headers)}.values():
         chain = yield from _needed(latest, headers)
-        kept.update({(header.thread.namespace, header.id): header for header in chain})
-    used = {key for header in kept.values() for key in header.blobs().values()}
-    deletions: list[ops.Operation] = [ops.DeleteKey(key) for key in blobs if key not in used]
-    for header in headers:
-        if (header.thread.namespace, header.id) not in kept:
-            deletions += steps.deletion([header])
-    if deletions:
-        yield tuple(deletions)
+        kept.update({header.key: header for header in chain})
+    return list(kept.values())
+
+
+def copy_thread(source: str, target: str) -> Steps[None]:
+    """Copies everything of a thread; what the target had is replaced.
+
+    A long thread takes several batches, its checkpoints last: until then the target is empty.
+    """
+    source, target = str(source), str(target)
+    batch: list[ops.Operation] = [*layout.clear(target), steps.mark(layout.pruned(target))]
+    size = 0
+    # Parts of a list before the checkpoints that are made of them.
+    for kind in reversed(layout.KINDS):
+        prefix = layout.of_thread(kind, source)
+        last: str | None = None
+        while True:
+            (page,) = yield (ops.ScanKeys(prefix, after=last, limit=_PAGE),)
+            for entry in page.entries:
+                size += len(_bytes(entry.value))
+                batch.append(_copy(entry, target))
+            if size > _BATCH_BYTES:
+                yield tuple(batch)
+                batch, size = [], 0
+            if not page.more:
+                break
+            last = page.entries[-1].key
+    if batch:
+        yield tuple(batch)
+
+
+def _bytes(value: ops.Value) -> bytes:
+    return value if isinstance(value, bytes) else value.text.encode()
+
+
+def _copy(entry: ops.KeyEntry, target: str) -> ops.PutKey:
+    value = entry.value
+    if entry.key.startswith((f"{layout.CHECKPOINTS}/", f"{layout.HEADS}/")):
+        value = Json.of({**cast("Json", value).value, "thread_id": target})
+    return ops.PutKey(layout.moved(entry.key, target), value)
 
 
 def _needed(latest: Header, headers: Sequence[Header]) -> Steps[list[Header]]:
@@ -75,7 +175,7 @@ def _needed(latest: Header, headers: Sequence[Header]) -> Steps[list[Header]]:
         key for header in known.values() for name, key in header.blobs().items() if name in delta
     }
     (entries,) = yield (ops.GetKeys(tuple(keys)),)
-    full = {entry.key for entry in entries if entry is not None and entry.value != EMPTY}
+    full = {entry.key for entry in entries if entry is not None}
     while True:
         stored = chain[-1].blobs()
         delta = {channel for channel in delta if stored.get(channel) not in full}
@@ -85,23 +185,35 @@ def _needed(latest: Header, headers: Sequence[Header]) -> Steps[list[Header]]:
         chain.append(parent)
 
 
-def list_threads(prefix: str, limit: int | None) -> Steps[list[str]]:
-    """Returns the ids of threads that hold checkpoints, in order."""
-    found: set[str] = set()
+class ThreadInfo(NamedTuple):
+    """What is known of a thread without reading it.
+
+    Attributes:
+        thread_id: Its id.
+        created_at: When its first checkpoint was put.
+        updated_at: When its last checkpoint was put, in whichever namespace.
+    """
+
+    thread_id: str
+    created_at: datetime
+    updated_at: datetime
+
+
+def threads(prefix: str) -> Steps[list[ThreadInfo]]:
+    """Returns the threads that hold checkpoints, by id."""
+    found: dict[str, ThreadInfo] = {}
     # The names of long threads are hashes, whatever the prefix is.
     for start in layout.thread_prefixes(prefix):
-        last: str | None = None
-        while True:
-            (page,) = yield (ops.ListKeys(start, last),)
-            first: dict[str, str] = {}
-            for key in page.keys:
-                first.setdefault(layout.thread_part(key), key)
-            (entries,) = yield (ops.GetKeys(tuple(first.values())),)
-            found |= {cast("Json", entry.value).value["thread_id"] for entry in entries if entry}
-            if not page.more:
-                break
-            last = page.keys[-1]
-    return sorted(thread for thread in found if thread.startswith(prefix))[:limit]
+        for entry in (yield from _entries(start)):
+            thread = cast("Json", entry.value).value["thread_id"]
+            info = ThreadInfo(thread, to_datetime(entry.created_at), to_datetime(entry.updated_at))
+            other = found.get(thread, info)
+            found[thread] = ThreadInfo(
+                thread,
+                min(info.created_at, other.created_at),
+                max(info.updated_at, other.updated_at),
+            )
+    return [found[thread] for thread in sorted(found) if thread.startswith(prefix)]
 
 
 def delta_history(
@@ -148,31 +260,27 @@ def _collect(
     seeds: dict[str, Any],
 ) -> Steps[None]:
     """Adds what these ancestors, nearest first, tell of channels; writes newest first."""
-    keys = {key for header in chain for channel, key in header.blobs().items() if channel in writes}
-    pages = yield (
-        ops.GetKeys(tuple(keys)),
-        *(
-            ops.ScanKeys(layout.writes(header.thread.id, header.thread.namespace, header.id))
-            for header in chain
-        ),
-    )
-    values = {entry.key: entry.value for entry in pages[0] if entry is not None}
-    for header, page in zip(chain, pages[1:], strict=True):
-        start = layout.writes(header.thread.id, header.thread.namespace, header.id)
-        entries = yield from steps.rest(start, page)
+    for one in (yield from load(chain, writes.keys())):
         wanted = [
             entry
-            for entry in entries
+            for entry in one.writes
             if (channel := cast("Json", entry.value).value["channel"]) in writes
             and channel not in seeds
         ]
         for write in reversed(pending_writes(wanted, serde)):
             writes[write[1]].append(write)
-        stored = header.blobs()
-        for channel in writes:
-            value = values.get(stored.get(channel, ""))
-            if channel not in seeds and isinstance(value, bytes) and value != EMPTY:
-                seeds[channel] = from_blob(serde, value)
+        values, _ = one.channels(serde, writes.keys() - seeds.keys())
+        seeds.update(values)
+
+
+def list_checkpoints(thread: str) -> Steps[set[str]]:
+    """Returns the keys of a thread's checkpoints."""
+    return set((yield from _list_keys(layout.checkpoints(str(thread), None))))
+
+
+def _entries(prefix: str) -> Steps[list[ops.KeyEntry]]:
+    (page,) = yield (ops.ScanKeys(prefix, limit=_PAGE),)
+    return (yield from rest(prefix, page))
 
 
 def _list_keys(prefix: str) -> Steps[list[str]]:

@@ -1,0 +1,127 @@
+"""Sends what the tasks of a step wrote in one batch with the checkpoint that follows them.
+
+LangGraph puts both in the background, the writes of a step just before its checkpoint. So writes
+wait a moment for a checkpoint of their thread; if none comes they go alone, as they do while other
+tasks of the step still run. What does not succeed together is done apart, and answered apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future, wait
+from typing import TypeVar
+
+from botwire import BotWireError
+from botwire.connection import Connection
+from botwire.operations import Operation, Results
+from botwire_langgraph.reading import Steps
+from botwire_langgraph.running import arun, run
+
+T = TypeVar("T")
+
+_LINGER = 0.005  # seconds; LangGraph takes one or two from the writes to the checkpoint
+
+
+class Convoy:
+    """The writes that wait for a checkpoint, by thread; for any thread and event loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[_Rider]] = {}
+
+    def lead(self, thread: str, program: Steps[T]) -> Steps[T]:
+        """Returns a program that takes along what waits in its thread."""
+        try:
+            operations = next(program)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        with self._lock:
+            riders = self._waiting.pop(thread, [])
+        results: Results | None = None
+        if riders:
+            try:
+                together = [operation for rider in riders for operation in rider.operations]
+                results = list((yield (*together, *operations)))
+            except BotWireError:
+                results = None
+            finally:
+                # Also if this was cancelled: nobody waits for ever.
+                for rider in riders:
+                    count = len(rider.operations)
+                    rider.answer.set_result(None if results is None else results[:count])
+                    if results is not None:
+                        del results[:count]
+        return (yield from _go_on(program, operations, results))
+
+    def follow(self, connection: Connection, thread: str, program: Steps[None]) -> None:
+        """Runs a program that puts writes, its first batch with a checkpoint's if one comes."""
+        operations = next(program, None)
+        if operations is None:
+            return
+        rider = self._board(thread, operations)
+        wait([rider.answer], _LINGER)
+        results = None if self._leave(thread, rider) else rider.answer.result()
+        run(connection, _go_on(program, operations, results))
+
+    async def afollow(self, connection: Connection, thread: str, program: Steps[None]) -> None:
+        """As `follow`."""
+        operations = next(program, None)
+        if operations is None:
+            return
+        rider = self._board(thread, operations)
+        answer = asyncio.wrap_future(rider.answer)
+        try:
+            await asyncio.wait([answer], timeout=_LINGER)
+        finally:
+            left = self._leave(thread, rider)
+        results = None if left else await answer
+        await arun(connection, _go_on(program, operations, results))
+
+    def _board(self, thread: str, operations: tuple[Operation, ...]) -> _Rider:
+        rider = _Rider(operations)
+        with self._lock:
+            self._waiting.setdefault(thread, []).append(rider)
+        return rider
+
+    def _leave(self, thread: str, rider: _Rider) -> bool:
+        """Says whether nobody took it, and then nobody will."""
+        with self._lock:
+            riders = self._waiting.get(thread, [])
+            if rider not in riders:
+                return False
+            riders.remove(rider)
+            if not riders:
+                del self._waiting[thread]
+            return True
+
+
+class _Rider:
+    """A batch that waits for another to go with.
+
+    Attributes:
+        operations: The batch.
+        answer: Its results; None if it is to go alone.
+    """
+
+    def __init__(self, operations: tuple[Operation, ...]) -> None:
+        self.operations = operations
+        self.answer: Future[Results | None] = Future()
+
+
+def _go_on(
+    program: Steps[T], operations: tuple[Operation, ...], results: Results | None
+) -> Steps[T]:
+    """Returns the rest of a program that asked for a batch, of which the results may be known."""
+    try:
+        while True:
+            if results is None:
+                try:
+                    results = yield operations
+                except BotWireError as error:
+                    operations = program.throw(error)
+                    continue
+            operations = program.send(results)
+            results = None
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]

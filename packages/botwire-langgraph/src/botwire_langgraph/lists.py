@@ -1,0 +1,176 @@
+"""A list among the channels' values is kept in parts, so that a longer one stores what is new.
+
+A conversation is put again and again with a few more messages. Every put of it writes one part
+with the items that no part had, and a recipe: which items of which parts make up the list. Items
+are told apart by what they are serialized to, so a list may also be cut, reordered or edited in
+the middle; and the recipe of a list that only grew stays as short as it was.
+
+Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from botwire_langgraph.serializer import from_blob, to_blob
+
+Run = list[int]
+"""``[first, last]``: all items of these parts. ``[part, part, start, stop]``: some of one part."""
+
+MARK = b"parts\x00"
+"""What the value of a channel begins with that is kept in parts; then its recipe, as JSON."""
+
+_LONGEST_RECIPE = 64  # runs; a list in more pieces is written anew
+_SMALL = (bool, int, float, str, bytes, type(None))
+_PLAIN = JsonPlusSerializer()
+
+
+class Place(NamedTuple):
+    """Where an item is kept."""
+
+    part: int
+    position: int
+
+
+class Kept(NamedTuple):
+    """What is known of a list that is kept in parts.
+
+    Attributes:
+        places: Where each item is.
+        digests: What tells each item apart.
+        sizes: How many items each part has.
+        last: The greatest number that a part of the channel is known to have.
+    """
+
+    places: Sequence[Place]
+    digests: Sequence[bytes]
+    sizes: Mapping[int, int]
+    last: int
+
+    def runs(self) -> list[Run]:
+        """Returns the recipe."""
+        runs: list[Run] = []
+        for place in self.places:
+            run = runs[-1] if runs else []
+            if run and run[1] == place.part and run[3] == place.position:
+                run[3] += 1
+            else:
+                runs.append([place.part, place.part, place.position, place.position + 1])
+        whole: list[Run] = []
+        for run in runs:
+            part, _, start, stop = run
+            if start or stop != self.sizes[part]:
+                whole.append(run)
+            elif whole and len(whole[-1]) == 2 and whole[-1][1] == part - 1:
+                whole[-1][1] = part
+            else:
+                whole.append([part, part])
+        return whole
+
+
+NOTHING = Kept((), (), {}, 0)
+"""What is known of a channel that has no list yet."""
+
+
+def is_shared(value: Any) -> bool:
+    """Says whether a value is kept in parts: a list of more than numbers and texts.
+
+    Those are smaller than what it takes to tell them apart.
+    """
+    return type(value) is list and bool(value) and not isinstance(value[0], _SMALL)
+
+
+def divide(
+    serde: SerializerProtocol, items: Sequence[Any], before: Kept = NOTHING
+) -> tuple[Kept, list[bytes]]:
+    """Finds out what is new in a list.
+
+    Args:
+        serde: Serializes an item.
+        items: The list.
+        before: What is known of the channel.
+
+    Returns:
+        What is then known, and the new items, serialized: the part that comes next, if any.
+    """
+    blobs = [to_blob(serde, item) for item in items]
+    digests = [_digest(serde, blob, item) for blob, item in zip(blobs, items, strict=True)]
+    kept, fresh = _place(blobs, digests, before)
+    if len(kept.runs()) > _LONGEST_RECIPE:
+        kept, fresh = _place(blobs, digests, NOTHING._replace(last=before.last))
+    return kept, fresh
+
+
+def _place(
+    blobs: Sequence[bytes], digests: Sequence[bytes], before: Kept
+) -> tuple[Kept, list[bytes]]:
+    # Each known item is taken once, in order: of equal ones the new are stored again, and the
+    # recipe stays short.
+    known: defaultdict[bytes, deque[Place]] = defaultdict(deque)
+    for digest, place in zip(before.digests, before.places, strict=True):
+        known[digest].append(place)
+    part = before.last + 1
+    fresh: list[bytes] = []
+    places = []
+    for blob, digest in zip(blobs, digests, strict=True):
+        if known[digest]:
+            places.append(known[digest].popleft())
+        else:
+            places.append(Place(part, len(fresh)))
+            fresh.append(blob)
+    sizes = {**before.sizes, part: len(fresh)} if fresh else before.sizes
+    last = part if fresh else before.last
+    return Kept(places, digests, {p: sizes[p] for p, _ in places}, last), fresh
+
+
+def join(blobs: Iterable[bytes]) -> bytes:
+    """Returns a part: each item with its length, four bytes, before it."""
+    return b"".join(len(blob).to_bytes(4) + blob for blob in blobs)
+
+
+def split(part: bytes) -> list[bytes]:
+    """Returns the items of a part."""
+    blobs, start = [], 0
+    while start < len(part):
+        stop = start + 4 + int.from_bytes(part[start : start + 4])
+        blobs.append(part[start + 4 : stop])
+        start = stop
+    return blobs
+
+
+def rebuild(
+    serde: SerializerProtocol, runs: Iterable[Run], parts: Mapping[int, bytes]
+) -> tuple[list[Any], Kept]:
+    """Returns the list that a recipe makes of parts, and what is then known of it."""
+    pieces = {number: split(part) for number, part in parts.items()}
+    places: list[Place] = []
+    for first, last, *window in runs:
+        for number in range(first, last + 1):
+            start, stop = window or (0, len(pieces[number]))
+            places += [Place(number, index) for index in range(start, stop)]
+    blobs = [pieces[place.part][place.position] for place in places]
+    items = [from_blob(serde, blob) for blob in blobs]
+    digests = [_digest(serde, blob, item) for blob, item in zip(blobs, items, strict=True)]
+    sizes = {place.part: len(pieces[place.part]) for place in places}
+    return items, Kept(places, digests, sizes, max(sizes, default=0))
+
+
+def numbers(runs: Iterable[Run]) -> set[int]:
+    """Returns the numbers of the parts that a recipe takes."""
+    return {number for first, last, *_ in runs for number in range(first, last + 1)}
+
+
+def _digest(serde: SerializerProtocol, blob: bytes, item: Any) -> bytes:
+    # Another serializer may encrypt, and so never make the same bytes twice.
+    if not isinstance(serde, JsonPlusSerializer):
+        # A type that only the other knows is stored again with every change of its list.
+        with contextlib.suppress(TypeError):
+            blob = to_blob(_PLAIN, item)
+    return hashlib.blake2b(blob, digest_size=16).digest()

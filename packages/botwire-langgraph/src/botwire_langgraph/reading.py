@@ -1,0 +1,180 @@
+"""Reads checkpoints with the values of their channels: one batch, as a rule.
+
+Generators without I/O, as in `botwire_langgraph.steps`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
+from botwire import operations as ops
+from botwire_langgraph import layout, lists
+from botwire_langgraph.lists import Kept, Run
+from botwire_langgraph.records import Header
+from botwire_langgraph.serializer import from_blob
+
+T = TypeVar("T")
+
+Steps = Generator[tuple[ops.Operation, ...], ops.Results, T]
+"""Yields the operations of a batch, is sent their results, returns what the method returns."""
+
+
+class Loaded(NamedTuple):
+    """A checkpoint and what is kept of it, as bytes.
+
+    Attributes:
+        header: The checkpoint.
+        values: What is kept under the keys of its channels and their parts.
+        writes: Its pending writes.
+    """
+
+    header: Header
+    values: Mapping[str, bytes]
+    writes: Sequence[ops.KeyEntry]
+
+    def recipe(self, channel: str) -> Sequence[Run] | None:
+        """Returns how a channel's list is made of parts; None if it is no such list."""
+        if channel in self.header.lists:
+            return self.header.lists[channel]
+        blob = self.values.get(self.header.blobs().get(channel, ""), b"")
+        runs: list[Run] | None = None
+        if blob.startswith(lists.MARK):
+            runs = json.loads(blob.removeprefix(lists.MARK))
+        return runs
+
+    def list_of(self, channel: str, serde: SerializerProtocol) -> tuple[list[Any], Kept] | None:
+        """Returns a channel's list, and what is then known of it; None if it is no such list."""
+        runs = self.recipe(channel)
+        if runs is None:
+            return None
+        numbers = lists.numbers(runs)
+        prefix = layout.parts(self.header.thread.id, self.header.thread.namespace, channel)
+        parts = {number: self.values[layout.numbered(prefix, number)] for number in numbers}
+        return lists.rebuild(serde, runs, parts)
+
+    def channels(
+        self, serde: SerializerProtocol, wanted: Collection[str] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Kept]]:
+        """Returns the values of channels that have one, and what is then known of the lists."""
+        values, kept = {}, {}
+        for channel, key in self.header.blobs().items():
+            if wanted is not None and channel not in wanted:
+                continue
+            found = self.list_of(channel, serde)
+            if found is not None:
+                values[channel], kept[channel] = found
+            elif key in self.values:
+                values[channel] = from_blob(serde, self.values[key])
+        for channel, end in self.header.ends.items():
+            known = kept.get(channel, lists.NOTHING)
+            kept[channel] = known._replace(last=max(known.last, end))
+        return values, kept
+
+    def to_tuple(self, serde: SerializerProtocol) -> CheckpointTuple:
+        """Returns the checkpoint as LangGraph takes it."""
+        return self.header.to_tuple(self.channels(serde)[0], self.writes, serde)
+
+
+def load(headers: Sequence[Header], channels: Collection[str] | None = None) -> Steps[list[Loaded]]:
+    """Reads what is kept of checkpoints, without those that were deleted meanwhile.
+
+    Args:
+        headers: The checkpoints.
+        channels: Only these; None reads all.
+    """
+    still = ops.GetKeys(tuple(header.key for header in headers))
+    (entries, *results) = yield (still, *asking(headers, channels))
+    there = {entry.key for entry in entries if entry is not None}
+    loaded = yield from take(headers, channels, results)
+    return [one for one in loaded if one.header.key in there]
+
+
+def asking(
+    headers: Sequence[Header], channels: Collection[str] | None = None
+) -> list[ops.Operation]:
+    """Returns the operations that read what is kept of checkpoints; `take` takes the results."""
+    keys: dict[str, None] = {}
+    needed: dict[str, set[int]] = {}
+    for header in headers:
+        for channel, key in header.blobs().items():
+            if channels is not None and channel not in channels:
+                continue
+            if channel in header.lists:
+                _add(needed, header, channel, header.lists[channel])
+            else:
+                keys[key] = None
+    return [ops.GetKeys(tuple(keys)), *_scans(needed), *_write_scans(headers)]
+
+
+def take(
+    headers: Sequence[Header], channels: Collection[str] | None, results: Sequence[Any]
+) -> Steps[list[Loaded]]:
+    """Returns the checkpoints for which `asking` asked."""
+    entries, *pages = results
+    values = {entry.key: entry.value for entry in entries if entry is not None}
+    part_pages, write_pages = pages[: -len(headers)], pages[-len(headers) :]
+    values.update(_entries(part_pages))
+    loaded = []
+    for header, scan, page in zip(headers, _write_scans(headers), write_pages, strict=True):
+        loaded.append(Loaded(header, values, (yield from rest(scan.prefix, page))))
+    # A recipe that was not in the checkpoint was with its channel's value.
+    needed: dict[str, set[int]] = {}
+    for one in loaded:
+        for channel in one.header.blobs():
+            wanted = channels is None or channel in channels
+            if wanted and channel not in one.header.lists:
+                _add(needed, one.header, channel, one.recipe(channel) or ())
+    if needed:
+        values.update(_entries((yield tuple(_scans(needed)))))
+    return loaded
+
+
+def rest(prefix: str, page: ops.EntryPage) -> Steps[list[ops.KeyEntry]]:
+    """Returns the entries of a page and all that follow."""
+    entries = list(page.entries)
+    while page.more:
+        (page,) = yield (ops.ScanKeys(prefix, after=entries[-1].key),)
+        entries += page.entries
+    return entries
+
+
+def _add(needed: dict[str, set[int]], header: Header, channel: str, runs: Iterable[Run]) -> None:
+    numbers = lists.numbers(runs)
+    if numbers:
+        prefix = layout.parts(header.thread.id, header.thread.namespace, channel)
+        needed.setdefault(prefix, set()).update(numbers)
+
+
+def _scans(needed: Mapping[str, set[int]]) -> list[ops.ScanKeys]:
+    """Returns scans of neighbouring parts, none of more than a page."""
+    scans = []
+    for prefix, numbers in needed.items():
+        spans: list[list[int]] = []
+        for number in sorted(numbers):
+            if spans and number == spans[-1][1] + 1 < spans[-1][0] + ops.MAX_PAGE:
+                spans[-1][1] = number
+            else:
+                spans.append([number, number])
+        scans += [
+            ops.ScanKeys(
+                prefix, layout.numbered(prefix, first - 1), layout.numbered(prefix, last + 1)
+            )
+            for first, last in spans
+        ]
+    return scans
+
+
+def _write_scans(headers: Iterable[Header]) -> list[ops.ScanKeys]:
+    return [
+        ops.ScanKeys(layout.writes(header.thread.id, header.thread.namespace, header.id))
+        for header in headers
+    ]
+
+
+def _entries(pages: Iterable[ops.EntryPage]) -> dict[str, Any]:
+    return {entry.key: entry.value for page in pages for entry in page.entries}

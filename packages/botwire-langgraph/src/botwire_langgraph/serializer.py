@@ -1,0 +1,74 @@
+"""How values become bytes and back: LangGraph's serializer, strict, and its type tag kept along."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection
+from typing import Any
+
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_event_listener
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+logger = logging.getLogger("botwire_langgraph")
+
+
+class StrictSerializer(JsonPlusSerializer):
+    """LangGraph's serializer, which revives only LangGraph's own list of safe types.
+
+    By default LangGraph's revives any type, and so executes what a stored row says. What is not
+    allowed comes back as plain data; the first time, a warning says so.
+
+    Args:
+        allowed_types: Classes that may be revived too.
+    """
+
+    def __init__(self, allowed_types: Collection[type] = ()) -> None:
+        super().__init__(allowed_msgpack_modules=tuple(allowed_types) or None)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """As LangGraph's."""
+        _reading.ours = True
+        try:
+            return super().loads_typed(data)
+        finally:
+            _reading.ours = False
+
+
+def to_blob(serde: SerializerProtocol, value: Any) -> bytes:
+    """Returns a value as bytes: its type, a zero, its serialization."""
+    kind, data = serde.dumps_typed(value)
+    return kind.encode() + b"\x00" + data
+
+
+def from_blob(serde: SerializerProtocol, blob: bytes) -> Any:
+    """Reads what `to_blob` made."""
+    kind, _, data = blob.partition(b"\x00")
+    return serde.loads_typed((kind.decode(), data))
+
+
+class _Reading(threading.local):
+    """Whether this thread reads with a `StrictSerializer`; others' events are not ours."""
+
+    ours = False
+
+
+_reading = _Reading()
+_warned: set[tuple[str, str]] = set()
+
+
+def _warn(event: SerdeEvent) -> None:
+    name = (event["module"], event["name"])
+    if not _reading.ours or event["kind"] != "msgpack_blocked" or name in _warned:
+        return
+    _warned.add(name)
+    logger.warning(
+        "A %s.%s came back as plain data, because nothing stored is revived that was not allowed. "
+        "If the class is yours: BotWireSaver(allowed_types=[%s])",
+        *name,
+        event["name"],
+    )
+
+
+register_serde_event_listener(_warn)

@@ -1,0 +1,223 @@
+"""A list is kept in parts: exact whatever becomes of it, and no larger than what is new."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
+from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.base import CipherProtocol
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
+
+from botwire_langgraph import BotWireSaver, lists
+from botwire_langgraph.serializer import StrictSerializer
+
+SERDE = StrictSerializer()
+THREAD: Any = {"configurable": {"thread_id": "t"}}
+
+
+@pytest.fixture
+def saver(place_url: str, namespace: str) -> BotWireSaver:
+    """An empty saver."""
+    return BotWireSaver(namespace, url=place_url)
+
+
+items = st.dictionaries(st.text(max_size=3), st.integers(0, 9) | st.text() | st.none(), max_size=2)
+
+
+@given(st.lists(st.lists(items, min_size=1, max_size=8), min_size=1, max_size=8), st.randoms())
+def test_every_version_of_a_list_is_made_of_the_parts(versions: list[Any], random: Any) -> None:
+    """Versions share items in any order; some go on from an older one, as forks do."""
+    parts: dict[int, bytes] = {}
+    made: list[tuple[list[Any], list[lists.Run], lists.Kept]] = []
+    for version in versions:
+        before = random.choice(made)[2] if made and random.random() < 0.8 else lists.NOTHING
+        value = version + (random.choice(made)[0] if made else [])
+        random.shuffle(value)
+        before = before._replace(last=max(parts, default=0))
+        kept, fresh = lists.divide(SERDE, value, before)
+        if fresh:
+            parts[kept.last] = lists.join(fresh)
+        made.append((value, kept.runs(), kept))
+    for value, runs, kept in made:
+        taken = {number: parts[number] for number in lists.numbers(runs)}
+        items, again = lists.rebuild(SERDE, runs, taken)
+        assert items == value
+        assert again.places == kept.places
+        assert again.digests == kept.digests
+
+
+def test_a_list_that_grows_has_a_short_recipe() -> None:
+    kept, value = lists.NOTHING, []
+    for turn in range(200):
+        value += [{"turn": turn}, {"same": "each time"}]
+        kept, fresh = lists.divide(SERDE, value, kept)
+        assert len(fresh) == 2
+        assert kept.runs() == [[1, turn + 1]]
+    kept, fresh = lists.divide(SERDE, [*value[:100], *value[101:]], kept)
+    assert fresh == []
+    assert kept.runs() == [[1, 50], [51, 51, 1, 2], [52, 200]]
+
+
+def test_a_list_in_too_many_pieces_is_written_anew() -> None:
+    value = [{"i": i} for i in range(1000)]
+    kept, _ = lists.divide(SERDE, value)
+    kept, fresh = lists.divide(SERDE, value[::2], kept)
+    assert len(fresh) == 500
+    assert kept.runs() == [[2, 2]]
+
+
+def conversation(checkpointer: Any) -> Any:
+    builder = StateGraph(MessagesState)
+    builder.add_node("answer", lambda state: {"messages": [AIMessage("answer " * 30)]})
+    builder.add_edge(START, "answer")
+    builder.add_edge("answer", END)
+    return builder.compile(checkpointer=checkpointer)
+
+
+def contents(history: Any) -> list[Any]:
+    return [[message.content for message in state.values.get("messages", [])] for state in history]
+
+
+def test_the_whole_past_of_an_edited_conversation_is_exact(
+    saver: BotWireSaver, place_url: str
+) -> None:
+    def talk(checkpointer: Any, elsewhere: Any) -> list[Any]:
+        app = conversation(checkpointer)
+        for turn in range(6):
+            app.invoke({"messages": [HumanMessage(f"turn {turn}", id=f"m{turn}")]}, THREAD)
+        app.update_state(THREAD, {"messages": [RemoveMessage(id="m1")]})
+        app.update_state(THREAD, {"messages": [HumanMessage("edited", id="m3")]})
+        past = list(app.get_state_history(THREAD))[8]
+        app.invoke({"messages": [HumanMessage("another way")]}, past.config)
+        # Another process knows nothing of the parts.
+        other = conversation(elsewhere)
+        other.invoke({"messages": [HumanMessage("from elsewhere")]}, THREAD)
+        app.invoke({"messages": [HumanMessage("again here")]}, THREAD)
+        app.update_state(THREAD, {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES)]})
+        app.invoke({"messages": [HumanMessage("anew")]}, THREAD)
+        history = list(other.get_state_history(THREAD))
+        again = [other.get_state(state.config) for state in history]
+        assert contents(again) == contents(history)
+        return contents(history)
+
+    memory = InMemorySaver()
+    elsewhere = BotWireSaver(saver.connection.namespace, url=place_url)
+    found = talk(saver, elsewhere)
+    assert found == talk(memory, memory)
+    assert len(found) > 30
+
+
+def stored(saver: BotWireSaver) -> int:
+    """Returns how many bytes the store holds."""
+    memory = saver.connection.memory
+    entries = memory.iter_entries("*")
+    return sum(
+        len(entry.key) + len(value if isinstance(value := entry.value, bytes) else repr(value))
+        for entry in entries
+    )
+
+
+class Cipher(CipherProtocol):
+    """Makes other bytes each time, as a cipher must."""
+
+    count = 0
+
+    def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
+        self.count += 1
+        return "odd", self.count.to_bytes(8) + bytes(byte ^ 85 for byte in plaintext)
+
+    def decrypt(self, ciphername: str, ciphertext: bytes) -> bytes:
+        return bytes(byte ^ 85 for byte in ciphertext[8:])
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+def test_a_turn_stores_what_is_new(saver: BotWireSaver, *, encrypted: bool) -> None:
+    if encrypted:
+        saver.serde = EncryptedSerializer(Cipher(), SERDE)
+    app = conversation(saver)
+    sizes = [0]
+    for turn in range(24):
+        app.invoke({"messages": [HumanMessage(f"turn {turn} " * 10)]}, THREAD)
+        if turn % 8 == 7:
+            sizes.append(stored(saver))
+    first, _, third = (later - before for before, later in pairwise(sizes))
+    assert third < first * 1.1
+    assert len(app.get_state(THREAD).values["messages"]) == 48
+
+
+def test_pruning_gives_space_back_and_keeps_the_conversation(saver: BotWireSaver) -> None:
+    app = conversation(saver)
+    for turn in range(10):
+        app.invoke({"messages": [HumanMessage(f"turn {turn}")]}, THREAD)
+    before, full = app.get_state(THREAD).values, stored(saver)
+    saver.prune(["t"])
+    assert stored(saver) < full / 4
+    assert app.get_state(THREAD).values == before
+    app.invoke({"messages": [HumanMessage("more")]}, THREAD)
+    assert (
+        conversation(BotWireSaver(client=saver.connection.memory))
+        .get_state(THREAD)
+        .values["messages"][:20]
+        == before["messages"]
+    )
+    saver.delete_thread("t")
+    assert [key for key in saver.connection.memory.list_keys() if "/t/" in key] == []
+
+
+def test_deleting_a_run_gives_its_space_back(saver: BotWireSaver) -> None:
+    app = conversation(saver)
+    for run in ("first", "second"):
+        app.invoke(
+            {"messages": [HumanMessage(f"{run} {'word ' * 500}")]},
+            {**THREAD, "metadata": {"run_id": run}},
+        )
+    values, full = app.get_state(THREAD).values, stored(saver)
+    saver.delete_for_runs(["first"])
+    assert app.get_state(THREAD).values == values
+    saver.delete_for_runs(["second"])
+    assert stored(saver) < full / 20
+    assert saver.list_threads() == []
+
+
+def test_a_run_goes_on_while_its_thread_is_pruned(saver: BotWireSaver, place_url: str) -> None:
+    janitor = BotWireSaver(saver.connection.namespace, url=place_url)
+    builder = StateGraph(MessagesState)
+    for name in ("one", "two", "three"):
+
+        def step(state: Any, name: str = name) -> Any:
+            janitor.prune(["t"])
+            return {"messages": [AIMessage(name)]}
+
+        builder.add_node(name, step)
+    builder.add_edge(START, "one")
+    builder.add_edge("one", "two")
+    builder.add_edge("two", "three")
+    app = builder.compile(checkpointer=saver)
+    for turn in range(3):
+        app.invoke({"messages": [HumanMessage(f"{turn}")]}, THREAD, durability="sync")
+    found = [message.content for message in app.get_state(THREAD).values["messages"]]
+    assert found == [part for turn in range(3) for part in (f"{turn}", "one", "two", "three")]
+    read = janitor.get_tuple(THREAD)
+    assert read is not None
+    assert len(read.checkpoint["channel_values"]["messages"]) == 12
+
+
+def test_what_other_savers_keep_whole_is_kept_whole(saver: BotWireSaver) -> None:
+    values = {"numbers": [1, 2.5], "words": ["a", "b"], "none": [], "mixed": [[1], 2], "t": (1,)}
+    checkpoint = empty_checkpoint()
+    checkpoint["channel_values"] = values
+    checkpoint["channel_versions"] = dict.fromkeys(values, "1")
+    config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    saver.put(config, checkpoint, {}, checkpoint["channel_versions"])
+    found = saver.get_tuple(THREAD)
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {**values, "t": [1]}
+    assert len(saver.connection.memory.list_keys("parts/*")) == 1
