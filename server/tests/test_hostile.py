@@ -61,7 +61,7 @@ def check_problem(answer: bytes, statuses: set[int]) -> None:
 
 
 K = b"/v1/namespaces/n/keys/k"
-HOST = b"\r\nHost: x\r\nConnection: close\r\n"
+HOST = b"\r\nHost: localhost\r\nConnection: close\r\n"
 PUT = b"PUT " + K + b" HTTP/1.1" + HOST
 
 NOT_HTTP = {
@@ -235,7 +235,7 @@ HEADERS: list[tuple[dict[str, str | bytes], int]] = [
     ({"Accept-Encoding": ";;;,,,q=,gzip;q="}, 200),
     ({"Origin": "https://evil.example"}, 403),
     ({"Origin": "null"}, 403),
-    ({"Host": "evil.example", "X-Forwarded-Host": SQL, "X-Forwarded-For": SQL}, 200),
+    ({"Host": "evil.example", "X-Forwarded-Host": SQL, "X-Forwarded-For": SQL}, 401),
     ({"Expect": "200-maybe"}, 200),
     ({"Range": "bytes=0-" + "9" * 5000}, 200),
 ]
@@ -377,14 +377,14 @@ def test_slow_clients_are_sent_away(impatient: tuple[str, set[Any]]) -> None:
     impatient_url, _ = impatient
     assert talk(impatient_url) == b""
     check_problem(talk(impatient_url, b"GET / HT"), {408})
-    check_problem(talk(impatient_url, b"GET / HTTP/1.1\r\nHost: x\r\n"), {408})
+    check_problem(talk(impatient_url, b"GET / HTTP/1.1\r\nHost: localhost\r\n"), {408})
     waiting = PUT.replace(b"Connection: close\r\n", b"")
     answer = talk(impatient_url, waiting + b"Content-Length: 12\r\n\r\n{")
     check_problem(answer, {408})
     answer = talk(impatient_url, waiting + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
     check_problem(answer, {408})
     # After an answer, a byte between requests must not keep the connection.
-    kept = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    kept = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     assert talk(impatient_url, kept, b"\r\n").count(b"HTTP/1.1") == 1
     assert httpx.get(f"{impatient_url}/readyz").status_code == 200
 
@@ -397,7 +397,7 @@ def test_who_does_not_read_is_cut_off(impatient: tuple[str, set[Any]]) -> None:
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect((address.host, address.port))
-        connection.sendall(b"GET /v1/namespaces/n/keys/big HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.sendall(b"GET /v1/namespaces/n/keys/big HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert connection.recv(5) == b"HTTP/"
         assert connections
         deadline = time.monotonic() + 30

@@ -13,7 +13,9 @@ from botwire import operations as ops
 from botwire import wire
 from botwire.engines.protocol import AsyncEngine
 from botwire_server import openapi, problems, routes
-from botwire_server.middleware import RequestMiddleware
+from botwire_server.access import Access
+from botwire_server.api_keys import KeyRing, KeyStore
+from botwire_server.middleware import AccessMiddleware, RequestMiddleware
 from botwire_server.settings import Settings
 from botwire_server.sweeping import sweeping
 from botwire_server.watching import Watchers
@@ -32,6 +34,7 @@ def create_app(engine: AsyncEngine, settings: Settings | None = None) -> FastAPI
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with sweeping(engine):
             yield
+        await keys.aclose()
         await engine.aclose()
 
     app = FastAPI(
@@ -45,8 +48,11 @@ def create_app(engine: AsyncEngine, settings: Settings | None = None) -> FastAPI
     app.state.engine = engine
     app.state.settings = settings
     app.state.watchers = Watchers()
+    keys = KeyRing(KeyStore(engine))
+    app.state.access = Access(keys, settings)
     app.include_router(routes.router)
     problems.install(app, routes.methods_of)
+    app.add_middleware(AccessMiddleware, access=app.state.access)
     app.add_middleware(RequestMiddleware, max_body=settings.max_body, origins=settings.cors_origins)
     if settings.cors_origins:
         app.add_middleware(

@@ -1,4 +1,4 @@
-"""The server's commands: ``botwire serve`` and ``botwire config``."""
+"""The server's commands: ``botwire serve``, ``botwire config`` and ``botwire keys``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from botwire.cli import OK
 from botwire_server import serving, settings
+from botwire_server.key_commands import keys_command
 
 
 def serve_command(commands: Any) -> None:
@@ -23,6 +24,8 @@ def serve_command(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
     settings.add_options(parser)
     parser.set_defaults(run=_config)
+
+    keys_command(commands)
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What happens to every request: a name, a bound on its size, one log line, an exact path."""
+"""What happens to every request: a name, a caller, a bound, one log line, an exact path."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from botwire import wire
 from botwire.errors import BotWireError
 from botwire_server import bodies, problems
+from botwire_server.access import PUBLIC, Access
 from botwire_server.origins import check_origin
 
 access_log = logging.getLogger("botwire.access")
+
+REQUEST_ID = "botwire.request_id"
+"""Where in a request's scope its name is."""
+CALLER = "botwire.caller"
+"""Where in a request's scope its `Caller` is."""
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ID_HEADER = wire.REQUEST_ID_HEADER.lower().encode()
@@ -50,7 +56,7 @@ class RequestMiddleware:
         headers = dict(scope["headers"])
         given = headers.get(_ID_HEADER, b"").decode("latin-1")
         request_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
-        scope["botwire.request_id"] = request_id
+        scope[REQUEST_ID] = request_id
         raw_path = scope.get("raw_path")
         if raw_path is not None:
             scope["path"] = raw_path.decode("latin-1")
@@ -88,6 +94,30 @@ class RequestMiddleware:
                     }
                 },
             )
+
+
+class AccessMiddleware:
+    """Finds out who sent a request, and turns away who may not send any.
+
+    Args:
+        app: What answers.
+        access: Who may.
+    """
+
+    def __init__(self, app: ASGIApp, *, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles a request; see https://asgi.readthedocs.io."""
+        if scope["type"] == "http" and scope["path"] not in PUBLIC:
+            try:
+                scope[CALLER] = await self._access.admit(scope)
+            except BotWireError as error:
+                answer = problems.respond(problems.translate(error), scope.get(REQUEST_ID))
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 def _route(scope: Scope) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.types import Scope
 
 from botwire.errors import (
     APIError,
+    AuthenticationError,
     BotWireError,
     ConfigurationError,
     InvalidRequestError,
@@ -36,7 +38,9 @@ def respond(error: APIError, request_id: str | None = None) -> Response:
         problem["request_id"] = request_id
     headers = {}
     if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, AuthenticationError):
+        headers["WWW-Authenticate"] = 'Bearer realm="botwire"'
     if error.status == 408:  # the rest of the body may come still, and is no request
         headers["Connection"] = "close"
     return Response(json.dumps(problem), error.status, headers, MEDIA_TYPE)

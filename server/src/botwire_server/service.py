@@ -1,26 +1,59 @@
-"""The one way from a request to the engine: whoever may not pass is stopped here."""
+"""The one way from a request to the engine: who may not pass is stopped, what is done counted."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from starlette.requests import Request
 
 from botwire.engines.protocol import AsyncEngine
-from botwire.errors import PermissionDeniedError
-from botwire.names import is_reserved
+from botwire.errors import PayloadTooLargeError
 from botwire.operations import Batch, Results
+from botwire.terms import Quota, Terms
+from botwire_server.access import Access, Caller
+from botwire_server.middleware import CALLER, REQUEST_ID
+from botwire_server.settings import Settings
 
 
 async def apply_batch(request: Request, batch: Batch) -> Results:
     """Applies a batch for whoever sent the request; every route that touches memory calls this.
 
     Raises:
+        AuthenticationError: The caller's key has ended since the request came.
         PermissionDeniedError: The caller may not do this.
+        PayloadTooLargeError: The batch has too many operations.
+        QuotaExceededError: A quota is used up.
     """
-    # What is about the whole store is asked there.
-    if is_reserved(batch.namespace) and not all(one.storewide for one in batch.operations):
-        raise PermissionDeniedError("nobody may do this in that namespace")
-    engine: AsyncEngine = request.app.state.engine
+    state = request.app.state
+    settings: Settings = state.settings
+    access: Access = state.access
+    caller: Caller = request.scope[CALLER]
+    await access.renew(caller)
+    caller.check(batch)
+    if len(batch.operations) > settings.max_batch:
+        raise PayloadTooLargeError(
+            f"a batch has at most {settings.max_batch} operations here, and this one has "
+            f"{len(batch.operations)}: send it in parts"
+        )
+    if batch.writes:
+        batch = replace(batch, terms=_terms(batch, caller, settings, request.scope[REQUEST_ID]))
+    engine: AsyncEngine = state.engine
     results = await engine.apply(batch)
     if batch.writes:
-        request.app.state.watchers.wake(batch.namespace)
+        state.watchers.wake(batch.namespace)
     return results
+
+
+def _terms(batch: Batch, caller: Caller, settings: Settings, request_id: str) -> Terms:
+    terms = Terms(
+        Quota(settings.writes_a_day, settings.bytes_stored),
+        audit=caller.audit(batch, request_id),
+    )
+    key = caller.key
+    if key is not None:
+        writes = settings.key_writes if key.writes is None else key.writes
+        if writes is not None:
+            terms.account = key.account
+            terms.account_quota = Quota(writes)
+            terms.account_name = "this API key"
+    return terms

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 
 import uvicorn
 
-from botwire import operations as ops
 from botwire.engines.opening import open_async_engine
 from botwire.errors import ConfigurationError
 from botwire.places import Place, default_path, find_place, without_password
 from botwire_server import logs
+from botwire_server.addresses import is_loopback
+from botwire_server.api_keys import KeyStore
 from botwire_server.app import create_app
 from botwire_server.protocol import GuardedProtocol
 from botwire_server.settings import Settings
@@ -25,11 +25,6 @@ def serve(settings: Settings) -> None:
     Raises:
         ConfigurationError: A setting is not one that can be served with.
     """
-    if not settings.allow_anonymous and not is_loopback(settings.host):
-        raise ConfigurationError(
-            f"there are no API keys, so anyone who can reach {settings.host} could read and write "
-            "everything: listen at 127.0.0.1, or say --allow-anonymous"
-        )
     place = find_database(settings)
     with _listen(settings.host, settings.port) as listener:
         asyncio.run(_serve(place, listener, settings))
@@ -46,7 +41,13 @@ def find_database(settings: Settings) -> Place:
 async def _serve(place: Place, listener: socket.socket, settings: Settings) -> None:
     engine = open_async_engine(place)
     # What is wrong with the database is said now, and not to the first caller.
-    await engine.apply(ops.Batch("botwire", (ops.CountKeys(),)))
+    is_open = not await KeyStore(engine).read()
+    if is_open and not settings.allow_anonymous and not is_loopback(settings.host):
+        raise ConfigurationError(
+            f"there are no API keys, so anyone who can reach {settings.host} could read and write "
+            "everything: make one (`botwire keys create`), listen at 127.0.0.1, or say "
+            "--allow-anonymous"
+        )
     logs.log_to_stderr()
     app = create_app(engine, settings)
     config = uvicorn.Config(
@@ -98,13 +99,3 @@ def _listen(host: str, port: int) -> socket.socket:
             f"cannot listen at {host}:{port}: {error.strerror}; choose another --port"
         ) from error
     return listener
-
-
-def is_loopback(host: str) -> bool:
-    """Says whether only this machine can reach an address."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost"
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback

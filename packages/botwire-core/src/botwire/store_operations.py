@@ -72,6 +72,7 @@ class ForgetNamespace(Operation):
     """
 
     writes: ClassVar[bool] = True
+    removes: ClassVar[bool] = True
     storewide: ClassVar[bool] = True
     admin: ClassVar[bool] = True
     name: str

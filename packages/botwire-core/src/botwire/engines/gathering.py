@@ -53,6 +53,10 @@ class GatheringEngine:
                 self._send(turn)
         return answer.result()
 
+    def sweep(self) -> None:
+        """Removes what expired; see `Engine.sweep`."""
+        self.engine.sweep()
+
     def close(self) -> None:
         """Closes the engine behind; see `Engine.close`."""
         self.engine.close()

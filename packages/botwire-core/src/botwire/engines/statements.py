@@ -86,7 +86,7 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
     for index, operation in enumerate(batch.operations):
         at = scope.revision
         results.append((yield from _HANDLERS[type(operation)](scope, operation)))
-        if scope.revision > at:
+        if scope.revision > at or operation.storewide:
             changed.append(index)
             writes += not operation.removes
 

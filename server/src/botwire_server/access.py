@@ -1,0 +1,172 @@
+"""Who may do what: every request is somebody's, and every batch is checked here before it runs.
+
+While there is no API key, programs of this machine may do everything, and nobody else may do
+anything. With the first key every request needs one. What is refused, and in what words, depends
+on the key and the request alone, so nobody learns what there is in a namespace that is not theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.types import Scope
+
+from botwire import operations as ops
+from botwire import wire
+from botwire.errors import AuthenticationError, PermissionDeniedError
+from botwire.exact import Json
+from botwire.names import is_reserved
+from botwire_server.addresses import is_loopback
+from botwire_server.api_keys import APIKey, KeyRing
+from botwire_server.settings import Settings
+
+PUBLIC = frozenset({"/healthz", "/readyz", "/health", "/docs", "/openapi.json"})
+"""What anyone may read: whether the server is well, and what its interface is."""
+
+_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"via")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request.
+
+    Attributes:
+        key: The API key it came with; None while none is needed.
+    """
+
+    key: APIKey | None = None
+
+    def check(self, batch: ops.Batch) -> None:
+        """Raises `PermissionDeniedError` unless the caller may apply a batch."""
+        if is_reserved(batch.namespace) and not (
+            batch.operations and all(one.storewide for one in batch.operations)
+        ):
+            raise PermissionDeniedError("nobody may do this in that namespace")
+        if self.key is None:
+            return
+        for operation in batch.operations or (ops.CountKeys(),):
+            right = right_of(operation)
+            if not self.key.may(right, None if operation.storewide else batch.namespace):
+                where = "in all namespaces" if operation.storewide else "in this namespace"
+                raise PermissionDeniedError(
+                    f"the API key {self.key.id} does not have the right to {right} {where}: it has "
+                    f"the right to {self.key.right} in {', '.join(self.key.namespaces)}; ask "
+                    "whoever runs the server for another"
+                )
+
+    def audit(self, batch: ops.Batch, request_id: str | None) -> Mapping[int, Sequence[Json]]:
+        """Returns what the audit log is to say of each operation that takes something away.
+
+        It names what is gone, by whom, and never holds a value. Without keys there is nobody to
+        name, and nothing is written.
+        """
+        if self.key is None:
+            return {}
+        entries = {}
+        for index, operation in enumerate(batch.operations):
+            if operation.removes:
+                entry = {
+                    "event": wire.operation_name(operation),
+                    "who": self.key.id,
+                    "namespace": getattr(operation, "name", "")
+                    if operation.storewide
+                    else batch.namespace,
+                    "name": _target(operation),
+                    "request_id": request_id,
+                }
+                entries[index] = (Json.of(entry),)
+        return entries
+
+
+def _target(operation: ops.Operation) -> str | None:
+    """Returns the key, history or collection that an operation is about; a prefix of keys too."""
+    if operation.storewide:
+        return None
+    for field in ("key", "name", "collection", "prefix"):
+        found = getattr(operation, field, None)
+        if isinstance(found, str):
+            return found
+    return None
+
+
+def right_of(operation: ops.Operation) -> str:
+    """Returns the right that an operation needs: ``read``, ``write`` or ``admin``."""
+    if operation.admin:
+        return "admin"
+    return "write" if operation.writes else "read"
+
+
+class Access:
+    """Says who sent a request.
+
+    Args:
+        keys: Those there are.
+        settings: The server's.
+    """
+
+    def __init__(self, keys: KeyRing, settings: Settings) -> None:
+        self.keys = keys
+        self._allow_anonymous = settings.allow_anonymous
+
+    async def admit(self, scope: Scope) -> Caller:
+        """Returns who sent a request.
+
+        Raises:
+            AuthenticationError: It needs an API key, and has none that is known.
+        """
+        headers = dict(scope["headers"])
+        given = headers.get(b"authorization", b"").decode("latin-1").strip()
+        if given:
+            scheme, _, secret = given.partition(" ")
+            key = await self.keys.find(secret.strip()) if scheme.lower() == "bearer" else None
+            if key is not None:
+                self.keys.touch(key)
+                return Caller(key)
+        if await self.keys.is_empty():
+            if not self._allow_anonymous:
+                self._check_local(scope, headers)
+            return Caller()
+        if given:
+            raise AuthenticationError(
+                "this API key is not known here, has expired or was revoked: send another one as "
+                "`Authorization: Bearer bw_…` (in Python: api_key=, or BOTWIRE_API_KEY)"
+            )
+        raise AuthenticationError(
+            "this server needs an API key: send it as `Authorization: Bearer bw_…` (in Python: "
+            "api_key=, or BOTWIRE_API_KEY); whoever runs it makes one by `botwire keys create`"
+        )
+
+    async def renew(self, caller: Caller) -> None:
+        """Raises `AuthenticationError` if the caller's key has ended meanwhile."""
+        if caller.key is not None and not await self.keys.is_valid(caller.key):
+            raise AuthenticationError("this API key has expired or was revoked")
+
+    def _check_local(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+        """Raises `AuthenticationError` unless a request comes from a program of this machine.
+
+        Web pages run on this machine too. One that has its own name point here is known by the
+        Host it sends; what others send is for `origins` to refuse.
+        """
+        client = scope.get("client")
+        host = headers.get(b"host", b"").decode("latin-1")
+        local = (
+            (client is None or is_loopback(client[0]))
+            and not any(name in headers for name in _FORWARDED)
+            and _is_local(f"//{host}")
+        )
+        if not local:
+            raise AuthenticationError(
+                "without API keys this server answers only programs of its own machine that reach "
+                "it directly: make a key (`botwire keys create`), or start it with "
+                "--allow-anonymous"
+            )
+
+
+def _is_local(url: str) -> bool:
+    try:
+        name = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(name) or name.endswith(".localhost")

@@ -1,0 +1,231 @@
+"""``botwire keys``: makes, lists, ends and replaces API keys, and shows the audit log.
+
+They work on the database itself and not through a server: whoever may open the database may make
+keys. Servers that run on it know of a change at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import getpass
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from botwire.cli import OK
+from botwire.clock import from_iso, now, to_iso
+from botwire.engines.opening import open_async_engine
+from botwire.errors import ConfigurationError
+from botwire_server import settings
+from botwire_server.api_keys import EVERYTHING, RIGHTS, APIKey, KeyStore
+from botwire_server.serving import find_database
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+Run = Callable[[argparse.Namespace, KeyStore], Coroutine[Any, Any, None]]
+
+
+def keys_command(commands: Any) -> None:
+    """Adds ``keys`` to the command line; see `botwire.cli`."""
+    text = "make, list and end API keys"
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "keys", help=text, description=f"{text}; works on the database, while it is served or not"
+    )
+    actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    create = _action(actions, "create", _create, "make a key, and print it, this once")
+    create.add_argument("--label", default="", help="what it is for")
+    create.add_argument(
+        "--namespaces",
+        default=EVERYTHING,
+        metavar="PATTERN,…",
+        help="that it opens: * is any run of characters (%(default)s, all)",
+    )
+    create.add_argument(
+        "--right",
+        choices=list(RIGHTS),
+        default="write",
+        help="read; write and read; admin is all; metrics is nothing but /metrics (%(default)s)",
+    )
+    create.add_argument(
+        "--expires", type=_moment, metavar="WHEN", help="a time as 90d, 12h, or an ISO 8601 date"
+    )
+    create.add_argument("--writes", type=_count, metavar="N", help="a day, at most")
+    create.add_argument("--rate", type=_count, metavar="N", help="requests a minute, at most")
+
+    listed = _action(actions, "list", _list, "show the keys there are")
+    listed.add_argument("--json", action="store_true", help="as JSON")
+
+    revoke = _action(actions, "revoke", _revoke, "end a key at once")
+    revoke.add_argument("id", metavar="ID")
+
+    rotate = _action(actions, "rotate", _rotate, "print a key that takes the place of another")
+    rotate.add_argument("id", metavar="ID")
+    rotate.add_argument(
+        "--overlap",
+        type=_seconds,
+        default=0.0,
+        metavar="TIME",
+        help="for which the old one goes on, as 24h (it ends at once)",
+    )
+
+    reset = _action(
+        actions, "reset", _reset, "forget all keys: the server needs none then, as at first"
+    )
+    reset.add_argument("--yes", action="store_true", help="really")
+
+    audit = _action(actions, "audit", _audit, "show who changed keys and deleted what")
+    audit.add_argument("-n", type=_count, default=50, metavar="N", help="the last N (%(default)s)")
+    audit.add_argument("--json", action="store_true", help="as JSON, an entry a line")
+
+
+def _action(actions: Any, name: str, run: Run, help: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=help, description=help)
+    settings.add_options(parser, "database")
+    parser.set_defaults(run=lambda options: asyncio.run(_run(options, run)))
+    return parser
+
+
+async def _run(options: argparse.Namespace, run: Run) -> int:
+    async with _open(options) as store:
+        await run(options, store)
+    return OK
+
+
+@contextlib.asynccontextmanager
+async def _open(options: argparse.Namespace) -> AsyncIterator[KeyStore]:
+    engine = open_async_engine(find_database(settings.load(options, os.environ).settings))
+    try:
+        yield KeyStore(engine)
+    finally:
+        await engine.aclose()
+
+
+def _who() -> str:
+    try:
+        return f"command line of {getpass.getuser()}"
+    except (OSError, KeyError):  # a user without a name, as in many containers
+        return f"command line of user {os.getuid()}"
+
+
+async def _create(options: argparse.Namespace, store: KeyStore) -> None:
+    key, secret = await store.create(
+        who=_who(),
+        label=options.label,
+        namespaces=tuple(part for part in options.namespaces.split(",") if part),
+        right=options.right,
+        expires_at=options.expires,
+        writes=options.writes,
+        rate=options.rate,
+    )
+    _hand_over(key, secret)
+
+
+async def _rotate(options: argparse.Namespace, store: KeyStore) -> None:
+    key, secret = await store.rotate(options.id, overlap=options.overlap, who=_who())
+    _hand_over(key, secret)
+
+
+def _hand_over(key: APIKey, secret: str) -> None:
+    """Prints the secret alone on standard output, so that a script can take it."""
+    print(secret)
+    print(
+        f"botwire: key {key.id} may {key.right} in {', '.join(key.namespaces)}; it is shown only "
+        "now. Programs send it by BOTWIRE_API_KEY or api_key=",
+        file=sys.stderr,
+    )
+
+
+async def _revoke(options: argparse.Namespace, store: KeyStore) -> None:
+    key = await store.revoke(options.id, who=_who())
+    print(f"botwire: key {key.id} is revoked", file=sys.stderr)
+
+
+async def _reset(options: argparse.Namespace, store: KeyStore) -> None:
+    if not options.yes:
+        raise ConfigurationError(
+            "without keys the server answers every program of its machine without one: say --yes"
+        )
+    count = await store.reset(who=_who())
+    print(f"botwire: {count} keys are forgotten", file=sys.stderr)
+
+
+async def _list(options: argparse.Namespace, store: KeyStore) -> None:
+    uses = await store.last_uses()
+    rows = [_describe(key, uses.get(key.id)) for key in (await store.read()).values()]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return
+    shown = ("id", "right", "namespaces", "state", "created_at", "expires_at", "last_used", "label")
+    table = [[name.replace("_", " ").upper() for name in shown]]
+    for row in rows:
+        row["namespaces"] = ",".join(row["namespaces"])
+        table.append([str(row[name] or "-").partition(".")[0] for name in shown])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        print("  ".join(cells).rstrip())
+
+
+def _describe(key: APIKey, used_at: int | None) -> dict[str, Any]:
+    at = now()
+    ended = key.revoked_at is not None and key.revoked_at <= at
+    return {
+        "id": key.id,
+        "label": key.label,
+        "right": key.right,
+        "namespaces": list(key.namespaces),
+        "state": "valid" if key.is_valid(at) else "revoked" if ended else "expired",
+        "created_at": _time(key.created_at),
+        "expires_at": _time(key.expires_at),
+        "revoked_at": _time(key.revoked_at),
+        "last_used": _time(used_at),
+        "writes": key.writes,
+        "rate": key.rate,
+    }
+
+
+async def _audit(options: argparse.Namespace, store: KeyStore) -> None:
+    for entry in await store.audit(options.n):
+        entry["at"] = _time(entry["at"])
+        if options.json:
+            print(json.dumps(entry))
+        else:
+            at, event, who = entry.pop("at"), entry.pop("event"), entry.pop("who")
+            rest = " ".join(f"{name}={json.dumps(value)}" for name, value in entry.items())
+            print(f"{at}  {event:18} {who}  {rest}")
+
+
+def _time(micros: int | None) -> str | None:
+    return None if micros is None else to_iso(micros)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return count
+
+
+def _seconds(text: str) -> float:
+    form = re.fullmatch(r"(\d+)([smhdw])", text)
+    if form is None:
+        raise argparse.ArgumentTypeError("a time is a number and s, m, h, d or w, as 90d")
+    return int(form[1]) * _UNITS[form[2]]
+
+
+def _moment(text: str) -> int:
+    """Reads a time from now or a date; returns microseconds since 1970."""
+    if re.fullmatch(r"\d+[smhdw]", text):
+        return now() + round(_seconds(text) * 1_000_000)
+    try:
+        return from_iso(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            "when it expires is a time as 90d, or an ISO 8601 date"
+        ) from None

@@ -1,0 +1,494 @@
+"""API keys: who has none stays out, who has one does what it is for, and nothing else shows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botwire import AuthenticationError, ConfigurationError, Memory, PermissionDeniedError
+from botwire import operations as ops
+from botwire import store_operations as store_ops
+from botwire.cli import main
+from botwire.engines.opening import open_async_engine, open_engine
+from botwire.names import SYSTEM_NAMESPACE
+from botwire.places import find_place
+from botwire_server import access
+from botwire_server.api_keys import STALE_SECONDS, APIKey, KeyRing, KeyStore, matches
+from conftest import read_url, start_server
+
+
+def make_key(database: str, **fields: Any) -> tuple[APIKey, str]:
+    """Makes a key as `botwire keys create` does."""
+
+    async def make() -> tuple[APIKey, str]:
+        engine = open_async_engine(find_place(database))
+        try:
+            given = {"label": "", "namespaces": ("*",), "right": "write", **fields}
+            return await KeyStore(engine).create(who="a test", **given)
+        finally:
+            await engine.aclose()
+
+    return asyncio.run(make())
+
+
+class Done(NamedTuple):
+    """What a command printed, and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def botwire(*arguments: str) -> Done:
+    """Runs a command in this process, which is much faster than in one of its own."""
+    out, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        try:
+            code = main(arguments)
+        except SystemExit as end:  # argparse
+            code = int(end.code or 0)
+    return Done(code, out.getvalue(), errors.getvalue())
+
+
+class Guarded:
+    """A server over a database with keys.
+
+    Attributes:
+        url: Of the server.
+        database: Its URL.
+        path: Its file.
+        admin: A key that may do everything.
+    """
+
+    def __init__(self, url: str, path: Path) -> None:
+        self.url = url
+        self.path = path
+        self.database = f"sqlite:///{path}"
+        _, self.admin = make_key(self.database, right="admin", label="all")
+
+    def key(self, **fields: Any) -> str:
+        return make_key(self.database, **fields)[1]
+
+    def client(self, key: str | None) -> httpx.Client:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A server that runs when its first key is made."""
+    path = tmp_path_factory.mktemp("guarded") / "memory.db"
+    with start_server(path) as process:
+        url = read_url(process)
+        assert httpx.get(f"{url}/v1/namespaces/n/keys").status_code == 200
+        yield Guarded(url, path)
+        process.terminate()
+
+
+# --- who has none ---------------------------------------------------------------------------
+
+
+def test_with_the_first_key_every_request_needs_one(guarded: Guarded) -> None:
+    deadline = time.monotonic() + 30
+    with guarded.client(None) as http:
+        while http.get("/v1/namespaces/n/keys").status_code == 200:
+            assert time.monotonic() < deadline
+        for method, path in (
+            ("GET", "/v1/namespaces/n/keys"),
+            ("POST", "/v1/batch"),
+            ("PUT", "/memory/n/k"),
+            ("GET", "/nope"),
+            ("GET", "/v1/namespaces/n/watch"),
+            ("GET", "//healthz"),
+            ("GET", "/healthz/../v1/namespaces/n/keys"),
+        ):
+            answer = http.request(method, path, json={} if method != "GET" else None)
+            assert answer.status_code == 401, (method, path, answer.text)
+            assert answer.headers["www-authenticate"] == 'Bearer realm="botwire"'
+            assert answer.json()["type"] == "urn:botwire:problem:unauthenticated"
+            assert answer.json()["request_id"] == answer.headers["x-request-id"]
+        for path in access.PUBLIC:
+            assert http.get(path).status_code == 200, path
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer x", "Basic {}", "{}", "Bearer {}x", "Bearer bw_{}", "Bearer é"],
+)
+def test_what_is_no_key_is_refused(guarded: Guarded, header: str) -> None:
+    given = header.format(guarded.admin).encode("latin-1")
+    with guarded.client(None) as http:
+        answer = http.get("/v1/namespaces/n/keys", headers={b"Authorization": given})
+    assert answer.status_code == 401
+    assert "Authorization: Bearer bw_" in answer.json()["detail"]
+
+
+def test_a_secret_of_another_key_is_refused(guarded: Guarded) -> None:
+    id, other = guarded.admin.split("_")[1], guarded.key().split("_")[2]
+    with guarded.client(f"bw_{id}_{other}") as http:
+        assert http.get("/v1/namespaces/n/keys").status_code == 401
+
+
+def test_a_client_is_told_what_to_do(guarded: Guarded) -> None:
+    with Memory("n", url=guarded.url) as memory, pytest.raises(AuthenticationError) as refused:
+        memory.get("k")
+    assert "BOTWIRE_API_KEY" in str(refused.value)
+    reader = guarded.key(right="read")
+    with Memory("n", url=guarded.url, api_key=reader) as memory:
+        assert memory.get("k") is None
+        with pytest.raises(PermissionDeniedError, match=r"right to write in this namespace.*read"):
+            memory.set("k", 1)
+    with Memory("n", url=guarded.url, api_key=guarded.admin) as memory:
+        assert memory.get("k") is None
+
+
+# --- who has one ----------------------------------------------------------------------------
+
+ALLOWED = [
+    # right, pattern, namespace, may read, may write
+    ("read", "user-*", "user-1", True, False),
+    ("write", "user-*", "user-1", True, True),
+    ("write", "user-*", "other", False, False),
+    ("admin", "user-*", "other", False, False),
+    ("admin", "*", "other", True, True),
+    ("write", "a,b/*", "b/x", True, True),
+    ("write", "a,b/*", "ab", False, False),
+    ("metrics", "*", "user-1", False, False),
+]
+
+
+@pytest.mark.parametrize(("right", "patterns", "namespace", "reads", "writes"), ALLOWED)
+def test_a_key_opens_what_it_is_for(
+    guarded: Guarded, right: str, patterns: str, namespace: str, reads: bool, writes: bool
+) -> None:
+    key = guarded.key(right=right, namespaces=tuple(patterns.split(",")))
+    segment = namespace.replace("/", "%2F")
+    base = f"/v1/namespaces/{segment}"
+    get: dict[str, Any] = {"op": "get_keys", "keys": ["k"]}
+    put: dict[str, Any] = {"op": "put_key", "key": "k", "value": 1}
+    asked: list[tuple[bool, str, str, Any]] = [
+        (reads, "GET", f"{base}/keys", None),
+        (reads, "GET", f"/memory/{segment}", None),
+        (reads, "POST", "/v1/batch", {"namespace": namespace, "operations": [get]}),
+        (reads, "POST", "/v1/batch", {"namespace": namespace, "operations": []}),
+        (writes, "POST", "/v1/batch", {"namespace": namespace, "operations": [get, put]}),
+        (writes, "PUT", f"{base}/keys/k", {"value": 1}),
+        (writes, "PUT", f"/memory/{segment}/k", {"value": "1"}),
+        (writes, "POST", f"{base}/histories/h/items", {"values": [1]}),
+        (writes, "DELETE", f"{base}/keys/k", None),
+        (False, "GET", "/v1/namespaces/%24botwire/keys", None),
+        (False, "PUT", "/v1/namespaces/%24botwire/keys/k", {"value": 1}),
+        (False, "GET", "/memory/%24botwire%2Fx", None),
+    ]
+    with guarded.client(key) as http:
+        for may, method, path, body in asked:
+            answer = http.request(method, path, json=body)
+            assert (answer.status_code != 403) == may, (method, path, answer.text)
+            assert answer.status_code in (200, 204, 403)
+
+
+def test_nobody_learns_what_is_in_a_namespace_of_others(guarded: Guarded) -> None:
+    with guarded.client(guarded.admin) as http:
+        http.put("/v1/namespaces/theirs/keys/k", json={"value": "secret"})
+    key = guarded.key(namespaces=("mine-*",))
+
+    def ask(namespace: str) -> list[tuple[int, str]]:
+        answers = []
+        with guarded.client(key) as http:
+            for method, path, body, headers in (
+                ("GET", "keys/k", None, {}),
+                ("GET", "keys/other", None, {}),
+                ("GET", "keys", None, {}),
+                ("DELETE", "keys/k", None, {"If-Match": '"1"'}),
+                ("PUT", "keys/k", {"value": 1}, {"If-None-Match": "*"}),
+                ("POST", "histories/h/items", {"values": [1], "if_last": 7}, {}),
+                ("GET", "watch", None, {}),
+                ("GET", "usage", None, {}),
+            ):
+                url = f"/v1/namespaces/{namespace}/{path}"
+                answer = http.request(method, url, json=body, headers=headers)
+                text = answer.text.replace(answer.headers["x-request-id"], "")
+                answers.append((answer.status_code, text))
+        return answers
+
+    theirs = ask("theirs")
+    assert theirs == ask("nobodys")
+    assert {status for status, _ in theirs} == {403}
+
+
+def test_only_an_administrator_of_everything_asks_about_the_store(guarded: Guarded) -> None:
+    def names(key: str) -> list[str]:
+        engine = open_engine(find_place(guarded.url, key))
+        batch = ops.Batch(SYSTEM_NAMESPACE, (store_ops.ListNamespaces(),))
+        (page,) = engine.apply(batch)
+        return [entry.name for entry in page.namespaces]
+
+    with Memory("listed", url=guarded.url, api_key=guarded.admin) as memory:
+        memory.set("k", 1)
+    assert "listed" in names(guarded.admin)
+    assert not any(name.startswith(SYSTEM_NAMESPACE) for name in names(guarded.admin))
+    for fields in ({"right": "write"}, {"right": "admin", "namespaces": ("l*",)}):
+        with pytest.raises(PermissionDeniedError, match="admin in all namespaces"):
+            names(guarded.key(**fields))
+
+
+def test_a_key_ends_when_it_is_revoked_everywhere(guarded: Guarded) -> None:
+    found, key = make_key(guarded.database)
+    with start_server(guarded.path) as process:
+        urls = [guarded.url, read_url(process)]
+        auth = {"Authorization": f"Bearer {key}"}
+        for url in urls:
+            assert httpx.get(f"{url}/v1/namespaces/n/keys", headers=auth).status_code == 200
+        done = botwire("keys", "revoke", found.id, "--database", guarded.database)
+        assert done.returncode == 0, done.stderr
+        ended = time.monotonic()
+        for url in urls:
+            while httpx.get(f"{url}/v1/namespaces/n/keys", headers=auth).status_code != 401:
+                assert time.monotonic() - ended < 30 * STALE_SECONDS
+        process.terminate()
+
+
+def test_a_stream_ends_with_its_key(guarded: Guarded) -> None:
+    found, key = make_key(guarded.database)
+    with (
+        guarded.client(key) as http,
+        http.stream("GET", "/v1/namespaces/n/watch") as stream,
+    ):
+        lines = stream.iter_lines()
+        assert next(lines).startswith("retry")
+        threading.Thread(
+            target=botwire, args=("keys", "revoke", found.id, "--database", guarded.database)
+        ).start()
+        told = [line for line in lines if line.startswith("data: ")]
+    assert json.loads(told[-1].removeprefix("data: "))["status"] == 401
+
+
+# --- the command ----------------------------------------------------------------------------
+
+
+def test_the_life_of_a_key(guarded: Guarded) -> None:
+    database = ("--database", guarded.database)
+    made = botwire("keys", "create", "--label", "ci", "--namespaces", "user-*,x", "--right", "read",
+                   "--expires", "1d", *database)  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    secret = made.stdout.strip()
+    assert re.fullmatch(r"bw_[0-9a-f]{12}_[0-9a-f]{64}", secret)
+    id = secret.split("_")[1]
+    with guarded.client(secret) as http:
+        assert http.get("/v1/namespaces/user-1/keys").status_code == 200
+        listed = botwire("keys", "list", "--json", *database)
+        (row,) = [row for row in json.loads(listed.stdout) if row["id"] == id]
+        assert (row["label"], row["right"], row["state"]) == ("ci", "read", "valid")
+        assert row["namespaces"] == ["user-*", "x"]
+        assert row["expires_at"] > row["created_at"]
+        deadline = time.monotonic() + 30
+        while row["last_used"] is None:  # it is written down beside the request
+            assert time.monotonic() < deadline
+            listed = botwire("keys", "list", "--json", *database)
+            (row,) = [row for row in json.loads(listed.stdout) if row["id"] == id]
+
+        rotated = botwire("keys", "rotate", id, "--overlap", "1h", *database)
+        new = rotated.stdout.strip()
+        assert http.get("/v1/namespaces/user-1/keys").status_code == 200
+        with guarded.client(new) as other:
+            assert other.get("/v1/namespaces/user-1/keys").status_code == 200
+            assert other.get("/v1/namespaces/y/keys").status_code == 403
+
+    table = botwire("keys", "list", *database).stdout
+    assert table.splitlines()[0].split()[:3] == ["ID", "RIGHT", "NAMESPACES"]
+    assert id in table
+    everything = made.stderr + rotated.stderr + table + listed.stdout
+    files = b"".join(file.read_bytes() for file in guarded.path.parent.iterdir())
+    for part in (secret, new):
+        assert part.split("_")[2] not in everything
+        assert part.split("_")[2].encode() not in files
+
+    log = botwire("keys", "audit", "--json", "-n", "1000", *database).stdout.splitlines()
+    events = [entry for entry in map(json.loads, log) if entry.get("key") == id]
+    assert [entry["event"] for entry in events] == ["key.create", "key.rotate"]
+    assert all(entry["who"].startswith("command line of ") for entry in events)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("keys", "revoke", "nope"), "there is no API key 'nope'"),
+        (("keys", "create", "--namespaces", ","), "needs a pattern"),
+        (("keys", "create", "--expires", "soon"), "ISO 8601"),
+        (("keys", "reset"), "--yes"),
+        (("keys", "list", "--database", "http://x.test"), "sqlite or postgresql"),
+    ],
+)
+def test_what_the_command_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.setenv("BOTWIRE_DATABASE", f"sqlite:///{tmp_path / 'memory.db'}")
+    done = botwire(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_deletions_are_in_the_audit_log_without_values(guarded: Guarded) -> None:
+    found, key = make_key(guarded.database)
+    with guarded.client(key) as http:
+        headers = {"X-Request-ID": "deletes-1"}
+        http.put("/v1/namespaces/gone/keys/k", json={"value": "hush-hush"})
+        assert http.delete("/v1/namespaces/gone/keys/k", headers=headers).status_code == 204
+        assert http.delete("/v1/namespaces/gone/keys/k", headers=headers).status_code == 404
+        http.post("/v1/namespaces/gone/histories/h/items", json={"values": ["hush-hush"]})
+        http.delete("/v1/namespaces/gone/histories/h", headers=headers)
+    with Memory("gone", url=guarded.url, api_key=guarded.admin) as memory:
+        memory.engine.apply(ops.Batch(SYSTEM_NAMESPACE, (store_ops.ForgetNamespace("gone"),)))
+    log = botwire("keys", "audit", "--json", "--database", guarded.database).stdout
+    entries = [entry for entry in map(json.loads, log.splitlines()) if "namespace" in entry]
+    mine = [entry for entry in entries if entry["namespace"] == "gone"]
+    assert [(one["event"], one["who"], one["name"], one["request_id"]) for one in mine[:2]] == [
+        ("delete_key", found.id, "k", "deletes-1"),
+        ("clear_history", found.id, "h", "deletes-1"),
+    ]
+    assert [one["event"] for one in mine[2:]] == ["forget_namespace"]
+    assert "hush" not in log
+
+
+# --- without keys ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:1"}, 200),
+        ({"Host": "[::1]:1"}, 200),
+        ({"Host": "evil.test"}, 401),  # a name that points here, as in DNS rebinding
+        ({"Host": "127.0.0.1.evil.test"}, 401),
+        ({"X-Forwarded-For": "203.0.113.9"}, 401),  # a proxy before it
+        ({"Authorization": "Bearer bw_anything"}, 200),  # a key where none is needed
+    ],
+)
+def test_without_keys_only_programs_of_this_machine_get_in(
+    server_url: str, headers: dict[str, str], status: int
+) -> None:
+    answer = httpx.get(f"{server_url}/v1/namespaces/n/keys", headers=headers)
+    assert answer.status_code == status, answer.text
+
+
+def test_with_keys_it_listens_beyond_this_machine(tmp_path: Path) -> None:
+    path = tmp_path / "memory.db"
+    _, key = make_key(f"sqlite:///{path}")
+    with start_server(path, "--host", "0.0.0.0") as process:
+        port = read_url(process).rpartition(":")[2]
+        url = f"http://127.0.0.1:{port}/v1/namespaces/n/keys"
+        assert httpx.get(url).status_code == 401
+        assert httpx.get(url, headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        process.send_signal(signal.SIGTERM)
+    # Revoking the last key must not open the server to all.
+    with Memory("n", url=f"sqlite:///{path}") as memory:
+        revoked = [key.split("_")[1]]
+        assert memory.count() == 0
+    assert botwire("keys", "revoke", *revoked, "--database", f"sqlite:///{path}").returncode == 0
+    with start_server(path) as process:
+        assert httpx.get(f"{read_url(process)}/v1/namespaces/n/keys").status_code == 401
+        process.terminate()
+
+
+# --- inside ---------------------------------------------------------------------------------
+
+few = st.text(st.sampled_from("ab/.*?["), max_size=8)
+
+
+@given(few, few)
+def test_a_pattern_is_literal_but_for_its_stars(pattern: str, namespace: str) -> None:
+    expression = ".*".join(map(re.escape, pattern.split("*")))
+    assert matches(pattern, namespace) == bool(re.fullmatch(expression, namespace, re.DOTALL))
+
+
+def test_a_key_is_what_it_says() -> None:
+    given: dict[str, Any] = {"id": "i", "digest": "d", "label": "", "created_at": 1}
+    with pytest.raises(ConfigurationError, match="a right is one of"):
+        APIKey(**given, namespaces=("*",), right="root")
+    with pytest.raises(ConfigurationError, match="needs a pattern"):
+        APIKey(**given, namespaces=(), right="read")
+
+
+class Counting:
+    """An engine that counts what is asked of it."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.asked = 0
+
+    async def apply(self, batch: ops.Batch) -> ops.Results:
+        self.asked += 1
+        results: ops.Results = await self.engine.apply(batch)
+        return results
+
+
+async def test_keys_are_remembered_and_checked_once_a_second(tmp_path: Path) -> None:
+    engine = Counting(open_async_engine(find_place(f"sqlite:///{tmp_path / 'memory.db'}")))
+    seconds, micros = 100.0, 10**12
+    keys = KeyStore(engine, clock=lambda: micros)  # type: ignore[arg-type]
+    ring = KeyRing(keys, timer=lambda: seconds)
+    fields: dict[str, Any] = {"label": "", "namespaces": ("*",), "right": "read"}
+    assert await ring.is_empty()
+    made, secret = await keys.create(who="a test", **fields, expires_at=micros + 10**6)
+    seconds += 0.001
+
+    found = await asyncio.gather(*[ring.find(secret) for _ in range(20)])
+    assert found == [made] * 20  # a new key opens at once
+    asked = engine.asked
+    for _ in range(20):
+        assert await ring.find(secret) == made
+    assert engine.asked == asked  # and costs nothing more
+    seconds += STALE_SECONDS * 2
+    for _ in range(20):
+        assert await ring.find(secret) == made
+    assert engine.asked == asked + 1  # one look, as nothing changed
+
+    await keys.revoke(made.id, who="a test")
+    assert await ring.find(secret) == made
+    seconds += STALE_SECONDS * 2
+    assert await ring.find(secret) is None
+    assert not await ring.is_valid(made)
+
+    _, brief = await keys.create(who="a test", **fields, expires_at=micros + 10**6)
+    seconds += 0.001
+    assert await ring.find(brief) is not None
+    micros += 10**6
+    assert await ring.find(brief) is None  # it expired, without anything having been written
+    assert await keys.reset(who="a test") == 2
+    seconds += STALE_SECONDS * 2
+    assert await ring.is_empty()
+    await engine.engine.aclose()
+
+
+async def test_a_use_is_written_down_once_a_minute(tmp_path: Path) -> None:
+    engine = Counting(open_async_engine(find_place(f"sqlite:///{tmp_path / 'memory.db'}")))
+    micros = 10**12
+    engine.engine.engine._clock = lambda: micros
+    keys = KeyStore(engine, clock=lambda: micros)  # type: ignore[arg-type]
+    made, _ = await keys.create(who="a test", label="", namespaces=("*",), right="read")
+    ring = KeyRing(keys, timer=lambda: micros / 10**6)
+    (before,) = await engine.apply(ops.Batch(SYSTEM_NAMESPACE, (ops.ReadChanges(),)))
+    for _ in range(300):
+        ring.touch(made)
+        await keys.touch(made.id)  # another process
+        micros += 10**6
+    await ring.aclose()
+    (after,) = await engine.apply(ops.Batch(SYSTEM_NAMESPACE, (ops.ReadChanges(),)))
+    assert after.revision - before.revision in (5, 6)
+    assert list(await keys.last_uses()) == [made.id]
+    await engine.engine.aclose()
