@@ -11,12 +11,14 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from botwire import Memory
+from conftest import read_url, start_server
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +172,18 @@ def test_health(client: httpx.Client) -> None:
     assert client.get("/health").json() == {
         "status": "ok", "payments": "disabled", "network": "eip155:84532"
     }  # fmt: skip
+
+
+def test_stats(tmp_path: Path) -> None:
+    with start_server(tmp_path / "memory.db") as server:
+        url = read_url(server)
+        with httpx.Client(base_url=url) as client:
+            empty = {"total_entries": 0, "total_namespaces": 0, "total_bytes": 0}
+            assert client.get("/stats/memory").json() == empty
+            for namespace in ("a", "b"):
+                for key in ("x", "y"):
+                    put(client, f"/memory/{namespace}/{key}", "12345")
+            found = client.get("/stats/memory").json()
+            assert (found["total_entries"], found["total_namespaces"]) == (4, 2)
+            assert 20 <= found["total_bytes"] < 200
+        server.terminate()

@@ -12,9 +12,11 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from botwire import exact_operations as exact
 from botwire import names, wire
 from botwire import operations as ops
 from botwire import record_operations as records
+from botwire import store_operations as store
 from botwire.terms import Usage
 
 Schema = dict[str, Any]
@@ -43,7 +45,7 @@ def _or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-_TEXT: Schema = {"type": "string"}
+TEXT: Schema = {"type": "string"}
 _INT: Schema = {"type": "integer"}
 COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_INTEGER}
 _NUMBER: Schema = {"type": "number"}
@@ -71,21 +73,38 @@ NAMESPACE: Schema = {
     "examples": ["user-123"],
 }
 
+
+def _is_part(cls: Any, module: Any) -> bool:
+    """Says whether a class is a part of operations or of what they answer."""
+    is_record = dataclasses.is_dataclass(cls) or hasattr(cls, "_fields")
+    return (
+        is_record
+        and cls.__module__ == module.__name__
+        and cls is not ops.Batch
+        and not issubclass(cls, ops.Operation)
+    )
+
+
+_PARTS: list[Any] = [
+    Usage,
+    *[
+        cls
+        for module in (ops, records, store, exact)
+        for cls in vars(module).values()
+        if inspect.isclass(cls) and _is_part(cls, module)
+    ],
+]
+
 _BY_TYPE: Mapping[str, Schema] = {
-    "str": _TEXT,
+    "Micros": TIME,
+    "str": TEXT,
     "int": _INT,
     "float": _NUMBER,
     "bool": _BOOL,
     "Json": {},
     "Value": {},
     "Vector": _VECTOR,
-    "Selection": ref(records.Selection),
-    "NewRecord": ref(records.NewRecord),
-    "KeyEntry": ref(ops.KeyEntry),
-    "HistoryItem": ref(ops.HistoryItem),
-    "HistoryStat": ref(ops.HistoryStat),
-    "ChangeEntry": ref(ops.ChangeEntry),
-    "RecordEntry": ref(records.RecordEntry),
+    **{cls.__name__: ref(cls) for cls in _PARTS},
 }
 # What a name says beyond its type, wherever it stands.
 _BY_NAME: Mapping[str, Schema] = {
@@ -131,7 +150,7 @@ _BY_PLACE: Mapping[tuple[type, str], Schema] = {
     (ops.ExtendHistory, "ids"): list_of(_or_null(ID)),
     (ops.ReplaceHistory, "ids"): list_of(_or_null(ID)),
     (ops.HistoryStat, "archived"): COUNT,
-    (ops.ChangeEntry, "name"): _TEXT,
+    (ops.ChangeEntry, "name"): TEXT,
     (ops.ChangeEntry, "shape"): {
         "type": "string",
         "enum": ["key", "history", "record", "namespace"],
@@ -263,6 +282,21 @@ RESULTS: Mapping[type[ops.Operation], Schema] = {
     records.ListScopes: list_of(NAME),
     records.ListTags: list_of(ref(records.TagCount)),
     records.ListCollections: ref(records.CollectionPage),
+    store.ListNamespaces: ref(store.NamespacePage),
+    store.ForgetNamespace: list_of(ref(store.RowCount)),
+    store.StatStore: ref(store.StoreStat),
+    store.CheckStore: list_of(TEXT),
+    store.CompactStore: ref(store.Compaction),
+    store.StatNamespace: ref(store.NamespaceStat),
+    store.CheckNamespace: list_of(TEXT),
+    store.CheckRecords: ref(store.RecordCheck),
+    exact.DumpHistories: ref(exact.HistoryStates),
+    exact.DumpCollections: ref(exact.CollectionStates),
+    exact.DumpRecords: ref(records.RecordPage),
+    exact.RestoreNamespace: {"type": "null"},
+    exact.RestoreKeys: ref(exact.Restored),
+    exact.RestoreHistory: ref(exact.Restored),
+    exact.RestoreRecords: ref(exact.Restored),
 }
 """What each operation answers in a batch."""
 
@@ -271,28 +305,6 @@ def answer_of(operation: type[ops.Operation]) -> Schema:
     """Returns the schema of what a route that stands for one operation answers."""
     schema = RESULTS.get(operation, {})
     return schema if "$ref" in schema else result_of(schema)
-
-
-_PARTS = (
-    ops.KeyEntry,
-    ops.KeyPage,
-    ops.EntryPage,
-    ops.HistoryItem,
-    ops.ItemPage,
-    ops.HistoryStat,
-    ops.HistoryPage,
-    ops.ChangeEntry,
-    ops.ChangePage,
-    Usage,
-    records.NewRecord,
-    records.Selection,
-    records.RecordEntry,
-    records.RecordPage,
-    records.RecordMatch,
-    records.RecordStat,
-    records.TagCount,
-    records.CollectionPage,
-)
 
 
 def components() -> dict[str, Schema]:

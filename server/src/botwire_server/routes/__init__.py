@@ -7,13 +7,14 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from botwire import wire
-from botwire_server.routes import batches, changes, histories, keys, legacy, records, usage
+from botwire_server.routes import batches, changes, histories, keys, legacy, records, store, usage
 
 router = APIRouter()
 # A plain route, without validation by models, and the first: `wire` reads it, and it is the busy
 # one.
 router.routes.append(Route(wire.BATCH_PATH, batches.apply_batch, methods=["POST"]))
-_PARTS = [part.router for part in (keys, histories, records, changes, usage, legacy)]
+_PARTS = [part.router for part in (keys, histories, records, changes, usage, store, legacy)]
+_PARTS.append(store.whole)
 for _part in _PARTS:
     router.include_router(_part)
 

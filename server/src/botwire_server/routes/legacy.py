@@ -11,16 +11,19 @@ from __future__ import annotations
 import base64
 import heapq
 import json
+import time
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 
 from botwire import operations as ops
+from botwire import store_operations
 from botwire.encoding import encode_value
 from botwire.errors import InvalidRequestError, NotFoundError
+from botwire.names import SYSTEM_NAMESPACE
 from botwire_server.problems import Responses, describe_as
 from botwire_server.routes.parts import (
     ALWAYS,
@@ -34,6 +37,7 @@ from botwire_server.routes.parts import (
 
 _PAGE = 100  # entries read at a time for a listing, with what they hold
 _MICROSECONDS = 1_000_000
+_KEPT_FOR = 10  # times as long as measuring took
 
 
 class _Route(ExactRoute):
@@ -203,6 +207,51 @@ async def redirect_listing(request: Request, namespace: Namespace) -> Response:
     query = request.url.query
     path = request.scope["path"].rstrip("/")
     return RedirectResponse(f"{path}?{query}" if query else path)
+
+
+@router.get(
+    "/stats/memory",
+    summary="Measure the store",
+    responses=answers_with(
+        _object(total_entries="integer", total_namespaces="integer", total_bytes="integer"),
+        {"total_entries": 3, "total_namespaces": 1, "total_bytes": 1_024},
+    ),
+)
+async def legacy_stats(request: Request) -> Response:
+    """Answers how many keys there are, in how many namespaces, and the bytes of all memory.
+
+    For administrators, where there are API keys. A large store is not measured each time: what
+    was found is answered for ten times as long as it took.
+    """
+    if not await _namespaces(request, None, 1):  # asked in any case: may the caller know?
+        return _json({"total_entries": 0, "total_namespaces": 0, "total_bytes": 0})
+    cached: _Stats | None = getattr(request.app.state, "legacy_stats", None)
+    started = time.monotonic()
+    if cached is None or started >= cached.until:
+        entries = used = namespaces = 0
+        after: str | None = None
+        while names := await _namespaces(request, after, ops.MAX_PAGE):
+            for after in names:
+                stat = await apply(request, after, store_operations.StatNamespace())
+                entries += stat.keys
+                used += stat.bytes
+                namespaces += stat.keys > 0
+        took = time.monotonic() - started
+        text = {"total_entries": entries, "total_namespaces": namespaces, "total_bytes": used}
+        cached = _Stats(text, started + _KEPT_FOR * took)
+        request.app.state.legacy_stats = cached
+    return _json(cached.found)
+
+
+class _Stats(NamedTuple):
+    found: dict[str, int]
+    until: float
+
+
+async def _namespaces(request: Request, after: str | None, limit: int) -> list[str]:
+    listing = store_operations.ListNamespaces(after=after, limit=limit)
+    page: store_operations.NamespacePage = await apply(request, SYSTEM_NAMESPACE, listing)
+    return [entry.name for entry in page.namespaces]
 
 
 @router.get(

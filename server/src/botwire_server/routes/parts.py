@@ -71,14 +71,15 @@ class ExactRoute(APIRoute):
         return handle_exactly
 
 
-def new_router(tag: str) -> APIRouter:
+def new_router(tag: str, *, prefix: str = "/v1/namespaces/{namespace}") -> APIRouter:
     """Returns a router for addresses below a namespace.
 
     Args:
         tag: Under what the OpenAPI description lists them.
+        prefix: Below what else they are.
     """
     return APIRouter(
-        prefix="/v1/namespaces/{namespace}",
+        prefix=prefix,
         tags=[tag],
         route_class=ExactRoute,
         responses=ALWAYS,

@@ -1,0 +1,128 @@
+"""What a store holds, for whoever keeps it: namespaces, their sizes, is it sound, erase one.
+
+What `botwire export` and `import` send (``dump_…``, ``restore_…``) has no address of its own: it
+goes through the batch.
+"""
+
+from __future__ import annotations
+
+from fastapi import Request, Response
+
+from botwire import operations as ops
+from botwire import store_operations as store
+from botwire.names import SYSTEM_NAMESPACE
+from botwire_server.routes.conditions import refuse_conditions
+from botwire_server.routes.parts import (
+    After,
+    Limit,
+    Namespace,
+    Prefix,
+    answer,
+    answers,
+    answers_with,
+    new_router,
+)
+from botwire_server.schemas import TEXT, list_of, result_of
+
+whole = new_router("store", prefix="/v1")
+router = new_router("store")
+
+_WRONG = list_of({**TEXT, "description": "What is wrong."})
+_STAT = {
+    "revision": 42,
+    "created_at": "2026-11-24T09:30:00.000001Z",
+    "keys": 3,
+    "histories": 1,
+    "items": 20,
+    "collections": 1,
+    "records": 5,
+    "bytes": 16_384,
+}
+
+
+@whole.get(
+    "/namespaces",
+    summary="List namespaces by name",
+    responses=answers(
+        store.ListNamespaces,
+        {
+            "namespaces": [
+                {"name": "user-123", "revision": 42, "created_at": "2026-11-24T09:30:00.000001Z"}
+            ],
+            "more": False,
+        },
+    ),
+)
+async def list_namespaces(
+    request: Request, prefix: Prefix = "", after: After = None, limit: Limit = ops.MAX_PAGE
+) -> Response:
+    """Answers `namespaces` and whether there are `more`. For administrators."""
+    operation = store.ListNamespaces(prefix, after, limit)
+    return await answer(request, SYSTEM_NAMESPACE, operation)
+
+
+@whole.get(
+    "/store",
+    summary="Measure the store",
+    responses=answers(store.StatStore, {"engine": "sqlite", "bytes": 1_048_576}),
+)
+async def stat_store(request: Request) -> Response:
+    """Answers what kind of database it is and what it takes on disk. For administrators."""
+    return await answer(request, SYSTEM_NAMESPACE, store.StatStore())
+
+
+@whole.post(
+    "/store/check",
+    summary="Check the database",
+    responses=answers_with(result_of(_WRONG), {"result": []}),
+)
+async def check_store(request: Request) -> Response:
+    """Has the database check its files and answers what is wrong as `result`; may take long.
+
+    For administrators.
+    """
+    refuse_conditions(request)
+    return await answer(request, SYSTEM_NAMESPACE, store.CheckStore())
+
+
+@whole.post(
+    "/store/compact",
+    summary="Give back free space",
+    responses=answers(store.CompactStore, {"rewritten": True, "detail": ""}),
+)
+async def compact_store(request: Request) -> Response:
+    """Rewrites the database's files without what was deleted; writers wait. For administrators."""
+    refuse_conditions(request)
+    return await answer(request, SYSTEM_NAMESPACE, store.CompactStore())
+
+
+@router.get("/stat", summary="Measure a namespace", responses=answers(store.StatNamespace, _STAT))
+async def stat_namespace(request: Request, namespace: Namespace) -> Response:
+    """Answers how many keys, items and records there are and their bytes, zeros if none."""
+    return await answer(request, namespace, store.StatNamespace())
+
+
+@router.post(
+    "/check",
+    summary="Check a namespace",
+    responses=answers_with(result_of(_WRONG), {"result": []}),
+)
+async def check_namespace(request: Request, namespace: Namespace) -> Response:
+    """Compares counts with what they count, and answers what is wrong as `result`."""
+    refuse_conditions(request)
+    return await answer(request, namespace, store.CheckNamespace())
+
+
+@router.post(
+    "/forget",
+    summary="Erase a namespace",
+    responses=answers(store.ForgetNamespace, {"result": [{"kind": "keys", "count": 3}]}),
+)
+async def forget_namespace(request: Request, namespace: Namespace) -> Response:
+    """Erases every row that belongs to it and answers how many of each kind as `result`.
+
+    The bytes may stay in free space of the database's files until `/v1/store/compact`. For
+    administrators.
+    """
+    refuse_conditions(request)
+    return await answer(request, SYSTEM_NAMESPACE, store.ForgetNamespace(namespace))
