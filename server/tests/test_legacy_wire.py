@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -172,6 +174,33 @@ def test_health(client: httpx.Client) -> None:
     assert client.get("/health").json() == {
         "status": "ok", "payments": "disabled", "network": "eip155:84532"
     }  # fmt: skip
+
+
+def test_a_key_for_its_own_namespace_keeps_the_client_in_it(tmp_path: Path) -> None:
+    """httpx sends a URL's password as HTTP Basic, and ``../victim`` as the path it leads to."""
+    with start_server(tmp_path / "memory.db") as server:
+        url = read_url(server)
+        create = [sys.executable, "-m", "botwire", "keys", "create", "--label", "typ"]
+        create += ["--database", f"sqlite:///{tmp_path / 'memory.db'}"]
+        key = subprocess.run(
+            [*create, "--namespaces", "typ", "--right", "write"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()[0]
+        base_url = url.replace("http://", f"http://me:{key}@")
+        with httpx.Client() as client:  # as the published client opens it
+            put(client, f"{base_url}/memory/typ/mine", "ok")
+            assert client.get(f"{base_url}/memory/typ/mine").json()["value"] == "ok"
+            for request in (client.get, client.delete):
+                denied = request(f"{base_url}/memory/typ/../victim/secret")
+                assert denied.request.url.raw_path == b"/memory/victim/secret"
+                assert denied.status_code == 403
+            assert client.get(f"{base_url}/stats/memory").status_code == 403
+            assert client.get(f"{url}/memory/typ/mine").status_code == 401
+            wrong = url.replace("http://", "http://me:bw_nothing@")
+            assert client.get(f"{wrong}/memory/typ/mine").status_code == 401
+        server.terminate()
 
 
 def test_stats(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ on the key and the request alone, so nobody learns what there is in a namespace 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -119,8 +120,8 @@ class Access:
         headers = dict(scope["headers"])
         given = headers.get(b"authorization", b"").decode("latin-1").strip()
         if given:
-            scheme, _, secret = given.partition(" ")
-            key = await self.keys.find(secret.strip()) if scheme.lower() == "bearer" else None
+            secret = _secret(given)
+            key = None if secret is None else await self.keys.find(secret)
             if key is not None:
                 self.keys.touch(key)
                 return Caller(key)
@@ -162,6 +163,24 @@ class Access:
                 "it directly: make a key (`botwire keys create`), or start it with "
                 "--allow-anonymous"
             )
+
+
+def _secret(authorization: str) -> str | None:
+    """Returns the API key of an Authorization header, or None if it holds none.
+
+    HTTP Basic holds it as the password, of any user: what cannot be taught to send a header, such
+    as the 0.2 client, takes a URL with a password.
+    """
+    scheme, _, given = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip()
+    if scheme.lower() != "basic":
+        return None
+    try:
+        pair = base64.b64decode(given, validate=True).decode("latin-1")
+    except ValueError:
+        return None
+    return pair.partition(":")[2]
 
 
 def _is_local(url: str) -> bool:
