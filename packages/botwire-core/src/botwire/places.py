@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,9 @@ NAMESPACE_VARIABLE = "BOTWIRE_NAMESPACE"
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds that a call may take in all."""
+
+# PostgreSQL takes passwords as parameters too.
+_PASSWORD = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ def _has_path_only(url: str) -> bool:
 
 def without_password(url: str) -> str:
     """Returns a URL that may be shown and stored: the user stays, the password does not."""
+    url = _PASSWORD.sub(r"\1", url)
     scheme, separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     user, at, host = authority.rpartition("@")

@@ -63,6 +63,8 @@ def load(
             tally.count(line.kind)
             if wanted(line.namespace):
                 restorer.add(line)
+            elif line.kind in ("key", "item", "record"):
+                tally.skipped += 1
         if progress is not None and tally.lines % REPORT_EVERY == 0:
             progress(tally)
     with _place(number):

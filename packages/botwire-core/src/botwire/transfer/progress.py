@@ -14,10 +14,11 @@ class Tally:
     """Counts what was read, and what came of it where it was written.
 
     Attributes:
-        written: Lines that the other side did not have as they are.
-        kept: Lines not taken because something newer is there, where that is what was asked for.
+        written: Keys, items and records that the other side did not have as they are.
+        kept: Those not taken because something newer is there, where that was asked for.
         removed: What the other side had and should not have.
-        expired: Lines left out because their time is over.
+        expired: Those left out because their time is over.
+        skipped: Those of namespaces that were not asked for.
     """
 
     namespace: int = 0
@@ -30,11 +31,18 @@ class Tally:
     kept: int = 0
     removed: int = 0
     expired: int = 0
+    skipped: int = 0
 
     @property
     def lines(self) -> int:
         """How many lines were read."""
         return sum(self.counts().values())
+
+    @property
+    def same(self) -> int:
+        """How many keys, items and records were there already as they are in the lines."""
+        entries = self.key + self.item + self.record
+        return entries - self.written - self.kept - self.expired - self.skipped
 
     def count(self, kind: str) -> None:
         """Counts a line."""

@@ -1,0 +1,283 @@
+"""Commands that look at and change what a namespace holds."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from botwire import History, Item, Memory
+from botwire.cli.exits import NO, OK
+from botwire.cli.options import add_command, add_json, add_namespace, add_place, open_memory
+from botwire.cli.output import print_json, print_rows, say, show
+from botwire.clock import from_datetime, to_iso
+from botwire.errors import ConfigurationError
+from botwire.messages import Message, UnreadableItemError
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the commands to the command line."""
+    get = _command(commands, "get", _get, "print the value of a key, as JSON; bytes as they are")
+    get.add_argument("key")
+
+    put = _command(commands, "set", _set, "set a key")
+    put.add_argument("key")
+    put.add_argument(
+        "value", nargs="?", default="-", help="as JSON: 42, '\"text\"', '{\"a\": 1}'; - reads it"
+    )
+    kind = put.add_mutually_exclusive_group()
+    kind.add_argument("--text", action="store_true", help="the value is a text, and no JSON")
+    kind.add_argument("--bytes", metavar="FILE", help="store the bytes of a file; - reads them")
+    put.add_argument("--ttl", type=float, metavar="SECONDS", help="after which it is gone")
+    put.add_argument(
+        "--if-version", type=int, metavar="N", help="only if the key has it; 0: if there is none"
+    )
+
+    keys = _command(commands, "ls", _list, "list keys, one a line")
+    keys.add_argument("prefix", nargs="?", default="", help="that they start with")
+    keys.add_argument("-l", "--long", action="store_true", help="with versions, times and sizes")
+
+    history = _command(commands, "history", _history, "print a history, an item a line")
+    history.add_argument("name", nargs="?", help="which; without it, the histories there are")
+    history.add_argument("-n", type=int, metavar="N", help="only the last N")
+    history.add_argument("--after", type=int, default=0, metavar="SEQ", help="only those after it")
+    history.add_argument("--archived", action="store_true", help="with those put away")
+
+    search = _command(commands, "search", _search, "find records by their words, the best first")
+    search.add_argument("text")
+    search.add_argument("--collection", default="default", help="(%(default)s)")
+    search.add_argument("--scope", help="only this path and those below")
+    search.add_argument("--tag", action="append", help="only with one of these; may be repeated")
+    search.add_argument("--filter", metavar="JSON", help='by metadata: {"year": {"$gte": 2020}}')
+    search.add_argument("-n", type=int, default=10, metavar="N", help="at most (%(default)s)")
+
+    remove = _command(commands, "rm", _remove, "delete keys, histories or collections of records")
+    remove.add_argument("names", nargs="+", metavar="name")
+    what = remove.add_mutually_exclusive_group()
+    what.add_argument("--history", action="store_true", help="the names are those of histories")
+    what.add_argument("--collection", action="store_true", help="… of collections")
+
+    watch = _command(commands, "watch", _watch, "print each change as it happens, until Ctrl-C")
+    watch.add_argument("prefix", nargs="?", default="", help="that names start with")
+    watch.add_argument("--after", type=int, metavar="REVISION", help="begin after this one")
+    watch.add_argument("-n", type=int, metavar="N", help="stop after N changes")
+
+
+def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser = add_command(commands, name, run, text)
+    add_place(parser)
+    add_namespace(parser)
+    add_json(parser)
+    return parser
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else to_iso(from_datetime(moment))
+
+
+def _value(value: Any) -> dict[str, Any]:
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode("ascii")}
+    return {"value": value}
+
+
+def _get(options: argparse.Namespace) -> int:
+    entry = open_memory(options).entry(options.key)
+    if entry is None:
+        say(f"no key {options.key!r}")
+        return NO
+    if options.json:
+        print_json(_entry(entry))
+    elif isinstance(entry.value, bytes):
+        sys.stdout.buffer.write(entry.value)
+    else:
+        print_json(entry.value)
+    return OK
+
+
+def _entry(entry: Any) -> dict[str, Any]:
+    return {
+        "key": entry.key,
+        **_value(entry.value),
+        "version": entry.version,
+        "created_at": _time(entry.created_at),
+        "updated_at": _time(entry.updated_at),
+        "expires_at": _time(entry.expires_at),
+    }
+
+
+def _set(options: argparse.Namespace) -> int:
+    if options.bytes is not None:
+        if options.value != "-":
+            raise ConfigurationError("--bytes takes the value from a file: leave the value out")
+        value: Any = _read_bytes(options.bytes)
+    else:
+        value = sys.stdin.read() if options.value == "-" else options.value
+        if not options.text:
+            value = _from_json(value, "the value", ": quote a text twice, '\"a\"', or say --text")
+    memory = open_memory(options)
+    version = memory.set(options.key, value, ttl=options.ttl, if_version=options.if_version)
+    if options.json:
+        print_json({"key": options.key, "version": version})
+    return OK
+
+
+def _read_bytes(name: str) -> bytes:
+    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+
+
+def _from_json(text: str, what: str, hint: str = "") -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{what} is not JSON ({error}){hint}") from None
+
+
+def _remove(options: argparse.Namespace) -> int:
+    memory = open_memory(options)
+    missing = [name for name in options.names if not _delete(memory, name, options)]
+    for name in missing:
+        say(f"no {_kind(options)} {name!r}")
+    return NO if missing else OK
+
+
+def _kind(options: argparse.Namespace) -> str:
+    return "history" if options.history else "collection" if options.collection else "key"
+
+
+def _delete(memory: Memory, name: str, options: argparse.Namespace) -> bool:
+    if options.history:
+        return memory.history(name).clear() > 0
+    if options.collection:
+        return memory.records(name).clear() > 0
+    return memory.delete(name)
+
+
+def _list(options: argparse.Namespace) -> int:
+    memory = open_memory(options)
+    if not options.long:
+        names = ({"key": key} for key in memory.iter_keys(options.prefix))
+        if options.json:
+            print_rows(["key"], names, as_json=True)
+        else:
+            for row in names:
+                print(show(row["key"]))
+        return OK
+    columns = ["key", "version", "size", "updated_at", "expires_at"]
+    rows = (
+        {
+            "key": entry.key,
+            "version": entry.version,
+            "size": _size(entry.value),
+            "created_at": _time(entry.created_at),
+            "updated_at": _time(entry.updated_at),
+            "expires_at": _time(entry.expires_at),
+        }
+        for entry in memory.iter_entries(options.prefix)
+    )
+    print_rows(columns, rows, as_json=options.json)
+    return OK
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, bytes) else len(json.dumps(value))
+
+
+def _history(options: argparse.Namespace) -> int:
+    memory = open_memory(options)
+    if options.name is None:
+        columns = ["name", "count", "archived", "last_seq", "updated_at"]
+        rows = (
+            {
+                **info._asdict(),
+                "created_at": _time(info.created_at),
+                "updated_at": _time(info.updated_at),
+            }
+            for info in memory.list_histories()
+        )
+        print_rows(columns, rows, as_json=options.json)
+        return OK
+    history = memory.history(options.name)
+    if history.info().last_seq == 0:
+        say(f"no history {options.name!r}")
+        return NO
+    items = _items(history, options)
+    if options.json:
+        print_rows([], (_item(item) for item in items), as_json=True)
+    elif sys.stdout.isatty():
+        rows = ({**_item(item), "item": _summary(item)} for item in items)
+        print_rows(["seq", "created_at", "item"], rows, as_json=False)
+    else:
+        for item in items:
+            print_json(item.value)
+    return OK
+
+
+def _items(history: History, options: argparse.Namespace) -> Iterator[Item]:
+    after = options.after
+    if options.n is not None:
+        newest = history.newest_first(archived=options.archived)
+        chosen = [item for item, _ in zip(newest, range(options.n), strict=False)]
+        yield from (item for item in reversed(chosen) if item.seq > after)
+        return
+    while page := history.read(after, 1000, archived=options.archived):
+        yield from page
+        after = page[-1].seq
+
+
+def _item(item: Item) -> dict[str, Any]:
+    return {**item._asdict(), "created_at": _time(item.created_at)}
+
+
+def _summary(item: Item) -> str:
+    """Returns what a person sees of an item: who says what, if it is a message."""
+    try:
+        message = Message.from_item(item.value)
+    except UnreadableItemError:
+        return json.dumps(item.value)
+    calls = "".join(f" → {call.name}({json.dumps(call.arguments)})" for call in message.tool_calls)
+    return f"{message.role}: {message.text}{calls}"
+
+
+def _search(options: argparse.Namespace) -> int:
+    records = open_memory(options).records(options.collection)
+    wanted = None if options.filter is None else _from_json(options.filter, "--filter")
+    found = records.search(
+        text=options.text,
+        filter=wanted,
+        scope=options.scope,
+        tags=options.tag,
+        limit=options.n,
+        embeddings=False,
+    )
+    rows = (
+        {
+            "score": match.score,
+            "id": match.record.id,
+            "scope": match.record.scope,
+            "text": match.record.text,
+            "metadata": match.record.metadata,
+            "tags": list(match.record.tags),
+            "created_at": _time(match.record.created_at),
+        }
+        for match in found
+    )
+    return OK if print_rows(["score", "id", "scope", "text"], rows, as_json=options.json) else NO
+
+
+def _watch(options: argparse.Namespace) -> int:
+    changes = open_memory(options).watch(options.prefix, after=options.after)
+    for count, change in enumerate(changes, 1):
+        if options.json:
+            print_json(change._asdict())
+        else:
+            print(change.revision, change.shape, change.action, show(change.name), sep="\t")
+        sys.stdout.flush()
+        if count == options.n:
+            break
+    return OK

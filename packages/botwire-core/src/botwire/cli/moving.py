@@ -1,0 +1,201 @@
+"""Commands that move memory: into a file, out of one, and from one place to another."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gzip
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from botwire import transfer
+from botwire.cli.exits import NO, OK
+from botwire.cli.options import (
+    LONG_TIMEOUT,
+    add_command,
+    add_json,
+    add_patterns,
+    add_place,
+    add_timeout,
+    open_store,
+)
+from botwire.cli.output import ProgressLine, print_json, say
+from botwire.errors import ConfigurationError
+from botwire.exact_operations import CONFLICTS, OVERWRITE, REFUSE
+
+_SHOWN = 20  # differences
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the commands to the command line."""
+    export = add_command(
+        commands, "export", _export, "write all of a store as lines of JSON, exactly"
+    )
+    export.add_argument("file", nargs="?", default="-", help="a new one, .gz packs it; - prints it")
+    add_place(export, LONG_TIMEOUT)
+    add_patterns(export)
+    export.add_argument("--force", action="store_true", help="replace the file if it is there")
+
+    load = add_command(commands, "import", _import, "read an export into a store, exactly")
+    load.add_argument("file", help="that botwire export wrote; - reads it")
+    add_place(load, LONG_TIMEOUT)
+    add_patterns(load)
+    _add_conflict(load)
+    add_json(load)
+
+    copy = add_command(
+        commands, "copy", _copy, "make namespaces of one place what they are in another"
+    )
+    copy.add_argument("source", metavar="FROM", help="URL of the place to read; may be in use")
+    copy.add_argument("target", metavar="TO", help="URL of the place to write to")
+    copy.add_argument("--from-api-key", metavar="KEY", help="of a server that is read")
+    copy.add_argument("--to-api-key", metavar="KEY", help="of a server that is written to")
+    add_timeout(copy)
+    add_patterns(copy)
+    _add_conflict(copy)
+    copy.add_argument("--verify", action="store_true", help="compare both places afterwards")
+    add_json(copy)
+
+
+def _add_conflict(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--on-conflict",
+        choices=CONFLICTS,
+        default=REFUSE,
+        dest="conflict",
+        help="where something newer is there already (%(default)s)",
+    )
+    group.add_argument(
+        "--overwrite",
+        action="store_const",
+        const=OVERWRITE,
+        dest="conflict",
+        help="the same as --on-conflict overwrite",
+    )
+
+
+def _export(options: argparse.Namespace) -> int:
+    with (
+        open_store(options.url, options.api_key, options.timeout) as engine,
+        _new_file(options.file, force=options.force) as file,
+        ProgressLine("export") as progress,
+    ):
+        tally = transfer.export(engine, file, namespaces=options.namespace, progress=progress)
+    if options.file != "-":
+        say(f"{options.file}: {_describe(tally)}")
+    return OK
+
+
+@contextlib.contextmanager
+def _new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
+    """Opens a file to be written, which has its name only when it is whole."""
+    if name == "-":
+        yield sys.stdout.buffer
+        return
+    target = Path(name)
+    if target.exists() and not force:
+        raise ConfigurationError(f"{target} is there already: choose another file, or say --force")
+    partial = target.with_name(target.name + ".partial")
+    try:
+        with partial.open("wb") as raw:
+            if name.endswith(".gz"):
+                with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
+                    yield cast(IO[bytes], packed)
+            else:
+                yield raw
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _import(options: argparse.Namespace) -> int:
+    with (
+        open_store(options.url, options.api_key, options.timeout, make=True) as engine,
+        _old_file(options.file) as file,
+        ProgressLine("import") as progress,
+    ):
+        tally = transfer.load(
+            engine,
+            file,
+            namespaces=options.namespace,
+            conflict=options.conflict,
+            progress=progress,
+        )
+    _report(tally, options)
+    return OK
+
+
+@contextlib.contextmanager
+def _old_file(name: str) -> Iterator[IO[bytes]]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    with Path(name).open("rb") as raw:
+        if name.endswith(".gz"):
+            with gzip.GzipFile(fileobj=raw) as packed:
+                yield cast(IO[bytes], packed)
+        else:
+            yield raw
+
+
+def _copy(options: argparse.Namespace) -> int:
+    with (
+        open_store(options.source, options.from_api_key, options.timeout) as source,
+        open_store(options.target, options.to_api_key, options.timeout, make=True) as target,
+    ):
+        with ProgressLine("copy") as progress:
+            tally = transfer.copy(
+                source,
+                target,
+                namespaces=options.namespace,
+                conflict=options.conflict,
+                progress=progress,
+            )
+        same = True
+        if options.verify:
+            # What only the target has is no part of the copy.
+            chosen = list(transfer.list_namespaces(source, options.namespace))
+            with ProgressLine("compare") as progress:
+                same = not chosen or not report_differences(
+                    transfer.compare(source, target, namespaces=chosen, progress=progress)
+                )
+    _report(tally, options)
+    return OK if same else NO
+
+
+def report_differences(differences: Iterator[transfer.Difference]) -> int:
+    """Says what differs, the first of it, and returns how much there is."""
+    count = 0
+    for count, difference in enumerate(differences, 1):
+        if count <= _SHOWN:
+            say(str(difference))
+    if count > _SHOWN:
+        say(f"… and {count - _SHOWN} more differences")
+    return count
+
+
+def _report(tally: transfer.Tally, options: argparse.Namespace) -> None:
+    outcome = {
+        "written": tally.written,
+        "there already": tally.same,
+        "newer and kept": tally.kept,
+        "removed": tally.removed,
+        "expired": tally.expired,
+        "of other namespaces": tally.skipped,
+    }
+    if options.json:
+        print_json({**tally.counts(), **{name.replace(" ", "_"): n for name, n in outcome.items()}})
+    else:
+        shown = [f"{n} {name}" for name, n in outcome.items() if n or name == "written"]
+        say(f"{_describe(tally)}: {', '.join(shown)}")
+
+
+def _describe(tally: transfer.Tally) -> str:
+    plural = {"history": "histories"}
+    return ", ".join(
+        f"{count} {kind if count == 1 else plural.get(kind, kind + 's')}"
+        for kind, count in tally.counts().items()
+    )

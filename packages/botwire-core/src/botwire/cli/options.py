@@ -1,0 +1,105 @@
+"""The options that commands share, and what they open."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from botwire import Memory
+from botwire.connection import Connection
+from botwire.engines.opening import open_engine
+from botwire.engines.protocol import Engine
+from botwire.engines.sqlite import MEMORY
+from botwire.errors import NotFoundError
+from botwire.places import DEFAULT_TIMEOUT, find_place
+
+LONG_TIMEOUT = 300.0
+"""Seconds that a call may take by default where one is about a whole store."""
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def add_command(commands: Any, name: str, run: Run, text: str) -> argparse.ArgumentParser:
+    """Adds a command and returns its parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + "."
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print JSON, an object a line")
+
+
+def add_place(parser: argparse.ArgumentParser, timeout: float = DEFAULT_TIMEOUT) -> None:
+    """Adds the options that say where memory lives."""
+    parser.add_argument("--url", help="where memory lives")
+    parser.add_argument("--api-key", metavar="KEY", help="for a server; better in the environment")
+    add_timeout(parser, timeout)
+
+
+def add_timeout(parser: argparse.ArgumentParser, timeout: float = LONG_TIMEOUT) -> None:
+    """Adds ``--timeout``."""
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=timeout,
+        metavar="SECONDS",
+        help="that a call may take (%(default)g)",
+    )
+
+
+def add_namespace(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--namespace`` of a command about one."""
+    parser.add_argument("-N", "--namespace", help="whose memory (default)")
+
+
+def add_patterns(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--namespace`` of a command about many."""
+    parser.add_argument(
+        "-N",
+        "--namespace",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="only namespaces like this: * is any run of characters; may be repeated",
+    )
+
+
+def open_memory(options: argparse.Namespace) -> Memory:
+    """Returns the memory that the options name."""
+    return Connection(
+        options.namespace, url=options.url, api_key=options.api_key, timeout=options.timeout
+    ).memory
+
+
+@contextlib.contextmanager
+def open_store(
+    url: str | None, api_key: str | None, timeout: float, *, make: bool = False
+) -> Iterator[Engine]:
+    """Opens a store, and closes it.
+
+    Args:
+        url: Where it is, as for `Memory`.
+        api_key: As for `Memory`.
+        timeout: Seconds that a call may take.
+        make: Whether a file may be made that is not there.
+
+    Raises:
+        NotFoundError: The file is not there: a mistyped path is no empty store.
+    """
+    place = find_place(url, api_key, timeout)
+    if not make and place.scheme == "sqlite" and place.sqlite_path != MEMORY:
+        path = Path(place.sqlite_path)
+        if not path.exists():
+            raise NotFoundError(f"there is no store: no file {path}")
+    engine = open_engine(place)
+    try:
+        yield engine
+    finally:
+        engine.close()

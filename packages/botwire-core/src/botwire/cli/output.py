@@ -1,0 +1,116 @@
+"""What commands print: tables for people, JSON and plain lines for programs.
+
+On a terminal rows are a table with a heading. Elsewhere they are lines with tabs between the
+fields, without a heading; with ``--json`` they are objects, one a line. What a program reads goes
+to standard output; what is said about it, and progress, to standard error.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+from botwire.transfer import Tally
+
+_MEASURED = 200  # rows by which the widths of a table's columns are chosen
+_WIDEST = 60  # characters of a column, but the last
+_REDRAWN_EVERY = 0.2  # seconds
+
+
+def say(text: str) -> None:
+    """Tells a person something, beside what is printed."""
+    print(f"botwire: {text}", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as one line of JSON."""
+    encoding = (sys.stdout.encoding or "ascii").lower()
+    text = json.dumps(value, ensure_ascii=not encoding.startswith("utf"))
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        text = json.dumps(value)  # UTF-8 has no lone surrogates, JSON has
+    print(text)
+
+
+def show(text: str) -> str:
+    """Returns a name as it can be printed in a line: one with line breaks, say, as JSON."""
+    return text if text.isprintable() else json.dumps(text)
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> int:
+    """Prints rows as they come and returns how many there were.
+
+    Args:
+        columns: The fields of a row that a table shows; with JSON all are printed.
+        rows: The rows.
+        as_json: Whether to print objects.
+    """
+    count = 0
+    if as_json:
+        for row in rows:
+            print_json(row)
+            count += 1
+        return count
+    lines = ([_cell(row.get(column)) for column in columns] for row in rows)
+    if not sys.stdout.isatty():
+        for line in lines:
+            print("\t".join(line))
+            count += 1
+        return count
+    first = list(itertools.islice(lines, _MEASURED))
+    if not first:
+        return 0
+    heading = [column.replace("_", " ").upper() for column in columns]
+    widths = [min(_WIDEST, max(map(len, cells))) for cells in zip(heading, *first, strict=True)]
+    for line in itertools.chain([heading], first, lines):
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        print("  ".join(padded).rstrip())
+        count += 1
+    return count - 1
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return show(value if isinstance(value, str) else json.dumps(value))
+
+
+class ProgressLine:
+    """A line on a terminal that says how far long work is; elsewhere nothing.
+
+    Args:
+        what: What is done.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._shown = sys.stderr.isatty()
+        self._began = self._drawn = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def __call__(self, tally: Tally) -> None:
+        """Shows what was moved so far."""
+        self._draw(f"{tally.lines:,} lines, {tally.namespace:,} namespaces")
+
+    def part(self, done: int, total: int) -> None:
+        """Shows how much is done of how much."""
+        bar = "#" * (30 * done // max(1, total))
+        self._draw(f"[{bar:30}] {100 * done // max(1, total)} %")
+
+    def _draw(self, text: str) -> None:
+        now = time.monotonic()
+        if self._shown and now - self._drawn >= _REDRAWN_EVERY:
+            self._drawn = now
+            line = f"\r\x1b[K{self._what}: {text}, {now - self._began:.0f} s"
+            print(line, end="", file=sys.stderr, flush=True)

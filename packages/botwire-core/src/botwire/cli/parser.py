@@ -1,0 +1,78 @@
+"""The parser of the command line, and what happens to a command that fails."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from botwire.cli import data, moving, upkeep
+from botwire.cli.exits import FAILED, INTERRUPTED, OK, exit_code
+from botwire.cli.output import say
+from botwire.errors import BotWireError, TransportError
+from botwire.places import API_KEY_VARIABLE, NAMESPACE_VARIABLE, URL_VARIABLE
+
+COMMANDS = "botwire.commands"
+"""The entry point group of other distributions' commands."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code; see `botwire.cli.exits`."""
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser(given).parse_args(given)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        code = run(options)
+        sys.stdout.flush()
+    except BotWireError as error:
+        say(str(error) + _hint(error))
+        return exit_code(error)
+    except BrokenPipeError:
+        # Whoever read what is printed has read enough; Python would complain when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as error:
+        say(f"{error.filename or 'a file'}: {error.strerror or error}")
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def _hint(error: BotWireError) -> str:
+    if isinstance(error, TransportError) and error.url.startswith("http"):
+        return "; does `botwire serve` run there?"
+    return ""
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="botwire",
+        description="Memory that stays when the process ends.",
+        epilog=f"Memory lives at --url, else {URL_VARIABLE}, else in a file of this user's. "
+        f"{API_KEY_VARIABLE} and {NAMESPACE_VARIABLE} stand for --api-key and --namespace. "
+        "Exit codes: 0 it worked; 1 nothing there, or not the same; 2 it failed; 3 something "
+        "newer is there; 4 no answer; 5 not allowed.",
+    )
+    version = importlib.metadata.version("botwire-core")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (data, moving, upkeep):
+        module.add_commands(commands)
+    if given and given[0] in commands.choices:
+        return parser  # a server's modules take a second to load, and are not needed
+    found = importlib.metadata.entry_points(group=COMMANDS)
+    for entry_point in found:
+        entry_point.load()(commands)
+    if "serve" not in found.names:
+        text = "serve memory to other processes"
+        commands.add_parser("serve", help=text).set_defaults(run=_no_server)
+    return parser
+
+
+def _no_server(options: Any) -> int:
+    say('the server is a package of its own: pip install "botwire[server]"')
+    return FAILED

@@ -1,0 +1,152 @@
+"""Commands for whoever keeps a store: what is in it, is it sound, a backup, an erasure."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.metadata
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from botwire import store_operations, transfer
+from botwire.cli.exits import FAILED, NO, OK
+from botwire.cli.moving import report_differences
+from botwire.cli.options import (
+    LONG_TIMEOUT,
+    add_command,
+    add_json,
+    add_patterns,
+    add_place,
+    open_store,
+)
+from botwire.cli.output import ProgressLine, print_json, print_rows, say
+from botwire.clock import from_datetime, to_iso
+from botwire.errors import ConfigurationError
+from botwire.names import SYSTEM_NAMESPACE
+from botwire.operations import Batch
+from botwire.places import find_place, without_password
+
+_COLUMNS = ("namespace", "keys", "histories", "items", "collections", "records", "bytes")
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the commands to the command line."""
+    stats = add_command(commands, "stats", _stats, "count what each namespace holds")
+    add_place(stats, LONG_TIMEOUT)
+    add_patterns(stats)
+    add_json(stats)
+
+    backup = add_command(commands, "backup", _backup, "copy a SQLite store while it is in use")
+    backup.add_argument("target", help="the file to make")
+    add_place(backup, LONG_TIMEOUT)
+
+    check = add_command(commands, "check", _check, "look for what is wrong with a store")
+    add_place(check, LONG_TIMEOUT)
+    add_patterns(check)
+    check.add_argument(
+        "--compare", nargs=2, metavar=("A", "B"), help="say where two places differ instead"
+    )
+    add_json(check)
+
+    forget = add_command(
+        commands, "forget", _forget, "erase a namespace for good, and print a receipt"
+    )
+    forget.add_argument("namespace")
+    add_place(forget, LONG_TIMEOUT)
+    forget.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _stats(options: argparse.Namespace) -> int:
+    with open_store(options.url, options.api_key, options.timeout) as engine:
+        total = dict.fromkeys(_COLUMNS[1:], 0)
+
+        def rows() -> Iterator[dict[str, Any]]:
+            for namespace, stat in transfer.stat(engine, options.namespace):
+                row = {"namespace": namespace, **stat._asdict()}
+                row["created_at"] = None if stat.created_at is None else to_iso(stat.created_at)
+                for column in total:
+                    total[column] += row[column]
+                yield row
+
+        count = print_rows(_COLUMNS, rows(), as_json=options.json)
+        if options.namespace or options.json:
+            return OK
+        ask = Batch(SYSTEM_NAMESPACE, (store_operations.StatStore(),))
+        (store,) = engine.apply(ask)
+    listed = ", ".join(f"{number:,} {column}" for column, number in total.items())
+    say(f"{count:,} namespaces: {listed}; {store.bytes:,} bytes on disk ({store.engine})")
+    return OK
+
+
+def _backup(options: argparse.Namespace) -> int:
+    with (
+        open_store(options.url, options.api_key, options.timeout) as engine,
+        ProgressLine("backup") as progress,
+    ):
+        transfer.backup(engine, Path(options.target), progress.part)
+    say(f"{options.target}: a store of its own, at sqlite:///{options.target}")
+    return OK
+
+
+def _check(options: argparse.Namespace) -> int:
+    if options.compare:
+        return _compare(options)
+    with (
+        open_store(options.url, options.api_key, options.timeout) as engine,
+        ProgressLine("check") as progress,
+    ):
+        found = transfer.check(engine, namespaces=options.namespace, progress=progress)
+        problems = list(found)
+    if options.json:
+        print_json({"sound": not problems, "problems": problems})
+    else:
+        for problem in problems:
+            say(problem)
+        say(f"{len(problems)} problems" if problems else "all is sound")
+    return NO if problems else OK
+
+
+def _compare(options: argparse.Namespace) -> int:
+    first, second = options.compare
+    with (
+        open_store(first, options.api_key, options.timeout) as one,
+        open_store(second, options.api_key, options.timeout) as other,
+        ProgressLine("compare") as progress,
+    ):
+        differences = transfer.compare(one, other, namespaces=options.namespace, progress=progress)
+        if options.json:
+            rows = (difference._asdict() for difference in differences)
+            return NO if print_rows([], rows, as_json=True) else OK
+        count = report_differences(differences)
+    say(f"{count} differences" if count else "both hold the same")
+    return NO if count else OK
+
+
+def _forget(options: argparse.Namespace) -> int:
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise ConfigurationError(
+                f"this erases {options.namespace!r} for good: say --yes where nobody can be asked"
+            )
+        print(f"Erase namespace {options.namespace!r} for good? [y/N] ", end="", file=sys.stderr)
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            say("nothing was erased")
+            return NO
+    place = find_place(options.url, options.api_key, options.timeout)
+    with open_store(options.url, options.api_key, options.timeout) as engine:
+        receipt = transfer.forget(engine, options.namespace)
+    print_json(
+        {
+            **dataclasses.asdict(receipt),
+            "at": to_iso(from_datetime(receipt.at)),
+            "store": without_password(place.url),
+            "botwire": importlib.metadata.version("botwire-core"),
+        }
+    )
+    if not receipt.rewritten:
+        say(receipt.detail)
+    # On PostgreSQL this is all that can be done from here; a file that is read by others is not.
+    return OK if receipt.rewritten or place.scheme.startswith("postgres") else FAILED
