@@ -35,6 +35,9 @@ class Far:
             raise TransportError("no answer", url="http://far.test")
         return self.engine.apply(batch)
 
+    def sweep(self) -> None:
+        self.engine.sweep()
+
     def close(self) -> None:
         self.engine.close()
 

@@ -74,6 +74,21 @@ def test_what_is_no_store_is_an_error(tmp_path: Path, lance: Path, namespace: st
         migrate_lancedb(lance, storage)
 
 
+def test_where_crewai_keeps_its_own_is_known(
+    tmp_path: Path, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "my project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    for i, folder in enumerate([None, str(tmp_path / "chosen")]):
+        if folder is not None:
+            monkeypatch.setenv("CREWAI_STORAGE_DIR", folder)
+        LanceDBStorage(compact_every=0).save([record(i)])
+        storage = BotWireStorage(f"{namespace}-{i}", url=f"sqlite:///{tmp_path / 'm.db'}")
+        assert migrate_lancedb(None, storage) == 1
+        assert storage.get_record(f"{i:04}") is not None
+
+
 def test_inspect_export_and_reset(
     place_url: str, namespace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,9 +123,9 @@ def test_migrate_and_failures_are_told(
     tmp_path: Path, lance: Path, unused_tcp_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = ["n", "--url", f"sqlite:///{tmp_path / 'm.db'}"]
-    assert main(["migrate", str(lance), *place]) == 0
+    assert main(["migrate", *place, "--path", str(lance)]) == 0
     assert capsys.readouterr().out == "1101 records copied\n"
-    assert main(["migrate", str(tmp_path / "nowhere"), *place]) == 2
+    assert main(["migrate", *place, "--path", str(tmp_path / "nowhere")]) == 2
     url = f"http://127.0.0.1:{unused_tcp_port}"
     assert main(["inspect", "n", "--url", url]) == 2
     assert url in capsys.readouterr().err

@@ -43,6 +43,7 @@ async def test_a_crew_started_asynchronously_remembers(place_url: str, namespace
     for name in ("kickoff_for_each_async", "akickoff_for_each"):
         memory.reset()
         await getattr(make_crew(memory), name)([{"message": fact} for fact in facts])
+        memory.drain_writes()  # early releases of CrewAI 1.15 do not wait for it here
         assert {one.content for one in memory.list_records()} == facts
 
 
@@ -171,11 +172,12 @@ for i in range(5):
 ROOT = str(Path(__file__).parents[3])
 
 
+@pytest.mark.timeout(400)  # importing CrewAI takes long on a busy machine
 def test_what_is_saved_in_the_background_is_saved_when_the_process_ends(
     server_url: str, namespace: str
 ) -> None:
     command = [sys.executable, "-W", "ignore", "-c", EXITING, namespace, server_url, ROOT]
-    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     storage = BotWireStorage(namespace, url=server_url)
     assert {one.content for one in storage.list_records()} == {
         f"fact {i} of {i * 7}" for i in range(5)
@@ -200,6 +202,7 @@ for url in urls:
 """
 
 
+@pytest.mark.timeout(400)  # importing CrewAI takes long on a busy machine
 def test_two_crews_at_work_at_once_lose_nothing(
     server_url: str, namespace: str, tmp_path: Path
 ) -> None:
@@ -223,7 +226,7 @@ def test_two_crews_at_work_at_once_lose_nothing(
         assert crew.stdin is not None
         print("go", file=crew.stdin, flush=True)
     for crew in crews:
-        _, errors = crew.communicate(timeout=100)
+        _, errors = crew.communicate(timeout=300)
         assert crew.returncode == 0, errors
     for memory in memories:  # handles that were open all the time
         assert sorted(one.content for one in memory.list_records()) == [

@@ -248,10 +248,12 @@ def handles_go_stale(storage: Any, *where: str) -> None:
         other.stdin.close()
 
 
+@pytest.mark.timeout(400)  # importing CrewAI takes long on a busy machine
 def test_handles_stay_fresh(storage: BotWireStorage, place_url: str, namespace: str) -> None:
     handles_go_stale(storage, namespace, place_url)
 
 
+@pytest.mark.timeout(400)  # importing CrewAI takes long on a busy machine
 def test_theirs_go_stale(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         handles_go_stale(LanceDBStorage(path=tmp_path), str(tmp_path))

@@ -94,9 +94,10 @@ def test_what_it_finds_with_filters_is_found_and_more(
 def test_the_same_is_listed_and_counted(
     scope: str, lance: LanceDBStorage, ours: BotWireStorage
 ) -> None:
-    for limit, offset in ((200, 0), (7, 3), (1000, 95)):
-        window = (scope, limit, offset)
-        assert shown(ours.list_records(*window)) == shown(lance.list_records(*window))
+    everything = shown(lance.list_records(scope, 1000))
+    assert shown(ours.list_records(scope, 1000)) == everything
+    # Early releases of CrewAI 1.15 cut such a window before they put it in order.
+    assert shown(ours.list_records(scope, 7, 3)) == everything[3:10]
     assert ours.count(scope) == lance.count(scope)
     assert ours.list_scopes(scope) == lance.list_scopes(scope)
     assert ours.list_categories(scope) == lance.list_categories(scope)

@@ -34,6 +34,9 @@ class Counting:
         self.answers.append(answer)
         return answer
 
+    def sweep(self) -> None:
+        self.engine.sweep()
+
     def close(self) -> None:
         self.engine.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +89,22 @@ def test_install_answers_what_memory_is_now(place_url: str, namespace: str) -> N
         assert Memory(llm=None)._storage is storage  # the one before is still in effect
     finally:
         uninstall()
+
+
+def test_a_client_or_the_environment_says_whose_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'm.db'}"
+    client = BotWire("of-client", url=url)
+    for kept in (
+        BotWireStorage(client=client).connection,
+        BotWireMemory(client=client, llm=None)._storage.connection,
+        memory_tools(client=client)[0].connection,  # type: ignore[attr-defined]
+    ):
+        assert kept.namespace == "of-client"
+    monkeypatch.setenv("BOTWIRE_NAMESPACE", "of-environment")
+    assert BotWireStorage(url=url).connection.namespace == "of-environment"
+    assert BotWireStorage("said", client=client).connection.namespace == "said"
 
 
 def test_a_spec_names_another_namespace(installed: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -32,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BotWireError, EmbeddingDimensionMismatchError) as error:
         print(f"botwire_crewai: {error}", file=sys.stderr)
         return FAILED
+    except BrokenPipeError:
+        # Whoever read what is printed has read enough; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,11 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=run)
-        if name == "migrate":
-            command.add_argument("path", help="the store's folder")
         command.add_argument("namespace", help="whose records")
         command.add_argument("--url", help="where memory lives")
-        if name != "migrate":
+        if name == "migrate":
+            default = "by default CrewAI's own, as seen from this folder"
+            command.add_argument("--path", help=f"the store's folder; {default}")
+        else:
             command.add_argument("--scope", default="/", help="only this scope and those below")
         if name == "reset":
             command.add_argument("--yes", action="store_true", help="delete, and do not ask")
@@ -63,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _inspect(storage: BotWireStorage, options: argparse.Namespace) -> int:
     info = storage.get_scope_info(options.scope)
-    print(f"{info.path}: {info.record_count} records, {info.oldest_record} to {info.newest_record}")
+    span = f", {info.oldest_record} to {info.newest_record}" if info.record_count else ""
+    print(f"{info.path}: {info.record_count} records{span}")
     for scope in info.child_scopes:
         print(f"  {scope}: {storage.count(scope)}")
     for category, count in storage.list_categories(options.scope).items():

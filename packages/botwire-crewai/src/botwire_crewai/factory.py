@@ -39,7 +39,7 @@ class _Factory:
 
 
 def install(
-    namespace: str = "crewai",
+    namespace: str | None = None,
     *,
     client: Memory | AsyncMemory | None = None,
     url: str | None = None,
@@ -54,7 +54,8 @@ def install(
     flows with ``@persist`` are kept there too. What was made before stays where it is.
 
     Args:
-        namespace: Whose records, where a spec names none.
+        namespace: Whose records, where a spec names none. Unset: the client's, else
+            ``BOTWIRE_NAMESPACE``, else ``default``.
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server, as for BotWire's `Memory`.

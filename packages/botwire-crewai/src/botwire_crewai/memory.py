@@ -23,7 +23,7 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
     the process ends is waited for; CrewAI's own `Memory` loses it without a word.
 
     Args:
-        namespace: Whose records.
+        namespace: Whose records. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server, as for BotWire's `Memory`.
@@ -35,7 +35,7 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
 
     def __init__(
         self,
-        namespace: str = "crewai",
+        namespace: str | None = None,
         *,
         client: Memory | AsyncMemory | None = None,
         url: str | None = None,

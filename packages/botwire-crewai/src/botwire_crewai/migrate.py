@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from crewai.memory.types import MemoryRecord
+from crewai_core.paths import db_storage_path
 
 from botwire import ConfigurationError
 from botwire_crewai.convert import naive
@@ -18,7 +20,18 @@ from botwire_crewai.storage import BotWireStorage
 _PAGE = 500  # records read and written at a time
 
 
-def migrate_lancedb(path: str | Path, storage: BotWireStorage, *, table: str = "memories") -> int:
+def default_path() -> Path:
+    """Returns the folder of CrewAI's own store: its `LanceDBStorage` keeps the rule to itself.
+
+    It depends on ``CREWAI_STORAGE_DIR``, else on the name of the present folder.
+    """
+    folder = os.environ.get("CREWAI_STORAGE_DIR") or db_storage_path()
+    return Path(folder) / "memory"
+
+
+def migrate_lancedb(
+    path: str | Path | None, storage: BotWireStorage, *, table: str = "memories"
+) -> int:
     """Copies the records of a LanceDB store with their vectors; the store stays as it is.
 
     What is broken off can be started again: a record that is there already is replaced. Of records
@@ -26,8 +39,8 @@ def migrate_lancedb(path: str | Path, storage: BotWireStorage, *, table: str = "
     none, become none.
 
     Args:
-        path: The folder that CrewAI's `LanceDBStorage` was given; by default it is
-            ``$CREWAI_STORAGE_DIR/memory``.
+        path: The folder that CrewAI's `LanceDBStorage` was given; None is the one that it has
+            when this runs in the folder where the crew was started.
         storage: Where to.
         table: The table's name there.
 
@@ -39,7 +52,7 @@ def migrate_lancedb(path: str | Path, storage: BotWireStorage, *, table: str = "
         EmbeddingDimensionMismatchError: The vectors have another dimension than those here.
     """
     ids: set[str] = set()
-    for rows in _pages(Path(path), table):
+    for rows in _pages(default_path() if path is None else Path(path), table):
         storage.save([_record(row) for row in rows])
         ids |= {row["id"] for row in rows}
     return len(ids)

@@ -51,7 +51,7 @@ class BotWireStorage:
     logged as a warning; `health` raises it. See `strict` for crews that must not go on.
 
     Args:
-        namespace: Whose records.
+        namespace: Whose records. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
         client: A `Memory` or `AsyncMemory` to use.
         url: Where memory lives, as for `Memory`.
         api_key: For a server, as for `Memory`.
@@ -71,7 +71,7 @@ class BotWireStorage:
 
     def __init__(
         self,
-        namespace: str = "crewai",
+        namespace: str | None = None,
         *,
         client: Memory | AsyncMemory | None = None,
         url: str | None = None,
