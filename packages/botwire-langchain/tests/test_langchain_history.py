@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 import uuid
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -199,10 +200,74 @@ async def test_pages_and_deletion(history: BotWireChatMessageHistory) -> None:
     assert len(history.messages) == 497
 
 
+def test_a_repeated_append_stores_a_message_with_an_id_once(
+    history: BotWireChatMessageHistory,
+) -> None:
+    turn = [HumanMessage("hi"), AIMessage("hello", id="a"), AIMessageChunk("hel", id="b")]
+    for _ in range(2):
+        history.add_messages([*turn, AIMessageChunk("lo", id="b"), AIMessageChunk("lo", id="b")])
+    history.add_messages([AIMessage("edited", id="a")])
+    assert [message.content for message in history.messages] == [
+        "hi", "hello", "hel", "lo", "lo", "hi", "edited",
+    ]  # fmt: skip
+    history.clear()
+    history.add_messages(turn)
+    assert history.messages == turn
+
+
+class Clock:
+    """A clock that a test sets ahead."""
+
+    seconds = 0.0
+
+    def __call__(self) -> int:
+        return round((time.time() + self.seconds) * 1_000_000)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("botwire_langchain.history.now", clock)
+    return clock
+
+
+@pytest.mark.anyio
+async def test_a_session_is_forgotten(place_url: str, namespace: str, clock: Clock) -> None:
+    def session(name: str, ttl: float | None = 60) -> BotWireChatMessageHistory:
+        return BotWireChatMessageHistory(name, namespace=namespace, url=place_url, ttl=ttl)
+
+    for name in ("a", "b", "c"):
+        session(name).add_user_message("before")
+    clock.seconds = 59
+    assert len(session("a").messages) == len(await session("a").aget_messages(limit=2)) == 1
+    clock.seconds = 61
+    assert session("a").messages == session("a").get_messages(limit=1) == []
+    assert await session("a").aget_messages() == await session("a").aget_messages(limit=1) == []
+    assert session("a").list_sessions() == await session("a").alist_sessions() == []
+    assert len(session("a", None).messages) == 1  # who sets no ttl sees what is still there
+    # The next message begins it anew: nothing of before comes back with it.
+    clock.seconds = 0
+    clock_of_store = session("a", ttl=1e-9)  # over at once
+    clock_of_store.add_user_message("after")
+    await session("b", ttl=1e-9).aadd_messages([HumanMessage("after")])
+    assert [m.content for m in session("a").messages] == ["after"]
+    assert [m.content for m in session("b").messages] == ["after"]
+    clock.seconds = 61
+    assert session("a").delete_expired("a") == 1
+    assert await session("a").adelete_expired() == 2
+    assert session("a", None).list_sessions() == []
+    with pytest.raises(ConfigurationError, match="ttl"):
+        session("a", ttl=0)
+
+
 def test_only_the_last_messages_when_asked(place_url: str, namespace: str) -> None:
     history = BotWireChatHistory("s", namespace=namespace, url=place_url, history_size=3)
     history.add_messages([HumanMessage(str(i)) for i in range(5)])
     assert [m.content for m in history.messages] == ["2", "3", "4"]
+    assert history.get_messages(limit=0) == []
+    assert [m.content for m in history.get_messages(limit=4)] == ["1", "2", "3", "4"]
+    with pytest.raises(ConfigurationError, match="limit"):
+        history.get_messages(limit=-1)
     with pytest.raises(ConfigurationError, match="history_size"):
         BotWireChatHistory("s", history_size=0)
 

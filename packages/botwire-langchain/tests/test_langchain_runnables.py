@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,42 @@ def run_and_kill(*arguments: str) -> list[str]:
 def test_a_killed_process_is_remembered(place_url: str, namespace: str) -> None:
     assert run_and_kill(place_url, namespace, "I am Ada") == ["I am Ada"]
     assert run_and_kill(place_url, namespace, "Who?") == ["I am Ada", "noted", "Who?"]
+
+
+@pytest.mark.parametrize("key", ["history", None])
+def test_the_history_key_keeps_what_the_user_said(
+    key: str | None, place_url: str, namespace: str
+) -> None:
+    """Why every example gives it: LangChain drops input without it if another writes meanwhile."""
+    from langchain_core.messages import HumanMessage
+    from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+    from langchain_core.runnables import RunnableLambda
+    from langchain_core.runnables.history import RunnableWithMessageHistory
+
+    history = BotWireChatMessageHistory("s", namespace=namespace, url=place_url)
+
+    def answer(_: object) -> str:
+        history.add_user_message("from elsewhere")
+        return "noted"
+
+    model = RunnableLambda(answer)
+    prompt = ChatPromptTemplate([MessagesPlaceholder("history"), ("human", "{question}")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # LangChain's own: the class is deprecated
+        if key:
+            chain = RunnableWithMessageHistory(
+                prompt | model,
+                lambda _: history,
+                input_messages_key="question",
+                history_messages_key="history",
+            )
+            given: object = {"question": "mine"}
+        else:
+            chain = RunnableWithMessageHistory(model, lambda _: history)
+            given = [HumanMessage("mine")]
+        chain.invoke(given, {"configurable": {"session_id": "s"}})
+    said = [message.content for message in history.messages]
+    assert said == (["from elsewhere", "mine", "noted"] if key else ["from elsewhere", "noted"])
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -77,3 +77,14 @@ def test_a_byte_store_takes_bytes(place_url: str, namespace: str) -> None:
     with pytest.raises(ConfigurationError, match="holds bytes"):
         store.mset([("a", b"1"), ("b", "text")])  # type: ignore[list-item]
     assert list(store.yield_keys()) == []
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_again(
+    place_url: str, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = BotWireCache(namespace, url=place_url)
+    cache.update("p", "m", [ChatGeneration(message=AIMessage("hi"))])
+    (key,) = cache.connection.memory.list_keys()
+    cache.connection.memory.set(key, [{"message": {"type": "from the future"}, "info": None}])
+    assert cache.lookup("p", "m") is None
+    assert "cannot be read" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import Any
 
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
@@ -12,6 +13,8 @@ from botwire import AsyncMemory, Memory
 from botwire.connection import Connection
 from botwire.tagged import from_json, to_json
 from botwire_langchain.convert import from_native, to_native
+
+logger = logging.getLogger("botwire_langchain")
 
 
 class BotWireCache(BaseCache):
@@ -90,11 +93,15 @@ def _to_json(generation: Generation) -> dict[str, Any]:
 def _generations(kept: list[dict[str, Any]] | None) -> list[Generation] | None:
     if kept is None:
         return None
-    return [
-        ChatGeneration(
-            message=from_native(part["message"]), generation_info=from_json(part["info"])
-        )
-        if "message" in part
-        else Generation(text=part["text"], generation_info=from_json(part["info"]))
-        for part in kept
-    ]
+    try:
+        return [_generation(part) for part in kept]
+    except Exception as error:  # noqa: BLE001 - whatever it is, the model can be asked again
+        logger.warning("a cached answer cannot be read and is not used: %s", error)
+        return None
+
+
+def _generation(part: dict[str, Any]) -> Generation:
+    info = from_json(part["info"])
+    if "message" in part:
+        return ChatGeneration(message=from_native(part["message"]), generation_info=info)
+    return Generation(text=part["text"], generation_info=info)

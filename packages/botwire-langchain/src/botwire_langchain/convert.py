@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -44,6 +47,24 @@ def to_items(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
         NotJSONError: One holds what would not come back; it says which message and where.
     """
     return [_to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
+
+
+def item_ids(items: Sequence[dict[str, Any]]) -> list[str | None]:
+    """Returns what tells envelopes apart, so that a repeated one is not stored twice.
+
+    Only a message that has an id can be told from another that says the same. Its content counts
+    too: LangChain gives one id to all the chunks of an answer, and an edited message keeps its own.
+    """
+    seen: Counter[str] = Counter()
+    ids: list[str | None] = []
+    for item in items:
+        if item.get("id") is None:
+            ids.append(None)
+            continue
+        text = json.dumps(item, sort_keys=True)
+        seen[text] += 1
+        ids.append(hashlib.sha256(f"{seen[text]}:{text}".encode()).hexdigest())
+    return ids
 
 
 def from_items(items: Iterable[Item]) -> list[tuple[int, BaseMessage]]:

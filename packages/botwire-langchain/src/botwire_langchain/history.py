@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
 
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage
 
-from botwire import AsyncHistory, AsyncMemory, ConfigurationError, History, Item, Memory
+from botwire import AsyncHistory, AsyncMemory, ConflictError, History, Item, Memory
+from botwire.clock import now, to_datetime
 from botwire.connection import Connection
 from botwire.names import check_history
-from botwire_langchain.convert import from_items, to_items
+from botwire.operations import MAX_PAGE, check_count, check_ttl
+from botwire_langchain.convert import from_items, item_ids, to_items
 
 
 class BotWireChatMessageHistory(BaseChatMessageHistory):
@@ -29,7 +33,10 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         client: A `Memory` or `AsyncMemory` to use.
         url: Where memory lives, as for `Memory`.
         api_key: For a server, as for `Memory`.
-        history_size: Read only the last so many messages; None reads all.
+        history_size: Read only the last so many messages; None reads all. All are kept.
+        ttl: Seconds after its last message that a session is forgotten: it reads as empty, its next
+            message begins it anew, and `delete_expired` gives its space back. None keeps it for
+            good. Times are those of the store, compared with this machine's clock.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -44,11 +51,15 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         url: str | None = None,
         api_key: str | None = None,
         history_size: int | None = None,
+        ttl: float | None = None,
     ) -> None:
-        if history_size is not None and history_size < 1:
-            raise ConfigurationError(f"history_size is at least 1, not {history_size}")
+        if history_size is not None:
+            check_count(history_size, "history_size", least=1)
+        if ttl is not None:
+            check_ttl(ttl)
         self.session_id = check_history(session_id)
         self.history_size = history_size
+        self.ttl = ttl
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
 
     def __repr__(self) -> str:
@@ -67,19 +78,6 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         """The messages in their order."""
         return self.get_messages()
 
-    async def aget_messages(
-        self, *, limit: int | None = None, before: str | None = None
-    ) -> list[BaseMessage]:
-        """As `get_messages`."""
-        limit = limit or self.history_size
-        if limit is None and before is None:
-            return _messages(await self._async_history.read())
-        window = _Window(limit, before)
-        async for item in self._async_history.newest_first():
-            if window.add(item):
-                break
-        return window.messages()
-
     def get_messages(
         self, *, limit: int | None = None, before: str | None = None
     ) -> list[BaseMessage]:
@@ -89,11 +87,22 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
             limit: Only the last so many; only these are read. Unset: `history_size`.
             before: Only messages before the one with this id, for paging backwards.
         """
-        limit = limit or self.history_size
-        if limit is None and before is None:
-            return _messages(self._history.read())
-        window = _Window(limit, before)
-        for item in self._history.newest_first():
+        window = self._window(limit, before)
+        if window.is_all:
+            return _messages(self._alive(self._history.read()))
+        for item in self._history.newest_first(page_size=window.page_size):
+            if window.add(item):
+                break
+        return window.messages()
+
+    async def aget_messages(
+        self, *, limit: int | None = None, before: str | None = None
+    ) -> list[BaseMessage]:
+        """As `get_messages`."""
+        window = self._window(limit, before)
+        if window.is_all:
+            return _messages(self._alive(await self._async_history.read()))
+        async for item in self._async_history.newest_first(page_size=window.page_size):
             if window.add(item):
                 break
         return window.messages()
@@ -102,17 +111,47 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         """Appends a message."""
         self.add_messages([message])
 
+    async def aadd_message(self, message: BaseMessage) -> None:
+        """As `add_message`."""
+        await self.aadd_messages([message])
+
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Appends messages: all or none, and nobody else's in between.
+
+        May be done again: a message that has an id and is there already, unchanged, is not stored
+        twice.
 
         Raises:
             NotJSONError: One holds what would not come back; nothing is written.
         """
-        self._history.extend(to_items(messages))
+        items = to_items(messages)
+        if not items:
+            return
+        ids, history = item_ids(items), self._history
+        if self.ttl is not None:
+            last = history.info().last_seq
+            newest = next(iter(history.newest_first(page_size=1)), None)
+            if newest is not None and self._is_over(newest.created_at):
+                # Whoever began it anew meanwhile has added something after `last`.
+                with suppress(ConflictError):
+                    history.replace(items, ids=ids, if_last=last)
+                    return
+        history.extend(items, ids=ids)
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """As `add_messages`."""
-        await self._async_history.extend(to_items(messages))
+        items = to_items(messages)
+        if not items:
+            return
+        ids, history = item_ids(items), self._async_history
+        if self.ttl is not None:
+            last = (await history.info()).last_seq
+            newest = await anext(history.newest_first(page_size=1), None)
+            if newest is not None and self._is_over(newest.created_at):
+                with suppress(ConflictError):
+                    await history.replace(items, ids=ids, if_last=last)
+                    return
+        await history.extend(items, ids=ids)
 
     def delete_messages(self, ids: Iterable[str]) -> int:
         """Deletes the messages with these ids and returns how many there were."""
@@ -133,12 +172,52 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         await self._async_history.clear()
 
     def list_sessions(self, prefix: str = "") -> list[str]:
-        """Returns the sessions of the namespace that hold messages."""
-        return [info.name for info in self.connection.memory.list_histories(prefix)]
+        """Returns the sessions of the namespace that hold messages and are not forgotten."""
+        infos = self.connection.memory.list_histories(prefix)
+        return [info.name for info in infos if not self._is_over(info.updated_at)]
 
     async def alist_sessions(self, prefix: str = "") -> list[str]:
         """As `list_sessions`."""
-        return [info.name for info in await self.connection.async_memory.list_histories(prefix)]
+        infos = await self.connection.async_memory.list_histories(prefix)
+        return [info.name for info in infos if not self._is_over(info.updated_at)]
+
+    def delete_expired(self, prefix: str = "") -> int:
+        """Deletes every session of the namespace that `ttl` has ended, and returns how many.
+
+        Args:
+            prefix: Only sessions whose ids begin with it.
+        """
+        count, memory = 0, self.connection.memory
+        for info in memory.list_histories(prefix):
+            if self._is_over(info.updated_at):
+                # Unless somebody has begun it anew meanwhile.
+                with suppress(ConflictError):
+                    memory.history(info.name).replace([], if_last=info.last_seq)
+                    count += 1
+        return count
+
+    async def adelete_expired(self, prefix: str = "") -> int:
+        """As `delete_expired`."""
+        count, memory = 0, self.connection.async_memory
+        for info in await memory.list_histories(prefix):
+            if self._is_over(info.updated_at):
+                with suppress(ConflictError):
+                    await memory.history(info.name).replace([], if_last=info.last_seq)
+                    count += 1
+        return count
+
+    def _window(self, limit: int | None, before: str | None) -> _Window:
+        if limit is not None:
+            check_count(limit, "limit")
+        return _Window(self.history_size if limit is None else limit, before, self._is_over)
+
+    def _alive(self, items: Sequence[Item]) -> Sequence[Item]:
+        return [] if items and self._is_over(items[-1].created_at) else items
+
+    def _is_over(self, last: datetime | None) -> bool:
+        if self.ttl is None or last is None:
+            return False
+        return (to_datetime(now()) - last).total_seconds() >= self.ttl
 
 
 BotWireChatHistory = BotWireChatMessageHistory
@@ -148,17 +227,35 @@ BotWireChatHistory = BotWireChatMessageHistory
 class _Window:
     """The last messages, gathered from items that come newest first."""
 
-    def __init__(self, limit: int | None, before: str | None) -> None:
+    def __init__(
+        self, limit: int | None, before: str | None, is_over: Callable[[datetime | None], bool]
+    ) -> None:
         self._limit = limit
         self._before = before
+        self._is_over = is_over
         self._items: list[Item] = []
+        self._is_first = True
+
+    @property
+    def is_all(self) -> bool:
+        """Whether everything is wanted."""
+        return self._limit is None and self._before is None
+
+    @property
+    def page_size(self) -> int:
+        """How many items to read at a time."""
+        return 200 if self._limit is None or self._before else max(1, min(self._limit, MAX_PAGE))
 
     def add(self, item: Item) -> bool:
         """Takes an item and says whether there are enough."""
-        if self._before is None:
-            self._items.append(item)
-        elif _id(item) == self._before:
-            self._before = None
+        if self._is_first and self._is_over(item.created_at):
+            return True
+        self._is_first = False
+        if self._limit != 0:
+            if self._before is None:
+                self._items.append(item)
+            elif _id(item) == self._before:
+                self._before = None
         return self._limit is not None and len(self._items) >= self._limit
 
     def messages(self) -> list[BaseMessage]:
