@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from scripted import reply
@@ -27,3 +27,24 @@ class ScriptedChatModel(BaseChatModel):
         told = [str(message.content) for message in messages if isinstance(message, HumanMessage)]
         text = reply([str(message.content) for message in messages], told)
         return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
+
+
+class ScriptedToolChatModel(ScriptedChatModel):
+    """A chat model that calls ``remember`` with what it hears, and ``recall`` when it is asked."""
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        last = messages[-1]
+        if isinstance(last, HumanMessage):
+            is_question = str(last.content).endswith("?")
+            name, argument = ("recall", "question") if is_question else ("remember", "fact")
+            call = {
+                "name": name,
+                "args": {argument: last.content},
+                "id": last.id,
+                "type": "tool_call",
+            }
+            message = AIMessage("", tool_calls=[call])
+        else:
+            results = [str(one.content) for one in messages if isinstance(one, ToolMessage)]
+            message = AIMessage(reply([str(one.content) for one in messages], [*results, "?"]))
+        return ChatResult(generations=[ChatGeneration(message=message)])

@@ -25,12 +25,24 @@ def run(program: str, said: str, url: str) -> str:
     return done.stdout.strip()
 
 
-def test_a_person_answers_in_another_process(place_url: str) -> None:
-    assert run("approval.py", "send the invoice", place_url) == "Shall I: send the invoice?"
-    assert run("approval.py", "yes", place_url) == "Done: send the invoice"
-    assert run("approval.py", "delete it", place_url) == "Shall I: delete it?"
-    assert run("approval.py", "no", place_url) == "Left: delete it"
+# A process of LangGraph's takes seconds to start: one place each is enough here.
+
+
+def test_a_person_answers_in_another_process(server_url: str) -> None:
+    assert run("approval.py", "send the invoice", server_url) == "Shall I: send the invoice?"
+    assert run("approval.py", "yes\ndelete it\nno", server_url).splitlines() == [
+        "Done: send the invoice", "Shall I: delete it?", "Left: delete it",
+    ]  # fmt: skip
+
+
+def test_a_story_is_left_on_another_way(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'memory.db'}"
+    assert run("time_travel.py", "Once there was\na cat.", url).endswith("was a cat.")
+    assert run("time_travel.py", "back\na dog.\n", url).splitlines() == [
+        "Once there was", "Once there was a dog.", "Once there was a dog.",
+        "Once there was a dog.", "Once there was a cat.", "Once there was",
+    ]  # fmt: skip
 
 
 def test_every_example_is_run_here() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"approval.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {"approval.py", "time_travel.py"}

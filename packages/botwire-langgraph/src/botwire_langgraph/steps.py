@@ -179,7 +179,8 @@ def put(
             told to leave from there.
     """
     thread = Thread.of(config)
-    fork = fork or seen.is_addressed(thread)
+    # A checkpoint that says it is a fork was asked for: by time travel, or to copy a checkpoint.
+    fork = fork or metadata.get("source") == "fork" or seen.is_addressed(thread)
     if not fork and thread.checkpoint_id and checkpoint["id"] < thread.checkpoint_id:
         # The greatest id is the latest checkpoint, and ids are made of the time.
         raise ConcurrentRunError(
