@@ -18,6 +18,7 @@ import pytest
 
 from botwire import Memory, Record
 from botwire.cli import main
+from conftest import read_url, start_server
 from tests.conftest import SHARED
 
 GUIDE = Path(__file__).parent.parent / "docs/command-line.md"
@@ -291,6 +292,12 @@ def test_forget_asks_and_prints_a_receipt(url: str, tmp_path: Path) -> None:
     assert receipt["erased"]["keys"] == 1
     assert receipt["rewritten"] is True
     assert receipt["store"] == url
+    memory.set("secret", "Rosebud")
+    later = Ran("forget", "eve@example.org", "nobody", "--yes", "--no-rewrite")
+    assert later.code == 0
+    assert [row["erased"]["keys"] for row in later.lines] == [1, 0]
+    assert [row["rewritten"] for row in later.lines] == [False, False]
+    assert Ran("forget", "eve@example.org", "--yes").code == 0
     left = b"".join(file.read_bytes() for file in tmp_path.glob("memory.db*"))
     assert b"Rosebud" not in left
     assert b"eve@" not in left
@@ -301,6 +308,43 @@ def test_forget_on_postgres_says_what_is_left_to_do(own_postgres_url: str, names
     ran = Ran("forget", namespace, "--yes", "--url", own_postgres_url)
     assert (ran.code, "VACUUM FULL" in ran.err) == (0, True)
     assert ran.lines[0]["rewritten"] is False
+
+
+def test_a_key_opens_what_it_is_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, namespace: str
+) -> None:
+    database = f"sqlite:///{tmp_path / 'served.db'}"
+    admin, reader = (
+        Ran("keys", "create", "--database", database, *options).out.strip()
+        for options in (["--right", "admin"], ["--right", "read", "--namespaces", namespace])
+    )
+    Memory(namespace, url=database).set("k", 1)
+    Memory("other", url=database).set("k", 2)
+    with start_server(tmp_path / "served.db") as process:
+        here = ("--url", read_url(process))
+        exported = Ran("export", "-N", namespace, *here, "--api-key", reader)
+        assert (exported.code, '"k"' in exported.out) == (0, True)
+        assert Ran("check", "-N", namespace, *here, "--api-key", reader).code == 0
+        for key, command in [
+            (reader, ["export"]),
+            (reader, ["stats"]),
+            (reader, ["export", "-N", "other"]),
+            (reader, ["import", "-"]),
+            (reader, ["forget", namespace, "--yes"]),
+            (reader, ["set", "k", "2", "-N", namespace]),
+            ("bw_wrong", ["get", "k", "-N", namespace]),
+        ]:
+            ran = Ran(*command, *here, "--api-key", key, stdin=exported.out.encode())
+            assert ran.code == 5, command
+            assert key not in ran.err
+        assert Ran("get", "k", "-N", namespace, *here).code == 5
+        monkeypatch.setenv("BOTWIRE_API_KEY", admin)
+        assert Ran("import", "-", *here, stdin=exported.out.encode()).code == 0
+        assert len(Ran("stats", "--json", *here).lines) == 2
+        assert Ran("copy", here[1], f"sqlite:///{tmp_path / 'copy.db'}", "--verify").code == 0
+        assert Ran("forget", namespace, "--yes", *here).lines[0]["rewritten"] is True
+        assert [row["namespace"] for row in Ran("stats", "--json", *here).lines] == ["other"]
+        process.terminate()
 
 
 def test_check_says_what_is_wrong(url: str, tmp_path: Path) -> None:

@@ -125,6 +125,22 @@ def test_what_is_forgotten_is_not_in_the_files_bytes(tmp_path: Path) -> None:
     engine.close()
 
 
+def test_what_is_deleted_is_overwritten_in_the_file(tmp_path: Path) -> None:
+    engine = SQLiteEngine(tmp_path / "memory.db")
+    memory = Memory("n", engine=engine)
+    for i in range(300):
+        memory.set(f"Rosebud {i * 7919 % 300}", "Rosebud" * i)
+        memory.set(f"kept {i}", "kept" * i)
+    for i in range(300):
+        memory.delete(f"Rosebud {i}")
+    ask(engine, store.ForgetNamespace("another"))
+    with sqlite3.connect(tmp_path / "memory.db") as database:
+        database.execute("DELETE FROM botwire_changes")  # which name what was deleted
+    database.close()
+    engine.close()  # the last one empties the log
+    assert b"Rosebud" not in (tmp_path / "memory.db").read_bytes()
+
+
 def test_a_compaction_that_could_not_empty_the_log_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from botwire.cli import data, moving, upkeep
 from botwire.cli.exits import FAILED, INTERRUPTED, OK, exit_code
 from botwire.cli.output import say
-from botwire.errors import BotWireError, TransportError
+from botwire.errors import BotWireError, PermissionDeniedError, TransportError
 from botwire.places import API_KEY_VARIABLE, NAMESPACE_VARIABLE, URL_VARIABLE
 
 COMMANDS = "botwire.commands"
@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _hint(error: BotWireError) -> str:
     if isinstance(error, TransportError) and error.url.startswith("http"):
         return "; does `botwire serve` run there?"
+    if isinstance(error, PermissionDeniedError) and "in all namespaces" in str(error):
+        return ". Name the namespaces that it opens, -N NAME, if that is enough"
     return ""
 
 

@@ -51,11 +51,14 @@ def add_commands(commands: Any) -> None:
     add_json(check)
 
     forget = add_command(
-        commands, "forget", _forget, "erase a namespace for good, and print a receipt"
+        commands, "forget", _forget, "erase namespaces for good, and print a receipt for each"
     )
-    forget.add_argument("namespace")
+    forget.add_argument("namespaces", nargs="+", metavar="namespace")
     add_place(forget, LONG_TIMEOUT)
     forget.add_argument("--yes", action="store_true", help="do not ask")
+    forget.add_argument(
+        "--no-rewrite", action="store_true", help="leave the rewriting of a large file for later"
+    )
 
 
 def _stats(options: argparse.Namespace) -> int:
@@ -125,28 +128,30 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _forget(options: argparse.Namespace) -> int:
+    named = ", ".join(map(repr, options.namespaces))
     if not options.yes:
         if not sys.stdin.isatty():
             raise ConfigurationError(
-                f"this erases {options.namespace!r} for good: say --yes where nobody can be asked"
+                f"this erases {named} for good: say --yes where nobody can be asked"
             )
-        print(f"Erase namespace {options.namespace!r} for good? [y/N] ", end="", file=sys.stderr)
-        sys.stderr.flush()
+        print(f"Erase {named} for good? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             say("nothing was erased")
             return NO
     place = find_place(options.url, options.api_key, options.timeout)
     with open_store(options.url, options.api_key, options.timeout) as engine:
-        receipt = transfer.forget(engine, options.namespace)
-    print_json(
-        {
-            **dataclasses.asdict(receipt),
-            "at": to_iso(from_datetime(receipt.at)),
-            "store": without_password(place.url),
-            "botwire": importlib.metadata.version("botwire-core"),
-        }
-    )
-    if not receipt.rewritten:
-        say(receipt.detail)
-    # On PostgreSQL this is all that can be done from here; a file that is read by others is not.
-    return OK if receipt.rewritten or place.scheme.startswith("postgres") else FAILED
+        receipts = transfer.forget(engine, *options.namespaces, rewrite=not options.no_rewrite)
+    for receipt in receipts:
+        print_json(
+            {
+                **dataclasses.asdict(receipt),
+                "at": to_iso(from_datetime(receipt.at)),
+                "store": without_password(place.url),
+                "botwire": importlib.metadata.version("botwire-core"),
+            }
+        )
+    if receipts[0].rewritten:
+        return OK
+    say(receipts[0].detail)
+    # PostgreSQL rewrites nothing from here. A SQLite file that is read by others can be, later.
+    return OK if options.no_rewrite or place.scheme.startswith("postgres") else FAILED

@@ -110,19 +110,33 @@ class Receipt:
     detail: str
 
 
-def forget(engine: Engine, namespace: str) -> Receipt:
-    """Erases a namespace: every row that belongs to it, and its bytes in the database's files.
+def forget(engine: Engine, *namespaces: str, rewrite: bool = True) -> list[Receipt]:
+    """Erases namespaces: every row that belongs to them, and their bytes in the database's files.
 
     What was exported, backed up or logged elsewhere is not reached. May be repeated.
 
     Args:
         engine: The store.
-        namespace: Which.
+        namespaces: Which.
+        rewrite: Whether to rewrite the files without what was erased, once for all of them. It
+            takes as long as writing the whole store, and writers wait.
+
+    Returns:
+        A receipt for each.
     """
-    check_namespace(namespace)
-    counts = apply(engine, SYSTEM_NAMESPACE, store.ForgetNamespace(namespace))
-    compaction: store.Compaction = apply(engine, SYSTEM_NAMESPACE, store.CompactStore())
-    return Receipt(namespace, dict(counts), to_datetime(now()), *compaction)
+    for namespace in namespaces:
+        check_namespace(namespace)
+    erased = []
+    for namespace in namespaces:
+        counts = apply(engine, SYSTEM_NAMESPACE, store.ForgetNamespace(namespace))
+        erased.append((namespace, dict(counts), to_datetime(now())))
+    compaction = store.Compaction(
+        rewritten=False,
+        detail="the files were not rewritten, so they or their log may still hold what was erased",
+    )
+    if rewrite:
+        compaction = apply(engine, SYSTEM_NAMESPACE, store.CompactStore())
+    return [Receipt(*one, *compaction) for one in erased]
 
 
 def backup(
