@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import crewai.memory.storage.factory as crewai_factory
 from crewai.flow.persistence import factory as flow_factory
+from crewai.knowledge.storage import factory as knowledge_factory
 from crewai.memory.storage.backend import StorageBackend
 
 from botwire import AsyncMemory, Memory
 from botwire_crewai.flow import BotWireFlowPersistence
+from botwire_crewai.knowledge import BotWireKnowledgeStorage
 from botwire_crewai.storage import SPEC_PREFIX, BotWireStorage
 
 _DEFAULT_SPECS = ("lancedb",)  # what CrewAI asks for when nobody says anything else
@@ -51,7 +54,8 @@ def install(
 
     Afterwards ``memory=True`` and a bare ``Memory()`` are on BotWire, and so are
     ``Memory(storage="botwire")`` and ``Memory(storage="botwire://other-namespace")``. States of
-    flows with ``@persist`` are kept there too. What was made before stays where it is.
+    flows with ``@persist`` are kept there too, and so is knowledge. What was made before stays
+    where it is.
 
     Args:
         namespace: Whose records, where a spec names none. Unset: the client's, else
@@ -59,7 +63,8 @@ def install(
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server, as for BotWire's `Memory`.
-        takeover: Whether to answer for CrewAI's own default as well, and for states of flows.
+        takeover: Whether to answer for CrewAI's own default as well, for states of flows and for
+            knowledge.
         **options: Further arguments of `BotWireStorage`.
 
     Returns:
@@ -79,6 +84,9 @@ def install(
         flow_factory.set_flow_persistence_factory(
             _FlowFactory(place, previous=flow_factory._factory)  # noqa: SLF001
         )
+        knowledge_factory.set_knowledge_storage_factory(
+            _KnowledgeFactory(place, previous=knowledge_factory._factory)  # noqa: SLF001
+        )
     return ours.default
 
 
@@ -90,14 +98,29 @@ def uninstall() -> None:
     flows = flow_factory._factory  # noqa: SLF001
     if isinstance(flows, _FlowFactory):
         flow_factory.set_flow_persistence_factory(flows.previous)
+    knowledge = knowledge_factory._factory  # noqa: SLF001
+    if isinstance(knowledge, _KnowledgeFactory):
+        knowledge_factory.set_knowledge_storage_factory(knowledge.previous)
 
 
+@dataclass(frozen=True)
 class _FlowFactory:
     """Makes what keeps the states of flows."""
 
-    def __init__(self, place: dict[str, Any], *, previous: Any) -> None:
-        self.previous = previous
-        self._place = place
+    place: dict[str, Any]
+    previous: Any
 
     def __call__(self) -> BotWireFlowPersistence:
-        return BotWireFlowPersistence(**self._place)
+        return BotWireFlowPersistence(**self.place)
+
+
+@dataclass(frozen=True)
+class _KnowledgeFactory:
+    """Makes what keeps knowledge."""
+
+    place: dict[str, Any]
+    previous: Any
+
+    def __call__(self, embedder: Any, collection_name: str | None) -> BotWireKnowledgeStorage:
+        named: dict[str, Any] = {"embedder": embedder, "collection_name": collection_name}
+        return BotWireKnowledgeStorage(**self.place, **named)
