@@ -343,3 +343,25 @@ def test_the_promise_is_synced(path: Path) -> None:
     engine = SQLiteEngine(path)
     Memory("n", engine=engine).set("k", 1)
     assert engine._writing().execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+def test_a_read_that_would_have_to_wait_is_not_done_at_once(path: Path) -> None:
+    engine = SQLiteEngine(path)
+    batch = ops.Batch("n", (ops.GetKeys(("k",)),))
+    Memory("n", engine=engine).set("k", 1)
+    assert engine.read_at_once(batch) is None  # no connection is open for it yet
+    engine.apply(batch)
+    results = engine.read_at_once(batch)
+    assert results is not None
+    assert results[0][0].value == Json.of(1)
+    engine.close()
+    # What a recovery does for a moment, done for long.
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("COMMIT")
+    engine._readers.append(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
+    assert engine.read_at_once(batch) is None
+    other.close()
+    assert engine.read_at_once(batch) is not None
+    engine.close()

@@ -15,6 +15,7 @@ from botwire.engines.protocol import AsyncEngine
 from botwire_server import openapi, problems, routes
 from botwire_server.access import Access
 from botwire_server.api_keys import KeyRing, KeyStore
+from botwire_server.lane import BatchLane
 from botwire_server.middleware import AccessMiddleware, RequestMiddleware
 from botwire_server.settings import Settings
 from botwire_server.sweeping import sweeping
@@ -52,6 +53,7 @@ def create_app(engine: AsyncEngine, settings: Settings | None = None) -> FastAPI
     app.state.access = Access(keys, settings)
     app.include_router(routes.router)
     problems.install(app, routes.methods_of)
+    app.add_middleware(BatchLane, route=routes.BATCHES)
     app.add_middleware(AccessMiddleware, access=app.state.access)
     app.add_middleware(RequestMiddleware, max_body=settings.max_body, origins=settings.cors_origins)
     if settings.cors_origins:

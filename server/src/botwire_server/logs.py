@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
+import threading
 import time
+from typing import TextIO
 
 
 class JSONLines(logging.Formatter):
@@ -25,9 +28,52 @@ class JSONLines(logging.Formatter):
         return json.dumps(fields)
 
 
+class TogetherHandler(logging.StreamHandler[TextIO]):
+    """Writes lines together, a tenth of a second after the first of them.
+
+    A line a request costs less to make than to write. What is a warning or worse is written at
+    once, with all that was said before it, and so is everything when the process ends.
+    """
+
+    seconds = 0.1
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+        self._begun = threading.Event()
+        threading.Thread(target=self._write, name="botwire-log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps a line for the next time."""
+        try:
+            self._lines.append(self.format(record) + self.terminator)
+        except Exception:  # noqa: BLE001 - as in every handler: a bad record must not stop a request
+            self.handleError(record)
+            return
+        if record.levelno >= logging.WARNING:
+            self.flush()
+        elif not self._begun.is_set():
+            self._begun.set()
+
+    def flush(self) -> None:
+        """Writes the lines that are kept."""
+        with self.lock or contextlib.nullcontext():
+            lines, self._lines = self._lines, []
+            if lines:
+                self.stream.write("".join(lines))
+            super().flush()
+
+    def _write(self) -> None:
+        while True:
+            self._begun.wait()
+            time.sleep(self.seconds)
+            self._begun.clear()
+            self.flush()
+
+
 def log_to_stderr() -> None:
     """Sends what BotWire and the HTTP server have to say to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = TogetherHandler(sys.stderr)
     handler.setFormatter(JSONLines())
     for name, level in (("botwire", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)

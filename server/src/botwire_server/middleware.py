@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Collection
 from typing import Any
 
@@ -55,7 +55,7 @@ class RequestMiddleware:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         given = headers.get(_ID_HEADER, b"").decode("latin-1")
-        request_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if _SANE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         scope[REQUEST_ID] = request_id
         raw_path = scope.get("raw_path")
         if raw_path is not None:

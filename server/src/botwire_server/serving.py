@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
+import sys
 
 import uvicorn
 
@@ -26,8 +28,11 @@ def serve(settings: Settings) -> None:
         ConfigurationError: A setting is not one that can be served with.
     """
     place = find_database(settings)
-    with _listen(settings.host, settings.port) as listener:
-        asyncio.run(_serve(place, listener, settings))
+    with (
+        _listen(settings.host, settings.port) as listener,
+        asyncio.Runner(loop_factory=_new_loop) as runner,
+    ):
+        runner.run(_serve(place, listener, settings))
 
 
 def find_database(settings: Settings) -> Place:
@@ -36,6 +41,14 @@ def find_database(settings: Settings) -> Place:
     if place.scheme in ("http", "https"):
         raise ConfigurationError("--database is a sqlite or postgresql URL")
     return place
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    uvloop = importlib.import_module("uvloop")  # is not made for Windows
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
 
 
 async def _serve(place: Place, listener: socket.socket, settings: Settings) -> None:

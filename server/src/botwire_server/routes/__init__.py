@@ -10,9 +10,9 @@ from botwire import wire
 from botwire_server.routes import batches, changes, histories, keys, legacy, records, store, usage
 
 router = APIRouter()
-# A plain route, without validation by models, and the first: `wire` reads it, and it is the busy
-# one.
-router.routes.append(Route(wire.BATCH_PATH, batches.apply_batch, methods=["POST"]))
+# A plain route, without validation by models: `wire` reads it, and it is the busy one; see `lane`.
+BATCHES = Route(wire.BATCH_PATH, batches.apply_batch, methods=["POST"])
+router.routes.append(BATCHES)
 _PARTS = [part.router for part in (keys, histories, records, changes, usage, store, legacy)]
 _PARTS.append(store.whole)
 for _part in _PARTS:
@@ -28,4 +28,4 @@ def methods_of(scope: Scope) -> set[str]:
     return found
 
 
-__all__ = ["methods_of", "router"]
+__all__ = ["BATCHES", "methods_of", "router"]

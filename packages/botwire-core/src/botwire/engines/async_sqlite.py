@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import BotWireError
-from botwire.operations import Batch, Results
+from botwire.operations import Batch, GetKeys, ReadHistory, Results, StatHistory
 
 _READERS = 4
+_FEW = 32  # values that are read in less time than another thread takes to begin
 
 _Waiting = list[tuple[Batch, "asyncio.Future[Results]"]]
 
@@ -51,6 +52,9 @@ class AsyncSQLiteEngine:
         """Applies a batch and returns one result an operation; see `Engine.apply`."""
         loop = asyncio.get_running_loop()
         if not batch.writes:
+            results = self.engine.read_at_once(batch) if _is_short(batch) else None
+            if results is not None:
+                return results
             return await loop.run_in_executor(self._pool(), self.engine.apply, batch)
         answer: asyncio.Future[Results] = loop.create_future()
         self._waiting.setdefault(loop, []).append((batch, answer))
@@ -96,3 +100,15 @@ class AsyncSQLiteEngine:
         await loop.run_in_executor(self._pool(), self.engine.close)
         self._pool().shutdown(wait=False)
         self._process = 0  # the next use starts threads again
+
+
+def _is_short(batch: Batch) -> bool:
+    """Says whether a batch reads so little that handing it to a thread would take longer."""
+    if len(batch.operations) != 1:
+        return False
+    (operation,) = batch.operations
+    if isinstance(operation, GetKeys):
+        return len(operation.keys) <= _FEW
+    if isinstance(operation, ReadHistory):
+        return operation.limit <= _FEW
+    return isinstance(operation, StatHistory)

@@ -1,0 +1,124 @@
+"""The rows of the server: over loopback, against a bare FastAPI application under the same server.
+
+A bare application keeps a dictionary: it checks nothing, stores nothing and forgets everything. It
+is the least that any server in Python costs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import load
+from bare_server import VALUE
+
+from botwire import Memory, wire
+from botwire import operations as ops
+from botwire.exact import Json
+
+SLICES = 9  # of a second each, for each side in turn
+Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
+
+
+@contextlib.contextmanager
+def servers(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """Starts ours and the bare one; gives the URL of ours and both ports."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    database = f"sqlite:///{folder / 'ours.db'}"
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", database],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as ours,
+        subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("bare_server.py"), str(port), folder]
+        ) as bare,
+    ):
+        try:
+            assert ours.stdout is not None
+            url = ours.stdout.readline().split()[-1]
+            while True:
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/memory/k").close()
+                    break
+                time.sleep(0.05)
+            yield url, int(url.rsplit(":", 1)[1]), port
+        finally:
+            ours.terminate()
+            bare.terminate()
+
+
+def batch(operation: ops.Operation) -> bytes:
+    """Returns the body with which a client asks for an operation."""
+    return wire.encode_batch(ops.Batch("bench", (operation,))).encode()
+
+
+def side_by_side(name: str, reach: float, *sides: tuple[int, Callable[[], bytes]]) -> None:
+    """Measures the throughput of ours and of another in turn, and prints the ratio."""
+    found: list[list[float]] = [[] for _ in sides]
+    for _ in range(SLICES):
+        for (port, request), each in zip(sides, found, strict=True):
+            each.append(load.throughput(port, request))
+    ours, theirs = (statistics.median(each) for each in found)
+    print(f"{name:34} {ours:8.0f}/s  {theirs:8.0f}/s  {ours / theirs:6.2f} (reach {reach})")
+
+
+def rows(compare: Compare) -> None:
+    """Measures the client over loopback, and the server under 32 connections.
+
+    Args:
+        compare: As in `run.compare`.
+    """
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        servers(Path(folder)) as (url, ours, bare),
+        Memory("bench", url=url) as memory,
+        httpx.Client() as client,
+    ):
+        memory.set("k", VALUE)
+        address = f"http://127.0.0.1:{bare}/memory/k"
+        compare("http: get", lambda: memory.get("k"), lambda: client.get(address).json(), 1.3)
+
+        read = load.post(wire.BATCH_PATH, batch(ops.GetKeys(("k",))))
+        side_by_side(
+            "http: reads, 32 connections", 0.6,
+            (ours, lambda: read), (bare, lambda: load.get("/memory/k")),
+        )  # fmt: skip
+
+        body = batch(ops.ExtendHistory("h", (Json.of(VALUE),)))
+        count = itertools.count()
+
+        def write() -> bytes:
+            return load.post(
+                wire.BATCH_PATH, body, f"{wire.IDEMPOTENCY_HEADER}: bench-{next(count)}"
+            )
+
+        plain = Json.of(VALUE).text.encode()
+        for name, reach, path in (
+            ("http: durable writes, 32", 0.5, "/memory"),
+            ("  to a commit each", 2.5, "/commits"),
+        ):
+            request = load.post(path, plain)
+            side_by_side(name, reach, (ours, write), (bare, lambda request=request: request))
+
+
+if __name__ == "__main__":
+    import run
+
+    rows(run.compare)
