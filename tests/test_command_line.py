@@ -432,3 +432,22 @@ def test_an_import_from_a_pipe_that_is_killed_is_run_again(url: str, tmp_path: P
     assert memory.count() < 2000
     assert Ran("import", str(file), "--url", other).code == 0
     assert Ran("check", "--compare", url, other).code == 0
+
+
+def test_a_copy_to_postgres_that_is_killed_is_run_again(
+    url: str, own_postgres_url: str, namespace: str
+) -> None:
+    memory = Memory(namespace, url=url)
+    memory.set_many({f"k{i}": "x" * 1000 for i in range(3000)})
+    memory.history("h").extend(list(range(3000)))
+    copied = Memory(namespace, url=own_postgres_url)
+    with start("copy", url, own_postgres_url, "-N", namespace) as copying:
+        for _ in copied.watch(after=0, poll=0.01):
+            break  # the first batch has come
+        copying.kill()
+        assert copying.wait() == -signal.SIGKILL
+    assert copied.history("h").count() < 3000
+    memory.delete("k7")
+    again = Ran("copy", url, own_postgres_url, "-N", namespace, "--verify", "--json")
+    assert again.code == 0, again.err
+    assert again.lines[0]["there_already"] >= 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import subprocess
@@ -148,25 +149,15 @@ batches = st.lists(st.lists(operations, min_size=1, max_size=4).map(tuple), max_
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(first=batches, second=batches)
-def test_any_store_is_exported_imported_and_copied_exactly(
-    first: list[Any], second: list[Any], tmp_path: Path
+def test_any_memory_is_exported_imported_and_copied_exactly(
+    first: list[Any], second: list[Any]
 ) -> None:
-    folder = tmp_path / uuid.uuid4().hex
-    folder.mkdir()
-    source, loaded, copy = (
-        SQLiteEngine(":memory:"),
-        SQLiteEngine(":memory:"),
-        SQLiteEngine(folder / "copy.db"),
-    )
+    source, loaded, copy = (SQLiteEngine(":memory:") for _ in range(3))
     for batches in (first, second):
-        for batch in batches:
-            try:
-                source.apply(ops.Batch("n", batch))
-            except BotWireError:
-                continue
+        apply_all(source, "n", batches)
         transfer.copy(source, copy)  # the second time: what changed and was deleted since
         assert list(transfer.compare(source, copy)) == []
     load(loaded, exported(source))
@@ -174,6 +165,31 @@ def test_any_store_is_exported_imported_and_copied_exactly(
     for engine in (source, loaded, copy):
         assert list(transfer.check(engine)) == []
         engine.close()
+
+
+def apply_all(engine: Engine, namespace: str, batches: list[Any]) -> None:
+    for batch in batches:
+        with contextlib.suppress(BotWireError):
+            engine.apply(ops.Batch(namespace, batch))
+
+
+@pytest.mark.parametrize("place", ["http", "postgres"])
+@settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(first=batches, second=batches)
+def test_any_memory_is_copied_there_and_back_exactly(
+    place: str, first: list[Any], second: list[Any], open_place: Open
+) -> None:
+    source, back = SQLiteEngine(":memory:"), SQLiteEngine(":memory:")
+    there, namespace = open_place(place), uuid.uuid4().hex
+    apply_all(source, namespace, [((ops.PutKey("first", Json.of(1))),), *first])
+    transfer.copy(source, there)
+    apply_all(source, namespace, second)
+    transfer.copy(source, there)
+    transfer.copy(there, back, namespaces=[namespace])
+    assert list(transfer.compare(source, back)) == []
+    assert list(transfer.check(there, namespaces=[namespace])) == []
 
 
 # --- while others write -----------------------------------------------------------------------
@@ -195,7 +211,7 @@ class Meddling:
         raise NotImplementedError
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(first=batches, later=st.lists(st.lists(operations, min_size=1, max_size=2), max_size=20))
 def test_what_is_read_while_others_write_is_as_of_one_moment(
     first: list[Any], later: list[Any]
@@ -220,7 +236,11 @@ def test_what_is_read_while_others_write_is_as_of_one_moment(
     store.close()
 
 
-def test_a_busy_history_is_read_with_every_item_up_to_a_moment(open_place: Open) -> None:
+@pytest.mark.parametrize("in_memory", [2**23, 100_000, 0])
+def test_a_busy_history_is_read_with_every_item_up_to_a_moment(
+    open_place: Open, monkeypatch: pytest.MonkeyPatch, in_memory: int
+) -> None:
+    monkeypatch.setattr("botwire.transfer.reading._IN_MEMORY", in_memory)
     store = open_place("embedded")
     memory = Memory("n", engine=store)
     memory.history("h").extend(list(range(1500)))

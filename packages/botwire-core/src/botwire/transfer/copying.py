@@ -14,8 +14,9 @@ from botwire.exact_operations import OVERWRITE, REFUSE
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations import HistoryItem, KeyEntry
 from botwire.transfer.lines import Line, NamespaceState, encode
+from botwire.transfer.pages import apply
 from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
-from botwire.transfer.reading import apply, list_namespaces, read_namespace
+from botwire.transfer.reading import list_namespaces, read_namespace
 from botwire.transfer.restoring import Restorer
 
 T = TypeVar("T")

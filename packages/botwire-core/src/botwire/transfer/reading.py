@@ -12,7 +12,7 @@ import heapq
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from botwire import exact_operations as exact
 from botwire import operations as ops
@@ -22,13 +22,17 @@ from botwire.engines.protocol import Engine
 from botwire.errors import ConflictError, NotFoundError
 from botwire.names import SYSTEM_NAMESPACE, check_namespace, to_bytes
 from botwire.transfer.lines import Line, NamespaceState, decode, encode
+from botwire.transfer.pages import Pages, apply, size_of
 
 _IN_MEMORY = 8 * 1024 * 1024  # bytes put aside before a temporary file is used
-_PAGE_BYTES = 2 * 1024 * 1024  # about how much a page should hold
+_OBJECT = 800  # bytes that a line takes in memory beside what it holds, about
+_CHUNK = 64 * 1024  # bytes of the file that are read at a time
+_FILE = 2**62
 _ROUNDS = 100  # of reading again what has changed
 _STARTS = 3  # of a namespace, when so much changed that the log does not say what
 _QUICK = 200  # keys and histories read again in one batch
 
+_MORE = 50  # new items of each
 _KEY, _HISTORY, _COLLECTION = 1, 2, 3  # as in `Line.order`
 _Thing = tuple[Any, ...]
 
@@ -89,10 +93,11 @@ def read_namespace(engine: Engine, namespace: str) -> Iterator[Line]:
     """
     for _ in range(_STARTS):
         with contextlib.ExitStack() as stack:
-            pages, again = stack.enter_context(_Spool()), stack.enter_context(_Spool())
+            first, again = stack.enter_context(_Spool()), stack.enter_context(_Spool())
+            pages = Pages(engine, namespace)
             start = apply(engine, namespace, ops.ReadChanges()).revision
-            pages.put(_dump(engine, namespace))
-            changes = _Changes(engine, namespace, again)
+            first.put(pages.everything())
+            changes = _Changes(engine, namespace, pages, again)
             revision = changes.follow(start)
             if revision is None:
                 continue
@@ -100,14 +105,9 @@ def read_namespace(engine: Engine, namespace: str) -> Iterator[Line]:
             if stat.created_at is None:
                 return
             yield Line(namespace, NamespaceState(revision, stat.created_at))
-            yield from changes.merge(pages.get())
+            yield from changes.merge(first.get())
             return
     raise _too_busy(namespace)
-
-
-def apply(engine: Engine, namespace: str, operation: ops.Operation) -> Any:
-    """Applies one operation and returns its result."""
-    return engine.apply(ops.Batch(namespace, (operation,)))[0]
 
 
 def _too_busy(namespace: str) -> ConflictError:
@@ -118,33 +118,52 @@ def _too_busy(namespace: str) -> ConflictError:
 
 
 class _Spool:
-    """Lines put aside; the first few megabytes stay in memory."""
+    """Lines put aside: the first few megabytes as they are, the rest in a temporary file.
+
+    A place is the number of a line in memory, or `_FILE` and where a line begins in the file.
+    """
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed with this
-        self._end = 0
+        self._lines: list[Line] = []
+        self._size = 0
+        self._file: IO[bytes] | None = None
+        self._written = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def _end(self) -> int:
+        return len(self._lines) if self._file is None else _FILE + self._written
 
     def put(self, lines: Iterable[Line]) -> tuple[int, int]:
-        """Writes lines at the end and returns where they begin and end."""
+        """Takes lines and returns the places where they begin and end."""
         start = self._end
-        self._file.seek(start)
+        if self._file is not None:
+            self._file.seek(self._written)
         for line in lines:
-            self._end += self._file.write(encode(line).encode("ascii") + b"\n")
+            if self._file is None and self._size < _IN_MEMORY:
+                self._lines.append(line)
+                self._size += _OBJECT + size_of(line.entry)
+                continue
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this
+            self._written += self._file.write(encode(line).encode("ascii") + b"\n")
         return start, self._end
 
     def get(self, start: int = 0, end: int | None = None) -> Iterator[Line]:
         """Yields the lines between two places; others may be read in between."""
-        at, stop = start, self._end if end is None else end
-        while at < stop:
-            self._file.seek(at)
-            chunk = self._file.readlines(1 << 16)
-            for raw in chunk:
+        stop = self._end if end is None else end
+        if start < _FILE:
+            yield from self._lines[start:stop]
+        at = max(start, _FILE)
+        while self._file is not None and at < stop:
+            self._file.seek(at - _FILE)
+            for raw in self._file.readlines(_CHUNK):
                 if at >= stop:
                     return
                 at += len(raw)
@@ -154,9 +173,10 @@ class _Spool:
 class _Changes:
     """What has changed since a namespace was read, read again until it is as of one moment."""
 
-    def __init__(self, engine: Engine, namespace: str, spool: _Spool) -> None:
+    def __init__(self, engine: Engine, namespace: str, pages: Pages, spool: _Spool) -> None:
         self._engine = engine
         self._namespace = namespace
+        self._pages = pages
         self._spool = spool
         # Of each thing that changed, where its lines are now; a history's grow at their end.
         self._extents: dict[_Thing, list[tuple[int, int]]] = {}
@@ -205,7 +225,7 @@ class _Changes:
         name = to_bytes(change.name)
         if change.shape == "key" and change.action == "clear":
             self._cleared.append(name)
-            for line in _keys(self._engine, self._namespace, change.name):
+            for line in self._pages.keys(change.name):
                 yield line.thing, True
             for thing in list(self._states):
                 if thing[0] == _KEY and thing[1].startswith(name):
@@ -226,10 +246,10 @@ class _Changes:
             if grows or thing[0] == _KEY:
                 quick.append(thing)
             elif thing[0] == _HISTORY:
-                self._replace(thing, _histories(self._engine, self._namespace, (name,)))
+                self._replace(thing, self._pages.histories((name,)))
                 self._last_seq.setdefault(thing, 0)
             else:
-                self._replace(thing, _collections(self._engine, self._namespace, (name,)))
+                self._replace(thing, self._pages.collections((name,)))
         return quick
 
     def _replace(self, thing: _Thing, lines: Iterable[Line]) -> None:
@@ -253,7 +273,7 @@ class _Changes:
             return (ops.GetKeys((name,)),)
         return (
             exact.DumpHistories((name,)),
-            ops.ReadHistory(name, after=self._last_seq[thing], limit=100, archived=True),
+            ops.ReadHistory(name, after=self._last_seq[thing], limit=_MORE, archived=True),
         )
 
     def _take(self, quick: list[_Thing], results: list[Any]) -> set[_Thing]:
@@ -297,91 +317,3 @@ class _Changes:
             yield state
             for start, end in self._extents.get(thing, ()):
                 yield from self._spool.get(start, end)
-
-
-# --- pages ----------------------------------------------------------------------------------
-
-
-class _Limit:
-    """How many to ask for, so that a page is neither huge nor tiny."""
-
-    def __init__(self) -> None:
-        self.value = 100
-
-    def learn(self, size: int, count: int) -> None:
-        if count:
-            fitting = _PAGE_BYTES * count // max(1, size)
-            self.value = max(1, min(ops.MAX_PAGE, fitting, self.value * 2))
-
-
-def _pages(
-    ask: Callable[[Any, int], Any], engine: Engine, namespace: str, first: Any, field: str
-) -> Iterator[Any]:
-    """Yields what pages hold; `ask` makes the operation of what comes after the last one."""
-    limit, after = _Limit(), first
-    while True:
-        page = apply(engine, namespace, ask(after, limit.value))
-        entries = getattr(page, field)
-        yield from entries
-        if not page.more:
-            return
-        limit.learn(sum(_size(entry) for entry in entries), len(entries))
-        after = entries[-1][0]
-
-
-def _size(entry: Any) -> int:
-    if isinstance(entry, ops.KeyEntry):
-        value = entry.value
-        return len(value) if isinstance(value, bytes) else len(value.text)
-    if isinstance(entry, ops.HistoryItem):
-        return len(entry.value.text)
-    if isinstance(entry, records.RecordEntry):
-        raw = b"" if entry.embedding is None else entry.embedding.raw
-        return len(entry.text) + len(entry.metadata.text) + len(raw)
-    return 100
-
-
-def _dump(engine: Engine, namespace: str) -> Iterator[Line]:
-    yield from _keys(engine, namespace)
-    yield from _histories(engine, namespace)
-    yield from _collections(engine, namespace)
-
-
-def _keys(engine: Engine, namespace: str, prefix: str = "") -> Iterator[Line]:
-    def ask(after: str | None, limit: int) -> ops.Operation:
-        return ops.ScanKeys(prefix, after, limit=limit)
-
-    for entry in _pages(ask, engine, namespace, None, "entries"):
-        yield Line(namespace, entry)
-
-
-def _histories(
-    engine: Engine, namespace: str, given: tuple[str, ...] | None = None
-) -> Iterator[Line]:
-    def ask(after: str | None, limit: int) -> ops.Operation:
-        return exact.DumpHistories(given, after, limit)
-
-    for state in _pages(ask, engine, namespace, None, "histories"):
-        yield Line(namespace, state)
-
-        def ask_items(after: int, limit: int, name: str = state.name) -> ops.Operation:
-            return ops.ReadHistory(name, after=after, limit=limit, archived=True)
-
-        for item in _pages(ask_items, engine, namespace, 0, "items"):
-            yield Line(namespace, item, state.name)
-
-
-def _collections(
-    engine: Engine, namespace: str, given: tuple[str, ...] | None = None
-) -> Iterator[Line]:
-    def ask(after: str | None, limit: int) -> ops.Operation:
-        return exact.DumpCollections(given, after, limit)
-
-    for state in _pages(ask, engine, namespace, None, "collections"):
-        yield Line(namespace, state)
-
-        def ask_records(after: str | None, limit: int, name: str = state.name) -> ops.Operation:
-            return exact.DumpRecords(name, after, limit)
-
-        for record in _pages(ask_records, engine, namespace, None, "records"):
-            yield Line(namespace, record, state.name)

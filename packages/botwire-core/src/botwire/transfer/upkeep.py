@@ -15,8 +15,9 @@ from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import ConfigurationError
 from botwire.names import SYSTEM_NAMESPACE, check_namespace
+from botwire.transfer.pages import apply
 from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
-from botwire.transfer.reading import apply, list_namespaces, read_namespace
+from botwire.transfer.reading import list_namespaces, read_namespace
 
 
 def stat(

@@ -1,0 +1,108 @@
+"""Reads what a namespace holds in pages, each as of a moment of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from botwire import exact_operations as exact
+from botwire import operations as ops
+from botwire import record_operations as records
+from botwire.engines.protocol import Engine
+from botwire.transfer.lines import Line
+
+_FIRST = 16  # of a shape in a first page, whose size nobody knows
+_BYTES = 2 * 1024 * 1024  # about how much a page should hold
+
+
+def apply(engine: Engine, namespace: str, operation: ops.Operation) -> Any:
+    """Applies one operation and returns its result."""
+    return engine.apply(ops.Batch(namespace, (operation,)))[0]
+
+
+class Pages:
+    """The pages of a namespace, neither huge nor tiny whatever it holds.
+
+    Args:
+        engine: The store.
+        namespace: Which.
+    """
+
+    def __init__(self, engine: Engine, namespace: str) -> None:
+        self._engine = engine
+        self._namespace = namespace
+        self._limits: dict[str, int] = {}
+
+    def everything(self) -> Iterator[Line]:
+        """Yields all lines of the namespace but its own, in the order of an export."""
+        yield from self.keys()
+        yield from self.histories()
+        yield from self.collections()
+
+    def keys(self, prefix: str = "") -> Iterator[Line]:
+        """Yields the keys that start with `prefix`."""
+
+        def ask(after: str | None, limit: int) -> ops.Operation:
+            return ops.ScanKeys(prefix, after, limit=limit)
+
+        for entry in self._read("entries", ask, None):
+            yield Line(self._namespace, entry)
+
+    def histories(self, given: tuple[str, ...] | None = None) -> Iterator[Line]:
+        """Yields histories with their items; None: all."""
+
+        def ask(after: str | None, limit: int) -> ops.Operation:
+            return exact.DumpHistories(given, after, limit)
+
+        for state in self._read("histories", ask, None):
+            yield Line(self._namespace, state)
+
+            def ask_items(after: int, limit: int, name: str = state.name) -> ops.Operation:
+                return ops.ReadHistory(name, after=after, limit=limit, archived=True)
+
+            for item in self._read("items", ask_items, 0):
+                yield Line(self._namespace, item, state.name)
+
+    def collections(self, given: tuple[str, ...] | None = None) -> Iterator[Line]:
+        """Yields collections with their records; None: all."""
+
+        def ask(after: str | None, limit: int) -> ops.Operation:
+            return exact.DumpCollections(given, after, limit)
+
+        for state in self._read("collections", ask, None):
+            yield Line(self._namespace, state)
+
+            def ask_records(after: str | None, limit: int, name: str = state.name) -> ops.Operation:
+                return exact.DumpRecords(name, after, limit)
+
+            for record in self._read("records", ask_records, None):
+                yield Line(self._namespace, record, state.name)
+
+    def _read(
+        self, field: str, ask: Callable[[Any, int], ops.Operation], after: Any
+    ) -> Iterator[Any]:
+        """Yields what pages hold; `ask` makes the operation of what comes after the last one."""
+        while True:
+            limit = self._limits.get(field, _FIRST)
+            page = apply(self._engine, self._namespace, ask(after, limit))
+            entries = getattr(page, field)
+            yield from entries
+            if entries:
+                fitting = _BYTES * len(entries) // max(1, sum(map(size_of, entries)))
+                self._limits[field] = max(1, min(ops.MAX_PAGE, fitting, limit * 4))
+            if not page.more:
+                return
+            after = entries[-1][0]  # its key, name, number or id
+
+
+def size_of(entry: Any) -> int:
+    """Returns how many bytes what a line holds takes, about."""
+    if isinstance(entry, ops.KeyEntry):
+        value = entry.value
+        return len(value) if isinstance(value, bytes) else len(value.text)
+    if isinstance(entry, ops.HistoryItem):
+        return len(entry.value.text)
+    if isinstance(entry, records.RecordEntry):
+        raw = b"" if entry.embedding is None else entry.embedding.raw
+        return len(entry.text) + len(entry.metadata.text) + len(raw)
+    return 100
