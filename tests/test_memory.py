@@ -472,6 +472,7 @@ async def test_a_watch_sees_every_change_in_order(memory: Any) -> None:
         ("history", "append", "h"),
         ("key", "clear", ""),
     ]
+    assert await memory.revision() == start + 5
     seen = [change.name async for change in _until_clear(memory.watch("a/", after=start))]
     assert seen == ["a/1", "a/1", ""]
 

@@ -304,6 +304,10 @@ class AsyncMemory(AwaitedAccess):
 
     # --- across the shapes ------------------------------------------------------------------
 
+    async def revision(self) -> int:
+        """Returns the number of the namespace's last change, for `watch` to go on after."""
+        return int((await self._apply(ops.ReadChanges())).revision)
+
     async def watch(
         self, prefix: str = "", *, after: int | None = None, poll: float = 0.5
     ) -> AsyncIterator[Change]:
@@ -320,7 +324,7 @@ class AsyncMemory(AwaitedAccess):
         """
         prefix = _without_star(prefix)
         if after is None:
-            after = (await self._apply(ops.ReadChanges())).revision
+            after = await self.revision()
         wait = shortest = min(0.02, poll)
         while True:
             page: ops.ChangePage = await self._apply(ops.ReadChanges(after))

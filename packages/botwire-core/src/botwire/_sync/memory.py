@@ -301,6 +301,10 @@ class Memory(MappingAccess):
 
     # --- across the shapes ------------------------------------------------------------------
 
+    def revision(self) -> int:
+        """Returns the number of the namespace's last change, for `watch` to go on after."""
+        return int((self._apply(ops.ReadChanges())).revision)
+
     def watch(
         self, prefix: str = "", *, after: int | None = None, poll: float = 0.5
     ) -> Iterator[Change]:
@@ -317,7 +321,7 @@ class Memory(MappingAccess):
         """
         prefix = _without_star(prefix)
         if after is None:
-            after = (self._apply(ops.ReadChanges())).revision
+            after = self.revision()
         wait = shortest = min(0.02, poll)
         while True:
             page: ops.ChangePage = self._apply(ops.ReadChanges(after))
