@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CORE = "botwire"
 HTTP_MODULES = ("botwire/_async/http.py", "botwire/_sync/http.py")
 NOT_IN_CORE = {
+    "ag2",
+    "agent_framework",
     "autogen_agentchat",
     "autogen_core",
     "crewai",

@@ -129,6 +129,18 @@ INTERFACES = (
         "autogen_team.py",
     ),
     Interface(
+        "Agent Framework",
+        "Agent, BotWireHistoryProvider and BotWireContextProvider",
+        "botwire_agent_framework:BotWireHistoryProvider.get_messages,save_messages",
+        "agent_framework_agent.py",
+    ),
+    Interface(
+        "AG2",
+        "Agent, BotWireStorage and BotWireKnowledgeStore",
+        "botwire_ag2:BotWireStorage.get_history,save_event",
+        "ag2_agent.py",
+    ),
+    Interface(
         "two in one",
         "told in LangChain, asked in LlamaIndex",
         LLAMAINDEX_CALLS,

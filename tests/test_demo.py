@@ -96,4 +96,4 @@ def test_an_unknown_example_is_an_error(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as ended:
         main(["--only", "nothing.py"])
     assert ended.value.code == 2
-    assert "no example is called nothing.py; there are autogen_team.py" in capsys.readouterr().err
+    assert "no example is called nothing.py; there are ag2_agent.py" in capsys.readouterr().err

@@ -1,0 +1,239 @@
+"""Files that agents write and read: knowledge, logs, skills."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ag2.knowledge import ChangeSubscription
+from ag2.knowledge.base import ChangeCallback
+
+import botwire
+from botwire import AsyncHistory, AsyncMemory, BotWireError, ConflictError, Item
+from botwire.connection import Connection
+from botwire.names import check_history
+
+logger = logging.getLogger("botwire.ag2")
+
+_TRIES = 100  # appends of as many others may come first
+_PAGE = 200
+_RETRY_SECONDS = 1.0
+
+
+class _End(NamedTuple):
+    """Where a file ends.
+
+    Attributes:
+        seq: The last sequence number of its history.
+        offset: Its length in bytes.
+    """
+
+    seq: int
+    offset: int
+
+
+class BotWireKnowledgeStore:
+    """AG2's `ag2.knowledge.KnowledgeStore` on BotWire: ``KnowledgeConfig(store=…)``.
+
+    A file is a history of pieces of text: an append costs the same however long the file is, is
+    atomic for any number of processes, and `read_range` near the end reads the end. `on_change`
+    sees the changes of all processes.
+
+    Paths are as AG2 writes them: ``/dir/file.txt``; folders are where there are files.
+
+    Args:
+        namespace: Whose files.
+        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        url: Where memory lives, as for BotWire's `Memory`.
+        api_key: For a server.
+        prefix: What the names of the files' histories begin with.
+        poll: Seconds between looks for changes when nothing happens.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        client: botwire.Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        prefix: str = "knowledge",
+        poll: float = 0.5,
+    ) -> None:
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self._prefix = check_history(prefix.rstrip("/"))
+        self._poll = poll
+        self._ends: dict[str, _End] = {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self._prefix!r})"
+
+    async def read(self, path: str) -> str | None:
+        """Returns a file's content, None if there is none."""
+        items = await self._history(_normal(path)).read()
+        return "".join(map(_text, items)) if items else None
+
+    async def write(self, path: str, content: str) -> None:
+        """Puts a content in the place of a file's."""
+        normal = _normal(path)
+        self._ends.pop(normal, None)
+        await self._history(normal).replace([_piece(content, 0)])
+
+    async def append(self, path: str, content: str) -> int:
+        """Adds to the end of a file, and returns at which byte; atomic among all processes.
+
+        Raises:
+            ConflictError: A hundred others came first.
+        """
+        normal = _normal(path)
+        history = self._history(normal)
+        end = self._ends.pop(normal, None)
+        for _ in range(_TRIES):
+            if end is None:
+                end = await self._end(history)
+            try:
+                seqs = await history.extend([_piece(content, end.offset)], if_last=end.seq)
+            except ConflictError:
+                end = None
+            else:
+                self._ends[normal] = _End(seqs[0], end.offset + len(_bytes(content)))
+                return end.offset
+        raise ConflictError(f"{path!r:.200} is written to by too many others: try again later")
+
+    async def read_range(self, path: str, start: int, end: int | None = None) -> str:
+        """Returns the text of bytes from `start` to before `end`; None: to the end of the file."""
+        history = self._history(_normal(path))
+        whole = (await self._end(history)).offset
+        stop = whole if end is None else min(end, whole)
+        if start >= stop:
+            return ""
+        pieces = await self._pieces(history, start, stop, backwards=start > whole / 2)
+        first = pieces[0].value["offset"]
+        raw = b"".join(_bytes(_text(piece)) for piece in pieces)
+        return raw[start - first : stop - first].decode("utf-8", "surrogatepass")
+
+    async def _pieces(
+        self, history: AsyncHistory, start: int, stop: int, *, backwards: bool
+    ) -> Sequence[Item]:
+        """Returns the pieces that hold a range of bytes, and maybe some beside them."""
+        pieces: builtins.list[Item] = []
+        if backwards:
+            async for item in history.newest_first():
+                pieces.append(item)
+                if item.value["offset"] <= start:
+                    break
+            return pieces[::-1]
+        while not pieces or pieces[-1].value["offset"] < stop:
+            page = await history.read(after=pieces[-1].seq if pieces else 0, limit=_PAGE)
+            pieces += page
+            if len(page) < _PAGE:
+                break
+        return pieces
+
+    async def list(self, path: str = "/") -> builtins.list[str]:
+        """Returns the names in a folder, those of folders with a slash at their end."""
+        folder = self._name(_normal(path)).rstrip("/") + "/"
+        children = set()
+        for info in await self.connection.async_memory.list_histories(folder):
+            if info.count:
+                child, slash, _ = info.name[len(folder) :].partition("/")
+                children.add(child + slash)
+        return sorted(children)
+
+    async def exists(self, path: str) -> bool:
+        """Says whether there is a file or a folder."""
+        normal = _normal(path)
+        return bool(await self._history(normal).count()) or bool(await self.list(normal))
+
+    async def delete(self, path: str) -> None:
+        """Deletes a file, or a folder and all in it, in one step; nothing if there is none."""
+        normal = _normal(path)
+        memory = self.connection.async_memory
+        below = await memory.list_histories(self._name(normal).rstrip("/") + "/")
+        async with memory.transaction() as tx:
+            for name in [self._name(normal), *(info.name for info in below)]:
+                tx.history(name).clear()
+        self._ends.clear()
+
+    async def on_change(self, path: str, callback: ChangeCallback) -> ChangeSubscription:
+        """Calls `callback` with each path that changes, of a file or below a folder.
+
+        Changes of all processes are seen, from now on until the subscription is closed. A callback
+        that raises is reported in the log.
+        """
+        after = await self.connection.async_memory.revision()
+        watched = self._name(_normal(path))
+        return _Subscription(asyncio.create_task(self._watch(watched, after, callback)))
+
+    async def _watch(self, watched: str, after: int, callback: ChangeCallback) -> None:
+        while True:
+            memory = self.connection.async_memory
+            try:
+                async for change in memory.watch(watched, after=after, poll=self._poll):
+                    after = change.revision
+                    name = change.name if change.action != "reset" else watched
+                    if change.shape != "history" and change.action != "reset":
+                        continue
+                    if name == watched or name.startswith(watched.rstrip("/") + "/"):
+                        await self._call(callback, name[len(self._prefix) :] or "/")
+            except BotWireError as error:
+                logger.warning("%r looks for changes again in a moment: %r", self, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _call(self, callback: ChangeCallback, path: str) -> None:
+        try:
+            await callback(path)
+        except Exception:
+            logger.exception("a callback for changes of %r failed", path)
+
+    async def _end(self, history: AsyncHistory) -> _End:
+        info = await history.info()
+        # Whatever is written between the two, an append to this end is then a conflict.
+        offset = 0
+        for last in await history.tail(1):
+            offset = last["offset"] + len(_bytes(last["text"]))
+        return _End(info.last_seq, offset)
+
+    def _name(self, normal: str) -> str:
+        return self._prefix + normal
+
+    def _history(self, normal: str) -> AsyncHistory:
+        return self.connection.async_memory.history(self._name(normal))
+
+
+class _Subscription:
+    """What `on_change` returns."""
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self._task = task
+
+    async def close(self) -> None:
+        """Ends the calls."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+
+def _normal(path: str) -> str:
+    """Returns a path as AG2's own stores write it: one slash at its begin and between parts."""
+    return "/" + "/".join(part for part in path.split("/") if part)
+
+
+def _piece(text: str, offset: int) -> dict[str, Any]:
+    return {"text": text, "offset": offset}
+
+
+def _text(item: Item) -> str:
+    text: str = item.value["text"]
+    return text
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -1,0 +1,103 @@
+"""Conversations: the events of a stream, kept as they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from ag2 import Context, MemoryStream
+from ag2.events import BaseEvent
+from ag2.history import History, close_unanswered_tool_calls, unanswered_tool_calls
+
+import botwire
+from botwire import AsyncHistory, AsyncMemory, ConfigurationError
+from botwire.connection import Connection
+from botwire_ag2.convert import by_name, from_items, to_item
+
+ABANDONED = "This call was not completed: the process that made it ended."
+"""What a model is told of a tool whose answer was never stored."""
+
+
+class BotWireStorage:
+    """AG2's `ag2.history.Storage` on BotWire: the history of each stream.
+
+    Each event is stored when it is sent. An agent goes on in another process with the stream of
+    the same name::
+
+        stream = await BotWireStorage("my-app").stream("user-42")
+        reply = await agent.ask("hi", stream=stream)
+
+    The history is called like the stream, so another framework's adapter, given the same name, goes
+    on with it. Objects of classes that are not AG2's own come back only if they are in `types`; to
+    store another is an error, and nothing else is ever made of what is stored.
+
+    Args:
+        namespace: Whose conversations.
+        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        url: Where memory lives, as for BotWire's `Memory`.
+        api_key: For a server.
+        types: Your own events, dataclasses, pydantic models and enums that events hold.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        client: botwire.Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        types: Iterable[type] = (),
+    ) -> None:
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self._types = by_name(types)
+        self._names: dict[UUID, str] = {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.connection.namespace!r})"
+
+    async def stream(self, name: str | UUID) -> MemoryStream:
+        """Returns the stream of a conversation, begun here or in another process.
+
+        A turn whose process ended in the middle of a tool is closed: its model is told that the
+        call was not completed. Do not call it for a stream that another process is using.
+
+        Args:
+            name: Any name; a `UUID` is the id of the stream too.
+        """
+        if not name:
+            raise ConfigurationError("a stream needs a name")
+        stream_id = name if isinstance(name, UUID) else uuid5(NAMESPACE_URL, f"botwire:{name}")
+        self._names[stream_id] = str(name)
+        history = History(stream_id, self)
+        if unanswered_tool_calls(list(await history.get_events())):
+            await close_unanswered_tool_calls(history, result=ABANDONED)
+        return MemoryStream(self, id=stream_id)
+
+    def _history(self, stream_id: UUID) -> AsyncHistory:
+        name = self._names.get(stream_id, str(stream_id))
+        return self.connection.async_memory.history(name)
+
+    async def save_event(self, event: BaseEvent, context: Context) -> None:
+        """Stores an event at the end of its stream.
+
+        Raises:
+            NotJSONError: It holds what would not come back; it says where.
+            ConfigurationError: It holds an object of a class that is not in `types`.
+        """
+        await self._history(context.stream.id).append(to_item(event, self._types))
+
+    async def get_history(self, stream_id: UUID) -> Iterable[BaseEvent]:
+        """Returns the events of a stream, oldest first."""
+        return from_items(await self._history(stream_id).read(), self._types)
+
+    async def set_history(self, stream_id: UUID, events: Iterable[BaseEvent]) -> None:
+        """Puts events in the place of those of a stream, in one step."""
+        items = [to_item(event, self._types, f"events[{i}]") for i, event in enumerate(events)]
+        await self._history(stream_id).replace(items)
+
+    async def drop_history(self, stream_id: UUID) -> None:
+        """Deletes the events of a stream."""
+        await self._history(stream_id).clear()

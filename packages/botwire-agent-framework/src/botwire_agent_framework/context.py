@@ -1,0 +1,192 @@
+"""What an agent is told of all that it was told before, in any session."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from agent_framework import (
+    AgentSession,
+    ContextProvider,
+    Message,
+    SessionContext,
+    SupportsAgentRun,
+)
+
+import botwire
+from botwire import AsyncMemory, AsyncRecords, ConfigurationError, Record
+from botwire.connection import Connection
+from botwire.embedders import Embedder, embed
+from botwire.filters import compile_filter
+from botwire.names import check_collection
+
+logger = logging.getLogger("botwire.agent_framework")
+
+Remember = Literal["inputs", "all", "nothing"]
+
+PROMPT = "Consider what you remember from earlier conversations:"
+
+
+class BotWireContextProvider(ContextProvider):
+    """Agent Framework's context provider on BotWire: a memory that all sessions share.
+
+    Before a run the agent is told what fits what it is given and, where that is fewer than `k`, the
+    newest others: found by words, with an `embedder` by meaning too. After a run it keeps what it
+    was given. What it is told is no part of the stored conversation.
+
+    Args:
+        namespace: Whose memory.
+        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        url: Where memory lives, as for BotWire's `Memory`.
+        api_key: For a server.
+        source_id: The provider's name among an agent's.
+        name: The collection of records that holds the memories.
+        k: How many memories an agent is told at most, up to 1,000.
+        remember: What is kept after a run: the ``inputs`` that a user gave, ``all``: the answers
+            too, or ``nothing``: only what `add` is given.
+        filter: Only memories whose metadata this describes, with the operators of
+            `botwire.filters`. Kept of a run are ``role``, ``session_id`` and ``author_name``.
+        embedder: Returns a vector for each text, awaited or not. Needs the extra ``vector``.
+        prompt: What comes before the memories.
+        recall_timeout: Seconds that a run waits for its memories.
+        strict: Let a run fail that cannot be told, in the place of going on without and a warning.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        client: botwire.Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        source_id: str = "botwire_memory",
+        name: str = "memories",
+        k: int = 10,
+        remember: Remember = "inputs",
+        filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's own name
+        embedder: Embedder | None = None,
+        prompt: str = PROMPT,
+        recall_timeout: float = 2.0,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(source_id)
+        if not 1 <= k <= 1000:
+            raise ConfigurationError(f"k is 1 to 1000, not {k}")
+        if remember not in get_args(Remember):
+            raise ConfigurationError(f"remember is one of {get_args(Remember)}, not {remember!r}")
+        if not recall_timeout > 0:
+            raise ConfigurationError(f"recall_timeout is above 0 seconds, not {recall_timeout!r}")
+        if filter is not None:
+            compile_filter(filter)
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self._name = check_collection(name)
+        self._k = k
+        self._remember = remember
+        self._filter = filter
+        self._embedder = embedder
+        self._prompt = prompt
+        self._recall_timeout = recall_timeout
+        self._strict = strict
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.connection.namespace!r}, {self.source_id!r})"
+
+    @property
+    def _records(self) -> AsyncRecords:
+        return self.connection.async_memory.records(self._name)
+
+    async def add(self, text: str, metadata: Mapping[str, Any] | None = None) -> None:
+        """Keeps a memory.
+
+        Args:
+            text: What is remembered.
+            metadata: A JSON object, for `filter`.
+
+        Raises:
+            NotJSONError: JSON cannot hold the metadata; it says where.
+        """
+        await self._put([Record(text, metadata=dict(metadata or {}))])
+
+    async def before_run(
+        self,
+        *,
+        agent: SupportsAgentRun,
+        session: AgentSession,
+        context: SessionContext,
+        state: dict[str, Any],
+    ) -> None:
+        """Tells a run what is remembered and not in its conversation."""
+        question = " ".join(one.text for one in context.input_messages if one.role == "user")
+        try:
+            async with asyncio.timeout(self._recall_timeout):
+                found = await self._recall(question)
+        except Exception as error:
+            if self._strict:
+                raise
+            # Of any kind, an embedder's too: a run is worth more than its memories.
+            logger.warning("a run goes on without what %r holds: %r", self, error)
+            return
+        said = {one.text for one in context.get_messages(include_input=True)}
+        told = [record for record in found if record.text not in said]
+        if told:
+            lines = [self._prompt, *(f"- {record.text}" for record in told)]
+            sessions = [str(one.metadata.get("session_id") or "") for one in told]
+            context.extend_messages(
+                self,
+                [Message("user", ["\n".join(lines)])],
+                origin_session_ids=[one for one in sessions if one and one != context.session_id],
+            )
+
+    async def after_run(
+        self,
+        *,
+        agent: SupportsAgentRun,
+        session: AgentSession,
+        context: SessionContext,
+        state: dict[str, Any],
+    ) -> None:
+        """Keeps what a run was given, and what it answered if it is to."""
+        if self._remember == "nothing":
+            return
+        messages = [one for one in context.input_messages if one.role == "user"]
+        if self._remember == "all" and context.response is not None:
+            messages += [one for one in context.response.messages if one.role == "assistant"]
+        await self._put(
+            [
+                Record(
+                    one.text,
+                    metadata={
+                        "role": one.role,
+                        "session_id": context.session_id,
+                        "author_name": one.author_name,
+                    },
+                )
+                for one in messages
+                if one.text.strip()
+            ]
+        )
+
+    async def clear(self) -> None:
+        """Deletes what this memory holds, and nothing else of the namespace."""
+        await self._records.clear()
+
+    async def _recall(self, question: str) -> list[Record]:
+        vector = None
+        if self._embedder is not None and question.strip():
+            vector = await embed(self._embedder, question)
+        return await self._records.recall(
+            question, vector=vector, filter=self._filter, limit=self._k
+        )
+
+    async def _put(self, records: list[Record]) -> None:
+        if self._embedder is not None:
+            for i, record in enumerate(records):
+                vector = await embed(self._embedder, record.text)
+                records[i] = Record(record.text, metadata=record.metadata, embedding=vector)
+        if records:
+            await self._records.put(records)

@@ -1,0 +1,95 @@
+"""Agent Framework's messages to items of a history and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any, cast, get_args
+
+from agent_framework import Content
+from agent_framework import Message as AgentMessage
+
+from botwire import Item
+from botwire.messages import Message, Native, Role, ToolCall, read_items
+from botwire.tagged import from_json, to_json
+
+FRAMEWORK = "agent-framework"
+FORMAT = 1
+"""``Message.to_dict()``; what JSON lacks is tagged (`botwire.tagged`)."""
+
+
+def to_item(message: AgentMessage, path: str = "message") -> dict[str, Any]:
+    """Returns the envelope of a message.
+
+    Raises:
+        NotJSONError: It holds what would not come back; it says where.
+    """
+    calls = [content for content in message.contents if content.type == "function_call"]
+    results = [content for content in message.contents if content.type == "function_result"]
+    # The envelope has room for one result; several of one message are told apart in `native`.
+    only = results[0] if len(results) == 1 else None
+    texts = [message.text, *(_text(result.result) for result in results)]
+    return Message(
+        _role(message.role),
+        "\n".join(text for text in texts if text),
+        id=message.message_id,
+        name=message.author_name,
+        tool_calls=[ToolCall(c.call_id or "", c.name or "", _arguments(c)) for c in calls],
+        tool_call_id=None if only is None else only.call_id,
+        native=Native(FRAMEWORK, FORMAT, to_json(message.to_dict(), path)),
+    ).to_item()
+
+
+def item_id(message: AgentMessage, item: dict[str, Any]) -> str | None:
+    """Returns what tells whether a message is there already, None if nothing does.
+
+    Services give ids to their messages; what has none may be said twice. The same id with another
+    content is another message: nothing is lost to a service that uses one twice.
+    """
+    if message.message_id is None:
+        return None
+    written = json.dumps(item, sort_keys=True, ensure_ascii=True).encode()
+    return f"{message.message_id:.200}#{hashlib.sha256(written).hexdigest()[:32]}"
+
+
+def from_items(items: Iterable[Item]) -> list[AgentMessage]:
+    """Returns the messages that items hold; what is none is reported and left out."""
+    found = read_items(
+        items,
+        framework=FRAMEWORK,
+        formats=(FORMAT,),
+        from_native=lambda data: AgentMessage.from_dict(from_json(data)),
+        from_portable=_from_portable,
+    )
+    return [message for _, message in found]
+
+
+def _from_portable(message: Message) -> AgentMessage:
+    contents: list[Content] = []
+    if message.role == "tool" and message.tool_call_id is not None:
+        contents = [Content.from_function_result(message.tool_call_id, result=message.text)]
+    elif message.text:
+        contents = [Content.from_text(message.text)]
+    contents += [
+        Content.from_function_call(call.id, call.name, arguments=call.arguments)
+        for call in message.tool_calls
+    ]
+    return AgentMessage(message.role, contents, author_name=message.name, message_id=message.id)
+
+
+def _role(role: str) -> Role:
+    if role in get_args(Role):
+        return cast("Role", role)
+    return "system" if role == "developer" else "assistant"
+
+
+def _arguments(call: Content) -> dict[str, Any] | str:
+    arguments = call.arguments
+    if arguments is None:
+        return {}
+    return arguments if isinstance(arguments, str) else to_json(dict(arguments), "arguments")
+
+
+def _text(result: Any) -> str:
+    return result if isinstance(result, str) else json.dumps(to_json(result), ensure_ascii=False)

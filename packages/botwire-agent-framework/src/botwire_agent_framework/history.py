@@ -1,0 +1,194 @@
+"""Conversations, each the history of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agent_framework import (
+    AgentSession,
+    Content,
+    HistoryProvider,
+    Message,
+    SessionContext,
+    SupportsAgentRun,
+)
+
+import botwire
+from botwire import AsyncHistory, AsyncMemory, ConfigurationError
+from botwire.connection import Connection
+from botwire_agent_framework.convert import from_items, item_id, to_item
+
+ABANDONED = "This call was not completed: the process that made it ended."
+"""What a model is told of a tool whose answer was never stored."""
+
+
+class BotWireHistoryProvider(HistoryProvider):
+    """Agent Framework's history provider on BotWire: ``Agent(context_providers=[…])``.
+
+    A session's conversation is the history that is called like the session, so another framework's
+    adapter, given the same name, goes on with it. What is stored: Agent Framework decides; by
+    default the input and the answer, when a run ends. With
+    ``require_per_service_call_history_persistence=True`` an agent stores after each call of its
+    model, and a process that is killed loses less. A tool's call that was stored and never
+    answered is closed for the model, which would refuse it otherwise.
+
+    A message of an id that is stored already is not stored again. Messages without one may be
+    equal: who says "go on" twice has said it twice.
+
+    Args:
+        namespace: Whose conversations.
+        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        url: Where memory lives, as for BotWire's `Memory`.
+        api_key: For a server.
+        source_id: The provider's name among an agent's.
+        max_messages: Load only the last so many; None loads all. Nothing is deleted.
+        skip_excluded: Leave out what a `CompactionProvider` has marked.
+        load_messages: See `HistoryProvider`, as for the next four.
+        store_inputs: Whether to store what an agent is given.
+        store_outputs: Whether to store what it answers.
+        store_context_messages: Whether to store what other providers add.
+        store_context_from: Only of these providers.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        client: botwire.Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        source_id: str = "botwire_history",
+        max_messages: int | None = None,
+        skip_excluded: bool = False,
+        load_messages: bool = True,
+        store_inputs: bool = True,
+        store_outputs: bool = True,
+        store_context_messages: bool = False,
+        store_context_from: set[str] | None = None,
+    ) -> None:
+        super().__init__(
+            source_id,
+            load_messages=load_messages,
+            store_inputs=store_inputs,
+            store_context_messages=store_context_messages,
+            store_context_from=store_context_from,
+            store_outputs=store_outputs,
+        )
+        if max_messages is not None and max_messages < 1:
+            raise ConfigurationError(f"max_messages is at least 1, not {max_messages}")
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.max_messages = max_messages
+        self.skip_excluded = skip_excluded
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.connection.namespace!r}, {self.source_id!r})"
+
+    def _history(self, session_id: str | None) -> AsyncHistory:
+        if not session_id:
+            raise ConfigurationError(
+                "a conversation needs the id of its session: AgentSession(session_id=…)"
+            )
+        return self.connection.async_memory.history(session_id)
+
+    async def get_messages(
+        self, session_id: str | None, *, state: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[Message]:
+        """Returns a session's messages, oldest first.
+
+        Args:
+            session_id: Whose.
+            state: Not used.
+            **kwargs: Not used.
+        """
+        history = self._history(session_id)
+        if self.max_messages is None:
+            return self._shown(from_items(await history.read()))
+        items = []
+        async for item in history.newest_first():
+            items.append(item)
+            if len(items) == self.max_messages:
+                break
+        messages = from_items(reversed(items))
+        # No service takes the answer of a tool whose call it is not shown.
+        while messages and messages[0].role == "tool":
+            messages.pop(0)
+        return self._shown(messages)
+
+    def _shown(self, messages: list[Message]) -> list[Message]:
+        if not self.skip_excluded:
+            return messages
+        return [one for one in messages if not one.additional_properties.get("_excluded")]
+
+    async def save_messages(
+        self,
+        session_id: str | None,
+        messages: Sequence[Message],
+        *,
+        state: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Stores messages at the end of a session's, all or none.
+
+        Args:
+            session_id: Whose.
+            messages: What was said.
+            state: Not used.
+            **kwargs: Not used.
+
+        Raises:
+            NotJSONError: One holds what would not come back; it says which and where.
+        """
+        items = [to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
+        ids = [item_id(message, item) for message, item in zip(messages, items, strict=True)]
+        if items:
+            await self._history(session_id).extend(items, ids=ids)
+
+    async def before_run(
+        self,
+        *,
+        agent: SupportsAgentRun,
+        session: AgentSession,
+        context: SessionContext,
+        state: dict[str, Any],
+    ) -> None:
+        """Loads the conversation for a run."""
+        await super().before_run(agent=agent, session=session, context=context, state=state)
+        loaded = context.context_messages.get(self.source_id, [])
+        context.context_messages[self.source_id] = _closed(loaded, context.input_messages)
+
+    async def list_sessions(self) -> list[str]:
+        """Returns the ids of all sessions of the namespace, those of other frameworks too."""
+        return [info.name for info in await self.connection.async_memory.list_histories()]
+
+    async def clear(self, session_id: str) -> None:
+        """Deletes a session's messages."""
+        await self._history(session_id).clear()
+
+
+def _closed(messages: Sequence[Message], inputs: Sequence[Message]) -> list[Message]:
+    """Returns messages with an answer to each call that has none and waits for none."""
+    contents = [content for message in [*messages, *inputs] for content in message.contents]
+    settled = {content.call_id for content in contents if content.type == "function_result"}
+    for content in contents:
+        call = content.function_call
+        if call is not None and content.type.startswith("function_approval"):
+            settled.add(call.call_id)  # a person decides
+    closed: list[Message] = []
+    for message in messages:
+        closed.append(message)
+        calls = [
+            content.call_id
+            for content in message.contents
+            if content.type == "function_call"
+            and content.call_id
+            and content.call_id not in settled
+            and not content.informational_only
+        ]
+        if calls:
+            results = [Content.from_function_result(call, result=ABANDONED) for call in calls]
+            closed.append(Message("tool", results))
+    return closed

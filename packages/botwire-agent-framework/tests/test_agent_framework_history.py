@@ -1,0 +1,324 @@
+"""A conversation goes on in the next process, whole, once, and in other frameworks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agent_framework import Agent, AgentSession, Content, InMemoryHistoryProvider, Message, tool
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botwire import AsyncMemory, ConfigurationError, Memory, TransportError
+from botwire.messages import Message as Envelope
+from botwire.messages import ToolCall
+from botwire_agent_framework import BotWireHistoryProvider
+from botwire_agent_framework.convert import from_items, item_id, to_item
+from tests.scripted_agent import ScriptedClient, call
+
+ROOT = Path(__file__).resolve().parents[3]
+Texts = list[tuple[str, str]]
+
+
+def texts(messages: Sequence[Message]) -> Texts:
+    return [(message.role, message.text) for message in messages]
+
+
+@tool(approval_mode="never_require")
+def look(city: str) -> str:
+    """Looks at the weather."""
+    return f"12 degrees in {city}"
+
+
+async def test_a_conversation_goes_on_with_another_agent(place_url: str, namespace: str) -> None:
+    for said, expected in (
+        ("I am Ada", [("user", "I am Ada")]),
+        ("hi", [("user", "I am Ada"), ("assistant", "noted"), ("user", "hi")]),
+    ):
+        client = ScriptedClient("noted", "you are new")
+        provider = BotWireHistoryProvider(namespace, url=place_url)
+        agent = Agent(client=client, context_providers=[provider])
+        await agent.run(said, session=AgentSession(session_id="s1"))
+        assert texts(client.received[0]) == expected
+    await agent.run("who am I?", session=AgentSession(session_id="s2"))
+    assert texts(client.received[-1]) == [("user", "who am I?")]
+    assert sorted(await provider.list_sessions()) == ["s1", "s2"]
+    await provider.clear("s1")
+    assert await provider.get_messages("s1") == []
+
+
+async def test_a_stream_and_a_tool_are_stored_as_agent_framework_does(
+    place_url: str, namespace: str
+) -> None:
+    answers = [call("look", city="Oslo"), "12 degrees", "bye"]
+    stock, ours = InMemoryHistoryProvider(), BotWireHistoryProvider(namespace, url=place_url)
+    shown = []
+    for provider in (stock, ours):
+        client = ScriptedClient(*answers)
+        agent = Agent(client=client, context_providers=[provider], tools=[look])
+        session = AgentSession(session_id="s")
+        async for _ in agent.run("how warm?", session=session, stream=True):
+            pass
+        await agent.run("thanks", session=session)
+        shown.append([[_plain(message) for message in one] for one in client.received])
+    assert shown[1] == shown[0]
+    assert len(shown[1]) == 3
+
+
+def _plain(message: Message) -> Any:
+    """What a service is sent of a message: without who loaded it, and ids made up on the way."""
+    contents = [{**content.to_dict(), "id": None} for content in message.contents]
+    return message.role, message.author_name, contents
+
+
+MESSAGES = [
+    Message("system", ["Be brief. \ud800"]),
+    Message("user", ["look:", Content.from_uri("https://x.y/a.png", media_type="image/png")]),
+    Message("user", [Content.from_data(b"\x00\xff", media_type="image/png")], author_name="Ada"),
+    Message(
+        "assistant",
+        [
+            Content.from_text_reasoning(text="hm"),
+            Content.from_function_call("c1", "look", arguments={"city": "Oslo"}),
+            Content.from_function_call("c2", "look", arguments='{"city": "Rome"}'),
+        ],
+        message_id="m1",
+        additional_properties={"deep": {"a": [1, None]}, "n": 10**30},
+    ),
+    Message("tool", [Content.from_function_result("c1", result="12")]),
+    Message("tool", [Content.from_function_result("c2", exception="no such city")]),
+    Message("developer", ["odd role"]),
+]
+
+
+async def test_every_message_comes_back_from_another_object(place_url: str, namespace: str) -> None:
+    await BotWireHistoryProvider(namespace, url=place_url).save_messages("s", MESSAGES)
+    found = await BotWireHistoryProvider(namespace, url=place_url).get_messages("s")
+    assert [message.to_dict() for message in found] == [m.to_dict() for m in MESSAGES]
+
+
+words = st.text(max_size=20)
+parts = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words,
+    lambda inner: st.lists(inner) | st.dictionaries(words, inner),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(["user", "assistant", "system", "tool"]), st.lists(words), parts)
+def test_whatever_is_said_comes_back(role: str, said: list[str], extra: Any) -> None:
+    message = Message(role, said, additional_properties={"x": extra})
+    item = json.loads(json.dumps(to_item(message)))
+    (found,) = from_items([_item(item)])
+    assert found.to_dict() == message.to_dict()
+
+
+def _item(value: Any) -> Any:
+    from botwire import Item
+
+    return Item(1, None, value, None)  # type: ignore[arg-type]
+
+
+async def test_what_was_stored_under_an_id_is_not_stored_again(
+    place_url: str, namespace: str
+) -> None:
+    provider = BotWireHistoryProvider(namespace, url=place_url)
+    first = Message("user", ["hi"], message_id="m1")
+    await provider.save_messages("s", [first, Message("assistant", ["hello"], message_id="m2")])
+    # A client that sends the whole transcript again, as AG-UI does.
+    await provider.save_messages("s", [first, Message("user", ["more"], message_id="m3")])
+    assert texts(await provider.get_messages("s")) == [
+        ("user", "hi"),
+        ("assistant", "hello"),
+        ("user", "more"),
+    ]
+    # Of another content it is another message, whatever id a service gave it.
+    await provider.save_messages("s", [Message("assistant", ["other"], message_id="m2")])
+    assert len(await provider.get_messages("s")) == 4
+    assert item_id(Message("user", ["x"]), {}) is None
+
+
+async def test_who_says_the_same_twice_has_said_it_twice(place_url: str, namespace: str) -> None:
+    # Agent Framework's own providers take a repeated exchange for a replay, and drop it.
+    agent = Agent(
+        client=ScriptedClient("ok", "ok", "ok"),
+        context_providers=[BotWireHistoryProvider(namespace, url=place_url)],
+    )
+    for _ in range(3):
+        await agent.run("go on", session=AgentSession(session_id="s"))
+    history = Memory(namespace, url=place_url).history("s")
+    assert history.count() == 6
+
+
+@pytest.mark.parametrize(("size", "shown"), [(1, 1), (2, 2), (3, 3), (4, 4), (9, 5)])
+async def test_the_last_messages_are_shown_and_no_answer_without_its_call(
+    place_url: str, namespace: str, size: int, shown: int
+) -> None:
+    saved = [
+        Message("user", ["how warm?"]),
+        Message("assistant", [Content.from_function_call("c", "look", arguments={})]),
+        Message("tool", [Content.from_function_result("c", result="12")]),
+        Message("assistant", ["12 degrees"]),
+        Message("user", ["thanks"]),
+    ]
+    provider = BotWireHistoryProvider(namespace, url=place_url, max_messages=size)
+    await provider.save_messages("s", saved)
+    found = await provider.get_messages("s")
+    expected = saved[len(saved) - shown :]
+    if expected[0].role == "tool":
+        expected = expected[1:]
+    assert [m.to_dict() for m in found] == [m.to_dict() for m in expected]
+
+
+async def test_what_compaction_marked_is_left_out(place_url: str, namespace: str) -> None:
+    provider = BotWireHistoryProvider(namespace, url=place_url, skip_excluded=True)
+    marked = Message("user", ["old"], additional_properties={"_excluded": True})
+    await provider.save_messages("s", [marked, Message("user", ["new"])])
+    assert texts(await provider.get_messages("s")) == [("user", "new")]
+
+
+async def test_a_session_without_an_id_and_wrong_arguments_are_refused(namespace: str) -> None:
+    provider = BotWireHistoryProvider(namespace)
+    for session_id in (None, ""):
+        with pytest.raises(ConfigurationError, match="session"):
+            await provider.get_messages(session_id)
+    with pytest.raises(ConfigurationError, match="max_messages"):
+        BotWireHistoryProvider(namespace, max_messages=0)
+    assert "bw_secret" not in repr(
+        BotWireHistoryProvider(namespace, url="http://127.0.0.1:1", api_key="bw_secret")
+    )
+
+
+async def test_what_another_framework_said_is_read(
+    place_url: str, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Memory(namespace, url=place_url).history("s").extend(
+        [
+            Envelope("user", "how warm?", name="Ada").to_item(),
+            Envelope("assistant", "", tool_calls=[ToolCall("c", "look", {"at": 1})]).to_item(),
+            Envelope("tool", "12", tool_call_id="c").to_item(),
+            {"odd": 1},
+        ]
+    )
+    client = ScriptedClient("12 degrees")
+    agent = Agent(
+        client=client, context_providers=[BotWireHistoryProvider(namespace, url=place_url)]
+    )
+    await agent.run("and?", session=AgentSession(session_id="s"))
+    user, asked, answered, last = client.received[0]
+    assert (user.text, user.author_name) == ("how warm?", "Ada")
+    assert asked.contents[0].parse_arguments() == {"at": 1}
+    assert (answered.role, answered.contents[0].call_id) == ("tool", "c")
+    assert last.text == "and?"
+    assert "left out" in caplog.text
+
+
+async def test_a_server_that_is_down_is_no_empty_conversation(unused_tcp_port: int) -> None:
+    client = AsyncMemory("n", url=f"http://127.0.0.1:{unused_tcp_port}", timeout=0.3)
+    agent = Agent(
+        client=ScriptedClient("x"), context_providers=[BotWireHistoryProvider(client=client)]
+    )
+    with pytest.raises(TransportError, match=str(unused_tcp_port)):
+        await agent.run("hi", session=AgentSession(session_id="s"))
+
+
+AGENT = """
+import asyncio, os, signal, sys
+sys.path.insert(0, sys.argv[4])
+from agent_framework import Agent, AgentSession, tool
+from botwire_agent_framework import BotWireContextProvider, BotWireHistoryProvider
+from tests.scripted_agent import ScriptedClient, call
+
+url, namespace, dies = sys.argv[1:4]
+
+@tool(approval_mode="never_require")
+def look(city: str) -> str:
+    if dies == "in a tool":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "12 degrees"
+
+async def main():
+    place = {"namespace": namespace, "url": url}
+    agent = Agent(
+        client=ScriptedClient(call("look", city="Oslo"), "12 degrees"),
+        tools=[look],
+        context_providers=[BotWireHistoryProvider(**place), BotWireContextProvider(**place)],
+        require_per_service_call_history_persistence=True,
+    )
+    await agent.run("I am Ada. How warm is it in Oslo?", session=AgentSession(session_id="s"))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+def run_and_die(url: str, namespace: str, dies: str) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", AGENT, url, namespace, dies]
+    done = subprocess.run([*command, str(ROOT)], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_a_killed_agent_goes_on(place_url: str, namespace: str) -> None:
+    run_and_die(place_url, namespace, "at the end")
+    _goes_on(place_url, namespace, "12 degrees")
+
+
+def test_a_killed_agent_goes_on_on_postgresql(postgres_url: str, namespace: str) -> None:
+    run_and_die(postgres_url, namespace, "at the end")
+    _goes_on(postgres_url, namespace, "12 degrees")
+
+
+def test_a_call_that_was_cut_off_is_closed_for_the_model(place_url: str, namespace: str) -> None:
+    run_and_die(place_url, namespace, "in a tool")
+    _goes_on(place_url, namespace, "was not completed")
+
+
+def _goes_on(url: str, namespace: str, result: str) -> None:
+    client = ScriptedClient("you are Ada")
+    provider = BotWireHistoryProvider(namespace, url=url)
+    agent = Agent(client=client, context_providers=[provider])
+    asyncio.run(agent.run("who am I?", session=AgentSession(session_id="s")))
+    shown = client.received[0]
+    assert shown[0].text.startswith("I am Ada.")
+    assert shown[-1].text == "who am I?"
+    calls = [c.call_id for m in shown for c in m.contents if c.type == "function_call"]
+    results = [c for m in shown for c in m.contents if c.type == "function_result"]
+    assert [content.call_id for content in results] == calls
+    assert len(calls) == 1
+    assert result in str(results[0].result)
+
+
+def test_eight_processes_write_and_nothing_is_lost(server_url: str, namespace: str) -> None:
+    code = """
+import asyncio, os, sys
+from agent_framework import Message
+from botwire_agent_framework import BotWireHistoryProvider
+
+async def main(me):
+    provider = BotWireHistoryProvider(sys.argv[2], url=sys.argv[1])
+    for i in range(20):
+        await provider.save_messages("s", [Message("user", [f"{me} {i}"]), Message("assistant", [f"{me} {i}"])])
+
+children = []
+for me in range(8):
+    if (child := os.fork()) == 0:
+        asyncio.run(main(me))
+        os._exit(0)
+    children.append(child)
+assert all(os.waitpid(child, 0)[1] == 0 for child in children)
+"""  # noqa: E501
+    subprocess.run([sys.executable, "-c", code, server_url, namespace], check=True)
+    found = texts(asyncio.run(BotWireHistoryProvider(namespace, url=server_url).get_messages("s")))
+    assert len(found) == 320
+    # A turn is stored in one step: no other message comes in between.
+    assert all(
+        found[i] == ("user", said) and found[i + 1] == ("assistant", said)
+        for i, (_, said) in list(enumerate(found))[::2]
+    )

@@ -1,0 +1,58 @@
+"""A chat client for tests: says what it was given to say, and keeps what it was shown."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from typing import Any
+
+from agent_framework import (
+    BaseChatClient,
+    ChatMiddlewareLayer,
+    ChatResponse,
+    ChatResponseUpdate,
+    Content,
+    FunctionInvocationLayer,
+    Message,
+    ResponseStream,
+)
+
+
+def call(name: str, **arguments: Any) -> Content:
+    """Returns what a model answers that calls a tool."""
+    return Content.from_function_call(f"call-{name}", name, arguments=arguments)
+
+
+class ScriptedClient(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], BaseChatClient[Any]):
+    """A chat client.
+
+    Args:
+        says: Its answers, one after the other: texts, or calls of tools.
+
+    Attributes:
+        received: The messages of each call.
+    """
+
+    def __init__(self, *says: str | Content) -> None:
+        super().__init__()
+        self.says = list(says)
+        self.received: list[list[Message]] = []
+
+    def _inner_get_response(
+        self,
+        *,
+        messages: Sequence[Message],
+        stream: bool,
+        options: Mapping[str, Any],
+        **kwargs: Any,
+    ) -> Awaitable[ChatResponse] | ResponseStream[ChatResponseUpdate, ChatResponse]:
+        self.received.append(list(messages))
+        said = self.says.pop(0)
+        content = Content.from_text(said) if isinstance(said, str) else said
+
+        async def updates() -> AsyncIterator[ChatResponseUpdate]:
+            yield ChatResponseUpdate(role="assistant", contents=[content])
+
+        async def response() -> ChatResponse:
+            return ChatResponse(messages=[Message("assistant", [content])])
+
+        return self._build_response_stream(updates()) if stream else response()
