@@ -58,6 +58,16 @@ def own_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def own_postgres_url(postgres_url: str) -> str:
     """The URL of a database for the same."""
+    return _make_database(postgres_url)
+
+
+@pytest.fixture
+def fresh_postgres_url(postgres_url: str) -> str:
+    """The URL of a database that this test alone has."""
+    return _make_database(postgres_url)
+
+
+def _make_database(postgres_url: str) -> str:
     import psycopg
 
     name = f"own_{uuid.uuid4().hex}"

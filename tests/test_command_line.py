@@ -92,7 +92,7 @@ def test_the_guide_does_what_it_shows(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     own_server_url: str,
-    own_postgres_url: str,
+    fresh_postgres_url: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOTWIRE_URL", "sqlite:///memory.db")
@@ -105,7 +105,7 @@ def test_the_guide_does_what_it_shows(
             if command == "botwire history":
                 fill("sqlite:///memory.db")
             command = command.replace("http://127.0.0.1:8700", own_server_url)
-            command = command.replace("postgresql://db.example/botwire", own_postgres_url)
+            command = command.replace("postgresql://db.example/botwire", fresh_postgres_url)
             ran = _shell(command)
             assert ran.code == (1 if "nothing" in command else 0), f"{command}: {ran.err}"
             pattern = re.escape(expected).replace("…", ".*")

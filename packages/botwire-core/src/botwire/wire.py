@@ -203,20 +203,35 @@ def _strictly(codec: _Codec, *fields: str) -> _Codec:
 
 
 def _stored(make: Any, **fields: _Codec) -> _Codec:
-    """The codec of a named tuple that is part of an operation."""
-    return _strictly(_record(make, **fields), *fields)
+    """The codec of a named tuple that is part of an operation: its JSON is not taken on trust."""
+    exact_fields = {
+        name: _EXACT_JSON if codec is _JSON else codec for name, codec in fields.items()
+    }
+    return _strictly(_record(make, **exact_fields), *fields)
 
 
-_ENTRY = _record(
-    ops.KeyEntry,
-    key=_TEXT,
-    value=_JSON,
-    version=_INT,
-    created_at=_TIME,
-    updated_at=_TIME,
-    expires_at=_optional(_TIME),
-)
-_ITEM = _record(ops.HistoryItem, seq=_INT, id=_optional(_TEXT), value=_JSON, created_at=_TIME)
+_ENTRY_FIELDS = {
+    "key": _TEXT,
+    "value": _JSON,
+    "version": _INT,
+    "created_at": _TIME,
+    "updated_at": _TIME,
+    "expires_at": _optional(_TIME),
+}
+_ITEM_FIELDS = {"seq": _INT, "id": _optional(_TEXT), "value": _JSON, "created_at": _TIME}
+_RECORD_FIELDS = {
+    "id": _TEXT,
+    "text": _TEXT,
+    "metadata": _JSON,
+    "tags": _list(_TEXT),
+    "scope": _TEXT,
+    "embedding": _optional(_VECTOR),
+    "version": _INT,
+    "created_at": _TIME,
+    "updated_at": _TIME,
+}
+_ENTRY = _record(ops.KeyEntry, **_ENTRY_FIELDS)
+_ITEM = _record(ops.HistoryItem, **_ITEM_FIELDS)
 _STAT = _record(
     ops.HistoryStat,
     name=_TEXT,
@@ -227,18 +242,7 @@ _STAT = _record(
     updated_at=_TIME,
 )
 _CHANGE = _record(ops.ChangeEntry, revision=_INT, shape=_TEXT, action=_TEXT, name=_TEXT)
-_RECORD = _record(
-    records.RecordEntry,
-    id=_TEXT,
-    text=_TEXT,
-    metadata=_JSON,
-    tags=_list(_TEXT),
-    scope=_TEXT,
-    embedding=_optional(_VECTOR),
-    version=_INT,
-    created_at=_TIME,
-    updated_at=_TIME,
-)
+_RECORD = _record(records.RecordEntry, **_RECORD_FIELDS)
 _NEW_RECORD = _input(
     records.NewRecord,
     id=_TEXT,
@@ -250,30 +254,9 @@ _NEW_RECORD = _input(
     created_at=_optional(_TIME),
     if_version=_optional(_INT),
 )
-_STORED_ENTRY = _stored(
-    ops.KeyEntry,
-    key=_TEXT,
-    value=_EXACT_JSON,
-    version=_INT,
-    created_at=_TIME,
-    updated_at=_TIME,
-    expires_at=_optional(_TIME),
-)
-_STORED_ITEM = _stored(
-    ops.HistoryItem, seq=_INT, id=_optional(_TEXT), value=_EXACT_JSON, created_at=_TIME
-)
-_STORED_RECORD = _stored(
-    records.RecordEntry,
-    id=_TEXT,
-    text=_TEXT,
-    metadata=_EXACT_JSON,
-    tags=_list(_TEXT),
-    scope=_TEXT,
-    embedding=_optional(_VECTOR),
-    version=_INT,
-    created_at=_TIME,
-    updated_at=_TIME,
-)
+_STORED_ENTRY = _stored(ops.KeyEntry, **_ENTRY_FIELDS)
+_STORED_ITEM = _stored(ops.HistoryItem, **_ITEM_FIELDS)
+_STORED_RECORD = _stored(records.RecordEntry, **_RECORD_FIELDS)
 _HISTORY_STATE = _stored(
     exact.HistoryState,
     name=_TEXT,
