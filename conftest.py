@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -10,6 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,6 +123,42 @@ def start_server(database: Path | str, *options: str) -> subprocess.Popen[str]:
         stderr=subprocess.DEVNULL,
         text=True,
     )
+
+
+@contextlib.contextmanager
+def running(database: Path | str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """Starts a server as `start_server` does; it does not outlive its block, whatever happens."""
+    with start_server(database, *options) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+
+
+def make_key(database: str, **fields: Any) -> tuple[Any, str]:
+    """Makes an API key as ``botwire keys create`` does.
+
+    Args:
+        database: The URL of the database.
+        fields: Of the `botwire_server.api_keys.APIKey`.
+
+    Returns:
+        What is known of the key, and the key itself.
+    """
+    from botwire.engines.opening import open_async_engine
+    from botwire.places import find_place
+    from botwire_server.api_keys import KeyStore
+
+    async def make() -> tuple[Any, str]:
+        engine = open_async_engine(find_place(database))
+        try:
+            given = {"label": "", "namespaces": ("*",), "right": "write", **fields}
+            return await KeyStore(engine).create(who="a test", **given)
+        finally:
+            await engine.aclose()
+
+    return asyncio.run(make())
 
 
 def read_url(process: subprocess.Popen[str]) -> str:

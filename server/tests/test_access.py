@@ -28,21 +28,7 @@ from botwire.names import SYSTEM_NAMESPACE
 from botwire.places import find_place
 from botwire_server import access
 from botwire_server.api_keys import STALE_SECONDS, APIKey, KeyRing, KeyStore, matches
-from conftest import read_url, start_server
-
-
-def make_key(database: str, **fields: Any) -> tuple[APIKey, str]:
-    """Makes a key as `botwire keys create` does."""
-
-    async def make() -> tuple[APIKey, str]:
-        engine = open_async_engine(find_place(database))
-        try:
-            given = {"label": "", "namespaces": ("*",), "right": "write", **fields}
-            return await KeyStore(engine).create(who="a test", **given)
-        finally:
-            await engine.aclose()
-
-    return asyncio.run(make())
+from conftest import make_key, read_url, running
 
 
 class Done(NamedTuple):
@@ -92,7 +78,7 @@ class Guarded:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """A server that runs when its first key is made."""
     path = tmp_path_factory.mktemp("guarded") / "memory.db"
-    with start_server(path) as process:
+    with running(path) as process:
         url = read_url(process)
         assert httpx.get(f"{url}/v1/namespaces/n/keys").status_code == 200
         yield Guarded(url, path)
@@ -248,7 +234,7 @@ def test_only_an_administrator_of_everything_asks_about_the_store(guarded: Guard
 
 def test_a_key_ends_when_it_is_revoked_everywhere(guarded: Guarded) -> None:
     found, key = make_key(guarded.database)
-    with start_server(guarded.path) as process:
+    with running(guarded.path) as process:
         urls = [guarded.url, read_url(process)]
         auth = {"Authorization": f"Bearer {key}"}
         for url in urls:
@@ -389,7 +375,7 @@ def test_without_keys_only_programs_of_this_machine_get_in(
 def test_with_keys_it_listens_beyond_this_machine(tmp_path: Path) -> None:
     path = tmp_path / "memory.db"
     _, key = make_key(f"sqlite:///{path}")
-    with start_server(path, "--host", "0.0.0.0") as process:
+    with running(path, "--host", "0.0.0.0") as process:
         port = read_url(process).rpartition(":")[2]
         url = f"http://127.0.0.1:{port}/v1/namespaces/n/keys"
         assert httpx.get(url).status_code == 401
@@ -400,7 +386,7 @@ def test_with_keys_it_listens_beyond_this_machine(tmp_path: Path) -> None:
         revoked = [key.split("_")[1]]
         assert memory.count() == 0
     assert botwire("keys", "revoke", *revoked, "--database", f"sqlite:///{path}").returncode == 0
-    with start_server(path) as process:
+    with running(path) as process:
         assert httpx.get(f"{read_url(process)}/v1/namespaces/n/keys").status_code == 401
         process.terminate()
 

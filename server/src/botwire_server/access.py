@@ -57,6 +57,15 @@ class Caller:
                     "whoever runs the server for another"
                 )
 
+    def require(self, right: str) -> None:
+        """Raises `PermissionDeniedError` unless the caller has a right that is not a namespace's.
+
+        Args:
+            right: ``metrics``.
+        """
+        if self.key is not None and not self.key.may(right):
+            raise PermissionDeniedError(f"the API key {self.key.id} has no right to {right}")
+
     def audit(self, batch: ops.Batch, request_id: str | None) -> Mapping[int, Sequence[Json]]:
         """Returns what the audit log is to say of each operation that takes something away.
 

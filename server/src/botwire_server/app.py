@@ -6,30 +6,35 @@ import importlib.metadata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from botwire import operations as ops
 from botwire import wire
 from botwire.engines.protocol import AsyncEngine
-from botwire_server import openapi, problems, routes
+from botwire_server import openapi, operation, problems, routes
 from botwire_server.access import Access
 from botwire_server.api_keys import KeyRing, KeyStore
 from botwire_server.lane import BatchLane
+from botwire_server.limits import RateTable
+from botwire_server.metrics import Metrics
 from botwire_server.middleware import AccessMiddleware, RequestMiddleware
 from botwire_server.settings import Settings
 from botwire_server.sweeping import sweeping
 from botwire_server.watching import Watchers
 
 
-def create_app(engine: AsyncEngine, settings: Settings | None = None) -> FastAPI:
+def create_app(
+    engine: AsyncEngine, settings: Settings | None = None, *, rates: RateTable | None = None
+) -> FastAPI:
     """Returns the application.
 
     Args:
         engine: Where memory lives; closed when the application shuts down.
         settings: What it is told; those about listening are for whoever runs it.
+        rates: Where requests are counted, together with other processes; closed with the engine.
     """
     settings = settings or Settings()
+    rates = rates or RateTable()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -37,6 +42,7 @@ def create_app(engine: AsyncEngine, settings: Settings | None = None) -> FastAPI
             yield
         await keys.aclose()
         await engine.aclose()
+        rates.close()
 
     app = FastAPI(
         title="BotWire",
@@ -49,30 +55,39 @@ def create_app(engine: AsyncEngine, settings: Settings | None = None) -> FastAPI
     app.state.engine = engine
     app.state.settings = settings
     app.state.watchers = Watchers()
+    app.state.rates = rates
+    app.state.is_stopping = False
+    app.state.metrics = Metrics()
+    app.state.metrics.follow(engine)
     keys = KeyRing(KeyStore(engine))
     app.state.access = Access(keys, settings)
     app.include_router(routes.router)
+    app.include_router(operation.router)
     problems.install(app, routes.methods_of)
     app.add_middleware(BatchLane, route=routes.BATCHES)
-    app.add_middleware(AccessMiddleware, access=app.state.access)
-    app.add_middleware(RequestMiddleware, max_body=settings.max_body, origins=settings.cors_origins)
+    app.add_middleware(
+        AccessMiddleware, access=app.state.access, rates=rates, key_rate=settings.key_rate
+    )
+    app.add_middleware(
+        RequestMiddleware,
+        max_body=settings.max_body,
+        origins=settings.cors_origins,
+        metrics=app.state.metrics,
+    )
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["DELETE", "GET", "PATCH", "POST", "PUT"],
             allow_headers=["*"],
-            expose_headers=["ETag", "Retry-After", wire.REQUEST_ID_HEADER],
+            expose_headers=[
+                "ETag",
+                "RateLimit",
+                "RateLimit-Policy",
+                "Retry-After",
+                wire.REQUEST_ID_HEADER,
+            ],
         )
-
-    @app.get("/healthz", tags=["operation"], summary="Is the process alive?")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/readyz", tags=["operation"], summary="Does the store answer?")
-    async def ready(request: Request) -> Response:
-        await engine.apply(ops.Batch("botwire", (ops.CountKeys("ready"),)))
-        return Response('{"status":"ok"}', media_type="application/json")
 
     openapi.install(app)
     return app

@@ -6,7 +6,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,7 +15,10 @@ from botwire import wire
 from botwire.errors import BotWireError
 from botwire_server import bodies, problems
 from botwire_server.access import PUBLIC, Access
+from botwire_server.limits import Policy, RateTable, headers_of, take_request
+from botwire_server.metrics import Metrics
 from botwire_server.origins import check_origin
+from botwire_server.tracing import trace_request
 
 access_log = logging.getLogger("botwire.access")
 
@@ -23,6 +26,8 @@ REQUEST_ID = "botwire.request_id"
 """Where in a request's scope its name is."""
 CALLER = "botwire.caller"
 """Where in a request's scope its `Caller` is."""
+POLICIES = "botwire.policies"
+"""Where in a request's scope the limits are that it was held to."""
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ID_HEADER = wire.REQUEST_ID_HEADER.lower().encode()
@@ -40,10 +45,14 @@ class RequestMiddleware:
         app: What answers.
         max_body: The largest body, in bytes.
         origins: Of the pages that may write, besides the server's own.
+        metrics: Where requests are counted.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body: int, origins: Collection[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, *, max_body: int, origins: Collection[str] = (), metrics: Metrics
+    ) -> None:
         self._app = app
+        self._metrics = metrics
         self._max_body = max_body
         self._origins = frozenset(origins)
 
@@ -60,64 +69,111 @@ class RequestMiddleware:
         raw_path = scope.get("raw_path")
         if raw_path is not None:
             scope["path"] = raw_path.decode("latin-1")
+        method = scope["method"]
         status = 0
+        streamed = False
 
         async def send_named(message: Message) -> None:
-            nonlocal status
+            nonlocal status, streamed
             if message["type"] == "http.response.start":
                 status = message["status"]
+                streamed = (b"content-type", b"text/event-stream; charset=utf-8") in message[
+                    "headers"
+                ]
                 message["headers"] = [*message["headers"], (_ID_HEADER, request_id.encode())]
             await send(message)
 
-        try:
-            send_answer: Send = send_named
-            if bodies.accepts_gzip(headers.get(b"accept-encoding", b"")):
-                send_answer = bodies.gzipping(send_named)
+        self._metrics.begin_request()
+        with trace_request(method, scope["scheme"], headers, request_id) as span:
             try:
-                check_origin(scope["method"], headers, self._origins)
-                bounded = bodies.bounded(receive, headers, self._max_body)
-            except BotWireError as error:
-                refusal = problems.respond(problems.translate(error), request_id)
-                await refusal(scope, receive, send_answer)
-            else:
-                await self._app(scope, bounded, send_answer)
-        finally:
-            access_log.info(
-                "request",
-                extra={
-                    "fields": {
-                        "request_id": request_id,
-                        "method": scope["method"],
-                        "route": _route(scope),
-                        "status": status,
-                        "milliseconds": round((time.perf_counter() - started) * 1000, 2),
-                    }
-                },
-            )
+                await self._answer(scope, receive, send_named, headers)
+            finally:
+                seconds = time.perf_counter() - started
+                route = _route(scope)
+                span.end(method, route, status)
+                self._metrics.end_request(method, route, status, seconds, streamed=streamed)
+                access_log.info(
+                    "request",
+                    extra={
+                        "fields": {
+                            "request_id": request_id,
+                            "method": method,
+                            "route": route,
+                            "status": status,
+                            "milliseconds": round(seconds * 1000, 2),
+                            **_sender(scope),
+                        }
+                    },
+                )
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
+    ) -> None:
+        if bodies.accepts_gzip(headers.get(b"accept-encoding", b"")):
+            send = bodies.gzipping(send)
+        try:
+            check_origin(scope["method"], headers, self._origins)
+            bounded = bodies.bounded(receive, headers, self._max_body)
+        except BotWireError as error:
+            refusal = problems.respond(problems.translate(error), scope[REQUEST_ID])
+            await refusal(scope, receive, send)
+        else:
+            await self._app(scope, bounded, send)
 
 
 class AccessMiddleware:
-    """Finds out who sent a request, and turns away who may not send any.
+    """Finds out who sent a request, and turns away who may not send any, or not so many.
 
     Args:
         app: What answers.
         access: Who may.
+        rates: Where requests are counted.
+        key_rate: How many an API key may send in a minute; None is without a limit.
     """
 
-    def __init__(self, app: ASGIApp, *, access: Access) -> None:
+    def __init__(
+        self, app: ASGIApp, *, access: Access, rates: RateTable, key_rate: int | None
+    ) -> None:
         self._app = app
         self._access = access
+        self._rates = rates
+        self._key_rate = key_rate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles a request; see https://asgi.readthedocs.io."""
-        if scope["type"] == "http" and scope["path"] not in PUBLIC:
-            try:
-                scope[CALLER] = await self._access.admit(scope)
-            except BotWireError as error:
-                answer = problems.respond(problems.translate(error), scope.get(REQUEST_ID))
-                await answer(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        if scope["type"] != "http" or scope["path"] in PUBLIC:
+            await self._app(scope, receive, send)
+            return
+        policies: list[Policy] = []
+        scope[POLICIES] = policies
+
+        async def send_with_limits(message: Message) -> None:
+            if message["type"] == "http.response.start" and policies:
+                message["headers"] = [*message["headers"], *headers_of(policies)]
+            await send(message)
+
+        try:
+            caller = scope[CALLER] = await self._access.admit(scope)
+            if caller.key is not None:
+                rate = self._key_rate if caller.key.rate is None else caller.key.rate
+                if rate is not None:
+                    subject = f"key {caller.key.id}"
+                    whose = "this API key"
+                    take_request(self._rates, subject, rate, "key-requests", whose, policies)
+        except BotWireError as error:
+            answer = problems.respond(problems.translate(error), scope.get(REQUEST_ID))
+            await answer(scope, receive, send_with_limits)
+            return
+        await self._app(scope, receive, send_with_limits)
+
+
+def _sender(scope: Scope) -> dict[str, str]:
+    """Returns what the log says of who sent a request: the address, and the key's public id."""
+    client, caller = scope.get("client"), scope.get(CALLER)
+    said = {} if client is None else {"client": client[0]}
+    if caller is not None and caller.key is not None:
+        said["key"] = caller.key.id
+    return said
 
 
 def _route(scope: Scope) -> str:

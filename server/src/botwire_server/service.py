@@ -6,13 +6,18 @@ from dataclasses import replace
 
 from starlette.requests import Request
 
+from botwire.clock import now
 from botwire.engines.protocol import AsyncEngine
-from botwire.errors import PayloadTooLargeError
+from botwire.errors import BotWireError, PayloadTooLargeError
 from botwire.operations import Batch, Results
 from botwire.terms import Quota, Terms
+from botwire_server import problems, tracing
 from botwire_server.access import Access, Caller
-from botwire_server.middleware import CALLER, REQUEST_ID
+from botwire_server.limits import Policy, policies_of, take_request
+from botwire_server.middleware import CALLER, POLICIES, REQUEST_ID
 from botwire_server.settings import Settings
+
+_NAMESPACE_RATE = "namespace-requests"
 
 
 async def apply_batch(request: Request, batch: Batch) -> Results:
@@ -35,12 +40,32 @@ async def apply_batch(request: Request, batch: Batch) -> Results:
             f"a batch has at most {settings.max_batch} operations here, and this one has "
             f"{len(batch.operations)}: send it in parts"
         )
-    if batch.writes:
-        batch = replace(batch, terms=_terms(batch, caller, settings, request.scope[REQUEST_ID]))
+    policies: list[Policy] = request.scope[POLICIES]
+    # A request counts once, however many looks at the store it takes, as a stream does.
+    counted = any(policy.name == _NAMESPACE_RATE for policy in policies)
+    if settings.namespace_rate is not None and not counted:
+        take_request(
+            state.rates,
+            f"namespace {batch.namespace}",
+            settings.namespace_rate,
+            _NAMESPACE_RATE,
+            "this namespace",
+            policies,
+        )
     engine: AsyncEngine = state.engine
-    results = await engine.apply(batch)
-    if batch.writes:
-        state.watchers.wake(batch.namespace)
+    try:
+        with tracing.trace_batch(batch):
+            if not batch.writes:
+                return await engine.apply(batch)
+            terms = _terms(batch, caller, settings, request.scope[REQUEST_ID])
+            try:
+                results = await engine.apply(replace(batch, terms=terms))
+            finally:
+                policies.extend(policies_of(terms, now()))
+    except BotWireError as error:
+        state.metrics.count_problem(problems.translate(error).slug)
+        raise
+    state.watchers.wake(batch.namespace)
     return results
 
 

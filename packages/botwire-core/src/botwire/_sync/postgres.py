@@ -19,6 +19,7 @@ from botwire._loops import ClientPerLoop
 from botwire._sync import postgres_upkeep
 from botwire.clock import Clock, now
 from botwire.engines import migrations, statements
+from botwire.engines.protocol import OnCommit
 from botwire.engines.schema import POSTGRES
 from botwire.engines.steps import SWEEP_EVERY, Steps
 from botwire.engines.vector_cache import VectorCache
@@ -74,6 +75,7 @@ class PostgresEngine:
         self._url = url
         self.url = without_password(url)
         self._timeout = timeout
+        self.on_commit: OnCommit | None = None
         self._clock = clock
         self._vectors = VectorCache()
         self._is_current = False
@@ -146,11 +148,16 @@ class PostgresEngine:
     def _run(self, connection: psycopg.Connection[Any], batch: Batch) -> Results:
         if batch.maintains:
             return [postgres_upkeep.maintain(connection, batch.operations[0])]
-        time = self._clock()
+        moment = self._clock()
         if batch.writes:
+            began = time.perf_counter()
+            steps = statements.write(batch, moment, lock=" FOR UPDATE")
             with connection.transaction():
-                return _run(connection, statements.write(batch, time, lock=" FOR UPDATE"))
-        steps = statements.read(batch, time, self._vectors)
+                results = _run(connection, steps)
+            if self.on_commit is not None:
+                self.on_commit(1, time.perf_counter() - began)
+            return results
+        steps = statements.read(batch, moment, self._vectors)
         if not batch.needs_snapshot:
             return _run(connection, steps)
         with connection.transaction():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from botwire.operations import Batch, Results
+
+OnCommit = Callable[[int, float], None]
+"""Is told of each commit: how many batches shared it, and the seconds that it took."""
 
 
 class Engine(Protocol):

@@ -11,6 +11,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from typing import Any
 
 from botwire.clock import Clock, now
 from botwire.engines import migrations, sqlite_upkeep, statements
+from botwire.engines.protocol import OnCommit
 from botwire.engines.schema import SQLITE
 from botwire.engines.steps import SWEEP_EVERY, Steps
 from botwire.engines.vector_cache import VectorCache
@@ -63,6 +65,7 @@ class SQLiteEngine:
 
     def __init__(self, path: str | os.PathLike[str], *, clock: Clock = now) -> None:
         self.path = os.fspath(path)
+        self.on_commit: OnCommit | None = None
         self._clock = clock
         self._users = 1
         self._reset()
@@ -210,6 +213,7 @@ class SQLiteEngine:
         """Commits what is queued; returns why, if none of it could be."""
         failure: BotWireError | None = None
         tickets = [self._queue.popleft() for _ in range(min(len(self._queue), _GROUP))]
+        began = time.perf_counter()
         try:
             connection = self._writing()
             connection.execute("BEGIN IMMEDIATE")
@@ -234,6 +238,8 @@ class SQLiteEngine:
             raise
         if failure is not None:
             outcomes = [failure for _ in tickets]
+        elif self.on_commit is not None and tickets:
+            self.on_commit(len(tickets), time.perf_counter() - began)
         for ticket, outcome in zip(tickets, outcomes, strict=True):
             ticket.outcome = outcome
         return failure
@@ -250,10 +256,10 @@ class SQLiteEngine:
         return results
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
-        time = self._clock()
-        if time - self._swept_at >= SWEEP_EVERY:
-            self._swept_at = time
-            _run(connection, statements.sweep(time))
+        moment = self._clock()
+        if moment - self._swept_at >= SWEEP_EVERY:
+            self._swept_at = moment
+            _run(connection, statements.sweep(moment))
 
     # --- opening ----------------------------------------------------------------------------
 

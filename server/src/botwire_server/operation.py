@@ -1,0 +1,44 @@
+"""The addresses for whoever runs the server: is it alive, is it ready, what does it count?"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from botwire import operations as ops
+from botwire import store_operations as store_ops
+from botwire.errors import ServerError
+from botwire.names import SYSTEM_NAMESPACE
+from botwire_server import metrics
+from botwire_server.middleware import CALLER
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/healthz", summary="Is the process alive?")
+async def read_health() -> dict[str, str]:
+    """Answers 200 while it is."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", summary="Does the store answer?")
+async def read_readiness(request: Request) -> Response:
+    """Answers 503 when it does not, and when the server is about to stop."""
+    state = request.app.state
+    if state.is_stopping:
+        raise ServerError("the server is stopping", status=503)
+    await state.engine.apply(ops.Batch("botwire", (ops.CountKeys("ready"),)))
+    return Response('{"status":"ok"}', media_type="application/json")
+
+
+@router.get(
+    "/metrics",
+    summary="Numbers for Prometheus",
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def read_metrics(request: Request) -> Response:
+    """Answers requests, latencies, commits and sizes; with API keys, to the right `metrics`."""
+    request.scope[CALLER].require("metrics")
+    state = request.app.state
+    batch = ops.Batch(SYSTEM_NAMESPACE, (store_ops.StatStore(),))
+    (stat,) = await state.engine.apply(batch)
+    return Response(state.metrics.expose(stat.bytes), media_type=metrics.MEDIA_TYPE)

@@ -1,0 +1,161 @@
+"""Limits: counted exactly, over all workers, and across a restart where the store counts them."""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from botwire import Memory, QuotaExceededError
+from botwire_server import limits
+from botwire_server.limits import RateTable
+from conftest import make_key, read_url, running
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "memory.db"
+
+
+def states(answer: httpx.Response) -> dict[str, tuple[int, int]]:
+    """Returns what is left of each limit, and the seconds until all of it is there again."""
+    found = re.findall(r'"([a-z-]+)";r=(\d+);t=(\d+)', answer.headers["ratelimit"])
+    return {name: (int(left), int(reset)) for name, left, reset in found}
+
+
+def test_a_namespace_has_so_many_writes_a_day_also_after_a_restart(database: Path) -> None:
+    options = ("--namespace-writes", "3", "--namespace-bytes", "300")
+    with running(database, *options) as process:
+        url = f"{read_url(process)}/v1/namespaces/n"
+        for left in (2, 1):
+            headers = {"Idempotency-Key": f"write {left}"}
+            for _ in range(2):  # sent again it counts once
+                answer = httpx.put(f"{url}/keys/k", json={"value": left}, headers=headers)
+                assert answer.headers["ratelimit-policy"] == '"namespace-writes";q=3;w=86400'
+                assert states(answer)["namespace-writes"][0] == left
+        answer = httpx.put(f"{url}/keys/big", json={"value": "x" * 300})
+        assert answer.status_code == 413
+        assert answer.json()["type"] == "urn:botwire:problem:quota-exceeded"
+        assert "300 bytes" in answer.json()["detail"]
+        assert "ratelimit" not in httpx.get(f"{url}/keys/k").headers  # reads are unlimited
+        process.terminate()
+    with running(database, *options) as process:
+        server = read_url(process)
+        url = f"{server}/v1/namespaces/n"
+        assert httpx.get(f"{url}/usage").json()["writes"] == 2
+        with Memory("n", url=server) as memory:
+            memory.history("h").append("third")
+            with pytest.raises(QuotaExceededError, match="midnight UTC") as refused:
+                memory.set("k", "lost")
+            assert refused.value.retry_after is not None
+            assert 0 < refused.value.retry_after <= 86_400
+            assert memory.get("k") == 1
+            assert memory.delete("k")  # what takes away is always allowed
+            with memory.with_namespace("other") as other:
+                other.set("k", 1)
+        answer = httpx.put(f"{url}/keys/k", json={"value": "lost"})
+        assert answer.status_code == 429
+        assert 0 < int(answer.headers["retry-after"]) <= 86_400
+        assert states(answer)["namespace-writes"][0] == 0
+        process.terminate()
+
+
+def test_a_key_has_so_many_writes_a_day_in_all_its_namespaces(database: Path) -> None:
+    _, key = make_key(f"sqlite:///{database}", writes=5)
+    with running(database, "--key-writes", "1") as process:
+        url = read_url(process)
+
+        def write(i: int) -> int:
+            headers = {"Authorization": f"Bearer {key}"}
+            url_ = f"{url}/v1/namespaces/n{i}/keys/k"
+            return httpx.put(url_, json={"value": i}, headers=headers, timeout=30).status_code
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(write, range(8))) == [200] * 5 + [429] * 3
+        process.terminate()
+
+
+def test_workers_count_requests_together(database: Path) -> None:
+    limit = 30
+    options = ("--workers", "2", "--namespace-rate", str(limit), "--namespace-writes", "20")
+    with running(database, *options) as process:
+        url = read_url(process)
+        started = time.monotonic()
+
+        def ask(_: int) -> list[httpx.Response]:
+            with httpx.Client(base_url=url, timeout=30) as http:  # a worker a connection
+                path = "/v1/namespaces/n"
+                return [http.post(f"{path}/keys/k/increment", json={}) for _ in range(10)]
+
+        with ThreadPoolExecutor(6) as pool:
+            answers = [answer for some in pool.map(ask, range(6)) for answer in some]
+        brought_back = int((time.monotonic() - started) * limit / 60) + 1
+        written = [answer for answer in answers if answer.status_code == 200]
+        slow_down = [answer for answer in answers if "requests a minute" in answer.text]
+        assert len(written) == 20
+        assert 60 - limit - brought_back <= len(slow_down) <= 60 - limit
+        assert all(int(answer.headers["retry-after"]) <= 60 for answer in slow_down)
+        assert states(slow_down[-1])["namespace-requests"][0] == 0
+        with Memory("n", url=url) as memory, pytest.raises(QuotaExceededError):
+            memory.get("k")
+        with Memory("other", url=url) as memory:
+            assert memory.get("k") is None
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_a_batch_has_so_many_operations(database: Path) -> None:
+    with running(database, "--max-batch", "2") as process:
+        url = f"{read_url(process)}/v1/batch"
+        operation = {"op": "count_keys"}
+        for count, status in ((2, 200), (3, 413)):
+            body = {"namespace": "n", "operations": [operation] * count}
+            answer = httpx.post(url, json=body)
+            assert answer.status_code == status
+        assert "in parts" in answer.json()["detail"]
+        process.terminate()
+
+
+# --- inside ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that the tables of rates see."""
+    seconds = [1000.0]
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    return seconds
+
+
+@pytest.mark.parametrize("quota", [1, 7, 60, 1000])
+def test_a_minutes_requests_may_come_at_once_and_come_back_evenly(
+    clock: list[float], tmp_path: Path, quota: int
+) -> None:
+    tables = [RateTable(str(tmp_path / "rates")) for _ in range(2)]
+    taken = [tables[i % 2].take("s", quota, "x") for i in range(quota + 1)]
+    assert [policy.left for policy, _ in taken] == [*reversed(range(quota)), 0]
+    assert [wait is None for _, wait in taken] == [True] * quota + [False]
+    assert taken[-1][1] == pytest.approx(60 / quota)
+    assert tables[0].take("other", quota, "x")[1] is None
+    for _ in range(3):
+        clock[0] += 60 / quota
+        assert tables[0].take("s", quota, "x")[1] is None
+        assert tables[1].take("s", quota, "x")[1] is not None
+    clock[0] += 600
+    assert tables[0].take("s", quota, "x")[0].left == quota - 1  # no more than a minute's
+    for table in tables:
+        table.close()
+
+
+def test_a_thousand_subjects_do_not_disturb_one_another(clock: list[float]) -> None:
+    table = RateTable()
+    for _ in range(2):
+        for i in range(1000):
+            assert table.take(f"subject {i}", 2, "x")[1] is None
+    assert all(table.take(f"subject {i}", 2, "x")[1] is not None for i in range(1000))
+    table.close()

@@ -1,0 +1,320 @@
+"""Running a server: it starts, tells how it is, is replaced, and stops without loss."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from botwire import Memory, TransportError
+from botwire.engines.opening import open_async_engine
+from botwire.places import find_place
+from botwire_server import Settings, create_app
+from conftest import make_key, read_url, running
+
+
+def wait_until(reached: Callable[[], Any], what: str) -> Any:
+    """Waits until something is so, and returns it."""
+    deadline = time.monotonic() + 60
+    while not (found := reached()):
+        assert time.monotonic() < deadline, what
+        threading.Event().wait(0.02)
+    return found
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    """Returns the processes that a process has started."""
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in path.read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+class Writers:
+    """Threads that append until the server is gone, and remember what was acknowledged."""
+
+    def __init__(self, url: str, count: int = 4) -> None:
+        self.acknowledged: list[str] = []
+        self._url = url
+        self._threads = [threading.Thread(target=self._write, args=(i,)) for i in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _write(self, who: int) -> None:
+        with Memory("n", url=self._url, timeout=5) as memory, contextlib.suppress(TransportError):
+            history = memory.history(f"h{who}")
+            for i in range(100_000):
+                history.append(f"{who}:{i}", id=str(i))
+                self.acknowledged.append(f"{who}:{i}")
+
+    def reach(self, count: int) -> None:
+        wait_until(lambda: len(self.acknowledged) >= count, f"{count} writes")
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+
+def stored(database: Path) -> list[str]:
+    with Memory("n", url=f"sqlite:///{database}") as memory:
+        names = [info.name for info in memory.list_histories()]
+        return [item.value for name in names for item in memory.history(name)]
+
+
+# --- workers --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "memory.db"
+
+
+def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(database: Path) -> None:
+    with running(database, "--workers", "2") as process:
+        url = read_url(process)
+        before = children(process)
+        assert len(before) == 2
+        writers = Writers(url)
+        writers.reach(50)
+        os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda: len(set(children(process)) - {before[0]}) == 2, "another worker")
+        writers.reach(len(writers.acknowledged) + 50)
+        text = httpx.get(f"{url}/metrics").text
+        answered = re.findall(r'botwire_requests_total\{.*route="/v1/batch".*\} ([\d.]+)', text)
+        assert sum(map(float, answered)) >= 50  # of all workers, the dead one too
+        process.send_signal(signal.SIGHUP)  # replaces them one by one
+        wait_until(lambda: not set(before) & set(children(process)), "new workers")
+        writers.reach(len(writers.acknowledged) + 20)
+        process.terminate()
+        assert process.wait(60) == 0
+        writers.join()
+    values = stored(database)
+    assert set(writers.acknowledged) <= set(values)
+    assert len(values) == len(set(values))
+
+
+def test_no_worker_outlives_its_supervisor(database: Path) -> None:
+    with running(database, "--workers", "2") as process:
+        read_url(process)
+        workers = children(process)
+        process.kill()
+        process.wait()
+        wait_until(lambda: not any(map(is_alive, workers)), "the end of the workers")
+
+
+def test_workers_share_a_postgres(postgres_url: str, namespace: str) -> None:
+    with running(postgres_url, "--workers", "2") as process:
+        url = read_url(process)
+
+        def count(_: int) -> None:
+            with Memory(namespace, url=url) as memory:
+                for _ in range(10):
+                    memory.increment("n")
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(count, range(4)))
+        with Memory(namespace, url=postgres_url) as memory:
+            assert memory.get("n") == 40
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+# --- stopping -------------------------------------------------------------------------------
+
+
+def test_a_stop_under_load_loses_nothing_and_answers_all_it_accepted(database: Path) -> None:
+    with running(database) as process:
+        url = read_url(process)
+        failed: list[Exception] = []
+        answered: list[int] = []
+        stopping = threading.Event()
+
+        def ask(who: int) -> None:
+            with httpx.Client(base_url=url, timeout=30) as http:
+                for i in range(100_000):
+                    path = f"/v1/namespaces/n/histories/h{who}/items"
+                    try:
+                        answer = http.post(path, json={"values": [f"{who}:{i}"]})
+                    except httpx.ConnectError:
+                        return  # it was not accepted
+                    except httpx.TransportError as error:
+                        # A kept connection may end before what is sent on it is read.
+                        if not stopping.is_set() or not isinstance(
+                            error, (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+                        ):
+                            failed.append(error)
+                        return
+                    answered.append(answer.status_code)
+
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(6)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(answered) > 60, "some answers")
+        stopping.set()
+        process.terminate()
+        assert process.wait(60) in (0, -signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+    assert not failed
+    assert set(answered) == {200}
+    assert len(answered) <= len(stored(database)) <= len(answered) + len(threads)
+
+
+def test_it_says_that_it_stops_and_goes_on_for_a_while(database: Path) -> None:
+    with running(database, "--drain", "2") as process:
+        url = read_url(process)
+        with httpx.Client(base_url=url) as http:
+            assert http.get("/readyz").status_code == 200
+            process.terminate()
+            wait_until(lambda: http.get("/readyz").status_code == 503, "not ready")
+            answer = http.put("/v1/namespaces/n/keys/k", json={"value": 1})
+            assert answer.status_code == 200
+            assert http.get("/healthz").status_code == 200
+            assert httpx.get(f"{url}/healthz").status_code == 200  # new connections too
+        assert process.wait(60) in (0, -signal.SIGTERM)
+
+
+# --- HTTPS and proxies ----------------------------------------------------------------------
+
+
+def test_https_with_a_certificate_of_files(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    files = {name: tmp_path / f"{name}.pem" for name in ("ca", "cert", "key")}
+    authority.cert_pem.write_to_path(str(files["ca"]))
+    certificate.cert_chain_pems[0].write_to_path(str(files["cert"]))
+    certificate.private_key_pem.write_to_path(str(files["key"]))
+    options = ("--tls-cert", str(files["cert"]), "--tls-key", str(files["key"]))
+    with running(database, *options) as process:
+        url = read_url(process)
+        assert url.startswith("https://127.0.0.1:")
+        context = ssl.create_default_context(cafile=str(files["ca"]))
+        assert httpx.get(f"{url}/healthz", verify=context).status_code == 200
+        program = f"from botwire import Memory; print(Memory('n', url={url!r}).set('k', 1))"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "SSL_CERT_FILE": str(files["ca"])},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == "1"
+        process.terminate()
+
+
+def log_of(database: Path, headers: dict[str, str], *options: str) -> dict[str, Any]:
+    """Returns the line that a server logs of a request."""
+    log = database.with_suffix(".log")
+    command = [sys.executable, "-m", "botwire", "serve", "--port", "0", *options]
+    with log.open("w") as errors, subprocess.Popen(
+        [*command, "--database", f"sqlite:///{database}"],
+        stdout=subprocess.PIPE, stderr=errors, text=True,
+    ) as process:  # fmt: skip
+        httpx.get(f"{read_url(process)}/v1/namespaces/hush/keys/k", headers=headers)
+        process.terminate()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return next(line for line in lines if line["message"] == "request")
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_what_a_proxy_says_is_believed_only_if_it_is_trusted(database: Path, trusted: bool) -> None:
+    key, secret = make_key(f"sqlite:///{database}")
+    headers = {"X-Forwarded-For": "203.0.113.9", "Authorization": f"Bearer {secret}"}
+    options = ("--trust-proxy", "127.0.0.0/8") if trusted else ()
+    line = log_of(database, headers, *options)
+    assert line["client"] == ("203.0.113.9" if trusted else "127.0.0.1")
+    assert line["key"] == key.id
+    assert line["route"] == "/v1/namespaces/{namespace}/keys/{key}"
+    assert not {"hush", secret} & set(json.dumps(line).split('"'))
+
+
+# --- numbers and traces ---------------------------------------------------------------------
+
+
+def test_metrics_are_for_those_who_may_see_them(database: Path) -> None:
+    _, writer = make_key(f"sqlite:///{database}")
+    _, scraper = make_key(f"sqlite:///{database}", right="metrics")
+    with running(database) as process:
+        url = read_url(process)
+        with Memory("hush", url=url, api_key=writer) as memory:
+            memory.set("secret", 1)
+            memory.get("secret")
+        for key, status in ((None, 401), (writer, 403), (scraper, 200)):
+            headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+            answer = httpx.get(f"{url}/metrics", headers=headers)
+            assert answer.status_code == status
+        assert answer.headers["content-type"].startswith("text/plain")
+        process.terminate()
+    numbers = dict(re.findall(r"^(botwire_[^ ]+) (.+)$", answer.text, re.MULTILINE))
+    batches = 'botwire_requests_total{method="POST",route="/v1/batch",status="200"}'
+    assert float(numbers[batches]) == 2
+    assert float(numbers["botwire_commit_seconds_count"]) >= 1
+    assert float(numbers["botwire_commit_batches_sum"]) >= 1
+    assert float(numbers["botwire_store_bytes"]) > 4096
+    assert "hush" not in answer.text
+    assert "secret" not in answer.text
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    """The spans that are finished."""
+    monkeypatch.delenv("OTEL_SDK_DISABLED", raising=False)  # frameworks' tests trace nothing
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    yield exporter
+    provider.shutdown()
+
+
+async def test_requests_are_traced_without_names(
+    database: Path, spans: InMemorySpanExporter
+) -> None:
+    engine = open_async_engine(find_place(f"sqlite:///{database}"))
+    transport = httpx.ASGITransport(create_app(engine, Settings()))
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        url = "/v1/namespaces/hush/keys/secret"
+        headers = {"traceparent": parent, "X-Request-ID": "mine"}
+        answer = await http.put(url, json={"value": "private"}, headers=headers)
+        assert answer.status_code == 200
+    await engine.aclose()
+    finished = {span.name.partition(" ")[0]: span for span in spans.get_finished_spans()}
+    store, request = finished["botwire.apply"], finished["PUT"]
+    assert request.name == "PUT /v1/namespaces/{namespace}/keys/{key}"
+    assert request.attributes is not None
+    assert request.attributes["http.response.status_code"] == 200
+    assert request.attributes["botwire.request_id"] == "mine"
+    assert format(request.context.trace_id, "032x") == parent.split("-")[1]
+    assert store.context.trace_id == request.context.trace_id
+    assert store.attributes is not None
+    assert store.attributes["botwire.operations"] == ("put_key",)
+    everything = "".join(span.to_json() for span in finished.values())  # FastAPI has its own
+    assert not any(word in everything for word in ("hush", "secret", "private"))
