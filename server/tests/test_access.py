@@ -461,6 +461,26 @@ async def test_keys_are_remembered_and_checked_once_a_second(tmp_path: Path) -> 
     await engine.engine.aclose()
 
 
+async def test_a_slow_store_stops_nobody_else(tmp_path: Path) -> None:
+    """A check takes longer than what it finds may be old: those who wait must give way."""
+    seconds = 100.0
+
+    class Slow(Counting):
+        async def apply(self, batch: ops.Batch) -> ops.Results:
+            nonlocal seconds
+            results = await super().apply(batch)
+            seconds += STALE_SECONDS * 2
+            return results
+
+    engine = Slow(open_async_engine(find_place(f"sqlite:///{tmp_path / 'memory.db'}")))
+    ring = KeyRing(KeyStore(engine), timer=lambda: seconds)  # type: ignore[arg-type]
+    while engine.asked < 50:  # somebody asks at every moment, also just when a check is done
+        asks = [asyncio.create_task(ring.is_empty()) for _ in range(3)]
+        await asyncio.sleep(0)
+    assert all(await asyncio.gather(*asks))
+    await engine.engine.aclose()
+
+
 async def test_a_use_is_written_down_once_a_minute(tmp_path: Path) -> None:
     engine = Counting(open_async_engine(find_place(f"sqlite:///{tmp_path / 'memory.db'}")))
     micros = 10**12

@@ -188,10 +188,10 @@ HOSTILE: list[tuple[str, str, Any, int]] = [
     ("GET", "/v1/namespaces/n/../m/keys/k", None, 404),
     ("GET", f"{NS}/keys/%zz", None, 404),
     ("GET", f"{NS}/keys/%00", None, 404),
-    ("PUT", "/memory/n/k", '{"value": ' + DEEP + "}", 400),
-    ("PUT", "/memory/n/k", '{"value": ' + "9" * 5000 + "}", 400),
-    ("PUT", "/memory/n/k", '{"value": NaN}', 400),
-    ("PUT", "/memory/n/k", b'{"value": "\xff"}', 400),
+    ("PUT", "/memory/n/k", '{"value": ' + DEEP + "}", 422),
+    ("PUT", "/memory/n/k", '{"value": ' + "9" * 5000 + "}", 422),
+    ("PUT", "/memory/n/k", '{"value": NaN}', 422),
+    ("PUT", "/memory/n/k", b'{"value": "\xff"}', 422),
 ]
 
 
@@ -212,7 +212,9 @@ def test_what_no_one_means_is_refused(client: httpx.Client, number: int) -> None
         answer = connection.getresponse()
         text = answer.read().decode()
     assert answer.status == status, text[:500]
-    if status >= 400:
+    if path.startswith("/memory"):  # a list of errors, as 0.2.1 has it
+        assert json.loads(text)["detail"][0]["msg"]
+    elif status >= 400:
         document = json.loads(text)
         assert document["type"] in PROBLEM_TYPES
         assert len(document["detail"]) < 1000

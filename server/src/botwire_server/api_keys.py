@@ -350,14 +350,12 @@ class KeyRing:
     async def _refresh(self, since: float) -> None:
         """Waits until a check is done that began at a moment or later; one serves all who wait."""
         while self._checked_at < since:
-            if self._check is None:
+            # One that is done began too early, or failed. Waiting for it would not give way to
+            # anybody: for ever, where a check takes longer than what it finds may be old.
+            if self._check is None or self._check.done():
                 self._check = asyncio.create_task(self._look())
-                self._check.add_done_callback(self._forget_check)
             # Whoever waits may give up; the check goes on for the others.
             await asyncio.shield(self._check)
-
-    def _forget_check(self, task: asyncio.Task[None]) -> None:
-        self._check = None
 
     async def _look(self) -> None:
         began = self._timer()

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from botwire.errors import (
@@ -27,6 +28,8 @@ from botwire.errors import (
 logger = logging.getLogger("botwire.server")
 
 MEDIA_TYPE = "application/problem+json"
+CLIENT_GONE = 499
+"""What the log says of a request that was broken off; nginx began it."""
 Responses = dict[int | str, dict[str, Any]]
 """What a route may answer, by status, as FastAPI takes it."""
 
@@ -70,6 +73,10 @@ def install(app: FastAPI, methods_of: Callable[[Scope], Iterable[str]]) -> None:
     @app.exception_handler(BotWireError)
     async def on_ours(request: Request, error: BotWireError) -> Response:
         return respond(translate(error), _request_id(request))
+
+    @app.exception_handler(ClientDisconnect)
+    async def on_disconnect(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_GONE)  # for the log: nobody is there to be answered
 
     @app.exception_handler(RequestValidationError)
     async def on_validation(request: Request, error: RequestValidationError) -> Response:

@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 
 from botwire import operations as ops
 from botwire import store_operations
 from botwire.encoding import encode_value
-from botwire.errors import InvalidRequestError, NotFoundError
+from botwire.errors import ConfigurationError, InvalidRequestError, NotFoundError
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_server.problems import Responses, describe_as
 from botwire_server.routes.parts import (
@@ -33,6 +33,8 @@ from botwire_server.routes.parts import (
     Namespace,
     answers_with,
     apply,
+    read_json,
+    takes,
 )
 
 _PAGE = 100  # entries read at a time for a listing, with what they hold
@@ -92,21 +94,43 @@ def _object(**properties: str) -> dict[str, Any]:
         _object(namespace="string", key="string", stored="boolean", bytes="integer"),
         {"namespace": "my-agent", "key": "user_name", "stored": True, "bytes": 5},
     ),
+    openapi_extra=takes(
+        {
+            "type": "object",
+            "properties": {
+                "value": {"description": "A string, or any other JSON value."},
+                "ttl": {"type": ["number", "null"], "description": "Seconds until it is gone."},
+            },
+            "required": ["value"],
+        },
+        {"value": "Pedro"},
+    ),
 )
-async def put_legacy_key(
-    request: Request,
-    namespace: Namespace,
-    key: Key,
-    value: Annotated[Any, Body(embed=True, description="A string, or any other JSON value.")],
-    ttl: Annotated[
-        float | None,
-        Body(embed=True, description="Seconds until it is gone.", gt=0, le=ops.MAX_TTL),
-    ] = None,
-) -> Response:
+async def put_legacy_key(request: Request, namespace: Namespace, key: Key) -> Response:
     """Answers its length in characters as `bytes`."""
-    kept = encode_value(value)
-    await apply(request, namespace, ops.PutKey(key, kept, ttl))
-    return _json({"namespace": namespace, "key": key, "stored": True, "bytes": _length(kept)})
+    if "json" not in request.headers.get("content-type", "").lower():
+        return _invalid("model_attributes_type", "Input should be JSON", "body")
+    try:
+        body = await read_json(request)
+    except InvalidRequestError as error:
+        return _invalid("json_invalid", str(error), "body")
+    if not isinstance(body, dict):
+        return _invalid("model_attributes_type", "Input should be an object", "body")
+    if "value" not in body:
+        return _invalid("missing", "Field required", "body", "value")
+    value = encode_value(body["value"])
+    try:
+        put = ops.PutKey(key, value, body.get("ttl"))
+    except ConfigurationError as error:
+        if body.get("ttl") is None:
+            raise
+        return _invalid("value_error", str(error), "body", "ttl")
+    await apply(request, namespace, put)
+    return _json({"namespace": namespace, "key": key, "stored": True, "bytes": _length(value)})
+
+
+def _invalid(kind: str, message: str, *where: str) -> Response:
+    return _json({"detail": [{"type": kind, "loc": where, "msg": message}]}, 422)
 
 
 @router.get(

@@ -108,7 +108,10 @@ def _in_path(description: str, example: str, most: int = names.MAX_NAME_BYTES) -
     return Path(description=description, examples=[example], json_schema_extra=bound)
 
 
-def _namespace(
+# FastAPI runs what is not asynchronous in a thread, which costs more than all of these do.
+
+
+async def _namespace(
     namespace: Annotated[
         str, _in_path("Whose memory it is.", "user-123", names.MAX_NAMESPACE_BYTES)
     ],
@@ -116,21 +119,21 @@ def _namespace(
     return decode_name(namespace, "namespace")
 
 
-def _key(key: Annotated[str, _in_path("The key.", "prefs")]) -> str:
+async def _key(key: Annotated[str, _in_path("The key.", "prefs")]) -> str:
     return decode_name(key, "key")
 
 
-def _history(history: Annotated[str, _in_path("The history's name.", "chat")]) -> str:
+async def _history(history: Annotated[str, _in_path("The history's name.", "chat")]) -> str:
     return decode_name(history, "history")
 
 
-def _collection(
+async def _collection(
     collection: Annotated[str, _in_path("The collection's name.", "default")],
 ) -> str:
     return decode_name(collection, "collection")
 
 
-def _record(
+async def _record(
     record: Annotated[str, _in_path("The record's id.", "fact-1", names.MAX_ID_BYTES)],
 ) -> str:
     return decode_name(record, "record's id")
@@ -160,7 +163,7 @@ IfVersion = Annotated[
 ]
 
 
-def _refuse_unknown_query(request: Request) -> None:
+async def _refuse_unknown_query(request: Request) -> None:
     """A misspelt condition or bound must not be ignored."""
     if not request.scope["query_string"]:
         return

@@ -61,7 +61,7 @@ _IN = {"collection"}
 Embeddings = Annotated[bool, Query(description="Answer embeddings too; without, they are null.")]
 
 
-def _selection(
+async def _selection(
     scope: Annotated[
         Any, Query(description="Only this scope and those below it.", json_schema_extra=SCOPE)
     ] = "/",
