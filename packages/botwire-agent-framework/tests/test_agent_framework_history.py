@@ -229,6 +229,46 @@ async def test_a_server_that_is_down_is_no_empty_conversation(unused_tcp_port: i
         await agent.run("hi", session=AgentSession(session_id="s"))
 
 
+paid: list[int] = []
+
+
+@tool(approval_mode="always_require")
+def pay(amount: int) -> str:
+    """Pays."""
+    paid.append(amount)
+    return f"paid {amount}"
+
+
+@pytest.mark.parametrize("per_call", [False, True])
+async def test_an_approval_is_asked_for_in_one_process_and_given_in_another(
+    place_url: str, namespace: str, per_call: bool
+) -> None:
+    def agent(client: ScriptedClient) -> Agent:
+        return Agent(
+            client=client,
+            tools=[pay],
+            context_providers=[BotWireHistoryProvider(namespace, url=place_url)],
+            require_per_service_call_history_persistence=per_call,
+        )
+
+    paid.clear()
+    memory = Memory(namespace, url=place_url)
+    session = AgentSession(session_id="s")
+    response = await agent(ScriptedClient(call("pay", amount=3))).run("pay 3", session=session)
+    memory.set("session/s", session.to_dict())
+    request = response.user_input_requests[0].to_dict()
+    assert paid == []
+
+    session = AgentSession.from_dict(memory.get("session/s"))
+    approval = Content.from_dict(request).to_function_approval_response(True)
+    client = ScriptedClient("paid it", "you are welcome")
+    answer = await agent(client).run(Message("user", [approval]), session=session)
+    assert (paid, answer.text) == ([3], "paid it")
+    await agent(client).run("thanks", session=session)
+    roles = [message.role for message in client.received[1]]
+    assert roles == ["user", "assistant", "tool", "assistant", "user"]
+
+
 AGENT = """
 import asyncio, os, signal, sys
 sys.path.insert(0, sys.argv[4])

@@ -302,6 +302,29 @@ def test_adding_does_not_hold_up_the_event_loop(tmp_path: Path, namespace: str) 
     asyncio.run(main())
 
 
+@pytest.mark.anyio
+async def test_all_of_it_on_postgresql(postgres_url: str, namespace: str) -> None:
+    def embed(texts: list[str]) -> list[list[float]]:
+        return [[1.0, 0.1] if "tea" in text else [0.1, 1.0] for text in texts]
+
+    place: dict[str, Any] = {"namespace": namespace, "url": postgres_url}
+    memory = BotWireMemory(**place, embedder=embed, k=1)
+    for i, content in enumerate(("Ada likes tea", "the sky is blue")):
+        mime = MemoryMimeType.TEXT
+        await memory.add(MemoryContent(content=content, mime_type=mime, metadata={"n": i}))
+    assert (await memory.query("a cup of tea")).results[0].content == "Ada likes tea"
+    chosen = await memory.query("a cup of tea", filter={"metadata.n": 1})
+    assert chosen.results[0].content == "the sky is blue"
+    context = BotWireChatCompletionContext(**place, buffer_size=1)
+    await context.add_message(SystemMessage(content="Be brief."))
+    assert len((await memory.update_context(context)).memories.results) == 1
+    await context.load_state(await context.save_state())
+    assert len(await context.get_messages()) == 1
+    store: BotWireCacheStore[Any] = BotWireCacheStore(**place)
+    store.set("k", {"a": 1})
+    assert store.get("k") == {"a": 1}
+
+
 CROWD = """
 import asyncio, os, sys
 from autogen_core.memory import MemoryContent, MemoryMimeType
