@@ -45,7 +45,7 @@ def to_item(message: LLMMessage) -> dict[str, Any]:
         if isinstance(message.content, str):
             said = message.content
         else:
-            calls = tuple(ToolCall(c.id, c.name, c.arguments) for c in message.content)
+            calls = tuple(ToolCall.of(c.id, c.name, c.arguments) for c in message.content)
         return Message(
             "assistant", said, name=message.source, tool_calls=calls, native=native
         ).to_item()
@@ -89,7 +89,11 @@ def _from_portable(message: Message) -> LLMMessage:
             content=message.text, name=message.name or "tool", call_id=message.tool_call_id
         )
         return FunctionExecutionResultMessage(content=[result])
-    return AssistantMessage(content=_content(message), source=message.name or "assistant")
+    return AssistantMessage(
+        content=_content(message),
+        thought=message.text or None if message.tool_calls else None,
+        source=message.name or "assistant",
+    )
 
 
 def _content(message: Message) -> str | list[FunctionCall]:
@@ -100,7 +104,9 @@ def _content(message: Message) -> str | list[FunctionCall]:
             id=call.id,
             name=call.name,
             arguments=(
-                call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments)
+                call.values
+                if isinstance(call.values, str)
+                else json.dumps(call.values, default=to_json)
             ),
         )
         for call in message.tool_calls

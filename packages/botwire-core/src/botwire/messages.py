@@ -21,12 +21,14 @@ Nothing stored is ever executed on load.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
 from botwire.models import Item
+from botwire.tagged import from_json, to_json
 
 ENVELOPE = 1
 """The version of the envelope that this module writes."""
@@ -50,12 +52,38 @@ class ToolCall:
     Attributes:
         id: What the answer refers to.
         name: The tool's name.
-        arguments: By name; or the text of the arguments where it is not an object in JSON.
+        arguments: By name, with what JSON lacks tagged (`botwire.tagged`); or the text of the
+            arguments where it is not an object in JSON.
     """
 
     id: str
     name: str
     arguments: Mapping[str, Any] | str
+
+    @classmethod
+    def of(cls, id: str, name: str, arguments: Mapping[str, Any] | str) -> ToolCall:
+        """Makes one of what a framework has: arguments by name, or their text in JSON.
+
+        Raises:
+            NotJSONError: The arguments hold what would not come back; it says where.
+        """
+        given: Any = arguments
+        if isinstance(arguments, str):
+            try:
+                given = json.loads(arguments)
+            except (ValueError, RecursionError):
+                given = None
+        if not isinstance(given, Mapping):
+            return cls(id, name, str(arguments))
+        return cls(id, name, to_json(dict(given), "arguments"))
+
+    @property
+    def values(self) -> dict[str, Any] | str:
+        """The arguments by name as they were before they were tagged, or their text."""
+        if isinstance(self.arguments, str):
+            return self.arguments
+        values: dict[str, Any] = from_json(dict(self.arguments))
+        return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,8 +125,7 @@ def _tool_calls(message: BaseMessage) -> tuple[ToolCall, ...]:
     if not isinstance(message, AIMessage):
         return ()
     return tuple(
-        ToolCall(call["id"] or "", call["name"], to_json(call["args"]))
-        for call in message.tool_calls
+        ToolCall.of(call["id"] or "", call["name"], call["args"]) for call in message.tool_calls
     )
 
 
@@ -142,9 +141,7 @@ def _from_portable(message: Message) -> BaseMessage:
         {
             "id": call.id,
             "name": call.name,
-            "args": dict(call.arguments)
-            if not isinstance(call.arguments, str)
-            else {"input": call.arguments},
+            "args": {"input": call.values} if isinstance(call.values, str) else call.values,
             "type": "tool_call",
         }
         for call in message.tool_calls

@@ -105,13 +105,7 @@ def from_native(data: dict[str, Any]) -> ChatMessage:
 def tool_calls(message: ChatMessage) -> tuple[ToolCall, ...]:
     """Returns the tool calls that a message asks for."""
     return tuple(
-        ToolCall(
-            block.tool_call_id or "",
-            block.tool_name,
-            to_json(block.tool_kwargs)
-            if isinstance(block.tool_kwargs, dict)
-            else str(block.tool_kwargs),
-        )
+        ToolCall.of(block.tool_call_id or "", block.tool_name, block.tool_kwargs)
         for block in message.blocks
         if isinstance(block, ToolCallBlock)
     )
@@ -219,13 +213,7 @@ def _plain(value: Any, path: str) -> Any:
 def _from_portable(message: Message) -> ChatMessage:
     blocks: list[ContentBlock] = [TextBlock(text=message.text)] if message.text else []
     blocks += [
-        ToolCallBlock(
-            tool_call_id=call.id,
-            tool_name=call.name,
-            tool_kwargs=call.arguments
-            if isinstance(call.arguments, str)
-            else from_json(dict(call.arguments)),
-        )
+        ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=call.values)
         for call in message.tool_calls
     ]
     extra = {"tool_call_id": message.tool_call_id, "name": message.name}
