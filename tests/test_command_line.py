@@ -231,6 +231,7 @@ def test_what_cannot_be_reached_or_opened_says_so_and_shows_no_secret(
         (["copy", f"sqlite:///{tmp_path}/no.db", "sqlite://"], 1, "there is no store"),
         (["import", str(tmp_path / "no.ndjson")], 2, "no.ndjson: No such file"),
         (["get"], 2, "usage: botwire get"),
+        (["history", "chat", "-n", "0"], 2, "at least 1"),
         (["nonsense"], 2, "invalid choice"),
     ]:
         ran = Ran(*arguments)
@@ -256,6 +257,10 @@ def test_an_export_is_a_whole_file_or_none(url: str, tmp_path: Path) -> None:
         "botwire: 1 namespace, 0 keys, 1 history, 3 items, 1 collection, 1 record: 4 written\n"
     )
     assert Ran("check", "--compare", url, other).err == "botwire: both hold the same\n"
+    for broken in (target.read_bytes()[:-30], b"not packed"):
+        (tmp_path / "broken.gz").write_bytes(broken)
+        ran = Ran("import", str(tmp_path / "broken.gz"), "--url", other)
+        assert (ran.code, "broken.gz is not packed by gzip" in ran.err) == (2, True)
     memory = Memory("default", url=other)
     memory.set("more", 1)
     compared = Ran("check", "--compare", url, other, "--json")

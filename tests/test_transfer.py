@@ -24,6 +24,7 @@ from botwire import (
     Memory,
     NotFoundError,
     Record,
+    ServerError,
     transfer,
 )
 from botwire import exact_operations as exact
@@ -416,6 +417,16 @@ def test_an_export_that_was_cut_off_is_noticed_and_continued(open_place: Open) -
     assert list(transfer.compare(source, target)) == []
 
 
+def test_a_line_may_stand_twice(open_place: Open) -> None:
+    source, target = open_place("embedded"), open_place("embedded")
+    fill(source, "n")
+    first, *lines, _ = exported(source).splitlines(keepends=True)
+    twice = [first, *(line for line in lines for _ in range(2)), *lines]
+    with pytest.raises(ConfigurationError, match="cut off"):  # it has no last line that fits
+        load(target, b"".join(twice))
+    assert list(transfer.compare(source, target)) == []
+
+
 IMPORT = """
 import os, sys
 from botwire import transfer
@@ -470,6 +481,8 @@ def test_namespaces_are_chosen_by_patterns(open_place: Open) -> None:
     tally = load(target, exported(store), namespaces=["user-*"])
     assert (tally.namespace, tally.written) == (4, 2)
     assert list(chosen(target)) == ["user-1", "user-2"]
+    with pytest.raises(NotFoundError, match="no namespace 'nobody' in the export"):
+        load(target, exported(store), namespaces=["user-1", "nobody"])
 
 
 def test_a_comparison_names_each_difference(open_place: Open) -> None:
@@ -502,6 +515,22 @@ def test_a_namespace_is_forgotten_wherever_memory_lives(store: Engine, namespace
     assert list(transfer.list_namespaces(store, [namespace], missing_ok=True)) == []
     assert Memory(namespace, engine=store).list_keys() == []
     assert not any(transfer.forget(store, namespace)[0].erased.values())
+
+
+def test_a_receipt_is_given_even_if_the_file_cannot_be_rewritten(open_place: Open) -> None:
+    store = open_place("embedded")
+    fill(store, "n")
+
+    class Full(Meddling):
+        def apply(self, batch: ops.Batch) -> ops.Results:
+            if batch.maintains:
+                raise ServerError("the disk is full", status=507)
+            return super().apply(batch)
+
+    (receipt,) = transfer.forget(Full(store, lambda: None), "n")
+    assert receipt.erased["items"] == 6
+    assert not receipt.rewritten
+    assert "the disk is full" in receipt.detail
 
 
 def test_a_backup_of_a_store_in_use_is_whole(open_place: Open, tmp_path: Path) -> None:

@@ -13,7 +13,14 @@ from typing import Any
 
 from botwire import History, Item, Memory
 from botwire.cli.exits import NO, OK
-from botwire.cli.options import add_command, add_json, add_namespace, add_place, open_memory
+from botwire.cli.options import (
+    add_command,
+    add_json,
+    add_namespace,
+    add_place,
+    open_memory,
+    positive,
+)
 from botwire.cli.output import print_json, print_rows, say, show
 from botwire.clock import from_datetime, to_iso
 from botwire.errors import ConfigurationError
@@ -44,7 +51,7 @@ def add_commands(commands: Any) -> None:
 
     history = _command(commands, "history", _history, "print a history, an item a line")
     history.add_argument("name", nargs="?", help="which; without it, the histories there are")
-    history.add_argument("-n", type=int, metavar="N", help="only the last N")
+    history.add_argument("-n", type=positive, metavar="N", help="only the last N")
     history.add_argument("--after", type=int, default=0, metavar="SEQ", help="only those after it")
     history.add_argument("--archived", action="store_true", help="with those put away")
 
@@ -54,7 +61,7 @@ def add_commands(commands: Any) -> None:
     search.add_argument("--scope", help="only this path and those below")
     search.add_argument("--tag", action="append", help="only with one of these; may be repeated")
     search.add_argument("--filter", metavar="JSON", help='by metadata: {"year": {"$gte": 2020}}')
-    search.add_argument("-n", type=int, default=10, metavar="N", help="at most (%(default)s)")
+    search.add_argument("-n", type=positive, default=10, metavar="N", help="at most (%(default)s)")
 
     remove = _command(commands, "rm", _remove, "delete keys, histories or collections of records")
     remove.add_argument("names", nargs="+", metavar="name")
@@ -65,7 +72,7 @@ def add_commands(commands: Any) -> None:
     watch = _command(commands, "watch", _watch, "print each change as it happens, until Ctrl-C")
     watch.add_argument("prefix", nargs="?", default="", help="that names start with")
     watch.add_argument("--after", type=int, metavar="REVISION", help="begin after this one")
-    watch.add_argument("-n", type=int, metavar="N", help="stop after N changes")
+    watch.add_argument("-n", type=positive, metavar="N", help="stop after N changes")
 
 
 def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import gzip
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
@@ -134,11 +135,17 @@ def _old_file(name: str) -> Iterator[IO[bytes]]:
         yield sys.stdin.buffer
         return
     with Path(name).open("rb") as raw:
-        if name.endswith(".gz"):
+        if not name.endswith(".gz"):
+            yield raw
+            return
+        try:
             with gzip.GzipFile(fileobj=raw) as packed:
                 yield cast(IO[bytes], packed)
-        else:
-            yield raw
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ConfigurationError(
+                f"{name} is not packed by gzip, or was cut off ({error}): what could be read of it "
+                "in whole batches is written"
+            ) from None
 
 
 def _copy(options: argparse.Namespace) -> int:

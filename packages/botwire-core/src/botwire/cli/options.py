@@ -31,6 +31,14 @@ def add_command(commands: Any, name: str, run: Run, text: str) -> argparse.Argum
     return parser
 
 
+def positive(text: str) -> int:
+    """Reads a whole number above 0, for `argparse`."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Adds ``--json``."""
     parser.add_argument("--json", action="store_true", help="print JSON, an object a line")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from botwire.engines.protocol import Engine
-from botwire.errors import APIError, ConfigurationError
+from botwire.errors import APIError, ConfigurationError, NotFoundError
 from botwire.exact_operations import REFUSE
 from botwire.transfer import lines
 from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
@@ -42,9 +42,12 @@ def load(
         ConfigurationError: A line is broken or of a newer release; says which. It and its batch
             are not written. Or the export was cut off at its end; what it had is written.
         ConflictError: See `conflict`; says in which lines.
+        NotFoundError: A pattern without ``*`` names a namespace that is not in the export.
     """
     tally = Tally()
-    wanted = matcher(namespaces)
+    patterns = list(namespaces)
+    wanted = matcher(patterns)
+    missing = {pattern for pattern in patterns if "*" not in pattern}
     restorer = Restorer(engine, tally, conflict=conflict)
     numbered = enumerate(given, 1)
     number, whole = 1, False
@@ -62,6 +65,7 @@ def load(
             line = lines.from_document(document)
             tally.count(line.kind)
             if wanted(line.namespace):
+                missing.discard(line.namespace)
                 restorer.add(line)
             elif line.kind in ("key", "item", "record"):
                 tally.skipped += 1
@@ -76,6 +80,8 @@ def load(
             f"the export is cut off after line {number}: what it has is written, and what it had "
             "after that is missing"
         )
+    if missing:
+        raise NotFoundError(f"there is no namespace {min(missing)!r} in the export")
     return tally
 
 

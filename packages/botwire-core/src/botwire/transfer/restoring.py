@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from botwire import exact_operations as exact
 from botwire import operations as ops
@@ -111,7 +112,8 @@ class Restorer:
         self._namespace: str | None = None
         self._state = NamespaceState(0, 0)
         self._runs: list[_Keys | _History | _Collection] = []
-        self._count = self._size = 0
+        self._places: set[tuple[Any, ...]] = set()
+        self._size = 0
 
     def add(self, line: Line) -> None:
         """Takes a line, and writes those before it when they are enough.
@@ -129,10 +131,11 @@ class Restorer:
             raise ConfigurationError(
                 f"it is of namespace {line.namespace!r:.80}, whose own line is not before it"
             )
-        size = len(encode(line))
-        if self._count and (self._count >= BATCH_LINES or self._size + size > BATCH_BYTES):
-            self.flush()
-        self._count += 1
+        size, place = len(encode(line)), line.order
+        full = len(self._places) >= BATCH_LINES or self._size + size > BATCH_BYTES
+        if self._places and (full or place in self._places):
+            self.flush()  # a line may stand twice in a file, and not in a batch
+        self._places.add(place)
         self._size += size
         run = self._runs[-1]
         if isinstance(entry, (exact.HistoryState, exact.CollectionState)):
@@ -169,7 +172,8 @@ class Restorer:
             self._tally.kept += kept
             self._tally.removed += removed
         self._runs = [self._runs[-1].rest()]
-        self._count = self._size = 0
+        self._places.clear()
+        self._size = 0
 
     def close(self) -> None:
         """Writes what is left of a namespace: there is no more of it."""
