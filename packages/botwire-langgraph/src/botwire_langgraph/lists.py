@@ -30,6 +30,7 @@ MARK = b"parts\x00"
 _LONGEST_RECIPE = 64  # runs; a list in more pieces is written anew
 _SMALL = (bool, int, float, str, bytes, type(None))
 _PLAIN = JsonPlusSerializer()
+_MSGPACK = b"msgpack\x00"
 
 
 class Place(NamedTuple):
@@ -101,7 +102,7 @@ def divide(
         What is then known, and the new items, serialized: the part that comes next, if any.
     """
     blobs = [to_blob(serde, item) for item in items]
-    digests = [_digest(serde, blob, item) for blob, item in zip(blobs, items, strict=True)]
+    digests = _digests(serde, blobs, items)
     kept, fresh = _place(blobs, digests, before)
     if len(kept.runs()) > _LONGEST_RECIPE:
         kept, fresh = _place(blobs, digests, NOTHING._replace(last=before.last))
@@ -150,16 +151,29 @@ def rebuild(
 ) -> tuple[list[Any], Kept]:
     """Returns the list that a recipe makes of parts, and what is then known of it."""
     pieces = {number: split(part) for number, part in parts.items()}
-    places: list[Place] = []
-    for first, last, *window in runs:
-        for number in range(first, last + 1):
-            start, stop = window or (0, len(pieces[number]))
-            places += [Place(number, index) for index in range(start, stop)]
-    blobs = [pieces[place.part][place.position] for place in places]
-    items = [from_blob(serde, blob) for blob in blobs]
-    digests = [_digest(serde, blob, item) for blob, item in zip(blobs, items, strict=True)]
-    sizes = {place.part: len(pieces[place.part]) for place in places}
-    return items, Kept(places, digests, sizes, max(sizes, default=0))
+    places = [
+        Place(number, position)
+        for first, last, *window in runs
+        for number in range(first, last + 1)
+        for position in range(*window or (0, len(pieces[number])))
+    ]
+    blobs = [pieces[part][position] for part, position in places]
+    items = _read(serde, blobs)
+    sizes = {part: len(pieces[part]) for part, _ in places}
+    return items, Kept(places, _digests(serde, blobs, items), sizes, max(sizes, default=0))
+
+
+def _read(serde: SerializerProtocol, blobs: Sequence[bytes]) -> list[Any]:
+    if isinstance(serde, JsonPlusSerializer) and all(map(_is_msgpack, blobs)):
+        # An array of MessagePack is its length and its items, so all are read in one go.
+        array = b"\xdd" + len(blobs).to_bytes(4) + b"".join(blob[len(_MSGPACK) :] for blob in blobs)
+        items: list[Any] = serde.loads_typed(("msgpack", array))
+        return items
+    return [from_blob(serde, blob) for blob in blobs]
+
+
+def _is_msgpack(blob: bytes) -> bool:
+    return blob.startswith(_MSGPACK)
 
 
 def numbers(runs: Iterable[Run]) -> set[int]:
@@ -167,10 +181,17 @@ def numbers(runs: Iterable[Run]) -> set[int]:
     return {number for first, last, *_ in runs for number in range(first, last + 1)}
 
 
-def _digest(serde: SerializerProtocol, blob: bytes, item: Any) -> bytes:
-    # Another serializer may encrypt, and so never make the same bytes twice.
+def _digests(
+    serde: SerializerProtocol, blobs: Sequence[bytes], items: Sequence[Any]
+) -> list[bytes]:
     if not isinstance(serde, JsonPlusSerializer):
-        # A type that only the other knows is stored again with every change of its list.
-        with contextlib.suppress(TypeError):
-            blob = to_blob(_PLAIN, item)
-    return hashlib.blake2b(blob, digest_size=16).digest()
+        # Another serializer may encrypt, and so never make the same bytes twice.
+        blobs = [_plain(blob, item) for blob, item in zip(blobs, items, strict=True)]
+    return [hashlib.blake2b(blob, digest_size=16).digest() for blob in blobs]
+
+
+def _plain(blob: bytes, item: Any) -> bytes:
+    # A type that only the other knows is stored again with every change of its list.
+    with contextlib.suppress(TypeError):
+        blob = to_blob(_PLAIN, item)
+    return blob

@@ -1,0 +1,243 @@
+"""The rows of LangGraph: its checkpointer against LangGraph's own SqliteSaver.
+
+Bytes stored, what a turn costs on a thread that has a past, requests of an agent's turn to a
+server, and how many of the turns of several processes on one thread are kept.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.tools import tool
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import END, START, MessagesState, StateGraph
+
+from botwire_langgraph import BotWireSaver, ConcurrentRunError
+
+TURNS = 100  # of three messages of some 200 characters
+WRITERS, TURNS_EACH = 8, 10
+ROUNDS = 100
+TEXT = "word " * 40
+Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
+
+
+def rows(compare: Compare) -> None:
+    """Measures both on the same work.
+
+    Args:
+        compare: Runs both in turn and prints the ratio of their medians: a name, ours, theirs, and
+            the ratio to reach.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ours = BotWireSaver("bench", url=f"sqlite:///{folder / 'ours.db'}")
+        with SqliteSaver.from_conn_string(str(folder / "theirs.db")) as theirs:
+            mine, its = _turn(ours), _turn(theirs)
+            for _ in range(TURNS):
+                mine()
+                its()
+            _show("langgraph: bytes, 100 turns of 3", _size(folder / "ours.db"),
+                  _size(folder / "theirs.db"), "kB", 0.1)  # fmt: skip
+            compare("langgraph: a turn of 3 messages", mine, its, 1)
+            compare("langgraph: get_tuple", _read(ours), _read(theirs), 1)
+        ours.connection.memory.close()
+        _show("langgraph: lost, 8 processes x 10", *_lost(folder), "turns", 0)
+        _show("langgraph: a turn with a tool call", *_requests(folder), "requests", 0.6)
+
+
+def _turn(saver: Any) -> Callable[[], Any]:
+    """Returns what makes a turn of one human and two other messages."""
+    builder = StateGraph(MessagesState)
+    for node in ("one", "two"):
+        builder.add_node(node, lambda state: {"messages": [AIMessage(f"{time.time()} {TEXT}")]})
+    builder.add_edge(START, "one")
+    builder.add_edge("one", "two")
+    builder.add_edge("two", END)
+    app = builder.compile(checkpointer=saver)
+    thread: Any = {"configurable": {"thread_id": "t"}}
+    said = f"{time.time()} {TEXT}"
+    return lambda: app.invoke({"messages": [HumanMessage(said)]}, thread, durability="sync")
+
+
+def _read(saver: Any) -> Callable[[], Any]:
+    return lambda: saver.get_tuple({"configurable": {"thread_id": "t"}})
+
+
+def _size(database: Path) -> float:
+    """Returns how many kilobytes a file takes that nothing is left to be written to."""
+    connection = sqlite3.connect(database)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("VACUUM")
+    connection.close()
+    return database.stat().st_size / 1000
+
+
+def _show(name: str, mine: float, its: float, unit: str, reach: float) -> None:
+    ratio = mine / its if its else float("nan")
+    print(f"{name:34} {mine:9.1f} {unit} {its:9.1f} {unit} {ratio:6.2f} (reach {reach})")
+
+
+def _lost(folder: Path) -> tuple[int, int]:
+    """Returns how many acknowledged turns of several processes are not in the thread."""
+
+    def ours() -> Any:
+        return BotWireSaver("lost", url=f"sqlite:///{folder / 'ours.db'}")
+
+    @contextmanager
+    def theirs() -> Iterator[Any]:
+        connection = sqlite3.connect(folder / "lost.db", timeout=60, check_same_thread=False)
+        saver = SqliteSaver(connection)
+        saver.setup()
+        yield saver
+
+    with theirs() as saver:
+        children = [_fork(lambda who: _write(who, ours()), who) for who in range(WRITERS)]
+        _join(children)
+        mine = WRITERS * TURNS_EACH - _kept(ours())
+        saver.conn.close()
+
+    def write_theirs(who: int) -> None:
+        with theirs() as saver:
+            _write(who, saver)
+
+    _join([_fork(write_theirs, who) for who in range(WRITERS)])
+    with theirs() as saver:
+        return mine, WRITERS * TURNS_EACH - _kept(saver)
+
+
+def _write(who: int, saver: Any) -> None:
+    builder = StateGraph(MessagesState)
+    builder.add_node("answer", lambda state: {"messages": [AIMessage("noted")]})
+    builder.add_edge(START, "answer")
+    builder.add_edge("answer", END)
+    app = builder.compile(checkpointer=saver)
+    source = random.Random(who)  # noqa: S311 - spreading, not secrecy
+    for turn in range(TURNS_EACH):
+        message, wait = HumanMessage("hi", id=f"{who}-{turn}"), 0.02
+        while True:
+            try:
+                app.invoke({"messages": [message]}, {"configurable": {"thread_id": "t"}})
+                break
+            except ConcurrentRunError:
+                time.sleep(source.random() * wait)
+                wait = min(wait * 2, 1)
+
+
+def _kept(saver: Any) -> int:
+    found = _read(saver)()
+    ids = {message.id for message in found.checkpoint["channel_values"]["messages"]}
+    return sum(f"{who}-{turn}" in ids for who in range(WRITERS) for turn in range(TURNS_EACH))
+
+
+def _fork(work: Callable[[int], None], who: int) -> int:
+    child = os.fork()
+    if child:
+        return child
+    try:
+        work(who)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _join(children: list[int]) -> None:
+    for child in children:
+        if os.waitpid(child, 0)[1]:
+            raise RuntimeError("a writer failed")
+
+
+class _Scripted(BaseChatModel):
+    """Calls a tool, and then answers; each takes as long as a fast model's first word."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        return self
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        time.sleep(0.2)
+        message = AIMessage("done")
+        if not isinstance(messages[-1], ToolMessage):
+            message = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+@tool
+def look() -> str:
+    """Looks."""
+    return "found"
+
+
+class _Counting:
+    """An engine that counts what it passes on."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.count = 0
+
+    def apply(self, batch: Any) -> Any:
+        self.count += 1
+        return self.engine.apply(batch)
+
+
+def _requests(folder: Path) -> tuple[float, float]:
+    """Returns the requests of an agent's turn, and how often LangGraph calls the checkpointer."""
+    calls = 0
+
+    class Called(BotWireSaver):
+        def get_tuple(self, *args: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            return super().get_tuple(*args)
+
+        def put(self, *args: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            return super().put(*args)
+
+        def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
+            nonlocal calls
+            calls += 1
+            super().put_writes(config, writes, task_id, task_path)
+
+    database = f"sqlite:///{folder / 'server.db'}"
+    command = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", database]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            saver = Called("bench", url=server.stdout.readline().split()[-1])
+            memory = saver.connection.memory
+            counting = _Counting(memory.engine)
+            memory.engine = counting  # type: ignore[assignment]
+            agent = create_agent(_Scripted(), [look], checkpointer=saver)
+            turns = 10
+            for _ in range(turns):
+                agent.invoke({"messages": [("human", "hi")]}, {"configurable": {"thread_id": "t"}})
+            return counting.count / turns, calls / turns
+        finally:
+            server.terminate()
+
+
+if __name__ == "__main__":
+    import run
+
+    run.ROUNDS = ROUNDS
+    rows(run.compare)
