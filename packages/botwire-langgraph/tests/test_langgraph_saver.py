@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import logging
 import operator
 import os
 import pickle
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -23,8 +25,8 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
-from botwire import ConfigurationError, Memory
-from botwire_langgraph import BotWireSaver, ConcurrentRunError
+from botwire import ConfigurationError, Memory, TransportError
+from botwire_langgraph import BotWireSaver, BotWireStore, ConcurrentRunError
 from botwire_langgraph.serializer import from_blob, to_blob
 
 
@@ -298,11 +300,66 @@ def test_a_forged_row_executes_nothing(
     assert "executed" not in capfd.readouterr().out
 
 
-class Mine:
+@dataclass
+class Order:
     """A class of the user's."""
+
+    number: int
+
+
+class Mine:
+    """Another."""
 
     def __init__(self, x: int) -> None:
         self.x = x
+
+
+def test_a_type_that_is_not_allowed_is_plain_data_and_says_so(
+    saver: BotWireSaver,
+    place_url: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("botwire_langgraph.serializer._warned", set())  # once a process
+    put(saver, "t", [Order(7), Order(8)])
+    with caplog.at_level(logging.WARNING, "botwire_langgraph"):
+        for _ in range(2):
+            assert value(saver.get_tuple(thread("t"))) == [{"number": 7}, {"number": 8}]
+    (warning,) = [one for one in caplog.records if one.name == "botwire_langgraph"]
+    assert "allowed_types=[Order]" in warning.getMessage()
+    allowing = BotWireSaver(saver.connection.namespace, url=place_url, allowed_types=[Order, Mine])
+    assert value(allowing.get_tuple(thread("t"))) == [Order(7), Order(8)]
+
+
+def test_a_server_that_is_down_is_an_error_that_names_it(unused_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    app = graph(BotWireSaver("n", url=url))
+    with pytest.raises(TransportError, match=url):
+        app.invoke({"log": ["in"]}, thread("t"))
+
+
+def test_a_graph_within_a_graph(saver: BotWireSaver, place_url: str) -> None:
+    def nested(checkpointer: Any) -> Any:
+        builder = StateGraph(State)
+        builder.add_node("inner", graph(True))  # it keeps a state of its own in the thread
+        builder.add_edge(START, "inner")
+        builder.add_edge("inner", END)
+        return builder.compile(checkpointer=checkpointer)
+
+    def run(here: Any, there: Any) -> list[Any]:
+        for turn in range(2):
+            nested(here).invoke({"log": [f"in {turn}"]}, thread("t"))
+            done = nested(there).invoke(Command(resume=f"yes {turn}"), thread("t"))
+        history = nested(there).get_state_history(thread("t"))
+        return [done["log"], [(state.values, state.next) for state in history]]
+
+    memory = InMemorySaver()
+    elsewhere = BotWireSaver(saver.connection.namespace, url=place_url)
+    assert run(saver, elsewhere) == run(memory, memory)
+    assert saver.list_threads() == ["t"]
+    before = nested(saver).get_state(thread("t")).values
+    saver.prune(["t"])
+    assert nested(elsewhere).get_state(thread("t")).values == before
 
 
 def test_serializers(place_url: str, namespace: str) -> None:
@@ -319,9 +376,22 @@ def test_copies_go_on_working(saver: BotWireSaver) -> None:
     put(saver, "t", "x")
     for again in (copy.copy(saver), saver.with_allowlist([("tests", "Mine")])):
         assert value(again.get_tuple(thread("t"))) == "x"
-    with BotWireSaver.from_conn_string("sqlite://") as opened:
+
+
+@pytest.mark.anyio
+async def test_it_is_opened_as_the_official_ones_are(place_url: str, namespace: str) -> None:
+    with BotWireSaver.from_conn_string(place_url, namespace=namespace) as opened:
         opened.setup()
-        assert opened.get_tuple(thread("t")) is None
+        put(opened, "t", "x")
+    async with BotWireSaver.from_conn_string(place_url, namespace=namespace) as opened:
+        await opened.asetup()
+        assert value(await opened.aget_tuple(thread("t"))) == "x"
+    with BotWireStore.from_conn_string(place_url, namespace=namespace) as store:
+        store.setup()
+        store.put(("n",), "k", {"v": 1})
+    async with BotWireStore.from_conn_string(place_url, namespace=namespace) as store:
+        await store.asetup()
+        assert (await store.aget(("n",), "k")) == store.get(("n",), "k") is not None
 
 
 def test_a_namespace_is_its_own(saver: BotWireSaver) -> None:
@@ -334,35 +404,26 @@ def test_a_namespace_is_its_own(saver: BotWireSaver) -> None:
 
 AGENT = """
 import json, sys
-from typing import Any
 
-from langchain.agents import create_agent
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages import AIMessage
+from langgraph.graph import END, START, MessagesState, StateGraph
 
-from botwire_langgraph import BotWireSaver, ConcurrentRunError
+from botwire_langgraph import BotWireSaver
 
 url, namespace, text = sys.argv[1:]
 
 
-class Scripted(BaseChatModel):
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-        return self
-
-    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        print(json.dumps([message.content for message in messages]), flush=True)
-        return ChatResult(generations=[ChatGeneration(message=AIMessage("noted"))])
+def model(state):
+    print(json.dumps([message.content for message in state["messages"]]), flush=True)
+    return {"messages": [AIMessage("noted")]}
 
 
-agent = create_agent(Scripted(), [], checkpointer=BotWireSaver(namespace, url=url))
-agent.invoke(
-    {"messages": [{"role": "user", "content": text}]}, {"configurable": {"thread_id": "t"}}
-)
+builder = StateGraph(MessagesState)
+builder.add_node("model", model)
+builder.add_edge(START, "model")
+builder.add_edge("model", END)
+agent = builder.compile(checkpointer=BotWireSaver(namespace, url=url))
+agent.invoke({"messages": [("user", text)]}, {"configurable": {"thread_id": "t"}})
 print("done", flush=True)
 sys.stdin.read()
 """
@@ -384,6 +445,5 @@ def run_and_kill(*arguments: str) -> list[str]:
 
 
 def test_a_killed_agent_is_remembered(place_url: str, namespace: str) -> None:
-    pytest.importorskip("langchain.agents")
     assert run_and_kill(place_url, namespace, "I am Ada") == ["I am Ada"]
     assert run_and_kill(place_url, namespace, "Who?") == ["I am Ada", "noted", "Who?"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -294,6 +296,33 @@ async def test_concurrent_calls_become_few_requests(store: BotWireStore) -> None
     found = await asyncio.gather(*[store.aget(("n",), f"{i}") for i in range(100)])
     assert [item.value["i"] for item in found if item is not None] == list(range(100))
     assert counting.batches <= 4
+
+
+def test_threads_that_read_at_once_share_a_request(server_url: str, namespace: str) -> None:
+    """Tools that are called side by side run in threads."""
+    store = BotWireStore(namespace, url=server_url)
+    store.put(("n",), "k", {"v": 1})
+    gathering: Any = store.connection.memory.engine
+    entered, go_on = threading.Event(), threading.Event()
+    apply, calls = gathering.engine.apply, []
+
+    class Slow:
+        def apply(self, batch: Batch) -> Any:
+            calls.append(len(batch.operations))
+            entered.set()
+            assert go_on.wait(60)
+            return apply(batch)
+
+    gathering.engine = Slow()
+    with ThreadPoolExecutor(20) as pool:
+        first = pool.submit(store.get, ("n",), "k")
+        assert entered.wait(60)
+        others = [pool.submit(store.get, ("n",), "k", refresh_ttl=False) for _ in range(19)]
+        while gathering.waiting < 19:
+            wait(others, 0.01)
+        go_on.set()
+        assert all(found.result() is not None for found in (first, *others))
+    assert calls == [1, 19]
 
 
 @pytest.mark.anyio

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 from langchain_core.runnables import RunnableConfig
@@ -21,6 +20,7 @@ from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.connection import Connection
 from botwire_langgraph import importing, steps, upkeep
 from botwire_langgraph.convoy import Convoy
+from botwire_langgraph.opening import Opened
 from botwire_langgraph.reading import Steps
 from botwire_langgraph.records import Header, Thread
 from botwire_langgraph.running import arun, run
@@ -82,15 +82,14 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         self._convoy = Convoy()
 
     @classmethod
-    @contextmanager
-    def from_conn_string(cls, conn_string: str, **kwargs: Any) -> Iterator[BotWireSaver]:
-        """Yields a saver for a URL, as LangGraph's own savers do; nothing needs closing.
+    def from_conn_string(cls, conn_string: str, **kwargs: Any) -> Opened[BotWireSaver]:
+        """Returns a saver for ``with`` and ``async with``, as LangGraph's own are opened.
 
         Args:
-            conn_string: Where memory lives.
+            conn_string: Where memory lives, a URL.
             **kwargs: The other arguments of the class.
         """
-        yield cls(url=conn_string, **kwargs)
+        return Opened(cls(url=conn_string, **kwargs))
 
     def setup(self) -> None:
         """Does nothing: the store makes its tables. Here because other savers need it called."""

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from langgraph.store.base import (
@@ -20,6 +21,7 @@ from langgraph.store.base import (
 from botwire import APIError, AsyncMemory, ConfigurationError, Memory
 from botwire.clock import now
 from botwire.connection import Connection
+from botwire_langgraph.opening import Opened
 from botwire_langgraph.plan import Plan, SearchBy, Settings
 from botwire_langgraph.running import arun, run
 
@@ -74,7 +76,9 @@ class BotWireStore(BaseStore):
             raise ConfigurationError(f"a {search} search needs an index that says how to embed")
         if index is not None and "embed" not in index:
             raise ConfigurationError("the index does not say how to embed")
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(
+            namespace, client=client, url=url, api_key=api_key, gather_reads=True
+        )
         self.ttl_config = ttl
         self.embeddings = None if index is None else ensure_embeddings(index["embed"])
         self._settings = Settings(
@@ -88,6 +92,16 @@ class BotWireStore(BaseStore):
         self._gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gathering] = (
             WeakKeyDictionary()
         )
+
+    @classmethod
+    def from_conn_string(cls, conn_string: str, **kwargs: Any) -> Opened[BotWireStore]:
+        """Returns a store for ``with`` and ``async with``, as LangGraph's own are opened.
+
+        Args:
+            conn_string: Where memory lives, a URL.
+            **kwargs: The other arguments of the class.
+        """
+        return Opened(cls(url=conn_string, **kwargs))
 
     def setup(self) -> None:
         """Does nothing: the tables are made when needed. Here because other stores need it."""
