@@ -1,24 +1,20 @@
 """Measures BotWire against what a user would write instead: ratios, both sides in one run.
 
 Each row does the same work both ways in turn, many times, and compares the medians. Absolute times
-depend on the machine; ratios hardly do.
+depend on the machine; ratios hardly do, unless others use it at the same time.
 """
 
 from __future__ import annotations
 
-import json
-import sqlite3
+import importlib
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from botwire import Memory
-
 ROUNDS = 2000
-MESSAGE = {"role": "user", "text": "hello " * 20}
+ROWS = ("engine_rows", "server_rows")
+"""The modules that have them; those of adapters are programs of their own."""
 
 
 def compare(name: str, ours: Callable[[], Any], bare: Callable[[], Any], reach: float) -> None:
@@ -34,38 +30,10 @@ def compare(name: str, ours: Callable[[], Any], bare: Callable[[], Any], reach: 
 
 
 def main() -> None:
-    """Measures the embedded engine."""
-    with tempfile.TemporaryDirectory() as folder:
-        memory = Memory("bench", url=f"sqlite:///{Path(folder) / 'ours.db'}")
-        history = memory.history("h")
-        memory.set("k", MESSAGE)
-        bare = sqlite3.connect(Path(folder) / "bare.db", isolation_level=None)
-        bare.execute("PRAGMA journal_mode=WAL")
-        bare.execute("PRAGMA synchronous=FULL")
-        bare.execute("CREATE TABLE items (h TEXT, seq INTEGER, value TEXT, PRIMARY KEY (h, seq))")
-        count = 0
-
-        def insert() -> None:
-            nonlocal count
-            count += 1
-            bare.execute("BEGIN IMMEDIATE")
-            bare.execute("INSERT INTO items VALUES ('h', ?, ?)", (count, json.dumps(MESSAGE)))
-            bare.execute("COMMIT")
-
-        def select() -> Any:
-            rows = bare.execute("SELECT value FROM items WHERE h = 'h' AND seq = 1")
-            return json.loads(rows.fetchone()[0])
-
-        def last() -> list[Any]:
-            rows = bare.execute("SELECT value FROM items WHERE h = 'h' ORDER BY seq DESC LIMIT 20")
-            return [json.loads(value) for (value,) in rows.fetchall()][::-1]
-
-        print(f"{'':34} {'BotWire':>12} {'bare sqlite3':>12} {'ratio':>6}")
-        compare("append, durable", lambda: history.append(MESSAGE), insert, 1.5)
-        compare("get", lambda: memory.get("k"), select, 3)
-        compare("tail(20)", lambda: history.tail(20), last, 3)
-        bare.close()
-        memory.close()
+    """Measures the engines and the server."""
+    print(f"{'':34} {'BotWire':>12} {'bare':>12} {'ratio':>6}")
+    for name in ROWS:
+        importlib.import_module(name).rows(compare)
 
 
 if __name__ == "__main__":

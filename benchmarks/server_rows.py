@@ -17,10 +17,11 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import load
+import psutil
 from bare_server import VALUE
 
 from botwire import Memory, wire
@@ -31,9 +32,21 @@ SLICES = 9  # of a second each, for each side in turn
 Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
+class Server(NamedTuple):
+    """A server under load."""
+
+    port: int
+    process: psutil.Process
+
+    def cpu(self) -> float:
+        """Returns how many seconds it has computed so far."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+
 @contextlib.contextmanager
-def servers(folder: Path) -> Iterator[tuple[str, int, int]]:
-    """Starts ours and the bare one; gives the URL of ours and both ports."""
+def servers(folder: Path) -> Iterator[tuple[str, Server, Server]]:
+    """Starts ours and the bare one; gives the URL of ours and both."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -58,7 +71,11 @@ def servers(folder: Path) -> Iterator[tuple[str, int, int]]:
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/memory/k").close()
                     break
                 time.sleep(0.05)
-            yield url, int(url.rsplit(":", 1)[1]), port
+            yield (
+                url,
+                Server(int(url.rsplit(":", 1)[1]), psutil.Process(ours.pid)),
+                Server(port, psutil.Process(bare.pid)),
+            )
         finally:
             ours.terminate()
             bare.terminate()
@@ -69,14 +86,25 @@ def batch(operation: ops.Operation) -> bytes:
     return wire.encode_batch(ops.Batch("bench", (operation,))).encode()
 
 
-def side_by_side(name: str, reach: float, *sides: tuple[int, Callable[[], bytes]]) -> None:
-    """Measures the throughput of ours and of another in turn, and prints the ratio."""
-    found: list[list[float]] = [[] for _ in sides]
+def side_by_side(name: str, reach: float, *sides: tuple[Server, Callable[[], bytes]]) -> None:
+    """Measures the throughput of ours and of another in turn, and prints the ratio.
+
+    Also that of what a second of a processor answers, which others on the machine change less.
+    """
+    rates: list[list[float]] = [[] for _ in sides]
+    answered, computed = [0.0] * len(sides), [0.0] * len(sides)
     for _ in range(SLICES):
-        for (port, request), each in zip(sides, found, strict=True):
-            each.append(load.throughput(port, request))
-    ours, theirs = (statistics.median(each) for each in found)
-    print(f"{name:34} {ours:8.0f}/s  {theirs:8.0f}/s  {ours / theirs:6.2f} (reach {reach})")
+        for i, (server, request) in enumerate(sides):
+            before, begun = server.cpu(), time.perf_counter()
+            rates[i].append(load.throughput(server.port, request))
+            answered[i] += rates[i][-1] * (time.perf_counter() - begun)
+            computed[i] += server.cpu() - before
+    ours, theirs = (statistics.median(each) for each in rates)
+    mine, its = (each / spent for each, spent in zip(answered, computed, strict=True))
+    print(
+        f"{name:34} {ours:10.0f}/s {theirs:10.0f}/s {ours / theirs:6.2f} (reach {reach}; "
+        f"a processor's second {mine / its:.2f})"
+    )
 
 
 def rows(compare: Compare) -> None:
@@ -92,7 +120,7 @@ def rows(compare: Compare) -> None:
         httpx.Client() as client,
     ):
         memory.set("k", VALUE)
-        address = f"http://127.0.0.1:{bare}/memory/k"
+        address = f"http://127.0.0.1:{bare.port}/memory/k"
         compare("http: get", lambda: memory.get("k"), lambda: client.get(address).json(), 1.3)
 
         read = load.post(wire.BATCH_PATH, batch(ops.GetKeys(("k",))))

@@ -56,7 +56,7 @@ class AsyncHTTPEngine:
         if parsed.userinfo:
             raise ConfigurationError("a URL with a password ends up in logs: use api_key")
         self.url = str(parsed).rstrip("/")
-        self._endpoint = self.url + wire.BATCH_PATH
+        self._endpoint = httpx.URL(self.url + wire.BATCH_PATH)
         self._api_key = api_key
         self._timeout = timeout
         self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -77,6 +77,7 @@ class AsyncHTTPEngine:
     def _open(self) -> httpx.AsyncClient:
         # Certificates and proxies come from the environment, as for every other HTTP client.
         return httpx.AsyncClient(
+            headers=self._headers,
             timeout=self._timeout,
             transport=self._transport,
             verify=_trust() if self.url.startswith("https") else _nobody(),
@@ -86,16 +87,13 @@ class AsyncHTTPEngine:
     async def apply(self, batch: Batch) -> Results:
         """Applies a batch and returns one result an operation; see `Engine.apply`."""
         content = wire.encode_batch(batch)
-        headers = self._headers
-        if batch.writes:
-            # An answer can get lost on the way: sent again, the batch must not be applied again.
-            request_id = batch.request_id or uuid.uuid4().hex
-            headers = {**headers, wire.IDEMPOTENCY_HEADER: request_id}
+        # An answer can get lost on the way: sent again, a write must not be applied again.
+        request_id = (batch.request_id or uuid.uuid4().hex) if batch.writes else None
         deadline = time.monotonic() + self._timeout
         attempt = 0
         while True:
             attempt += 1
-            answer = await self._send(batch, content, headers, deadline - time.monotonic())
+            answer = await self._send(batch, content, request_id, deadline - time.monotonic())
             wait = retry.delay(attempt, remaining=deadline - time.monotonic())
             if isinstance(answer, TransportError):
                 if wait is None:
@@ -105,15 +103,23 @@ class AsyncHTTPEngine:
             await asyncio.sleep(wait)
 
     async def _send(
-        self, batch: Batch, content: str, headers: dict[str, str], seconds: float
+        self, batch: Batch, content: str, request_id: str | None, seconds: float
     ) -> httpx.Response | TransportError:
         """Sends a request once; returns the answer, or why there is none."""
         doubt = "; whether the write arrived is not known" if batch.writes else ""
         try:
             client = await self._clients.get()
-            return await client.post(
-                self._endpoint, content=content, headers=headers, timeout=max(0.001, seconds)
+            # Made here, as `client.post` parses the address and merges settings for each request.
+            request = httpx.Request(
+                "POST",
+                self._endpoint,
+                headers=client.headers,
+                content=content,
+                extensions={"timeout": httpx.Timeout(max(0.001, seconds)).as_dict()},
             )
+            if request_id is not None:
+                request.headers[wire.IDEMPOTENCY_HEADER] = request_id
+            return await client.send(request)
         except httpx.TimeoutException:
             return RequestTimeoutError(
                 f"no answer from {self.url} within {self._timeout:g} s{doubt}", url=self.url
