@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from agent_framework import Content
+from agent_framework import Message as AgentMessage
 from autogen_core import FunctionCall, Image
 from autogen_core import models as autogen
 from hypothesis import given
@@ -24,6 +26,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from botwire import Item
+from botwire_agent_framework import convert as agent_framework
 from botwire_autogen import BotWireChatCompletionContext, llm_messages
 from botwire_langchain import BotWireChatMessageHistory
 from botwire_langchain import convert as langchain
@@ -142,9 +145,42 @@ class AutoGen:
         return Said("assistant", message.thought or "", calls)
 
 
+class AgentFramework:
+    """Its messages."""
+
+    def write(self, said: Iterable[Said]) -> list[Any]:
+        return [agent_framework.to_item(self.message(one)) for one in said]
+
+    def read(self, items: Sequence[Item]) -> list[Said]:
+        return [self.said(message) for message in agent_framework.from_items(items)]
+
+    def message(self, said: Said) -> AgentMessage:
+        if said.role == "tool":
+            return AgentMessage(
+                "tool", [Content.from_function_result(str(said.answers), result=said.text)]
+            )
+        contents = [Content.from_text(said.text)] if said.text else []
+        contents += [Content.from_function_call(i, n, arguments=a) for i, n, a in said.calls]
+        return AgentMessage(said.role, contents)
+
+    def said(self, message: AgentMessage) -> Said:
+        if message.role == "tool":
+            (result,) = message.contents
+            return Said("tool", str(result.result), answers=result.call_id)
+        calls = [one for one in message.contents if one.type == "function_call"]
+        return Said(
+            message.role,
+            message.text,
+            tuple((str(c.call_id), str(c.name), text(c.parse_arguments())) for c in calls),
+        )
+
+
 FRAMEWORKS: dict[str, Any] = {
-    "langchain": LangChain(), "llamaindex": LlamaIndex(), "autogen": AutoGen(),
-}  # fmt: skip
+    "langchain": LangChain(),
+    "llamaindex": LlamaIndex(),
+    "autogen": AutoGen(),
+    "agent-framework": AgentFramework(),
+}
 EVERY = pytest.mark.parametrize("reader", FRAMEWORKS)
 BY_EVERY = pytest.mark.parametrize("writer", FRAMEWORKS)
 
@@ -205,7 +241,7 @@ def test_whatever_is_said_is_read_by_all(conversation: list[Said], writer: str) 
         assert reader.read(written) == conversation
 
 
-@EVERY
+@pytest.mark.parametrize("reader", ["langchain", "llamaindex", "autogen"])
 def test_a_text_with_an_image_keeps_its_text_elsewhere_and_its_image_at_home(reader: str) -> None:
     url = "data:image/png;base64," + base64.b64encode(PIXEL).decode()
     from_langchain = HumanMessage(

@@ -124,7 +124,7 @@ def _message(event: BaseEvent, native: Native) -> Message | None:
         texts = [part.content for part in event.parts if isinstance(part, TextInput)]
         return Message("user", "\n".join(texts), native=native)
     if isinstance(event, ModelResponse):
-        calls = [ToolCall(call.id, call.name, call.arguments) for call in event.tool_calls.calls]
+        calls = [ToolCall.of(call.id, call.name, call.arguments) for call in event.tool_calls.calls]
         return Message("assistant", event.content or "", tool_calls=calls, native=native)
     if isinstance(event, ToolResultEvent):
         return Message(
@@ -165,9 +165,9 @@ def _from_portable(message: Message) -> BaseEvent:
         ToolCallEvent(
             id=call.id,
             name=call.name,
-            arguments=call.arguments
-            if isinstance(call.arguments, str)
-            else json.dumps(call.arguments),
+            arguments=call.values
+            if isinstance(call.values, str)
+            else json.dumps(call.values, default=to_json),
         )
         for call in message.tool_calls
     ]

@@ -35,7 +35,7 @@ def to_item(message: AgentMessage, path: str = "message") -> dict[str, Any]:
         "\n".join(text for text in texts if text),
         id=message.message_id,
         name=message.author_name,
-        tool_calls=[ToolCall(c.call_id or "", c.name or "", _arguments(c)) for c in calls],
+        tool_calls=[ToolCall.of(c.call_id or "", c.name or "", c.arguments or {}) for c in calls],
         tool_call_id=None if only is None else only.call_id,
         native=Native(FRAMEWORK, FORMAT, to_json(message.to_dict(), path)),
     ).to_item()
@@ -72,7 +72,7 @@ def _from_portable(message: Message) -> AgentMessage:
     elif message.text:
         contents = [Content.from_text(message.text)]
     contents += [
-        Content.from_function_call(call.id, call.name, arguments=call.arguments)
+        Content.from_function_call(call.id, call.name, arguments=call.values)
         for call in message.tool_calls
     ]
     return AgentMessage(message.role, contents, author_name=message.name, message_id=message.id)
@@ -82,13 +82,6 @@ def _role(role: str) -> Role:
     if role in get_args(Role):
         return cast("Role", role)
     return "system" if role == "developer" else "assistant"
-
-
-def _arguments(call: Content) -> dict[str, Any] | str:
-    arguments = call.arguments
-    if arguments is None:
-        return {}
-    return arguments if isinstance(arguments, str) else to_json(dict(arguments), "arguments")
 
 
 def _text(result: Any) -> str:
