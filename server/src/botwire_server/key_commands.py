@@ -55,6 +55,9 @@ def keys_command(commands: Any) -> None:
     create.add_argument(
         "--expires", type=_moment, metavar="WHEN", help="a time as 90d, 12h, or an ISO 8601 date"
     )
+    create.add_argument(
+        "--if-none", action="store_true", help="only if there is no key yet; else do nothing"
+    )
     create.add_argument("--writes", type=_count, metavar="N", help="a day, at most")
     create.add_argument("--rate", type=_count, metavar="N", help="requests a minute, at most")
 
@@ -114,6 +117,9 @@ def _who() -> str:
 
 
 async def _create(options: argparse.Namespace, store: KeyStore) -> None:
+    if options.if_none and await store.read():
+        print("botwire: there are keys already", file=sys.stderr)
+        return
     key, secret = await store.create(
         who=_who(),
         label=options.label,

@@ -7,8 +7,14 @@ from typing import Any
 from fastapi import FastAPI
 
 from botwire import wire
-from botwire.errors import InvalidRequestError
+from botwire.errors import (
+    AuthenticationError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    QuotaExceededError,
+)
 from botwire_server import problems, schemas
+from botwire_server.access import PUBLIC
 from botwire_server.routes import batches
 
 DESCRIPTION = """
@@ -54,9 +60,19 @@ def _complete(document: dict[str, Any]) -> None:
     for name in ("HTTPValidationError", "ValidationError"):
         listed.pop(name, None)
     document["paths"][wire.BATCH_PATH] = {"post": batches.describe()}
-    for methods in document["paths"].values():
+    document["components"]["securitySchemes"] = {
+        "apiKey": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "bw_…",
+            "description": "Once `botwire keys create` has made one.",
+        }
+    }
+    for path, methods in document["paths"].items():
         for method, operation in methods.items():
             _complete_operation(method, operation)
+            if path not in PUBLIC:
+                _complete_access(operation)
 
 
 def _complete_operation(method: str, operation: dict[str, Any]) -> None:
@@ -71,6 +87,13 @@ def _complete_operation(method: str, operation: dict[str, Any]) -> None:
     if "requestBody" in operation:
         _may_answer(operation, 408, "The body came too slowly")
         _may_answer(operation, 415, "The body has a coding other than gzip")
+
+
+def _complete_access(operation: dict[str, Any]) -> None:
+    operation["security"] = [{"apiKey": []}, {}]
+    for error in (AuthenticationError, PermissionDeniedError, QuotaExceededError):
+        described = problems.describe_as(error.status, error, error.title)[error.status]
+        operation["responses"].setdefault(str(error.status), described)
 
 
 def _may_answer(operation: dict[str, Any], status: int, description: str) -> None:
