@@ -181,7 +181,7 @@ def test_a_person_sees_tables_and_who_says_what(url: str) -> None:
     assert Ran("history", "none").code == 1
     stats = Ran("stats", terminal=True)
     assert stats.out.splitlines()[0].split()[:2] == ["NAMESPACE", "KEYS"]
-    assert "1 namespaces: 0 keys, 1 histories, 4 items" in stats.err
+    assert "1 namespace: 0 keys, 1 history, 4 items, 1 collection, 1 record" in stats.err
 
 
 def test_histories_and_collections_are_removed(url: str) -> None:
@@ -370,7 +370,9 @@ def test_progress_is_shown_on_a_terminal_only(
 ) -> None:
     monkeypatch.setattr("botwire.cli.output._REDRAWN_EVERY", 0.0)
     Memory("default", url=url).set_many({f"k{i}": i for i in range(600)})
-    assert "export: 500 lines" in Ran("export", str(tmp_path / "a"), terminal=True).err
+    shown = Ran("export", str(tmp_path / "a"), terminal=True).err
+    assert "export: 0 lines of 0 namespaces, 500 read ahead" in shown
+    assert "export: 500 lines of 1 namespace" in shown
     assert "\r" not in Ran("export", str(tmp_path / "b")).err
     assert "backup: [#" in Ran("backup", str(tmp_path / "c.db"), terminal=True).err
 

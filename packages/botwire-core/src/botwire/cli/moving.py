@@ -22,7 +22,7 @@ from botwire.cli.options import (
     add_timeout,
     open_store,
 )
-from botwire.cli.output import ProgressLine, print_json, say
+from botwire.cli.output import ProgressLine, count_of, print_json, say
 from botwire.errors import ConfigurationError
 from botwire.exact_operations import CONFLICTS, OVERWRITE, REFUSE
 
@@ -201,8 +201,4 @@ def _report(tally: transfer.Tally, options: argparse.Namespace) -> None:
 
 
 def _describe(tally: transfer.Tally) -> str:
-    plural = {"history": "histories"}
-    return ", ".join(
-        f"{count} {kind if count == 1 else plural.get(kind, kind + 's')}"
-        for kind, count in tally.counts().items()
-    )
+    return ", ".join(count_of(count, kind) for kind, count in tally.counts().items())

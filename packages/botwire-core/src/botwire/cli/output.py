@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from botwire.transfer import Tally
+from botwire.transfer.progress import REPORT_EVERY
 
 _MEASURED = 200  # rows by which the widths of a table's columns are chosen
 _WIDEST = 60  # characters of a column, but the last
@@ -80,6 +81,13 @@ def _cell(value: Any) -> str:
     return show(value if isinstance(value, str) else json.dumps(value))
 
 
+def count_of(number: int, what: str) -> str:
+    """Returns a number with what it counts, in the plural where it is not one."""
+    if number != 1:
+        what = what[:-1] + "ies" if what.endswith("ry") else what + "s"
+    return f"{number:,} {what}"
+
+
 class ProgressLine:
     """A line on a terminal that says how far long work is; elsewhere nothing.
 
@@ -101,7 +109,9 @@ class ProgressLine:
 
     def __call__(self, tally: Tally) -> None:
         """Shows what was moved so far."""
-        self._draw(f"{tally.lines:,} lines, {tally.namespace:,} namespaces")
+        ahead = f", {tally.ahead:,} read ahead" if tally.ahead >= REPORT_EVERY else ""
+        moved = f"{count_of(tally.lines, 'line')} of {count_of(tally.namespace, 'namespace')}"
+        self._draw(moved + ahead)
 
     def part(self, done: int, total: int) -> None:
         """Shows how much is done of how much."""

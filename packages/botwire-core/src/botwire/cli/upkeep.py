@@ -21,14 +21,23 @@ from botwire.cli.options import (
     add_place,
     open_store,
 )
-from botwire.cli.output import ProgressLine, print_json, print_rows, say
+from botwire.cli.output import ProgressLine, count_of, print_json, print_rows, say
 from botwire.clock import from_datetime, to_iso
 from botwire.errors import ConfigurationError
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations import Batch
 from botwire.places import find_place, without_password
 
-_COLUMNS = ("namespace", "keys", "histories", "items", "collections", "records", "bytes")
+_COLUMNS = {
+    "namespace": "",
+    "keys": "key",
+    "histories": "history",
+    "items": "item",
+    "collections": "collection",
+    "records": "record",
+    "bytes": "byte",
+}
+"""What a table shows of a namespace, and what one of it is called."""
 
 
 def add_commands(commands: Any) -> None:
@@ -63,7 +72,7 @@ def add_commands(commands: Any) -> None:
 
 def _stats(options: argparse.Namespace) -> int:
     with open_store(options.url, options.api_key, options.timeout) as engine:
-        total = dict.fromkeys(_COLUMNS[1:], 0)
+        total = {column: 0 for column, one in _COLUMNS.items() if one}
 
         def rows() -> Iterator[dict[str, Any]]:
             for namespace, stat in transfer.stat(engine, options.namespace):
@@ -73,13 +82,14 @@ def _stats(options: argparse.Namespace) -> int:
                     total[column] += row[column]
                 yield row
 
-        count = print_rows(_COLUMNS, rows(), as_json=options.json)
+        count = print_rows(list(_COLUMNS), rows(), as_json=options.json)
         if options.namespace or options.json:
             return OK
         ask = Batch(SYSTEM_NAMESPACE, (store_operations.StatStore(),))
         (store,) = engine.apply(ask)
-    listed = ", ".join(f"{number:,} {column}" for column, number in total.items())
-    say(f"{count:,} namespaces: {listed}; {store.bytes:,} bytes on disk ({store.engine})")
+    listed = ", ".join(count_of(total[column], one) for column, one in _COLUMNS.items() if one)
+    on_disk = count_of(store.bytes, "byte")
+    say(f"{count_of(count, 'namespace')}: {listed}; {on_disk} on disk ({store.engine})")
     return OK
 
 
@@ -107,7 +117,7 @@ def _check(options: argparse.Namespace) -> int:
     else:
         for problem in problems:
             say(problem)
-        say(f"{len(problems)} problems" if problems else "all is sound")
+        say(count_of(len(problems), "problem") if problems else "all is sound")
     return NO if problems else OK
 
 
@@ -123,7 +133,7 @@ def _compare(options: argparse.Namespace) -> int:
             rows = (difference._asdict() for difference in differences)
             return NO if print_rows([], rows, as_json=True) else OK
         count = report_differences(differences)
-    say(f"{count} differences" if count else "both hold the same")
+    say(count_of(count, "difference") if count else "both hold the same")
     return NO if count else OK
 
 

@@ -53,7 +53,7 @@ def copy(
     tally = Tally()
     for namespace in list_namespaces(source, namespaces):
         restorer = Restorer(target, tally, conflict=conflict, mirror=True)
-        for line in read_namespace(source, namespace):
+        for line in read_namespace(source, namespace, tally=tally, progress=progress):
             if isinstance(line.entry, NamespaceState):
                 _expect_copy(target, namespace, line.entry, conflict)
             tally.count(line.kind)
@@ -125,8 +125,8 @@ def compare(
     others = list_namespaces(second, wanted, missing_ok=True)
     for here, there in _join(listed, others, names.to_bytes):
         name = here or there or ""
-        mine = read_namespace(first, name) if here else iter(())
-        theirs = read_namespace(second, name) if there else iter(())
+        mine = read_namespace(first, name, tally=tally, progress=progress) if here else iter(())
+        theirs = read_namespace(second, name, tally=tally, progress=progress) if there else iter(())
         for one, other in _join(mine, theirs, lambda line: line.order):
             line = one or other
             assert line is not None  # one of the two is there

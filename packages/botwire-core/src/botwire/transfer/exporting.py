@@ -36,7 +36,7 @@ def export(
     tally = Tally()
     file.write(lines.header().encode("ascii") + b"\n")
     for namespace in list_namespaces(engine, namespaces):
-        for line in read_namespace(engine, namespace):
+        for line in read_namespace(engine, namespace, tally=tally, progress=progress):
             file.write(lines.encode(line).encode("ascii") + b"\n")
             tally.count(line.kind)
             if progress is not None and tally.lines % REPORT_EVERY == 0:

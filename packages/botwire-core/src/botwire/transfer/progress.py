@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 KINDS = ("namespace", "key", "history", "item", "collection", "record")
 """What there is a line for."""
@@ -19,6 +22,7 @@ class Tally:
         removed: What the other side had and should not have.
         expired: Those left out because their time is over.
         skipped: Those of namespaces that were not asked for.
+        ahead: Lines of the present namespace that are read and put aside, to be moved next.
     """
 
     namespace: int = 0
@@ -32,6 +36,7 @@ class Tally:
     removed: int = 0
     expired: int = 0
     skipped: int = 0
+    ahead: int = 0
 
     @property
     def lines(self) -> int:
@@ -58,3 +63,12 @@ REPORT_EVERY = 500
 
 Progress = Callable[[Tally], None]
 """Is called now and then with what was moved so far."""
+
+
+def read_ahead(lines: Iterable[T], tally: Tally, progress: Progress | None) -> Iterator[T]:
+    """Yields lines and counts them as read ahead."""
+    for tally.ahead, line in enumerate(lines, 1):
+        yield line
+        if progress is not None and tally.ahead % REPORT_EVERY == 0:
+            progress(tally)
+    tally.ahead = 0

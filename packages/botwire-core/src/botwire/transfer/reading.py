@@ -23,6 +23,7 @@ from botwire.errors import ConflictError, NotFoundError
 from botwire.names import SYSTEM_NAMESPACE, check_namespace, to_bytes
 from botwire.transfer.lines import Line, NamespaceState, decode, encode
 from botwire.transfer.pages import Pages, apply, size_of
+from botwire.transfer.progress import Progress, Tally, read_ahead
 
 _IN_MEMORY = 8 * 1024 * 1024  # bytes put aside before a temporary file is used
 _OBJECT = 800  # bytes that a line takes in memory beside what it holds, about
@@ -83,10 +84,22 @@ def list_namespaces(
         after = page.namespaces[-1].name
 
 
-def read_namespace(engine: Engine, namespace: str) -> Iterator[Line]:
+def read_namespace(
+    engine: Engine,
+    namespace: str,
+    *,
+    tally: Tally | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Line]:
     """Yields everything in a namespace, as it was at one moment, in the order of an export.
 
     Nothing is yielded for a namespace that was never written to.
+
+    Args:
+        engine: The store.
+        namespace: Which.
+        tally: Counts what is read before the first line is yielded.
+        progress: Is called with it now and then.
 
     Raises:
         ConflictError: It is written to faster than it can be read.
@@ -96,7 +109,7 @@ def read_namespace(engine: Engine, namespace: str) -> Iterator[Line]:
             first, again = stack.enter_context(_Spool()), stack.enter_context(_Spool())
             pages = Pages(engine, namespace)
             start = apply(engine, namespace, ops.ReadChanges()).revision
-            first.put(pages.everything())
+            first.put(read_ahead(pages.everything(), tally or Tally(), progress))
             changes = _Changes(engine, namespace, pages, again)
             revision = changes.follow(start)
             if revision is None:

@@ -54,7 +54,7 @@ def check(
         where = f"namespace {namespace!r}"
         for problem in apply(engine, namespace, store.CheckNamespace()):
             yield f"{where}: {problem}"
-        for line in read_namespace(engine, namespace):
+        for line in read_namespace(engine, namespace, tally=tally, progress=progress):
             tally.count(line.kind)
             entry = line.entry
             try:
