@@ -15,6 +15,7 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.llms.mock import MockFunctionCallingLLM
 from llama_index.core.memory import (
     BaseMemoryBlock,
+    FactExtractionMemoryBlock,
     InsertMethod,
     Memory,
     StaticMemoryBlock,
@@ -23,7 +24,12 @@ from llama_index.core.storage.chat_store.base_db import MessageStatus
 from llama_index.core.workflow import Context, JsonSerializer
 
 from botwire import ConfigurationError, NotJSONError
-from botwire_llamaindex import BotWireAsyncChatStore, BotWireChatMemoryBuffer, BotWireMemory
+from botwire_llamaindex import (
+    BotWireAsyncChatStore,
+    BotWireChatMemoryBuffer,
+    BotWireKVStore,
+    BotWireMemory,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -142,8 +148,104 @@ async def test_memory_blocks_get_what_is_archived(place: dict[str, Any]) -> None
     assert "Ada" in str(system.content)
     assert "one one" in str(system.content)
     assert [message.role.value for message in rest] == ["user", "assistant"]
-    with pytest.raises(ConfigurationError, match="pass memory="):
-        memory.to_dict()
+
+
+def facts_model(*facts: str) -> Any:
+    """A model that finds these facts, and notes what it was asked in between."""
+
+    def answer(messages: list[ChatMessage], **kwargs: Any) -> ChatMessage:
+        return assistant("".join(f"<fact>{fact}</fact>" for fact in facts))
+
+    return MockFunctionCallingLLM(response_generator=answer)
+
+
+def with_facts(place: dict[str, Any], *facts: str) -> BotWireMemory:
+    block = FactExtractionMemoryBlock(name="facts", llm=facts_model(*facts))
+    return BotWireMemory.from_defaults(
+        session_id="s", token_limit=20, chat_history_token_ratio=0.5, tokenizer_fn=words,
+        memory_blocks=[block], **place,
+    )  # fmt: skip
+
+
+def turn() -> list[ChatMessage]:
+    return [user("w " * 4), assistant("w " * 4)]
+
+
+async def test_facts_outlive_the_process_and_meet_those_of_others(place: dict[str, Any]) -> None:
+    here, there = with_facts(place, "Ada likes tea"), with_facts(place, "Bob likes tin")
+    stock = Memory.from_defaults(
+        token_limit=20, chat_history_token_ratio=0.5, tokenizer_fn=words,
+        memory_blocks=[FactExtractionMemoryBlock(name="facts", llm=facts_model("Ada likes tea"))],
+        chat_store=BotWireAsyncChatStore(**place), session_id="stock",
+    )  # fmt: skip
+    for memory in (here, stock, there):
+        await memory.aput_messages(turn())
+        await memory.aput_messages(turn())
+    assert not await BotWireKVStore(**place).aget("stock", "memory/facts")
+    for again in (here, there, with_facts(place)):
+        said = str((await again.aget())[0].content)
+        assert "Ada likes tea" in said
+        assert "Bob likes tin" in said
+    with_facts(place).put_messages(turn())  # a model that finds nothing changes nothing
+    assert "Ada likes tea" in str(with_facts(place).get()[0].content)
+    here.reset()
+    assert here.get() == there.get() == []
+    here.put_messages(turn() * 2)
+    await there.areset(ARCHIVED)
+    assert "Ada likes tea" in str((await there.aget())[0].content)
+    await there.areset()
+    assert await with_facts(place).aget() == []
+
+
+async def test_a_context_finds_a_memory_with_blocks(place: dict[str, Any]) -> None:
+    seen: list[int] = []
+
+    def answer(messages: list[ChatMessage], **kwargs: Any) -> ChatMessage:
+        seen.append(len(messages))
+        return assistant("Hello.")
+
+    def make(name: str, session: str = "s") -> BotWireMemory:
+        blocks = [StaticMemoryBlock(name=name, static_content="Ada")]
+        return BotWireMemory.from_defaults(session_id=session, memory_blocks=blocks, **place)
+
+    agent = FunctionAgent(tools=[], llm=MockFunctionCallingLLM(response_generator=answer))
+    context = Context(agent)
+    await agent.run("one", ctx=context, memory=make("who"))
+    await agent.run("two", ctx=context)
+    await agent.run("three", ctx=context)
+    assert seen == [2, 4, 6]  # with what the block says
+    stored = make("who").to_dict()
+    assert "Ada" not in json.dumps(stored)
+    make("what")
+    with pytest.raises(ConfigurationError, match=r"'s' has blocks \(who\).*make it with"):
+        BotWireMemory.from_dict(stored)
+    with pytest.raises(ConfigurationError, match="'other' has blocks"):
+        BotWireMemory.from_dict({**stored, "session_id": "other"})
+
+
+class Waits(Notes):
+    """A block whose model takes its time."""
+
+    calls: int = 0
+
+    async def _aput(self, messages: list[ChatMessage]) -> None:
+        self.calls += 1
+        await asyncio.sleep(0.01)
+        await super()._aput(messages)
+
+
+async def test_concurrent_puts_give_blocks_each_message_once(place: dict[str, Any]) -> None:
+    notes = Waits(name="notes")
+    memory = BotWireMemory.from_defaults(
+        token_limit=20, chat_history_token_ratio=0.5, tokenizer_fn=words, memory_blocks=[notes],
+        **place,
+    )  # fmt: skip
+    said = [f"{i} w w w" for i in range(8)]
+    await asyncio.gather(*(memory.aput(user(text)) for text in said))
+    await memory.aput(user("end w w w"))
+    assert len(notes.kept) == len(set(notes.kept)) >= 6
+    archived = await memory.aget_all(ARCHIVED)
+    assert texts(archived) == notes.kept
 
 
 @pytest.mark.parametrize("blocks", [False, True])

@@ -76,15 +76,15 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
 
     def get(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
         """Returns the value of a key, None if there is no such key."""
-        return _value(self.connection.memory.get(_name(collection, key)))
+        return _value(self.connection.memory.get(key_of(collection, key)))
 
     async def aget(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
         """As `get`."""
-        return _value(await self.connection.async_memory.get(_name(collection, key)))
+        return _value(await self.connection.async_memory.get(key_of(collection, key)))
 
     def get_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
         """Returns every key of a collection with its value."""
-        start = _name(collection, "")
+        start = key_of(collection, "")
         return {
             entry.key.removeprefix(start): from_json(entry.value)
             for entry in self.connection.memory.iter_entries(start)
@@ -92,7 +92,7 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
 
     async def aget_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
         """As `get_all`."""
-        start = _name(collection, "")
+        start = key_of(collection, "")
         return {
             entry.key.removeprefix(start): from_json(entry.value)
             async for entry in self.connection.async_memory.iter_entries(start)
@@ -100,11 +100,11 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
 
     def delete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
         """Deletes a key and says whether there was one."""
-        return self.connection.memory.delete(_name(collection, key))
+        return self.connection.memory.delete(key_of(collection, key))
 
     async def adelete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
         """As `delete`."""
-        return await self.connection.async_memory.delete(_name(collection, key))
+        return await self.connection.async_memory.delete(key_of(collection, key))
 
 
 class BotWireDocumentStore(MadeFromPlace, KVDocumentStore):
@@ -163,7 +163,8 @@ class BotWireIndexStore(MadeFromPlace, KVIndexStore):
         super().__init__(store, name)
 
 
-def _name(collection: str, key: str) -> str:
+def key_of(collection: str, key: str) -> str:
+    """Returns BotWire's key for the key of a collection."""
     # A collection has slashes in its name, and so may a key: only one of them is the border.
     return f"{_PREFIX}{collection.replace('%', '%25').replace('/', '%2F')}/{key}"
 
@@ -179,5 +180,5 @@ def _batches(
     """Returns the keys and values to be set together."""
     if size < 1:
         raise ConfigurationError(f"batch_size is at least 1, not {size}")
-    named = [(_name(collection, key), to_json(value, f"{key!r:.80}")) for key, value in pairs]
+    named = [(key_of(collection, key), to_json(value, f"{key!r:.80}")) for key, value in pairs]
     return [dict(named[i : i + size]) for i in range(0, len(named), size)]

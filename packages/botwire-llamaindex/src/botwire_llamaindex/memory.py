@@ -30,8 +30,17 @@ from llama_index.core.utils import get_tokenizer
 from pydantic import Field, PrivateAttr
 
 import botwire
-from botwire import AsyncHistory, AsyncMemory, ConfigurationError, Item
+from botwire import AsyncHistory, AsyncMemory, Item
 from botwire_llamaindex.async_store import BotWireAsyncChatStore
+from botwire_llamaindex.blocks import (
+    facts_key,
+    facts_of,
+    find_owner,
+    forget_facts,
+    merge_facts,
+    remember_owner,
+    take_facts,
+)
 from botwire_llamaindex.convert import from_items, to_items
 from botwire_llamaindex.place import refuse_unknown, store_at
 from botwire_llamaindex.tokens import count_tokens, find_tokenizer, name_tokenizer
@@ -56,9 +65,9 @@ class BotWireMemory(Memory):
 
     What differs from the stock one: the system message stays when it is archived; arguments of tool
     calls count; concurrent puts do not archive too much; messages are archived after the memory
-    blocks took them, so that a block that fails gets them again; a dump refers to the conversation
-    and does not hold it, so a workflow's `Context` keeps its memory between runs and across
-    processes.
+    blocks took them, so that a block that fails gets them again; what a `FactExtractionMemoryBlock`
+    has found outlives the process; a dump refers to the conversation and does not hold it, so a
+    workflow's `Context` keeps its memory between runs and across processes.
 
     Memory blocks are awaited only: with them, `get` and `put` run them on an event loop as the
     stock ones do. Without, the blocking methods need none.
@@ -80,6 +89,7 @@ class BotWireMemory(Memory):
     session_id: str = DEFAULT_CHAT_STORE_KEY
 
     _flushing: bool = PrivateAttr(default=False)
+    _facts_stored: bool = PrivateAttr(default=False)
 
     def __init__(
         self,
@@ -95,6 +105,8 @@ class BotWireMemory(Memory):
         refuse_unknown(type(self), fields, type(self).model_fields)
         store = store_at(BotWireAsyncChatStore, sql_store, namespace, client, url, api_key)
         super().__init__(token_limit=token_limit, sql_store=store, **fields)
+        if self.memory_blocks:
+            remember_owner(self._conversation(), self)
 
     @classmethod
     def class_name(cls) -> str:
@@ -178,20 +190,18 @@ class BotWireMemory(Memory):
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """Returns what finds this conversation again, in any process: no message, no key.
 
-        Raises:
-            ConfigurationError: There are memory blocks, which are objects of this process: such a
-                memory is passed to each run.
+        Of memory blocks, which are objects of a process, it holds the names.
         """
-        if self.memory_blocks:
-            raise ConfigurationError(
-                "a memory with blocks cannot be kept in a context: pass memory= to each run"
-            )
+        blocks = [block.name for block in self.memory_blocks]
+        if blocks:
+            remember_owner(self._conversation(), self)
         return {
             "class_name": self.class_name(),
             **{name: getattr(self, name) for name in _SETTINGS},
             "insert_method": self.insert_method.value,
             "chat_store": self.sql_store.connection.reference(),
             **name_tokenizer(self.tokenizer_fn),
+            **({"memory_blocks": blocks} if blocks else {}),
         }
 
     @classmethod
@@ -199,14 +209,27 @@ class BotWireMemory(Memory):
         """Makes the memory that `to_dict` described.
 
         In the process that described it with its key and its tokenizer, in any other one with the
-        key from the environment and LlamaIndex's own tokenizer.
+        key from the environment and LlamaIndex's own tokenizer. Memory blocks are those of the
+        memory of the same conversation that was last made in this process.
+
+        Raises:
+            ConfigurationError: It has memory blocks, and none with these was made.
         """
+        store = BotWireAsyncChatStore.from_dict(data["chat_store"])
+        fields: dict[str, Any] = {name: data[name] for name in _SETTINGS}
+        if names := data.get("memory_blocks"):
+            owner = find_owner((store.namespace, store.url, data["session_id"]), names)
+            fields["memory_blocks"] = owner.memory_blocks
+            fields["memory_blocks_template"] = owner.memory_blocks_template
         return cls(
-            **{name: data[name] for name in _SETTINGS},
+            **fields,
             insert_method=InsertMethod(data["insert_method"]),
-            sql_store=BotWireAsyncChatStore.from_dict(data["chat_store"]),
+            sql_store=store,
             tokenizer_fn=find_tokenizer(data),
         )
+
+    def _conversation(self) -> tuple[str | None, ...]:
+        return (self.sql_store.namespace, self.sql_store.url, self.session_id)
 
     # --- what a model is given ------------------------------------------------------------------
 
@@ -223,6 +246,7 @@ class BotWireMemory(Memory):
         """
         history = self._async_history()
         if self.memory_blocks:
+            await self._recall_facts()
             messages = await super().aget(input, **block_kwargs)
             oldest = await history.read(limit=1)
         else:
@@ -276,11 +300,26 @@ class BotWireMemory(Memory):
         """Gives messages that are about to be archived to the memory blocks."""
         items = await self._async_history().read()
         flushed = [message for seq, message in from_items(items) if seq <= up_to]
+        await self._recall_facts()
+        before = facts_of(self.memory_blocks)
         blocks = (
             block.aput(flushed, from_short_term_memory=True, session_id=self.session_id)
             for block in self.memory_blocks
         )
         await asyncio.gather(*blocks)
+        if (after := facts_of(self.memory_blocks)) != before:
+            key = facts_key(self.session_id)
+            await self._async_memory().update(key, merge_facts(before, after), default={})
+            self._facts_stored = True
+
+    async def _recall_facts(self) -> None:
+        if facts_of(self.memory_blocks):
+            stored = await self._async_memory().get(facts_key(self.session_id))
+            if stored is not None:
+                take_facts(self.memory_blocks, stored)
+            elif self._facts_stored:  # forgotten by another process, not yet stored by this one
+                forget_facts(self.memory_blocks)
+            self._facts_stored = stored is not None
 
     def put(self, message: ChatMessage) -> None:
         """As `aput`."""
@@ -300,8 +339,21 @@ class BotWireMemory(Memory):
         self._history().replace(to_items(messages))
 
     def reset(self) -> None:
-        """Forgets the conversation, archived messages too."""
-        self._history().clear()
+        """Forgets the conversation, archived messages and facts learned from it too."""
+        with self.sql_store.connection.memory.transaction() as transaction:
+            transaction.history(self.session_id).clear()
+            transaction.delete(facts_key(self.session_id))
+        forget_facts(self.memory_blocks)
+
+    async def areset(self, status: MessageStatus | None = None) -> None:
+        """As `reset`; or forgets only the active or the archived messages."""
+        if status is not None:
+            await super().areset(status)
+            return
+        async with self._async_memory().transaction() as transaction:
+            transaction.history(self.session_id).clear()
+            transaction.delete(facts_key(self.session_id))
+        forget_facts(self.memory_blocks)
 
     def _queue(self) -> Queue:
         queue = self._empty_queue()
@@ -334,8 +386,11 @@ class BotWireMemory(Memory):
         others = int(super()._estimate_token_count(media))
         return others + sum(count_tokens(self.tokenizer_fn, text) for text in texts)
 
+    def _async_memory(self) -> AsyncMemory:
+        return self.sql_store.connection.async_memory
+
     def _async_history(self) -> AsyncHistory:
-        return self.sql_store.connection.async_memory.history(self.session_id)
+        return self._async_memory().history(self.session_id)
 
     def _history(self) -> botwire.History:
         return self.sql_store.connection.memory.history(self.session_id)

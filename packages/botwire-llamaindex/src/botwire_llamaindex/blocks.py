@@ -1,0 +1,93 @@
+"""Memory blocks: objects of a process, which contexts find again, and what they have learned.
+
+LlamaIndex keeps neither: a context that is reused loses a memory with blocks, and the facts that a
+`FactExtractionMemoryBlock` has found end with the process.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llama_index.core.memory import FactExtractionMemoryBlock
+from llama_index.core.memory.memory import BaseMemoryBlock
+
+from botwire import ConfigurationError
+from botwire_llamaindex.kvstore import key_of
+
+Blocks = Sequence[BaseMemoryBlock[Any]]
+Facts = dict[str, list[str]]
+"""The facts of each block, by its name."""
+
+_REMEMBERED = 1_000
+_known: OrderedDict[tuple[str | None, ...], Any] = OrderedDict()
+_lock = threading.Lock()
+
+
+def remember_owner(conversation: tuple[str | None, ...], memory: Any) -> None:
+    """Keeps a memory with blocks, for contexts that only say which conversation it is of."""
+    with _lock:
+        _known[conversation] = memory
+        _known.move_to_end(conversation)
+        if len(_known) > _REMEMBERED:
+            _known.popitem(last=False)
+
+
+def find_owner(conversation: tuple[str | None, ...], names: Sequence[str]) -> Any:
+    """Returns the memory of this process that has the blocks of a conversation.
+
+    Raises:
+        ConfigurationError: There is none with blocks of these names.
+    """
+    memory = _known.get(conversation)
+    if memory is None or [block.name for block in memory.memory_blocks] != names:
+        raise ConfigurationError(
+            f"the memory of session {conversation[-1]!r} has blocks ({', '.join(names)}), which "
+            "are of one process: make it with them before the context that refers to it is read"
+        )
+    return memory
+
+
+def facts_key(session_id: str) -> str:
+    """Returns the key under which the facts of a session are."""
+    return key_of("memory/facts", session_id)
+
+
+def facts_of(blocks: Blocks) -> Facts:
+    """Returns a copy of the facts that blocks hold."""
+    return {block.name: list(block.facts) for block in _learning(blocks)}
+
+
+def take_facts(blocks: Blocks, stored: Facts) -> None:
+    """Gives blocks the facts that are stored, in the place of those they hold."""
+    for block in _learning(blocks):
+        if block.name in stored:
+            block.facts = list(stored[block.name])
+
+
+def forget_facts(blocks: Blocks) -> None:
+    """Empties the blocks."""
+    for block in _learning(blocks):
+        block.facts = []
+
+
+def merge_facts(before: Facts, after: Facts) -> Callable[[Facts], Facts]:
+    """Returns a change of what is stored: from what one process had read to what it knows now.
+
+    What another process has learned meanwhile stays.
+    """
+
+    def merge(stored: Facts) -> Facts:
+        merged = dict(stored)
+        for name, facts in after.items():
+            known = {*facts, *before.get(name, ())}
+            merged[name] = [*facts, *(fact for fact in stored.get(name, ()) if fact not in known)]
+        return merged
+
+    return merge
+
+
+def _learning(blocks: Blocks) -> list[FactExtractionMemoryBlock]:
+    return [block for block in blocks if isinstance(block, FactExtractionMemoryBlock)]
