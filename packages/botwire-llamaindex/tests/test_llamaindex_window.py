@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ToolCallBlock,
+)
 from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.memory import Memory as StockMemory
+from llama_index.core.storage.chat_store.base_db import MessageStatus
+from llama_index.core.utils import get_tokenizer
 
 from botwire import ConfigurationError, Memory
-from botwire_llamaindex import BotWireChatMemoryBuffer, BotWireChatStore
+from botwire_llamaindex import BotWireAsyncChatStore, BotWireChatMemoryBuffer, BotWireMemory
 from botwire_llamaindex.window import Window
 
 lengths = st.integers(0, 12)
@@ -152,30 +163,158 @@ def test_taken_tokens_leave_less_room() -> None:
         window(history, 20, initial=21)
 
 
+pieces = ("Hello", "wörld", "42", "naïve?", "don't", "日本", "😀", "\n- item", '{"a": 1}', "  ")
+sentence = st.lists(st.sampled_from(pieces), max_size=12).map(" ".join)
+sentences = st.lists(sentence, min_size=1, max_size=24)
+
+
+@settings(max_examples=60, deadline=None)  # the first call reads the tokenizer's file
+@given(sentences, st.integers(1, 200))
+def test_it_equals_stock_with_llamaindex_s_own_tokenizer(texts: list[str], limit: int) -> None:
+    texts = texts[: len(texts) - 1 + len(texts) % 2]  # the user speaks last
+    history = [
+        ChatMessage(role=("user", "assistant")[i % 2], content=text) for i, text in enumerate(texts)
+    ]
+    stock = ChatMemoryBuffer.from_defaults(history, token_limit=limit)
+    taken = Window(limit, get_tokenizer())
+    complete = not any(taken.add(one) for one in reversed(history))
+    assert taken.messages(complete=complete, first=history[0]) == stock.get()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(lengths, lengths, st.booleans()), min_size=1, max_size=9),
+    st.integers(10, 60),
+    st.integers(1, 70),
+)
+def test_the_queue_of_memory_is_stocks(
+    turns: list[tuple[int, int, bool]], limit: int, flush_size: int
+) -> None:
+    settings: Any = {
+        "token_limit": limit, "token_flush_size": flush_size, "tokenizer_fn": words,
+        "chat_history_token_ratio": 1.0,
+    }  # fmt: skip
+    client = Memory("n", url="sqlite://")
+    ours = BotWireMemory.from_defaults(client=client, session_id="ours", **settings)
+    stock = StockMemory.from_defaults(
+        chat_store=BotWireAsyncChatStore(client=client), session_id="stock", **settings
+    )
+
+    async def talk() -> None:
+        for i, (asked, answered, with_tool) in enumerate(turns):
+            answer = [message("assistant", answered, i)]
+            if with_tool:  # with no arguments: stock does not count them
+                answer = [message("assistant", 1, i), message("tool", 1, i), *answer]
+            for memory in (ours, stock):
+                await memory.aput(message("user", asked, i))
+            assert await ours.aget() == await stock.aget()
+            for memory in (ours, stock):
+                await memory.aput_messages(answer)
+            assert await ours.aget() == await stock.aget()
+            assert await ours.aget_all() == await stock.aget_all()
+
+    asyncio.run(talk())
+
+
+def test_a_queue_of_a_very_low_limit_comes_to_an_end() -> None:
+    memory = BotWireMemory(client=Memory("n", url="sqlite://"), token_limit=3, tokenizer_fn=words)
+    for i in range(4):
+        memory.put(message("user", i, i))
+    assert memory.get() == [message("user", 3, 3)]
+
+
+async def places(memories: list[Any], history: list[ChatMessage]) -> list[int]:
+    """Returns how many messages each memory gives a model, the same in both halves."""
+    for memory in memories:
+        await memory.aset(history)
+        assert memory.get() == await memory.aget()
+    return [len(memory.get()) for memory in memories]
+
+
+@pytest.mark.anyio
+async def test_a_message_that_is_longer_than_the_limit(place_url: str, namespace: str) -> None:
+    memories = [
+        cls.from_defaults(token_limit=10, tokenizer_fn=words, namespace=namespace, url=place_url)
+        for cls in (BotWireChatMemoryBuffer, BotWireMemory)
+    ]
+    long = message("user", 300_000)  # about a megabyte, and for the model to complain about
+    assert await places(memories, [message("user", 2), message("assistant", 2), long]) == [1, 1]
+    assert memories[0].get() == [long]
+    await memories[1].aput(message("assistant", 1))
+    assert memories[1].get()[0] == long
+
+
+@pytest.mark.anyio
+async def test_a_window_with_images_and_taken_tokens(place_url: str, namespace: str) -> None:
+    image = ImageBlock(image=b"\x89PNG\r\n\x1a\n" * 100)
+    seen = ChatMessage(role="user", blocks=[TextBlock(text="look"), image])
+    history = [seen, message("assistant", 5)] * 4
+    memories: list[Any] = [
+        cls.from_defaults(token_limit=limit, tokenizer_fn=words, namespace=namespace, url=place_url)
+        # Stock's buffer counts texts only, its `Memory` 256 for an image.
+        for cls, limit in ((BotWireChatMemoryBuffer, 12), (BotWireMemory, 786))
+    ]
+    assert await places(memories, history) == [4, 4]
+    assert memories[0].get()[0] == seen
+    assert len(memories[0].get(initial_token_count=6)) == 2
+    assert len(await memories[0].aget(initial_token_count=6)) == 2
+    with pytest.raises(ConfigurationError, match="13 tokens are taken"):
+        memories[0].get(initial_token_count=13)
+    # As SimpleChatEngine does with every memory.
+    assert len(memories[1].get(initial_token_count=6)) == 4
+
+
+class Reads:
+    """How much was read and written, by a client of either kind."""
+
+    def __init__(self, engine: Any, awaited: bool) -> None:
+        self.items = self.requests = 0
+        self._engine, self._apply = engine, engine.apply
+        engine.apply = self._async_apply if awaited else self._blocking_apply
+
+    def stop(self) -> None:
+        self._engine.apply = self._apply
+
+    def _count(self, results: Any) -> Any:
+        self.requests += 1
+        self.items += sum(len(getattr(result, "items", ())) for result in results)
+        return results
+
+    def _blocking_apply(self, batch: Any) -> Any:
+        return self._count(self._apply(batch))
+
+    async def _async_apply(self, batch: Any) -> Any:
+        return self._count(await self._apply(batch))
+
+
 @pytest.mark.anyio
 async def test_a_long_history_is_not_read_whole(place_url: str, namespace: str) -> None:
-    store = BotWireChatStore(client=Memory(namespace, url=place_url))
+    client = Memory(namespace, url=place_url)
     memory = BotWireChatMemoryBuffer.from_defaults(
-        chat_store=store, token_limit=3000, tokenizer_fn=words
+        client=client, token_limit=3000, tokenizer_fn=words
+    )
+    newer = BotWireMemory.from_defaults(
+        client=client, token_limit=3000, chat_history_token_ratio=1.0, tokenizer_fn=words
     )
     history = [message(("user", "assistant")[i % 2], 40, i) for i in range(10_000)]
     memory.set([message("system", 3), *history])
-    read = 0
-    engine = store.connection.memory.engine
-    apply = engine.apply
-
-    def counting(batch: Any) -> Any:
-        nonlocal read
-        results = apply(batch)
-        read += sum(len(getattr(result, "items", ())) for result in results)
-        return results
-
-    engine.apply = counting  # type: ignore[method-assign]
-    try:
-        found = memory.get()
-    finally:
-        engine.apply = apply  # type: ignore[method-assign]
-    assert found[1:] == history[-74:]
-    assert found[0].role == MessageRole.SYSTEM
-    assert read <= 201
-    assert await memory.aget() == found
+    connection = memory.chat_store.connection
+    for reads, get in (
+        (Reads(connection.memory.engine, awaited=False), memory.get),
+        (Reads(connection.async_memory.engine, awaited=True), memory.aget),
+        (Reads(connection.memory.engine, awaited=False), newer.get),
+        (Reads(connection.async_memory.engine, awaited=True), newer.aget),
+    ):
+        found: Any = get()
+        found = await found if inspect.isawaitable(found) else found
+        reads.stop()
+        assert found[0].role == MessageRole.SYSTEM
+        assert found[1:] == history[-len(found) + 1 :]
+        assert 66 <= len(found[1:]) <= 74
+        assert (reads.requests, reads.items <= 1001) == (2, True)
+    reads = Reads(connection.memory.engine, awaited=False)
+    newer.put(message("user", 40))
+    reads.stop()
+    assert (reads.requests, reads.items) == (3, 1000)  # append, read a page, archive the rest
+    assert len(newer.get_all()) == 10_002
+    assert len(newer.get_all(MessageStatus.ACTIVE)) < 80

@@ -165,6 +165,8 @@ class BotWireMemory(Memory):
             ConfigurationError: An argument is not valid.
         """
         refuse_unknown(cls, kwargs)
+        if token_flush_size is not None and token_flush_size > token_limit:
+            token_flush_size = int(token_limit * 0.7)  # as the stock one
         memory = cls(
             namespace,
             token_limit,

@@ -13,6 +13,7 @@ from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.tokens import Tokenizer, count_tokens
 
 _TOOL = (MessageRole.TOOL, MessageRole.FUNCTION)
+_A_FEW = 10  # tokens
 _ANSWERS = (*_TOOL, MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
 
 
@@ -90,14 +91,16 @@ class Window:
         return [*kept, *messages[starts[-1] :]]
 
     def _size(self, message: ChatMessage) -> int:
-        return count_tokens(self._tokenizer, f" {_text(message)}") - self._added
+        text = _text(message)
+        return count_tokens(self._tokenizer, f" {text}") - self._added if text else 0
 
     def _surely_over(self, estimate: int) -> bool:
-        # The parts do not add up exactly to the whole; they are never off by a tenth.
-        return estimate > self._room + self._room // 10
+        # The parts do not add up exactly to the whole; of what people write, they are never off by
+        # more than a tenth and a few.
+        return estimate > self._room + self._room // 10 + _A_FEW
 
     def _fits(self, messages: Sequence[ChatMessage], estimate: int) -> bool:
-        if estimate + estimate // 10 <= self._room:
+        if estimate + estimate // 10 + _A_FEW <= self._room:
             return True
         whole = " ".join(_text(message) for message in messages)
         return count_tokens(self._tokenizer, whole) <= self._room
@@ -118,7 +121,7 @@ class Queue:
 
     def __init__(self, limit: float, flush_size: int, size: Callable[[ChatMessage], int]) -> None:
         self._limit = limit
-        self._flush_size = flush_size
+        self._flush_size = max(1, flush_size)  # `Memory` makes it 0 for limits below 10
         self._size = size
         self._newest_first: list[tuple[Item, ChatMessage, int]] = []
         self._total = 0
