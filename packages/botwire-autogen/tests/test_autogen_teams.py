@@ -100,6 +100,22 @@ async def test_a_saved_team_is_resumed_by_another_object(place_url: str, namespa
 
 
 @pytest.mark.anyio
+async def test_a_team_that_is_saved_again_is_as_it_was_last(
+    place_url: str, namespace: str
+) -> None:
+    first = team()
+    for _ in range(3):
+        await first.run(task="go")
+        await save_team(first, namespace, url=place_url)
+    other = team()
+    await other.run(task="something else")
+    await save_team(other, namespace, url=place_url)
+    third = team()
+    await resume_team(third, namespace, url=place_url)
+    assert await third.save_state() == await other.save_state()
+
+
+@pytest.mark.anyio
 async def test_resuming_at_once_gives_the_team_to_one(place_url: str, namespace: str) -> None:
     first = team()
     await first.run(task="go")

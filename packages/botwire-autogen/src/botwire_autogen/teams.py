@@ -24,6 +24,7 @@ THREAD_FORMAT = 1
 """Of a message in a thread: its own dump, tagged (`botwire.tagged`)."""
 
 _THREAD = "message_thread"
+_UNKNOWN = -1  # no version: what is stored has to be replaced
 _TRIES = 10
 
 
@@ -96,7 +97,7 @@ class BotWireStateStore:
         """
         rest, thread = _without_thread(to_json(state, "state"))
         document = {"format": FORMAT, "state": rest, "extra": dict(extra or {})}
-        version, known = self._known.pop(name, (None, []))
+        version, known = self._known.pop(name, (_UNKNOWN, []))
         try:
             async with self.connection.async_memory.transaction() as tx:
                 tx.set(PREFIX + name, document, if_version=if_version)
