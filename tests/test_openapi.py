@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_nothing_that_the_description_allows_or_forbids_breaks_the_server() -> None:
-    """A few requests for each operation; `hatch run fuzz` makes as many as one likes."""
-    few = ("--max-examples", "2", "--phases", "examples,fuzzing")
+    """A few requests for each address, the same ones each time; `hatch run fuzz` makes more."""
+    few = ("--max-examples", "2", "--phases", "examples,fuzzing", "--seed", "1")
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts/fuzz.py"), *few],
         capture_output=True,
@@ -19,4 +20,6 @@ def test_nothing_that_the_description_allows_or_forbids_breaks_the_server() -> N
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Tested: 4" in done.stdout  # some forty operations
+    tested = re.search(r"Tested: (\d+)", done.stdout)
+    assert tested
+    assert int(tested[1]) > 40

@@ -35,8 +35,29 @@ _IDEMPOTENCY = {
 }
 
 
-_READS = frozenset({"get_keys", "get_records", "search_records"})
-"""Operations that only read, although their names do not fit into an address."""
+_SECURITY = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, `bw_…`; needed as soon as the server has one.",
+    },
+    "basic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "An API key as the password of any user.",
+    },
+}
+REPEATABLE = frozenset(
+    {
+        "check_namespace",
+        "check_store",
+        "compact_store",
+        "get_keys",
+        "get_records",
+        "search_records",
+    }
+)
+"""Operations that are asked by POST and change no memory: there is nothing to land once."""
 
 
 def install(app: FastAPI) -> None:
@@ -59,6 +80,9 @@ def _complete(document: dict[str, Any]) -> None:
     # What FastAPI says of its own errors, which are problem documents here.
     for name in ("HTTPValidationError", "ValidationError"):
         listed.pop(name, None)
+    document["components"]["securitySchemes"] = _SECURITY
+    # Either, or none while the server has no keys.
+    document["security"] = [*({name: []} for name in _SECURITY), {}]
     document["paths"][wire.BATCH_PATH] = {"post": batches.describe()}
     document["components"]["securitySchemes"] = {
         "apiKey": {
@@ -81,7 +105,7 @@ def _complete_operation(method: str, operation: dict[str, Any]) -> None:
         schema = response.get("content", {}).get("application/json", {}).get("schema", {})
         if "HTTPValidationError" in schema.get("$ref", ""):
             del responses[status]
-    if method != "get" and operation["operationId"] not in _READS:
+    if method != "get" and operation["operationId"] not in REPEATABLE:
         operation.setdefault("parameters", []).append(_IDEMPOTENCY)
         _may_answer(operation, 422, "The Idempotency-Key was used by another request")
     if "requestBody" in operation:
