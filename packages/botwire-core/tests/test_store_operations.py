@@ -190,6 +190,16 @@ def test_a_restored_key_is_as_it_was_and_restoring_it_again_changes_nothing(
     assert ask(engine, store.CheckNamespace()) == ()
 
 
+def test_a_restored_version_is_not_given_again(engine: Engine) -> None:
+    memory = Memory("n", engine=engine)
+    ask(engine, exact.RestoreKeys((key(version=50),)))
+    assert memory.set("other", 1) > 50
+    two = exact.CollectionState("c", 2)
+    ask(engine, exact.RestoreRecords(two, (record("r", 90, [1, 0]),)))
+    assert memory.set("other", 2) > 90
+    assert ask(engine, store.CheckNamespace()) == ()
+
+
 def test_a_newer_key_is_not_overwritten_unless_told(engine: Engine) -> None:
     memory = Memory("n", engine=engine)
     memory.set("k", "newer")

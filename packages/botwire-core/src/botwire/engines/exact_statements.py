@@ -131,6 +131,7 @@ def _restore_keys(scope: Scope, op: ops.RestoreKeys) -> Steps:
                 tally.kept += 1
                 continue
         tally.written += 1
+        scope.revision = max(scope.revision, entry.version)  # which is not to be given again
         scope.change("key", "put", to_bytes(key))
         scope.grown += sizes.key(to_bytes(key), entry.value)
         if old is not None:
@@ -431,6 +432,7 @@ def _restore_records(scope: Scope, op: ops.RestoreRecords) -> Steps:
         )
     texts = [(to_bytes(record.id), to_bytes(record.text)) for record in written]
     more = yield from record_statements.add_words(scope, collection.name, texts)
+    scope.revision = max([scope.revision, *(record.version for record in written)])
     revision = scope.change("record", "restore", collection.name)
     yield from record_statements.save_collection(
         scope,
