@@ -114,6 +114,20 @@ async def test_an_append_writes_what_is_new_and_a_range_reads_what_it_shows(
     assert len(asked) == 4  # two to find the end, once
 
 
+async def test_what_another_store_does_to_a_file_is_noticed_by_the_next_append(
+    store: BotWireKnowledgeStore, place_url: str, namespace: str
+) -> None:
+    other = BotWireKnowledgeStore(namespace, url=place_url)
+    assert await store.append("/a/x", "12345") == 0
+    await other.delete("/a")
+    assert await store.append("/a/x", "678") == 0
+    assert await other.append("/a/x", "9") == 3
+    assert await store.append("/a/x", "0") == 4
+    await other.write("/a/x", "new")
+    assert await store.append("/a/x", "er") == 3
+    assert await other.read("/a/x") == "newer"
+
+
 CROWD = """
 import asyncio, os, sys
 from botwire_ag2 import BotWireKnowledgeStore

@@ -100,9 +100,7 @@ async def test_a_saved_team_is_resumed_by_another_object(place_url: str, namespa
 
 
 @pytest.mark.anyio
-async def test_a_team_that_is_saved_again_is_as_it_was_last(
-    place_url: str, namespace: str
-) -> None:
+async def test_a_team_that_is_saved_again_is_as_it_was_last(place_url: str, namespace: str) -> None:
     first = team()
     for _ in range(3):
         await first.run(task="go")

@@ -154,12 +154,15 @@ class BotWireKnowledgeStore:
 
     async def delete(self, path: str) -> None:
         """Deletes a file, or a folder and all in it, in one step; nothing if there is none."""
-        normal = _normal(path)
+        name = self._name(_normal(path)).rstrip("/")
         memory = self.connection.async_memory
-        below = await memory.list_histories(self._name(normal).rstrip("/") + "/")
         async with memory.transaction() as tx:
-            for name in [self._name(normal), *(info.name for info in below)]:
-                tx.history(name).clear()
+            for info in await memory.list_histories(name):
+                if info.count and (info.name == name or info.name.startswith(name + "/")):
+                    # A piece that comes and goes: sequence numbers are not reused, so whoever
+                    # knows where the file ended finds that it ended elsewhere.
+                    tx.history(info.name).append(_piece("", 0))
+                    tx.history(info.name).clear()
         self._ends.clear()
 
     async def on_change(self, path: str, callback: ChangeCallback) -> ChangeSubscription:
