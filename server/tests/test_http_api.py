@@ -14,7 +14,7 @@ import pytest
 from botwire import Memory, wire
 from botwire.errors import PROBLEM_TYPES
 from botwire_server import openapi, routes, schemas
-from conftest import read_url, start_server
+from conftest import read_url, running
 
 ODD = ["a/b", "..", "%2F", "?", "#", "\n", "\x00", "é😀", "\ud800", "get", "delete"]
 
@@ -183,7 +183,7 @@ def test_every_operation_of_memory_has_an_address_and_all_are_described(
 
 
 def test_a_store_is_kept(tmp_path: Path) -> None:
-    with start_server(tmp_path / "memory.db") as server:
+    with running(tmp_path / "memory.db") as server:
         with httpx.Client(base_url=read_url(server)) as client:
             names = ["a", "b/c", "é"]
             for name in names:
@@ -392,7 +392,7 @@ def test_a_watch_goes_on_where_it_ended(
 
 
 def test_a_stopping_server_ends_its_streams(tmp_path: Path) -> None:
-    with start_server(tmp_path / "memory.db") as server:
+    with running(tmp_path / "memory.db") as server:
         url = read_url(server)
         with httpx.stream("GET", f"{url}/v1/namespaces/n/watch", timeout=60) as response:
             stream = Stream(response)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from conftest import read_url, start_server
+from conftest import read_url, running
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/http-api.md"
 
@@ -79,7 +79,7 @@ def shows(answer: Any, shown: Any) -> bool:
 
 
 def test_every_line_of_the_page_runs(tmp_path: Path) -> None:
-    with start_server(tmp_path / "memory.db") as server, httpx.Client() as client:
+    with running(tmp_path / "memory.db") as server, httpx.Client() as client:
         base = f"{read_url(server)}/v1/namespaces/ada"
         for command, shown in commands():
             response = run(client, command, base)

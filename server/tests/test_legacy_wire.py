@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,7 +18,7 @@ import httpx
 import pytest
 
 from botwire import Memory
-from conftest import read_url, start_server
+from conftest import make_key, read_url, running
 
 
 @pytest.fixture(scope="module")
@@ -178,16 +176,10 @@ def test_health(client: httpx.Client) -> None:
 
 def test_a_key_for_its_own_namespace_keeps_the_client_in_it(tmp_path: Path) -> None:
     """httpx sends a URL's password as HTTP Basic, and ``../victim`` as the path it leads to."""
-    with start_server(tmp_path / "memory.db") as server:
+    with running(tmp_path / "memory.db") as server:
         url = read_url(server)
-        create = [sys.executable, "-m", "botwire", "keys", "create", "--label", "typ"]
-        create += ["--database", f"sqlite:///{tmp_path / 'memory.db'}"]
-        key = subprocess.run(
-            [*create, "--namespaces", "typ", "--right", "write"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.split()[0]
+        database = f"sqlite:///{tmp_path / 'memory.db'}"
+        _, key = make_key(database, namespaces=("typ",), right="write")
         base_url = url.replace("http://", f"http://me:{key}@")
         with httpx.Client() as client:  # as the published client opens it
             put(client, f"{base_url}/memory/typ/mine", "ok")
@@ -204,7 +196,7 @@ def test_a_key_for_its_own_namespace_keeps_the_client_in_it(tmp_path: Path) -> N
 
 
 def test_stats(tmp_path: Path) -> None:
-    with start_server(tmp_path / "memory.db") as server:
+    with running(tmp_path / "memory.db") as server:
         url = read_url(server)
         with httpx.Client(base_url=url) as client:
             empty = {"total_entries": 0, "total_namespaces": 0, "total_bytes": 0}
