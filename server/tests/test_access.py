@@ -26,7 +26,7 @@ from botwire.cli import main
 from botwire.engines.opening import open_async_engine, open_engine
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.places import find_place
-from botwire_server import access
+from botwire_server import access, create_app
 from botwire_server.api_keys import STALE_SECONDS, APIKey, KeyRing, KeyStore, matches
 from conftest import make_key, read_url, running
 
@@ -232,20 +232,28 @@ def test_only_an_administrator_of_everything_asks_about_the_store(guarded: Guard
             names(guarded.key(**fields))
 
 
-def test_a_key_ends_when_it_is_revoked_everywhere(guarded: Guarded) -> None:
-    found, key = make_key(guarded.database)
-    with running(guarded.path) as process:
-        urls = [guarded.url, read_url(process)]
-        auth = {"Authorization": f"Bearer {key}"}
-        for url in urls:
-            assert httpx.get(f"{url}/v1/namespaces/n/keys", headers=auth).status_code == 200
-        done = botwire("keys", "revoke", found.id, "--database", guarded.database)
-        assert done.returncode == 0, done.stderr
+async def test_a_key_ends_when_it_is_revoked_everywhere(guarded: Guarded) -> None:
+    """Two servers on one store, which know nothing of each other."""
+    engine = open_async_engine(find_place(guarded.database))
+    keys = KeyStore(engine)
+    found, key = await keys.create(who="a test", label="", namespaces=("*",), right="read")
+    here = httpx.ASGITransport(create_app(engine))
+    async with (
+        httpx.AsyncClient(base_url=guarded.url) as there,
+        httpx.AsyncClient(base_url="http://localhost", transport=here) as here_too,
+    ):
+
+        async def ask(http: httpx.AsyncClient) -> int:
+            headers = {"Authorization": f"Bearer {key}"}
+            return (await http.get("/v1/namespaces/n/keys", headers=headers)).status_code
+
+        assert [await ask(http) for http in (there, here_too)] == [200, 200]
+        await keys.revoke(found.id, who="a test")
         ended = time.monotonic()
-        for url in urls:
-            while httpx.get(f"{url}/v1/namespaces/n/keys", headers=auth).status_code != 401:
+        for http in (there, here_too):
+            while await ask(http) != 401:
                 assert time.monotonic() - ended < 30 * STALE_SECONDS
-        process.terminate()
+    await engine.aclose()
 
 
 def test_a_stream_ends_with_its_key(guarded: Guarded) -> None:
@@ -324,7 +332,7 @@ def test_what_the_command_refuses(
 ) -> None:
     monkeypatch.setenv("BOTWIRE_DATABASE", f"sqlite:///{tmp_path / 'memory.db'}")
     done = botwire(*arguments)
-    assert done.returncode == 2
+    assert done.returncode in (1, 2)  # not found, or failed
     assert says in done.stderr
 
 
@@ -381,14 +389,21 @@ def test_with_keys_it_listens_beyond_this_machine(tmp_path: Path) -> None:
         assert httpx.get(url).status_code == 401
         assert httpx.get(url, headers={"Authorization": f"Bearer {key}"}).status_code == 200
         process.send_signal(signal.SIGTERM)
-    # Revoking the last key must not open the server to all.
-    with Memory("n", url=f"sqlite:///{path}") as memory:
-        revoked = [key.split("_")[1]]
-        assert memory.count() == 0
-    assert botwire("keys", "revoke", *revoked, "--database", f"sqlite:///{path}").returncode == 0
-    with running(path) as process:
-        assert httpx.get(f"{read_url(process)}/v1/namespaces/n/keys").status_code == 401
-        process.terminate()
+
+
+async def test_revoking_the_last_key_does_not_open_the_server(tmp_path: Path) -> None:
+    engine = open_async_engine(find_place(f"sqlite:///{tmp_path / 'memory.db'}"))
+    transport = httpx.ASGITransport(create_app(engine))
+    keys = KeyStore(engine)
+    made, _ = await keys.create(who="a test", label="", namespaces=("*",), right="read")
+    await keys.revoke(made.id, who="a test")
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        assert (await http.get("/v1/namespaces/n/keys")).status_code == 401
+    transport = httpx.ASGITransport(create_app(engine))
+    await keys.reset(who="a test")
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        assert (await http.get("/v1/namespaces/n/keys")).status_code == 200
+    await engine.aclose()
 
 
 # --- inside ---------------------------------------------------------------------------------

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import time
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 
 from botwire import Memory, QuotaExceededError
-from botwire_server import limits
+from botwire.engines.opening import open_async_engine
+from botwire.engines.protocol import AsyncEngine
+from botwire.places import find_place
+from botwire_server import Settings, create_app, limits
+from botwire_server.api_keys import KeyStore
 from botwire_server.limits import RateTable
-from conftest import make_key, read_url, running
+from conftest import read_url, running
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     return tmp_path / "memory.db"
+
+
+@contextlib.asynccontextmanager
+async def serving(engine: AsyncEngine, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application in this process."""
+    transport = httpx.ASGITransport(create_app(engine, settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        yield http
+    await engine.aclose()
 
 
 def states(answer: httpx.Response) -> dict[str, tuple[int, int]]:
@@ -65,19 +82,19 @@ def test_a_namespace_has_so_many_writes_a_day_also_after_a_restart(database: Pat
         process.terminate()
 
 
-def test_a_key_has_so_many_writes_a_day_in_all_its_namespaces(database: Path) -> None:
-    _, key = make_key(f"sqlite:///{database}", writes=5)
-    with running(database, "--key-writes", "1") as process:
-        url = read_url(process)
+async def test_a_key_has_so_many_writes_a_day_in_all_its_namespaces(database: Path) -> None:
+    engine = open_async_engine(find_place(f"sqlite:///{database}"))
+    fields: Any = {"label": "", "namespaces": ("*",), "right": "write", "writes": 5}
+    _, key = await KeyStore(engine).create(who="a test", **fields)
+    async with serving(engine, Settings(key_writes=1)) as http:
 
-        def write(i: int) -> int:
+        async def write(i: int) -> int:
             headers = {"Authorization": f"Bearer {key}"}
-            url_ = f"{url}/v1/namespaces/n{i}/keys/k"
-            return httpx.put(url_, json={"value": i}, headers=headers, timeout=30).status_code
+            path = f"/v1/namespaces/n{i}/keys/k"
+            return (await http.put(path, json={"value": i}, headers=headers)).status_code
 
-        with ThreadPoolExecutor(4) as pool:
-            assert sorted(pool.map(write, range(8))) == [200] * 5 + [429] * 3
-        process.terminate()
+        answers = await asyncio.gather(*map(write, range(8)))
+    assert sorted(answers) == [200] * 5 + [429] * 3
 
 
 def test_workers_count_requests_together(database: Path) -> None:
@@ -109,16 +126,14 @@ def test_workers_count_requests_together(database: Path) -> None:
         assert process.wait(30) == 0
 
 
-def test_a_batch_has_so_many_operations(database: Path) -> None:
-    with running(database, "--max-batch", "2") as process:
-        url = f"{read_url(process)}/v1/batch"
-        operation = {"op": "count_keys"}
+async def test_a_batch_has_so_many_operations(database: Path) -> None:
+    engine = open_async_engine(find_place(f"sqlite:///{database}"))
+    async with serving(engine, Settings(max_batch=2)) as http:
         for count, status in ((2, 200), (3, 413)):
-            body = {"namespace": "n", "operations": [operation] * count}
-            answer = httpx.post(url, json=body)
+            body = {"namespace": "n", "operations": [{"op": "count_keys"}] * count}
+            answer = await http.post("/v1/batch", json=body)
             assert answer.status_code == status
         assert "in parts" in answer.json()["detail"]
-        process.terminate()
 
 
 # --- inside ---------------------------------------------------------------------------------
