@@ -37,7 +37,8 @@ from botwire_server.routes.parts import (
     takes,
 )
 
-_PAGE = 100  # entries read at a time for a listing, with what they hold
+_FIRST_PAGE = 16  # entries of unknown size, with what they hold
+_PAGE_BYTES = 2 * 1024 * 1024  # about how much the next ones may hold
 _MICROSECONDS = 1_000_000
 _KEPT_FOR = 10  # times as long as measuring took
 
@@ -205,19 +206,22 @@ async def list_legacy_keys(
     """Answers `limit` keys and how many those are; `/v1` reads all of them, in pages."""
     latest: list[tuple[int, str, int, int]] = []
     after: str | None = None
+    at_a_time = _FIRST_PAGE
     while True:
         page: ops.EntryPage = await apply(
-            request, namespace, ops.ScanKeys(after=after, limit=_PAGE)
+            request, namespace, ops.ScanKeys(after=after, limit=at_a_time)
         )
-        latest += [
+        found = [
             # The version says what was written last, whatever the clock said.
             (entry.version, entry.key, _length(entry.value), entry.updated_at)
             for entry in page.entries
         ]
-        latest = heapq.nlargest(limit, latest)
+        latest = heapq.nlargest(limit, latest + found)
         if not page.more:
             break
         after = page.entries[-1].key
+        held = sum(length for _, _, length, _ in found) + len(found)
+        at_a_time = max(1, min(ops.MAX_PAGE, _PAGE_BYTES * len(found) // held))
     keys = [
         {"key": key, "bytes": length, "updated_at": updated_at / _MICROSECONDS}
         for _, key, length, updated_at in latest
