@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 import time
@@ -10,23 +11,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+import httpx
 import pytest
+from fastapi import FastAPI
+from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.llms import MockLLM
+from llama_index.core.llms.mock import MockFunctionCallingLLM
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.storage.chat_store.base_db import MessageStatus
+from llama_index.core.workflow import Context
 
-from botwire import Memory, RequestTimeoutError, TransportError
+from botwire import (
+    AuthenticationError,
+    Memory,
+    PermissionDeniedError,
+    RequestTimeoutError,
+    TransportError,
+)
 from botwire_llamaindex import (
     BotWireAsyncChatStore,
     BotWireChatMemoryBuffer,
     BotWireChatStore,
     BotWireMemory,
 )
-from conftest import read_url, start_server
+from conftest import make_key, read_url, running, start_server
 
 SESSIONS = 100
 Memories = BotWireChatMemoryBuffer | BotWireMemory
@@ -214,6 +226,71 @@ def test_a_server_that_is_killed_and_comes_back_has_lost_nothing(
         assert texts([m for m in memory.get() if m.role == "user"]) == ["one", "two"]
         assert texts(newer.get_all()) == ["one", "two"]
         process.terminate()
+
+
+def test_a_context_goes_on_with_the_key_that_its_memory_was_given(tmp_path: Path) -> None:
+    database = tmp_path / "memory.db"
+    _, key = make_key(f"sqlite:///{database}", namespaces=("ada-*",))
+    agent = FunctionAgent(tools=[], llm=MockFunctionCallingLLM())
+
+    async def run(url: str) -> str:
+        memory = BotWireChatMemoryBuffer("ada-1", url=url, api_key=key)
+        newer = BotWireMemory("ada-1", url=url, api_key=key, session_id="newer")
+        stored = ""
+        for one in (memory, newer):
+            context = Context(agent)
+            await agent.run("one", ctx=context, memory=one)
+            await agent.run("two", ctx=context)
+            context = Context.from_dict(agent, json.loads(json.dumps(context.to_dict())))
+            await agent.run("three", ctx=context)
+            assert len(await one.aget_all()) == 6
+            stored += json.dumps(context.to_dict()) + repr(one) + one.model_dump_json()
+        with pytest.raises(PermissionDeniedError):
+            await BotWireChatMemoryBuffer("bob-1", url=url, api_key=key).aget()
+        with pytest.raises(AuthenticationError):
+            BotWireChatMemoryBuffer("ada-1", url=url).get()
+        return stored
+
+    with running(database) as process:
+        assert key not in asyncio.run(run(read_url(process)))
+        process.terminate()
+
+
+@pytest.mark.anyio
+async def test_a_web_application_serves_users_at_once_and_apart(
+    place_url: str, namespace: str
+) -> None:
+    seen: list[list[str | None]] = []
+
+    def answer(messages: list[ChatMessage], **kwargs: Any) -> ChatMessage:
+        seen.append(texts(messages))
+        return ChatMessage(role="assistant", content="noted")
+
+    app = FastAPI()
+    agent = FunctionAgent(tools=[], llm=MockFunctionCallingLLM(response_generator=answer))
+
+    @app.post("/{user}/{session}")
+    async def chat(user: str, session: str, text: str) -> str:
+        memory = BotWireChatMemoryBuffer.from_defaults(
+            namespace=f"{namespace}-{user}", url=place_url, chat_store_key=session
+        )
+        return str(await agent.run(text, memory=memory))
+
+    # No slash: a name is one part of the address here. Memory itself takes any.
+    people = [(f"user {i % 4} ü", f"session:{i}%2F") for i in range(8)]
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as client:
+        for said in ("I am", "Who am I"):
+            addresses = (f"/{quote(user)}/{quote(session)}" for user, session in people)
+            answers = await asyncio.gather(
+                *(
+                    client.post(address, params={"text": f"{said} {i}"})
+                    for i, address in enumerate(addresses)
+                )
+            )
+            assert [response.json() for response in answers] == ["noted"] * 8
+    expected = [[f"I am {i}", "noted", f"Who am I {i}"] for i in range(8)]
+    assert sorted(found for found in seen if len(found) > 1) == expected  # type: ignore[type-var]
 
 
 @pytest.mark.anyio
