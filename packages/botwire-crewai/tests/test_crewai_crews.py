@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import subprocess
@@ -240,4 +241,7 @@ def test_copies_of_a_memory_are_one(place_url: str, namespace: str) -> None:
     memory.remember("kept", **given)
     memory.close()
     memory.remember("late", **given)  # closed is not the end
-    assert {one.content for one in memory.list_records()} == {"kept", "late"}
+    again = copy.deepcopy(memory)
+    again.remember("of a copy", **given)
+    assert again._storage is memory._storage
+    assert {one.content for one in memory.list_records()} == {"kept", "late", "of a copy"}

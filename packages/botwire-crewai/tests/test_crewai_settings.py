@@ -157,6 +157,15 @@ def test_a_memory_dumps_without_secrets_and_is_found_again(
         uninstall()
 
 
+def test_a_memory_is_on_botwire_or_not_at_all() -> None:
+    storage = BotWireStorage("n", url="sqlite://")
+    assert BotWireMemory(storage=storage, llm=None)._storage is storage
+    with pytest.raises(ConfigurationError, match="spec, not 'lancedb'"):
+        BotWireMemory(storage="lancedb", llm=None)
+    with pytest.raises(ConfigurationError, match="knows its place"):
+        BotWireMemory("another", storage=storage, llm=None)
+
+
 @OUTDATED
 def test_copies_of_a_crew_share_their_memory(place_url: str, namespace: str) -> None:
     memory = BotWireMemory(namespace, url=place_url, embedder=embed, llm=None)

@@ -10,7 +10,7 @@ from typing import Any
 import crewai.memory
 from pydantic import field_serializer
 
-from botwire import AsyncMemory, Memory
+from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.places import DEFAULT_TIMEOUT
 from botwire_crewai.storage import SPEC_PREFIX, BotWireStorage
 
@@ -30,7 +30,11 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
         timeout: Seconds that a call to a server may take in all.
         strict: `Crew.kickoff` raises the first failure of memory that CrewAI swallowed, when its
             tasks are done, and so do `recall` and `drain_writes`, until `health` was asked.
-        **fields: Those of CrewAI's `Memory`, for example `llm` and `embedder`.
+        **fields: Those of CrewAI's `Memory`, for example `llm` and `embedder`; `storage` is a
+            `BotWireStorage` or its spec, in the place of the first four.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
     """
 
     def __init__(
@@ -45,11 +49,15 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
         **fields: Any,
     ) -> None:
         storage = fields.pop("storage", None)
+        if storage is not None and (namespace is not None or client is not None or url is not None):
+            raise ConfigurationError("a storage knows its place: give it, or namespace and url")
         options: dict[str, Any] = {"api_key": api_key, "timeout": timeout, "strict": strict}
         if isinstance(storage, str) and storage.startswith(SPEC_PREFIX):
             storage = BotWireStorage.from_spec(storage, **options)
         elif storage is None:
             storage = BotWireStorage(namespace, client=client, url=url, **options)
+        elif not isinstance(storage, BotWireStorage):
+            raise ConfigurationError(f"storage is a BotWireStorage or a spec, not {storage!r:.80}")
         super().__init__(storage=storage, **fields)
         _OPEN[id(self)] = self
 
@@ -75,6 +83,13 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
         found: list[Any] = super().recall(*args, **options)
         self._kept.raise_swallowed()
         return found
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> BotWireMemory:
+        # CrewAI's own fails before Python 3.13, where a lock is of no class. This one saves through
+        # the same thread, and so nothing that was begun is lost with either.
+        copy: BotWireMemory = self.model_copy()
+        _OPEN[id(copy)] = copy
+        return copy
 
     @property
     def _kept(self) -> BotWireStorage:
