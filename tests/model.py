@@ -45,10 +45,12 @@ class _Namespace:
     Attributes:
         revision: How many changes were made; a version is the revision of its write.
         committed: The same without those of the batch that is being applied.
+        bytes: How many it uses, without what the batch that is being applied changes.
     """
 
     revision: int = 0
     committed: int = 0
+    bytes: int = 0
     keys: dict[str, ops.KeyEntry] = field(default_factory=dict)
     histories: dict[str, _History] = field(default_factory=dict)
     collections: dict[str, _Collection] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class Model:
         after = copy.deepcopy(before)
         results = [_HANDLERS[type(operation)](after, operation) for operation in batch.operations]
         after.committed = after.revision
+        after.bytes = _bytes(after)
         self._namespaces[batch.namespace] = after
         return results
 
@@ -494,6 +497,10 @@ def _size(*parts: str | bytes | Json | Vector | None) -> int:
 
 
 def _read_usage(space: _Namespace, op: ops.ReadUsage) -> Usage:
+    return Usage(space.bytes, 0, 0)
+
+
+def _bytes(space: _Namespace) -> int:
     sizes = [_size(key, entry.value) for key, entry in space.keys.items()]
     for history in space.histories.values():
         sizes += [_size(item.id, item.value) for item in history.items]
@@ -502,7 +509,7 @@ def _read_usage(space: _Namespace, op: ops.ReadUsage) -> Usage:
             _size(r.id, r.text, r.metadata, json.dumps(list(r.tags)), r.scope, r.embedding)
             for r in collection.records.values()
         ]
-    return Usage(sum(sizes), 0, 0)
+    return sum(sizes)
 
 
 _HANDLERS: dict[type[Any], Callable[[_Namespace, Any], Any]] = {

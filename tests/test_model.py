@@ -7,20 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from botwire import BotWireError
+from botwire import BotWireError, Memory
 from botwire import operations as ops
 from botwire import record_operations as records
 from botwire.engines.opening import open_engine
 from botwire.engines.protocol import Engine
+from botwire.engines.sqlite import SQLiteEngine
 from botwire.exact import Json
 from botwire.places import find_place
 from botwire.terms import Usage
 from botwire.vectors import Vector
+from botwire.wire import RESULTS
 from tests.conftest import SHARED
 from tests.model import Model
 
@@ -119,6 +122,7 @@ operations = st.one_of(
     st.builds(ops.ClearHistory, names),
     st.builds(ops.ListHistories, prefixes, bounds, limits),
     st.builds(ops.ReadChanges, st.none() | seqs, limits),
+    st.builds(ops.ReadUsage),
     *[
         st.builds(
             records.PutRecords,
@@ -188,25 +192,35 @@ def comparable(answer: Any) -> Any:
     return (type(answer).__name__, answer)
 
 
+Engines = dict[str, tuple[Engine, ...]]
+"""The engines of each place; those of one place have the same memory, as other processes would."""
+
+
 class SameAnswers(RuleBasedStateMachine):
     """Applies batches to a model and to every engine, in a namespace of their own."""
 
-    def __init__(self, engines: dict[str, Engine]) -> None:
+    def __init__(self, engines: Engines) -> None:
         super().__init__()
-        self.engines = {"model": Model(), **engines}
+        self.engines: Engines = {"model": (Model(),), **engines}
         self.run = uuid.uuid4().hex
 
-    @rule(batch=st.lists(operations, min_size=1, max_size=4).map(tuple), which=st.integers(0, 1))
-    def apply(self, batch: tuple[ops.Operation, ...], which: int) -> None:
+    @rule(
+        batch=st.lists(operations, min_size=1, max_size=4).map(tuple),
+        which=st.integers(0, 1),
+        process=st.integers(0, 1),
+    )
+    def apply(self, batch: tuple[ops.Operation, ...], which: int, process: int) -> None:
         """Applies one batch everywhere; it succeeds or fails, and alike."""
-        self._compare(batch, which)
+        self._compare(batch, which, process)
 
-    def _compare(self, batch: tuple[ops.Operation, ...], which: int) -> None:
+    def _compare(self, batch: tuple[ops.Operation, ...], which: int, process: int) -> None:
         answers: dict[str, Any] = {}
-        for place, engine in self.engines.items():
+        for place, engines in self.engines.items():
             try:
                 # Places may share a database, and no two share a namespace.
-                results = engine.apply(ops.Batch(f"{self.run}-{place}-{which}", batch))
+                results = engines[process % len(engines)].apply(
+                    ops.Batch(f"{self.run}-{place}-{which}", batch)
+                )
             except BotWireError as error:
                 answers[place] = type(error)
             else:
@@ -217,27 +231,77 @@ class SameAnswers(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Compares all that is there in the end."""
         for which in range(2):
-            self._compare(EVERYTHING, which)
+            self._compare(EVERYTHING, which, 1 - which)
 
 
 @pytest.fixture
-def engines(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Engine]]:
-    """An engine of each place, open for the whole test."""
+def split_url(postgres_database_url: str) -> str:
+    """The URL of a PostgreSQL whose tables are split by namespace, as a cluster would split them.
+
+    PostgreSQL refuses to, should a unique key not hold the namespace.
+    """
+    url = postgres_database_url
+    with Memory("n", url=url) as memory:
+        memory.set("k", 1)
+    with psycopg.connect(url, autocommit=True) as connection:
+        tables = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' "
+            "AND tablename <> 'botwire_schema'"
+        ).fetchall()
+        for (name,) in tables:
+            parts = "".join(
+                f"CREATE TABLE {name}_{i} PARTITION OF {name} "
+                f"FOR VALUES WITH (MODULUS 3, REMAINDER {i});"
+                for i in range(3)
+            )
+            connection.execute(
+                f"ALTER TABLE {name} RENAME TO {name}_whole;"
+                f"CREATE TABLE {name} (LIKE {name}_whole INCLUDING ALL) "
+                f"PARTITION BY HASH (namespace); {parts}"
+                f"INSERT INTO {name} SELECT * FROM {name}_whole; DROP TABLE {name}_whole".encode()
+            )
+    return url
+
+
+@pytest.fixture
+def engines(request: pytest.FixtureRequest, tmp_path: Path, split_url: str) -> Iterator[Engines]:
+    """The engines of each place, open for the whole test."""
     urls = {place: str(request.getfixturevalue(name)) for place, name in SHARED.items()}
-    urls["embedded"] = f"sqlite:///{tmp_path / 'memory.db'}"
-    urls["in-memory"] = "sqlite://"
-    opened = {place: open_engine(find_place(url)) for place, url in urls.items()}
+    urls["split"] = split_url
+    opened: Engines = {
+        # Two engines of a file in one process are two processes, as far as it can tell.
+        "embedded": (SQLiteEngine(tmp_path / "memory.db"), SQLiteEngine(tmp_path / "memory.db")),
+        "in-memory": (open_engine(find_place("sqlite://")),),
+    }
+    for place, url in urls.items():
+        opened[place] = (open_engine(find_place(url)), open_engine(find_place(url)))
     yield opened
-    for engine in opened.values():
-        engine.close()
+    for engines in opened.values():
+        for engine in engines:
+            engine.close()
 
 
-def test_every_place_answers_as_the_model(engines: dict[str, Engine]) -> None:
+def test_every_operation_is_among_the_random_ones() -> None:
+    drawn: set[type] = set()
+
+    @settings(max_examples=400, database=None, deadline=None, derandomize=True)
+    @given(operations)
+    def draw(operation: ops.Operation) -> None:
+        drawn.add(type(operation))
+
+    draw()
+    # Those that move and keep a store have tests of their own: test_store_operations.py.
+    of_memory = {one for one in RESULTS if one.__module__ in (ops.__name__, records.__name__)}
+    assert of_memory - drawn == set()
+
+
+@pytest.mark.timeout(300)  # as long as it takes where other tests run at the same time
+def test_every_place_answers_as_the_model(engines: Engines) -> None:
     run_state_machine_as_test(
         lambda: SameAnswers(engines),
         settings=settings(
-            max_examples=30,
-            stateful_step_count=30,
+            max_examples=15,
+            stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
