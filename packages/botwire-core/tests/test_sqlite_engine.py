@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sqlite3
 import stat
@@ -365,3 +366,24 @@ def test_a_read_that_would_have_to_wait_is_not_done_at_once(path: Path) -> None:
     other.close()
     assert engine.read_at_once(batch) is not None
     engine.close()
+
+
+def test_a_loop_that_ends_in_the_middle_of_a_write_complains_of_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "memory.db"
+    memory = AsyncMemory("n", url=f"sqlite:///{path}")
+
+    async def main() -> None:
+        await memory.set("before", 1)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        writing = asyncio.create_task(memory.set("meanwhile", 1))
+        await asyncio.sleep(0.05)  # it waits for the lock now, in a thread
+        assert not writing.done()
+        other.execute("ROLLBACK")
+        other.close()
+
+    asyncio.run(main())
+    gc.collect()
+    assert "never retrieved" not in caplog.text

@@ -71,6 +71,12 @@ class AsyncSQLiteEngine:
                     outcomes = await loop.run_in_executor(
                         self._pool(), self.engine.apply_group, batches
                     )
+                except asyncio.CancelledError:
+                    # The loop ends, and whoever waited was cancelled too: nobody would look at an
+                    # exception, and asyncio complains of one that nobody looked at.
+                    for _, answer in waiting:
+                        answer.cancel()
+                    raise
                 except BaseException as error:
                     for _, answer in waiting:
                         if not answer.done():
