@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ag2 import Agent, KnowledgeConfig
 from ag2.knowledge import KnowledgeStore, MemoryKnowledgeStore
+from ag2.network import CONSULTING_TYPE, EV_CHANNEL_CLOSED, Hub
 from ag2.policies import WorkingMemoryPolicy
 from ag2.testing import TestConfig
 from hypothesis import HealthCheck, given, settings
@@ -278,3 +279,32 @@ async def test_what_an_agent_keeps_is_there_after_its_process_was_killed(
     reply = await agent.ask("who am I?")
     assert reply.body == "you are Ada"
     assert any("The user is Ada." in prompt for prompt in prompts)
+
+
+async def test_a_hub_goes_on_in_another_process(
+    store: BotWireKnowledgeStore, place_url: str, namespace: str
+) -> None:
+    # AG2's network keeps all it knows in a KnowledgeStore, its channels' logs by `append`.
+    hub = await Hub.open(store, expectation_sweep_interval=0)
+    ada = await hub.register(Agent("ada", config=TestConfig("thanks")))
+    await hub.register(Agent("bob", config=TestConfig("12 degrees")))
+    changed = asyncio.Event()
+
+    async def notice(path: str) -> None:
+        changed.set()
+
+    subscription = await store.on_change("/", notice)
+    channel = await ada.open(type=CONSULTING_TYPE, target="bob")
+    await channel.send("how warm is it?")
+    async with asyncio.timeout(PATIENCE):
+        while EV_CHANNEL_CLOSED not in str(await hub.read_wal(channel.channel_id)):
+            await changed.wait()
+            changed.clear()
+    await subscription.close()
+    again = BotWireKnowledgeStore(namespace, url=place_url)
+    other = await Hub.open(again, expectation_sweep_interval=0)
+    log = [envelope.event_data.get("text") for envelope in await other.read_wal(channel.channel_id)]
+    assert [text for text in log if text] == ["how warm is it?", "12 degrees"]
+    assert {passport.name for passport in await other.list_agents()} == {"ada", "bob"}
+    await other.close()
+    await hub.close()
