@@ -26,8 +26,9 @@ from botwire.cli import main
 from botwire.engines.opening import open_async_engine, open_engine
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.places import find_place
-from botwire_server import access, create_app
+from botwire_server import access
 from botwire_server.api_keys import STALE_SECONDS, APIKey, KeyRing, KeyStore, matches
+from botwire_server.app import create_app
 from conftest import make_key, read_url, running
 
 

@@ -24,7 +24,8 @@ from botwire import Memory, Record
 from botwire.engines.opening import open_async_engine
 from botwire.errors import PROBLEM_TYPES
 from botwire.places import find_place
-from botwire_server import bodies, create_app
+from botwire_server import bodies
+from botwire_server.app import create_app
 from botwire_server.protocol import GuardedProtocol
 from botwire_server.settings import Settings
 

@@ -19,8 +19,9 @@ from botwire import Memory, QuotaExceededError
 from botwire.engines.opening import open_async_engine
 from botwire.engines.protocol import AsyncEngine
 from botwire.places import find_place
-from botwire_server import Settings, create_app, limits
+from botwire_server import Settings, limits
 from botwire_server.api_keys import KeyStore
+from botwire_server.app import create_app
 from botwire_server.limits import RateTable
 from conftest import read_url, running
 

@@ -27,8 +27,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from botwire import Memory, TransportError
 from botwire.engines.opening import open_async_engine
 from botwire.places import find_place
-from botwire_server import Settings, create_app
+from botwire_server import Settings
 from botwire_server.api_keys import KeyStore
+from botwire_server.app import create_app
 from conftest import make_key, read_url, running
 
 

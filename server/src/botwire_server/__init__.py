@@ -1,6 +1,8 @@
-"""The BotWire server: memory that many processes and machines share."""
+"""The BotWire server: memory that many processes and machines share.
 
-from botwire_server.app import create_app
+`botwire_server.app.create_app` makes the application, for an ASGI server of one's own.
+"""
+
 from botwire_server.settings import Settings
 
-__all__ = ["Settings", "create_app"]
+__all__ = ["Settings"]

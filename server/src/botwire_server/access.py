@@ -8,6 +8,7 @@ on the key and the request alone, so nobody learns what there is in a namespace 
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -192,6 +193,7 @@ def _secret(authorization: str) -> str | None:
     return pair.partition(":")[2]
 
 
+@functools.lru_cache(maxsize=256)
 def _is_local(url: str) -> bool:
     try:
         name = urlsplit(url).hostname or ""

@@ -7,6 +7,7 @@ import ipaddress
 
 
 @functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Says whether only this machine can reach an address."""
     try:

@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from botwire.cli import OK
-from botwire_server import serving, settings
+from botwire_server import settings
 from botwire_server.key_commands import keys_command
 
 
@@ -29,6 +29,9 @@ def serve_command(commands: Any) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    # Every command of botwire loads this module: what serves takes longer to load than they to run.
+    from botwire_server import serving  # noqa: PLC0415
+
     serving.serve(settings.load(options, os.environ).settings)
     return OK
 

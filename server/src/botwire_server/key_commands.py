@@ -23,7 +23,6 @@ from botwire.engines.opening import open_async_engine
 from botwire.errors import ConfigurationError
 from botwire_server import settings
 from botwire_server.api_keys import EVERYTHING, RIGHTS, APIKey, KeyStore
-from botwire_server.serving import find_database
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
@@ -102,7 +101,7 @@ async def _run(options: argparse.Namespace, run: Run) -> int:
 
 @contextlib.asynccontextmanager
 async def _open(options: argparse.Namespace) -> AsyncIterator[KeyStore]:
-    engine = open_async_engine(find_database(settings.load(options, os.environ).settings))
+    engine = open_async_engine(settings.load(options, os.environ).settings.place)
     try:
         yield KeyStore(engine)
     finally:

@@ -72,6 +72,8 @@ class Metrics:
             buckets=_BATCHES,
             registry=self._registry,
         )
+        # Looking one up by its labels takes longer than counting.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         if not self._is_shared:
             ProcessCollector(registry=self._registry)
 
@@ -104,9 +106,17 @@ class Metrics:
         """Counts a request that was answered."""
         self._in_progress.dec()
         method = method if method in _METHODS else "other"  # anyone can think up a method
-        self._requests.labels(method, route, str(status)).inc()
+        child = self._children.get((method, route, status))
+        if child is None:
+            child = (
+                self._requests.labels(method, route, str(status)),
+                self._seconds.labels(method, route),
+            )
+            self._children[method, route, status] = child
+        counter, histogram = child
+        counter.inc()
         if not streamed:
-            self._seconds.labels(method, route).observe(seconds)
+            histogram.observe(seconds)
 
     def expose(self, store_bytes: int) -> bytes:
         """Returns all numbers in Prometheus' text format.

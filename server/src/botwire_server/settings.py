@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from botwire.errors import ConfigurationError
-from botwire.places import without_password
+from botwire.places import Place, default_path, find_place, without_password
 
 PREFIX = "BOTWIRE_"
 """What the names of variables of the environment begin with."""
 CONFIG = "config"
 """The option that names the file."""
 
+BACKLOG = 2048
+"""Connections that wait to be accepted."""
 FREE_TIER_WRITES = 1_000
 """Writes a day that the published free tier gives a namespace."""
 FREE_TIER_BYTES = 50 * 1024 * 1024
@@ -121,6 +123,18 @@ class Settings:
             raise ConfigurationError(f"port is at most 65535, not {self.port}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigurationError("HTTPS needs both tls_cert and tls_key")
+
+    @property
+    def place(self) -> Place:
+        """The place of the memory that is served.
+
+        Raises:
+            ConfigurationError: It is none that can be.
+        """
+        place = find_place(self.database or f"sqlite:///{default_path()}")
+        if place.scheme in ("http", "https"):
+            raise ConfigurationError("--database is a sqlite or postgresql URL")
+        return place
 
     @property
     def writes_a_day(self) -> int | None:

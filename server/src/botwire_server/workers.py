@@ -24,8 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from botwire.errors import BotWireError, ConfigurationError
-from botwire_server import logs, serving
+from botwire.errors import ConfigurationError
+from botwire_server import logs
 from botwire_server.settings import Settings
 
 logger = logging.getLogger("botwire.workers")
@@ -53,7 +53,7 @@ class _Worker:
         self._events = events
         listener_descriptor = listener.fileno()
         self.process = subprocess.Popen(  # noqa: S603 - this very program
-            [sys.executable, "-m", "botwire_server.workers", str(listener_descriptor)],
+            [sys.executable, "-m", "botwire_server.hosting", str(listener_descriptor)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(listener_descriptor,),
@@ -194,30 +194,3 @@ def _signals(events: queue.SimpleQueue[Any]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _follow_supervisor() -> None:
-    """Ends this process in order when its supervisor is gone."""
-    sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def main() -> int:
-    """Serves as a worker: the listener is the argument, the rest the first line of the input."""
-    told = json.loads(sys.stdin.readline())
-    fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in told["settings"].items()
-    }
-    threading.Thread(target=_follow_supervisor, daemon=True).start()
-    with socket.socket(fileno=int(sys.argv[1])) as listener:
-        try:
-            serving.serve_listener(Settings(**fields), listener, READY, rates=told["rates"])
-        except BotWireError as error:
-            logger.error("%s", error)  # noqa: TRY400 - it says what is wrong; where does not matter
-            return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Runs the application at a socket, until it is told to stop, and ends it without loss."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Coroutine
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from botwire.engines.opening import open_async_engine
+from botwire.errors import BotWireError
+from botwire_server import logs
+from botwire_server.app import create_app
+from botwire_server.limits import RateTable
+from botwire_server.protocol import GuardedProtocol
+from botwire_server.settings import BACKLOG, Settings
+from botwire_server.workers import READY
+
+logger = logging.getLogger("botwire.workers")
+
+
+def serve_listener(
+    settings: Settings, listener: socket.socket, greeting: str, *, rates: str | None = None
+) -> None:
+    """Serves at a socket until it is told to stop.
+
+    Args:
+        settings: The server's.
+        listener: A bound socket.
+        greeting: What to print when it serves.
+        rates: The file in which requests are counted together with other processes.
+    """
+    _run(_serve(settings, listener, greeting, rates))
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(work)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    uvloop = importlib.import_module("uvloop")  # is not made for Windows
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+async def _serve(
+    settings: Settings, listener: socket.socket, greeting: str, rates: str | None
+) -> None:
+    logs.log_to_stderr()
+    engine = open_async_engine(settings.place)
+    app = create_app(engine, settings, rates=RateTable(rates))
+    config = uvicorn.Config(
+        app,
+        http=GuardedProtocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        proxy_headers=bool(settings.trust_proxy),
+        forwarded_allow_ips=list(settings.trust_proxy),
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        timeout_graceful_shutdown=round(settings.grace),
+    )
+    await _Server(config, app.state, settings.drain, greeting).serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says where it serves when, and not before, it does; goes on for a while when it stops."""
+
+    def __init__(self, config: uvicorn.Config, state: Any, drain: float, greeting: str) -> None:
+        super().__init__(config)
+        self._state = state
+        self._drain = drain
+        self._greeting = greeting
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begins to stop: /readyz says so at once, and the rest follows when all have seen it."""
+        is_first = not self._state.is_stopping
+        self._state.is_stopping = True
+        if is_first and self._drain > 0 and self._loop is not None and sig == signal.SIGTERM:
+            stop = super().handle_exit
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._drain, stop, sig, frame)
+        else:
+            super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finishes what was accepted."""
+        self._state.is_stopping = True
+        # Streams without end would be waited for until the grace is over.
+        self._state.watchers.close()
+        await super().shutdown(sockets)
+        # The signal that stops the server ends the process next, without asking anyone.
+        for handler in logging.getLogger("botwire").handlers:
+            handler.flush()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to serve, and says so."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        print(self._greeting, flush=True)  # noqa: T201 - whoever started it waits for this line
+
+
+def _follow_supervisor() -> None:
+    """Ends this process in order when its supervisor is gone."""
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> int:
+    """Serves as a worker: the listener is the argument, the rest the first line of the input."""
+    told = json.loads(sys.stdin.readline())
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in told["settings"].items()
+    }
+    threading.Thread(target=_follow_supervisor, daemon=True).start()
+    with socket.socket(fileno=int(sys.argv[1])) as listener:
+        try:
+            serve_listener(Settings(**fields), listener, READY, rates=told["rates"])
+        except BotWireError as error:
+            logger.error("%s", error)  # noqa: TRY400 - it says what is wrong; where does not matter
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
