@@ -10,11 +10,13 @@ import re
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -514,3 +516,30 @@ async def test_a_use_is_written_down_once_a_minute(tmp_path: Path) -> None:
     assert after.revision - before.revision in (5, 6)
     assert list(await keys.last_uses()) == [made.id]
     await engine.engine.aclose()
+
+
+async def test_keys_are_kept_in_postgresql_too(postgres_url: str) -> None:
+    name = f"test_{uuid.uuid4().hex}"  # of its own: with a key every server on it wants one
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}".encode())
+        engine = open_async_engine(find_place(postgres_url.replace("/postgres?", f"/{name}?")))
+        keys = KeyStore(engine)
+        ring = KeyRing(KeyStore(engine))
+        assert await ring.is_empty()
+        fields: dict[str, Any] = {"label": "", "namespaces": ("user-*",), "right": "write"}
+        made, secret = await keys.create(who="a test", **fields)
+        assert await ring.find(secret) == made
+        transport = httpx.ASGITransport(create_app(engine))
+        headers = {"Authorization": f"Bearer {secret}"}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://localhost", headers=headers
+        ) as http:
+            url = "/v1/namespaces/user-1/keys/k"
+            assert (await http.put(url, json={"value": 1})).status_code == 200
+            assert (await http.delete(url)).status_code == 204
+        events = [entry["event"] for entry in await keys.audit(10)]
+        assert events == ["key.create", "delete_key"]
+        await keys.revoke(made.id, who="a test")
+        assert await KeyRing(keys).find(secret) is None
+        await engine.aclose()
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
