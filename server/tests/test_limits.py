@@ -120,7 +120,8 @@ def test_workers_count_requests_together(database: Path) -> None:
         assert all(int(answer.headers["retry-after"]) <= 60 for answer in slow_down)
         assert states(slow_down[-1])["namespace-requests"][0] == 0
         with Memory("n", url=url) as memory, pytest.raises(QuotaExceededError):
-            memory.get("k")
+            for _ in range(limit + 1):  # some may have been brought back meanwhile
+                memory.get("k")
         with Memory("other", url=url) as memory:
             assert memory.get("k") is None
         process.terminate()

@@ -164,7 +164,7 @@ def test_a_stop_under_load_loses_nothing_and_answers_all_it_accepted(database: P
 
 
 def test_it_says_that_it_stops_and_goes_on_for_a_while(database: Path) -> None:
-    with running(database, "--drain", "2") as process:
+    with running(database, "--drain", "6") as process:
         url = read_url(process)
         with httpx.Client(base_url=url) as http:
             assert http.get("/readyz").status_code == 200
