@@ -271,6 +271,48 @@ def test_writes_are_kept_if_their_checkpoint_is_refused(saver: BotWireSaver) -> 
     assert found.pending_writes == [("task", "a", 1)]
 
 
+@pytest.mark.usefixtures("_patient")
+def test_writes_wait_for_a_server_that_is_down_no_longer_than_their_checkpoint(
+    saver: BotWireSaver,
+) -> None:
+    base = put(saver, "t", "x")
+    counter = counting(saver)
+
+    def apply(batch: Any) -> Any:
+        counter.calls += 1
+        raise TransportError("no answer", url="http://nowhere")
+
+    counter.apply = apply  # type: ignore[method-assign]
+    with ThreadPoolExecutor() as pool:
+        writing = write_apart(saver, pool, base)
+        with pytest.raises(TransportError):
+            put_on(saver, base, "z")
+        with pytest.raises(TransportError):
+            writing.result()
+    assert counter.calls == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("_patient")
+async def test_who_no_longer_waits_does_not_disturb_the_others(saver: BotWireSaver) -> None:
+    config = await saver.aput(thread("t", checkpoint_ns=""), empty_checkpoint(), {}, {})
+    cancelled, kept = (
+        asyncio.create_task(saver.aput_writes(config, [("a", name)], name))
+        for name in ("cancelled", "kept")
+    )
+    await asyncio.sleep(0)
+    putting = asyncio.create_task(saver.aput(config, empty_checkpoint(), {}, {}))
+    await asyncio.sleep(0)  # both are on their way
+    cancelled.cancel()
+    await putting
+    await kept
+    found = await saver.aget_tuple(config)
+    assert found is not None
+    assert ("kept", "a", "kept") in (found.pending_writes or [])
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+
+
 class Evil:
     """Runs a command when it is unpickled."""
 

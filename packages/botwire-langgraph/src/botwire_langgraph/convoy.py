@@ -12,7 +12,7 @@ import threading
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
-from botwire import BotWireError
+from botwire import APIError, BotWireError
 from botwire.connection import Connection
 from botwire.operations import Operation, Results
 from botwire_langgraph.reading import Steps
@@ -40,18 +40,24 @@ class Convoy:
             riders = self._waiting.pop(thread, [])
         results: Results | None = None
         if riders:
+            together = [operation for rider in riders for operation in rider.operations]
             try:
-                together = [operation for rider in riders for operation in rider.operations]
                 results = list((yield (*together, *operations)))
-            except BotWireError:
-                results = None
+            except APIError:
+                pass  # one of them was refused: each is done apart, to be answered by itself
+            except BotWireError as error:
+                # Nobody answers: one time limit is enough, for this and for those who ride.
+                for rider in riders:
+                    rider.answer.set_exception(error)
+                raise
             finally:
                 # Also if this was cancelled: nobody waits for ever.
                 for rider in riders:
-                    count = len(rider.operations)
-                    rider.answer.set_result(None if results is None else results[:count])
-                    if results is not None:
-                        del results[:count]
+                    if not rider.answer.done():
+                        count = len(rider.operations)
+                        rider.answer.set_result(None if results is None else results[:count])
+                        if results is not None:
+                            del results[:count]
         return (yield from _go_on(program, operations, results))
 
     def follow(self, connection: Connection, thread: str, program: Steps[None]) -> None:
@@ -107,6 +113,8 @@ class _Rider:
     def __init__(self, operations: tuple[Operation, ...]) -> None:
         self.operations = operations
         self.answer: Future[Results | None] = Future()
+        # Whoever waits for it may be cancelled; who answers it must not be surprised.
+        self.answer.set_running_or_notify_cancel()
 
 
 def _go_on(
