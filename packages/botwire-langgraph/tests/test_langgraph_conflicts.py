@@ -30,8 +30,8 @@ class State(TypedDict):
 
 @pytest.fixture
 def saver(place_url: str, namespace: str) -> BotWireSaver:
-    """An empty saver."""
-    return BotWireSaver(namespace, url=place_url)
+    """An empty saver, of which no run keeps others from beginning."""
+    return BotWireSaver(namespace, url=place_url, lease=0)
 
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -57,13 +57,43 @@ def other(saver: BotWireSaver, place_url: str, **more: Any) -> BotWireSaver:
     return BotWireSaver(saver.connection.namespace, url=place_url, **more)
 
 
+def test_who_comes_first_finishes(place_url: str, namespace: str) -> None:
+    """Else two slow runs that are tried again would overtake each other for ever."""
+
+    def slow(state: State) -> State:
+        with pytest.raises(ConcurrentRunError, match="going on"):
+            Context().run(rival.invoke, {"log": ["rival"]}, THREAD, durability="sync")
+        return quick(state)
+
+    saver = BotWireSaver(namespace, url=place_url, lease=600)
+    rival = graph(BotWireSaver(namespace, url=place_url, lease=600), quick)
+    for turn in range(2):
+        done = graph(saver, slow).invoke({"log": [f"{turn}"]}, THREAD, durability="sync")
+        assert "rival" not in done["log"]
+        # Done, interrupted or failed, a run keeps nobody from beginning.
+        rival.invoke({"log": ["between"]}, THREAD)
+
+    def asks(state: State) -> State:
+        return {"log": [interrupt("well?")]}
+
+    def fails(state: State) -> State:
+        raise ZeroDivisionError
+
+    graph(saver, asks).invoke({"log": ["asks"]}, THREAD)
+    rival.invoke({"log": ["instead"]}, THREAD)
+    with pytest.raises(ZeroDivisionError):
+        graph(saver, fails).invoke({"log": ["fails"]}, THREAD)
+    assert rival.invoke({"log": ["instead"]}, THREAD)["log"][-2] == "instead"
+    assert saver.connection.memory.list_keys("busy/") == []
+
+
 def test_who_was_overtaken_is_told(saver: BotWireSaver, place_url: str) -> None:
     def slow(state: State) -> State:
         if "slow" in state["log"][-1]:
             Context().run(overtaker.invoke, {"log": ["quick"]}, THREAD)
         return quick(state)
 
-    overtaker = graph(other(saver, place_url), quick)
+    overtaker = graph(other(saver, place_url, lease=0), quick)
     for begun in (False, True):  # on an empty thread, and on one that has a past
         with pytest.raises(ConcurrentRunError, match=r"thread 't'.*again"):
             graph(saver, slow).invoke({"log": [f"slow {begun}"]}, THREAD, durability="sync")

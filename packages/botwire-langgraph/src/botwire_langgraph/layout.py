@@ -10,8 +10,10 @@ names are never the beginning of another's. A part that is too long is replaced 
     heads/{thread}/{checkpoint_ns}
     deleted/{thread}
     pruned/{thread}
+    busy/{thread}
 
-The last three hold little; their versions tell a run that the thread changed since it began.
+Of heads, deleted and pruned the version counts: it tells a run that the thread changed since it
+began. The last is there while a run is in the middle of a step.
 """
 
 from __future__ import annotations
@@ -97,6 +99,11 @@ def pruned(thread: str) -> str:
     return _join("pruned", thread)
 
 
+def busy(thread: str) -> str:
+    """Returns the key that is there while a run of a thread is in the middle of a step."""
+    return _join("busy", thread)
+
+
 def thread_prefixes(prefix: str) -> list[str]:
     """Returns what the heads of threads whose ids begin with `prefix` begin with."""
     if not prefix:
@@ -108,7 +115,8 @@ def thread_prefixes(prefix: str) -> list[str]:
 
 def clear(thread: str) -> tuple[ops.Operation, ...]:
     """Returns the operations that leave nothing of a thread."""
-    return tuple(ops.ClearKeys(of_thread(kind, thread)) for kind in KINDS)
+    kinds = (ops.ClearKeys(of_thread(kind, thread)) for kind in KINDS)
+    return (*kinds, ops.DeleteKey(busy(thread)))
 
 
 def moved(key: str, target: str) -> str:

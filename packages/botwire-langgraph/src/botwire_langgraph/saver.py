@@ -18,6 +18,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.connection import Connection
+from botwire.operations import check_ttl
 from botwire_langgraph import importing, steps, upkeep
 from botwire_langgraph.convoy import Convoy
 from botwire_langgraph.opening import Opened
@@ -55,6 +56,9 @@ class BotWireSaver(BaseCheckpointSaver[str]):
             the thread. ``fork``: it is stored beside the other, and the thread goes on from the
             later one; what the other did is only in the thread's past. LangGraph's own savers do
             that, and say nothing.
+        lease: Seconds for which a run that is in the middle of a step keeps others from beginning:
+            they get the `ConcurrentRunError`, and not it. Longer than a step takes, whoever came
+            first always finishes; but after a crash nobody can begin for as long. 0 for never.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -70,6 +74,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         serde: SerializerProtocol | None = None,
         allowed_types: Collection[type] = (),
         on_conflict: Literal["reject", "fork"] = "reject",
+        lease: float = 2.0,
     ) -> None:
         if serde is not None and allowed_types:
             raise ConfigurationError("a serde knows its types: give serde, or allowed_types")
@@ -77,7 +82,10 @@ class BotWireSaver(BaseCheckpointSaver[str]):
             raise ConfigurationError(f"on_conflict is reject or fork, not {on_conflict!r:.80}")
         super().__init__(serde=serde or StrictSerializer(allowed_types))
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        if lease:
+            check_ttl(lease)
         self._fork = on_conflict == "fork"
+        self._lease = lease
         self._seen = Seen()
         self._convoy = Convoy()
 
@@ -333,7 +341,14 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         fork: bool,
     ) -> Steps[RunnableConfig]:
         return steps.put(
-            self.serde, self._seen, config, checkpoint, metadata, new_versions, fork=fork
+            self.serde,
+            self._seen,
+            config,
+            checkpoint,
+            metadata,
+            new_versions,
+            fork=fork,
+            lease=0 if fork else self._lease,
         )
 
     def _put_writes(

@@ -75,6 +75,7 @@ class Seen:
         self._tips: OrderedDict[tuple[str, str], Tip] = OrderedDict()
         self._lock = threading.Lock()
         self._token = next(_tokens)
+        self._ended: OrderedDict[tuple[str, str | None], None] = OrderedDict()
 
     def tip(self, thread: Thread) -> Tip | None:
         """Returns what is known of the latest checkpoint of a thread's namespace."""
@@ -88,6 +89,18 @@ class Seen:
             self._tips.move_to_end((thread.id, thread.namespace))
             if len(self._tips) > _MOST_TIPS:
                 self._tips.popitem(last=False)
+
+    def end(self, thread: Thread) -> None:
+        """Notes that the run which made a checkpoint was interrupted there, or failed."""
+        with self._lock:
+            self._ended[thread.id, thread.checkpoint_id] = None
+            if len(self._ended) > _MOST_TIPS:
+                self._ended.popitem(last=False)
+
+    def has_ended(self, thread: Thread, checkpoint_id: str) -> bool:
+        """Says whether `end` was told of this checkpoint, perhaps before it was stored."""
+        with self._lock:
+            return (thread.id, checkpoint_id) in self._ended
 
     # LangGraph reads a thread and saves what comes of it in one context, a run's own.
 

@@ -35,6 +35,7 @@ from botwire_langgraph.serializer import to_blob
 _PAGE = 100  # checkpoints read at a time, with their values
 _ATTEMPTS = 50  # of a put among many that may all be accepted
 
+_ENDS = ("__interrupt__", "__error__")
 _FENCE_TTL = 30 * 86_400.0  # seconds; no run goes on for longer
 
 
@@ -165,6 +166,7 @@ def put(
     new_versions: ChannelVersions,
     *,
     fork: bool,
+    lease: float,
 ) -> Steps[RunnableConfig]:
     """One batch if this process knows the parent: the checkpoint and what is new in it.
 
@@ -177,6 +179,7 @@ def put(
         new_versions: The channels that are new in it.
         fork: Whether the parent may have been gone on from already. It always may if the run was
             told to leave from there.
+        lease: Seconds for which a run in the middle of a step keeps others from beginning.
     """
     thread = Thread.of(config)
     # A checkpoint that says it is a fork was asked for: by time travel, or to copy a checkpoint.
@@ -188,9 +191,14 @@ def put(
             "clock of this machine is behind that of another; set it, and run the turn again"
         )
     merged = get_checkpoint_metadata(config, metadata)
+    begins = _begins(thread, metadata) and not fork
+    in_a_run = metadata.get("source") in ("input", "loop")  # and not changed by hand
+    busy = _busy(thread, checkpoint, lease if in_a_run else 0, begins=begins)
     tip = seen.tip(thread) or Tip(None, Fences(), {})
     if tip.id != thread.checkpoint_id:
-        tip = yield from _read_tip(serde, seen, thread, checkpoint, new_versions, fork=fork)
+        tip = yield from _read_tip(
+            serde, seen, thread, checkpoint, new_versions, fork=fork, begins=begins
+        )
     for attempt in range(1, _ATTEMPTS + 1):
         header, kept, puts = _plan(serde, thread, tip, checkpoint, merged, new_versions)
         try:
@@ -202,17 +210,49 @@ def put(
                 ),
                 ops.CheckKey(layout.deleted(thread.id), tip.fences.deleted),
                 ops.CheckKey(layout.pruned(thread.id), tip.fences.pruned),
+                *busy,
                 *puts,
             )
         except ConflictError:
             if attempt == _ATTEMPTS:
                 raise
             # Out of date is no reason to refuse it, if this is still the parent.
-            tip = yield from _read_tip(serde, seen, thread, checkpoint, new_versions, fork=fork)
+            tip = yield from _read_tip(
+                serde, seen, thread, checkpoint, new_versions, fork=fork, begins=begins
+            )
         else:
             seen.remember(thread, Tip(header, tip.fences._replace(head=head), kept))
             break
+    if busy and seen.has_ended(thread, header.id):
+        # The writes that say so may have been faster than their checkpoint.
+        yield (ops.DeleteKey(layout.busy(thread.id)),)
     return thread.config(header.id)
+
+
+def _begins(thread: Thread, metadata: CheckpointMetadata) -> bool:
+    """Says whether a checkpoint is the first of a run with new input; not of one within a run."""
+    return metadata.get("source") == "input" and not thread.namespace
+
+
+def _busy(
+    thread: Thread, checkpoint: Checkpoint, lease: float, *, begins: bool
+) -> list[ops.Operation]:
+    """Returns what keeps others from beginning in the middle of this run.
+
+    Without it a run that begins would overtake one that waits for its model, which would overtake
+    it in turn when it is tried again. It is a courtesy: the fence holds without it. That a step
+    follows is known by the channels that LangGraph's graphs start nodes with.
+    """
+    if thread.namespace:
+        return []
+    key = layout.busy(thread.id)
+    values = checkpoint["channel_values"]
+    goes_on = any(
+        name.startswith("branch:to:") or (name in ("__start__", "__pregel_tasks") and value)
+        for name, value in values.items()
+    )
+    mark = ops.PutKey(key, Json.of(True), lease) if goes_on and lease else ops.DeleteKey(key)
+    return [ops.CheckKey(key, 0), mark] if begins else [mark]
 
 
 def _plan(
@@ -274,11 +314,17 @@ def _read_tip(
     new_versions: ChannelVersions,
     *,
     fork: bool,
+    begins: bool,
 ) -> Steps[Tip]:
     """Two batches: the parent of a put, unless it is refused."""
     parents = [thread.checkpoint_id] if thread.checkpoint_id else []
     keys = tuple(layout.checkpoint(thread.id, thread.namespace, id) for id in parents)
-    versions, found, page = yield (_fences(thread), ops.GetKeys(keys), _latest(thread))
+    versions, found, page, (going_on,) = yield (
+        _fences(thread),
+        ops.GetKeys(keys),
+        _latest(thread),
+        ops.GetKeys((layout.busy(thread.id),)),
+    )
     fences, parent, latest = _versions(versions), _header(found, serde), _header(page, serde)
     _check_deleted(seen, thread, fences, known=parent is not None)
     # Without a parent, only a run that looked and found none is behind.
@@ -287,6 +333,11 @@ def _read_tip(
         raise ConcurrentRunError(
             f"another run went on in the thread {thread.id!r:.80} from the checkpoint that this "
             "one began with; nothing of this step was stored: run the turn again"
+        )
+    if begins and going_on is not None:
+        raise ConcurrentRunError(
+            f"another run is going on in the thread {thread.id!r:.80}; nothing was stored: run the "
+            "turn again when it is done"
         )
     values = checkpoint["channel_values"]
     shared = [channel for channel in new_versions if lists.is_shared(values.get(channel))]
@@ -327,11 +378,16 @@ def put_writes(
         puts.append(ops.PutKey(key, kept, if_version=0 if index >= 0 else None))
     if not puts:
         return
+    # A run that was interrupted or failed is not going on.
+    ends = not thread.namespace and any(channel in _ENDS for channel, _ in writes)
+    over = [ops.DeleteKey(layout.busy(thread.id))] if ends else []
+    if ends:
+        seen.end(thread)
     tip, start = seen.tip(thread), seen.at_start(thread)
     deleted = (start or (tip.fences if tip else Fences())).deleted
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            yield (ops.CheckKey(layout.deleted(thread.id), deleted), *puts)
+            yield (ops.CheckKey(layout.deleted(thread.id), deleted), *puts, *over)
         except ConflictError:
             if attempt == _ATTEMPTS:
                 raise
