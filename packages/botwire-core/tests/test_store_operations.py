@@ -271,6 +271,19 @@ def test_another_item_in_the_same_place_is_a_conflict(engine: Engine) -> None:
     assert ask(engine, store.CheckNamespace()) == ()
 
 
+def test_an_id_that_was_given_again_is_no_conflict_where_the_old_item_goes(engine: Engine) -> None:
+    state = exact.HistoryState("h", 1, 0, NOW - 9, NOW - 9)
+    old, new = (ops.HistoryItem(seq, "id", Json.of(seq), NOW - 9) for seq in (1, 2))
+    ask(engine, exact.RestoreHistory(state, (old,)))
+    later = state._replace(last_seq=2, updated_at=NOW - 8)
+    with pytest.raises(ConflictError, match="its id at another place"):
+        ask(engine, exact.RestoreHistory(later, (new,)))
+    restored = ask(engine, exact.RestoreHistory(later, (new,), until=9))
+    assert restored == exact.Restored(1, 0, 1)
+    assert ask(engine, ops.ReadHistory("h")).items == (new,)
+    assert ask(engine, store.CheckNamespace()) == ()
+
+
 def test_restored_records_are_found_by_word_and_by_vector_at_once(engine: Engine) -> None:
     memory = Memory("n", engine=engine)
     collection = memory.records("c")

@@ -258,22 +258,7 @@ def _restore_history(scope: Scope, op: ops.RestoreHistory) -> Steps:
             (*here, *chunk),
         )
         seqs.update((from_bytes(id), seq) for id, seq in found)
-    new = []
-    for item in op.items:
-        old_item = stored.get(item.seq)
-        if old_item == item:
-            continue
-        elsewhere = None if item.id is None else seqs.get(item.id)
-        taken = {seq for seq in (old_item and item.seq, elsewhere) if seq is not None}
-        if taken and not _resolve(
-            op.conflict, f"{where} has another item {item.seq}, or its id at another place"
-        ):
-            tally.kept += 1
-            continue
-        going += sorted(taken)
-        tally.written += 1
-        new.append(item)
-
+    removed: set[int] = set()
     if op.until is not None:
         found = yield Statement(
             "SELECT seq FROM botwire_items WHERE namespace = ? AND history = ? "
@@ -289,8 +274,26 @@ def _restore_history(scope: Scope, op: ops.RestoreHistory) -> Steps:
             ):
                 tally.kept += 1
                 continue
-            tally.removed += 1
-            going.append(seq)
+            removed.add(seq)
+    tally.removed += len(removed)
+    going += removed
+
+    new = []
+    for item in op.items:
+        old_item = stored.get(item.seq)
+        if old_item == item:
+            continue
+        elsewhere = None if item.id is None else seqs.get(item.id)
+        # An id whose item was deleted may have been given to a later one.
+        taken = {seq for seq in (old_item and item.seq, elsewhere) if seq is not None} - removed
+        if taken and not _resolve(
+            op.conflict, f"{where} has another item {item.seq}, or its id at another place"
+        ):
+            tally.kept += 1
+            continue
+        going += sorted(taken)
+        tally.written += 1
+        new.append(item)
 
     grown = 0
     for chunk in chunks(sorted(set(going))):

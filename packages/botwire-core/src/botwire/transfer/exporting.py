@@ -8,7 +8,7 @@ from typing import IO
 from botwire.engines.protocol import Engine
 from botwire.transfer import lines
 from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
-from botwire.transfer.reading import list_namespaces, read_namespace
+from botwire.transfer.reading import list_namespaces, read_texts
 
 
 def export(
@@ -36,9 +36,9 @@ def export(
     tally = Tally()
     file.write(lines.header().encode("ascii") + b"\n")
     for namespace in list_namespaces(engine, namespaces):
-        for line in read_namespace(engine, namespace, tally=tally, progress=progress):
-            file.write(lines.encode(line).encode("ascii") + b"\n")
-            tally.count(line.kind)
+        for kind, text in read_texts(engine, namespace, tally=tally, progress=progress):
+            file.write(text)
+            tally.count(kind)
             if progress is not None and tally.lines % REPORT_EVERY == 0:
                 progress(tally)
     file.write(lines.end(tally).encode("ascii") + b"\n")

@@ -65,6 +65,7 @@ _TYPES: dict[str, Any] = {
     "collection": exact.CollectionState,
     "record": records.RecordEntry,
 }
+_BEGIN = b'{"type":"'
 _KINDS = {make: kind for kind, make in _TYPES.items()}
 _PARENTS = {"item": "history", "record": "collection"}
 
@@ -118,6 +119,16 @@ def encode(line: Line) -> str:
     if kind in _PARENTS:
         start += f'"{_PARENTS[kind]}":{_quote(line.parent)},'
     return start + wire.STORED[type(entry)].encode(entry)[1:]
+
+
+def to_text(line: Line) -> bytes:
+    """Returns a line as it stands in a file, with its end."""
+    return encode(line).encode("ascii") + b"\n"
+
+
+def kind_of(text: bytes) -> str:
+    """Returns the kind of a line that `encode` wrote, without reading it."""
+    return text[len(_BEGIN) : text.index(b'"', len(_BEGIN))].decode("ascii")
 
 
 def decode(text: str | bytes) -> Line:

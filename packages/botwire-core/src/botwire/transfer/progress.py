@@ -41,7 +41,8 @@ class Tally:
     @property
     def lines(self) -> int:
         """How many lines were read."""
-        return sum(self.counts().values())
+        entries = self.key + self.item + self.record
+        return self.namespace + self.history + self.collection + entries
 
     @property
     def same(self) -> int:

@@ -21,7 +21,7 @@ from botwire import store_operations as store
 from botwire.engines.protocol import Engine
 from botwire.errors import ConflictError, NotFoundError
 from botwire.names import SYSTEM_NAMESPACE, check_namespace, to_bytes
-from botwire.transfer.lines import Line, NamespaceState, decode, encode
+from botwire.transfer.lines import Line, NamespaceState, decode, kind_of, to_text
 from botwire.transfer.pages import Pages, apply, size_of
 from botwire.transfer.progress import Progress, Tally, read_ahead
 
@@ -104,23 +104,78 @@ def read_namespace(
     Raises:
         ConflictError: It is written to faster than it can be read.
     """
-    for _ in range(_STARTS):
-        with contextlib.ExitStack() as stack:
-            first, again = stack.enter_context(_Spool()), stack.enter_context(_Spool())
-            pages = Pages(engine, namespace)
-            start = apply(engine, namespace, ops.ReadChanges()).revision
-            first.put(read_ahead(pages.everything(), tally or Tally(), progress))
-            changes = _Changes(engine, namespace, pages, again)
-            revision = changes.follow(start)
-            if revision is None:
-                continue
-            stat = apply(engine, namespace, store.StatNamespace())
-            if stat.created_at is None:
-                return
-            yield Line(namespace, NamespaceState(revision, stat.created_at))
-            yield from changes.merge(first.get())
+    with _Reading(engine, namespace, tally, progress) as found:
+        if found.line is not None:
+            yield found.line
+            yield from found.changes.merge(found.first.get())
+
+
+def read_texts(
+    engine: Engine, namespace: str, *, tally: Tally, progress: Progress | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """Yields the kind and the text of what `read_namespace` yields.
+
+    What is in a temporary file is a text already, and is not read and written again.
+    """
+    with _Reading(engine, namespace, tally, progress) as found:
+        if found.line is None:
             return
-    raise _too_busy(namespace)
+        yield found.line.kind, to_text(found.line)
+        if found.changes.happened:
+            for line in found.changes.merge(found.first.get()):
+                yield line.kind, to_text(line)
+        else:
+            yield from found.first.texts()
+
+
+class _Reading:
+    """All of a namespace, read until it is as of one moment; what is put aside goes with this.
+
+    Attributes:
+        line: The namespace's own line; None if it was never written to.
+        first: The lines as they were read first.
+        changes: What has changed since.
+    """
+
+    def __init__(
+        self, engine: Engine, namespace: str, tally: Tally | None, progress: Progress | None
+    ) -> None:
+        self._engine = engine
+        self._namespace = namespace
+        self._tally = tally or Tally()
+        self._progress = progress
+        self._files = contextlib.ExitStack()
+        self.line: Line | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            done = any(self._read() for _ in range(_STARTS))
+        except BaseException:
+            self._files.close()
+            raise
+        if not done:
+            self._files.close()
+            raise _too_busy(self._namespace)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._files.close()
+
+    def _read(self) -> bool:
+        """Reads once; says whether what is read is as of one moment."""
+        self._files.close()
+        self.first, again = (self._files.enter_context(_Spool()) for _ in range(2))
+        pages = Pages(self._engine, self._namespace)
+        start = apply(self._engine, self._namespace, ops.ReadChanges()).revision
+        self.first.put(read_ahead(pages.everything(), self._tally, self._progress))
+        self.changes = _Changes(self._engine, self._namespace, pages, again)
+        revision = self.changes.follow(start)
+        if revision is None:
+            return False
+        stat = apply(self._engine, self._namespace, store.StatNamespace())
+        if stat.created_at is not None:
+            self.line = Line(self._namespace, NamespaceState(revision, stat.created_at))
+        return True
 
 
 def _too_busy(namespace: str) -> ConflictError:
@@ -165,8 +220,17 @@ class _Spool:
                 continue
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this
-            self._written += self._file.write(encode(line).encode("ascii") + b"\n")
+            self._written += self._file.write(to_text(line))
         return start, self._end
+
+    def texts(self) -> Iterator[tuple[str, bytes]]:
+        """Yields the kind and the text of each line."""
+        for line in self._lines:
+            yield line.kind, to_text(line)
+        if self._file is not None:
+            self._file.seek(0)
+            for text in self._file:
+                yield kind_of(text), text
 
     def get(self, start: int = 0, end: int | None = None) -> Iterator[Line]:
         """Yields the lines between two places; others may be read in between."""
@@ -308,9 +372,14 @@ class _Changes:
                 unread.add(thing)
         return unread
 
+    @property
+    def happened(self) -> bool:
+        """Whether anything has changed."""
+        return bool(self._states or self._cleared)
+
     def merge(self, pages: Iterator[Line]) -> Iterator[Line]:
         """Yields the pages' lines with those in their place that were read again."""
-        if not self._states and not self._cleared:
+        if not self.happened:
             yield from pages
             return
         kept = (line for line in pages if not self._is_stale(line))

@@ -11,12 +11,13 @@ from botwire import record_operations as records
 from botwire.clock import now
 from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError
-from botwire.transfer.lines import Line, NamespaceState, encode
+from botwire.transfer.lines import Line, NamespaceState
+from botwire.transfer.pages import size_of
 from botwire.transfer.progress import Tally
 
 BATCH_LINES = 500
 BATCH_BYTES = 1024 * 1024
-"""Bounds of a batch, whichever is reached first; a single line may be longer."""
+"""Bounds of a batch, names and times left out; a single line may be longer."""
 
 _LAST_SEQ = 2**63 - 1
 
@@ -131,7 +132,7 @@ class Restorer:
             raise ConfigurationError(
                 f"it is of namespace {line.namespace!r:.80}, whose own line is not before it"
             )
-        size, place = len(encode(line)), line.order
+        size, place = size_of(entry), line.order
         full = len(self._places) >= BATCH_LINES or self._size + size > BATCH_BYTES
         if self._places and (full or place in self._places):
             self.flush()  # a line may stand twice in a file, and not in a batch
