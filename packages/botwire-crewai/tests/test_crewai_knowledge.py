@@ -9,8 +9,7 @@ import pytest
 from crewai.knowledge.knowledge import Knowledge
 from crewai.knowledge.source.string_knowledge_source import StringKnowledgeSource
 from crewai.knowledge.storage.knowledge_storage import KnowledgeStorage
-from crewai.rag.chromadb.config import ChromaDBConfig
-from crewai.rag.factory import create_client
+from crewai.rag.chromadb.client import ChromaDBClient
 
 from botwire import ConfigurationError, InvalidRequestError, TransportError
 from botwire_crewai import BotWireKnowledgeStorage, install, uninstall
@@ -66,14 +65,14 @@ class _Embedder:
 
 
 def test_the_same_is_found_as_by_crewais_own(tmp_path: Path, namespace: str) -> None:
+    from chromadb import PersistentClient
     from chromadb.config import Settings
 
-    settings = Settings(
-        persist_directory=str(tmp_path / "chroma"), is_persistent=True, anonymized_telemetry=False
-    )
+    settings = Settings(anonymized_telemetry=False)
     theirs = KnowledgeStorage(collection_name="same")
-    theirs._client = create_client(
-        ChromaDBConfig(settings=settings, embedding_function=_Embedder())  # type: ignore[arg-type]
+    theirs._client = ChromaDBClient(
+        PersistentClient(tmp_path / "chroma", settings),
+        _Embedder(),  # type: ignore[arg-type]
     )
     ours = make(namespace, f"sqlite:///{tmp_path / 'm.db'}", embedder=_Embedder())
     for storage in (theirs, ours):
