@@ -212,7 +212,7 @@ async def test_a_callback_that_fails_and_a_server_that_restarts_do_not_end_it(
         raise OSError("of the callback's own")
 
     with start_server(database, *port) as server:
-        client = AsyncMemory(namespace, url=read_url(server), timeout=0.5)
+        client = AsyncMemory(namespace, url=read_url(server), timeout=5)
         store = BotWireKnowledgeStore(client=client, poll=0.02)
         subscription = await store.on_change("/", callback)
         await store.write("/one", "x")

@@ -15,6 +15,8 @@ from botwire import AsyncMemory, ConfigurationError, TransportError
 from botwire_agent_framework import BotWireContextProvider, BotWireHistoryProvider
 from tests.scripted_agent import ScriptedClient
 
+PATIENCE = 60  # seconds, on a machine that is busy
+
 
 async def run(said: str, *providers: Any, session_id: str = "s", answer: str = "noted") -> Any:
     """Runs an agent once and returns the messages that its model was shown."""
@@ -28,8 +30,9 @@ async def test_what_was_said_in_a_session_is_told_in_another(
     place_url: str, namespace: str
 ) -> None:
     def providers() -> tuple[Any, Any]:
-        place = {"namespace": namespace, "url": place_url}
-        return BotWireHistoryProvider(**place), BotWireContextProvider(**place)
+        place: Any = {"namespace": namespace, "url": place_url}
+        context = BotWireContextProvider(**place, recall_timeout=PATIENCE)
+        return BotWireHistoryProvider(**place), context
 
     await run("My cat is called Turing.", *providers(), session_id="one")
     shown = await run("What is my cat called?", *providers(), session_id="two")
@@ -50,7 +53,9 @@ async def test_what_was_said_in_a_session_is_told_in_another(
 async def test_what_is_kept_is_chosen(
     place_url: str, namespace: str, remember: Any, kept: list[str]
 ) -> None:
-    memory = BotWireContextProvider(namespace, url=place_url, remember=remember)
+    memory = BotWireContextProvider(
+        namespace, url=place_url, remember=remember, recall_timeout=PATIENCE
+    )
     await run("hi", memory, answer="hello")
     records = await memory.connection.async_memory.records("memories").list()
     assert sorted(record.text for record in records) == sorted(kept)
@@ -69,6 +74,7 @@ async def test_it_is_found_by_words_by_meaning_and_by_filters(
 
     def memory(**options: Any) -> BotWireContextProvider:
         place: dict[str, Any] = {"namespace": namespace, "url": place_url}
+        place["recall_timeout"] = PATIENCE
         return BotWireContextProvider(**place, k=1, remember="nothing", **options)
 
     for text, about in (("Ada likes tea", "ada"), ("Bob cycles", "bob"), ("The sky", "sky")):

@@ -152,8 +152,12 @@ class Run:
             return UnboundedChatCompletionContext()
         return BotWireChatCompletionContext(self.namespace, url=self.url, name=name)
 
+    def memory(self) -> BotWireMemory:
+        # A machine that is busy must not make a memory late, which a thread would show.
+        return BotWireMemory(self.namespace, url=self.url, recall_timeout=PATIENCE)
+
     def agent(self, name: str, hands_to: str | None = None) -> AssistantAgent:
-        memory = [BotWireMemory(self.namespace, url=self.url)] if self.kind == "round" else None
+        memory = [self.memory()] if self.kind == "round" else None
         return AssistantAgent(
             name,
             Client(name, hands_to, self.wait),
@@ -213,7 +217,7 @@ class Run:
         return [message.dump() for message in await checkpointed.thread()]
 
     async def _remember(self) -> None:
-        memory = BotWireMemory(self.namespace, url=self.url)
+        memory = self.memory()
         known = len((await memory.query()).results)
         for fact in FACTS[known:]:
             mime = MemoryMimeType.TEXT if isinstance(fact, str) else MemoryMimeType.BINARY

@@ -24,6 +24,7 @@ from botwire import ConfigurationError, NotJSONError, Record
 from botwire_autogen import BotWireMemory
 from botwire_autogen.convert import from_record, to_record
 
+PATIENCE = 60  # seconds, on a machine that is busy
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5Erk"
     "Jggg=="
@@ -33,7 +34,7 @@ PIXEL = (
 @pytest.fixture
 def memory(place_url: str, namespace: str) -> BotWireMemory:
     """An empty memory."""
-    return BotWireMemory(namespace, url=place_url)
+    return BotWireMemory(namespace, url=place_url, recall_timeout=PATIENCE)
 
 
 def text(content: str, **metadata: Any) -> MemoryContent:
@@ -145,7 +146,7 @@ async def awaited(texts: list[str]) -> list[list[float]]:
 
 
 async def filled(url: str, namespace: str, **options: Any) -> BotWireMemory:
-    memory = BotWireMemory(namespace, url=url, **options)
+    memory = BotWireMemory(namespace, url=url, recall_timeout=PATIENCE, **options)
     for i, fact in enumerate(FACTS):
         await memory.add(text(fact, about={"person": fact.split()[0]}, n=i))
     return memory
@@ -188,7 +189,7 @@ async def test_what_json_paths_describe_is_found(place_url: str, namespace: str)
     await memory.add(MemoryContent(content={"city": "Oslo"}, mime_type=MemoryMimeType.JSON))
     assert await asked(memory, "", filter={"content.city": "Oslo"}) == [{"city": "Oslo"}]
     # A filter that a memory was made with holds for all it does, beside one of a query.
-    adas = BotWireMemory(namespace, url=place_url, filter=about_ada)
+    adas = BotWireMemory(namespace, url=place_url, filter=about_ada, recall_timeout=PATIENCE)
     assert await asked(adas, "", filter={"metadata.n": {"$lt": 2}}) == [FACTS[0]]
     context = UnboundedChatCompletionContext()
     told = await adas.update_context(context)
@@ -411,7 +412,7 @@ class Recording(ReplayChatCompletionClient):
 
 
 async def main() -> None:
-    memory = BotWireMemory(namespace, url=url)
+    memory = BotWireMemory(namespace, url=url, recall_timeout=60)
     if fact:
         await memory.add(MemoryContent(content=fact, mime_type=MemoryMimeType.TEXT))
         await memory.add(MemoryContent(content=b"\\xff", mime_type=MemoryMimeType.BINARY))

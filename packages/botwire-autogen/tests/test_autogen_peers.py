@@ -32,7 +32,7 @@ PIXEL = (
 @pytest.fixture
 def memory(place_url: str, namespace: str) -> BotWireMemory:
     """An empty memory."""
-    return BotWireMemory(namespace, url=place_url)
+    return BotWireMemory(namespace, url=place_url, recall_timeout=60)  # a machine may be busy
 
 
 @pytest.mark.anyio
