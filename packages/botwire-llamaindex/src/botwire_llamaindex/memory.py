@@ -288,20 +288,24 @@ class BotWireMemory(Memory):
         history = self._async_history()
         await history.extend(to_items(messages))
         up_to = (await self._aqueue()).archive_up_to()
-        if up_to is None or self._flushing:  # then the next put does it
+        if up_to is None:
             return
-        if self.memory_blocks:
-            self._flushing = True
+        if not self.memory_blocks:
+            await history.archive(up_to)
+        elif not self._flushing:  # else the next put does it
+            self._flushing = True  # until they are archived, or another put would give them again
             try:
-                await self._flush(up_to)
+                await self._give_to_blocks(up_to)
+                await history.archive(up_to)
             finally:
                 self._flushing = False
-        await history.archive(up_to)
 
-    async def _flush(self, up_to: int) -> None:
+    async def _give_to_blocks(self, up_to: int) -> None:
         """Gives messages that are about to be archived to the memory blocks."""
         items = await self._async_history().read()
         flushed = [message for seq, message in from_items(items) if seq <= up_to]
+        if not flushed:  # another put was first
+            return
         await self._recall_facts()
         before = facts_of(self.memory_blocks)
         blocks = (
