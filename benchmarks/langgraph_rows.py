@@ -52,8 +52,8 @@ def rows(compare: Compare) -> None:
                 its()
             _show("langgraph: bytes, 100 turns of 3", _size(folder / "ours.db"),
                   _size(folder / "theirs.db"), "kB", 0.1)  # fmt: skip
-            compare("langgraph: a turn of 3 messages", mine, its, 1)
-            compare("langgraph: get_tuple", _read(ours), _read(theirs), 1)
+            compare("langgraph: a turn of 3 messages", mine, its, 1.5)
+            compare("langgraph: get_tuple", _read(ours), _read(theirs), 2)
         ours.connection.memory.close()
         _show("langgraph: lost, 8 processes x 10", *_lost(folder), "turns", 0)
         _show("langgraph: a turn with a tool call", *_requests(folder), "requests", 0.6)

@@ -113,7 +113,8 @@ def test_the_history_key_keeps_what_the_user_said(
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.anyio
 async def test_the_classic_buffer(place_url: str, namespace: str) -> None:
-    classic = pytest.importorskip("langchain_classic.memory")
+    from langchain_classic import memory as classic
+
     history = BotWireChatMessageHistory("s", namespace=namespace, url=place_url)
     memory = classic.ConversationBufferMemory(chat_memory=history, return_messages=True)
     memory.save_context({"input": "hi"}, {"output": "hello"})
