@@ -1,0 +1,197 @@
+"""What the operations on keys mean in SQL; see `engines.statements`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botwire import operations as ops
+from botwire.engines import sizes
+from botwire.engines.steps import Handlers, Scope, Statement, Steps, bounds, chunks, marks
+from botwire.errors import ConflictError, InvalidRequestError
+from botwire.exact import Json
+from botwire.names import from_bytes, to_bytes
+
+_LIVE = "(expires_at IS NULL OR expires_at > ?)"
+_ENTRY = "key, value_json, value_bytes, version, created_at, updated_at, expires_at"
+
+
+def _entry(row: tuple[Any, ...]) -> ops.KeyEntry:
+    key, text, raw, version, created_at, updated_at, expires_at = row
+    value = Json.from_text(text) if text is not None else raw
+    return ops.KeyEntry(from_bytes(key), value, version, created_at, updated_at, expires_at)
+
+
+def _get_keys(scope: Scope, op: ops.GetKeys) -> Steps:
+    if len(op.keys) == 1:
+        rows = yield Statement(
+            f"SELECT {_ENTRY} FROM botwire_keys WHERE namespace = ? AND key = ? AND {_LIVE}",
+            (scope.namespace, to_bytes(op.keys[0]), scope.now),
+        )
+        return (_entry(rows[0]) if rows else None,)
+    found = {}
+    for chunk in chunks([to_bytes(key) for key in op.keys]):
+        rows = yield Statement(
+            f"SELECT {_ENTRY} FROM botwire_keys "
+            f"WHERE namespace = ? AND key IN ({marks(chunk)}) AND {_LIVE}",
+            (scope.namespace, *chunk, scope.now),
+        )
+        for row in rows:
+            entry = _entry(row)
+            found[entry.key] = entry
+    return tuple([found.get(key) for key in op.keys])
+
+
+def _version(scope: Scope, key: bytes) -> Steps:
+    rows = yield Statement(
+        f"SELECT version FROM botwire_keys WHERE namespace = ? AND key = ? AND {_LIVE}",
+        (scope.namespace, key, scope.now),
+    )
+    return rows[0][0] if rows else 0
+
+
+def _expect(scope: Scope, key: str, version: int | None) -> Steps:
+    if version is None:
+        return
+    current = yield from _version(scope, to_bytes(key))
+    if current != version:
+        found = f"has version {current}" if current else "does not exist"
+        wanted = f"to have version {version}" if version else "not to exist"
+        raise ConflictError(
+            f"key {key!r:.80} {found}, but was expected {wanted}: read it again and retry"
+        )
+
+
+def _check_key(scope: Scope, op: ops.CheckKey) -> Steps:
+    yield from _expect(scope, op.key, op.version)
+
+
+def _put_key(scope: Scope, op: ops.PutKey) -> Steps:
+    yield from _expect(scope, op.key, op.if_version)
+    expires_at = None if op.ttl is None else scope.now + max(1, round(op.ttl * 1_000_000))
+    return (yield from _put(scope, to_bytes(op.key), op.value, expires_at))
+
+
+def _put(scope: Scope, key: bytes, value: ops.Value, expires_at: int | None) -> Steps:
+    version = scope.change("key", "put", key)
+    is_json = isinstance(value, Json)
+    rows = yield Statement(
+        "INSERT INTO botwire_keys (namespace, key, value_json, value_bytes, version, "
+        "created_at, updated_at, expires_at, replaced) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) "
+        "ON CONFLICT (namespace, key) DO UPDATE SET "
+        f"replaced = {sizes.STORED_KEY}, "
+        "value_json = excluded.value_json, value_bytes = excluded.value_bytes, "
+        "version = excluded.version, updated_at = excluded.updated_at, "
+        "expires_at = excluded.expires_at, "
+        # A key that expired is gone: what is set next is a new key.
+        "created_at = CASE WHEN botwire_keys.expires_at <= excluded.updated_at "
+        "THEN excluded.created_at ELSE botwire_keys.created_at END "
+        "RETURNING replaced",
+        (
+            scope.namespace,
+            key,
+            value.text if isinstance(value, Json) else None,
+            None if is_json else value,
+            version,
+            scope.now,
+            scope.now,
+            expires_at,
+        ),
+    )
+    scope.grown += sizes.key(key, value) - rows[0][0]
+    return version
+
+
+def _increment_key(scope: Scope, op: ops.IncrementKey) -> Steps:
+    (entry,) = yield from _get_keys(scope, ops.GetKeys((op.key,)))
+    start = 0
+    if entry is not None:
+        start = entry.value.value if isinstance(entry.value, Json) else entry.value
+        if isinstance(start, bool) or not isinstance(start, int):
+            raise InvalidRequestError(
+                f"key {op.key!r:.80} holds a {type(start).__name__}, and only an int can be "
+                "incremented"
+            )
+    total = start + op.by
+    value = Json.of(total, f"the sum in key {op.key!r:.80}")
+    yield from _put(scope, to_bytes(op.key), value, entry.expires_at if entry else None)
+    return total
+
+
+def _delete_key(scope: Scope, op: ops.DeleteKey) -> Steps:
+    yield from _expect(scope, op.key, op.if_version)
+    key = to_bytes(op.key)
+    rows = yield Statement(
+        f"DELETE FROM botwire_keys WHERE namespace = ? AND key = ? AND {_LIVE} "
+        f"RETURNING {sizes.KEY}",
+        (scope.namespace, key, scope.now),
+    )
+    if rows:
+        scope.grown -= rows[0][0]
+        scope.change("key", "delete", key)
+    return bool(rows)
+
+
+def _list_keys(scope: Scope, op: ops.ListKeys) -> Steps:
+    condition, between = bounds("key", op.prefix, op.after)
+    rows = yield Statement(
+        f"SELECT key FROM botwire_keys WHERE namespace = ?{condition} AND {_LIVE} "
+        "ORDER BY key LIMIT ?",
+        (scope.namespace, *between, scope.now, op.limit + 1),
+    )
+    return ops.KeyPage(
+        tuple([from_bytes(row[0]) for row in rows[: op.limit]]), len(rows) > op.limit
+    )
+
+
+def _scan_keys(scope: Scope, op: ops.ScanKeys) -> Steps:
+    condition, between = bounds("key", op.prefix, op.after)
+    if op.before is not None:
+        condition += " AND key < ?"
+        between.append(to_bytes(op.before))
+    rows = yield Statement(
+        f"SELECT {_ENTRY} FROM botwire_keys WHERE namespace = ?{condition} AND {_LIVE} "
+        f"ORDER BY key {'DESC' if op.descending else 'ASC'} LIMIT ?",
+        (scope.namespace, *between, scope.now, op.limit + 1),
+    )
+    return ops.EntryPage(tuple([_entry(row) for row in rows[: op.limit]]), len(rows) > op.limit)
+
+
+def _count_keys(scope: Scope, op: ops.CountKeys) -> Steps:
+    condition, between = bounds("key", op.prefix)
+    rows = yield Statement(
+        f"SELECT count(*) FROM botwire_keys WHERE namespace = ?{condition} AND {_LIVE}",
+        (scope.namespace, *between, scope.now),
+    )
+    return rows[0][0]
+
+
+def _clear_keys(scope: Scope, op: ops.ClearKeys) -> Steps:
+    condition, between = bounds("key", op.prefix)
+    rows = yield Statement(
+        f"SELECT COALESCE(sum(CASE WHEN {_LIVE} THEN 1 ELSE 0 END), 0), "
+        f"COALESCE(sum({sizes.KEY}), 0) FROM botwire_keys WHERE namespace = ?{condition}",
+        (scope.now, scope.namespace, *between),
+    )
+    count, size = rows[0]
+    scope.grown -= size
+    yield Statement(
+        f"DELETE FROM botwire_keys WHERE namespace = ?{condition}",
+        (scope.namespace, *between),
+    )
+    if count:
+        scope.change("key", "clear", to_bytes(op.prefix))
+    return count
+
+
+HANDLERS: Handlers = {
+    ops.PutKey: _put_key,
+    ops.GetKeys: _get_keys,
+    ops.ListKeys: _list_keys,
+    ops.ScanKeys: _scan_keys,
+    ops.CountKeys: _count_keys,
+    ops.DeleteKey: _delete_key,
+    ops.ClearKeys: _clear_keys,
+    ops.IncrementKey: _increment_key,
+    ops.CheckKey: _check_key,
+}
+"""What applies an operation on keys, by its class."""
