@@ -210,7 +210,7 @@ def write(who):
     source = random.Random(who)
     for turn in range(10):
         message = HumanMessage("hi", id=f"{who}-{turn}")
-        wait = 0.02
+        wait = 0.1
         while True:
             try:
                 app.invoke({"messages": [message]}, {"configurable": {"thread_id": "t"}})
