@@ -23,6 +23,17 @@ SERVER_START_SECONDS = 60
 offline.enforce()
 
 
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000_000.0
+
+    def __call__(self) -> int:
+        """Returns its time, in microseconds."""
+        return round(self.seconds * 1_000_000)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """Asynchronous tests run on asyncio, as every framework here does."""

@@ -13,16 +13,7 @@ from botwire import Memory, RequestTimeoutError, ServerError
 from botwire._sync import postgres
 from botwire._sync.postgres import PostgresEngine
 from botwire.engines import statements
-
-
-class Clock:
-    """A clock that goes on when it is told to."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000_000.0
-
-    def __call__(self) -> int:
-        return round(self.seconds * 1_000_000)
+from conftest import Clock
 
 
 def select(url: str, sql: str) -> list[Any]:

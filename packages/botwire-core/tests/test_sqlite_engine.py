@@ -28,16 +28,7 @@ from botwire.engines import migrations
 from botwire.engines.async_sqlite import AsyncSQLiteEngine
 from botwire.engines.sqlite import APPLICATION_ID, MEMORY, SQLiteEngine
 from botwire.exact import Json
-
-
-class Clock:
-    """A clock that goes on when it is told to."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000_000.0
-
-    def __call__(self) -> int:
-        return round(self.seconds * 1_000_000)
+from conftest import Clock
 
 
 @pytest.fixture
