@@ -61,7 +61,7 @@ def test_who_comes_first_finishes(place_url: str, namespace: str) -> None:
     """Else two slow runs that are tried again would overtake each other for ever."""
 
     def slow(state: State) -> State:
-        with pytest.raises(ConcurrentRunError, match="going on"):
+        with pytest.raises(ConcurrentRunError, match="another run"):
             Context().run(rival.invoke, {"log": ["rival"]}, THREAD, durability="sync")
         return quick(state)
 
