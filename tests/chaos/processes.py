@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -44,7 +44,7 @@ class Writer:
     def _start(self) -> None:
         self._life += 1
         name = f"{self._name}.{self._life}"
-        self._errors = (ROOT / ".cache" / f"chaos-{os.getpid()}-{name}").open("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed when it is killed
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.writer", self._url, name, str(self._threads)],
             cwd=ROOT,
@@ -75,7 +75,6 @@ class Writer:
         with self._errors as errors:
             errors.seek(0)
             said = errors.read()
-        Path(self._errors.name).unlink()
         assert status == -signal.SIGKILL, f"a writer ended: {said}"
         assert "Traceback" not in said, said
 
