@@ -15,7 +15,7 @@ from botwire.errors import (
 )
 from botwire_server import problems, schemas
 from botwire_server.access import PUBLIC
-from botwire_server.routes import batches
+from botwire_server.routes import batches, parts
 
 DESCRIPTION = """
 Memory for agents that outlives their process: keys, histories and records in namespaces.
@@ -31,15 +31,14 @@ _IDEMPOTENCY = {
     "name": wire.IDEMPOTENCY_HEADER,
     "in": "header",
     "description": "Makes it safe to send this write again.",
-    "schema": {"type": "string", "maxLength": 512, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+    "schema": {"type": "string", "maxLength": 512, "pattern": f"^{parts.REQUEST_ID}$"},
 }
-
-
 _SECURITY = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
-        "description": "An API key, `bw_…`; needed as soon as the server has one.",
+        "bearerFormat": "bw_…",
+        "description": "An API key; needed as soon as `botwire keys create` has made one.",
     },
     "basic": {
         "type": "http",
@@ -81,17 +80,7 @@ def _complete(document: dict[str, Any]) -> None:
     for name in ("HTTPValidationError", "ValidationError"):
         listed.pop(name, None)
     document["components"]["securitySchemes"] = _SECURITY
-    # Either, or none while the server has no keys.
-    document["security"] = [*({name: []} for name in _SECURITY), {}]
     document["paths"][wire.BATCH_PATH] = {"post": batches.describe()}
-    document["components"]["securitySchemes"] = {
-        "apiKey": {
-            "type": "http",
-            "scheme": "bearer",
-            "bearerFormat": "bw_…",
-            "description": "Once `botwire keys create` has made one.",
-        }
-    }
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             _complete_operation(method, operation)
@@ -114,7 +103,8 @@ def _complete_operation(method: str, operation: dict[str, Any]) -> None:
 
 
 def _complete_access(operation: dict[str, Any]) -> None:
-    operation["security"] = [{"apiKey": []}, {}]
+    # Either, or none while the server has no keys.
+    operation["security"] = [*({name: []} for name in _SECURITY), {}]
     for error in (AuthenticationError, PermissionDeniedError, QuotaExceededError):
         described = problems.describe_as(error.status, error, error.title)[error.status]
         operation["responses"].setdefault(str(error.status), described)

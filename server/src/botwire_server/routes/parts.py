@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -40,6 +41,10 @@ ALWAYS = describe(
     ServerError,
 )
 """The problems that every route may answer with."""
+REQUEST_ID = "[ -~]*[!-~][ -~]*"
+"""What an `Idempotency-Key` is made of; the regular expression that the description has too."""
+
+_REQUEST_ID = re.compile(REQUEST_ID)
 
 
 class ExactRequest(Request):
@@ -252,8 +257,10 @@ def request_id(request: Request) -> str | None:
     given = request.headers.get(wire.IDEMPOTENCY_HEADER)
     if given is None:
         return None
-    if not given.isascii():
-        raise InvalidRequestError(f"the {wire.IDEMPOTENCY_HEADER} is of ASCII characters")
+    if not _REQUEST_ID.fullmatch(given):
+        raise InvalidRequestError(
+            f"the {wire.IDEMPOTENCY_HEADER} is of printable ASCII characters, and not empty"
+        )
     return names.check_id(given)
 
 
