@@ -1,20 +1,24 @@
-"""Measures BotWire against what a user would write instead: ratios, both sides in one run.
+"""Measures BotWire against what a user would pick instead: ratios, both sides in one run.
 
 Each row does the same work both ways in turn, many times, and compares the medians. Absolute times
 depend on the machine; ratios hardly do, unless others use it at the same time.
+
+    python benchmarks/run.py [PART ...]
 """
 
 from __future__ import annotations
 
-import importlib
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 ROUNDS = 2000
-ROWS = ("engine_rows", "server_rows")
-"""The modules that have them; those of adapters are programs of their own."""
+PARTS = ("engine", "server", "llamaindex", "langgraph", "crewai", "autogen", "transfer")
+"""Each is a program ``…_rows.py``, so that none measures in a process where another has worked."""
 
 
 def compare(name: str, ours: Callable[[], Any], bare: Callable[[], Any], reach: float) -> None:
@@ -29,12 +33,20 @@ def compare(name: str, ours: Callable[[], Any], bare: Callable[[], Any], reach: 
     print(f"{name:34} {mine:9.1f} µs {theirs:9.1f} µs {mine / theirs:6.2f} (reach {reach})")
 
 
-def main() -> None:
-    """Measures the engines and the server."""
-    print(f"{'':34} {'BotWire':>12} {'bare':>12} {'ratio':>6}")
-    for name in ROWS:
-        importlib.import_module(name).rows(compare)
+def main(parts: Sequence[str]) -> int:
+    """Measures some parts, or all; returns the exit code."""
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        print(f"there is no part {min(unknown)!r}; there are: {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    print(f"{'':34} {'BotWire':>12} {'the other':>12} {'ratio':>6}", flush=True)
+    folder = Path(__file__).parent
+    for part in parts or PARTS:
+        done = subprocess.run([sys.executable, folder / f"{part}_rows.py"], check=False)
+        if done.returncode:
+            return done.returncode
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
