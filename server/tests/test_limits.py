@@ -1,10 +1,11 @@
-"""Limits: counted exactly, over all workers, and across a restart where the store counts them."""
+"""Limits: counted exactly, over all workers, and across a restart."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import re
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from botwire import Memory, QuotaExceededError
+from botwire import ConfigurationError, Memory, QuotaExceededError
 from botwire.engines.opening import open_async_engine
 from botwire.engines.protocol import AsyncEngine
 from botwire.places import find_place
@@ -24,6 +25,13 @@ from botwire_server.api_keys import KeyStore
 from botwire_server.app import create_app
 from botwire_server.limits import RateTable
 from conftest import read_url, running
+
+
+@pytest.fixture(autouse=True)
+def _own_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Requests are counted in it, by this process and those that it starts."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture
@@ -128,6 +136,18 @@ def test_workers_count_requests_together(database: Path) -> None:
         assert process.wait(30) == 0
 
 
+def test_a_restart_brings_no_request_back(database: Path) -> None:
+    statuses = []
+    for _ in range(2):
+        with running(database, "--namespace-rate", "2") as process:
+            url = read_url(process)
+            statuses += [httpx.get(f"{url}/v1/namespaces/n/keys").status_code for _ in range(2)]
+            process.terminate()
+            process.wait(30)
+    assert statuses[:2] == [200, 200]
+    assert 429 in statuses[2:]  # at most one was brought back by the time that a start takes
+
+
 async def test_a_batch_has_so_many_operations(database: Path) -> None:
     engine = open_async_engine(find_place(f"sqlite:///{database}"))
     async with serving(engine, Settings(max_batch=2)) as http:
@@ -136,6 +156,18 @@ async def test_a_batch_has_so_many_operations(database: Path) -> None:
             answer = await http.post("/v1/batch", json=body)
             assert answer.status_code == status
         assert "in parts" in answer.json()["detail"]
+
+
+def test_a_file_that_others_put_there_is_not_followed(tmp_path: Path) -> None:
+    place = find_place(f"sqlite:///{tmp_path / 'memory.db'}")
+    path = limits.rates_path(place)
+    assert path is not None
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    Path(path).symlink_to(victim)
+    with pytest.raises(ConfigurationError, match="TMPDIR"):
+        RateTable(path).take("s", 1, "x")
+    assert victim.read_text() == "mine"
 
 
 # --- inside ---------------------------------------------------------------------------------
@@ -165,6 +197,8 @@ def test_a_minutes_requests_may_come_at_once_and_come_back_evenly(
         assert tables[1].take("s", quota, "x")[1] is not None
     clock[0] += 600
     assert tables[0].take("s", quota, "x")[0].left == quota - 1  # no more than a minute's
+    clock[0] = 0.0  # the machine was started again
+    assert tables[0].take("s", quota, "x")[0].left == quota - 1
     for table in tables:
         table.close()
 

@@ -21,7 +21,7 @@ from botwire.engines.opening import open_async_engine
 from botwire.errors import BotWireError
 from botwire_server import logs
 from botwire_server.app import create_app
-from botwire_server.limits import RateTable
+from botwire_server.limits import RateTable, rates_path
 from botwire_server.protocol import GuardedProtocol
 from botwire_server.settings import BACKLOG, Settings
 from botwire_server.workers import READY
@@ -29,18 +29,15 @@ from botwire_server.workers import READY
 logger = logging.getLogger("botwire.workers")
 
 
-def serve_listener(
-    settings: Settings, listener: socket.socket, greeting: str, *, rates: str | None = None
-) -> None:
+def serve_listener(settings: Settings, listener: socket.socket, greeting: str) -> None:
     """Serves at a socket until it is told to stop.
 
     Args:
         settings: The server's.
         listener: A bound socket.
         greeting: What to print when it serves.
-        rates: The file in which requests are counted together with other processes.
     """
-    _run(_serve(settings, listener, greeting, rates))
+    _run(_serve(settings, listener, greeting))
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -56,12 +53,10 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def _serve(
-    settings: Settings, listener: socket.socket, greeting: str, rates: str | None
-) -> None:
+async def _serve(settings: Settings, listener: socket.socket, greeting: str) -> None:
     logs.log_to_stderr()
     engine = open_async_engine(settings.place)
-    app = create_app(engine, settings, rates=RateTable(rates))
+    app = create_app(engine, settings, rates=RateTable(rates_path(settings.place)))
     config = uvicorn.Config(
         app,
         http=GuardedProtocol,
@@ -125,13 +120,12 @@ def main() -> int:
     """Serves as a worker: the listener is the argument, the rest the first line of the input."""
     told = json.loads(sys.stdin.readline())
     fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in told["settings"].items()
+        name: tuple(value) if isinstance(value, list) else value for name, value in told.items()
     }
     threading.Thread(target=_follow_supervisor, daemon=True).start()
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         try:
-            serve_listener(Settings(**fields), listener, READY, rates=told["rates"])
+            serve_listener(Settings(**fields), listener, READY)
         except BotWireError as error:
             logger.error("%s", error)  # noqa: TRY400 - it says what is wrong; where does not matter
             return 1

@@ -111,12 +111,7 @@ class Supervisor:
         with tempfile.TemporaryDirectory(prefix="botwire-") as folder, _signals(self._events):
             self._metrics = str(Path(folder) / "metrics")
             Path(self._metrics).mkdir()
-            self._told = json.dumps(
-                {
-                    "settings": dataclasses.asdict(self._settings),
-                    "rates": str(Path(folder) / "rates"),
-                }
-            )
+            self._told = json.dumps(dataclasses.asdict(self._settings))
             try:
                 self._workers = [self._start() for _ in range(self._settings.workers)]
                 self._wait_for_all()
