@@ -326,19 +326,6 @@ def test_what_the_command_refuses(tmp_path: Path, server_url: str) -> None:
     assert "not where memory can live" in refused(*free, "redis://x.test")
 
 
-def test_the_command_line(tmp_path: Path, server_url: str, namespace: str) -> None:
-    for url in (f"sqlite:///{tmp_path / 'm.db'}", server_url):
-        place = ("--url", url, "--namespace", namespace)
-        assert botwire("set", *place, "a/b", '{"x": [1, null]}').returncode == 0
-        assert json.loads(botwire("get", *place, "a/b").stdout) == {"x": [1, None]}
-        assert botwire("ls", *place).stdout == "a/b\n"
-        assert botwire("rm", *place, "a/b").returncode == 0
-        missing = botwire("get", *place, "a/b")
-        assert (missing.returncode, missing.stdout) == (1, "")
-        assert "no key" in missing.stderr
-        assert botwire("set", *place, "k", "not json").returncode == 2
-        Memory(namespace, url=url).history("h").extend(["x", {"y": 1}])
-        assert botwire("history", *place, "h").stdout == '"x"\n{"y": 1}\n'
-        assert botwire("history", *place, "h", "-n", "1").stdout == '{"y": 1}\n'
-        assert json.loads(botwire("history", *place).stdout)["name"] == "h"
-    assert "serve" in botwire("--help").stdout
+def test_the_command_is_one_of_botwires() -> None:
+    shown = botwire("--help").stdout
+    assert all(command in shown for command in ("serve", "config", "keys", "get"))
