@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from botwire import retry
 from botwire.clock import Clock, now
 from botwire.engines import migrations, sqlite_upkeep, statements
 from botwire.engines.protocol import OnCommit
@@ -294,7 +295,7 @@ class SQLiteEngine:
         connection.execute("PRAGMA cache_size=-16000")
         version = self._version(connection)
         # A backup of a database in WAL mode is not in WAL mode: never take it for granted.
-        if connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] not in ("wal", "memory"):
+        if _use_wal(connection) not in ("wal", "memory"):
             raise ConfigurationError(
                 f"{self.path}: this file system cannot hold a SQLite database that several "
                 "processes write to (no WAL); choose another place"
@@ -396,6 +397,25 @@ def _run(connection: sqlite3.Connection, steps: Steps) -> Results:
     except StopIteration as stop:
         results: Results = stop.value
         return results
+
+
+def _use_wal(connection: sqlite3.Connection) -> str:
+    """Puts a file into WAL mode and returns the mode that it is in then.
+
+    SQLite's own waiting is not for this: a file that another process opens at the same moment is
+    said to be locked at once.
+    """
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            mode: str = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > deadline:
+                raise
+            time.sleep(retry.spread(0.005))
+        else:
+            return mode
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
