@@ -31,7 +31,9 @@ answers = []
 for url in urls:
     memory = Memory(storage=BotWireStorage(namespace, url=url), llm=llm, embedder=embed)
     answers.append(str(make_crew(memory).kickoff({"message": text})))
-print("said", json.dumps(answers), flush=True)
+# In one piece and on a line of its own, as CrewAI prints from threads at the same time.
+sys.stdout.write("\\nsaid " + json.dumps(answers) + "\\n")
+sys.stdout.flush()
 sys.stdin.read()
 """
 

@@ -92,6 +92,11 @@ from botwire_crewai import BotWireFlowPersistence, install
 
 namespace, url, *ids = sys.argv[2:]
 
+def say(*said):
+    # In one piece and on a line of its own, as CrewAI prints from threads at the same time.
+    sys.stdout.write("\\nsaid " + json.dumps(said) + "\\n")
+    sys.stdout.flush()
+
 @persist(BotWireFlowPersistence(namespace, url=url))
 class Steps(Flow):
     @start()
@@ -101,7 +106,7 @@ class Steps(Flow):
     @listen(first)
     def second(self):
         if not ids:
-            print("said", json.dumps([self.state["id"], review.state["id"]]), flush=True)
+            say(self.state["id"], review.state["id"])
             sys.stdin.read()
         self.state["seen"].append("second")
 
@@ -126,7 +131,7 @@ if ids:
     steps.kickoff(inputs={"id": ids[0]})
     review = Review.from_pending(ids[1])
     asked = review.pending_feedback.message
-    print("said", json.dumps([steps.state["seen"], asked, review.resume("yes")]), flush=True)
+    say(steps.state["seen"], asked, review.resume("yes"))
 else:
     review = Review()
     assert isinstance(review.kickoff(), HumanFeedbackPending)
