@@ -45,6 +45,8 @@ def run(client: httpx.Client, command: str, base: str) -> httpx.Response:
         word = words.pop(0)
         if word == "-X":
             method = words.pop(0)
+        elif word == "-I":
+            method = "HEAD"
         elif word == "-H":
             name, _, value = words.pop(0).partition(": ")
             headers[name] = value

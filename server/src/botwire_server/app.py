@@ -14,6 +14,7 @@ from botwire.engines.protocol import AsyncEngine
 from botwire_server import openapi, operation, problems, routes
 from botwire_server.access import Access
 from botwire_server.api_keys import KeyRing, KeyStore
+from botwire_server.heads import HeadMiddleware
 from botwire_server.lane import BatchLane
 from botwire_server.limits import RateTable
 from botwire_server.metrics import Metrics
@@ -63,7 +64,9 @@ def create_app(
     app.state.access = Access(keys, settings)
     app.include_router(routes.router)
     app.include_router(operation.router)
-    problems.install(app, routes.methods_of)
+    own = [*app.routes, *operation.router.routes]
+    problems.install(app, lambda scope: routes.methods_of(scope, own))
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(BatchLane, route=routes.BATCHES)
     app.add_middleware(
         AccessMiddleware, access=app.state.access, rates=rates, key_rate=settings.key_rate
@@ -78,7 +81,7 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["DELETE", "GET", "PATCH", "POST", "PUT"],
+            allow_methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
             allow_headers=["*"],
             expose_headers=[
                 "ETag",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+
 from fastapi import APIRouter
-from starlette.routing import Match, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from botwire import wire
@@ -19,13 +22,18 @@ for _part in _PARTS:
     router.include_router(_part)
 
 
-def methods_of(scope: Scope) -> set[str]:
-    """Returns the methods that an address takes, whatever the one that was tried."""
+def methods_of(scope: Scope, others: Iterable[BaseRoute] = ()) -> set[str]:
+    """Returns the methods that an address takes, whatever the one that was tried.
+
+    Args:
+        scope: Of the request.
+        others: Routes of the application besides those here.
+    """
     found: set[str] = set()
-    for route in (route for part in (router, *_PARTS) for route in part.routes):
+    for route in itertools.chain(others, *(part.routes for part in (router, *_PARTS))):
         if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
             found |= route.methods or set()
-    return found
+    return found | {"HEAD"} if "GET" in found else found
 
 
 __all__ = ["BATCHES", "methods_of", "router"]
