@@ -48,7 +48,7 @@ def test_the_commands_of_the_page_work(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_tables_of_the_page_are_whole() -> None:
     for right in RIGHTS:
         assert f"| `{right}` |" in PAGE
-    limits = {name for name in NAMES if re.match(r"(namespace|key|max)_", name)}
+    limits = {name for name in NAMES if re.match(r"(namespace|key|max|audit)_", name)}
     assert all(f"`{name}`" in PAGE for name in limits)
     assert all(f"`{path}`" in PAGE for path in PUBLIC)
     numbers = set(re.findall(r"^# TYPE (botwire_\w+) ", Metrics().expose(0).decode(), re.MULTILINE))

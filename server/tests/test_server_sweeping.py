@@ -1,4 +1,4 @@
-"""A server removes what expired, also while nobody writes."""
+"""A server removes what expired, also while nobody writes, and old lines of the audit log."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 
 from botwire import Memory
+from botwire import operations as ops
 from botwire.clock import now
 from botwire.engines.async_sqlite import AsyncSQLiteEngine
 from botwire.engines.sqlite import SQLiteEngine
+from botwire.exact import Json
+from botwire.names import SYSTEM_NAMESPACE
+from botwire.terms import AUDIT_LOG
 from botwire_server import sweeping
+from botwire_server.api_keys import KeyStore
 from botwire_server.app import create_app
+from botwire_server.settings import Settings
+from conftest import Clock
 
 
 class Engine(AsyncSQLiteEngine):
@@ -50,3 +57,26 @@ async def test_a_server_sweeps_by_itself_and_goes_on_after_a_failure(
                 assert count == (expected,)
                 store._writing().execute("PRAGMA query_only=0")
     assert "could not be removed now" in caplog.text
+
+
+@pytest.mark.parametrize("days", [3, 0])
+async def test_the_audit_log_forgets_what_is_old_and_nothing_that_is_younger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    monkeypatch.setattr(sweeping, "SWEEP_SECONDS", 0.001)
+    clock = Clock()
+    engine = Engine(SQLiteEngine(tmp_path / "memory.db", clock=clock))
+    keys = KeyStore(engine)
+    # The last but one is of a machine whose clock is behind.
+    for hours_ago, event in ((80, "old"), (73, "old"), (71, "young"), (74, "behind"), (1, "new")):
+        clock.seconds = now() / 1_000_000 - hours_ago * 3600
+        entries = (Json.of({"event": event}),) * (1_100 if event == "old" else 1)
+        append = ops.ExtendHistory(AUDIT_LOG, entries)
+        await engine.apply(ops.Batch(SYSTEM_NAMESPACE, (append,)))
+    app = create_app(engine, Settings(audit_days=days))
+    async with app.router.lifespan_context(app):
+        for _ in range(3):  # the trimming of the first sweep is done before the third
+            engine.swept.clear()
+            await engine.swept.wait()
+        left = [entry["event"] for entry in await keys.audit(5_000)]
+    assert left == ["old"] * (0 if days else 2_200) + ["young", "behind", "new"]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import itertools
 import re
 import secrets
 import time
@@ -45,6 +46,7 @@ _FORM = re.compile(r"bw_([0-9a-f]{12})_[0-9a-f]{64}")
 _KEYS = "api-keys/"
 _USES = "api-keys-used/"
 _MICROSECONDS = 1_000_000
+_TRIMMED_AT_ONCE = 500  # entries of the audit log, in one transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +277,25 @@ class KeyStore:
                 break
             before = found[-1].seq
         return [{"at": item.created_at, **item.value.value} for item in reversed(found)]
+
+    async def trim_audit(self, before: int) -> int:
+        """Deletes the oldest entries of the audit log; returns how many.
+
+        Args:
+            before: Only those written before this time. What comes after one that is younger stays
+                with it, as clocks differ: nothing young goes, and the log has no holes.
+        """
+        trimmed = 0
+        while True:
+            (page,) = await self._apply(ops.ReadHistory(AUDIT_LOG, limit=_TRIMMED_AT_ONCE))
+            old = itertools.takewhile(lambda item: item.created_at < before, page.items)
+            seqs = tuple([item.seq for item in old])
+            if not seqs:
+                return trimmed
+            (count,) = await self._apply(ops.DeleteItems(AUDIT_LOG, seqs))
+            trimmed += int(count)
+            if len(seqs) < len(page.items) or not page.more:
+                return trimmed
 
 
 def _put(key: APIKey, version: int) -> ops.PutKey:

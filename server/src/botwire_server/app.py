@@ -39,7 +39,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with sweeping(engine):
+        async with sweeping(engine, keys.store, settings.audit_days):
             yield
         await keys.aclose()
         await engine.aclose()

@@ -104,6 +104,9 @@ class Settings:
         None, "writes that an API key may make in a day (UTC)", metavar="N", least=1
     )
     key_rate: int | None = _setting(None, "requests a minute by an API key", metavar="N", least=1)
+    audit_days: int = _setting(
+        400, "days that the audit log keeps its lines; 0: for ever", metavar="N", least=0
+    )
     drain: float = _setting(
         0.0,
         "seconds to go on serving after the signal to stop, while /readyz says 503",
