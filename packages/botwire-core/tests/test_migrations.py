@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -12,10 +13,14 @@ import psycopg
 import pytest
 
 from botwire import ConfigurationError, Memory
+from botwire._sync.postgres import PostgresEngine
+from botwire.clock import now
 from botwire.engines import migrations
 from botwire.engines.schema import Dialect
+from botwire.engines.sqlite import SQLiteEngine
 from botwire.engines.steps import Statement, Steps
 from botwire.errors import BotWireError
+from botwire.terms import DAY
 
 DATA = Path(__file__).parent / "data"
 
@@ -25,16 +30,17 @@ class Store:
 
     Attributes:
         url: Where it is.
+        place: The same as its driver takes it.
     """
 
     def __init__(self, kind: str, place: str) -> None:
         self.url = f"sqlite:///{place}" if kind == "sqlite" else place
         self._kind = kind
-        self._place = place
+        self.place = place
 
     def run(self, script: str) -> list[Any]:
         if self._kind == "sqlite":
-            raw = sqlite3.connect(self._place)
+            raw = sqlite3.connect(self.place)
             try:
                 if script.startswith("SELECT"):
                     return raw.execute(script).fetchall()
@@ -42,7 +48,7 @@ class Store:
                 return []
             finally:
                 raw.close()
-        with psycopg.connect(self._place, autocommit=True) as connection:
+        with psycopg.connect(self.place, autocommit=True) as connection:
             cursor = connection.execute(script.encode())
             return cursor.fetchall() if cursor.description else []
 
@@ -120,6 +126,15 @@ def test_a_store_of_an_older_release_is_read_and_written(store: Store, version: 
         assert [match.record.id for match in notes.search(text="coffee")] == ["coffee"]
         assert memory.with_namespace("other").get("k") == "other's"
     assert store.version() == migrations.latest()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_old_changes_of_an_older_release_are_swept(store: Store, version: int) -> None:
+    store.load(version)
+    make = SQLiteEngine if store.url.startswith("sqlite") else PostgresEngine
+    with contextlib.closing(make(store.place, clock=lambda: now() + 365 * DAY)) as engine:
+        engine.sweep()
+    assert store.run("SELECT count(*) FROM botwire_changes") == [(0,)]
 
 
 def test_a_store_that_has_grown_is_as_a_new_one(

@@ -194,7 +194,7 @@ class Change(NamedTuple):
         revision: Counts the changes of the namespace; `AsyncMemory.watch` goes on after it.
         shape: ``key``, ``history`` or ``record``; ``namespace`` for a ``reset``.
         action: What was done, for example ``put``, ``delete``, ``append`` or ``clear``. After a
-            ``reset`` anything may have changed: too many changes were missed to know which.
+            ``reset`` anything may have changed: more was missed than is kept.
         name: Of the key, history or collection of records; of a ``clear`` of keys, what their
             names start with.
     """

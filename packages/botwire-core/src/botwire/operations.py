@@ -429,8 +429,8 @@ class ChangeEntry(NamedTuple):
     Attributes:
         revision: Counts the changes of the namespace.
         shape: ``key``, ``history`` or ``record``; ``namespace`` for a `reset`.
-        action: What was done, for example ``put``, ``delete``, ``append``. ``reset``: so many
-            changes were made that they are no longer all known; anything may have changed.
+        action: What was done, for example ``put``, ``delete``, ``append``. ``reset``: so long ago
+            or so many that the changes are no longer all known; anything may have changed.
         name: Of the key, history or collection of records; of a ``clear`` of keys, what their
             names start with.
     """

@@ -47,7 +47,8 @@ async def read_changes(
 ) -> Response:
     """Answers `changes` in their order and the present `revision`, to begin with.
 
-    The last 10,000 are kept; one of action `reset` says that some were missed.
+    They are kept for a day at least, of those the last 10,000; one of action `reset` says that
+    some were missed.
     """
     return await answer(request, namespace, ops.ReadChanges(after, limit))
 

@@ -310,8 +310,8 @@ class Memory(MappingAccess):
     ) -> Iterator[Change]:
         """Yields each change of the namespace as it happens, by whichever process, without end.
 
-        What expires is not a change. The last 10,000 changes are kept; who asks for older ones
-        gets a change of action ``reset``.
+        What expires is not a change. Changes are kept for a day at least, of those the last
+        10,000; who asks for older ones gets a change of action ``reset``.
 
         Args:
             prefix: Only what starts with it; one ``*`` at its end is ignored.

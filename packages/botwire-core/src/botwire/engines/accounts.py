@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from botwire.engines import store_statements
 from botwire.engines.steps import Scope, Statement, Steps
 from botwire.names import to_bytes
-from botwire.terms import Terms, Usage
+from botwire.terms import DAY, Terms, Usage
 
 KEPT_CHANGES = 10_000
-"""How many of a namespace's last changes can still be asked for."""
+"""How many of a namespace's last changes can still be asked for, if they are of the last day."""
 
 _PRUNE_EVERY = 1_000  # changes
-_SELECT = "SELECT revision, bytes, writes, day FROM botwire_namespaces WHERE namespace = ?"
+_SELECT = (
+    "SELECT revision, day_began, bytes, writes, day FROM botwire_namespaces WHERE namespace = ?"
+)
+
+
+class Row(NamedTuple):
+    """A namespace's row as a batch finds it.
+
+    Attributes:
+        revision: Of the namespace.
+        day_began: The revision with which the day of `usage` began.
+        usage: As of the last write.
+    """
+
+    revision: int
+    day_began: int
+    usage: Usage
 
 
 def enter(namespace: bytes, now: int, lock: str) -> Steps:
-    """Locks a namespace, makes its row if there is none, and answers its revision and `Usage`.
+    """Locks a namespace, makes its row if there is none, and answers it, a `Row`.
 
     Args:
         namespace: Which.
@@ -32,24 +50,35 @@ def enter(namespace: bytes, now: int, lock: str) -> Steps:
             (namespace, first, now),
         )
         rows = yield Statement(select, (namespace,))
-    revision, size, writes, day = rows[0]
-    return revision, Usage(size, writes, day)
+    revision, day_began, *usage = rows[0]
+    return Row(revision, day_began, Usage(*usage))
 
 
-def leave(scope: Scope, before: int, usage: Usage, writes: int) -> Steps:
+def leave(scope: Scope, row: Row, writes: int) -> Steps:
     """Writes down what a batch changed in its namespace.
 
     Args:
         scope: The batch's.
-        before: The revision it began with.
-        usage: As of the present day, without the batch.
+        row: As the batch found it.
         writes: How many it made.
     """
-    yield Statement(
-        "UPDATE botwire_namespaces SET revision = ?, bytes = bytes + ?, writes = ?, day = ? "
-        "WHERE namespace = ?",
-        (scope.revision, scope.grown, usage.writes + writes, usage.day, scope.namespace),
-    )
+    usage = row.usage.on(scope.now)
+    written = (scope.revision, scope.grown, usage.writes + writes)
+    if usage.day == row.usage.day:  # as nearly always; the index is left alone
+        yield Statement(
+            "UPDATE botwire_namespaces SET revision = ?, bytes = bytes + ?, writes = ? "
+            "WHERE namespace = ?",
+            (*written, scope.namespace),
+        )
+    else:
+        yield Statement(
+            "UPDATE botwire_namespaces SET revision = ?, bytes = bytes + ?, writes = ?, "
+            "day = ?, day_began = ? WHERE namespace = ?",
+            (*written, usage.day, row.revision, scope.namespace),
+        )
+        # Those of yesterday may be seconds old; those of before are a day old at least.
+        of_yesterday = usage.day == row.usage.day + 1
+        yield from _forget_changes(scope, row.day_began if of_yesterday else row.revision)
     if scope.changes:
         yield Statement(
             "INSERT INTO botwire_changes (namespace, revision, shape, action, name) "
@@ -57,11 +86,49 @@ def leave(scope: Scope, before: int, usage: Usage, writes: int) -> Steps:
             scope.changes,
             many=True,
         )
-    if scope.revision // _PRUNE_EVERY > before // _PRUNE_EVERY:
-        yield Statement(
-            "DELETE FROM botwire_changes WHERE namespace = ? AND revision <= ?",
-            (scope.namespace, scope.revision - KEPT_CHANGES),
+    if scope.revision // _PRUNE_EVERY > row.revision // _PRUNE_EVERY:
+        yield from _forget_changes(scope, scope.revision - KEPT_CHANGES)
+
+
+def _forget_changes(scope: Scope, up_to: int) -> Steps:
+    yield Statement(
+        "DELETE FROM botwire_changes WHERE namespace = ? AND revision <= ?",
+        (scope.namespace, up_to),
+    )
+
+
+def find_quiet(now: int, limit: int) -> Steps:
+    """Answers some of the namespaces whose changes are all a day old at least, and still there."""
+    rows = yield Statement(
+        "SELECT namespace FROM botwire_namespaces WHERE day > 0 AND day < ? ORDER BY day LIMIT ?",
+        (now // DAY - 1, limit),
+    )
+    return [namespace for (namespace,) in rows]
+
+
+def tidy(scope: Scope, row: Row) -> Steps:
+    """Writes down what a sweep freed, and forgets the changes if all are old; answers how many.
+
+    Args:
+        scope: The sweep's, of one namespace.
+        row: As the sweep found it.
+    """
+    if 0 < row.usage.day < scope.now // DAY - 1:
+        rows = yield Statement(
+            "DELETE FROM botwire_changes WHERE namespace = ? RETURNING revision",
+            (scope.namespace,),
         )
+        yield Statement(
+            "UPDATE botwire_namespaces SET bytes = bytes + ?, writes = 0, day = 0 "
+            "WHERE namespace = ?",
+            (scope.grown, scope.namespace),
+        )
+        return len(rows)
+    yield Statement(
+        "UPDATE botwire_namespaces SET bytes = bytes + ? WHERE namespace = ?",
+        (scope.grown, scope.namespace),
+    )
+    return 0
 
 
 def hold(terms: Terms, scope: Scope, usage: Usage, writes: int, lock: str) -> Steps:
@@ -84,8 +151,8 @@ def hold(terms: Terms, scope: Scope, usage: Usage, writes: int, lock: str) -> St
     if terms.account is None or not writes:
         return
     account = to_bytes(terms.account)
-    _, used = yield from enter(account, scope.now, lock)
-    counted = used.on(scope.now)
+    row = yield from enter(account, scope.now, lock)
+    counted = row.usage.on(scope.now)
     counted = counted._replace(writes=counted.writes + writes)
     terms.account_usage = counted
     terms.account_quota.check(counted, scope.now, whose=terms.account_name, writes=writes, grown=0)

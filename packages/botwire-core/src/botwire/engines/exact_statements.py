@@ -96,8 +96,14 @@ class _Tally:
 
 
 def _restore_namespace(scope: Scope, op: ops.RestoreNamespace) -> Steps:
+    # Whether it is new: its changes may be forgotten, and not what they left.
+    tables = ("changes", "keys", "histories", "collections")
     rows = yield Statement(
-        "SELECT 1 FROM botwire_changes WHERE namespace = ? LIMIT 1", (scope.namespace,)
+        " UNION ALL ".join(
+            f"SELECT 1 WHERE EXISTS (SELECT 1 FROM botwire_{table} WHERE namespace = ?)"
+            for table in tables
+        ),
+        (scope.namespace,) * len(tables),
     )
     scope.revision = max(scope.revision, op.revision)
     created = ", created_at = ?" if not rows and not scope.changes else ""

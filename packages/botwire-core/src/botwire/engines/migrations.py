@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from botwire.engines.schema import VERSION_1, VERSION_2, Dialect
+from botwire.engines.schema import VERSION_1, VERSION_2, VERSION_3, Dialect
 from botwire.engines.steps import Statement, Steps
 from botwire.errors import ConfigurationError
 
@@ -53,7 +53,12 @@ def _version_2(dialect: Dialect) -> Steps:
     )
 
 
-VERSIONS: Sequence[Callable[[Dialect], Steps]] = (_version_1, _version_2)
+def _version_3(dialect: Dialect) -> Steps:
+    for sql in VERSION_3:
+        yield Statement(dialect.spell(sql))
+
+
+VERSIONS: Sequence[Callable[[Dialect], Steps]] = (_version_1, _version_2, _version_3)
 """What makes version 1 of nothing, version 2 of version 1, and so on."""
 
 

@@ -10,6 +10,8 @@ locks. Names are bytes (see `botwire.names`), times microseconds.
   not even after the key was deleted.
 - ``botwire_namespaces.bytes`` is what its keys, items and records count (`sizes`), ``writes`` how
   many were made on ``day`` (since 1970, UTC). A history and a collection count their own ``bytes``.
+  ``day_began`` is the revision that the day of the last write began with. A ``day`` of 0 says that
+  no change is kept; the index finds the others whose last write was long ago.
 - ``botwire_keys.replaced`` is the size of the key that the last write replaced, which the statement
   that writes can then return.
 - ``botwire_histories.archived_seq``: the items up to it are archived.
@@ -158,3 +160,12 @@ VERSION_2: Sequence[str] = (
     "ALTER TABLE botwire_collections ADD COLUMN bytes BIGINT NOT NULL DEFAULT 0",
 )
 """What counts bytes and writes."""
+
+VERSION_3: Sequence[str] = (
+    "ALTER TABLE botwire_namespaces ADD COLUMN day_began BIGINT NOT NULL DEFAULT 0",
+    # Namespaces that count no writes yet: their changes are as old as can be told.
+    "UPDATE botwire_namespaces SET day = 1 WHERE day = 0",
+    """CREATE INDEX botwire_namespaces_day ON botwire_namespaces (day, namespace)
+        WHERE day > 0""",
+)
+"""What finds changes that are old."""

@@ -34,6 +34,9 @@ from botwire.terms import AUDIT_LOG, Terms, Usage
 KEPT_REQUESTS = 24 * 3600 * 1_000_000
 """For how long a repeated request is recognised, in microseconds."""
 
+_SWEPT_NAMESPACES = 1_000  # that are looked for at once
+_SWEPT_CHANGES = 20_000  # in one transaction on all namespaces, some 30 ms of it
+
 
 def read(batch: ops.Batch, now: int, vectors: VectorCache | None = None) -> Steps:
     """Applies a batch that writes nothing.
@@ -60,9 +63,9 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
             lock the whole database.
     """
     namespace = to_bytes(batch.namespace)
-    before, stored = yield from accounts.enter(namespace, now, lock)
-    scope = Scope(namespace, now, before, lock=lock)
-    usage = stored.on(now)
+    row = yield from accounts.enter(namespace, now, lock)
+    scope = Scope(namespace, now, row.revision, lock=lock)
+    usage = row.usage.on(now)
 
     request_id = None if batch.request_id is None else to_bytes(batch.request_id)
     if request_id is not None:
@@ -98,7 +101,7 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
             yield from _forget_expired(scope)
         yield from accounts.hold(batch.terms, scope, usage, writes, lock)
     if scope.changes or scope.grown:
-        yield from accounts.leave(scope, before, usage, writes)
+        yield from accounts.leave(scope, row, writes)
     if batch.terms is not None:
         yield from _write_down(batch.terms, changed, now, lock)
     if request_id is not None:
@@ -121,10 +124,10 @@ def _write_down(terms: Terms, changed: Sequence[int], now: int, lock: str) -> St
         return
     # The last lock that a batch takes, so that two which write here cannot wait for each other.
     namespace = to_bytes(SYSTEM_NAMESPACE)
-    before, usage = yield from accounts.enter(namespace, now, lock)
-    scope = Scope(namespace, now, before)
+    row = yield from accounts.enter(namespace, now, lock)
+    scope = Scope(namespace, now, row.revision)
     yield from history_statements.append(scope, to_bytes(AUDIT_LOG), entries)
-    yield from accounts.leave(scope, before, usage, 0)
+    yield from accounts.leave(scope, row, 0)
 
 
 def _forget_expired(scope: Scope) -> Steps:
@@ -137,7 +140,7 @@ def _forget_expired(scope: Scope) -> Steps:
 
 
 def sweep(now: int) -> Steps:
-    """Removes what expired in all namespaces, where one lock is for all.
+    """Removes what expired in all namespaces, where one lock is for all, and old changes.
 
     Reads never show what expired, swept or not.
     """
@@ -153,25 +156,34 @@ def sweep(now: int) -> Steps:
             [(size, namespace) for namespace, size in freed.items()],
             many=True,
         )
+    forgotten = 0
+    for namespace in (yield from accounts.find_quiet(now, _SWEPT_NAMESPACES)):
+        forgotten += yield from sweep_namespace(namespace, now, "")
+        if forgotten >= _SWEPT_CHANGES:
+            break  # writers wait: the next sweep goes on
     yield from forget_requests(now)
 
 
 def find_expired(now: int) -> Steps:
-    """Answers some of the namespaces in which something expired, to be swept one by one."""
+    """Answers some of the namespaces in which something is to be removed, to be swept singly."""
     rows = yield Statement(
         "SELECT DISTINCT namespace FROM (SELECT namespace FROM botwire_keys "
-        "WHERE expires_at <= ? ORDER BY expires_at LIMIT 1000) oldest",
+        f"WHERE expires_at <= ? ORDER BY expires_at LIMIT {_SWEPT_NAMESPACES}) oldest",
         (now,),
     )
-    return [namespace for (namespace,) in rows]
+    expired = [namespace for (namespace,) in rows]
+    return expired + (yield from accounts.find_quiet(now, _SWEPT_NAMESPACES))
 
 
 def sweep_namespace(namespace: bytes, now: int, lock: str) -> Steps:
-    """Removes what expired in a namespace, in a transaction that locks it first, as writers do."""
-    before, usage = yield from accounts.enter(namespace, now, lock)
-    scope = Scope(namespace, now, before)
+    """Removes what expired in a namespace, in a transaction that locks it first, as writers do.
+
+    Old changes too; answers how many.
+    """
+    row = yield from accounts.enter(namespace, now, lock)
+    scope = Scope(namespace, now, row.revision)
     yield from _forget_expired(scope)
-    yield from accounts.leave(scope, before, usage.on(now), 0)
+    return (yield from accounts.tidy(scope, row))
 
 
 def forget_requests(now: int) -> Steps:
@@ -185,7 +197,7 @@ def forget_requests(now: int) -> Steps:
 def _read_changes(scope: Scope, op: ops.ReadChanges) -> Steps:
     rows = yield Statement(
         "SELECT revision, COALESCE((SELECT min(revision) FROM botwire_changes "
-        "WHERE namespace = ?), 1) FROM botwire_namespaces WHERE namespace = ?",
+        "WHERE namespace = ?), revision + 1) FROM botwire_namespaces WHERE namespace = ?",
         (scope.namespace, scope.namespace),
     )
     revision, oldest = rows[0] if rows else (0, 1)

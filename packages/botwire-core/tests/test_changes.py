@@ -1,0 +1,141 @@
+"""The log of changes is kept for a day at least and for three at most, whoever writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botwire import Memory
+from botwire import exact_operations as exact
+from botwire import operations as ops
+from botwire import store_operations as store
+from botwire._sync.postgres import PostgresEngine
+from botwire.engines import statements
+from botwire.engines.protocol import Engine
+from botwire.engines.sqlite import MEMORY, SQLiteEngine
+from conftest import Clock
+
+DAY = 86_400
+MIDNIGHT = 20_000 * DAY
+
+
+@pytest.fixture
+def clock() -> Clock:
+    clock = Clock()
+    clock.seconds = MIDNIGHT
+    return clock
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Engine]:
+    make: Callable[[], Engine]
+    if request.param == "sqlite":
+        make = lambda: SQLiteEngine(tmp_path / "memory.db", clock=clock)  # noqa: E731
+    else:
+        url = request.getfixturevalue("postgres_database_url")
+        make = lambda: PostgresEngine(url, clock=clock)  # noqa: E731
+    engine = make()
+    yield engine
+    engine.close()
+
+
+def read(engine: Engine, after: int, namespace: str = "n") -> list[str]:
+    """Returns the names that changed after a revision."""
+    (page,) = engine.apply(ops.Batch(namespace, (ops.ReadChanges(after),)))
+    return [change.name or change.action for change in page.changes]
+
+
+def test_changes_go_when_they_are_a_day_old(engine: Engine, clock: Clock) -> None:
+    memory = Memory("n", engine=engine)
+    for at, key in ((10 * 3600, "a"), (DAY - 60, "b"), (DAY + 60, "c")):
+        clock.seconds = MIDNIGHT + at
+        memory.set(key, 1)
+    engine.sweep()
+    assert read(engine, 0) == ["a", "b", "c"]
+    clock.seconds += DAY
+    memory.set("d", 1)
+    assert read(engine, 0) == read(engine, 1) == ["reset"]
+    assert read(engine, 2) == ["c", "d"]
+    assert next(iter(memory.watch(after=1))).action == "reset"
+    clock.seconds += 2 * DAY
+    memory.set("e", 1)
+    assert read(engine, 3) == ["reset"]
+    assert read(engine, 4) == ["e"]
+
+
+def test_a_quiet_namespace_keeps_no_changes(engine: Engine, clock: Clock) -> None:
+    quiet, busy = Memory("n", engine=engine), Memory("m", engine=engine)
+    quiet.set("a", 1)
+    quiet.set("b", 1, ttl=60)
+    busy.set("a", 1)
+    clock.seconds += DAY
+    busy.set("b", 1)
+    engine.sweep()
+    assert read(engine, 0) == ["a", "b"]
+    clock.seconds += DAY
+    engine.sweep()
+    assert read(engine, 0) == read(engine, 1) == ["reset"]
+    assert read(engine, 2) == []
+    assert read(engine, 0, "m") == ["a", "b"]
+    assert quiet.get_many(["a", "b"]) == {"a": 1}
+    assert quiet.set("c", 1) == 3
+    assert read(engine, 2) == ["c"]
+    for namespace in "nm":
+        (problems,) = engine.apply(ops.Batch(namespace, (store.CheckNamespace(),)))
+        assert problems == ()
+
+
+def test_a_namespace_that_kept_no_changes_is_not_new(engine: Engine, clock: Clock) -> None:
+    """A restoration tells the time of its making only to one that has just been made."""
+    Memory("n", engine=engine).set("a", 1)
+    clock.seconds += 3 * DAY
+    engine.sweep()
+    (before,) = engine.apply(ops.Batch("n", (store.StatNamespace(),)))
+    engine.apply(ops.Batch("n", (exact.RestoreNamespace(7, 1),)))
+    (after,) = engine.apply(ops.Batch("n", (store.StatNamespace(),)))
+    assert (after.created_at, after.revision) == (before.created_at, 7)
+
+
+def test_a_sweep_of_one_file_does_not_hold_up_its_writers(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statements, "_SWEPT_CHANGES", 10)
+    engine = SQLiteEngine(MEMORY, clock=clock)
+    for i in range(4):
+        Memory(f"n{i}", engine=engine).set_many(dict.fromkeys("abcde", 1))
+    clock.seconds += 3 * DAY
+    for left in (2, 0):
+        engine.sweep()
+        assert sum(read(engine, 0, f"n{i}") != ["reset"] for i in range(4)) == left
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 3 * DAY), st.sampled_from(["write", "sweep"])), max_size=12
+    )
+)
+def test_nothing_young_is_forgotten_and_nothing_old_is_kept(
+    steps: list[tuple[int, str]],
+) -> None:
+    clock = Clock()
+    clock.seconds = MIDNIGHT
+    engine = SQLiteEngine(MEMORY, clock=clock)
+    memory = Memory("n", engine=engine)
+    written: list[float] = []
+    for seconds, action in steps:
+        clock.seconds += seconds
+        if action == "write":
+            memory.set(str(len(written)), 1)
+            written.append(clock.seconds)
+        else:
+            engine.sweep()
+        for after, at in enumerate(written):
+            known = read(engine, after)
+            if clock.seconds - at < DAY:
+                assert known == [str(i) for i in range(after, len(written))]
+            elif clock.seconds - at >= 3 * DAY:
+                assert known == ["reset"]
