@@ -19,8 +19,13 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from botwire import Memory, ProtocolError, TransportError
+from botwire import Memory, ProtocolError, TransportError, wire
+from botwire.engines.opening import open_async_engine
+from botwire.engines.protocol import AsyncEngine
 from botwire.errors import PROBLEM_TYPES
+from botwire.operations import Batch, Results
+from botwire.places import find_place
+from botwire_server.app import create_app
 from conftest import read_url, start_server
 
 ODD = ["a", "a/b", "/", "..", "../x", ".", "%", "%2F", "a%2Fb", "?", "#", " ", "\n", "\x00", "é",
@@ -149,6 +154,42 @@ def test_every_bad_request_is_a_problem_document(
     document = problem(answer, status, says)
     assert "Traceback" not in document["detail"]
     assert httpx.get(f"{server_url}/readyz").json() == {"status": "ok"}
+
+
+class BrokenEngine:
+    """An engine with a fault of its own, from the beginning or from its second batch on."""
+
+    def __init__(self, good: AsyncEngine | None = None) -> None:
+        self._good = good
+
+    async def apply(self, batch: Batch) -> Results:
+        if self._good is None or batch.namespace == "n":
+            raise RuntimeError("a secret")
+        return await self._good.apply(batch)
+
+    async def aclose(self) -> None:
+        if self._good is not None:
+            await self._good.aclose()
+
+
+@pytest.mark.parametrize("knows_its_keys", [True, False])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", wire.BATCH_PATH, {"namespace": "n", "operations": [{"op": "count_keys"}]}),
+        ("GET", "/v1/namespaces/n/keys/k", None),
+    ],
+)
+async def test_a_fault_of_ours_is_a_problem_document_too(
+    tmp_path: Path, *, knows_its_keys: bool, method: str, path: str, body: object
+) -> None:
+    good = open_async_engine(find_place(f"sqlite:///{tmp_path / 'memory.db'}"))
+    engine = BrokenEngine(good if knows_its_keys else None)
+    transport = httpx.ASGITransport(create_app(engine), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        answer = await http.request(method, path, json=body)
+    await good.aclose()
+    assert "secret" not in str(problem(answer, 500, "its log says more"))
 
 
 def test_it_describes_itself(server_url: str) -> None:

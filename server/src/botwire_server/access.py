@@ -27,7 +27,7 @@ from botwire_server.settings import Settings
 PUBLIC = frozenset({"/healthz", "/readyz", "/health", "/docs", "/openapi.json"})
 """What anyone may read: whether the server is well, and what its interface is."""
 
-_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"via")
+_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"via"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class Access:
         host = headers.get(b"host", b"").decode("latin-1")
         local = (
             (client is None or is_loopback(client[0]))
-            and not any(name in headers for name in _FORWARDED)
+            and _FORWARDED.isdisjoint(headers)
             and _is_local(f"//{host}")
         )
         if not local:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from botwire import wire
 from botwire.engines.protocol import AsyncEngine
@@ -21,7 +23,26 @@ from botwire_server.metrics import Metrics
 from botwire_server.middleware import AccessMiddleware, RequestMiddleware
 from botwire_server.settings import Settings
 from botwire_server.sweeping import sweeping
+from botwire_server.tracing import Tracing
 from botwire_server.watching import Watchers
+
+# FastAPI's own spans hold paths, and so names of memory; `tracing` makes some that do not. A
+# release of FastAPI that makes none yet takes the argument and leaves it alone.
+_NO_TELEMETRY: dict[str, Any] = {"telemetry": {"tracing": False, "metrics": False, "logs": False}}
+
+
+class Application(FastAPI):
+    """FastAPI behind what every request passes: FastAPI itself is asked only for what it answers.
+
+    Attributes:
+        front: Puts that before an application.
+    """
+
+    front: Callable[[ASGIApp], ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Returns what answers a request."""
+        return self.front(super().build_middleware_stack())
 
 
 def create_app(
@@ -45,13 +66,14 @@ def create_app(
         await engine.aclose()
         rates.close()
 
-    app = FastAPI(
+    app = Application(
         title="BotWire",
         version=importlib.metadata.version("botwire-server"),
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
+        **_NO_TELEMETRY,
     )
     app.state.engine = engine
     app.state.settings = settings
@@ -59,6 +81,7 @@ def create_app(
     app.state.rates = rates
     app.state.is_stopping = False
     app.state.metrics = Metrics()
+    app.state.tracing = Tracing()
     app.state.metrics.follow(engine)
     keys = KeyRing(KeyStore(engine))
     app.state.access = Access(keys, settings)
@@ -66,31 +89,35 @@ def create_app(
     app.include_router(operation.router)
     own = [*app.routes, *operation.router.routes]
     problems.install(app, lambda scope: routes.methods_of(scope, own))
-    app.add_middleware(HeadMiddleware)
-    app.add_middleware(BatchLane, route=routes.BATCHES)
-    app.add_middleware(
-        AccessMiddleware, access=app.state.access, rates=rates, key_rate=settings.key_rate
-    )
-    app.add_middleware(
-        RequestMiddleware,
-        max_body=settings.max_body,
-        origins=settings.cors_origins,
-        metrics=app.state.metrics,
-    )
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
-            allow_headers=["*"],
-            expose_headers=[
-                "ETag",
-                "RateLimit",
-                "RateLimit-Policy",
-                "Retry-After",
-                wire.REQUEST_ID_HEADER,
-            ],
-        )
 
+    def put_in_front(answering: ASGIApp) -> ASGIApp:
+        lane = BatchLane(HeadMiddleware(answering), route=routes.BATCHES)
+        admitted = AccessMiddleware(
+            lane, access=app.state.access, rates=rates, key_rate=settings.key_rate
+        )
+        front: ASGIApp = RequestMiddleware(
+            admitted,
+            max_body=settings.max_body,
+            origins=settings.cors_origins,
+            metrics=app.state.metrics,
+            tracing=app.state.tracing,
+        )
+        if settings.cors_origins:
+            front = CORSMiddleware(
+                front,
+                allow_origins=settings.cors_origins,
+                allow_methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
+                allow_headers=["*"],
+                expose_headers=[
+                    "ETag",
+                    "RateLimit",
+                    "RateLimit-Policy",
+                    "Retry-After",
+                    wire.REQUEST_ID_HEADER,
+                ],
+            )
+        return front
+
+    app.front = put_in_front
     openapi.install(app)
     return app

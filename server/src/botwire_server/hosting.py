@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import json
 import logging
@@ -107,6 +108,9 @@ class _Server(uvicorn.Server):
         """Begins to serve, and says so."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        # What is there now stays: looking through it for garbage again and again finds none.
+        gc.collect()
+        gc.freeze()
         print(self._greeting, flush=True)  # noqa: T201 - whoever started it waits for this line
 
 

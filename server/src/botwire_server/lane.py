@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -35,11 +35,15 @@ class BatchLane:
         ):
             await self._app(scope, receive, send)
             return
-        scope["route"] = self._route
+        scope["route"] = self._route  # for the log and the metrics
         try:
-            answer = await batches.apply_batch(Request(scope, receive))
+            body = await batches.answer(scope, receive)
         except BotWireError as error:
-            answer = problems.respond(problems.translate(error), scope[REQUEST_ID])
+            problem = problems.respond(problems.translate(error), scope[REQUEST_ID])
+            await problem(scope, receive, send)
+            return
         except ClientDisconnect:
             return  # nobody is there to be answered
-        await answer(scope, receive, send)
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

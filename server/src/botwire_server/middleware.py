@@ -16,14 +16,17 @@ from botwire.errors import BotWireError
 from botwire_server import bodies, problems
 from botwire_server.access import PUBLIC, Access
 from botwire_server.limits import Policy, RateTable, headers_of, take_request
+from botwire_server.logs import Line
 from botwire_server.metrics import Metrics
 from botwire_server.origins import check_origin
-from botwire_server.tracing import trace_request
+from botwire_server.tracing import Tracing
 
 access_log = logging.getLogger("botwire.access")
 
 REQUEST_ID = "botwire.request_id"
 """Where in a request's scope its name is."""
+HEADERS = "botwire.headers"
+"""Where in a request's scope its headers are by name; of several of one name, the last."""
 CALLER = "botwire.caller"
 """Where in a request's scope its `Caller` is."""
 POLICIES = "botwire.policies"
@@ -46,12 +49,20 @@ class RequestMiddleware:
         max_body: The largest body, in bytes.
         origins: Of the pages that may write, besides the server's own.
         metrics: Where requests are counted.
+        tracing: What traces them.
     """
 
     def __init__(
-        self, app: ASGIApp, *, max_body: int, origins: Collection[str] = (), metrics: Metrics
+        self,
+        app: ASGIApp,
+        *,
+        max_body: int,
+        origins: Collection[str] = (),
+        metrics: Metrics,
+        tracing: Tracing,
     ) -> None:
         self._app = app
+        self._tracing = tracing
         self._metrics = metrics
         self._max_body = max_body
         self._origins = frozenset(origins)
@@ -62,7 +73,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        headers = dict(scope["headers"])
+        headers = scope[HEADERS] = dict(scope["headers"])
         given = headers.get(_ID_HEADER, b"").decode("latin-1")
         request_id = given if _SANE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         scope[REQUEST_ID] = request_id
@@ -84,27 +95,29 @@ class RequestMiddleware:
             await send(message)
 
         self._metrics.begin_request()
-        with trace_request(method, scope["scheme"], headers, request_id) as span:
+        with self._tracing.request(method, scope["scheme"], headers, request_id) as span:
             try:
                 await self._answer(scope, receive, send_named, headers)
+            except Exception as error:
+                if status:  # whoever answered has told of it
+                    raise
+                failure = problems.respond(problems.unexpected(error), request_id)
+                await failure(scope, receive, send_named)
             finally:
                 seconds = time.perf_counter() - started
                 route = _route(scope)
                 span.end(method, route, status)
                 self._metrics.end_request(method, route, status, seconds, streamed=streamed)
-                access_log.info(
-                    "request",
-                    extra={
-                        "fields": {
-                            "request_id": request_id,
-                            "method": method,
-                            "route": route,
-                            "status": status,
-                            "milliseconds": round(seconds * 1000, 2),
-                            **_sender(scope),
-                        }
-                    },
-                )
+                if access_log.isEnabledFor(logging.INFO):
+                    fields = {
+                        "request_id": request_id,
+                        "method": method,
+                        "route": route,
+                        "status": status,
+                        "milliseconds": round(seconds * 1000, 2),
+                        **_sender(scope),
+                    }
+                    access_log.handle(Line(access_log.name, "request", fields))
 
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
@@ -113,7 +126,7 @@ class RequestMiddleware:
             send = bodies.gzipping(send)
         try:
             check_origin(scope["method"], headers, self._origins)
-            bounded = bodies.bounded(receive, headers, self._max_body)
+            bounded = bodies.bounded(receive, scope, headers, self._max_body)
         except BotWireError as error:
             refusal = problems.respond(problems.translate(error), scope[REQUEST_ID])
             await refusal(scope, receive, send)

@@ -58,6 +58,11 @@ def translate(error: BotWireError) -> APIError:
     if isinstance(error, TransportError):
         logger.error("the database does not answer: %s", error)
         return ServerError("the database does not answer; try again", status=503, retry_after=1)
+    return unexpected(error)
+
+
+def unexpected(error: Exception) -> ServerError:
+    """Logs what should not have happened, and returns the error to answer with."""
     logger.error("unexpected error", exc_info=error)
     return ServerError("the server failed; its log says more")
 
@@ -105,9 +110,7 @@ def install(app: FastAPI, methods_of: Callable[[Scope], Iterable[str]]) -> None:
 
     @app.exception_handler(Exception)
     async def on_anything(request: Request, error: Exception) -> Response:
-        logger.error("unexpected error", exc_info=error)
-        failure = ServerError("the server failed; its log says more")
-        return respond(failure, _request_id(request))
+        return respond(unexpected(error), _request_id(request))
 
 
 def describe(*errors: type[APIError]) -> Responses:

@@ -13,6 +13,7 @@ import socket
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from botwire.errors import APIError, InvalidRequestError
+from botwire_server.bodies import IS_WHOLE
 from botwire_server.problems import MEDIA_TYPE
 
 MAX_HEAD = 64 * 1024
@@ -73,6 +74,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head = 0
         self._stop_waiting()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Notes that a body is whole."""
+        self.scope[IS_WHOLE] = True  # type: ignore[literal-required]
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is not HTTP."""

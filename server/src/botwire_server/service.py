@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from starlette.requests import Request
+from starlette.types import Scope
 
 from botwire.clock import now
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import BotWireError, PayloadTooLargeError
 from botwire.operations import Batch, Results
 from botwire.terms import Quota, Terms
-from botwire_server import problems, tracing
+from botwire_server import problems
 from botwire_server.access import Access, Caller
 from botwire_server.limits import Policy, policies_of, take_request
 from botwire_server.middleware import CALLER, POLICIES, REQUEST_ID
@@ -20,8 +20,12 @@ from botwire_server.settings import Settings
 _NAMESPACE_RATE = "namespace-requests"
 
 
-async def apply_batch(request: Request, batch: Batch) -> Results:
-    """Applies a batch for whoever sent the request; every route that touches memory calls this.
+async def apply_batch(scope: Scope, batch: Batch) -> Results:
+    """Applies a batch for whoever sent a request; every route that touches memory calls this.
+
+    Args:
+        scope: The request's.
+        batch: What it asks for.
 
     Raises:
         AuthenticationError: The caller's key has ended since the request came.
@@ -29,10 +33,10 @@ async def apply_batch(request: Request, batch: Batch) -> Results:
         PayloadTooLargeError: The batch has too many operations.
         QuotaExceededError: A quota is used up.
     """
-    state = request.app.state
+    state = scope["app"].state
     settings: Settings = state.settings
     access: Access = state.access
-    caller: Caller = request.scope[CALLER]
+    caller: Caller = scope[CALLER]
     await access.renew(caller)
     caller.check(batch)
     if len(batch.operations) > settings.max_batch:
@@ -40,7 +44,7 @@ async def apply_batch(request: Request, batch: Batch) -> Results:
             f"a batch has at most {settings.max_batch} operations here, and this one has "
             f"{len(batch.operations)}: send it in parts"
         )
-    policies: list[Policy] = request.scope[POLICIES]
+    policies: list[Policy] = scope[POLICIES]
     # A request counts once, however many looks at the store it takes, as a stream does.
     counted = any(policy.name == _NAMESPACE_RATE for policy in policies)
     if settings.namespace_rate is not None and not counted:
@@ -54,10 +58,10 @@ async def apply_batch(request: Request, batch: Batch) -> Results:
         )
     engine: AsyncEngine = state.engine
     try:
-        with tracing.trace_batch(batch):
+        with state.tracing.batch(batch):
             if not batch.writes:
                 return await engine.apply(batch)
-            terms = _terms(batch, caller, settings, request.scope[REQUEST_ID])
+            terms = _terms(batch, caller, settings, scope[REQUEST_ID])
             try:
                 results = await engine.apply(replace(batch, terms=terms))
             finally:

@@ -23,13 +23,6 @@ except ImportError:
 _TRACER = "botwire_server"
 
 
-def _is_on() -> bool:
-    """Says whether anybody would see a span."""
-    return trace is not None and not isinstance(
-        trace.get_tracer_provider(), trace.ProxyTracerProvider
-    )
-
-
 class RequestSpan:
     """The span of a request, or nothing.
 
@@ -51,17 +44,36 @@ class RequestSpan:
             self._span.set_status(StatusCode.ERROR)
 
 
+_NO_SPAN = contextlib.nullcontext(RequestSpan())
+
+
+class Tracing:
+    """Traces an application, if an SDK is set up when the application is made."""
+
+    def __init__(self) -> None:
+        # Asking takes as long as all the rest that is done for a request here, so it is done once.
+        self._is_on = trace is not None and not isinstance(
+            trace.get_tracer_provider(), trace.ProxyTracerProvider
+        )
+
+    def request(
+        self, method: str, scheme: str, headers: Mapping[bytes, bytes], request_id: str
+    ) -> contextlib.AbstractContextManager[RequestSpan]:
+        """Makes a span of a request, below that of whoever sent it (`traceparent`).
+
+        Names of attributes are those of https://opentelemetry.io/docs/specs/semconv/http/.
+        """
+        return _trace_request(method, scheme, headers, request_id) if self._is_on else _NO_SPAN
+
+    def batch(self, batch: Batch) -> contextlib.AbstractContextManager[object]:
+        """Makes a span of what the store does."""
+        return _trace_batch(batch) if self._is_on else _NO_SPAN
+
+
 @contextlib.contextmanager
-def trace_request(
+def _trace_request(
     method: str, scheme: str, headers: Mapping[bytes, bytes], request_id: str
 ) -> Iterator[RequestSpan]:
-    """Makes a span of a request, below that of whoever sent it (`traceparent`).
-
-    Names of attributes are those of https://opentelemetry.io/docs/specs/semconv/http/.
-    """
-    if not _is_on():
-        yield RequestSpan()
-        return
     carrier = {
         name.decode("latin-1"): headers[name].decode("latin-1")
         for name in (b"traceparent", b"tracestate")
@@ -81,11 +93,7 @@ def trace_request(
 
 
 @contextlib.contextmanager
-def trace_batch(batch: Batch) -> Iterator[None]:
-    """Makes a span of what the store does."""
-    if not _is_on():
-        yield
-        return
+def _trace_batch(batch: Batch) -> Iterator[None]:
     names = [wire.operation_name(operation) for operation in batch.operations[:20]]
     with trace.get_tracer(_TRACER).start_as_current_span(
         "botwire.apply",

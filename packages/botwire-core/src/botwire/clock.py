@@ -13,6 +13,7 @@ Micros = int
 """A time: microseconds since 1970 (UTC)."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_IN_UTC = datetime(1970, 1, 1)  # noqa: DTZ001 - of which nothing but its text is used
 _MICROSECOND = timedelta(microseconds=1)
 
 MIN_TIME = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
@@ -47,7 +48,7 @@ def from_datetime(moment: datetime) -> int:
 
 def to_iso(micros: int) -> str:
     """Returns the time as ISO 8601, for example ``2026-11-24T09:30:00.000001Z``."""
-    return to_datetime(micros).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return (_EPOCH_IN_UTC + timedelta(microseconds=micros)).isoformat("T", "microseconds") + "Z"
 
 
 def from_iso(text: str) -> int:

@@ -139,15 +139,15 @@ _NOTHING = _Codec(lambda _: "null", lambda _: None)
 
 def _record(make: Callable[..., Any], **fields: _Codec) -> _Codec:
     """The codec of a result that is a named tuple; `value` may be bytes."""
+    encoders = [(f'"{name}":', codec.encode) for name, codec in fields.items()]
 
     def encode_record(value: Any) -> str:
-        parts = []
-        for name, codec in fields.items():
-            part = getattr(value, name)
-            if isinstance(part, bytes):
-                parts.append(f'"bytes":"{base64.b64encode(part).decode("ascii")}"')
-            else:
-                parts.append(f'"{name}":{codec.encode(part)}')
+        parts = [
+            f'"bytes":"{base64.b64encode(part).decode("ascii")}"'
+            if isinstance(part, bytes)
+            else start + encode_part(part)
+            for (start, encode_part), part in zip(encoders, value, strict=True)
+        ]
         return "{" + ",".join(parts) + "}"
 
     def decode_record(part: object) -> Any:
@@ -432,12 +432,15 @@ def encode_batch(batch: ops.Batch) -> str:
     return f'{{"namespace":{_quote(batch.namespace)},"operations":[{",".join(texts)}]}}'
 
 
-def decode_batch(document: object, request_id: str | None = None) -> ops.Batch:
+def decode_batch(
+    document: object, request_id: str | None = None, digest: str | None = None
+) -> ops.Batch:
     """Reads the body that `encode_batch` writes; trusts nothing in it.
 
     Args:
         document: The body, decoded by `json.loads`.
         request_id: From the `IDEMPOTENCY_HEADER`, if there was one.
+        digest: Of the request; see `Batch.digest`.
 
     Raises:
         InvalidRequestError: It is not a batch; the detail says where and why.
@@ -448,7 +451,7 @@ def decode_batch(document: object, request_id: str | None = None) -> ops.Batch:
         raise InvalidRequestError("operations must be a list")
     decoded = tuple(decode_operation(part, f"operations[{i}]") for i, part in enumerate(listed))
     try:
-        return ops.Batch(body["namespace"], decoded, request_id)
+        return ops.Batch(body["namespace"], decoded, request_id, digest)
     except ConfigurationError as error:
         raise InvalidRequestError(str(error)) from None
 
@@ -470,14 +473,13 @@ def decode_operation(document: object, where: str) -> ops.Operation:
         raise InvalidRequestError(f"{where}.op must be one of: {', '.join(OPERATIONS)}")
     given = {name: part for name, part in document.items() if name != "op"}
     if "value" in shape.fields and "bytes" in given and "value" not in given:
-        given["value"] = _checked(_base64, given.pop("bytes"), f"{where}.bytes")
+        given["value"] = _checked(_base64, given.pop("bytes"), where, "bytes")
         raw = True
     else:
         raw = False
-    unknown = given.keys() - shape.fields.keys()
-    if unknown:
+    if not given.keys() <= shape.fields.keys():
         raise InvalidRequestError(
-            f"{where} has the unknown field {min(unknown)!r:.60}; "
+            f"{where} has the unknown field {min(given.keys() - shape.fields.keys())!r:.60}; "
             f"{shape.name} takes: {', '.join(shape.fields)}"
         )
     arguments = {}
@@ -488,8 +490,10 @@ def decode_operation(document: object, where: str) -> ops.Operation:
         elif raw and name == "value":
             arguments[name] = given[name]
         else:
-            place = f"{where}.{name}"
-            arguments[name] = _check_values(_checked(codec.decode, given[name], place), place)
+            argument = _checked(codec.decode, given[name], where, name)
+            if isinstance(argument, (Json, tuple)):
+                argument = _check_values(argument, f"{where}.{name}")
+            arguments[name] = argument
     try:
         return shape.make(**arguments)
     except ConfigurationError as error:
@@ -552,13 +556,16 @@ def _object(document: object, where: str, fields: tuple[str, ...]) -> dict[str, 
     return document
 
 
-def _checked(decode: Callable[[Any], Any], part: object, where: str) -> Any:
+def _checked(
+    decode: Callable[[Any], Any], part: object, where: str, field: str | None = None
+) -> Any:
     try:
         return decode(part)
     except _MismatchError as bad:
-        raise InvalidRequestError(f"{where} must be or hold {bad}") from None
+        problem = f" must be or hold {bad}"
     except ConfigurationError as error:
-        raise InvalidRequestError(f"{where}: {error}") from None
+        problem = f": {error}"
+    raise InvalidRequestError((where if field is None else f"{where}.{field}") + problem)
 
 
 def _check_values(argument: Any, where: str) -> Any:

@@ -6,23 +6,27 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope
 
 from botwire import wire
-from botwire.operations import Batch
-from botwire_server import schemas, service
+from botwire_server import bodies, schemas, service
 from botwire_server.routes import parts
 
 
 async def apply_batch(request: Request) -> Response:
     """Applies a batch; see `botwire.wire` for how it looks."""
-    document = await parts.read_json(request)
-    name = parts.request_id(request)
-    batch = wire.decode_batch(document, name)
-    if name is not None:
-        batch = Batch(batch.namespace, batch.operations, name, await parts.digest(request))
-    results = await service.apply_batch(request, batch)
-    body = wire.encode_results(batch.operations, results)
-    return Response(body, media_type="application/json")
+    return Response(await answer(request.scope, request.receive), media_type="application/json")
+
+
+async def answer(scope: Scope, receive: Receive) -> bytes:
+    """Applies the batch that a request brings, and returns the body that answers it."""
+    body = await bodies.read(receive)
+    document = parts.decode_json(body)
+    name = parts.request_id(scope)
+    digest = None if name is None else parts.digest(scope, body)
+    batch = wire.decode_batch(document, name, digest)
+    results = await service.apply_batch(scope, batch)
+    return wire.encode_results(batch.operations, results).encode()
 
 
 def describe() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
+from starlette.types import Scope
 
 from botwire import names, wire
 from botwire import operations as ops
@@ -27,6 +28,7 @@ from botwire.errors import (
     ServerError,
 )
 from botwire_server import schemas, service
+from botwire_server.middleware import HEADERS
 from botwire_server.problems import Responses, describe
 from botwire_server.schemas import Schema, answer_of
 
@@ -45,6 +47,7 @@ REQUEST_ID = "[ -~]*[!-~][ -~]*"
 """What an `Idempotency-Key` is made of; the regular expression that the description has too."""
 
 _REQUEST_ID = re.compile(REQUEST_ID)
+_ID_HEADER = wire.IDEMPOTENCY_HEADER.lower().encode()
 
 
 class ExactRequest(Request):
@@ -252,11 +255,12 @@ def make_operation(op: str, fields: dict[str, Any], body: dict[str, Any]) -> ops
     return wire.decode_operation({"op": op, **fields, **body}, "the body")
 
 
-def request_id(request: Request) -> str | None:
+def request_id(scope: Scope) -> str | None:
     """Returns what the caller named this write, so that sending it again is harmless."""
-    given = request.headers.get(wire.IDEMPOTENCY_HEADER)
-    if given is None:
+    header = scope[HEADERS].get(_ID_HEADER)
+    if header is None:
         return None
+    given = header.decode("latin-1")
     if not _REQUEST_ID.fullmatch(given):
         raise InvalidRequestError(
             f"the {wire.IDEMPOTENCY_HEADER} is of printable ASCII characters, and not empty"
@@ -264,20 +268,19 @@ def request_id(request: Request) -> str | None:
     return names.check_id(given)
 
 
-async def digest(request: Request) -> str:
+def digest(scope: Scope, body: bytes) -> str:
     """Returns a hash of all that says what is to be done, to know a request again."""
-    hashed = hashlib.blake2b(await request.body(), digest_size=16)
-    headers = request.headers
-    for part in (
-        request.method,
-        request.scope["path"],
-        request.scope["query_string"].decode("latin-1"),
-        headers.get("content-type", ""),
-        headers.get("if-match", ""),
-        headers.get("if-none-match", ""),
-    ):
-        hashed.update(b"\0" + part.encode())
-    return hashed.hexdigest()
+    headers = scope[HEADERS]
+    parts = (
+        body,
+        scope["method"].encode(),
+        scope["path"].encode(),
+        scope["query_string"],
+        headers.get(b"content-type", b""),
+        headers.get(b"if-match", b""),
+        headers.get(b"if-none-match", b""),
+    )
+    return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
 
 
 # --- to the engine and back -----------------------------------------------------------------
@@ -288,10 +291,11 @@ async def apply_all(
 ) -> ops.Results:
     """Applies operations, all or none, and returns what they answer."""
     batch = ops.Batch(namespace, tuple(operations))
-    name = request_id(request) if batch.writes else None
+    name = request_id(request.scope) if batch.writes else None
     if name is not None:
-        batch = ops.Batch(namespace, batch.operations, name, await digest(request))
-    return await service.apply_batch(request, batch)
+        body = await request.body()
+        batch = ops.Batch(namespace, batch.operations, name, digest(request.scope, body))
+    return await service.apply_batch(request.scope, batch)
 
 
 async def apply(request: Request, namespace: str, operation: ops.Operation) -> Any:

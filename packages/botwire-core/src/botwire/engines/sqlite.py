@@ -77,6 +77,7 @@ class SQLiteEngine:
         self._queue: deque[_Ticket] = deque()
         self._writer: sqlite3.Connection | None = None
         self._readers: deque[sqlite3.Connection] = deque()
+        self._hasty: deque[sqlite3.Connection] = deque()  # readers that never wait for a lock
         self._swept_at = 0
         self._vectors = VectorCache()
 
@@ -116,18 +117,27 @@ class SQLiteEngine:
             finally:
                 self._lock.release()
         else:
-            try:
-                connection = self._readers.pop()
-            except IndexError:
+            connection = self._take_hasty()
+            if connection is None:
                 return None  # to open one takes long
-            connection.execute("PRAGMA busy_timeout=0")
             outcome = self._read(connection, batch)
-            connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000:.0f}")
-            self._readers.append(connection)
+            self._hasty.append(connection)
         if isinstance(outcome, BotWireError):
             # Whatever it is, perhaps only that the file is busy: a thread finds out and says it.
             return None
         return outcome
+
+    def _take_hasty(self) -> sqlite3.Connection | None:
+        try:
+            return self._hasty.pop()
+        except IndexError:
+            pass
+        try:
+            connection = self._readers.pop()
+        except IndexError:
+            return None
+        connection.execute("PRAGMA busy_timeout=0")
+        return connection
 
     def apply_group(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Applies batches that share a commit; one that fails leaves the others untouched.
@@ -166,8 +176,9 @@ class SQLiteEngine:
             self._users -= 1
             if self._users > 0:
                 return
-            connections = [*self._readers, *([self._writer] if self._writer else [])]
+            connections = [*self._readers, *self._hasty, *([self._writer] if self._writer else [])]
             self._readers.clear()
+            self._hasty.clear()
             self._writer = None
         for connection in connections:
             connection.close()
@@ -357,7 +368,7 @@ class _Registry:
         """Forgets the parent's connections and locks, which a child must not touch."""
         self.lock = threading.Lock()
         for engine in self.all:
-            self.inherited.append((engine._writer, engine._readers))
+            self.inherited.append((engine._writer, engine._readers, engine._hasty))
             engine._reset()
 
 
