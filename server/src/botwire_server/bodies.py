@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import zlib
 from collections.abc import Callable, Mapping
 
@@ -123,6 +124,7 @@ def _unpacker(limit: int) -> Callable[[bytes, bool], bytes]:
     return unpack
 
 
+@functools.lru_cache(maxsize=64)  # clients of one kind say the same
 def accepts_gzip(accepted: bytes) -> bool:
     """Reads an Accept-Encoding header."""
     for part in accepted.lower().split(b","):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from starlette.types import Scope
 
 from botwire.clock import now
@@ -63,7 +61,7 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
                 return await engine.apply(batch)
             terms = _terms(batch, caller, settings, scope[REQUEST_ID])
             try:
-                results = await engine.apply(replace(batch, terms=terms))
+                results = await engine.apply(batch.on_terms(terms))
             finally:
                 policies.extend(policies_of(terms, now()))
     except BotWireError as error:

@@ -106,6 +106,22 @@ def encode(value: Any, path: str = "value") -> str:
     return text
 
 
+def encode_decoded(value: Any, path: str = "value") -> str:
+    """Returns the text of a value fresh from a JSON decoder that refuses NaN.
+
+    Whatever such a decoder makes comes back equal, but for what is nested too deeply and for
+    numbers beyond every float, which it takes for infinite.
+
+    Raises:
+        NotJSONError: It is one of these.
+    """
+    try:
+        text = _encode(value)
+    except (ValueError, RecursionError):
+        return encode(value, path)  # which says where
+    return encode(value, path) if _brackets(text) > MAX_DEPTH else text
+
+
 def decode(text: str) -> Any:
     """Decodes text that `encode` made."""
     return _decode(text)

@@ -24,7 +24,7 @@ from botwire import record_operations as records
 from botwire import store_operations as store
 from botwire.clock import from_iso, to_iso
 from botwire.errors import ConfigurationError, InvalidRequestError, NotJSONError, ProtocolError
-from botwire.exact import Json, encode
+from botwire.exact import Json, encode, encode_decoded
 from botwire.terms import Usage
 from botwire.vectors import Vector
 
@@ -579,6 +579,6 @@ def _check_values(argument: Any, where: str) -> Any:
 
 def _exact(value: Json, where: str) -> Json:
     try:
-        return Json.from_text(encode(value.value, where))
+        return Json.from_text(encode_decoded(value.value, where))
     except NotJSONError as error:
         raise InvalidRequestError(str(error)) from None

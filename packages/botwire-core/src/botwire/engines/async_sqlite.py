@@ -60,8 +60,8 @@ class AsyncSQLiteEngine:
         self._waiting.setdefault(loop, []).append((batch, answer))
         if loop not in self._committing:
             self._committing[loop] = loop.create_task(self._commit(loop))
-        # A caller that is cancelled must not cancel the commit that others wait for too.
-        return await asyncio.shield(answer)
+        # A caller that is cancelled gives up its own answer, and not the commit that others wait for.
+        return await answer
 
     async def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
