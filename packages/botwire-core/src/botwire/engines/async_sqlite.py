@@ -60,7 +60,7 @@ class AsyncSQLiteEngine:
         self._waiting.setdefault(loop, []).append((batch, answer))
         if loop not in self._committing:
             self._committing[loop] = loop.create_task(self._commit(loop))
-        # A caller that is cancelled gives up its own answer, and not the commit that others wait for.
+        # A caller that is cancelled gives up its own answer, and not the commit of all who wait.
         return await answer
 
     async def _commit(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -233,7 +233,7 @@ class SQLiteEngine:
                 # A newer release may have changed the tables while this one had them open.
                 found = connection.execute("PRAGMA user_version").fetchone()[0]
                 migrations.refuse_newer(found, self.path)
-                outcomes = [self._write(connection, ticket.batch) for ticket in tickets]
+                outcomes = self._write(connection, [ticket.batch for ticket in tickets])
                 self._sweep(connection)
                 connection.execute("COMMIT")
             except BaseException:
@@ -256,7 +256,13 @@ class SQLiteEngine:
             ticket.outcome = outcome
         return failure
 
-    def _write(self, connection: sqlite3.Connection, batch: Batch) -> Outcome:
+    def _write(self, connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[Outcome]:
+        if len(batches) == 1:
+            # The transaction is its own: if it fails, that is rolled back.
+            return [_run(connection, statements.write(batches[0], self._clock()))]
+        return [self._write_shared(connection, batch) for batch in batches]
+
+    def _write_shared(self, connection: sqlite3.Connection, batch: Batch) -> Outcome:
         connection.execute("SAVEPOINT batch")
         try:
             results = _run(connection, statements.write(batch, self._clock()))
