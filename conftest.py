@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -117,6 +119,35 @@ def place_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "http":
         return str(request.getfixturevalue("server_url"))
     return f"sqlite:///{tmp_path / 'memory.db'}"
+
+
+@pytest.fixture
+def place(place_url: str, namespace: str) -> dict[str, Any]:
+    """An empty namespace, as arguments."""
+    return {"namespace": namespace, "url": place_url}
+
+
+def run_and_kill(program: str, *arguments: str) -> list[str]:
+    """Runs a program that prints what its model received and then "done", and kills it.
+
+    Args:
+        program: Python's text. It waits for its input to end when it is done.
+        arguments: Its own.
+
+    Returns:
+        What the model received.
+    """
+    command = [sys.executable, "-W", "ignore", "-c", program, *arguments]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        received = process.stdout.readline()
+        assert process.stdout.readline() == "done\n"
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    found: list[str] = json.loads(received)
+    return found
 
 
 def start_server(database: Path | str, *options: str) -> subprocess.Popen[str]:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +19,7 @@ from pydantic import BaseModel
 from botwire import ConfigurationError, NotJSONError, Record
 from botwire_autogen import BotWireMemory
 from botwire_autogen.convert import from_record, to_record
+from conftest import run_and_kill
 
 PATIENCE = 60  # seconds, on a machine that is busy
 PIXEL = (
@@ -428,23 +425,8 @@ asyncio.run(main())
 """
 
 
-def run_and_kill(*arguments: str) -> list[str]:
-    """Runs the team for a turn, kills it, and returns what its model received."""
-    command = [sys.executable, "-W", "ignore", "-c", AGENT, *arguments]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        received = process.stdout.readline()
-        assert process.stdout.readline() == "done\n"
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    found: list[str] = json.loads(received)
-    return found
-
-
 def test_a_killed_team_is_remembered(place_url: str, namespace: str) -> None:
-    run_and_kill(place_url, namespace, "Ada likes tea", "Hello")
-    received = run_and_kill(place_url, namespace, "", "What does she like?")
+    run_and_kill(AGENT, place_url, namespace, "Ada likes tea", "Hello")
+    received = run_and_kill(AGENT, place_url, namespace, "", "What does she like?")
     assert any("- Ada likes tea" in message for message in received)
     assert received[-1].count("1 bytes of application/octet-stream") == 1

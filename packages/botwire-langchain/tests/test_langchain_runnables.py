@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import subprocess
 import sys
 import warnings
@@ -13,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from botwire_langchain import BotWireChatMessageHistory
+from conftest import run_and_kill
 
 AGENT = """
 import json, sys, warnings
@@ -54,24 +52,9 @@ sys.stdin.read()
 """
 
 
-def run_and_kill(*arguments: str) -> list[str]:
-    """Runs the agent for a turn, kills it, and returns what its model received."""
-    command = [sys.executable, "-W", "ignore", "-c", AGENT, *arguments]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        received = process.stdout.readline()
-        assert process.stdout.readline() == "done\n"
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    found: list[str] = json.loads(received)
-    return found
-
-
 def test_a_killed_process_is_remembered(place_url: str, namespace: str) -> None:
-    assert run_and_kill(place_url, namespace, "I am Ada") == ["I am Ada"]
-    assert run_and_kill(place_url, namespace, "Who?") == ["I am Ada", "noted", "Who?"]
+    assert run_and_kill(AGENT, place_url, namespace, "I am Ada") == ["I am Ada"]
+    assert run_and_kill(AGENT, place_url, namespace, "Who?") == ["I am Ada", "noted", "Who?"]
 
 
 @pytest.mark.parametrize("key", ["history", None])

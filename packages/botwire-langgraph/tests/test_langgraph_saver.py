@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
 import logging
 import operator
 import os
 import pickle
-import signal
-import subprocess
-import sys
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -28,6 +24,7 @@ from langgraph.types import Command, interrupt
 from botwire import ConfigurationError, Memory, TransportError
 from botwire_langgraph import BotWireSaver, BotWireStore, ConcurrentRunError
 from botwire_langgraph.serializer import from_blob, to_blob
+from conftest import run_and_kill
 
 
 class State(TypedDict):
@@ -471,21 +468,6 @@ sys.stdin.read()
 """
 
 
-def run_and_kill(*arguments: str) -> list[str]:
-    """Runs the agent for a turn, kills it, and returns what its model received."""
-    command = [sys.executable, "-W", "ignore", "-c", AGENT, *arguments]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        received = process.stdout.readline()
-        assert process.stdout.readline() == "done\n"
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    found: list[str] = json.loads(received)
-    return found
-
-
 def test_a_killed_agent_is_remembered(place_url: str, namespace: str) -> None:
-    assert run_and_kill(place_url, namespace, "I am Ada") == ["I am Ada"]
-    assert run_and_kill(place_url, namespace, "Who?") == ["I am Ada", "noted", "Who?"]
+    assert run_and_kill(AGENT, place_url, namespace, "I am Ada") == ["I am Ada"]
+    assert run_and_kill(AGENT, place_url, namespace, "Who?") == ["I am Ada", "noted", "Who?"]

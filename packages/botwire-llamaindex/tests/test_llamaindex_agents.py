@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +24,7 @@ from botwire_llamaindex import (
     BotWireMemory,
     PersistentChatMemory,
 )
+from conftest import run_and_kill
 
 
 def lookup(city: str) -> str:
@@ -224,24 +223,9 @@ sys.stdin.read()
 """
 
 
-def run_and_kill(*arguments: str) -> list[str]:
-    """Runs the engine for a turn, kills it, and returns what its model received."""
-    command = [sys.executable, "-W", "ignore", "-c", AGENT, *arguments]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        received = process.stdout.readline()
-        assert process.stdout.readline() == "done\n"
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    found: list[str] = json.loads(received)
-    return found
-
-
 def test_a_killed_process_is_remembered(place_url: str, namespace: str) -> None:
-    assert run_and_kill(place_url, namespace, "I am Ada") == ["I am Ada"]
-    assert run_and_kill(place_url, namespace, "Who?") == ["I am Ada", "noted", "Who?"]
+    assert run_and_kill(AGENT, place_url, namespace, "I am Ada") == ["I am Ada"]
+    assert run_and_kill(AGENT, place_url, namespace, "Who?") == ["I am Ada", "noted", "Who?"]
 
 
 def test_two_lines(tmp_path: Path) -> None:

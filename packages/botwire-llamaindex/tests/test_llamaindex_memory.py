@@ -53,12 +53,6 @@ def words(text: str) -> list[str]:
 
 
 @pytest.fixture
-def place(place_url: str, namespace: str) -> dict[str, Any]:
-    """An empty namespace, as arguments."""
-    return {"namespace": namespace, "url": place_url}
-
-
-@pytest.fixture
 def store(place: dict[str, Any]) -> BotWireAsyncChatStore:
     """An empty store."""
     return BotWireAsyncChatStore(**place)

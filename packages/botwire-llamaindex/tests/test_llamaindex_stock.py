@@ -44,12 +44,6 @@ def words(text: str) -> list[str]:
 
 
 @pytest.fixture
-def place(place_url: str, namespace: str) -> dict[str, Any]:
-    """An empty namespace, as arguments."""
-    return {"namespace": namespace, "url": place_url}
-
-
-@pytest.fixture
 def file(tmp_path: Path, namespace: str) -> dict[str, Any]:
     """An empty namespace in a file, as arguments."""
     return {"namespace": namespace, "url": f"sqlite:///{tmp_path / 'memory.db'}"}

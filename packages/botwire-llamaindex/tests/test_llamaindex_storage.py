@@ -18,12 +18,6 @@ from botwire_llamaindex import BotWireDocumentStore, BotWireIndexStore, BotWireK
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def place(place_url: str, namespace: str) -> dict[str, Any]:
-    """An empty namespace, as arguments."""
-    return {"namespace": namespace, "url": place_url}
-
-
 async def test_both_halves_of_every_pair(place: dict[str, Any]) -> None:
     store = BotWireKVStore(**place)
     when = {"when": datetime(2026, 11, 24, tzinfo=UTC), "raw": b"\xff"}
