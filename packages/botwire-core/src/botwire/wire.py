@@ -11,10 +11,7 @@ The same texts record the results of a request, for answering it again (see `Bat
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,11 +19,29 @@ from botwire import exact_operations as exact
 from botwire import operations as ops
 from botwire import record_operations as records
 from botwire import store_operations as store
-from botwire.clock import from_iso, to_iso
 from botwire.errors import ConfigurationError, InvalidRequestError, NotJSONError, ProtocolError
-from botwire.exact import Json, encode, encode_decoded
+from botwire.exact import Json, encode_decoded
 from botwire.terms import Usage
-from botwire.vectors import Vector
+from botwire.wire_codecs import (
+    BOOL,
+    EXACT_JSON,
+    INT,
+    JSON,
+    NOTHING,
+    NUMBER,
+    TEXT,
+    TIME,
+    VECTOR,
+    Codec,
+    MismatchError,
+    dataclass_of,
+    decode_base64,
+    list_of,
+    optional,
+    quote,
+    stored_tuple_of,
+    tuple_of,
+)
 
 BATCH_PATH = "/v1/batch"
 """Where a server takes a batch by POST."""
@@ -35,323 +50,150 @@ IDEMPOTENCY_HEADER = "Idempotency-Key"
 REQUEST_ID_HEADER = "X-Request-ID"
 """The header in which a server names each answer, for its logs."""
 
-_quote = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
-
-
-class _MismatchError(Exception):
-    """A part of a document is not what it should be; carries what it should be."""
-
-
-class _Codec(NamedTuple):
-    encode: Callable[[Any], str]
-    decode: Callable[[Any], Any]
-
-
-def _text(part: object) -> str:
-    if not isinstance(part, str):
-        raise _MismatchError("a string")
-    return part
-
-
-def _int(part: object) -> int:
-    if isinstance(part, bool) or not isinstance(part, int):
-        raise _MismatchError("an integer")
-    return part
-
-
-def _number(part: object) -> float:
-    if isinstance(part, bool) or not isinstance(part, (int, float)):
-        raise _MismatchError("a number")
-    try:
-        finite = math.isfinite(part)
-    except OverflowError:  # an int beyond every float
-        finite = False
-    if not finite:
-        raise _MismatchError("a number that a float can hold")
-    return part
-
-
-def _bool(part: object) -> bool:
-    if not isinstance(part, bool):
-        raise _MismatchError("true or false")
-    return part
-
-
-def _json_in(part: object) -> Json:
-    return Json.from_decoded(part)
-
-
-def _json_exact(part: object) -> Json:
-    """Refuses what a lenient decoder lets through, such as NaN; keeps the text of what is good."""
-    return Json.from_text(encode(part))
-
-
-def _vector(part: object) -> Vector:
-    # Clients send bytes; a list of numbers is what people write.
-    if isinstance(part, list):
-        return Vector.of([_number(number) for number in part])
-    return Vector.from_bytes(_base64(part))
-
-
-def _base64(part: object) -> bytes:
-    try:
-        return base64.b64decode(_text(part), validate=True)
-    except (binascii.Error, ValueError):
-        raise _MismatchError("base64") from None
-
-
-def _time(part: object) -> int:
-    try:
-        return from_iso(_text(part))
-    except ValueError:
-        raise _MismatchError("a time in ISO 8601") from None
-
-
-def _list(codec: _Codec) -> _Codec:
-    def encode_list(values: Sequence[Any]) -> str:
-        return "[" + ",".join([codec.encode(value) for value in values]) + "]"
-
-    def decode_list(part: object) -> tuple[Any, ...]:
-        if not isinstance(part, list):
-            raise _MismatchError("a list")
-        return tuple([codec.decode(item) for item in part])
-
-    return _Codec(encode_list, decode_list)
-
-
-def _optional(codec: _Codec) -> _Codec:
-    return _Codec(
-        lambda value: "null" if value is None else codec.encode(value),
-        lambda part: None if part is None else codec.decode(part),
-    )
-
-
-_TEXT = _Codec(_quote, _text)
-_INT = _Codec(int.__repr__, _int)
-_NUMBER = _Codec(_quote, _number)
-_BOOL = _Codec(lambda value: "true" if value else "false", _bool)
-_JSON = _Codec(lambda value: value.text, _json_in)
-_EXACT_JSON = _Codec(lambda value: value.text, _json_exact)
-_VECTOR = _Codec(lambda vector: f'"{base64.b64encode(vector.raw).decode("ascii")}"', _vector)
-_TIME = _Codec(lambda micros: f'"{to_iso(micros)}"', _time)
-_NOTHING = _Codec(lambda _: "null", lambda _: None)
-
-
-def _record(make: Callable[..., Any], **fields: _Codec) -> _Codec:
-    """The codec of a result that is a named tuple; `value` may be bytes."""
-    encoders = [(f'"{name}":', codec.encode) for name, codec in fields.items()]
-
-    def encode_record(value: Any) -> str:
-        parts = [
-            f'"bytes":"{base64.b64encode(part).decode("ascii")}"'
-            if isinstance(part, bytes)
-            else start + encode_part(part)
-            for (start, encode_part), part in zip(encoders, value, strict=True)
-        ]
-        return "{" + ",".join(parts) + "}"
-
-    def decode_record(part: object) -> Any:
-        if not isinstance(part, dict):
-            raise _MismatchError("an object")
-        try:
-            return make(
-                *[
-                    _base64(part["bytes"])
-                    if name == "value" and "bytes" in part
-                    else codec.decode(part[name])
-                    for name, codec in fields.items()
-                ]
-            )
-        except KeyError as missing:
-            raise _MismatchError(f"an object with {missing}") from None
-
-    return _Codec(encode_record, decode_record)
-
-
-def _input(make: Any, **fields: _Codec) -> _Codec:
-    """The codec of a dataclass that is part of an operation; what is left out has its default."""
-    defaults = {field.name: field.default for field in dataclasses.fields(make)}
-
-    def encode_input(value: Any) -> str:
-        parts = []
-        for name, codec in fields.items():
-            part = getattr(value, name)
-            if part is not defaults[name]:
-                parts.append(f'"{name}":{codec.encode(part)}')
-        return "{" + ",".join(parts) + "}"
-
-    def decode_input(part: object) -> Any:
-        if not isinstance(part, dict) or not part.keys() <= fields.keys():
-            raise _MismatchError(f"an object with some of: {', '.join(fields)}")
-        for name, default in defaults.items():
-            if default is dataclasses.MISSING and name not in part:
-                raise _MismatchError(f"an object with {name!r}")
-        return make(**{name: fields[name].decode(inner) for name, inner in part.items()})
-
-    return _Codec(encode_input, decode_input)
-
-
-def _strictly(codec: _Codec, *fields: str) -> _Codec:
-    """A codec that knows no other fields; `value` may also be sent as bytes."""
-
-    def decode_strictly(part: object) -> Any:
-        if not isinstance(part, dict) or not part.keys() <= {*fields, "bytes"}:
-            raise _MismatchError(f"an object with: {', '.join(fields)}")
-        return codec.decode(part)
-
-    return _Codec(codec.encode, decode_strictly)
-
-
-def _stored(make: Any, **fields: _Codec) -> _Codec:
-    """The codec of a named tuple that is part of an operation: its JSON is not taken on trust."""
-    exact_fields = {
-        name: _EXACT_JSON if codec is _JSON else codec for name, codec in fields.items()
-    }
-    return _strictly(_record(make, **exact_fields), *fields)
-
-
 _ENTRY_FIELDS = {
-    "key": _TEXT,
-    "value": _JSON,
-    "version": _INT,
-    "created_at": _TIME,
-    "updated_at": _TIME,
-    "expires_at": _optional(_TIME),
+    "key": TEXT,
+    "value": JSON,
+    "version": INT,
+    "created_at": TIME,
+    "updated_at": TIME,
+    "expires_at": optional(TIME),
 }
-_ITEM_FIELDS = {"seq": _INT, "id": _optional(_TEXT), "value": _JSON, "created_at": _TIME}
+_ITEM_FIELDS = {"seq": INT, "id": optional(TEXT), "value": JSON, "created_at": TIME}
 _RECORD_FIELDS = {
-    "id": _TEXT,
-    "text": _TEXT,
-    "metadata": _JSON,
-    "tags": _list(_TEXT),
-    "scope": _TEXT,
-    "embedding": _optional(_VECTOR),
-    "version": _INT,
-    "created_at": _TIME,
-    "updated_at": _TIME,
+    "id": TEXT,
+    "text": TEXT,
+    "metadata": JSON,
+    "tags": list_of(TEXT),
+    "scope": TEXT,
+    "embedding": optional(VECTOR),
+    "version": INT,
+    "created_at": TIME,
+    "updated_at": TIME,
 }
-_ENTRY = _record(ops.KeyEntry, **_ENTRY_FIELDS)
-_ITEM = _record(ops.HistoryItem, **_ITEM_FIELDS)
-_STAT = _record(
+_ENTRY = tuple_of(ops.KeyEntry, **_ENTRY_FIELDS)
+_ITEM = tuple_of(ops.HistoryItem, **_ITEM_FIELDS)
+_STAT = tuple_of(
     ops.HistoryStat,
-    name=_TEXT,
-    count=_INT,
-    archived=_INT,
-    last_seq=_INT,
-    created_at=_TIME,
-    updated_at=_TIME,
+    name=TEXT,
+    count=INT,
+    archived=INT,
+    last_seq=INT,
+    created_at=TIME,
+    updated_at=TIME,
 )
-_CHANGE = _record(ops.ChangeEntry, revision=_INT, shape=_TEXT, action=_TEXT, name=_TEXT)
-_RECORD = _record(records.RecordEntry, **_RECORD_FIELDS)
-_NEW_RECORD = _input(
+_CHANGE = tuple_of(ops.ChangeEntry, revision=INT, shape=TEXT, action=TEXT, name=TEXT)
+_RECORD = tuple_of(records.RecordEntry, **_RECORD_FIELDS)
+_NEW_RECORD = dataclass_of(
     records.NewRecord,
-    id=_TEXT,
-    text=_TEXT,
-    metadata=_EXACT_JSON,
-    tags=_list(_TEXT),
-    scope=_TEXT,
-    embedding=_optional(_VECTOR),
-    created_at=_optional(_TIME),
-    if_version=_optional(_INT),
+    id=TEXT,
+    text=TEXT,
+    metadata=EXACT_JSON,
+    tags=list_of(TEXT),
+    scope=TEXT,
+    embedding=optional(VECTOR),
+    created_at=optional(TIME),
+    if_version=optional(INT),
 )
-_STORED_ENTRY = _stored(ops.KeyEntry, **_ENTRY_FIELDS)
-_STORED_ITEM = _stored(ops.HistoryItem, **_ITEM_FIELDS)
-_STORED_RECORD = _stored(records.RecordEntry, **_RECORD_FIELDS)
-_HISTORY_STATE = _stored(
+_STORED_ENTRY = stored_tuple_of(ops.KeyEntry, **_ENTRY_FIELDS)
+_STORED_ITEM = stored_tuple_of(ops.HistoryItem, **_ITEM_FIELDS)
+_STORED_RECORD = stored_tuple_of(records.RecordEntry, **_RECORD_FIELDS)
+_HISTORY_STATE = stored_tuple_of(
     exact.HistoryState,
-    name=_TEXT,
-    last_seq=_INT,
-    archived_seq=_INT,
-    created_at=_TIME,
-    updated_at=_TIME,
+    name=TEXT,
+    last_seq=INT,
+    archived_seq=INT,
+    created_at=TIME,
+    updated_at=TIME,
 )
-_COLLECTION_STATE = _stored(exact.CollectionState, name=_TEXT, dimension=_optional(_INT))
-_RESTORED = _record(exact.Restored, written=_INT, kept=_INT, removed=_INT)
-_SPAN = _input(exact.Span, after=_optional(_TEXT), until=_optional(_TEXT), revision=_INT)
-_SELECTION = _input(
+_COLLECTION_STATE = stored_tuple_of(exact.CollectionState, name=TEXT, dimension=optional(INT))
+_RESTORED = tuple_of(exact.Restored, written=INT, kept=INT, removed=INT)
+_SPAN = dataclass_of(exact.Span, after=optional(TEXT), until=optional(TEXT), revision=INT)
+_SELECTION = dataclass_of(
     records.Selection,
-    ids=_optional(_list(_TEXT)),
-    scope=_TEXT,
-    tags=_optional(_list(_TEXT)),
-    filter=_optional(_EXACT_JSON),
-    created_after=_optional(_TIME),
-    created_before=_optional(_TIME),
+    ids=optional(list_of(TEXT)),
+    scope=TEXT,
+    tags=optional(list_of(TEXT)),
+    filter=optional(EXACT_JSON),
+    created_after=optional(TIME),
+    created_before=optional(TIME),
 )
 
-RESULTS: Mapping[type[ops.Operation], _Codec] = {
-    ops.PutKey: _INT,
-    ops.GetKeys: _list(_optional(_ENTRY)),
-    ops.ListKeys: _record(ops.KeyPage, keys=_list(_TEXT), more=_BOOL),
-    ops.ScanKeys: _record(ops.EntryPage, entries=_list(_ENTRY), more=_BOOL),
-    ops.CountKeys: _INT,
-    ops.DeleteKey: _BOOL,
-    ops.ClearKeys: _INT,
-    ops.IncrementKey: _INT,
-    ops.CheckKey: _NOTHING,
-    ops.ExtendHistory: _list(_INT),
-    ops.ReplaceHistory: _list(_INT),
-    ops.ReadHistory: _record(ops.ItemPage, items=_list(_ITEM), more=_BOOL),
+RESULTS: Mapping[type[ops.Operation], Codec] = {
+    ops.PutKey: INT,
+    ops.GetKeys: list_of(optional(_ENTRY)),
+    ops.ListKeys: tuple_of(ops.KeyPage, keys=list_of(TEXT), more=BOOL),
+    ops.ScanKeys: tuple_of(ops.EntryPage, entries=list_of(_ENTRY), more=BOOL),
+    ops.CountKeys: INT,
+    ops.DeleteKey: BOOL,
+    ops.ClearKeys: INT,
+    ops.IncrementKey: INT,
+    ops.CheckKey: NOTHING,
+    ops.ExtendHistory: list_of(INT),
+    ops.ReplaceHistory: list_of(INT),
+    ops.ReadHistory: tuple_of(ops.ItemPage, items=list_of(_ITEM), more=BOOL),
     ops.StatHistory: _STAT,
-    ops.DeleteItems: _INT,
-    ops.PopItem: _optional(_ITEM),
-    ops.ArchiveHistory: _INT,
-    ops.ClearHistory: _INT,
-    ops.ListHistories: _record(ops.HistoryPage, histories=_list(_STAT), more=_BOOL),
-    ops.ReadChanges: _record(ops.ChangePage, changes=_list(_CHANGE), revision=_INT),
-    ops.ReadUsage: _record(Usage, bytes=_INT, writes=_INT, day=_INT),
-    records.PutRecords: _list(_INT),
-    records.PatchRecords: _INT,
-    records.GetRecords: _list(_optional(_RECORD)),
-    records.DeleteRecords: _INT,
-    records.ListRecords: _record(records.RecordPage, records=_list(_RECORD), more=_BOOL),
-    records.SearchRecords: _list(_record(records.RecordMatch, record=_RECORD, score=_NUMBER)),
-    records.StatRecords: _record(
+    ops.DeleteItems: INT,
+    ops.PopItem: optional(_ITEM),
+    ops.ArchiveHistory: INT,
+    ops.ClearHistory: INT,
+    ops.ListHistories: tuple_of(ops.HistoryPage, histories=list_of(_STAT), more=BOOL),
+    ops.ReadChanges: tuple_of(ops.ChangePage, changes=list_of(_CHANGE), revision=INT),
+    ops.ReadUsage: tuple_of(Usage, bytes=INT, writes=INT, day=INT),
+    records.PutRecords: list_of(INT),
+    records.PatchRecords: INT,
+    records.GetRecords: list_of(optional(_RECORD)),
+    records.DeleteRecords: INT,
+    records.ListRecords: tuple_of(records.RecordPage, records=list_of(_RECORD), more=BOOL),
+    records.SearchRecords: list_of(tuple_of(records.RecordMatch, record=_RECORD, score=NUMBER)),
+    records.StatRecords: tuple_of(
         records.RecordStat,
-        count=_INT,
-        oldest=_optional(_TIME),
-        newest=_optional(_TIME),
-        dimension=_optional(_INT),
+        count=INT,
+        oldest=optional(TIME),
+        newest=optional(TIME),
+        dimension=optional(INT),
     ),
-    records.ListScopes: _list(_TEXT),
-    records.ListTags: _list(_record(records.TagCount, tag=_TEXT, count=_INT)),
-    records.ListCollections: _record(records.CollectionPage, collections=_list(_TEXT), more=_BOOL),
-    store.ListNamespaces: _record(
+    records.ListScopes: list_of(TEXT),
+    records.ListTags: list_of(tuple_of(records.TagCount, tag=TEXT, count=INT)),
+    records.ListCollections: tuple_of(records.CollectionPage, collections=list_of(TEXT), more=BOOL),
+    store.ListNamespaces: tuple_of(
         store.NamespacePage,
-        namespaces=_list(
-            _record(store.NamespaceEntry, name=_TEXT, revision=_INT, created_at=_TIME)
+        namespaces=list_of(
+            tuple_of(store.NamespaceEntry, name=TEXT, revision=INT, created_at=TIME)
         ),
-        more=_BOOL,
+        more=BOOL,
     ),
-    store.ForgetNamespace: _list(_record(store.RowCount, kind=_TEXT, count=_INT)),
-    store.StatStore: _record(store.StoreStat, engine=_TEXT, bytes=_INT),
-    store.CheckStore: _list(_TEXT),
-    store.CompactStore: _record(store.Compaction, rewritten=_BOOL, detail=_TEXT),
-    store.StatNamespace: _record(
+    store.ForgetNamespace: list_of(tuple_of(store.RowCount, kind=TEXT, count=INT)),
+    store.StatStore: tuple_of(store.StoreStat, engine=TEXT, bytes=INT),
+    store.CheckStore: list_of(TEXT),
+    store.CompactStore: tuple_of(store.Compaction, rewritten=BOOL, detail=TEXT),
+    store.StatNamespace: tuple_of(
         store.NamespaceStat,
-        revision=_INT,
-        created_at=_optional(_TIME),
-        keys=_INT,
-        histories=_INT,
-        items=_INT,
-        collections=_INT,
-        records=_INT,
-        bytes=_INT,
+        revision=INT,
+        created_at=optional(TIME),
+        keys=INT,
+        histories=INT,
+        items=INT,
+        collections=INT,
+        records=INT,
+        bytes=INT,
     ),
-    store.CheckNamespace: _list(_TEXT),
-    store.CheckRecords: _record(store.RecordCheck, problems=_list(_TEXT), last=_optional(_TEXT)),
-    exact.DumpHistories: _record(exact.HistoryStates, histories=_list(_HISTORY_STATE), more=_BOOL),
-    exact.DumpCollections: _record(
-        exact.CollectionStates, collections=_list(_COLLECTION_STATE), more=_BOOL
+    store.CheckNamespace: list_of(TEXT),
+    store.CheckRecords: tuple_of(store.RecordCheck, problems=list_of(TEXT), last=optional(TEXT)),
+    exact.DumpHistories: tuple_of(
+        exact.HistoryStates, histories=list_of(_HISTORY_STATE), more=BOOL
     ),
-    exact.DumpRecords: _record(records.RecordPage, records=_list(_RECORD), more=_BOOL),
-    exact.RestoreNamespace: _NOTHING,
+    exact.DumpCollections: tuple_of(
+        exact.CollectionStates, collections=list_of(_COLLECTION_STATE), more=BOOL
+    ),
+    exact.DumpRecords: tuple_of(records.RecordPage, records=list_of(_RECORD), more=BOOL),
+    exact.RestoreNamespace: NOTHING,
     exact.RestoreKeys: _RESTORED,
     exact.RestoreHistory: _RESTORED,
     exact.RestoreRecords: _RESTORED,
 }
 """What each operation answers."""
 
-STORED: Mapping[type[Any], _Codec] = {
+STORED: Mapping[type[Any], Codec] = {
     ops.KeyEntry: _STORED_ENTRY,
     ops.HistoryItem: _STORED_ITEM,
     records.RecordEntry: _STORED_RECORD,
@@ -361,30 +203,30 @@ STORED: Mapping[type[Any], _Codec] = {
 """How what is stored looks where it is moved as it is."""
 
 # How a field travels, by its annotation in `operations`.
-_FIELDS: Mapping[str, _Codec] = {
-    "str": _TEXT,
-    "str | None": _optional(_TEXT),
-    "int": _INT,
-    "int | None": _optional(_INT),
-    "float | None": _optional(_NUMBER),
-    "bool": _BOOL,
-    "Json": _EXACT_JSON,
-    "Vector | None": _optional(_VECTOR),
+_FIELDS: Mapping[str, Codec] = {
+    "str": TEXT,
+    "str | None": optional(TEXT),
+    "int": INT,
+    "int | None": optional(INT),
+    "float | None": optional(NUMBER),
+    "bool": BOOL,
+    "Json": EXACT_JSON,
+    "Vector | None": optional(VECTOR),
     "Selection": _SELECTION,
-    "tuple[NewRecord, ...]": _list(_NEW_RECORD),
-    "Value": _JSON,
-    "tuple[Json, ...]": _list(_JSON),
-    "tuple[str, ...]": _list(_TEXT),
-    "tuple[int, ...]": _list(_INT),
-    "tuple[str, ...] | None": _optional(_list(_TEXT)),
-    "tuple[KeyEntry, ...]": _list(_STORED_ENTRY),
-    "tuple[HistoryItem, ...]": _list(_STORED_ITEM),
-    "tuple[RecordEntry, ...]": _list(_STORED_RECORD),
+    "tuple[NewRecord, ...]": list_of(_NEW_RECORD),
+    "Value": JSON,
+    "tuple[Json, ...]": list_of(JSON),
+    "tuple[str, ...]": list_of(TEXT),
+    "tuple[int, ...]": list_of(INT),
+    "tuple[str, ...] | None": optional(list_of(TEXT)),
+    "tuple[KeyEntry, ...]": list_of(_STORED_ENTRY),
+    "tuple[HistoryItem, ...]": list_of(_STORED_ITEM),
+    "tuple[RecordEntry, ...]": list_of(_STORED_RECORD),
     "HistoryState": _HISTORY_STATE,
     "CollectionState": _COLLECTION_STATE,
-    "Micros": _TIME,
-    "Span | None": _optional(_SPAN),
-    "tuple[str | None, ...] | None": _optional(_list(_optional(_TEXT))),
+    "Micros": TIME,
+    "Span | None": optional(_SPAN),
+    "tuple[str | None, ...] | None": optional(list_of(optional(TEXT))),
 }
 
 
@@ -393,7 +235,7 @@ class _Shape(NamedTuple):
 
     make: type[ops.Operation]
     name: str
-    fields: Mapping[str, tuple[_Codec, Any]]
+    fields: Mapping[str, tuple[Codec, Any]]
 
 
 def _shape(cls: Any) -> _Shape:
@@ -429,7 +271,7 @@ def encode_batch(batch: ops.Batch) -> str:
             elif value is not default:
                 parts.append(f'"{name}":{codec.encode(value)}')
         texts.append(",".join(parts) + "}")
-    return f'{{"namespace":{_quote(batch.namespace)},"operations":[{",".join(texts)}]}}'
+    return f'{{"namespace":{quote(batch.namespace)},"operations":[{",".join(texts)}]}}'
 
 
 def decode_batch(
@@ -473,7 +315,7 @@ def decode_operation(document: object, where: str) -> ops.Operation:
         raise InvalidRequestError(f"{where}.op must be one of: {', '.join(OPERATIONS)}")
     given = {name: part for name, part in document.items() if name != "op"}
     if "value" in shape.fields and "bytes" in given and "value" not in given:
-        given["value"] = _checked(_base64, given.pop("bytes"), where, "bytes")
+        given["value"] = _checked(decode_base64, given.pop("bytes"), where, "bytes")
         raw = True
     else:
         raw = False
@@ -540,7 +382,7 @@ def decode_results(operations: Sequence[ops.Operation], document: object) -> ops
     for i, (operation, part) in enumerate(zip(operations, results, strict=True)):
         try:
             decoded.append(RESULTS[type(operation)].decode(part))
-        except (_MismatchError, ConfigurationError) as bad:
+        except (MismatchError, ConfigurationError) as bad:
             raise ProtocolError(f"results[{i}] of the answer must be or hold {bad}") from None
     return decoded
 
@@ -561,7 +403,7 @@ def _checked(
 ) -> Any:
     try:
         return decode(part)
-    except _MismatchError as bad:
+    except MismatchError as bad:
         problem = f" must be or hold {bad}"
     except ConfigurationError as error:
         problem = f": {error}"
