@@ -179,10 +179,14 @@ class Postgres:
         self.process.kill()
         self.process.wait()
 
+    def restart(self) -> None:
+        """Starts it again and waits until it has recovered."""
+        self._start()
+
     def kill_and_restart(self) -> None:
         """Kills it and waits until it has recovered."""
         self.kill()
-        self._start()
+        self.restart()
 
 
 def fill_disk(process: subprocess.Popen[str], folder: Path, share: float, seconds: float) -> None:

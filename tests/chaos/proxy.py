@@ -1,4 +1,4 @@
-"""A line that fails: it forwards TCP, loses answers to writes that were made, and stalls."""
+"""A line that fails: it forwards TCP, loses answers to writes that were made, stalls, is slow."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ class Proxy:
     Args:
         port: Where to forward to.
         is_answer: Whether bytes from there acknowledge a write.
+        delay: How long each direction takes, in seconds.
 
     Attributes:
         port: Where it listens.
         lost: How many answers it has lost.
+        turns: How often a client has spoken again after it was answered: its round trips.
     """
 
-    def __init__(self, port: int, is_answer: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self, port: int, is_answer: Callable[[bytes], bool] = lambda _: False, delay: float = 0.0
+    ) -> None:
         self._to = port
         self._is_answer = is_answer
+        self._delay = delay
         self._to_lose = 0
         self.lost = 0
+        self.turns = 0
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._flows = asyncio.Event()
@@ -74,9 +80,11 @@ class Proxy:
         there: asyncio.StreamWriter | None = None
         try:
             back, there = await asyncio.open_connection("127.0.0.1", self._to)
+            answered = asyncio.Event()
+            answered.set()
             pumps = [
-                asyncio.create_task(self._pump(reader, there, answers=False)),
-                asyncio.create_task(self._pump(back, writer, answers=True)),
+                asyncio.create_task(self._pump(reader, there, answered, answers=False)),
+                asyncio.create_task(self._pump(back, writer, answered, answers=True)),
             ]
             try:
                 # Whoever closes one way closes both.
@@ -94,13 +102,26 @@ class Proxy:
                     end.transport.abort()
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        answered: asyncio.Event,
+        *,
+        answers: bool,
     ) -> None:
         while data := await reader.read(65536):
             await self._flows.wait()
-            if answers and self._to_lose and self._is_answer(data):
-                self._to_lose -= 1
-                self.lost += 1
-                return
-            writer.write(data)
-            await writer.drain()
+            if answers:
+                answered.set()
+                if self._to_lose and self._is_answer(data):
+                    self._to_lose -= 1
+                    self.lost += 1
+                    return
+            elif answered.is_set():
+                answered.clear()
+                self.turns += 1
+            if self._delay:
+                self._loop.call_later(self._delay, writer.write, data)
+            else:
+                writer.write(data)
+                await writer.drain()

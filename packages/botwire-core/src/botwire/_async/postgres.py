@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import time
 import uuid
@@ -16,12 +15,13 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from botwire import retry
 from botwire._async import postgres_upkeep
+from botwire._async.postgres_steps import SNAPSHOT, WRITING, run, transact
 from botwire._loops import AsyncClientPerLoop
 from botwire.clock import Clock, now
 from botwire.engines import migrations, statements
 from botwire.engines.protocol import OnCommit
 from botwire.engines.schema import POSTGRES
-from botwire.engines.steps import SWEEP_EVERY, Steps
+from botwire.engines.steps import SWEEP_EVERY
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import (
     BotWireError,
@@ -36,6 +36,7 @@ from botwire.places import without_password
 logger = logging.getLogger("botwire.postgres")
 
 _POOL = 10  # connections of one process; writers of one namespace wait for each other anyway
+_RECONNECT_SECONDS = 0.5  # between attempts, while someone waits; the pool's own pause doubles
 
 # What another attempt can mend: the connection, the server's restart, or a lost race.
 _PASSING = (
@@ -94,7 +95,8 @@ class AsyncPostgresEngine:
             max_size=_POOL,
             open=False,
             timeout=self._timeout,
-            reconnect_timeout=self._timeout,
+            reconnect_timeout=_RECONNECT_SECONDS,
+            reconnect_failed=_keep_trying,
             kwargs={
                 "autocommit": True,
                 "connect_timeout": max(2, round(self._timeout)),
@@ -152,17 +154,14 @@ class AsyncPostgresEngine:
         if batch.writes:
             began = time.perf_counter()
             steps = statements.write(batch, moment, lock=" FOR UPDATE")
-            async with connection.transaction():
-                results = await _run(connection, steps)
+            results = await transact(connection, WRITING, steps)
             if self.on_commit is not None:
                 self.on_commit(1, time.perf_counter() - began)
             return results
         steps = statements.read(batch, moment, self._vectors)
-        if not batch.needs_snapshot:
-            return await _run(connection, steps)
-        async with connection.transaction():
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return await _run(connection, steps)
+        if batch.needs_snapshot:
+            return await transact(connection, SNAPSHOT, steps)
+        return await run(connection, steps)
 
     async def sweep(self) -> None:
         """Removes what expired; writers do it too, now and then, so it is for when nobody writes.
@@ -191,13 +190,11 @@ class AsyncPostgresEngine:
         now = self._swept_at = self._clock()
         # One namespace after the other, each locked first as by its writers: a lock on all that
         # expired would make them wait, and two processes that sweep wait for each other.
-        while namespaces := await _run(connection, statements.find_expired(now)):
+        while namespaces := await run(connection, statements.find_expired(now)):
             for namespace in namespaces:
-                async with connection.transaction():
-                    await _run(
-                        connection, statements.sweep_namespace(namespace, now, " FOR UPDATE")
-                    )
-        await _run(connection, statements.forget_requests(now))
+                steps = statements.sweep_namespace(namespace, now, " FOR UPDATE")
+                await transact(connection, WRITING, steps)
+        await run(connection, statements.forget_requests(now))
 
     async def _prepare(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Makes the tables, or brings them up to this release's version."""
@@ -232,7 +229,7 @@ class AsyncPostgresEngine:
             if version == 0:
                 await connection.execute("CREATE TABLE botwire_schema (version BIGINT PRIMARY KEY)")
                 await connection.execute("INSERT INTO botwire_schema VALUES (0)")
-            await _run(connection, migrations.migrate(version, POSTGRES))
+            await run(connection, migrations.migrate(version, POSTGRES))
             await connection.execute(
                 "UPDATE botwire_schema SET version = %s", (migrations.latest(),)
             )
@@ -251,28 +248,10 @@ class AsyncPostgresEngine:
         await self._pools.close()
 
 
-async def _run(connection: psycopg.AsyncConnection[Any], steps: Steps) -> Results:
-    """Runs the statements of a generator and returns what it returns."""
-    async with connection.cursor() as cursor:
-        try:
-            step = next(steps)
-            while True:
-                sql = _translate(step.sql)
-                if step.many:
-                    await cursor.executemany(sql, step.parameters)
-                    step = steps.send([])
-                    continue
-                await cursor.execute(sql, step.parameters)
-                rows = await cursor.fetchall() if cursor.description else []
-                step = steps.send(rows)
-        except StopIteration as stop:
-            results: Results = stop.value
-            return results
-
-
-@functools.lru_cache(maxsize=512)
-def _translate(sql: str) -> bytes:
-    return sql.replace("?", "%s").encode()
+async def _keep_trying(pool: AsyncConnectionPool[Any]) -> None:
+    """Goes on after a pool has given up connecting, as long as someone waits for a connection."""
+    if pool.get_stats()["requests_waiting"]:
+        await pool.check()  # which lets it grow again
 
 
 def _reason(error: Exception) -> str:

@@ -23,8 +23,8 @@ async def maintain(connection: psycopg.AsyncConnection[Any], operation: Operatio
         return ops.StoreStat("postgresql", size)
     if isinstance(operation, ops.CheckStore):
         rows: list[Any] = []
-        for sql, _, _ in store_statements.orphans():
-            cursor = await connection.execute(sql.encode())
+        for statement in store_statements.orphans():
+            cursor = await connection.execute(statement.sql.encode())
             rows += await cursor.fetchall()
         return tuple(store_statements.describe_orphans(rows))
     assert isinstance(operation, ops.CompactStore)

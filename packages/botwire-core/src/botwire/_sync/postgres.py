@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 import uuid
@@ -17,11 +16,12 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 from botwire import retry
 from botwire._loops import ClientPerLoop
 from botwire._sync import postgres_upkeep
+from botwire._sync.postgres_steps import SNAPSHOT, WRITING, run, transact
 from botwire.clock import Clock, now
 from botwire.engines import migrations, statements
 from botwire.engines.protocol import OnCommit
 from botwire.engines.schema import POSTGRES
-from botwire.engines.steps import SWEEP_EVERY, Steps
+from botwire.engines.steps import SWEEP_EVERY
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import (
     BotWireError,
@@ -36,6 +36,7 @@ from botwire.places import without_password
 logger = logging.getLogger("botwire.postgres")
 
 _POOL = 10  # connections of one process; writers of one namespace wait for each other anyway
+_RECONNECT_SECONDS = 0.5  # between attempts, while someone waits; the pool's own pause doubles
 
 # What another attempt can mend: the connection, the server's restart, or a lost race.
 _PASSING = (
@@ -94,7 +95,8 @@ class PostgresEngine:
             max_size=_POOL,
             open=False,
             timeout=self._timeout,
-            reconnect_timeout=self._timeout,
+            reconnect_timeout=_RECONNECT_SECONDS,
+            reconnect_failed=_keep_trying,
             kwargs={
                 "autocommit": True,
                 "connect_timeout": max(2, round(self._timeout)),
@@ -152,17 +154,14 @@ class PostgresEngine:
         if batch.writes:
             began = time.perf_counter()
             steps = statements.write(batch, moment, lock=" FOR UPDATE")
-            with connection.transaction():
-                results = _run(connection, steps)
+            results = transact(connection, WRITING, steps)
             if self.on_commit is not None:
                 self.on_commit(1, time.perf_counter() - began)
             return results
         steps = statements.read(batch, moment, self._vectors)
-        if not batch.needs_snapshot:
-            return _run(connection, steps)
-        with connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return _run(connection, steps)
+        if batch.needs_snapshot:
+            return transact(connection, SNAPSHOT, steps)
+        return run(connection, steps)
 
     def sweep(self) -> None:
         """Removes what expired; writers do it too, now and then, so it is for when nobody writes.
@@ -191,11 +190,11 @@ class PostgresEngine:
         now = self._swept_at = self._clock()
         # One namespace after the other, each locked first as by its writers: a lock on all that
         # expired would make them wait, and two processes that sweep wait for each other.
-        while namespaces := _run(connection, statements.find_expired(now)):
+        while namespaces := run(connection, statements.find_expired(now)):
             for namespace in namespaces:
-                with connection.transaction():
-                    _run(connection, statements.sweep_namespace(namespace, now, " FOR UPDATE"))
-        _run(connection, statements.forget_requests(now))
+                steps = statements.sweep_namespace(namespace, now, " FOR UPDATE")
+                transact(connection, WRITING, steps)
+        run(connection, statements.forget_requests(now))
 
     def _prepare(self, connection: psycopg.Connection[Any]) -> None:
         """Makes the tables, or brings them up to this release's version."""
@@ -228,7 +227,7 @@ class PostgresEngine:
             if version == 0:
                 connection.execute("CREATE TABLE botwire_schema (version BIGINT PRIMARY KEY)")
                 connection.execute("INSERT INTO botwire_schema VALUES (0)")
-            _run(connection, migrations.migrate(version, POSTGRES))
+            run(connection, migrations.migrate(version, POSTGRES))
             connection.execute("UPDATE botwire_schema SET version = %s", (migrations.latest(),))
 
     def _failure(self, error: psycopg.Error) -> BotWireError:
@@ -245,28 +244,10 @@ class PostgresEngine:
         self._pools.close()
 
 
-def _run(connection: psycopg.Connection[Any], steps: Steps) -> Results:
-    """Runs the statements of a generator and returns what it returns."""
-    with connection.cursor() as cursor:
-        try:
-            step = next(steps)
-            while True:
-                sql = _translate(step.sql)
-                if step.many:
-                    cursor.executemany(sql, step.parameters)
-                    step = steps.send([])
-                    continue
-                cursor.execute(sql, step.parameters)
-                rows = cursor.fetchall() if cursor.description else []
-                step = steps.send(rows)
-        except StopIteration as stop:
-            results: Results = stop.value
-            return results
-
-
-@functools.lru_cache(maxsize=512)
-def _translate(sql: str) -> bytes:
-    return sql.replace("?", "%s").encode()
+def _keep_trying(pool: ConnectionPool[Any]) -> None:
+    """Goes on after a pool has given up connecting, as long as someone waits for a connection."""
+    if pool.get_stats()["requests_waiting"]:
+        pool.check()  # which lets it grow again
 
 
 def _reason(error: Exception) -> str:

@@ -24,8 +24,8 @@ def maintain(connection: psycopg.Connection[Any], operation: Operation) -> objec
         return ops.StoreStat("postgresql", size)
     if isinstance(operation, ops.CheckStore):
         rows: list[Any] = []
-        for sql, _, _ in store_statements.orphans():
-            cursor = connection.execute(sql.encode())
+        for statement in store_statements.orphans():
+            cursor = connection.execute(statement.sql.encode())
             rows += cursor.fetchall()
         return tuple(store_statements.describe_orphans(rows))
     assert isinstance(operation, ops.CompactStore)

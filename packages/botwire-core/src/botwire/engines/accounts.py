@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from botwire.engines import store_statements
-from botwire.engines.steps import Scope, Statement, Steps
+from botwire.engines.steps import Rows, Scope, Statement, Steps
 from botwire.names import to_bytes
 from botwire.terms import DAY, Terms, Usage
 
@@ -16,6 +16,7 @@ _PRUNE_EVERY = 1_000  # changes
 _SELECT = (
     "SELECT revision, day_began, bytes, writes, day FROM botwire_namespaces WHERE namespace = ?"
 )
+_SELECT_REQUEST = "SELECT results FROM botwire_requests WHERE namespace = ? AND id = ?"
 
 
 class Row(NamedTuple):
@@ -25,33 +26,45 @@ class Row(NamedTuple):
         revision: Of the namespace.
         day_began: The revision with which the day of `usage` began.
         usage: As of the last write.
+        answered: What the batch's request was answered before; None if it was not.
     """
 
     revision: int
     day_began: int
     usage: Usage
+    answered: str | None = None
 
 
-def enter(namespace: bytes, now: int, lock: str) -> Steps:
+def enter(namespace: bytes, now: int, lock: str, request_id: bytes | None = None) -> Steps:
     """Locks a namespace, makes its row if there is none, and answers it, a `Row`.
+
+    A request is looked for by a statement of its own, which begins when the lock is held: a join
+    would not see what another attempt, for whose lock this one waited, has written.
 
     Args:
         namespace: Which.
         now: The present time.
         lock: What to add to a SELECT so that it locks the row; see `statements.write`.
+        request_id: Of the batch's request, if it has one.
     """
     select = _SELECT + lock
-    rows = yield Statement(select, (namespace,))
-    if not rows:
+    rows: Rows = []
+    answered: Rows = []
+    while True:
+        if request_id is None:
+            rows = yield Statement(select, (namespace,))
+        else:
+            yield Statement(select, (namespace,), then=rows.extend)
+            answered = yield Statement(_SELECT_REQUEST, (namespace, request_id))
+        if rows:
+            revision, day_began, *usage = rows[0]
+            return Row(revision, day_began, Usage(*usage), answered[0][0] if answered else None)
         first = yield from store_statements.first_revision()
         yield Statement(
             "INSERT INTO botwire_namespaces (namespace, revision, created_at) VALUES (?, ?, ?) "
             "ON CONFLICT (namespace) DO NOTHING",
             (namespace, first, now),
         )
-        rows = yield Statement(select, (namespace,))
-    revision, day_began, *usage = rows[0]
-    return Row(revision, day_began, Usage(*usage))
 
 
 def leave(scope: Scope, row: Row, writes: int) -> Steps:

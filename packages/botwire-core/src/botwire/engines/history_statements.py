@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from botwire import operations as ops
 from botwire.engines import sizes
-from botwire.engines.steps import Handlers, Scope, Statement, Steps, bounds, chunks, marks
+from botwire.engines.steps import Handlers, Rows, Scope, Statement, Steps, bounds, chunks, marks
 from botwire.errors import ConflictError
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
@@ -36,12 +36,20 @@ def _stat(scope: Scope, history: bytes) -> Steps:
 def _expect_last(scope: Scope, name: str, if_last: int | None) -> Steps:
     if if_last is None:
         return
-    stat = yield from _stat(scope, to_bytes(name))
-    if stat.last_seq != if_last:
-        raise ConflictError(
-            f"history {name!r:.80} ends at {stat.last_seq}, not at {if_last}: "
-            "read what was added and retry"
-        )
+
+    def compare(rows: Rows) -> None:
+        last = rows[0][0] if rows else 0
+        if last != if_last:
+            raise ConflictError(
+                f"history {name!r:.80} ends at {last}, not at {if_last}: "
+                "read what was added and retry"
+            )
+
+    yield Statement(
+        "SELECT last_seq FROM botwire_histories WHERE namespace = ? AND history = ?",
+        (scope.namespace, to_bytes(name)),
+        then=compare,
+    )
 
 
 def _extend_history(scope: Scope, op: ops.ExtendHistory) -> Steps:

@@ -6,7 +6,7 @@ from typing import Any
 
 from botwire import operations as ops
 from botwire.engines import sizes
-from botwire.engines.steps import Handlers, Scope, Statement, Steps, bounds, chunks, marks
+from botwire.engines.steps import Handlers, Rows, Scope, Statement, Steps, bounds, chunks, marks
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
@@ -41,24 +41,24 @@ def _get_keys(scope: Scope, op: ops.GetKeys) -> Steps:
     return tuple([found.get(key) for key in op.keys])
 
 
-def _version(scope: Scope, key: bytes) -> Steps:
-    rows = yield Statement(
-        f"SELECT version FROM botwire_keys WHERE namespace = ? AND key = ? AND {_LIVE}",
-        (scope.namespace, key, scope.now),
-    )
-    return rows[0][0] if rows else 0
-
-
 def _expect(scope: Scope, key: str, version: int | None) -> Steps:
     if version is None:
         return
-    current = yield from _version(scope, to_bytes(key))
-    if current != version:
-        found = f"has version {current}" if current else "does not exist"
-        wanted = f"to have version {version}" if version else "not to exist"
-        raise ConflictError(
-            f"key {key!r:.80} {found}, but was expected {wanted}: read it again and retry"
-        )
+
+    def compare(rows: Rows) -> None:
+        current = rows[0][0] if rows else 0
+        if current != version:
+            found = f"has version {current}" if current else "does not exist"
+            wanted = f"to have version {version}" if version else "not to exist"
+            raise ConflictError(
+                f"key {key!r:.80} {found}, but was expected {wanted}: read it again and retry"
+            )
+
+    yield Statement(
+        f"SELECT version FROM botwire_keys WHERE namespace = ? AND key = ? AND {_LIVE}",
+        (scope.namespace, to_bytes(key), scope.now),
+        then=compare,
+    )
 
 
 def _check_key(scope: Scope, op: ops.CheckKey) -> Steps:
@@ -74,7 +74,8 @@ def _put_key(scope: Scope, op: ops.PutKey) -> Steps:
 def _put(scope: Scope, key: bytes, value: ops.Value, expires_at: int | None) -> Steps:
     version = scope.change("key", "put", key)
     is_json = isinstance(value, Json)
-    rows = yield Statement(
+    scope.grown += sizes.key(key, value)
+    yield Statement(
         "INSERT INTO botwire_keys (namespace, key, value_json, value_bytes, version, "
         "created_at, updated_at, expires_at, replaced) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) "
         "ON CONFLICT (namespace, key) DO UPDATE SET "
@@ -96,8 +97,8 @@ def _put(scope: Scope, key: bytes, value: ops.Value, expires_at: int | None) -> 
             scope.now,
             expires_at,
         ),
+        then=scope.count_replaced,
     )
-    scope.grown += sizes.key(key, value) - rows[0][0]
     return version
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from botwire import filters, scopes
 from botwire import record_operations as ops
 from botwire.engines import sizes, words
-from botwire.engines.steps import Handlers, Scope, Statement, Steps, chunks, marks
+from botwire.engines.steps import Handlers, Rows, Scope, Statement, Steps, chunks, marks
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire.exact import Json
 from botwire.names import from_bytes, prefix_end, to_bytes
@@ -79,23 +79,23 @@ class _Old(NamedTuple):
 def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
     if not op.records:
         return ()
+    here = (scope.namespace, to_bytes(op.collection))
+    there: Rows = []
+    for chunk in chunks([to_bytes(record.id) for record in op.records]):
+        yield Statement(
+            "SELECT id, text, version, created_at, COALESCE(length(embedding), 0), "
+            f"{sizes.RECORD} FROM botwire_records "
+            f"WHERE {_HERE} AND id IN ({marks(chunk)})",
+            (*here, *chunk),
+            then=there.extend,
+        )
     collection: Collection = yield from read_collection(scope, op.collection)
     dimension = collection.dimension
     for record in op.records:
         if record.embedding is not None:
             check_dimension(op.collection, dimension, record.embedding.dimension)
             dimension = record.embedding.dimension
-    here = (scope.namespace, collection.name)
-
-    found: dict[bytes, _Old] = {}
-    for chunk in chunks([to_bytes(record.id) for record in op.records]):
-        rows = yield Statement(
-            "SELECT id, text, version, created_at, COALESCE(length(embedding), 0), "
-            f"{sizes.RECORD} FROM botwire_records "
-            f"WHERE {_HERE} AND id IN ({marks(chunk)})",
-            (*here, *chunk),
-        )
-        found.update((row[0], _Old(*row[1:])) for row in rows)
+    found = {row[0]: _Old(*row[1:]) for row in there}
     for record in op.records:
         _expect(record, found.get(to_bytes(record.id)))
 

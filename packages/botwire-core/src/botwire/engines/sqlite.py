@@ -23,7 +23,7 @@ from botwire.clock import Clock, now
 from botwire.engines import migrations, sqlite_upkeep, statements
 from botwire.engines.protocol import OnCommit
 from botwire.engines.schema import SQLITE
-from botwire.engines.steps import SWEEP_EVERY, Steps
+from botwire.engines.steps import SWEEP_EVERY, WAIT, Steps
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import BotWireError, ConfigurationError, ServerError
 from botwire.operations import Batch, Operation, Results
@@ -406,11 +406,17 @@ def _run(connection: sqlite3.Connection, steps: Steps) -> Results:
     try:
         step = next(steps)
         while True:
-            if step.many:
-                connection.executemany(step.sql, step.parameters)
+            sql, parameters, many, then = step
+            if many:
+                connection.executemany(sql, parameters)
                 step = steps.send([])
+            elif then is not None:
+                then(connection.execute(sql, parameters).fetchall())
+                step = steps.send([])
+            elif step is WAIT:
+                step = steps.send([])  # nothing is ever late here
             else:
-                step = steps.send(connection.execute(step.sql, step.parameters).fetchall())
+                step = steps.send(connection.execute(sql, parameters).fetchall())
     except StopIteration as stop:
         results: Results = stop.value
         return results

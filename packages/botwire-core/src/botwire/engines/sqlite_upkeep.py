@@ -26,7 +26,8 @@ def maintain(connection: sqlite3.Connection, operation: Operation) -> object:
     if isinstance(operation, ops.CheckStore):
         found = [row[0] for row in connection.execute("PRAGMA integrity_check")]
         problems = [] if found == ["ok"] else found
-        rows = [row for sql, _, _ in store_statements.orphans() for row in connection.execute(sql)]
+        statements = store_statements.orphans()
+        rows = [row for statement in statements for row in connection.execute(statement.sql)]
         return (*problems, *store_statements.describe_orphans(rows))
     assert isinstance(operation, ops.CompactStore)
     # VACUUM copies what is stored into a new file, and nothing else comes along; the pages go

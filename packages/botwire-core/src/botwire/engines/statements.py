@@ -25,7 +25,7 @@ from botwire.engines import (
     sizes,
     store_statements,
 )
-from botwire.engines.steps import Handlers, Scope, Statement, Steps
+from botwire.engines.steps import WAIT, Handlers, Scope, Statement, Steps
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import InvalidRequestError
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
@@ -63,27 +63,21 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
             lock the whole database.
     """
     namespace = to_bytes(batch.namespace)
-    row = yield from accounts.enter(namespace, now, lock)
+    request_id = None if batch.request_id is None else to_bytes(batch.request_id)
+    row = yield from accounts.enter(namespace, now, lock, request_id)
     scope = Scope(namespace, now, row.revision, lock=lock)
     usage = row.usage.on(now)
-
-    request_id = None if batch.request_id is None else to_bytes(batch.request_id)
-    if request_id is not None:
-        answered = yield Statement(
-            "SELECT results FROM botwire_requests WHERE namespace = ? AND id = ?",
-            (namespace, request_id),
-        )
-        if answered:
-            recorded = json.loads(answered[0][0])
-            if batch.digest not in (None, recorded.get("digest", batch.digest)):
-                raise InvalidRequestError(
-                    f"the id {batch.request_id!r:.80} was used by another request: a request that "
-                    "is sent again is the same in every byte, and a new one has a new id",
-                    status=422,
-                )
-            if batch.terms is not None:
-                batch.terms.usage = usage
-            return wire.decode_results(batch.operations, recorded)
+    if row.answered is not None:
+        recorded = json.loads(row.answered)
+        if batch.digest not in (None, recorded.get("digest", batch.digest)):
+            raise InvalidRequestError(
+                f"the id {batch.request_id!r:.80} was used by another request: a request that "
+                "is sent again is the same in every byte, and a new one has a new id",
+                status=422,
+            )
+        if batch.terms is not None:
+            batch.terms.usage = usage
+        return wire.decode_results(batch.operations, recorded)
 
     results: ops.Results = []
     changed: list[int] = []
@@ -94,6 +88,7 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
         if scope.revision > at or operation.storewide:
             changed.append(index)
             writes += not operation.removes
+    yield WAIT  # for how much it has grown
 
     if batch.terms is not None:
         limit = batch.terms.quota.bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -14,17 +15,42 @@ SWEEP_EVERY = 60_000_000
 _CHUNK = 500  # placeholders in one statement; both databases allow far more
 
 
+Rows = list[tuple[Any, ...]]
+
+
 class Statement(NamedTuple):
-    """A statement and its parameters; with `many`, one tuple of parameters an execution."""
+    """A statement of a generator's.
+
+    Whether one is waited for shows in itself, so that an engine whose database is far away can
+    send several in one go: one that `has_rows` is, for them, unless there is a `then`.
+
+    Attributes:
+        sql: With ``?`` for each parameter.
+        parameters: Their values; with `many`, one tuple of them an execution.
+        many: Whether it is executed once for each of the `parameters`; its rows are not read.
+        then: Takes the rows, or raises because of them, and the generator is sent none. It may be
+            called late, but in the order of the statements: before the rows of any later one are
+            looked at, before the generator is sent any, and for `WAIT`. Later statements may have
+            been executed by then; if it raises, the transaction is rolled back anyway.
+    """
 
     sql: str
     parameters: Sequence[Any] = ()
     many: bool = False
+    then: Callable[[Rows], None] | None = None
 
 
-Rows = list[tuple[Any, ...]]
+WAIT = Statement("")
+"""Yielded in the place of a statement: every `then` so far is to be called first."""
+
 Steps = Generator[Statement, Rows, Any]
 """Yields statements, is sent their rows, returns what the operations answer."""
+
+
+@functools.lru_cache(maxsize=512)
+def has_rows(sql: str) -> bool:
+    """Says whether a statement has rows to answer with, be they none or many."""
+    return sql.startswith("SELECT") or " RETURNING " in sql
 
 
 class Scope:
@@ -60,6 +86,10 @@ class Scope:
         self.revision += 1
         self.changes.append((self.namespace, self.revision, shape, action, name))
         return self.revision
+
+    def count_replaced(self, rows: Rows) -> None:
+        """Takes from what it has grown what a statement replaced, whose only row is its size."""
+        self.grown -= rows[0][0]
 
 
 Handlers = dict[type[Any], Callable[[Scope, Any], Steps]]

@@ -1,0 +1,125 @@
+"""How generators of statements run on a connection to PostgreSQL: with few waits for answers."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import psycopg
+
+from botwire.engines.steps import WAIT, Rows, Statement, Steps, has_rows
+from botwire.errors import BotWireError
+from botwire.operations import Results
+
+WRITING = b"BEGIN"
+SNAPSHOT = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+_Connection = psycopg.AsyncConnection[Any]
+_Cursor = psycopg.AsyncCursor[Any]
+
+
+async def transact(connection: _Connection, begin: bytes, steps: Steps) -> Results:
+    """Runs the statements of a generator as a transaction and returns what it returns.
+
+    Answers are waited for where the generator looks at rows, and for the commit: what is sent
+    between two of these takes one round trip, however many statements it is.
+
+    Args:
+        connection: In autocommit mode and idle; it is so again afterwards, unless it is lost.
+        begin: `WRITING` or `SNAPSHOT`.
+        steps: The generator. If it raises, nothing is committed.
+    """
+    try:
+        async with _pipeline(connection):
+            await connection.execute(begin)
+            try:
+                results = await run(connection, steps)
+            except BotWireError:
+                await connection.execute(b"ROLLBACK")
+                raise
+            await connection.execute(b"COMMIT")
+    except psycopg.Error:
+        if not connection.closed:
+            # Forgets prepared statements too: some were not, as they came after what failed.
+            with contextlib.suppress(psycopg.Error):
+                await connection.rollback()
+        raise
+    return results
+
+
+async def run(connection: _Connection, steps: Steps) -> Results:
+    """Runs the statements of a generator and returns what it returns."""
+    unread: list[tuple[_Cursor, Callable[[Rows], None]]] = []
+    try:
+        step = next(steps)
+        while True:
+            rows: Rows = []
+            waits = step is WAIT
+            if not waits:
+                cursor = await _send(connection, step)
+                if step.then is not None:
+                    unread.append((cursor, step.then))
+                elif not step.many and has_rows(step.sql):
+                    unread.append((cursor, rows.extend))
+                    waits = True
+            if waits:
+                await _read(unread)
+            step = steps.send(rows)
+    except StopIteration as stop:
+        await _read(unread)
+        results: Results = stop.value
+        return results
+    except BotWireError:
+        await _read(unread)  # what was asked before and is wrong comes first
+        raise
+
+
+async def _send(connection: _Connection, statement: Statement) -> _Cursor:
+    # In a pipeline the rows come to the cursor later, so each statement has its own.
+    cursor = connection.cursor()
+    sql = _translate(statement.sql)
+    if statement.many:
+        await cursor.executemany(sql, statement.parameters)
+    else:
+        await cursor.execute(sql, statement.parameters)
+    return cursor
+
+
+async def _read(unread: list[tuple[_Cursor, Callable[[Rows], None]]]) -> None:
+    answers = [(await cursor.fetchall(), then) for cursor, then in unread]
+    unread.clear()
+    for rows, then in answers:
+        then(rows)
+
+
+@contextlib.asynccontextmanager
+async def _pipeline(connection: _Connection) -> AsyncIterator[None]:
+    """Lets statements be sent without waiting for those before, where libpq can: from 14 on.
+
+    What fails is raised by whatever is sent or waited for next, at the latest at the end, and as
+    itself; the statements after it are not executed. See
+    https://www.postgresql.org/docs/current/libpq-pipeline-mode.html and
+    https://www.psycopg.org/psycopg3/docs/advanced/pipeline.html.
+    """
+    if not psycopg.AsyncPipeline.is_supported():
+        yield
+        return
+    failure: psycopg.Error | None = None
+    try:
+        async with connection.pipeline():
+            try:
+                yield
+            except psycopg.Error as error:
+                # Kept from psycopg, which would log what it meets on its way out because of it.
+                failure = error
+    except psycopg.Error as error:
+        failure = failure or error
+    if failure is not None:
+        raise failure
+
+
+@functools.lru_cache(maxsize=512)
+def _translate(sql: str) -> bytes:
+    return sql.replace("?", "%s").encode()

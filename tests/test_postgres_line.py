@@ -1,0 +1,304 @@
+"""PostgreSQL at the other end of a line: how often it is asked, and what comes of what fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from botwire import AsyncMemory, ConflictError, InvalidRequestError, Memory, Record
+from botwire._async import postgres_steps as awaited
+from botwire._sync import postgres_steps as blocking
+from botwire.engines.steps import WAIT, Statement, Steps, has_rows
+from conftest import read_url, running
+from tests.chaos.processes import Postgres
+from tests.chaos.proxy import Proxy
+from tests.clients import Awaited, open_client
+
+Work = Callable[[Any], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Postgres]:
+    with (
+        tempfile.TemporaryDirectory(prefix="bw", dir="/tmp") as folder,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        port = listener.getsockname()[1]
+        listener.close()
+        database = Postgres(Path(folder) / "data", port)
+        yield database
+        database.kill()
+
+
+@pytest.fixture
+def line(database: Postgres) -> Iterator[Proxy]:
+    line = Proxy(database.port)
+    yield line
+    line.close()
+
+
+def url_of(line: Proxy) -> str:
+    return f"postgresql://postgres@127.0.0.1:{line.port}/postgres"
+
+
+# --- round trips ----------------------------------------------------------------------------
+
+
+async def _get(memory: Any) -> None:
+    assert await memory.get("k") == 1
+
+
+async def _set(memory: Any) -> None:
+    await memory.set("k", 1)
+
+
+async def _set_many(memory: Any) -> None:
+    await memory.set_many({f"k{i}": i for i in range(100)})
+
+
+async def _append(memory: Any) -> None:
+    await memory.history("h").append("item")
+
+
+async def _append_once(memory: Any) -> None:
+    await memory.history("h").append("item", id=random.randbytes(8).hex())
+
+
+async def _be_refused(memory: Any) -> None:
+    with pytest.raises(ConflictError):
+        await memory.set("k", 2, if_version=10**9)
+
+
+async def _transact(memory: Any) -> None:
+    async with Awaited(memory.transaction()) as tx:
+        await tx.check("never", 0)
+        await tx.set("a", 1)
+        await tx.set("b", 2)
+        await tx.history("h").append("item")
+        await tx.records("r").put([Record("green tea", id="1")])
+
+
+async def _search(memory: Any) -> None:
+    assert await memory.records("r").search(text="tea")
+
+
+@pytest.mark.parametrize("flavor", ["blocking", "awaited"])
+async def test_what_nobody_reads_is_not_waited_for(
+    line: Proxy, namespace: str, flavor: str
+) -> None:
+    memory = open_client(flavor, namespace, url_of(line))
+    trips: dict[str, int] = {}
+    works: list[Work] = [
+        _set, _get, _set_many, _append, _append_once, _be_refused, _transact, _search,
+    ]  # fmt: skip
+    for work in works:
+        for _ in range(7):  # connected, all statements prepared
+            await work(memory)
+        before = line.turns
+        await work(memory)
+        trips[work.__name__] = line.turns - before
+    await memory.aclose()
+    assert trips == {
+        "_get": 1,
+        # The lock with the request; what the operation looks at; the rest with the commit.
+        "_set": 3,
+        "_set_many": 3,
+        "_append": 3,
+        "_append_once": 4,  # it looks for the id before it takes a number
+        "_be_refused": 3,
+        "_transact": 4,  # it looks at the history's number and at the records that are there
+        "_search": 4,  # the collection, the words, the records; the end
+    }
+
+
+# --- without pipelines ----------------------------------------------------------------------
+
+
+def test_it_works_without_pipelines_and_knows_which_statements_have_rows(
+    database: Postgres, line: Proxy, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As libpq before 14 does, where each answer comes before the next statement."""
+    send = blocking._send
+
+    def watch(connection: Any, statement: Statement) -> Any:
+        cursor = send(connection, statement)
+        if not statement.many:
+            assert has_rows(statement.sql) == (cursor.description is not None), statement.sql
+        return cursor
+
+    monkeypatch.setattr(blocking, "_send", watch)
+    monkeypatch.setattr(psycopg.capabilities, "has_pipeline", lambda check=False: False)
+    with Memory(namespace, url=url_of(line)) as memory:
+        assert memory.set_many({"a": 1, "b": 2}) == {"a": 1, "b": 2}
+        before = line.turns
+        memory.set("a", 3, if_version=1)
+        assert line.turns - before > 6
+        memory.increment("b", 5)
+        with pytest.raises(ConflictError):
+            memory.set("a", 3, if_version=1)
+        memory.history("h").extend(["x", "y"], ids=["1", "2"])
+        memory.history("h").archive(up_to=1)
+        memory.history("h").pop()
+        memory.records("r").put([Record("green tea", id="1"), Record("black tea", id="2")])
+        memory.records("r").delete(ids=["1"])
+        memory.delete("a")
+        assert memory.get_many(["a", "b"]) == {"b": 7}
+        assert memory.history("h").count() == 0
+        assert [match.record.id for match in memory.records("r").search(text="tea")] == ["2"]
+        memory.history("h").clear()
+        memory.clear()
+        assert memory.count() == 0
+    assert not _open_transactions(database)
+
+
+# --- failures -------------------------------------------------------------------------------
+
+
+def _inserts(count: int, bad: int | None, *, look: bool = False, big: bool = False) -> Steps:
+    """Inserts numbers, one of which is there already; none is waited for."""
+    for i in range(count):
+        number = 0 if i == bad else random.randrange(1, 2**60)
+        yield Statement("INSERT INTO numbers VALUES (?, ?)", (number, "x" * (big * 20_000)))
+    if look:
+        yield Statement("SELECT 1")
+    yield Statement("INSERT INTO numbers VALUES (?, '')", [(-1,), (-2,)], many=True)
+    return "done"
+
+
+async def test_a_failure_among_what_is_not_waited_for_is_told_as_itself(
+    database: Postgres, line: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.run("CREATE TABLE numbers (number BIGINT PRIMARY KEY, text TEXT)")
+    database.run("INSERT INTO numbers VALUES (0, '')")
+    connection = await psycopg.AsyncConnection.connect(url_of(line), autocommit=True)
+    twin = psycopg.connect(url_of(line), autocommit=True)
+    for count, bad, look, big in [
+        (1, 0, False, False), (1, 0, True, False), (9, 0, False, False), (9, 8, False, False),
+        (9, 4, True, False), (40, 0, False, True), (40, 39, False, True), (40, 20, True, True),
+    ] * 3:  # fmt: skip
+        steps = _inserts(count, bad, look=look, big=big)
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            await awaited.transact(connection, awaited.WRITING, steps)
+        steps = _inserts(count, bad, look=look, big=big)
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            blocking.transact(twin, blocking.WRITING, steps)
+        # Nothing of it is there, and both connections are as new, prepared statements included.
+        assert await awaited.transact(connection, awaited.SNAPSHOT, _count()) == 1
+        assert blocking.transact(twin, blocking.SNAPSHOT, _count()) == 1
+    assert await awaited.transact(connection, awaited.WRITING, _inserts(9, None)) == "done"
+    assert blocking.transact(twin, blocking.SNAPSHOT, _count()) == 12
+    await connection.close()
+    twin.close()
+    assert not caplog.records
+
+
+def _count() -> Steps:
+    ((count,),) = yield Statement("SELECT count(*) FROM numbers")
+    return count
+
+
+def test_what_is_wrong_first_is_told_though_it_is_looked_at_late(database: Postgres) -> None:
+    def refuse(_: object) -> None:
+        raise ConflictError("first")
+
+    def steps() -> Steps:
+        yield Statement("SELECT 1", then=refuse)
+        yield Statement("CREATE TABLE never (n BIGINT)")
+        raise InvalidRequestError("second")
+
+    def waiting() -> Steps:
+        yield Statement("SELECT 1", then=refuse)
+        yield WAIT
+        raise AssertionError("it went on")
+
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        for make in (steps, waiting):
+            with pytest.raises(ConflictError, match="first"):
+                blocking.transact(connection, blocking.WRITING, make())
+            assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        assert connection.execute("SELECT to_regclass('never')").fetchone() == (None,)
+
+
+async def test_tasks_cancelled_anywhere_leave_the_pool_as_it_was(
+    database: Postgres, namespace: str
+) -> None:
+    slow = Proxy(database.port, delay=0.001)
+    memory = AsyncMemory(namespace, url=url_of(slow), timeout=20)
+    history = memory.history("h")
+    await history.append("first")
+    source = random.Random(1)
+    acknowledged = []
+
+    async def append(number: int) -> None:
+        await history.append(number)
+        acknowledged.append(number)
+
+    for number in range(60):
+        task = asyncio.create_task(append(number))
+        await asyncio.sleep(source.uniform(0, 0.02))
+        task.cancel()
+        await asyncio.wait([task])
+    # As many at once as the pool has connections, and more.
+    await asyncio.gather(*[append(number) for number in range(100, 120)])
+    items = await history.read()
+    assert [item.seq for item in items] == [*range(1, len(items) + 1)]
+    values = [item.value for item in items]
+    assert len({*values}) == len(values)
+    assert {*acknowledged} <= {*values}
+    await memory.aclose()
+    slow.close()
+    assert not _open_transactions(database)
+
+
+def _open_transactions(database: Postgres) -> list[Any]:
+    with psycopg.connect(database.url) as connection:
+        return connection.execute(
+            "SELECT state, query FROM pg_stat_activity WHERE application_name = 'botwire' "
+            "AND (state LIKE 'idle in%' OR state = 'active')"
+        ).fetchall()
+
+
+# --- outages --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["client", "server"])
+def test_who_waits_for_a_database_goes_on_soon_after_it_is_back(
+    database: Postgres, namespace: str, place: str
+) -> None:
+    with contextlib.ExitStack() as stack:
+        url = database.url
+        if place == "server":
+            server = stack.enter_context(running(url))
+            url = read_url(server)
+            stack.callback(server.terminate)
+        memory = stack.enter_context(Memory(namespace, url=url, timeout=30))
+        memory.set("k", 0)
+        done = threading.Event()
+
+        def write() -> None:
+            memory.set("k", 1)
+            done.set()
+
+        database.kill()
+        thread = threading.Thread(target=write)
+        thread.start()
+        # By now a pause that doubles is 4 s long, and has more than 3 s to go.
+        assert not done.wait(3.3)
+        database.restart()
+        began = time.monotonic()
+        thread.join()
+        assert done.is_set()
+        took = time.monotonic() - began
+        assert took < 1.5
+        assert memory.get("k") == 1
