@@ -35,6 +35,9 @@ APPLICATION_ID = 0x42575245
 
 _BUSY_SECONDS = 60.0
 _GROUP = 256  # most batches that share a commit
+# Kilobytes of pages that a connection keeps, where there are so many. The index of texts is written
+# to all over: with fewer, a writer of many records writes pages out and reads them again.
+_READER_CACHE, _WRITER_CACHE = 16_000, 64_000
 
 Outcome = Results | BotWireError
 
@@ -284,6 +287,7 @@ class SQLiteEngine:
     def _writing(self) -> sqlite3.Connection:
         if self._writer is None:
             self._writer = self._connect()
+            self._writer.execute(f"PRAGMA cache_size=-{_WRITER_CACHE}")
         return self._writer
 
     def _connect(self) -> sqlite3.Connection:
@@ -309,7 +313,7 @@ class SQLiteEngine:
         # What is deleted is overwritten. Costs nothing that could be measured, as a page is freed
         # in a commit that is synced anyway.
         connection.execute("PRAGMA secure_delete=ON")
-        connection.execute("PRAGMA cache_size=-16000")
+        connection.execute(f"PRAGMA cache_size=-{_READER_CACHE}")
         version = self._version(connection)
         # A backup of a database in WAL mode is not in WAL mode: never take it for granted.
         if _use_wal(connection) not in ("wal", "memory"):

@@ -34,6 +34,10 @@ def words(text: str) -> Iterator[bytes]:
 
     Where a script has no spaces, each two neighbouring characters are a word.
     """
+    if text.isascii():  # as most are: then this is all that the rest comes to
+        for word in _RUN.findall(text.lower()):
+            yield word[:_MAX_WORD_BYTES].encode()
+        return
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     plain = "".join([c for c in folded if not unicodedata.combining(c)])
     for run in _RUN.findall(plain):

@@ -1,0 +1,33 @@
+"""The words of a text, as they are kept and looked for."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botwire.engines import words
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("Tea, tea & TEA_pots: 2 of 10!", ["tea", "tea", "tea", "pots", "2", "of", "10"]),
+        ("Crème brûlée", ["creme", "brulee"]),
+        ("STRASSE straße", ["strasse", "strasse"]),
+        ("ﬁne ①", ["fine", "1"]),
+        ("我喜欢茶", ["我喜", "喜欢", "欢茶"]),
+        ("GPT我x", ["gpt", "我", "x"]),
+        ("x" * 200, ["x" * 120]),
+        ("\ud800", []),
+    ],
+)
+def test_words(text: str, found: list[str]) -> None:
+    assert [word.decode() for word in words.words(text)] == found
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_the_short_way_of_ascii_finds_what_the_long_one_does(text: str) -> None:
+    marked = text + " é"  # which is not ASCII, and takes the long way
+    assert [*words.words(text), b"e"] == list(words.words(marked))
