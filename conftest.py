@@ -121,6 +121,15 @@ def place_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'memory.db'}"
 
 
+@pytest.fixture(params=["embedded", "http", "postgres"])
+def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A URL where memory lives, as `place_url`, and on PostgreSQL."""
+    if request.param == "embedded":
+        return f"sqlite:///{tmp_path / 'memory.db'}"
+    name = {"http": "server_url", "postgres": "postgres_url"}[request.param]
+    return str(request.getfixturevalue(name))
+
+
 @pytest.fixture
 def place(place_url: str, namespace: str) -> dict[str, Any]:
     """An empty namespace, as arguments."""

@@ -42,10 +42,11 @@ from pydantic import BaseModel
 from botwire import AsyncMemory, ConfigurationError, Memory, NotJSONError, TransportError
 from botwire.messages import Message, ToolCall
 from botwire_ag2 import BotWireStorage
-from botwire_ag2.convert import by_name, from_items, to_item
+from botwire_ag2.convert import from_items, own_classes, to_item
 from botwire_ag2.storage import ABANDONED
 from tests.zygote import Zygote
 
+AG2S = own_classes()
 CALL = ToolCallEvent(id="c1", name="look", arguments='{"city": "Oslo"}')
 
 
@@ -157,8 +158,8 @@ parts = st.recursive(
 def test_whatever_an_event_holds_comes_back(metadata: dict[str, Any], said: str) -> None:
     assume("__" not in repr(metadata))  # see the next test
     for event in (ModelRequest([TextInput(said, metadata=metadata)]), ModelMessage(said)):
-        item = json.loads(json.dumps(to_item(event, {})))
-        (found,) = from_items([_item(item)], {})
+        item = json.loads(json.dumps(to_item(event, AG2S)))
+        (found,) = from_items([_item(item)], AG2S)
         assert found == event
 
 
@@ -166,7 +167,7 @@ def test_whatever_an_event_holds_comes_back(metadata: dict[str, Any], said: str)
 def test_a_dict_that_ag2_would_read_as_something_else_is_refused(key: str) -> None:
     event = ModelResponse(ModelMessage("x", metadata={"deep": [{key: "x"}]}))
     with pytest.raises(ConfigurationError, match=key):
-        to_item(event, {})
+        to_item(event, AG2S)
 
 
 def _item(value: Any) -> Any:
@@ -235,10 +236,10 @@ async def test_nothing_that_is_stored_is_run(
     namespace: str, tmp_path: Any, name: Any, tag: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = f"sqlite:///{tmp_path / 'memory.db'}"
-    native = to_item(ModelRequest([TextInput("x")]), {})
+    native = to_item(ModelRequest([TextInput("x")]), AG2S)
     evil = {tag: name, "data": {"args": f"touch {tmp_path / 'run'}"}, "value": 1, "shell": True}
     native["native"]["data"]["data"]["parts"] = [evil]
-    kind = to_item(UsageEvent(Usage()), {})
+    kind = to_item(UsageEvent(Usage()), AG2S)
     kind["event"]["data"]["type"] = name
     Memory(namespace, url=url).history("s").extend([native, kind])
     storage = BotWireStorage(namespace, url=url)
@@ -252,11 +253,11 @@ async def test_nothing_that_is_stored_is_run(
 
 def test_a_name_that_leads_through_a_module_of_ag2_is_no_name_of_its_own() -> None:
     # ag2.knowledge.sqlite imports Path: AG2's own reading would take it from there.
-    item = to_item(ModelRequest([TextInput("x")]), {})
+    item = to_item(ModelRequest([TextInput("x")]), AG2S)
     item["native"]["data"]["data"]["parts"] = [
         {"__dataclass__": "ag2.knowledge.sqlite.Path", "data": {}}
     ]
-    (found,) = from_items([_item(item)], by_name([]))
+    (found,) = from_items([_item(item)], AG2S)
     assert found == ModelRequest([TextInput("x")])
 
 

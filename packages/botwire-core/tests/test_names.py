@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.names import (
+    MAX_PART,
     SYSTEM_NAMESPACE,
     check_key,
     check_namespace,
     from_bytes,
+    join_parts,
     prefix_end,
     to_bytes,
 )
@@ -40,6 +42,22 @@ def test_odd_names_are_names(name: str) -> None:
 def test_what_is_no_name(name: object) -> None:
     with pytest.raises(ConfigurationError, match="key"):
         check_key(name)
+
+
+@given(st.lists(st.text(), min_size=1, max_size=4), st.lists(st.text(), min_size=1, max_size=4))
+def test_parts_make_a_name_of_their_own(one: list[str], two: list[str]) -> None:
+    first, second = join_parts(*one), join_parts(*two)
+    assert (first == second) == (one == two)
+    assert first.count("/") == len(one) - 1
+    assert second.startswith(first + "/") == (len(two) > len(one) and two[: len(one)] == one)
+
+
+def test_a_part_that_is_too_long_is_its_hash() -> None:
+    long = ["a" * 161, "a" * 162, "ä" * 54, "~" + "a" * 63, "/" * 500, "\ud800" * 60]
+    parts = [join_parts(part) for part in long]
+    assert len(set(parts)) == len(parts)
+    assert all(len(part) <= MAX_PART and "/" not in part for part in parts)
+    assert join_parts("a" * 160) == "a" * 160
 
 
 def test_a_namespace_is_shorter() -> None:

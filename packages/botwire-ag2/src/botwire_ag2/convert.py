@@ -7,11 +7,10 @@ dataclass, pydantic model or enum of AG2's own or of the caller's `types`, by it
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -31,7 +30,8 @@ from ag2.events import (
 from pydantic import BaseModel
 
 from botwire import ConfigurationError, Item
-from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_item
+from botwire.classes import Classes, name_of
+from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_item, read_native
 from botwire.tagged import from_json, to_json
 
 FRAMEWORK = "ag2"
@@ -44,9 +44,6 @@ conversation: ``{"event": {"framework": "ag2", "format": 1, "data": …}}``.
 
 logger = logging.getLogger("botwire.ag2")
 
-Types = Mapping[str, type]
-"""Classes that may be made of what is stored, beside AG2's own, by their full names."""
-
 _KINDS: Mapping[str, Callable[[type], bool]] = {
     "__event__": lambda cls: issubclass(cls, BaseEvent),
     "__enum__": lambda cls: issubclass(cls, Enum),
@@ -57,23 +54,21 @@ _KINDS: Mapping[str, Callable[[type], bool]] = {
 _TAGS = {*_KINDS, "__bytes__", "__uuid__", "__exception__"}
 
 
-def by_name(types: Iterable[type]) -> Types:
-    """Returns classes by their full names.
+def own_classes(types: Iterable[type] = ()) -> Classes:
+    """Returns what may be made of what is stored: AG2's classes and the caller's.
 
     Raises:
         ConfigurationError: One is no event, enum, dataclass or pydantic model.
     """
-    found = {}
-    for cls in types:
-        if not isinstance(cls, type) or not any(check(cls) for check in _KINDS.values()):
-            raise ConfigurationError(
-                f"types are classes of events, enums, dataclasses and pydantic models, not {cls!r}"
-            )
-        found[_name(cls)] = cls
-    return found
+    return Classes(
+        ["ag2"],
+        types,
+        kind=lambda cls: any(check(cls) for check in _KINDS.values()),
+        kinds="classes of events, enums, dataclasses and pydantic models",
+    )
 
 
-def to_item(event: BaseEvent, types: Types, path: str = "event") -> dict[str, Any]:
+def to_item(event: BaseEvent, classes: Classes, path: str = "event") -> dict[str, Any]:
     """Returns the envelope of an event.
 
     Raises:
@@ -83,37 +78,36 @@ def to_item(event: BaseEvent, types: Types, path: str = "event") -> dict[str, An
     data = to_json(event.to_dict(), path)
     try:
         _refuse_tags(event)
-        _resolve("__event__", _name(type(event)), types)
-        _check(data, types)
+        classes.find(name_of(type(event)), _KINDS["__event__"])
+        _check(data, classes)
     except ValueError as error:
         raise ConfigurationError(f"{path} holds what would not be read back: {error}") from error
-    native = Native(FRAMEWORK, FORMAT, {"type": _name(type(event)), "data": data})
+    native = Native(FRAMEWORK, FORMAT, {"type": name_of(type(event)), "data": data})
     message = _message(event, native)
-    return {"event": asdict(native)} if message is None else message.to_item()
+    return {"event": native.to_value()} if message is None else message.to_item()
 
 
-def from_items(items: Iterable[Item], types: Types) -> list[BaseEvent]:
+def from_items(items: Iterable[Item], classes: Classes) -> list[BaseEvent]:
     """Returns the events that items hold; what is none is reported and left out."""
     events: list[BaseEvent] = []
     for item in items:
         try:
-            events.append(_from_item(item.value, types))
+            events.append(_from_item(item.value, classes))
         except (UnreadableItemError, ValueError, TypeError, KeyError) as error:
             logger.warning("item %d of a stream is left out: %s", item.seq, error)
     return events
 
 
-def _from_item(value: Any, types: Types) -> BaseEvent:
+def _from_item(value: Any, classes: Classes) -> BaseEvent:
     if isinstance(value, dict) and "event" in value:
-        native = Native(**value["event"])
-        if (native.framework, native.format) != (FRAMEWORK, FORMAT):
-            raise UnreadableItemError(f"it is an event of {native.framework} {native.format}")
-        return _from_native(native.data, types)
+        return _from_native(
+            read_native(value["event"], framework=FRAMEWORK, formats=(FORMAT,)), classes
+        )
     return read_item(
         value,
         framework=FRAMEWORK,
         formats=(FORMAT,),
-        from_native=partial(_from_native, types=types),
+        from_native=partial(_from_native, classes=classes),
         from_portable=_from_portable,
     )
 
@@ -144,9 +138,9 @@ def _text(result: ToolResult) -> str:
     )
 
 
-def _from_native(stored: Mapping[str, Any], types: Types) -> BaseEvent:
-    cls: Any = _resolve("__event__", stored["type"], types)
-    _check(stored["data"], types)
+def _from_native(stored: Mapping[str, Any], classes: Classes) -> BaseEvent:
+    cls: Any = classes.find(stored["type"], _KINDS["__event__"])
+    _check(stored["data"], classes)
     event: BaseEvent = cls.from_dict(from_json(stored["data"]))
     return event
 
@@ -193,40 +187,13 @@ def _refuse_tags(value: Any) -> None:
         _refuse_tags(part)
 
 
-def _check(value: Any, types: Types) -> None:
+def _check(value: Any, classes: Classes) -> None:
     """Raises `ValueError` if a value names a class that must not be made."""
     if isinstance(value, list):
         for part in value:
-            _check(part, types)
+            _check(part, classes)
     elif isinstance(value, dict):
         for kind in _KINDS.keys() & value.keys():
-            _resolve(kind, value[kind], types)
+            classes.find(value[kind], _KINDS[kind])
         for part in value.values():
-            _check(part, types)
-
-
-def _resolve(kind: str, name: Any, types: Types) -> type:
-    cls = types.get(name) if isinstance(name, str) else None
-    if cls is None and isinstance(name, str) and name.startswith("ag2."):
-        cls = _import(name)
-    if cls is None or _name(cls) != name or not _KINDS[kind](cls):
-        raise ValueError(f"{name!r:.200} is neither AG2's nor one of `types`")
-    return cls
-
-
-def _import(name: str) -> type | None:
-    """Returns a class of AG2, and nothing that its modules have only imported."""
-    parts = name.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        try:
-            found: Any = importlib.import_module(".".join(parts[:length]))
-        except ImportError:
-            continue
-        for part in parts[length:]:
-            found = getattr(found, part, None)
-        return found if isinstance(found, type) else None
-    return None
-
-
-def _name(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
+            _check(part, classes)

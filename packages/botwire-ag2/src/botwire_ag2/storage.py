@@ -12,7 +12,7 @@ from ag2.history import History, close_unanswered_tool_calls, unanswered_tool_ca
 import botwire
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError
 from botwire.connection import Connection
-from botwire_ag2.convert import by_name, from_items, to_item
+from botwire_ag2.convert import from_items, own_classes, to_item
 
 ABANDONED = "This call was not completed: the process that made it ended."
 """What a model is told of a tool whose answer was never stored."""
@@ -52,7 +52,7 @@ class BotWireStorage:
         types: Iterable[type] = (),
     ) -> None:
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
-        self._types = by_name(types)
+        self._classes = own_classes(types)
         self._names: dict[UUID, str] = {}
 
     def __repr__(self) -> str:
@@ -87,15 +87,15 @@ class BotWireStorage:
             NotJSONError: It holds what would not come back; it says where.
             ConfigurationError: It holds an object of a class that is not in `types`.
         """
-        await self._history(context.stream.id).append(to_item(event, self._types))
+        await self._history(context.stream.id).append(to_item(event, self._classes))
 
     async def get_history(self, stream_id: UUID) -> Iterable[BaseEvent]:
         """Returns the events of a stream, oldest first."""
-        return from_items(await self._history(stream_id).read(), self._types)
+        return from_items(await self._history(stream_id).read(), self._classes)
 
     async def set_history(self, stream_id: UUID, events: Iterable[BaseEvent]) -> None:
         """Puts events in the place of those of a stream, in one step."""
-        items = [to_item(event, self._types, f"events[{i}]") for i, event in enumerate(events)]
+        items = [to_item(event, self._classes, f"events[{i}]") for i, event in enumerate(events)]
         await self._history(stream_id).replace(items)
 
     async def drop_history(self, stream_id: UUID) -> None:

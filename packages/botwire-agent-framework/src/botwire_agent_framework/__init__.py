@@ -1,9 +1,11 @@
-"""Microsoft Agent Framework on BotWire: conversations and memory that outlive the process."""
+"""Microsoft Agent Framework on BotWire: what outlives the process."""
 
+from botwire_agent_framework.checkpoints import BotWireCheckpointStorage
 from botwire_agent_framework.context import BotWireContextProvider
 from botwire_agent_framework.history import BotWireHistoryProvider
 
 __all__ = [
+    "BotWireCheckpointStorage",
     "BotWireContextProvider",
     "BotWireHistoryProvider",
 ]

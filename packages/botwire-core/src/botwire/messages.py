@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
@@ -43,6 +43,21 @@ M = TypeVar("M")
 
 class UnreadableItemError(ValueError):
     """An item is not a message of a format that is known here."""
+
+
+def read_native(value: Any, *, framework: str, formats: Collection[int]) -> Any:
+    """Returns the data of what `Native.to_value` returned.
+
+    Raises:
+        UnreadableItemError: It is of another framework, or of a format that is not known.
+    """
+    if not isinstance(value, dict) or value.keys() != {"framework", "format", "data"}:
+        raise UnreadableItemError(f"it was not written by {framework}")
+    if value["framework"] != framework or value["format"] not in formats:
+        raise UnreadableItemError(
+            f"it was written by {value['framework']!r:.80} as format {value['format']!r:.80}"
+        )
+    return value["data"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +114,10 @@ class Native:
     framework: str
     format: int
     data: Any
+
+    def to_value(self) -> dict[str, Any]:
+        """Returns the JSON object that a key or item holds which is no message."""
+        return {"framework": self.framework, "format": self.format, "data": self.data}
 
 
 @dataclass(frozen=True, slots=True)

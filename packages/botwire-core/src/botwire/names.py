@@ -7,7 +7,10 @@ equality are those of code points on every engine, whatever collation a database
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import re
+from urllib.parse import quote
 
 from botwire.errors import ConfigurationError
 
@@ -40,6 +43,34 @@ def prefix_end(prefix: bytes) -> bytes | None:
     """Returns the first name after all that start with `prefix`, or None when there is none."""
     end = prefix.rstrip(b"\xff")
     return end[:-1] + bytes([end[-1] + 1]) if end else None
+
+
+MAX_PART = 160
+"""Longest part of a name that `join_parts` keeps as it is, in bytes; six fit a key."""
+
+
+def join_parts(*parts: str) -> str:
+    """Returns a name made of parts, in which a slash only ever separates.
+
+    Each part is percent-encoded, so one name is never the beginning of another whose parts are
+    others, and the names that begin with these parts and a slash are those below them. A part that
+    is too long is replaced by its hash.
+    """
+    return "/".join(map(_part, parts))
+
+
+def encode_part(part: str) -> str:
+    """Returns a part as it stands in a name of `join_parts`, however long it is."""
+    # A tilde, which begins a hash, is the one sign beside letters that quote() would leave.
+    return quote(part, safe="", errors="surrogatepass").replace("~", "%7E")
+
+
+@functools.lru_cache(maxsize=4096)
+def _part(part: str) -> str:
+    encoded = encode_part(part)
+    if len(encoded) <= MAX_PART:
+        return encoded
+    return "~" + hashlib.sha256(to_bytes(part)).hexdigest()
 
 
 def is_reserved(namespace: str) -> bool:

@@ -2,39 +2,59 @@ r"""Python values in JSON: what JSON lacks is written as an object with one tagg
 
 Frameworks put bytes, times, tuples and sets into messages and metadata. ``{"$bytes": "AP8="}``
 stands for ``b"\x00\xff"``; an object of the caller's that looks like a tag is wrapped as
-``{"$dict": …}``, so every value has one reading. Decoding builds nothing but these types.
-The tags follow MongoDB's Extended JSON in spirit.
+``{"$dict": …}``, so every value has one reading. Decoding builds nothing but these types, and what
+the caller's own readers make. The tags follow MongoDB's Extended JSON in spirit.
 """
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
 from botwire.errors import NotJSONError
 from botwire.exact import MAX_DEPTH
 
+Writer = Callable[[Any, str], tuple[str, Any]]
+"""Takes a value and what to call it in an error; returns a tag (``$`` and a word) and what it
+holds: values that `to_json` writes, and others for this function again."""
 
-def to_json(value: Any, path: str = "value") -> Any:
+Readers = Mapping[str, Callable[[Any], Any]]
+"""What is made of the tags of a `Writer`: each is given what the tag holds, as a value again."""
+
+_PLAIN = frozenset((NoneType, bool, int, str))
+_EXACT = _PLAIN.union((float, bytes, list, dict, tuple, set, frozenset))
+_EXACT = _EXACT.union((datetime, date, time, timedelta, Decimal, UUID))
+
+
+def to_json(value: Any, path: str = "value", *, write: Writer | None = None) -> Any:
     """Returns `value` as a JSON value.
 
     Args:
         value: None, bool, int, float (NaN too), str, bytes, list, tuple, dict (of any keys), set,
-            frozenset, datetime, date, time, timedelta, Decimal or UUID, nested.
+            frozenset, datetime, date, time, timedelta, Decimal or UUID, nested. An object of a
+            class that is derived from one of them becomes one of them, unless there is a `write`.
         path: What to call it in an error.
+        write: For objects that are of none of these classes exactly, derived ones included.
 
     Raises:
         NotJSONError: A part is of another type; the message says where.
     """
-    return _to(value, path, 0)
+    return _to(value, path, 0, write)
 
 
-def _to(value: Any, path: str, depth: int) -> Any:
+def _to(value: Any, path: str, depth: int, write: Writer | None) -> Any:
+    if write is not None and type(value) not in _EXACT:
+        if depth > MAX_DEPTH:
+            raise NotJSONError(f"{path} is nested too deeply, or holds itself", path)
+        tag, held = write(value, path)
+        return {tag: _to(held, path, depth + 1, write)}
     if value is None or isinstance(value, (bool, str, int)):
         return value
     if isinstance(value, float):
@@ -42,18 +62,24 @@ def _to(value: Any, path: str, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise NotJSONError(f"{path} is nested too deeply, or holds itself", path)
     if isinstance(value, list):
-        return [_to(part, f"{path}[{i}]", depth + 1) for i, part in enumerate(value)]
+        return [
+            part if type(part) in _PLAIN else _to(part, f"{path}[{i}]", depth + 1, write)
+            for i, part in enumerate(value)
+        ]
     if isinstance(value, dict):
-        if all(isinstance(key, str) for key in value):
+        if all(isinstance(key, str) and (write is None or type(key) is str) for key in value):
             plain = {
-                key: _to(part, f"{path}[{key!r:.60}]", depth + 1) for key, part in value.items()
+                key: part
+                if type(part) in _PLAIN
+                else _to(part, f"{path}[{key!r:.60}]", depth + 1, write)
+                for key, part in value.items()
             }
             return {"$dict": plain} if _looks_tagged(plain) else plain
         return {
             "$items": [
                 [
-                    _to(key, f"a key of {path}", depth + 1),
-                    _to(part, f"{path}[{key!r:.60}]", depth + 1),
+                    _to(key, f"a key of {path}", depth + 1, write),
+                    _to(part, f"{path}[{key!r:.60}]", depth + 1, write),
                 ]
                 for key, part in value.items()
             ]
@@ -61,7 +87,7 @@ def _to(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, (tuple, set, frozenset)):
         # Sorted where it can be, so that equal sets are equal texts.
         parts = value if isinstance(value, tuple) else sorted(value, key=repr)
-        listed = [_to(part, f"{path}[{i}]", depth + 1) for i, part in enumerate(parts)]
+        listed = [_to(part, f"{path}[{i}]", depth + 1, write) for i, part in enumerate(parts)]
         name = "tuple" if isinstance(value, tuple) else type(value).__name__
         return {f"${name}": listed}
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -81,42 +107,55 @@ def _to(value: Any, path: str, depth: int) -> Any:
     )
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {
+_SCALARS: Readers = {
     "$float": float,
     "$bytes": lambda text: base64.b64decode(text, validate=True),
-    "$tuple": lambda parts: tuple(from_json(part) for part in parts),
-    "$set": lambda parts: {from_json(part) for part in parts},
-    "$frozenset": lambda parts: frozenset(from_json(part) for part in parts),
     "$datetime": datetime.fromisoformat,
     "$date": date.fromisoformat,
     "$time": time.fromisoformat,
     "$timedelta": lambda parts: timedelta(*parts),
     "$decimal": Decimal,
     "$uuid": UUID,
-    "$dict": lambda plain: {key: from_json(part) for key, part in plain.items()},
-    "$items": lambda pairs: {from_json(key): from_json(part) for key, part in pairs},
 }
 
+_CONTAINERS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
+    "$tuple": lambda parts, read: tuple(map(read, parts)),
+    "$set": lambda parts, read: set(map(read, parts)),
+    "$frozenset": lambda parts, read: frozenset(map(read, parts)),
+    "$dict": lambda plain, read: {key: read(part) for key, part in plain.items()},
+    "$items": lambda pairs, read: {read(key): read(part) for key, part in pairs},
+}
 
-def from_json(value: Any) -> Any:
+_NONE: Readers = {}
+
+
+def from_json(value: Any, *, readers: Readers = _NONE) -> Any:
     """Returns the value that `to_json` was given.
+
+    Args:
+        value: What `to_json` returned.
+        readers: For the tags of the `Writer` that it was given.
 
     Raises:
         ValueError: A tag holds something it cannot; the value was not written by `to_json`.
     """
+    read = partial(from_json, readers=readers)
     if isinstance(value, list):
-        return [from_json(part) for part in value]
+        return [read(part) for part in value]
     if not isinstance(value, dict):
         return value
     if _looks_tagged(value):
         ((tag, part),) = value.items()
-        read = _READERS.get(tag)
-        if read is not None:
-            try:
-                return read(part)
-            except (TypeError, ArithmeticError, AttributeError) as error:
-                raise ValueError(f"{tag} holds what it cannot: {error}") from error
-    return {key: from_json(part) for key, part in value.items()}
+        try:
+            if tag in _SCALARS:
+                return _SCALARS[tag](part)
+            if tag in _CONTAINERS:
+                return _CONTAINERS[tag](part, read)
+            if tag in readers:
+                return readers[tag](read(part))
+        except (TypeError, ArithmeticError, AttributeError) as error:
+            raise ValueError(f"{tag} holds what it cannot: {error}") from error
+    return {key: read(part) for key, part in value.items()}
 
 
 def _looks_tagged(value: dict[str, Any]) -> bool:

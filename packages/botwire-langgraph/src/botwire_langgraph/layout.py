@@ -18,35 +18,31 @@ began. The last is there while a run is in the middle of a step.
 
 from __future__ import annotations
 
-import functools
-import hashlib
-from urllib.parse import quote
-
 from botwire import operations as ops
+from botwire.names import MAX_PART, encode_part, join_parts
 
 CHECKPOINTS, BLOBS, PARTS, WRITES, HEADS = "checkpoints", "blobs", "parts", "writes", "heads"
 KINDS = (CHECKPOINTS, BLOBS, PARTS, WRITES, HEADS)
 """What there is of a thread."""
 
-_LONGEST_PART = 160  # six parts and their slashes stay below the 1,024 bytes of a key
 _OFFSET = 8  # indexes of special writes are negative; shifted, all sort as text
 
 
 def checkpoint(thread: str, namespace: str, checkpoint_id: str) -> str:
     """Returns the key of a checkpoint."""
-    return _join(CHECKPOINTS, thread, namespace, checkpoint_id)
+    return join_parts(CHECKPOINTS, thread, namespace, checkpoint_id)
 
 
 def checkpoints(thread: str | None, namespace: str | None) -> str:
     """Returns what the keys of checkpoints begin with, of all threads or namespaces if None."""
     if thread is None:
         return f"{CHECKPOINTS}/"
-    return _join(CHECKPOINTS, thread, *([] if namespace is None else [namespace])) + "/"
+    return join_parts(CHECKPOINTS, thread, *([] if namespace is None else [namespace])) + "/"
 
 
 def blob(thread: str, namespace: str, channel: str, version: str | float) -> str:
     """Returns the key of a channel's value at a version."""
-    return _join(BLOBS, thread, namespace, channel, str(version))
+    return join_parts(BLOBS, thread, namespace, channel, str(version))
 
 
 def part(thread: str, namespace: str, channel: str, number: int) -> str:
@@ -56,7 +52,7 @@ def part(thread: str, namespace: str, channel: str, number: int) -> str:
 
 def parts(thread: str, namespace: str, channel: str) -> str:
     """Returns what the keys of the parts of a channel's lists begin with."""
-    return _join(PARTS, thread, namespace, channel) + "/"
+    return join_parts(PARTS, thread, namespace, channel) + "/"
 
 
 def numbered(prefix: str, number: int) -> str:
@@ -71,45 +67,45 @@ def part_number(key: str) -> int:
 
 def write(thread: str, namespace: str, checkpoint_id: str, task_id: str, index: int) -> str:
     """Returns the key of a pending write."""
-    return _join(WRITES, thread, namespace, checkpoint_id, task_id) + f"/{index + _OFFSET:08}"
+    return join_parts(WRITES, thread, namespace, checkpoint_id, task_id) + f"/{index + _OFFSET:08}"
 
 
 def writes(thread: str, namespace: str, checkpoint_id: str) -> str:
     """Returns what the keys of a checkpoint's pending writes begin with."""
-    return _join(WRITES, thread, namespace, checkpoint_id) + "/"
+    return join_parts(WRITES, thread, namespace, checkpoint_id) + "/"
 
 
 def of_thread(kind: str, thread: str) -> str:
     """Returns what the keys of a kind begin with that belong to a thread."""
-    return _join(kind, thread) + "/"
+    return join_parts(kind, thread) + "/"
 
 
 def head(thread: str, namespace: str) -> str:
     """Returns the key that every put of a checkpoint namespace writes."""
-    return _join(HEADS, thread, namespace)
+    return join_parts(HEADS, thread, namespace)
 
 
 def deleted(thread: str) -> str:
     """Returns the key that says that a thread was deleted."""
-    return _join("deleted", thread)
+    return join_parts("deleted", thread)
 
 
 def pruned(thread: str) -> str:
     """Returns the key that says that checkpoints of a thread were deleted."""
-    return _join("pruned", thread)
+    return join_parts("pruned", thread)
 
 
 def busy(thread: str) -> str:
     """Returns the key that is there while a run of a thread is in the middle of a step."""
-    return _join("busy", thread)
+    return join_parts("busy", thread)
 
 
 def thread_prefixes(prefix: str) -> list[str]:
     """Returns what the heads of threads whose ids begin with `prefix` begin with."""
     if not prefix:
         return [f"{HEADS}/"]
-    encoded = _encode(prefix)
-    plain = [f"{HEADS}/{encoded}"] if len(encoded) <= _LONGEST_PART else []
+    encoded = encode_part(prefix)
+    plain = [f"{HEADS}/{encoded}"] if len(encoded) <= MAX_PART else []
     return [*plain, f"{HEADS}/~"]
 
 
@@ -122,21 +118,4 @@ def clear(thread: str) -> tuple[ops.Operation, ...]:
 def moved(key: str, target: str) -> str:
     """Returns the key that another thread has in the place of this one."""
     kind, _, rest = key.split("/", 2)
-    return f"{_join(kind, target)}/{rest}"
-
-
-def _join(kind: str, *parts: str) -> str:
-    return "/".join([kind, *map(_part, parts)])
-
-
-@functools.lru_cache(maxsize=4096)
-def _part(part: str) -> str:
-    encoded = _encode(part)
-    if len(encoded) <= _LONGEST_PART:
-        return encoded
-    return "~" + hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _encode(part: str) -> str:
-    # A tilde, which begins a hash, is the one sign beside letters that quote() would leave.
-    return quote(part, safe="", errors="surrogatepass").replace("~", "%7E")
+    return f"{join_parts(kind, target)}/{rest}"

@@ -1,0 +1,220 @@
+"""Checkpoints of workflows."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agent_framework import WorkflowCheckpoint
+from agent_framework.exceptions import WorkflowCheckpointException
+
+import botwire
+from botwire import AsyncMemory, ConflictError, NotJSONError
+from botwire import operations as ops
+from botwire.connection import Connection
+from botwire.exact import decode, encode
+from botwire.messages import Native, read_native
+from botwire.names import check_key, join_parts
+from botwire.operations import check_ttl
+from botwire_agent_framework.convert import FRAMEWORK
+from botwire_agent_framework.objects import Objects
+
+FORMAT = 1
+"""``WorkflowCheckpoint.to_dict()``, what JSON lacks tagged (`botwire_agent_framework.objects`)."""
+
+logger = logging.getLogger("botwire.agent_framework")
+
+_TRIES = 100
+_PACKED_FROM = 64 * 1024
+_MOST_UNPACKED = 1024**3
+_EPOCH = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class BotWireCheckpointStorage:
+    """Agent Framework's checkpoint storage on BotWire: ``WorkflowBuilder(checkpoint_storage=…)``.
+
+    A checkpoint is a key; the names of a workflow's sort by their times, so the latest is found
+    without reading the others. It is stored in one step, with the key that finds it by its id, and
+    to save it again changes nothing. What a checkpoint holds comes back as it was, objects
+    included, and nothing is unpickled: only Agent Framework's values and classes of `types` are
+    ever made.
+
+    Args:
+        namespace: Whose workflows.
+        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        url: Where memory lives, as for BotWire's `Memory`.
+        api_key: For a server.
+        types: Your own classes of what executors send, keep in state, ask for and are answered
+            with: dataclasses, pydantic models, enums, named tuples, plain classes.
+        ttl: Seconds until a checkpoint is gone; None keeps them for good.
+        prefix: What the names of the keys begin with.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        client: botwire.Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        types: Iterable[type] = (),
+        ttl: float | None = None,
+        prefix: str = "workflow",
+    ) -> None:
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self._objects = Objects(types)
+        self._ttl = ttl
+        self._prefix = check_key(prefix)
+        if ttl is not None:
+            check_ttl(ttl)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self._prefix!r})"
+
+    async def save(self, checkpoint: WorkflowCheckpoint) -> str:
+        """Stores a checkpoint, in the place of one of the same id, and returns its id.
+
+        Raises:
+            WorkflowCheckpointException: It holds what would not be read back; it says what and
+                where.
+        """
+        name = self._name(checkpoint)
+        try:
+            value = _pack(Native(FRAMEWORK, FORMAT, self._objects.to_data(checkpoint)).to_value())
+        except NotJSONError as error:
+            raise WorkflowCheckpointException(
+                f"checkpoint {checkpoint.checkpoint_id} cannot be kept: {error}"
+            ) from error
+        by_id = self._by_id(checkpoint.checkpoint_id)
+        for again in range(_TRIES):
+            tx = self.connection.async_memory.transaction()
+            try:
+                async with tx:
+                    before = await tx.get(by_id) if again else None
+                    if before not in (None, name):
+                        tx.delete(before)
+                    tx.set(name, value, ttl=self._ttl)
+                    # It is new, nearly always: that takes one request.
+                    tx.set(by_id, name, ttl=self._ttl, if_version=None if again else 0)
+            except ConflictError:
+                continue
+            return checkpoint.checkpoint_id
+        raise ConflictError(f"checkpoint {checkpoint.checkpoint_id!r:.200} is written by others")
+
+    async def load(self, checkpoint_id: str) -> WorkflowCheckpoint:
+        """Returns a checkpoint.
+
+        Raises:
+            WorkflowCheckpointException: There is none of this id, or it cannot be read.
+        """
+        memory = self.connection.async_memory
+        by_id, before = self._by_id(checkpoint_id), None
+        while (name := await memory.get(by_id)) not in (None, before):
+            entry = await memory.entry(name)
+            if entry is not None:
+                return self._read(entry.value, checkpoint_id)
+            before = name  # moved or deleted in between: the id says which
+        raise WorkflowCheckpointException(f"No checkpoint found with ID {checkpoint_id}")
+
+    async def delete(self, checkpoint_id: str) -> bool:
+        """Deletes a checkpoint and says whether there was one."""
+        by_id = self._by_id(checkpoint_id)
+        for _ in range(_TRIES):
+            tx = self.connection.async_memory.transaction()
+            try:
+                async with tx:
+                    name = await tx.get(by_id)
+                    if name is None:
+                        return False
+                    tx.delete(name)
+                    tx.delete(by_id)
+            except ConflictError:
+                continue
+            return True
+        raise ConflictError(f"checkpoint {checkpoint_id!r:.200} is written by others")
+
+    async def list_checkpoints(self, *, workflow_name: str) -> list[WorkflowCheckpoint]:
+        """Returns a workflow's checkpoints, oldest first; one that cannot be read is reported."""
+        found = []
+        async for entry in self.connection.async_memory.iter_entries(self._of(workflow_name)):
+            try:
+                found.append(self._read(entry.value, entry.key))
+            except WorkflowCheckpointException as error:
+                logger.warning("a checkpoint is left out: %s", error)
+        return found
+
+    async def get_latest(self, *, workflow_name: str) -> WorkflowCheckpoint | None:
+        """Returns a workflow's checkpoint of the latest time, None if it has none.
+
+        Raises:
+            WorkflowCheckpointException: It cannot be read. To go on from one before would do again
+                what was done.
+        """
+        memory = self.connection.async_memory
+        newest = ops.ScanKeys(self._of(workflow_name), limit=1, descending=True)
+        (page,) = await memory.engine.apply(ops.Batch(memory.namespace, (newest,)))
+        for entry in page.entries:
+            return self._read(entry.value.value, entry.key)
+        return None
+
+    async def list_checkpoint_ids(self, *, workflow_name: str) -> list[str]:
+        """Returns the ids of a workflow's checkpoints, oldest first."""
+        of = self._of(workflow_name)
+        names = await self.connection.async_memory.list_keys(of)
+        return [name.removeprefix(of).partition("/")[2] for name in names]
+
+    def _read(self, value: Any, which: str) -> WorkflowCheckpoint:
+        try:
+            data = read_native(_unpack(value), framework=FRAMEWORK, formats=(FORMAT,))
+            return self._objects.from_data(data)
+        except Exception as error:  # of any kind, as a class may refuse a state as it likes
+            raise WorkflowCheckpointException(
+                f"checkpoint {which} cannot be read: {error}"
+            ) from error
+
+    def _of(self, workflow: str) -> str:
+        """Returns what the names of a workflow's checkpoints begin with."""
+        return f"{self._prefix}/{join_parts(workflow)}/"
+
+    def _name(self, checkpoint: WorkflowCheckpoint) -> str:
+        """Returns the name of a checkpoint's key, which sorts by its time."""
+        try:
+            at = datetime.fromisoformat(checkpoint.timestamp)
+        except (TypeError, ValueError) as error:
+            raise WorkflowCheckpointException(
+                f"the timestamp of a checkpoint is ISO 8601, not {checkpoint.timestamp!r:.100}"
+            ) from error
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        micros = (at - _EPOCH) // timedelta(microseconds=1)
+        name = f"{self._of(checkpoint.workflow_name)}{micros:018}/{checkpoint.checkpoint_id}"
+        return check_key(name)
+
+    def _by_id(self, checkpoint_id: str) -> str:
+        return check_key(f"{self._prefix}-ids/{checkpoint_id}")
+
+
+def _pack(value: dict[str, Any]) -> Any:
+    """Returns a small value as it is, and a large one compressed.
+
+    A conversation is in a checkpoint several times, and in the next one again.
+    """
+    text = encode(value, "checkpoint")
+    if len(text) > _MOST_UNPACKED:
+        raise NotJSONError(f"it has {len(text)} bytes, and at most {_MOST_UNPACKED} are read back")
+    return value if len(text) < _PACKED_FROM else zlib.compress(text.encode("ascii"), level=1)
+
+
+def _unpack(stored: Any) -> Any:
+    if not isinstance(stored, bytes):
+        return stored
+    unpacking = zlib.decompressobj()
+    text = unpacking.decompress(stored, _MOST_UNPACKED)
+    if not unpacking.eof:
+        raise ValueError("it was cut off, or is too large")
+    return decode(text.decode("ascii"))

@@ -1,0 +1,137 @@
+"""Sessions: what an agent keeps between runs beside the conversation.
+
+This module is not imported with the package: ``SessionStore`` is experimental, and Agent Framework
+says so, once, to whoever uses it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from agent_framework import AgentSession, SessionStore
+
+import botwire
+from botwire import AsyncMemory, ConfigurationError, ConflictError, NotJSONError
+from botwire.classes import name_of
+from botwire.connection import Connection
+from botwire.messages import Native, UnreadableItemError, read_native
+from botwire.names import check_key
+from botwire.operations import check_ttl
+from botwire.tagged import from_json, to_json
+from botwire_agent_framework.convert import FRAMEWORK
+
+FORMAT = 1
+"""``AgentSession.to_dict()``; what JSON lacks is tagged (`botwire.tagged`)."""
+
+OnConflict = Literal["reject", "overwrite"]
+
+_READ_AT = "_botwire_read_at"
+
+
+class BotWireSessionStore(SessionStore):
+    """Agent Framework's ``SessionStore`` on BotWire, for its hosting and for your own.
+
+    A session goes on as it was read, in any process. Two requests of one session at once would lose
+    what the first of them did: the second one's `set` is refused instead, with a `ConflictError`.
+    Custom classes in a session's state come back if they were given to ``register_state_type``.
+
+    Args:
+        namespace: Whose sessions.
+        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        url: Where memory lives, as for BotWire's `Memory`.
+        api_key: For a server.
+        ttl: Seconds after its last `set` that a session is gone; None keeps them for good.
+        prefix: What the names of the keys begin with.
+        on_conflict: ``overwrite`` lets the last `set` win, as Agent Framework's own stores do.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        client: botwire.Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        ttl: float | None = None,
+        prefix: str = "sessions",
+        on_conflict: OnConflict = "reject",
+    ) -> None:
+        super().__init__()
+        if on_conflict not in get_args(OnConflict):
+            raise ConfigurationError(
+                f"on_conflict is one of {get_args(OnConflict)}, not {on_conflict!r}"
+            )
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self._ttl = ttl
+        self._prefix = check_key(prefix)
+        self._on_conflict = on_conflict
+        if ttl is not None:
+            check_ttl(ttl)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self._prefix!r})"
+
+    async def get(self, session_id: str) -> AgentSession | None:
+        """Returns a session, None if there is none.
+
+        Raises:
+            UnreadableItemError: It was written by a newer version, or its state cannot be read.
+        """
+        key = self._key(session_id)
+        entry = await self.connection.async_memory.entry(key)
+        if entry is None:
+            return None
+        try:
+            data = read_native(entry.value, framework=FRAMEWORK, formats=(FORMAT,))
+            session = AgentSession.from_dict(from_json(data))
+        except (TypeError, KeyError, ValueError) as error:
+            raise UnreadableItemError(f"session {session_id!r:.200}: {error}") from error
+        setattr(session, _READ_AT, (key, entry.version))
+        return session
+
+    async def set(self, session_id: str, session: AgentSession) -> None:
+        """Stores a session, in the place of the one that it was read as; a new one, of any.
+
+        Raises:
+            ConflictError: Another one has been stored, or it was deleted, since it was read.
+            NotJSONError: Its state holds what would not come back; it says where.
+        """
+        key = self._key(session_id)
+        if type(session) is not AgentSession:
+            raise NotJSONError(
+                f"session is of type {name_of(type(session))}, and would come back an AgentSession"
+            )
+        data = to_json(session.to_dict(), "session")
+        # Agent Framework's hosting works on copies, which bring this along.
+        read_at: tuple[str, int] = getattr(session, _READ_AT, (key, -1))
+        known = read_at[0] == key and read_at[1] >= 0 and self._on_conflict == "reject"
+        try:
+            version = await self.connection.async_memory.set(
+                key,
+                Native(FRAMEWORK, FORMAT, data).to_value(),
+                ttl=self._ttl,
+                if_version=read_at[1] if known else None,
+            )
+        except ConflictError as error:
+            raise ConflictError(
+                f"session {session_id!r:.200} was changed since it was read: read it again, or let "
+                f"the last one win with on_conflict='overwrite' ({error})"
+            ) from error
+        setattr(session, _READ_AT, (key, version))
+
+    async def delete(self, session_id: str) -> None:
+        """Deletes a session, if there is one."""
+        await self.connection.async_memory.delete(self._key(session_id))
+
+    async def list_sessions(self) -> list[str]:
+        """Returns the ids of all stored sessions."""
+        prefix = f"{self._prefix}/"
+        keys = await self.connection.async_memory.list_keys(prefix)
+        return [key.removeprefix(prefix) for key in keys]
+
+    def _key(self, session_id: str) -> str:
+        SessionStore.validate_session_id(session_id)
+        return check_key(f"{self._prefix}/{session_id}")
