@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import random
 import socket
 import tempfile
@@ -17,6 +18,7 @@ import psycopg
 import pytest
 
 from botwire import AsyncMemory, ConflictError, InvalidRequestError, Memory, Record
+from botwire import operations as ops
 from botwire._async import postgres_steps as awaited
 from botwire._sync import postgres_steps as blocking
 from botwire.engines.steps import WAIT, Statement, Steps, has_rows
@@ -90,7 +92,16 @@ async def _transact(memory: Any) -> None:
 
 
 async def _search(memory: Any) -> None:
-    assert await memory.records("r").search(text="tea")
+    assert await memory.records("r").search(text="green tea")
+
+
+async def _read_several(memory: Any) -> None:
+    engine = memory.engine
+    reads = (ops.GetKeys(("k",)), ops.ReadHistory("h"), ops.StatHistory("h"), ops.ListKeys())
+    results = engine.apply(ops.Batch(memory.namespace, reads))
+    entries, items, stat, keys = await results if inspect.isawaitable(results) else results
+    assert (entries[0].key, len(items.items)) == ("k", stat.count)
+    assert "k99" in keys.keys
 
 
 @pytest.mark.parametrize("flavor", ["blocking", "awaited"])
@@ -101,6 +112,7 @@ async def test_what_nobody_reads_is_not_waited_for(
     trips: dict[str, int] = {}
     works: list[Work] = [
         _set, _get, _set_many, _append, _append_once, _be_refused, _transact, _search,
+        _read_several,
     ]  # fmt: skip
     for work in works:
         for _ in range(7):  # connected, all statements prepared
@@ -119,6 +131,7 @@ async def test_what_nobody_reads_is_not_waited_for(
         "_be_refused": 3,
         "_transact": 4,  # it looks at the history's number and at the records that are there
         "_search": 4,  # the collection, the words, the records; the end
+        "_read_several": 2,  # all at once; the end
     }
 
 

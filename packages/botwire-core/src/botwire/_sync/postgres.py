@@ -158,7 +158,7 @@ class PostgresEngine:
             if self.on_commit is not None:
                 self.on_commit(1, time.perf_counter() - began)
             return results
-        steps = statements.read(batch, moment, self._vectors)
+        steps = statements.read(batch, moment, self._vectors, in_rounds=True)
         if batch.needs_snapshot:
             return transact(connection, SNAPSHOT, steps)
         return run(connection, steps)

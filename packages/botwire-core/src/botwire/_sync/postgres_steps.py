@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from botwire.engines.steps import WAIT, Rows, Statement, Steps, has_rows
+from botwire.engines.steps import WAIT, Rows, Statement, Steps
 from botwire.errors import BotWireError
 from botwire.operations import Results
 
@@ -57,15 +57,13 @@ def run(connection: _Connection, steps: Steps) -> Results:
         step = next(steps)
         while True:
             rows: Rows = []
-            waits = step is WAIT
-            if not waits:
+            if step is not WAIT:
                 cursor = _send(connection, step)
                 if step.then is not None:
                     unread.append((cursor, step.then))
-                elif not step.many and has_rows(step.sql):
+                elif step.waits:
                     unread.append((cursor, rows.extend))
-                    waits = True
-            if waits:
+            if step.waits:
                 _read(unread)
             step = steps.send(rows)
     except StopIteration as stop:

@@ -14,7 +14,7 @@ from botwire.engines.record_statements import (
     read_collection,
     tester,
 )
-from botwire.engines.steps import Handlers, Scope, Statement, Steps, chunks, marks
+from botwire.engines.steps import WAIT, Handlers, Rows, Scope, Statement, Steps, chunks, marks
 from botwire.engines.vector_cache import Row, Snapshot, load_numpy
 
 _HERE = "namespace = ? AND collection = ?"
@@ -123,12 +123,16 @@ def _snapshot(scope: Scope, collection: Collection, dimension: int) -> Steps:
 def _by_text(scope: Scope, collection: Collection, text: str) -> Steps:
     """Answers the score of each record that holds a word of the text."""
     average = collection.words / collection.size
-    sums: dict[bytes, float] = {}
+    found: list[Rows] = []
     for word in words.query_words(text):
-        rows = yield Statement(
+        yield Statement(
             f"SELECT id, times, among FROM botwire_words WHERE {_HERE} AND word = ?",
             (scope.namespace, collection.name, word),
+            then=found.append,
         )
+    yield WAIT
+    sums: dict[bytes, float] = {}
+    for rows in found:
         weight = words.weight(len(rows), collection.size)
         for id, times, among in rows:
             sums[id] = sums.get(id, 0.0) + weight * words.relevance(times, among, average)

@@ -25,7 +25,7 @@ from botwire.engines import (
     sizes,
     store_statements,
 )
-from botwire.engines.steps import WAIT, Handlers, Scope, Statement, Steps
+from botwire.engines.steps import WAIT, Handlers, Scope, Statement, Steps, side_by_side
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import InvalidRequestError
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
@@ -38,18 +38,25 @@ _SWEPT_NAMESPACES = 1_000  # that are looked for at once
 _SWEPT_CHANGES = 20_000  # in one transaction on all namespaces, some 30 ms of it
 
 
-def read(batch: ops.Batch, now: int, vectors: VectorCache | None = None) -> Steps:
+def read(
+    batch: ops.Batch, now: int, vectors: VectorCache | None = None, *, in_rounds: bool = False
+) -> Steps:
     """Applies a batch that writes nothing.
 
     Args:
         batch: The operations.
         now: The present time.
         vectors: What the engine remembers of embeddings.
+        in_rounds: Whether what several operations ask is asked together, which is quicker where
+            the database is far away.
     """
     scope = Scope(to_bytes(batch.namespace), now, 0, vectors)
+    parts = [_HANDLERS[type(operation)](scope, operation) for operation in batch.operations]
+    if in_rounds and len(parts) > 1:
+        return (yield from side_by_side(parts))
     results: ops.Results = []
-    for operation in batch.operations:
-        results.append((yield from _HANDLERS[type(operation)](scope, operation)))
+    for part in parts:
+        results.append((yield from part))
     return results
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from botwire.engines.vector_cache import VectorCache
+from botwire.errors import BotWireError
 from botwire.names import prefix_end, to_bytes
 
 SWEEP_EVERY = 60_000_000
@@ -21,8 +22,8 @@ Rows = list[tuple[Any, ...]]
 class Statement(NamedTuple):
     """A statement of a generator's.
 
-    Whether one is waited for shows in itself, so that an engine whose database is far away can
-    send several in one go: one that `has_rows` is, for them, unless there is a `then`.
+    Whether the generator `waits` for its rows shows in itself, so that an engine whose database is
+    far away can send several in one go.
 
     Attributes:
         sql: With ``?`` for each parameter.
@@ -39,6 +40,11 @@ class Statement(NamedTuple):
     many: bool = False
     then: Callable[[Rows], None] | None = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether the generator looks at what comes of this before it goes on."""
+        return self is WAIT or (self.then is None and not self.many and has_rows(self.sql))
+
 
 WAIT = Statement("")
 """Yielded in the place of a statement: every `then` so far is to be called first."""
@@ -51,6 +57,41 @@ Steps = Generator[Statement, Rows, Any]
 def has_rows(sql: str) -> bool:
     """Says whether a statement has rows to answer with, be they none or many."""
     return sql.startswith("SELECT") or " RETURNING " in sql
+
+
+def side_by_side(parts: Sequence[Steps]) -> Steps:
+    """Runs generators that only read, in rounds: none waits for the rows of another.
+
+    Returns:
+        What each returns, in their order. If several raise, it is the first of them who counts, as
+        if they had run one after the other.
+    """
+    results: list[Any] = [None] * len(parts)
+    failure: BotWireError | None = None
+    going: dict[int, Rows | None] = dict.fromkeys(range(len(parts)))
+    while going:
+        for i, rows in list(going.items()):
+            try:
+                step = next(parts[i]) if rows is None else parts[i].send(rows)
+                while not step.waits:
+                    yield step
+                    step = parts[i].send([])
+            except StopIteration as stop:
+                results[i] = stop.value
+                del going[i]
+            except BotWireError as error:
+                failure = error
+                going = {before: rows for before, rows in going.items() if before < i}
+                break
+            else:
+                answer: Rows = []
+                going[i] = answer
+                if step is not WAIT:
+                    yield step._replace(then=answer.extend)
+        yield WAIT
+    if failure is not None:
+        raise failure
+    return results
 
 
 class Scope:
