@@ -91,9 +91,8 @@ def postgres_url() -> Iterator[str]:
             server.cleanup()
 
 
-@pytest.fixture
-def postgres_database_url(postgres_url: str) -> Iterator[str]:
-    """The URL of an empty database, for tests that look at or change more than their namespace."""
+@contextlib.contextmanager
+def _postgres_database(postgres_url: str) -> Iterator[str]:
     import psycopg
 
     name = f"test_{uuid.uuid4().hex}"
@@ -103,10 +102,33 @@ def postgres_database_url(postgres_url: str) -> Iterator[str]:
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
+@pytest.fixture
+def postgres_database_url(postgres_url: str) -> Iterator[str]:
+    """The URL of an empty database, for tests that look at or change more than their namespace."""
+    with _postgres_database(postgres_url) as url:
+        yield url
+
+
+def add_pgvector(url: str) -> None:
+    """Adds pgvector to a database, before or after BotWire has made its tables."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("CREATE EXTENSION vector")
+
+
 @pytest.fixture(scope="session")
-def postgres_server_url(postgres_url: str) -> Iterator[str]:
-    """The URL of a BotWire server in a process of its own, over PostgreSQL."""
-    with start_server(postgres_url) as process:
+def pgvector_url(postgres_url: str) -> Iterator[str]:
+    """The URL of a database with pgvector; those of the other fixtures are without."""
+    with _postgres_database(postgres_url) as url:
+        add_pgvector(url)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_server_url(pgvector_url: str) -> Iterator[str]:
+    """The URL of a BotWire server in a process of its own, over PostgreSQL with pgvector."""
+    with start_server(pgvector_url) as process:
         try:
             yield read_url(process)
         finally:

@@ -24,6 +24,7 @@ from botwire.places import find_place
 from botwire.terms import Usage
 from botwire.vectors import Vector
 from botwire.wire import RESULTS
+from conftest import add_pgvector
 from tests.conftest import SHARED
 from tests.model import Model
 
@@ -238,9 +239,12 @@ class SameAnswers(RuleBasedStateMachine):
 def split_url(postgres_database_url: str) -> str:
     """The URL of a PostgreSQL whose tables are split by namespace, as a cluster would split them.
 
+    It has pgvector, as the one behind the server has; the third one has not.
+
     PostgreSQL refuses to, should a unique key not hold the namespace.
     """
     url = postgres_database_url
+    add_pgvector(url)
     with Memory("n", url=url) as memory:
         memory.set("k", 1)
     with psycopg.connect(url, autocommit=True) as connection:
@@ -296,7 +300,9 @@ def test_every_operation_is_among_the_random_ones() -> None:
 
 
 @pytest.mark.timeout(300)  # as long as it takes where other tests run at the same time
-def test_every_place_answers_as_the_model(engines: Engines) -> None:
+def test_every_place_answers_as_the_model(
+    engines: Engines, split_url: str, pgvector_url: str, postgres_url: str
+) -> None:
     run_state_machine_as_test(
         lambda: SameAnswers(engines),
         settings=settings(
@@ -306,3 +312,7 @@ def test_every_place_answers_as_the_model(engines: Engines) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+    for url, has_pgvector in ((split_url, True), (pgvector_url, True), (postgres_url, False)):
+        with psycopg.connect(url) as connection:
+            indexed = connection.execute("SELECT sum(indexed) FROM botwire_collections").fetchone()
+        assert bool(indexed and indexed[0]) == has_pgvector

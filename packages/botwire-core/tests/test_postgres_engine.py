@@ -13,7 +13,7 @@ from botwire import Memory, RequestTimeoutError, ServerError
 from botwire._sync import postgres
 from botwire._sync.postgres import PostgresEngine
 from botwire.engines import statements
-from conftest import Clock
+from conftest import Clock, add_pgvector
 
 
 def select(url: str, sql: str) -> list[Any]:
@@ -80,10 +80,13 @@ def test_a_namespace_that_another_client_locks_is_a_timeout(
         assert memory.set("k", 3)
 
 
+@pytest.mark.parametrize("has_pgvector", [False, True])
 def test_every_key_begins_with_the_namespace_and_no_node_is_special(
-    postgres_database_url: str,
+    postgres_database_url: str, has_pgvector: bool
 ) -> None:
     url = postgres_database_url
+    if has_pgvector:
+        add_pgvector(url)
     with Memory("n", url=url) as memory:
         memory.set("k", 1)
     unique = select(
@@ -91,7 +94,7 @@ def test_every_key_begins_with_the_namespace_and_no_node_is_special(
         "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' "
         "AND indexdef LIKE 'CREATE UNIQUE%' AND tablename <> 'botwire_schema'",
     )
-    assert len(unique) >= 9
+    assert len(unique) >= 9 + has_pgvector
     for (definition,) in unique:
         assert re.search(r"USING btree \(namespace[,)]", definition), definition
     tables = select(
@@ -105,7 +108,8 @@ def test_every_key_begins_with_the_namespace_and_no_node_is_special(
         "sequences": "SELECT * FROM pg_sequences",
         "triggers": "SELECT * FROM pg_trigger WHERE NOT tgisinternal",
         "foreign keys": "SELECT * FROM pg_constraint WHERE contype = 'f'",
-        "functions": "SELECT * FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+        "functions": "SELECT * FROM pg_proc p WHERE pronamespace = 'public'::regnamespace "
+        "AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE objid = p.oid AND deptype = 'e')",
         "identity and defaults by a function": "SELECT * FROM information_schema.columns WHERE "
         "table_schema = 'public' AND (is_identity = 'YES' OR column_default LIKE '%(%')",
     }.items():

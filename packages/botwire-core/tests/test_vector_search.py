@@ -105,6 +105,36 @@ def test_close_neighbours_are_not_mixed_up(metric: str, near: bool) -> None:
     assert len(found) < 3000 or near
 
 
+@pytest.mark.parametrize(
+    ("values", "query", "metric"),
+    [
+        ([2.0**-149, 1, 2, 3], 0.1, "cosine"),  # a product that is too small for 32 bits
+        ([1e-10, 1e-10, 2e-10, 0], 0, "l2"),  # distances whose scores are all 1
+    ],
+)
+def test_those_of_equal_scores_come_by_id(values: list[float], query: float, metric: str) -> None:
+    raws = [Vector.of([value]).raw for value in values]
+    rows = [Row(b"%d" % i, raw, b"/", "[]", "{}", 0, 1) for i, raw in enumerate(raws)]
+    snapshot = Snapshot.of(rows, 1, 1)
+    every = np.arange(len(values))
+    for best in (1, 2, 3, None):
+        found = snapshot.scores(Vector.of([query]).raw, every, metric, best)
+        ranked = sorted(found, key=lambda pair: (-pair[1], pair[0]))[:best]
+        assert ranked == [(b"%d" % i, 1.0) for i in range(best or len(values))]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("dimension", [3, 9000])
+def test_a_record_has_the_same_score_whatever_is_beside_it(metric: str, dimension: int) -> None:
+    matrix = np.random.default_rng(1).normal(size=(20, dimension)).astype(np.float32)
+    rows = [Row(b"%d" % i, v.tobytes(), b"/", "[]", "{}", 0, 1) for i, v in enumerate(matrix)]
+    query = matrix[-1].tobytes()
+    together = Snapshot.of(rows, dimension, 1).scores(query, np.arange(20), metric, None)
+    for i, row in enumerate(rows):
+        alone = Snapshot.of([row], dimension, 1)
+        assert alone.scores(query, np.arange(1), metric, None) == [together[i]]
+
+
 steps = st.lists(
     st.tuples(
         st.sampled_from(["put", "put", "patch", "delete", "clear", "search"]), st.integers(0, 9)

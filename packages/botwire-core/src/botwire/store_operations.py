@@ -65,8 +65,8 @@ class RowCount(NamedTuple):
 class ForgetNamespace(Operation):
     """Erases every row that belongs to a namespace and answers a tuple of `RowCount`.
 
-    What is erased is keys, histories and their items, records and the index of their words, the
-    log of changes, kept answers to requests, and that there ever was such a namespace. Should it
+    What is erased is keys, histories and their items, records and their indexes, the log of
+    changes, kept answers to requests, and that there ever was such a namespace. Should it
     be written to again, its versions go on above those it had. The bytes may still be in free
     space of the database's files; see `CompactStore`.
     """
@@ -190,7 +190,10 @@ class RecordCheck(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CheckRecords(Operation):
-    """Answers the `RecordCheck` of a page of records, by id: is every word of theirs indexed."""
+    """Answers the `RecordCheck` of a page of records, by id.
+
+    Is every word of theirs indexed, and every vector, where PostgreSQL has them, their embedding?
+    """
 
     needs_snapshot: ClassVar[bool] = True
     collection: str

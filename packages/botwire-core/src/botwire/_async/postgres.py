@@ -14,11 +14,12 @@ from psycopg import errors as pg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from botwire import retry
-from botwire._async import postgres_upkeep
+from botwire._async import postgres_upkeep, postgres_vectors
 from botwire._async.postgres_steps import SNAPSHOT, WRITING, run, transact
 from botwire._loops import AsyncClientPerLoop
 from botwire.clock import Clock, now
 from botwire.engines import migrations, statements
+from botwire.engines.postgres_types import ADAPTERS
 from botwire.engines.protocol import OnCommit
 from botwire.engines.schema import POSTGRES
 from botwire.engines.steps import SWEEP_EVERY
@@ -30,11 +31,13 @@ from botwire.errors import (
     ServerError,
     TransportError,
 )
+from botwire.names import to_bytes
 from botwire.operations import Batch, Results
 from botwire.places import without_password
 
 logger = logging.getLogger("botwire.postgres")
 
+_FILL_SECONDS = 1.0  # how long a write may be held up by what is filled in behind it
 _POOL = 10  # connections of one process; writers of one namespace wait for each other anyway
 _RECONNECT_SECONDS = 0.5  # between attempts, while someone waits; the pool's own pause doubles
 
@@ -80,6 +83,7 @@ class AsyncPostgresEngine:
         self._clock = clock
         self._vectors = VectorCache()
         self._is_current = False
+        self._pgvector = False  # whether there was a table of vectors when last looked
         self._swept_at = 0
         self._pools = AsyncClientPerLoop(self._make_pool, AsyncConnectionPool.close)
 
@@ -101,6 +105,7 @@ class AsyncPostgresEngine:
                 "autocommit": True,
                 "connect_timeout": max(2, round(self._timeout)),
                 "application_name": "botwire",
+                "context": ADAPTERS,
                 "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
             },
         )
@@ -119,7 +124,15 @@ class AsyncPostgresEngine:
                 async with pool.connection(max(0.01, deadline - time.monotonic())) as connection:
                     if not self._is_current:
                         await self._prepare(connection)
-                    results = await self._run(connection, batch)
+                    try:
+                        results = await self._run(connection, batch)
+                    except postgres_vectors.LOST:
+                        # Without pgvector everything goes on; the rest is for the next sweep.
+                        namespace = to_bytes(batch.namespace)
+                        if not await postgres_vectors.give_up(connection, namespace):
+                            raise
+                        self._pgvector = False
+                        results = await self._run(connection, batch)
                     if batch.writes and self._clock() - self._swept_at >= SWEEP_EVERY:
                         await self._sweep_behind(connection)
                     return results
@@ -153,15 +166,17 @@ class AsyncPostgresEngine:
         moment = self._clock()
         if batch.writes:
             began = time.perf_counter()
-            steps = statements.write(batch, moment, lock=" FOR UPDATE")
-            results = await transact(connection, WRITING, steps)
+            steps = statements.write(batch, moment, lock=" FOR UPDATE", pgvector=self._pgvector)
+            results: Results = await transact(connection, WRITING, steps)
             if self.on_commit is not None:
                 self.on_commit(1, time.perf_counter() - began)
             return results
         steps = statements.read(batch, moment, self._vectors, in_rounds=True)
         if batch.needs_snapshot:
-            return await transact(connection, SNAPSHOT, steps)
-        return await run(connection, steps)
+            results = await transact(connection, SNAPSHOT, steps)
+        else:
+            results = await run(connection, steps)
+        return results
 
     async def sweep(self) -> None:
         """Removes what expired; writers do it too, now and then, so it is for when nobody writes.
@@ -182,11 +197,13 @@ class AsyncPostgresEngine:
     async def _sweep_behind(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Sweeps behind a write, which has succeeded whatever comes of this."""
         try:
-            await self._sweep(connection)
+            await self._sweep(connection, _FILL_SECONDS)
         except psycopg.Error:
             logger.warning("what expired could not be removed now", exc_info=True)
 
-    async def _sweep(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    async def _sweep(
+        self, connection: psycopg.AsyncConnection[Any], fill_seconds: float | None = None
+    ) -> None:
         now = self._swept_at = self._clock()
         # One namespace after the other, each locked first as by its writers: a lock on all that
         # expired would make them wait, and two processes that sweep wait for each other.
@@ -195,6 +212,7 @@ class AsyncPostgresEngine:
                 steps = statements.sweep_namespace(namespace, now, " FOR UPDATE")
                 await transact(connection, WRITING, steps)
         await run(connection, statements.forget_requests(now))
+        self._pgvector = await postgres_vectors.keep_table(connection, self._clock, fill_seconds)
 
     async def _prepare(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Makes the tables, or brings them up to this release's version."""
@@ -205,6 +223,7 @@ class AsyncPostgresEngine:
                     await self._migrate(connection)
             except (pg.DuplicateTable, pg.UniqueViolation, pg.DuplicateObject):
                 continue  # another process made them at the same time: look again
+            self._pgvector = await postgres_vectors.find_table(connection)
             self._is_current = True
 
     async def _version(

@@ -11,7 +11,6 @@ import psycopg
 
 from botwire.engines.steps import WAIT, Rows, Statement, Steps
 from botwire.errors import BotWireError
-from botwire.operations import Results
 
 WRITING = b"BEGIN"
 SNAPSHOT = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -20,7 +19,7 @@ _Connection = psycopg.AsyncConnection[Any]
 _Cursor = psycopg.AsyncCursor[Any]
 
 
-async def transact(connection: _Connection, begin: bytes, steps: Steps) -> Results:
+async def transact(connection: _Connection, begin: bytes, steps: Steps) -> Any:
     """Runs the statements of a generator as a transaction and returns what it returns.
 
     Answers are waited for where the generator looks at rows, and for the commit: what is sent
@@ -49,7 +48,7 @@ async def transact(connection: _Connection, begin: bytes, steps: Steps) -> Resul
     return results
 
 
-async def run(connection: _Connection, steps: Steps) -> Results:
+async def run(connection: _Connection, steps: Steps) -> Any:
     """Runs the statements of a generator and returns what it returns."""
     unread: list[tuple[_Cursor, Callable[[Rows], None]]] = []
     try:
@@ -67,8 +66,7 @@ async def run(connection: _Connection, steps: Steps) -> Results:
             step = steps.send(rows)
     except StopIteration as stop:
         await _read(unread)
-        results: Results = stop.value
-        return results
+        return stop.value
     except BotWireError:
         await _read(unread)  # what was asked before and is wrong comes first
         raise

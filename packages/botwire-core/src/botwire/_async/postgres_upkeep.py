@@ -23,7 +23,10 @@ async def maintain(connection: psycopg.AsyncConnection[Any], operation: Operatio
         return ops.StoreStat("postgresql", size)
     if isinstance(operation, ops.CheckStore):
         rows: list[Any] = []
-        for statement in store_statements.orphans():
+        cursor = await connection.execute("SELECT to_regclass('botwire_vectors') IS NOT NULL")
+        ((has_vectors,),) = await cursor.fetchall()
+        more = ("botwire_vectors",) if has_vectors else ()
+        for statement in store_statements.orphans(more):
             cursor = await connection.execute(statement.sql.encode())
             rows += await cursor.fetchall()
         return tuple(store_statements.describe_orphans(rows))

@@ -12,7 +12,6 @@ import psycopg
 
 from botwire.engines.steps import WAIT, Rows, Statement, Steps
 from botwire.errors import BotWireError
-from botwire.operations import Results
 
 WRITING = b"BEGIN"
 SNAPSHOT = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -21,7 +20,7 @@ _Connection = psycopg.Connection[Any]
 _Cursor = psycopg.Cursor[Any]
 
 
-def transact(connection: _Connection, begin: bytes, steps: Steps) -> Results:
+def transact(connection: _Connection, begin: bytes, steps: Steps) -> Any:
     """Runs the statements of a generator as a transaction and returns what it returns.
 
     Answers are waited for where the generator looks at rows, and for the commit: what is sent
@@ -50,7 +49,7 @@ def transact(connection: _Connection, begin: bytes, steps: Steps) -> Results:
     return results
 
 
-def run(connection: _Connection, steps: Steps) -> Results:
+def run(connection: _Connection, steps: Steps) -> Any:
     """Runs the statements of a generator and returns what it returns."""
     unread: list[tuple[_Cursor, Callable[[Rows], None]]] = []
     try:
@@ -68,8 +67,7 @@ def run(connection: _Connection, steps: Steps) -> Results:
             step = steps.send(rows)
     except StopIteration as stop:
         _read(unread)
-        results: Results = stop.value
-        return results
+        return stop.value
     except BotWireError:
         _read(unread)  # what was asked before and is wrong comes first
         raise

@@ -24,7 +24,10 @@ def maintain(connection: psycopg.Connection[Any], operation: Operation) -> objec
         return ops.StoreStat("postgresql", size)
     if isinstance(operation, ops.CheckStore):
         rows: list[Any] = []
-        for statement in store_statements.orphans():
+        cursor = connection.execute("SELECT to_regclass('botwire_vectors') IS NOT NULL")
+        ((has_vectors,),) = cursor.fetchall()
+        more = ("botwire_vectors",) if has_vectors else ()
+        for statement in store_statements.orphans(more):
             cursor = connection.execute(statement.sql.encode())
             rows += cursor.fetchall()
         return tuple(store_statements.describe_orphans(rows))

@@ -9,8 +9,13 @@ from typing import Any
 from botwire import exact_operations as ops
 from botwire import operations
 from botwire import record_operations as records
-from botwire.engines import record_statements, sizes
-from botwire.engines.record_statements import Collection, read_collection
+from botwire.engines import record_statements, sizes, vector_table
+from botwire.engines.collection import (
+    Collection,
+    check_dimension,
+    read_collection,
+    save_collection,
+)
 from botwire.engines.steps import Handlers, Scope, Statement, Steps, bounds, chunks, marks
 from botwire.errors import ConflictError
 from botwire.exact import Json
@@ -415,14 +420,14 @@ def _restore_records(scope: Scope, op: ops.RestoreRecords) -> Steps:
     left = collection.size - len(going)
     dimension = op.collection.dimension
     if left and None not in (dimension, collection.dimension):
-        record_statements.check_dimension(op.collection.name, collection.dimension, dimension or 0)
+        check_dimension(op.collection.name, collection.dimension, dimension or 0)
     known = bool(collection.revision)
     if dimension is None and left:
         dimension = collection.dimension
     if known and not written and not going and dimension == collection.dimension:
         return tally.result()
 
-    _, fewer, freed = yield from record_statements.remove_records(scope, collection.name, going)
+    _, fewer, freed = yield from record_statements.remove_records(scope, collection, going)
     texts = [(to_bytes(old.id), to_bytes(old.text)) for old in replaced]
     fewer += yield from record_statements.remove_words(scope, collection.name, texts)
     rows = [_record_row(record) for record in written]
@@ -439,11 +444,17 @@ def _restore_records(scope: Scope, op: ops.RestoreRecords) -> Steps:
             [(*here, *row) for row in rows],
             many=True,
         )
+    indexed = vector_table.state(scope, collection, dimension)
+    if indexed:
+        embeddings = [(to_bytes(new.id), new.embedding) for new in written if new.embedding]
+        bare = [to_bytes(new.id) for new in written if new.embedding is None]
+        yield from vector_table.put(scope, collection.name, embeddings)
+        yield from vector_table.remove(scope, collection.name, bare)
     texts = [(to_bytes(record.id), to_bytes(record.text)) for record in written]
     more = yield from record_statements.add_words(scope, collection.name, texts)
     scope.revision = max([scope.revision, *(record.version for record in written)])
     revision = scope.change("record", "restore", collection.name)
-    yield from record_statements.save_collection(
+    yield from save_collection(
         scope,
         collection._replace(
             dimension=dimension,
@@ -453,6 +464,7 @@ def _restore_records(scope: Scope, op: ops.RestoreRecords) -> Steps:
             # What is restored has an old version: who remembers the collection must look at all.
             removed=revision,
             bytes=collection.bytes + grown,
+            indexed=indexed,
         ),
     )
     scope.grown += grown

@@ -12,7 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from botwire.engines.schema import VERSION_1, VERSION_2, VERSION_3, Dialect
+from botwire.engines.schema import (
+    POSTGRES,
+    VERSION_1,
+    VERSION_2,
+    VERSION_3,
+    VERSION_4,
+    VERSION_4_POSTGRES,
+    Dialect,
+)
 from botwire.engines.steps import Statement, Steps
 from botwire.errors import ConfigurationError
 
@@ -58,7 +66,17 @@ def _version_3(dialect: Dialect) -> Steps:
         yield Statement(dialect.spell(sql))
 
 
-VERSIONS: Sequence[Callable[[Dialect], Steps]] = (_version_1, _version_2, _version_3)
+def _version_4(dialect: Dialect) -> Steps:
+    for sql in (*VERSION_4, *(VERSION_4_POSTGRES if dialect == POSTGRES else ())):
+        yield Statement(dialect.spell(sql))
+
+
+VERSIONS: Sequence[Callable[[Dialect], Steps]] = (
+    _version_1,
+    _version_2,
+    _version_3,
+    _version_4,
+)
 """What makes version 1 of nothing, version 2 of version 1, and so on."""
 
 

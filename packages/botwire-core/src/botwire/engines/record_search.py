@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from botwire import record_operations as ops
-from botwire.engines import words
-from botwire.engines.record_statements import (
-    Collection,
-    check_dimension,
-    conditions,
-    fetch,
-    read_collection,
-    tester,
-)
+from botwire.engines import vector_table, words
+from botwire.engines.collection import HERE as _HERE
+from botwire.engines.collection import Collection, check_dimension, read_collection
+from botwire.engines.record_statements import conditions, fetch, tester
 from botwire.engines.steps import WAIT, Handlers, Rows, Scope, Statement, Steps, chunks, marks
 from botwire.engines.vector_cache import Row, Snapshot, load_numpy
 
-_HERE = "namespace = ? AND collection = ?"
 _ROW = "id, embedding, scope, tags, metadata, created_at, version"
+
+# Of vectors read at first beside those wanted: one page is enough for most searches, where a filter
+# that only Python knows leaves most of them out too; and of a page at most.
+_MORE, _MORE_FILTERED, _LARGEST_PAGE = 50, 1_000, 100_000
 
 _Ranked = list[tuple[bytes, float]]
 
@@ -39,10 +38,9 @@ def _search_records(scope: Scope, op: ops.SearchRecords) -> Steps:
         scores = yield from _by_text(scope, collection, op.text)
         ranked = yield from _selected(scope, collection, op.where, _sorted(scores), best)
     else:
-        by_vector = yield from _by_vector(scope, collection, op, None)
         scores = yield from _by_text(scope, collection, op.text)
         by_text = yield from _selected(scope, collection, op.where, scores, None)
-        ranked = _sorted(_mean(by_vector, by_text))
+        ranked = _sorted((yield from _by_both(scope, collection, op, best, dict(by_text))))
     if op.min_score is not None:
         ranked = [(id, score) for id, score in ranked if score >= op.min_score]
     page = ranked[op.offset : best]
@@ -56,25 +54,47 @@ def _sorted(scores: Iterable[tuple[bytes, float]]) -> _Ranked:
     return sorted(scores, key=lambda pair: (-pair[1], pair[0]))
 
 
-def _mean(one: _Ranked, other: _Ranked) -> _Ranked:
-    total = dict(one)
-    for id, score in other:
-        total[id] = total.get(id, 0.0) + score
-    return [(id, score / 2) for id, score in total.items()]
-
-
 # --- by vector ------------------------------------------------------------------------------
 
 
-def _by_vector(
-    scope: Scope, collection: Collection, op: ops.SearchRecords, best: int | None
-) -> Steps:
-    """Answers the scores of at least the `best` records selected; None: of all."""
+def _by_vector(scope: Scope, collection: Collection, op: ops.SearchRecords, best: int) -> Steps:
+    """Answers the scores of at least the `best` records selected, in no order."""
     assert op.vector is not None
     if collection.dimension is None:
         return []
+    if collection.indexed == vector_table.WHOLE:
+        found = yield from _nearest(scope, collection, op, best)
+        if found is not None:
+            return found
     snapshot: Snapshot = yield from _snapshot(scope, collection, collection.dimension)
     return snapshot.scores(op.vector.raw, snapshot.select(op.where), op.metric, best)
+
+
+def _by_both(
+    scope: Scope,
+    collection: Collection,
+    op: ops.SearchRecords,
+    best: int,
+    by_text: Mapping[bytes, float],
+) -> Steps:
+    """Answers the mean of both scores of at least the `best` records selected, in no order."""
+    assert op.vector is not None
+    by_vector: _Ranked = []
+    if collection.dimension is not None:
+        if collection.indexed == vector_table.WHOLE:
+            # The others have half of what the vector gives them: their order is that of the
+            # vector, and who is not among the best of them is not among the best of all.
+            others = yield from _nearest(scope, collection, op, best, by_text.keys())
+            if others is not None:
+                sums = yield from _best_of_words(scope, collection, op, best, by_text)
+                return [(id, total / 2) for id, total in others + sums]
+        snapshot: Snapshot = yield from _snapshot(scope, collection, collection.dimension)
+        rows = snapshot.select(op.where)
+        by_vector = snapshot.scores(op.vector.raw, rows, op.metric, None)
+    total = dict(by_vector)
+    for id, score in by_text.items():
+        total[id] = total.get(id, 0.0) + score
+    return [(id, score / 2) for id, score in total.items()]
 
 
 def _snapshot(scope: Scope, collection: Collection, dimension: int) -> Steps:
@@ -115,6 +135,111 @@ def _snapshot(scope: Scope, collection: Collection, dimension: int) -> Steps:
         later = cache.advance(key, base, [Row(*row) for row in changed], kept, collection.revision)
         if later is not None:
             return later
+
+
+# --- by vector, in the database -------------------------------------------------------------
+
+
+def _nearest(
+    scope: Scope,
+    collection: Collection,
+    op: ops.SearchRecords,
+    best: int,
+    without: AbstractSet[bytes] = frozenset(),
+) -> Steps:
+    """Answers the `best` of those selected, but for some; None if the table cannot be trusted.
+
+    Pages of vectors are read in the order of what their scores are at most, and the embeddings
+    themselves compared, until what comes later has a lower bound than the last of the best has a
+    score; or the same, and a later id, which is the order of equal scores.
+    """
+    assert op.vector is not None
+    bound = vector_table.Bound.of(op.vector, op.metric)
+    condition, test = conditions(op.where), tester(op.where)
+    # What is below is not wanted. (Other numbers say nothing, and SQL need not know them.)
+    floor = None
+    if op.text is None and op.min_score is not None and -1 <= op.min_score <= 1:
+        floor = float(op.min_score)
+    found: _Ranked = []
+    after: vector_table.Near | None = None
+    limit = best + (_MORE_FILTERED if without or test is not None else _MORE)
+    while True:
+        limit = min(limit, _LARGEST_PAGE)
+        page: list[vector_table.Near] = yield from vector_table.nearest(
+            scope,
+            collection.name,
+            bound,
+            condition,
+            floor=floor,
+            after=after,
+            limit=limit,
+            metadata=test is not None,
+        )
+        if not page and after is None and (yield from vector_table.is_lost(scope, collection.name)):
+            return None
+        passed = [
+            near
+            for near in page
+            if near.id not in without and (test is None or test(near.tags, near.metadata))
+        ]
+        for start in range(0, len(passed), best + _MORE):
+            some = passed[start : start + best + _MORE]
+            found += yield from _scores(scope, collection, op, [near.id for near in some])
+            found = _sorted(found)[:best]
+            if _are_best(found, best, some[-1]):
+                return found
+        if len(page) < limit or _are_best(found, best, page[-1]):
+            return found
+        after = page[-1]
+        if len(found) == best:
+            floor = found[-1][1]
+        limit *= 4
+
+
+def _are_best(found: _Ranked, best: int, last: vector_table.Near) -> bool:
+    """Says whether nothing that comes after `last` can be among the `best`."""
+    if len(found) < best:
+        return False
+    id, score = found[-1]
+    return (-score, id) <= (-last.bound, last.id)
+
+
+def _best_of_words(
+    scope: Scope,
+    collection: Collection,
+    op: ops.SearchRecords,
+    best: int,
+    by_text: Mapping[bytes, float],
+) -> Steps:
+    """Answers the sum of both scores of the `best` of those found by text, at least."""
+    assert op.vector is not None
+    bound = vector_table.Bound.of(op.vector, op.metric)
+    bounds = yield from vector_table.bounds(scope, collection.name, bound, list(by_text))
+    highest = {id: bounds[id] + by_text[id] for id in bounds}
+    # One without a vector has what the text gives it.
+    sums = _sorted([(id, 0.0 + text) for id, text in by_text.items() if id not in bounds])[:best]
+    for ids in chunks(sorted(highest, key=lambda id: -highest[id])):
+        if len(sums) >= best and highest[ids[0]] < sums[best - 1][1]:
+            break
+        scores = yield from _scores(scope, collection, op, ids)
+        sums = _sorted(sums + [(id, score + by_text[id]) for id, score in scores])[:best]
+    return sums
+
+
+def _scores(
+    scope: Scope, collection: Collection, op: ops.SearchRecords, ids: Sequence[bytes]
+) -> Steps:
+    """Answers the scores of some records by vector."""
+    assert op.vector is not None
+    found: _Ranked = []
+    for chunk in chunks(ids):
+        rows = yield Statement(
+            f"SELECT {_ROW} FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)})",
+            (scope.namespace, collection.name, *chunk),
+        )
+        page = Snapshot.of([Row(*row) for row in rows], op.vector.dimension, collection.revision)
+        found += page.scores(op.vector.raw, page.select(ops.EVERYTHING), op.metric, None)
+    return found
 
 
 # --- by text --------------------------------------------------------------------------------

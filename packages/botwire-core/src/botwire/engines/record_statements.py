@@ -8,59 +8,21 @@ from typing import Any, NamedTuple
 
 from botwire import filters, scopes
 from botwire import record_operations as ops
-from botwire.engines import sizes, words
+from botwire.engines import sizes, vector_table, words
+from botwire.engines.collection import HERE as _HERE
+from botwire.engines.collection import (
+    Collection,
+    check_dimension,
+    read_collection,
+    save_collection,
+)
 from botwire.engines.steps import Handlers, Rows, Scope, Statement, Steps, chunks, marks
-from botwire.errors import ConflictError, InvalidRequestError
+from botwire.errors import ConflictError
 from botwire.exact import Json
 from botwire.names import from_bytes, prefix_end, to_bytes
 from botwire.vectors import Vector
 
 _PAGE = 500  # records read at a time where a filter is not one that SQL knows
-_HERE = "namespace = ? AND collection = ?"
-
-
-class Collection(NamedTuple):
-    """What is known of a collection; see `schema`."""
-
-    name: bytes
-    dimension: int | None = None
-    size: int = 0
-    words: int = 0
-    revision: int = 0
-    removed: int = 0
-    bytes: int = 0
-
-
-def read_collection(scope: Scope, name: str) -> Steps:
-    """Answers the `Collection`, all zeros if nothing was ever put into it."""
-    key = to_bytes(name)
-    rows = yield Statement(
-        "SELECT dimension, size, words, revision, removed, bytes FROM botwire_collections "
-        f"WHERE {_HERE}",
-        (scope.namespace, key),
-    )
-    return Collection(key, *rows[0]) if rows else Collection(key)
-
-
-def save_collection(scope: Scope, collection: Collection) -> Steps:
-    """Writes what is known of a collection."""
-    yield Statement(
-        "INSERT INTO botwire_collections "
-        "(namespace, collection, dimension, size, words, revision, removed, bytes) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace, collection) DO UPDATE SET "
-        "dimension = excluded.dimension, size = excluded.size, words = excluded.words, "
-        "revision = excluded.revision, removed = excluded.removed, bytes = excluded.bytes",
-        (scope.namespace, *collection),
-    )
-
-
-def check_dimension(collection: str, stored: int | None, given: int) -> None:
-    """Raises `InvalidRequestError` if a collection holds embeddings of another dimension."""
-    if stored is not None and stored != given:
-        raise InvalidRequestError(
-            f"collection {collection!r:.80} holds embeddings of dimension {stored}, and this one "
-            f"has dimension {given}: use the same embedder, another collection, or clear this one"
-        )
 
 
 # --- writing --------------------------------------------------------------------------------
@@ -101,6 +63,8 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
 
     revision = scope.change("record", "put", collection.name)
     removed, added = [], []
+    embeddings: list[tuple[bytes, Vector]] = []
+    lost: list[bytes] = []  # the ids of those that have had an embedding
     parameters = []
     grown = 0
     for record in op.records:
@@ -113,7 +77,12 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
         created_at = record.created_at
         if created_at is None:
             created_at = old.created_at if old else scope.now
-        embedding = record.embedding.raw if record.embedding else None
+        embedding = None
+        if record.embedding is not None:
+            embedding = record.embedding.raw
+            embeddings.append((id, record.embedding))
+        elif old is not None and old.embedding and not op.keep_embedding:
+            lost.append(id)
         content = (
             id,
             text,
@@ -147,6 +116,10 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
         parameters,
         many=True,
     )
+    indexed = vector_table.state(scope, collection, dimension)
+    if indexed:
+        yield from vector_table.put(scope, collection.name, embeddings)
+        yield from vector_table.remove(scope, collection.name, lost)
     fewer = yield from remove_words(scope, collection.name, removed)
     more = yield from add_words(scope, collection.name, added)
     yield from save_collection(
@@ -159,6 +132,7 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
             # A new one may have had a namesake in a namespace that was forgotten.
             removed=collection.removed if collection.revision else revision,
             bytes=collection.bytes + grown,
+            indexed=indexed,
         ),
     )
     scope.grown += grown
@@ -249,11 +223,13 @@ def _delete_records(scope: Scope, op: ops.DeleteRecords) -> Steps:
     if op.all:
         yield Statement(f"DELETE FROM botwire_records WHERE {_HERE}", here)
         yield Statement(f"DELETE FROM botwire_words WHERE {_HERE}", here)
+        if collection.indexed:
+            yield from vector_table.clear(*here)
         count, fewer, freed = collection.size, collection.words, collection.bytes
     else:
         rows = yield from matching(scope, collection.name, op.where)
         ids = [row.id for row in rows]
-        count, fewer, freed = yield from remove_records(scope, collection.name, ids)
+        count, fewer, freed = yield from remove_records(scope, collection, ids)
     if count:
         revision = scope.change("record", "clear" if op.all else "delete", collection.name)
         left = collection.size - count
@@ -272,17 +248,19 @@ def _delete_records(scope: Scope, op: ops.DeleteRecords) -> Steps:
     return count
 
 
-def remove_records(scope: Scope, collection: bytes, ids: Sequence[bytes]) -> Steps:
-    """Deletes records and their index; answers how many there were, of words and bytes too."""
+def remove_records(scope: Scope, collection: Collection, ids: Sequence[bytes]) -> Steps:
+    """Deletes records and their indexes; answers how many there were, of words and bytes too."""
     deleted: list[tuple[bytes, bytes, int]] = []
     for chunk in chunks(ids):
         deleted += yield Statement(
             f"DELETE FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)}) "
             f"RETURNING id, text, {sizes.RECORD}",
-            (scope.namespace, collection, *chunk),
+            (scope.namespace, collection.name, *chunk),
         )
+    if collection.indexed:
+        yield from vector_table.remove(scope, collection.name, [id for id, *_ in deleted])
     texts = [(id, text) for id, text, _ in deleted]
-    fewer = yield from remove_words(scope, collection, texts)
+    fewer = yield from remove_words(scope, collection.name, texts)
     return len(deleted), fewer, sum(size for *_, size in deleted)
 
 

@@ -18,6 +18,8 @@ locks. Names are bytes (see `botwire.names`), times microseconds.
 - ``botwire_records.version`` is the revision of the record's last write too, and
   ``botwire_collections.revision`` that of the last write of any, ``removed`` that of the last
   delete or restoration: who remembers a collection as of a revision knows what to read again.
+- ``botwire_collections.indexed`` says whether its embeddings are in ``botwire_vectors`` too, a
+  table that only a PostgreSQL with pgvector has; see `vector_table`.
 - ``botwire_words`` is the index of the texts: which record holds a word, how often, among how many.
 - ``botwire_changes`` says what changed at which revision, for a while.
 - ``botwire_requests`` keeps what a request was answered, for a while, so that a repeated one is
@@ -169,3 +171,14 @@ VERSION_3: Sequence[str] = (
         WHERE day > 0""",
 )
 """What finds changes that are old."""
+
+VERSION_4: Sequence[str] = (
+    "ALTER TABLE botwire_collections ADD COLUMN indexed BIGINT NOT NULL DEFAULT 0",
+)
+"""What says which collections have their vectors in a table of their own."""
+
+VERSION_4_POSTGRES: Sequence[str] = (
+    """CREATE INDEX botwire_collections_unindexed ON botwire_collections (namespace, collection)
+        WHERE indexed <> 1""",
+)
+"""What finds the others."""

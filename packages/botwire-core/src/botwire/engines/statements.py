@@ -60,7 +60,7 @@ def read(
     return results
 
 
-def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
+def write(batch: ops.Batch, now: int, *, lock: str = "", pgvector: bool = False) -> Steps:
     """Applies a batch inside a transaction of the engine's.
 
     Args:
@@ -68,11 +68,12 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps:
         now: The present time.
         lock: What to add to a SELECT so that it locks the row, where a transaction does not
             lock the whole database.
+        pgvector: See `Scope`.
     """
     namespace = to_bytes(batch.namespace)
     request_id = None if batch.request_id is None else to_bytes(batch.request_id)
     row = yield from accounts.enter(namespace, now, lock, request_id)
-    scope = Scope(namespace, now, row.revision, lock=lock)
+    scope = Scope(namespace, now, row.revision, lock=lock, pgvector=pgvector)
     usage = row.usage.on(now)
     if row.answered is not None:
         recorded = json.loads(row.answered)

@@ -103,6 +103,8 @@ class Scope:
         revision: Of the namespace, with the changes of this batch so far.
         vectors: The engine's cache, if what is read is committed; a batch that writes has none,
             as what it reads may never be.
+        lock: What to add to a SELECT so that it locks the row; see `statements.write`.
+        pgvector: Whether the engine knows that it has a table of vectors; see `vector_table`.
         grown: By how many bytes the namespace has grown in this batch so far; see `sizes`.
     """
 
@@ -113,12 +115,15 @@ class Scope:
         revision: int,
         vectors: VectorCache | None = None,
         lock: str = "",
+        *,
+        pgvector: bool = False,
     ) -> None:
         self.namespace = namespace
         self.now = now
         self.revision = revision
         self.vectors = vectors
         self.lock = lock
+        self.pgvector = pgvector
         self.grown = 0
         self.changes: list[tuple[bytes, int, str, str, bytes]] = []
 

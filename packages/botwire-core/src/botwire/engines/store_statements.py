@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from botwire import store_operations as ops
-from botwire.engines import sizes, words
+from botwire.engines import sizes, vector_table, words
+from botwire.engines.collection import Collection, read_collection
 from botwire.engines.steps import Handlers, Scope, Statement, Steps, bounds, chunks, marks
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
@@ -60,6 +61,14 @@ def _forget_namespace(scope: Scope, op: ops.ForgetNamespace) -> Steps:
         f"SELECT revision FROM botwire_namespaces WHERE namespace = ?{scope.lock}", (namespace,)
     )
     counts = []
+    # Only PostgreSQL has a table of vectors, which may be gone by now.
+    indexed = yield Statement(
+        "SELECT 1 FROM botwire_collections WHERE namespace = ? AND indexed <> 0 LIMIT 1",
+        (namespace,),
+    )
+    if indexed and (yield from vector_table.look()).table:
+        count = yield from vector_table.forget(namespace)
+        counts.append(ops.RowCount("vectors", count))
     for kind, table in NAMESPACED.items():
         found = yield Statement(f"SELECT count(*) FROM {table} WHERE namespace = ?", (namespace,))
         counts.append(ops.RowCount(kind, found[0][0]))
@@ -253,6 +262,7 @@ def _check_namespace(scope: Scope, op: ops.CheckNamespace) -> Steps:
     last, revision = rows[0]
     if last is not None and last > (revision or 0):
         problems.append(f"there is a change {last} beyond the namespace's revision {revision}")
+    problems += yield from vector_table.check(scope.namespace, _SHOWN)
     for counted, held in (yield Statement(_BYTES, (scope.namespace,))):
         if counted != held:
             problems.append(f"the namespace counts {counted} bytes and holds {held}")
@@ -260,15 +270,20 @@ def _check_namespace(scope: Scope, op: ops.CheckNamespace) -> Steps:
 
 
 def _check_records(scope: Scope, op: ops.CheckRecords) -> Steps:
-    collection = to_bytes(op.collection)
+    known: Collection = yield from read_collection(scope, op.collection)
+    collection = known.name
     after = b"" if op.after is None else to_bytes(op.after)
+    embedding = "embedding" if known.indexed else "NULL"
     rows = yield Statement(
-        "SELECT id, text FROM botwire_records "
+        f"SELECT id, text, {embedding} FROM botwire_records "
         "WHERE namespace = ? AND collection = ? AND id > ? ORDER BY id LIMIT ?",
         (scope.namespace, collection, after, op.limit + 1),
     )
-    problems = []
-    for id, text in rows[: op.limit]:
+    problems: list[str] = []
+    if known.indexed:
+        embeddings = {id: raw for id, _, raw in rows[: op.limit] if raw is not None}
+        problems += yield from vector_table.check_vectors(scope, known, embeddings)
+    for id, text, _ in rows[: op.limit]:
         counts = words.count(from_bytes(text))
         among = counts.total()
         indexed: dict[bytes, tuple[int, int]] = {}
@@ -286,9 +301,13 @@ def _check_records(scope: Scope, op: ops.CheckRecords) -> Steps:
     return ops.RecordCheck(tuple(problems), last)
 
 
-def orphans() -> Iterable[Statement]:
-    """Yields a statement for each table that selects namespaces with rows but without their own."""
-    for table in NAMESPACED.values():
+def orphans(more: Iterable[str] = ()) -> Iterable[Statement]:
+    """Yields a statement for each table that selects namespaces with rows but without their own.
+
+    Args:
+        more: Tables that only one engine has.
+    """
+    for table in (*NAMESPACED.values(), *more):
         yield Statement(
             f"SELECT DISTINCT t.namespace FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM "
             f"botwire_namespaces n WHERE n.namespace = t.namespace) LIMIT {_SHOWN}"

@@ -235,10 +235,10 @@ class Snapshot:
         exact = self._matrix[rows].astype(np.float64)
         if metric == "l2":
             exact -= q
-            found = 1 / (1 + np.einsum("ij,ij->i", exact, exact))
+            found = 1 / (1 + _row_sums(exact, exact))
         else:
             lengths = np.sqrt(self._squares[rows]) * np.sqrt(q @ q)
-            dots = np.einsum("ij,j->i", exact, q)
+            dots = _row_sums(exact, q)
             found = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
             np.clip(found, -1, 1, out=found)
         ids = self._table.ids
@@ -258,17 +258,21 @@ class Snapshot:
         lengths = np.sqrt(squares) * np.sqrt(q @ q)
         if not np.isfinite(dots).all():
             return rows  # numbers so large that 32 bits overflow: all are compared exactly
-        # The bound of a sum of products (Higham, Accuracy and Stability, 3.1), with room to spare.
-        error = 4 * self.dimension * 2.0**-24 * lengths
+        # The bound of a sum of products (Higham, Accuracy and Stability, 3.1), with room to spare,
+        # and what products too small for 32 bits may have lost, each.
+        error = self.dimension * (4 * 2.0**-24 * lengths + 2.0**-125)
         if metric == "l2":
-            closeness = 2 * dots - squares
-            error = 2 * error + 1e-12 * (squares + q @ q)
+            distances = squares + q @ q - 2 * dots
+            error = 2 * error + 1e-11 * (squares + q @ q)
+            # Compared as scores, which may be equal where distances are not.
+            low = 1 / (1 + np.maximum(distances + error, 0))
+            high = 1 / (1 + np.maximum(distances - error, 0))
         else:
-            closeness = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
-            error = np.divide(error, lengths, out=np.zeros_like(dots), where=lengths > 0)
-        low = closeness - error
+            zeros = np.zeros_like(dots)
+            low = np.divide(dots - error, lengths, out=zeros.copy(), where=lengths > 0)
+            high = np.divide(dots + error, lengths, out=zeros, where=lengths > 0)
         threshold = np.partition(low, len(low) - best)[len(low) - best]
-        nearest: Indices = rows[closeness + error >= threshold]
+        nearest: Indices = rows[high >= threshold]
         return nearest
 
 
@@ -322,6 +326,11 @@ class VectorCache:
             self._trim(key)
             return later
 
+    def drop(self, key: tuple[bytes, bytes]) -> None:
+        """Forgets a collection, which is no longer searched here."""
+        with self._lock:
+            self._kept.pop(key, None)
+
     def _trim(self, key: tuple[bytes, bytes]) -> None:
         self._kept.move_to_end(key)
         total = sum(kept[-1].nbytes for kept in self._kept.values())
@@ -342,6 +351,22 @@ def load_numpy() -> Any:
         raise ConfigurationError(
             'a search by vector needs numpy: pip install "botwire-core[vector]"'
         ) from error
+
+
+def _row_sums(rows: Doubles, other: Doubles) -> Doubles:
+    """Returns the sum of each row's products with `other`, its like or one for all.
+
+    A row has the same sum, to the last digit, whichever rows are beside it.
+    """
+    np = load_numpy()
+    subscripts = "ij,ij->i" if other.ndim == 2 else "ij,j->i"
+    if len(rows) != 1:
+        sums: Doubles = np.einsum(subscripts, rows, other)
+        return sums
+    # A row of more than 8,192 numbers, numpy's buffer, is added in another order if it is alone.
+    twice = np.concatenate([rows, rows])
+    alone: Doubles = np.einsum(subscripts, twice, twice if other.ndim == 2 else other)[:1]
+    return alone
 
 
 def _code(codes: dict[Any, int], value: Any) -> int:
