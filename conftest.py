@@ -135,21 +135,38 @@ def postgres_server_url(pgvector_url: str) -> Iterator[str]:
             process.terminate()
 
 
-@pytest.fixture(params=["embedded", "http"])
+PLACES = {"http": "server_url", "postgres": "postgres_url", "http-postgres": "postgres_server_url"}
+"""The fixture that gives the URL of a place where memory lives; ``embedded`` is a file."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Lets whoever runs the tests say where memory lives in those of `place_url`."""
+    parser.addoption("--places", default="embedded,http", help=f"embedded, {', '.join(PLACES)}")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs a test of `place_url` in each place that was asked for."""
+    if "place_url" in metafunc.fixturenames:
+        places = metafunc.config.getoption("--places").split(",")
+        metafunc.parametrize("place_url", places, indirect=True)
+
+
+def _url_of(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if place == "embedded":
+        return f"sqlite:///{tmp_path / 'memory.db'}"
+    return str(request.getfixturevalue(PLACES[place]))
+
+
+@pytest.fixture
 def place_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A URL where memory lives, once as a file and once on a server."""
-    if request.param == "http":
-        return str(request.getfixturevalue("server_url"))
-    return f"sqlite:///{tmp_path / 'memory.db'}"
+    """A URL where memory lives, once as a file and once on a server, or see ``--places``."""
+    return _url_of(request.param, request, tmp_path)
 
 
 @pytest.fixture(params=["embedded", "http", "postgres"])
 def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A URL where memory lives, as `place_url`, and on PostgreSQL."""
-    if request.param == "embedded":
-        return f"sqlite:///{tmp_path / 'memory.db'}"
-    name = {"http": "server_url", "postgres": "postgres_url"}[request.param]
-    return str(request.getfixturevalue(name))
+    return _url_of(request.param, request, tmp_path)
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ from pydantic import BaseModel
 
 from botwire import ConfigurationError, NotJSONError, TransportError
 from botwire.connection import Connection
+from botwire.places import without_password
 from botwire_llamaindex import (
     BotWireAsyncChatStore,
     BotWireChatMemoryBuffer,
@@ -251,6 +252,7 @@ def test_a_message_added_in_the_middle_leaves_the_archive_and_the_ids(
 
 
 def test_a_place_that_is_given_is_the_place_that_is_used(place_url: str, namespace: str) -> None:
+    place = {"namespace": namespace, "url": without_password(place_url)}
     makers: list[Any] = [
         BotWireChatStore, BotWireAsyncChatStore, BotWireKVStore, BotWireDocumentStore,
         BotWireIndexStore, BotWireChatMemoryBuffer, BotWireMemory, PersistentChatMemory,
@@ -262,7 +264,7 @@ def test_a_place_that_is_given_is_the_place_that_is_used(place_url: str, namespa
         if hasattr(cls, "from_defaults"):
             ways.append(cls.from_defaults(namespace=namespace, url=place_url))
         for made in ways:
-            assert connection_of(made).reference() == {"namespace": namespace, "url": place_url}
+            assert connection_of(made).reference() == place
         with pytest.raises((TypeError, ConfigurationError), match="session"):
             cls(namespace, url=place_url, session="dropped?")
     store = BotWireChatStore(namespace, url=place_url)
