@@ -93,6 +93,7 @@ def test_the_history_key_keeps_what_the_user_said(
     assert said == (["from elsewhere", "mine", "noted"] if key else ["from elsewhere", "noted"])
 
 
+@pytest.mark.filterwarnings("ignore:The class `ConversationBufferMemory`")  # still in use
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.anyio
 async def test_the_classic_buffer(place_url: str, namespace: str) -> None:
