@@ -93,14 +93,13 @@ def test_the_history_key_keeps_what_the_user_said(
     assert said == (["from elsewhere", "mine", "noted"] if key else ["from elsewhere", "noted"])
 
 
-@pytest.mark.filterwarnings("ignore:The class `ConversationBufferMemory`")  # still in use
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.anyio
 async def test_the_classic_buffer(place_url: str, namespace: str) -> None:
     from langchain_classic import memory as classic
 
     history = BotWireChatMessageHistory("s", namespace=namespace, url=place_url)
-    memory = classic.ConversationBufferMemory(chat_memory=history, return_messages=True)
+    with warnings.catch_warnings(record=True):  # it is deprecated, says so once, and is used still
+        memory = classic.ConversationBufferMemory(chat_memory=history, return_messages=True)
     memory.save_context({"input": "hi"}, {"output": "hello"})
     await memory.asave_context({"input": "bye"}, {"output": "farewell"})
     found = memory.load_memory_variables({})["history"]
