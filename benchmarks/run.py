@@ -17,7 +17,11 @@ from pathlib import Path
 from typing import Any
 
 ROUNDS = 2000
-PARTS = ("engine", "server", "llamaindex", "langgraph", "crewai", "autogen", "transfer")
+PARTS = (
+    *("engine", "server"),
+    *("llamaindex", "langgraph", "crewai", "autogen", "agent_framework"),
+    "transfer",
+)
 """Each is a program ``…_rows.py``, so that none measures in a process where another has worked."""
 
 

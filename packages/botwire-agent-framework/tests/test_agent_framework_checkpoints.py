@@ -182,8 +182,11 @@ async def test_a_large_state_is_kept_whole_and_packed(any_url: str, namespace: s
     large = at(1, state={"_executor_state": {"a": {"cache": said}}, "b": said})
     assert len(str(Objects().to_data(large))) > 16 * 1024**2  # a server takes no such request
     saved = await storage.save(large)
-    found = (await storage.load(saved)).state["_executor_state"]["a"]["cache"]
-    assert [one.text for one in found] == [one.text for one in said]
+    latest = await storage.get_latest(workflow_name="w")
+    listed = await storage.list_checkpoints(workflow_name="w")
+    for found in (await storage.load(saved), latest, *listed):
+        assert found is not None
+        assert [one.text for one in found.state["b"]] == [one.text for one in said]
     (key,) = Memory(namespace, url=any_url).list_keys("workflow/")
     assert len(Memory(namespace, url=any_url).get(key)) < 2_000_000
 

@@ -12,7 +12,7 @@ from agent_framework import WorkflowCheckpoint
 from agent_framework.exceptions import WorkflowCheckpointException
 
 import botwire
-from botwire import AsyncMemory, ConflictError, NotJSONError
+from botwire import AsyncMemory, ConflictError, Entry, NotJSONError
 from botwire import operations as ops
 from botwire.connection import Connection
 from botwire.exact import decode, encode
@@ -160,7 +160,7 @@ class BotWireCheckpointStorage:
         newest = ops.ScanKeys(self._of(workflow_name), limit=1, descending=True)
         (page,) = await memory.engine.apply(ops.Batch(memory.namespace, (newest,)))
         for entry in page.entries:
-            return self._read(entry.value.value, entry.key)
+            return self._read(Entry.of(entry).value, entry.key)
         return None
 
     async def list_checkpoint_ids(self, *, workflow_name: str) -> list[str]:

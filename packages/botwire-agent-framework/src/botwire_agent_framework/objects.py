@@ -10,6 +10,7 @@ called.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields, is_dataclass
@@ -215,6 +216,7 @@ def _state_of(value: Any) -> Any:
     return {field.name: part for field, part in zip(fields(value), state, strict=True)}
 
 
+@functools.lru_cache(maxsize=1024)
 def _is_its_state(cls: type) -> bool:
     """Says whether objects of a class are made of their state alone: no list, error or function."""
     layout = next(base for base in cls.__mro__ if base.__module__ == "builtins")

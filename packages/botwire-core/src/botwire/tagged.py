@@ -139,13 +139,15 @@ def from_json(value: Any, *, readers: Readers = _NONE) -> Any:
     Raises:
         ValueError: A tag holds something it cannot; the value was not written by `to_json`.
     """
-    read = partial(from_json, readers=readers)
     if isinstance(value, list):
-        return [read(part) for part in value]
+        return [
+            part if type(part) in _PLAIN else from_json(part, readers=readers) for part in value
+        ]
     if not isinstance(value, dict):
         return value
     if _looks_tagged(value):
         ((tag, part),) = value.items()
+        read = partial(from_json, readers=readers)
         try:
             if tag in _SCALARS:
                 return _SCALARS[tag](part)
@@ -155,7 +157,10 @@ def from_json(value: Any, *, readers: Readers = _NONE) -> Any:
                 return readers[tag](read(part))
         except (TypeError, ArithmeticError, AttributeError) as error:
             raise ValueError(f"{tag} holds what it cannot: {error}") from error
-    return {key: read(part) for key, part in value.items()}
+    return {
+        key: part if type(part) in _PLAIN else from_json(part, readers=readers)
+        for key, part in value.items()
+    }
 
 
 def _looks_tagged(value: dict[str, Any]) -> bool:

@@ -1,0 +1,75 @@
+"""The rows of Agent Framework: workflow checkpoints against its own FileCheckpointStorage.
+
+Each side as it comes: ours has synced what it says is saved, the files are handed to the system.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent_framework import FileCheckpointStorage, Message, WorkflowCheckpoint
+
+from botwire_agent_framework import BotWireCheckpointStorage
+
+TURNS = 100  # a checkpoint after each, with all that was said
+ROUNDS = 20
+TEXT = "word " * 40
+Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
+
+
+def rows(compare: Compare) -> None:
+    """Measures both on the same work.
+
+    Args:
+        compare: Runs both in turn and prints the ratio of their medians: a name, ours, theirs, and
+            the ratio to reach.
+    """
+    with tempfile.TemporaryDirectory() as name, asyncio.Runner() as runner:
+        folder = Path(name)
+        ours = BotWireCheckpointStorage("bench", url=f"sqlite:///{folder / 'ours.db'}")
+        theirs = FileCheckpointStorage(folder / "theirs")
+        said: list[Message] = []
+        saved: list[str] = []
+        for i in range(TURNS):
+            said += [Message("user", [f"{i} {TEXT}"]), Message("assistant", [f"{i} {TEXT}"])]
+            checkpoint = _checkpoint(said)
+            saved.append(checkpoint.checkpoint_id)
+            for storage in (ours, theirs):
+                runner.run(storage.save(checkpoint))
+        mine, its = (
+            sum(path.stat().st_size for path in where) / 1000
+            for where in (folder.glob("ours.db*"), folder.glob("theirs/*.json"))
+        )
+        ratio = f"{mine / its:6.2f} (reach 0.2)"
+        print(f"{'agent-framework: bytes, 100 turns':34} {mine:9.0f} kB {its:9.0f} kB {ratio}")
+
+        def save(storage: Any, messages: int) -> Callable[[], Any]:
+            return lambda: runner.run(storage.save(_checkpoint(said[:messages])))
+
+        def load(storage: Any, which: int) -> Callable[[], Any]:
+            return lambda: runner.run(storage.load(saved[which]))
+
+        def latest(storage: Any) -> Callable[[], Any]:
+            return lambda: runner.run(storage.get_latest(workflow_name="bench"))
+
+        compare("agent-framework: save, 4 messages", save(ours, 4), save(theirs, 4), 2)
+        compare("agent-framework: save, 200 messages", save(ours, 200), save(theirs, 200), 2)
+        compare("agent-framework: load, 200 messages", load(ours, -1), load(theirs, -1), 2)
+        compare("agent-framework: latest of 100", latest(ours), latest(theirs), 0.1)
+
+
+def _checkpoint(said: list[Message]) -> WorkflowCheckpoint:
+    """Returns what a workflow of one agent hands over: what was said, in state and in flight."""
+    state = {"_executor_state": {"agent": {"cache": [], "full_conversation": list(said)}}}
+    return WorkflowCheckpoint("bench", "hash", state=state, metadata={"last": said[-1]})
+
+
+if __name__ == "__main__":
+    import run
+
+    run.ROUNDS = ROUNDS
+    rows(run.compare)
