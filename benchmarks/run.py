@@ -8,6 +8,7 @@ depend on the machine; ratios hardly do, unless others use it at the same time.
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -18,17 +19,23 @@ from typing import Any
 
 ROUNDS = 2000
 PARTS = (
-    *("engine", "server"),
+    *("engine", "postgres", "server"),
     *("llamaindex", "langgraph", "crewai", "autogen", "agent_framework"),
     "transfer",
 )
 """Each is a program ``…_rows.py``, so that none measures in a process where another has worked."""
 
 
-def compare(name: str, ours: Callable[[], Any], bare: Callable[[], Any], reach: float) -> None:
+def compare(
+    name: str,
+    ours: Callable[[], Any],
+    bare: Callable[[], Any],
+    reach: float,
+    rounds: int = ROUNDS,
+) -> None:
     """Runs both in turn and prints the ratio of their medians."""
     spent: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for times, work in zip(spent, (ours, bare), strict=True):
             started = time.perf_counter()
             work()
@@ -45,8 +52,11 @@ def main(parts: Sequence[str]) -> int:
         return 2
     print(f"{'':34} {'BotWire':>12} {'the other':>12} {'ratio':>6}", flush=True)
     folder = Path(__file__).parent
+    # Some start what the fault tests start.
+    environment = {**os.environ, "PYTHONPATH": str(folder.parent)}
     for part in parts or PARTS:
-        done = subprocess.run([sys.executable, folder / f"{part}_rows.py"], check=False)
+        program = [sys.executable, folder / f"{part}_rows.py"]
+        done = subprocess.run(program, check=False, env=environment)
         if done.returncode:
             return done.returncode
     return 0

@@ -1,0 +1,97 @@
+"""The rows of PostgreSQL, on this machine and a millisecond away, against statements by hand.
+
+By hand is what a program does that has a table and psycopg: ``BEGIN; INSERT; COMMIT`` and a
+``SELECT``, without an order that all see, versions, quotas, or a retry that lands once.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from botwire import Memory
+from tests.chaos.processes import Postgres
+from tests.chaos.proxy import Proxy
+
+MESSAGE = {"role": "user", "text": "hello " * 20}
+AWAY = 0.001  # seconds, each direction
+Compare = Callable[..., None]
+
+
+def rows(compare: Compare) -> None:
+    """Measures everything.
+
+    Args:
+        compare: As in `run.compare`.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="bw", dir="/tmp") as folder,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        port = listener.getsockname()[1]
+        listener.close()
+        database = Postgres(Path(folder) / "data", port)
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        line = context.Process(target=_hold, args=(port, theirs), daemon=True)
+        line.start()
+        try:
+            database.run("CREATE TABLE items (n BYTEA, h BYTEA, seq BIGINT, value TEXT, "
+                         "PRIMARY KEY (n, h, seq))")  # fmt: skip
+            _place(compare, "", port, 1000, (3, 3))
+            _place(compare, ", 1 ms away", ours.recv(), 200, (1.5, 1.5))
+        finally:
+            line.kill()
+            line.join()
+            database.kill()
+
+
+def _hold(port: int, told: Connection) -> None:
+    """Holds what passes for a while, in a process of its own, as a network does."""
+    told.send(Proxy(port, delay=AWAY).port)
+    threading.Event().wait()
+
+
+def _place(
+    compare: Compare, where: str, port: int, rounds: int, reach: tuple[float, float]
+) -> None:
+    url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    memory = Memory("bench", url=url)
+    history = memory.history("h")
+    memory.set("k", MESSAGE)
+    hand = psycopg.connect(url, autocommit=True)
+    count = hand.execute("SELECT count(*) FROM items").fetchall()[0][0]
+
+    def insert() -> None:
+        nonlocal count
+        count += 1
+        with hand.transaction():
+            hand.execute(
+                "INSERT INTO items VALUES ('n', 'h', %s, %s)", (count, json.dumps(MESSAGE))
+            )
+
+    def select() -> Any:
+        found = hand.execute("SELECT value FROM items WHERE n = 'n' AND h = 'h' AND seq = 1")
+        return json.loads(found.fetchall()[0][0])
+
+    append, get = reach
+    compare(f"append{where}", lambda: history.append(MESSAGE), insert, append, rounds)
+    compare(f"set{where}", lambda: memory.set("k", MESSAGE), insert, append, rounds)
+    compare(f"get{where}", lambda: memory.get("k"), select, get, rounds)
+    hand.close()
+    memory.close()
+
+
+if __name__ == "__main__":
+    import run
+
+    rows(run.compare)
