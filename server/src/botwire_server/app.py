@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -32,17 +32,39 @@ _NO_TELEMETRY: dict[str, Any] = {"telemetry": {"tracing": False, "metrics": Fals
 
 
 class Application(FastAPI):
-    """FastAPI behind what every request passes: FastAPI itself is asked only for what it answers.
-
-    Attributes:
-        front: Puts that before an application.
-    """
-
-    front: Callable[[ASGIApp], ASGIApp]
+    """FastAPI behind what every request passes, so that it is asked only for what it answers."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Returns what answers a request."""
-        return self.front(super().build_middleware_stack())
+        """Returns what answers a request, made when the first one comes."""
+        state = self.state
+        settings: Settings = state.settings
+        stack: ASGIApp = HeadMiddleware(super().build_middleware_stack())
+        stack = BatchLane(stack, route=routes.BATCHES)
+        stack = AccessMiddleware(
+            stack, access=state.access, rates=state.rates, key_rate=settings.key_rate
+        )
+        stack = RequestMiddleware(
+            stack,
+            max_body=settings.max_body,
+            origins=settings.cors_origins,
+            metrics=state.metrics,
+            tracing=state.tracing,
+        )
+        if settings.cors_origins:
+            stack = CORSMiddleware(
+                stack,
+                allow_origins=settings.cors_origins,
+                allow_methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
+                allow_headers=["*"],
+                expose_headers=[
+                    "ETag",
+                    "RateLimit",
+                    "RateLimit-Policy",
+                    "Retry-After",
+                    wire.REQUEST_ID_HEADER,
+                ],
+            )
+        return stack
 
 
 def create_app(
@@ -89,35 +111,5 @@ def create_app(
     app.include_router(operation.router)
     own = [*app.routes, *operation.router.routes]
     problems.install(app, lambda scope: routes.methods_of(scope, own))
-
-    def put_in_front(answering: ASGIApp) -> ASGIApp:
-        lane = BatchLane(HeadMiddleware(answering), route=routes.BATCHES)
-        admitted = AccessMiddleware(
-            lane, access=app.state.access, rates=rates, key_rate=settings.key_rate
-        )
-        front: ASGIApp = RequestMiddleware(
-            admitted,
-            max_body=settings.max_body,
-            origins=settings.cors_origins,
-            metrics=app.state.metrics,
-            tracing=app.state.tracing,
-        )
-        if settings.cors_origins:
-            front = CORSMiddleware(
-                front,
-                allow_origins=settings.cors_origins,
-                allow_methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
-                allow_headers=["*"],
-                expose_headers=[
-                    "ETag",
-                    "RateLimit",
-                    "RateLimit-Policy",
-                    "Retry-After",
-                    wire.REQUEST_ID_HEADER,
-                ],
-            )
-        return front
-
-    app.front = put_in_front
     openapi.install(app)
     return app
