@@ -80,6 +80,22 @@ def test_a_namespace_that_another_client_locks_is_a_timeout(
         assert memory.set("k", 3)
 
 
+def test_it_is_said_why_no_connection_is_to_be_had(postgres_url: str, unused_tcp_port: int) -> None:
+    missing = postgres_url.replace("/postgres?", "/missing?")
+    with (
+        Memory("n", url=missing, timeout=1) as memory,
+        pytest.raises(RequestTimeoutError, match='database "missing" does not exist'),
+    ):
+        memory.get("k")
+    nobody = f"postgresql://someone:secret@127.0.0.1:{unused_tcp_port}/postgres"
+    with (
+        Memory("n", url=nobody, timeout=1) as memory,
+        pytest.raises(RequestTimeoutError, match="Connection refused") as caught,
+    ):
+        memory.get("k")
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("has_pgvector", [False, True])
 def test_every_key_begins_with_the_namespace_and_no_node_is_special(
     postgres_database_url: str, has_pgvector: bool

@@ -11,11 +11,12 @@ from typing import Any
 
 import psycopg
 from psycopg import errors as pg
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from botwire import retry
 from botwire._loops import ClientPerLoop
 from botwire._sync import postgres_upkeep, postgres_vectors
+from botwire._sync.postgres_pool import PostgresPool
 from botwire._sync.postgres_steps import SNAPSHOT, WRITING, run, transact
 from botwire.clock import Clock, now
 from botwire.engines import migrations, statements
@@ -38,8 +39,6 @@ from botwire.places import without_password
 logger = logging.getLogger("botwire.postgres")
 
 _FILL_SECONDS = 1.0  # how long a write may be held up by what is filled in behind it
-_POOL = 10  # connections of one process; writers of one namespace wait for each other anyway
-_RECONNECT_SECONDS = 0.5  # between attempts, while someone waits; the pool's own pause doubles
 
 # What another attempt can mend: the connection, the server's restart, or a lost race.
 _PASSING = (
@@ -85,30 +84,14 @@ class PostgresEngine:
         self._is_current = False
         self._pgvector = False  # whether there was a table of vectors when last looked
         self._swept_at = 0
-        self._pools = ClientPerLoop(self._make_pool, ConnectionPool.close)
+        self._pools = ClientPerLoop(self._make_pool, PostgresPool.close)
 
     def settings(self) -> dict[str, Any]:
         """Returns the arguments that make another engine for the same database."""
         return {"url": self._url, "timeout": self._timeout, "clock": self._clock}
 
-    def _make_pool(self) -> ConnectionPool[Any]:
-        milliseconds = max(1, round(self._timeout * 1000))
-        return ConnectionPool(
-            self._url,
-            min_size=0,
-            max_size=_POOL,
-            open=False,
-            timeout=self._timeout,
-            reconnect_timeout=_RECONNECT_SECONDS,
-            reconnect_failed=_keep_trying,
-            kwargs={
-                "autocommit": True,
-                "connect_timeout": max(2, round(self._timeout)),
-                "application_name": "botwire",
-                "context": ADAPTERS,
-                "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
-            },
-        )
+    def _make_pool(self) -> PostgresPool:
+        return PostgresPool(self._url, timeout=self._timeout, context=ADAPTERS)
 
     def apply(self, batch: Batch) -> Results:
         """Applies a batch and returns one result an operation; see `Engine.apply`."""
@@ -143,9 +126,9 @@ class PostgresEngine:
                 self._is_current = False
                 raise self._failure(error) from error
             except (PoolTimeout, PoolClosed, pg.QueryCanceled, pg.LockNotAvailable) as error:
+                why = (isinstance(error, PoolTimeout) and pool.refusal) or _reason(error)
                 raise RequestTimeoutError(
-                    f"no answer from {self.url} within {self._timeout:g} s: {_reason(error)}",
-                    url=self.url,
+                    f"no answer from {self.url} within {self._timeout:g} s: {why}", url=self.url
                 ) from error
             except psycopg.Error as error:
                 wait = retry.delay(attempt, remaining=deadline - time.monotonic())
@@ -252,8 +235,6 @@ class PostgresEngine:
     def _failure(self, error: psycopg.Error) -> BotWireError:
         if isinstance(error, (pg.InsufficientPrivilege, pg.ReadOnlySqlTransaction)):
             return ConfigurationError(f"{self.url} may not be written to: {_reason(error)}")
-        if isinstance(error, (pg.InvalidPassword, pg.InvalidCatalogName)):
-            return ConfigurationError(f"{self.url} cannot be opened: {_reason(error)}")
         if isinstance(error, pg.DiskFull):
             return ServerError(f"{self.url}: the disk is full; nothing was written", status=507)
         return ServerError(f"{self.url}: {_reason(error)} ({error.sqlstate})")
@@ -261,12 +242,6 @@ class PostgresEngine:
     def close(self) -> None:
         """Closes the connections of the running event loop; the next use opens new ones."""
         self._pools.close()
-
-
-def _keep_trying(pool: ConnectionPool[Any]) -> None:
-    """Goes on after a pool has given up connecting, as long as someone waits for a connection."""
-    if pool.get_stats()["requests_waiting"]:
-        pool.check()  # which lets it grow again
 
 
 def _reason(error: Exception) -> str:
