@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Never
 
 import pytest
@@ -33,12 +33,19 @@ from agent_framework_orchestrations import (
     ConcurrentBuilder,
     GroupChatBuilder,
     HandoffBuilder,
+    MagenticBuilder,
+    MagenticContext,
+    MagenticManagerBase,
+    MagenticPlanReviewRequest,
+    MagenticProgressLedger,
+    MagenticProgressLedgerItem,
     SequentialBuilder,
 )
 
 from botwire import AsyncMemory, ConfigurationError, Memory, TransportError
 from botwire_agent_framework import BotWireCheckpointStorage
 from botwire_agent_framework.objects import Objects
+from conftest import read_url, running
 from tests.scripted_agent import ScriptedClient, call
 from tests.scripted_workflow import TYPES, Answer, Loud, Mood, Order, Question, build
 from tests.zygote import Zygote
@@ -176,9 +183,9 @@ async def test_what_has_expired_is_gone(place_url: str, namespace: str) -> None:
         await short.load(saved)
 
 
-async def test_a_large_state_is_kept_whole_and_packed(any_url: str, namespace: str) -> None:
-    said = [Message("user", [f"{i} " + "as was said before " * 40]) for i in range(5_000)]
-    storage = BotWireCheckpointStorage(namespace, url=any_url)
+async def test_a_large_state_is_kept_whole_and_packed(server_url: str, namespace: str) -> None:
+    said = [Message("user", [f"{i} " + "as was said before " * 200]) for i in range(2_000)]
+    storage = BotWireCheckpointStorage(namespace, url=server_url)
     large = at(1, state={"_executor_state": {"a": {"cache": said}}, "b": said})
     assert len(str(Objects().to_data(large))) > 16 * 1024**2  # a server takes no such request
     saved = await storage.save(large)
@@ -187,8 +194,8 @@ async def test_a_large_state_is_kept_whole_and_packed(any_url: str, namespace: s
     for found in (await storage.load(saved), latest, *listed):
         assert found is not None
         assert [one.text for one in found.state["b"]] == [one.text for one in said]
-    (key,) = Memory(namespace, url=any_url).list_keys("workflow/")
-    assert len(Memory(namespace, url=any_url).get(key)) < 2_000_000
+    (key,) = Memory(namespace, url=server_url).list_keys("workflow/")
+    assert len(Memory(namespace, url=server_url).get(key)) < 2_000_000
 
 
 async def test_a_server_that_is_down_is_no_missing_checkpoint(unused_tcp_port: int) -> None:
@@ -206,7 +213,9 @@ async def test_a_server_that_is_down_is_no_missing_checkpoint(unused_tcp_port: i
             await answer
 
 
-def test_eight_processes_save_and_nothing_is_lost(any_url: str, namespace: str) -> None:
+def test_eight_processes_save_and_nothing_is_lost(
+    zygote: Zygote, any_url: str, namespace: str
+) -> None:
     code = """
 import asyncio, os, sys
 from agent_framework import WorkflowCheckpoint
@@ -230,7 +239,7 @@ for me in range(8):
     children.append(child)
 assert all([os.waitpid(child, 0)[1] == 0 for child in children])
 """
-    subprocess.run([sys.executable, "-c", code, any_url, namespace], check=True)
+    assert zygote.run(code, any_url, namespace) == 0
 
     async def found() -> tuple[list[str], list[str]]:
         storage = BotWireCheckpointStorage(namespace, url=any_url)
@@ -322,6 +331,40 @@ def test_a_workflow_that_is_killed_in_every_step_ends_as_one_that_is_not(
     assert asyncio.run(end()) == [DONE]
 
 
+async def test_a_server_that_goes_away_in_the_middle_costs_only_its_checkpoints(
+    tmp_path: Path, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = tmp_path / "memory.db"
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(running(database))
+        url = read_url(server)
+
+        def hook(name: str) -> None:
+            nonlocal server
+            if name == "gather":
+                server.kill()
+                server.wait()
+            elif name == "decide":
+                server = stack.enter_context(running(database, "--port", url.rsplit(":", 1)[1]))
+                assert read_url(server) == url
+
+        client = AsyncMemory(namespace, url=url, timeout=1)
+        storage = BotWireCheckpointStorage(client=client, types=TYPES)
+        (event,) = (await build(storage, hook).run("hello world")).get_request_info_events()
+        saved = await storage.list_checkpoints(workflow_name=NAME)
+        # Agent Framework runs on, and says so; the next checkpoint follows on the last there is.
+        assert caplog.text.count("Failed to create checkpoint") == 6 - len(saved) > 0
+        assert [one.previous_checkpoint_id for one in saved] == [
+            None, *(one.checkpoint_id for one in saved[:-1])
+        ]  # fmt: skip
+        result = await build(storage).run(
+            checkpoint_id=saved[-1].checkpoint_id,
+            responses={event.request_id: Answer(yes=True, why="so")},
+        )
+        assert result.get_outputs() == [DONE]
+        server.terminate()
+
+
 async def test_a_class_that_was_not_given_is_said_and_the_run_goes_on(
     tmp_path: Any, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -401,6 +444,59 @@ def nested(storage: Any) -> Workflow:
         .add_edge(sub, last)
         .build()
     )
+
+
+class Manager(MagenticManagerBase):
+    """Has a plan, and is done when somebody has spoken."""
+
+    async def plan(self, context: MagenticContext) -> Message:
+        return Message("assistant", ["ask a"], author_name="manager")
+
+    async def replan(self, context: MagenticContext) -> Message:
+        return await self.plan(context)
+
+    async def create_progress_ledger(self, context: MagenticContext) -> MagenticProgressLedger:
+        spoke = any(one.text == "a spoke" for one in context.chat_history)
+        item = MagenticProgressLedgerItem
+        return MagenticProgressLedger(
+            is_request_satisfied=item("so", spoke),
+            is_in_loop=item("no", False),
+            is_progress_being_made=item("yes", True),
+            next_speaker=item("as planned", "a"),
+            instruction_or_question=item("as planned", "speak"),
+        )
+
+    async def prepare_final_answer(self, context: MagenticContext) -> Message:
+        return Message("assistant", [f"{len(context.chat_history)} messages"])
+
+
+def magentic(storage: Any) -> Workflow:
+    return MagenticBuilder(
+        participants=agents("a"),
+        manager=Manager(),
+        enable_plan_review=True,
+        checkpoint_storage=storage,
+    ).build()
+
+
+async def test_a_plan_is_reviewed_in_another_process(any_url: str, namespace: str) -> None:
+    ours, stock = BotWireCheckpointStorage(namespace, url=any_url), InMemoryCheckpointStorage()
+    ended = []
+    for storage in (stock, ours):
+        flow = magentic(storage)
+        (event,) = (await flow.run("say something")).get_request_info_events()
+        assert isinstance(event.data, MagenticPlanReviewRequest)
+        latest = await storage.get_latest(workflow_name=flow.name)
+        assert latest is not None
+        result = await magentic(storage).run(
+            checkpoint_id=latest.checkpoint_id, responses={event.request_id: event.data.approve()}
+        )
+        ended.append(said(result))
+        for one in await storage.list_checkpoints(workflow_name=flow.name):
+            ended[-1] += (said(await magentic(storage).run(checkpoint_id=one.checkpoint_id)),)
+    assert ended[0] == ended[1]
+    assert "messages" in str(ended[1])
+    assert len(ended[1]) > 5
 
 
 def said(result: Any) -> Any:

@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import pickle
+from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field, make_dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -105,6 +106,27 @@ class Plain:
     __hash__ = None  # type: ignore[assignment]
 
 
+class Shown(Plain):
+    """Shows under a name what it keeps under the same."""
+
+    __slots__ = ("slot",)
+
+    def __init__(self, x: Any) -> None:
+        vars(self)["x"] = x
+        self.slot = 1
+
+    @property
+    def x(self) -> Any:  # type: ignore[override]
+        return vars(self)["x"]
+
+
+@dataclass(frozen=True, slots=True)
+class Both(Plain):
+    """Has attributes and slots."""
+
+    y: Any
+
+
 class Box(Generic[T]):
     def __init__(self, x: T) -> None:
         self.x = x
@@ -125,7 +147,10 @@ class Careful:
         self.handle = "another"
 
 
-TYPES = (Box, Careful, Color, Kind, Level, Loose, Model, Pair, Plain, Point, Right, Slotted)
+TYPES = (
+    *(Both, Box, Careful, Loose, Model, Pair, Plain, Point, Shown, Slotted),
+    *(Color, Kind, Level, Right),
+)
 OBJECTS = Objects(TYPES)
 
 
@@ -168,6 +193,9 @@ def test_an_object_is_not_made_again_but_filled_in() -> None:
     assert (found._hidden, found.model_fields_set) == (9, {"x"})
     assert again(Model.model_construct(parts="not a list")).parts == "not a list"
     assert again(Box("x")).x == "x"
+    shown = again(Shown((1,)))
+    assert (shown.x, shown.slot) == ((1,), 1)
+    assert again(Both((2,))).y == (2,)
     careful = again(Careful(3))
     assert (careful.x, careful.handle) == (3, "another")
     assert again(deque([1], maxlen=5)).maxlen == 5
@@ -251,6 +279,15 @@ def test_whatever_executors_keep_comes_back(value: Any) -> None:
     assert shape(found) == shape(value)
 
 
+class Many(list):  # type: ignore[type-arg]
+    """Is compared part by part, as the arrays of numpy are."""
+
+    def __eq__(self, other: object) -> Any:
+        raise TypeError("which part?")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 # --- what is refused, and where ------------------------------------------------------------------
 
 
@@ -261,7 +298,10 @@ def test_whatever_executors_keep_comes_back(value: Any) -> None:
         (object(), "object"),
         (RuntimeError("x"), "RuntimeError"),
         (json, "module"),
-        (defaultdict(lambda: 1), "function"),
+        (defaultdict(lambda: 1), "defaultdict"),
+        (defaultdict(AgentSession), "defaultdict"),
+        (array("i", [1]), "array"),
+        (Many(), "Many"),
         (type("Text", (str,), {"__module__": __name__})("x"), "Text"),
         (make_dataclass("Other", ["x"], namespace={"__module__": "shop"})(1), r"types=\[Other"),
         (type("Odd", (), {"__reduce__": lambda _: (print, ())}), "Odd"),

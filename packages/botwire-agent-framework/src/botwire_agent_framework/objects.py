@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -119,9 +119,9 @@ class Objects:
         cls = type(value)
         if cls in _COLLECTIONS:
             return _tag(cls), _COLLECTIONS[cls][0](value)
-        if cls is defaultdict:
+        if cls is defaultdict and self._is_factory(value.default_factory):
             return "$defaultdict", [value.default_factory, dict(value)]
-        if isinstance(value, type) or value in (Any, ...) or get_origin(value) is not None:
+        if isinstance(value, type) or value is Any or value is ... or get_origin(value) is not None:
             return self._write_type(value, path)
         if isinstance(value, Enum):
             return "$enum", {"class": self._name(cls, path), "value": value.value}
@@ -164,10 +164,7 @@ class Objects:
             if state is not None:
                 new.__setstate__(state)
         else:
-            # As pickle does: attributes, or attributes and slots.
-            for part in state if isinstance(state, tuple) else (state,):
-                for name, attribute in (part or {}).items():
-                    object.__setattr__(new, name, attribute)
+            _fill(new, *(state if isinstance(state, tuple) else (state, None)))
         _complete(new)
         return new
 
@@ -184,9 +181,14 @@ class Objects:
 
     def _read_defaultdict(self, held: Any) -> Any:
         factory, plain = held
-        if factory is not None and factory not in self._own and factory not in _FORMS.values():
+        if not self._is_factory(factory):
             raise ValueError(f"a defaultdict does not make {factory!r}")
         return defaultdict(factory, plain)
+
+    def _is_factory(self, factory: Any) -> bool:
+        """Says whether a defaultdict may make its values with it, as it will be called."""
+        known = isinstance(factory, type) and (factory in self._own or factory in _FORMS.values())
+        return factory is None or known
 
 
 def _tag(cls: type) -> str:
@@ -213,7 +215,18 @@ def _state_of(value: Any) -> Any:
     state = value.__getstate__()
     if not _is_made_by_dataclass(type(value).__getstate__):
         return state
-    return {field.name: part for field, part in zip(fields(value), state, strict=True)}
+    return None, {field.name: part for field, part in zip(fields(value), state, strict=True)}
+
+
+def _fill(new: Any, attributes: Mapping[str, Any] | None, slots: Mapping[str, Any] | None) -> None:
+    """Gives an object its state, as pickle does."""
+    by_name = dict(slots or {})
+    if hasattr(new, "__dict__"):
+        vars(new).update(attributes or {})
+    else:  # its class has slots since
+        by_name |= attributes or {}
+    for name, part in by_name.items():
+        object.__setattr__(new, name, part)
 
 
 @functools.lru_cache(maxsize=1024)
