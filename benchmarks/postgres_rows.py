@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import socket
-import tempfile
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from botwire import Memory
-from tests.chaos.processes import Postgres
+from tests.chaos.processes import own_postgres
 from tests.chaos.proxy import Proxy
 
 MESSAGE = {"role": "user", "text": "hello " * 20}
@@ -33,26 +30,19 @@ def rows(compare: Compare) -> None:
     Args:
         compare: As in `run.compare`.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="bw", dir="/tmp") as folder,
-        socket.create_server(("127.0.0.1", 0)) as listener,
-    ):
-        port = listener.getsockname()[1]
-        listener.close()
-        database = Postgres(Path(folder) / "data", port)
+    with own_postgres() as database:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        line = context.Process(target=_hold, args=(port, theirs), daemon=True)
+        line = context.Process(target=_hold, args=(database.port, theirs), daemon=True)
         line.start()
         try:
             database.run("CREATE TABLE items (n BYTEA, h BYTEA, seq BIGINT, value TEXT, "
                          "PRIMARY KEY (n, h, seq))")  # fmt: skip
-            _place(compare, "", port, 1000, (3, 3))
+            _place(compare, "", database.port, 1000, (3, 3))
             _place(compare, ", 1 ms away", ours.recv(), 200, (1.5, 1.5))
         finally:
             line.kill()
             line.join()
-            database.kill()
 
 
 def _hold(port: int, told: Connection) -> None:

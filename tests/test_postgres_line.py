@@ -6,12 +6,9 @@ import asyncio
 import contextlib
 import inspect
 import random
-import socket
-import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,7 +20,7 @@ from botwire._async import postgres_steps as awaited
 from botwire._sync import postgres_steps as blocking
 from botwire.engines.steps import WAIT, Statement, Steps, has_rows
 from conftest import read_url, running
-from tests.chaos.processes import Postgres
+from tests.chaos.processes import Postgres, own_postgres
 from tests.chaos.proxy import Proxy
 from tests.clients import Awaited, open_client
 
@@ -32,15 +29,8 @@ Work = Callable[[Any], Awaitable[None]]
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Postgres]:
-    with (
-        tempfile.TemporaryDirectory(prefix="bw", dir="/tmp") as folder,
-        socket.create_server(("127.0.0.1", 0)) as listener,
-    ):
-        port = listener.getsockname()[1]
-        listener.close()
-        database = Postgres(Path(folder) / "data", port)
+    with own_postgres() as database:
         yield database
-        database.kill()
 
 
 @pytest.fixture

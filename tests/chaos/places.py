@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import socket
 import sqlite3
 import tempfile
 import time
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.processes import Postgres, Server, fill_disk
+from tests.chaos.processes import Postgres, Server, fill_disk, own_postgres
 from tests.chaos.proxy import Proxy
 
 Fault = Callable[[], None]
@@ -76,7 +75,7 @@ def http(source: random.Random) -> Iterator[Place]:
 @contextlib.contextmanager
 def postgres(source: random.Random) -> Iterator[Place]:
     """A PostgreSQL on a bad line."""
-    with _postgres() as database, contextlib.ExitStack() as stack:
+    with own_postgres() as database, contextlib.ExitStack() as stack:
         proxy = Proxy(database.port, _is_commit)
         stack.callback(proxy.close)
         yield Place(
@@ -90,7 +89,7 @@ def postgres(source: random.Random) -> Iterator[Place]:
 @contextlib.contextmanager
 def http_postgres(source: random.Random) -> Iterator[Place]:
     """Two servers over one PostgreSQL, on bad lines."""
-    with _postgres() as database, contextlib.ExitStack() as stack:
+    with own_postgres() as database, contextlib.ExitStack() as stack:
         servers, proxies = [], []
         for _ in range(2):
             server = Server(database.url)
@@ -163,19 +162,5 @@ def _intact(file: Path) -> None:
 
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
-    # A socket's path is short, and a temporary folder's need not be.
-    with tempfile.TemporaryDirectory(prefix="bw", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
-
-
-@contextlib.contextmanager
-def _postgres() -> Iterator[Postgres]:
-    with _folder() as folder, socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        listener.close()
-        database = Postgres(folder / "data", port)
-        try:
-            yield database
-        finally:
-            database.kill()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -187,6 +189,20 @@ class Postgres:
         """Kills it and waits until it has recovered."""
         self.kill()
         self.restart()
+
+
+@contextlib.contextmanager
+def own_postgres() -> Iterator[Postgres]:
+    """Starts a PostgreSQL that nobody else uses, for as long as a block takes."""
+    # A socket's path is short, and a temporary folder's need not be.
+    with tempfile.TemporaryDirectory(prefix="bw", dir="/tmp") as folder:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        database = Postgres(Path(folder) / "data", port)
+        try:
+            yield database
+        finally:
+            database.kill()
 
 
 def fill_disk(process: subprocess.Popen[str], folder: Path, share: float, seconds: float) -> None:

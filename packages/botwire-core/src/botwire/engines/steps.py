@@ -13,6 +13,7 @@ from botwire.names import prefix_end, to_bytes
 SWEEP_EVERY = 60_000_000
 """How often an engine that is written to removes what expired, in microseconds."""
 
+_CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP")
 _CHUNK = 500  # placeholders in one statement; both databases allow far more
 
 
@@ -56,7 +57,7 @@ Steps = Generator[Statement, Rows, Any]
 @functools.lru_cache(maxsize=512)
 def has_rows(sql: str) -> bool:
     """Says whether a statement has rows to answer with, be they none or many."""
-    return sql.startswith("SELECT") or " RETURNING " in sql
+    return not sql.startswith(_CHANGES) or " RETURNING " in sql
 
 
 def side_by_side(parts: Sequence[Steps]) -> Steps:
