@@ -19,7 +19,7 @@ from typing import Any
 
 ROUNDS = 2000
 PARTS = (
-    *("engine", "postgres", "server"),
+    *("engine", "postgres", "pgvector", "server"),
     *("llamaindex", "langgraph", "crewai", "autogen", "agent_framework"),
     "transfer",
 )

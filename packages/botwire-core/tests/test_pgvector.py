@@ -119,8 +119,9 @@ def cases(draw: st.DrawFn) -> tuple[list[records.NewRecord], list[records.Search
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages so small that a search of a few records, and their filling in, take several."""
-    for name in ("_MORE", "_MORE_FILTERED"):
-        monkeypatch.setattr(record_search, name, 0)
+    for name, value in (("_MORE", 0), ("_MORE_FILTERED", 0), ("_RARE", 2)):
+        monkeypatch.setattr(record_search, name, value)
+    monkeypatch.setattr(vector_table, "_MANY", 5)
     monkeypatch.setattr(vector_table, "_FILLED_AT_ONCE", 1)
 
 
@@ -148,6 +149,26 @@ def test_the_answers_are_those_of_numpy(engine: PostgresEngine) -> None:
     compare()
     assert not engine._vectors._kept
     reference.close()
+
+
+def test_neighbours_that_32_bits_cannot_tell_apart_are_told_apart(engine: PostgresEngine) -> None:
+    source = random.Random(1)
+    center = [source.gauss(0, 1) for _ in range(64)]
+    near = [[x + source.gauss(0, 4e-4) for x in center] for _ in range(400)]
+    plain = SQLiteEngine(MEMORY)
+    for one in (plain, engine):
+        Memory("n", engine=one).records().put(
+            [Record("", id=str(i), embedding=embedding) for i, embedding in enumerate(near)]
+        )
+    for metric in records.METRICS:
+        found, expected = (
+            [(match.record.id, match.score) for match in collection.search(
+                vector=center, limit=20, metric=metric  # type: ignore[arg-type]
+            )]
+            for collection in (Memory("n", engine=one).records() for one in (engine, plain))
+        )  # fmt: skip
+        assert found == expected
+    plain.close()
 
 
 # --- kept up --------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from botwire.engines.vector_cache import Row, Snapshot, load_numpy
 
 _ROW = "id, embedding, scope, tags, metadata, created_at, version"
 
-# Of vectors read at first beside those wanted: one page is enough for most searches, where a filter
-# that only Python knows leaves most of them out too; and of a page at most.
-_MORE, _MORE_FILTERED, _LARGEST_PAGE = 50, 1_000, 100_000
+# How many vectors are read at first beside those wanted: one page is enough for most searches, also
+# where a filter that only Python knows leaves most of them out.
+_MORE, _MORE_FILTERED = 50, 1_000
+_LARGEST_PAGE = 100_000
+_RARE = 1_000  # so many pass a filter that they are compared without asking which are near
 
 _Ranked = list[tuple[bytes, float]]
 
@@ -155,14 +157,14 @@ def _nearest(
     """
     assert op.vector is not None
     bound = vector_table.Bound.of(op.vector, op.metric)
-    condition, test = conditions(op.where), tester(op.where)
+    condition, passing = conditions(op.where), tester(op.where)
     # What is below is not wanted. (Other numbers say nothing, and SQL need not know them.)
     floor = None
     if op.text is None and op.min_score is not None and -1 <= op.min_score <= 1:
         floor = float(op.min_score)
     found: _Ranked = []
     after: vector_table.Near | None = None
-    limit = best + (_MORE_FILTERED if without or test is not None else _MORE)
+    limit = best + (_MORE_FILTERED if without or passing is not None else _MORE)
     while True:
         limit = min(limit, _LARGEST_PAGE)
         page: list[vector_table.Near] = yield from vector_table.nearest(
@@ -173,17 +175,14 @@ def _nearest(
             floor=floor,
             after=after,
             limit=limit,
-            metadata=test is not None,
+            metadata=passing is not None,
         )
         if not page and after is None and (yield from vector_table.is_lost(scope, collection.name)):
             return None
-        passed = [
-            near
-            for near in page
-            if near.id not in without and (test is None or test(near.tags, near.metadata))
-        ]
-        for start in range(0, len(passed), best + _MORE):
-            some = passed[start : start + best + _MORE]
+        passed = [near for near in page if near.id not in without]
+        if passing is not None:
+            passed = passing(passed)
+        for some in chunks(passed, best + _MORE):
             found += yield from _scores(scope, collection, op, [near.id for near in some])
             found = _sorted(found)[:best]
             if _are_best(found, best, some[-1]):
@@ -193,7 +192,18 @@ def _nearest(
         after = page[-1]
         if len(found) == best:
             floor = found[-1][1]
-        limit *= 4
+        limit *= 4 if passed else _LARGEST_PAGE
+        if passing is not None and not passed and collection.size <= _LARGEST_PAGE:
+            # What is so rare is looked for among all, without comparing what does not pass.
+            rows = yield Statement(
+                "SELECT id, tags, metadata FROM botwire_records "
+                f"WHERE {_HERE}{condition[0]} AND embedding IS NOT NULL",
+                (scope.namespace, collection.name, *condition[1]),
+            )
+            rare = [id for id, *_ in passing(rows) if id not in without]
+            if len(rare) <= _RARE:
+                found = yield from _scores(scope, collection, op, rare)
+                return _sorted(found)[:best]
 
 
 def _are_best(found: _Ranked, best: int, last: vector_table.Near) -> bool:
@@ -215,10 +225,10 @@ def _best_of_words(
     assert op.vector is not None
     bound = vector_table.Bound.of(op.vector, op.metric)
     bounds = yield from vector_table.bounds(scope, collection.name, bound, list(by_text))
-    highest = {id: bounds[id] + by_text[id] for id in bounds}
+    highest = {id: bounds[id] + text for id, text in by_text.items() if id in bounds}
     # One without a vector has what the text gives it.
     sums = _sorted([(id, 0.0 + text) for id, text in by_text.items() if id not in bounds])[:best]
-    for ids in chunks(sorted(highest, key=lambda id: -highest[id])):
+    for ids in chunks(sorted(highest, key=lambda id: -highest[id]), best + _MORE):
         if len(sums) >= best and highest[ids[0]] < sums[best - 1][1]:
             break
         scores = yield from _scores(scope, collection, op, ids)
@@ -275,7 +285,7 @@ def _selected(
     if where.is_everything:
         return list(ranked)
     sql, parameters = conditions(where)
-    test = tester(where)
+    passing = tester(where)
     selected: _Ranked = []
     for chunk in chunks(ranked):
         if best is not None and len(selected) >= best:
@@ -286,7 +296,7 @@ def _selected(
             f"WHERE {_HERE}{sql} AND id IN ({marks(ids)})",
             (scope.namespace, collection.name, *parameters, *ids),
         )
-        passed = {row[0] for row in rows if test is None or test(row[1], row[2])}
+        passed = {row[0] for row in (rows if passing is None else passing(rows))}
         selected += [pair for pair in chunk if pair[0] in passed]
     return selected
 

@@ -295,19 +295,27 @@ def conditions(where: ops.Selection) -> tuple[str, list[Any]]:
     return sql, parameters
 
 
-def tester(where: ops.Selection) -> Callable[[str, str], bool] | None:
-    """Returns what tests the texts of tags and metadata, or None if SQL says it all."""
+Passing = Callable[[Sequence[Any]], list[Any]]
+"""Leaves of rows, which end with the texts of tags and metadata, those that pass."""
+
+
+def tester(where: ops.Selection) -> Passing | None:
+    """Returns what tests tags and metadata, or None if SQL says it all."""
     if where.tags is None and where.filter is None:
         return None
     tags = None if where.tags is None else set(where.tags)
     condition = None if where.filter is None else filters.compile_filter(where.filter.value)
 
-    def test(tags_text: str, metadata: str) -> bool:
-        if tags is not None and tags.isdisjoint(json.loads(tags_text)):
-            return False
-        return condition is None or condition(json.loads(metadata))
+    def passing(rows: Sequence[Any]) -> list[Any]:
+        if tags is not None:
+            rows = [row for row in rows if not tags.isdisjoint(json.loads(row[-2]))]
+        if condition is None:
+            return list(rows)
+        # One call of the decoder for all takes a third of the time of one for each.
+        decoded = json.loads("[" + ",".join([row[-1] for row in rows]) + "]")
+        return [row for row, value in zip(rows, decoded, strict=True) if condition(value)]
 
-    return test
+    return passing
 
 
 def matching(
@@ -320,10 +328,10 @@ def matching(
 ) -> Steps:
     """Answers a `Found` for each record selected, newest first."""
     sql, parameters = conditions(where)
-    test = tester(where)
+    passing = tester(where)
     here = [scope.namespace, collection, *parameters]
     order = "ORDER BY created_at DESC, id LIMIT ?"
-    if test is None:
+    if passing is None:
         rows = yield Statement(
             f"SELECT id, created_at, tags FROM botwire_records WHERE {_HERE}{sql} {order} OFFSET ?",
             (*here, 2**62 if limit is None else limit, offset),
@@ -342,7 +350,7 @@ def matching(
             f"WHERE {_HERE}{sql}{page} {order}",
             (*here, *bounds, _PAGE),
         )
-        found += [Found(*row[:3]) for row in rows if test(row[2], row[3])]
+        found += [Found(*row[:3]) for row in passing(rows)]
         if len(rows) < _PAGE:
             break
         after = (rows[-1][1], rows[-1][0])

@@ -143,10 +143,10 @@ Handlers = dict[type[Any], Callable[[Scope, Any], Steps]]
 """What applies an operation, by its class."""
 
 
-def chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Yields the values in parts that one statement can take as parameters."""
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]
+def chunks(values: Sequence[Any], size: int = _CHUNK) -> Iterator[Sequence[Any]]:
+    """Yields the values in parts, by default of as many as one statement takes as parameters."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def marks(values: Iterable[Any]) -> str:

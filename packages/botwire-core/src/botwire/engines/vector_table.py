@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from botwire.engines.collection import HERE, Collection
-from botwire.engines.steps import Scope, Statement, Steps, chunks, marks
+from botwire.engines.steps import WAIT, Rows, Scope, Statement, Steps, chunks, marks
 from botwire.names import from_bytes
 from botwire.vectors import Vector
 
@@ -48,6 +48,7 @@ MAKE = (
 
 # Sent as a type that stays what it is should the extension be made anew.
 _VECTOR = "?::float4[]::vector"
+_MANY = 2_000  # ids, of which reading all of a collection's is no slower than naming them
 _FILLED_AT_ONCE = 500_000  # numbers of a page, at most; as many as fit half a second or so
 
 
@@ -325,15 +326,18 @@ def nearest(
 
 
 def bounds(scope: Scope, collection: bytes, bound: Bound, ids: Sequence[bytes]) -> Steps:
-    """Answers the bounds of some records by id, of those that have a vector."""
-    found: dict[bytes, float] = {}
+    """Answers the bounds of records by id, of these at least, if they have a vector."""
+    select = f"SELECT id, {bound.sql} FROM botwire_vectors WHERE {HERE}"
+    parameters = (*bound.parameters, scope.namespace, collection)
+    if len(ids) > _MANY:
+        return dict((yield Statement(select, parameters)))
+    found: Rows = []
     for chunk in chunks(ids):
-        rows = yield Statement(
-            f"SELECT id, {bound.sql} FROM botwire_vectors WHERE {HERE} AND id IN ({marks(chunk)})",
-            (*bound.parameters, scope.namespace, collection, *chunk),
+        yield Statement(
+            f"{select} AND id IN ({marks(chunk)})", (*parameters, *chunk), then=found.extend
         )
-        found.update(rows)
-    return found
+    yield WAIT
+    return dict(found)
 
 
 def is_lost(scope: Scope, collection: bytes) -> Steps:
