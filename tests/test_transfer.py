@@ -34,6 +34,7 @@ from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.exact import Json
 from botwire.places import find_place
+from botwire.terms import Terms
 from botwire.transfer.lines import Line, decode, encode
 from tests.test_model import operations
 
@@ -197,14 +198,23 @@ def test_any_memory_is_copied_there_and_back_exactly(
 
 
 class Meddling:
-    """An engine that has something happen after each batch it applies."""
+    """An engine that has something happen after each batch it applies.
 
-    def __init__(self, engine: Engine, happen: Callable[[], None]) -> None:
+    Args:
+        engine: What applies them.
+        happen: What is called.
+        answer: How many bytes an answer may hold; see `Terms.answer`.
+    """
+
+    def __init__(
+        self, engine: Engine, happen: Callable[[], None], answer: int | None = None
+    ) -> None:
         self._engine = engine
         self._happen = happen
+        self._terms = Terms(answer=answer)
 
     def apply(self, batch: ops.Batch) -> ops.Results:
-        results = self._engine.apply(batch)
+        results = self._engine.apply(batch.on_terms(self._terms))
         self._happen()
         return results
 
@@ -213,10 +223,15 @@ class Meddling:
 
 
 @settings(max_examples=30, deadline=None)
-@given(first=batches, later=st.lists(st.lists(operations, min_size=1, max_size=2), max_size=20))
+@given(
+    first=batches,
+    later=st.lists(st.lists(operations, min_size=1, max_size=2), max_size=20),
+    answer=st.sampled_from([None, 1, 100]),
+)
 def test_what_is_read_while_others_write_is_as_of_one_moment(
-    first: list[Any], later: list[Any]
+    first: list[Any], later: list[Any], answer: int | None
 ) -> None:
+    """Also where an answer holds little, and what changed is read again in several."""
     store = SQLiteEngine(":memory:")
     moments: dict[int, list[str]] = {}
 
@@ -231,7 +246,7 @@ def test_what_is_read_while_others_write_is_as_of_one_moment(
     for batch in [(ops.PutKey("first", Json.of(1)),), *first]:
         write(batch)
     waiting = iter(later)
-    meddling = Meddling(store, lambda: write(next(waiting, ())))
+    meddling = Meddling(store, lambda: write(next(waiting, ())), answer)
     lines = list(transfer.read_namespace(meddling, "n"))
     assert [encode(line) for line in lines] == moments[lines[0].entry.revision]
     store.close()

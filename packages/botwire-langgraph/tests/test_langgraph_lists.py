@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
+from botwire import operations as ops
 from botwire_langgraph import BotWireSaver, lists
 from botwire_langgraph.serializer import StrictSerializer
 
@@ -84,6 +86,14 @@ def conversation(checkpointer: Any) -> Any:
 
 def contents(history: Any) -> list[Any]:
     return [[message.content for message in state.values.get("messages", [])] for state in history]
+
+
+def test_the_past_is_exact_where_its_parts_are_more_than_a_page_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ops, "MAX_PAGE_BYTES", 600)
+    url = f"sqlite:///{tmp_path / 'memory.db'}"
+    test_the_whole_past_of_an_edited_conversation_is_exact(BotWireSaver("n", url=url), url)
 
 
 def test_the_whole_past_of_an_edited_conversation_is_exact(

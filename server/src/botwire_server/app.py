@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from botwire import wire
 from botwire.engines.protocol import AsyncEngine
+from botwire.terms import Terms
 from botwire_server import openapi, operation, problems, routes
 from botwire_server.access import Access
 from botwire_server.api_keys import KeyRing, KeyStore
@@ -99,6 +100,7 @@ def create_app(
     )
     app.state.engine = engine
     app.state.settings = settings
+    app.state.read_terms = Terms(answer=settings.max_answer)
     app.state.watchers = Watchers()
     app.state.rates = rates
     app.state.is_stopping = False

@@ -58,7 +58,7 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
     try:
         with state.tracing.batch(batch):
             if not batch.writes:
-                return await engine.apply(batch)
+                return await engine.apply(batch.on_terms(state.read_terms))
             terms = _terms(batch, caller, settings, scope[REQUEST_ID])
             try:
                 results = await engine.apply(batch.on_terms(terms))
@@ -75,6 +75,7 @@ def _terms(batch: Batch, caller: Caller, settings: Settings, request_id: str) ->
     terms = Terms(
         Quota(settings.writes_a_day, settings.bytes_stored),
         audit=caller.audit(batch, request_id),
+        answer=settings.max_answer,
     )
     key = caller.key
     if key is not None:

@@ -85,6 +85,9 @@ class Settings:
         (), "web pages that may call from a browser, or *", metavar="ORIGIN,…"
     )
     max_body: int = _setting(16 * 1024 * 1024, "of a request's body", metavar="BYTES", least=1024)
+    max_answer: int = _setting(
+        32 * 1024 * 1024, "that the answers to one request hold, about", metavar="BYTES", least=1024
+    )
     max_batch: int = _setting(10_000, "operations in one batch", metavar="N", least=1)
     free_tier: bool = _setting(
         False,

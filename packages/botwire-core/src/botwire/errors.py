@@ -173,7 +173,7 @@ class ConflictError(APIError):
 
 
 class PayloadTooLargeError(APIError):
-    """The request is larger than the server takes."""
+    """The request is larger than the server takes, or asks for more than it answers at once."""
 
     status = 413
     slug = "payload-too-large"

@@ -120,6 +120,8 @@ class DumpCollections(Operation):
 class DumpRecords(Operation):
     """Answers a `RecordPage`: records by id, with their embeddings.
 
+    It holds about `botwire.operations.MAX_PAGE_BYTES` at most.
+
     Attributes:
         after: Start after this id; it need not exist.
     """

@@ -33,6 +33,13 @@ def check_count(value: object, what: str, *, least: int = 0) -> None:
         raise ConfigurationError(f"{what} must be at least {least} and below 2**63, not {value}")
 
 
+MAX_PAGE_BYTES = 8 * 1024 * 1024
+"""About how many bytes a page holds at most: there are then fewer elements in it than were asked
+for, and more after them. One that is larger is a page of its own."""
+
+_ONE_STATEMENT = 500  # names that an engine reads by one
+
+
 class Operation:
     """The base of all operations."""
 
@@ -105,9 +112,18 @@ class PutKey(Operation):
 
 @dataclass(frozen=True, slots=True)
 class GetKeys(Operation):
-    """Answers a tuple with a `KeyEntry` or None for each key asked for, in that order."""
+    """Answers a tuple with a `KeyEntry` or None for each key asked for, in that order.
+
+    A server refuses what would hold too much, with `PayloadTooLargeError`: ask for fewer. Its
+    clients do, by themselves.
+    """
 
     keys: tuple[str, ...]
+
+    @property
+    def needs_snapshot(self) -> bool:  # type: ignore[override]
+        """Whether there are so many that it takes several statements."""
+        return len(self.keys) > _ONE_STATEMENT
 
     def __post_init__(self) -> None:
         for key in self.keys:
@@ -137,6 +153,8 @@ class ListKeys(Operation):
 @dataclass(frozen=True, slots=True)
 class ScanKeys(Operation):
     """Answers an `EntryPage`: the keys that start with `prefix` with what they hold, in order.
+
+    It holds about `MAX_PAGE_BYTES` at most.
 
     Attributes:
         after: Only keys after this one; it need not exist.
@@ -318,6 +336,8 @@ class ReplaceHistory(Operation):
 @dataclass(frozen=True, slots=True)
 class ReadHistory(Operation):
     """Answers an `ItemPage` of the items between two sequence numbers, both exclusive.
+
+    It holds about `MAX_PAGE_BYTES` at most.
 
     Attributes:
         before: None reads to the end.

@@ -201,6 +201,8 @@ class PatchRecords(Operation):
 class GetRecords(Operation):
     """Answers a tuple with a `RecordEntry` or None for each id, in that order.
 
+    A server refuses what would hold too much; see `botwire.operations.GetKeys`.
+
     Attributes:
         embeddings: Whether to answer embeddings; without, they are None.
     """
@@ -244,6 +246,8 @@ class DeleteRecords(Operation):
 class ListRecords(Operation):
     """Answers a `RecordPage`: records by the time of their creation, newest first.
 
+    It holds about `botwire.operations.MAX_PAGE_BYTES` at most.
+
     Attributes:
         embeddings: Whether to answer embeddings; without, they are None.
     """
@@ -267,6 +271,7 @@ class SearchRecords(Operation):
 
     The selection is applied before the limit. Records without an embedding are not found by a
     vector. With a vector and a text, the score is the mean of both, 0 where one does not find it.
+    A server refuses what would hold too much; see `botwire.operations.GetKeys`.
 
     Attributes:
         vector: The nearest embeddings are found, exactly.

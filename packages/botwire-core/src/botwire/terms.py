@@ -98,6 +98,7 @@ class Terms:
         account_quota: Of the account; only its writes count.
         account_name: What to call the account in an error.
         audit: What to write into the `AUDIT_LOG` if the operation of that index changes something.
+        answer: About how many bytes the batch may answer at most; None is without a limit.
         usage: Set by the engine: what the namespace uses with the batch, or would have.
         account_usage: The same of the account.
     """
@@ -107,6 +108,7 @@ class Terms:
     account_quota: Quota = Quota()
     account_name: str = "the account"
     audit: Mapping[int, Sequence[Json]] = field(default_factory=dict)
+    answer: int | None = None
     usage: Usage | None = None
     account_usage: Usage | None = None
 

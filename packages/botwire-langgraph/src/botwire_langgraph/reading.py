@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar, cast
 
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -88,7 +89,8 @@ def load(headers: Sequence[Header], channels: Collection[str] | None = None) -> 
         channels: Only these; None reads all.
     """
     still = ops.GetKeys(tuple(header.key for header in headers))
-    (entries, *results) = yield (still, *asking(headers, channels))
+    # Last, as what holds much is read in parts: what is there then was there before.
+    *results, entries = yield (*asking(headers, channels), still)
     there = {entry.key for entry in entries if entry is not None}
     loaded = yield from take(headers, channels, results)
     return [one for one in loaded if one.header.key in there]
@@ -117,11 +119,13 @@ def take(
     """Returns the checkpoints for which `asking` asked."""
     entries, *pages = results
     values = {entry.key: entry.value for entry in entries if entry is not None}
-    part_pages, write_pages = pages[: -len(headers)], pages[-len(headers) :]
-    values.update(_entries(part_pages))
+    scans = cast("list[ops.ScanKeys]", asking(headers, channels)[1 : -len(headers)])
+    values.update((yield from _values(scans, pages[: -len(headers)])))
     loaded = []
-    for header, scan, page in zip(headers, _write_scans(headers), write_pages, strict=True):
-        loaded.append(Loaded(header, values, (yield from rest(scan.prefix, page))))
+    for header, scan, page in zip(
+        headers, _write_scans(headers), pages[-len(headers) :], strict=True
+    ):
+        loaded.append(Loaded(header, values, (yield from rest(scan, page))))
     # A recipe that was not in the checkpoint was with its channel's value.
     needed: dict[str, set[int]] = {}
     for one in loaded:
@@ -130,15 +134,16 @@ def take(
             if wanted and channel not in one.header.lists:
                 _add(needed, one.header, channel, one.recipe(channel) or ())
     if needed:
-        values.update(_entries((yield tuple(_scans(needed)))))
+        scans = _scans(needed)
+        values.update((yield from _values(scans, (yield tuple(scans)))))
     return loaded
 
 
-def rest(prefix: str, page: ops.EntryPage) -> Steps[list[ops.KeyEntry]]:
-    """Returns the entries of a page and all that follow."""
+def rest(scan: ops.ScanKeys, page: ops.EntryPage) -> Steps[list[ops.KeyEntry]]:
+    """Returns the entries of the first page of a scan and of all that follow."""
     entries = list(page.entries)
     while page.more:
-        (page,) = yield (ops.ScanKeys(prefix, after=entries[-1].key),)
+        (page,) = yield (replace(scan, after=entries[-1].key),)
         entries += page.entries
     return entries
 
@@ -151,7 +156,7 @@ def _add(needed: dict[str, set[int]], header: Header, channel: str, runs: Iterab
 
 
 def _scans(needed: Mapping[str, set[int]]) -> list[ops.ScanKeys]:
-    """Returns scans of neighbouring parts, none of more than a page."""
+    """Returns scans of neighbouring parts, none of more than `MAX_PAGE`."""
     scans = []
     for prefix, numbers in needed.items():
         spans: list[list[int]] = []
@@ -176,5 +181,9 @@ def _write_scans(headers: Iterable[Header]) -> list[ops.ScanKeys]:
     ]
 
 
-def _entries(pages: Iterable[ops.EntryPage]) -> dict[str, Any]:
-    return {entry.key: entry.value for page in pages for entry in page.entries}
+def _values(scans: Iterable[ops.ScanKeys], pages: Iterable[ops.EntryPage]) -> Steps[dict[str, Any]]:
+    """Returns what the keys of scans hold, whose first pages are given."""
+    values: dict[str, Any] = {}
+    for scan, page in zip(scans, pages, strict=True):
+        values.update((entry.key, entry.value) for entry in (yield from rest(scan, page)))
+    return values

@@ -279,8 +279,9 @@ def list_checkpoints(thread: str) -> Steps[set[str]]:
 
 
 def _entries(prefix: str) -> Steps[list[ops.KeyEntry]]:
-    (page,) = yield (ops.ScanKeys(prefix, limit=_PAGE),)
-    return (yield from rest(prefix, page))
+    scan = ops.ScanKeys(prefix, limit=_PAGE)
+    (page,) = yield (scan,)
+    return (yield from rest(scan, page))
 
 
 def _list_keys(prefix: str) -> Steps[list[str]]:

@@ -146,7 +146,11 @@ class AsyncMemory(AwaitedAccess):
         return bool(await self._apply(ops.DeleteKey(key, if_version)))
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Returns the values of those keys that there are, as they were at one moment."""
+        """Returns the values of those keys that there are, as they were at one moment.
+
+        A server answers about 32 MB at once: values that hold more are read from it in parts, each
+        as of a moment of its own.
+        """
         entries = await self._apply(ops.GetKeys(tuple(keys)))
         return {entry.key: plain(entry.value) for entry in entries if entry is not None}
 

@@ -87,6 +87,8 @@ class AsyncRecords:
     ) -> builtins.list[Record | None]:
         """Returns the record of each id, or None where there is none, as of one moment.
 
+        More than about 32 MB are read from a server in parts; see `AsyncMemory.get_many`.
+
         Args:
             ids: The ids.
             embeddings: Whether to read embeddings.

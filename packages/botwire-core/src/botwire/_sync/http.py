@@ -12,10 +12,11 @@ from typing import Any
 
 import httpx
 
-from botwire import retry, wire
+from botwire import parts, retry, wire
 from botwire._loops import ClientPerLoop
 from botwire.errors import (
     ConfigurationError,
+    PayloadTooLargeError,
     ProtocolError,
     RequestTimeoutError,
     TransportError,
@@ -85,7 +86,20 @@ class HTTPEngine:
         )
 
     def apply(self, batch: Batch) -> Results:
-        """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        """Applies a batch and returns one result an operation; see `Engine.apply`.
+
+        What reads more than the server answers at once is asked in parts, one after the other.
+        """
+        try:
+            return self._apply(batch)
+        except PayloadTooLargeError:
+            halves = parts.halve(batch)
+            if halves is None:
+                raise
+        first, second = halves
+        return parts.join(batch, self.apply(first), self.apply(second))
+
+    def _apply(self, batch: Batch) -> Results:
         content = wire.encode_batch(batch)
         # An answer can get lost on the way: sent again, a write must not be applied again.
         request_id = (batch.request_id or uuid.uuid4().hex) if batch.writes else None

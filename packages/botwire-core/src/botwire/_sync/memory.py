@@ -147,7 +147,11 @@ class Memory(MappingAccess):
         return bool(self._apply(ops.DeleteKey(key, if_version)))
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Returns the values of those keys that there are, as they were at one moment."""
+        """Returns the values of those keys that there are, as they were at one moment.
+
+        A server answers about 32 MB at once: values that hold more are read from it in parts, each
+        as of a moment of its own.
+        """
         entries = self._apply(ops.GetKeys(tuple(keys)))
         return {entry.key: plain(entry.value) for entry in entries if entry is not None}
 

@@ -86,6 +86,8 @@ class Records:
     def get(self, ids: Iterable[str], *, embeddings: bool = True) -> builtins.list[Record | None]:
         """Returns the record of each id, or None where there is none, as of one moment.
 
+        More than about 32 MB are read from a server in parts; see `Memory.get_many`.
+
         Args:
             ids: The ids.
             embeddings: Whether to read embeddings.

@@ -14,7 +14,8 @@ KEPT_CHANGES = 10_000
 
 _PRUNE_EVERY = 1_000  # changes
 _SELECT = (
-    "SELECT revision, day_began, bytes, writes, day FROM botwire_namespaces WHERE namespace = ?"
+    "SELECT revision, largest, day_began, bytes, writes, day FROM botwire_namespaces "
+    "WHERE namespace = ?"
 )
 _SELECT_REQUEST = "SELECT results FROM botwire_requests WHERE namespace = ? AND id = ?"
 
@@ -24,12 +25,14 @@ class Row(NamedTuple):
 
     Attributes:
         revision: Of the namespace.
+        largest: The size of the largest element that was ever written to it.
         day_began: The revision with which the day of `usage` began.
         usage: As of the last write.
         answered: What the batch's request was answered before; None if it was not.
     """
 
     revision: int
+    largest: int
     day_began: int
     usage: Usage
     answered: str | None = None
@@ -57,8 +60,9 @@ def enter(namespace: bytes, now: int, lock: str, request_id: bytes | None = None
             yield Statement(select, (namespace,), then=rows.extend)
             answered = yield Statement(_SELECT_REQUEST, (namespace, request_id))
         if rows:
-            revision, day_began, *usage = rows[0]
-            return Row(revision, day_began, Usage(*usage), answered[0][0] if answered else None)
+            revision, largest, day_began, *usage = rows[0]
+            known = answered[0][0] if answered else None
+            return Row(revision, largest, day_began, Usage(*usage), known)
         first = yield from store_statements.first_revision()
         yield Statement(
             "INSERT INTO botwire_namespaces (namespace, revision, created_at) VALUES (?, ?, ?) "
@@ -76,17 +80,18 @@ def leave(scope: Scope, row: Row, writes: int) -> Steps:
         writes: How many it made.
     """
     usage = row.usage.on(scope.now)
-    written = (scope.revision, scope.grown, usage.writes + writes)
+    largest = max(row.largest, scope.largest)
+    written = (scope.revision, scope.grown, largest, usage.writes + writes)
     if usage.day == row.usage.day:  # as nearly always; the index is left alone
         yield Statement(
-            "UPDATE botwire_namespaces SET revision = ?, bytes = bytes + ?, writes = ? "
-            "WHERE namespace = ?",
+            "UPDATE botwire_namespaces SET revision = ?, bytes = bytes + ?, largest = ?, "
+            "writes = ? WHERE namespace = ?",
             (*written, scope.namespace),
         )
     else:
         yield Statement(
-            "UPDATE botwire_namespaces SET revision = ?, bytes = bytes + ?, writes = ?, "
-            "day = ?, day_began = ? WHERE namespace = ?",
+            "UPDATE botwire_namespaces SET revision = ?, bytes = bytes + ?, largest = ?, "
+            "writes = ?, day = ?, day_began = ? WHERE namespace = ?",
             (*written, usage.day, row.revision, scope.namespace),
         )
         # Those of yesterday may be seconds old; those of before are a day old at least.

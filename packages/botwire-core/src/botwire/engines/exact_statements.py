@@ -9,13 +9,14 @@ from typing import Any
 from botwire import exact_operations as ops
 from botwire import operations
 from botwire import record_operations as records
-from botwire.engines import record_statements, sizes, vector_table
+from botwire.engines import pages, record_statements, sizes, vector_table
 from botwire.engines.collection import (
     Collection,
     check_dimension,
     read_collection,
     save_collection,
 )
+from botwire.engines.pages import Source
 from botwire.engines.steps import Handlers, Scope, Statement, Steps, bounds, chunks, marks
 from botwire.errors import ConflictError
 from botwire.exact import Json
@@ -61,13 +62,14 @@ def _dump_collections(scope: Scope, op: ops.DumpCollections) -> Steps:
 
 def _dump_records(scope: Scope, op: ops.DumpRecords) -> Steps:
     condition, parameters = bounds("id", "", op.after)
-    rows = yield Statement(
-        f"SELECT {_RECORD} FROM botwire_records "
-        f"WHERE namespace = ? AND collection = ?{condition} ORDER BY id LIMIT ?",
-        (scope.namespace, to_bytes(op.collection), *parameters, op.limit + 1),
+    source = Source(
+        f"SELECT {_RECORD}",
+        f"FROM botwire_records WHERE namespace = ? AND collection = ?{condition}",
+        (scope.namespace, to_bytes(op.collection), *parameters),
+        sizes.RECORD,
     )
-    entries = [record_statements.entry(row) for row in rows[: op.limit]]
-    return records.RecordPage(tuple(entries), len(rows) > op.limit)
+    rows, more = yield from pages.read_page(scope, source, "ORDER BY id", op.limit)
+    return records.RecordPage(tuple([record_statements.entry(row) for row in rows]), more)
 
 
 # --- conflicts ------------------------------------------------------------------------------
@@ -144,9 +146,8 @@ def _restore_keys(scope: Scope, op: ops.RestoreKeys) -> Steps:
         tally.written += 1
         scope.revision = max(scope.revision, entry.version)  # which is not to be given again
         scope.change("key", "put", to_bytes(key))
-        scope.grown += sizes.key(to_bytes(key), entry.value)
-        if old is not None:
-            scope.grown -= sizes.key(to_bytes(key), old.value)
+        freed = 0 if old is None else sizes.key(to_bytes(key), old.value)
+        scope.grow([sizes.key(to_bytes(key), entry.value)], freed)
         value = entry.value
         parameters.append(
             (
@@ -306,7 +307,8 @@ def _restore_history(scope: Scope, op: ops.RestoreHistory) -> Steps:
         tally.written += 1
         new.append(item)
 
-    grown = 0
+    added: list[int] = []
+    freed = 0
     for chunk in chunks(sorted(set(going))):
         gone = yield Statement(
             "DELETE FROM botwire_items "
@@ -314,11 +316,10 @@ def _restore_history(scope: Scope, op: ops.RestoreHistory) -> Steps:
             f"RETURNING {sizes.ITEM}",
             (*here, *chunk),
         )
-        grown -= sum(size for (size,) in gone)
+        freed += sum(size for (size,) in gone)
     if new:
         new_ids = [None if item.id is None else to_bytes(item.id) for item in new]
-        pairs = zip(new_ids, new, strict=True)
-        grown += sum(sizes.item(id, item.value) for id, item in pairs)
+        added = [sizes.item(id, item.value) for id, item in zip(new_ids, new, strict=True)]
         yield Statement(
             f"INSERT INTO botwire_items (namespace, history, {columns}) VALUES (?, ?, ?, ?, ?, ?)",
             [
@@ -330,7 +331,8 @@ def _restore_history(scope: Scope, op: ops.RestoreHistory) -> Steps:
     if not rows or changed or new or going:
         seqs_new, seqs_gone = [item.seq for item in new], sorted(set(going))
         numbers = _count(state, counts, seqs_new, seqs_gone)
-        yield from _save_history(scope, history, state, numbers, grown)
+        scope.grow(added, freed)
+        yield from _save_history(scope, history, state, numbers, sum(added) - freed)
         scope.change("history", "restore", history)
     return tally.result()
 
@@ -372,7 +374,6 @@ def _save_history(
         "bytes = botwire_histories.bytes + excluded.bytes",
         (scope.namespace, history, *state[1:], *numbers, grown),
     )
-    scope.grown += grown
 
 
 def _item(row: tuple[Any, ...]) -> operations.HistoryItem:
@@ -431,8 +432,8 @@ def _restore_records(scope: Scope, op: ops.RestoreRecords) -> Steps:
     texts = [(to_bytes(old.id), to_bytes(old.text)) for old in replaced]
     fewer += yield from record_statements.remove_words(scope, collection.name, texts)
     rows = [_record_row(record) for record in written]
-    grown = sum(sizes.record(*row[:6]) for row in rows) - freed
-    grown -= sum(sizes.record(*_record_row(record)[:6]) for record in replaced)
+    added = [sizes.record(*row[:6]) for row in rows]
+    freed += sum(sizes.record(*_record_row(record)[:6]) for record in replaced)
     if written:
         yield Statement(
             f"INSERT INTO botwire_records (namespace, collection, {_RECORD}) "
@@ -463,11 +464,11 @@ def _restore_records(scope: Scope, op: ops.RestoreRecords) -> Steps:
             revision=revision,
             # What is restored has an old version: who remembers the collection must look at all.
             removed=revision,
-            bytes=collection.bytes + grown,
+            bytes=collection.bytes + sum(added) - freed,
             indexed=indexed,
         ),
     )
-    scope.grown += grown
+    scope.grow(added, freed)
     return tally.result()
 
 

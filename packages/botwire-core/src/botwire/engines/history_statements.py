@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from botwire import operations as ops
-from botwire.engines import sizes
+from botwire.engines import pages, sizes
 from botwire.engines.steps import Handlers, Rows, Scope, Statement, Steps, bounds, chunks, marks
 from botwire.errors import ConflictError
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
 
+_ITEM = "SELECT seq, id, value_json, created_at"
 _STAT = "size, archived, last_seq, archived_seq, created_at, updated_at, bytes"
 
 
@@ -86,7 +87,7 @@ def _extend_history(scope: Scope, op: ops.ExtendHistory) -> Steps:
 def append(scope: Scope, history: bytes, new: Sequence[tuple[Json, str | None]]) -> Steps:
     """Appends values with their ids, none of which is there yet, and answers the first's number."""
     stored = [(None if id is None else to_bytes(id), value) for value, id in new]
-    grown = sum(sizes.item(id, value) for id, value in stored)
+    added = [sizes.item(id, value) for id, value in stored]
     rows = yield Statement(
         "INSERT INTO botwire_histories (namespace, history, last_seq, size, archived, "
         "archived_seq, created_at, updated_at, bytes) VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?) "
@@ -95,7 +96,7 @@ def append(scope: Scope, history: bytes, new: Sequence[tuple[Json, str | None]])
         "size = botwire_histories.size + excluded.size, "
         "bytes = botwire_histories.bytes + excluded.bytes, "
         "updated_at = excluded.updated_at RETURNING last_seq",
-        (scope.namespace, history, len(new), len(new), scope.now, scope.now, grown),
+        (scope.namespace, history, len(new), len(new), scope.now, scope.now, sum(added)),
     )
     first: int = rows[0][0] - len(new) + 1
     yield Statement(
@@ -107,7 +108,7 @@ def append(scope: Scope, history: bytes, new: Sequence[tuple[Json, str | None]])
         ],
         many=True,
     )
-    scope.grown += grown
+    scope.grow(added)
     scope.change("history", "append", history)
     return first
 
@@ -131,10 +132,7 @@ _NOT_ARCHIVED = (
 
 def _read_history(scope: Scope, op: ops.ReadHistory) -> Steps:
     history = to_bytes(op.name)
-    sql = (
-        "SELECT seq, id, value_json, created_at FROM botwire_items "
-        "WHERE namespace = ? AND history = ?"
-    )
+    sql = "FROM botwire_items WHERE namespace = ? AND history = ?"
     parameters: list[Any] = [scope.namespace, history]
     if not op.archived:
         sql += _NOT_ARCHIVED
@@ -145,10 +143,10 @@ def _read_history(scope: Scope, op: ops.ReadHistory) -> Steps:
     if op.before is not None:
         sql += " AND seq < ?"
         parameters.append(op.before)
-    sql += f" ORDER BY seq {'DESC' if op.newest_first else 'ASC'} LIMIT ?"
-    parameters.append(op.limit + 1)
-    rows = yield Statement(sql, parameters)
-    return ops.ItemPage(tuple([_item(row) for row in rows[: op.limit]]), len(rows) > op.limit)
+    source = pages.Source(_ITEM, sql, parameters, sizes.ITEM)
+    order = f"ORDER BY seq {'DESC' if op.newest_first else 'ASC'}"
+    rows, more = yield from pages.read_page(scope, source, order, op.limit)
+    return ops.ItemPage(tuple([_item(row) for row in rows]), more)
 
 
 def _item(row: tuple[Any, ...]) -> ops.HistoryItem:

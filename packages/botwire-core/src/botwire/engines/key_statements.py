@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from botwire import operations as ops
-from botwire.engines import sizes
-from botwire.engines.steps import Handlers, Rows, Scope, Statement, Steps, bounds, chunks, marks
+from botwire.engines import pages, sizes
+from botwire.engines.pages import Source
+from botwire.engines.steps import Handlers, Rows, Scope, Statement, Steps, bounds
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
@@ -23,22 +25,24 @@ def _entry(row: tuple[Any, ...]) -> ops.KeyEntry:
 
 def _get_keys(scope: Scope, op: ops.GetKeys) -> Steps:
     if len(op.keys) == 1:
+        if scope.limit is not None:
+            scope.rest()
         rows = yield Statement(
             f"SELECT {_ENTRY} FROM botwire_keys WHERE namespace = ? AND key = ? AND {_LIVE}",
             (scope.namespace, to_bytes(op.keys[0]), scope.now),
         )
         return (_entry(rows[0]) if rows else None,)
-    found = {}
-    for chunk in chunks([to_bytes(key) for key in op.keys]):
-        rows = yield Statement(
-            f"SELECT {_ENTRY} FROM botwire_keys "
-            f"WHERE namespace = ? AND key IN ({marks(chunk)}) AND {_LIVE}",
-            (scope.namespace, *chunk, scope.now),
-        )
-        for row in rows:
-            entry = _entry(row)
-            found[entry.key] = entry
-    return tuple([found.get(key) for key in op.keys])
+    source = _source(f"WHERE namespace = ? AND {_LIVE}", (scope.namespace, scope.now))
+    names = [to_bytes(key) for key in op.keys]
+    rows, fitting = yield from pages.read_named(scope, source, "key", names, scope.rest())
+    if fitting < len(names):
+        raise scope.too_large()
+    found = {row[0]: _entry(row) for row in rows}
+    return tuple([found.get(name) for name in names])
+
+
+def _source(where: str, parameters: Sequence[Any]) -> Source:
+    return Source(f"SELECT {_ENTRY}", f"FROM botwire_keys {where}", parameters, sizes.KEY)
 
 
 def _expect(scope: Scope, key: str, version: int | None) -> Steps:
@@ -74,7 +78,7 @@ def _put_key(scope: Scope, op: ops.PutKey) -> Steps:
 def _put(scope: Scope, key: bytes, value: ops.Value, expires_at: int | None) -> Steps:
     version = scope.change("key", "put", key)
     is_json = isinstance(value, Json)
-    scope.grown += sizes.key(key, value)
+    scope.grow([sizes.key(key, value)])
     yield Statement(
         "INSERT INTO botwire_keys (namespace, key, value_json, value_bytes, version, "
         "created_at, updated_at, expires_at, replaced) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) "
@@ -149,12 +153,12 @@ def _scan_keys(scope: Scope, op: ops.ScanKeys) -> Steps:
     if op.before is not None:
         condition += " AND key < ?"
         between.append(to_bytes(op.before))
-    rows = yield Statement(
-        f"SELECT {_ENTRY} FROM botwire_keys WHERE namespace = ?{condition} AND {_LIVE} "
-        f"ORDER BY key {'DESC' if op.descending else 'ASC'} LIMIT ?",
-        (scope.namespace, *between, scope.now, op.limit + 1),
+    source = _source(
+        f"WHERE namespace = ?{condition} AND {_LIVE}", (scope.namespace, *between, scope.now)
     )
-    return ops.EntryPage(tuple([_entry(row) for row in rows[: op.limit]]), len(rows) > op.limit)
+    order = f"ORDER BY key {'DESC' if op.descending else 'ASC'}"
+    rows, more = yield from pages.read_page(scope, source, order, op.limit)
+    return ops.EntryPage(tuple([_entry(row) for row in rows]), more)
 
 
 def _count_keys(scope: Scope, op: ops.CountKeys) -> Steps:

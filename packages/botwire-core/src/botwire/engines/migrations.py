@@ -19,6 +19,7 @@ from botwire.engines.schema import (
     VERSION_3,
     VERSION_4,
     VERSION_4_POSTGRES,
+    VERSION_5,
     Dialect,
 )
 from botwire.engines.steps import Statement, Steps
@@ -30,29 +31,31 @@ def _version_1(dialect: Dialect) -> Steps:
         yield Statement(dialect.spell(sql))
 
 
+# The sizes as they are in `engines.sizes` today; should that change, these must not.
+_ITEM = "32 + length(value_json) + COALESCE(length(id), 0)"
+_RECORD = (
+    "32 + length(id) + length(text) + length(metadata) + length(tags) + length(scope) "
+    "+ COALESCE(length(embedding), 0)"
+)
+_KEY = "32 + length(key) + COALESCE(length(value_json), 0) + COALESCE(length(value_bytes), 0)"
+
+
 def _version_2(dialect: Dialect) -> Steps:
     for sql in VERSION_2:
         yield Statement(dialect.spell(sql))
-    # The sizes as they are in `engines.sizes` today; should that change, this must not.
-    item = "32 + length(value_json) + COALESCE(length(id), 0)"
-    record = (
-        "32 + length(id) + length(text) + length(metadata) + length(tags) + length(scope) "
-        "+ COALESCE(length(embedding), 0)"
-    )
-    key = "32 + length(key) + COALESCE(length(value_json), 0) + COALESCE(length(value_bytes), 0)"
     yield Statement(
-        f"UPDATE botwire_histories SET bytes = COALESCE((SELECT sum({item}) FROM botwire_items i "
+        f"UPDATE botwire_histories SET bytes = COALESCE((SELECT sum({_ITEM}) FROM botwire_items i "
         "WHERE i.namespace = botwire_histories.namespace "
         "AND i.history = botwire_histories.history), 0)"
     )
     yield Statement(
-        f"UPDATE botwire_collections SET bytes = COALESCE((SELECT sum({record}) "
+        f"UPDATE botwire_collections SET bytes = COALESCE((SELECT sum({_RECORD}) "
         "FROM botwire_records r WHERE r.namespace = botwire_collections.namespace "
         "AND r.collection = botwire_collections.collection), 0)"
     )
     yield Statement(
         "UPDATE botwire_namespaces SET bytes = "
-        f"COALESCE((SELECT sum({key}) FROM botwire_keys k "
+        f"COALESCE((SELECT sum({_KEY}) FROM botwire_keys k "
         "WHERE k.namespace = botwire_namespaces.namespace), 0) "
         "+ COALESCE((SELECT sum(h.bytes) FROM botwire_histories h "
         "WHERE h.namespace = botwire_namespaces.namespace), 0) "
@@ -71,11 +74,30 @@ def _version_4(dialect: Dialect) -> Steps:
         yield Statement(dialect.spell(sql))
 
 
+def _version_5(dialect: Dialect) -> Steps:
+    for sql in VERSION_5:
+        yield Statement(dialect.spell(sql))
+    here = "t.namespace = botwire_namespaces.namespace"
+    sizes = " UNION ALL ".join(
+        f"SELECT max({size}) AS size FROM {table} t WHERE {here}"
+        for table, size in (
+            ("botwire_keys", _KEY),
+            ("botwire_items", _ITEM),
+            ("botwire_records", _RECORD),
+        )
+    )
+    yield Statement(
+        "UPDATE botwire_namespaces SET largest = "
+        f"COALESCE((SELECT max(size) FROM ({sizes}) sizes), 0)"
+    )
+
+
 VERSIONS: Sequence[Callable[[Dialect], Steps]] = (
     _version_1,
     _version_2,
     _version_3,
     _version_4,
+    _version_5,
 )
 """What makes version 1 of nothing, version 2 of version 1, and so on."""
 

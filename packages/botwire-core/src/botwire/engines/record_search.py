@@ -9,7 +9,7 @@ from botwire import record_operations as ops
 from botwire.engines import vector_table, words
 from botwire.engines.collection import HERE as _HERE
 from botwire.engines.collection import Collection, check_dimension, read_collection
-from botwire.engines.record_statements import conditions, fetch, tester
+from botwire.engines.record_statements import conditions, fetch_all, tester
 from botwire.engines.steps import WAIT, Handlers, Rows, Scope, Statement, Steps, chunks, marks
 from botwire.engines.vector_cache import Row, Snapshot, load_numpy
 
@@ -46,10 +46,11 @@ def _search_records(scope: Scope, op: ops.SearchRecords) -> Steps:
     if op.min_score is not None:
         ranked = [(id, score) for id, score in ranked if score >= op.min_score]
     page = ranked[op.offset : best]
-    entries = yield from fetch(
-        scope, collection.name, [id for id, _ in page], embeddings=op.embeddings
+    ids = [id for id, _ in page]
+    entries = yield from fetch_all(scope, collection.name, ids, embeddings=op.embeddings)
+    return tuple(
+        [ops.RecordMatch(entry, score) for entry, (_, score) in zip(entries, page, strict=True)]
     )
-    return tuple([ops.RecordMatch(entries[id], score) for id, score in page])
 
 
 def _sorted(scores: Iterable[tuple[bytes, float]]) -> _Ranked:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from botwire import filters, scopes
 from botwire import record_operations as ops
-from botwire.engines import sizes, vector_table, words
+from botwire.engines import pages, sizes, vector_table, words
 from botwire.engines.collection import HERE as _HERE
 from botwire.engines.collection import (
     Collection,
@@ -66,7 +66,8 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
     embeddings: list[tuple[bytes, Vector]] = []
     lost: list[bytes] = []  # the ids of those that have had an embedding
     parameters = []
-    grown = 0
+    added_sizes: list[int] = []
+    freed = 0
     for record in op.records:
         id, text = to_bytes(record.id), to_bytes(record.text)
         old = found.get(id)
@@ -91,11 +92,12 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
             to_bytes(record.scope),
             embedding,
         )
-        grown += sizes.record(*content)
+        size = sizes.record(*content)
         if old is not None:
-            grown -= old.size
+            freed += old.size
             if embedding is None and op.keep_embedding:
-                grown += old.embedding
+                size += old.embedding
+        added_sizes.append(size)
         parameters.append(
             (
                 *here,
@@ -131,11 +133,11 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps:
             revision=revision,
             # A new one may have had a namesake in a namespace that was forgotten.
             removed=collection.removed if collection.revision else revision,
-            bytes=collection.bytes + grown,
+            bytes=collection.bytes + sum(added_sizes) - freed,
             indexed=indexed,
         ),
     )
-    scope.grown += grown
+    scope.grow(added_sizes, freed)
     return (revision,) * len(op.records)
 
 
@@ -189,17 +191,19 @@ def _patch_records(scope: Scope, op: ops.PatchRecords) -> Steps:
     collection: Collection = yield from read_collection(scope, op.collection)
     here = (scope.namespace, collection.name)
     patch = op.metadata.value
-    found: list[tuple[bytes, str]] = []
+    found: list[tuple[bytes, str, int]] = []
     for chunk in chunks([to_bytes(id) for id in dict.fromkeys(op.ids)]):
         found += yield Statement(
-            f"SELECT id, metadata FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)})",
+            f"SELECT id, metadata, {sizes.RECORD} FROM botwire_records "
+            f"WHERE {_HERE} AND id IN ({marks(chunk)})",
             (*here, *chunk),
         )
     if not found:
         return 0
     revision = scope.change("record", "put", collection.name)
     patched = [
-        (id, old, Json.of({**json.loads(old), **patch}, "the metadata").text) for id, old in found
+        (id, size - len(old), Json.of({**json.loads(old), **patch}, "the metadata").text)
+        for id, old, size in found
     ]
     yield Statement(
         "UPDATE botwire_records SET metadata = ?, version = ?, updated_at = ? "
@@ -207,11 +211,12 @@ def _patch_records(scope: Scope, op: ops.PatchRecords) -> Steps:
         [(new, revision, scope.now, *here, id) for id, _, new in patched],
         many=True,
     )
-    grown = sum(len(new) - len(old) for _, old, new in patched)
+    added = [rest + len(new) for _, rest, new in patched]
+    freed = sum(size for *_, size in found)
     yield from save_collection(
-        scope, collection._replace(revision=revision, bytes=collection.bytes + grown)
+        scope, collection._replace(revision=revision, bytes=collection.bytes + sum(added) - freed)
     )
-    scope.grown += grown
+    scope.grow(added, freed)
     return len(found)
 
 
@@ -357,19 +362,40 @@ def matching(
     return found[offset:wanted]
 
 
-def fetch(scope: Scope, collection: bytes, ids: Sequence[bytes], *, embeddings: bool) -> Steps:
-    """Answers a `RecordEntry` by id, for those ids that there are."""
+def fetch(
+    scope: Scope, collection: bytes, ids: Sequence[bytes], room: int | None, *, embeddings: bool
+) -> Steps:
+    """Answers a `RecordEntry` or None for each of the first ids, for those that fit.
+
+    Args:
+        scope: The batch's.
+        collection: Of which collection.
+        ids: The ids.
+        room: How many bytes they may hold; None: any number.
+        embeddings: Whether to read embeddings.
+    """
     embedding = "embedding" if embeddings else "NULL"
-    entries: dict[bytes, ops.RecordEntry] = {}
-    for chunk in chunks(ids):
-        rows = yield Statement(
-            f"SELECT id, text, metadata, tags, scope, {embedding}, version, created_at, updated_at "
-            f"FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)})",
-            (scope.namespace, collection, *chunk),
-        )
-        for row in rows:
-            entries[row[0]] = entry(row)
-    return entries
+    source = pages.Source(
+        f"SELECT id, text, metadata, tags, scope, {embedding}, version, created_at, updated_at",
+        f"FROM botwire_records WHERE {_HERE}",
+        (scope.namespace, collection),
+        sizes.RECORD if embeddings else sizes.BARE_RECORD,
+    )
+    rows, fitting = yield from pages.read_named(scope, source, "id", ids, room)
+    entries = {row[0]: entry(row) for row in rows}
+    return [entries.get(id) for id in ids[:fitting]]
+
+
+def fetch_all(scope: Scope, collection: bytes, ids: Sequence[bytes], *, embeddings: bool) -> Steps:
+    """Answers what `fetch` does for all ids.
+
+    Raises:
+        PayloadTooLargeError: That would be more than the batch may answer.
+    """
+    found = yield from fetch(scope, collection, ids, scope.rest(), embeddings=embeddings)
+    if len(found) < len(ids):
+        raise scope.too_large()
+    return found
 
 
 def entry(row: tuple[Any, ...]) -> ops.RecordEntry:
@@ -391,18 +417,15 @@ def entry(row: tuple[Any, ...]) -> ops.RecordEntry:
 def _get_records(scope: Scope, op: ops.GetRecords) -> Steps:
     ids = [to_bytes(id) for id in op.ids]
     collection = to_bytes(op.collection)
-    entries = yield from fetch(
-        scope, collection, list(dict.fromkeys(ids)), embeddings=op.embeddings
-    )
-    return tuple([entries.get(id) for id in ids])
+    return tuple((yield from fetch_all(scope, collection, ids, embeddings=op.embeddings)))
 
 
 def _list_records(scope: Scope, op: ops.ListRecords) -> Steps:
     collection = to_bytes(op.collection)
     found = yield from matching(scope, collection, op.where, limit=op.limit + 1, offset=op.offset)
     ids = [row.id for row in found[: op.limit]]
-    entries = yield from fetch(scope, collection, ids, embeddings=op.embeddings)
-    return ops.RecordPage(tuple([entries[id] for id in ids]), len(found) > op.limit)
+    entries = yield from fetch(scope, collection, ids, scope.room(), embeddings=op.embeddings)
+    return ops.RecordPage(tuple(entries), len(found) > len(entries))
 
 
 def _stat_records(scope: Scope, op: ops.StatRecords) -> Steps:

@@ -11,7 +11,8 @@ locks. Names are bytes (see `botwire.names`), times microseconds.
 - ``botwire_namespaces.bytes`` is what its keys, items and records count (`sizes`), ``writes`` how
   many were made on ``day`` (since 1970, UTC). A history and a collection count their own ``bytes``.
   ``day_began`` is the revision that the day of the last write began with. A ``day`` of 0 says that
-  no change is kept; the index finds the others whose last write was long ago.
+  no change is kept; the index finds the others whose last write was long ago. ``largest`` is the
+  size of the largest key, item or record that was ever written: none is larger (see `pages`).
 - ``botwire_keys.replaced`` is the size of the key that the last write replaced, which the statement
   that writes can then return.
 - ``botwire_histories.archived_seq``: the items up to it are archived.
@@ -182,3 +183,8 @@ VERSION_4_POSTGRES: Sequence[str] = (
         WHERE indexed <> 1""",
 )
 """What finds the others."""
+
+VERSION_5: Sequence[str] = (
+    "ALTER TABLE botwire_namespaces ADD COLUMN largest BIGINT NOT NULL DEFAULT 0",
+)
+"""What tells that nothing is large."""

@@ -25,6 +25,8 @@ STORED_KEY = _sql("botwire_keys.", "key", "value_json value_bytes")
 """The same where a statement has two rows of that name, the stored and the excluded one."""
 ITEM = _sql("", "value_json", "id")
 RECORD = _sql("", "id text metadata tags scope", "embedding")
+BARE_RECORD = _sql("", "id text metadata tags scope", "")
+"""A record without its embedding."""
 
 
 def key(name: bytes, value: ops.Value) -> int:

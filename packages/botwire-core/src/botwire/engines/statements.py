@@ -20,6 +20,7 @@ from botwire.engines import (
     exact_statements,
     history_statements,
     key_statements,
+    pages,
     record_search,
     record_statements,
     sizes,
@@ -34,6 +35,7 @@ from botwire.terms import AUDIT_LOG, Terms, Usage
 KEPT_REQUESTS = 24 * 3600 * 1_000_000
 """For how long a repeated request is recognised, in microseconds."""
 
+_TOGETHER = 4  # operations that are asked together where they may answer much, a page each
 _SWEPT_NAMESPACES = 1_000  # that are looked for at once
 _SWEPT_CHANGES = 20_000  # in one transaction on all namespaces, some 30 ms of it
 
@@ -50,13 +52,35 @@ def read(
         in_rounds: Whether what several operations ask is asked together, which is quicker where
             the database is far away.
     """
-    scope = Scope(to_bytes(batch.namespace), now, 0, vectors)
+    limit = None if batch.terms is None else batch.terms.answer
+    scope = Scope(to_bytes(batch.namespace), now, 0, vectors, limit=limit)
     parts = [_HANDLERS[type(operation)](scope, operation) for operation in batch.operations]
     if in_rounds and len(parts) > 1:
-        return (yield from side_by_side(parts))
+        return (yield from _in_rounds(scope, batch.operations, parts))
     results: ops.Results = []
     for part in parts:
-        results.append((yield from part))
+        result = yield from part
+        results.append(result)
+        if limit is not None and len(parts) > 1:
+            scope.answered += pages.size_of(result)
+    return results
+
+
+def _in_rounds(scope: Scope, operations: Sequence[ops.Operation], parts: Sequence[Steps]) -> Steps:
+    """Applies operations that only read, together; a few at a time if they may answer much."""
+    together = len(parts)
+    if scope.limit is not None and together > _TOGETHER:
+        most = (yield from pages.largest(scope)) * sum(map(pages.count, operations))
+        together = together if most <= scope.limit else _TOGETHER
+    results: ops.Results = []
+    for start in range(0, len(parts), together):
+        round_ = parts[start : start + together]
+        if len(round_) <= _TOGETHER:
+            scope.sharing = len(round_)
+        found = yield from side_by_side(round_)
+        if scope.limit is not None:
+            scope.answered += sum(map(pages.size_of, found))
+        results += found
     return results
 
 
@@ -73,7 +97,9 @@ def write(batch: ops.Batch, now: int, *, lock: str = "", pgvector: bool = False)
     namespace = to_bytes(batch.namespace)
     request_id = None if batch.request_id is None else to_bytes(batch.request_id)
     row = yield from accounts.enter(namespace, now, lock, request_id)
-    scope = Scope(namespace, now, row.revision, lock=lock, pgvector=pgvector)
+    answer = None if batch.terms is None else batch.terms.answer
+    scope = Scope(namespace, now, row.revision, lock=lock, pgvector=pgvector, limit=answer)
+    scope.known = row.largest
     usage = row.usage.on(now)
     if row.answered is not None:
         recorded = json.loads(row.answered)
@@ -92,7 +118,10 @@ def write(batch: ops.Batch, now: int, *, lock: str = "", pgvector: bool = False)
     writes = 0
     for index, operation in enumerate(batch.operations):
         at = scope.revision
-        results.append((yield from _HANDLERS[type(operation)](scope, operation)))
+        result = yield from _HANDLERS[type(operation)](scope, operation)
+        results.append(result)
+        if answer is not None and len(batch.operations) > 1:
+            scope.answered += pages.size_of(result)
         if scope.revision > at or operation.storewide:
             changed.append(index)
             writes += not operation.removes

@@ -6,8 +6,9 @@ import functools
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from botwire import operations as ops
 from botwire.engines.vector_cache import VectorCache
-from botwire.errors import BotWireError
+from botwire.errors import BotWireError, PayloadTooLargeError
 from botwire.names import prefix_end, to_bytes
 
 SWEEP_EVERY = 60_000_000
@@ -107,6 +108,11 @@ class Scope:
         lock: What to add to a SELECT so that it locks the row; see `statements.write`.
         pgvector: Whether the engine knows that it has a table of vectors; see `vector_table`.
         grown: By how many bytes the namespace has grown in this batch so far; see `sizes`.
+        largest: The size of the largest element that this batch has written so far.
+        known: The size that no element was larger than before it, once that was looked up.
+        limit: How many bytes it may answer at most, about; None: any number.
+        answered: How many bytes its operations have answered so far, if there is a limit.
+        sharing: How many of its operations share what is left of the limit.
     """
 
     def __init__(
@@ -118,6 +124,7 @@ class Scope:
         lock: str = "",
         *,
         pgvector: bool = False,
+        limit: int | None = None,
     ) -> None:
         self.namespace = namespace
         self.now = now
@@ -125,7 +132,12 @@ class Scope:
         self.vectors = vectors
         self.lock = lock
         self.pgvector = pgvector
+        self.limit = limit
         self.grown = 0
+        self.largest = 0
+        self.known: int | None = None
+        self.answered = 0
+        self.sharing = 1
         self.changes: list[tuple[bytes, int, str, str, bytes]] = []
 
     def change(self, shape: str, action: str, name: bytes) -> int:
@@ -137,6 +149,36 @@ class Scope:
     def count_replaced(self, rows: Rows) -> None:
         """Takes from what it has grown what a statement replaced, whose only row is its size."""
         self.grown -= rows[0][0]
+
+    def grow(self, added: Iterable[int], freed: int = 0) -> None:
+        """Counts the sizes of elements that are written, and what those in their place held."""
+        for size in added:
+            self.grown += size
+            self.largest = max(self.largest, size)
+        self.grown -= freed
+
+    def room(self) -> int:
+        """Returns how many bytes the next page of this batch may hold; see `rest`."""
+        rest = self.rest()
+        return ops.MAX_PAGE_BYTES if rest is None else min(ops.MAX_PAGE_BYTES, rest)
+
+    def rest(self) -> int | None:
+        """Returns how many bytes an operation of this batch may answer now; None: any number.
+
+        Raises:
+            PayloadTooLargeError: None.
+        """
+        if self.limit is None:
+            return None
+        if self.answered >= self.limit:
+            raise self.too_large()
+        return (self.limit - self.answered) // self.sharing
+
+    def too_large(self) -> PayloadTooLargeError:
+        """Returns the error that says that this batch would answer too much."""
+        return PayloadTooLargeError(
+            f"the answer would hold more than {self.limit:,} bytes: ask for fewer at a time"
+        )
 
 
 Handlers = dict[type[Any], Callable[[Scope, Any], Steps]]

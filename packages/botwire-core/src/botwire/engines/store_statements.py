@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from botwire import store_operations as ops
-from botwire.engines import sizes, vector_table, words
+from botwire.engines import pages, sizes, vector_table, words
 from botwire.engines.collection import Collection, read_collection
 from botwire.engines.steps import Handlers, Scope, Statement, Steps, bounds, chunks, marks
 from botwire.exact import Json
@@ -88,7 +88,7 @@ def _forget_namespace(scope: Scope, op: ops.ForgetNamespace) -> Steps:
                 "RETURNING replaced",
                 (*_FLOOR, value.text, scope.now, scope.now),
             )
-            scope.grown += sizes.key(_FLOOR[1], value) - replaced[0][0]
+            scope.grow([sizes.key(_FLOOR[1], value)], replaced[0][0])
     return tuple(counts)
 
 
@@ -239,13 +239,21 @@ _CHECKS: tuple[tuple[str, str], ...] = (
 
 
 _BYTES = (
-    "SELECT n.bytes, "
+    "SELECT n.bytes, n.largest, "
     f"COALESCE((SELECT sum({sizes.KEY}) FROM botwire_keys k WHERE k.namespace = n.namespace), 0) "
     "+ COALESCE((SELECT sum(h.bytes) FROM botwire_histories h "
     "WHERE h.namespace = n.namespace), 0) "
     "+ COALESCE((SELECT sum(c.bytes) FROM botwire_collections c "
-    "WHERE c.namespace = n.namespace), 0) "
-    "FROM botwire_namespaces n WHERE n.namespace = ?"
+    "WHERE c.namespace = n.namespace), 0), "
+    + ", ".join(
+        f"COALESCE((SELECT max({size}) FROM {table} t WHERE t.namespace = n.namespace), 0)"
+        for table, size in (
+            ("botwire_keys", sizes.KEY),
+            ("botwire_items", sizes.ITEM),
+            ("botwire_records", sizes.RECORD),
+        )
+    )
+    + " FROM botwire_namespaces n WHERE n.namespace = ?"
 )
 
 
@@ -263,9 +271,11 @@ def _check_namespace(scope: Scope, op: ops.CheckNamespace) -> Steps:
     if last is not None and last > (revision or 0):
         problems.append(f"there is a change {last} beyond the namespace's revision {revision}")
     problems += yield from vector_table.check(scope.namespace, _SHOWN)
-    for counted, held in (yield Statement(_BYTES, (scope.namespace,))):
+    for counted, largest, held, *sized in (yield Statement(_BYTES, (scope.namespace,))):
         if counted != held:
             problems.append(f"the namespace counts {counted} bytes and holds {held}")
+        if largest < max(sized):
+            problems.append(f"the namespace holds more than {largest} bytes in one element")
     return tuple(problems)
 
 
@@ -273,17 +283,18 @@ def _check_records(scope: Scope, op: ops.CheckRecords) -> Steps:
     known: Collection = yield from read_collection(scope, op.collection)
     collection = known.name
     after = b"" if op.after is None else to_bytes(op.after)
-    embedding = "embedding" if known.indexed else "NULL"
-    rows = yield Statement(
-        f"SELECT id, text, {embedding} FROM botwire_records "
-        "WHERE namespace = ? AND collection = ? AND id > ? ORDER BY id LIMIT ?",
-        (scope.namespace, collection, after, op.limit + 1),
+    source = pages.Source(
+        f"SELECT id, text, {'embedding' if known.indexed else 'NULL'}",
+        "FROM botwire_records WHERE namespace = ? AND collection = ? AND id > ?",
+        (scope.namespace, collection, after),
+        sizes.RECORD,
     )
+    rows, more = yield from pages.read_page(scope, source, "ORDER BY id", op.limit)
     problems: list[str] = []
     if known.indexed:
-        embeddings = {id: raw for id, _, raw in rows[: op.limit] if raw is not None}
+        embeddings = {id: raw for id, _, raw in rows if raw is not None}
         problems += yield from vector_table.check_vectors(scope, known, embeddings)
-    for id, text, _ in rows[: op.limit]:
+    for id, text, _ in rows:
         counts = words.count(from_bytes(text))
         among = counts.total()
         indexed: dict[bytes, tuple[int, int]] = {}
@@ -297,7 +308,7 @@ def _check_records(scope: Scope, op: ops.CheckRecords) -> Steps:
             indexed.update((word, (times, total)) for word, times, total in found)
         if indexed != {word: (times, among) for word, times in counts.items()}:
             problems.append(f"record {from_bytes(id)!r} is not indexed by its words")
-    last = from_bytes(rows[op.limit - 1][0]) if len(rows) > op.limit else None
+    last = from_bytes(rows[-1][0]) if more else None
     return ops.RecordCheck(tuple(problems), last)
 
 

@@ -19,7 +19,7 @@ from botwire import operations as ops
 from botwire import record_operations as records
 from botwire import store_operations as store
 from botwire.engines.protocol import Engine
-from botwire.errors import ConflictError, NotFoundError
+from botwire.errors import ConflictError, NotFoundError, PayloadTooLargeError
 from botwire.names import SYSTEM_NAMESPACE, check_namespace, to_bytes
 from botwire.transfer.lines import Line, NamespaceState, decode, kind_of, to_text
 from botwire.transfer.pages import Pages, apply, size_of
@@ -262,6 +262,7 @@ class _Changes:
         # What changed before will change again: it is read along, so that a round can be the last.
         self._busy: dict[_Thing, None] = {}
         self._cleared: list[bytes] = []
+        self._quick = _QUICK
 
     def follow(self, revision: int) -> int | None:
         """Reads what changed after a revision; returns that of the moment, None after a reset."""
@@ -271,13 +272,8 @@ class _Changes:
             for thing in waiting:
                 self._busy.pop(thing, None)
                 self._busy[thing] = None
-            quick = list(self._busy)[-_QUICK:]
+            quick, results = self._read_quick(revision)
             read = set(quick)
-            asked: list[ops.Operation] = []
-            for thing in quick:
-                asked += self._ask(thing)
-            asked.append(ops.ReadChanges(revision))
-            results = self._engine.apply(ops.Batch(self._namespace, tuple(asked)))
             page: ops.ChangePage = results.pop()
             if any(change.action == "reset" for change in page.changes):
                 return None
@@ -296,6 +292,22 @@ class _Changes:
             if not pending:
                 return revision
         raise _too_busy(self._namespace)
+
+    def _read_quick(self, revision: int) -> tuple[list[_Thing], list[Any]]:
+        """Reads the busiest things and the log in one batch; fewer, should they hold too much."""
+        quick = list(self._busy)[-self._quick :]
+        while True:
+            asked: list[ops.Operation] = []
+            for thing in quick:
+                asked += self._ask(thing)
+            asked.append(ops.ReadChanges(revision))
+            try:
+                return quick, self._engine.apply(ops.Batch(self._namespace, tuple(asked)))
+            except PayloadTooLargeError:
+                if len(quick) < 2:
+                    raise
+                self._quick = len(quick) // 2
+                quick = quick[-self._quick :]
 
     def _touched(self, change: ops.ChangeEntry) -> Iterator[tuple[_Thing, bool]]:
         """Yields what a change is of, and whether reading its end or itself again is enough."""
