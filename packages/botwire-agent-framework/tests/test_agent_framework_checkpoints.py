@@ -48,6 +48,7 @@ from botwire_agent_framework.objects import Objects
 from conftest import read_url, running
 from tests.scripted_agent import ScriptedClient, call
 from tests.scripted_workflow import TYPES, Answer, Loud, Mood, Order, Question, build
+from tests.waiting import until
 from tests.zygote import Zygote
 
 NAME = "orders/ä"
@@ -173,11 +174,13 @@ async def test_what_has_expired_is_gone(place_url: str, namespace: str) -> None:
     short = BotWireCheckpointStorage(namespace, url=place_url, ttl=0.05)
     saved = await short.save(at(1))
     await BotWireCheckpointStorage(namespace, url=place_url).save(at(0, checkpoint_id="kept"))
-    memory = Memory(namespace, url=place_url)
-    for _ in range(1000):
-        if not memory.exists(f"workflow-ids/{saved}"):
-            break
-        await asyncio.sleep(0.01)
+    memory = AsyncMemory(namespace, url=place_url)
+
+    async def gone() -> bool:
+        return not await memory.exists(f"workflow-ids/{saved}")
+
+    await until(gone)
+    await memory.aclose()
     assert await short.list_checkpoint_ids(workflow_name="w") == ["kept"]
     with pytest.raises(WorkflowCheckpointException, match="No checkpoint found"):
         await short.load(saved)
