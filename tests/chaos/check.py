@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from botwire import Memory
+from botwire import Memory, transfer
 from tests.chaos.writer import NAMESPACE, PARTS, is_batch
 
 
@@ -67,6 +67,7 @@ def check(url: str, outcomes: Outcomes) -> Findings:
         writers |= {info.name.removeprefix(prefix) for info in memory.list_histories(prefix)}
         for who in writers:
             there[who] += _transactions(memory, who, findings)
+        findings.torn += transfer.check(memory.engine, namespaces=[NAMESPACE])
     for who in sorted(writers):
         done, doubt = outcomes.done[who], outcomes.doubt[who]
         present = set(there[who])
@@ -102,7 +103,8 @@ def _transactions(memory: Memory, who: str, findings: Findings) -> list[int]:
     _in_order(f"each {who}", numbers, findings)
     counted = memory.get(f"count/{who}", 0)
     last = memory.get(f"last/{who}", 0)
-    notes = {record.id for record in memory.records(f"notes/{who}").list(embeddings=False)}
+    found = memory.records(f"notes/{who}").search(vector=[1, 0], limit=10**6, embeddings=False)
+    notes = {match.record.id for match in found}
     if (counted, last, notes) != (len(numbers), max(numbers, default=0), set(map(str, numbers))):
         findings.torn.append(f"transactions of {who}: {len(numbers)} items, count {counted}, "
                              f"last {last}, {len(notes)} records")  # fmt: skip

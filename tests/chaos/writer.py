@@ -33,7 +33,8 @@ def write(memory: Memory, who: str, number: int) -> None:
         tx.increment(f"count/{who}")
         tx.set(f"last/{who}", number)
         tx.history(f"each/{who}").append(number)
-        tx.records(f"notes/{who}").put([Record(f"number {number}", id=str(number))])
+        note = Record(f"number {number}", id=str(number), embedding=[number, 1])
+        tx.records(f"notes/{who}").put([note])
 
 
 def _work(memory: Memory, who: str) -> None:

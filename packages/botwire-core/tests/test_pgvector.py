@@ -503,6 +503,16 @@ def test_without_the_extension_or_its_table_everything_goes_on(
     newer.close()
 
 
+def test_a_new_collection_does_without_a_table_that_is_gone(
+    engine: PostgresEngine, url: str
+) -> None:
+    put(engine, 1)
+    run(url, DROP)
+    put(engine, 30, namespace="new")
+    assert len(best(engine, "new")) == 12
+    assert run(url, "SELECT indexed FROM botwire_collections WHERE namespace = 'new'") == [(0,)]
+
+
 def test_a_table_that_was_emptied_is_not_believed(engine: PostgresEngine, url: str) -> None:
     put(engine, 30)
     before = best(engine)

@@ -110,11 +110,9 @@ class AsyncPostgresEngine:
                     try:
                         results = await self._run(connection, batch)
                     except postgres_vectors.LOST:
-                        # Without pgvector everything goes on; the rest is for the next sweep.
+                        # Without pgvector everything goes on; what else is missing, still is.
                         namespace = to_bytes(batch.namespace)
-                        if not await postgres_vectors.give_up(connection, namespace):
-                            raise
-                        self._pgvector = False
+                        self._pgvector = await postgres_vectors.give_up(connection, namespace)
                         results = await self._run(connection, batch)
                     if batch.writes and self._clock() - self._swept_at >= SWEEP_EVERY:
                         await self._sweep_behind(connection)

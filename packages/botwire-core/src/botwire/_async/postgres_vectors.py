@@ -69,7 +69,7 @@ async def keep_table(
 
 
 async def give_up(connection: psycopg.AsyncConnection[Any], namespace: bytes) -> bool:
-    """Lets a namespace do without a table that is gone; returns whether it is and was used."""
+    """Lets a namespace do without a table that is gone; returns whether there is one."""
     return bool(await transact(connection, WRITING, vector_table.give_up(namespace, _LOCK)))
 
 
@@ -83,8 +83,8 @@ async def _give_all_up(connection: psycopg.AsyncConnection[Any]) -> None:
         return
     while namespaces := await run(connection, vector_table.find_indexed(_AT_ONCE)):
         for namespace in namespaces:
-            if not await give_up(connection, namespace):
-                return  # another process is at it too
+            if await give_up(connection, namespace):
+                return  # another process has made it
 
 
 async def _settle(connection: psycopg.AsyncConnection[Any]) -> bool:

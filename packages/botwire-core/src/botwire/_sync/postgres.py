@@ -110,11 +110,9 @@ class PostgresEngine:
                     try:
                         results = self._run(connection, batch)
                     except postgres_vectors.LOST:
-                        # Without pgvector everything goes on; the rest is for the next sweep.
+                        # Without pgvector everything goes on; what else is missing, still is.
                         namespace = to_bytes(batch.namespace)
-                        if not postgres_vectors.give_up(connection, namespace):
-                            raise
-                        self._pgvector = False
+                        self._pgvector = postgres_vectors.give_up(connection, namespace)
                         results = self._run(connection, batch)
                     if batch.writes and self._clock() - self._swept_at >= SWEEP_EVERY:
                         self._sweep_behind(connection)

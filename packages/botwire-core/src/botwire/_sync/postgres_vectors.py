@@ -68,7 +68,7 @@ def keep_table(connection: psycopg.Connection[Any], clock: Clock, seconds: float
 
 
 def give_up(connection: psycopg.Connection[Any], namespace: bytes) -> bool:
-    """Lets a namespace do without a table that is gone; returns whether it is and was used."""
+    """Lets a namespace do without a table that is gone; returns whether there is one."""
     return bool(transact(connection, WRITING, vector_table.give_up(namespace, _LOCK)))
 
 
@@ -82,8 +82,8 @@ def _give_all_up(connection: psycopg.Connection[Any]) -> None:
         return
     while namespaces := run(connection, vector_table.find_indexed(_AT_ONCE)):
         for namespace in namespaces:
-            if not give_up(connection, namespace):
-                return  # another process is at it too
+            if give_up(connection, namespace):
+                return  # another process has made it
 
 
 def _settle(connection: psycopg.Connection[Any]) -> bool:

@@ -90,21 +90,19 @@ def find_indexed(limit: int) -> Steps:
 
 
 def give_up(namespace: bytes, lock: str) -> Steps:
-    """Makes a namespace's collections `NONE` if the table is gone; answers whether there were any.
+    """Makes a namespace's collections `NONE` if the table is gone; answers whether there is one.
 
     In a transaction of its own, which locks the namespace first: nobody can make the table, and
     fill it for this namespace, between the look and the change.
     """
     yield Statement(f"SELECT 1 FROM botwire_namespaces WHERE namespace = ?{lock}", (namespace,))
     found: Found = yield from look()
-    if found.whole:
-        return False
-    rows = yield Statement(
-        "UPDATE botwire_collections SET indexed = 0 WHERE namespace = ? AND indexed <> 0 "
-        "RETURNING collection",
-        (namespace,),
-    )
-    return bool(rows)
+    if not found.whole:
+        yield Statement(
+            "UPDATE botwire_collections SET indexed = 0 WHERE namespace = ? AND indexed <> 0",
+            (namespace,),
+        )
+    return found.whole
 
 
 # --- writing --------------------------------------------------------------------------------
