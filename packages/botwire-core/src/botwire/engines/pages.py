@@ -14,9 +14,13 @@ from typing import Any, NamedTuple
 from botwire import operations as ops
 from botwire import record_operations as records
 from botwire.engines import sizes
-from botwire.engines.steps import Scope, Statement, Steps, chunks, marks
+from botwire.engines.sizes import ROW
+from botwire.engines.steps import Rows, Scope, Statement, Steps, chunks, marks
 
 _LARGEST = "SELECT largest FROM botwire_namespaces WHERE namespace = ?"
+# Elements that are read in any case. If so many come, they are all there are, or the others would
+# be too much: that takes another look, and few pages are of exactly three.
+_PROBE = 3
 _FEW = 100  # elements of a page that are rarely so large that their sizes matter
 _LITTLE = 16  # times its share that an element may hold for all sizes of a page to be added up
 _SIZED = 4  # elements whose sizes are looked at first
@@ -51,20 +55,22 @@ def read_page(scope: Scope, source: Source, order: str, limit: int) -> Steps:
     wanted = limit + 1
     share = room // wanted
     plain, guarded, summed, sized = _statements(source.select, source.rows, order, source.size)
-    if limit == 1 or (scope.known is not None and max(scope.known, scope.largest) <= share):
+    if scope.known is not None and max(scope.known, scope.largest) <= share:
         rows = yield Statement(plain, (*source.parameters, wanted))
         return rows[:limit], len(rows) > limit
+    if wanted <= _PROBE:
+        rows = yield Statement(plain, (*source.parameters, wanted))
+        return _cut(rows, limit, room)
     parameters = (*source.parameters, scope.namespace, _bound(scope, share), wanted)
     if wanted <= _FEW:
         rows = yield Statement(guarded, parameters)
     else:
         more_parameters = (scope.namespace, _bound(scope, share * _LITTLE), *source.parameters)
         rows = yield Statement(summed, (*parameters, *more_parameters, wanted, room, wanted))
-    if len(rows) != 1:
+    if len(rows) > _PROBE:
         return rows[:limit], len(rows) > limit
-    # All there is, or the first of a page that would hold too much.
-    if (yield from largest(scope)) <= share:
-        return rows, False
+    if len(rows) < _PROBE or (yield from largest(scope)) <= share:
+        return _cut(rows, limit, room)
 
     def measure(start: int, count: int) -> Steps:
         rows = yield Statement(sized, (*source.parameters, count, start))
@@ -72,15 +78,24 @@ def read_page(scope: Scope, source: Source, order: str, limit: int) -> Steps:
 
     found = yield from _measure(measure, wanted, room)
     fitting = min(limit, _fitting(found, room))
-    if fitting > 1:
-        # Should all have been deleted since, there is the first.
+    if fitting > _PROBE:
+        # Should all have been deleted since, there are those.
         rows = (yield Statement(plain, (*source.parameters, fitting))) or rows
-    return rows, len(found) > fitting
+    return rows[:fitting], len(found) > fitting
+
+
+def _cut(rows: Rows, limit: int, room: int) -> tuple[Rows, bool]:
+    """Returns the first of a few rows that fit, and whether there are more."""
+    sizes = [
+        ROW + sum(len(part) for part in row if isinstance(part, (str, bytes))) for row in rows
+    ]
+    fitting = min(limit, _fitting(sizes, room)) if rows else 0
+    return rows[:fitting], len(rows) > fitting
 
 
 @functools.lru_cache(maxsize=256)  # the same text each time is found quicker, by drivers too
 def _statements(select: str, rows: str, order: str, size: str) -> tuple[str, str, str, str]:
-    """Returns what reads a page, two that read one row if it may hold too much, and its sizes.
+    """Returns what reads a page, two that read a few rows if it may hold too much, and its sizes.
 
     The first of the two asks only whether anything is large; the other adds up the sizes, unless
     something is so large that this would take long: on SQLite it reads what it measures.
@@ -90,9 +105,10 @@ def _statements(select: str, rows: str, order: str, size: str) -> tuple[str, str
     sized = f"SELECT {size} AS size {rows} {order} LIMIT ?"
     summed = (
         f"{guarded} WHEN ({_LARGEST}) <= ? THEN "
-        f"CASE WHEN (SELECT sum(size) FROM ({sized}) page) <= ? THEN ? ELSE 1 END ELSE 1 END"
+        f"CASE WHEN (SELECT sum(size) FROM ({sized}) page) <= ? THEN ? "
+        f"ELSE {_PROBE} END ELSE {_PROBE} END"
     )
-    return f"{plain} ?", f"{guarded} ELSE 1 END", summed, f"{sized} OFFSET ?"
+    return f"{plain} ?", f"{guarded} ELSE {_PROBE} END", summed, f"{sized} OFFSET ?"
 
 
 def read_named(
