@@ -86,9 +86,7 @@ def read_page(scope: Scope, source: Source, order: str, limit: int) -> Steps:
 
 def _cut(rows: Rows, limit: int, room: int) -> tuple[Rows, bool]:
     """Returns the first of a few rows that fit, and whether there are more."""
-    sizes = [
-        ROW + sum(len(part) for part in row if isinstance(part, (str, bytes))) for row in rows
-    ]
+    sizes = [ROW + sum(len(part) for part in row if isinstance(part, (str, bytes))) for row in rows]
     fitting = min(limit, _fitting(sizes, room)) if rows else 0
     return rows[:fitting], len(rows) > fitting
 
