@@ -481,7 +481,12 @@ def test_without_the_extension_or_its_table_everything_goes_on(
     put(engine, 3, 30, namespace="put")
     assert Memory("delete", engine=engine).records().delete(ids=["1", "2"]) == 2
     assert Memory("clear", engine=engine).records().clear() == 30
+    best(engine, "forget")
     transfer.forget(engine, "forget")
+    if gone == DROP:  # which leaves a table without the vectors
+        left = run(url, "SELECT DISTINCT namespace FROM botwire_vectors")
+        assert (b"forget",) not in left
+        assert (b"never",) in left
     problems(engine, "check", ())
     newer = PostgresEngine(url)
     assert best(newer, "never") == best(engine, "never") == before

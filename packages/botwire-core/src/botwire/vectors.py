@@ -92,6 +92,17 @@ class Vector:
             numbers.byteswap()
         return numbers.tolist()
 
+    def normalised(self) -> tuple[Vector, float]:
+        """Returns it divided by its length, and its length; one of zeros stays as it is."""
+        values = self.values
+        norm = math.hypot(*values)
+        if not norm:
+            return self, norm
+        numbers = array("f", [value / norm for value in values])
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return Vector.stored(numbers.tobytes()), norm
+
     def __eq__(self, other: object) -> bool:
         return self.raw == other.raw if isinstance(other, Vector) else NotImplemented
 

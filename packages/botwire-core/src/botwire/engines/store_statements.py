@@ -61,12 +61,8 @@ def _forget_namespace(scope: Scope, op: ops.ForgetNamespace) -> Steps:
         f"SELECT revision FROM botwire_namespaces WHERE namespace = ?{scope.lock}", (namespace,)
     )
     counts = []
-    # Only PostgreSQL has a table of vectors, which may be gone by now.
-    indexed = yield Statement(
-        "SELECT 1 FROM botwire_collections WHERE namespace = ? AND indexed <> 0 LIMIT 1",
-        (namespace,),
-    )
-    if indexed and (yield from vector_table.look()).table:
+    # Only PostgreSQL, the one that locks rows, may have a table of vectors, or what is left of it.
+    if scope.lock and (yield from vector_table.look()).table:
         count = yield from vector_table.forget(namespace)
         counts.append(ops.RowCount("vectors", count))
     for kind, table in NAMESPACED.items():

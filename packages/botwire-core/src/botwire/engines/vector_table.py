@@ -16,7 +16,6 @@ that there is; what happens where one goes away is in `_async.postgres_vectors`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -49,7 +48,7 @@ MAKE = (
 # Sent as a type that stays what it is should the extension be made anew.
 _VECTOR = "?::float4[]::vector"
 _MANY = 2_000  # ids, of which reading all of a collection's is no slower than naming them
-_FILLED_AT_ONCE = 500_000  # numbers of a page, at most; as many as fit half a second or so
+_FILLED_AT_ONCE = 500_000  # numbers of a page, about: for so long writers of the namespace wait
 
 
 # --- is it there ----------------------------------------------------------------------------
@@ -108,13 +107,6 @@ def give_up(namespace: bytes, lock: str) -> Steps:
 # --- writing --------------------------------------------------------------------------------
 
 
-def normalise(vector: Vector) -> tuple[Vector, float]:
-    """Returns a vector divided by its length, and its length; one of zeros stays as it is."""
-    numbers = vector.values
-    norm = math.hypot(*numbers)
-    return (Vector.of([number / norm for number in numbers]) if norm else vector), norm
-
-
 def state(scope: Scope, collection: Collection, dimension: int | None) -> int:
     """Returns what `Collection.indexed` is with a write that gives it this dimension."""
     if dimension is not None and dimension > LARGEST:
@@ -127,7 +119,7 @@ def state(scope: Scope, collection: Collection, dimension: int | None) -> int:
 def put(scope: Scope, collection: bytes, embeddings: Iterable[tuple[bytes, Vector]]) -> Steps:
     """Writes embeddings by id, over those that are there."""
     parameters = [
-        (scope.namespace, collection, id, *normalise(vector)) for id, vector in embeddings
+        (scope.namespace, collection, id, *vector.normalised()) for id, vector in embeddings
     ]
     if parameters:
         yield Statement(
@@ -240,7 +232,7 @@ class Bound(NamedTuple):
     @classmethod
     def of(cls, query: Vector, metric: str) -> Bound:
         """Returns the bound of the scores for a query; see `SearchRecords.metric`."""
-        unit, norm = normalise(query)
+        unit, norm = query.normalised()
         # What a sum of products of 32 bits may be off, in any order, and the rounding of the two
         # units (Higham, Accuracy and Stability, 3.1), twice that to have room to spare.
         error = 2 * (query.dimension + 2) * 2.0**-24 if norm else 0.0
@@ -401,6 +393,6 @@ def check_vectors(scope: Scope, collection: Collection, embeddings: Mapping[byte
         vector = found.get(id)
         if vector is None and collection.indexed != WHOLE:
             continue  # not filled in yet
-        if vector != normalise(Vector.stored(raw)):
+        if vector != Vector.stored(raw).normalised():
             wrong.append(f"record {from_bytes(id)!r} has another vector than its embedding")
     return wrong
