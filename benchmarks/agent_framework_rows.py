@@ -44,7 +44,7 @@ def rows(compare: Compare) -> None:
             sum(path.stat().st_size for path in where) / 1000
             for where in (folder.glob("ours.db*"), folder.glob("theirs/*.json"))
         )
-        ratio = f"{mine / its:6.2f} (reach 0.2)"
+        ratio = f"{mine / its:6.2f} (reach 0.4)"
         print(f"{'agent-framework: bytes, 100 turns':34} {mine:9.0f} kB {its:9.0f} kB {ratio}")
 
         def save(storage: Any, messages: int) -> Callable[[], Any]:
