@@ -12,6 +12,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -150,6 +151,27 @@ def test_changes_are_counted_in_one_order_and_pruned(path: Path) -> None:
 
 
 # --- files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_file_that_another_process_makes_while_it_is_looked_at(path: Path, after: int) -> None:
+    raw = sqlite3.connect(path, isolation_level=None)
+    looks = 0
+
+    class Looking:
+        """A connection; the other process comes after so many looks."""
+
+        def execute(self, sql: str) -> Any:
+            nonlocal looks
+            found = raw.execute(sql).fetchall()
+            looks += 1
+            if looks == after:
+                Memory("n", engine=SQLiteEngine(path)).set("k", 1)
+            return SimpleNamespace(fetchone=lambda: found[0] if found else None)
+
+    looking: Any = Looking()
+    assert SQLiteEngine(path)._version(looking) in (0, migrations.latest())
+    raw.close()
 
 
 def test_a_file_that_is_no_database(path: Path) -> None:

@@ -338,12 +338,15 @@ class SQLiteEngine:
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """Returns the version of the file's tables, 0 if it has none."""
+        # In this order: should another process make the tables meanwhile, the mark that comes with
+        # them is seen by whoever has seen them.
+        tables = connection.execute("SELECT 1 FROM sqlite_master").fetchone()
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         if application == APPLICATION_ID:
             migrations.refuse_newer(version, self.path)
             return version
-        if application or version or connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        if application or version or tables:
             raise ConfigurationError(
                 f"{self.path} is a SQLite database of another program, not BotWire's"
             )
