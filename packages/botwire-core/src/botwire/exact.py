@@ -17,7 +17,7 @@ MAX_DEPTH = 200
 """Deepest nesting of lists and objects; far below what any decoder's stack allows."""
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
-_decode = json.JSONDecoder().decode
+_decoder = json.JSONDecoder()
 
 
 class Json:
@@ -77,7 +77,7 @@ class Json:
         """The value as an object; the caller owns it."""
         if self._text is None:
             return self._value
-        return _decode(self._text)
+        return decode(self._text)
 
     def __eq__(self, other: object) -> bool:
         return self.text == other.text if isinstance(other, Json) else NotImplemented
@@ -97,7 +97,7 @@ def encode(value: Any, path: str = "value") -> str:
     """
     try:
         text = _encode(value)
-        same = _decode(text) == value
+        same = decode(text) == value
     except (TypeError, ValueError, RecursionError, OverflowError):
         same = False
     if not same or (_brackets(text) > MAX_DEPTH and _is_too_deep(value)):
@@ -124,7 +124,9 @@ def encode_decoded(value: Any, path: str = "value") -> str:
 
 def decode(text: str) -> Any:
     """Decodes text that `encode` made."""
-    return _decode(text)
+    # There is no white space around it, and to look for some takes as long as a small value does.
+    value, end = _decoder.raw_decode(text)
+    return value if end == len(text) else _decoder.decode(text)  # which says what is wrong
 
 
 def _brackets(text: str) -> int:
@@ -153,7 +155,7 @@ def _refuse(value: Any, path: str) -> None:
         if part is None or isinstance(part, bool):
             continue
         if isinstance(part, str):
-            if _decode(_encode(part)) != part:
+            if decode(_encode(part)) != part:
                 raise NotJSONError(
                     f"{where} holds a surrogate pair as two code points, which JSON cannot tell "
                     "from the one character they encode: write the character itself",
