@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import json
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from botwire import AsyncMemory, ConflictError, InvalidRequestError, Memory, Record
+from botwire import AsyncMemory, ConflictError, InvalidRequestError, Memory, Record, TransportError
 from botwire import operations as ops
 from botwire._async import postgres_steps as awaited
 from botwire._sync import postgres_steps as blocking
@@ -317,3 +321,27 @@ def test_who_waits_for_a_database_goes_on_soon_after_it_is_back(
             thread.join()
         assert time.monotonic() - back < 2.5
         assert clients[0].get("k") == 2
+
+
+def test_a_server_logs_an_outage_in_lines_of_json(
+    database: Postgres, namespace: str, tmp_path: Path
+) -> None:
+    url = database.url.replace("postgres@", "postgres:hush@")
+    log = tmp_path / "log"
+    with log.open("w") as errors, subprocess.Popen(
+        [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", url],
+        stdout=subprocess.PIPE, stderr=errors, text=True,
+    ) as server:  # fmt: skip
+        try:
+            with Memory(namespace, url=read_url(server), timeout=2) as memory:
+                memory.set("k", 0)
+                database.kill()
+                with pytest.raises(TransportError):
+                    memory.get("k")
+        finally:
+            server.terminate()
+            database.restart()
+    text = log.read_text()
+    assert "hush" not in text
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert any("connecting" in line["message"] for line in lines)  # the driver's own words

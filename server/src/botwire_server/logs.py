@@ -102,10 +102,14 @@ class TogetherHandler(logging.StreamHandler[TextIO]):
 
 
 def log_to_stderr() -> None:
-    """Sends what BotWire and the HTTP server have to say to standard error."""
+    """Sends what BotWire, the HTTP server and the database's driver say to standard error."""
     handler = TogetherHandler(sys.stderr)
     handler.setFormatter(JSONLines())
-    for name, level in (("botwire", logging.INFO), ("uvicorn", logging.WARNING)):
+    for name, level in (
+        ("botwire", logging.INFO),
+        ("uvicorn", logging.WARNING),
+        ("psycopg", logging.WARNING),
+    ):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level)
