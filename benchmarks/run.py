@@ -3,7 +3,7 @@
 Each row does the same work both ways in turn, many times, and compares the medians. Absolute times
 depend on the machine; ratios hardly do, unless others use it at the same time.
 
-    python benchmarks/run.py [PART ...]
+    hatch run bench [PART ...]
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from tests.offline import TELEMETRY_OFF
 
 ROUNDS = 2000
 PARTS = (
@@ -53,8 +55,9 @@ def main(parts: Sequence[str]) -> int:
         return 2
     print(f"{'':34} {'BotWire':>12} {'the other':>12} {'ratio':>6}", flush=True)
     folder = Path(__file__).parent
-    # Some start what the fault tests start.
-    environment = {**os.environ, "PYTHONPATH": str(folder.parent)}
+    # Some start what the fault tests start. A framework that waits for its telemetry to get through
+    # would be measured with that.
+    environment = {**os.environ, **TELEMETRY_OFF, "PYTHONPATH": str(folder.parent)}
     for part in parts or PARTS:
         program = [sys.executable, folder / f"{part}_rows.py"]
         done = subprocess.run(program, check=False, env=environment)
