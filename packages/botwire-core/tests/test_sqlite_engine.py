@@ -22,6 +22,7 @@ from botwire import (
     ConfigurationError,
     ConflictError,
     Memory,
+    Record,
     ServerError,
 )
 from botwire import operations as ops
@@ -29,6 +30,7 @@ from botwire.engines import migrations
 from botwire.engines.async_sqlite import AsyncSQLiteEngine
 from botwire.engines.sqlite import APPLICATION_ID, MEMORY, SQLiteEngine
 from botwire.exact import Json
+from botwire.record_operations import SearchRecords
 from conftest import Clock
 
 
@@ -353,6 +355,36 @@ def test_a_process_sees_what_another_wrote_at_once(path: Path) -> None:
     assert memory.get("k") == "theirs"
 
 
+@pytest.mark.parametrize(
+    "operations",
+    [(ops.GetKeys(("k",)), ops.GetKeys(("k",))), (SearchRecords("c", text="tea"),)],
+)
+def test_a_batch_that_reads_twice_reads_one_moment(
+    path: Path, operations: tuple[ops.Operation, ...]
+) -> None:
+    with Memory("n", url=f"sqlite:///{path}") as writer:
+        writer.set("k", "before")
+        writer.records("c").put([Record(id="r", text="tea")])
+        engine = SQLiteEngine(path)
+        batch = ops.Batch("n", operations)
+        first = engine.apply(batch)
+        selects = 0
+
+        def write_before_the_second(sql: str) -> None:
+            nonlocal selects
+            selects += sql.startswith("SELECT")
+            if sql.startswith("SELECT") and selects == 2:
+                writer.set("k", "after")
+                writer.records("c").clear()
+
+        engine._readers[0].set_trace_callback(write_before_the_second)
+        assert engine.apply(batch) == first
+        assert selects >= 2
+        engine._readers[0].set_trace_callback(None)
+        assert engine.apply(batch) != first
+        engine.close()
+
+
 def test_the_promise_is_synced(path: Path) -> None:
     engine = SQLiteEngine(path)
     Memory("n", engine=engine).set("k", 1)
@@ -376,6 +408,7 @@ def test_a_read_that_would_have_to_wait_is_not_done_at_once(path: Path) -> None:
     other.execute("COMMIT")
     engine._readers.append(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
     assert engine.read_at_once(batch) is None
+    assert engine._hasty[0].execute("PRAGMA busy_timeout").fetchone() == (0,)
     other.close()
     assert engine.read_at_once(batch) is not None
     engine.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 from typing import Any
 
 import pytest
@@ -226,6 +227,21 @@ def test_what_is_about_the_whole_store_arrives_too(data: st.DataObject) -> None:
 def test_what_the_database_does_is_alone_in_its_batch() -> None:
     with pytest.raises(ConfigurationError, match="the only operation"):
         ops.Batch(SYSTEM_NAMESPACE, (store.CompactStore(), store.ListNamespaces()))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[" * 201 + "]" * 201, "deeper than 200"),
+        ('{"a": ' * 201 + "1" + "}" * 201, "deeper than 200"),
+        ("[1e999]", "values[0][0] is inf"),
+        ("[-1e999]", "values[0][0] is -inf"),
+    ],
+)
+def test_what_a_decoder_takes_and_json_does_not_hold_is_refused(text: str, says: str) -> None:
+    operation = json.loads(f'{{"op": "extend_history", "name": "h", "values": [{text}]}}')
+    with pytest.raises(InvalidRequestError, match=re.escape(says)):
+        wire.decode_operation(operation, "it")
 
 
 def test_every_operation_is_generated_here() -> None:
