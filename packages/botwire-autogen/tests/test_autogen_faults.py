@@ -180,8 +180,11 @@ async def test_a_run_that_waits_for_a_person_is_saved_and_goes_on(
     place_url: str, namespace: str
 ) -> None:
     # microsoft/autogen#6981: a stream that waits for a user never reaches the save after it.
+    is_over = asyncio.Event()  # held here: tasks that wait for what nobody holds are collected
+    others = asyncio.all_tasks()
+
     async def never(prompt: str, token: CancellationToken | None) -> str:
-        await asyncio.Event().wait()
+        await is_over.wait()
         return ""
 
     def make(answer: Any) -> CheckpointedTeam:
@@ -208,6 +211,9 @@ async def test_a_run_that_waits_for_a_person_is_saved_and_goes_on(
         "a",
         "person",
     ]
+    is_over.set()
+    if left := asyncio.all_tasks() - others:  # of the run that was given up
+        await asyncio.wait(left, timeout=30)
 
 
 @pytest.mark.anyio
