@@ -41,9 +41,9 @@ from pydantic import BaseModel
 
 from botwire import AsyncMemory, ConfigurationError, Memory, NotJSONError, TransportError
 from botwire.messages import Message, ToolCall
+from botwire.tool_calls import NOT_COMPLETED
 from botwire_ag2 import BotWireStorage
 from botwire_ag2.convert import from_items, own_classes, to_item
-from botwire_ag2.storage import ABANDONED
 from tests.zygote import Zygote
 
 AG2S = own_classes()
@@ -293,7 +293,7 @@ async def test_other_frameworks_read_it_and_it_reads_theirs(
 async def test_a_server_that_is_down_is_no_empty_stream(unused_tcp_port: int) -> None:
     client = AsyncMemory("n", url=f"http://127.0.0.1:{unused_tcp_port}", timeout=0.3)
     with pytest.raises(TransportError, match=str(unused_tcp_port)):
-        await BotWireStorage(client=client).stream("s")
+        await (await BotWireStorage(client=client).stream("s")).history.get_events()
     with pytest.raises(ConfigurationError, match="name"):
         await BotWireStorage(client=client).stream("")
 
@@ -340,7 +340,7 @@ def test_a_killed_agent_goes_on(zygote: Zygote, place_url: str, namespace: str, 
     asked = [e.parts[0].content for e in events if isinstance(e, ModelRequest)]  # type: ignore[attr-defined]
     assert asked == ["I am Ada", "who am I?"]
     assert unanswered_tool_calls(events) == set()
-    assert (ABANDONED in str(events)) == (dies == "in a tool")
+    assert (NOT_COMPLETED in str(events)) == (dies == "in a tool")
     assert isinstance(events[-1], ModelResponse)
     assert events[-1].content == "you are Ada"
 

@@ -311,3 +311,55 @@ async def test_an_agent_goes_on_after_its_process_was_killed(
     shown = [message.content for message in await context.get_messages()]
     assert shown == ["z", "three", "w", "four"]
     assert await context.connection.async_memory.history("context").count() == 8
+
+
+KILLED_IN_A_TOOL = """
+import asyncio, os, signal, sys
+from autogen_agentchat.agents import AssistantAgent
+from autogen_core import FunctionCall
+from autogen_core.models import CreateResult, RequestUsage
+from autogen_ext.models.replay import ReplayChatCompletionClient
+from botwire_autogen import BotWireChatCompletionContext
+
+url, namespace = sys.argv[1:]
+info = dict(vision=False, function_calling=True, json_output=True, family="unknown",
+            structured_output=True)
+
+def look(city: str) -> str:
+    "Looks."
+    os.kill(os.getpid(), signal.SIGKILL)
+
+call = CreateResult(
+    finish_reason="function_calls",
+    content=[FunctionCall(id="c1", name="look", arguments='{"city": "Oslo"}')],
+    usage=RequestUsage(prompt_tokens=1, completion_tokens=1), cached=False,
+)
+agent = AssistantAgent(
+    "a", ReplayChatCompletionClient([call], model_info=info), tools=[look],
+    model_context=BotWireChatCompletionContext(namespace, url=url),
+)
+asyncio.run(agent.run(task="how warm?"))
+"""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("view", [{}, {"buffer_size": 2}, {"head_size": 2, "buffer_size": 1}])
+async def test_a_model_is_told_of_the_tool_in_which_its_process_was_killed(
+    place_url: str, namespace: str, view: dict[str, Any]
+) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", KILLED_IN_A_TOOL, place_url, namespace]
+    process = await asyncio.create_subprocess_exec(*command)
+    assert await process.wait() == -signal.SIGKILL
+    model = ReplayChatCompletionClient(["hello"])
+    context = BotWireChatCompletionContext(namespace, url=place_url, **view)
+    await AssistantAgent("a", model, model_context=context).run(task="are you there?")
+    shown = model.create_calls[0]["messages"]
+    calls = [m for m in shown if isinstance(m, AssistantMessage)]
+    answers = [m for m in shown if isinstance(m, FunctionExecutionResultMessage)]
+    assert len(answers) == len(calls) == 1
+    for message in answers:
+        assert message.content[0].call_id == "c1"
+        assert message.content[0].is_error
+        assert "not completed" in message.content[0].content
+    stored = await BotWireChatCompletionContext(namespace, url=place_url)._history.count()
+    assert stored == 4  # what is stored says what happened, and no more

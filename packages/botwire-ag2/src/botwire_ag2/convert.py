@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import partial
@@ -33,6 +33,7 @@ from botwire import ConfigurationError, Item
 from botwire.classes import Classes, name_of
 from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_item, read_native
 from botwire.tagged import from_json, to_json
+from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 
 FRAMEWORK = "ag2"
 FORMAT = 1
@@ -50,6 +51,8 @@ _KINDS: Mapping[str, Callable[[type], bool]] = {
     "__dataclass__": is_dataclass,
     "__pydantic__": lambda cls: issubclass(cls, BaseModel),
 }
+
+_SPEAKS = (ModelRequest, ModelResponse)
 
 _TAGS = {*_KINDS, "__bytes__", "__uuid__", "__exception__"}
 
@@ -96,6 +99,49 @@ def from_items(items: Iterable[Item], classes: Classes) -> list[BaseEvent]:
         except (UnreadableItemError, ValueError, TypeError, KeyError) as error:
             logger.warning("item %d of a stream is left out: %s", item.seq, error)
     return events
+
+
+def paired(events: Sequence[BaseEvent]) -> list[BaseEvent]:
+    """Returns events in which each call of a tool has its answer in a `ToolResultsEvent`.
+
+    Calls after which no one has spoken yet are left alone: no model is shown them before somebody
+    does, and their tools may be running.
+    """
+    known = [_call_ids(event) for event in events]
+    spoken = max((i for i, e in enumerate(events) if isinstance(e, _SPEAKS)), default=-1)
+    running = {call for one in known[spoken:] if one is not None for call in one.calls}
+    # A tool that finished before its process ended has left an answer that nobody gathered.
+    loose = {event.parent_id: event for event in events if isinstance(event, ToolResultEvent)}
+
+    def close(event: BaseEvent, positions: Sequence[int]) -> Iterable[BaseEvent]:
+        assert isinstance(event, ModelResponse)  # the only one that calls
+        calls = [event.tool_calls.calls[position] for position in positions]
+        yield ToolResultsEvent(
+            [
+                loose.get(call.id)
+                or ToolResultEvent(
+                    parent_id=call.id, name=call.name, result=ToolResult(NOT_COMPLETED)
+                )
+                for call in calls
+            ]
+        )
+
+    return pair_answers(events, ids=_call_ids, close=close, select=_select, settled=running)
+
+
+def _call_ids(event: BaseEvent) -> CallIds | None:
+    if isinstance(event, ModelResponse):
+        return CallIds(calls=[call.id for call in event.tool_calls.calls])
+    if isinstance(event, ToolResultsEvent):
+        return CallIds(answers=[result.parent_id for result in event.results])
+    return CallIds() if isinstance(event, ModelRequest) else None
+
+
+def _select(event: BaseEvent, positions: Sequence[int], rest: bool) -> BaseEvent | None:
+    assert isinstance(event, ToolResultsEvent)  # the only one that answers
+    if not positions:
+        return None
+    return ToolResultsEvent([event.results[position] for position in positions])
 
 
 def _from_item(value: Any, classes: Classes) -> BaseEvent:

@@ -7,15 +7,11 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from ag2 import Context, MemoryStream
 from ag2.events import BaseEvent
-from ag2.history import History, close_unanswered_tool_calls, unanswered_tool_calls
 
 import botwire
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError
 from botwire.connection import Connection
-from botwire_ag2.convert import from_items, own_classes, to_item
-
-ABANDONED = "This call was not completed: the process that made it ended."
-"""What a model is told of a tool whose answer was never stored."""
+from botwire_ag2.convert import from_items, own_classes, paired, to_item
 
 
 class BotWireStorage:
@@ -61,9 +57,6 @@ class BotWireStorage:
     async def stream(self, name: str | UUID) -> MemoryStream:
         """Returns the stream of a conversation, begun here or in another process.
 
-        A turn whose process ended in the middle of a tool is closed: its model is told that the
-        call was not completed. Do not call it for a stream that another process is using.
-
         Args:
             name: Any name; a `UUID` is the id of the stream too.
         """
@@ -71,9 +64,6 @@ class BotWireStorage:
             raise ConfigurationError("a stream needs a name")
         stream_id = name if isinstance(name, UUID) else uuid5(NAMESPACE_URL, f"botwire:{name}")
         self._names[stream_id] = str(name)
-        history = History(stream_id, self)
-        if unanswered_tool_calls(list(await history.get_events())):
-            await close_unanswered_tool_calls(history, result=ABANDONED)
         return MemoryStream(self, id=stream_id)
 
     def _history(self, stream_id: UUID) -> AsyncHistory:
@@ -90,8 +80,12 @@ class BotWireStorage:
         await self._history(context.stream.id).append(to_item(event, self._classes))
 
     async def get_history(self, stream_id: UUID) -> Iterable[BaseEvent]:
-        """Returns the events of a stream, oldest first."""
-        return from_items(await self._history(stream_id).read(), self._classes)
+        """Returns the events of a stream, oldest first.
+
+        A call whose process ended inside the tool is followed by an answer that says so; what is
+        stored stays as it was.
+        """
+        return paired(from_items(await self._history(stream_id).read(), self._classes))
 
     async def set_history(self, stream_id: UUID, events: Iterable[BaseEvent]) -> None:
         """Puts events in the place of those of a stream, in one step."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from agent_framework import (
@@ -17,10 +18,8 @@ from agent_framework import (
 import botwire
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError
 from botwire.connection import Connection
+from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 from botwire_agent_framework.convert import from_items, item_id, to_item
-
-ABANDONED = "This call was not completed: the process that made it ended."
-"""What a model is told of a tool whose answer was never stored."""
 
 
 class BotWireHistoryProvider(HistoryProvider):
@@ -158,7 +157,7 @@ class BotWireHistoryProvider(HistoryProvider):
         """Loads the conversation for a run."""
         await super().before_run(agent=agent, session=session, context=context, state=state)
         loaded = context.context_messages.get(self.source_id, [])
-        context.context_messages[self.source_id] = _closed(loaded, context.input_messages)
+        context.context_messages[self.source_id] = _paired(loaded, context.input_messages)
 
     async def list_sessions(self) -> list[str]:
         """Returns the ids of all sessions of the namespace, those of other frameworks too."""
@@ -169,26 +168,58 @@ class BotWireHistoryProvider(HistoryProvider):
         await self._history(session_id).clear()
 
 
-def _closed(messages: Sequence[Message], inputs: Sequence[Message]) -> list[Message]:
+def _paired(messages: Sequence[Message], inputs: Sequence[Message]) -> list[Message]:
     """Returns messages with an answer to each call that has none and waits for none."""
-    contents = [content for message in [*messages, *inputs] for content in message.contents]
-    settled = {content.call_id for content in contents if content.type == "function_result"}
-    for content in contents:
-        call = content.function_call
-        if call is not None and content.type.startswith("function_approval"):
-            settled.add(call.call_id)  # a person decides
-    closed: list[Message] = []
-    for message in messages:
-        closed.append(message)
-        calls = [
-            content.call_id
-            for content in message.contents
-            if content.type == "function_call"
-            and content.call_id
-            and content.call_id not in settled
-            and not content.informational_only
-        ]
-        if calls:
-            results = [Content.from_function_result(call, result=ABANDONED) for call in calls]
-            closed.append(Message("tool", results))
-    return closed
+    # What a run is given may answer a call that was stored, and a person may have to decide.
+    settled = {
+        content.call_id
+        for message in inputs
+        for content in message.contents
+        if content.type == "function_result" and content.call_id
+    }
+    for message in [*messages, *inputs]:
+        for content in message.contents:
+            call = content.function_call
+            if call is not None and content.type.startswith("function_approval") and call.call_id:
+                settled.add(call.call_id)
+    return pair_answers(messages, ids=_call_ids, close=_close, select=_select, settled=settled)
+
+
+def _calls(message: Message) -> list[Content]:
+    return [
+        content
+        for content in message.contents
+        if content.type == "function_call" and content.call_id and not content.informational_only
+    ]
+
+
+def _is_answer(content: Content) -> bool:
+    return content.type == "function_result" and bool(content.call_id)
+
+
+def _call_ids(message: Message) -> CallIds:
+    return CallIds(
+        [call.call_id or "" for call in _calls(message)],
+        [content.call_id or "" for content in message.contents if _is_answer(content)],
+    )
+
+
+def _close(message: Message, positions: Sequence[int]) -> Iterable[Message]:
+    calls = [_calls(message)[position].call_id or "" for position in positions]
+    results = [Content.from_function_result(call, result=NOT_COMPLETED) for call in calls]
+    yield Message("tool", results)
+
+
+def _select(message: Message, positions: Sequence[int], rest: bool) -> Message | None:
+    answers = [content for content in message.contents if _is_answer(content)]
+    chosen = {id(answers[position]) for position in positions}
+    kept = [
+        content
+        for content in message.contents
+        if (id(content) in chosen if _is_answer(content) else rest)
+    ]
+    if not kept:
+        return None
+    selected = copy.copy(message)
+    selected.contents = kept
+    return selected

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
-from autogen_core import Component, ComponentModel, FunctionCall
+from autogen_core import Component, ComponentModel
 from autogen_core.model_context import ChatCompletionContext
-from autogen_core.models import (
-    AssistantMessage,
-    ChatCompletionClient,
-    FunctionExecutionResultMessage,
-    LLMMessage,
-    UserMessage,
-)
+from autogen_core.models import ChatCompletionClient, LLMMessage, UserMessage
 from pydantic import BaseModel, TypeAdapter
 
 import botwire
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError, ConflictError
 from botwire.connection import Connection
 from botwire.names import check_history
-from botwire_autogen.llm_messages import from_values, to_item
+from botwire_autogen.llm_messages import from_values, paired, paired_head, to_item
 
 STATE = "botwire_context"
 """The field of a saved state that says where the messages are."""
@@ -53,8 +47,8 @@ class BotWireChatCompletionContext(
     Pass it as ``AssistantAgent(model_context=…)``. Each message is stored when it is added. All
     of them stay; what a model is shown is all (the default), the last `buffer_size`, the first
     `head_size` and the last `buffer_size`, or the last that fit into `token_limit`. Only what is
-    shown is read (for tokens, pages of 200). No view begins with the answer of a tool whose call it
-    does not show.
+    shown is read (for tokens, pages of 200). No view shows a tool's call without its answer, or an
+    answer without its call: a call whose process ended is closed, by a message that says so.
 
     A saved state is a reference: where the messages are, and up to which. Once a state was saved
     or loaded, another writer is noticed: `add_message` raises `ConflictError`.
@@ -139,20 +133,20 @@ class BotWireChatCompletionContext(
         """Returns the messages that a model is shown, oldest first."""
         await self._begin()
         if self._token_limit is not None:
-            return without_answers([m async for m in self._within(self._token_limit)][::-1])
+            return paired([m async for m in self._within(self._token_limit)][::-1])
         if self._buffer_size is None:
-            return from_values(item.value for item in await self._history.read())
+            return paired(from_values(item.value for item in await self._history.read()))
         if self._head_size is None:
-            return without_answers(from_values(await self._history.tail(self._buffer_size)))
+            return paired(from_values(await self._history.tail(self._buffer_size)))
         return await self._head_and_tail(self._head_size, self._buffer_size)
 
     async def _head_and_tail(self, head_size: int, tail_size: int) -> list[LLMMessage]:
         skipped = await self._history.count() - head_size - tail_size
         if skipped <= 0:
-            return from_values(item.value for item in await self._history.read())
+            return paired(from_values(item.value for item in await self._history.read()))
         items = await self._history.read(limit=head_size)
-        head = without_calls(from_values(item.value for item in items))
-        tail = without_answers(from_values(await self._history.tail(tail_size)))
+        head = paired_head(from_values(item.value for item in items))
+        tail = paired(from_values(await self._history.tail(tail_size)))
         return [*head, UserMessage(content=f"Skipped {skipped} messages.", source="System"), *tail]
 
     async def _within(self, limit: int) -> AsyncIterator[LLMMessage]:
@@ -254,25 +248,3 @@ class BotWireChatCompletionContext(
             model_client=ChatCompletionClient.load_component(counter) if counter else None,
             initial_messages=config.initial_messages,
         )
-
-
-def without_answers(messages: Iterable[LLMMessage]) -> list[LLMMessage]:
-    """Returns messages without the tools' answers at their beginning: no model takes those."""
-    kept = list(messages)
-    while kept and isinstance(kept[0], FunctionExecutionResultMessage):
-        kept.pop(0)
-    return kept
-
-
-def without_calls(messages: Iterable[LLMMessage]) -> list[LLMMessage]:
-    """Returns messages without a call at their end, whose answer is not among them."""
-    kept = list(messages)
-    while kept and isinstance(kept[-1], AssistantMessage) and _calls(kept[-1]):
-        kept.pop()
-    return kept
-
-
-def _calls(message: AssistantMessage) -> bool:
-    return not isinstance(message.content, str) and all(
-        isinstance(part, FunctionCall) for part in message.content
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from autogen_core import FunctionCall
@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 
 from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_item
 from botwire.tagged import from_json, to_json
+from botwire.tool_calls import NOT_COMPLETED, CallIds, drop_open_end, pair_answers
 
 FRAMEWORK: Final = "autogen"
 FORMAT: Final = 1
@@ -77,6 +78,45 @@ def from_values(values: Iterable[Any]) -> list[LLMMessage]:
         except UnreadableItemError as error:
             logger.warning("an item of a context is left out: %s", error)
     return messages
+
+
+def paired(messages: Iterable[LLMMessage]) -> list[LLMMessage]:
+    """Returns messages in which each call of a tool is followed by its answer, and no other."""
+    return pair_answers(messages, ids=_call_ids, close=_close, select=_select)
+
+
+def paired_head(messages: Iterable[LLMMessage]) -> list[LLMMessage]:
+    """Returns the first messages as `paired`, without a call whose answer is skipped."""
+    return paired(drop_open_end(messages, ids=_call_ids))
+
+
+def _call_ids(message: LLMMessage) -> CallIds:
+    if isinstance(message, AssistantMessage) and not isinstance(message.content, str):
+        return CallIds(calls=[call.id for call in message.content])
+    if isinstance(message, FunctionExecutionResultMessage):
+        return CallIds(answers=[result.call_id for result in message.content])
+    return CallIds()
+
+
+def _close(message: LLMMessage, positions: Sequence[int]) -> Iterable[LLMMessage]:
+    assert isinstance(message, AssistantMessage)  # the only one that calls
+    calls = [message.content[position] for position in positions]
+    yield FunctionExecutionResultMessage(
+        content=[
+            FunctionExecutionResult(
+                content=NOT_COMPLETED, name=call.name, call_id=call.id, is_error=True
+            )
+            for call in calls
+            if isinstance(call, FunctionCall)
+        ]
+    )
+
+
+def _select(message: LLMMessage, positions: Sequence[int], rest: bool) -> LLMMessage | None:
+    assert isinstance(message, FunctionExecutionResultMessage)  # the only one that answers
+    if not positions:
+        return None
+    return message.model_copy(update={"content": [message.content[i] for i in positions]})
 
 
 def _from_portable(message: Message) -> LLMMessage:
