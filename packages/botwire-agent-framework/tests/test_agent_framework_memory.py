@@ -26,12 +26,12 @@ async def run(said: str, *providers: Any, session_id: str = "s", answer: str = "
     return client.received[0]
 
 
-async def test_what_was_said_in_a_session_is_told_in_another(
+async def test_what_a_user_said_is_told_in_the_users_other_sessions(
     place_url: str, namespace: str
 ) -> None:
     def providers() -> tuple[Any, Any]:
         place: Any = {"namespace": namespace, "url": place_url}
-        context = BotWireContextProvider(**place, recall_timeout=PATIENCE)
+        context = BotWireContextProvider(**place, user="ada", recall_timeout=PATIENCE)
         return BotWireHistoryProvider(**place), context
 
     await run("My cat is called Turing.", *providers(), session_id="one")
@@ -44,6 +44,36 @@ async def test_what_was_said_in_a_session_is_told_in_another(
     again = await run("And my dog?", *providers(), session_id="one")
     assert [m.text for m in again if "Turing" in m.text] == ["My cat is called Turing."]
     assert "- What is my cat called?" in again[2].text
+
+
+async def test_no_user_is_told_what_another_one_said(place_url: str, namespace: str) -> None:
+    odd = ["a", "A", "a/b", "a%2Fb", "/a", " ", "..", "ä", "%"]
+    for user in odd:
+        memory = BotWireContextProvider(namespace, url=place_url, recall_timeout=PATIENCE)
+        assert len(await run(f"my PIN is {user}", memory, session_id=user)) == 1
+    for user in odd:
+        shown = await run("what do you know?", memory, session_id=user)
+        assert shown[0].text.splitlines()[1:] == [f"- my PIN is {user}"]
+    await memory.clear(user="a")
+    assert len(await run("?", memory, session_id="a")) == 1
+    assert len(await run("?", memory, session_id="a/b")) == 2
+    by_state = BotWireContextProvider(
+        namespace,
+        url=place_url,
+        user=lambda session: session.state["user"],
+        recall_timeout=PATIENCE,
+    )
+    await by_state.add("likes tea", user="ada")
+    client = ScriptedClient("ok", "ok")
+    agent = Agent(client=client, context_providers=[by_state])
+    for user in ("ada", "bob"):
+        session = AgentSession(session_id=f"s-{user}")
+        session.state["user"] = user
+        await agent.run("?", session=session)
+    assert "likes tea" in client.received[0][0].text
+    assert len(client.received[1]) == 1
+    with pytest.raises(ConfigurationError, match="whose"):
+        await by_state.add("likes coffee")
 
 
 @pytest.mark.parametrize(
@@ -60,8 +90,8 @@ async def test_what_is_kept_is_chosen(
     records = await memory.connection.async_memory.records("memories").list()
     assert sorted(record.text for record in records) == sorted(kept)
     await memory.clear()
-    await memory.add("by hand", {"about": "ada"})
-    shown = await run("?", memory)
+    await memory.add("by hand", {"about": "ada"}, user="one")
+    shown = await run("?", memory, session_id="one")
     assert "- by hand" in shown[0].text
 
 
@@ -75,7 +105,7 @@ async def test_it_is_found_by_words_by_meaning_and_by_filters(
     def memory(**options: Any) -> BotWireContextProvider:
         place: dict[str, Any] = {"namespace": namespace, "url": place_url}
         place["recall_timeout"] = PATIENCE
-        return BotWireContextProvider(**place, k=1, remember="nothing", **options)
+        return BotWireContextProvider(**place, k=1, user="u", remember="nothing", **options)
 
     for text, about in (("Ada likes tea", "ada"), ("Bob cycles", "bob"), ("The sky", "sky")):
         await memory(embedder=embed).add(text, {"about": about})
@@ -119,7 +149,14 @@ async def test_what_could_not_be_kept_is_an_error(unused_tcp_port: int) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"k": 0}, {"remember": "x"}, {"recall_timeout": 0}, {"filter": {"$x": 1}}, {"name": ""}],
+    [
+        {"k": 0},
+        {"remember": "x"},
+        {"recall_timeout": 0},
+        {"filter": {"$x": 1}},
+        {"name": ""},
+        {"user": ""},
+    ],
     ids=str,
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:

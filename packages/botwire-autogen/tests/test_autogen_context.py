@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import FunctionCall, Image
 from autogen_core.model_context import (
     BufferedChatCompletionContext,
@@ -20,18 +24,21 @@ from autogen_core.model_context import (
 )
 from autogen_core.models import (
     AssistantMessage,
+    CreateResult,
     FunctionExecutionResult,
     FunctionExecutionResultMessage,
     LLMMessage,
+    RequestUsage,
     SystemMessage,
     UserMessage,
 )
+from autogen_core.tools import FunctionTool
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from botwire import AsyncMemory, ConfigurationError, ConflictError, Memory
 from botwire.messages import Message
 from botwire_autogen import BotWireChatCompletionContext
-from botwire_autogen.llm_messages import to_item
+from botwire_autogen.llm_messages import from_items, to_item
 
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5Erk"
@@ -152,7 +159,7 @@ async def test_a_view_of_a_long_conversation_reads_what_it_shows(
     assert (counted.requests, counted.rows) == (requests, rows)
     counted.requests = counted.rows = 0
     state = await context.save_state()
-    assert (counted.requests, counted.rows) == (1, 0)
+    assert (counted.requests, counted.rows) == (2, 0)
     assert "m999" not in json.dumps(state)
     await memory.aclose()
 
@@ -215,14 +222,63 @@ async def test_a_state_of_autogens_own_context_moves_in(place_url: str, namespac
 
 
 @pytest.mark.anyio
-async def test_a_state_that_is_not_this_ones_says_so(place_url: str, namespace: str) -> None:
+async def test_any_state_can_be_gone_back_to_an_older_or_a_newer_one(
+    place_url: str, namespace: str
+) -> None:
+    context = BotWireChatCompletionContext(namespace, url=place_url)
+    states = []
+    for message in CONVERSATION:
+        await context.add_message(message)
+        states.append(json.loads(json.dumps(await context.save_state())))
+    await context.clear()
+    states.append(await context.save_state())
+    assert await context.get_messages() == []
+    for count in (4, 9, 0, 6, 6, 0, 9, 1):
+        state = states[count - 1]
+        await context.load_state(state)
+        assert await context.get_messages() == CONVERSATION[:count]
+        assert await context.save_state() == state
+        again = BotWireChatCompletionContext(namespace, url=place_url)
+        assert await again.save_state() == state
+        await again.load_state(state)
+        assert await again.save_state() == state
+        context = again
+    await context.add_message(user("another way"))
+    assert await context.get_messages() == [*CONVERSATION[:1], user("another way")]
+    assert await context.save_state() not in states
+    history = AsyncMemory(namespace, url=place_url).history("context")
+    archived = from_items(await history.read(archived=True))
+    assert all(message in archived for message in CONVERSATION)
+
+
+@pytest.mark.anyio
+async def test_a_state_goes_to_another_context_of_the_namespace(
+    place_url: str, namespace: str
+) -> None:
     ada = BotWireChatCompletionContext(namespace, url=place_url, name="ada")
-    await ada.add_message(user("hello"))
+    await fill(ada)
     state = await ada.save_state()
     bob = BotWireChatCompletionContext(namespace, url=place_url, name="bob")
-    with pytest.raises(ConfigurationError, match=r"ada.*bob"):
-        await bob.load_state(state)
-    await ada.clear()
+    await bob.add_message(user("hello"))
+    await bob.load_state(state)
+    assert await bob.get_messages() == CONVERSATION
+    assert await bob.save_state() == state
+    await ada.add_message(user("only ada"))
+    assert await bob.get_messages() == CONVERSATION
+
+
+@pytest.mark.anyio
+async def test_a_state_that_cannot_be_loaded_says_why(place_url: str, namespace: str) -> None:
+    ada = BotWireChatCompletionContext(namespace, url=place_url, name="ada")
+    await fill(ada)
+    state = await ada.save_state()
+    stranger = BotWireChatCompletionContext(f"{namespace}-2", url=place_url, name="ada")
+    with pytest.raises(ConfigurationError, match="namespace"):
+        await stranger.load_state(state)
+    with pytest.raises(ConfigurationError, match="saved state"):
+        await ada.load_state({"botwire_context": {"namespace": namespace, "name": "ada"}})
+    await AsyncMemory(namespace, url=place_url).history("ada").delete(2)
+    await ada.add_message(user("more"))
     with pytest.raises(ConfigurationError, match="deleted since"):
         await ada.load_state(state)
 
@@ -281,7 +337,7 @@ import asyncio, os, signal, sys
 from autogen_agentchat.agents import AssistantAgent
 from autogen_ext.models.replay import ReplayChatCompletionClient
 from botwire_autogen import BotWireChatCompletionContext
-from botwire_autogen.llm_messages import to_item
+from botwire_autogen.llm_messages import from_items, to_item
 
 async def main():
     url, namespace = sys.argv[1:]
@@ -361,5 +417,135 @@ async def test_a_model_is_told_of_the_tool_in_which_its_process_was_killed(
         assert message.content[0].call_id == "c1"
         assert message.content[0].is_error
         assert "not completed" in message.content[0].content
-    stored = await BotWireChatCompletionContext(namespace, url=place_url)._history.count()
+    stored = await AsyncMemory(namespace, url=place_url).history("context").count()
     assert stored == 4  # what is stored says what happened, and no more
+
+
+def scripted(number: int, started: asyncio.Event, go_on: asyncio.Event) -> Any:
+    """An agent whose tool waits to be told that it may answer."""
+
+    async def look() -> str:
+        started.set()
+        await go_on.wait()
+        return f"found {number}"
+
+    info: Any = {
+        "vision": False,
+        "function_calling": True,
+        "json_output": True,
+        "family": "unknown",
+        "structured_output": True,
+    }
+    calls = CreateResult(
+        finish_reason="function_calls",
+        content=[FunctionCall(id=f"c{number}", name="look", arguments="{}")],
+        usage=RequestUsage(prompt_tokens=1, completion_tokens=1),
+        cached=False,
+    )
+    model = ReplayChatCompletionClient([calls, f"done {number}"], model_info=info)
+    return model, [FunctionTool(look, "Looks.", name="look")]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("shared", [False, True], ids=["two objects", "one object"])
+async def test_of_two_requests_at_once_one_is_refused_and_nothing_lost(
+    place_url: str, namespace: str, shared: bool
+) -> None:
+    context = BotWireChatCompletionContext(namespace, url=place_url)
+    events = [(asyncio.Event(), asyncio.Event()) for _ in range(2)]
+    runs = []
+    for number, (started, go_on) in enumerate(events):
+        model, tools = scripted(number, started, go_on)
+        mine = context if shared else BotWireChatCompletionContext(namespace, url=place_url)
+        agent = AssistantAgent("helper", model, tools=tools, model_context=mine)
+        runs.append(asyncio.create_task(agent.run(task=f"task {number}")))
+        await started.wait()  # each is inside its tool before the next begins
+    for _, go_on in events:
+        go_on.set()
+    first, second = await asyncio.gather(*runs, return_exceptions=True)
+    assert isinstance(first, ConflictError)
+    assert not isinstance(second, BaseException)
+    messages = await context.get_messages()
+    calls = [m for m in messages if isinstance(m, AssistantMessage)]
+    results = [m for m in messages if isinstance(m, FunctionExecutionResultMessage)]
+    assert [m.content for m in messages if isinstance(m, UserMessage)] == ["task 0", "task 1"]
+    assert [m.content[0].content for m in results] == ["found 0", "found 1"]
+    for message in calls:
+        if not isinstance(message.content, str):
+            assert messages[messages.index(message) + 1] in results
+
+
+@pytest.mark.anyio
+async def test_nobody_is_refused_when_nobody_else_is_at_work(
+    place_url: str, namespace: str
+) -> None:
+    def agent(replies: list[Any], **options: Any) -> AssistantAgent:
+        context = BotWireChatCompletionContext(namespace, url=place_url)
+        return AssistantAgent(
+            "a", ReplayChatCompletionClient(replies), model_context=context, **options
+        )
+
+    kept = agent([], system_message="no reply is left: the model fails")
+    with pytest.raises(ValueError, match="No more mock responses"):
+        await kept.run(task="one")
+    other = agent(["two", "three", "four"])
+    await other.run(task="two")
+    kept._model_client = ReplayChatCompletionClient(["after", "and", "again"])
+    await kept.run()  # it goes on with what the other one wrote
+    await other.run(task="three")
+    await kept.run(task="four")
+    started, never = asyncio.Event(), asyncio.Event()
+    model, tools = scripted(1, started, never)
+    context = BotWireChatCompletionContext(namespace, url=place_url)
+    cancelled = AssistantAgent("a", model, tools=tools, model_context=context)
+    run = asyncio.create_task(cancelled.run(task="five"))
+    await started.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    await kept.run(task="six")
+    await cancelled.run(task="seven")
+    said = [m.content for m in await context.get_messages() if isinstance(m, UserMessage)]
+    assert said == ["one", "two", "three", "four", "five", "six", "seven"]
+
+
+@pytest.mark.anyio
+async def test_two_agents_do_not_share_a_context_without_a_name(
+    place_url: str, namespace: str
+) -> None:
+    def team(**options: str) -> RoundRobinGroupChat:
+        agents = [
+            AssistantAgent(
+                name,
+                ReplayChatCompletionClient(["x", "y"]),
+                model_context=BotWireChatCompletionContext(namespace, url=place_url, **options),
+            )
+            for name in "ab"
+        ]
+        return RoundRobinGroupChat([*agents], max_turns=2)
+
+    with pytest.raises(RuntimeError, match=r"'a' and 'b'.*name="):
+        await team().run(task="go")
+    assert len((await team(name="shared").run(task="go")).messages) == 3
+
+
+@pytest.mark.anyio
+async def test_an_image_is_stored_while_others_run(tmp_path: Path, namespace: str) -> None:
+    context = BotWireChatCompletionContext(namespace, url=f"sqlite:///{tmp_path / 'memory.db'}")
+    image = Image(PIL.Image.frombytes("RGB", (900, 900), os.urandom(900 * 900 * 3)))
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            longest = max(longest, time.perf_counter() - before)
+
+    watcher = asyncio.create_task(watch())
+    begin = time.perf_counter()
+    await context.add_message(UserMessage(content=["look:", image], source="user"))
+    await context.get_messages()
+    whole = time.perf_counter() - begin
+    watcher.cancel()
+    assert longest < whole / 3

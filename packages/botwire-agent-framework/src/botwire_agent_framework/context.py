@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, get_args
+from urllib.parse import quote
 
 from agent_framework import (
     AgentSession,
@@ -26,11 +28,17 @@ logger = logging.getLogger("botwire.agent_framework")
 
 Remember = Literal["inputs", "all", "nothing"]
 
+User = str | Callable[[AgentSession], str]
+
 PROMPT = "Consider what you remember from earlier conversations:"
 
 
 class BotWireContextProvider(ContextProvider):
-    """Agent Framework's context provider on BotWire: a memory that all sessions share.
+    """Agent Framework's context provider on BotWire: what was said before, session by session.
+
+    Each session has memories of its own, so no user is told what another one said. To let a user's
+    sessions share them, say who the user is: ``user=lambda session: session.state["user"]``, or a
+    string, where the namespace has only one user.
 
     Before a run the agent is told what fits what it is given and, where that is fewer than `k`, the
     newest others: found by words, with an `embedder` by meaning too. After a run it keeps what it
@@ -43,6 +51,8 @@ class BotWireContextProvider(ContextProvider):
         api_key: For a server.
         source_id: The provider's name among an agent's.
         name: The collection of records that holds the memories.
+        user: Whose memories a session has: a function that returns the user's id, or a string, the
+            same user for all sessions. None: each session is a user of its own.
         k: How many memories an agent is told at most, up to 1,000.
         remember: What is kept after a run: the ``inputs`` that a user gave, ``all``: the answers
             too, or ``nothing``: only what `add` is given.
@@ -51,7 +61,7 @@ class BotWireContextProvider(ContextProvider):
         embedder: Returns a vector for each text, awaited or not. Needs the extra ``vector``.
         prompt: What comes before the memories.
         recall_timeout: Seconds that a run waits for its memories.
-        strict: Let a run fail that cannot be told, in the place of going on without and a warning.
+        strict: Let a run fail if its memories cannot be read, instead of logging a warning.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -66,6 +76,7 @@ class BotWireContextProvider(ContextProvider):
         api_key: str | None = None,
         source_id: str = "botwire_memory",
         name: str = "memories",
+        user: User | None = None,
         k: int = 10,
         remember: Remember = "inputs",
         filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's own name
@@ -85,6 +96,9 @@ class BotWireContextProvider(ContextProvider):
             compile_filter(filter)
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
         self._name = check_collection(name)
+        self._user = user
+        if user is not None and not callable(user):
+            _scope_of(user)
         self._k = k
         self._remember = remember
         self._filter = filter
@@ -100,17 +114,23 @@ class BotWireContextProvider(ContextProvider):
     def _records(self) -> AsyncRecords:
         return self.connection.async_memory.records(self._name)
 
-    async def add(self, text: str, metadata: Mapping[str, Any] | None = None) -> None:
+    async def add(
+        self, text: str, metadata: Mapping[str, Any] | None = None, *, user: str | None = None
+    ) -> None:
         """Keeps a memory.
 
         Args:
             text: What is remembered.
             metadata: A JSON object, for `filter`.
+            user: Whose memory it is: a user's id, or a session's where each is a user of its own.
+                Not needed where the provider has one user.
 
         Raises:
+            ConfigurationError: Nothing says whose memory it is.
             NotJSONError: JSON cannot hold the metadata; it says where.
         """
-        await self._put([Record(text, metadata=dict(metadata or {}))])
+        scope = self._scope_of_user(user)
+        await self._put([Record(text, metadata=dict(metadata or {}), scope=scope)])
 
     async def before_run(
         self,
@@ -122,9 +142,10 @@ class BotWireContextProvider(ContextProvider):
     ) -> None:
         """Tells a run what is remembered and not in its conversation."""
         question = " ".join(one.text for one in context.input_messages if one.role == "user")
+        scope = self._scope_of_session(session)
         try:
             async with asyncio.timeout(self._recall_timeout):
-                found = await self._recall(question)
+                found = await self._recall(question, scope)
         except Exception as error:
             if self._strict:
                 raise
@@ -153,6 +174,7 @@ class BotWireContextProvider(ContextProvider):
         """Keeps what a run was given, and what it answered if it is to."""
         if self._remember == "nothing":
             return
+        scope = self._scope_of_session(session)
         messages = [one for one in context.input_messages if one.role == "user"]
         if self._remember == "all" and context.response is not None:
             messages += [one for one in context.response.messages if one.role == "assistant"]
@@ -160,6 +182,7 @@ class BotWireContextProvider(ContextProvider):
             [
                 Record(
                     one.text,
+                    scope=scope,
                     metadata={
                         "role": one.role,
                         "session_id": context.session_id,
@@ -171,22 +194,43 @@ class BotWireContextProvider(ContextProvider):
             ]
         )
 
-    async def clear(self) -> None:
-        """Deletes what this memory holds, and nothing else of the namespace."""
-        await self._records.clear()
+    async def clear(self, *, user: str | None = None) -> None:
+        """Deletes what this memory holds of a user or, without one, all it holds."""
+        if user is None:
+            await self._records.clear()
+        else:
+            await self._records.delete(scope=_scope_of(user))
 
-    async def _recall(self, question: str) -> list[Record]:
+    def _scope_of_session(self, session: AgentSession) -> str:
+        user = self._user(session) if callable(self._user) else self._user
+        return _scope_of(session.session_id if user is None else user)
+
+    def _scope_of_user(self, user: str | None) -> str:
+        if user is None:
+            user = None if callable(self._user) else self._user
+        if user is None:
+            raise ConfigurationError("whose memory is it? say add(…, user=…)")
+        return _scope_of(user)
+
+    async def _recall(self, question: str, scope: str) -> list[Record]:
         vector = None
         if self._embedder is not None and question.strip():
             vector = await embed(self._embedder, question)
         return await self._records.recall(
-            question, vector=vector, filter=self._filter, limit=self._k
+            question, vector=vector, filter=self._filter, scope=scope, limit=self._k
         )
 
     async def _put(self, records: list[Record]) -> None:
         if self._embedder is not None:
             for i, record in enumerate(records):
                 vector = await embed(self._embedder, record.text)
-                records[i] = Record(record.text, metadata=record.metadata, embedding=vector)
+                records[i] = replace(record, embedding=vector)
         if records:
             await self._records.put(records)
+
+
+def _scope_of(user: object) -> str:
+    """Returns the scope of a user's memories; an id may hold anything, slashes too."""
+    if not isinstance(user, str) or not user:
+        raise ConfigurationError(f"a user's id is a string that is not empty, not {user!r:.80}")
+    return "/users/" + quote(user, safe="", errors="surrogatepass")

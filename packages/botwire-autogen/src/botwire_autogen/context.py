@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from autogen_core import Component, ComponentModel
 from autogen_core.model_context import ChatCompletionContext
-from autogen_core.models import ChatCompletionClient, LLMMessage, UserMessage
+from autogen_core.models import (
+    AssistantMessage,
+    ChatCompletionClient,
+    FunctionExecutionResultMessage,
+    LLMMessage,
+    UserMessage,
+)
 from pydantic import BaseModel, TypeAdapter
 
 import botwire
-from botwire import AsyncHistory, AsyncMemory, ConfigurationError, ConflictError
+from botwire import AsyncMemory, ConfigurationError, ConflictError, Item
 from botwire.connection import Connection
 from botwire.names import check_history
-from botwire_autogen.llm_messages import from_values, paired, paired_head, to_item
+from botwire_autogen.conversation import Conversation, Reference
+from botwire_autogen.llm_messages import (
+    from_items,
+    from_items_in_thread,
+    paired,
+    paired_head,
+    to_item,
+    to_item_in_thread,
+)
+
+DEFAULT_NAME = "context"
+"""The history of a context without a name."""
 
 STATE = "botwire_context"
 """The field of a saved state that says where the messages are."""
@@ -31,7 +47,7 @@ class BotWireChatCompletionContextConfig(BaseModel):
 
     namespace: str
     url: str | None = None
-    name: str = "context"
+    name: str | None = None
     buffer_size: int | None = None
     head_size: int | None = None
     token_limit: int | None = None
@@ -50,15 +66,19 @@ class BotWireChatCompletionContext(
     shown is read (for tokens, pages of 200). No view shows a tool's call without its answer, or an
     answer without its call: a call whose process ended is closed, by a message that says so.
 
-    A saved state is a reference: where the messages are, and up to which. Once a state was saved
-    or loaded, another writer is noticed: `add_message` raises `ConflictError`.
+    Of two requests at once, one is refused: what a model answers is stored only if nobody wrote
+    since the model was shown the conversation, and else `add_message` raises `ConflictError`.
+
+    A saved state is a reference: where the messages are, and up to which. `clear` and `load_state`
+    archive messages, they delete none.
 
     Args:
         namespace: Whose conversation.
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server; never part of a component's dump.
-        name: The history that holds the messages, one for each agent and conversation.
+        name: The history that holds the messages, one for each agent and conversation. Unset, it
+            is ``context``, and only one agent may speak there.
         buffer_size: Show the last so many messages.
         head_size: With `buffer_size`: show the first so many too, and say how many are skipped.
         token_limit: Show the last messages that together have at most so many tokens.
@@ -79,7 +99,7 @@ class BotWireChatCompletionContext(
         client: botwire.Memory | AsyncMemory | None = None,
         url: str | None = None,
         api_key: str | None = None,
-        name: str = "context",
+        name: str | None = None,
         buffer_size: int | None = None,
         head_size: int | None = None,
         token_limit: int | None = None,
@@ -98,129 +118,179 @@ class BotWireChatCompletionContext(
         if (token_limit is None) != (model_client is None):
             raise ConfigurationError("token_limit and model_client, which counts, go together")
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
-        self._name = check_history(name)
+        self._name = name
+        self._conversation = Conversation(
+            self.connection, check_history(DEFAULT_NAME if name is None else name)
+        )
         self._buffer_size = buffer_size
         self._head_size = head_size
         self._token_limit = token_limit
         self._model_client = model_client
         self._begun = not initial_messages
-        self._last: int | None = None  # where a saved or loaded state ends; None: nobody asked
+        self._agent: str | None = None  # whose conversation this is known to be
+        self._calls: dict[str, int] = {}  # open calls of this object: the last item of their turn
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r}, name={self._name!r})"
+        return f"{type(self).__name__}({self.connection.namespace!r}, name={self.name!r})"
 
     @property
     def name(self) -> str:
         """The history that holds the messages."""
-        return self._name
-
-    @property
-    def _history(self) -> AsyncHistory:
-        return self.connection.async_memory.history(self._name)
+        return self._conversation.name
 
     async def add_message(self, message: LLMMessage) -> None:
         """Stores a message at the end.
 
         Raises:
-            ConflictError: Someone else wrote since a state was saved or loaded here.
+            ConflictError: Someone else wrote since the model that answers here was shown the
+                conversation, or loaded another state of it.
+            ConfigurationError: Another agent writes to the same context without a name.
         """
         await self._begin()
-        seqs = await self._history.extend([to_item(message)], if_last=self._last)
-        if self._last is not None:
-            self._last = seqs[-1]
+        item = await to_item_in_thread(message)
+        if isinstance(message, FunctionExecutionResultMessage):
+            await self._add_results(message, item)
+        elif isinstance(message, AssistantMessage):
+            await self._add_answer(message, item)
+        else:  # a turn begins, whoever had one before
+            self._conversation.saw(await self._append(item, None))
+
+    async def _add_answer(self, message: AssistantMessage, item: Any) -> None:
+        said = isinstance(message.content, str)
+        if said:  # a handoff brings the calls of other agents, but not their words
+            await self._check_agent(message.source)
+        seq = await self._append(item, self._conversation.seen)
+        if isinstance(message.content, str):
+            self._conversation.saw(None)
+            return
+        self._conversation.saw(seq)
+        self._calls |= {call.id: seq for call in message.content}
+
+    async def _add_results(self, message: FunctionExecutionResultMessage, item: Any) -> None:
+        known = [self._calls.pop(result.call_id, None) for result in message.content]
+        after = max((seq for seq in known if seq is not None), default=None)
+        try:
+            seq = await self._append(item, after)
+        except ConflictError:
+            if after is not None and not await self._conversation.overtaken():
+                # What a tool did is not lost: the answer finds its call by id.
+                await self._conversation.append(item)
+            raise
+        self._calls = {call: seq if at == after else at for call, at in self._calls.items()}
+        self._conversation.saw(seq)
+
+    async def _append(self, item: Any, after: int | None) -> int:
+        while True:
+            try:
+                return await self._conversation.append(item, after=after)
+            except ConflictError as error:
+                # What a tool of a refused request returned is stored late, and disturbs nobody.
+                late = None if after is None else await self._conversation.late_answers(after)
+                if late is None:
+                    raise ConflictError(
+                        f"another request or process wrote to {self!r} since this one read it: "
+                        f"only one at a time can answer. Run this one again ({error.detail})",
+                        request_id=error.request_id,
+                    ) from error
+                after = late
+
+    async def _check_agent(self, agent: str) -> None:
+        """Raises `ConfigurationError` if agents share what none of them has named."""
+        if self._name is not None or self._agent == agent:
+            return
+        owner = await self._conversation.claim(agent)
+        if owner != agent:
+            raise ConfigurationError(
+                f"the agents {owner!r} and {agent!r} both write to the context without a name of "
+                f"the namespace {self.connection.namespace!r}: give each a name=, or both "
+                f"name={self.name!r} to share one conversation"
+            )
+        self._agent = agent
 
     async def get_messages(self) -> list[LLMMessage]:
         """Returns the messages that a model is shown, oldest first."""
         await self._begin()
         if self._token_limit is not None:
-            return paired([m async for m in self._within(self._token_limit)][::-1])
-        if self._buffer_size is None:
-            return paired(from_values(item.value for item in await self._history.read()))
-        if self._head_size is None:
-            return paired(from_values(await self._history.tail(self._buffer_size)))
-        return await self._head_and_tail(self._head_size, self._buffer_size)
+            items, messages = await self._within(self._token_limit)
+            messages = paired(messages)
+        elif self._buffer_size is None:
+            items = await self._conversation.read()
+            messages = paired(await from_items_in_thread(items))
+        elif self._head_size is None:
+            items = await self._conversation.tail(self._buffer_size)
+            messages = paired(await from_items_in_thread(items))
+        else:
+            items, messages = await self._head_and_tail(self._head_size, self._buffer_size)
+        self._conversation.saw(items[-1].seq if items else None)
+        return messages
 
-    async def _head_and_tail(self, head_size: int, tail_size: int) -> list[LLMMessage]:
-        skipped = await self._history.count() - head_size - tail_size
+    async def _head_and_tail(
+        self, head_size: int, tail_size: int
+    ) -> tuple[list[Item], list[LLMMessage]]:
+        skipped = await self._conversation.count() - head_size - tail_size
         if skipped <= 0:
-            return paired(from_values(item.value for item in await self._history.read()))
-        items = await self._history.read(limit=head_size)
-        head = paired_head(from_values(item.value for item in items))
-        tail = paired(from_values(await self._history.tail(tail_size)))
-        return [*head, UserMessage(content=f"Skipped {skipped} messages.", source="System"), *tail]
+            items = await self._conversation.read()
+            return items, paired(await from_items_in_thread(items))
+        head = paired_head(
+            await from_items_in_thread(await self._conversation.read(limit=head_size))
+        )
+        items = await self._conversation.tail(tail_size)
+        tail = paired(await from_items_in_thread(items))
+        gap = UserMessage(content=f"Skipped {skipped} messages.", source="System")
+        return items, [*head, gap, *tail]
 
-    async def _within(self, limit: int) -> AsyncIterator[LLMMessage]:
-        """Yields the newest messages that have at most so many tokens, the last first."""
+    async def _within(self, limit: int) -> tuple[list[Item], list[LLMMessage]]:
+        """Returns the newest messages that have at most so many tokens, and the last item."""
         assert self._model_client is not None  # the constructor asks for it
-        async for item in self._history.newest_first():
-            for message in from_values([item.value]):
+        newest: list[Item] = []
+        found: list[LLMMessage] = []
+        async for item in self._conversation.newest_first():
+            newest = newest or [item]
+            for message in from_items([item]):
                 limit -= self._model_client.count_tokens([message])
                 if limit < 0:
-                    return
-                yield message
+                    return newest, found[::-1]
+                found.append(message)
+        return newest, found[::-1]
 
     async def clear(self) -> None:
-        """Deletes the messages, and nothing else of the namespace."""
+        """Shows no message from now on, until a state is loaded; nothing else changes.
+
+        The messages are archived. ``memory.history(name).clear()`` of BotWire deletes them.
+        """
         self._begun = True  # as AutoGen's own contexts: initial messages do not come back
-        await self._history.clear()
-        if self._last is not None:
-            self._last = (await self._history.info()).last_seq
+        self._calls.clear()
+        await self._conversation.clear()
 
     async def save_state(self) -> Mapping[str, Any]:
         """Returns a reference to the messages there are now; it is JSON, and holds none."""
         await self._begin()
-        info = await self._history.info()
-        self._last = info.last_seq
-        return {STATE: {**self._place(), "last": info.last_seq, "count": info.count}}
+        return {STATE: (await self._conversation.save()).to_value()}
 
     async def load_state(self, state: Mapping[str, Any]) -> None:
-        """Makes the context what it was when a state was saved: what came later is deleted.
+        """Shows what the context showed when a state was saved.
 
-        A state of AutoGen's own contexts is taken too: its messages then are in the place of all.
-        Whoever wrote to this context until now gets a `ConflictError` from its next message.
+        What came later is archived, so a newer state can be loaded afterwards. A state of another
+        context of the namespace is copied, and a state of AutoGen's own contexts is taken too.
+        An object that saved or loaded a state before gets a `ConflictError` when it next writes.
 
         Raises:
-            ConfigurationError: The state is of another context, or messages of it are gone.
+            ConfigurationError: The state is of another namespace, or messages of it are gone.
             ConflictError: Someone else wrote in the meantime.
         """
         self._begun = True
-        if STATE not in state:
-            info = await self._history.info()
-            messages = _MESSAGES.validate_python(state["messages"])
-            await self._history.replace(map(to_item, messages), if_last=info.last_seq)
-            self._last = (await self._history.info()).last_seq
+        self._calls.clear()
+        if STATE in state:
+            await self._conversation.load(Reference.read(state[STATE]))
             return
-        reference = state[STATE]
-        mine = self._place()
-        if any(reference[part] != mine[part] for part in mine):
-            theirs = {part: reference[part] for part in mine}
-            raise ConfigurationError(f"the state is of the context {theirs}, and this is {mine}")
-        info = await self._history.info()
-        later = [item.seq for item in await self._history.read(after=reference["last"])]
-        if info.count - len(later) != reference["count"]:
-            raise ConfigurationError(
-                f"the state is of {reference['count']} messages and {self!r} holds "
-                f"{info.count - len(later)} of them: the others were deleted since"
-            )
-        marker = info.last_seq + 1
-        async with self.connection.async_memory.transaction() as tx:
-            # An item that comes and goes: sequence numbers are not reused, so whoever still
-            # believes to be the writer finds that the last one is another.
-            tx.history(self._name).extend([None], if_last=info.last_seq)
-            for seq in [*later, marker]:
-                tx.history(self._name).delete(seq)
-        self._last = marker
+        messages = _MESSAGES.validate_python(state["messages"])
+        await self._conversation.show([await to_item_in_thread(message) for message in messages])
 
     async def _begin(self) -> None:
         """Stores the initial messages of a history that never had any."""
-        if self._begun:
-            return
-        with suppress(ConflictError):  # it has begun, here or in another process
-            await self._history.extend(map(to_item, self._initial_messages or ()), if_last=0)
-        self._begun = True
-
-    def _place(self) -> dict[str, str]:
-        return {"namespace": self.connection.namespace, "name": self._name}
+        if not self._begun:
+            await self._conversation.begin([to_item(m) for m in self._initial_messages or ()])
+            self._begun = True
 
     def _to_config(self) -> BotWireChatCompletionContextConfig:
         reference = self.connection.reference()

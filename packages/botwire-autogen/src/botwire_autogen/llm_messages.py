@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from autogen_core import FunctionCall
+from autogen_core import FunctionCall, Image
 from autogen_core.models import (
     AssistantMessage,
     FunctionExecutionResult,
@@ -18,15 +18,14 @@ from autogen_core.models import (
 )
 from pydantic import TypeAdapter
 
-from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_item
+from botwire import Item
+from botwire.messages import Message, Native, ToolCall, read_items
 from botwire.tagged import from_json, to_json
 from botwire.tool_calls import NOT_COMPLETED, CallIds, drop_open_end, pair_answers
 
 FRAMEWORK: Final = "autogen"
 FORMAT: Final = 1
 """A message's own dump; what JSON lacks is tagged (`botwire.tagged`)."""
-
-logger = logging.getLogger("botwire.autogen")
 
 _MESSAGE: TypeAdapter[LLMMessage] = TypeAdapter(LLMMessage)
 
@@ -61,23 +60,40 @@ def to_item(message: LLMMessage) -> dict[str, Any]:
     ).to_item()
 
 
-def from_values(values: Iterable[Any]) -> list[LLMMessage]:
-    """Returns the messages that items' values hold; what is none is reported and left out."""
-    messages = []
-    for value in values:
-        try:
-            messages.append(
-                read_item(
-                    value,
-                    framework=FRAMEWORK,
-                    formats=(FORMAT,),
-                    from_native=lambda data: _MESSAGE.validate_python(from_json(data)),
-                    from_portable=_from_portable,
-                )
-            )
-        except UnreadableItemError as error:
-            logger.warning("an item of a context is left out: %s", error)
-    return messages
+async def to_item_in_thread(message: LLMMessage) -> dict[str, Any]:
+    """Returns what `to_item` does; an image is encoded while others run."""
+    parts = message.content
+    if isinstance(parts, list) and any(isinstance(part, Image) for part in parts):
+        return await asyncio.to_thread(to_item, message)
+    return to_item(message)
+
+
+def from_items(items: Iterable[Item]) -> list[LLMMessage]:
+    """Returns the messages that items hold; what is none is reported and left out."""
+    found = read_items(
+        items,
+        framework=FRAMEWORK,
+        formats=(FORMAT,),
+        from_native=lambda data: _MESSAGE.validate_python(from_json(data)),
+        from_portable=_from_portable,
+    )
+    return [message for _, message in found]
+
+
+async def from_items_in_thread(items: Sequence[Item]) -> list[LLMMessage]:
+    """Returns what `from_items` does; images are decoded while others run."""
+    if any(_has_image(item.value) for item in items):
+        return await asyncio.to_thread(from_items, items)
+    return from_items(items)
+
+
+def _has_image(value: Any) -> bool:
+    native = value.get("native") if isinstance(value, dict) else None
+    data = native.get("data") if isinstance(native, dict) else None
+    content = data.get("content") if isinstance(data, dict) else None
+    return isinstance(content, list) and any(
+        isinstance(part, dict) and "data" in part for part in content
+    )
 
 
 def paired(messages: Iterable[LLMMessage]) -> list[LLMMessage]:

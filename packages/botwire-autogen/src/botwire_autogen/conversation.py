@@ -1,0 +1,297 @@
+"""A conversation as a history: who may write to it, and how it goes back to an earlier state.
+
+Nothing is deleted. What a state does not show is archived; going back to a state appends copies of
+its messages, so that every other state, an older or a newer one, can still be gone back to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from botwire import (
+    AsyncHistory,
+    AsyncMemory,
+    ConfigurationError,
+    ConflictError,
+    HistoryInfo,
+    Item,
+)
+from botwire.connection import Connection
+
+PREFIX = "autogen/context/"
+"""What the keys begin with that say which state a conversation was put into last."""
+
+AGENT_PREFIX = "autogen/agent/"
+"""What the keys begin with that say whose conversation one without a name is."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A saved state: which messages, not what they say.
+
+    Attributes:
+        namespace: Where.
+        name: The history.
+        first: The sequence number of its first message; if there is none, the one after `last`.
+        last: The last sequence number of the history when the state was saved.
+        count: How many messages.
+    """
+
+    namespace: str
+    name: str
+    first: int
+    last: int
+    count: int
+
+    @classmethod
+    def read(cls, value: Any) -> Reference:
+        """Reads what `to_value` returned.
+
+        Raises:
+            ConfigurationError: It is something else.
+        """
+        try:
+            return cls(**value)
+        except TypeError as error:
+            raise ConfigurationError(f"not a saved state of a BotWire context: {error}") from error
+
+    def to_value(self) -> dict[str, Any]:
+        """Returns it as a JSON object."""
+        return asdict(self)
+
+
+class Conversation:
+    """The messages of one context, as items of a history.
+
+    Each task that shows the messages to a model knows which one was the last. What the model
+    answers is stored only if that is still the last one, so two requests at once never mix.
+
+    Args:
+        connection: Where.
+        name: The history.
+    """
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self.name = name
+        self._connection = connection
+        # The version of the key that says which state was loaded. None: this object has neither
+        # saved nor loaded one, and does not mind if others do.
+        self._generation: int | None = None
+        self._loaded: tuple[Reference, int] | None = None  # and the last sequence number then
+        self._seen: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()
+
+    @property
+    def _memory(self) -> AsyncMemory:
+        return self._connection.async_memory
+
+    @property
+    def _history(self) -> AsyncHistory:
+        return self._memory.history(self.name)
+
+    async def append(self, item: Any, *, after: int | None = None) -> int:
+        """Stores an item and returns its sequence number.
+
+        Args:
+            item: An envelope.
+            after: Only if this is still the last sequence number.
+
+        Raises:
+            ConflictError: It is not, or another process has loaded a state since this one did.
+        """
+        if self._generation is None:
+            return (await self._history.extend([item], if_last=after))[0]
+        async with self._memory.transaction() as tx:
+            tx.check(PREFIX + self.name, self._generation)
+            tx.history(self.name).extend([item], if_last=after)
+        return int(tx.results[0][0])
+
+    async def overtaken(self) -> bool:
+        """Says whether another process has loaded a state since this one saved or loaded one."""
+        if self._generation is None:
+            return False
+        entry = await self._memory.entry(PREFIX + self.name)
+        return (0 if entry is None else entry.version) != self._generation
+
+    async def late_answers(self, after: int) -> int | None:
+        """Returns the last sequence number if all that follows `after` are answers of tools.
+
+        None: something else was written, or nothing, or another process loaded a state.
+        """
+        if await self.overtaken():
+            return None
+        items = await self._history.read(after)
+        if items and all(_is_answer(item.value) for item in items):
+            return items[-1].seq
+        return None
+
+    async def begin(self, items: Sequence[Any]) -> None:
+        """Stores the first items of a history that never had any."""
+        with suppress(ConflictError):  # it has begun, here or in another process
+            await self._history.extend(items, if_last=0)
+
+    async def claim(self, agent: str) -> str:
+        """Returns whose conversation this is: the agent's that was the first to say so."""
+        key = AGENT_PREFIX + self.name
+        owner = await self._memory.get(key)
+        if owner is None:
+            with suppress(ConflictError):
+                await self._memory.set(key, agent, if_version=0)
+                return agent
+            owner = await self._memory.get(key)
+        return str(owner)
+
+    # --- what a task has seen
+
+    def saw(self, seq: int | None) -> None:
+        """Notes that the running task knows all up to this item; None: it begins anew."""
+        task = asyncio.current_task()
+        if task is None:
+            return
+        if seq is None:
+            self._seen.pop(task, None)
+        else:
+            self._seen[task] = seq
+
+    @property
+    def seen(self) -> int | None:
+        """The last item that the running task knows; None if it was shown nothing."""
+        task = asyncio.current_task()
+        return None if task is None else self._seen.get(task)
+
+    # --- reading
+
+    async def read(self, limit: int | None = None) -> list[Item]:
+        """Returns the first items, or all."""
+        return await self._history.read(limit=limit)
+
+    async def tail(self, n: int) -> list[Item]:
+        """Returns the last items, oldest first."""
+        items: list[Item] = []
+        async for item in self._history.newest_first(page_size=min(n, 1000)):
+            items.append(item)
+            if len(items) == n:
+                break
+        return items[::-1]
+
+    async def newest_first(self) -> AsyncIterator[Item]:
+        """Yields items from the last to the first."""
+        async for item in self._history.newest_first():
+            yield item
+
+    async def count(self) -> int:
+        """Returns how many there are."""
+        return await self._history.count()
+
+    # --- states
+
+    async def clear(self) -> None:
+        """Puts all items away."""
+        info = await self._history.info()
+        async with self._memory.transaction() as tx:
+            if self._generation is not None:
+                tx.check(PREFIX + self.name, self._generation)
+            tx.history(self.name).archive(info.last_seq)
+        self.saw(None)
+
+    async def save(self) -> Reference:
+        """Returns the present state; from now on, another's `load` bars this object's writes."""
+        info = await self._history.info()
+        if self._generation is None:
+            await self._read_mark()
+        if self._loaded is not None and self._loaded[1] == info.last_seq:
+            return self._loaded[0]
+        first = info.last_seq - info.count + 1
+        if info.count and info.last_seq != info.count + info.archived:
+            # Numbers are missing: items were deleted, from wherever.
+            (item,) = await self._history.read(limit=1)
+            first = item.seq
+        return Reference(self._connection.namespace, self.name, first, info.last_seq, info.count)
+
+    async def load(self, reference: Reference) -> None:
+        """Shows the messages of a state again, and bars those who had the conversation until now.
+
+        Raises:
+            ConfigurationError: The state is of another namespace, or messages of it are gone.
+            ConflictError: Someone else wrote in the meantime.
+        """
+        if reference.namespace != self._connection.namespace:
+            raise ConfigurationError(
+                f"the state is of the namespace {reference.namespace!r}, and this context is in "
+                f"{self._connection.namespace!r}"
+            )
+        info = await self._history.info()
+        await self._read_mark()
+        if await self._shows(reference, info):
+            await self._mark(self._loaded or (reference, info.last_seq))
+            return
+        items = []
+        if reference.count:
+            items = await self._memory.history(reference.name).read(
+                reference.first - 1, reference.count, archived=True
+            )
+        if len(items) != reference.count or (items and items[-1].seq > reference.last):
+            raise ConfigurationError(
+                f"the state is of {reference.count} messages of the context {reference.name!r}, "
+                "and some of them were deleted since"
+            )
+        await self._show([item.value for item in items], info, reference)
+
+    async def show(self, items: Sequence[Any]) -> None:
+        """Puts all items away and shows these instead."""
+        info = await self._history.info()
+        await self._read_mark()
+        await self._show(items, info, None)
+
+    async def _shows(self, reference: Reference, info: HistoryInfo) -> bool:
+        if info.count != reference.count:
+            return False
+        if self._loaded is not None and self._loaded[1] == info.last_seq:
+            return self._loaded[0] == reference
+        self._loaded = None
+        return reference.name == self.name and reference.last == info.last_seq
+
+    async def _show(
+        self, items: Sequence[Any], info: HistoryInfo, reference: Reference | None
+    ) -> None:
+        last = info.last_seq + len(items)
+        if reference is None:
+            first = info.last_seq + 1
+            reference = Reference(self._connection.namespace, self.name, first, last, len(items))
+        mark = (reference, last)
+        assert self._generation is not None  # read before
+        async with self._memory.transaction() as tx:
+            tx.set(PREFIX + self.name, _written(mark), if_version=self._generation)
+            if info.last_seq:
+                tx.history(self.name).archive(info.last_seq)
+            if items:
+                tx.history(self.name).extend(items, if_last=info.last_seq)
+        self._generation, self._loaded = int(tx.results[0]), mark
+        self.saw(None)
+
+    async def _mark(self, mark: tuple[Reference, int]) -> None:
+        assert self._generation is not None  # read before
+        self._generation = await self._memory.set(
+            PREFIX + self.name, _written(mark), if_version=self._generation
+        )
+        self._loaded = mark
+        self.saw(None)
+
+    async def _read_mark(self) -> None:
+        entry = await self._memory.entry(PREFIX + self.name)
+        self._generation, self._loaded = 0, None
+        if entry is not None:
+            self._generation = entry.version
+            self._loaded = Reference.read(entry.value["state"]), entry.value["last"]
+
+
+def _is_answer(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("role") == "tool"
+
+
+def _written(mark: tuple[Reference, int]) -> Mapping[str, Any]:
+    return {"state": mark[0].to_value(), "last": mark[1]}
