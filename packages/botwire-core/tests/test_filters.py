@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botwire import ConfigurationError
+from botwire.encoding import encode_filter
 from botwire.filters import compile_filter
 
 PERSON = {
@@ -131,3 +133,24 @@ def test_no_value_makes_an_error(metadata: Any, field: str, operator: str, opera
     plain = compile_filter({field: {operator: operand}})
     negated = compile_filter({"$not": {field: {operator: operand}}})
     assert plain(metadata) is not negated(metadata)
+
+
+@pytest.mark.parametrize(
+    ("condition", "matches"),
+    [
+        ({"age": {"$lt": math.inf}}, True),
+        ({"age": {"$lte": math.inf, "$gt": -math.inf}}, True),
+        ({"age": {"$gt": math.inf}}, False),
+        ({"name": {"$lt": math.inf}}, False),
+        ({"age": {"$lt": math.nan}}, False),
+        ({"age": math.inf}, False),
+        ({"age": {"$ne": math.inf}}, True),
+        ({"missing": {"$ne": math.inf}}, False),
+        ({"missing": {"$ne": math.inf, "$exists": False}}, False),
+        ({"age": {"$in": [math.inf, 36]}}, True),
+        ({"age": {"$nin": [math.inf]}}, True),
+        ({"$or": [{"age": {"$gte": math.inf}}, {"age": {"$not": {"$gt": math.inf}}}]}, True),
+    ],
+)
+def test_infinity_is_a_bound_though_json_has_none(condition: Any, matches: bool) -> None:
+    assert compile_filter(encode_filter(condition).value)(PERSON) is matches

@@ -182,13 +182,30 @@ def test_forks_are_allowed_where_they_are_wanted(saver: BotWireSaver, place_url:
         BotWireSaver(on_conflict="merge")  # type: ignore[arg-type]
 
 
-def test_a_clock_that_is_behind_is_told(saver: BotWireSaver) -> None:
-    """Else the step would be stored, and never be the latest."""
+def test_a_step_of_a_clock_that_is_behind_is_the_latest_all_the_same(
+    saver: BotWireSaver, place_url: str
+) -> None:
+    """Ids are made of the time, and the greatest is not that of the last step then."""
     config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
-    early, late = empty_checkpoint(), empty_checkpoint()
-    head = saver.put(config, late, {}, {})
-    with pytest.raises(ConcurrentRunError, match="clock"):
-        saver.put(head, early, {}, {})
+    first, second, last = empty_checkpoint(), empty_checkpoint(), empty_checkpoint()
+    ahead = saver.put(config, last, {}, {})
+    head = saver.put(ahead, first, {}, {})
+    for reader in (saver, other(saver, place_url)):
+        found = reader.get_tuple(THREAD)
+        assert found is not None
+        assert found.checkpoint["id"] == first["id"]
+        assert found.parent_config == ahead
+    with pytest.raises(ConcurrentRunError):
+        other(saver, place_url).put(ahead, empty_checkpoint(), {}, {})
+    saver.put(head, second, {}, {})
+    saver.prune(["t"])
+    found = other(saver, place_url).get_tuple(THREAD)
+    assert found is not None
+    assert found.checkpoint["id"] == second["id"]
+    # Once the clocks agree again, the greatest id is the latest as ever.
+    newest = saver.put(found.config, empty_checkpoint(), {}, {})
+    assert other(saver, place_url).get_tuple(THREAD) is not None
+    assert [one.config for one in saver.list(THREAD, limit=1)] == [newest]
 
 
 WRITERS = """

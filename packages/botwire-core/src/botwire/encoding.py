@@ -9,8 +9,9 @@ from typing import Any
 from botwire import record_operations as records
 from botwire import scopes
 from botwire.clock import from_datetime
-from botwire.errors import ConfigurationError
+from botwire.errors import ConfigurationError, NotJSONError
 from botwire.exact import Json
+from botwire.filters import without_infinities
 from botwire.models import Record
 from botwire.operations import Value
 from botwire.vectors import Vector
@@ -107,10 +108,26 @@ def encode_selection(
         None if ids is None else _strings(ids, "ids"),
         scopes.normalise(scope),
         None if tags is None else _strings(tags, "tags"),
-        None if filter is None else encode_object(filter, "filter"),
+        None if filter is None else encode_filter(filter),
         None if created_after is None else from_datetime(created_after),
         None if created_before is None else from_datetime(created_before),
     )
+
+
+def encode_filter(condition: Mapping[str, Any]) -> Json:
+    """Returns a filter as JSON, which has no infinity: one stands for a bound that all meet.
+
+    Raises:
+        ConfigurationError: It is no object.
+        NotJSONError: JSON cannot hold it; it says where.
+    """
+    try:
+        return encode_object(condition, "filter")
+    except NotJSONError as error:
+        try:
+            return encode_object(without_infinities(condition), "filter")
+        except RecursionError:
+            raise error from None
 
 
 def encode_object(value: Mapping[str, Any], path: str) -> Json:

@@ -13,6 +13,7 @@ Numbers compare with numbers, strings with strings by code point; true and false
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,6 +31,9 @@ _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     "$lt": operator.lt,
     "$lte": operator.le,
 }
+_BEYOND = 10**400
+"""Greater than every float."""
+
 _OF_FIELDS = ("$eq", "$ne", *_ORDERS, "$in", "$nin", "$exists", "$not")
 _OF_FILTERS = ("$and", "$or", "$not")
 
@@ -47,6 +51,40 @@ def compile_filter(condition: Any, path: str = "filter") -> Predicate:
     if not isinstance(condition, Mapping):
         raise ConfigurationError(f"{path} is an object, not {type(condition).__name__}")
     return _all([_compile_part(name, part, path) for name, part in condition.items()])
+
+
+def without_infinities(condition: Any) -> Any:
+    """Returns a filter that JSON can hold and that matches the same objects.
+
+    JSON has no infinity and no NaN, so no stored number equals one. Any number is less than
+    infinity, and no number compares with NaN.
+
+    Args:
+        condition: A filter, or a part of one.
+    """
+    if isinstance(condition, Mapping):
+        found: dict[Any, Any] = {}
+        matches = True
+        for name, part in condition.items():
+            if _is_finite(part):
+                found[name] = without_infinities(part)
+            elif name in _ORDERS and not math.isnan(part):
+                found[name] = _BEYOND if part > 0 else -_BEYOND
+            elif name == "$ne":
+                matches = matches and condition.get("$exists") is not False
+                found["$exists"] = True
+            elif str(name).startswith("$"):
+                matches = False
+            else:
+                found[name] = {"$in": []}
+        return found if matches else {"$in": []}
+    if isinstance(condition, (list, tuple)):
+        return [without_infinities(part) for part in condition if _is_finite(part)]
+    return condition
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def equal(one: Any, other: Any) -> bool:

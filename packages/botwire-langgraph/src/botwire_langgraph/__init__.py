@@ -1,7 +1,7 @@
 """LangGraph on BotWire: a checkpointer and a store that outlive the process."""
 
+from botwire_langgraph.errors import ConcurrentRunError, ThreadDeletedError
 from botwire_langgraph.saver import BotWireSaver
-from botwire_langgraph.steps import ConcurrentRunError, ThreadDeletedError
 from botwire_langgraph.store import BotWireStore
 from botwire_langgraph.upkeep import ThreadInfo
 

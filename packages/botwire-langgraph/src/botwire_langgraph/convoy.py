@@ -15,7 +15,7 @@ from typing import TypeVar
 from botwire import APIError, BotWireError
 from botwire.connection import Connection
 from botwire.operations import Operation, Results
-from botwire_langgraph.reading import Steps
+from botwire_langgraph.reading import Pause, Steps
 from botwire_langgraph.running import arun, run
 
 T = TypeVar("T")
@@ -34,6 +34,9 @@ class Convoy:
         """Returns a program that takes along what waits in its thread."""
         try:
             operations = next(program)
+            while isinstance(operations, Pause):
+                yield operations
+                operations = program.send([])
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         with self._lock:
@@ -63,7 +66,7 @@ class Convoy:
     def follow(self, connection: Connection, thread: str, program: Steps[None]) -> None:
         """Runs a program that puts writes, its first batch with a checkpoint's if one comes."""
         operations = next(program, None)
-        if operations is None:
+        if operations is None or isinstance(operations, Pause):  # which it never begins with
             return
         rider = self._board(thread, operations)
         wait([rider.answer], _LINGER)
@@ -73,7 +76,7 @@ class Convoy:
     async def afollow(self, connection: Connection, thread: str, program: Steps[None]) -> None:
         """As `follow`."""
         operations = next(program, None)
-        if operations is None:
+        if operations is None or isinstance(operations, Pause):  # which it never begins with
             return
         rider = self._board(thread, operations)
         answer = asyncio.wrap_future(rider.answer)
@@ -118,7 +121,7 @@ class _Rider:
 
 
 def _go_on(
-    program: Steps[T], operations: tuple[Operation, ...], results: Results | None
+    program: Steps[T], operations: tuple[Operation, ...] | Pause, results: Results | None
 ) -> Steps[T]:
     """Returns the rest of a program that asked for a batch, of which the results may be known."""
     try:

@@ -26,8 +26,10 @@ from botwire.vectors import Vector
 
 ITEM = "item"
 """The tag of an item's own record."""
+PART = "part"
+"""The tag of a record for a further embedding of an item."""
 
-_IN, _PART, _OF = "in:", "part", "of:"
+_IN, _OF = "in:", "of:"
 _MINUTE = 60 * 1_000_000
 
 
@@ -109,7 +111,7 @@ def to_records(
     first, rest = (embeddings[0], embeddings[1:]) if embeddings else (None, ())
     own = ops.NewRecord(id, text, metadata, (ITEM, _IN + scope), scope, first)
     parts = [
-        ops.NewRecord(f"{id}.{number}", "", metadata, (_PART, _OF + id), scope, embedding)
+        ops.NewRecord(f"{id}.{number}", "", metadata, (PART, _OF + id), scope, embedding)
         for number, embedding in enumerate(rest, 1)
     ]
     return [own, *parts]

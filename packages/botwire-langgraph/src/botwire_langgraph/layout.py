@@ -13,7 +13,7 @@ names are never the beginning of another's. A part that is too long is replaced 
     busy/{thread}
 
 Of heads, deleted and pruned the version counts: it tells a run that the thread changed since it
-began. The last is there while a run is in the middle of a step.
+began. The last is the lease of a run that has the thread.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def pruned(thread: str) -> str:
 
 
 def busy(thread: str) -> str:
-    """Returns the key that is there while a run of a thread is in the middle of a step."""
+    """Returns the key of the lease of the run that has a thread."""
     return join_parts("busy", thread)
 
 

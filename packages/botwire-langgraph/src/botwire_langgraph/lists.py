@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from botwire_langgraph.serializer import from_blob, to_blob
+from botwire_langgraph.serializer import from_blob, is_known, to_blob
 
 Run = list[int]
 """``[first, last]``: all items of these parts. ``[part, part, start, stop]``: some of one part."""
@@ -164,7 +164,7 @@ def rebuild(
 
 
 def _read(serde: SerializerProtocol, blobs: Sequence[bytes]) -> list[Any]:
-    if isinstance(serde, JsonPlusSerializer) and all(map(_is_msgpack, blobs)):
+    if is_known(serde) and all(map(_is_msgpack, blobs)):
         # An array of MessagePack is its length and its items, so all are read in one go.
         array = b"\xdd" + len(blobs).to_bytes(4) + b"".join(blob[len(_MSGPACK) :] for blob in blobs)
         items: list[Any] = serde.loads_typed(("msgpack", array))
@@ -184,7 +184,7 @@ def numbers(runs: Iterable[Run]) -> set[int]:
 def _digests(
     serde: SerializerProtocol, blobs: Sequence[bytes], items: Sequence[Any]
 ) -> list[bytes]:
-    if not isinstance(serde, JsonPlusSerializer):
+    if not is_known(serde):
         # Another serializer may encrypt, and so never make the same bytes twice.
         blobs = [_plain(blob, item) for blob, item in zip(blobs, items, strict=True)]
     return [hashlib.blake2b(blob, digest_size=16).digest() for blob in blobs]

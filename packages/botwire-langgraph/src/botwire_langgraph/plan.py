@@ -8,6 +8,7 @@ LangGraph's own stores, reads see what was there before the writes of their batc
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from langgraph.store.base import (
@@ -23,7 +24,7 @@ from langgraph.store.base import (
 
 from botwire import ConfigurationError
 from botwire import record_operations as ops
-from botwire.encoding import encode_object
+from botwire.encoding import encode_filter, encode_object
 from botwire.exact import Json
 from botwire.operations import MAX_PAGE, Operation
 from botwire.scopes import ROOT
@@ -144,7 +145,9 @@ class Plan:
                     results[position] = items.to_item(entry)
                     used += [entry] if operation.refresh_ttl else []
             elif isinstance(operation, SearchOp):
-                entries, found = yield from _window(operation, read, answer)
+                entries, found = yield from _window(
+                    operation, read, answer, scored=self._settings.embeds
+                )
                 results[position] = found
                 used += entries if operation.refresh_ttl else []
             else:
@@ -249,10 +252,25 @@ class Plan:
         )
 
 
+def sweep(collection: str, now: int) -> Steps[int]:
+    """Deletes everything expired in one batch, and returns how many items there were."""
+    expired = _where("", items.expired_filter(now), parts=True)
+    _, count = yield (
+        # The further records of an item first, so that the second number counts items.
+        ops.DeleteRecords(collection, replace(expired, tags=(items.PART,))),
+        ops.DeleteRecords(collection, expired),
+    )
+    found: int = count
+    return found
+
+
 def _window(
-    operation: SearchOp, read: Operation, answer: Any
+    operation: SearchOp, read: Operation, answer: Any, *, scored: bool
 ) -> Steps[tuple[list[ops.RecordEntry], list[SearchItem]]]:
-    """Returns exactly the items that were asked for, reading further pages if need be."""
+    """Returns exactly the items that were asked for, reading further pages if need be.
+
+    As in LangGraph's own stores, items have a score only where there is an index.
+    """
     if isinstance(read, ops.ListRecords):
         entries = list(answer.records)
         while answer.more and len(entries) < operation.limit:
@@ -281,7 +299,9 @@ def _window(
         )
         (answer,) = yield (read,)
     window = list(best.values())[operation.offset : end]
-    found = [items.to_search_item(match.record, match.score) for match in window]
+    found = [
+        items.to_search_item(match.record, match.score if scored else None) for match in window
+    ]
     return [match.record for match in window], found
 
 
@@ -297,7 +317,7 @@ def _namespaces(operation: ListNamespacesOp, tags: Iterable[ops.TagCount]) -> li
 
 def _where(scope: str, condition: Mapping[str, Any], *, parts: bool = False) -> ops.Selection:
     tags = None if parts else (items.ITEM,)
-    return ops.Selection(scope=scope or ROOT, tags=tags, filter=Json.of(dict(condition), "filter"))
+    return ops.Selection(scope=scope or ROOT, tags=tags, filter=encode_filter(condition))
 
 
 def _texts(operation: PutOp, fields: Sequence[str]) -> list[str]:

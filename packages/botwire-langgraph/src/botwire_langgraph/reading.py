@@ -21,7 +21,18 @@ from botwire_langgraph.serializer import from_blob
 
 T = TypeVar("T")
 
-Steps = Generator[tuple[ops.Operation, ...], ops.Results, T]
+
+class Pause(NamedTuple):
+    """Yielded instead of operations: wait before going on; no results are sent.
+
+    Attributes:
+        seconds: How long.
+    """
+
+    seconds: float
+
+
+Steps = Generator[tuple[ops.Operation, ...] | Pause, ops.Results, T]
 """Yields the operations of a batch, is sent their results, returns what the method returns."""
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TypeVar
 
 from botwire import BotWireError
 from botwire.connection import Connection
 from botwire.operations import Batch
-from botwire_langgraph.reading import Steps
+from botwire_langgraph.reading import Pause, Steps
 
 T = TypeVar("T")
 
@@ -18,6 +20,10 @@ def run(connection: Connection, program: Steps[T]) -> T:
     try:
         operations = next(program)
         while True:
+            if isinstance(operations, Pause):
+                time.sleep(operations.seconds)
+                operations = program.send([])
+                continue
             try:
                 results = memory.engine.apply(Batch(memory.namespace, operations))
             except BotWireError as error:
@@ -35,6 +41,10 @@ async def arun(connection: Connection, program: Steps[T]) -> T:
     try:
         operations = next(program)
         while True:
+            if isinstance(operations, Pause):
+                await asyncio.sleep(operations.seconds)
+                operations = program.send([])
+                continue
             try:
                 results = await memory.engine.apply(Batch(memory.namespace, operations))
             except BotWireError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -16,18 +17,24 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from botwire import AsyncMemory, ConfigurationError, Memory
+from botwire import AsyncMemory, BotWireError, ConfigurationError, Memory
 from botwire.connection import Connection
 from botwire.operations import check_ttl
-from botwire_langgraph import importing, steps, upkeep
+from botwire_langgraph import importing, leases, steps, upkeep
 from botwire_langgraph.convoy import Convoy
+from botwire_langgraph.keeper import keeper
+from botwire_langgraph.leases import Lease, OnConflict
 from botwire_langgraph.opening import Opened
 from botwire_langgraph.reading import Steps
 from botwire_langgraph.records import Header, Thread
 from botwire_langgraph.running import arun, run
+from botwire_langgraph.runs import Caller, Run, putting_loop
+from botwire_langgraph.schemas import allow, graph_types
 from botwire_langgraph.seen import Seen
 from botwire_langgraph.serializer import StrictSerializer
 from botwire_langgraph.upkeep import ThreadInfo
+
+logger = logging.getLogger("botwire_langgraph")
 
 T = TypeVar("T")
 list_ = list  # which is also the name of a method here
@@ -39,9 +46,9 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     Pass it as ``checkpointer=`` to `create_agent` or to `StateGraph.compile`. A put is one
     request, the latest checkpoint two.
 
-    What is stored is never executed: by default only LangGraph's own list of safe types is
-    revived, others come back as plain data (`allowed_types` adds to the list), and pickle is
-    never used.
+    What is stored is never executed: only LangGraph's own list of safe types is revived, the
+    types that the schema of a graph names, and `allowed_types`. Others come back as plain data, and
+    pickle is never used.
 
     Args:
         namespace: Whose threads. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
@@ -51,14 +58,15 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         api_key: For a server, as for `Memory`.
         serde: A serializer in the place of the strict one.
         allowed_types: Classes of yours that may be revived from what is stored.
-        on_conflict: What becomes of a run whose thread another run has gone on with since it began.
-            ``reject``: its next put raises `ConcurrentRunError`, so that a turn which returns is in
-            the thread. ``fork``: it is stored beside the other, and the thread goes on from the
-            later one; what the other did is only in the thread's past. LangGraph's own savers do
-            that, and say nothing.
-        lease: Seconds for which a run that is in the middle of a step keeps others from beginning:
-            they get the `ConcurrentRunError`, and not it. Longer than a step takes, whoever came
-            first always finishes; but after a crash nobody can begin for as long. 0 for never.
+        on_conflict: What happens to a run on a thread that another run has. ``reject``: it gets a
+            `ConcurrentRunError` before it begins. ``wait``: it begins when the other is over.
+            ``fork``: both run, the thread continues from the later one, and what the other did is
+            only in the thread's past; LangGraph's own savers do that, and say nothing. With the
+            first two, a turn that returned is in the thread.
+        lease: Seconds for which a run keeps others waiting after its process was killed. A run that
+            is over keeps nobody waiting, however it ended, and one that is alive keeps the thread,
+            however long it takes. 0: a run keeps nobody waiting, and is refused itself if another
+            came first.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -73,19 +81,22 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         api_key: str | None = None,
         serde: SerializerProtocol | None = None,
         allowed_types: Collection[type] = (),
-        on_conflict: Literal["reject", "fork"] = "reject",
+        on_conflict: OnConflict = "reject",
         lease: float = 2.0,
     ) -> None:
         if serde is not None and allowed_types:
             raise ConfigurationError("a serde knows its types: give serde, or allowed_types")
-        if on_conflict not in ("reject", "fork"):
-            raise ConfigurationError(f"on_conflict is reject or fork, not {on_conflict!r:.80}")
+        if on_conflict not in ("reject", "wait", "fork"):
+            raise ConfigurationError(
+                f"on_conflict is reject, wait or fork, not {on_conflict!r:.80}"
+            )
         super().__init__(serde=serde or StrictSerializer(allowed_types))
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
         if lease:
             check_ttl(lease)
         self._fork = on_conflict == "fork"
-        self._lease = lease
+        self._waits = on_conflict == "wait"
+        self._lease = 0 if self._fork else lease
         self._seen = Seen()
         self._convoy = Convoy()
 
@@ -109,11 +120,21 @@ class BotWireSaver(BaseCheckpointSaver[str]):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Returns the checkpoint that a config means, else the thread's latest, else None."""
-        return self._run(steps.get_tuple(self.serde, self._seen, config))
+        caller = self._caller()
+        lease = self._lease_for(caller, config)
+        if lease is not None:
+            caller.loop.stack.callback(self._end, lease)
+            keeper.keep(lease, self.connection)
+        return self._run(steps.get_tuple(self.serde, self._seen, config, caller.loop, lease))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `get_tuple`."""
-        return await self._arun(steps.get_tuple(self.serde, self._seen, config))
+        caller = self._caller()
+        lease = self._lease_for(caller, config)
+        if lease is not None:
+            caller.loop.stack.push_async_callback(self._aend, lease)
+            keeper.keep(lease, self.connection)
+        return await self._arun(steps.get_tuple(self.serde, self._seen, config, caller.loop, lease))
 
     def list(
         self,
@@ -131,12 +152,15 @@ class BotWireSaver(BaseCheckpointSaver[str]):
             before: Only checkpoints older than this one.
             limit: How many at most.
         """
+        caller = self._caller()
         last: str | None = None
         left = _Limit(limit)
         while left:
-            page = steps.list_page(self.serde, config, filter, before, last)
+            page = steps.list_page(self.serde, config, filter, before, last, left.page(filter))
             headers, last = self._run(page)
-            yield from self._run(steps.load_tuples(self.serde, left.take(headers)))
+            for found in self._run(steps.load_tuples(self.serde, left.take(headers))):
+                self._leave_from(caller, found)
+                yield found
             if last is None:
                 return
 
@@ -149,12 +173,14 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """As `list`."""
+        caller = self._caller()
         last: str | None = None
         left = _Limit(limit)
         while left:
-            page = steps.list_page(self.serde, config, filter, before, last)
+            page = steps.list_page(self.serde, config, filter, before, last, left.page(filter))
             headers, last = await self._arun(page)
             for found in await self._arun(steps.load_tuples(self.serde, left.take(headers))):
+                self._leave_from(caller, found)
                 yield found
             if last is None:
                 return
@@ -169,7 +195,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Stores a checkpoint with the channel values that are new in it, all or nothing."""
-        program = self._put(config, checkpoint, metadata, new_versions, fork=self._fork)
+        program = self._put(config, checkpoint, metadata, new_versions, putting_loop())
         return self._run(self._convoy.lead(Thread.of(config).id, program))
 
     async def aput(
@@ -180,7 +206,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """As `put`."""
-        program = self._put(config, checkpoint, metadata, new_versions, fork=self._fork)
+        program = self._put(config, checkpoint, metadata, new_versions, putting_loop())
         return await self._arun(self._convoy.lead(Thread.of(config).id, program))
 
     def put_writes(
@@ -255,6 +281,17 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         """As `get_delta_channel_history`."""
         return await self._arun(upkeep.delta_history(self.serde, config, channels))
 
+    def is_running(self, thread_id: str) -> bool:
+        """Says whether a run is going on in a thread, in this process or another.
+
+        Of a process that was killed it says so until the lease of its run ends.
+        """
+        return self._run(leases.is_running(str(thread_id)))
+
+    async def ais_running(self, thread_id: str) -> bool:
+        """As `is_running`."""
+        return await self._arun(leases.is_running(str(thread_id)))
+
     # `list` is a method here, so the annotations say Sequence.
     def threads(self, prefix: str = "") -> Sequence[ThreadInfo]:
         """Returns the threads that hold checkpoints, by id, and when they were made and changed.
@@ -301,7 +338,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
             there = self._run(upkeep.list_checkpoints(thread_id))
             for copy in importing.copies(found):
                 if copy.key not in there:
-                    self._run(self._put(*copy.put, fork=True))
+                    self._run(self._copy(*copy.put))
                 for writes in copy.writes:
                     self._run(self._put_writes(copy.config, *writes))
             count += bool(found)
@@ -320,7 +357,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
             there = await self._arun(upkeep.list_checkpoints(thread_id))
             for copy in importing.copies(found):
                 if copy.key not in there:
-                    await self._arun(self._put(*copy.put, fork=True))
+                    await self._arun(self._copy(*copy.put))
                 for writes in copy.writes:
                     await self._arun(self._put_writes(copy.config, *writes))
             count += bool(found)
@@ -337,8 +374,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
-        *,
-        fork: bool,
+        loop: Any,
     ) -> Steps[RunnableConfig]:
         return steps.put(
             self.serde,
@@ -347,8 +383,20 @@ class BotWireSaver(BaseCheckpointSaver[str]):
             checkpoint,
             metadata,
             new_versions,
-            fork=fork,
-            lease=0 if fork else self._lease,
+            fork=self._fork,
+            loop=loop,
+            wait=self._waits if self._lease else None,
+        )
+
+    def _copy(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> Steps[RunnableConfig]:
+        return steps.put(
+            self.serde, self._seen, config, checkpoint, metadata, new_versions, fork=True
         )
 
     def _put_writes(
@@ -360,6 +408,48 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     ) -> Steps[None]:
         return steps.put_writes(self.serde, self._seen, config, writes, task_id, task_path)
 
+    def _caller(self) -> Caller:
+        """Returns who calls, and allows the types that its graph names."""
+        caller = Caller.find()
+        if caller.graph is not None:
+            self.serde = allow(self, graph_types(caller.graph)).serde
+        return caller
+
+    def _lease_for(self, caller: Caller, config: RunnableConfig) -> Lease | None:
+        """Returns the lease that a run takes which begins here; None if it needs none."""
+        thread = Thread.of(config)
+        # A subgraph is a part of the run whose thread it is in.
+        if caller.loop is None or not self._lease or thread.namespace:
+            return None
+        if self._seen.has_begun(caller.loop):
+            return None
+        return Lease(Run(caller, thread.id), self._lease, wait=self._waits)
+
+    def _leave_from(self, caller: Caller, found: CheckpointTuple) -> None:
+        # In time travel LangGraph gives a subgraph the checkpoint that it lists first.
+        if caller.loop is not None:
+            self._seen.leave_from(Thread.of(found.config), caller.loop)
+
+    def _end(self, lease: Lease) -> None:
+        """Called when a run is over: the next may begin."""
+        self._note_end(lease)
+        try:
+            self._run(lease.release())
+        except BotWireError as error:
+            _warn_of_release(lease, error)
+
+    async def _aend(self, lease: Lease) -> None:
+        """As `_end`."""
+        self._note_end(lease)
+        try:
+            await self._arun(lease.release())
+        except BotWireError as error:
+            _warn_of_release(lease, error)
+
+    def _note_end(self, lease: Lease) -> None:
+        lease.run.end()
+        keeper.drop(lease)
+
     def _run(self, program: Steps[T]) -> T:
         return run(self.connection, program)
 
@@ -367,11 +457,21 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         return await arun(self.connection, program)
 
 
+def _warn_of_release(lease: Lease, error: BotWireError) -> None:
+    logger.warning(
+        "The thread %r stays taken for %g seconds: %s", lease.run.thread, lease.seconds, error
+    )
+
+
 class _Limit:
     """How many checkpoints may still be returned."""
 
     def __init__(self, limit: int | None) -> None:
         self._left = limit
+
+    def page(self, filtered: object) -> int:
+        """Returns how many to read at a time."""
+        return steps.PAGE if filtered or self._left is None else min(self._left, steps.PAGE)
 
     def __bool__(self) -> bool:
         return self._left is None or self._left > 0

@@ -11,8 +11,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
+from weakref import WeakKeyDictionary
 
+from botwire import operations as ops
+from botwire.exact import Json
 from botwire_langgraph.lists import Kept
 from botwire_langgraph.records import Header, Thread
 
@@ -34,18 +37,46 @@ class Fences(NamedTuple):
     pruned: int = 0
 
 
+class Late(NamedTuple):
+    """The latest checkpoint of a thread whose id is not the greatest, as ids usually are.
+
+    LangGraph makes ids of the time, and the clock of the machine that put this one was behind.
+
+    Attributes:
+        latest: Its id.
+        greatest: The greatest id of those before it.
+    """
+
+    latest: str
+    greatest: str
+
+    @classmethod
+    def of(cls, head: ops.KeyEntry | None) -> Late | None:
+        """Reads what a thread's head says; None if the greatest id is the latest."""
+        kept = cast("Json", head.value).value if head is not None else {}
+        return cls(kept["latest"], kept["greatest"]) if "latest" in kept else None
+
+    @classmethod
+    def after(cls, tip: Tip, id: str) -> Late | None:
+        """Returns what a head says once a checkpoint follows another."""
+        greatest = max(tip.id or "", tip.late.greatest if tip.late else "")
+        return cls(id, greatest) if id < greatest else None
+
+
 class Tip(NamedTuple):
-    """A checkpoint that a run may go on from.
+    """A checkpoint that a run may continue from.
 
     Attributes:
         header: The checkpoint; None where there is none yet.
         fences: As they were when it was the latest.
         lists: What is known of its channels that are lists.
+        late: Set if its id is not the greatest of the thread.
     """
 
     header: Header | None
     fences: Fences
     lists: Mapping[str, Kept]
+    late: Late | None = None
 
     @property
     def id(self) -> str | None:
@@ -60,7 +91,9 @@ class _Read(NamedTuple):
     fences: Fences
 
 
-_reads: ContextVar[Mapping[tuple[int, str, str], _Read] | None] = ContextVar(
+_Key = tuple[int, str, str]
+
+_reads: ContextVar[Mapping[_Key, _Read] | None] = ContextVar(
     "botwire_langgraph_reads", default=None
 )
 
@@ -75,7 +108,7 @@ class Seen:
         self._tips: OrderedDict[tuple[str, str], Tip] = OrderedDict()
         self._lock = threading.Lock()
         self._token = next(_tokens)
-        self._ended: OrderedDict[tuple[str, str | None], None] = OrderedDict()
+        self._loops: WeakKeyDictionary[Any, dict[_Key, _Read]] = WeakKeyDictionary()
 
     def tip(self, thread: Thread) -> Tip | None:
         """Returns what is known of the latest checkpoint of a thread's namespace."""
@@ -90,39 +123,58 @@ class Seen:
             if len(self._tips) > _MOST_TIPS:
                 self._tips.popitem(last=False)
 
-    def end(self, thread: Thread) -> None:
-        """Notes that the run which made a checkpoint was interrupted there, or failed."""
-        with self._lock:
-            self._ended[thread.id, thread.checkpoint_id] = None
-            if len(self._ended) > _MOST_TIPS:
-                self._ended.popitem(last=False)
+    def begin(self, thread: Thread, found: str | None, fences: Fences, loop: Any = None) -> None:
+        """Notes what was read: a checkpoint asked for by its id, or the latest.
 
-    def has_ended(self, thread: Thread, checkpoint_id: str) -> bool:
-        """Says whether `end` was told of this checkpoint, perhaps before it was stored."""
-        with self._lock:
-            return (thread.id, checkpoint_id) in self._ended
-
-    # LangGraph reads a thread and saves what comes of it in one context, a run's own.
-
-    def begin(self, thread: Thread, found: str | None, fences: Fences) -> None:
-        """Notes in this context what was read: a checkpoint asked for by its id, or the latest."""
-        reads = dict(_reads.get() or {})
-        key = (self._token, thread.id, thread.namespace)
-        before = reads.pop(key, None)
+        Args:
+            thread: What was asked for.
+            found: The id of the checkpoint that was found.
+            fences: As they were.
+            loop: Of the run that read it; None if no run did.
+        """
+        read = self._read(thread, loop)
         addressed = thread.checkpoint_id
-        if addressed is None and before is not None and before.addressed != found:
-            addressed = before.addressed
-        reads[key] = _Read(addressed, fences)
+        if addressed is None and read is not None and read.addressed != found:
+            addressed = read.addressed
+        self._note(thread, _Read(addressed, fences), loop)
+
+    def leave_from(self, thread: Thread, loop: Any) -> None:
+        """Notes that a run was given a checkpoint that need not be the latest."""
+        self._note(thread, _Read(thread.checkpoint_id, Fences()), loop)
+
+    def has_begun(self, loop: Any) -> bool:
+        """Says whether a run has read something before."""
+        with self._lock:
+            return loop in self._loops
+
+    def is_addressed(self, thread: Thread, loop: Any) -> bool:
+        """Says whether a run was told to leave from a checkpoint that need not be the latest."""
+        read = self._read(thread, loop)
+        return read is not None and read.addressed == thread.checkpoint_id is not None
+
+    def at_start(self, thread: Thread, loop: Any = None) -> Fences | None:
+        """Returns the fences as a run found them; None if it read nothing here."""
+        read = self._read(thread, loop)
+        return None if read is None else read.fences
+
+    # What no run reads or puts is told apart by its context: `update_state` reads a thread and
+    # saves what comes of it in one. So are a run's pending writes, which it does not put itself.
+
+    def _read(self, thread: Thread, loop: Any) -> _Read | None:
+        key = (self._token, thread.id, thread.namespace)
+        if loop is None:
+            return (_reads.get() or {}).get(key)
+        with self._lock:
+            return self._loops.get(loop, {}).get(key)
+
+    def _note(self, thread: Thread, read: _Read, loop: Any) -> None:
+        key = (self._token, thread.id, thread.namespace)
+        if loop is not None:
+            with self._lock:
+                self._loops.setdefault(loop, {})[key] = read
+        reads = dict(_reads.get() or {})
+        reads.pop(key, None)
+        reads[key] = read
         while len(reads) > _MOST_READS:
             del reads[next(iter(reads))]
         _reads.set(reads)
-
-    def is_addressed(self, thread: Thread) -> bool:
-        """Says whether this run was told to leave from a checkpoint that need not be the latest."""
-        read = (_reads.get() or {}).get((self._token, thread.id, thread.namespace))
-        return read is not None and read.addressed == thread.checkpoint_id is not None
-
-    def at_start(self, thread: Thread) -> Fences | None:
-        """Returns the fences as this run found them; None if it read nothing here."""
-        read = (_reads.get() or {}).get((self._token, thread.id, thread.namespace))
-        return None if read is None else read.fences

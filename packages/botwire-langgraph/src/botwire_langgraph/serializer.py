@@ -36,6 +36,14 @@ class StrictSerializer(JsonPlusSerializer):
             _reading.ours = False
 
 
+def is_known(serde: SerializerProtocol) -> bool:
+    """Says whether a serializer writes plain MessagePack, the same bytes for the same value.
+
+    A subclass need not: it may compress or encrypt under the same type tag.
+    """
+    return type(serde) in (JsonPlusSerializer, StrictSerializer)
+
+
 def to_blob(serde: SerializerProtocol, value: Any) -> bytes:
     """Returns a value as bytes: its type, a zero, its serialization."""
     kind, data = serde.dumps_typed(value)

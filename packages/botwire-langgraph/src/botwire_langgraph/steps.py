@@ -7,7 +7,7 @@ their results. The saver runs it with a blocking client or an awaited one.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -25,47 +25,57 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from botwire import ConflictError
 from botwire import operations as ops
 from botwire.exact import Json
-from botwire_langgraph import layout, lists
+from botwire_langgraph import layout, leases, lists
+from botwire_langgraph.errors import ConcurrentRunError, ThreadDeletedError
+from botwire_langgraph.leases import Lease
 from botwire_langgraph.lists import Kept
 from botwire_langgraph.reading import Loaded, Steps, asking, load, take
 from botwire_langgraph.records import Header, Thread, write_value
-from botwire_langgraph.seen import Fences, Seen, Tip
+from botwire_langgraph.seen import Fences, Late, Seen, Tip
 from botwire_langgraph.serializer import to_blob
 
-_PAGE = 100  # checkpoints read at a time, with their values
+PAGE = 100  # checkpoints read at a time, with their values
+_BY_HAND = ("update", "fork")
 _ATTEMPTS = 50  # of a put among many that may all be accepted
 
-_ENDS = ("__interrupt__", "__error__")
 _FENCE_TTL = 30 * 86_400.0  # seconds; no run goes on for longer
-
-
-class ConcurrentRunError(ConflictError):
-    """Another run went on from the checkpoint that this one began with; nothing was written.
-
-    What this run put before stays. Run the turn again, with the same message ids if its input may
-    have been stored: `add_messages` then replaces it.
-    """
-
-
-class ThreadDeletedError(ConflictError):
-    """A run wanted to go on in a thread that was deleted meanwhile; nothing was written."""
 
 
 # --- reading --------------------------------------------------------------------------------
 
 
 def get_tuple(
-    serde: SerializerProtocol, seen: Seen, config: RunnableConfig
+    serde: SerializerProtocol,
+    seen: Seen,
+    config: RunnableConfig,
+    loop: Any = None,
+    lease: Lease | None = None,
 ) -> Steps[CheckpointTuple | None]:
-    """One batch if this process knows the checkpoint; else two: it, then what is kept of it."""
+    """One batch if this process knows the checkpoint; else two: it, then what is kept of it.
+
+    Args:
+        serde: Reads the values.
+        seen: What this process knows.
+        config: Means the checkpoint.
+        loop: Of the run that begins by this; None if none does.
+        lease: What the run takes in the same batch.
+    """
     thread = Thread.of(config)
     tip = seen.tip(thread)
     guess = tip.header if tip and thread.checkpoint_id in (None, tip.id) else None
     while True:
         asked = asking([guess]) if guess else []
-        versions, found, *results = yield (_fences(thread), _find(thread), *asked)
+        reads = (_fences(thread), _find(thread), *asked)
+        if lease is None:
+            versions, found, *results = yield reads
+        else:
+            versions, found, *results = yield from lease.take(reads)
+            lease = None
         header = _header(found, serde)
-        fences = _versions(versions)
+        fences, late = _versions(versions), Late.of(versions[0])
+        if thread.checkpoint_id is None and late and header and header.id != late.latest:
+            own = layout.checkpoint(thread.id, thread.namespace, late.latest)
+            header = _header((yield (ops.GetKeys((own,)),))[0], serde) or header
         if header is None:
             break
         loaded: Sequence[Loaded] = ()
@@ -76,13 +86,13 @@ def get_tuple(
         if loaded:
             values, kept = loaded[0].channels(serde)
             if thread.checkpoint_id is None:
-                seen.remember(thread, Tip(header, fences, kept))
-            seen.begin(thread, header.id, fences)
+                seen.remember(thread, Tip(header, fences, kept, late))
+            seen.begin(thread, header.id, fences, loop)
             return header.to_tuple(values, loaded[0].writes, serde)
         guess = None  # deleted between the batches: what is the latest now?
     if thread.checkpoint_id is None:
         seen.remember(thread, Tip(None, fences, {}))
-    seen.begin(thread, None, fences)
+    seen.begin(thread, None, fences, loop)
     return None
 
 
@@ -125,23 +135,39 @@ def list_page(
     filter: dict[str, Any] | None,  # noqa: A002 - named by LangGraph
     before: RunnableConfig | None,
     last: str | None,
+    limit: int = PAGE,
 ) -> Steps[tuple[list[Header], str | None]]:
-    """Reads the next checkpoints, newest first, without values; and where the next page goes on."""
+    """Reads the next checkpoints, newest first, without values, and where the next page begins."""
     configurable = (config or {}).get("configurable", {})
     thread = str(configurable["thread_id"]) if config is not None else None
-    prefix = layout.checkpoints(thread, configurable.get("checkpoint_ns"))
-    (page,) = yield (ops.ScanKeys(prefix, before=last, limit=_PAGE, descending=True),)
-    headers = [Header.from_value(entry.value, serde) for entry in page.entries]
+    namespace = configurable.get("checkpoint_ns")
     wanted = get_checkpoint_id(config) if config else None
     bound = get_checkpoint_id(before) if before else None
+    if last is None and bound and thread is not None and namespace is not None:
+        last = layout.checkpoint(thread, namespace, bound)
+    prefix = layout.checkpoints(thread, namespace)
+    (page,) = yield (ops.ScanKeys(prefix, before=last, limit=limit, descending=True),)
+    headers = [Header.from_value(entry.value, serde) for entry in page.entries]
     found = [
         header
         for header in headers
         if (not wanted or header.id == wanted)
         and (not bound or header.id < bound)
-        and all(header.metadata.get(name) == value for name, value in (filter or {}).items())
+        and all(_field(header.metadata, name) == value for name, value in (filter or {}).items())
     ]
     return found, page.entries[-1].key if page.more else None
+
+
+def _field(metadata: Mapping[str, Any], name: str) -> Any:
+    """Returns a field of metadata; if there is none, dots in its name lead into nested objects."""
+    if name in metadata:
+        return metadata[name]
+    for position, character in enumerate(name):
+        if character == "." and isinstance(inner := metadata.get(name[:position]), Mapping):
+            found = _field(inner, name[position + 1 :])
+            if found is not None:
+                return found
+    return None
 
 
 def load_tuples(
@@ -166,7 +192,8 @@ def put(
     new_versions: ChannelVersions,
     *,
     fork: bool,
-    lease: float,
+    loop: Any = None,
+    wait: bool | None = None,
 ) -> Steps[RunnableConfig]:
     """One batch if this process knows the parent: the checkpoint and what is new in it.
 
@@ -177,82 +204,52 @@ def put(
         checkpoint: What to put.
         metadata: What to remember of it.
         new_versions: The channels that are new in it.
-        fork: Whether the parent may have been gone on from already. It always may if the run was
-            told to leave from there.
-        lease: Seconds for which a run in the middle of a step keeps others from beginning.
+        fork: Whether the parent may already have children. It always may if the run was told to
+            leave from there.
+        loop: Of the run that puts it; None if no run does.
+        wait: Whether a change made by hand waits for the end of a run, or is refused meanwhile;
+            None if runs hold no leases.
     """
     thread = Thread.of(config)
     # A checkpoint that says it is a fork was asked for: by time travel, or to copy a checkpoint.
-    fork = fork or metadata.get("source") == "fork" or seen.is_addressed(thread)
-    if not fork and thread.checkpoint_id and checkpoint["id"] < thread.checkpoint_id:
-        # The greatest id is the latest checkpoint, and ids are made of the time.
-        raise ConcurrentRunError(
-            f"a step in the thread {thread.id!r:.80} is older than the one it goes on from: the "
-            "clock of this machine is behind that of another; set it, and run the turn again"
-        )
+    fork = fork or metadata.get("source") == "fork" or seen.is_addressed(thread, loop)
     merged = get_checkpoint_metadata(config, metadata)
-    begins = _begins(thread, metadata) and not fork
-    in_a_run = metadata.get("source") in ("input", "loop")  # and not changed by hand
-    busy = _busy(thread, checkpoint, lease if in_a_run else 0, begins=begins)
+    # A change made by hand would become the latest in the middle of a run, which then is refused.
+    by_hand = loop is None and wait is not None and metadata.get("source") in _BY_HAND
+    free = 0
     tip = seen.tip(thread) or Tip(None, Fences(), {})
     if tip.id != thread.checkpoint_id:
         tip = yield from _read_tip(
-            serde, seen, thread, checkpoint, new_versions, fork=fork, begins=begins
+            serde, seen, thread, checkpoint, new_versions, fork=fork, loop=loop
         )
     for attempt in range(1, _ATTEMPTS + 1):
         header, kept, puts = _plan(serde, thread, tip, checkpoint, merged, new_versions)
+        late = None if fork else Late.after(tip, header.id)
         try:
             head, *_ = yield (
                 ops.PutKey(
                     layout.head(thread.id, thread.namespace),
-                    _head_value(thread),
+                    head_value(thread, late),
                     if_version=None if fork else tip.fences.head,
                 ),
                 ops.CheckKey(layout.deleted(thread.id), tip.fences.deleted),
                 ops.CheckKey(layout.pruned(thread.id), tip.fences.pruned),
-                *busy,
+                *([ops.CheckKey(layout.busy(thread.id), free)] if by_hand else []),
                 *puts,
             )
         except ConflictError:
             if attempt == _ATTEMPTS:
                 raise
+            if by_hand:
+                free = yield from leases.free(thread.id, wait=bool(wait))
             # Out of date is no reason to refuse it, if this is still the parent.
             tip = yield from _read_tip(
-                serde, seen, thread, checkpoint, new_versions, fork=fork, begins=begins
+                serde, seen, thread, checkpoint, new_versions, fork=fork, loop=loop
             )
         else:
-            seen.remember(thread, Tip(header, tip.fences._replace(head=head), kept))
+            seen.remember(thread, Tip(header, tip.fences._replace(head=head), kept, late))
             break
-    if busy and seen.has_ended(thread, header.id):
-        # The writes that say so may have been faster than their checkpoint.
-        yield (ops.DeleteKey(layout.busy(thread.id)),)
     return thread.config(header.id)
-
-
-def _begins(thread: Thread, metadata: CheckpointMetadata) -> bool:
-    """Says whether a checkpoint is the first of a run with new input; not of one within a run."""
-    return metadata.get("source") == "input" and not thread.namespace
-
-
-def _busy(
-    thread: Thread, checkpoint: Checkpoint, lease: float, *, begins: bool
-) -> list[ops.Operation]:
-    """Returns what keeps others from beginning in the middle of this run.
-
-    Without it a run that begins would overtake one that waits for its model, which would overtake
-    it in turn when it is tried again. It is a courtesy: the fence holds without it. That a step
-    follows is known by the channels that LangGraph's graphs start nodes with.
-    """
-    if thread.namespace:
-        return []
-    key = layout.busy(thread.id)
-    values = checkpoint["channel_values"]
-    goes_on = any(
-        name.startswith("branch:to:") or (name in ("__start__", "__pregel_tasks") and value)
-        for name, value in values.items()
-    )
-    mark = ops.PutKey(key, Json.of(True), lease) if goes_on and lease else ops.DeleteKey(key)
-    return [ops.CheckKey(key, 0), mark] if begins else [mark]
 
 
 def _plan(
@@ -314,35 +311,27 @@ def _read_tip(
     new_versions: ChannelVersions,
     *,
     fork: bool,
-    begins: bool,
+    loop: Any,
 ) -> Steps[Tip]:
     """Two batches: the parent of a put, unless it is refused."""
     parents = [thread.checkpoint_id] if thread.checkpoint_id else []
     keys = tuple(layout.checkpoint(thread.id, thread.namespace, id) for id in parents)
-    versions, found, page, (going_on,) = yield (
-        _fences(thread),
-        ops.GetKeys(keys),
-        _latest(thread),
-        ops.GetKeys((layout.busy(thread.id),)),
-    )
-    fences, parent, latest = _versions(versions), _header(found, serde), _header(page, serde)
-    _check_deleted(seen, thread, fences, known=parent is not None)
+    versions, found, page = yield (_fences(thread), ops.GetKeys(keys), _latest(thread))
+    fences, parent, late = _versions(versions), _header(found, serde), Late.of(versions[0])
+    greatest = _header(page, serde)
+    latest = late.latest if late else greatest.id if greatest else None
+    _check_deleted(seen, thread, fences, known=parent is not None, loop=loop)
     # Without a parent, only a run that looked and found none is behind.
-    is_behind = latest is not None and latest.id not in (thread.checkpoint_id, checkpoint["id"])
-    if is_behind and not fork and (thread.checkpoint_id or seen.at_start(thread)):
+    is_behind = latest not in (None, thread.checkpoint_id, checkpoint["id"])
+    if is_behind and not fork and (thread.checkpoint_id or seen.at_start(thread, loop)):
         raise ConcurrentRunError(
             f"another run went on in the thread {thread.id!r:.80} from the checkpoint that this "
             "one began with; nothing of this step was stored: run the turn again"
         )
-    if begins and going_on is not None:
-        raise ConcurrentRunError(
-            f"another run is going on in the thread {thread.id!r:.80}; nothing was stored: run the "
-            "turn again when it is done"
-        )
     values = checkpoint["channel_values"]
     shared = [channel for channel in new_versions if lists.is_shared(values.get(channel))]
     if not shared:
-        return Tip(parent, fences, {})
+        return Tip(parent, fences, {}, late)
     ends = [
         ops.ScanKeys(layout.parts(thread.id, thread.namespace, channel), limit=1, descending=True)
         for channel in shared
@@ -356,7 +345,7 @@ def _read_tip(
     for channel, end in zip(shared, results, strict=False):
         last = layout.part_number(end.entries[0].key) if end.entries else 0
         known[channel] = known.get(channel, lists.NOTHING)._replace(last=last)
-    return Tip(parent, fences, known)
+    return Tip(parent, fences, known, late)
 
 
 def put_writes(
@@ -378,16 +367,11 @@ def put_writes(
         puts.append(ops.PutKey(key, kept, if_version=0 if index >= 0 else None))
     if not puts:
         return
-    # A run that was interrupted or failed is not going on.
-    ends = not thread.namespace and any(channel in _ENDS for channel, _ in writes)
-    over = [ops.DeleteKey(layout.busy(thread.id))] if ends else []
-    if ends:
-        seen.end(thread)
     tip, start = seen.tip(thread), seen.at_start(thread)
     deleted = (start or (tip.fences if tip else Fences())).deleted
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            yield (ops.CheckKey(layout.deleted(thread.id), deleted), *puts, *over)
+            yield (ops.CheckKey(layout.deleted(thread.id), deleted), *puts)
         except ConflictError:
             if attempt == _ATTEMPTS:
                 raise
@@ -411,7 +395,9 @@ def put_writes(
             return
 
 
-def _check_deleted(seen: Seen, thread: Thread, fences: Fences, *, known: bool) -> None:
+def _check_deleted(
+    seen: Seen, thread: Thread, fences: Fences, *, known: bool, loop: Any = None
+) -> None:
     """Raises if the checkpoint from which a run goes on was deleted.
 
     Args:
@@ -419,10 +405,11 @@ def _check_deleted(seen: Seen, thread: Thread, fences: Fences, *, known: bool) -
         thread: Means the checkpoint.
         fences: As they are now.
         known: Whether there is such a checkpoint.
+        loop: Of the run; None if there is none.
     """
     if thread.checkpoint_id is None or known:
         return
-    if fences.deleted != (seen.at_start(thread) or Fences()).deleted:
+    if fences.deleted != (seen.at_start(thread, loop) or Fences()).deleted:
         raise ThreadDeletedError(
             f"the thread {thread.id!r:.80} was deleted while this run was going on"
         )
@@ -439,5 +426,7 @@ def mark(key: str) -> ops.PutKey:
     return ops.PutKey(key, Json.of(True), _FENCE_TTL)
 
 
-def _head_value(thread: Thread) -> ops.Value:
-    return Json.of({"thread_id": thread.id, "checkpoint_ns": thread.namespace})
+def head_value(thread: Thread, late: Late | None = None) -> ops.Value:
+    """Returns what the head of a thread's namespace holds."""
+    kept = {"thread_id": thread.id, "checkpoint_ns": thread.namespace}
+    return Json.of({**kept, **late._asdict()} if late else kept)

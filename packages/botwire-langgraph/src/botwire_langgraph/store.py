@@ -22,7 +22,7 @@ from botwire import APIError, AsyncMemory, ConfigurationError, Memory
 from botwire.clock import now
 from botwire.connection import Connection
 from botwire_langgraph.opening import Opened
-from botwire_langgraph.plan import Plan, SearchBy, Settings
+from botwire_langgraph.plan import Plan, SearchBy, Settings, sweep
 from botwire_langgraph.running import arun, run
 
 
@@ -130,13 +130,13 @@ class BotWireStore(BaseStore):
             gathering = self._gatherings.setdefault(loop, _Gathering())
         return await gathering.apply(self, operations)
 
-    def sweep_ttl(self) -> None:
-        """Deletes everything expired, to give its space back."""
-        run(self.connection, self._plan([], sweep=True).run({}, {}))
+    def sweep_ttl(self) -> int:
+        """Deletes all expired items to free their space, and returns how many there were."""
+        return run(self.connection, sweep(self._settings.collection, now()))
 
-    async def asweep_ttl(self) -> None:
+    async def asweep_ttl(self) -> int:
         """As `sweep_ttl`."""
-        await arun(self.connection, self._plan([], sweep=True).run({}, {}))
+        return await arun(self.connection, sweep(self._settings.collection, now()))
 
     async def apply(self, operations: Sequence[Op]) -> list[Result]:
         """Applies operations in a request of their own."""
@@ -151,8 +151,8 @@ class BotWireStore(BaseStore):
             queries = dict(zip(plan.queries, found, strict=True))
         return await arun(self.connection, plan.run(documents, queries))
 
-    def _plan(self, operations: Sequence[Op], *, sweep: bool = False) -> Plan:
-        return Plan(self._settings, operations, now, sweep=sweep or self._sweep_is_due(operations))
+    def _plan(self, operations: Sequence[Op]) -> Plan:
+        return Plan(self._settings, operations, now, sweep=self._sweep_is_due(operations))
 
     def _sweep_is_due(self, operations: Sequence[Op]) -> bool:
         minutes = (self.ttl_config or {}).get("sweep_interval_minutes")

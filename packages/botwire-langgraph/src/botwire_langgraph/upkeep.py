@@ -20,6 +20,7 @@ from botwire.exact import Json
 from botwire_langgraph import layout, lists, steps
 from botwire_langgraph.reading import Steps, load, rest
 from botwire_langgraph.records import Header, Thread, pending_writes
+from botwire_langgraph.seen import Late
 
 _PAGE = 100
 _ATTEMPTS = 50
@@ -72,7 +73,9 @@ def _keep(
         values = yield from _list_keys(layout.of_thread(layout.BLOBS, thread))
         values += yield from _list_keys(layout.of_thread(layout.PARTS, thread))
         entries = yield from _entries(layout.checkpoints(thread, None))
+        late = {found.latest for head in heads if (found := Late.of(head))}
         headers = [Header.from_value(entry.value, serde) for entry in reversed(entries)]
+        headers.sort(key=lambda header: header.id not in late)  # which come before the newest
         kept = yield from choose(headers)
         used = yield from _used(kept)
         keys = {header.key for header in kept}
@@ -84,9 +87,14 @@ def _keep(
         if not deletions:
             return
         left = {header.thread.namespace for header in kept}
+        ids = {header.id for header in kept}
         for head in heads:
-            if cast("Json", head.value).value["checkpoint_ns"] not in left:
+            namespace = cast("Json", head.value).value["checkpoint_ns"]
+            if namespace not in left:
                 deletions.append(ops.DeleteKey(head.key))
+            elif (found := Late.of(head)) and found.latest not in ids:
+                plain = steps.head_value(Thread(thread, namespace, None))
+                deletions.append(ops.PutKey(head.key, plain))
         try:
             yield (
                 # A checkpoint that came meanwhile may be made of what is deleted here.

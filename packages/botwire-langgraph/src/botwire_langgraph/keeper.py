@@ -1,0 +1,107 @@
+"""Renews the leases of this process's runs, from a thread of its own.
+
+So a node may take as long as it takes, and block its event loop, without another process taking
+its run for dead.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import defaultdict
+
+from botwire import BotWireError, ConflictError
+from botwire.connection import Connection
+from botwire.operations import Batch
+from botwire_langgraph.leases import Lease
+from botwire_langgraph.running import run
+
+logger = logging.getLogger("botwire_langgraph")
+
+
+class Keeper:
+    """The leases that are held, and the thread that renews them; one is enough for a process."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._due: dict[Lease, tuple[float, Connection]] = {}
+        self._thread: threading.Thread | None = None
+        self._is_idle = False
+
+    def keep(self, lease: Lease, connection: Connection) -> None:
+        """Renews a lease from now on, for as long as its run is alive."""
+        with self._changed:
+            self._due[lease] = (time.monotonic() + lease.interval, connection)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._work, name="botwire-langgraph-leases", daemon=True
+                )
+                self._thread.start()
+            elif self._is_idle:
+                self._changed.notify()
+
+    def drop(self, lease: Lease) -> None:
+        """Renews a lease no longer."""
+        with self._changed:
+            self._due.pop(lease, None)
+
+    def _work(self) -> None:
+        while True:
+            for connection, leases in self._wait().items():
+                try:
+                    _renew(connection, leases)
+                except BotWireError as error:
+                    # Its next put fails too, or this one does not matter.
+                    logger.warning("The lease of a run was not renewed: %s", error)
+
+    def _wait(self) -> dict[Connection, list[Lease]]:
+        """Returns the leases that are to be renewed now, by where they are."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                found: defaultdict[Connection, list[Lease]] = defaultdict(list)
+                for lease, (due, connection) in list(self._due.items()):
+                    if due <= now:
+                        self._due[lease] = (now + lease.interval, connection)
+                        found[connection].append(lease)
+                if found:
+                    return found
+                first = min((due for due, _ in self._due.values()), default=None)
+                self._is_idle = first is None
+                self._changed.wait(None if first is None else first - now)
+                self._is_idle = False
+
+
+def _renew(connection: Connection, leases: list[Lease]) -> None:
+    alive = []
+    for lease in leases:
+        if lease.run.is_alive:
+            alive.append(lease)
+        else:  # its event loop is gone, or it failed when it began
+            keeper.drop(lease)
+            run(connection, lease.release())
+    if not alive:
+        return
+    memory = connection.memory
+    puts = tuple(lease.put(lease.run.version) for lease in alive)
+    try:
+        versions = memory.engine.apply(Batch(memory.namespace, puts))
+    except ConflictError:
+        for lease in alive:
+            if lease.run.is_alive:
+                run(connection, lease.renew())
+    else:
+        for lease, version in zip(alive, versions, strict=True):
+            lease.run.version = version
+    for lease in alive:
+        if not lease.run.is_alive:  # it ended meanwhile, perhaps before this renewal
+            run(connection, lease.release())
+
+
+keeper = Keeper()
+"""The one of this process."""
+
+# A fork has none of the threads, and none of the runs.
+os.register_at_fork(after_in_child=keeper.__init__)  # type: ignore[misc]

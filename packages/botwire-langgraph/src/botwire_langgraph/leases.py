@@ -1,0 +1,149 @@
+"""Whose thread it is: a run holds a lease on its thread from its first read to its end.
+
+A lease is a key that expires, renewed while the run is alive, so that a process that was killed
+keeps nobody waiting for long. Another process cannot see whether a run is alive, only that its
+lease is renewed: until then it waits, and refuses nobody. A run of this process is known to be
+alive or over, whatever its lease says. Leases are for fairness: that no turn is lost holds without
+them, because a put is refused if another came first.
+
+Generators without I/O, as in `botwire_langgraph.steps`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Literal, cast
+
+from botwire import ConflictError
+from botwire import operations as ops
+from botwire.exact import Json
+from botwire_langgraph import layout, runs
+from botwire_langgraph.errors import busy
+from botwire_langgraph.reading import Pause, Steps
+from botwire_langgraph.runs import Run
+
+OnConflict = Literal["reject", "wait", "fork"]
+
+_MOST_BETWEEN = 1.0  # seconds between renewals, also of a long lease
+_GRACE = 0.3  # seconds for a run whose stream was dropped to be unwound by its event loop
+_SETTLING = 2.0  # seconds for the puts of a stream that its caller turned away from
+_POLL = 0.02
+_WAIT = 0.1
+
+
+class Lease:
+    """What a run asks for and then holds.
+
+    Args:
+        run: Which run.
+        seconds: How long it lasts unless it is renewed.
+        wait: Whether to wait for another run's end; else it is refused.
+    """
+
+    def __init__(self, run: Run, seconds: float, *, wait: bool) -> None:
+        self.run = run
+        self.seconds = seconds
+        self.wait = wait
+        self.key = layout.busy(run.thread)
+
+    @property
+    def interval(self) -> float:
+        """Seconds from one renewal to the next."""
+        return min(self.seconds / 4, _MOST_BETWEEN)
+
+    def put(self, version: int) -> ops.PutKey:
+        """Returns what takes or renews the lease, if its key has this version."""
+        return ops.PutKey(self.key, Json.of({"run": self.run.token}), self.seconds, version)
+
+    def take(self, reads: tuple[ops.Operation, ...]) -> Steps[ops.Results]:
+        """Takes the lease, and reads in the same batch.
+
+        Raises:
+            ConcurrentRunError: Another run has the thread.
+        """
+        version = 0
+        while True:
+            try:
+                self.run.version, *results = yield (self.put(version), *reads)
+            except ConflictError:
+                version = yield from free(self.run.thread, wait=self.wait)
+            else:
+                return results
+
+    def renew(self) -> Steps[None]:
+        """Renews the lease, unless another run has it by now."""
+        try:
+            (self.run.version,) = yield (self.put(self.run.version),)
+        except ConflictError:
+            entry = yield from _read(self.run.thread)
+            # It expired, in a process that was stopped, and nobody took it.
+            if entry is None or _token(entry) == self.run.token:
+                version = entry.version if entry else 0
+                (self.run.version,) = yield (self.put(version),)
+
+    def release(self) -> Steps[None]:
+        """Ends the lease; nothing happens if another run has it by now."""
+        try:
+            yield (ops.DeleteKey(self.key, self.run.version),)
+        except ConflictError:
+            entry = yield from _read(self.run.thread)  # a renewal may have been under way
+            if entry is not None and _token(entry) == self.run.token:
+                yield (ops.DeleteKey(self.key, entry.version),)
+
+
+def free(thread: str, *, wait: bool) -> Steps[int]:
+    """Waits until no other run has a thread; returns what version its key then has.
+
+    Args:
+        thread: The thread's id.
+        wait: Whether to wait for the end of a run that is alive, not only for the lease of one that
+            is not.
+
+    Raises:
+        ConcurrentRunError: A run is alive.
+    """
+    first: ops.KeyEntry | None = None
+    patience = time.monotonic() + _GRACE
+    settling: float | None = None
+    while True:
+        entry = yield from _read(thread)
+        if entry is None:
+            return 0
+        rival = runs.find(_token(entry))
+        if rival is None:
+            first = first or entry
+            if entry.version != first.version and not wait:
+                raise busy(thread)  # it was renewed, or taken by another
+            yield Pause(_WAIT if wait else _POLL)
+        elif not rival.is_alive:
+            return entry.version
+        elif rival.is_left():
+            settling = settling or time.monotonic() + _SETTLING
+            if rival.is_settled() or time.monotonic() > settling:
+                rival.end()
+                return entry.version
+            yield Pause(_POLL / 4)
+        elif rival.is_around() or not (wait or (rival.is_async and time.monotonic() < patience)):
+            raise busy(thread)
+        else:
+            yield Pause(_POLL)
+
+
+def is_running(thread: str) -> Steps[bool]:
+    """Says whether a run has a thread: exactly of this process's, by their leases of others'."""
+    entry = yield from _read(thread)
+    if entry is None:
+        return False
+    run = runs.find(_token(entry))
+    return run is None or (run.is_alive and not run.is_left())
+
+
+def _read(thread: str) -> Steps[ops.KeyEntry | None]:
+    ((entry,),) = yield (ops.GetKeys((layout.busy(thread),)),)
+    return cast("ops.KeyEntry | None", entry)
+
+
+def _token(entry: ops.KeyEntry) -> str:
+    kept = cast("Json", entry.value).value
+    # Before 0.4 the key held true and named nobody.
+    return str(kept["run"]) if isinstance(kept, dict) else ""

@@ -1,0 +1,173 @@
+"""Which runs of this process are alive.
+
+LangGraph tells a checkpointer when a run begins, by reading the thread, and never when it is over.
+But it reads from the loop that drives the run, which is found on the stack of that call, and the
+loop's exit stack is unwound whichever way the run ends: it returned, failed, was interrupted or
+cancelled, or its stream was closed. Without such a loop nothing here knows of a run, and what
+holds then is only that a put is refused if another came first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack
+from contextvars import ContextVar
+from types import FrameType
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary, ref
+
+_ENTERING = ("__enter__", "__aenter__")
+_PUTTING = ("_checkpointer_put_after_previous",)
+_MOST_WITHIN = 16
+
+
+class Caller(NamedTuple):
+    """Who calls a checkpointer.
+
+    Attributes:
+        loop: The loop of the run that calls; None if no run does.
+        driver: Identifies the frame of the generator that drives the loop.
+        graph: The graph that calls; None if none does.
+    """
+
+    loop: Any = None
+    driver: int = 0
+    graph: Any = None
+
+    @classmethod
+    def find(cls) -> Caller:
+        """Finds the run that begins here and its graph, on the stack."""
+        loop, driver = None, 0
+        for frame, owner in _methods():
+            if loop is None and frame.f_code.co_name in _ENTERING and _is_loop(owner):
+                loop, driver = owner, id(frame.f_back)
+            elif hasattr(owner, "get_state_history") and hasattr(owner, "channels"):
+                return cls(loop, driver, owner)
+        return cls(loop, driver)
+
+
+def putting_loop() -> Any:
+    """Returns the loop of the run that puts a checkpoint; None if no run does."""
+    for frame, owner in _methods():
+        if frame.f_code.co_name in _PUTTING and _is_loop(owner):
+            return owner
+    return None
+
+
+def _methods() -> Iterator[tuple[FrameType, Any]]:
+    """Yields the frames that this is called from that are of methods, with their objects."""
+    for frame in _frames(inspect.currentframe()):
+        if frame.f_code.co_varnames[:1] == ("self",):
+            yield frame, frame.f_locals.get("self")
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _is_loop(owner: Any) -> bool:
+    stack = getattr(owner, "stack", None)
+    return isinstance(stack, (ExitStack, AsyncExitStack)) and hasattr(owner, "checkpoint_config")
+
+
+_runs: WeakValueDictionary[str, Run] = WeakValueDictionary()
+_within: ContextVar[tuple[str, ...]] = ContextVar("botwire_langgraph_within", default=())
+
+
+def find(token: str) -> Run | None:
+    """Returns the run of this process that a token names; None if it is another process's."""
+    found = _runs.get(token)
+    return found if found is not None and found.pid == os.getpid() else None
+
+
+class Run:
+    """A run of this process that has a thread to itself.
+
+    Args:
+        caller: Who begins it; there is a loop.
+        thread: The thread's id.
+
+    Attributes:
+        token: Names it in the store, unlike any other.
+        version: Of the key in the store that says it has the thread; 0 if there is none.
+        unreachable: Whether the store did not answer it.
+    """
+
+    def __init__(self, caller: Caller, thread: str) -> None:
+        self.token = uuid.uuid4().hex
+        self.thread = thread
+        self.pid = os.getpid()
+        self.version = 0
+        self.unreachable = False
+        self._loop = ref(caller.loop)
+        self._driver = caller.driver
+        self._is_async = isinstance(caller.loop.stack, AsyncExitStack)
+        self._thread = threading.get_ident()
+        task = asyncio.current_task() if self._is_async else None
+        self._task = None if task is None else ref(task)
+        self._event_loop = None if task is None else task.get_loop()
+        self._over = False
+        _runs[self.token] = self
+        _within.set((*_within.get(), self.token)[-_MOST_WITHIN:])
+
+    def end(self) -> None:
+        """Notes that it is over."""
+        self._over = True
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it is awaited."""
+        return self._is_async
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it may still do something."""
+        loop = self._loop()
+        if self._over or loop is None:
+            return False
+        if self._event_loop is not None and self._event_loop.is_closed():
+            return False
+        # It failed while it began: then LangGraph unwinds nothing, and its traceback may keep it.
+        if hasattr(loop, "tasks"):
+            return True
+        if self._is_async:
+            task = self._task() if self._task is not None else None
+            return task is not None and not task.done()
+        return self._is_executing()
+
+    def is_around(self) -> bool:
+        """Says whether the caller is a part of this run, so that it must not wait for its end."""
+        return self.token in _within.get() and not self.is_left()
+
+    def is_left(self) -> bool:
+        """Says whether the caller drove this run and turned away from it, its stream still open."""
+        if any(id(frame) == self._driver for frame in _frames(inspect.currentframe())):
+            return False
+        if not self._is_async:
+            return self._thread == threading.get_ident() and not self._is_executing()
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # no event loop runs in this thread
+            return False
+        return task is not None and self._task is not None and self._task() is task
+
+    def is_settled(self) -> bool:
+        """Says whether the checkpoints that it had put when it was left are stored."""
+        future = getattr(self._loop(), "_put_checkpoint_fut", None)
+        return future is None or bool(future.done())
+
+    def _is_executing(self) -> bool:
+        """Says whether some thread is inside this run."""
+        return any(
+            id(frame) == self._driver
+            for top in sys._current_frames().values()  # noqa: SLF001 - documented
+            for frame in _frames(top)
+        )
