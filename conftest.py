@@ -24,6 +24,9 @@ SERVER_START_SECONDS = 60
 
 offline.enforce()
 
+# The shared tests of adapters are in a package, whose assertions pytest does not rewrite unasked.
+pytest.register_assert_rewrite("botwire.testing.adapters")
+
 
 class Clock:
     """A clock that goes on when it is told to."""

@@ -1,0 +1,485 @@
+"""What every adapter keeps, whatever its framework, each promise a test."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from botwire.errors import ConfigurationError, ConflictError
+from botwire.testing.child import FINISHED, REFUSED, STARTED
+from botwire.tool_calls import CallIds, match_calls
+
+PATIENCE = 30.0
+"""Seconds that anything in these tests may take."""
+
+ODD_USERS = ("ada", "Ada", "a/da", "a%2Fda", "/ada", "ada ", "..", "ädä", "ada#1?x=1")
+"""Ids of users that a careless adapter takes for one another."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an adapter keeps what it is given.
+
+    Attributes:
+        url: As for `botwire.Memory`.
+        namespace: Of this test alone.
+    """
+
+    url: str
+    namespace: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What an agent is told, and what its scripted model does.
+
+    Attributes:
+        said: What the user says.
+        answer: What the model says at the end.
+        tool: If there is one, the model calls a tool first, which awaits this and returns its text.
+        call_id: The id of that call.
+    """
+
+    said: str
+    answer: str = "fine"
+    tool: Callable[[], Awaitable[str]] | None = None
+    call_id: str = "call-1"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A message as a model was shown it.
+
+    Attributes:
+        role: ``system``, ``user``, ``assistant`` or ``tool``.
+        text: What it says.
+        calls: The ids of the calls it makes.
+        answers: The ids of the calls it answers.
+    """
+
+    role: str
+    text: str
+    calls: Sequence[str] = field(default=())
+    answers: Sequence[str] = field(default=())
+
+
+class AdapterTests(ABC):
+    """The tests of one adapter. A subclass's name begins with ``Test``.
+
+    They take two fixtures: ``place_url``, where memory lives, and ``namespace``, a fresh one.
+
+    Attributes:
+        not_applicable: The tests that make no sense for this framework, each with the reason.
+        refused: The class of the error with which a second request at once may be refused.
+    """
+
+    not_applicable: ClassVar[Mapping[str, str]] = {}
+    refused: ClassVar[type[BaseException]] = ConflictError
+
+    def __init_subclass__(cls) -> None:
+        """Leaves out what is not applicable."""
+        super().__init_subclass__()
+        for name, reason in cls.not_applicable.items():
+            if not name.startswith("test_") or not hasattr(AdapterTests, name) or not reason:
+                raise ConfigurationError(f"{cls.__name__}.not_applicable: no test {name!r}, or why")
+            setattr(cls, name, None)
+
+    # --- what a subclass says
+
+    @abstractmethod
+    def open(self, place: Place, user: str) -> Any:
+        """Returns an agent of the framework's own, with the memory of this user's conversation.
+
+        It is what a program would make anew per process or per request.
+        """
+
+    @abstractmethod
+    async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
+        """Runs an agent once; returns what its model was shown, call by call.
+
+        Errors of the framework and of BotWire are raised as they are.
+        """
+
+    async def shown(self, place: Place, user: str) -> Sequence[Seen]:
+        """Returns what a model would be shown next; by default it is asked."""
+        return (await self.turn(self.open(place, user), Turn("what now?")))[-1]
+
+    def is_refused(self, error: BaseException) -> bool:
+        """Says whether an error tells a caller that another request was at work."""
+        seen: BaseException | None = error
+        while seen is not None:
+            if isinstance(seen, self.refused) or self.refused.__name__ in str(seen):
+                return True
+            seen = seen.__cause__ or seen.__context__
+        return False
+
+    async def save(self, agent: Any) -> Any:
+        """Returns the state of an agent's conversation, by the framework's own means."""
+        raise NotImplementedError
+
+    async def load(self, agent: Any, state: Any) -> None:
+        """Puts an agent's conversation into a state."""
+        raise NotImplementedError
+
+    async def clear(self, agent: Any) -> None:
+        """Empties an agent's conversation."""
+        raise NotImplementedError
+
+    async def messages(self, agent: Any) -> Sequence[Seen]:
+        """Returns an agent's conversation without asking its model."""
+        raise NotImplementedError
+
+    async def give_refused(self, agent: Any) -> None:
+        """Gives an agent what its framework refuses, which raises."""
+        raise NotImplementedError
+
+    async def unnamed(self, place: Place) -> None:
+        """Runs two agents whose memories are told apart by nothing but their defaults."""
+        raise NotImplementedError
+
+    async def store_own(self, place: Place) -> None:
+        """Stores `own`, by the framework's own means."""
+        raise NotImplementedError
+
+    async def read_own(self, place: Place) -> Any:
+        """Returns what `store_own` stored, by new objects."""
+        raise NotImplementedError
+
+    def own(self) -> Any:
+        """Returns a value that holds objects of a user's own classes."""
+        raise NotImplementedError
+
+    # --- 1. killed at any moment
+
+    def test_a_model_is_never_shown_a_call_without_its_answer(
+        self, place_url: str, namespace: str
+    ) -> None:
+        """A process is killed inside a tool; the next one's model can go on."""
+        place = Place(place_url, namespace)
+        with self._child("killed", place, "ada", "killed in a tool") as child:
+            out, _ = child.communicate(timeout=PATIENCE * 2)
+        assert child.returncode == -signal.SIGKILL, out
+
+        async def go_on() -> None:
+            for said in ("are you there?", "and now?"):
+                agent = self.open(place, "ada")
+                for shown in await self.turn(agent, Turn(said, tool=_quick, call_id=said)):
+                    check_shown(shown)
+                assert any("killed in a tool" in one.text for one in shown)
+
+        self._run(go_on())
+
+    # --- 2. two requests at once
+
+    def test_two_requests_at_once_lose_and_mix_nothing(
+        self, place_url: str, namespace: str
+    ) -> None:
+        """One is refused with a typed error, or one runs after the other."""
+        place = Place(place_url, namespace)
+
+        async def both() -> None:
+            inside = [asyncio.Event(), asyncio.Event()]
+
+            def tool(number: int) -> Callable[[], Awaitable[str]]:
+                async def look() -> str:
+                    inside[number].set()
+                    with suppress(TimeoutError):  # the other one may have to wait for this one
+                        await asyncio.wait_for(inside[1 - number].wait(), 1)
+                    return f"found {number}"
+
+                return look
+
+            runs = [
+                asyncio.create_task(
+                    self.turn(
+                        self.open(place, "ada"),
+                        Turn(
+                            f"question {number}",
+                            f"answer {number}",
+                            tool(number),
+                            f"call-{number}",
+                        ),
+                    )
+                )
+                for number in range(2)
+            ]
+            outcomes = await asyncio.gather(*runs, return_exceptions=True)
+            refusals = [one for one in outcomes if isinstance(one, BaseException)]
+            for error in refusals:
+                assert self.is_refused(error), f"not a typed refusal: {error!r}"
+            assert len(refusals) < 2, f"nobody went on: {refusals}"
+            shown = await self.shown(place, "ada")
+            check_shown(shown)
+            texts = [one.text for one in shown]
+            done = [n for n, one in enumerate(outcomes) if not isinstance(one, BaseException)]
+            check_turns(texts, done)
+
+        self._run(both())
+
+    def test_two_processes_at_once_lose_and_mix_nothing(
+        self, place_url: str, namespace: str
+    ) -> None:
+        """A process is inside a tool while another one answers the same user."""
+        place = Place(place_url, namespace)
+        with self._child("waits", place, "ada", "question 0") as child:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            assert child.stdout.readline().strip() == STARTED
+            going = child.stdin
+
+            async def ask() -> None:
+                turn = Turn("question 1", "answer 1", _quick)
+                task = asyncio.ensure_future(self.turn(self.open(place, "ada"), turn))
+                await asyncio.wait([task], timeout=1)  # it may have to wait for the other one
+                going.write("go on\n")
+                going.flush()
+                await task
+
+            mine = self._outcome(ask())
+            out, _ = child.communicate(timeout=PATIENCE)
+        theirs = out.split()[-1]
+        assert theirs in (FINISHED, REFUSED), out
+        assert mine is None or self.is_refused(mine), f"not a typed refusal: {mine!r}"
+        assert mine is None or theirs == FINISHED, f"nobody went on: {out}, {mine!r}"
+
+        async def look() -> None:
+            shown = await self.shown(place, "ada")
+            check_shown(shown)
+            texts = [one.text for one in shown]
+            check_turns(texts, [n for n, ok in enumerate((theirs == FINISHED, mine is None)) if ok])
+
+        self._run(look())
+
+    # --- 3. isolated
+
+    def test_a_users_words_never_reach_another_users_model(
+        self, place_url: str, namespace: str
+    ) -> None:
+        """Every user's model is shown what that user said, and nothing of others."""
+        place = Place(place_url, namespace)
+        secrets = {user: f"secret-{number}-of-mine" for number, user in enumerate(ODD_USERS)}
+
+        async def talk() -> None:
+            for user, secret in secrets.items():
+                await self.turn(self.open(place, user), Turn(f"my word is {secret}"))
+            for user, secret in secrets.items():
+                shown = await self.shown(place, user)
+                told = {other for other in secrets.values() if any(other in m.text for m in shown)}
+                assert told == {secret}, f"the model of {user!r} was told {told}"
+
+        self._run(talk())
+
+    def test_what_is_told_apart_by_nothing_is_refused_or_kept_apart(
+        self, place_url: str, namespace: str
+    ) -> None:
+        """Two agents with default names do not share a history in silence."""
+        error = self._outcome(self.unnamed(Place(place_url, namespace)))
+        assert error is None or "name" in str(error), f"it does not say what to do: {error!r}"
+
+    # --- 4. no false alarms
+
+    def test_nobody_is_refused_when_nobody_else_is_at_work(
+        self, place_url: str, namespace: str
+    ) -> None:
+        """Whichever way the last run ended, the next one goes on."""
+        place = Place(place_url, namespace)
+
+        async def ends() -> None:
+            old = self.open(place, "ada")
+            await self.turn(old, Turn("one"))
+            for number, end in enumerate((_fail, _cancel, _time_out)):
+                broken = self.open(place, "ada")
+                await end(
+                    lambda tool, agent=broken, number=number: self.turn(  # type: ignore[misc]
+                        agent, Turn(f"broken {number}", tool=tool, call_id=f"broken-{number}")
+                    )
+                )
+                for agent in (self.open(place, "ada"), old):
+                    for shown in await self.turn(agent, Turn(f"after {number}", tool=_quick)):
+                        check_shown(shown)
+
+        self._run(ends())
+
+    # --- 5. and 6. the framework's own contract
+
+    def test_every_saved_state_can_be_loaded_again(self, place_url: str, namespace: str) -> None:
+        """An older one, a newer one, and one saved before the conversation was cleared."""
+        place = Place(place_url, namespace)
+
+        async def travel() -> None:
+            agent = self.open(place, "ada")
+            states = []
+            for said in ("one", "two", "three"):
+                await self.turn(agent, Turn(said))
+                states.append((await self.save(agent), await self.messages(agent)))
+            await self.clear(agent)
+            assert not await self.messages(agent)
+            for index in (0, 2, 1, 1, 2):
+                state, messages = states[index]
+                agent = self.open(place, "ada")
+                await self.load(agent, state)
+                assert await self.messages(agent) == messages
+                assert await self.save(agent) == state
+
+        self._run(travel())
+
+    def test_what_the_framework_refuses_leaves_nothing_behind(
+        self, place_url: str, namespace: str
+    ) -> None:
+        """A refused task is neither stored nor shown, and the next one is taken."""
+        place = Place(place_url, namespace)
+
+        async def refuse() -> None:
+            agent = self.open(place, "ada")
+            await self.turn(agent, Turn("one"))
+            before = await self.messages(agent)
+            error: BaseException | None = None
+            try:
+                await self.give_refused(agent)
+            except Exception as raised:  # noqa: BLE001 - whatever the framework raises
+                error = raised
+            assert error is not None, "the framework did not refuse it"
+            assert await self.messages(agent) == before
+            await self.turn(agent, Turn("two"))
+            assert any("two" in one.text for one in await self.messages(agent))
+
+        self._run(refuse())
+
+    # --- 7. a user's own types
+
+    def test_objects_of_a_users_own_classes_come_back_after_a_restart(
+        self, place_url: str, namespace: str
+    ) -> None:
+        """Without a setting, as far as the framework's own strict mode allows."""
+        place = Place(place_url, namespace)
+        with self._child("stores", place, "ada", "") as child:
+            out, _ = child.communicate(timeout=PATIENCE)
+        assert out.split()[-1:] == [FINISHED], out
+        expected = self.own()
+        found: list[Any] = []
+
+        async def read() -> None:
+            found.append(await self.read_own(place))
+
+        self._run(read())
+        assert found == [expected]
+        assert [type(one) for one in _parts(found[0])] == [type(one) for one in _parts(expected)]
+
+    # --- how
+
+    def _run(self, work: Any) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(PATIENCE * 2):
+                await work
+
+        asyncio.run(bounded())
+
+    def _outcome(self, work: Any) -> BaseException | None:
+        try:
+            self._run(work)
+        except Exception as error:  # noqa: BLE001 - it is looked at
+            return error
+        return None
+
+    def _child(self, does: str, place: Place, user: str, said: str) -> subprocess.Popen[str]:
+        cls = type(self)
+        told = [does, inspect.getfile(cls), cls.__module__, cls.__qualname__]
+        told += [place.url, place.namespace, user, said]
+        return subprocess.Popen(  # noqa: S603 - this program again
+            [sys.executable, "-W", "ignore", "-m", "botwire.testing.child", json.dumps(told)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+
+
+def check_shown(shown: Sequence[Seen]) -> None:
+    """Asserts that a service would take these messages: each call is followed by its answer."""
+    found = match_calls([CallIds(one.calls, one.answers) for one in shown])
+    assert not found.unanswered, f"a call without an answer: {shown}"
+    assert not found.orphans, f"an answer without a call: {shown}"
+    for call, answer in found.answered.items():
+        between = shown[call.message + 1 : answer.message]
+        assert all(one.answers for one in between), f"a call and its answer are apart: {shown}"
+
+
+def check_turns(texts: Sequence[str], numbers: Sequence[int]) -> None:
+    """Asserts that the acknowledged turns are there, each once and whole: no other one is within.
+
+    Args:
+        texts: What was said, in order.
+        numbers: Of the questions that were answered.
+    """
+    ranges = []
+    for number in numbers:
+        said, answer = f"question {number}", f"answer {number}"
+        asked = [index for index, text in enumerate(texts) if text == said]
+        told = [index for index, text in enumerate(texts) if text == answer]
+        assert len(asked) == 1, f"{said!r} is there {len(asked)} times: {texts}"
+        assert len(told) == 1, f"{answer!r} is there {len(told)} times: {texts}"
+        ranges.append((asked[0], told[0]))
+    ranges.sort()
+    ends = [end for pair in ranges for end in pair]
+    assert ends == sorted(ends), f"the turns {numbers} are mixed: {texts}"
+
+
+async def _quick() -> str:
+    return "found"
+
+
+_Run = Callable[[Callable[[], Awaitable[str]]], Awaitable[Any]]
+
+
+async def _fail(run: _Run) -> None:
+    async def tool() -> str:
+        raise ArithmeticError("the tool failed")
+
+    with suppress(Exception):  # some frameworks tell the model
+        await run(tool)
+
+
+async def _cancel(run: _Run) -> None:
+    inside, never = asyncio.Event(), asyncio.Event()
+
+    async def tool() -> str:
+        inside.set()
+        await never.wait()
+        return "never"
+
+    task = asyncio.ensure_future(run(tool))
+    waiting = asyncio.ensure_future(inside.wait())
+    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    assert not task.done(), f"the tool was not called: {await task}"
+    task.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await task
+
+
+async def _time_out(run: _Run) -> None:
+    async def tool() -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    with suppress(TimeoutError):
+        await asyncio.wait_for(run(tool), 0.5)
+
+
+def _parts(value: Any) -> list[Any]:
+    """Returns a value and all that it holds, for their types to be compared."""
+    if isinstance(value, Mapping):
+        return [value, *(part for one in value.values() for part in _parts(one))]
+    if isinstance(value, (list, tuple)):
+        return [value, *(part for one in value for part in _parts(one))]
+    return [value]
