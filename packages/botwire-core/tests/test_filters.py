@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import time
 from typing import Any
 
 import pytest
@@ -11,7 +13,10 @@ from hypothesis import strategies as st
 
 from botwire import ConfigurationError
 from botwire.encoding import encode_filter
+from botwire.errors import TooComplexError
+from botwire.exact import Json
 from botwire.filters import compile_filter
+from botwire.record_operations import Selection
 
 PERSON = {
     "name": "Ada",
@@ -154,3 +159,43 @@ def test_no_value_makes_an_error(metadata: Any, field: str, operator: str, opera
 )
 def test_infinity_is_a_bound_though_json_has_none(condition: Any, matches: bool) -> None:
     assert compile_filter(encode_filter(condition).value)(PERSON) is matches
+
+
+@pytest.mark.parametrize(
+    ("condition", "why"),
+    [
+        ({"$or": [{"a": i} for i in range(10_000)]}, "1,000 conditions"),
+        ({"$and": [{"a": {"$gt": i}} for i in range(501)]}, "1,000 conditions"),
+        ({"a": {"$in": list(range(10_001))}}, "10,000 values"),
+        ({"a": {"$in": [[i] for i in range(1_001)]}}, "1,000 conditions"),
+        ({"x" * 1_025: 1}, "1,024 characters"),
+        ({".".join("a" * 34): 1}, "32 dots"),
+    ],
+)
+def test_a_filter_is_bounded(condition: Any, why: str) -> None:
+    with pytest.raises(TooComplexError, match=why):
+        compile_filter(condition)
+    with pytest.raises(TooComplexError, match=why):
+        Selection(filter=Json.of(condition))
+
+
+def test_a_filter_is_bounded_in_bytes() -> None:
+    with pytest.raises(TooComplexError, match="524,288 bytes"):
+        Selection(filter=Json.of({"a": "x" * 600_000}))
+
+
+@given(st.lists(st.integers() | st.floats(allow_nan=False) | st.text() | st.booleans()), st.data())
+def test_in_is_the_same_as_many_equals(values: list[Any], data: st.DataObject) -> None:
+    value = data.draw(st.sampled_from(values) if values else st.integers())
+    other = data.draw(st.sampled_from([value, str(value), bool(value), 1, 1.0, True, None, [1]]))
+    found = compile_filter({"a": {"$in": values}})({"a": other})
+    assert found is any(compile_filter({"a": one})({"a": other}) for one in values)
+
+
+def test_ints_that_collide_are_as_quick_as_others() -> None:
+    same_hash = [i * sys.hash_info.modulus for i in range(1, 10_001)]
+    began = time.perf_counter()
+    test = compile_filter({"a": {"$in": same_hash}})
+    assert test({"a": same_hash[-1]})
+    assert not test({"a": -1})
+    assert time.perf_counter() - began < 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,3 +33,19 @@ def test_words(text: str, found: list[str]) -> None:
 def test_the_short_way_of_ascii_finds_what_the_long_one_does(text: str) -> None:
     marked = text + " é"  # which is not ASCII, and takes the long way
     assert [*words.words(text), b"e"] == list(words.words(marked))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" + "\u0301\u0323" * 100_000, "word " * 200_000, "é" * 300_000, "茶" * 300_000],
+    ids=["accents", "words", "letters", "signs"],
+)
+def test_no_text_takes_long(text: str) -> None:
+    began = time.perf_counter()
+    assert words.query_words(text)
+    assert time.perf_counter() - began < 1
+
+
+def test_a_long_text_has_the_words_of_its_parts() -> None:
+    text = "Crème brûlée, and tea. " * 5_000
+    assert words.count(text) == dict.fromkeys(words.words("Crème brûlée, and tea."), 5000)

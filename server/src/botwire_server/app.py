@@ -12,8 +12,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from botwire import wire
+from botwire.engines.lanes import TurnsPool
 from botwire.engines.protocol import AsyncEngine
-from botwire.terms import Terms
 from botwire_server import openapi, operation, problems, routes
 from botwire_server.access import Access
 from botwire_server.api_keys import KeyRing, KeyStore
@@ -47,6 +47,7 @@ class Application(FastAPI):
         stack = RequestMiddleware(
             stack,
             max_body=settings.max_body,
+            max_seconds=settings.max_seconds,
             origins=settings.cors_origins,
             metrics=state.metrics,
             tracing=state.tracing,
@@ -86,6 +87,7 @@ def create_app(
         async with sweeping(engine, keys.store, settings.audit_days):
             yield
         await keys.aclose()
+        app.state.decoders.close()
         await engine.aclose()
         rates.close()
 
@@ -100,7 +102,7 @@ def create_app(
     )
     app.state.engine = engine
     app.state.settings = settings
-    app.state.read_terms = Terms(answer=settings.max_answer)
+    app.state.decoders = TurnsPool(2, "botwire-decode")
     app.state.watchers = Watchers()
     app.state.rates = rates
     app.state.is_stopping = False

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from botwire.errors import InvalidRequestError, PayloadTooLargeError
+from botwire_server.working import BODY_READ
 
 BODY_SECONDS = 30.0
 """For a body to arrive, and more by its size."""
@@ -21,7 +22,8 @@ GZIP_FROM = 1024
 
 _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_LEVEL = 4
-_BY_A_THREAD = 256 * 1024  # bytes that take a few milliseconds
+_BY_A_THREAD = 64 * 1024  # bytes that take a few milliseconds
+_BODILESS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})  # methods of ours without a body
 
 
 IS_WHOLE = "botwire.body_is_whole"
@@ -50,8 +52,17 @@ def bounded(receive: Receive, scope: Scope, headers: Mapping[bytes, bytes], limi
     if coding not in (b"identity", b"gzip"):
         raise InvalidRequestError("a body may have the Content-Encoding gzip, or none", status=415)
     if length == b"0" and b"transfer-encoding" not in headers:
-        return receive
-    unpack = _unpacker(limit) if coding == b"gzip" else None
+        if scope["method"] in _BODILESS:
+            scope[BODY_READ] = True  # nobody asks for what there is not
+            return receive
+
+        async def receive_nothing() -> Message:
+            message = await receive()
+            scope[BODY_READ] = True
+            return message
+
+        return receive_nothing
+    unpack = _Unpacker(limit) if coding == b"gzip" else None
     loop = asyncio.get_running_loop()
     start = loop.time()
     size = came = 0
@@ -78,10 +89,16 @@ def bounded(receive: Receive, scope: Scope, headers: Mapping[bytes, bytes], limi
         body = message.get("body", b"")
         came += len(body)
         if unpack is not None:
-            body = message["body"] = unpack(body, is_whole)
+            # A few bytes may stand for very many.
+            parts = [unpack(body, is_whole, _BY_A_THREAD)]
+            while unpack.is_behind:
+                parts.append(await asyncio.to_thread(unpack, b"", is_whole, limit + 1))
+            body = message["body"] = b"".join(parts)
         size += len(body)
         if size > limit:
             raise _too_large(limit)
+        if is_whole:
+            scope[BODY_READ] = True
         return message
 
     return receive_bounded
@@ -107,21 +124,37 @@ def _too_large(limit: int) -> PayloadTooLargeError:
     return PayloadTooLargeError(f"a body is at most {limit} bytes here: send it in parts")
 
 
-def _unpacker(limit: int) -> Callable[[bytes, bool], bytes]:
-    stream = zlib.decompressobj(_GZIP)
+class _Unpacker:
+    """Unpacks a body in gzip as it comes.
 
-    def unpack(packed: bytes, is_last: bool) -> bytes:
+    Args:
+        limit: Most bytes that come out.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._stream = zlib.decompressobj(_GZIP)
+        self._room = limit + 1
+        self._limit = limit
+        self.is_behind = False
+        """Whether more may come out of what was put in."""
+
+    def __call__(self, packed: bytes, is_last: bool, most: int) -> bytes:
+        """Returns some of what comes out, at most so many bytes."""
+        if self._room <= 0:
+            raise _too_large(self._limit)
         try:
-            body = stream.decompress(packed, limit + 1)
+            body = self._stream.decompress(
+                self._stream.unconsumed_tail + packed, min(most, self._room)
+            )
         except zlib.error as error:
             raise InvalidRequestError(f"the body is not gzip: {error}") from None
-        if stream.unconsumed_tail:
-            raise _too_large(limit)
-        if stream.unused_data or (is_last and not stream.eof):
+        self._room -= len(body)
+        self.is_behind = bool(self._stream.unconsumed_tail) or (
+            len(body) == most and not self._stream.eof
+        )
+        if self._stream.unused_data or (is_last and not self._stream.eof and not self.is_behind):
             raise InvalidRequestError("the body is not one whole gzip stream")
         return body
-
-    return unpack
 
 
 @functools.lru_cache(maxsize=64)  # clients of one kind say the same

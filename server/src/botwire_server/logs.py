@@ -114,3 +114,15 @@ def log_to_stderr() -> None:
         logger.handlers = [handler]
         logger.setLevel(level)
         logger.propagate = False
+
+
+def close(seconds: float) -> None:
+    """Writes what is kept, if that takes no longer than this."""
+    thread = threading.Thread(target=_flush_all, daemon=True)
+    thread.start()
+    thread.join(seconds)
+
+
+def _flush_all() -> None:
+    for handler in logging.getLogger("botwire").handlers:
+        handler.flush()

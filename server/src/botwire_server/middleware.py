@@ -20,6 +20,7 @@ from botwire_server.logs import Line
 from botwire_server.metrics import Metrics
 from botwire_server.origins import check_origin
 from botwire_server.tracing import Tracing
+from botwire_server.working import CALLER, WORK, RequestWork
 
 access_log = logging.getLogger("botwire.access")
 
@@ -27,8 +28,6 @@ REQUEST_ID = "botwire.request_id"
 """Where in a request's scope its name is."""
 HEADERS = "botwire.headers"
 """Where in a request's scope its headers are by name; of several of one name, the last."""
-CALLER = "botwire.caller"
-"""Where in a request's scope its `Caller` is."""
 POLICIES = "botwire.policies"
 """Where in a request's scope the limits are that it was held to."""
 
@@ -47,6 +46,7 @@ class RequestMiddleware:
     Args:
         app: What answers.
         max_body: The largest body, in bytes.
+        max_seconds: How long the work on a request may take.
         origins: Of the pages that may write, besides the server's own.
         metrics: Where requests are counted.
         tracing: What traces them.
@@ -57,6 +57,7 @@ class RequestMiddleware:
         app: ASGIApp,
         *,
         max_body: int,
+        max_seconds: float | None = None,
         origins: Collection[str] = (),
         metrics: Metrics,
         tracing: Tracing,
@@ -65,6 +66,7 @@ class RequestMiddleware:
         self._tracing = tracing
         self._metrics = metrics
         self._max_body = max_body
+        self._max_seconds = max_seconds
         self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,6 +96,7 @@ class RequestMiddleware:
                 message["headers"] = [*message["headers"], (_ID_HEADER, request_id.encode())]
             await send(message)
 
+        work = scope[WORK] = RequestWork(self._max_seconds, scope, receive)
         self._metrics.begin_request()
         with self._tracing.request(method, scope["scheme"], headers, request_id) as span:
             try:
@@ -104,7 +107,9 @@ class RequestMiddleware:
                 failure = problems.respond(problems.unexpected(error), request_id)
                 await failure(scope, receive, send_named)
             finally:
+                work.close()
                 seconds = time.perf_counter() - started
+                status = status or problems.CLIENT_GONE
                 route = _route(scope)
                 span.end(method, route, status)
                 self._metrics.end_request(method, route, status, seconds, streamed=streamed)

@@ -9,7 +9,7 @@ from botwire import store_operations as store_ops
 from botwire.errors import ServerError
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_server import metrics
-from botwire_server.middleware import CALLER
+from botwire_server.working import CALLER
 
 router = APIRouter(tags=["operation"])
 

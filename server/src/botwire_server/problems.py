@@ -22,6 +22,7 @@ from botwire.errors import (
     InvalidRequestError,
     NotFoundError,
     ServerError,
+    TooComplexError,
     TransportError,
 )
 
@@ -54,7 +55,8 @@ def translate(error: BotWireError) -> APIError:
     if isinstance(error, APIError):
         return error
     if isinstance(error, ConfigurationError):
-        return InvalidRequestError(str(error))
+        status = 422 if isinstance(error, TooComplexError) else None
+        return InvalidRequestError(str(error), status=status)
     if isinstance(error, TransportError):
         logger.error("the database does not answer: %s", error)
         return ServerError("the database does not answer; try again", status=503, retry_after=1)

@@ -9,11 +9,16 @@ from botwire.engines.protocol import AsyncEngine
 from botwire.errors import BotWireError, PayloadTooLargeError
 from botwire.operations import Batch, Results
 from botwire.terms import Quota, Terms
+from botwire.work import Work
 from botwire_server import problems
 from botwire_server.access import Access, Caller
 from botwire_server.limits import Policy, policies_of, take_request
-from botwire_server.middleware import CALLER, POLICIES, REQUEST_ID
+from botwire_server.middleware import POLICIES, REQUEST_ID
 from botwire_server.settings import Settings
+from botwire_server.working import CALLER, WORK, RequestWork
+
+WRITE_SECONDS = 5.0
+"""For which a write may look through records while others wait to write."""
 
 _NAMESPACE_RATE = "namespace-requests"
 
@@ -57,9 +62,14 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
     engine: AsyncEngine = state.engine
     try:
         with state.tracing.batch(batch):
+            work: RequestWork = scope[WORK]
             if not batch.writes:
-                return await engine.apply(batch.on_terms(state.read_terms))
+                if any(one.admin for one in batch.operations):
+                    work.extend()  # whoever keeps the store may look at all of it
+                terms = Terms(answer=settings.max_answer, work=work)
+                return await work.run(engine.apply(batch.on_terms(terms)))
             terms = _terms(batch, caller, settings, scope[REQUEST_ID])
+            terms.work = Work(WRITE_SECONDS)
             try:
                 results = await engine.apply(batch.on_terms(terms))
             finally:

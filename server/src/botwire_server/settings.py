@@ -89,6 +89,9 @@ class Settings:
         32 * 1024 * 1024, "that the answers to one request hold, about", metavar="BYTES", least=1024
     )
     max_batch: int = _setting(10_000, "operations in one batch", metavar="N", least=1)
+    max_seconds: float = _setting(
+        30.0, "seconds of work that one request may take", metavar="SECONDS", least=0.1
+    )
     free_tier: bool = _setting(
         False,
         f"the published free tier: {FREE_TIER_WRITES:,} writes a day and "

@@ -6,10 +6,98 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
+
+_FULL = "too many long reads at the same time"
+_MANY = 64  # rows that a generator of statements is sent by a thread
+
+
+class Ended(NamedTuple):
+    """What a generator has returned."""
+
+    value: Any
+
+
+def _send(steps: Generator[Any, Any, Any], rows: Any) -> Any:
+    try:
+        return steps.send(rows)
+    except StopIteration as stop:  # which no future can carry
+        return Ended(stop.value)
+
+
+class AsyncSender:
+    """Sends rows to generators of statements, which may do much with them."""
+
+    @staticmethod
+    async def send(steps: Generator[Any, Any, Any], rows: Any, weight: int) -> Any:
+        """Returns what a generator yields, or `Ended`; in a thread if there is much to do.
+
+        Args:
+            steps: The generator.
+            rows: What it is sent.
+            weight: How many rows it looks at.
+        """
+        if weight < _MANY:
+            return _send(steps, rows)
+        return await asyncio.to_thread(_send, steps, rows)
+
+
+class Sender:
+    """The blocking twin: the thread is the caller's."""
+
+    @staticmethod
+    def send(steps: Generator[Any, Any, Any], rows: Any, weight: int) -> Any:
+        """Returns what a generator yields, or `Ended`."""
+        return _send(steps, rows)
+
+
+class AsyncGate:
+    """Lets so many through at a time.
+
+    Args:
+        width: How many.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._free = asyncio.Semaphore(width)
+
+    @asynccontextmanager
+    async def passing(self, seconds: float) -> AsyncIterator[None]:
+        """Waits for a place; raises `TimeoutError` if that takes longer."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            raise TimeoutError(_FULL) from None
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+class Gate:
+    """The blocking twin.
+
+    Args:
+        width: How many.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._free = threading.Semaphore(width)
+
+    @contextmanager
+    def passing(self, seconds: float) -> Iterator[None]:
+        """Waits for a place; raises `TimeoutError` if that takes longer."""
+        if not self._free.acquire(timeout=max(0.0, seconds)):
+            raise TimeoutError(_FULL)
+        try:
+            yield
+        finally:
+            self._free.release()
 
 
 class AsyncClientPerLoop(Generic[T]):

@@ -4,7 +4,8 @@
 
     BotWireError
     ├── ConfigurationError (also ValueError)    a wrong argument or setting, before any I/O
-    │   └── NotJSONError (also TypeError)       a value that JSON cannot hold, and where it sits
+    │   ├── NotJSONError (also TypeError)       a value that JSON cannot hold, and where it sits
+    │   └── TooComplexError                     more than one operation may ask for
     ├── TransportError                          no answer came; names the URL
     │   └── RequestTimeoutError
     ├── ProtocolError                           an answer that is not BotWire's
@@ -48,6 +49,13 @@ class NotJSONError(ConfigurationError, TypeError):
     def __init__(self, message: str, path: str = "value") -> None:
         super().__init__(message)
         self.path = path
+
+
+class TooComplexError(ConfigurationError):
+    """An argument asks for more than one operation may: the message names the limit.
+
+    A server answers it with status 422.
+    """
 
 
 class TransportError(BotWireError):

@@ -79,6 +79,18 @@ class Json:
             return self._value
         return decode(self._text)
 
+    @property
+    def is_object(self) -> bool:
+        """Whether the value is a JSON object."""
+        if self._text is None:
+            return isinstance(self._value, dict)
+        return self._text.startswith("{")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the text is there already, and so is known to be exact."""
+        return self._text is not None
+
     def __eq__(self, other: object) -> bool:
         return self.text == other.text if isinstance(other, Json) else NotImplemented
 
@@ -106,11 +118,16 @@ def encode(value: Any, path: str = "value") -> str:
     return text
 
 
-def encode_decoded(value: Any, path: str = "value") -> str:
+def encode_decoded(value: Any, path: str = "value", above: int = 0) -> str:
     """Returns the text of a value fresh from a JSON decoder that refuses NaN.
 
     Whatever such a decoder makes comes back equal, but for what is nested too deeply and for
     numbers beyond every float, which it takes for infinite.
+
+    Args:
+        value: The value.
+        path: What to call it in an error.
+        above: How many levels it is nested in.
 
     Raises:
         NotJSONError: It is one of these.
@@ -119,7 +136,9 @@ def encode_decoded(value: Any, path: str = "value") -> str:
         text = _encode(value)
     except (ValueError, RecursionError):
         return encode(value, path)  # which says where
-    return encode(value, path) if _brackets(text) > MAX_DEPTH else text
+    if _brackets(text) > MAX_DEPTH - above and _is_too_deep(value, MAX_DEPTH - above):
+        raise NotJSONError(f"{path} is nested deeper than {MAX_DEPTH} levels", path)
+    return text
 
 
 def decode(text: str) -> Any:
@@ -133,9 +152,9 @@ def _brackets(text: str) -> int:
     return text.count("[") + text.count("{")
 
 
-def _is_too_deep(value: Any) -> bool:
+def _is_too_deep(value: Any, most: int = MAX_DEPTH) -> bool:
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(most):
         level = [
             child
             for part in level

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+import reprlib
 from urllib.parse import quote
 
 from botwire.errors import ConfigurationError
@@ -24,6 +25,8 @@ MAX_ID_BYTES = 512
 SYSTEM_NAMESPACE = "$botwire"
 """Where a server keeps what is its own, such as API keys. It and all below it (``$botwire/…``) are
 nobody's memory: clients refuse them, and a server does there what an administrator may ask."""
+
+_BRIEF = reprlib.Repr()  # a few parts of a few levels
 
 # Two surrogates that form a pair: JSON cannot tell them from the one character they encode.
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
@@ -126,11 +129,22 @@ def check_prefix(prefix: object) -> str:
     return prefix if prefix == "" else _check(prefix, "prefix", MAX_NAME_BYTES)
 
 
+def shown(value: object, length: int = 80) -> str:
+    """Returns the beginning of a value's `repr`, which takes no longer for a large value."""
+    if isinstance(value, (str, bytes)):
+        return f"{value[:length]!r:.{length}}"
+    return f"{_BRIEF.repr(value):.{length}}"
+
+
 def _check(name: object, what: str, limit: int) -> str:
     if not isinstance(name, str):
-        raise ConfigurationError(f"a {what} is a string, not {type(name).__name__}: {name!r:.80}")
+        raise ConfigurationError(f"a {what} is a string, not {type(name).__name__}: {shown(name)}")
     if not name:
         raise ConfigurationError(f"a {what} must not be empty")
+    if len(name) > limit:  # its bytes, which are more, need not be counted
+        raise ConfigurationError(
+            f"a {what} is at most {limit} bytes of UTF-8; {name[:40]!r}… has {len(name)} characters"
+        )
     try:
         size = len(name.encode())
     except UnicodeEncodeError:

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from botwire import filters, names, scopes
-from botwire.errors import ConfigurationError
+from botwire.errors import ConfigurationError, TooComplexError
 from botwire.exact import Json
 from botwire.operations import MAX_PAGE, Operation, check_count, check_page
 from botwire.vectors import Vector
 
+MAX_SELECTED = 30_000
+"""Most ids, and most tags, of one `Selection`."""
+MAX_METADATA = 100_000
+"""Most values, at all levels together, in the metadata of a record."""
+MAX_PATCHED = 64 * 1024 * 1024
+"""Most bytes that one `PatchRecords` writes into all its records."""
 METRICS = ("cosine", "l2")
 """How vectors are compared; see `SearchRecords`."""
 
@@ -20,6 +26,27 @@ def check_tags(tags: tuple[str, ...]) -> None:
     """Raises `ConfigurationError` if one of them cannot be a tag."""
     for tag in tags:
         names.check_tag(tag)
+
+
+def check_metadata(metadata: Json) -> None:
+    """Raises `TooComplexError` if metadata holds more values than a filter should look at."""
+    text = metadata.text
+    most = text.count(",") + text.count("[") + text.count("{")  # signs in strings are counted too
+    if most > MAX_METADATA and _count(metadata.value) > MAX_METADATA:
+        raise TooComplexError(
+            f"metadata holds {MAX_METADATA:,} values at most: keep large data in a key or the text"
+        )
+
+
+def _count(value: Any) -> int:
+    total = 0
+    left = [value]
+    while left:
+        part = left.pop()
+        total += 1
+        if isinstance(part, (dict, list)):
+            left.extend(part.values() if isinstance(part, dict) else part)
+    return total
 
 
 def check_scope(scope: str) -> None:
@@ -109,8 +136,9 @@ class NewRecord:
         names.check_id(self.id)
         check_tags(self.tags)
         check_scope(self.scope)
-        if not isinstance(self.metadata.value, dict):
+        if not self.metadata.is_object:
             raise ConfigurationError(f"the metadata of record {self.id!r:.80} is not an object")
+        check_metadata(self.metadata)
         if self.if_version is not None:
             check_count(self.if_version, "if_version")
 
@@ -136,12 +164,18 @@ class Selection:
     created_before: int | None = None
 
     def __post_init__(self) -> None:
+        for what, listed in (("ids", self.ids), ("tags", self.tags)):
+            if listed is not None and len(listed) > MAX_SELECTED:
+                raise TooComplexError(
+                    f"a selection has {MAX_SELECTED:,} {what} at most, not {len(listed):,}: "
+                    "select in parts"
+                )
         for id in self.ids or ():
             names.check_id(id)
         check_tags(self.tags or ())
         check_scope(self.scope)
         if self.filter is not None:
-            filters.compile_filter(self.filter.value)
+            filters.read_filter(self.filter)
 
     @property
     def is_everything(self) -> bool:
@@ -193,8 +227,14 @@ class PatchRecords(Operation):
         names.check_collection(self.collection)
         for id in self.ids:
             names.check_id(id)
-        if not isinstance(self.metadata.value, dict):
+        if not self.metadata.is_object:
             raise ConfigurationError("metadata is an object")
+        check_metadata(self.metadata)
+        if len(self.ids) * len(self.metadata.text) > MAX_PATCHED:
+            raise TooComplexError(
+                f"a patch writes {MAX_PATCHED:,} bytes of metadata at most, in all records: patch "
+                "them in parts"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from botwire.errors import ConfigurationError
-from botwire.names import check_scope, to_bytes
+from botwire.names import MAX_NAME_BYTES, check_scope, to_bytes
 
 ROOT = "/"
 """The scope above all others."""
+
+_LONGEST = 16 * MAX_NAME_BYTES  # with slashes that do not count
 
 
 def normalise(path: str | None) -> str:
@@ -28,6 +30,8 @@ def normalise(path: str | None) -> str:
         return ROOT
     if not isinstance(path, str):
         raise ConfigurationError(f"a scope path is a string, not {type(path).__name__}")
+    if len(path) > _LONGEST:
+        check_scope(path)  # which says that it is too long
     normal = ROOT + "/".join([segment for segment in path.split("/") if segment])
     return check_scope(normal)
 

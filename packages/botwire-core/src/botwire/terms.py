@@ -14,6 +14,7 @@ from typing import NamedTuple
 from botwire import names
 from botwire.errors import QuotaExceededError
 from botwire.exact import Json
+from botwire.work import Verdict, Work
 
 DAY = 86_400_000_000
 """A day, in microseconds."""
@@ -99,6 +100,7 @@ class Terms:
         account_name: What to call the account in an error.
         audit: What to write into the `AUDIT_LOG` if the operation of that index changes something.
         answer: About how many bytes the batch may answer at most; None is without a limit.
+        work: What the work on it is held to; None is nothing.
         usage: Set by the engine: what the namespace uses with the batch, or would have.
         account_usage: The same of the account.
     """
@@ -109,8 +111,14 @@ class Terms:
     account_name: str = "the account"
     audit: Mapping[int, Sequence[Json]] = field(default_factory=dict)
     answer: int | None = None
+    work: Work | None = None
     usage: Usage | None = None
     account_usage: Usage | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Says why the work must end now; see `botwire.work`."""
+        return None if self.work is None else self.work.verdict
 
     def __post_init__(self) -> None:
         if self.account is not None:

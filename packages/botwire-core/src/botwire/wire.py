@@ -12,14 +12,22 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from botwire import exact_operations as exact
+from botwire import names, work
 from botwire import operations as ops
 from botwire import record_operations as records
 from botwire import store_operations as store
-from botwire.errors import ConfigurationError, InvalidRequestError, NotJSONError, ProtocolError
+from botwire.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    NotJSONError,
+    PayloadTooLargeError,
+    ProtocolError,
+    TooComplexError,
+)
 from botwire.exact import Json, encode_decoded
 from botwire.terms import Usage
 from botwire.wire_codecs import (
@@ -275,7 +283,11 @@ def encode_batch(batch: ops.Batch) -> str:
 
 
 def decode_batch(
-    document: object, request_id: str | None = None, digest: str | None = None
+    document: object,
+    request_id: str | None = None,
+    digest: str | None = None,
+    *,
+    most: int | None = None,
 ) -> ops.Batch:
     """Reads the body that `encode_batch` writes; trusts nothing in it.
 
@@ -283,19 +295,32 @@ def decode_batch(
         document: The body, decoded by `json.loads`.
         request_id: From the `IDEMPOTENCY_HEADER`, if there was one.
         digest: Of the request; see `Batch.digest`.
+        most: How many operations it may have; None: any number.
 
     Raises:
         InvalidRequestError: It is not a batch; the detail says where and why.
+        PayloadTooLargeError: It has too many operations.
     """
     body = _object(document, "the body", ("namespace", "operations"))
     listed = body["operations"]
     if not isinstance(listed, list):
         raise InvalidRequestError("operations must be a list")
-    decoded = tuple(decode_operation(part, f"operations[{i}]") for i, part in enumerate(listed))
+    if most is not None and len(listed) > most:
+        raise PayloadTooLargeError(
+            f"a batch has at most {most} operations here, and this one has {len(listed)}: send it "
+            "in parts"
+        )
+    decoded = tuple(_decode_each(listed))
     try:
         return ops.Batch(body["namespace"], decoded, request_id, digest)
     except ConfigurationError as error:
         raise InvalidRequestError(str(error)) from None
+
+
+def _decode_each(listed: Sequence[object]) -> Iterator[ops.Operation]:
+    for i, part in enumerate(listed):
+        work.look()
+        yield decode_operation(part, f"operations[{i}]")
 
 
 def decode_operation(document: object, where: str) -> ops.Operation:
@@ -321,7 +346,8 @@ def decode_operation(document: object, where: str) -> ops.Operation:
         raw = False
     if not given.keys() <= shape.fields.keys():
         raise InvalidRequestError(
-            f"{where} has the unknown field {min(given.keys() - shape.fields.keys())!r:.60}; "
+            f"{where} has the unknown field "
+            f"{names.shown(min(given.keys() - shape.fields.keys()), 60)}; "
             f"{shape.name} takes: {', '.join(shape.fields)}"
         )
     arguments = {}
@@ -339,7 +365,12 @@ def decode_operation(document: object, where: str) -> ops.Operation:
     try:
         return shape.make(**arguments)
     except ConfigurationError as error:
-        raise InvalidRequestError(f"{where}: {error}") from None
+        raise InvalidRequestError(f"{where}: {error}", status=_status(error)) from None
+
+
+def _status(error: ConfigurationError) -> int | None:
+    """Returns the status of a bad argument, where it has another than usual."""
+    return 422 if isinstance(error, TooComplexError) else None
 
 
 def decode_stored(make: type[Any], document: object) -> Any:
@@ -401,13 +432,15 @@ def _object(document: object, where: str, fields: tuple[str, ...]) -> dict[str, 
 def _checked(
     decode: Callable[[Any], Any], part: object, where: str, field: str | None = None
 ) -> Any:
+    status = None
     try:
         return decode(part)
     except MismatchError as bad:
         problem = f" must be or hold {bad}"
     except ConfigurationError as error:
-        problem = f": {error}"
-    raise InvalidRequestError((where if field is None else f"{where}.{field}") + problem)
+        problem, status = f": {error}", _status(error)
+    what = where if field is None else f"{where}.{field}"
+    raise InvalidRequestError(what + problem, status=status)
 
 
 def _check_values(argument: Any, where: str) -> Any:
@@ -420,6 +453,8 @@ def _check_values(argument: Any, where: str) -> Any:
 
 
 def _exact(value: Json, where: str) -> Json:
+    if value.is_text:
+        return value
     try:
         return Json.from_text(encode_decoded(value.value, where))
     except NotJSONError as error:

@@ -69,12 +69,12 @@ def _bool(part: object) -> bool:
 
 
 def _json(part: object) -> Json:
-    return Json.from_decoded(part)
+    return part if isinstance(part, Json) else Json.from_decoded(part)
 
 
 def _json_exact(part: object) -> Json:
     """Refuses what a lenient decoder lets through, such as NaN; keeps the text of what is good."""
-    return Json.from_text(encode(part))
+    return part if isinstance(part, Json) else Json.from_text(encode(part))
 
 
 def _vector(part: object) -> Vector:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
+from botwire import operations as ops
 from botwire import wire
 from botwire_server import bodies, schemas, service
 from botwire_server.routes import parts
@@ -21,12 +22,21 @@ async def apply_batch(request: Request) -> Response:
 async def answer(scope: Scope, receive: Receive) -> bytes:
     """Applies the batch that a request brings, and returns the body that answers it."""
     body = await bodies.read(receive)
-    document = parts.decode_json(body)
     name = parts.request_id(scope)
-    digest = None if name is None else parts.digest(scope, body)
-    batch = wire.decode_batch(document, name, digest)
+    most = scope["app"].state.settings.max_batch
+
+    def decode() -> ops.Batch:
+        digest = None if name is None else parts.digest(scope, body)
+        return wire.decode_batch(parts.decode_json(body), name, digest, most=most)
+
+    batch = await parts.when_short(scope, len(body), decode)
     results = await service.apply_batch(scope, batch)
-    return wire.encode_results(batch.operations, results).encode()
+    return await parts.encoded(
+        scope,
+        batch.operations,
+        lambda: wire.encode_results(batch.operations, results).encode(),
+        len(body),
+    )
 
 
 def describe() -> dict[str, Any]:

@@ -23,6 +23,7 @@ from botwire import operations as ops
 from botwire import store_operations
 from botwire.encoding import encode_value
 from botwire.errors import ConfigurationError, InvalidRequestError, NotFoundError
+from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_server.problems import Responses, describe_as
 from botwire_server.routes.parts import (
@@ -119,7 +120,8 @@ async def put_legacy_key(request: Request, namespace: Namespace, key: Key) -> Re
         return _invalid("model_attributes_type", "Input should be an object", "body")
     if "value" not in body:
         return _invalid("missing", "Field required", "body", "value")
-    value = encode_value(body["value"])
+    given = body["value"]
+    value = given if isinstance(given, Json) else encode_value(given)
     try:
         put = ops.PutKey(key, value, body.get("ttl"))
     except ConfigurationError as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -15,13 +15,15 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 from starlette.types import Scope
 
-from botwire import names, wire
+from botwire import names, pieces, wire
 from botwire import operations as ops
+from botwire.engines import pages
 from botwire.errors import (
     AuthenticationError,
     ConflictError,
     InvalidRequestError,
     NotFoundError,
+    NotJSONError,
     PayloadTooLargeError,
     PermissionDeniedError,
     QuotaExceededError,
@@ -31,6 +33,9 @@ from botwire_server import schemas, service
 from botwire_server.middleware import HEADERS
 from botwire_server.problems import Responses, describe
 from botwire_server.schemas import Schema, answer_of
+from botwire_server.working import AT_ONCE, by_turns
+
+T = TypeVar("T")
 
 MISSING = describe(NotFoundError)
 CONFLICT = describe(ConflictError)
@@ -46,6 +51,7 @@ ALWAYS = describe(
 REQUEST_ID = "[ -~]*[!-~][ -~]*"
 """What an `Idempotency-Key` is made of; the regular expression that the description has too."""
 
+_FEW = 100  # elements of an answer that are encoded in a few milliseconds, larger ones spliced
 _REQUEST_ID = re.compile(REQUEST_ID)
 _ID_HEADER = wire.IDEMPOTENCY_HEADER.lower().encode()
 
@@ -192,20 +198,25 @@ def _query_names(dependant: Dependant) -> Iterator[str]:
 # --- what it brings -------------------------------------------------------------------------
 
 
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(text)
+async def when_short(scope: Scope, size: int, call: Callable[[], T]) -> T:
+    """Runs at once what is short, and in a thread, when it is the caller's turn, what is not.
 
-
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+    Args:
+        scope: The request's.
+        size: About how many bytes it is done with.
+        call: The function.
+    """
+    return call() if size <= AT_ONCE else await by_turns(scope, call)
 
 
 async def read_json(request: Request) -> Any:
-    """Returns the decoded body of a request.
+    """Returns the decoded body of a request; large values in it as `botwire.exact.Json`.
 
     Raises:
         InvalidRequestError: It is not JSON.
     """
-    return decode_json(await request.body())
+    body = await request.body()
+    return await when_short(request.scope, len(body), lambda: decode_json(body))
 
 
 def decode_json(body: bytes, what: str = "the body") -> Any:
@@ -219,7 +230,9 @@ def decode_json(body: bytes, what: str = "the body") -> Any:
         InvalidRequestError: It is not JSON.
     """
     try:
-        return _decode(body.decode())
+        return pieces.decode(body.decode())
+    except NotJSONError as error:
+        raise InvalidRequestError(str(error)) from None
     except RecursionError:
         raise InvalidRequestError(f"{what} is nested too deeply") from None
     except UnicodeDecodeError as error:
@@ -227,8 +240,9 @@ def decode_json(body: bytes, what: str = "the body") -> Any:
     except json.JSONDecodeError as error:
         why = str(error)
     except ValueError as error:
-        # Python's own bound on digits (sys.set_int_max_str_digits), or NaN.
-        why = "an integer has too many digits" if "digits" in str(error) else f"it holds {error}"
+        # Python's own bound on digits (sys.set_int_max_str_digits), NaN, or a key twice.
+        is_long = "digits" in str(error) and not isinstance(error, pieces.DuplicateKeyError)
+        why = "an integer has too many digits" if is_long else str(error)
     raise InvalidRequestError(f"{what} is not JSON: {why}")
 
 
@@ -244,7 +258,9 @@ async def read_object(request: Request, *, optional: bool = False) -> dict[str, 
 
 async def read_operation(request: Request, op: str, **fields: Any) -> ops.Operation:
     """Makes an operation of the body's fields and those given elsewhere."""
-    return make_operation(op, fields, await read_object(request))
+    body = await read_object(request)
+    size = len(await request.body())
+    return await when_short(request.scope, size, lambda: make_operation(op, fields, body))
 
 
 def make_operation(op: str, fields: dict[str, Any], body: dict[str, Any]) -> ops.Operation:
@@ -294,7 +310,8 @@ async def apply_all(
     name = request_id(request.scope) if batch.writes else None
     if name is not None:
         body = await request.body()
-        batch = ops.Batch(namespace, batch.operations, name, digest(request.scope, body))
+        hashed = await when_short(request.scope, len(body), lambda: digest(request.scope, body))
+        batch = ops.Batch(namespace, batch.operations, name, hashed)
     return await service.apply_batch(request.scope, batch)
 
 
@@ -313,7 +330,23 @@ def written(operation: ops.Operation, result: Any) -> Response:
 
 async def answer(request: Request, namespace: str, operation: ops.Operation) -> Response:
     """Applies one operation and answers its result as JSON."""
-    return written(operation, await apply(request, namespace, operation))
+    result = await apply(request, namespace, operation)
+    return await encoded(request.scope, (operation,), lambda: written(operation, result))
+
+
+async def encoded(
+    scope: Scope, operations: Sequence[ops.Operation], encode: Callable[[], T], asked: int = 0
+) -> T:
+    """Encodes what operations answered: at once if it is short, else in a thread, by turns.
+
+    Args:
+        scope: The request's.
+        operations: What was asked.
+        encode: Encodes the answers.
+        asked: Bytes of the request, as much as whose answer a write has.
+    """
+    long = asked > AT_ONCE or any(not one.writes and pages.count(one) > _FEW for one in operations)
+    return await by_turns(scope, encode) if long else encode()
 
 
 # --- how it is described --------------------------------------------------------------------

@@ -9,6 +9,8 @@ from typing import Any
 
 import psycopg
 
+from botwire import work
+from botwire._loops import AsyncSender, Ended
 from botwire.engines.steps import WAIT, Rows, Statement, Steps
 from botwire.errors import BotWireError
 
@@ -19,7 +21,7 @@ _Connection = psycopg.AsyncConnection[Any]
 _Cursor = psycopg.AsyncCursor[Any]
 
 
-async def transact(connection: _Connection, begin: bytes, steps: Steps) -> Any:
+async def transact(connection: _Connection, begin: bytes, steps: Steps, weight: int = 0) -> Any:
     """Runs the statements of a generator as a transaction and returns what it returns.
 
     Answers are waited for where the generator looks at rows, and for the commit: what is sent
@@ -29,12 +31,13 @@ async def transact(connection: _Connection, begin: bytes, steps: Steps) -> Any:
         connection: In autocommit mode and idle; it is so again afterwards, unless it is lost.
         begin: `WRITING` or `SNAPSHOT`.
         steps: The generator. If it raises, nothing is committed.
+        weight: See `run`.
     """
     try:
         async with _pipeline(connection):
             await connection.execute(begin)
             try:
-                results = await run(connection, steps)
+                results = await run(connection, steps, weight)
             except BotWireError:
                 await connection.execute(b"ROLLBACK")
                 raise
@@ -48,13 +51,25 @@ async def transact(connection: _Connection, begin: bytes, steps: Steps) -> Any:
     return results
 
 
-async def run(connection: _Connection, steps: Steps) -> Any:
-    """Runs the statements of a generator and returns what it returns."""
+async def run(connection: _Connection, steps: Steps, weight: int = 0) -> Any:
+    """Runs the statements of a generator and returns what it returns.
+
+    Args:
+        connection: Where.
+        steps: The generator.
+        weight: How much it has to do beside looking at rows, in rows.
+    """
     unread: list[tuple[_Cursor, Callable[[Rows], None]]] = []
+    seen = weight
+    rows: Rows | None = None
     try:
-        step = next(steps)
         while True:
-            rows: Rows = []
+            work.look()
+            step = await AsyncSender.send(steps, rows, seen)
+            if isinstance(step, Ended):
+                await _read(unread)
+                return step.value
+            rows, seen = [], weight
             if step is not WAIT:
                 cursor = await _send(connection, step)
                 if step.then is not None:
@@ -62,11 +77,7 @@ async def run(connection: _Connection, steps: Steps) -> Any:
                 elif step.waits:
                     unread.append((cursor, rows.extend))
             if step.waits:
-                await _read(unread)
-            step = steps.send(rows)
-    except StopIteration as stop:
-        await _read(unread)
-        return stop.value
+                seen += await _read(unread)
     except BotWireError:
         await _read(unread)  # what was asked before and is wrong comes first
         raise
@@ -83,11 +94,13 @@ async def _send(connection: _Connection, statement: Statement) -> _Cursor:
     return cursor
 
 
-async def _read(unread: list[tuple[_Cursor, Callable[[Rows], None]]]) -> None:
+async def _read(unread: list[tuple[_Cursor, Callable[[Rows], None]]]) -> int:
+    """Hands over the rows that were not read yet, and returns how many there are."""
     answers = [(await cursor.fetchall(), then) for cursor, then in unread]
     unread.clear()
     for rows, then in answers:
         then(rows)
+    return sum(len(rows) for rows, _ in answers)
 
 
 @contextlib.asynccontextmanager

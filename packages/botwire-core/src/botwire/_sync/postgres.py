@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import uuid
@@ -13,13 +14,13 @@ import psycopg
 from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout
 
-from botwire import retry
+from botwire import retry, work
 from botwire._loops import ClientPerLoop
 from botwire._sync import postgres_upkeep, postgres_vectors
 from botwire._sync.postgres_pool import PostgresPool
 from botwire._sync.postgres_steps import SNAPSHOT, WRITING, run, transact
 from botwire.clock import Clock, now
-from botwire.engines import migrations, statements
+from botwire.engines import migrations, pages, statements
 from botwire.engines.postgres_types import ADAPTERS
 from botwire.engines.protocol import OnCommit
 from botwire.engines.schema import POSTGRES
@@ -38,6 +39,8 @@ from botwire.places import without_password
 
 logger = logging.getLogger("botwire.postgres")
 
+_NOTHING = contextlib.nullcontext()
+_CHARACTERS_A_ROW = 256  # whose words are found in the time that a row takes
 _FILL_SECONDS = 1.0  # how long a write may be held up by what is filled in behind it
 
 # What another attempt can mend: the connection, the server's restart, or a lost race.
@@ -104,7 +107,13 @@ class PostgresEngine:
             pool = self._pools.get()
             try:
                 pool.open()
-                with pool.connection(max(0.01, deadline - time.monotonic())) as connection:
+                left = deadline - time.monotonic()
+                with (
+                    _NOTHING
+                    if batch.writes or pages.is_short(batch)
+                    else pool.long_reads.passing(left),
+                    pool.connection(max(0.01, left)) as connection,
+                ):
                     if not self._is_current:
                         self._prepare(connection)
                     try:
@@ -123,7 +132,13 @@ class PostgresEngine:
                 # Someone dropped the tables: the next attempt looks again and says what is wrong.
                 self._is_current = False
                 raise self._failure(error) from error
-            except (PoolTimeout, PoolClosed, pg.QueryCanceled, pg.LockNotAvailable) as error:
+            except (
+                TimeoutError,
+                PoolTimeout,
+                PoolClosed,
+                pg.QueryCanceled,
+                pg.LockNotAvailable,
+            ) as error:
                 why = (isinstance(error, PoolTimeout) and pool.refusal) or _reason(error)
                 raise RequestTimeoutError(
                     f"no answer from {self.url} within {self._timeout:g} s: {why}", url=self.url
@@ -148,15 +163,18 @@ class PostgresEngine:
         if batch.writes:
             began = time.perf_counter()
             steps = statements.write(batch, moment, lock=" FOR UPDATE", pgvector=self._pgvector)
-            results: Results = transact(connection, WRITING, steps)
+            weight = _weight(batch)
+            with work.on(_write_verdict(batch)):
+                results: Results = transact(connection, WRITING, steps, weight)
             if self.on_commit is not None:
                 self.on_commit(1, time.perf_counter() - began)
             return results
         steps = statements.read(batch, moment, self._vectors, in_rounds=True)
-        if batch.needs_snapshot:
-            results = transact(connection, SNAPSHOT, steps)
-        else:
-            results = run(connection, steps)
+        with work.on(None if batch.terms is None else batch.terms.verdict):
+            if batch.needs_snapshot:
+                results = transact(connection, SNAPSHOT, steps)
+            else:
+                results = run(connection, steps)
         return results
 
     def sweep(self) -> None:
@@ -240,6 +258,21 @@ class PostgresEngine:
     def close(self) -> None:
         """Closes the connections of the running event loop; the next use opens new ones."""
         self._pools.close()
+
+
+def _write_verdict(batch: Batch) -> work.Verdict | None:
+    held_to = None if batch.terms is None else batch.terms.work
+    return None if held_to is None else held_to.restarted().verdict
+
+
+def _weight(batch: Batch) -> int:
+    """Returns how much a write has to compute, in rows that it might read instead."""
+    texts = [
+        record.text
+        for operation in batch.operations
+        for record in getattr(operation, "records", ())
+    ]
+    return sum(map(len, texts)) // _CHARACTERS_A_ROW
 
 
 def _reason(error: Exception) -> str:

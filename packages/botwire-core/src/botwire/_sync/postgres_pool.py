@@ -10,7 +10,10 @@ import psycopg
 from psycopg.abc import AdaptContext
 from psycopg_pool import ConnectionPool
 
+from botwire._loops import Gate
+
 _LARGEST = 10  # connections of one process; writers of one namespace wait for each other anyway
+_LONG_READS = 6  # of these, for reads that may take long
 _RECONNECT_SECONDS = 0.5  # between attempts, while someone waits; the pool's own pause doubles
 
 
@@ -59,6 +62,8 @@ class PostgresPool(ConnectionPool[psycopg.Connection[Any]]):
             },
         )
         self._refusals = refusals
+        self.long_reads = Gate(_LONG_READS)
+        """Those that may take long leave connections for writers and for short reads."""
 
     @property
     def refusal(self) -> str | None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import psycopg
 
+from botwire import work
+from botwire._loops import Ended, Sender
 from botwire.engines.steps import WAIT, Rows, Statement, Steps
 from botwire.errors import BotWireError
 
@@ -20,7 +22,7 @@ _Connection = psycopg.Connection[Any]
 _Cursor = psycopg.Cursor[Any]
 
 
-def transact(connection: _Connection, begin: bytes, steps: Steps) -> Any:
+def transact(connection: _Connection, begin: bytes, steps: Steps, weight: int = 0) -> Any:
     """Runs the statements of a generator as a transaction and returns what it returns.
 
     Answers are waited for where the generator looks at rows, and for the commit: what is sent
@@ -30,12 +32,13 @@ def transact(connection: _Connection, begin: bytes, steps: Steps) -> Any:
         connection: In autocommit mode and idle; it is so again afterwards, unless it is lost.
         begin: `WRITING` or `SNAPSHOT`.
         steps: The generator. If it raises, nothing is committed.
+        weight: See `run`.
     """
     try:
         with _pipeline(connection):
             connection.execute(begin)
             try:
-                results = run(connection, steps)
+                results = run(connection, steps, weight)
             except BotWireError:
                 connection.execute(b"ROLLBACK")
                 raise
@@ -49,13 +52,25 @@ def transact(connection: _Connection, begin: bytes, steps: Steps) -> Any:
     return results
 
 
-def run(connection: _Connection, steps: Steps) -> Any:
-    """Runs the statements of a generator and returns what it returns."""
+def run(connection: _Connection, steps: Steps, weight: int = 0) -> Any:
+    """Runs the statements of a generator and returns what it returns.
+
+    Args:
+        connection: Where.
+        steps: The generator.
+        weight: How much it has to do beside looking at rows, in rows.
+    """
     unread: list[tuple[_Cursor, Callable[[Rows], None]]] = []
+    seen = weight
+    rows: Rows | None = None
     try:
-        step = next(steps)
         while True:
-            rows: Rows = []
+            work.look()
+            step = Sender.send(steps, rows, seen)
+            if isinstance(step, Ended):
+                _read(unread)
+                return step.value
+            rows, seen = [], weight
             if step is not WAIT:
                 cursor = _send(connection, step)
                 if step.then is not None:
@@ -63,11 +78,7 @@ def run(connection: _Connection, steps: Steps) -> Any:
                 elif step.waits:
                     unread.append((cursor, rows.extend))
             if step.waits:
-                _read(unread)
-            step = steps.send(rows)
-    except StopIteration as stop:
-        _read(unread)
-        return stop.value
+                seen += _read(unread)
     except BotWireError:
         _read(unread)  # what was asked before and is wrong comes first
         raise
@@ -84,11 +95,13 @@ def _send(connection: _Connection, statement: Statement) -> _Cursor:
     return cursor
 
 
-def _read(unread: list[tuple[_Cursor, Callable[[Rows], None]]]) -> None:
+def _read(unread: list[tuple[_Cursor, Callable[[Rows], None]]]) -> int:
+    """Hands over the rows that were not read yet, and returns how many there are."""
     answers = [(cursor.fetchall(), then) for cursor, then in unread]
     unread.clear()
     for rows, then in answers:
         then(rows)
+    return sum(len(rows) for rows, _ in answers)
 
 
 @contextlib.contextmanager

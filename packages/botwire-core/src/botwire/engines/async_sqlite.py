@@ -1,4 +1,4 @@
-"""The SQLite engine, awaited: a few threads read, and what waits to be written is one commit."""
+"""The SQLite engine, awaited: threads read in two lanes, and those who write share commits."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import asyncio
 import os
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
+from botwire.engines import pages
+from botwire.engines.lanes import Lanes
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import BotWireError
-from botwire.operations import Batch, GetKeys, ReadHistory, Results, StatHistory
+from botwire.operations import Batch, Results
 
-_READERS = 4
-_FEW = 32  # values that are read in less time than another thread takes to begin
+_QUICK, _SLOW = 4, 2  # threads that read; see `lanes`
 
 _Waiting = list[tuple[Batch, "asyncio.Future[Results]"]]
+
+
+class _Threads(NamedTuple):
+    """Readers, writers and whoever maintains the database have threads of their own."""
+
+    readers: Lanes
+    writer: ThreadPoolExecutor
+    keeper: ThreadPoolExecutor
 
 
 class AsyncSQLiteEngine:
@@ -39,10 +49,14 @@ class AsyncSQLiteEngine:
             asyncio.AbstractEventLoop, asyncio.Task[None]
         ] = weakref.WeakKeyDictionary()
 
-    def _start_threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(_READERS + 1, thread_name_prefix="botwire-sqlite")
+    def _start_threads(self) -> _Threads:
+        return _Threads(
+            Lanes("botwire-read", quick=_QUICK, slow=_SLOW),
+            ThreadPoolExecutor(1, thread_name_prefix="botwire-write"),
+            ThreadPoolExecutor(1, thread_name_prefix="botwire-keep"),
+        )
 
-    def _pool(self) -> ThreadPoolExecutor:
+    def _pool(self) -> _Threads:
         if self._process != os.getpid():
             # A fork copies this object and not its threads.
             self._threads, self._process = self._start_threads(), os.getpid()
@@ -51,11 +65,16 @@ class AsyncSQLiteEngine:
     async def apply(self, batch: Batch) -> Results:
         """Applies a batch and returns one result an operation; see `Engine.apply`."""
         loop = asyncio.get_running_loop()
+        if batch.maintains:
+            return await loop.run_in_executor(self._pool().keeper, self.engine.apply, batch)
         if not batch.writes:
-            results = self.engine.read_at_once(batch) if _is_short(batch) else None
+            results = self.engine.read_at_once(batch) if pages.is_short(batch) else None
             if results is not None:
                 return results
-            return await loop.run_in_executor(self._pool(), self.engine.apply, batch)
+            held_to = None if batch.terms is None else batch.terms.verdict
+            return await self._pool().readers.run(
+                batch.namespace, lambda: self.engine.apply(batch), held_to
+            )
         answer: asyncio.Future[Results] = loop.create_future()
         self._waiting.setdefault(loop, []).append((batch, answer))
         if loop not in self._committing:
@@ -69,7 +88,7 @@ class AsyncSQLiteEngine:
                 batches = [batch for batch, _ in waiting]
                 try:
                     outcomes = await loop.run_in_executor(
-                        self._pool(), self.engine.apply_group, batches
+                        self._pool().writer, self.engine.apply_group, batches
                     )
                 except asyncio.CancelledError:
                     # The loop ends, and whoever waited was cancelled too: nobody would look at an
@@ -96,25 +115,16 @@ class AsyncSQLiteEngine:
 
     async def sweep(self) -> None:
         """Removes what expired; see `SQLiteEngine.sweep`."""
-        await asyncio.get_running_loop().run_in_executor(self._pool(), self.engine.sweep)
+        await asyncio.get_running_loop().run_in_executor(self._pool().keeper, self.engine.sweep)
 
     async def aclose(self) -> None:
         """Waits for what is being written and gives the file back."""
         loop = asyncio.get_running_loop()
         if committing := self._committing.get(loop):
             await committing
-        await loop.run_in_executor(self._pool(), self.engine.close)
-        self._pool().shutdown(wait=False)
+        threads = self._pool()
+        await loop.run_in_executor(threads.writer, self.engine.close)
+        threads.readers.close()
+        threads.writer.shutdown(wait=False)
+        threads.keeper.shutdown(wait=False)
         self._process = 0  # the next use starts threads again
-
-
-def _is_short(batch: Batch) -> bool:
-    """Says whether a batch reads so little that handing it to a thread would take longer."""
-    if len(batch.operations) != 1:
-        return False
-    (operation,) = batch.operations
-    if isinstance(operation, GetKeys):
-        return len(operation.keys) <= _FEW
-    if isinstance(operation, ReadHistory):
-        return operation.limit <= _FEW
-    return isinstance(operation, StatHistory)

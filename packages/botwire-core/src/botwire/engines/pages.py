@@ -17,12 +17,14 @@ from botwire.engines import sizes
 from botwire.engines.sizes import ROW
 from botwire.engines.steps import Rows, Scope, Statement, Steps, chunks, marks
 
-_LARGEST = "SELECT largest FROM botwire_namespaces WHERE namespace = ?"
+LARGEST = "SELECT largest FROM botwire_namespaces WHERE namespace = ?"
+"""Reads a size that no element of a namespace is larger than; no row is none."""
 # Elements that are read in any case. If so many come, they are all there are, or the others would
 # be too much: that takes another look, and few pages are of exactly three.
 _PROBE = 3
 _FEW = 100  # elements of a page that are rarely so large that their sizes matter
 _LITTLE = 16  # times its share that an element may hold for all sizes of a page to be added up
+_AT_ONCE = 32  # values that are read in less time than another thread takes to begin
 _SIZED = 4  # elements whose sizes are looked at first
 
 
@@ -99,10 +101,10 @@ def _statements(select: str, rows: str, order: str, size: str) -> tuple[str, str
     something is so large that this would take long: on SQLite it reads what it measures.
     """
     plain = f"{select} {rows} {order} LIMIT"
-    guarded = f"{plain} CASE WHEN ({_LARGEST}) <= ? THEN ?"
+    guarded = f"{plain} CASE WHEN ({LARGEST}) <= ? THEN ?"
     sized = f"SELECT {size} AS size {rows} {order} LIMIT ?"
     summed = (
-        f"{guarded} WHEN ({_LARGEST}) <= ? THEN "
+        f"{guarded} WHEN ({LARGEST}) <= ? THEN "
         f"CASE WHEN (SELECT sum(size) FROM ({sized}) page) <= ? THEN ? "
         f"ELSE {_PROBE} END ELSE {_PROBE} END"
     )
@@ -126,7 +128,7 @@ def read_named(
     fitting = len(names)
     if room is not None and fitting > 1:
         share = room // fitting
-        guard = f" AND ({_LARGEST}) <= ?"
+        guard = f" AND ({LARGEST}) <= ?"
         rows = yield from _named(
             source, column, names, guard, (scope.namespace, _bound(scope, share))
         )
@@ -196,7 +198,7 @@ def _bound(scope: Scope, share: int) -> int:
 def largest(scope: Scope) -> Steps:
     """Answers a size that no element of the namespace is larger than."""
     if scope.known is None:
-        rows = yield Statement(_LARGEST, (scope.namespace,))
+        rows = yield Statement(LARGEST, (scope.namespace,))
         scope.known = rows[0][0] if rows else 0
     return max(scope.known, scope.largest)
 
@@ -216,8 +218,10 @@ def count(operation: ops.Operation) -> int:
     """Returns how many elements an operation may read at most."""
     if isinstance(operation, ops.GetKeys):
         return len(operation.keys)
-    if isinstance(operation, records.GetRecords):
+    if isinstance(operation, (records.GetRecords, records.PatchRecords)):
         return len(operation.ids)
+    if isinstance(operation, (records.ListScopes, records.ListTags)):
+        return ops.MAX_PAGE
     return int(getattr(operation, "limit", 0)) + 1
 
 
@@ -237,3 +241,15 @@ def size_of(result: object) -> int:
     if isinstance(result, tuple):
         return sum(map(size_of, result))
     return 0
+
+
+def is_short(batch: ops.Batch) -> bool:
+    """Says whether a batch reads so little that handing it to a thread would take longer."""
+    if len(batch.operations) != 1:
+        return False
+    (operation,) = batch.operations
+    if isinstance(operation, ops.GetKeys):
+        return len(operation.keys) <= _AT_ONCE
+    if isinstance(operation, ops.ReadHistory):
+        return operation.limit <= _AT_ONCE
+    return isinstance(operation, ops.StatHistory)

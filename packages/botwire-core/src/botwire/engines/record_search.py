@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from botwire import record_operations as ops
+from botwire import work
 from botwire.engines import vector_table, words
 from botwire.engines.collection import HERE as _HERE
 from botwire.engines.collection import Collection, check_dimension, read_collection
@@ -269,6 +270,7 @@ def _by_text(scope: Scope, collection: Collection, text: str) -> Steps:
     yield WAIT
     sums: dict[bytes, float] = {}
     for rows in found:
+        work.look()
         weight = words.weight(len(rows), collection.size)
         for id, times, among in rows:
             sums[id] = sums.get(id, 0.0) + weight * words.relevance(times, among, average)

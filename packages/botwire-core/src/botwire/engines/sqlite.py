@@ -18,14 +18,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from botwire import retry
+from botwire import retry, work
 from botwire.clock import Clock, now
-from botwire.engines import migrations, sqlite_upkeep, statements
+from botwire.engines import migrations, pages, sqlite_upkeep, statements
 from botwire.engines.protocol import OnCommit
 from botwire.engines.schema import SQLITE
 from botwire.engines.steps import SWEEP_EVERY, WAIT, Steps
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import BotWireError, ConfigurationError, ServerError
+from botwire.names import to_bytes
 from botwire.operations import Batch, Operation, Results
 
 MEMORY = ":memory:"
@@ -38,6 +39,9 @@ _GROUP = 256  # most batches that share a commit
 # Kilobytes of pages that a connection keeps, where there are so many. The index of texts is written
 # to all over: with fewer, a writer of many records writes pages out and reads them again.
 _READER_CACHE, _WRITER_CACHE = 16_000, 64_000
+
+_LOOK_EVERY = 20_000  # instructions of SQLite's between two looks; some milliseconds
+_AT_ONCE = 1024 * 1024  # bytes that are read on an event loop
 
 Outcome = Results | BotWireError
 
@@ -104,6 +108,8 @@ class SQLiteEngine:
                 connection = self._readers.pop()
             except IndexError:
                 connection = self._connect()
+                # The writer has none: what is interrupted takes a whole transaction with it.
+                connection.set_progress_handler(work.is_over, _LOOK_EVERY)
             outcome = self._read(connection, batch)
             self._readers.append(connection)
         if isinstance(outcome, BotWireError):
@@ -123,12 +129,23 @@ class SQLiteEngine:
             connection = self._take_hasty()
             if connection is None:
                 return None  # to open one takes long
-            outcome = self._read(connection, batch)
+            is_large = self._is_large(connection, batch)
+            outcome = [] if is_large else self._read(connection, batch)
             self._hasty.append(connection)
+            if is_large:
+                return None
         if isinstance(outcome, BotWireError):
             # Whatever it is, perhaps only that the file is busy: a thread finds out and says it.
             return None
         return outcome
+
+    def _is_large(self, connection: sqlite3.Connection, batch: Batch) -> bool:
+        """Says whether a batch may read more than an event loop should be kept for."""
+        try:
+            rows = connection.execute(pages.LARGEST, (to_bytes(batch.namespace),)).fetchall()
+        except sqlite3.Error:
+            return True
+        return bool(rows) and rows[0][0] * sum(map(pages.count, batch.operations)) > _AT_ONCE
 
     def _take_hasty(self) -> sqlite3.Connection | None:
         try:
@@ -220,6 +237,11 @@ class SQLiteEngine:
         except BotWireError as error:
             return error
         except sqlite3.Error as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                try:
+                    work.look()
+                except BotWireError as why:
+                    return why
             return self._failure(error)
 
     # --- writing ----------------------------------------------------------------------------
@@ -262,13 +284,15 @@ class SQLiteEngine:
     def _write(self, connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[Outcome]:
         if len(batches) == 1:
             # The transaction is its own: if it fails, that is rolled back.
-            return [_run(connection, statements.write(batches[0], self._clock()))]
+            with _held_to(batches[0]):
+                return [_run(connection, statements.write(batches[0], self._clock()))]
         return [self._write_shared(connection, batch) for batch in batches]
 
     def _write_shared(self, connection: sqlite3.Connection, batch: Batch) -> Outcome:
         connection.execute("SAVEPOINT batch")
         try:
-            results = _run(connection, statements.write(batch, self._clock()))
+            with _held_to(batch):
+                results = _run(connection, statements.write(batch, self._clock()))
         except BotWireError as error:
             connection.execute("ROLLBACK TO batch")
             connection.execute("RELEASE batch")
@@ -406,6 +430,11 @@ def open_sqlite(path: str) -> SQLiteEngine:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_REGISTRY.after_fork_in_child)
+
+
+def _held_to(batch: Batch) -> contextlib.AbstractContextManager[None]:
+    terms = batch.terms
+    return work.on(None if terms is None or terms.work is None else terms.work.restarted().verdict)
 
 
 def _run(connection: sqlite3.Connection, steps: Steps) -> Results:

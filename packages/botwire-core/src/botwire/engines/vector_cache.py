@@ -210,10 +210,8 @@ class Snapshot:
             mask &= np.fromiter((ids[i] in chosen for i in range(end)), np.bool_, end)
         rows: Indices = np.flatnonzero(mask)
         if where.filter is not None and len(rows):
-            test = filters.compile_filter(where.filter.value)
-            # One call of the decoder for all is twice as fast as one for each.
-            decoded = json.loads("[" + ",".join([metadata[i] for i in rows]) + "]")
-            rows = rows[[test(value) for value in decoded]]
+            test = filters.read_filter(where.filter)
+            rows = rows[[test(value) for value in filters.decode_all([metadata[i] for i in rows])]]
         return rows
 
     def scores(

@@ -1,0 +1,320 @@
+"""Large JSON, decoded a piece at a time: no call of the decoder takes longer than a moment.
+
+The decoder of the standard library is one call in C, during which no other thread of the process
+runs, however large the text: a body of some megabytes would stop a server for seconds. Here the
+decoder is given pieces of a few kilobytes. What is a value of a caller's, and large, is not kept
+as objects at all: it becomes the text that is to be stored.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from botwire import work
+from botwire.exact import MAX_DEPTH, Json, encode_decoded
+
+PIECE = 16 * 1024
+"""Characters that the decoder is given at once; a single string may be longer."""
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_COMMA = re.compile(r"[ \t\n\r]*,")
+_SPACES = (" ", "\t", "\n", "\r")
+_VALUES = frozenset({"value", "metadata", "filter"})
+"""Fields of operations that hold a value of a caller's, wherever they stand."""
+_LISTS = frozenset({"values"})
+"""Fields that hold several: each part of them is one."""
+_CUTS = (",", "],", "},")
+_REST, _LONGEST_REST = 16, 1024  # parts to read singly where none of the cuts was one
+_SMALLEST = 256
+
+
+class DuplicateKeyError(ValueError):
+    """An object has a key twice, of which a decoder would keep the last."""
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object; raises `DuplicateKeyError` if it has a key twice."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise DuplicateKeyError(f"the key {key[:60]!r} is there twice in one object")
+            seen.add(key)
+    return made
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"it holds {text}")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=unique, parse_constant=_refuse_constant)
+_scan = _decoder.raw_decode
+
+
+def decode(text: str) -> Any:
+    """Decodes JSON, in one call if it is short.
+
+    Large values of callers' (see `_VALUES`) come as `Json`, exact already.
+
+    Raises:
+        ValueError: It is not JSON, or has a key twice.
+        RecursionError: It is nested too deeply.
+        NotJSONError: A large value does not come back equal.
+    """
+    if len(text) <= PIECE:
+        return _decoder.decode(text)
+    return _Pieces(text).whole()
+
+
+class _Pieces:
+    """One text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        # Characters to try at once. Fewer after something was larger, so that what is nested is not
+        # read as many times as it is deep.
+        self.size = PIECE
+
+    def whole(self) -> Any:
+        found, end = self._read(self.skip(0), 0, is_value=False)
+        end = self.skip(end)
+        if end != len(self.text):
+            raise json.JSONDecodeError("Extra data", self.text, end)
+        return found
+
+    def skip(self, at: int) -> int:
+        """Returns where white space ends."""
+        match = _SPACE.match(self.text, at)
+        return at if match is None else match.end()
+
+    def _read(self, at: int, depth: int, *, is_value: bool) -> tuple[Any, int]:
+        """Returns what begins at a position, and where it ends.
+
+        Args:
+            at: Where.
+            depth: In how many lists and objects it is.
+            is_value: Whether it is a caller's value, which comes as `Json` if it is large.
+        """
+        work.look()
+        first = self.text[at : at + 1]
+        if first not in ("[", "{"):
+            return _scan(self.text, at)
+        small = self._small(at)
+        if small is not None:
+            return small
+        if depth >= MAX_DEPTH:
+            raise RecursionError
+        if is_value:
+            parts: list[str] = []
+            end = self._copy(at, depth, parts)
+            return Json.from_text("".join(parts)), end
+        return self._object(at, depth) if first == "{" else self._list(at, depth)
+
+    def _small(self, at: int) -> tuple[Any, int] | None:
+        """Returns the list or object at a position, and where it ends; None if it is large."""
+        piece = self.text[at : at + self.size]
+        try:
+            found, end = _scan(piece, 0)
+        except json.JSONDecodeError:
+            if len(piece) < self.size:
+                return _scan(self.text, at)  # which says what is wrong
+            self.size = max(_SMALLEST, self.size // 4)
+            return None
+        self.size = PIECE
+        return found, at + end
+
+    def _key(self, at: int) -> tuple[str, int]:
+        """Returns the key that begins at a position, and where its value begins."""
+        text = self.text
+        if text[at : at + 1] != '"':
+            raise json.JSONDecodeError(
+                "Expecting property name enclosed in double quotes", text, at
+            )
+        key, at = _scan(text, at)
+        at = self.skip(at)
+        if text[at : at + 1] != ":":
+            raise json.JSONDecodeError("Expecting ':' delimiter", text, at)
+        return key, self.skip(at + 1)
+
+    def _next(self, at: int, close: str) -> tuple[int, bool]:
+        """Returns where the next part begins, and whether there is none."""
+        at = self.skip(at)
+        sign = self.text[at : at + 1]
+        if sign == close:
+            return at + 1, True
+        if sign != ",":
+            raise json.JSONDecodeError("Expecting ',' delimiter", self.text, at)
+        return self.skip(at + 1), False
+
+    # --- what is structure: objects for Python ----------------------------------------------
+
+    def _object(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
+        found: dict[str, Any] = {}
+        at = self.skip(at + 1)
+        if self.text[at : at + 1] == "}":
+            return found, at + 1
+        while True:
+            key, at = self._key(at)
+            if key in found:
+                raise DuplicateKeyError(f"the key {key[:60]!r} is there twice in one object")
+            if key in _LISTS and self.text[at : at + 1] in ("[", "{"):
+                read = self._list if self.text[at] == "[" else self._members
+                found[key], at = read(at, depth + 1, parts_are_values=True)
+            else:
+                found[key], at = self._read(at, depth + 1, is_value=key in _VALUES)
+            at, is_last = self._next(at, "}")
+            if is_last:
+                return found, at
+
+    def _members(
+        self, at: int, depth: int, *, parts_are_values: bool
+    ) -> tuple[dict[str, Any], int]:
+        found: dict[str, Any] = {}
+        at = self.skip(at + 1)
+        if self.text[at : at + 1] == "}":
+            return found, at + 1
+        while True:
+            key, at = self._key(at)
+            if key in found:
+                raise DuplicateKeyError(f"the key {key[:60]!r} is there twice in one object")
+            found[key], at = self._read(at, depth + 1, is_value=parts_are_values)
+            at, is_last = self._next(at, "}")
+            if is_last:
+                return found, at
+
+    def _list(
+        self, at: int, depth: int, *, parts_are_values: bool = False
+    ) -> tuple[list[Any], int]:
+        found: list[Any] = []
+        at = self.skip(at + 1)
+        if self.text[at : at + 1] == "]":
+            return found, at + 1
+        several = _Several(self, "[]")
+        while True:
+            parts, at = several.read(at)
+            found += parts or ()
+            part, at = self._read(self.skip(at), depth + 1, is_value=parts_are_values)
+            found.append(part)
+            at, is_last = self._next(at, "]")
+            if is_last:
+                return found, at
+
+    # --- what is a value: text for the store ------------------------------------------------
+
+    def _copy(self, at: int, depth: int, parts: list[str]) -> int:
+        """Copies the list or object at a position in its canonical form; returns where it ends."""
+        work.look()
+        text = self.text
+        if depth >= MAX_DEPTH:
+            raise RecursionError
+        is_object = text[at] == "{"
+        opened, close = ("{", "}") if is_object else ("[", "]")
+        parts.append(opened)
+        at = self.skip(at + 1)
+        if text[at : at + 1] == close:
+            parts.append(close)
+            return at + 1
+        keys: set[str] = set()
+        several = _Several(self, opened + close)
+        while True:
+            made, at = several.read(at)
+            if made:
+                if is_object:
+                    _refuse_known(keys, made)
+                parts.append(encode_decoded(made, "the value", depth)[1:-1] + ",")
+                at = self.skip(at)
+            if is_object:
+                key, at = self._key(at)
+                _refuse_known(keys, (key,))
+                parts.append(encode_decoded(key) + ":")
+            at = self._copy_part(at, depth + 1, parts)
+            at, is_last = self._next(at, close)
+            parts.append(close if is_last else ",")
+            if is_last:
+                return at
+
+    def _copy_part(self, at: int, depth: int, parts: list[str]) -> int:
+        if self.text[at : at + 1] in ("[", "{"):
+            small = self._small(at)
+            if small is None:
+                return self._copy(at, depth, parts)
+            found, end = small
+        else:
+            found, end = _scan(self.text, at)
+        parts.append(encode_decoded(found, "the value", depth))
+        return end
+
+
+class _Several:
+    """Reads many parts of a list or an object at once, where that is possible.
+
+    It guesses that a comma some way ahead stands between two parts, and the decoder tells whether
+    it does. After a wrong guess parts are read singly for a while.
+    """
+
+    def __init__(self, pieces: _Pieces, brackets: str) -> None:
+        self._pieces = pieces
+        self._open, self._close = brackets[0], brackets[1]
+        self._wait, self._rest = 0, _REST
+
+    def read(self, at: int) -> tuple[Any, int]:
+        """Returns some parts or None, and where the next one begins; there is a next one."""
+        if self._wait:
+            self._wait -= 1
+            return None, at
+        text, size = self._pieces.text, self._pieces.size
+        for cut in _CUTS:
+            end = text.rfind(cut, at, at + size)
+            if end < 0:
+                continue
+            end += len(cut) - 1
+            piece = f"{self._open}{text[at:end]}{self._close}"
+            try:
+                found, stop = _scan(piece, 0)
+            except json.JSONDecodeError:
+                if self._open == "[":
+                    break  # one after the other is as quick as another guess
+                continue
+            if stop == len(piece) and found:
+                self._rest = _REST
+                self._pieces.size = min(PIECE, 4 * size)
+                return found, end + 1
+        if self._open == "[":
+            singly = self._one_by_one(text[at : at + size])
+            if singly is not None:
+                self._pieces.size = min(PIECE, 4 * size)
+                return singly[0], at + singly[1]
+        self._wait, self._rest = self._rest, min(_LONGEST_REST, 2 * self._rest)
+        return None, at
+
+    def _one_by_one(self, piece: str) -> tuple[list[Any], int] | None:
+        """Returns the parts that a piece begins with and a comma follows, and where they end."""
+        found = []
+        at = end = 0
+        try:
+            while True:
+                part, end = _scan(piece, end)
+                if piece[end : end + 1] != ",":
+                    match = _COMMA.match(piece, end)
+                    if match is None:
+                        break
+                    end = match.end() - 1
+                found.append(part)
+                at = end = end + 1
+                if piece[end : end + 1] in _SPACES:
+                    match = _SPACE.match(piece, end)
+                    end = end if match is None else match.end()
+        except json.JSONDecodeError:
+            pass
+        return (found, at) if found else None
+
+
+def _refuse_known(keys: set[str], more: Iterable[str]) -> None:
+    for key in more:
+        if key in keys:
+            raise DuplicateKeyError(f"the key {key[:60]!r} is there twice in one object")
+    keys.update(more)

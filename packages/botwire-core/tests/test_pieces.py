@@ -1,0 +1,116 @@
+"""Large JSON, decoded in pieces: the same as in one go, and nothing takes long."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from botwire import pieces
+from botwire.errors import NotJSONError
+from botwire.exact import Json
+
+TEXT = st.sampled_from(["a", "a,b", "x],", '"q\\', "}, {", "é\ud800", "y" * 300])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=40) | st.dictionaries(TEXT, inner, max_size=6),
+    max_leaves=60,
+)  # fmt: skip
+
+
+def plain(found: Any) -> Any:
+    """Returns what was decoded with the large values in it as objects."""
+    if isinstance(found, Json):
+        return json.loads(found.text)
+    if isinstance(found, dict):
+        return {key: plain(value) for key, value in found.items()}
+    return [plain(value) for value in found] if isinstance(found, list) else found
+
+
+@settings(max_examples=300)
+@given(
+    st.fixed_dictionaries({"value": VALUES, "values": st.lists(VALUES), "keys": VALUES}),
+    st.sampled_from([None, 1]),
+    st.integers(8, 300),
+)
+def test_pieces_of_any_size_come_to_the_same(body: Any, indent: int | None, size: int) -> None:
+    text = json.dumps(body, indent=indent)
+    usual, pieces.PIECE = pieces.PIECE, size
+    try:
+        assert plain(pieces.decode(text)) == body
+    finally:
+        pieces.PIECE = usual
+
+
+@settings(max_examples=300)
+@given(VALUES, st.integers(0, 10**6), st.sampled_from(["", "]", "}", ",", "x", '"']))
+def test_what_is_not_json_is_refused_in_pieces_too(body: Any, at: int, instead: str) -> None:
+    text = json.dumps({"value": body})
+    at %= len(text)
+    text = text[:at] + instead + text[at + 1 :]
+    usual, pieces.PIECE = pieces.PIECE, 16
+    try:
+        expected: Any = json.loads(text, object_pairs_hook=pieces.unique)
+    except ValueError:
+        with pytest.raises((json.JSONDecodeError, pieces.DuplicateKeyError)):
+            pieces.decode(text)
+    else:
+        assert plain(pieces.decode(text)) == expected
+    finally:
+        pieces.PIECE = usual
+
+
+MANY = ",".join(f'"{i}": 1' for i in range(20_000))
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "why"),
+    [
+        ('{"value": {"a": 1, "a": 2}}', pieces.DuplicateKeyError, "'a' is there twice"),
+        (f'{{"value": {{{MANY}, "7": 2}}}}', pieces.DuplicateKeyError, "'7' is there twice"),
+        (f'{{"value": [{"1," * 20_000}NaN]}}', ValueError, "it holds NaN"),
+        (f'{{"value": [{"1," * 20_000}1e999]}}', NotJSONError, "inf"),
+        (f'{{"value": {"[" * 20_000}', RecursionError, None),
+        (f'{{"value": {"[" * 201}{"1," * 9_000}1{"]" * 201}}}', RecursionError, None),
+        (f'{{"value": [{"1," * 9_000}{"[" * 200}1{"]" * 200}]}}', NotJSONError, "deeper"),
+    ],
+)
+def test_a_large_value_is_held_to_the_same_bounds(
+    text: str, error: type[Exception], why: str | None
+) -> None:
+    with pytest.raises(error, match=why):
+        pieces.decode(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"value": [' + "[]," * 400_000 + "1]}",
+        '{"values": [' + "1," * 1_000_000 + "1]}",
+        '{"value": [' + '{"a":{"b":[1]},"c":2},' * 50_000 + "1]}",
+        '{"value": [' + ("[" * 150 + "1," * 8_200 + "1" + "]" * 150 + ",") * 40 + "1]}",
+    ],
+    ids=["empty lists", "ints", "objects", "deep"],
+)
+def test_the_decoder_is_never_given_much(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    scan = pieces._scan
+
+    def noted(piece: str, at: int) -> tuple[Any, int]:
+        try:
+            found, end = scan(piece, at)
+        except json.JSONDecodeError:
+            end = min(len(piece), at + pieces.PIECE) if len(piece) == len(text) else len(piece)
+            read.append(end - at)
+            raise
+        read.append(end - at)
+        return found, end
+
+    monkeypatch.setattr(pieces, "_scan", noted)
+    pieces.decode(text)
+    assert max(read) <= pieces.PIECE + 2
+    assert sum(read) < 12 * len(text)

@@ -1,0 +1,122 @@
+"""What a request may cost: time, a thread when its turn comes, and nothing once its client left.
+
+The event loop does what is short. Whatever is not (decoding a large body, encoding a large answer)
+is done by threads that callers use in turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
+
+from botwire import work
+from botwire.engines.lanes import TurnsPool
+from botwire.work import Work
+
+T = TypeVar("T")
+
+AT_ONCE = 16 * 1024
+"""Bytes of a body that the event loop decodes itself: one or two milliseconds at the worst."""
+BODY_READ = "botwire.body_read"
+"""Set in a request's scope when its body was read to the end, or there is none."""
+WORK = "botwire.work"
+"""Where in a request's scope its `RequestWork` is."""
+CALLER = "botwire.caller"
+"""Where in a request's scope its `Caller` is."""
+
+_WATCH_AFTER = 0.1  # seconds after which it is worth looking whether a client is still there
+
+
+class RequestWork(Work):
+    """The work on a request, which ends when its client leaves.
+
+    Args:
+        seconds: How long it may take.
+        scope: The request's.
+        receive: What tells that the client left.
+    """
+
+    __slots__ = ("_on_cancel", "_receive", "_scope", "_timer", "_watching")
+
+    def __init__(self, seconds: float | None, scope: Scope, receive: Receive) -> None:
+        super().__init__(seconds)
+        self._scope = scope
+        self._receive = receive
+        self._on_cancel: Callable[[], object] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._timer = self._wait()
+
+    def _wait(self) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(_WATCH_AFTER, self._begin_to_watch)
+
+    def _begin_to_watch(self) -> None:
+        if self._scope.get(BODY_READ):
+            self._watching = asyncio.get_running_loop().create_task(self._watch())
+        else:  # what comes is the body's still
+            self._timer = self._wait()
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.cancel()
+
+    def cancel(self) -> None:
+        """Says that the client has left."""
+        super().cancel()
+        if self._on_cancel is not None:
+            self._on_cancel()
+
+    def close(self) -> None:
+        """Stops looking: the request is answered."""
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def run(self, waiting: Coroutine[Any, Any, T]) -> T:
+        """Awaits what nobody needs once the client has left.
+
+        Raises:
+            ClientDisconnect: It has.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._on_cancel = task.cancel
+        try:
+            return await waiting
+        except asyncio.CancelledError:
+            if not self.is_cancelled:
+                raise
+            task.uncancel()
+            raise ClientDisconnect from None
+        except work.CancelledWorkError:
+            raise ClientDisconnect from None
+        finally:
+            self._on_cancel = None
+
+
+async def by_turns(scope: Scope, call: Callable[[], T]) -> T:
+    """Runs what takes long in a thread, when it is the caller's turn.
+
+    Args:
+        scope: The request's.
+        call: Looks up now and then; see `botwire.work`.
+    """
+    held_to: RequestWork = scope[WORK]
+    pool: TurnsPool = scope["app"].state.decoders
+
+    def run() -> T:
+        with work.on(held_to.verdict):
+            work.look()
+            return call()
+
+    return await held_to.run(pool.run(_caller(scope), run))
+
+
+def _caller(scope: Scope) -> object:
+    caller, client = scope.get(CALLER), scope.get("client")
+    key = getattr(caller, "key", None)
+    return key.id if key is not None else client and client[0]
