@@ -308,3 +308,16 @@ async def test_a_hub_goes_on_in_another_process(
     assert {passport.name for passport in await other.list_agents()} == {"ada", "bob"}
     await other.close()
     await hub.close()
+
+
+async def test_any_range_is_what_the_store_of_ag2_answers(place_url: str, namespace: str) -> None:
+    stock, ours = MemoryKnowledgeStore(), BotWireKnowledgeStore(namespace, url=place_url)
+    for store in (stock, ours):
+        await store.write("/f", "ab")
+        await store.append("/f", "cd")
+    ends = [None, *range(-6, 7)]
+    for path in ("/f", "/missing"):
+        for start in range(-6, 7):
+            for end in ends if path == "/f" and start in (-6, -3, 0, 2) else (None, 2):
+                expected = await stock.read_range(path, start, end)
+                assert await ours.read_range(path, start, end) == expected, (path, start, end)

@@ -430,3 +430,18 @@ def test_a_killed_team_is_remembered(place_url: str, namespace: str) -> None:
     received = run_and_kill(AGENT, place_url, namespace, "", "What does she like?")
     assert any("- Ada likes tea" in message for message in received)
     assert received[-1].count("1 bytes of application/octet-stream") == 1
+
+
+@pytest.mark.anyio
+async def test_what_is_found_has_its_score_in_its_metadata(place_url: str, namespace: str) -> None:
+    memory = BotWireMemory(namespace, url=place_url)
+    own = {"score": "my own", "n": 1}
+    for text, metadata in (("tea with milk", None), ("tea", {"n": 2}), ("tea and cake", own)):
+        await memory.add(
+            MemoryContent(content=text, mime_type=MemoryMimeType.TEXT, metadata=metadata)
+        )
+    found = {r.content: r.metadata or {} for r in (await memory.query("tea")).results}
+    assert found["tea"]["score"] > found["tea with milk"]["score"] > 0
+    assert found["tea"]["n"] == 2
+    assert found["tea and cake"] == own
+    assert all(r.metadata in (None, {"n": 2}, own) for r in (await memory.query("")).results)

@@ -108,10 +108,17 @@ class BotWireKnowledgeStore:
         raise ConflictError(f"{path!r:.200} is written to by too many others: try again later")
 
     async def read_range(self, path: str, start: int, end: int | None = None) -> str:
-        """Returns the text of bytes from `start` to before `end`; None: to the end of the file."""
+        """Returns the text of bytes from `start` to before `end`; None: to the end of the file.
+
+        A negative `start` counts from the end, as in AG2's own store in memory. A file that does
+        not exist has no text.
+        """
         history = self._history(_normal(path))
         whole = (await self._end(history)).offset
         stop = whole if end is None else min(end, whole)
+        if start >= stop:
+            return ""
+        start, stop, _ = slice(start, stop).indices(whole)
         if start >= stop:
             return ""
         pieces = await self._pieces(history, start, stop, backwards=start > whole / 2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,7 +18,7 @@ from agent_framework import (
 )
 
 import botwire
-from botwire import AsyncHistory, AsyncMemory, ConfigurationError
+from botwire import AsyncHistory, AsyncMemory, ConfigurationError, ConflictError
 from botwire.connection import Connection
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 from botwire_agent_framework.convert import from_items, item_id, to_item
@@ -32,6 +34,9 @@ class BotWireHistoryProvider(HistoryProvider):
     model, and a process that is killed loses less. A tool's call that was stored and never
     answered is closed for the model, which would refuse it otherwise.
 
+    Of two runs of one session at once, one is refused with a `ConflictError`: what a model answers
+    is stored only if nobody wrote since the model was shown the conversation.
+
     A message of an id that is stored already is not stored again. Messages without one may be
     equal: who says "go on" twice has said it twice.
 
@@ -42,7 +47,10 @@ class BotWireHistoryProvider(HistoryProvider):
         api_key: For a server.
         source_id: The provider's name among an agent's.
         max_messages: Load only the last so many; None loads all. Nothing is deleted.
-        skip_excluded: Leave out what a `CompactionProvider` has marked.
+        skip_excluded: Leave out messages that were marked as excluded before they were stored. A
+            `CompactionProvider` compacts this provider's messages with its ``before_strategy``. Its
+            ``after_strategy`` finds only what a provider keeps in the session's state, which this
+            one does not.
         load_messages: See `HistoryProvider`, as for the next four.
         store_inputs: Whether to store what an agent is given.
         store_outputs: Whether to store what it answers.
@@ -82,6 +90,9 @@ class BotWireHistoryProvider(HistoryProvider):
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
         self.max_messages = max_messages
         self.skip_excluded = skip_excluded
+        self._seen: weakref.WeakKeyDictionary[asyncio.Task[Any], tuple[str | None, int]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.connection.namespace!r}, {self.source_id!r})"
@@ -105,12 +116,15 @@ class BotWireHistoryProvider(HistoryProvider):
         """
         history = self._history(session_id)
         if self.max_messages is None:
-            return self._shown(from_items(await history.read()))
+            items = await history.read()
+            self._saw(session_id, items[-1].seq if items else await _end_of(history))
+            return self._shown(from_items(items))
         items = []
         async for item in history.newest_first():
             items.append(item)
             if len(items) == self.max_messages:
                 break
+        self._saw(session_id, items[0].seq if items else await _end_of(history))
         messages = from_items(reversed(items))
         # No service takes the answer of a tool whose call it is not shown.
         while messages and messages[0].role == "tool":
@@ -139,12 +153,47 @@ class BotWireHistoryProvider(HistoryProvider):
             **kwargs: Not used.
 
         Raises:
+            ConflictError: Another run wrote to the session since this one read it.
             NotJSONError: One holds what would not come back; it says which and where.
         """
         items = [to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
         ids = [item_id(message, item) for message, item in zip(messages, items, strict=True)]
-        if items:
-            await self._history(session_id).extend(items, ids=ids)
+        if not items:
+            return
+        task = asyncio.current_task()
+        seen = self._seen.pop(task, None) if task is not None else None
+        after = seen[1] if seen is not None and seen[0] == session_id else None
+        seqs = await self._append(session_id, items, ids, after)
+        if seen is not None and _call_ids(messages[-1]).calls:  # the run goes on
+            self._saw(session_id, max(seqs))
+
+    async def _append(
+        self, session_id: str | None, items: list[Any], ids: list[str | None], after: int | None
+    ) -> list[int]:
+        history = self._history(session_id)
+        while True:
+            try:
+                return await history.extend(items, ids=ids, if_last=after)
+            except ConflictError as error:
+                later = [] if after is None else await history.read(after)
+                if later and all(item.value.get("role") == "tool" for item in later):
+                    after = later[-1].seq  # what tools of a refused run returned disturbs nobody
+                    continue
+                raise ConflictError(
+                    f"another run wrote to the session {session_id!r} since this one read it: only "
+                    f"one at a time can answer. Run this one again ({error.detail})",
+                    request_id=error.request_id,
+                ) from error
+
+    def _saw(self, session_id: str | None, seq: int | None) -> None:
+        """Notes up to where the running task knows a conversation."""
+        task = asyncio.current_task()
+        if task is None:
+            return
+        if seq is None:
+            self._seen.pop(task, None)
+        else:
+            self._seen[task] = (session_id, seq)
 
     async def before_run(
         self,
@@ -154,10 +203,33 @@ class BotWireHistoryProvider(HistoryProvider):
         context: SessionContext,
         state: dict[str, Any],
     ) -> None:
-        """Loads the conversation for a run."""
+        """Loads the conversation for a run.
+
+        Raises:
+            ConflictError: Another run wrote to it since this one called its tools. What they
+                returned is stored.
+        """
+        task = asyncio.current_task()
+        before = None if task is None else self._seen.get(task)
         await super().before_run(agent=agent, session=session, context=context, state=state)
+        results = [one for one in context.input_messages if _call_ids(one).answers]
+        if before is not None and results and before[0] == context.session_id:
+            await self._check_turn(before[1], results, context.session_id)
         loaded = context.context_messages.get(self.source_id, [])
         context.context_messages[self.source_id] = _paired(loaded, context.input_messages)
+
+    async def _check_turn(
+        self, seen: int, results: Sequence[Message], session_id: str | None
+    ) -> None:
+        later = await self._history(session_id).read(seen)
+        if all(item.value.get("role") == "tool" for item in later):
+            return
+        self._saw(session_id, None)
+        await self.save_messages(session_id, results)  # what a tool did is not lost
+        raise ConflictError(
+            f"another run wrote to the session {session_id!r} while this one was in a tool: only "
+            "one at a time can answer. Run this one again"
+        )
 
     async def list_sessions(self) -> list[str]:
         """Returns the ids of all sessions of the namespace, those of other frameworks too."""
@@ -166,6 +238,12 @@ class BotWireHistoryProvider(HistoryProvider):
     async def clear(self, session_id: str) -> None:
         """Deletes a session's messages."""
         await self._history(session_id).clear()
+
+
+async def _end_of(history: AsyncHistory) -> int:
+    """Returns the last sequence number of a history in which nothing was found."""
+    info = await history.info()
+    return info.last_seq - info.count  # what came meanwhile was not seen
 
 
 def _paired(messages: Sequence[Message], inputs: Sequence[Message]) -> list[Message]:

@@ -1,7 +1,7 @@
 """AutoGen on BotWire: memory, conversations and teams that outlive the process."""
 
 from botwire_autogen.cache import BotWireCacheStore, BotWireCacheStoreConfig
-from botwire_autogen.checkpointed import CheckpointedTeam
+from botwire_autogen.checkpointed import CheckpointedTeam, CheckpointedTeamConfig
 from botwire_autogen.context import (
     BotWireChatCompletionContext,
     BotWireChatCompletionContextConfig,
@@ -18,6 +18,7 @@ __all__ = [
     "BotWireMemoryConfig",
     "BotWireStateStore",
     "CheckpointedTeam",
+    "CheckpointedTeamConfig",
     "resume_team",
     "save_team",
 ]

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from typing import Any, Self
 
-from autogen_agentchat.base import TaskResult, TaskRunner, Team, TerminationCondition
+from autogen_agentchat.base import TaskResult, Team, TerminationCondition
 from autogen_agentchat.messages import (
     BaseAgentEvent,
     BaseChatMessage,
     MessageFactory,
+    ModelClientStreamingChunkEvent,
     TextMessage,
 )
 from autogen_agentchat.teams import MagenticOneGroupChat
-from autogen_core import CancellationToken
+from autogen_core import CancellationToken, Component, ComponentModel
+from pydantic import BaseModel
 
 import botwire
 from botwire import AsyncMemory, ConfigurationError
-from botwire_autogen.teams import BotWireStateStore, manager_state, restore
+from botwire.tagged import from_json, to_json
+from botwire_autogen.teams import BotWireStateStore, manager_of, manager_state, restore
 
 _TURN_ENDED = "Maximum number of turns 1 reached."  # the manager's reason to stop after one turn
 
 
-class CheckpointedTeam(TaskRunner):
+class CheckpointedTeamConfig(BaseModel):
+    """How a `CheckpointedTeam` is described in a component; it holds no key of a server."""
+
+    team: ComponentModel
+    namespace: str
+    url: str | None = None
+    name: str = "team"
+    termination_condition: ComponentModel | None = None
+    max_turns: int | None = None
+
+
+class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
     """Runs a team turn by turn and saves it after each, when its state is whole.
 
     AutoGen's state of a running team is torn: a message may be in one agent and not yet in
@@ -44,7 +59,8 @@ class CheckpointedTeam(TaskRunner):
         name: The team's name in the store.
         termination_condition: When a run ends; it is given all new messages of each turn.
         max_turns: How many turns a run has at most.
-        custom_message_types: The same as the team was given.
+        custom_message_types: Types of messages that neither the team was given nor its agents
+            declare.
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server.
@@ -52,6 +68,9 @@ class CheckpointedTeam(TaskRunner):
     Raises:
         ConfigurationError: An argument is not valid, or the team cannot be resumed.
     """
+
+    component_config_schema = CheckpointedTeamConfig
+    component_provider_override = "botwire_autogen.CheckpointedTeam"
 
     def __init__(
         self,
@@ -77,29 +96,44 @@ class CheckpointedTeam(TaskRunner):
         if max_turns is not None and max_turns < 1:
             raise ConfigurationError(f"max_turns is at least 1, not {max_turns}")
         self._team = team
-        self._name = name
+        self._key = name
         self._condition = termination_condition
         self._max_turns = max_turns
-        self._factory = MessageFactory()
+        # AutoGen has no public way to ask a team which messages it knows either.
+        self._factory = getattr(team, "_message_factory", None) or MessageFactory()
         for message_type in custom_message_types:
-            self._factory.register(message_type)
+            if not self._factory.is_registered(message_type):
+                self._factory.register(message_type)
         self._store = BotWireStateStore(namespace, client=client, url=url, api_key=api_key)
         self._version: int | None = None  # None: not loaded, or the team was left within a turn
         self._turns: list[int] = []  # where the turns of the run begin in the thread
         self._running = False  # whether a run is unfinished
+        self._busy = False  # whether this object is running it
+        self._ended = asyncio.Event()
+        self._events: list[tuple[int, dict[str, Any]]] = []  # and before what in the thread
         self._thread: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._store.connection.namespace!r}, name={self._name!r})"
+        return f"{type(self).__name__}({self._store.connection.namespace!r}, name={self._key!r})"
+
+    @property
+    def name(self) -> str:
+        """The name of the team, in a larger team of teams."""
+        return self._team.name
+
+    @property
+    def description(self) -> str:
+        """What the team is for."""
+        return self._team.description
 
     async def pending(self) -> bool:
         """Says whether a run was saved that has not ended."""
-        extra = await self._store.load_extra(self._name)
+        extra = await self._store.load_extra(self._key)
         return extra is not None and bool(extra["running"])
 
     async def thread(self) -> list[BaseAgentEvent | BaseChatMessage]:
         """Returns the messages of the team as they are saved."""
-        saved = await self._store.load(self._name)
+        saved = await self._store.load(self._key)
         return [] if saved is None else self._messages(_thread(saved.state))
 
     async def run(
@@ -139,16 +173,37 @@ class CheckpointedTeam(TaskRunner):
             ConflictError: Another process has the team now.
             ConfigurationError: A run of another task is unfinished.
         """
-        given = _task(task)
+        given = _task(task, self._factory)
+        if self._busy:
+            raise ValueError(
+                "The team is already running, it cannot run again until it is stopped."
+            )
+        self._busy = True
+        self._ended.clear()
+        try:
+            async for message in self._run(given, cancellation_token, output_task_messages):
+                yield message
+        finally:
+            self._busy = False
+            self._ended.set()
+
+    async def _run(
+        self,
+        given: Sequence[BaseChatMessage],
+        cancellation_token: CancellationToken | None,
+        output_task_messages: bool,
+    ) -> AsyncGenerator[BaseAgentEvent | BaseChatMessage | TaskResult, None]:
         if self._version is None:
             await self._load()
-        version, self._version = self._version, None  # until a turn is whole, it is loaded anew
-        assert version is not None
         if self._running and given and not _same(given, self._thread[self._turns[0] :]):
             raise ConfigurationError(
                 f"{self!r} has an unfinished run of another task: run it to its end without a "
                 "task, or abandon it"
             )
+        if not self._running:
+            await self._validate(given)
+        version, self._version = self._version, None  # until a turn is whole, it is loaded anew
+        assert version is not None
         stop: str | None
         if self._running:
             stop = await self._replay()
@@ -164,18 +219,21 @@ class CheckpointedTeam(TaskRunner):
         while stop is None:
             reason: str | None = None
             begin = len(self._thread)
+            said: list[BaseAgentEvent | BaseChatMessage] = []
             try:
                 async for event in self._team.run_stream(cancellation_token=cancellation_token):
                     if isinstance(event, TaskResult):
                         reason = event.stop_reason
                     else:
+                        said.append(event)
                         yield event
             except RuntimeError:  # AutoGen's, of whatever an agent raised
                 # Who took the team over has moved the agents' contexts away too: say that.
-                await self._store.check(self._name, version)
+                await self._store.check(self._key, version)
                 raise
             state = await self._team.save_state()
             self._thread = _thread(state)
+            self._note_events(said, begin)
             self._turns.append(begin)
             stop = reason if reason != _TURN_ENDED else await self._ask(begin)
             self._running = stop is None
@@ -187,7 +245,32 @@ class CheckpointedTeam(TaskRunner):
             await self._condition.reset()
         self._version = version
         first = self._turns[0] + (0 if output_task_messages else task_length)
-        yield TaskResult(messages=self._messages(self._thread[first:]), stop_reason=stop)
+        yield TaskResult(messages=self._messages(self._with_events(first)), stop_reason=stop)
+
+    async def _validate(self, task: Sequence[BaseChatMessage]) -> None:
+        """Raises what the team's manager raises of a task, before anything is saved."""
+        await self._team.save_state()  # a new team has no manager before
+        manager = await manager_of(self._team)
+        if manager is not None:
+            await manager.validate_group_state(list(task) or None)
+
+    def _note_events(self, said: Sequence[BaseAgentEvent | BaseChatMessage], begin: int) -> None:
+        """Keeps what a team says beside its thread: who is chosen to speak next."""
+        known = {message["id"] for message in self._thread[begin:]}
+        position = begin
+        for message in said:
+            if message.id in known:
+                position += 1
+            elif not isinstance(message, ModelClientStreamingChunkEvent):
+                self._events.append((position, dict(message.dump())))
+
+    def _with_events(self, first: int) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = []
+        events = [(at, event) for at, event in self._events if at >= first]
+        for index, message in enumerate(self._thread[first:], first):
+            messages += [event for at, event in events if at == index]
+            messages.append(message)
+        return messages + [event for at, event in events if at >= len(self._thread)]
 
     async def abandon(self) -> None:
         """Ends an unfinished run where it was last saved, so that another task may be given.
@@ -203,30 +286,97 @@ class CheckpointedTeam(TaskRunner):
 
     async def reset(self) -> None:
         """Forgets the team's conversation, stored and here, that of its agents too."""
-        saved = await self._store.claim(self._name)
+        if self._busy:
+            raise RuntimeError("The team is running. It must be stopped before it can be reset.")
+        await self._reset()
+
+    async def _reset(self) -> None:
+        saved = await self._store.claim(self._key)
         if saved is not None:
             # Whoever finds this goes on with it: the contexts of agents may be stored elsewhere.
             extra = {**saved.extra, "running": False, "reset": True}
-            await self._store.save(self._name, saved.state, extra=extra, if_version=saved.version)
+            await self._store.save(self._key, saved.state, extra=extra, if_version=saved.version)
         await self._team.reset()
         if self._condition is not None:
             await self._condition.reset()
-        await self._store.delete(self._name)
+        await self._store.delete(self._key)
         self._version = None
 
+    async def pause(self) -> None:
+        """Pauses the agents of a team that runs, as AutoGen's teams do."""
+        await self._while_running(self._team.pause())
+
+    async def resume(self) -> None:
+        """Lets the agents of a paused team go on."""
+        await self._while_running(self._team.resume())
+
+    async def _while_running(self, call: Coroutine[Any, Any, None]) -> None:
+        """Awaits a call that a stopped team of AutoGen would never answer, until the run ends."""
+        if not self._busy:
+            call.close()
+            return
+        task, ended = asyncio.ensure_future(call), asyncio.ensure_future(self._ended.wait())
+        await asyncio.wait([task, ended], return_when=asyncio.FIRST_COMPLETED)
+        for one in (ended, task):
+            if not one.done():
+                one.cancel()
+        if not task.cancelled() and task.done():
+            task.result()
+
+    async def save_state(self) -> Mapping[str, Any]:
+        """Returns the team's state and where its run is; it need not be called to be resumed."""
+        if self._version is None and not self._busy:
+            await self._load()
+        return {
+            "type": "CheckpointedTeamState",
+            "version": "1.0.0",
+            "team": await self._team.save_state(),
+            "run": self._extra(),
+        }
+
+    async def load_state(self, state: Mapping[str, Any]) -> None:
+        """Puts the team into a state of `save_state`, or one of the team itself, and saves it.
+
+        Raises:
+            ConfigurationError: It is of a team with other agents.
+            ConflictError: Another process has the team.
+        """
+        if self._busy:
+            raise RuntimeError("The team cannot be loaded while it is running.")
+        inner = state.get("team", state)
+        if "agent_states" not in inner:
+            raise ConfigurationError("this is no state of a CheckpointedTeam or a team of AutoGen")
+        saved = await self._store.claim(self._key)
+        await restore(self._team, inner)
+        self._take(inner, state.get("run", {"turns": [], "running": False}))
+        version = 0 if saved is None else saved.version
+        self._version = await self._save(await self._team.save_state(), version)
+
     async def _load(self) -> None:
-        saved = await self._store.claim(self._name)
+        saved = await self._store.claim(self._key)
         if saved is not None and saved.extra.get("reset"):
-            await self.reset()
+            await self._reset()
             saved = None
         if saved is None:
             self._version, self._thread, self._turns, self._running = 0, [], [], False
+            self._events = []
             return
         await restore(self._team, saved.state)
         self._version = saved.version
-        self._thread = _thread(saved.state)
-        self._turns = list(saved.extra["turns"])
-        self._running = bool(saved.extra["running"])
+        self._take(saved.state, saved.extra)
+
+    def _take(self, state: Any, extra: Mapping[str, Any]) -> None:
+        self._thread = _thread(state)
+        self._turns = list(extra["turns"])
+        self._running = bool(extra["running"])
+        self._events = [(at, event) for at, event in from_json(extra.get("events", []))]
+
+    def _extra(self) -> dict[str, Any]:
+        return {
+            "turns": self._turns,
+            "running": self._running,
+            "events": to_json([list(event) for event in self._events], "events"),
+        }
 
     async def _begin(self, task: Sequence[BaseChatMessage], version: int) -> int:
         """Puts the task where AutoGen's start would, into the thread and to each agent.
@@ -246,12 +396,12 @@ class CheckpointedTeam(TaskRunner):
         self._thread = _thread(state)
         self._turns = [len(self._thread) - len(dumped)]
         self._running = True
+        self._events = []
         # Loading made new references to contexts that are kept on BotWire.
         return await self._save(await self._team.save_state(), version)
 
     async def _save(self, state: Any, version: int) -> int:
-        extra = {"turns": self._turns, "running": self._running}
-        return await self._store.save(self._name, state, extra=extra, if_version=version)
+        return await self._store.save(self._key, state, extra=self._extra(), if_version=version)
 
     async def _replay(self) -> str | None:
         """Tells the condition, turn by turn, what it was told before the process ended."""
@@ -280,19 +430,57 @@ class CheckpointedTeam(TaskRunner):
     def _messages(self, dumped: Sequence[dict[str, Any]]) -> list[BaseAgentEvent | BaseChatMessage]:
         return [self._factory.create(message) for message in dumped]
 
+    def _to_config(self) -> CheckpointedTeamConfig:
+        reference = self._store.connection.reference()
+        condition = self._condition
+        return CheckpointedTeamConfig(
+            team=self._team.dump_component(),
+            namespace=reference["namespace"],
+            url=reference.get("url"),
+            name=self._key,
+            termination_condition=condition.dump_component() if condition else None,
+            max_turns=self._max_turns,
+        )
+
+    @classmethod
+    def _from_config(cls, config: CheckpointedTeamConfig) -> Self:
+        condition = config.termination_condition
+        return cls(
+            Team.load_component(config.team),
+            config.namespace,
+            url=config.url,
+            name=config.name,
+            termination_condition=(
+                TerminationCondition.load_component(condition) if condition else None
+            ),
+            max_turns=config.max_turns,
+        )
+
 
 def _thread(state: Any) -> list[dict[str, Any]]:
     return list(manager_state(state["agent_states"])["message_thread"])
 
 
-def _task(
-    task: str | BaseChatMessage | Sequence[BaseChatMessage] | None,
-) -> list[BaseChatMessage]:
+def _task(task: Any, factory: MessageFactory) -> list[BaseChatMessage]:
+    """Returns a task's messages; raises what AutoGen's teams raise of one that they refuse."""
     if task is None:
         return []
     if isinstance(task, str):
         return [TextMessage(content=task, source="user")]
-    return [task] if isinstance(task, BaseChatMessage) else list(task)
+    messages = [task] if isinstance(task, BaseChatMessage) else task
+    if not isinstance(messages, list):
+        raise ValueError("Task must be a string, a BaseChatMessage, or a list of BaseChatMessage.")  # noqa: TRY004 - AutoGen's own
+    if not messages:
+        raise ValueError("Task list cannot be empty.")
+    for message in messages:
+        if not isinstance(message, BaseChatMessage):
+            raise ValueError("All messages in task list must be valid BaseChatMessage types")  # noqa: TRY004 - AutoGen's own
+        if not factory.is_registered(type(message)):
+            raise ValueError(
+                f"Message type {type(message)} is not registered with the message factory. Please "
+                "add it to the custom_message_types of the team, or of CheckpointedTeam."
+            )
+    return list(messages)
 
 
 def _same(task: Sequence[BaseChatMessage], thread: Sequence[dict[str, Any]]) -> bool:

@@ -138,6 +138,11 @@ class BotWireChatCompletionContext(
         """The history that holds the messages."""
         return self._conversation.name
 
+    @property
+    def initial_messages(self) -> Sequence[LLMMessage]:
+        """What a new history begins with."""
+        return self._initial_messages or []
+
     async def add_message(self, message: LLMMessage) -> None:
         """Stores a message at the end.
 

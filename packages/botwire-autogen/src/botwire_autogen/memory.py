@@ -180,6 +180,8 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
     ) -> MemoryQueryResult:
         """Returns contents as they were added: what fits the text, the best first.
 
+        How well one fits is in its ``metadata["score"]``, unless it was added with a score.
+
         Without a text, or where `retrieval` is ``recent``: the newest ones, in the order in which
         they were added.
 
@@ -204,13 +206,14 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
         chosen = {"$and": parts} if len(parts) > 1 else (parts[0] if parts else None)
         threshold = self._score_threshold if score_threshold is None else score_threshold
         found = await _cancellable(self._find(text, limit, chosen, threshold), cancellation_token)
-        return MemoryQueryResult(results=list(map(from_record, found)))
+        return MemoryQueryResult(results=[_scored(record, score) for record, score in found])
 
     async def _find(
         self, text: str, k: int, chosen: Mapping[str, Any] | None, threshold: float | None
-    ) -> list[Record]:
+    ) -> list[tuple[Record, float | None]]:
         if self._retrieval == "recent" or not text.strip():
-            return _in_order(await self._records.list(filter=chosen, limit=k, embeddings=False))
+            newest = await self._records.list(filter=chosen, limit=k, embeddings=False)
+            return [(record, None) for record in _in_order(newest)]
         matches = await self._records.search(
             text=text if self._retrieval != "vector" else None,
             vector=await self._embed(text) if self._retrieval != "keyword" else None,
@@ -219,7 +222,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
             min_score=threshold,
             embeddings=False,
         )
-        return [match.record for match in matches]
+        return [(match.record, match.score) for match in matches]
 
     async def _in_time(self, question: str) -> list[Record]:
         try:
@@ -245,7 +248,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
                 limit=self._k,
             )
         found = await self._find(question, self._k, self._filter, self._score_threshold)
-        return _in_order(found)
+        return _in_order([record for record, _ in found])
 
     async def _embed(self, text: str) -> Sequence[float] | None:
         return None if self._embedder is None else await embed(self._embedder, text)
@@ -324,6 +327,13 @@ def _check_filter(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None
     compile_filter(given)
     return dict(given)
+
+
+def _scored(record: Record, score: float | None) -> MemoryContent:
+    content = from_record(record)
+    if score is not None:
+        content.metadata = {"score": score, **(content.metadata or {})}
+    return content
 
 
 def _in_order(records: Sequence[Record]) -> list[Record]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from autogen_agentchat.base import Team
+from autogen_agentchat.messages import BaseChatMessage, HandoffMessage
 from autogen_core import AgentId
+from autogen_core.models import LLMMessage
+from pydantic import TypeAdapter
 
 import botwire
 from botwire import AsyncMemory, ConfigurationError, ConflictError, Item
 from botwire.connection import Connection
 from botwire.messages import Message, Native
 from botwire.tagged import from_json, to_json
+from botwire_autogen.context import BotWireChatCompletionContext
 from botwire_autogen.llm_messages import FRAMEWORK
 
 FORMAT = 1
@@ -80,7 +85,7 @@ class BotWireStateStore:
         extra: Mapping[str, Any] | None = None,
         if_version: int | None = None,
     ) -> int:
-        """Stores a state in the place of the one before, in one step.
+        """Stores a state instead of the one before, in one step.
 
         Args:
             name: The team's.
@@ -152,13 +157,23 @@ class BotWireStateStore:
         """Returns what `load` does, with a new version: whoever had the old one cannot save.
 
         Raises:
-            ConflictError: Another process claimed it at the same time.
+            ConflictError: Other processes claim it again and again.
         """
-        saved = await self.load(name)
-        if saved is None:
-            return None
-        version = await self.save(name, saved.state, extra=saved.extra, if_version=saved.version)
-        return saved._replace(version=version)
+        for tries_left in reversed(range(_TRIES)):
+            saved = await self.load(name)
+            if saved is None:
+                return None
+            try:
+                version = await self.save(
+                    name, saved.state, extra=saved.extra, if_version=saved.version
+                )
+            except ConflictError:
+                # A write of a task that was cancelled may still have been on its way.
+                if not tries_left:
+                    raise
+            else:
+                return saved._replace(version=version)
+        raise AssertionError  # the last try returns or raises
 
     async def check(self, name: str, version: int) -> None:
         """Raises `ConflictError` if the stored state has another version; 0: there is none."""
@@ -252,23 +267,56 @@ async def restore(team: Team, state: Mapping[str, Any]) -> None:
     await team.load_state({**state, "agent_states": _with_graphs(saved, fresh)})
 
 
+async def manager_of(team: Team) -> Any:
+    """Returns the manager of a team that has begun, None of a team of another make.
+
+    AutoGen has no public way to it (autogen-agentchat 0.7.5).
+    """
+    runtime = getattr(team, "_runtime", None)
+    if runtime is None:
+        return None
+    manager_id = AgentId(
+        getattr(team, "_group_chat_manager_topic_type", ""), getattr(team, "_team_id", "")
+    )
+    return await runtime.try_get_underlying_agent_instance(manager_id)
+
+
+_own_messages: weakref.WeakKeyDictionary[Any, list[Any]] = weakref.WeakKeyDictionary()
+"""What the context of a selector held before its team began, by the context."""
+
+
 async def _forget(team: Team) -> None:
     """Empties what a team's manager has beside its state, which loading a state leaves as it is.
 
     These are the speakers whose answer it awaits: after a turn that failed it would wait for
-    them forever; and a selector's context, to which loading adds the whole thread once more
-    (autogen-agentchat 0.7.5). AutoGen has no public way to either.
+    them forever; and what a selector's context holds of the thread, which loading adds to it once
+    more (autogen-agentchat 0.7.5). What the context held before the team began, stays.
     """
-    runtime = getattr(team, "_runtime", None)
-    if runtime is None:  # a team of another make
-        return
-    manager_id = AgentId(
-        getattr(team, "_group_chat_manager_topic_type", ""), getattr(team, "_team_id", "")
-    )
-    manager = await runtime.try_get_underlying_agent_instance(manager_id)
+    manager = await manager_of(team)
     getattr(manager, "_active_speakers", []).clear()
-    if (context := getattr(manager, "_model_context", None)) is not None:
-        await context.clear()
+    context = getattr(manager, "_model_context", None)
+    if context is None:
+        return
+    if context not in _own_messages:
+        if isinstance(context, BotWireChatCompletionContext):  # may be older than this process
+            _own_messages[context] = list(context.initial_messages)
+        else:
+            messages = (await context.save_state())["messages"]
+            own = messages[: max(len(messages) - _told(manager), 0)]
+            _own_messages[context] = TypeAdapter(list[LLMMessage]).validate_python(own)
+    await context.clear()
+    for message in _own_messages[context]:
+        await context.add_message(message)
+
+
+def _told(manager: Any) -> int:
+    """Returns how many messages of its thread a selector has put into its context."""
+    thread = getattr(manager, "_message_thread", [])
+    return sum(
+        1 + (len(message.context) if isinstance(message, HandoffMessage) else 0)
+        for message in thread
+        if isinstance(message, BaseChatMessage)
+    )
 
 
 def _taken(name: str, detail: str, request_id: str | None = None) -> ConflictError:

@@ -1,0 +1,315 @@
+"""A CheckpointedTeam is a team of AutoGen: the same messages, refusals, events and components."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import pytest
+from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
+from autogen_agentchat.base import Handoff, Response, TaskResult, Team
+from autogen_agentchat.conditions import HandoffTermination, MaxMessageTermination
+from autogen_agentchat.messages import (
+    BaseChatMessage,
+    HandoffMessage,
+    StructuredMessage,
+    TextMessage,
+)
+from autogen_agentchat.teams import RoundRobinGroupChat, SelectorGroupChat, Swarm
+from autogen_core import CancellationToken, FunctionCall
+from autogen_core.model_context import UnboundedChatCompletionContext
+from autogen_core.models import CreateResult, RequestUsage, UserMessage
+from autogen_ext.models.replay import ReplayChatCompletionClient
+from pydantic import BaseModel
+
+from botwire import ConfigurationError
+from botwire_autogen import BotWireChatCompletionContext, CheckpointedTeam
+
+pytestmark = pytest.mark.anyio
+
+INFO: Any = {
+    "vision": False,
+    "function_calling": True,
+    "json_output": True,
+    "family": "unknown",
+    "structured_output": True,
+}
+
+
+class Plan(BaseModel):
+    steps: list[str]
+
+
+class Own(TextMessage):
+    """A type that no team was told of."""
+
+    type: Literal["Own"] = "Own"  # type: ignore[assignment]
+
+
+class Planner(BaseChatAgent):
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (StructuredMessage[Plan],)
+
+    async def on_messages(
+        self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken
+    ) -> Response:
+        plan = StructuredMessage[Plan](source=self.name, content=Plan(steps=["a"]))
+        return Response(chat_message=plan)
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None:
+        pass
+
+
+def speaker(name: str, *says: str) -> AssistantAgent:
+    return AssistantAgent(name, ReplayChatCompletionClient(list(says or ("x", "y", "z"))))
+
+
+def pair(max_turns: int = 1, **options: Any) -> RoundRobinGroupChat:
+    return RoundRobinGroupChat([speaker("a"), speaker("b")], max_turns=max_turns, **options)
+
+
+def told(result: TaskResult) -> list[tuple[str, str, str]]:
+    return [(type(m).__name__, m.source, m.to_text()) for m in result.messages]
+
+
+def declared(max_turns: int) -> RoundRobinGroupChat:
+    return RoundRobinGroupChat([Planner("planner", "plans")], max_turns=max_turns)
+
+
+def given(max_turns: int) -> RoundRobinGroupChat:
+    model = ReplayChatCompletionClient(['{"steps": ["a"]}'] * 5, model_info=INFO)
+    agent = AssistantAgent("planner", model, output_content_type=Plan)
+    return RoundRobinGroupChat(
+        [agent], max_turns=max_turns, custom_message_types=[StructuredMessage[Plan]]
+    )
+
+
+@pytest.mark.parametrize("make", [declared, given])
+async def test_the_messages_that_a_team_knows_are_known(
+    place_url: str, namespace: str, make: Callable[[int], RoundRobinGroupChat]
+) -> None:
+    stock = await make(2).run(task="go")
+    team = CheckpointedTeam(make(1), namespace, url=place_url, max_turns=2)
+    assert told(await team.run(task="go")) == told(stock)
+    again = CheckpointedTeam(make(1), namespace, url=place_url, max_turns=2)
+    assert [m.to_text() for m in await again.thread()] == [text for _, _, text in told(stock)]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [[], ["go"], ("go",), 7, [TextMessage(content="x", source="user"), "go"], ()],
+    ids=str,
+)
+async def test_a_task_that_autogen_refuses_is_refused_alike_and_not_saved(
+    place_url: str, namespace: str, task: Any
+) -> None:
+    with pytest.raises(ValueError, match=r"[Tt]ask") as stock:
+        await pair().run(task=task)
+    team = CheckpointedTeam(pair(), namespace, url=place_url, max_turns=2)
+    with pytest.raises(ValueError, match=r"[Tt]ask") as ours:
+        await team.run(task=task)
+    assert str(ours.value) == str(stock.value)
+    assert not await team.pending()
+    assert not await team.thread()
+    assert len((await team.run(task="go")).messages) == 3
+
+
+async def test_a_message_of_an_unknown_type_is_refused_before_anything_is_saved(
+    place_url: str, namespace: str
+) -> None:
+    team = CheckpointedTeam(pair(), namespace, url=place_url, max_turns=2)
+    with pytest.raises(ValueError, match="custom_message_types"):
+        await team.run(task=Own(content="go", source="user"))
+    assert not await team.thread()
+    knows = CheckpointedTeam(
+        pair(), namespace, url=place_url, max_turns=1, custom_message_types=[Own, TextMessage]
+    )
+    result = await knows.run(task=Own(content="go", source="user"))
+    assert type(result.messages[0]) is Own
+
+
+async def test_a_reply_that_a_swarm_does_not_take_leaves_no_run_behind(
+    place_url: str, namespace: str
+) -> None:
+    call = CreateResult(
+        finish_reason="function_calls",
+        content=[FunctionCall(id="1", name="transfer_to_user", arguments="{}")],
+        usage=RequestUsage(prompt_tokens=1, completion_tokens=1),
+        cached=False,
+    )
+    model = ReplayChatCompletionClient([call, "thanks", "x", "y"], model_info=INFO)
+
+    def swarm() -> CheckpointedTeam:
+        agent = AssistantAgent("ana", model, handoffs=[Handoff(target="user")])
+        return CheckpointedTeam(
+            Swarm([agent], max_turns=1),
+            namespace,
+            url=place_url,
+            termination_condition=HandoffTermination("user"),
+            max_turns=3,
+        )
+
+    team = swarm()
+    await team.run(task="refund")
+    for other in (team, swarm()):
+        with pytest.raises(ValueError, match="handoff target"):
+            await other.run(task="here you are")
+        assert not await other.pending()
+    reply = HandoffMessage(source="user", target="ana", content="order 7")
+    result = await swarm().run(task=reply)
+    assert "Maximum" in str(result.stop_reason)
+
+
+async def test_events_of_a_team_are_in_the_result_after_a_failure_too(
+    place_url: str, namespace: str
+) -> None:
+    stock = await pair(max_turns=3, emit_team_events=True).run(task="go")
+
+    def team(*second: str) -> CheckpointedTeam:
+        silent = AssistantAgent("b", ReplayChatCompletionClient([*second]))
+        agents = [speaker("a", "x", "y"), silent]
+        inner = RoundRobinGroupChat([*agents], max_turns=1, emit_team_events=True)
+        return CheckpointedTeam(inner, namespace, url=place_url, max_turns=3)
+
+    with pytest.raises(RuntimeError, match="No more mock responses"):
+        await team().run(task="go")
+    resumed = team("x")
+    result = await resumed.run(task="go")
+    kinds = [(kind, source) for kind, source, _ in told(result)]
+    assert kinds == [(kind, source) for kind, source, _ in told(stock)]
+    assert [kind for kind, _ in kinds].count("SelectSpeakerEvent") == 3
+
+
+@pytest.mark.parametrize("kept", ["stock", "botwire"])
+async def test_what_a_selectors_context_held_before_stays(
+    place_url: str, namespace: str, kept: str
+) -> None:
+    rule = UserMessage(content="Prefer b.", source="user")
+
+    def team(max_turns: int, context: Any) -> tuple[SelectorGroupChat, ReplayChatCompletionClient]:
+        chooses = ReplayChatCompletionClient(["b", "a", "b", "a"])
+        chat = SelectorGroupChat(
+            [speaker("a"), speaker("b")], chooses, max_turns=max_turns, model_context=context
+        )
+        return chat, chooses
+
+    def shown(model: ReplayChatCompletionClient) -> list[str]:
+        return [str(call["messages"][0].content).replace("\n", " ") for call in model.create_calls]
+
+    stock, expected = team(2, UnboundedChatCompletionContext([rule]))
+    await stock.run(task="go")
+    prompts = []
+    for _ in range(2):  # the second is another process, with a task of its own
+        context: Any = UnboundedChatCompletionContext([rule])
+        if kept == "botwire":
+            context = BotWireChatCompletionContext(
+                namespace, url=place_url, name="selector", initial_messages=[rule]
+            )
+        inner, model = team(1, context)
+        checkpointed = CheckpointedTeam(inner, namespace, url=place_url, max_turns=2)
+        await checkpointed.run(task="go")
+        prompts += shown(model)
+    assert prompts[:2] == shown(expected)
+    assert all(prompt.count("Prefer b.") == 1 for prompt in prompts)
+
+
+async def test_it_is_a_team_and_a_component(place_url: str, namespace: str) -> None:
+    team = CheckpointedTeam(
+        pair(),
+        namespace,
+        url=place_url,
+        name="talk",
+        termination_condition=MaxMessageTermination(3),
+        max_turns=5,
+    )
+    assert isinstance(team, Team)
+    assert (team.name, team.description) == (team._team.name, team._team.description)
+    dumped = team.dump_component().model_dump_json()
+    again = Team.load_component(json.loads(dumped))
+    assert isinstance(again, CheckpointedTeam)
+    assert again.dump_component() == team.dump_component()
+    assert len((await again.run(task="go")).messages) == 3
+    await again.pause()
+    await again.resume()
+    state = json.loads(json.dumps(await again.save_state()))
+    assert len(await team.thread()) == 3
+    await team.reset()
+    assert await team.thread() == []
+    await team.load_state(state)
+    assert len(await team.thread()) == 3
+    assert (await team.save_state())["team"] == state["team"]
+    with pytest.raises(ConfigurationError, match="no state"):
+        await team.load_state({"odd": 1})
+
+
+class Pausable(BaseChatAgent):
+    """Answers when it was paused and resumed."""
+
+    def __init__(self) -> None:
+        super().__init__("pausable", "waits")
+        self.begun, self.paused, self.resumed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (TextMessage,)
+
+    async def on_messages(
+        self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken
+    ) -> Response:
+        self.begun.set()
+        await self.paused.wait()
+        await self.resumed.wait()
+        return Response(chat_message=TextMessage(content="back", source=self.name))
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None:
+        pass
+
+    async def on_pause(self, cancellation_token: CancellationToken) -> None:
+        self.paused.set()
+
+    async def on_resume(self, cancellation_token: CancellationToken) -> None:
+        self.resumed.set()
+
+
+async def test_a_team_that_runs_can_be_paused(place_url: str, namespace: str) -> None:
+    agent = Pausable()
+    team = CheckpointedTeam(
+        RoundRobinGroupChat([agent], max_turns=1), namespace, url=place_url, max_turns=1
+    )
+    await team.pause()  # nobody runs
+    run = asyncio.create_task(team.run(task="go"))
+    await agent.begun.wait()
+    await team.pause()
+    await team.resume()
+    assert (await run).messages[-1].to_text() == "back"
+
+
+async def test_it_can_be_a_part_of_a_larger_team(place_url: str, namespace: str) -> None:
+    def outer(inner: Team) -> RoundRobinGroupChat:
+        return RoundRobinGroupChat([inner, speaker("c")], max_turns=2)
+
+    stock = await outer(pair(max_turns=2)).run(task="go")
+    ours = CheckpointedTeam(pair(), namespace, url=place_url, max_turns=2)
+    assert told(await outer(ours).run(task="go")) == told(stock)
+
+
+async def test_a_team_that_runs_does_not_run_again(place_url: str, namespace: str) -> None:
+    team = CheckpointedTeam(pair(), namespace, url=place_url, max_turns=2)
+    stream = team.run_stream(task="go")
+    await anext(stream)
+    with pytest.raises(ValueError, match="already running"):
+        await team.run(task="go")
+    with pytest.raises(RuntimeError, match="running"):
+        await team.reset()
+    await stream.aclose()
+    assert len((await team.run(task="go")).messages) == 3
+    run = asyncio.create_task(team.run(task="more"))
+    await asyncio.sleep(0)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    await team.abandon()
+    assert (await team.run(task="again")).stop_reason
