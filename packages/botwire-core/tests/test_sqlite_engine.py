@@ -220,7 +220,7 @@ def test_a_file_that_may_not_be_written_to(path: Path) -> None:
     engine = SQLiteEngine(path)
     Memory("n", engine=engine).set("k", 1)
     # An administrator may write to any file: SQLite's own lock on writing stands in for the mode.
-    connection = engine._writing()
+    connection = engine._writer.open()
     connection.execute("PRAGMA query_only=1")
     with pytest.raises(ConfigurationError, match="may not be written to"):
         Memory("n", engine=engine).set("k", 2)
@@ -235,7 +235,7 @@ def test_a_full_disk_is_an_error_and_loses_nothing(path: Path) -> None:
     engine = SQLiteEngine(path)
     history = Memory("n", engine=engine).history("h")
     history.append("x" * 1000)
-    engine._writing().execute("PRAGMA max_page_count=40")
+    engine._writer.open().execute("PRAGMA max_page_count=40")
     written = 1
     full: ServerError | None = None
     while full is None:
@@ -247,7 +247,7 @@ def test_a_full_disk_is_an_error_and_loses_nothing(path: Path) -> None:
     assert "disk is full" in full.detail
     assert full.status == 507
     assert history.count() == len(history.read()) == written > 1
-    engine._writing().execute("PRAGMA max_page_count=100000")
+    engine._writer.open().execute("PRAGMA max_page_count=100000")
     assert history.append("room again") == written + 1
 
 
@@ -388,7 +388,7 @@ def test_a_batch_that_reads_twice_reads_one_moment(
 def test_the_promise_is_synced(path: Path) -> None:
     engine = SQLiteEngine(path)
     Memory("n", engine=engine).set("k", 1)
-    assert engine._writing().execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert engine._writer.open().execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
 def test_a_read_that_would_have_to_wait_is_not_done_at_once(path: Path) -> None:

@@ -92,7 +92,7 @@ def test_on_sqlite_a_stale_version_is_found_before_anything_is_written() -> None
     memory = Memory("n", engine=engine)
     memory.set("k", 1)
     asked: list[str] = []
-    engine._writing().set_trace_callback(asked.append)
+    engine._writer.open().set_trace_callback(asked.append)
     with pytest.raises(ConflictError):
         memory.set("k", 2, if_version=7)
     assert any("version FROM botwire_keys" in sql for sql in asked)

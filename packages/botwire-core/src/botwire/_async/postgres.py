@@ -41,6 +41,7 @@ logger = logging.getLogger("botwire.postgres")
 
 _NOTHING = contextlib.nullcontext()
 _CHARACTERS_A_ROW = 256  # whose words are found in the time that a row takes
+_SWEEP_SECONDS = 0.02  # how long a write may be held up by what is removed behind it
 _FILL_SECONDS = 1.0  # how long a write may be held up by what is filled in behind it
 
 # What another attempt can mend: the connection, the server's restart, or a lost race.
@@ -194,23 +195,32 @@ class AsyncPostgresEngine:
             raise self._failure(error) from error
 
     async def _sweep_behind(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Sweeps behind a write, which has succeeded whatever comes of this."""
+        """Sweeps a little behind a write, which has succeeded whatever comes of this."""
         try:
-            await self._sweep(connection, _FILL_SECONDS)
+            await self._sweep(connection, _SWEEP_SECONDS)
         except psycopg.Error:
-            logger.warning("what expired could not be removed now", exc_info=True)
+            self._swept_at = self._clock()
+            logger.warning("Expired data could not be removed; trying again later", exc_info=True)
 
     async def _sweep(
-        self, connection: psycopg.AsyncConnection[Any], fill_seconds: float | None = None
+        self, connection: psycopg.AsyncConnection[Any], seconds: float | None = None
     ) -> None:
-        now = self._swept_at = self._clock()
+        """Removes what expired, in transactions that are short; all of it without `seconds`."""
+        began = time.monotonic()
+        now = self._clock()
         # One namespace after the other, each locked first as by its writers: a lock on all that
         # expired would make them wait, and two processes that sweep wait for each other.
         while namespaces := await run(connection, statements.find_expired(now)):
             for namespace in namespaces:
                 steps = statements.sweep_namespace(namespace, now, " FOR UPDATE")
                 await transact(connection, WRITING, steps)
-        await run(connection, statements.forget_requests(now))
+                if seconds is not None and time.monotonic() - began > seconds:
+                    return  # the next write goes on
+        while await run(connection, statements.forget_requests(now)):
+            if seconds is not None and time.monotonic() - began > seconds:
+                return
+        self._swept_at = now
+        fill_seconds = None if seconds is None else _FILL_SECONDS
         self._pgvector = await postgres_vectors.keep_table(connection, self._clock, fill_seconds)
 
     async def _prepare(self, connection: psycopg.AsyncConnection[Any]) -> None:

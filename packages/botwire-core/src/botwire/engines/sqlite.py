@@ -8,13 +8,14 @@ each batch atomic on its own. Readers never wait for writers.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sqlite3
 import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from botwire.clock import Clock, now
 from botwire.engines import migrations, pages, sqlite_upkeep, statements
 from botwire.engines.protocol import OnCommit
 from botwire.engines.schema import SQLITE
+from botwire.engines.sqlite_writer import Outcome, SQLiteWriter
 from botwire.engines.steps import SWEEP_EVERY, WAIT, Steps
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import BotWireError, ConfigurationError, ServerError
@@ -35,26 +37,13 @@ APPLICATION_ID = 0x42575245
 """Marks the files that are BotWire's (``BWRE``); see https://sqlite.org/pragma.html."""
 
 _BUSY_SECONDS = 60.0
-_GROUP = 256  # most batches that share a commit
+_BUSY_PART_MS = 50
 # Kilobytes of pages that a connection keeps, where there are so many. The index of texts is written
 # to all over: with fewer, a writer of many records writes pages out and reads them again.
 _READER_CACHE, _WRITER_CACHE = 16_000, 64_000
 
 _LOOK_EVERY = 20_000  # instructions of SQLite's between two looks; some milliseconds
 _AT_ONCE = 1024 * 1024  # bytes that are read on an event loop
-
-Outcome = Results | BotWireError
-
-
-class _Ticket:
-    """A batch that waits for its commit, and what came of it."""
-
-    __slots__ = ("batch", "outcome")
-
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-        self.outcome: Outcome | None = None
-
 
 class SQLiteEngine:
     """Applies batches to a SQLite file.
@@ -80,29 +69,33 @@ class SQLiteEngine:
         _REGISTRY.all.add(self)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
-        self._queue: deque[_Ticket] = deque()
-        self._writer: sqlite3.Connection | None = None
+        self._lock = threading.RLock()  # of what is counted and kept here; the writer has its own
+        self._writer = SQLiteWriter(
+            connect=self._connect_writer,
+            alone=self.path == MEMORY,
+            begin=self._begin,
+            write=self._write,
+            tidy=self._sweep_behind,
+            check=self._check_file,
+            committed=self._committed,
+            explain=self._failure,
+        )
         self._readers: deque[sqlite3.Connection] = deque()
         self._hasty: deque[sqlite3.Connection] = deque()  # readers that never wait for a lock
-        self._swept_at = 0
+        self._migrating: set[int] = set()  # threads
+        self._file: tuple[int, ...] | None = None
+        self._swept_at: int | None = None  # when all that had expired was removed
         self._vectors = VectorCache()
 
     def apply(self, batch: Batch) -> Results:
         """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        outcome: Outcome
         if batch.maintains:
             return [self._maintain(batch.operations[0])]
         if batch.writes:
-            ticket = _Ticket(batch)
-            self._queue.append(ticket)
-            with self._lock:
-                # Whoever gets the lock commits for all who wait; the others then find it done.
-                while ticket.outcome is None:
-                    self._commit_waiting()
-            outcome = ticket.outcome
+            (outcome,) = self._writer.commit((batch,))
         elif self.path == MEMORY:
-            with self._lock:
-                outcome = self._read(self._writing(), batch)
+            outcome = self._writer.use(lambda connection: self._read(connection, batch))
         else:
             try:
                 connection = self._readers.pop()
@@ -118,13 +111,9 @@ class SQLiteEngine:
 
     def read_at_once(self, batch: Batch) -> Results | None:
         """Applies a batch that only reads; returns None if that would have to wait for anything."""
+        outcome: Outcome | None
         if self.path == MEMORY:
-            if not self._lock.acquire(blocking=False):
-                return None
-            try:
-                outcome = self._read(self._writing(), batch)
-            finally:
-                self._lock.release()
+            outcome = self._writer.try_use(lambda connection: self._read(connection, batch))
         else:
             connection = self._take_hasty()
             if connection is None:
@@ -134,10 +123,8 @@ class SQLiteEngine:
             self._hasty.append(connection)
             if is_large:
                 return None
-        if isinstance(outcome, BotWireError):
-            # Whatever it is, perhaps only that the file is busy: a thread finds out and says it.
-            return None
-        return outcome
+        # Whatever an error says, perhaps only that the file is busy: a thread finds out.
+        return None if isinstance(outcome, BotWireError) else outcome
 
     def _is_large(self, connection: sqlite3.Connection, batch: Batch) -> bool:
         """Says whether a batch may read more than an event loop should be kept for."""
@@ -165,24 +152,19 @@ class SQLiteEngine:
         Returns:
             Results or an error for each batch.
         """
-        tickets = [_Ticket(batch) for batch in batches]
-        self._queue.extend(tickets)
-        with self._lock:
-            while any(ticket.outcome is None for ticket in tickets):
-                self._commit_waiting()
-        return [ticket.outcome for ticket in tickets if ticket.outcome is not None]
+        return self._writer.commit(batches)
 
     def sweep(self) -> None:
         """Removes what expired; writers do it too, now and then, so it is for when nobody writes.
 
+        Each part is a transaction of its own, so that writers need not wait for all of it.
+
         Raises:
-            ServerError: The database failed; nothing was removed.
+            ServerError: The database failed; what is left goes with the next sweep.
         """
-        with self._lock:
-            self._swept_at = 0
-            failure = self._commit_waiting()
-        if failure is not None:
-            raise failure
+        self._swept_at = None
+        while self._swept_at is None:
+            self._writer.tidy_up()
 
     def share(self) -> SQLiteEngine:
         """Returns this engine for one more user, each of whom calls `close` once."""
@@ -196,31 +178,30 @@ class SQLiteEngine:
             self._users -= 1
             if self._users > 0:
                 return
-            connections = [*self._readers, *self._hasty, *([self._writer] if self._writer else [])]
+            connections = [*self._readers, *self._hasty]
             self._readers.clear()
             self._hasty.clear()
-            self._writer = None
+        self._writer.close()
+        self._file = None
         for connection in connections:
             connection.close()
 
     def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
         """Copies the database, as it is at one moment, while it is used; see `sqlite_upkeep`."""
-        with self._lock if self.path == MEMORY else contextlib.nullcontext():
-            connection = self._writing() if self.path == MEMORY else self._connect()
-            try:
-                sqlite_upkeep.backup(connection, target, progress)
-            except sqlite3.Error as error:
-                raise self._failure(error) from error
-            finally:
-                if self.path != MEMORY:
-                    connection.close()
+        self._aside(lambda connection: sqlite_upkeep.backup(connection, target, progress))
 
     def _maintain(self, operation: Operation) -> object:
-        with self._lock:
-            try:
-                return sqlite_upkeep.maintain(self._writing(), operation)
-            except sqlite3.Error as error:
-                raise self._failure(error) from error
+        return self._aside(lambda connection: sqlite_upkeep.maintain(connection, operation))
+
+    def _aside(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        """Does something long on a connection of its own, where there can be another."""
+        try:
+            if self.path == MEMORY:
+                return self._writer.use(work)
+            with contextlib.closing(self._connect()) as connection:
+                return work(connection)
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -246,73 +227,71 @@ class SQLiteEngine:
 
     # --- writing ----------------------------------------------------------------------------
 
-    def _commit_waiting(self) -> BotWireError | None:
-        """Commits what is queued; returns why, if none of it could be."""
-        failure: BotWireError | None = None
-        tickets = [self._queue.popleft() for _ in range(min(len(self._queue), _GROUP))]
-        began = time.perf_counter()
-        try:
-            connection = self._writing()
-            connection.execute("BEGIN IMMEDIATE")
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
             try:
-                # A newer release may have changed the tables while this one had them open.
-                found = connection.execute("PRAGMA user_version").fetchone()[0]
-                migrations.refuse_newer(found, self.path)
-                outcomes = self._write(connection, [ticket.batch for ticket in tickets])
-                self._sweep(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                _roll_back(connection)
-                raise
-        except sqlite3.Error as error:
-            failure = self._failure(error)
-        except BotWireError as error:
-            failure = error
-        except BaseException as error:
-            # Nobody may wait for ever on a batch that was taken from the queue: not committed.
-            for ticket in tickets:
-                ticket.outcome = ServerError(f"{self.path}: the write was interrupted: {error!r}")
-            raise
-        if failure is not None:
-            outcomes = [failure for _ in tickets]
-        elif self.on_commit is not None and tickets:
-            self.on_commit(len(tickets), time.perf_counter() - began)
-        for ticket, outcome in zip(tickets, outcomes, strict=True):
-            ticket.outcome = outcome
-        return failure
+                connection.execute("BEGIN IMMEDIATE")
+                break
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > deadline:
+                    raise
+        # A newer release may have changed the tables while this one had them open.
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        migrations.refuse_newer(found, self.path)
 
-    def _write(self, connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[Outcome]:
-        if len(batches) == 1:
-            # The transaction is its own: if it fails, that is rolled back.
-            with _held_to(batches[0]):
-                return [_run(connection, statements.write(batches[0], self._clock()))]
-        return [self._write_shared(connection, batch) for batch in batches]
+    def _write(self, connection: sqlite3.Connection, batch: Batch) -> Results:
+        terms = batch.terms
+        held_to = None if terms is None or terms.work is None else terms.work.restarted().verdict
+        with work.on(held_to):
+            return _run(connection, statements.write(batch, self._clock()))
 
-    def _write_shared(self, connection: sqlite3.Connection, batch: Batch) -> Outcome:
-        connection.execute("SAVEPOINT batch")
-        try:
-            with _held_to(batch):
-                results = _run(connection, statements.write(batch, self._clock()))
-        except BotWireError as error:
-            connection.execute("ROLLBACK TO batch")
-            connection.execute("RELEASE batch")
-            return error
-        connection.execute("RELEASE batch")
-        return results
-
-    def _sweep(self, connection: sqlite3.Connection) -> None:
+    def _sweep_behind(self, connection: sqlite3.Connection) -> None:
         moment = self._clock()
-        if moment - self._swept_at >= SWEEP_EVERY:
+        if self._swept_at is not None and moment - self._swept_at < SWEEP_EVERY:
+            return
+        if not _run(connection, statements.sweep(moment)):
             self._swept_at = moment
-            _run(connection, statements.sweep(moment))
+
+    def _committed(self, batches: int, seconds: float) -> None:
+        if self.on_commit is not None:
+            self.on_commit(batches, seconds)
+
+    def _check_file(self) -> None:
+        """Raises unless what was just committed is in the file that the path names.
+
+        A file that was removed or replaced stays open, and takes writes that nobody will read. Its
+        log is lost in another way too: a program that opens and closes the file by itself drops
+        this process's locks on it (see https://sqlite.org/howtocorrupt.html#_posix_advisory_locks),
+        and another process that closes it then takes itself for the last, and removes the log.
+        """
+        if self.path == MEMORY:
+            return
+        try:
+            file, log = os.stat(self.path), os.stat(self.path + "-wal")
+        except OSError:
+            found = None
+        else:
+            found = (file.st_dev, file.st_ino, log.st_dev, log.st_ino)
+        if self._file is None:
+            self._file = found
+        if found is None or found != self._file:
+            raise ServerError(
+                f"{self.path} was removed or replaced while this process had it open: what is "
+                "written now would be lost. Put the file back if you can, and start the program "
+                "again"
+            )
 
     # --- opening ----------------------------------------------------------------------------
 
-    def _writing(self) -> sqlite3.Connection:
-        if self._writer is None:
-            self._writer = self._connect()
-            self._writer.execute(f"PRAGMA cache_size=-{_WRITER_CACHE}")
-        return self._writer
+    def _connect_writer(self) -> sqlite3.Connection:
+        connection = self._connect()
+        connection.execute(f"PRAGMA cache_size=-{_WRITER_CACHE}")
+        # Waits in parts (`_begin`): Python handles no signal while SQLite waits. Short ones, as
+        # SQLite looks less and less often, and would hardly ever find the lock free beside others
+        # that take it again and again.
+        connection.execute(f"PRAGMA busy_timeout={_BUSY_PART_MS}")
+        return connection
 
     def _connect(self) -> sqlite3.Connection:
         connection = None
@@ -345,8 +324,33 @@ class SQLiteEngine:
                 f"{self.path}: this file system cannot hold a SQLite database that several "
                 "processes write to (no WAL); choose another place"
             )
-        if version == migrations.latest():
-            return
+        if version < migrations.latest():
+            with self._alone():
+                self._migrate(connection)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keeps this thread from opening the file again while it holds the file's lock.
+
+        No finalizer runs meanwhile. A signal handler may, and gets an error instead of a deadlock.
+        """
+        thread = threading.get_ident()
+        if thread in self._migrating:
+            raise ServerError(
+                f"{self.path} is being opened by the call that this one, of a signal handler, "
+                "has interrupted; nothing was written"
+            )
+        collects = gc.isenabled()
+        self._migrating.add(thread)
+        gc.disable()
+        try:
+            yield
+        finally:
+            self._migrating.discard(thread)
+            if collects:
+                gc.enable()
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
             # Read again: another process may have been first.
@@ -395,7 +399,7 @@ class _Registry:
     """The engines of this process."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a finalizer may open a store while one is being opened
         self.all: weakref.WeakSet[SQLiteEngine] = weakref.WeakSet()
         self.by_path: dict[str, SQLiteEngine] = {}
         # Connections of the parent: closing them in a child could release its locks on the file.
@@ -403,7 +407,7 @@ class _Registry:
 
     def after_fork_in_child(self) -> None:
         """Forgets the parent's connections and locks, which a child must not touch."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a finalizer may open a store while one is being opened
         for engine in self.all:
             self.inherited.append((engine._writer, engine._readers, engine._hasty))
             engine._reset()
@@ -430,11 +434,6 @@ def open_sqlite(path: str) -> SQLiteEngine:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_REGISTRY.after_fork_in_child)
-
-
-def _held_to(batch: Batch) -> contextlib.AbstractContextManager[None]:
-    terms = batch.terms
-    return work.on(None if terms is None or terms.work is None else terms.work.restarted().verdict)
 
 
 def _run(connection: sqlite3.Connection, steps: Steps) -> Results:
@@ -469,12 +468,15 @@ def _use_wal(connection: sqlite3.Connection) -> str:
         try:
             mode: str = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         except sqlite3.OperationalError as error:
-            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not is_busy or time.monotonic() > deadline:
+            if not _is_busy(error) or time.monotonic() > deadline:
                 raise
             time.sleep(retry.spread(0.005))
         else:
             return mode
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

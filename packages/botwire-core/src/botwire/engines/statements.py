@@ -37,7 +37,8 @@ KEPT_REQUESTS = 24 * 3600 * 1_000_000
 
 _TOGETHER = 4  # operations that are asked together where they may answer much, a page each
 _SWEPT_NAMESPACES = 1_000  # that are looked for at once
-_SWEPT_CHANGES = 20_000  # in one transaction on all namespaces, some 30 ms of it
+_SWEPT_ROWS = 1_000  # keys or answers in one transaction, some 10 ms of it
+_SWEPT_CHANGES = 10_000  # in one transaction on all namespaces, some 15 ms of it
 
 
 def read(
@@ -130,7 +131,7 @@ def write(batch: ops.Batch, now: int, *, lock: str = "", pgvector: bool = False)
     if batch.terms is not None:
         limit = batch.terms.quota.bytes
         if limit is not None and usage.bytes + scope.grown > limit:
-            yield from _forget_expired(scope)
+            yield from _make_room(scope, usage.bytes + scope.grown - limit)
         yield from accounts.hold(batch.terms, scope, usage, writes, lock)
     if scope.changes or scope.grown:
         yield from accounts.leave(scope, row, writes)
@@ -162,22 +163,39 @@ def _write_down(terms: Terms, changed: Sequence[int], now: int, lock: str) -> St
     yield from accounts.leave(scope, row, 0)
 
 
+def _make_room(scope: Scope, bytes_: int) -> Steps:
+    """Deletes what expired in the namespace until it has freed so many bytes."""
+    target = scope.grown - bytes_
+    while scope.grown > target and (yield from _forget_expired(scope)):
+        pass
+
+
 def _forget_expired(scope: Scope) -> Steps:
-    """Deletes what expired in the namespace, so that it takes no room from what is to be kept."""
+    """Deletes some of what expired in the namespace, and answers how many keys."""
     rows = yield Statement(
-        f"DELETE FROM botwire_keys WHERE namespace = ? AND expires_at <= ? RETURNING {sizes.KEY}",
-        (scope.namespace, scope.now),
+        "DELETE FROM botwire_keys WHERE namespace = ? AND key IN "
+        "(SELECT key FROM botwire_keys WHERE namespace = ? AND expires_at <= ? LIMIT ?) "
+        f"RETURNING {sizes.KEY}",
+        (scope.namespace, scope.namespace, scope.now, _SWEPT_ROWS),
     )
     scope.grown -= sum(size for (size,) in rows)
+    return len(rows)
 
 
 def sweep(now: int) -> Steps:
-    """Removes what expired in all namespaces, where one lock is for all, and old changes.
+    """Removes some of what expired in all namespaces, and of the old changes.
 
-    Reads never show what expired, swept or not.
+    For where one lock is for all: it is held for some 30 ms. Reads never show what expired, swept
+    or not.
+
+    Returns:
+        Whether there may be more.
     """
     rows = yield Statement(
-        f"DELETE FROM botwire_keys WHERE expires_at <= ? RETURNING namespace, {sizes.KEY}", (now,)
+        "DELETE FROM botwire_keys WHERE (namespace, key) IN "
+        "(SELECT namespace, key FROM botwire_keys WHERE expires_at <= ? "
+        f"ORDER BY expires_at LIMIT ?) RETURNING namespace, {sizes.KEY}",
+        (now, _SWEPT_ROWS),
     )
     freed: Counter[bytes] = Counter()
     for namespace, size in rows:
@@ -188,12 +206,14 @@ def sweep(now: int) -> Steps:
             [(size, namespace) for namespace, size in freed.items()],
             many=True,
         )
+    if len(rows) == _SWEPT_ROWS:
+        return True
     forgotten = 0
     for namespace in (yield from accounts.find_quiet(now, _SWEPT_NAMESPACES)):
         forgotten += yield from sweep_namespace(namespace, now, "")
         if forgotten >= _SWEPT_CHANGES:
-            break  # writers wait: the next sweep goes on
-    yield from forget_requests(now)
+            return True
+    return (yield from forget_requests(now))
 
 
 def find_expired(now: int) -> Steps:
@@ -208,9 +228,9 @@ def find_expired(now: int) -> Steps:
 
 
 def sweep_namespace(namespace: bytes, now: int, lock: str) -> Steps:
-    """Removes what expired in a namespace, in a transaction that locks it first, as writers do.
+    """Removes some of what expired in a namespace, in a transaction that locks it first.
 
-    Old changes too; answers how many.
+    All its changes too, if they are old; answers how many.
     """
     row = yield from accounts.enter(namespace, now, lock)
     scope = Scope(namespace, now, row.revision)
@@ -219,8 +239,14 @@ def sweep_namespace(namespace: bytes, now: int, lock: str) -> Steps:
 
 
 def forget_requests(now: int) -> Steps:
-    """Removes the answers that are no longer kept."""
-    yield Statement("DELETE FROM botwire_requests WHERE created_at <= ?", (now - KEPT_REQUESTS,))
+    """Removes some of the answers that are no longer kept; answers whether there may be more."""
+    rows = yield Statement(
+        "DELETE FROM botwire_requests WHERE (namespace, id) IN "
+        "(SELECT namespace, id FROM botwire_requests WHERE created_at <= ? "
+        "ORDER BY created_at LIMIT ?) RETURNING 1",
+        (now - KEPT_REQUESTS, _SWEPT_ROWS),
+    )
+    return len(rows) == _SWEPT_ROWS
 
 
 # --- changes --------------------------------------------------------------------------------
