@@ -105,7 +105,7 @@ def test_a_server_that_is_down_is_an_error_that_names_it() -> None:
         server.memory().history("h").tail(5)
     assert caught.value.url == URL
     assert URL in str(caught.value)
-    assert 1 < len(server.requests) < 10
+    assert len(server.requests) > 1
     with pytest.raises(TransportError, match="whether the write arrived is not known"):
         server.memory().set("k", 1)
 

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from botwire import ConfigurationError, Memory
+from botwire import ConfigurationError, Memory, transfer
 from botwire._sync.postgres import PostgresEngine
 from botwire.clock import now
 from botwire.engines import migrations
@@ -126,6 +126,18 @@ def test_a_store_of_an_older_release_is_read_and_written(store: Store, version: 
         assert [match.record.id for match in notes.search(text="coffee")] == ["coffee"]
         assert memory.with_namespace("other").get("k") == "other's"
     assert store.version() == migrations.latest()
+
+
+def test_texts_without_spaces_are_indexed_anew(store: Store) -> None:
+    store.load(5)
+    with Memory("old/é\ud800", url=store.url) as memory:
+        texts = memory.records("words")
+        for query, id in (("猫", "cat"), ("서울", "seoul"), ("tea", "tea")):
+            assert [match.record.id for match in texts.search(text=query)] == [id]
+        assert list(transfer.check(memory.engine)) == []
+        assert texts.delete(ids=["cat"]) == 1
+        assert texts.search(text="猫") == []
+        assert list(transfer.check(memory.engine)) == []
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -86,9 +86,7 @@ def may_write(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_an_interrupt_at_any_moment_of_a_write_leaves_all_usable(
-    path: Path, several: bool
-) -> None:
+def test_an_interrupt_at_any_moment_of_a_write_leaves_all_usable(path: Path, several: bool) -> None:
     engine = SQLiteEngine(path)
     memory = Memory("n", engine=engine)
     memory.set("k", 0)
@@ -153,9 +151,11 @@ def test_a_call_that_cuts_in_is_kept_when_what_it_interrupts_fails(path: Path) -
     memory = Memory("n", engine=SQLiteEngine(path))
     memory.set_many({"k": 0, "inner": 0})
     for moment in range(1, 60):
-        with cutting_in(moment, lambda: memory.increment("inner")):
-            with pytest.raises(ConflictError):
-                memory.set("k", 1, if_version=10_000)
+        with (
+            pytest.raises(ConflictError),
+            cutting_in(moment, lambda: memory.increment("inner")),
+        ):
+            memory.set("k", 1, if_version=10_000)
         assert memory.get("inner") == moment
 
 

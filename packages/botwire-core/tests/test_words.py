@@ -19,14 +19,33 @@ from botwire.engines import words
         ("Crème brûlée", ["creme", "brulee"]),
         ("STRASSE straße", ["strasse", "strasse"]),
         ("ﬁne ①", ["fine", "1"]),
-        ("我喜欢茶", ["我喜", "喜欢", "欢茶"]),
+        ("我喜欢茶", ["我", "喜", "欢", "茶", "我喜", "喜欢", "欢茶"]),
         ("GPT我x", ["gpt", "我", "x"]),
+        ("서울에", ["서", "울", "에", "서울", "울에"]),
+        ("Mhm 👍🏽🎉!", ["mhm", "👍", "🎉"]),
+        ("🇩🇪", ["🇩", "🇪", "🇩🇪"]),
         ("x" * 200, ["x" * 120]),
         ("\ud800", []),
     ],
 )
 def test_words(text: str, found: list[str]) -> None:
     assert [word.decode() for word in words.words(text)] == found
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("猫", ["猫"]),
+        ("喜欢茶", ["喜欢", "欢茶"]),
+        ("서울 물", ["물", "서울"]),
+        ("party 🎉", ["party", "🎉"]),
+        ("🇩🇪", ["🇩🇪"]),
+        ("a b a", ["a", "b"]),
+    ],
+)
+def test_the_words_of_a_query(query: str, found: list[str]) -> None:
+    assert [word.decode() for word in words.query_words(query)] == found
+    assert set(words.query_words(query)) <= set(words.words(query))
 
 
 @given(st.text(st.characters(max_codepoint=127)))

@@ -1,4 +1,4 @@
-"""Clients that belong to one event loop: an asynchronous connection must never change loops."""
+"""What belongs to one event loop, and its blocking twin: clients, and turns of those who wait."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Hashable,
+    Iterator,
+)
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
+
+_COURTESY = 1.0  # seconds that a thread waits for its turn
 
 T = TypeVar("T")
 
@@ -126,6 +136,11 @@ class AsyncClientPerLoop(Generic[T]):
             await anext(guard)
         return held[0]
 
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[T]:
+        """Gives the running loop's client to a block."""
+        yield await self.get()
+
     async def close(self) -> None:
         """Closes the running loop's client, if it has one; the next `get` makes another."""
         held = self._clients.pop(asyncio.get_running_loop(), None)
@@ -157,7 +172,8 @@ class ClientPerLoop(Generic[T]):
         self._close = close
         self._client: T | None = None
         self._process = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._users: set[int] = set()  # threads
 
     def get(self) -> T:
         """Returns the client."""
@@ -170,6 +186,27 @@ class ClientPerLoop(Generic[T]):
                 client = self._client
         return client
 
+    @contextmanager
+    def use(self) -> Iterator[T]:
+        """Gives the client to a block.
+
+        A call that cuts into another of the same thread, as a signal handler's or a finalizer's
+        does, gets a client of its own: the locks that the first one holds would never be released.
+        """
+        thread = threading.get_ident()
+        if thread in self._users:
+            client = self._make()
+            try:
+                yield client
+            finally:
+                self._close(client)
+            return
+        self._users.add(thread)
+        try:
+            yield self.get()
+        finally:
+            self._users.discard(thread)
+
     def close(self) -> None:
         """Closes the client, if there is one; the next `get` makes another."""
         with self._lock:
@@ -179,3 +216,60 @@ class ClientPerLoop(Generic[T]):
 
     def __del__(self) -> None:
         self.close()
+
+
+class AsyncTurns:
+    """Lets tasks of one loop that want the same thing have it one after the other, as they came."""
+
+    def __init__(self) -> None:
+        self._queues: dict[tuple[asyncio.AbstractEventLoop, Hashable], _Queue] = {}
+
+    @asynccontextmanager
+    async def take(self, thing: Hashable) -> AsyncIterator[None]:
+        """Waits for a turn, which lasts as long as the block."""
+        key = (asyncio.get_running_loop(), thing)
+        queue = self._queues.setdefault(key, _Queue(asyncio.Lock()))
+        queue.length += 1
+        try:
+            async with queue.lock:
+                yield
+        finally:
+            queue.length -= 1
+            if not queue.length:
+                del self._queues[key]
+
+
+class Turns:
+    """The blocking twin, for threads.
+
+    A courtesy, and no guarantee: who has waited for a second goes on all the same. So two threads
+    that want the same two things, each in its own order, do not wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._queues: dict[Hashable, _Queue] = {}
+
+    @contextmanager
+    def take(self, thing: Hashable) -> Iterator[None]:
+        """Waits for a turn, which lasts as long as the block."""
+        with self._lock:
+            queue = self._queues.setdefault(thing, _Queue(threading.RLock()))
+            queue.length += 1
+        has_turn = False
+        try:
+            has_turn = queue.lock.acquire(timeout=_COURTESY)
+            yield
+        finally:
+            if has_turn:
+                queue.lock.release()
+            with self._lock:
+                queue.length -= 1
+                if not queue.length:
+                    self._queues.pop(thing, None)
+
+
+class _Queue:
+    def __init__(self, lock: Any) -> None:
+        self.lock = lock
+        self.length = 0  # of those who have the lock or wait for it

@@ -19,7 +19,7 @@ from botwire.places import DEFAULT_TIMEOUT, NAMESPACE_VARIABLE, Place, find_plac
 _REMEMBERED = 10_000
 _places: OrderedDict[tuple[str, str | None], Place] = OrderedDict()
 """What a reference leaves out, for references that come back to the process that made them."""
-_places_lock = threading.Lock()
+_places_lock = threading.RLock()
 
 
 class Connection:
@@ -63,7 +63,7 @@ class Connection:
         if namespace is None:
             namespace = client.namespace if client else os.environ.get(NAMESPACE_VARIABLE)
         self.namespace = "default" if namespace is None else namespace
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._url = url
         self._gather_reads = gather_reads
         self._memory: Memory | None = None

@@ -138,6 +138,31 @@ def _is_finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
+def passes_all(condition: Mapping[str, Any]) -> bool:
+    """Says whether a filter has no condition that anything could fail, such as ``{}``."""
+    return all(_is_void(name, part) for name, part in condition.items())
+
+
+def _is_void(name: str, part: Any) -> bool:
+    if name == "$and":
+        return all(map(passes_all, part))
+    if name == "$or":
+        return any(map(passes_all, part))
+    return name == "$not" and _passes_none(part)
+
+
+def _passes_none(condition: Mapping[str, Any]) -> bool:
+    return any(_is_never(name, part) for name, part in condition.items())
+
+
+def _is_never(name: str, part: Any) -> bool:
+    if name == "$and":
+        return any(map(_passes_none, part))
+    if name == "$or":
+        return all(map(_passes_none, part))
+    return name == "$not" and passes_all(part)
+
+
 def equal(one: Any, other: Any) -> bool:
     """Says whether two JSON values are equal; unlike in Python, true is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):

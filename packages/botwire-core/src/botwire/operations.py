@@ -476,6 +476,7 @@ class ReadChanges(Operation):
         after: None answers no change and the present revision, to begin with.
     """
 
+    needs_snapshot: ClassVar[bool] = True
     after: int | None = None
     limit: int = MAX_PAGE
 

@@ -55,9 +55,14 @@ class Place:
     @property
     def sqlite_path(self) -> str:
         """The file of a ``sqlite`` URL: three slashes are relative, four absolute, none memory."""
-        rest = self.url.split(":", 1)[1]
+        rest = self.url.split(":", 1)[1].partition("?")[0]
         path = unquote(rest.removeprefix("//").removeprefix("/"))
         return MEMORY if path in ("", MEMORY) else path
+
+    @property
+    def read_only(self) -> bool:
+        """Whether a file is only read: ``sqlite:///path?mode=ro``."""
+        return self.scheme == "sqlite" and self.url.partition("?")[2] == "mode=ro"
 
 
 def find_place(
@@ -88,11 +93,7 @@ def find_place(
     except ValueError as error:
         raise ConfigurationError(f"{without_password(url)!r} is not a URL: {error}") from None
     if scheme == "sqlite":
-        if not url.partition(":")[2].startswith("//") or not _has_path_only(url):
-            raise ConfigurationError(
-                f"{url!r}: write sqlite:///relative/path, sqlite:////absolute/path, or sqlite:// "
-                "for memory that ends with the process"
-            )
+        _check_sqlite(url)
     elif scheme not in ("http", "https", "postgresql", "postgres"):
         raise ConfigurationError(
             f"{without_password(url)!r} is not where memory can live: use sqlite:///path, "
@@ -105,7 +106,7 @@ def default_path() -> Path:
     """Returns the file in the user's data folder, and makes the folder."""
     folder = platformdirs.user_data_path("botwire", appauthor=False)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
             f"{folder} cannot be made ({error.strerror}): set {URL_VARIABLE}=sqlite:///path"
@@ -113,9 +114,27 @@ def default_path() -> Path:
     return folder / "memory.db"
 
 
-def _has_path_only(url: str) -> bool:
-    rest = url.partition("://")[2]
-    return rest in ("", MEMORY) or rest.startswith("/")
+def _check_sqlite(url: str) -> None:
+    rest, _, query = url.partition(":")[2].removeprefix("//").partition("?")
+    is_memory = rest in ("", MEMORY, "/" + MEMORY)
+    if not url.partition(":")[2].startswith("//") or not (is_memory or rest.startswith("/")):
+        raise ConfigurationError(
+            f"{url!r}: write sqlite:///relative/path, sqlite:////absolute/path, or sqlite:// "
+            "for memory that ends with the process"
+        )
+    if unquote(rest).strip("/") == "":
+        if rest:
+            raise ConfigurationError(
+                f"{url!r} names no file: write sqlite:///path, or sqlite:// for memory that ends "
+                "with the process (was a variable in it empty?)"
+            )
+    elif "\0" in unquote(rest):
+        raise ConfigurationError(f"{url!r} has a NUL character in it, which no file can have")
+    if query not in ("", "mode=ro") or (is_memory and query):
+        raise ConfigurationError(
+            f"{url!r}: after ? there can be mode=ro, for a file that is only read, and nothing "
+            "else; a ? in a file's name is written %3F"
+        )
 
 
 def without_password(url: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 from botwire import filters, names, scopes
@@ -179,8 +179,10 @@ class Selection:
 
     @property
     def is_everything(self) -> bool:
-        """Whether nothing is left out."""
-        return self == EVERYTHING
+        """Whether nothing is left out, not even by a filter: `{}` is one that all pass."""
+        if self.filter is None:
+            return self == EVERYTHING
+        return filters.passes_all(self.filter.value) and replace(self, filter=None) == EVERYTHING
 
 
 EVERYTHING = Selection()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Callable
 
-ATTEMPTS = 7
-"""How often a request is sent at most: over some four seconds, in which a server restarts."""
+from botwire.errors import TransportError
+
 RETRIED_STATUSES = frozenset({502, 503, 504})
 """Answers that a proxy gives while a server restarts."""
 
+PAUSE = 2.0
+"""Seconds for which a place that could not be reached is not asked again."""
+
+_PROBE = 1.0  # seconds that a call may take which finds out whether an outage is over
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 2.0
 
@@ -23,11 +29,53 @@ def delay(attempt: int, *, remaining: float) -> float | None:
         attempt: How many attempts were made, 1 or more.
         remaining: Seconds left of the time the whole call may take.
     """
-    if attempt >= ATTEMPTS:
-        return None
     longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (attempt - 1))
     seconds = spread(longest)
     return seconds if seconds < remaining else None
+
+
+class Outage:
+    """Remembers that a place cannot be reached, so that one call pays for it and not each.
+
+    A program whose server is down makes many calls, and each would wait for its whole time limit.
+    After the first that did, calls fail at once for `PAUSE` seconds; then one call may try for a
+    second. Any answer ends it.
+
+    Args:
+        clock: Returns the present time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._error: TransportError | None = None
+        self._until = 0.0
+
+    def limit(self, timeout: float) -> float:
+        """Returns the seconds that a call may take.
+
+        Args:
+            timeout: What it may take while there is no outage.
+
+        Raises:
+            TransportError: The place is not to be asked now.
+        """
+        error = self._error
+        if error is None:
+            return timeout
+        left = self._until - self._clock()
+        if left > 0:
+            raise type(error)(
+                f"{error}; not asked again for {left:.1f} s, so nothing was sent", url=error.url
+            )
+        return min(timeout, _PROBE)
+
+    def begin(self, error: TransportError) -> None:
+        """Notes that a call has not reached the place within its time."""
+        self._error, self._until = error, self._clock() + PAUSE
+
+    def end(self) -> None:
+        """Notes that there was an answer."""
+        self._error = None
 
 
 def spread(seconds: float) -> float:

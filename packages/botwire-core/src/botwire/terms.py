@@ -39,9 +39,11 @@ class Usage(NamedTuple):
     def on(self, now: int) -> Usage:
         """Returns the usage as of a moment: with a new day the writes begin at 0.
 
-        A day that has begun goes on for a machine whose clock is behind.
+        A day that has begun goes on for a machine whose clock is behind. A day that is further
+        ahead was never: it was written by a clock that was wrong, and holds nobody up.
         """
-        return self._replace(writes=0, day=now // DAY) if now // DAY > self.day else self
+        today = now // DAY
+        return self if today <= self.day <= today + 1 else self._replace(writes=0, day=today)
 
     def seconds_left(self, now: int) -> float:
         """Returns the seconds until the next day begins."""

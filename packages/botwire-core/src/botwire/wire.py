@@ -263,14 +263,24 @@ OPERATIONS: Mapping[str, _Shape] = {shape.name: shape for shape in _SHAPES.value
 
 def operation_name(operation: ops.Operation) -> str:
     """Returns an operation's name on the wire, for example ``put_key``."""
-    return _SHAPES[type(operation)].name
+    return _shape_of(operation).name
+
+
+def _shape_of(operation: ops.Operation) -> _Shape:
+    shape = _SHAPES.get(type(operation))
+    if shape is None:
+        raise ConfigurationError(
+            f"{type(operation).__name__} has no form on the wire: add a codec for its result to "
+            "botwire.wire.RESULTS"
+        )
+    return shape
 
 
 def encode_batch(batch: ops.Batch) -> str:
     """Returns the body that asks a server to apply `batch`."""
     texts = []
     for operation in batch.operations:
-        shape = _SHAPES[type(operation)]
+        shape = _shape_of(operation)
         parts = [f'{{"op":"{shape.name}"']
         for name, (codec, default) in shape.fields.items():
             value = getattr(operation, name)

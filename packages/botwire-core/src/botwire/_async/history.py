@@ -128,6 +128,8 @@ class AsyncHistory(AwaitedHistoryAccess):
             limit: How many at most; None reads to the end.
             archived: Include what `archive` put away.
         """
+        if limit is not None:
+            ops.check_count(limit, "limit")
         items: list[Item] = []
         while limit is None or len(items) < limit:
             size = ops.MAX_PAGE if limit is None else min(limit - len(items), ops.MAX_PAGE)

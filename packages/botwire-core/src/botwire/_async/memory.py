@@ -13,15 +13,17 @@ from botwire import record_operations, retry
 from botwire._async.history import AsyncHistory
 from botwire._async.records import AsyncRecords
 from botwire._async.transaction import AsyncTransaction
+from botwire._loops import AsyncTurns
 from botwire.access import AwaitedAccess
 from botwire.encoding import encode_value
 from botwire.engines.opening import open_async_engine
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError, ConflictError
 from botwire.models import Change, Entry, HistoryInfo, plain
-from botwire.names import check_namespace
+from botwire.names import check_key, check_namespace
 from botwire.places import DEFAULT_TIMEOUT, Place, find_place
 
+_turns = AsyncTurns()  # of those in this process who update the same key
 _ENTRIES = 100  # keys read at a time with what they hold, which may be much
 
 
@@ -64,6 +66,15 @@ class AsyncMemory(AwaitedAccess):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.namespace!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # it holds connections, and any number may use it
+
+    def __reduce__(self) -> str:
+        raise ConfigurationError(
+            f"{self!r} holds connections and perhaps an API key, and cannot be pickled: make one "
+            f"where it is needed, {type(self).__name__}({self.namespace!r}, url=…)"
+        )
 
     def with_namespace(self, namespace: str) -> AsyncMemory:
         """Returns the memory of another namespace over the same connections."""
@@ -130,8 +141,9 @@ class AsyncMemory(AwaitedAccess):
 
     async def exists(self, key: str) -> bool:
         """Says whether there is such a key, whatever its value, None included."""
-        (entry,) = await self._apply(ops.GetKeys((key,)))
-        return entry is not None
+        # The first of those that start with it, so what it holds is not read.
+        page: ops.KeyPage = await self._apply(ops.ListKeys(check_key(key), limit=1))
+        return list(page.keys[:1]) == [key]
 
     async def delete(self, key: str, *, if_version: int | None = None) -> bool:
         """Deletes a key and says whether there was one.
@@ -182,8 +194,12 @@ class AsyncMemory(AwaitedAccess):
             The new value.
 
         Raises:
-            ConflictError: Others kept writing first, a hundred times.
+            ConflictError: Other processes kept writing first, a hundred times.
         """
+        async with _turns.take((self.place or id(self.engine), self.namespace, key)):
+            return await self._update(key, fn, default)
+
+    async def _update(self, key: str, fn: Callable[[Any], Any], default: Any) -> Any:
         attempts = 100
         for attempt in range(1, attempts + 1):
             entry = await self.entry(key)

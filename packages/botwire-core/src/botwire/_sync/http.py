@@ -24,6 +24,8 @@ from botwire.errors import (
 )
 from botwire.operations import Batch, Results
 
+_UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout)
+
 
 class HTTPEngine:
     """Sends batches to a BotWire server.
@@ -69,6 +71,7 @@ class HTTPEngine:
                 raise ConfigurationError("an API key is a non-empty string of ASCII characters")
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._transport = transport
+        self._outage = retry.Outage()
         self._clients = ClientPerLoop(self._open, httpx.Client.close)
 
     def settings(self) -> dict[str, Any]:
@@ -103,7 +106,7 @@ class HTTPEngine:
         content = wire.encode_batch(batch)
         # An answer can get lost on the way: sent again, a write must not be applied again.
         request_id = (batch.request_id or uuid.uuid4().hex) if batch.writes else None
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + self._outage.limit(self._timeout)
         attempt = 0
         while True:
             attempt += 1
@@ -111,9 +114,13 @@ class HTTPEngine:
             wait = retry.delay(attempt, remaining=deadline - time.monotonic())
             if isinstance(answer, TransportError):
                 if wait is None:
+                    if isinstance(answer.__cause__, _UNREACHED):
+                        self._outage.begin(answer)
                     raise answer
-            elif wait is None or answer.status_code not in retry.RETRIED_STATUSES:
-                return self._read(batch, answer)
+            else:
+                self._outage.end()
+                if wait is None or answer.status_code not in retry.RETRIED_STATUSES:
+                    return self._read(batch, answer)
             time.sleep(wait)
 
     def _send(
@@ -122,25 +129,31 @@ class HTTPEngine:
         """Sends a request once; returns the answer, or why there is none."""
         doubt = "; whether the write arrived is not known" if batch.writes else ""
         try:
-            client = self._clients.get()
-            # Made here, as `client.post` parses the address and merges settings for each request.
-            request = httpx.Request(
-                "POST",
-                self._endpoint,
-                headers=client.headers,
-                content=content,
-                extensions={"timeout": httpx.Timeout(max(0.001, seconds)).as_dict()},
-            )
-            if request_id is not None:
-                request.headers[wire.IDEMPOTENCY_HEADER] = request_id
-            return client.send(request)
-        except httpx.TimeoutException:
-            return RequestTimeoutError(
-                f"no answer from {self.url} within {self._timeout:g} s{doubt}", url=self.url
-            )
+            with self._clients.use() as client:
+                # Made here, as `client.post` parses the address and merges settings each time.
+                request = httpx.Request(
+                    "POST",
+                    self._endpoint,
+                    headers=client.headers,
+                    content=content,
+                    extensions={"timeout": httpx.Timeout(max(0.001, seconds)).as_dict()},
+                )
+                if request_id is not None:
+                    request.headers[wire.IDEMPOTENCY_HEADER] = request_id
+                return client.send(request)
         except httpx.RequestError as error:
-            reason = str(error) or type(error).__name__
-            return TransportError(f"no answer from {self.url}: {reason}{doubt}", url=self.url)
+            failure: TransportError
+            if isinstance(error, httpx.TimeoutException):
+                failure = RequestTimeoutError(
+                    f"no answer from {self.url} within {self._timeout:g} s{doubt}", url=self.url
+                )
+            else:
+                reason = str(error) or type(error).__name__
+                failure = TransportError(
+                    f"no answer from {self.url}: {reason}{doubt}", url=self.url
+                )
+            failure.__cause__ = error
+            return failure
 
     def _read(self, batch: Batch, response: httpx.Response) -> Results:
         request_id = response.headers.get(wire.REQUEST_ID_HEADER)

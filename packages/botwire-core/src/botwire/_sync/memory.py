@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from botwire import operations as ops
 from botwire import record_operations, retry
+from botwire._loops import Turns
 from botwire._sync.history import History
 from botwire._sync.records import Records
 from botwire._sync.transaction import Transaction
@@ -20,9 +21,10 @@ from botwire.engines.opening import open_engine
 from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError, ConflictError
 from botwire.models import Change, Entry, HistoryInfo, plain
-from botwire.names import check_namespace
+from botwire.names import check_key, check_namespace
 from botwire.places import DEFAULT_TIMEOUT, Place, find_place
 
+_turns = Turns()  # of those in this process who update the same key
 _ENTRIES = 100  # keys read at a time with what they hold, which may be much
 
 
@@ -65,6 +67,15 @@ class Memory(MappingAccess):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.namespace!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # it holds connections, and any number may use it
+
+    def __reduce__(self) -> str:
+        raise ConfigurationError(
+            f"{self!r} holds connections and perhaps an API key, and cannot be pickled: make one "
+            f"where it is needed, {type(self).__name__}({self.namespace!r}, url=…)"
+        )
 
     def with_namespace(self, namespace: str) -> Memory:
         """Returns the memory of another namespace over the same connections."""
@@ -131,8 +142,9 @@ class Memory(MappingAccess):
 
     def exists(self, key: str) -> bool:
         """Says whether there is such a key, whatever its value, None included."""
-        (entry,) = self._apply(ops.GetKeys((key,)))
-        return entry is not None
+        # The first of those that start with it, so what it holds is not read.
+        page: ops.KeyPage = self._apply(ops.ListKeys(check_key(key), limit=1))
+        return list(page.keys[:1]) == [key]
 
     def delete(self, key: str, *, if_version: int | None = None) -> bool:
         """Deletes a key and says whether there was one.
@@ -181,8 +193,12 @@ class Memory(MappingAccess):
             The new value.
 
         Raises:
-            ConflictError: Others kept writing first, a hundred times.
+            ConflictError: Other processes kept writing first, a hundred times.
         """
+        with _turns.take((self.place or id(self.engine), self.namespace, key)):
+            return self._update(key, fn, default)
+
+    def _update(self, key: str, fn: Callable[[Any], Any], default: Any) -> Any:
         attempts = 100
         for attempt in range(1, attempts + 1):
             entry = self.entry(key)

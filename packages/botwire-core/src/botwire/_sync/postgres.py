@@ -44,15 +44,11 @@ _CHARACTERS_A_ROW = 256  # whose words are found in the time that a row takes
 _SWEEP_SECONDS = 0.02  # how long a write may be held up by what is removed behind it
 _FILL_SECONDS = 1.0  # how long a write may be held up by what is filled in behind it
 
-# What another attempt can mend: the connection, the server's restart, or a lost race.
-_PASSING = (
-    pg.SerializationFailure,
-    pg.DeadlockDetected,
-    pg.AdminShutdown,
-    pg.CrashShutdown,
-    pg.CannotConnectNow,
-    pg.IdleInTransactionSessionTimeout,
-)
+# What another attempt can mend, by the beginning of its code: a connection (also one between the
+# nodes of a cluster, of which the node that answers tells), a lost race, a lack of resources, a
+# restart, a session that was idle for too long. See
+# https://www.postgresql.org/docs/current/errcodes-appendix.html.
+_PASSING = ("08", "40", "53", "57P", "25P03")
 
 
 class PostgresEngine:
@@ -88,6 +84,7 @@ class PostgresEngine:
         self._is_current = False
         self._pgvector = False  # whether there was a table of vectors when last looked
         self._swept_at = 0
+        self._outage = retry.Outage()
         self._pools = ClientPerLoop(self._make_pool, PostgresPool.close)
 
     def settings(self) -> dict[str, Any]:
@@ -101,11 +98,14 @@ class PostgresEngine:
         """Applies a batch and returns one result an operation; see `Engine.apply`."""
         if batch.writes and batch.request_id is None:
             batch = replace(batch, request_id=uuid.uuid4().hex)
-        deadline = time.monotonic() + self._timeout
+        with self._pools.use() as pool:
+            return self._apply(pool, batch)
+
+    def _apply(self, pool: PostgresPool, batch: Batch) -> Results:
+        deadline = time.monotonic() + self._outage.limit(self._timeout)
         attempt = 0
         while True:
             attempt += 1
-            pool = self._pools.get()
             try:
                 pool.open()
                 left = deadline - time.monotonic()
@@ -126,6 +126,7 @@ class PostgresEngine:
                         results = self._run(connection, batch)
                     if batch.writes and self._clock() - self._swept_at >= SWEEP_EVERY:
                         self._sweep_behind(connection)
+                    self._outage.end()
                     return results
             except BotWireError:
                 raise
@@ -140,14 +141,21 @@ class PostgresEngine:
                 pg.QueryCanceled,
                 pg.LockNotAvailable,
             ) as error:
-                why = (isinstance(error, PoolTimeout) and pool.refusal) or _reason(error)
-                raise RequestTimeoutError(
-                    f"no answer from {self.url} within {self._timeout:g} s: {why}", url=self.url
-                ) from error
+                refusal = pool.refusal if isinstance(error, PoolTimeout) else None
+                failure = RequestTimeoutError(
+                    f"no answer from {self.url} within {self._timeout:g} s: "
+                    f"{refusal or _reason(error)}",
+                    url=self.url,
+                )
+                if refusal is not None:
+                    self._outage.begin(failure)
+                raise failure from error
             except psycopg.Error as error:
                 wait = retry.delay(attempt, remaining=deadline - time.monotonic())
-                lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
-                if not (isinstance(error, _PASSING) or (lost and error.sqlstate is None)):
+                is_lost = error.sqlstate is None and isinstance(
+                    error, (psycopg.OperationalError, psycopg.InterfaceError)
+                )
+                if not is_lost and (wait is None or not _may_pass(error)):
                     raise self._failure(error) from error
                 if wait is None:
                     raise TransportError(
@@ -184,15 +192,15 @@ class PostgresEngine:
         Raises:
             ServerError: The database failed; the next sweep goes on.
         """
-        pool = self._pools.get()
-        try:
-            pool.open()
-            with pool.connection() as connection:
-                if not self._is_current:
-                    self._prepare(connection)
-                self._sweep(connection)
-        except psycopg.Error as error:
-            raise self._failure(error) from error
+        with self._pools.use() as pool:
+            try:
+                pool.open()
+                with pool.connection() as connection:
+                    if not self._is_current:
+                        self._prepare(connection)
+                    self._sweep(connection)
+            except psycopg.Error as error:
+                raise self._failure(error) from error
 
     def _sweep_behind(self, connection: psycopg.Connection[Any]) -> None:
         """Sweeps a little behind a write, which has succeeded whatever comes of this."""
@@ -200,7 +208,9 @@ class PostgresEngine:
             self._sweep(connection, _SWEEP_SECONDS)
         except psycopg.Error:
             self._swept_at = self._clock()
-            logger.warning("Expired data could not be removed; trying again later", exc_info=True)
+            logger.warning(
+                "what expired could not be removed now, and is tried again", exc_info=True
+            )
 
     def _sweep(self, connection: psycopg.Connection[Any], seconds: float | None = None) -> None:
         """Removes what expired, in transactions that are short; all of it without `seconds`."""
@@ -281,6 +291,11 @@ def _weight(batch: Batch) -> int:
         for record in getattr(operation, "records", ())
     ]
     return sum(map(len, texts)) // _CHARACTERS_A_ROW
+
+
+def _may_pass(error: psycopg.Error) -> bool:
+    """Says whether another attempt may succeed where this one was refused."""
+    return not isinstance(error, pg.DiskFull) and (error.sqlstate or "").startswith(_PASSING)
 
 
 def _reason(error: Exception) -> str:

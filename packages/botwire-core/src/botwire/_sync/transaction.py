@@ -43,7 +43,8 @@ class Transaction:
         self.results: list[Any] = []
         self._engine = engine
         self._namespace = namespace
-        self._checks: dict[str, ops.CheckKey] = {}
+        self._reads: dict[str, ops.CheckKey] = {}
+        self._checks: list[ops.CheckKey] = []
         self._operations: list[ops.Operation] = []
         self._written: dict[str, ops.Value | None] = {}
         self._unknown: set[str] = set()
@@ -59,16 +60,18 @@ class Transaction:
         trace: TracebackType | None,
     ) -> None:
         self._done = True
-        if kind is not None or not (self._operations or self._checks):
+        checks = (*self._reads.values(), *self._checks)
+        if kind is not None or not (self._operations or checks):
             return
-        batch = ops.Batch(self._namespace, (*self._checks.values(), *self._operations))
-        self.results = (self._engine.apply(batch))[len(self._checks) :]
+        batch = ops.Batch(self._namespace, (*checks, *self._operations))
+        self.results = (self._engine.apply(batch))[len(checks) :]
 
     def get(self, key: str, default: Any = None) -> Any:
         """Returns the value of a key, as this transaction has set it or as it is stored.
 
         A stored one must still be the same when the transaction is applied.
         """
+        self._refuse_when_done()
         if key in self._unknown:
             raise ConfigurationError(f"key {key!r:.80} has its value only when this is applied")
         if key in self._written:
@@ -78,12 +81,16 @@ class Transaction:
         ((entry,),) = self._engine.apply(ops.Batch(self._namespace, (operation,)))
         check = ops.CheckKey(key, 0 if entry is None else entry.version)
         # The first read counts: if the key has changed since, the end must fail.
-        self._checks.setdefault(key, check)
+        self._reads.setdefault(key, check)
         return default if entry is None else plain(entry.value)
 
     def check(self, key: str, version: int) -> None:
-        """Demands that a key has this version when the transaction is applied; 0: no such key."""
-        self._checks[key] = ops.CheckKey(key, version)
+        """Demands that a key has this version when the transaction is applied; 0: no such key.
+
+        What `get` has read is checked all the same.
+        """
+        self._refuse_when_done()
+        self._checks.append(ops.CheckKey(key, version))
 
     def set(
         self, key: str, value: Any, *, ttl: float | None = None, if_version: int | None = None
@@ -114,9 +121,12 @@ class Transaction:
         return TransactionRecords(self, check_collection(collection))
 
     def _add(self, operation: ops.Operation) -> None:
+        self._refuse_when_done()
+        self._operations.append(operation)
+
+    def _refuse_when_done(self) -> None:
         if self._done:
             raise ConfigurationError("this transaction has ended: begin another one")
-        self._operations.append(operation)
 
 
 class TransactionHistory:

@@ -25,6 +25,7 @@ from botwire.cli.options import (
 from botwire.cli.output import ProgressLine, count_of, print_json, say
 from botwire.errors import ConfigurationError
 from botwire.exact_operations import CONFLICTS, OVERWRITE, REFUSE
+from botwire.files import make_private
 
 _SHOWN = 20  # differences
 
@@ -101,6 +102,8 @@ def _new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
         raise ConfigurationError(f"{target} is there already: choose another file, or say --force")
     partial = target.with_name(target.name + ".partial")
     try:
+        partial.unlink(missing_ok=True)
+        make_private(partial)
         with partial.open("wb") as raw:
             if name.endswith(".gz"):
                 with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:

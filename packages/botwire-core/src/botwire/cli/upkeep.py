@@ -51,6 +51,18 @@ def add_commands(commands: Any) -> None:
     backup.add_argument("target", help="the file to make")
     add_place(backup, LONG_TIMEOUT)
 
+    restore = add_command(
+        commands, "restore", _restore, "replace a SQLite store by a backup, while it is in use"
+    )
+    restore.add_argument("source", help="a file that botwire backup made")
+    add_place(restore, LONG_TIMEOUT)
+    restore.add_argument("--yes", action="store_true", help="do not ask")
+
+    compact = add_command(
+        commands, "compact", _compact, "give back the disk space of what was deleted"
+    )
+    add_place(compact, LONG_TIMEOUT)
+
     check = add_command(commands, "check", _check, "look for what is wrong with a store")
     add_place(check, LONG_TIMEOUT)
     add_patterns(check)
@@ -101,6 +113,38 @@ def _backup(options: argparse.Namespace) -> int:
         transfer.backup(engine, Path(options.target), progress.part)
     say(f"{options.target}: a store of its own, at sqlite:///{options.target}")
     return OK
+
+
+def _restore(options: argparse.Namespace) -> int:
+    with open_store(options.url, options.api_key, options.timeout, make=True) as engine:
+        if not _is_agreed(options, f"replaces everything in the store by {options.source}"):
+            return NO
+        transfer.restore(engine, Path(options.source))
+    say(f"restored from {options.source}")
+    return OK
+
+
+def _compact(options: argparse.Namespace) -> int:
+    with open_store(options.url, options.api_key, options.timeout) as engine:
+        ask = Batch(SYSTEM_NAMESPACE, (store_operations.StatStore(),))
+        before = engine.apply(ask)[0].bytes
+        done = transfer.compact(engine)
+        after = engine.apply(ask)[0].bytes
+    if not done.rewritten:
+        say(done.detail)
+        return FAILED
+    say(f"{count_of(before, 'byte')} before, {count_of(after, 'byte')} now")
+    return OK
+
+
+def _is_agreed(options: argparse.Namespace, what: str) -> bool:
+    """Asks whether to do what cannot be undone, unless told not to ask."""
+    if options.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"this {what}: say --yes where nobody can be asked")
+    print(f"This {what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _check(options: argparse.Namespace) -> int:

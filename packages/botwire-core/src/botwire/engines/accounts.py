@@ -94,9 +94,11 @@ def leave(scope: Scope, row: Row, writes: int) -> Steps:
             "writes = ?, day = ?, day_began = ? WHERE namespace = ?",
             (*written, usage.day, row.revision, scope.namespace),
         )
-        # Those of yesterday may be seconds old; those of before are a day old at least.
+        # Those of yesterday may be seconds old; those of before are a day old at least. Where the
+        # day goes back, as its clock was wrong, nothing is known of their age.
         of_yesterday = usage.day == row.usage.day + 1
-        yield from _forget_changes(scope, row.day_began if of_yesterday else row.revision)
+        if usage.day > row.usage.day:
+            yield from _forget_changes(scope, row.day_began if of_yesterday else row.revision)
     if scope.changes:
         yield Statement(
             "INSERT INTO botwire_changes (namespace, revision, shape, action, name) "

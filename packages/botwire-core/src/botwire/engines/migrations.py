@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from botwire.engines import words
 from botwire.engines.schema import (
     POSTGRES,
     VERSION_1,
@@ -24,6 +25,7 @@ from botwire.engines.schema import (
 )
 from botwire.engines.steps import Statement, Steps
 from botwire.errors import ConfigurationError
+from botwire.names import from_bytes
 
 
 def _version_1(dialect: Dialect) -> Steps:
@@ -92,12 +94,57 @@ def _version_5(dialect: Dialect) -> Steps:
     )
 
 
+def _version_6(dialect: Dialect) -> Steps:
+    """Indexes texts anew that are not all ASCII: single characters, Hangul and emoji are words."""
+    rows = yield Statement("SELECT namespace, collection FROM botwire_collections")
+    for namespace, collection in rows:
+        after = b""
+        while page := (yield _read_texts(namespace, collection, after)):
+            if not all(text.isascii() for _, text in page):
+                yield from _index_anew(namespace, collection)
+                break
+            after = page[-1][0]
+
+
+def _read_texts(namespace: bytes, collection: bytes, after: bytes) -> Statement:
+    return Statement(
+        "SELECT id, text FROM botwire_records "
+        "WHERE namespace = ? AND collection = ? AND id > ? ORDER BY id LIMIT 500",
+        (namespace, collection, after),
+    )
+
+
+def _index_anew(namespace: bytes, collection: bytes) -> Steps:
+    here = (namespace, collection)
+    yield Statement("DELETE FROM botwire_words WHERE namespace = ? AND collection = ?", here)
+    total, after = 0, b""
+    while page := (yield _read_texts(namespace, collection, after)):
+        parameters = []
+        for id, text in page:
+            counts = words.count(from_bytes(text))
+            among = counts.total()
+            total += among
+            parameters += [(*here, word, id, times, among) for word, times in counts.items()]
+        yield Statement(
+            "INSERT INTO botwire_words (namespace, collection, word, id, times, among) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            sorted(parameters),
+            many=True,
+        )
+        after = page[-1][0]
+    yield Statement(
+        "UPDATE botwire_collections SET words = ? WHERE namespace = ? AND collection = ?",
+        (total, *here),
+    )
+
+
 VERSIONS: Sequence[Callable[[Dialect], Steps]] = (
     _version_1,
     _version_2,
     _version_3,
     _version_4,
     _version_5,
+    _version_6,
 )
 """What makes version 1 of nothing, version 2 of version 1, and so on."""
 

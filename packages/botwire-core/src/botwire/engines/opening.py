@@ -12,6 +12,7 @@ from botwire.engines.async_sqlite import AsyncSQLiteEngine
 from botwire.engines.gathering import GatheringEngine
 from botwire.engines.protocol import AsyncEngine, Engine
 from botwire.engines.sqlite import SQLiteEngine, open_sqlite
+from botwire.engines.threaded import ThreadedEngine
 from botwire.errors import ConfigurationError
 from botwire.places import Place
 
@@ -19,7 +20,7 @@ from botwire.places import Place
 def open_engine(place: Place) -> Engine:
     """Returns the engine of a place; one for each SQLite file in a process."""
     if place.scheme == "sqlite":
-        return open_sqlite(place.sqlite_path)
+        return open_sqlite(place.sqlite_path, read_only=place.read_only)
     if place.scheme in ("http", "https"):
         return HTTPEngine(place.url, api_key=place.api_key, timeout=place.timeout)
     engine: Engine = _postgres("_sync").PostgresEngine(place.url, timeout=place.timeout)
@@ -29,7 +30,7 @@ def open_engine(place: Place) -> Engine:
 def open_async_engine(place: Place) -> AsyncEngine:
     """Returns the engine of a place, to be awaited."""
     if place.scheme == "sqlite":
-        return AsyncSQLiteEngine(open_sqlite(place.sqlite_path))
+        return AsyncSQLiteEngine(open_sqlite(place.sqlite_path, read_only=place.read_only))
     if place.scheme in ("http", "https"):
         return AsyncHTTPEngine(place.url, api_key=place.api_key, timeout=place.timeout)
     engine: AsyncEngine = _postgres("_async").AsyncPostgresEngine(place.url, timeout=place.timeout)
@@ -62,7 +63,7 @@ def to_async(engine: Engine) -> AsyncEngine:
     if type(engine).__name__ == "PostgresEngine":
         twin: AsyncEngine = _postgres("_async").AsyncPostgresEngine(**_settings(engine))
         return twin
-    raise ConfigurationError(f"{type(engine).__name__} has no asynchronous twin")
+    return ThreadedEngine(engine)  # an engine of the user's own
 
 
 def to_blocking(engine: AsyncEngine) -> Engine:
@@ -74,7 +75,12 @@ def to_blocking(engine: AsyncEngine) -> Engine:
     if type(engine).__name__ == "AsyncPostgresEngine":
         twin: Engine = _postgres("_sync").PostgresEngine(**_settings(engine))
         return twin
-    raise ConfigurationError(f"{type(engine).__name__} has no blocking twin")
+    if isinstance(engine, ThreadedEngine):
+        return engine.engine
+    raise ConfigurationError(
+        f"{type(engine).__name__} can only be awaited, and this needs a blocking engine: give a "
+        "Memory with one, whose calls are then awaited in threads"
+    )
 
 
 def _settings(engine: Any) -> dict[str, Any]:

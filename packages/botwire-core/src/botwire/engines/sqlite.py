@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from botwire import retry, work
 from botwire.clock import Clock, now
@@ -28,6 +29,7 @@ from botwire.engines.sqlite_writer import Outcome, SQLiteWriter
 from botwire.engines.steps import SWEEP_EVERY, WAIT, Steps
 from botwire.engines.vector_cache import VectorCache
 from botwire.errors import BotWireError, ConfigurationError, ServerError
+from botwire.files import make_private
 from botwire.names import to_bytes
 from botwire.operations import Batch, Operation, Results
 
@@ -35,6 +37,7 @@ MEMORY = ":memory:"
 """In the place of a path: memory that lives as long as the engine does."""
 APPLICATION_ID = 0x42575245
 """Marks the files that are BotWire's (``BWRE``); see https://sqlite.org/pragma.html."""
+BACKUP_ID = sqlite_upkeep.BACKUP_ID
 
 _BUSY_SECONDS = 60.0
 _BUSY_PART_MS = 50
@@ -45,6 +48,7 @@ _READER_CACHE, _WRITER_CACHE = 16_000, 64_000
 _LOOK_EVERY = 20_000  # instructions of SQLite's between two looks; some milliseconds
 _AT_ONCE = 1024 * 1024  # bytes that are read on an event loop
 
+
 class SQLiteEngine:
     """Applies batches to a SQLite file.
 
@@ -52,16 +56,21 @@ class SQLiteEngine:
     file through engines of their own.
 
     Args:
-        path: The file, made if it is not there, or `MEMORY`.
+        path: The file, made if it is not there, or `MEMORY`. Only its owner may read what is made.
         clock: Returns the present time.
+        read_only: Whether every write is refused; the file must then be there, and of this
+            release's version.
 
     Raises:
         ConfigurationError: At the first use, if the file is not a BotWire database, is of a
             newer version, or cannot be opened for writing.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, clock: Clock = now) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, clock: Clock = now, read_only: bool = False
+    ) -> None:
         self.path = os.fspath(path)
+        self.read_only = read_only
         self.on_commit: OnCommit | None = None
         self._clock = clock
         self._users = 1
@@ -83,6 +92,7 @@ class SQLiteEngine:
         self._readers: deque[sqlite3.Connection] = deque()
         self._hasty: deque[sqlite3.Connection] = deque()  # readers that never wait for a lock
         self._migrating: set[int] = set()  # threads
+        self._opened = False
         self._file: tuple[int, ...] | None = None
         self._swept_at: int | None = None  # when all that had expired was removed
         self._vectors = VectorCache()
@@ -90,6 +100,8 @@ class SQLiteEngine:
     def apply(self, batch: Batch) -> Results:
         """Applies a batch and returns one result an operation; see `Engine.apply`."""
         outcome: Outcome
+        if self.read_only and (batch.writes or batch.maintains):
+            self._refuse_to_write(batch)
         if batch.maintains:
             return [self._maintain(batch.operations[0])]
         if batch.writes:
@@ -152,7 +164,15 @@ class SQLiteEngine:
         Returns:
             Results or an error for each batch.
         """
+        if self.read_only and batches:
+            self._refuse_to_write(batches[0])
         return self._writer.commit(batches)
+
+    def _refuse_to_write(self, batch: Batch) -> None:
+        names = ", ".join(type(operation).__name__ for operation in batch.operations)
+        raise ConfigurationError(
+            f"{self.path} was opened to be read only (mode=ro), and {names:.200} would write to it"
+        )
 
     def sweep(self) -> None:
         """Removes what expired; writers do it too, now and then, so it is for when nobody writes.
@@ -162,6 +182,8 @@ class SQLiteEngine:
         Raises:
             ServerError: The database failed; what is left goes with the next sweep.
         """
+        if self.read_only:
+            return
         self._swept_at = None
         while self._swept_at is None:
             self._writer.tidy_up()
@@ -189,6 +211,16 @@ class SQLiteEngine:
     def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
         """Copies the database, as it is at one moment, while it is used; see `sqlite_upkeep`."""
         self._aside(lambda connection: sqlite_upkeep.backup(connection, target, progress))
+
+    def restore(self, source: Path) -> None:
+        """Puts what a backup holds in the place of everything, while the file is used.
+
+        Raises:
+            ConfigurationError: The source is not a sound backup of a store.
+        """
+        if self.read_only:
+            raise ConfigurationError(f"{self.path} was opened to be read only (mode=ro)")
+        self._aside(lambda connection: sqlite_upkeep.restore(connection, source))
 
     def _maintain(self, operation: Operation) -> object:
         return self._aside(lambda connection: sqlite_upkeep.maintain(connection, operation))
@@ -268,7 +300,7 @@ class SQLiteEngine:
         if self.path == MEMORY:
             return
         try:
-            file, log = os.stat(self.path), os.stat(self.path + "-wal")
+            file, log = Path(self.path).stat(), Path(self.path + "-wal").stat()
         except OSError:
             found = None
         else:
@@ -296,14 +328,20 @@ class SQLiteEngine:
     def _connect(self) -> sqlite3.Connection:
         connection = None
         try:
+            if self.path != MEMORY and not self.read_only:
+                make_private(self.path)
             connection = sqlite3.connect(
-                self.path,
+                f"file:{quote(self.path)}?mode=ro" if self.read_only else self.path,
                 timeout=_BUSY_SECONDS,
                 isolation_level=None,
                 check_same_thread=False,
+                uri=self.read_only,
             )
-            self._prepare(connection)
-        except (sqlite3.Error, BotWireError) as error:
+            if self.read_only:
+                self._prepare_to_read(connection)
+            else:
+                self._prepare(connection)
+        except (sqlite3.Error, BotWireError, OSError, ValueError) as error:
             if connection is not None:
                 connection.close()
             if isinstance(error, BotWireError):
@@ -311,7 +349,19 @@ class SQLiteEngine:
             raise self._failure(error) from error
         return connection
 
+    def _prepare_to_read(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA cache_size=-{_READER_CACHE}")
+        version = self._version(connection)
+        if version < migrations.latest():
+            raise ConfigurationError(
+                f"{self.path} has tables of version {version}, and this release reads version "
+                f"{migrations.latest()}: open it once to write, which brings it up to date"
+            )
+
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        if not self._opened:
+            sqlite_upkeep.refuse_foreign_log(self.path)
+            self._opened = True
         connection.execute("PRAGMA synchronous=FULL")
         # What is deleted is overwritten. Costs nothing that could be measured, as a page is freed
         # in a commit that is synced anyway.
@@ -324,7 +374,7 @@ class SQLiteEngine:
                 f"{self.path}: this file system cannot hold a SQLite database that several "
                 "processes write to (no WAL); choose another place"
             )
-        if version < migrations.latest():
+        if version < migrations.latest() or self._is_backup(connection):
             with self._alone():
                 self._migrate(connection)
 
@@ -355,14 +405,18 @@ class SQLiteEngine:
         try:
             # Read again: another process may have been first.
             version = self._version(connection)
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             if version < migrations.latest():
                 _run(connection, migrations.migrate(version, SQLITE))
-                connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version={migrations.latest()}")
             connection.execute("COMMIT")
         except BaseException:
             _roll_back(connection)
             raise
+
+    def _is_backup(self, connection: sqlite3.Connection) -> bool:
+        found = connection.execute("PRAGMA application_id").fetchone()[0]
+        return bool(found == BACKUP_ID)
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """Returns the version of the file's tables, 0 if it has none."""
@@ -371,7 +425,7 @@ class SQLiteEngine:
         tables = connection.execute("SELECT 1 FROM sqlite_master").fetchone()
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         application = connection.execute("PRAGMA application_id").fetchone()[0]
-        if application == APPLICATION_ID:
+        if application in (APPLICATION_ID, BACKUP_ID):
             migrations.refuse_newer(version, self.path)
             return version
         if application or version or tables:
@@ -380,12 +434,21 @@ class SQLiteEngine:
             )
         return 0
 
-    def _failure(self, error: sqlite3.Error) -> BotWireError:
+    def _failure(self, error: sqlite3.Error | OSError | ValueError) -> BotWireError:
+        if isinstance(error, ValueError):
+            return ConfigurationError(f"{self.path!r} cannot be the path of a file: {error}")
         code = getattr(error, "sqlite_errorname", "") or ""
         parent = Path(self.path).parent
         if code.startswith("SQLITE_NOTADB"):
             return ConfigurationError(f"{self.path} is not a SQLite database")
-        if code.startswith("SQLITE_CANTOPEN"):
+        if code.startswith("SQLITE_CANTOPEN") or isinstance(error, OSError):
+            if isinstance(error, PermissionError):
+                return ConfigurationError(f"{self.path} may not be written to, nor its folder")
+            if self.read_only:
+                return ConfigurationError(
+                    f"{self.path} cannot be opened to be read: is it there, and may its folder be "
+                    "written to, where SQLite keeps its log?"
+                )
             why = "cannot be opened" if parent.is_dir() else f"cannot be made: no folder {parent}"
             return ConfigurationError(f"{self.path} {why}")
         if code.startswith("SQLITE_READONLY"):
@@ -401,7 +464,7 @@ class _Registry:
     def __init__(self) -> None:
         self.lock = threading.RLock()  # a finalizer may open a store while one is being opened
         self.all: weakref.WeakSet[SQLiteEngine] = weakref.WeakSet()
-        self.by_path: dict[str, SQLiteEngine] = {}
+        self.by_path: dict[tuple[str, bool], SQLiteEngine] = {}
         # Connections of the parent: closing them in a child could release its locks on the file.
         self.inherited: list[Any] = []
 
@@ -416,7 +479,7 @@ class _Registry:
 _REGISTRY = _Registry()
 
 
-def open_sqlite(path: str) -> SQLiteEngine:
+def open_sqlite(path: str, *, read_only: bool = False) -> SQLiteEngine:
     """Returns the engine of a file, one for all who ask in this process.
 
     Each call needs a call of `close`. For `MEMORY` each call makes an engine of its own.
@@ -425,10 +488,10 @@ def open_sqlite(path: str) -> SQLiteEngine:
         return SQLiteEngine(MEMORY)
     real = os.path.realpath(path)
     with _REGISTRY.lock:
-        engine = _REGISTRY.by_path.get(real)
+        engine = _REGISTRY.by_path.get((real, read_only))
         if engine is not None:
             return engine.share()
-        engine = _REGISTRY.by_path[real] = SQLiteEngine(real)
+        engine = _REGISTRY.by_path[real, read_only] = SQLiteEngine(real, read_only=read_only)
         return engine
 
 

@@ -18,6 +18,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from botwire.engines.protocol import OnCommit
 from botwire.errors import BotWireError
@@ -26,6 +27,7 @@ from botwire.operations import Batch, Results
 _GROUP = 256  # most batches that share a commit
 
 Outcome = Results | BotWireError
+T = TypeVar("T")
 
 
 class _Ticket:
@@ -125,7 +127,7 @@ class SQLiteWriter:
             raise
         return [ticket.outcome for ticket in tickets if ticket.outcome is not None]
 
-    def use(self, work: Callable[[sqlite3.Connection], Results]) -> Results:
+    def use(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Returns what a function makes of the connection, outside of any transaction."""
         with self._lock:
             nested = self._enter()
@@ -137,7 +139,7 @@ class SQLiteWriter:
             finally:
                 self._leave(nested=nested)
 
-    def try_use(self, work: Callable[[sqlite3.Connection], Results]) -> Results | None:
+    def try_use(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
         """Does the same, or returns None if it would have to wait for another thread."""
         if not self._lock.acquire(blocking=False):
             return None
@@ -257,8 +259,8 @@ class SQLiteWriter:
             if flight.connection is not None and flight.connection.in_transaction:
                 _roll_back(flight.connection)
             return None
-        error = flight.error
-        if error is None:
+        why = flight.error
+        if why is None:
             assert flight.outcomes is not None
             self._land(flight, flight.outcomes)
             self._flight = None
@@ -267,7 +269,7 @@ class SQLiteWriter:
             return None
         if flight.connection is not None and flight.connection.in_transaction:
             _roll_back(flight.connection)
-        failure = self._explain(error) if isinstance(error, sqlite3.Error) else error
+        failure = self._explain(why) if isinstance(why, sqlite3.Error) else why
         self._land(flight, [failure for _ in flight.tickets])
         self._flight = None
         return failure

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from botwire import operations as ops
 from botwire import wire
@@ -28,7 +29,7 @@ from botwire.engines import (
 )
 from botwire.engines.steps import WAIT, Handlers, Scope, Statement, Steps, side_by_side
 from botwire.engines.vector_cache import VectorCache
-from botwire.errors import InvalidRequestError
+from botwire.errors import ConfigurationError, InvalidRequestError
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
 from botwire.terms import AUDIT_LOG, Terms, Usage
 
@@ -55,7 +56,7 @@ def read(
     """
     limit = None if batch.terms is None else batch.terms.answer
     scope = Scope(to_bytes(batch.namespace), now, 0, vectors, limit=limit)
-    parts = [_HANDLERS[type(operation)](scope, operation) for operation in batch.operations]
+    parts = [_handler(operation)(scope, operation) for operation in batch.operations]
     if in_rounds and len(parts) > 1:
         return (yield from _in_rounds(scope, batch.operations, parts))
     results: ops.Results = []
@@ -119,7 +120,7 @@ def write(batch: ops.Batch, now: int, *, lock: str = "", pgvector: bool = False)
     writes = 0
     for index, operation in enumerate(batch.operations):
         at = scope.revision
-        result = yield from _HANDLERS[type(operation)](scope, operation)
+        result = yield from _handler(operation)(scope, operation)
         results.append(result)
         if answer is not None and len(batch.operations) > 1:
             scope.answered += pages.size_of(result)
@@ -283,6 +284,17 @@ def _read_usage(scope: Scope, op: ops.ReadUsage) -> Steps:
 
 
 # --------------------------------------------------------------------------------------------
+
+
+def _handler(operation: ops.Operation) -> Callable[[Scope, Any], Steps]:
+    handler = _HANDLERS.get(type(operation))
+    if handler is None:
+        raise ConfigurationError(
+            f"{type(operation).__name__} has no handler: add one to the HANDLERS of its module in "
+            "botwire.engines, and a codec for its result to botwire.wire.RESULTS"
+        )
+    return handler
+
 
 _HANDLERS: Handlers = {
     ops.ReadChanges: _read_changes,

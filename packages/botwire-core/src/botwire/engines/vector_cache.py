@@ -282,7 +282,7 @@ class VectorCache:
 
     def __init__(self, limit: int = CACHE_BYTES) -> None:
         self._limit = limit
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._kept: OrderedDict[tuple[bytes, bytes], list[Snapshot]] = OrderedDict()
 
     def find(self, key: tuple[bytes, bytes], revision: int) -> tuple[Snapshot | None, bool]:

@@ -23,18 +23,24 @@ MAX_QUERY_CHARACTERS = 100_000
 """How much of a query's text counts, the beginning."""
 
 _MAX_WORD_BYTES = 120
-_PART = 10_000  # characters of a long text that are folded at a time, and more to the next space
-_LONGEST_PART = 1_000_000  # where there is neither a space nor a sign
+_PIECE = 10_000  # characters of a long text that are folded at a time, and more to the next space
+_LONGEST_PIECE = 1_000_000  # where there is neither a space nor a sign
 # What is no letter or digit and no space; accents that stand alone are such signs. Python sorts a
 # run of them in time that is quadratic in its length, and nobody writes long ones.
 _SIGNS = re.compile(r"([^\w\s]{64})[^\w\s]+")
 _RUN = re.compile(r"[^\W_]+")
 _SPACE = re.compile(r"\s")
 _SIGN = re.compile(r"\W")
-# Scripts that put no spaces between words: Thai to Khmer, kana, Han and its extensions.
+# Symbols that stand for themselves: signs, dingbats, emoji, but not the colours of their skins.
+_SYMBOL = (
+    "[\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001f1e5\U0001f200-\U0001f3fa\U0001f400-\U0001faff]"
+)
+_PART = re.compile(f"(?P<symbol>{_SYMBOL})|(?P<flag>[\U0001f1e6-\U0001f1ff]+)|{_RUN.pattern}")
+# Scripts that put no spaces between words, Thai to Khmer, kana, Han and its extensions; and Hangul,
+# whose words carry their particles.
 _UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\U00020000-\U0003ffff]+"
+    "[\u0e00-\u0eff\u1000-\u11ff\u1780-\u17ff\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
 _K1 = 1.2
 _B = 0.75
@@ -43,46 +49,14 @@ _B = 0.75
 def words(text: str) -> Iterator[bytes]:
     """Yields the words of a text, without case and accents, repeated as they are in it.
 
-    Where a script has no spaces, each two neighbouring characters are a word.
+    Where a script has no spaces, each character is a word, and each two neighbours are one.
     """
-    for part in _parts(text):
-        if part.isascii():  # as most are: then this is all that the rest comes to
-            for found in _RUN.finditer(part.lower()):
-                yield found[0][:_MAX_WORD_BYTES].encode()
+    for part, is_unspaced in _parts(text):
+        if is_unspaced:
+            yield from (_clip(character) for character in part)
+            yield from _pairs(part)
         else:
-            yield from _folded(part)
-
-
-def _parts(text: str) -> Iterator[str]:
-    """Yields a text, a long one in parts that end between words: none takes long to fold."""
-    if len(text) <= _PART:
-        yield text
-        return
-    start = 0
-    while start < len(text):
-        work.look()
-        at = start + _PART
-        found = _SPACE.search(text, at, at + _PART) or _SIGN.search(text, at, at + _LONGEST_PART)
-        end = at + _LONGEST_PART if found is None else found.start()
-        yield text[start:end]
-        start = end
-
-
-def _folded(text: str) -> Iterator[bytes]:
-    text = _SIGNS.sub(r"\1", text)
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    plain = "".join([c for c in folded if not unicodedata.combining(c)])
-    for run in _RUN.findall(plain):
-        start = 0
-        for match in _UNSPACED.finditer(run):
-            if match.start() > start:
-                yield _clip(run[start : match.start()])
-            part = match[0]
-            for i in range(max(1, len(part) - 1)):
-                yield _clip(part[i : i + 2])
-            start = match.end()
-        if start < len(run):
-            yield _clip(run[start:])
+            yield _clip(part)
 
 
 def count(text: str) -> Counter[bytes]:
@@ -91,13 +65,68 @@ def count(text: str) -> Counter[bytes]:
 
 
 def query_words(text: str) -> list[bytes]:
-    """Returns the words to look for, each once, in order."""
+    """Returns the words to look for, each once, in order.
+
+    Where a script has no spaces, those are the pairs of neighbours: what has them all has nearly
+    always the whole. A single character is looked for as such.
+    """
     found: dict[bytes, None] = {}
-    for word in words(text[:MAX_QUERY_CHARACTERS]):
-        found[word] = None
-        if len(found) == MAX_QUERY_WORDS:
-            break
+    for part, is_unspaced in _parts(text[:MAX_QUERY_CHARACTERS]):
+        for word in _pairs(part) if is_unspaced and len(part) > 1 else (_clip(part),):
+            found[word] = None
+            if len(found) == MAX_QUERY_WORDS:
+                return sorted(found)
     return sorted(found)
+
+
+def _parts(text: str) -> Iterator[tuple[str, bool]]:
+    """Yields words, and runs of a script without spaces, with whether it is one."""
+    for piece in _pieces(text):
+        if piece.isascii():  # as most are: then this is all that the rest comes to
+            for match in _RUN.finditer(piece.lower()):
+                yield match[0], False
+        else:
+            yield from _folded(piece)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yields a text, a long one in pieces that end between words: none takes long to fold."""
+    if len(text) <= _PIECE:
+        yield text
+        return
+    start = 0
+    while start < len(text):
+        work.look()
+        at = start + _PIECE
+        found = _SPACE.search(text, at, at + _PIECE) or _SIGN.search(text, at, at + _LONGEST_PIECE)
+        end = at + _LONGEST_PIECE if found is None else found.start()
+        yield text[start:end]
+        start = end
+
+
+def _folded(text: str) -> Iterator[tuple[str, bool]]:
+    text = _SIGNS.sub(r"\1", text)
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    plain = "".join([c for c in folded if not unicodedata.combining(c)])
+    # NFC puts the syllables of Hangul together again.
+    for match in _PART.finditer(unicodedata.normalize("NFC", plain)):
+        run = match[0]
+        if match.lastgroup is not None:
+            yield run, match.lastgroup == "flag"  # which is two letters
+            continue
+        start = 0
+        for inner in _UNSPACED.finditer(run):
+            if inner.start() > start:
+                yield run[start : inner.start()], False
+            yield inner[0], True
+            start = inner.end()
+        if start < len(run):
+            yield run[start:], False
+
+
+def _pairs(part: str) -> Iterator[bytes]:
+    for i in range(len(part) - 1):
+        yield _clip(part[i : i + 2])
 
 
 def weight(holding: int, texts: int) -> float:

@@ -11,7 +11,7 @@ from botwire.transfer.exporting import export
 from botwire.transfer.importing import load
 from botwire.transfer.progress import Tally
 from botwire.transfer.reading import list_namespaces, read_namespace
-from botwire.transfer.upkeep import Receipt, backup, check, forget, stat
+from botwire.transfer.upkeep import Receipt, backup, check, compact, forget, restore, stat
 
 __all__ = [
     "Difference",
@@ -19,6 +19,7 @@ __all__ = [
     "Tally",
     "backup",
     "check",
+    "compact",
     "compare",
     "copy",
     "export",
@@ -26,5 +27,6 @@ __all__ = [
     "list_namespaces",
     "load",
     "read_namespace",
+    "restore",
     "stat",
 ]

@@ -165,3 +165,35 @@ def backup(
             "a server's file is, or use botwire export, which works everywhere"
         )
     engine.backup(target, progress)
+
+
+def restore(engine: Engine, source: Path) -> None:
+    """Puts what a backup holds in the place of everything in a SQLite store, while it is in use.
+
+    Never copy a backup over a store by hand: programs that have it open would go on with the old
+    one, and a log that is left beside it would undo the copy.
+
+    Args:
+        engine: The store.
+        source: A file that `backup` made.
+
+    Raises:
+        ConfigurationError: The store is not a file of this machine, or the source not a sound
+            backup. Nothing was changed.
+    """
+    if not isinstance(engine, SQLiteEngine):
+        raise ConfigurationError(
+            "only a SQLite file is restored this way: use pg_restore for PostgreSQL, run this "
+            "where a server's file is, or use botwire import, which works everywhere"
+        )
+    engine.restore(source)
+
+
+def compact(engine: Engine) -> store.Compaction:
+    """Rewrites a store's files without what was deleted, so that they shrink; writers wait.
+
+    Returns:
+        Whether it was done, else why not.
+    """
+    done: store.Compaction = apply(engine, SYSTEM_NAMESPACE, store.CompactStore())
+    return done

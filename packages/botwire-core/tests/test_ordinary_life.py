@@ -1,0 +1,420 @@
+"""What happens to a store in ordinary use: files that move, empty filters, copies, outages."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+import pickle
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from botwire import (
+    AsyncMemory,
+    ConfigurationError,
+    ConflictError,
+    Memory,
+    Record,
+    ServerError,
+    TransportError,
+    transfer,
+)
+from botwire import operations as ops
+from botwire._sync.http import HTTPEngine
+from botwire._sync.postgres import PostgresEngine
+from botwire.connection import Connection
+from botwire.engines.sqlite import MEMORY, SQLiteEngine
+from botwire.names import SYSTEM_NAMESPACE
+from botwire.retry import PAUSE, Outage
+from botwire.store_operations import StatStore
+from botwire.terms import DAY, Usage
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a database can be made."""
+    return tmp_path / "memory.db"
+
+
+# --- files ----------------------------------------------------------------------------------
+
+
+def test_only_the_owner_may_read_what_holds_memory(path: Path) -> None:
+    umask = os.umask(0o022)
+    try:
+        engine = SQLiteEngine(path)
+        Memory("n", engine=engine).set("k", "private")
+        transfer.backup(engine, path.with_name("backup.db"))
+    finally:
+        os.umask(umask)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    names = ("memory.db", "memory.db-wal", "memory.db-shm", "backup.db")
+    assert modes == dict.fromkeys(names, 0o600)
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "its log"])
+def test_a_write_into_a_file_that_is_gone_is_an_error(path: Path, how: str) -> None:
+    engine = SQLiteEngine(path)
+    memory = Memory("n", engine=engine)
+    memory.set("k", 1)
+    if how == "replaced":
+        shutil.copy(path, path.with_name("copy.db"))
+        path.with_name("copy.db").replace(path)
+    elif how == "removed":
+        path.unlink()
+    else:
+        path.with_name("memory.db-wal").unlink()
+    for _ in range(2):
+        with pytest.raises(ServerError, match="removed or replaced"):
+            memory.set("k", 2)
+    engine.close()
+    memory.set("k", 3)  # whatever is there now
+    assert memory.get("k") == 3
+
+
+def test_a_store_that_is_only_read(path: Path) -> None:
+    with Memory("n", url=f"sqlite:///{path}") as memory:
+        memory.set("k", 1)
+        with Memory("n", url=f"sqlite:///{path}?mode=ro") as reader:
+            assert reader.get("k") == 1
+            memory.set("k", 2)
+            assert reader.get("k") == 2
+            with pytest.raises(ConfigurationError, match="mode=ro"):
+                reader.set("k", 3)
+            reader.engine.sweep()
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
+        Memory("n", url=f"sqlite:///{path}-none?mode=ro").get("k")
+    assert not path.with_name("memory.db-none").exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite:///", "sqlite:////", "sqlite:///a\0b", "sqlite:///a%00b", "sqlite:///a?mode=rox",
+     "sqlite:///a?x=1", "sqlite://?mode=ro"],
+)  # fmt: skip
+def test_urls_that_would_surprise_are_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="sqlite"):
+        Memory("n", url=url)
+
+
+def test_a_path_that_no_file_can_have() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be the path"):
+        Memory("n", engine=SQLiteEngine("a\0b")).get("k")
+
+
+def test_a_backup_is_restored_while_others_have_the_store_open(path: Path) -> None:
+    memory = Memory("n", engine=SQLiteEngine(path))
+    memory.set("k", "then")
+    version = memory.entry("k").version  # type: ignore[union-attr]
+    memory.records("r").put([Record("tea", id="1", embedding=[1.0, 0.0])])
+    backup = path.with_name("backup.db")
+    transfer.backup(memory.engine, backup)
+    memory.set("k", "later")
+    memory.set("new", 1)
+    assert len(memory.records("r").search(vector=[1.0, 0.0])) == 1
+    memory.records("r").put([Record("milk", id="2", embedding=[0.0, 1.0])])
+    seen = memory.revision()
+    other = Memory("n", engine=SQLiteEngine(path))
+    assert other.get("k") == "later"
+    transfer.restore(memory.engine, backup)
+    for one in (memory, other):
+        assert one.get("k") == "then"
+        assert one.get("new") is None
+        assert [match.record.id for match in one.records("r").search(vector=[1.0, 0.0])] == ["1"]
+    # No version is given a second time, and who watches is told.
+    assert next(iter(other.watch(after=seen))).action == "reset"
+    assert other.set("k", "now") > seen
+    with pytest.raises(ConflictError):
+        other.set("k", "stale", if_version=seen)
+    assert list(transfer.check(other.engine)) == []
+    assert version <= seen
+
+
+def test_what_is_no_sound_backup_is_not_restored(path: Path, tmp_path: Path) -> None:
+    engine = SQLiteEngine(path)
+    memory = Memory("n", engine=engine)
+    memory.set("k", 1)
+    other = tmp_path / "other.db"
+    sqlite3.connect(other).execute("CREATE TABLE x (y)").connection.close()
+    noise = tmp_path / "noise.db"
+    noise.write_bytes(b"x" * 10_000)
+    for source, says in (
+        (other, "not a backup"),
+        (noise, "not a SQLite"),
+        (tmp_path / "no", "not there"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            transfer.restore(engine, source)
+    assert memory.get("k") == 1
+
+
+def test_a_damaged_store_is_not_backed_up_in_silence(path: Path) -> None:
+    engine = SQLiteEngine(path)
+    memory = Memory("n", engine=engine)
+    memory.set_many({f"k{i}": "v" * 500 for i in range(200)})
+    engine.close()
+    raw = bytearray(path.read_bytes())
+    for page in range(8, len(raw) // 4096 - 1, 2):
+        raw[page * 4096 : page * 4096 + 64] = b"\xff" * 64
+    path.write_bytes(raw)
+    with pytest.raises(ServerError):
+        transfer.backup(SQLiteEngine(path), path.with_name("backup.db"))
+    assert [file.name for file in path.parent.glob("backup*")] == []
+
+
+def test_a_backup_copied_over_a_store_with_a_log_is_not_read_as_if_it_were_its_own(
+    path: Path,
+) -> None:
+    kill = (
+        "import os, sys; from botwire import Memory\n"
+        "memory = Memory('n', url='sqlite:///' + sys.argv[1]); memory.set('k', 'later')\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    engine = SQLiteEngine(path)
+    memory = Memory("n", engine=engine)
+    memory.set("k", "then")
+    backup = path.with_name("backup.db")
+    transfer.backup(engine, backup)
+    engine.close()
+    subprocess.run([sys.executable, "-c", kill, path], check=False)
+    log = path.with_name("memory.db-wal")
+    assert log.stat().st_size > 0
+    shutil.copy(backup, path)
+    with pytest.raises(ConfigurationError, match="log of that store"):
+        Memory("n", engine=SQLiteEngine(path)).get("k")
+    log.unlink()
+    path.with_name("memory.db-shm").unlink()
+    assert Memory("n", engine=SQLiteEngine(path)).get("k") == "then"
+
+
+def test_a_store_shrinks_when_it_is_compacted(path: Path) -> None:
+    engine = SQLiteEngine(path)
+    memory = Memory("n", engine=engine)
+    memory.records("r").put([Record("word " * 200, id=str(i)) for i in range(300)])
+    memory.records("r").clear()
+    (before,) = engine.apply(ops.Batch(SYSTEM_NAMESPACE, (StatStore(),)))
+    assert transfer.compact(engine).rewritten
+    assert path.stat().st_size < before.bytes / 2
+    memory.set("k", 1)
+    assert memory.get("k") == 1
+
+
+# --- conditions that are none ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "filter_",
+    [
+        {},
+        {"$and": [{}]},
+        {"$or": [{"a": 1}, {}]},
+        {"$not": {"$not": {}}},
+        {"$and": [{}, {"$and": [{}]}]},
+    ],
+)
+def test_a_delete_by_a_filter_that_came_out_empty_is_refused(
+    path: Path, filter_: dict[str, Any]
+) -> None:
+    memory = Memory("n", url=f"sqlite:///{path}")
+    records = memory.records("r")
+    records.put([Record("x", id=str(i)) for i in range(5)])
+    with pytest.raises(ConfigurationError, match="all=True"):
+        records.delete(filter=filter_)
+    with pytest.raises(ConfigurationError, match="all=True"), memory.transaction() as tx:
+        tx.records("r").delete(filter=filter_)
+    assert records.count() == 5
+    assert records.count(filter=filter_) == 5
+    assert records.delete(all=True) == 5
+
+
+def test_a_filter_that_nothing_passes_is_a_filter(path: Path) -> None:
+    records = Memory("n", url=f"sqlite:///{path}").records("r")
+    records.put([Record("x")])
+    assert records.delete(filter={"$not": {}}) == 0
+
+
+def test_what_a_transaction_has_read_is_checked_whatever_else_is(path: Path) -> None:
+    memory = Memory("n", url=f"sqlite:///{path}")
+    memory.set("n", 1)
+    with pytest.raises(ConflictError), memory.transaction() as tx:
+        tx.get("n")
+        memory.set("n", 100)
+        entry = memory.entry("n")
+        assert entry is not None
+        tx.check("n", entry.version)
+        tx.set("n", 2)
+    for call in (lambda: tx.get("n"), lambda: tx.check("n", 1), lambda: tx.set("n", 1)):
+        with pytest.raises(ConfigurationError, match="has ended"):
+            call()
+    assert memory.get("n") == 100
+
+
+def test_a_limit_is_a_count(path: Path) -> None:
+    memory = Memory("n", url=f"sqlite:///{path}")
+    with pytest.raises(ConfigurationError, match="limit"):
+        memory.history("h").read(limit=-1)
+
+
+def test_whether_a_key_exists_is_told_without_its_value(path: Path) -> None:
+    memory = Memory("n", url=f"sqlite:///{path}")
+    memory.set_many({"ab": None, "abc": 1, "b": 1})
+    assert [memory.exists(key) for key in ("a", "ab", "abc", "abcd", "b", "\ud800")] == [
+        False, True, True, False, True, False,
+    ]  # fmt: skip
+
+
+# --- copies ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Memory, AsyncMemory])
+def test_a_memory_is_copied_as_itself_and_never_pickled(path: Path, kind: Any) -> None:
+    memory = kind("n", url=f"sqlite:///{path}")
+    assert copy.deepcopy({"m": memory})["m"] is memory
+    with pytest.raises(ConfigurationError, match="pickle"):
+        pickle.dumps(memory)
+
+
+# --- many at once ---------------------------------------------------------------------------
+
+
+async def test_hundreds_of_tasks_update_one_key(path: Path) -> None:
+    memory = AsyncMemory("n", url=f"sqlite:///{path}")
+    await asyncio.gather(*[memory.update("k", lambda n: n + 1, 0) for _ in range(400)])
+    assert await memory.get("k") == 400
+    await memory.aclose()
+
+
+def test_threads_that_update_each_others_keys_do_not_wait_for_ever(path: Path) -> None:
+    memory = Memory("n", url=f"sqlite:///{path}")
+    inside = threading.Barrier(2)
+
+    def work(one: str, other: str) -> None:
+        first = True
+
+        def change(value: int) -> int:
+            nonlocal first
+            if first:
+                first = False
+                inside.wait(10)
+                memory.update(other, lambda n: n + 1, 0)
+            return value + 1
+
+        memory.update(one, change, 0)
+
+    threads = [threading.Thread(target=work, args=pair) for pair in (("a", "b"), ("b", "a"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert memory.get_many(["a", "b"]) == {"a": 2, "b": 2}
+
+
+# --- engines --------------------------------------------------------------------------------
+
+
+class Wrapped:
+    """An engine of the user's own: all that the protocol asks for."""
+
+    def __init__(self) -> None:
+        self.inner = SQLiteEngine(MEMORY)
+
+    def apply(self, batch: ops.Batch) -> ops.Results:
+        return self.inner.apply(batch)
+
+    def sweep(self) -> None:
+        self.inner.sweep()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+async def test_an_engine_of_ones_own_is_awaited_too() -> None:
+    connection = Connection(client=Memory("n", engine=Wrapped()))
+    connection.memory.set("k", 1)
+    assert await connection.async_memory.get("k") == 1
+    assert await connection.async_memory.increment("k") == 2
+    await connection.async_memory.engine.sweep()
+    assert connection.memory.get("k") == 2
+
+
+# --- clocks and outages ---------------------------------------------------------------------
+
+
+def test_a_clock_that_was_ahead_once_freezes_no_quota() -> None:
+    today = 20_000 * DAY
+    assert Usage(5, 7, 20_000).on(today) == (5, 7, 20_000)
+    assert Usage(5, 7, 20_001).on(today) == (5, 7, 20_001)  # a machine that is a little behind
+    assert Usage(5, 7, 29_999).on(today) == (5, 0, 20_000)
+    assert Usage(5, 7, 19_999).on(today) == (5, 0, 20_000)
+
+
+def test_an_outage_is_paid_for_once() -> None:
+    asked: list[float] = []
+    is_up = False
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(time.monotonic())
+        if not is_up:
+            raise httpx.ConnectError("connection refused")
+        return httpx.Response(200, json={"results": [[None]]})
+
+    engine = HTTPEngine("http://memory.test", timeout=0.3, transport=httpx.MockTransport(answer))
+    memory = Memory("n", engine=engine)
+    with pytest.raises(TransportError, match="connection refused"):
+        memory.get("k")
+    before = len(asked)
+    assert before > 1
+    for _ in range(20):
+        with pytest.raises(TransportError, match="not asked again"):
+            memory.get("k")
+    assert len(asked) == before
+    engine._outage._until -= PAUSE
+    is_up = True
+    assert memory.get("k") is None
+    assert memory.get("k") is None
+
+
+def test_who_asks_after_the_pause_of_an_outage_has_a_second() -> None:
+    now = [0.0]
+    outage = Outage(lambda: now[0])
+    assert outage.limit(10) == 10
+    outage.begin(TransportError("no answer from x", url="x"))
+    with pytest.raises(TransportError, match=r"not asked again for 2\.0 s"):
+        outage.limit(10)
+    now[0] += PAUSE
+    assert outage.limit(10) == 1
+    assert outage.limit(0.5) == 0.5
+    outage.end()
+    assert outage.limit(10) == 10
+
+
+def test_the_settings_of_a_postgresql_url_hold(postgres_database_url: str) -> None:
+    joint = "&" if "?" in postgres_database_url else "?"
+    url = postgres_database_url + joint + "options=-csearch_path%3Dmine&application_name=mine"
+    with Memory("n", url=postgres_database_url) as plain:
+        plain.set("k", "public")
+        engine = PostgresEngine(postgres_database_url)
+        with engine._pools.use() as pool:
+            pool.open()
+            with pool.connection() as connection:
+                connection.execute("CREATE SCHEMA mine")
+        engine.close()
+    with Memory("n", url=url) as memory:
+        assert memory.get("k") is None
+        memory.set("k", "mine")
+        with memory.engine._pools.use() as pool, pool.connection() as connection:  # type: ignore[attr-defined]
+            row = connection.execute(
+                "SELECT to_regclass('mine.botwire_keys') IS NOT NULL, "
+                "current_setting('statement_timeout'), current_setting('application_name')"
+            ).fetchone()
+    assert row == (True, "10s", "mine")
