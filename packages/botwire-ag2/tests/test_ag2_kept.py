@@ -1,0 +1,90 @@
+"""What every adapter keeps, kept by AG2's streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from ag2 import Agent, tool
+from ag2.events import (
+    BaseEvent,
+    ModelRequest,
+    ModelResponse,
+    TextInput,
+    ToolCallEvent,
+    ToolResultsEvent,
+)
+from ag2.testing import TestConfig
+
+from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire_ag2 import BotWireStorage
+
+
+def seen(events: Iterable[BaseEvent]) -> list[Seen]:
+    found = []
+    for event in events:
+        if isinstance(event, ModelRequest):
+            text = "\n".join(part.content for part in event.parts if isinstance(part, TextInput))
+            found.append(Seen("user", text))
+        elif isinstance(event, ModelResponse):
+            calls = [call.id for call in event.tool_calls.calls]
+            found.append(Seen("assistant", event.content or "", calls=calls))
+        elif isinstance(event, ToolResultsEvent):
+            answers = [result.parent_id for result in event.results]
+            found.append(Seen("tool", str(event.results), answers=answers))
+    return found
+
+
+class Watched(TestConfig):
+    """A scripted model that notes what it is shown."""
+
+    __test__ = False
+
+    def __init__(self, shown: list[list[Seen]], *says: Any) -> None:
+        super().__init__(*says, raise_tool_errors=False)
+        self.shown = shown
+
+    def create(self) -> Any:
+        client = super().create()
+
+        async def watch(messages: Sequence[BaseEvent], context: Any, **kwargs: Any) -> Any:
+            self.shown.append(seen(messages))
+            return await client(messages, context, **kwargs)
+
+        return watch
+
+
+class TestStorage(AdapterTests):
+    """An `Agent` with a stream of a `BotWireStorage`."""
+
+    not_applicable: ClassVar = {
+        "test_every_saved_state_can_be_loaded_again": "AG2 has no states of a stream",
+        "test_what_the_framework_refuses_leaves_nothing_behind": "AG2 refuses no text",
+        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": "a stream needs a name",
+        "test_objects_of_a_users_own_classes_come_back_after_a_restart": (
+            "AG2 imports what a text names; here only the classes in `types` are made"
+        ),
+    }
+
+    def open(self, place: Place, user: str) -> Any:
+        return BotWireStorage(place.namespace, url=place.url), user
+
+    async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
+        storage, user = agent
+        replies: list[Any] = [turn.answer]
+        tools = []
+        if turn.tool is not None:
+            given = turn.tool
+
+            @tool
+            async def look() -> str:
+                """Looks."""
+                return await given()
+
+            tools.append(look)
+            replies.insert(0, ToolCallEvent(id=turn.call_id, name="look", arguments="{}"))
+        shown: list[list[Seen]] = []
+        stream = await storage.stream(user)
+        answering = Agent("helper", config=Watched(shown, *replies), tools=tools)
+        await answering.ask(turn.said, stream=stream)
+        return shown
