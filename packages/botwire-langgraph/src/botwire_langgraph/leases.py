@@ -27,6 +27,7 @@ OnConflict = Literal["reject", "wait", "fork"]
 _MOST_BETWEEN = 1.0  # seconds between renewals, also of a long lease
 _GRACE = 0.3  # seconds for a run whose stream was dropped to be unwound by its event loop
 _SETTLING = 2.0  # seconds for the puts of a stream that its caller turned away from
+_SHORT_POLL = 0.005
 _POLL = 0.02
 _WAIT = 0.1
 
@@ -103,30 +104,36 @@ def free(thread: str, *, wait: bool) -> Steps[int]:
         ConcurrentRunError: A run is alive.
     """
     first: ops.KeyEntry | None = None
-    patience = time.monotonic() + _GRACE
-    settling: float | None = None
     while True:
         entry = yield from _read(thread)
         if entry is None:
             return 0
         rival = runs.find(_token(entry))
-        if rival is None:
-            first = first or entry
-            if entry.version != first.version and not wait:
-                raise busy(thread)  # it was renewed, or taken by another
-            yield Pause(_WAIT if wait else _POLL)
-        elif not rival.is_alive:
+        if rival is not None:
+            yield from _outlive(rival, wait=wait)
             return entry.version
-        elif rival.is_left():
-            settling = settling or time.monotonic() + _SETTLING
-            if rival.is_settled() or time.monotonic() > settling:
+        first = first or entry
+        if entry.version != first.version and not wait:
+            raise busy(thread)  # it was renewed, or taken by another
+        yield Pause(_WAIT if wait else _POLL)
+
+
+def _outlive(rival: Run, *, wait: bool) -> Steps[None]:
+    """Waits for the end of a run of this process.
+
+    Raises:
+        ConcurrentRunError: It is alive, or it would wait for the caller.
+    """
+    patience = time.monotonic() + (_GRACE if rival.is_async else 0)
+    settled = time.monotonic() + _SETTLING
+    while rival.is_alive:
+        now = time.monotonic()
+        if rival.is_left():
+            if rival.is_settled() or now > settled:
                 rival.end()
-                return entry.version
-            yield Pause(_POLL / 4)
-        elif rival.is_around() or not (wait or (rival.is_async and time.monotonic() < patience)):
-            raise busy(thread)
-        else:
-            yield Pause(_POLL)
+        elif rival.is_around() or (not wait and now > patience):
+            raise busy(rival.thread)
+        yield Pause(_SHORT_POLL)
 
 
 def is_running(thread: str) -> Steps[bool]:
