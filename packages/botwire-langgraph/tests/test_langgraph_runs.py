@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import operator
 import subprocess
@@ -15,9 +16,11 @@ from contextvars import Context
 from typing import Annotated, Any, TypedDict
 
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import EmptyInputError, GraphRecursionError, InvalidUpdateError
 from langgraph.func import entrypoint
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from botwire import ConfigurationError
@@ -120,6 +123,16 @@ def did_not_begin(saver: BotWireSaver) -> Any:
     return caught
 
 
+def resumed_what_is_ambiguous(saver: BotWireSaver) -> Any:
+    builder = StateGraph(State)
+    for name in ("one", "two"):
+        builder.add_node(name, lambda state: {"log": [interrupt("well?")]}).add_edge(START, name)
+    app = builder.compile(checkpointer=saver)
+    app.invoke({"log": ["in"]}, THREAD)
+    with pytest.raises(RuntimeError, match="multiple pending interrupts"):
+        app.invoke(Command(resume="both?"), THREAD)
+
+
 def closed_its_stream(saver: BotWireSaver) -> Any:
     for _ in graph(saver, say("a"), say("b")).stream({"log": ["in"]}, THREAD):
         break
@@ -152,6 +165,7 @@ ENDS = [
     wrote_nonsense,
     out_of_time,
     did_not_begin,
+    resumed_what_is_ambiguous,
     closed_its_stream,
     turned_away,
     ran_a_function,
@@ -168,7 +182,8 @@ def test_a_run_that_is_over_keeps_nobody_waiting(
     assert not saver.is_running("t")
     done = rival.invoke({"log": ["next"]}, THREAD, durability=durability)
     assert done["log"][-2:] == ["next", "b"]
-    if end not in (did_not_begin, turned_away):  # of which the store is told by and by
+    if end not in (did_not_begin, resumed_what_is_ambiguous, turned_away):
+        # Of those the store is told by and by.
         end_again = end if end is not returned else interrupted
         kept = (kept, end_again(saver))
         assert saver.connection.memory.list_keys("busy/") == []
@@ -309,6 +324,37 @@ async def test_awaited_runs_wait_for_each_other_if_they_are_to(
     assert (await waiting.ainvoke({"log": ["in"]}, THREAD))["log"][-1] == "outer"
 
 
+def test_a_message_that_a_node_changes_in_place_is_stored_so(
+    saver: BotWireSaver, place_url: str
+) -> None:
+    """Messages that did not change are neither written nor revived again."""
+
+    def node(state: MessagesState) -> Any:
+        if len(state["messages"]) > 3:
+            state["messages"][0].content = "changed"
+            state["messages"][1].additional_kwargs["deep"] = {"a": [1, (2, 3)]}
+            state["messages"][2].response_metadata["odd"] = {7}
+        return {"messages": [AIMessage("answer", id=f"a{len(state['messages'])}")]}
+
+    builder = StateGraph(MessagesState).add_node("node", node).add_edge(START, "node")
+    app = builder.compile(checkpointer=saver)
+    stock = builder.compile(checkpointer=InMemorySaver())
+    for turn in range(5):
+        given = {"messages": [HumanMessage(f"{turn}", id=f"h{turn}", custom=turn)]}
+        for one in (app, stock):
+            one.invoke(copy.deepcopy(given), THREAD)
+        expected = stock.get_state(THREAD).values["messages"]
+        for reader in (saver, other(saver, place_url)):
+            found = reader.get_tuple(THREAD)
+            assert found is not None
+            messages = found.checkpoint["channel_values"]["messages"]
+            assert messages == expected
+            assert list(map(repr, messages)) == list(map(repr, expected))
+            assert [one.model_fields_set for one in messages] == [
+                one.model_fields_set for one in expected
+            ]
+
+
 ELSEWHERE = """
 import sys, time
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -355,8 +401,6 @@ def texts(saver: BotWireSaver) -> list[str]:
 
 
 def answering(saver: BotWireSaver) -> Any:
-    from langgraph.graph import MessagesState
-
     builder = StateGraph(MessagesState).add_node("a", lambda state: {"messages": ["answer"]})
     return builder.add_edge(START, "a").add_edge("a", END).compile(checkpointer=saver)
 

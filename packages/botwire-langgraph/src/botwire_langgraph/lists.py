@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from botwire_langgraph.images import Image
 from botwire_langgraph.serializer import from_blob, is_known, to_blob
 
 Run = list[int]
@@ -48,15 +49,34 @@ class Kept(NamedTuple):
         digests: What tells each item apart.
         sizes: How many items each part has.
         last: The greatest number that a part of the channel is known to have.
+        image: The items, as they were when they were last put or read; None if not known.
+        revived: The image of those first ones that were read, and not put; None likewise.
+        recipe: What `runs` returns; None if it is not known yet.
     """
 
     places: Sequence[Place]
     digests: Sequence[bytes]
     sizes: Mapping[int, int]
     last: int
+    image: Image | None = None
+    revived: Image | None = None
+    recipe: list[Run] | None = None
+
+    @property
+    def weight(self) -> int:
+        """The bytes of the images."""
+        return sum(len(image.body) for image in (self.image, self.revived) if image)
+
+    def unread(self) -> set[int]:
+        """Returns the numbers of the parts that hold what is not in `revived`."""
+        count = len(self.revived.types) if self.revived else 0
+        return {part for part, _ in self.places[count:]}
 
     def runs(self) -> list[Run]:
         """Returns the recipe."""
+        return self._runs() if self.recipe is None else [list(run) for run in self.recipe]
+
+    def _runs(self) -> list[Run]:
         runs: list[Run] = []
         for place in self.places:
             run = runs[-1] if runs else []
@@ -101,12 +121,42 @@ def divide(
     Returns:
         What is then known, and the new items, serialized: the part that comes next, if any.
     """
+    image = Image.of(items)
+    if image and before.image and before.places and image.begins_with(before.image):
+        return _append(serde, items[len(before.places) :], image, before)
     blobs = [to_blob(serde, item) for item in items]
     digests = _digests(serde, blobs, items)
     kept, fresh = _place(blobs, digests, before)
-    if len(kept.runs()) > _LONGEST_RECIPE:
+    recipe = kept.runs()
+    if len(recipe) > _LONGEST_RECIPE:
         kept, fresh = _place(blobs, digests, NOTHING._replace(last=before.last))
-    return kept, fresh
+        recipe = kept.runs()
+    return kept._replace(image=image, recipe=recipe), fresh
+
+
+def _append(
+    serde: SerializerProtocol, items: Sequence[Any], image: Image, before: Kept
+) -> tuple[Kept, list[bytes]]:
+    """As `divide`, of a list that begins with all that is known and goes on with these items."""
+    if not items:
+        return before._replace(image=image), []
+    blobs = [to_blob(serde, item) for item in items]
+    part = before.last + 1
+    recipe = before.runs()
+    if recipe and len(recipe[-1]) == 2 and recipe[-1][1] == part - 1:
+        recipe[-1][1] = part
+    else:
+        recipe.append([part, part])
+    kept = Kept(
+        [*before.places, *(Place(part, position) for position in range(len(blobs)))],
+        [*before.digests, *_digests(serde, blobs, items)],
+        {**before.sizes, part: len(blobs)},
+        part,
+        image,
+        before.revived,
+        recipe,
+    )
+    return kept, blobs
 
 
 def _place(
@@ -160,7 +210,32 @@ def rebuild(
     blobs = [pieces[part][position] for part, position in places]
     items = _read(serde, blobs)
     sizes = {part: len(pieces[part]) for part, _ in places}
-    return items, Kept(places, _digests(serde, blobs, items), sizes, max(sizes, default=0))
+    image = Image.of(items)
+    revived = image if is_known(serde) else None
+    last = max(sizes, default=0)
+    return items, Kept(places, _digests(serde, blobs, items), sizes, last, image, revived)
+
+
+def rejoin(
+    serde: SerializerProtocol, known: Kept, parts: Mapping[int, bytes]
+) -> tuple[list[Any], Kept]:
+    """As `rebuild`, of a list that was read before.
+
+    Args:
+        serde: Revives the items that were put since.
+        known: What is known of the list, with what was revived.
+        parts: Its `unread` parts.
+    """
+    assert known.revived is not None
+    count = len(known.revived.types)
+    pieces = {number: split(part) for number, part in parts.items()}
+    blobs = [pieces[part][position] for part, position in known.places[count:]]
+    fresh = _read(serde, blobs)
+    items = [*known.revived.revive(), *fresh]
+    image = Image.of(fresh)
+    image = known.revived.join(image) if image else None
+    digests = [*known.digests[:count], *_digests(serde, blobs, fresh)]
+    return items, known._replace(digests=digests, image=image, revived=image)
 
 
 def _read(serde: SerializerProtocol, blobs: Sequence[bytes]) -> list[Any]:

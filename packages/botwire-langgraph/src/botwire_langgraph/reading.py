@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast
 
 from langgraph.checkpoint.base import CheckpointTuple
@@ -43,11 +44,13 @@ class Loaded(NamedTuple):
         header: The checkpoint.
         values: What is kept under the keys of its channels and their parts.
         writes: Its pending writes.
+        known: The lists of which only the unread parts were read.
     """
 
     header: Header
     values: Mapping[str, bytes]
     writes: Sequence[ops.KeyEntry]
+    known: Mapping[str, Kept] = MappingProxyType({})
 
     def recipe(self, channel: str) -> Sequence[Run] | None:
         """Returns how a channel's list is made of parts; None if it is no such list."""
@@ -61,11 +64,15 @@ class Loaded(NamedTuple):
 
     def list_of(self, channel: str, serde: SerializerProtocol) -> tuple[list[Any], Kept] | None:
         """Returns a channel's list, and what is then known of it; None if it is no such list."""
+        prefix = layout.parts(self.header.thread.id, self.header.thread.namespace, channel)
+        known = self.known.get(channel)
+        if known is not None:
+            unread = {n: self.values[layout.numbered(prefix, n)] for n in known.unread()}
+            return lists.rejoin(serde, known, unread)
         runs = self.recipe(channel)
         if runs is None:
             return None
         numbers = lists.numbers(runs)
-        prefix = layout.parts(self.header.thread.id, self.header.thread.namespace, channel)
         parts = {number: self.values[layout.numbered(prefix, number)] for number in numbers}
         return lists.rebuild(serde, runs, parts)
 
@@ -108,16 +115,26 @@ def load(headers: Sequence[Header], channels: Collection[str] | None = None) -> 
 
 
 def asking(
-    headers: Sequence[Header], channels: Collection[str] | None = None
+    headers: Sequence[Header],
+    channels: Collection[str] | None = None,
+    known: Mapping[str, Kept] = MappingProxyType({}),
 ) -> list[ops.Operation]:
-    """Returns the operations that read what is kept of checkpoints; `take` takes the results."""
+    """Returns the operations that read what is kept of checkpoints; `take` takes the results.
+
+    Args:
+        headers: The checkpoints.
+        channels: Only these; None reads all.
+        known: Lists, by channel, of which only the unread parts are read.
+    """
     keys: dict[str, None] = {}
     needed: dict[str, set[int]] = {}
     for header in headers:
         for channel, key in header.blobs().items():
             if channels is not None and channel not in channels:
                 continue
-            if channel in header.lists:
+            if channel in known:
+                _add(needed, header, channel, [[n, n] for n in known[channel].unread()])
+            elif channel in header.lists:
                 _add(needed, header, channel, header.lists[channel])
             else:
                 keys[key] = None
@@ -125,18 +142,21 @@ def asking(
 
 
 def take(
-    headers: Sequence[Header], channels: Collection[str] | None, results: Sequence[Any]
+    headers: Sequence[Header],
+    channels: Collection[str] | None,
+    results: Sequence[Any],
+    known: Mapping[str, Kept] = MappingProxyType({}),
 ) -> Steps[list[Loaded]]:
     """Returns the checkpoints for which `asking` asked."""
     entries, *pages = results
     values = {entry.key: entry.value for entry in entries if entry is not None}
-    scans = cast("list[ops.ScanKeys]", asking(headers, channels)[1 : -len(headers)])
+    scans = cast("list[ops.ScanKeys]", asking(headers, channels, known)[1 : -len(headers)])
     values.update((yield from _values(scans, pages[: -len(headers)])))
     loaded = []
     for header, scan, page in zip(
         headers, _write_scans(headers), pages[-len(headers) :], strict=True
     ):
-        loaded.append(Loaded(header, values, (yield from rest(scan, page))))
+        loaded.append(Loaded(header, values, (yield from rest(scan, page)), known))
     # A recipe that was not in the checkpoint was with its channel's value.
     needed: dict[str, set[int]] = {}
     for one in loaded:

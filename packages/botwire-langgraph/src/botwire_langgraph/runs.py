@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import secrets
 import sys
 import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack
 from contextvars import ContextVar
@@ -32,21 +32,21 @@ class Caller(NamedTuple):
 
     Attributes:
         loop: The loop of the run that calls; None if no run does.
-        driver: Identifies the frame of the generator that drives the loop.
+        driver: The frame of the generator that drives the loop.
         graph: The graph that calls; None if none does.
     """
 
     loop: Any = None
-    driver: int = 0
+    driver: FrameType | None = None
     graph: Any = None
 
     @classmethod
     def find(cls) -> Caller:
         """Finds the run that begins here and its graph, on the stack."""
-        loop, driver = None, 0
+        loop, driver = None, None
         for frame, owner in _methods():
             if loop is None and frame.f_code.co_name in _ENTERING and _is_loop(owner):
-                loop, driver = owner, id(frame.f_back)
+                loop, driver = owner, frame.f_back
             elif hasattr(owner, "get_state_history") and hasattr(owner, "channels"):
                 return cls(loop, driver, owner)
         return cls(loop, driver)
@@ -102,7 +102,7 @@ class Run:
     """
 
     def __init__(self, caller: Caller, thread: str) -> None:
-        self.token = uuid.uuid4().hex
+        self.token = secrets.token_hex(16)
         self.thread = thread
         self.pid = os.getpid()
         self.version = 0
@@ -121,6 +121,7 @@ class Run:
     def end(self) -> None:
         """Notes that it is over."""
         self._over = True
+        self._driver = None  # whose variables hold the loop
 
     @property
     def is_async(self) -> bool:
@@ -136,7 +137,7 @@ class Run:
         if self._event_loop is not None and self._event_loop.is_closed():
             return False
         # It failed while it began: then LangGraph unwinds nothing, and its traceback may keep it.
-        if hasattr(loop, "tasks"):
+        if "updated_channels" in vars(loop):
             return True
         if self._is_async:
             task = self._task() if self._task is not None else None
@@ -149,7 +150,7 @@ class Run:
 
     def is_left(self) -> bool:
         """Says whether the caller drove this run and turned away from it, its stream still open."""
-        if any(id(frame) == self._driver for frame in _frames(inspect.currentframe())):
+        if any(frame is self._driver for frame in _frames(inspect.currentframe())):
             return False
         if not self._is_async:
             return self._thread == threading.get_ident() and not self._is_executing()
@@ -167,7 +168,7 @@ class Run:
     def _is_executing(self) -> bool:
         """Says whether some thread is inside this run."""
         return any(
-            id(frame) == self._driver
+            frame is self._driver
             for top in sys._current_frames().values()  # noqa: SLF001 - documented
             for frame in _frames(top)
         )

@@ -20,6 +20,7 @@ from botwire_langgraph.lists import Kept
 from botwire_langgraph.records import Header, Thread
 
 _MOST_TIPS = 256
+_MOST_BYTES = 64_000_000  # of the images of conversations
 _MOST_READS = 32  # of one context: a run and its subgraphs
 
 
@@ -79,6 +80,11 @@ class Tip(NamedTuple):
     late: Late | None = None
 
     @property
+    def weight(self) -> int:
+        """The bytes of the images of its lists."""
+        return sum(kept.weight for kept in self.lists.values())
+
+    @property
     def id(self) -> str | None:
         """The id of the checkpoint."""
         return self.header.id if self.header else None
@@ -106,6 +112,7 @@ class Seen:
 
     def __init__(self) -> None:
         self._tips: OrderedDict[tuple[str, str], Tip] = OrderedDict()
+        self._weight = 0
         self._lock = threading.Lock()
         self._token = next(_tokens)
         self._loops: WeakKeyDictionary[Any, dict[_Key, _Read]] = WeakKeyDictionary()
@@ -118,10 +125,14 @@ class Seen:
     def remember(self, thread: Thread, tip: Tip) -> None:
         """Takes what was found or made."""
         with self._lock:
-            self._tips[thread.id, thread.namespace] = tip
-            self._tips.move_to_end((thread.id, thread.namespace))
-            if len(self._tips) > _MOST_TIPS:
-                self._tips.popitem(last=False)
+            key = (thread.id, thread.namespace)
+            before = self._tips.pop(key, None)
+            self._weight += tip.weight - (before.weight if before else 0)
+            self._tips[key] = tip
+            while len(self._tips) > _MOST_TIPS or (
+                self._weight > _MOST_BYTES and len(self._tips) > 1
+            ):
+                self._weight -= self._tips.popitem(last=False)[1].weight
 
     def begin(self, thread: Thread, found: str | None, fences: Fences, loop: Any = None) -> None:
         """Notes what was read: a checkpoint asked for by its id, or the latest.

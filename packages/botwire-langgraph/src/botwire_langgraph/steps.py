@@ -32,7 +32,7 @@ from botwire_langgraph.lists import Kept
 from botwire_langgraph.reading import Loaded, Steps, asking, load, take
 from botwire_langgraph.records import Header, Thread, write_value
 from botwire_langgraph.seen import Fences, Late, Seen, Tip
-from botwire_langgraph.serializer import to_blob
+from botwire_langgraph.serializer import is_known, to_blob
 
 PAGE = 100  # checkpoints read at a time, with their values
 _BY_HAND = ("update", "fork")
@@ -63,8 +63,15 @@ def get_tuple(
     thread = Thread.of(config)
     tip = seen.tip(thread)
     guess = tip.header if tip and thread.checkpoint_id in (None, tip.id) else None
+    known: dict[str, Kept] = {}
+    if tip and guess and is_known(serde):
+        known = {
+            channel: kept
+            for channel, kept in tip.lists.items()
+            if kept.revived and channel in guess.lists
+        }
     while True:
-        asked = asking([guess]) if guess else []
+        asked = asking([guess], None, known) if guess else []
         reads = (_fences(thread), _find(thread), *asked)
         if lease is None:
             versions, found, *results = yield reads
@@ -80,7 +87,7 @@ def get_tuple(
             break
         loaded: Sequence[Loaded] = ()
         if guess and guess.blobs() == header.blobs() and guess.lists == header.lists:
-            loaded = yield from take([header], None, results)
+            loaded = yield from take([header], None, results, known)
         if not loaded:
             loaded = yield from load([header])
         if loaded:
