@@ -25,7 +25,7 @@ class Image(NamedTuple):
 
     Attributes:
         types: Their classes.
-        fields: Which fields of each were set when it was revived.
+        fields: Which fields of each were set when it was revived; nothing of what was put.
         body: What they hold, one after the other.
     """
 
@@ -34,7 +34,7 @@ class Image(NamedTuple):
     body: bytes
 
     @classmethod
-    def of(cls, items: Sequence[Any]) -> Image | None:
+    def of(cls, items: Sequence[Any], *, revived: bool = False) -> Image | None:
         """Returns the image of messages; None if there is one that cannot be kept so."""
         types = [type(item) for item in items]
         if not all(kind.__module__.startswith(_MODULE) for kind in set(types)):
@@ -46,6 +46,8 @@ class Image(NamedTuple):
             return None
         if len(body) > _LONGEST:
             return None
+        if not revived:
+            return cls(types, (), body)
         known: dict[frozenset[str], frozenset[str]] = {}
         sets = (frozenset(item.__pydantic_fields_set__) for item in items)
         return cls(types, [known.setdefault(names, names) for names in sets], body)

@@ -210,7 +210,7 @@ def rebuild(
     blobs = [pieces[part][position] for part, position in places]
     items = _read(serde, blobs)
     sizes = {part: len(pieces[part]) for part, _ in places}
-    image = Image.of(items)
+    image = Image.of(items, revived=True)
     revived = image if is_known(serde) else None
     last = max(sizes, default=0)
     return items, Kept(places, _digests(serde, blobs, items), sizes, last, image, revived)
@@ -232,7 +232,7 @@ def rejoin(
     blobs = [pieces[part][position] for part, position in known.places[count:]]
     fresh = _read(serde, blobs)
     items = [*known.revived.revive(), *fresh]
-    image = Image.of(fresh)
+    image = Image.of(fresh, revived=True)
     image = known.revived.join(image) if image else None
     digests = [*known.digests[:count], *_digests(serde, blobs, fresh)]
     return items, known._replace(digests=digests, image=image, revived=image)
