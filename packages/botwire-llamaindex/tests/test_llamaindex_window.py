@@ -22,8 +22,9 @@ from llama_index.core.storage.chat_store.base_db import MessageStatus
 from llama_index.core.utils import get_tokenizer
 
 from botwire import ConfigurationError, Memory
+from botwire.tool_calls import NOT_COMPLETED
 from botwire_llamaindex import BotWireAsyncChatStore, BotWireChatMemoryBuffer, BotWireMemory
-from botwire_llamaindex.window import Window
+from botwire_llamaindex.window import Window, with_answered_calls
 
 lengths = st.integers(0, 12)
 
@@ -112,22 +113,59 @@ def _count(messages: list[ChatMessage], role: MessageRole) -> int:
     return sum(one.role == role for one in messages)
 
 
-def test_calls_that_were_never_answered_are_not_given_to_a_model() -> None:
-    pending = [message("user", 1), call({"a": 1}), message("tool", 1)]
-    lost = call({"a": 1})
-    said = call({"a": 1}, said="let me look")
-    both = ChatMessage(role="assistant", blocks=[*calls(lost), *calls(lost)])
-    for broken in ([lost], [both, message("tool", 1)], [message("tool", 1)]):
-        history = [message("user", 1), *broken, *pending]
-        assert window(history, 100) == [history[0], *pending]
-    assert [one.content for one in window([message("user", 1), said, *pending], 100)][1] == (
-        "let me look"
-    )
-    older = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [{"id": "c"}]})
-    assert window([message("user", 1), older, *pending], 100) == [message("user", 1), *pending]
-    assert window([message("user", 1), older, message("tool", 1), *pending], 100)[1] == older
-    # At the end it is not lost: the program is about to call the tool.
-    assert window([message("user", 1), lost], 100) == [message("user", 1), lost]
+def calling(*ids: str | None, older: bool = False) -> ChatMessage:
+    if older:  # where calls were before blocks
+        extra = {"tool_calls": [{"id": id} for id in ids]}
+        return ChatMessage(role="assistant", additional_kwargs=extra)
+    blocks = [ToolCallBlock(tool_call_id=id, tool_name="f", tool_kwargs={}) for id in ids]
+    return ChatMessage(role="assistant", blocks=blocks)
+
+
+def answer(id: str | None, said: str = "done") -> ChatMessage:
+    extra = {} if id is None else {"tool_call_id": id}
+    return ChatMessage(role="tool", content=said, additional_kwargs=extra)
+
+
+CLOSED = answer("c1", NOT_COMPLETED)
+
+
+@pytest.mark.parametrize(
+    ("broken", "shown"),
+    [
+        ([calling("c1")], [calling("c1"), CLOSED]),
+        ([calling("c1", older=True)], [calling("c1", older=True), CLOSED]),
+        (
+            [calling("c1", "c2"), answer("c2")],
+            [calling("c1", "c2"), answer("c2"), CLOSED],
+        ),
+        # c1 answered as c2: neither is what it seems.
+        ([calling("c1"), answer("c2")], [calling("c1"), CLOSED]),
+        ([calling("c1"), answer("c1"), answer("c1", "again")], [calling("c1"), answer("c1")]),
+        ([answer("c1")], []),
+        ([message("assistant", 1), answer("c1")], [message("assistant", 1)]),
+        ([message("assistant", 1), answer(None)], [message("assistant", 1)]),
+        # Programs that give no ids go by order.
+        ([calling("c1"), answer(None)], [calling("c1"), answer(None)]),
+        ([calling(None, None), answer(None), answer(None)],) * 2,
+    ],
+)  # fmt: skip
+def test_a_model_is_given_each_call_with_its_answer(
+    broken: list[ChatMessage], shown: list[ChatMessage]
+) -> None:
+    asked, later = message("user", 1), [message("user", 1, 2), message("assistant", 1, 3)]
+    assert window([asked, *broken, *later], 100) == [asked, *shown, *later]
+
+
+def test_a_call_at_the_end_is_left_alone() -> None:
+    asked = message("user", 1)
+    for history in (
+        [asked, calling("c1")],  # the program is about to call the tool
+        [asked, calling("c1", "c2"), answer("c1")],
+    ):
+        assert window(history, 100) == history
+    assert window([asked, calling("c1"), answer("c1"), answer("c1")], 100) == [
+        asked, calling("c1"), answer("c1"),
+    ]  # fmt: skip
 
 
 def test_a_call_is_never_split_from_its_answer() -> None:
@@ -170,15 +208,23 @@ sentences = st.lists(sentence, min_size=1, max_size=24)
 
 @settings(max_examples=60, deadline=None)  # the first call reads the tokenizer's file
 @given(sentences, st.integers(1, 200))
-def test_it_equals_stock_with_llamaindex_s_own_tokenizer(texts: list[str], limit: int) -> None:
+def test_it_is_stocks_with_llamaindex_s_own_tokenizer_but_for_a_few_tokens(
+    texts: list[str], limit: int
+) -> None:
     texts = texts[: len(texts) - 1 + len(texts) % 2]  # the user speaks last
     history = [
         ChatMessage(role=("user", "assistant")[i % 2], content=text) for i, text in enumerate(texts)
     ]
     stock = ChatMemoryBuffer.from_defaults(history, token_limit=limit)
-    taken = Window(limit, get_tokenizer())
-    complete = not any(taken.add(one) for one in reversed(history))
-    assert taken.messages(complete=complete, first=history[0]) == stock.get()
+
+    def shown(limit: int) -> int:
+        taken = Window(limit, get_tokenizer())
+        complete = not any(taken.add(one) for one in reversed(history))
+        return len(taken.messages(complete=complete, first=history[0]))
+
+    # The texts do not add up exactly to what they are when joined.
+    slack = limit // 10 + 10
+    assert shown(max(0, limit - slack)) <= len(stock.get()) <= shown(limit + slack)
 
 
 @settings(max_examples=25, deadline=None)
@@ -207,10 +253,12 @@ def test_the_queue_of_memory_is_stocks(
                 answer = [message("assistant", 1, i), message("tool", 1, i), *answer]
             for memory in (ours, stock):
                 await memory.aput(message("user", asked, i))
-            assert await ours.aget() == await stock.aget()
+            # Stock gives a model answers to calls that nobody has made.
+            assert await ours.aget() == with_answered_calls(await stock.aget())
             for memory in (ours, stock):
                 await memory.aput_messages(answer)
-            assert await ours.aget() == await stock.aget()
+            # Stock gives a model answers to calls that nobody has made.
+            assert await ours.aget() == with_answered_calls(await stock.aget())
             assert await ours.aget_all() == await stock.aget_all()
 
     asyncio.run(talk())

@@ -21,6 +21,10 @@ Blocks = Sequence[BaseMemoryBlock[Any]]
 Facts = dict[str, list[str]]
 """The facts of each block, by its name."""
 
+CLAIM_SECONDS = 120.0
+"""For how long one who gives messages to memory blocks keeps others from it; a block may ask a
+model for each batch."""
+
 _REMEMBERED = 1_000
 _known: OrderedDict[tuple[str | None, ...], Any] = OrderedDict()
 _lock = threading.Lock()
@@ -48,6 +52,25 @@ def find_owner(conversation: tuple[str | None, ...], names: Sequence[str]) -> An
             "are of one process: make it with them before the context that refers to it is read"
         )
     return memory
+
+
+def own_blocks(blocks: Blocks) -> list[BaseMemoryBlock[Any]]:
+    """Returns blocks for one conversation: those that learn are copied.
+
+    An application makes a block once and a memory for each user. What the block has learned from
+    one must not be told another.
+    """
+    return [
+        block.model_copy(update={"facts": list(block.facts)})
+        if isinstance(block, FactExtractionMemoryBlock)
+        else block
+        for block in blocks
+    ]
+
+
+def claim_key(session_id: str) -> str:
+    """Returns the key that is there while messages of a session are given to memory blocks."""
+    return key_of("memory/claims", session_id)
 
 
 def facts_key(session_id: str) -> str:

@@ -16,17 +16,17 @@ from llama_index.core.memory.chat_memory_buffer import (
 from llama_index.core.memory.types import DEFAULT_CHAT_STORE_KEY
 from llama_index.core.storage.chat_store import BaseChatStore
 from llama_index.core.utils import get_tokenizer
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from botwire import AsyncHistory, AsyncMemory, History, Item, Memory
 from botwire_llamaindex.convert import from_items
-from botwire_llamaindex.place import refuse_unknown, store_at
+from botwire_llamaindex.place import FoundAgain, refuse_unknown, store_at
 from botwire_llamaindex.store import BotWireChatStore
 from botwire_llamaindex.tokens import find_tokenizer, name_tokenizer
-from botwire_llamaindex.window import Window
+from botwire_llamaindex.window import ItemWindow, Shown
 
 
-class BotWireChatMemoryBuffer(ChatMemoryBuffer):
+class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
     """A `ChatMemoryBuffer` whose messages are kept on BotWire.
 
     `get` reads from the end only as much as fits `token_limit`; messages put together are appended
@@ -47,6 +47,8 @@ class BotWireChatMemoryBuffer(ChatMemoryBuffer):
     """
 
     chat_store: BotWireChatStore = Field(default_factory=BotWireChatStore)
+
+    _shown: Shown = PrivateAttr(default_factory=Shown)
 
     def __init__(
         self,
@@ -124,7 +126,13 @@ class BotWireChatMemoryBuffer(ChatMemoryBuffer):
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """Returns what finds this conversation again, in any process: no message, no key."""
-        return {**super().to_dict(**kwargs), **name_tokenizer(self.tokenizer_fn)}
+        return {
+            "class_name": self.class_name(),
+            "token_limit": self.token_limit,
+            "chat_store_key": self.chat_store_key,
+            "chat_store": self.chat_store.to_dict(),
+            **name_tokenizer(self.tokenizer_fn),
+        }
 
     def to_string(self) -> str:
         """As `to_dict`, in JSON."""
@@ -163,10 +171,10 @@ class BotWireChatMemoryBuffer(ChatMemoryBuffer):
             initial_token_count: Tokens that are taken already.
             **kwargs: Not used.
         """
-        window = Window(self.token_limit, self.tokenizer_fn, initial_token_count)
+        window = self._window(initial_token_count)
         history = self._history()
         for item in history.newest_first():
-            if _add(window, item):
+            if window.add_item(item):
                 return window.messages(complete=False, first=_first(history.read(limit=1)))
         return window.messages(complete=True)
 
@@ -177,12 +185,21 @@ class BotWireChatMemoryBuffer(ChatMemoryBuffer):
         **kwargs: Any,
     ) -> list[ChatMessage]:
         """As `get`."""
-        window = Window(self.token_limit, self.tokenizer_fn, initial_token_count)
+        window = self._window(initial_token_count)
         history = self._async_history()
         async for item in history.newest_first():
-            if _add(window, item):
+            if window.add_item(item):
                 return window.messages(complete=False, first=_first(await history.read(limit=1)))
         return window.messages(complete=True)
+
+    def _window(self, initial_token_count: int) -> ItemWindow:
+        return ItemWindow(
+            self.token_limit,
+            self.tokenizer_fn,
+            initial_token_count,
+            key=self.chat_store_key,
+            shown=self._shown,
+        )
 
     def reset(self) -> None:
         """Forgets the conversation."""
@@ -208,10 +225,6 @@ class PersistentChatMemory(BotWireChatMemoryBuffer):
     def class_name(cls) -> str:
         """Returns the name of this class in dumps."""
         return "PersistentChatMemory"
-
-
-def _add(window: Window, item: Item) -> bool:
-    return any(window.add(message) for _, message in from_items([item]))
 
 
 def _first(items: Iterable[Item]) -> ChatMessage | None:

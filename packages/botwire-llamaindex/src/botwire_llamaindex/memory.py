@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -30,21 +31,24 @@ from llama_index.core.utils import get_tokenizer
 from pydantic import Field, PrivateAttr
 
 import botwire
-from botwire import AsyncHistory, AsyncMemory, Item
+from botwire import AsyncHistory, AsyncMemory, ConflictError, Item
 from botwire_llamaindex.async_store import BotWireAsyncChatStore
 from botwire_llamaindex.blocks import (
+    CLAIM_SECONDS,
+    claim_key,
     facts_key,
     facts_of,
     find_owner,
     forget_facts,
     merge_facts,
+    own_blocks,
     remember_owner,
     take_facts,
 )
 from botwire_llamaindex.convert import from_items, to_items
-from botwire_llamaindex.place import refuse_unknown, store_at
+from botwire_llamaindex.place import FoundAgain, refuse_unknown, store_at
 from botwire_llamaindex.tokens import count_tokens, find_tokenizer, name_tokenizer
-from botwire_llamaindex.window import Queue, calls_text, without_broken_calls
+from botwire_llamaindex.window import Queue, calls_text, with_answered_calls
 
 _SETTINGS = (
     "audio_token_size_estimate",
@@ -60,7 +64,7 @@ _PAGE = 1000  # items read at a time: a queue is mostly shorter
 _MEDIA = (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)
 
 
-class BotWireMemory(Memory):
+class BotWireMemory(FoundAgain, Memory):
     """A `Memory` whose messages are kept on BotWire.
 
     What differs from the stock one: the system message stays when it is archived; arguments of tool
@@ -88,7 +92,6 @@ class BotWireMemory(Memory):
     sql_store: BotWireAsyncChatStore = Field(default_factory=BotWireAsyncChatStore, exclude=True)
     session_id: str = DEFAULT_CHAT_STORE_KEY
 
-    _flushing: bool = PrivateAttr(default=False)
     _facts_stored: bool = PrivateAttr(default=False)
 
     def __init__(
@@ -105,6 +108,7 @@ class BotWireMemory(Memory):
         refuse_unknown(type(self), fields, type(self).model_fields)
         store = store_at(BotWireAsyncChatStore, sql_store, namespace, client, url, api_key)
         super().__init__(token_limit=token_limit, sql_store=store, **fields)
+        self.memory_blocks = own_blocks(self.memory_blocks)
         if self.memory_blocks:
             remember_owner(self._conversation(), self)
 
@@ -230,8 +234,38 @@ class BotWireMemory(Memory):
             tokenizer_fn=find_tokenizer(data),
         )
 
+    def _scope(self) -> str:
+        """Returns what memory blocks know this conversation by, wherever they keep what they know.
+
+        Two namespaces may each have a session of one name, and share a vector store.
+        """
+        return f"{self.sql_store.namespace}/{self.session_id}"
+
     def _conversation(self) -> tuple[str | None, ...]:
         return (self.sql_store.namespace, self.sql_store.url, self.session_id)
+
+    async def _get_memory_blocks_content(
+        self,
+        chat_history: list[ChatMessage],
+        input: str | ChatMessage | None = None,  # noqa: A002 - named by LlamaIndex
+        **block_kwargs: Any,
+    ) -> dict[str, Any]:
+        block_kwargs.setdefault("session_id", self._scope())
+        asked = chat_history
+        if input is not None:
+            said = ChatMessage(role="user", content=input) if isinstance(input, str) else input
+            asked = [*chat_history, said]
+        contents: dict[str, Any] = {}
+        for block in sorted(self.memory_blocks, key=lambda block: -block.priority):
+            content = await block.aget(asked, **block_kwargs)
+            if content and not isinstance(content, (str, list)):
+                raise TypeError(
+                    f"memory block {block.name!r} returned a {type(content).__name__}, and not a "
+                    "string or a list of content blocks"
+                )
+            if content:
+                contents[block.name] = content
+        return contents
 
     # --- what a model is given ------------------------------------------------------------------
 
@@ -255,7 +289,7 @@ class BotWireMemory(Memory):
             kept = (await self._aqueue()).kept()
             messages, oldest = [message for _, message in kept], [item for item, _ in kept[:1]]
         first = await history.read(limit=1, archived=True) if _follows(oldest) else oldest
-        return without_broken_calls(_with_system(messages, first, oldest))
+        return with_answered_calls(_with_system(messages, first, oldest))
 
     def get(
         self,
@@ -268,7 +302,7 @@ class BotWireMemory(Memory):
         kept = self._queue().kept()
         messages, oldest = [message for _, message in kept], [item for item, _ in kept[:1]]
         first = self._history().read(limit=1, archived=True) if _follows(oldest) else oldest
-        return without_broken_calls(_with_system(messages, first, oldest))
+        return with_answered_calls(_with_system(messages, first, oldest))
 
     def get_all(self, status: MessageStatus | None = None) -> list[ChatMessage]:
         """Returns all messages, or only the active or archived ones."""
@@ -292,24 +326,32 @@ class BotWireMemory(Memory):
             return
         if not self.memory_blocks:
             await history.archive(up_to)
-        elif not self._flushing:  # else the next put does it
-            self._flushing = True  # until they are archived, or another put would give them again
-            try:
+            return
+        # The blocks are given each message once, whichever object, task or process puts. One that
+        # finds another at it leaves the rest to the next put; should that one die, its claim ends.
+        claim = claim_key(self.session_id)
+        memory = self._async_memory()
+        try:
+            version = await memory.set(claim, None, ttl=CLAIM_SECONDS, if_version=0)
+        except ConflictError:
+            return
+        try:
+            up_to = (await self._aqueue()).archive_up_to()  # another may just have archived
+            if up_to is not None:
                 await self._give_to_blocks(up_to)
                 await history.archive(up_to)
-            finally:
-                self._flushing = False
+        finally:
+            with contextlib.suppress(ConflictError):
+                await memory.delete(claim, if_version=version)
 
     async def _give_to_blocks(self, up_to: int) -> None:
         """Gives messages that are about to be archived to the memory blocks."""
         items = await self._async_history().read()
         flushed = [message for seq, message in from_items(items) if seq <= up_to]
-        if not flushed:  # another put was first
-            return
         await self._recall_facts()
         before = facts_of(self.memory_blocks)
         blocks = (
-            block.aput(flushed, from_short_term_memory=True, session_id=self.session_id)
+            block.aput(flushed, from_short_term_memory=True, session_id=self._scope())
             for block in self.memory_blocks
         )
         await asyncio.gather(*blocks)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
-from pydantic import BaseModel, PrivateAttr
+from llama_index.core.schema import BaseComponent
+from pydantic import (
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.connection import Connection
@@ -33,7 +41,33 @@ class MadeFromPlace:
         return cls(namespace, url=url, api_key=api_key, **kwargs)  # type: ignore[call-arg]
 
 
-class PlacedStore(MadeFromPlace, BaseModel):
+class FoundAgain(BaseComponent):
+    """A part of a model of pydantic's, such as a workflow's typed state, that a dump refers to.
+
+    The model is dumped and read by pydantic, which calls neither `to_dict` nor `from_dict`.
+    """
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**data)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _find_again(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        named = data.get("class_name") if isinstance(data, dict) else None
+        for found in (cls, *cls.__subclasses__()):
+            if named is not None and found.class_name() == named:
+                return found.from_dict(data)
+        return handler(data)
+
+    @model_serializer(mode="wrap")
+    def custom_model_dump(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Returns what finds this object again; named as LlamaIndex's own, which it replaces."""
+        return self.to_dict()
+
+
+class PlacedStore(MadeFromPlace, FoundAgain):
     """The part that both chat stores have in common: a namespace at a place.
 
     Args:
@@ -64,6 +98,10 @@ class PlacedStore(MadeFromPlace, BaseModel):
         connection = Connection(namespace, client=client, url=url, api_key=api_key)
         super().__init__(**connection.reference())
         self._connection = connection  # after: pydantic resets private attributes
+
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """Returns what finds this store again: no message, no key."""
+        return {**self._connection.reference(), "class_name": self.class_name()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], **kwargs: Any) -> Self:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
-from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    MessageRole,
+    ThinkingBlock,
+    ToolCallBlock,
+)
 
 from botwire import ConfigurationError, Item
+from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.tokens import Tokenizer, count_tokens
 
 _TOOL = (MessageRole.TOOL, MessageRole.FUNCTION)
-_A_FEW = 10  # tokens
 _ANSWERS = (*_TOOL, MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
 
 
@@ -24,8 +30,9 @@ class Window:
     a turn begins: never with a tool's answer or an assistant's, so that no call is split from its
     answer. If not even the last turn fits, it is the last turn, for the model to complain about.
 
-    Tokens are counted as `ChatMemoryBuffer` does, on the texts joined by spaces, and the arguments
-    of tool calls, which a model is given too, are counted with them.
+    A message counts what it has by itself, once: what a model is given of it, thinking and the
+    arguments of tool calls included. `ChatMemoryBuffer` counts the texts joined by spaces, anew for
+    each place where the window may begin; of what people write, the sum is the same.
 
     Args:
         token_limit: How many tokens fit.
@@ -43,19 +50,20 @@ class Window:
             )
         self._room = token_limit - initial
         self._tokenizer = tokenizer
-        self._added = 0  # to each text, such as a begin and an end; part of no message
+        self._added = count_tokens(tokenizer, "")  # to each text, such as a begin and an end
         self._newest_first: list[ChatMessage] = []
-        self._estimate = 0
+        self._sizes: list[int] = []  # of the same
+        self._total = 0
         self._begun = False
 
     def add(self, message: ChatMessage) -> bool:
         """Takes the next older message and says whether it is enough."""
-        if not self._newest_first:
-            self._added = count_tokens(self._tokenizer, "")
+        size = self._size(message)
         self._newest_first.append(message)
+        self._sizes.append(size)
         self._begun = self._begun or _begins_turn(message)
-        self._estimate += self._size(message)
-        return self._begun and self._surely_over(self._estimate)
+        self._total += size
+        return self._begun and self._total > self._room
 
     def messages(self, *, complete: bool, first: ChatMessage | None = None) -> list[ChatMessage]:
         """Returns the window, oldest first.
@@ -65,45 +73,79 @@ class Window:
             first: The history's first message, unless `complete`: a system message stays whatever
                 else is dropped.
         """
-        return without_broken_calls(self._fitting(complete, first))
+        return with_answered_calls(self._fitting(complete, first))
 
     def _fitting(self, complete: bool, first: ChatMessage | None) -> list[ChatMessage]:
         messages = self._newest_first[::-1]
         if not messages:
             return []
-        if complete and self._fits(messages, self._estimate):
+        if complete and self._total <= self._room:
             return _without_orphans(messages)
         if complete:
             first = messages[0]
         kept = [first] if first is not None and first.role == MessageRole.SYSTEM else []
+        room = self._room - sum(map(self._size, kept))
         if kept and messages[0] == first:
             messages = messages[1:]
         starts = [i for i, message in enumerate(messages) if _begins_turn(message)]
         if not starts:
             return [*kept, *messages[_last_that_can_begin(messages) :]]
-        taken = sum(map(self._size, kept))
-        sizes = [taken, *map(self._size, reversed(messages))]
-        from_end = list(accumulate(sizes))  # what is taken by the last n messages
-        for start in starts[:-1]:
-            estimate = from_end[len(messages) - start]
-            if not self._surely_over(estimate) and self._fits([*kept, *messages[start:]], estimate):
-                return [*kept, *messages[start:]]
-        return [*kept, *messages[starts[-1] :]]
+        taken = list(accumulate(self._sizes[: len(messages)]))  # by the last n messages, from n = 1
+        fitting = (start for start in starts if taken[len(messages) - start - 1] <= room)
+        return [*kept, *messages[next(fitting, starts[-1]) :]]
 
     def _size(self, message: ChatMessage) -> int:
         text = _text(message)
         return count_tokens(self._tokenizer, f" {text}") - self._added if text else 0
 
-    def _surely_over(self, estimate: int) -> bool:
-        # The parts do not add up exactly to the whole; of what people write, they are never off by
-        # more than a tenth and a few.
-        return estimate > self._room + self._room // 10 + _A_FEW
 
-    def _fits(self, messages: Sequence[ChatMessage], estimate: int) -> bool:
-        if estimate + estimate // 10 + _A_FEW <= self._room:
-            return True
-        whole = " ".join(_text(message) for message in messages)
-        return count_tokens(self._tokenizer, whole) <= self._room
+class Shown(dict[tuple[str, int], ChatMessage]):
+    """The messages that a memory has last given a model, by conversation and sequence number.
+
+    A memory gives the same objects again: LlamaIndex's agents write the state of a run into the
+    user's message, once, and expect it to be there at the next step. What is stored stays as it
+    was, and a copy or a dump of the memory has none of it.
+    """
+
+    def __reduce__(self) -> tuple[type[Shown], tuple[()]]:
+        return Shown, ()
+
+
+class ItemWindow(Window):
+    """A window over stored items.
+
+    Args:
+        token_limit: As for `Window`.
+        tokenizer: As for `Window`.
+        initial: As for `Window`.
+        key: Of the conversation.
+        shown: What was shown last; holds what this window has looked at once it is done.
+    """
+
+    def __init__(
+        self, token_limit: int, tokenizer: Tokenizer, initial: int, *, key: str, shown: Shown
+    ) -> None:
+        super().__init__(token_limit, tokenizer, initial)
+        self._key = key
+        self._shown = shown
+        self._seen = Shown()
+
+    def add_item(self, item: Item) -> bool:
+        """Takes the next older item, if it can be read, and says whether it is enough."""
+        message = self._shown.get((self._key, item.seq))
+        if message is None:
+            found = from_items([item])
+            if not found:
+                return False
+            message = found[0][1]
+        self._seen[self._key, item.seq] = message
+        return self.add(message)
+
+    def messages(self, *, complete: bool, first: ChatMessage | None = None) -> list[ChatMessage]:
+        """As `Window.messages`."""
+        self._shown.clear()
+        self._shown.update(self._seen)
+        return super().messages(complete=complete, first=first)
 
 
 class Queue:
@@ -152,41 +194,83 @@ class Queue:
         sizes = [size for _, _, size in reversed(self._newest_first)]
         turns = [i for i, message in enumerate(messages) if message.role == MessageRole.USER]
         last_turn = turns[-1] if turns else _last_that_can_begin(messages)
+        before = [0, *accumulate(sizes)]  # what the first n messages take
         cut = 0
-        while cut < last_turn and sum(sizes[cut:]) > self._limit:
-            end = cut
-            while end < last_turn and sum(sizes[cut:end]) < self._flush_size:
-                end += 1
+        while cut < last_turn and before[-1] - before[cut] > self._limit:
+            end = bisect_left(before, before[cut] + self._flush_size, cut, last_turn)
             cut = next((turn for turn in turns if turn >= end), last_turn)
         return cut
 
 
-def without_broken_calls(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Leaves out calls of tools that were never answered, and answers to no call.
+def with_answered_calls(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Returns messages in which each call of a tool has its answer; see `botwire.tool_calls`.
 
-    Models refuse a conversation with such a thing, each time from then on. One that appends a turn
-    message by message, as LlamaIndex's own buffer and other programs do, leaves it behind when it
-    dies in between. A call at the end is left alone: its answer may be on the way. So is all that
-    is not certain: there are models whose answers name their call otherwise than the call does.
+    Models refuse a conversation without, each time from then on. A call at the end is left alone:
+    its answer may be on the way.
     """
-    kept: list[ChatMessage] = []
-    i = 0
-    while i < len(messages):
-        message = messages[i]
-        end = i + 1
-        while end < len(messages) and messages[end].role in _TOOL:
-            end += 1
-        answers = messages[i + 1 : end]
-        if message.role in _TOOL:  # the first of all
-            pass
-        elif _begins_turn(message):
-            kept.append(message)
-        elif len(answers) >= _count_calls(message) or end == len(messages):
-            kept += [message, *answers]
-        elif message.content:  # what it said besides calling
-            kept.append(_without_calls(message))
-        i = end
-    return kept
+    known = _call_ids(messages)
+    answered: set[str] = set()
+    on_the_way: list[str] = []
+    for index in range(len(known) - 1, -1, -1):
+        if known[index].calls:
+            # Under names of their own: an id may have been used before, and lost its answer then.
+            calls = [
+                call if call in answered else f"{call} of {index}" for call in known[index].calls
+            ]
+            on_the_way = [call for call in calls if call not in answered]
+            known[index] = CallIds(calls=calls)
+        if not known[index].answers:
+            break
+        answered.update(known[index].answers)
+    found = {id(message): ids for message, ids in zip(messages, known, strict=True)}
+    return pair_answers(
+        messages,
+        ids=lambda message: found[id(message)],
+        close=lambda message, positions: [
+            _not_completed(found[id(message)].calls[position]) for position in positions
+        ],
+        settled=on_the_way,
+    )
+
+
+def _call_ids(messages: Sequence[ChatMessage]) -> list[CallIds]:
+    """Returns which calls each message makes, and which it answers.
+
+    Some models and older programs give no ids: a call then has one of its own, and an answer is
+    that to the first call before it that waits for one.
+    """
+    known: list[CallIds] = []
+    waiting: list[str] = []
+    for index, message in enumerate(messages):
+        if message.role in _TOOL:
+            named = message.additional_kwargs.get("tool_call_id")
+            answer = named or (waiting[0] if waiting else f"{index}")
+            if answer in waiting:
+                waiting.remove(answer)
+            known.append(CallIds(answers=(str(answer),)))
+            continue
+        calls = [name or f"{index}.{i}" for i, name in enumerate(_calls(message))]
+        if calls or message.role == MessageRole.USER:
+            waiting = list(calls)
+        known.append(CallIds(calls=calls))
+    return known
+
+
+def _calls(message: ChatMessage) -> list[str | None]:
+    """Returns the id of each call, None for one that has none."""
+    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+    if blocks:
+        return [block.tool_call_id for block in blocks]
+    older = message.additional_kwargs.get("tool_calls")  # where calls were before blocks
+    if not isinstance(older, list):
+        return []
+    return [one.get("id") if isinstance(one, dict) else getattr(one, "id", None) for one in older]
+
+
+def _not_completed(call: str) -> ChatMessage:
+    return ChatMessage(
+        role=MessageRole.TOOL, content=NOT_COMPLETED, additional_kwargs={"tool_call_id": call}
+    )
 
 
 def calls_text(message: ChatMessage) -> list[str]:
@@ -216,17 +300,6 @@ def _without_orphans(messages: list[ChatMessage]) -> list[ChatMessage]:
     return messages[start:]
 
 
-def _count_calls(message: ChatMessage) -> int:
-    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
-    older = message.additional_kwargs.get("tool_calls")  # where calls were before blocks
-    return max(len(blocks), len(older) if isinstance(older, list) else 0)
-
-
-def _without_calls(message: ChatMessage) -> ChatMessage:
-    extra = {key: part for key, part in message.additional_kwargs.items() if key != "tool_calls"}
-    blocks = [block for block in message.blocks if not isinstance(block, ToolCallBlock)]
-    return message.model_copy(update={"blocks": blocks, "additional_kwargs": extra})
-
-
 def _text(message: ChatMessage) -> str:
-    return " ".join([str(message.content), *calls_text(message)])
+    thinking = [block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock)]
+    return " ".join([str(message.content), *thinking, *calls_text(message)])
