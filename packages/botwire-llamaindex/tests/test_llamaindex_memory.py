@@ -97,11 +97,27 @@ async def test_a_bad_message_leaves_all_as_it_was(store: BotWireAsyncChatStore) 
     assert texts(await store.get_messages("k")) == ["kept"]
 
 
-@pytest.mark.parametrize("cls", [Memory, BotWireMemory])
-async def test_concurrent_puts_do_not_archive_too_much(
-    cls: type[Memory], store: BotWireAsyncChatStore
+async def test_the_n_oldest_are_those_that_are_there_when_it_is_asked(
+    place: dict[str, Any],
 ) -> None:
-    memory = cls.from_defaults(
+    store, other = BotWireAsyncChatStore(**place), BotWireAsyncChatStore(**place)
+    await store.set_messages("k", [user(name) for name in "abcdef"])
+    assert len(await store.get_messages("k")) == 6
+    assert texts(await other.delete_oldest_messages("k", 2)) == ["a", "b"]
+    assert texts(await store.archive_oldest_messages("k", 2)) == ["c", "d"]
+    assert len(await store.get_messages("k")) == 2
+    assert texts(await other.archive_oldest_messages("k", 1)) == ["e"]
+    assert texts(await store.delete_oldest_messages("k", 5)) == ["f"]
+    assert await store.delete_oldest_messages("k", 0) == []
+    await store.set_messages("k", [user(f"{n}") for n in range(20)])
+    taken = await asyncio.gather(*(each.delete_oldest_messages("k", 5) for each in (store, other)))
+    # Two that ask at once may find the same ones; each is given to one of them.
+    deleted = [text for messages in taken for text in texts(messages)]
+    assert len(deleted) == len(set(deleted)) == 20 - await store.count_messages("k")
+
+
+async def test_concurrent_puts_do_not_archive_too_much(store: BotWireAsyncChatStore) -> None:
+    memory = BotWireMemory.from_defaults(
         session_id="s", token_limit=100, chat_history_token_ratio=0.3, token_flush_size=10,
         tokenizer_fn=words, chat_store=store,
     )  # fmt: skip

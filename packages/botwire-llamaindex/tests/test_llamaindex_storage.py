@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from llama_index.core import StorageContext, SummaryIndex, load_index_from_stora
 from llama_index.core.llms import MockLLM
 from llama_index.core.schema import Document, TextNode
 
-from botwire import ConfigurationError, NotJSONError
+from botwire import ConfigurationError, NotJSONError, PayloadTooLargeError
 from botwire_llamaindex import BotWireDocumentStore, BotWireIndexStore, BotWireKVStore
+from conftest import read_url, running
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +48,33 @@ async def test_a_bad_batch_writes_nothing(place: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="batch_size"):
         await store.aput_all([("good", {})], batch_size=0)
     assert store.get_all() == {}
+
+
+async def test_what_is_larger_than_a_request_is_split(place: dict[str, Any]) -> None:
+    text = "x" * 200_000
+    nodes = [TextNode(text=text, id_=f"n{i}") for i in range(100)]
+    BotWireDocumentStore(**place).add_documents(nodes, batch_size=1000)
+    await BotWireDocumentStore(name="awaited", **place).async_add_documents(nodes, batch_size=1000)
+    for name in (None, "awaited"):
+        assert len(BotWireDocumentStore(name=name, **place).docs) == 100
+    store = BotWireKVStore(**place)
+    store.put_all([(f"k{i}", {"text": text}) for i in range(100)], batch_size=1000)
+    assert len(await store.aget_all()) == 100
+
+
+async def test_a_server_that_takes_less_is_given_less(tmp_path: Path) -> None:
+    with running(tmp_path / "memory.db", "--max-body", "50000") as process:
+        url = read_url(process)
+        store = BotWireKVStore("small", url=url)
+        pairs = [(f"k{i}", {"text": "x" * 20_000}) for i in range(9)]
+        store.put_all(pairs, batch_size=100)
+        await store.aput_all(pairs, "again", batch_size=100)
+        assert store.get_all() == await store.aget_all("again") == dict(pairs)
+        with pytest.raises(PayloadTooLargeError):
+            store.put("one", {"text": "x" * 60_000})
+        with pytest.raises(PayloadTooLargeError):
+            await store.aput("one", {"text": "x" * 60_000})
+        process.terminate()
 
 
 RELOAD = """

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 
 from botwire import AsyncHistory, ConfigurationError, Item
-from botwire.connection import Connection
 from botwire_llamaindex.convert import from_items, to_items
 from botwire_llamaindex.place import PlacedStore
 
 _ALL = 2**63 - 1  # a sequence number after every other
-
-# What a task last read of a queue. `Memory` reads its queue, decides how many messages are too
-# many, and then asks for "the n oldest" to be archived. When two tasks or processes do so at once,
-# n is right only for what each of them has read: without this, both would archive n.
-_seen: ContextVar[tuple[Connection, str, tuple[int, ...]] | None] = ContextVar(
-    "botwire_llamaindex_seen", default=None
-)
 
 
 class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
@@ -63,10 +53,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         """
         skip = offset or 0
         items = await self._read(key, status, None if limit is None else skip + limit)
-        found = from_items(items[skip:])
-        if status is MessageStatus.ACTIVE and limit is None and not skip:
-            _seen.set((self._connection, key, tuple(seq for seq, _ in found)))
-        return [message for _, message in found]
+        return [message for _, message in from_items(items[skip:])]
 
     async def _read(
         self, key: str, status: MessageStatus | None, limit: int | None = None
@@ -139,21 +126,19 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
             )
 
     async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
-        """Deletes the oldest active messages; see `archive_oldest_messages` for which."""
-        oldest = await self._oldest(key, n)
-        await self._history(key).delete_many([seq for seq, _ in oldest])
-        return [message for _, message in oldest]
-
-    async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
-        """Archives the oldest active messages.
-
-        Args:
-            key: Which conversation.
-            n: How many of those that this task last got from `get_messages`, if it got more
-                than that: what others have archived since is not made up for with newer ones.
+        """Deletes the oldest `n` active messages of those that are there now.
 
         Returns:
-            Those that are now archived and were not.
+            Those that this call has deleted, oldest first.
+        """
+        history = self._history(key)
+        return [message for seq, message in await self._oldest(key, n) if await history.delete(seq)]
+
+    async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
+        """Archives the oldest `n` active messages of those that are there now.
+
+        Returns:
+            Those that are now archived and were not, oldest first.
         """
         oldest = await self._oldest(key, n)
         if oldest:
@@ -161,15 +146,15 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         return [message for _, message in oldest]
 
     async def _oldest(self, key: str, n: int) -> list[tuple[int, ChatMessage]]:
-        found = from_items(await self._read(key, MessageStatus.ACTIVE))
-        match _seen.get():
-            case (connection, seen_key, seqs) if (
-                connection is self._connection and seen_key == key and n < len(seqs)
-            ):
-                due = set(seqs[:n])
-                _seen.set((connection, key, seqs[n:]))
-                return [pair for pair in found if pair[0] in due]
-        return found[:n]
+        found: list[tuple[int, ChatMessage]] = []
+        after = 0
+        while (missing := n - len(found)) > 0:
+            items = await self._history(key).read(after=after, limit=missing)
+            found += from_items(items)
+            if len(items) < missing:
+                break
+            after = items[-1].seq  # some of them could not be read
+        return found
 
     async def get_keys(self) -> list[str]:
         """Returns the keys of this namespace that hold messages."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from llama_index.core.storage.docstore.keyval_docstore import KVDocumentStore
@@ -15,6 +16,7 @@ from llama_index.core.storage.kvstore.types import (
 from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.connection import Connection
 from botwire.tagged import from_json, to_json
+from botwire_llamaindex.batches import awrite, in_batches, size_of, write
 from botwire_llamaindex.place import MadeFromPlace
 
 _PREFIX = "llamaindex/"
@@ -60,9 +62,12 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
         collection: str = DEFAULT_COLLECTION,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> None:
-        """Puts values under keys, `batch_size` of them in one step, all or none."""
+        """Puts values under keys, `batch_size` of them in one step, all or none.
+
+        Large values are put in more steps, each no larger than a server takes.
+        """
         for batch in _batches(kv_pairs, collection, batch_size):
-            self.connection.memory.set_many(batch)
+            write(batch, lambda pairs: self.connection.memory.set_many(dict(pairs)))
 
     async def aput_all(
         self,
@@ -72,7 +77,7 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
     ) -> None:
         """As `put_all`."""
         for batch in _batches(kv_pairs, collection, batch_size):
-            await self.connection.async_memory.set_many(batch)
+            await awrite(batch, lambda pairs: self.connection.async_memory.set_many(dict(pairs)))
 
     def get(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
         """Returns the value of a key, None if there is no such key."""
@@ -113,7 +118,7 @@ class BotWireDocumentStore(MadeFromPlace, KVDocumentStore):
     Args:
         namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
         name: Tells several stores of a namespace apart; ``docstore`` if unset.
-        batch_size: How many nodes are written in one step.
+        batch_size: How many nodes are written in one step; fewer if they are large.
         client: A `Memory` or `AsyncMemory` to use.
         url: Where memory lives, as for `Memory`.
         api_key: For a server, as for `Memory`.
@@ -176,9 +181,9 @@ def _value(stored: Any) -> dict[str, Any] | None:
 
 def _batches(
     pairs: list[tuple[str, dict[str, Any]]], collection: str, size: int
-) -> list[dict[str, Any]]:
-    """Returns the keys and values to be set together."""
+) -> Iterator[list[tuple[str, Any]]]:
+    """Returns the keys and values to be set together; all are converted before the first."""
     if size < 1:
         raise ConfigurationError(f"batch_size is at least 1, not {size}")
     named = [(key_of(collection, key), to_json(value, f"{key!r:.80}")) for key, value in pairs]
-    return [dict(named[i : i + size]) for i in range(0, len(named), size)]
+    return in_batches(named, size, size_of)

@@ -14,13 +14,12 @@ from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, Messag
 
 from botwire import NotJSONError
 from botwire_llamaindex.async_store import BotWireAsyncChatStore
+from botwire_llamaindex.batches import in_batches
 from botwire_llamaindex.convert import to_items
 from botwire_llamaindex.store import BotWireChatStore
 
 _BATCH = 200
 """Messages in a request."""
-_BATCH_BYTES = 1_000_000
-"""Of a request, unless one message alone is longer: servers bound what they take."""
 
 
 def import_chat_store(
@@ -97,20 +96,13 @@ def _batches(
     except NotJSONError as error:
         raise NotJSONError(f"{key!r}: {error}", error.path) from error
     seen: Counter[str] = Counter()
-    values: list[dict[str, Any]] = []
-    ids: list[str] = []
-    size = 0
+    written = []
     for item in items:
         text = json.dumps(item, sort_keys=True)
         # By content and not by position: a source that has lost its oldest messages, as one with
         # an expiry does, still names the others alike.
         digest = hashlib.sha256(text.encode()).hexdigest()
         seen[digest] += 1
-        if values and (len(values) == _BATCH or size + len(text) > _BATCH_BYTES):
-            yield values, ids
-            values, ids, size = [], [], 0
-        values.append(item)
-        ids.append(f"import:{digest}:{seen[digest]}")
-        size += len(text)
-    if values:
-        yield values, ids
+        written.append((item, f"import:{digest}:{seen[digest]}", len(text)))
+    for batch in in_batches(written, _BATCH, lambda one: one[2]):
+        yield [item for item, _, _ in batch], [name for _, name, _ in batch]

@@ -1,0 +1,62 @@
+"""What is written together: no more than a server takes in one request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from botwire import PayloadTooLargeError
+
+T = TypeVar("T")
+
+BATCH_BYTES = 1_000_000
+"""Of a request, unless one item alone is longer: servers bound what they take."""
+
+
+def in_batches(items: Iterable[T], count: int, size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Yields items in their order, `count` at a time or fewer if they are long."""
+    batch: list[T] = []
+    total = 0
+    for item in items:
+        length = size(item)
+        if batch and (len(batch) == count or total + length > BATCH_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += length
+    if batch:
+        yield batch
+
+
+def size_of(item: Any) -> int:
+    """Returns about how many bytes a JSON value takes in a request."""
+    return len(json.dumps(item))
+
+
+def write(batch: list[T], send: Callable[[list[T]], Any]) -> None:
+    """Sends a batch, in halves if the server takes less than we thought.
+
+    Raises:
+        PayloadTooLargeError: One item alone is too large.
+    """
+    try:
+        send(batch)
+    except PayloadTooLargeError:
+        if len(batch) == 1:
+            raise
+        middle = len(batch) // 2
+        write(batch[:middle], send)
+        write(batch[middle:], send)
+
+
+async def awrite(batch: list[T], send: Callable[[list[T]], Awaitable[Any]]) -> None:
+    """As `write`."""
+    try:
+        await send(batch)
+    except PayloadTooLargeError:
+        if len(batch) == 1:
+            raise
+        middle = len(batch) // 2
+        await awrite(batch[:middle], send)
+        await awrite(batch[middle:], send)
