@@ -1,8 +1,9 @@
 """Installs every wheel in ``dist`` into a clean environment of its own, and tries it.
 
-An adapter's environment holds the core and what the adapter declares: what it forgot to declare
-is missing there. The last environments are ``botwire[all]`` and one in which pip brings the
-published botwire 0.2 up to date. Run ``hatch build --all`` first.
+An adapter's environment holds what ``botwire[EXTRA]`` brings: what it forgot to declare is missing
+there. The programs of its README run in it, twice, as a product that remembers meets them a second
+time. The last environments are ``botwire[all]`` and one in which pip brings the published botwire
+0.2 up to date. Run ``hatch build --all`` first.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import time
 import tomllib
 from pathlib import Path
 
+from readme_programs import needs
+
 ROOT = Path(__file__).resolve().parent.parent
 CORE = "botwire-core"
+SERVER = "botwire-server"
 
 PROBE = """
 import importlib, sys
@@ -49,7 +53,12 @@ def wheels(root: Path) -> dict[str, Path]:
 
 
 def try_out(
-    requirements: list[str], modules: list[str], *, help_of: str = "", pip_over: str = ""
+    requirements: list[str],
+    modules: list[str],
+    *,
+    help_of: str = "",
+    pip_over: str = "",
+    readme: Path | None = None,
 ) -> None:
     """Installs requirements into a new environment, imports modules and keeps a memory there.
 
@@ -58,6 +67,7 @@ def try_out(
         modules: What to import then.
         help_of: The command whose help is asked for.
         pip_over: Installed before, with pip, which then installs the requirements too.
+        readme: Whose programs run, twice.
     """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     uv = environment.get("HATCH_UV", "uv")
@@ -81,6 +91,11 @@ def try_out(
             run(uv, "pip", "install", "--quiet", "--python", python, *requirements)
         run(python, "-I", "-c", PROBE, f"sqlite:///{folder}/smoke.db", *modules)
         run(str(scripts / "botwire"), *help_of.split(), "--help")
+        if readme is not None:
+            environment["BOTWIRE_URL"] = f"sqlite:///{folder}/readme.db"
+            environment["OTEL_SDK_DISABLED"] = "true"  # CrewAI waits for its telemetry
+            for _ in range(2):
+                run(python, "-W", "ignore", str(ROOT / "scripts/readme_programs.py"), str(readme))
 
 
 def main() -> int:
@@ -89,8 +104,12 @@ def main() -> int:
     files = [str(file) for file in built.values()]
     modules = {name: name.replace("-", "_") for name in built if name not in ("botwire", CORE)}
     cases: dict[str, tuple[list[str], list[str]]] = {CORE: ([str(built[CORE])], [])}
+    readmes: dict[str, Path] = {CORE: ROOT / "packages" / CORE / "README.md"}
     for name, module in modules.items():
-        cases[name] = [str(built[CORE]), str(built[name])], [module]
+        extra = f"botwire[{name.removeprefix('botwire-')}] @ {built['botwire'].as_uri()}"
+        cases[name] = [str(built[CORE]), str(built[name]), extra], [module]
+        readmes[name] = ROOT / ("server" if name == SERVER else f"packages/{name}") / "README.md"
+        cases[name][0].extend(needs(readmes[name]))
     cases["botwire[all]"] = (
         [*files, f"botwire[all] @ {built['botwire'].as_uri()}"],
         list(modules.values()),
@@ -104,10 +123,10 @@ def main() -> int:
             imported,
             help_of="serve" if "botwire_server" in imported else "",
             pip_over="botwire==0.2.1" if name == upgrade else "",
+            readme=readmes.get(name),
         )
-        print(
-            f"{name}: installs, imports, remembers ({time.monotonic() - start:.1f} s)", flush=True
-        )
+        took = time.monotonic() - start
+        print(f"{name}: installs, imports, remembers, runs its README ({took:.1f} s)", flush=True)
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -16,26 +15,13 @@ READMES = [
     *sorted(ROOT.glob("packages/*/README.md")),
     ROOT / "server/README.md",
 ]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-RUN_ALL = """
-import json, sys
-for block in json.load(sys.stdin):
-    print(block, file=sys.stderr)
-    exec(compile(block, "the block above", "exec"), {"__name__": "__main__"})
-"""
+PROGRAMS = ROOT / "scripts" / "readme_programs.py"
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_python_of_a_readme_runs(readme: Path, tmp_path: Path) -> None:
-    """The blocks of a file run one after the other, and see nothing of each other's names.
-
-    In one process, because the frameworks take seconds to import.
-    """
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RUN_ALL],
-        input=json.dumps(BLOCK.findall(readme.read_text())),
+        [sys.executable, "-W", "ignore", PROGRAMS, readme],
         capture_output=True,
         text=True,
         check=False,
