@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import botwire
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = [*sorted(file.parent for file in ROOT.glob("packages/*/pyproject.toml")), ROOT / "server"]
 
@@ -24,7 +26,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 def test_one_version_for_all(folder: Path) -> None:
     metadata = project(folder)
-    assert metadata["version"] == project(ROOT / "packages/botwire-core")["version"]
+    assert metadata["version"] == botwire.__version__
     extras = metadata.get("optional-dependencies", {}).values()
     requirements = [*metadata["dependencies"], *(line for extra in extras for line in extra)]
     for requirement in requirements:

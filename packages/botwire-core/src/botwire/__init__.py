@@ -6,6 +6,7 @@ from botwire._async.records import AsyncRecords
 from botwire._sync.history import History
 from botwire._sync.memory import Memory
 from botwire._sync.records import Records
+from botwire._version import __version__
 from botwire.errors import (
     APIError,
     AuthenticationError,
@@ -54,4 +55,5 @@ __all__ = [
     "RequestTimeoutError",
     "ServerError",
     "TransportError",
+    "__version__",
 ]

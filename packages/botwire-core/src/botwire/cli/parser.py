@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from botwire._version import __version__
 from botwire.cli import data, moving, upkeep
 from botwire.cli.exits import FAILED, INTERRUPTED, OK, exit_code
 from botwire.cli.output import say
@@ -59,8 +60,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         "Exit codes: 0 it worked; 1 nothing there, or not the same; 2 it failed; 3 something "
         "newer is there; 4 no answer; 5 not allowed.",
     )
-    version = importlib.metadata.version("botwire-core")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (data, moving, upkeep):
         module.add_commands(commands)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.metadata
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from botwire import store_operations, transfer
+from botwire._version import __version__
 from botwire.cli.exits import FAILED, NO, OK
 from botwire.cli.moving import report_differences
 from botwire.cli.options import (
@@ -201,7 +201,7 @@ def _forget(options: argparse.Namespace) -> int:
                 **dataclasses.asdict(receipt),
                 "at": to_iso(from_datetime(receipt.at)),
                 "store": without_password(place.url),
-                "botwire": importlib.metadata.version("botwire-core"),
+                "botwire": __version__,
             }
         )
     if receipts[0].rewritten:

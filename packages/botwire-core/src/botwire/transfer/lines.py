@@ -21,7 +21,6 @@ ISO 8601 in UTC. The last line counts the others by type, so a file that was cut
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ from botwire import exact_operations as exact
 from botwire import names, wire
 from botwire import operations as ops
 from botwire import record_operations as records
+from botwire._version import __version__
 from botwire.clock import Micros, from_iso, now, to_iso
 from botwire.errors import ConfigurationError, InvalidRequestError
 from botwire.transfer.progress import KINDS, Tally
@@ -186,10 +186,9 @@ def from_document(document: dict[str, Any]) -> Line:
 
 def header() -> str:
     """Returns the first line."""
-    version = importlib.metadata.version("botwire-core")
     return (
         f'{{"type":"header","format":"{FORMAT}","version":{VERSION},'
-        f'"created_at":"{to_iso(now())}","botwire":"{version}"}}'
+        f'"created_at":"{to_iso(now())}","botwire":"{__version__}"}}'
     )
 
 
