@@ -101,7 +101,7 @@ async def test_the_messages_that_a_team_knows_are_known(
 @pytest.mark.parametrize(
     "task",
     [[], ["go"], ("go",), 7, [TextMessage(content="x", source="user"), "go"], ()],
-    ids=str,
+    ids=["none", "text", "tuple", "number", "mixed", "empty-tuple"],
 )
 async def test_a_task_that_autogen_refuses_is_refused_alike_and_not_saved(
     place_url: str, namespace: str, task: Any
