@@ -8,6 +8,7 @@ import io
 import json
 import re
 import signal
+import socket
 import threading
 import time
 import uuid
@@ -373,6 +374,11 @@ def test_deletions_are_in_the_audit_log_without_values(guarded: Guarded) -> None
         ({"Host": "evil.test"}, 401),  # a name that points here, as in DNS rebinding
         ({"Host": "127.0.0.1.evil.test"}, 401),
         ({"X-Forwarded-For": "203.0.113.9"}, 401),  # a proxy before it
+        ({"X-Forwarded-Proto": "https"}, 401),
+        ({"X-Real-IP": "203.0.113.9"}, 401),
+        ({"Via": "1.1 proxy"}, 401),
+        ({"CF-Connecting-IP": "203.0.113.9"}, 401),
+        ({"X-Envoy-External-Address": "203.0.113.9"}, 401),
         ({"Authorization": "Bearer bw_anything"}, 200),  # a key where none is needed
     ],
 )
@@ -381,6 +387,21 @@ def test_without_keys_only_programs_of_this_machine_get_in(
 ) -> None:
     answer = httpx.get(f"{server_url}/v1/namespaces/n/keys", headers=headers)
     assert answer.status_code == status, answer.text
+
+
+def test_without_keys_http_1_0_is_a_proxys(server_url: str) -> None:
+    host, _, port = server_url.rpartition("/")[2].partition(":")
+    head = b"GET /v1/namespaces/n/keys HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    with socket.create_connection((host, int(port)), 30) as connection:
+        connection.sendall(head)
+        assert connection.recv(4096).split()[1] == b"401"
+
+
+def test_blanks_in_patterns_are_refused(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'memory.db'}"
+    done = botwire("keys", "create", "--namespaces", "a, b", "--database", database)
+    assert done.returncode != 0
+    assert "blanks" in done.stderr
 
 
 def test_with_keys_it_listens_beyond_this_machine(tmp_path: Path) -> None:

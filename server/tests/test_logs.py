@@ -1,43 +1,68 @@
-"""Log lines are written together, and none is lost."""
+"""Log lines are written together, whatever becomes of where they go, and nobody waits for it."""
 
 from __future__ import annotations
 
-import io
+import json
 import logging
-import threading
+import os
 
-from botwire_server.logs import TogetherHandler
+import pytest
 
-
-class Stream(io.StringIO):
-    """Says when it was written to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = threading.Event()
-        self.writes = 0
-
-    def write(self, text: str) -> int:
-        self.writes += 1
-        self.written.set()
-        return super().write(text)
+from botwire_server.logs import JSONLines, TogetherHandler
 
 
 def record(level: int, text: str) -> logging.LogRecord:
     return logging.LogRecord("n", level, "", 0, text, None, None)
 
 
-def test_lines_are_written_together_and_warnings_at_once() -> None:
-    stream = Stream()
-    handler = TogetherHandler(stream)
+@pytest.fixture
+def pipe() -> tuple[int, int]:
+    """A pipe that stays open: a handler's thread outlives its test, and writes to no other file."""
+    return os.pipe()
+
+
+def test_lines_are_written_together_and_warnings_at_once(pipe: tuple[int, int]) -> None:
+    handler = TogetherHandler(pipe[1])
     for i in range(3):
         handler.handle(record(logging.INFO, f"line {i}"))
-    assert stream.written.wait(30)
-    assert (stream.getvalue(), stream.writes) == ("line 0\nline 1\nline 2\n", 1)
+    assert os.read(pipe[0], 1000) == b"line 0\nline 1\nline 2\n"
     handler.seconds = 3600
     handler.handle(record(logging.INFO, "before"))
     handler.handle(record(logging.WARNING, "worse"))
-    assert stream.getvalue().endswith("before\nworse\n")
+    assert os.read(pipe[0], 1000) == b"before\nworse\n"
     handler.handle(record(logging.INFO, "last"))
     handler.flush()  # what the interpreter does when it ends
-    assert stream.getvalue().endswith("worse\nlast\n")
+    assert os.read(pipe[0], 1000) == b"last\n"
+
+
+def test_a_write_that_fails_is_tried_again_and_told_of(pipe: tuple[int, int]) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    handler = TogetherHandler(full)
+    handler.setFormatter(JSONLines())
+    handler.flush_seconds = 0.3
+    handler.retry_seconds = 0.01
+    handler.most_bytes = 500
+    for i in range(100):
+        handler.handle(record(logging.WARNING, f"line {i}"))
+    handler.flush()
+    os.dup2(pipe[1], full)  # there is room again
+    handler.flush_seconds = 30
+    handler.flush()
+    handler.handle(record(logging.WARNING, "and on"))
+    handler.flush()
+    lines = [json.loads(line) for line in os.read(pipe[0], 65536).splitlines()]
+    kept = [line["message"] for line in lines if line["message"].startswith("line ")]
+    assert kept == [f"line {i}" for i in range(len(kept))]
+    told = [line for line in lines if "failed_writes" in line]
+    assert sum(line["lines"] for line in told) == 100 - len(kept) > 0
+    assert sum(line["failed_writes"] for line in told) > 0
+    assert lines[-1]["message"] == "and on" or "failed_writes" in lines[-1]
+
+
+def test_a_pipe_that_nobody_reads_makes_nobody_wait(pipe: tuple[int, int]) -> None:
+    handler = TogetherHandler(pipe[1])
+    handler.flush_seconds = 0.1
+    for _ in range(5_000):
+        handler.handle(record(logging.ERROR, "x" * 1000))
+    handler.flush()
+    assert handler._bytes <= handler.most_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -194,7 +195,10 @@ async def test_a_fault_of_ours_is_a_problem_document_too(
 
 def test_it_describes_itself(server_url: str) -> None:
     assert httpx.get(f"{server_url}/healthz").json() == {"status": "ok"}
-    assert "swagger" in httpx.get(f"{server_url}/docs").text.lower()
+    page = httpx.get(f"{server_url}/docs")
+    assert "/v1/batch" in page.text
+    assert not re.search(r"<script|<link|<img|https?://(?!127)", page.text.split("<h2>")[0])
+    assert "default-src 'none'" in page.headers["content-security-policy"]
     schema = httpx.get(f"{server_url}/openapi.json").json()
     assert schema["openapi"].startswith("3.1")
     assert "Problem" in schema["components"]["schemas"]

@@ -27,7 +27,23 @@ from botwire_server.settings import Settings
 PUBLIC = frozenset({"/healthz", "/readyz", "/health", "/docs", "/openapi.json"})
 """What anyone may read: whether the server is well, and what its interface is."""
 
-_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"via"})
+# Headers that proxies add: those of standards, and of nginx, Envoy, Cloudflare, Akamai, Fly, …
+_FORWARDED = frozenset(
+    {
+        b"cdn-loop",
+        b"cf-connecting-ip",
+        b"client-ip",
+        b"fastly-client-ip",
+        b"fly-client-ip",
+        b"forwarded",
+        b"true-client-ip",
+        b"via",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-real-ip",
+    }
+)
+_FORWARDING = (b"x-forwarded-", b"x-original-", b"x-envoy-", b"x-arr-", b"x-amzn-trace-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +93,7 @@ class Caller:
             return {}
         entries = {}
         for index, operation in enumerate(batch.operations):
-            if operation.removes:
+            if operation.removes or isinstance(operation, ops.ReplaceHistory):
                 entry = {
                     "event": wire.operation_name(operation),
                     "who": self.key.id,
@@ -158,13 +174,17 @@ class Access:
         """Raises `AuthenticationError` unless a request comes from a program of this machine.
 
         Web pages run on this machine too. One that has its own name point here is known by the
-        Host it sends; what others send is for `origins` to refuse.
+        Host it sends; what others send is for `origins` to refuse. A proxy is known by a header
+        that it adds, by the Host, or by HTTP/1.0, which is what nginx has long spoken to servers
+        unless told otherwise, and no client does. One that hides itself cannot be told.
         """
         client = scope.get("client")
         host = headers.get(b"host", b"").decode("latin-1")
         local = (
             (client is None or is_loopback(client[0]))
+            and scope.get("http_version") != "1.0"
             and _FORWARDED.isdisjoint(headers)
+            and not any(name.startswith(_FORWARDING) for name in headers)
             and _is_local(f"//{host}")
         )
         if not local:

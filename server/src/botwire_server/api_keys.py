@@ -35,6 +35,8 @@ RIGHTS: Mapping[str, frozenset[str]] = {
     "admin": frozenset({"read", "write", "admin", "metrics"}),
 }
 """What a key of each right may do."""
+NO_WRITE = ops.Batch(SYSTEM_NAMESPACE, (ops.DeleteKey("ready"),))
+"""Writes as others do, and changes nothing."""
 EVERYTHING = "*"
 """The pattern of all namespaces."""
 STALE_SECONDS = 1.0

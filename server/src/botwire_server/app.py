@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from botwire import wire
 from botwire.engines.lanes import TurnsPool
 from botwire.engines.protocol import AsyncEngine
-from botwire_server import openapi, operation, problems, routes
+from botwire_server import docs, openapi, operation, problems, routes
 from botwire_server.access import Access
 from botwire_server.api_keys import KeyRing, KeyStore
 from botwire_server.heads import HeadMiddleware
@@ -97,6 +97,8 @@ def create_app(
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # FastAPI's own page loads scripts from elsewhere
+        redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         **_NO_TELEMETRY,
     )
@@ -106,6 +108,7 @@ def create_app(
     app.state.watchers = Watchers()
     app.state.rates = rates
     app.state.is_stopping = False
+    app.state.is_writable = True
     app.state.metrics = Metrics()
     app.state.tracing = Tracing()
     app.state.metrics.follow(engine)
@@ -113,7 +116,8 @@ def create_app(
     app.state.access = Access(keys, settings)
     app.include_router(routes.router)
     app.include_router(operation.router)
-    own = [*app.routes, *operation.router.routes]
+    app.include_router(docs.router)
+    own = [*app.routes, *operation.router.routes, *docs.router.routes]
     problems.install(app, lambda scope: routes.methods_of(scope, own))
     openapi.install(app)
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import json
@@ -25,7 +26,7 @@ from botwire_server.app import create_app
 from botwire_server.limits import RateTable, rates_path
 from botwire_server.protocol import GuardedProtocol
 from botwire_server.settings import BACKLOG, Settings
-from botwire_server.workers import READY
+from botwire_server.workers import ALIVE, ALIVE_SECONDS, READY
 
 logger = logging.getLogger("botwire.workers")
 
@@ -128,12 +129,34 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         print(self._greeting, flush=True)  # noqa: T201 - whoever started it waits for this line
+        if self._greeting == READY:
+            self._loop.call_later(ALIVE_SECONDS, self._say_alive)
+        elif hasattr(signal, "SIGHUP"):
+            self._loop.add_signal_handler(signal.SIGHUP, self._read_certificates)
+
+    def _say_alive(self) -> None:
+        """Tells the supervisor that this event loop moves."""
+        assert self._loop is not None
+        with contextlib.suppress(OSError):  # it is gone, and this process follows it
+            print(ALIVE, flush=True)  # noqa: T201 - see `workers`
+        self._loop.call_later(ALIVE_SECONDS, self._say_alive)
+
+    def _read_certificates(self) -> None:
+        """Takes new certificates for new connections, where one process serves."""
+        if self.config.ssl is None or self.config.ssl_certfile is None:
+            logger.info("SIGHUP: there is nothing to read again")
+            return
+        try:
+            self.config.ssl.load_cert_chain(self.config.ssl_certfile, self.config.ssl_keyfile)
+        except OSError as error:
+            logger.error("SIGHUP: the certificates stay as they were: %s", error)  # noqa: TRY400
 
 
 def _end_now() -> None:
     """Ends this process, whatever it does: what was acknowledged is in the store."""
     logger.error("requests did not end in time: the process ends without them")
-    logs.close(1.0)
+    for handler in logger.parent.handlers if logger.parent else ():
+        handler.flush()
     os._exit(1)
 
 

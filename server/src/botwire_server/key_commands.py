@@ -15,6 +15,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from botwire.cli import OK
@@ -89,14 +90,37 @@ def keys_command(commands: Any) -> None:
 def _action(actions: Any, name: str, run: Run, help: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, help=help, description=help)
     settings.add_options(parser, "database")
-    parser.set_defaults(run=lambda options: asyncio.run(_run(options, run)))
+    parser.set_defaults(run=lambda options: _run(options, run))
     return parser
 
 
-async def _run(options: argparse.Namespace, run: Run) -> int:
+def _run(options: argparse.Namespace, run: Run) -> int:
+    place = settings.load(options, os.environ).settings.place
+    new = place.scheme == "sqlite" and place.shareable and not Path(place.sqlite_path).exists()
+    try:
+        asyncio.run(_work(options, run))
+    finally:
+        if new:
+            _hand_to_owner(Path(place.sqlite_path))
+    return OK
+
+
+async def _work(options: argparse.Namespace, run: Run) -> None:
     async with _open(options) as store:
         await run(options, store)
-    return OK
+
+
+def _hand_to_owner(path: Path) -> None:
+    """Gives files that root has made to the owner of their folder, who serves them.
+
+    The first key of a service is made before it starts, by root.
+    """
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return
+    folder = path.resolve().parent.stat()
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.chown(f"{path}{suffix}", folder.st_uid, folder.st_gid, follow_symlinks=False)
 
 
 @contextlib.asynccontextmanager
@@ -122,13 +146,24 @@ async def _create(options: argparse.Namespace, store: KeyStore) -> None:
     key, secret = await store.create(
         who=_who(),
         label=options.label,
-        namespaces=tuple(part for part in options.namespaces.split(",") if part),
+        namespaces=_patterns(options.namespaces),
         right=options.right,
         expires_at=options.expires,
         writes=options.writes,
         rate=options.rate,
     )
     _hand_over(key, secret)
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    patterns = tuple(part for part in text.split(",") if part)
+    for pattern in patterns:
+        if pattern != pattern.strip():
+            raise ConfigurationError(
+                f"--namespaces has blanks around {pattern.strip()!r}, which would be part of the "
+                "pattern: leave them out"
+            )
+    return patterns
 
 
 async def _rotate(options: argparse.Namespace, store: KeyStore) -> None:

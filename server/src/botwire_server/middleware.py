@@ -6,13 +6,13 @@ import logging
 import random
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from botwire import wire
-from botwire.errors import BotWireError
+from botwire.errors import BotWireError, InvalidRequestError
 from botwire_server import bodies, problems
 from botwire_server.access import PUBLIC, Access
 from botwire_server.limits import Policy, RateTable, headers_of, take_request
@@ -31,6 +31,7 @@ HEADERS = "botwire.headers"
 POLICIES = "botwire.policies"
 """Where in a request's scope the limits are that it was held to."""
 
+_ONCE = (b"host", b"authorization", b"content-encoding", b"content-type", b"idempotency-key")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ID_HEADER = wire.REQUEST_ID_HEADER.lower().encode()
 
@@ -130,6 +131,8 @@ class RequestMiddleware:
         if bodies.accepts_gzip(headers.get(b"accept-encoding", b"")):
             send = bodies.gzipping(send)
         try:
+            if len(headers) != len(scope["headers"]):
+                _refuse_repeated(scope["headers"])
             check_origin(scope["method"], headers, self._origins)
             bounded = bodies.bounded(receive, scope, headers, self._max_body)
         except BotWireError as error:
@@ -183,6 +186,14 @@ class AccessMiddleware:
             await answer(scope, receive, send_with_limits)
             return
         await self._app(scope, receive, send_with_limits)
+
+
+def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuses a request that says twice what others may read once, and not the same one."""
+    names = [name for name, _ in headers]
+    for name in _ONCE:
+        if names.count(name) > 1:
+            raise InvalidRequestError(f"a request has one header {name.decode().title()}")
 
 
 def _sender(scope: Scope) -> dict[str, str]:

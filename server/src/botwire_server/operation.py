@@ -6,9 +6,10 @@ from fastapi import APIRouter, Request, Response
 
 from botwire import operations as ops
 from botwire import store_operations as store_ops
-from botwire.errors import ServerError
+from botwire.errors import BotWireError, ServerError
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_server import metrics
+from botwire_server.api_keys import NO_WRITE
 from botwire_server.working import CALLER
 
 router = APIRouter(tags=["operation"])
@@ -27,6 +28,12 @@ async def read_readiness(request: Request) -> Response:
     if state.is_stopping:
         raise ServerError("the server is stopping", status=503)
     await state.engine.apply(ops.Batch("botwire", (ops.CountKeys("ready"),)))
+    if not state.is_writable:
+        try:
+            await state.engine.apply(NO_WRITE)
+        except BotWireError:
+            raise ServerError("the store cannot be written to", status=503) from None
+        state.is_writable = True
     return Response('{"status":"ok"}', media_type="application/json")
 
 

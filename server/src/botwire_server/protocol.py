@@ -29,6 +29,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """For which an answer may wait without the client reading any of it."""
 
     _head = 0
+    _trailers = 0
     _in_head = False
     _deadline: asyncio.TimerHandle | None = None
 
@@ -66,7 +67,17 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Notes that a head begins."""
         self._in_head = True
+        self._trailers = 0
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Takes a header; a trailer is none, whatever it is called."""
+        if self._in_head:
+            super().on_header(name, value)
+            return
+        self._trailers += len(name) + len(value)
+        if self._trailers > MAX_HEAD:
+            self.refuse(InvalidRequestError(f"trailers are at most {MAX_HEAD} bytes", status=431))
 
     def on_headers_complete(self) -> None:
         """Notes that a head is whole."""

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+
 from starlette.types import Scope
 
 from botwire.clock import now
 from botwire.engines.protocol import AsyncEngine
-from botwire.errors import BotWireError, PayloadTooLargeError
+from botwire.errors import (
+    BotWireError,
+    ConfigurationError,
+    NotJSONError,
+    PayloadTooLargeError,
+    ServerError,
+    TooComplexError,
+)
 from botwire.operations import Batch, Results
 from botwire.terms import Quota, Terms
 from botwire.work import Work
@@ -21,6 +30,9 @@ WRITE_SECONDS = 5.0
 """For which a write may look through records while others wait to write."""
 
 _NAMESPACE_RATE = "namespace-requests"
+
+
+logger = logging.getLogger("botwire.server")
 
 
 async def apply_batch(scope: Scope, batch: Batch) -> Results:
@@ -74,11 +86,26 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
                 results = await engine.apply(batch.on_terms(terms))
             finally:
                 policies.extend(policies_of(terms, now()))
+    except ConfigurationError as error:
+        if isinstance(error, (NotJSONError, TooComplexError)):
+            raise
+        # The batch was checked when it was made: what is wrong now is wrong with the store.
+        state.is_writable = state.is_writable and not batch.writes
+        logger.error("the store cannot do this: %s", error)  # noqa: TRY400 - it says what is wrong
+        failure = ServerError(f"the store cannot do this: {_public(error)}", status=503)
+        state.metrics.count_problem(failure.slug)
+        raise failure from error
     except BotWireError as error:
         state.metrics.count_problem(problems.translate(error).slug)
         raise
+    state.is_writable = True
     state.watchers.wake(batch.namespace)
     return results
+
+
+def _public(error: ConfigurationError) -> str:
+    """Returns what anyone may know: no path of the server's."""
+    return "whoever runs the server finds in its log why" if "/" in str(error) else str(error)
 
 
 def _terms(batch: Batch, caller: Caller, settings: Settings, request_id: str) -> Terms:

@@ -11,7 +11,7 @@ from botwire.engines.opening import open_async_engine
 from botwire.errors import ConfigurationError
 from botwire.places import without_password
 from botwire_server.addresses import is_loopback
-from botwire_server.api_keys import KeyStore
+from botwire_server.api_keys import NO_WRITE, KeyStore
 from botwire_server.settings import BACKLOG, Settings
 from botwire_server.workers import Supervisor
 
@@ -47,6 +47,7 @@ async def _prepare(settings: Settings) -> None:
     engine = open_async_engine(settings.place)
     try:
         is_open = not await KeyStore(engine).read()
+        await engine.apply(NO_WRITE)
     finally:
         await engine.aclose()
     if is_open and not settings.allow_anonymous and not is_loopback(settings.host):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import ipaddress
+import re
 import tomllib
 import types
 import typing
@@ -27,6 +29,9 @@ CONFIG = "config"
 
 BACKLOG = 2048
 """Connections that wait to be accepted."""
+_DAY_SECONDS = 86_400.0
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
+
 FREE_TIER_WRITES = 1_000
 """Writes a day that the published free tier gives a namespace."""
 FREE_TIER_BYTES = 50 * 1024 * 1024
@@ -40,6 +45,8 @@ def _setting(
     metavar: str | None = None,
     shown: Callable[[Any], Any] = lambda value: value,
     least: float | None = None,
+    most: float | None = None,
+    check: Callable[[str], object] | None = None,
 ) -> Any:
     """Declares a setting.
 
@@ -49,9 +56,28 @@ def _setting(
         metavar: What its value is called.
         shown: Makes of a value what may be printed.
         least: The least a number may be.
+        most: The most it may be.
+        check: Raises `ValueError`, which says why, for a part of a list that cannot be one.
     """
-    metadata = {"help": help, "metavar": metavar, "shown": shown, "least": least}
+    metadata = {
+        "help": help,
+        "metavar": metavar,
+        "shown": shown,
+        "least": least,
+        "most": most,
+        "check": check,
+    }
     return field(default=default, metadata=metadata)
+
+
+def _check_proxy(text: str) -> None:
+    if text != "*":
+        ipaddress.ip_network(text, strict=False)
+
+
+def _check_origin(text: str) -> None:
+    if text != "*" and not _ORIGIN.fullmatch(text):
+        raise ValueError(f"{text!r} is no origin, as https://console.example, nor *")
 
 
 def _without_password(url: str | None) -> str | None:
@@ -80,9 +106,13 @@ class Settings:
         (),
         "addresses or networks of proxies whose X-Forwarded-For and -Proto are believed",
         metavar="ADDRESS,…",
+        check=_check_proxy,
     )
     cors_origins: tuple[str, ...] = _setting(
-        (), "web pages that may call from a browser, or *", metavar="ORIGIN,…"
+        (),
+        "web pages that may call from a browser, or *",
+        metavar="ORIGIN,…",
+        check=_check_origin,
     )
     max_body: int = _setting(16 * 1024 * 1024, "of a request's body", metavar="BYTES", least=1024)
     max_answer: int = _setting(
@@ -90,7 +120,11 @@ class Settings:
     )
     max_batch: int = _setting(10_000, "operations in one batch", metavar="N", least=1)
     max_seconds: float = _setting(
-        30.0, "seconds of work that one request may take", metavar="SECONDS", least=0.1
+        30.0,
+        "seconds of work that one request may take",
+        metavar="SECONDS",
+        least=0.1,
+        most=_DAY_SECONDS,
     )
     free_tier: bool = _setting(
         False,
@@ -118,9 +152,14 @@ class Settings:
         "seconds to go on serving after the signal to stop, while /readyz says 503",
         metavar="SECONDS",
         least=0,
+        most=_DAY_SECONDS,
     )
     grace: float = _setting(
-        30.0, "seconds that accepted requests get to finish", metavar="SECONDS", least=0
+        30.0,
+        "seconds that accepted requests get to finish",
+        metavar="SECONDS",
+        least=0,
+        most=_DAY_SECONDS,
     )
 
     def __post_init__(self) -> None:
@@ -128,6 +167,14 @@ class Settings:
             least, value = one.metadata["least"], getattr(self, one.name)
             if least is not None and value is not None and not value >= least:
                 raise ConfigurationError(f"{one.name} is at least {least}, not {value}")
+            most, check = one.metadata["most"], one.metadata["check"]
+            if most is not None and value > most:
+                raise ConfigurationError(f"{one.name} is at most {most:g}, not {value}")
+            for part in value if check is not None else ():
+                try:
+                    check(part)
+                except ValueError as error:
+                    raise ConfigurationError(f"{one.name}: {error}") from None
         if self.port > 65535:
             raise ConfigurationError(f"port is at most 65535, not {self.port}")
         if (self.tls_cert is None) != (self.tls_key is None):

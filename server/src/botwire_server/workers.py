@@ -24,6 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import multiprocess
+
 from botwire.errors import ConfigurationError
 from botwire_server import logs
 from botwire_server.settings import Settings
@@ -32,6 +34,12 @@ logger = logging.getLogger("botwire.workers")
 
 READY = "ready"
 """The line by which a worker says that it serves."""
+ALIVE = "alive"
+"""The line by which a worker says that its event loop moves."""
+ALIVE_SECONDS = 2.0
+"""Between two of them."""
+HUNG_SECONDS = 30.0
+"""After which a worker that says nothing is replaced."""
 START_SECONDS = 60.0
 """That a worker may take to serve."""
 
@@ -48,7 +56,7 @@ class _Worker:
         metrics: str,
         events: queue.SimpleQueue[Any],
     ) -> None:
-        self.started_at = time.monotonic()
+        self.seen_at = time.monotonic()
         self.is_ready = threading.Event()
         self._events = events
         listener_descriptor = listener.fileno()
@@ -71,6 +79,7 @@ class _Worker:
     def _watch(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            self.seen_at = time.monotonic()
             if line.strip() == READY:
                 self.is_ready.set()
                 self._events.put(("ready", self))
@@ -138,17 +147,36 @@ class Supervisor:
 
     def _supervise(self) -> None:
         while True:
-            kind, what = self._events.get()
+            try:
+                kind, what = self._events.get(timeout=ALIVE_SECONDS)
+            except queue.Empty:
+                self._end_hung()
+                continue
             if kind == "signal" and what == signal.SIGHUP:
                 self._replace_all()
             elif kind == "signal":
                 return
-            elif kind == "exit" and what in self._workers:
+            elif kind == "exit":
+                # Its gauges are of what is no more; its counters stay.
+                multiprocess.mark_process_dead(  # type: ignore[no-untyped-call]
+                    what.process.pid, self._metrics
+                )
+                if what not in self._workers:
+                    continue
                 logger.error("a worker died with status %s; another takes its place",
                              what.process.returncode)  # fmt: skip
                 if not what.is_ready.is_set():
                     time.sleep(_RETRY_SECONDS)
                 self._workers[self._workers.index(what)] = self._start()
+
+    def _end_hung(self) -> None:
+        """Kills workers whose event loop has not moved for long; others take their place."""
+        now = time.monotonic()
+        for worker in self._workers:
+            if worker.is_ready.is_set() and now - worker.seen_at > HUNG_SECONDS:
+                logger.error("a worker has hung for %.0f seconds: it is killed", HUNG_SECONDS)
+                worker.seen_at = now
+                worker.process.kill()
 
     def _replace_all(self) -> None:
         """Starts a new worker for each, and ends the old one when the new one serves."""

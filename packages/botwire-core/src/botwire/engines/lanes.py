@@ -111,11 +111,16 @@ class Lanes:
     ) -> T:
         self._waiting.discard(ticket)
         end = time.monotonic() + SHARE
+        given: list[BotWireError] = []
 
         def verdict() -> BotWireError | None:
-            if self._waiting and time.monotonic() > end:
-                return work.PreemptedError("others wait")
-            return None if held_to is None else held_to()
+            # Once given it stays: a database that was interrupted asks again why.
+            if not given:
+                if self._waiting and time.monotonic() > end:
+                    given.append(work.PreemptedError("others wait"))
+                elif held_to is not None and (error := held_to()) is not None:
+                    given.append(error)
+            return given[0] if given else None
 
         return _held(verdict, call)
 

@@ -1,0 +1,296 @@
+"""Measures how long others wait while one client sends the worst requests it may.
+
+A bystander reads a small key of another namespace again and again, first alone and then while each
+of the attacks below is sent by several connections. ``hatch run bystander`` prints the 99th
+percentile and the longest of its waits for each attack, and fails if one wait is too long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gzip
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+NS = "/v1/namespaces/mine"
+C = f"{NS}/collections/c"
+
+
+class Attack(NamedTuple):
+    """A request that may be expensive."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+
+
+class Waits(NamedTuple):
+    """How long a bystander waited, in seconds."""
+
+    p99: float
+    longest: float
+
+
+def pack(body: Any) -> bytes:
+    """Returns a body in gzip; what is not bytes becomes JSON."""
+    return gzip.compress(body if isinstance(body, bytes) else json.dumps(body).encode(), 1)
+
+
+def search(**where: Any) -> bytes:
+    """Returns the body of a search with a selection."""
+    return pack({"text": "word7 word8", "where": where})
+
+
+def batch(*operations: dict[str, Any]) -> bytes:
+    """Returns the body of a batch."""
+    return pack({"namespace": "mine", "operations": list(operations)})
+
+
+def attacks(factor: float = 1.0) -> dict[str, Attack]:
+    """Returns the attacks by name.
+
+    Args:
+        factor: How large they are, compared with what a body may hold.
+    """
+
+    def many(count: int) -> int:
+        return max(1, round(count * factor))
+
+    deep: Any = 1
+    for _ in range(150):
+        deep = {"$not": {"a": deep}} if deep == 1 else {"$not": deep}
+    condition = {"$or": [{"a.b.c": {"$gt": i}} for i in range(450)]}
+    texts = {"id": "big", "text": "w " * many(4_000_000), "metadata": {}}
+    return {
+        "$in of a million": Attack(
+            "POST", f"{C}/search", search(filter={"a": {"$in": [-1] * many(1_000_000)}})
+        ),
+        "$in of 10,000": Attack(
+            "POST", f"{C}/search", search(filter={"a": {"$in": list(range(-10_000, 0))}})
+        ),
+        "10,000 alternatives": Attack(
+            "POST", f"{C}/search", search(filter={"$or": [{"a": -i} for i in range(10_000)]})
+        ),
+        "900 alternatives": Attack("POST", f"{C}/search", search(filter=condition)),
+        "a name of dots": Attack("POST", f"{C}/search", search(filter={"." * many(200_000): 1})),
+        "nested $not": Attack("POST", f"{C}/search", search(filter=deep)),
+        "many ids": Attack("POST", f"{C}/search", search(ids=[f"r{i}" for i in range(30_000)])),
+        "too many ids": Attack("POST", f"{C}/search", search(ids=["r"] * many(2_000_000))),
+        "many tags": Attack("POST", f"{C}/search", search(tags=[f"t{i}" for i in range(30_000)])),
+        "a long scope": Attack("POST", f"{C}/search", search(scope="/" * many(10_000_000))),
+        "a text of words": Attack(
+            "POST", f"{C}/search", pack({"text": " ".join(f"w{i}" for i in range(many(1_000_000)))})
+        ),
+        "a text of accents": Attack(
+            "POST", f"{C}/search", pack({"text": "a" + "\u0301\u0323" * many(400_000)})
+        ),
+        "a text of one letter": Attack(
+            "POST", f"{C}/search", pack({"text": "é" * many(2_000_000)})
+        ),
+        "delete by filter": Attack("POST", f"{C}/delete", pack({"where": {"filter": condition}})),
+        "a large record": Attack("POST", f"{C}/records", pack({"records": [texts]})),
+        "get many records": Attack(
+            "POST", f"{C}/get", pack({"ids": [f"r{i % 5000}" for i in range(many(500_000))]})
+        ),
+        "list tags": Attack("GET", f"{C}/tags"),
+        "list scopes": Attack("GET", f"{C}/scopes"),
+        "list by a filter": Attack("GET", f"{C}/records?filter=%7B%22a%22%3A-1%7D"),
+        "get many keys": Attack(
+            "POST", f"{NS}/entries/get", pack({"keys": ["k1"] * many(500_000)})
+        ),
+        "scan keys": Attack("GET", f"{NS}/entries?limit=1000"),
+        "count keys": Attack("GET", f"{NS}/entries/count"),
+        "the old listing": Attack("GET", "/memory/mine?limit=1000"),
+        "measure": Attack("GET", f"{NS}/stat"),
+        "check": Attack("POST", f"{NS}/check", b""),
+        "empty lists": Attack(
+            "PUT", f"{NS}/keys/k", pack(b'{"value":[' + b"[]," * many(5_000_000) + b"[]]}")
+        ),
+        "a million ints": Attack(
+            "PUT", f"{NS}/keys/k", pack({"value": list(range(many(1_000_000)))})
+        ),
+        "nested lists": Attack("PUT", f"{NS}/keys/k", pack(b'{"value":' + b"[" * many(5_000_000))),
+        "many short keys": Attack(
+            "PUT", f"{NS}/keys/k", pack({"value": {str(i): i for i in range(many(500_000))}})
+        ),
+        "duplicate keys": Attack(
+            "PUT", f"{NS}/keys/k", pack(b'{"value":{' + b'"a":1,' * many(2_000_000) + b'"a":1}}')
+        ),
+        "escapes": Attack(
+            "PUT", f"{NS}/keys/k", pack(b'{"value":"' + b"\\n" * many(7_000_000) + b'"}')
+        ),
+        "spaces": Attack("PUT", f"{NS}/keys/k", pack(b" " * many(15_000_000) + b'{"value":1}')),
+        "digits": Attack(
+            "PUT", f"{NS}/keys/k", pack(b'{"value":' + b"9" * many(15_000_000) + b"}")
+        ),
+        "set many keys": Attack(
+            "POST",
+            f"{NS}/entries/set",
+            pack({"values": {f"s{i}": i for i in range(many(300_000))}}),
+        ),
+        "append many": Attack(
+            "POST", f"{NS}/histories/h/items", pack({"values": list(range(many(200_000)))})
+        ),
+        "operations": Attack("POST", "/v1/batch", batch(*[{"op": "count_keys"}] * many(10_000))),
+        "searches": Attack(
+            "POST",
+            "/v1/batch",
+            batch(
+                *[
+                    {
+                        "op": "search_records",
+                        "collection": "c",
+                        "text": "word7",
+                        "where": {"filter": condition},
+                    }
+                ]
+                * many(50)
+            ),
+        ),
+        "too many operations": Attack(
+            "POST", "/v1/batch", batch(*[{"op": "count_keys"}] * many(500_000))
+        ),
+        "an export": Attack("POST", "/v1/batch", batch({"op": "dump_records", "collection": "c"})),
+        "a watch of old changes": Attack("GET", f"{NS}/changes?after=0&limit=1000"),
+    }
+
+
+class Client:
+    """A connection that is kept."""
+
+    def __init__(self, port: int, timeout: float = 60) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+
+    def ask(self, attack: Attack) -> int:
+        """Sends a request; returns the status of its answer."""
+        headers = {"Content-Type": "application/json"}
+        if attack.body:
+            headers["Content-Encoding"] = "gzip"
+        self._connection.request(attack.method, attack.path, attack.body, headers)
+        answer = self._connection.getresponse()
+        answer.read()
+        return answer.status
+
+    def close(self) -> None:
+        """Closes it."""
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[int]:
+    """Runs a server of its own in its block; yields its port."""
+    with tempfile.TemporaryDirectory() as folder:
+        env = {name: value for name, value in os.environ.items() if not name.startswith("BOTWIRE_")}
+        database = f"sqlite:///{Path(folder) / 'memory.db'}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", database],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=env,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline().rpartition(":")[2])
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def fill(port: int, count: int) -> None:
+    """Writes what the attacks are about, and what the bystander reads."""
+    client = Client(port)
+    small = pack({"value": 1})
+    client.ask(Attack("PUT", "/v1/namespaces/theirs/keys/k", small))
+    for start in range(0, count, 500):
+        records = [
+            {"id": f"r{i}", "text": f"word{i % 50} and more", "metadata": {"a": i},
+             "tags": [f"t{i % 20}"], "scope": f"/s{i % 100}"}
+            for i in range(start, start + 500)
+        ]  # fmt: skip
+        client.ask(Attack("POST", f"{C}/records", pack({"records": records})))
+        values = {f"k{i}": i for i in range(start, start + 500)}
+        client.ask(Attack("POST", f"{NS}/entries/set", pack({"values": values})))
+    client.close()
+
+
+def watch(port: int, is_over: Callable[[int], bool]) -> Waits:
+    """Reads a small key of another namespace again and again, and returns how long that took."""
+    client = Client(port)
+    read = Attack("GET", "/v1/namespaces/theirs/keys/k")
+    waits: list[float] = []
+    while not is_over(len(waits)):
+        began = time.perf_counter()
+        assert client.ask(read) == 200
+        waits.append(time.perf_counter() - began)
+        time.sleep(0.002)
+    client.close()
+    return Waits(statistics.quantiles(waits, n=100)[98] if len(waits) > 1 else waits[0], max(waits))
+
+
+def measure(port: int, attack: Attack, connections: int, seconds: float) -> tuple[Waits, set[int]]:
+    """Attacks for a while; returns how long a bystander waited, and the statuses of answers."""
+    end = time.monotonic() + seconds
+    statuses: set[int] = set()
+
+    def send() -> None:
+        client = Client(port)
+        with contextlib.suppress(OSError):
+            while time.monotonic() < end:
+                statuses.add(client.ask(attack))
+        client.close()
+
+    threads = [threading.Thread(target=send) for _ in range(connections)]
+    for thread in threads:
+        thread.start()
+    waits = watch(port, lambda _: time.monotonic() > end)
+    for thread in threads:
+        thread.join()
+    return waits, statuses
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measures; returns 1 if someone waited too long."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each attack (%(default)s)")
+    parser.add_argument("--connections", type=int, default=4, help="that attack (%(default)s)")
+    parser.add_argument("--records", type=int, default=5_000, help="there are (%(default)s)")
+    parser.add_argument("--factor", type=float, default=1.0, help="size of attacks (%(default)s)")
+    parser.add_argument("--most", type=float, default=1.0, help="seconds to wait (%(default)s)")
+    parser.add_argument("--only", default="", help="attacks whose name holds this")
+    options = parser.parse_args(arguments)
+    chosen = {
+        name: attack for name, attack in attacks(options.factor).items() if options.only in name
+    }
+    slow = []
+    with serving() as port:
+        fill(port, options.records)
+        alone = watch(port, lambda count: count >= 500)
+        print(f"{'alone':24} p99 {alone.p99 * 1000:7.1f} ms")
+        for name, attack in chosen.items():
+            waits, statuses = measure(port, attack, options.connections, options.seconds)
+            print(
+                f"{name:24} p99 {waits.p99 * 1000:7.1f} ms, longest {waits.longest * 1000:7.1f} ms "
+                f"({waits.p99 / alone.p99:5.1f} times), answers {sorted(statuses)}",
+                flush=True,
+            )
+            if waits.longest > options.most or not statuses or max(statuses) >= 500:
+                slow.append(name)
+    if slow:
+        print(f"waited too long, or the server failed: {', '.join(slow)}")
+    return 1 if slow else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
