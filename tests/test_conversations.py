@@ -113,7 +113,7 @@ class AutoGen:
         return [llm_messages.to_item(self.message(one)) for one in said]
 
     def read(self, items: Sequence[Item]) -> list[Said]:
-        found = llm_messages.from_values(item.value for item in items)
+        found = llm_messages.from_items(items)
         return [self.said(message) for message in found]
 
     def message(self, said: Said) -> autogen.LLMMessage:
@@ -265,7 +265,7 @@ def test_a_text_with_an_image_keeps_its_text_elsewhere_and_its_image_at_home(rea
         assert found[1] == from_llamaindex
         assert (found[0].content, found[2].content) == ("look", "look")
     else:
-        found = llm_messages.from_values(item.value for item in written)
+        found = llm_messages.from_items(written)
         assert found[2].content[1].data_uri == from_autogen.content[1].data_uri  # type: ignore[union-attr]
         assert (found[0].content, found[1].content) == ("look", "look")
 

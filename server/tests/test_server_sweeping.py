@@ -45,7 +45,7 @@ async def test_a_server_sweeps_by_itself_and_goes_on_after_a_failure(
     store = SQLiteEngine(tmp_path / "memory.db", clock=lambda: now() + late)
     Memory("n", engine=store).set("k", 1, ttl=60)
     late *= 2
-    store._writing().execute("PRAGMA query_only=1")
+    store._writer.open().execute("PRAGMA query_only=1")
     engine = Engine(store)
     app = create_app(engine)
     with sqlite3.connect(tmp_path / "memory.db") as raw:
@@ -55,7 +55,7 @@ async def test_a_server_sweeps_by_itself_and_goes_on_after_a_failure(
                 await engine.swept.wait()
                 count = raw.execute("SELECT count(*) FROM botwire_keys").fetchone()
                 assert count == (expected,)
-                store._writing().execute("PRAGMA query_only=0")
+                store._writer.open().execute("PRAGMA query_only=0")
     assert "could not be removed now" in caplog.text
 
 

@@ -12,7 +12,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -358,29 +357,54 @@ def test_a_clock_that_was_ahead_once_freezes_no_quota() -> None:
     assert Usage(5, 7, 19_999).on(today) == (5, 0, 20_000)
 
 
-def test_an_outage_is_paid_for_once() -> None:
-    asked: list[float] = []
-    is_up = False
+class Down:
+    """A server that is down until it is up, with how often it was asked."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(time.monotonic())
-        if not is_up:
-            raise httpx.ConnectError("connection refused")
+    def __init__(self, error: httpx.TransportError) -> None:
+        self.asked = 0
+        self.is_up = False
+        self._error = error
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        if not self.is_up:
+            raise self._error
         return httpx.Response(200, json={"results": [[None]]})
 
-    engine = HTTPEngine("http://memory.test", timeout=0.3, transport=httpx.MockTransport(answer))
-    memory = Memory("n", engine=engine)
+    def memory(self, timeout: float) -> Memory:
+        transport = httpx.MockTransport(self)
+        return Memory(
+            "n", engine=HTTPEngine("http://memory.test", timeout=timeout, transport=transport)
+        )
+
+
+def test_an_outage_is_paid_for_once_and_over_as_soon_as_the_server_is_back() -> None:
+    server = Down(httpx.ConnectError("connection refused"))
+    memory = server.memory(timeout=2)
     with pytest.raises(TransportError, match="connection refused"):
         memory.get("k")
-    before = len(asked)
-    assert before > 1
+    first = server.asked
+    for _ in range(5):
+        with pytest.raises(TransportError, match="connection refused"):
+            memory.get("k")
+    assert (server.asked - first) / 5 < first
+    server.is_up = True
+    assert memory.get("k") is None
+    assert memory.engine._outage.limit(2) == 2  # type: ignore[attr-defined]
+
+
+def test_a_server_that_is_silent_is_left_alone_for_a_moment() -> None:
+    server = Down(httpx.ConnectTimeout("no answer"))
+    memory = server.memory(timeout=0.3)
+    with pytest.raises(TransportError):
+        memory.get("k")
+    first = server.asked
     for _ in range(20):
         with pytest.raises(TransportError, match="not asked again"):
             memory.get("k")
-    assert len(asked) == before
-    engine._outage._until -= PAUSE
-    is_up = True
-    assert memory.get("k") is None
+    assert server.asked == first
+    memory.engine._outage._until -= PAUSE  # type: ignore[attr-defined]
+    server.is_up = True
     assert memory.get("k") is None
 
 
@@ -388,7 +412,7 @@ def test_who_asks_after_the_pause_of_an_outage_has_a_second() -> None:
     now = [0.0]
     outage = Outage(lambda: now[0])
     assert outage.limit(10) == 10
-    outage.begin(TransportError("no answer from x", url="x"))
+    outage.begin(TransportError("no answer from x", url="x"), pause=PAUSE)
     with pytest.raises(TransportError, match=r"not asked again for 2\.0 s"):
         outage.limit(10)
     now[0] += PAUSE

@@ -12,9 +12,11 @@ RETRIED_STATUSES = frozenset({502, 503, 504})
 """Answers that a proxy gives while a server restarts."""
 
 PAUSE = 2.0
-"""Seconds for which a place that could not be reached is not asked again."""
+"""Seconds for which a place that does not even refuse a connection is not asked again."""
 
-_PROBE = 1.0  # seconds that a call may take which finds out whether an outage is over
+PROBE = 1.0
+"""Seconds that a call may take which finds out whether an outage is over."""
+
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 2.0
 
@@ -38,8 +40,8 @@ class Outage:
     """Remembers that a place cannot be reached, so that one call pays for it and not each.
 
     A program whose server is down makes many calls, and each would wait for its whole time limit.
-    After the first that did, calls fail at once for `PAUSE` seconds; then one call may try for a
-    second. Any answer ends it.
+    After the first that did, each has a moment, in which a server that is back answers. A place
+    that is silent would still cost a moment a call: it is left alone for a pause. Any answer ends it.
 
     Args:
         clock: Returns the present time in seconds.
@@ -49,6 +51,7 @@ class Outage:
         self._clock = clock
         self._error: TransportError | None = None
         self._until = 0.0
+        self._probe = PROBE
 
     def limit(self, timeout: float) -> float:
         """Returns the seconds that a call may take.
@@ -67,11 +70,18 @@ class Outage:
             raise type(error)(
                 f"{error}; not asked again for {left:.1f} s, so nothing was sent", url=error.url
             )
-        return min(timeout, _PROBE)
+        return min(timeout, self._probe)
 
-    def begin(self, error: TransportError) -> None:
-        """Notes that a call has not reached the place within its time."""
-        self._error, self._until = error, self._clock() + PAUSE
+    def begin(self, error: TransportError, *, probe: float = PROBE, pause: float = 0.0) -> None:
+        """Notes that a call has not reached the place within its time.
+
+        Args:
+            error: What it raises.
+            probe: Seconds that each further call may take.
+            pause: Seconds for which further calls fail at once.
+        """
+        self._probe = probe
+        self._error, self._until = error, self._clock() + pause
 
     def end(self) -> None:
         """Notes that there was an answer."""

@@ -24,7 +24,7 @@ from botwire.errors import (
 )
 from botwire.operations import Batch, Results
 
-_UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout)
+_REFUSAL = 0.25  # seconds to find out whether a server that refused connections still does
 
 
 class HTTPEngine:
@@ -114,8 +114,10 @@ class HTTPEngine:
             wait = retry.delay(attempt, remaining=deadline - time.monotonic())
             if isinstance(answer, TransportError):
                 if wait is None:
-                    if isinstance(answer.__cause__, _UNREACHED):
-                        self._outage.begin(answer)
+                    if isinstance(answer.__cause__, httpx.ConnectTimeout):
+                        self._outage.begin(answer, pause=retry.PAUSE)
+                    elif isinstance(answer.__cause__, httpx.ConnectError):
+                        self._outage.begin(answer, probe=_REFUSAL)  # which comes at once
                     raise answer
             else:
                 self._outage.end()
