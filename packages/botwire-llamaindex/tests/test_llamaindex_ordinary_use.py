@@ -13,11 +13,17 @@ from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
 from llama_index.core.llms import MockLLM
 from llama_index.core.llms.mock import MockFunctionCallingLLM
-from llama_index.core.memory import BaseMemoryBlock, FactExtractionMemoryBlock, VectorMemoryBlock
+from llama_index.core.memory import (
+    BaseMemoryBlock,
+    FactExtractionMemoryBlock,
+    Memory,
+    VectorMemoryBlock,
+)
 from llama_index.core.vector_stores import SimpleVectorStore
 from llama_index.core.workflow import Context, StartEvent, StopEvent, Workflow, step
 from pydantic import BaseModel, Field
 
+from botwire import ConfigurationError
 from botwire_llamaindex import (
     BotWireAsyncChatStore,
     BotWireChatMemoryBuffer,
@@ -252,3 +258,27 @@ def test_a_window_is_counted_once_and_not_for_each_place_where_it_may_begin(
     memory.put(ChatMessage(role="user", content="and now?"))
     assert len(memory.get()) > 1_000
     assert counted < 100
+
+
+async def test_a_persistent_memory_takes_a_role_and_a_text(place: dict[str, Any]) -> None:
+    memory = PersistentChatMemory(**place)
+    memory.put("user", "text")
+    await memory.aput("assistant", "answer")
+    memory.put(ChatMessage(role="user", content="message"))
+    assert [(m.role.value, m.content) for m in PersistentChatMemory(**place).get_all()] == [
+        ("user", "text"), ("assistant", "answer"), ("user", "message"),
+    ]  # fmt: skip
+    for wrong in (("text",), ("nobody", "text"), ("user", 1), (ChatMessage(), "text")):
+        with pytest.raises(ConfigurationError, match="a role"):
+            memory.put(*wrong)
+    assert len(memory.get_all()) == 3
+
+
+def test_from_defaults_takes_every_field_of_llamaindexs_own_class(place: dict[str, Any]) -> None:
+    given = {name: 7 for name, field in Memory.model_fields.items() if field.annotation is int} | {
+        "token_limit": 1000
+    }
+    memory = BotWireMemory.from_defaults(**given, **place)
+    assert {name: getattr(memory, name) for name in given} == given
+    again = BotWireMemory.from_dict(memory.to_dict())
+    assert {name: getattr(again, name) for name in given} == given

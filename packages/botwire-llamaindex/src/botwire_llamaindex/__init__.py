@@ -5,7 +5,9 @@ from botwire_llamaindex.buffer import BotWireChatMemoryBuffer, PersistentChatMem
 from botwire_llamaindex.kvstore import BotWireDocumentStore, BotWireIndexStore, BotWireKVStore
 from botwire_llamaindex.memory import BotWireMemory
 from botwire_llamaindex.migrate import aimport_chat_store, import_chat_store
+from botwire_llamaindex.recall import BotWireMemoryBlock
 from botwire_llamaindex.store import BotWireChatStore
+from botwire_llamaindex.vectors import BotWireVectorStore
 
 __all__ = [
     "BotWireAsyncChatStore",
@@ -15,6 +17,8 @@ __all__ = [
     "BotWireIndexStore",
     "BotWireKVStore",
     "BotWireMemory",
+    "BotWireMemoryBlock",
+    "BotWireVectorStore",
     "PersistentChatMemory",
     "aimport_chat_store",
     "import_chat_store",

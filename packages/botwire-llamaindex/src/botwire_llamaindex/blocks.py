@@ -15,7 +15,9 @@ from llama_index.core.memory import FactExtractionMemoryBlock
 from llama_index.core.memory.memory import BaseMemoryBlock
 
 from botwire import ConfigurationError
+from botwire.connection import Connection
 from botwire_llamaindex.kvstore import key_of
+from botwire_llamaindex.recall import BotWireMemoryBlock
 
 Blocks = Sequence[BaseMemoryBlock[Any]]
 Facts = dict[str, list[str]]
@@ -54,18 +56,28 @@ def find_owner(conversation: tuple[str | None, ...], names: Sequence[str]) -> An
     return memory
 
 
-def own_blocks(blocks: Blocks) -> list[BaseMemoryBlock[Any]]:
+def own_blocks(
+    blocks: Blocks, connection: Connection, session_id: str
+) -> list[BaseMemoryBlock[Any]]:
     """Returns blocks for one conversation: those that learn are copied.
 
     An application makes a block once and a memory for each user. What the block has learned from
     one must not be told another.
     """
-    return [
-        block.model_copy(update={"facts": list(block.facts)})
-        if isinstance(block, FactExtractionMemoryBlock)
-        else block
-        for block in blocks
-    ]
+    owned: list[BaseMemoryBlock[Any]] = []
+    for block in blocks:
+        if isinstance(block, FactExtractionMemoryBlock):
+            owned.append(block.model_copy(update={"facts": list(block.facts)}))
+        elif isinstance(block, BotWireMemoryBlock):
+            owned.append(block.owned_by(connection, session_id))
+        else:
+            owned.append(block)
+    return owned
+
+
+def recalling(blocks: Blocks) -> list[BotWireMemoryBlock]:
+    """Returns the blocks that keep what was said on BotWire."""
+    return [block for block in blocks if isinstance(block, BotWireMemoryBlock)]
 
 
 def claim_key(session_id: str) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.llms import LLM
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.memory.chat_memory_buffer import (
@@ -18,7 +18,7 @@ from llama_index.core.storage.chat_store import BaseChatStore
 from llama_index.core.utils import get_tokenizer
 from pydantic import Field, PrivateAttr
 
-from botwire import AsyncHistory, AsyncMemory, History, Item, Memory
+from botwire import AsyncHistory, AsyncMemory, ConfigurationError, History, Item, Memory
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.place import FoundAgain, refuse_unknown, store_at
 from botwire_llamaindex.store import BotWireChatStore
@@ -100,12 +100,12 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
             client: A `Memory` or `AsyncMemory` to use.
             url: Where memory lives, as for `Memory`.
             api_key: For a server, as for `Memory`.
-            **kwargs: None are known.
+            **kwargs: Other fields of the class.
 
         Raises:
             ConfigurationError: An argument is not valid.
         """
-        refuse_unknown(cls, kwargs)
+        refuse_unknown(cls, kwargs, cls.model_fields)
         if token_limit is None:
             token_limit = DEFAULT_TOKEN_LIMIT
             if llm is not None:
@@ -119,6 +119,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
             api_key=api_key,
             tokenizer_fn=tokenizer_fn or get_tokenizer(),
             chat_store_key=chat_store_key,
+            **kwargs,
         )
         if chat_history:
             memory.set(chat_history)
@@ -226,6 +227,27 @@ class PersistentChatMemory(BotWireChatMemoryBuffer):
         """Returns the name of this class in dumps."""
         return "PersistentChatMemory"
 
+    def put(self, message: ChatMessage | str, content: str | None = None) -> None:
+        """Adds a message: ``put(message)``, or ``put("user", "What is the weather?")``."""
+        super().put(_message(message, content))
+
+    async def aput(self, message: ChatMessage | str, content: str | None = None) -> None:
+        """As `put`."""
+        await super().aput(_message(message, content))
+
 
 def _first(items: Iterable[Item]) -> ChatMessage | None:
     return next((message for _, message in from_items(items)), None)
+
+
+def _message(message: ChatMessage | str, content: str | None) -> ChatMessage:
+    """Returns what `PersistentChatMemory.put` was given as a message."""
+    if isinstance(message, ChatMessage) and content is None:
+        return message
+    roles = [role.value for role in MessageRole]
+    if message not in roles or not isinstance(content, str):
+        raise ConfigurationError(
+            f"put takes a ChatMessage, or a role ({', '.join(roles)}) and a text, not "
+            f"{message!r:.60} and {content!r:.60}"
+        )
+    return ChatMessage(role=message, content=content)

@@ -42,6 +42,7 @@ from botwire_llamaindex.blocks import (
     forget_facts,
     merge_facts,
     own_blocks,
+    recalling,
     remember_owner,
     take_facts,
 )
@@ -50,15 +51,8 @@ from botwire_llamaindex.place import FoundAgain, refuse_unknown, store_at
 from botwire_llamaindex.tokens import count_tokens, find_tokenizer, name_tokenizer
 from botwire_llamaindex.window import Queue, calls_text, with_answered_calls
 
-_SETTINGS = (
-    "audio_token_size_estimate",
-    "chat_history_token_ratio",
-    "document_token_size_estimate",
-    "image_token_size_estimate",
-    "session_id",
-    "token_flush_size",
-    "token_limit",
-    "video_token_size_estimate",
+_SETTINGS = sorted(
+    name for name, field in Memory.model_fields.items() if field.annotation in (int, float, str)
 )
 _PAGE = 1000  # items read at a time: a queue is mostly shorter
 _MEDIA = (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)
@@ -108,7 +102,7 @@ class BotWireMemory(FoundAgain, Memory):
         refuse_unknown(type(self), fields, type(self).model_fields)
         store = store_at(BotWireAsyncChatStore, sql_store, namespace, client, url, api_key)
         super().__init__(token_limit=token_limit, sql_store=store, **fields)
-        self.memory_blocks = own_blocks(self.memory_blocks)
+        self.memory_blocks = own_blocks(self.memory_blocks, store.connection, self.session_id)
         if self.memory_blocks:
             remember_owner(self._conversation(), self)
 
@@ -163,12 +157,12 @@ class BotWireMemory(FoundAgain, Memory):
             client: A `botwire.Memory` or `AsyncMemory` to use.
             url: Where memory lives, as for `botwire.Memory`.
             api_key: For a server, as for `botwire.Memory`.
-            **kwargs: None are known: a table or a database of SQLAlchemy has no use here.
+            **kwargs: Other fields of the class. A table or a database of SQLAlchemy is none.
 
         Raises:
             ConfigurationError: An argument is not valid.
         """
-        refuse_unknown(cls, kwargs)
+        refuse_unknown(cls, kwargs, cls.model_fields)
         if token_flush_size is not None and token_flush_size > token_limit:
             token_flush_size = int(token_limit * 0.7)  # as the stock one
         memory = cls(
@@ -188,6 +182,7 @@ class BotWireMemory(FoundAgain, Memory):
             image_token_size_estimate=image_token_size_estimate,
             audio_token_size_estimate=audio_token_size_estimate,
             video_token_size_estimate=video_token_size_estimate,
+            **kwargs,
         )
         if chat_history:
             memory.set(chat_history)
@@ -392,6 +387,8 @@ class BotWireMemory(FoundAgain, Memory):
             transaction.history(self.session_id).clear()
             transaction.delete(facts_key(self.session_id))
         forget_facts(self.memory_blocks)
+        for block in recalling(self.memory_blocks):
+            block.reset()
 
     async def areset(self, status: MessageStatus | None = None) -> None:
         """As `reset`; or forgets only the active or the archived messages."""
@@ -402,6 +399,8 @@ class BotWireMemory(FoundAgain, Memory):
             transaction.history(self.session_id).clear()
             transaction.delete(facts_key(self.session_id))
         forget_facts(self.memory_blocks)
+        for block in recalling(self.memory_blocks):
+            await block.areset()
 
     def _queue(self) -> Queue:
         queue = self._empty_queue()

@@ -1,0 +1,170 @@
+"""LlamaIndex nodes to records and back, and its filters to ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from llama_index.core.schema import BaseNode, TextNode
+from llama_index.core.vector_stores.types import (
+    FilterCondition,
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+)
+from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
+
+from botwire import ConfigurationError, Record
+from botwire.filters import compile_filter
+
+Predicate = Callable[[Mapping[str, Any]], bool]
+"""Says whether the metadata of a record matches."""
+
+_COMPARED = {
+    FilterOperator.GT: "$gt",
+    FilterOperator.GTE: "$gte",
+    FilterOperator.LT: "$lt",
+    FilterOperator.LTE: "$lte",
+}
+
+
+def to_record(node: BaseNode, path: str) -> Record:
+    """Returns the record of a node.
+
+    Raises:
+        ConfigurationError: The node has no embedding.
+    """
+    if node.embedding is None:
+        raise ConfigurationError(f"{path} ({node.node_id!r:.60}) has no embedding")
+    text = node.get_content()
+    metadata = node_to_metadata_dict(node, remove_text=bool(text))
+    return Record(text, node.node_id, metadata, embedding=node.embedding)
+
+
+def from_record(record: Record) -> BaseNode:
+    """Returns the node of a record; one that somebody else has put there becomes a `TextNode`."""
+    metadata = dict(record.metadata)
+    if "_node_content" in metadata:
+        node = metadata_dict_to_node(metadata, text=record.text or None)
+    else:
+        node = TextNode(id_=record.id, text=record.text, metadata=metadata)
+    node.embedding = None if record.embedding is None else list(record.embedding)
+    return node
+
+
+def to_filter(filters: MetadataFilters | None) -> tuple[dict[str, Any] | None, Predicate | None]:
+    """Returns a filter of ours, and what else a record must pass, None if nothing.
+
+    Raises:
+        ConfigurationError: An operator is not known.
+    """
+    if filters is None or not filters.filters:
+        return None, None
+    if _is_plain(filters):
+        return _group(filters), None
+    plain = [part for part in filters.filters if _is_plain(part)]
+    first = None
+    if plain and filters.condition in (FilterCondition.AND, None):
+        first = {"$and": [_translated(part) for part in plain]}
+    return first, _predicate(filters)
+
+
+def all_of(conditions: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """Returns the filter that matches what all of these match, None for no condition."""
+    given = [condition for condition in conditions if condition is not None]
+    return {"$and": given} if given else None
+
+
+def _is_plain(part: MetadataFilter | MetadataFilters) -> bool:
+    if isinstance(part, MetadataFilters):
+        return all(_is_plain(one) for one in part.filters)
+    return part.operator not in _SEARCHED_FOR
+
+
+def _translated(part: MetadataFilter | MetadataFilters) -> dict[str, Any]:
+    return _group(part) if isinstance(part, MetadataFilters) else _condition(part)
+
+
+def _group(filters: MetadataFilters) -> dict[str, Any]:
+    parts = [_translated(part) for part in filters.filters]
+    if filters.condition is FilterCondition.OR:
+        return {"$or": parts}
+    if filters.condition is FilterCondition.NOT:
+        return {"$not": {"$or": parts}}
+    return {"$and": parts}
+
+
+def _condition(part: MetadataFilter) -> dict[str, Any]:
+    """Returns the filter that matches what LlamaIndex's own store matches.
+
+    There, a field that is missing or null differs from every value and is equal to none.
+    """
+    key, value, operator = part.key, part.value, part.operator
+    if operator is FilterOperator.EQ:
+        return {key: {"$in": []}} if value is None else {key: {"$eq": value}}
+    if operator is FilterOperator.NE:
+        return {"$not": {key: {"$in": []}}} if value is None else {"$not": {key: {"$eq": value}}}
+    if operator in _COMPARED:
+        return {key: {_COMPARED[operator]: value}}
+    if operator is FilterOperator.IN:
+        return {key: {"$in": _listed(value)}}
+    if operator is FilterOperator.NIN:
+        return {"$not": {key: {"$in": _listed(value)}}}
+    if operator is FilterOperator.IS_EMPTY:
+        return {"$or": [{"$not": {key: {"$exists": True}}}, {key: {"$in": [None, "", []]}}]}
+    raise ConfigurationError(f"filter on {key!r}: operator {operator!r} is not known")
+
+
+def _predicate(part: MetadataFilter | MetadataFilters) -> Predicate:
+    if isinstance(part, MetadataFilters):
+        return _group_predicate(part)
+    if part.operator not in _SEARCHED_FOR:
+        return compile_filter(_condition(part))
+    test = _SEARCHED_FOR[part.operator]
+    key, value = part.key, part.value
+    return lambda metadata: test(value, metadata.get(key))
+
+
+def _group_predicate(filters: MetadataFilters) -> Predicate:
+    parts = [_predicate(part) for part in filters.filters]
+    if filters.condition is FilterCondition.OR:
+        return lambda metadata: any(part(metadata) for part in parts)
+    if filters.condition is FilterCondition.NOT:
+        return lambda metadata: not any(part(metadata) for part in parts)
+    return lambda metadata: all(part(metadata) for part in parts)
+
+
+def _holds(value: Any, found: Any) -> bool:
+    return isinstance(found, str) and str(value) in found
+
+
+def _holds_any_case(value: Any, found: Any) -> bool:
+    return isinstance(found, str) and str(value).lower() in found.lower()
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _is_in(value: Any, found: Any) -> bool:
+    if isinstance(found, str):
+        return isinstance(value, str) and value in found
+    return isinstance(found, (list, dict)) and value in found
+
+
+def _has_any(value: Any, found: Any) -> bool:
+    return any(_is_in(one, found) for one in _listed(value))
+
+
+def _has_all(value: Any, found: Any) -> bool:
+    return all(_is_in(one, found) for one in _listed(value))
+
+
+_SEARCHED_FOR: Mapping[FilterOperator, Callable[[Any, Any], bool]] = {
+    FilterOperator.TEXT_MATCH: _holds,
+    FilterOperator.TEXT_MATCH_INSENSITIVE: _holds_any_case,
+    FilterOperator.CONTAINS: _is_in,
+    FilterOperator.ANY: _has_any,
+    FilterOperator.ALL: _has_all,
+}
+"""What filters of ours do not know; it is looked for in what they let pass."""

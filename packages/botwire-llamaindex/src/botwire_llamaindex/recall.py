@@ -1,0 +1,173 @@
+"""A memory block on BotWire's own records: what was said before the window, searched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.memory.memory import BaseMemoryBlock
+from pydantic import PrivateAttr
+
+from botwire import AsyncMemory, AsyncRecords, ConfigurationError, Memory, Record
+from botwire.connection import Connection
+from botwire.names import join_parts
+from botwire_llamaindex.batches import awrite, in_batches
+from botwire_llamaindex.place import refuse_unknown
+
+_BATCH = 500
+_LONGEST_QUERY = 2_000  # characters of a message that others are searched by
+
+
+class BotWireMemoryBlock(BaseMemoryBlock[str]):
+    """What a conversation's window has dropped, found again by what is said now.
+
+    It needs no second database. In a `BotWireMemory` it keeps the messages beside the conversation,
+    in the user's own namespace, unless it has a place of its own; a block made once serves the
+    memories of all users, and none is shown another's.
+
+    Args:
+        namespace: Where to keep messages. Unset, with `client` and `url` unset too: where the
+            memory is that has this block.
+        client: A `botwire.Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `botwire.Memory`.
+        api_key: For a server, as for `botwire.Memory`.
+        **fields: `per`: ``"session"`` recalls what was said in the same conversation, ``"user"``
+            what was said in any conversation of the same namespace. `embed_model` searches by
+            meaning; without one, by words. `similarity_top_k`: how many messages to recall at most.
+            `collection`: tells several blocks apart. Those of every block: `name`, `priority`, ….
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    name: str = "recalled"
+    per: Literal["session", "user"] = "session"
+    embed_model: BaseEmbedding | None = None
+    similarity_top_k: int = 5
+    collection: str = "llamaindex/recalled"
+
+    _connection: Connection | None = PrivateAttr(default=None)
+    _owner: tuple[str, str] | None = PrivateAttr(default=None)  # namespace and session
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        **fields: Any,
+    ) -> None:
+        refuse_unknown(type(self), fields, type(self).model_fields)
+        super().__init__(**fields)
+        if (namespace, client, url, api_key) != (None, None, None, None):
+            self._connection = Connection(namespace, client=client, url=url, api_key=api_key)
+
+    def owned_by(self, connection: Connection, session_id: str) -> Self:
+        """Returns this block for one conversation, at the place of it unless it has its own."""
+        block = self.model_copy()
+        block._set_owner(connection, session_id)  # noqa: SLF001 - a copy of this one
+        return block
+
+    def _set_owner(self, connection: Connection, session_id: str) -> None:
+        self._connection = self._connection or connection
+        self._owner = (connection.namespace, session_id)
+
+    async def aput(
+        self,
+        messages: list[ChatMessage],
+        from_short_term_memory: bool = False,
+        session_id: str | None = None,
+    ) -> None:
+        """Keeps the texts of messages. One that is kept already is not kept twice.
+
+        Args:
+            messages: The messages, which are left as they are.
+            from_short_term_memory: Whether they come from a memory's queue.
+            session_id: Of which conversation, unless the block is of a `BotWireMemory`.
+
+        Raises:
+            ConfigurationError: It is not known of which conversation.
+        """
+        if from_short_term_memory and not self.accept_short_term_memory:
+            return
+        scope = self._scope(session_id, per="session")
+        records = [
+            Record(
+                text,
+                _id_of(scope, message.role.value, text),
+                {"role": message.role.value},
+                scope=scope,
+            )
+            for message in messages
+            if (text := message.content)
+        ]
+        if self.embed_model is not None and records:
+            texts = [record.text for record in records]
+            vectors = await self.embed_model.aget_text_embedding_batch(texts)
+            records = [
+                replace(record, embedding=vector)
+                for record, vector in zip(records, vectors, strict=True)
+            ]
+        for batch in in_batches(records, _BATCH, lambda record: len(record.text) + 40_000):
+            await awrite(batch, self._records().put)
+
+    async def _aput(self, messages: list[ChatMessage]) -> None:
+        await self.aput(messages)
+
+    async def _aget(
+        self,
+        messages: list[ChatMessage] | None = None,
+        session_id: str | None = None,
+        **block_kwargs: Any,
+    ) -> str:
+        """Returns what fits what was said last, oldest first."""
+        said = next((text for one in reversed(messages or []) if (text := one.content)), None)
+        if said is None:
+            return ""
+        scope = self._scope(session_id)
+        query: dict[str, Any] = {"text": said[:_LONGEST_QUERY]}
+        if self.embed_model is not None:
+            query = {"vector": await self.embed_model.aget_query_embedding(said)}
+        found = await self._records().search(
+            **query, scope=scope, limit=self.similarity_top_k, embeddings=False
+        )
+        records = sorted((match.record for match in found), key=lambda record: record.version)
+        return "\n".join(f"{one.metadata.get('role', 'user')}: {one.text}" for one in records)
+
+    async def areset(self) -> None:
+        """Forgets what was said in the conversation of a memory that is reset."""
+        await self._records().delete(scope=self._scope(None, per="session"))
+
+    def reset(self) -> None:
+        """As `areset`."""
+        scope = self._scope(None, per="session")
+        self._place().memory.records(self.collection).delete(scope=scope)
+
+    def _place(self) -> Connection:
+        if self._connection is None:
+            self._connection = Connection()
+        return self._connection
+
+    def _records(self) -> AsyncRecords:
+        return self._place().async_memory.records(self.collection)
+
+    def _scope(self, session_id: str | None, per: str | None = None) -> str:
+        namespace, session = self._owner or ("", session_id)
+        parts = [f"user {namespace}"]
+        if session is None and self.per == "session":
+            raise ConfigurationError(
+                f"memory block {self.name!r} keeps what was said apart by session: give "
+                'session_id, or make it with per="user"'
+            )
+        if session is not None and (per or self.per) == "session":
+            parts.append(f"session {session}")
+        return join_parts(*parts)
+
+
+def _id_of(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

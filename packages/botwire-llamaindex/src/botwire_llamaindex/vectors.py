@@ -1,0 +1,279 @@
+"""Nodes and their embeddings as LlamaIndex's vector store: one record a node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from llama_index.core.schema import BaseNode
+from llama_index.core.vector_stores.types import (
+    BasePydanticVectorStore,
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryMode,
+    VectorStoreQueryResult,
+)
+
+from botwire import AsyncMemory, AsyncRecords, ConfigurationError, Match, Memory, Record, Records
+from botwire.connection import Connection
+from botwire_llamaindex.batches import awrite, in_batches, size_of, write
+from botwire_llamaindex.nodes import Predicate, all_of, from_record, to_filter, to_record
+from botwire_llamaindex.place import PlacedStore
+
+_COLLECTION = "llamaindex"
+_BATCH = 500
+"""Nodes in a request."""
+_PAGE = 200
+"""Records read at a time while some of them are passed over."""
+_NUMBER_BYTES = 20  # of an embedding, in JSON
+_TEXT_MODES = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
+
+
+class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
+    """The nodes of a namespace with their texts, for ``StorageContext.from_defaults``.
+
+    Searches are exact. Filters are applied before the best are chosen. The modes are ``default``
+    (vectors), ``text_search`` or ``sparse`` (words), and ``hybrid`` (the mean of both).
+
+    Args:
+        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        collection: Tells several stores of a namespace apart. All embeddings of one have the same
+            dimension.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`; never part of a dump.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    stores_text: bool = True
+    collection: str = _COLLECTION
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        collection: str = _COLLECTION,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        super().__init__(namespace, client=client, url=url, api_key=api_key, **unknown)
+        self.collection = collection
+        self._records()  # refuses a bad name here, not in the middle of an import
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Returns the name of this class in dumps."""
+        return "BotWireVectorStore"
+
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """Returns what finds this store again: no node, no key."""
+        return {**super().to_dict(), "collection": self.collection}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], **kwargs: Any) -> Self:
+        """Makes the store that a dump describes; see `Connection.from_reference` for its key."""
+        memory = Connection.from_reference(data).memory
+        return cls(client=memory, collection=data.get("collection", _COLLECTION))
+
+    @property
+    def client(self) -> Memory:
+        """The blocking client."""
+        return self._connection.memory
+
+    def _records(self) -> Records:
+        return self._connection.memory.records(self.collection)
+
+    def _async_records(self) -> AsyncRecords:
+        return self._connection.async_memory.records(self.collection)
+
+    # --- what is put in and taken out ---------------------------------------------------------
+
+    def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+        """Adds nodes, or puts them in the place of those with the same id; returns the ids.
+
+        Many are put in several steps, each no larger than a server takes.
+
+        Raises:
+            ConfigurationError: One has no embedding; nothing was added.
+            InvalidRequestError: An embedding has another dimension than the collection's.
+        """
+        made = _made(nodes)
+        for batch in in_batches(made, _BATCH, _length):
+            write(batch, lambda part: self._records().put(part, keep_embedding=False))
+        return [record.id for record in made]
+
+    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+        """As `add`."""
+        made = _made(nodes)
+        for batch in in_batches(made, _BATCH, _length):
+            await awrite(batch, lambda part: self._async_records().put(part, keep_embedding=False))
+        return [record.id for record in made]
+
+    def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
+        """Deletes the nodes of a document."""
+        self._records().delete(filter={"ref_doc_id": ref_doc_id})
+
+    async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
+        """As `delete`."""
+        await self._async_records().delete(filter={"ref_doc_id": ref_doc_id})
+
+    def delete_nodes(
+        self,
+        node_ids: list[str] | None = None,
+        filters: MetadataFilters | None = None,
+        **delete_kwargs: Any,
+    ) -> None:
+        """Deletes nodes: those of these ids that pass the filters.
+
+        Raises:
+            ConfigurationError: Neither was given: `clear` deletes all.
+        """
+        condition, predicate = _to_delete(node_ids, filters)
+        if predicate is None:
+            self._records().delete(ids=node_ids, filter=condition)
+            return
+        found = self.get_nodes(node_ids, filters)
+        self._records().delete(ids=[node.node_id for node in found])
+
+    async def adelete_nodes(
+        self,
+        node_ids: list[str] | None = None,
+        filters: MetadataFilters | None = None,
+        **delete_kwargs: Any,
+    ) -> None:
+        """As `delete_nodes`."""
+        condition, predicate = _to_delete(node_ids, filters)
+        if predicate is None:
+            await self._async_records().delete(ids=node_ids, filter=condition)
+            return
+        found = await self.aget_nodes(node_ids, filters)
+        await self._async_records().delete(ids=[node.node_id for node in found])
+
+    def clear(self) -> None:
+        """Deletes all nodes; embeddings may then have any dimension."""
+        self._records().clear()
+
+    async def aclear(self) -> None:
+        """As `clear`."""
+        await self._async_records().clear()
+
+    # --- what is found ------------------------------------------------------------------------
+
+    def get_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """Returns nodes with their embeddings: of these ids, or all, those that pass filters."""
+        condition, predicate = to_filter(filters)
+        found = self._records().list(ids=node_ids, filter=condition, limit=None)
+        return [from_record(one) for one in found if _passes(predicate, one)]
+
+    async def aget_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """As `get_nodes`."""
+        condition, predicate = to_filter(filters)
+        found = await self._async_records().list(ids=node_ids, filter=condition, limit=None)
+        return [from_record(one) for one in found if _passes(predicate, one)]
+
+    def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """Returns the nodes that fit best, of those that pass every filter; the best first.
+
+        Raises:
+            ConfigurationError: The mode is not one of the class's, or the query lacks what its
+                mode searches for.
+        """
+        search, predicate, limit = _read(query)
+        found: list[Match] = []
+        offset, size = 0, limit if predicate is None else max(limit, _PAGE)
+        while len(found) < limit:
+            page = self._records().search(**search, limit=size, offset=offset)
+            found += [match for match in page if _passes(predicate, match.record)]
+            offset += len(page)
+            if len(page) < size:
+                break
+        return _result(found[:limit])
+
+    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """As `query`."""
+        search, predicate, limit = _read(query)
+        found: list[Match] = []
+        offset, size = 0, limit if predicate is None else max(limit, _PAGE)
+        while len(found) < limit:
+            page = await self._async_records().search(**search, limit=size, offset=offset)
+            found += [match for match in page if _passes(predicate, match.record)]
+            offset += len(page)
+            if len(page) < size:
+                break
+        return _result(found[:limit])
+
+
+def _made(nodes: Sequence[BaseNode]) -> list[Record]:
+    return [to_record(node, f"nodes[{i}]") for i, node in enumerate(nodes)]
+
+
+def _length(record: Record) -> int:
+    numbers = len(record.embedding or ()) * _NUMBER_BYTES
+    return len(record.text) + size_of(dict(record.metadata)) + numbers
+
+
+def _to_delete(
+    node_ids: list[str] | None, filters: MetadataFilters | None
+) -> tuple[dict[str, Any] | None, Predicate | None]:
+    if node_ids is None and (filters is None or not filters.filters):
+        raise ConfigurationError("delete_nodes needs node_ids or filters; clear() deletes all")
+    return to_filter(filters)
+
+
+def _passes(predicate: Predicate | None, record: Record) -> bool:
+    return predicate is None or predicate(record.metadata)
+
+
+def _read(query: VectorStoreQuery) -> tuple[dict[str, Any], Predicate | None, int]:
+    """Returns the arguments of a search, what else a record must pass, and how many to find."""
+    condition, predicate = to_filter(query.filters)
+    # Indexes over a store that has the texts ask with empty lists, and mean any node.
+    documents = {"ref_doc_id": {"$in": list(query.doc_ids)}} if query.doc_ids else None
+    search: dict[str, Any] = {
+        "filter": all_of((condition, documents)),
+        "ids": query.node_ids or None,
+        "embeddings": False,
+    }
+    limit = query.similarity_top_k
+    by_vector, by_text = True, False
+    if query.mode in _TEXT_MODES:
+        by_vector, by_text = False, True
+        limit = query.sparse_top_k or limit
+    elif query.mode == VectorStoreQueryMode.HYBRID:
+        limit = query.hybrid_top_k or limit
+        if query.alpha not in (None, 0, 0.5, 1):
+            raise ConfigurationError(
+                f"alpha is 0 (words), 0.5 (both alike) or 1 (vectors), not {query.alpha}"
+            )
+        by_vector, by_text = query.alpha != 0, query.alpha != 1
+    elif query.mode != VectorStoreQueryMode.DEFAULT:
+        raise ConfigurationError(
+            f"mode {query.mode.value} is not known here: default, text_search, sparse or hybrid"
+        )
+    if by_vector:
+        search["vector"] = _given(query.query_embedding, query, "query_embedding")
+    if by_text:
+        search["text"] = _given(query.query_str, query, "query_str")
+    return search, predicate, limit
+
+
+def _given(value: Any, query: VectorStoreQuery, name: str) -> Any:
+    if value is None:
+        raise ConfigurationError(f"a query of mode {query.mode.value} needs {name}")
+    return value
+
+
+def _result(found: list[Match]) -> VectorStoreQueryResult:
+    return VectorStoreQueryResult(
+        nodes=[from_record(match.record) for match in found],
+        similarities=[match.score for match in found],
+        ids=[match.record.id for match in found],
+    )
