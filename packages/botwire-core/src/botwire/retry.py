@@ -41,7 +41,8 @@ class Outage:
 
     A program whose server is down makes many calls, and each would wait for its whole time limit.
     After the first that did, each has a moment, in which a server that is back answers. A place
-    that is silent would still cost a moment a call: it is left alone for a pause. Any answer ends it.
+    that is silent would still cost a moment a call: it is left alone for a pause. Any answer ends
+    the outage.
 
     Args:
         clock: Returns the present time in seconds.
