@@ -23,6 +23,14 @@ from tests.crews import ScriptedLLM, embed, make_crew, make_memory
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
+def works(memory: Any) -> bool:
+    try:
+        memory.health()
+    except BotWireError:
+        return False
+    return True
+
+
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [one.getMessage() for one in caplog.records if one.name == "botwire.crewai"]
 
@@ -186,3 +194,27 @@ def test_a_server_that_restarts_while_a_crew_works_is_waited_for(
     memory.health()
     (kept,) = memory.list_records()
     assert kept.content == "My cat is called Turing."
+
+
+def test_a_strict_kickoff_gives_its_result_and_the_next_one_works(
+    server: Restarting, namespace: str
+) -> None:
+    memory = make_memory(namespace, server.url, strict=True, timeout=0.5)
+    server.kill()
+    with pytest.raises(TransportError) as caught:
+        make_crew(memory).kickoff({"message": "My cat is called Turing."})
+    assert str(caught.value.result) == "Noted."  # type: ignore[attr-defined]
+    server.start()
+    deadline = time.monotonic() + 20
+    while not works(memory):  # after an outage the client asks nobody for 2 s
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    answer = make_crew(memory).kickoff({"message": "My cat is called Turing."})
+    assert str(answer) == "Noted."
+
+
+def test_a_callers_own_error_is_of_no_kickoff(place_url: str, namespace: str) -> None:
+    memory = make_memory(namespace, place_url, strict=True)
+    with pytest.raises(TypeError):
+        memory.remember("x", scope="/", categories=[], metadata={"o": object()}, importance=0.5)
+    assert str(make_crew(memory).kickoff({"message": "My cat is called Turing."})) == "Noted."

@@ -147,12 +147,6 @@ def a_search_for_nothing_is_an_error(storage: Any) -> None:
 
 
 @fault()
-def a_record_without_a_vector_is_found_by_any(storage: Any) -> None:
-    storage.save([record("x"), record("none", embedding=None)])
-    assert found(storage) == ["x"]
-
-
-@fault()
 def an_empty_source_is_lost(storage: Any) -> None:
     storage.save([record("x", source="")])
     assert storage.list_records()[0].source == ""

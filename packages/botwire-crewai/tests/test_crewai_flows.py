@@ -16,6 +16,7 @@ import pytest
 from crewai.flow.async_feedback.types import PendingFeedbackContext
 from crewai.flow.persistence import base
 from crewai.flow.persistence.factory import default_flow_persistence
+from crewai.flow.persistence.sqlite import SQLiteFlowPersistence
 from pydantic import BaseModel
 
 from botwire_crewai import BotWireFlowPersistence, install, uninstall
@@ -174,3 +175,25 @@ def test_killed_flows_go_on_in_a_new_process(
     assert published == ["Ada likes tea", {"text": "Ada likes tea"}, "yes"]
     assert BotWireFlowPersistence(namespace, url=server_url).load_pending_feedback(ids[1]) is None
     assert not list(tmp_path.rglob("*.db"))  # nothing of it is in a file of CrewAI's
+
+
+class Odd(BaseModel):
+    id: str = "odd"
+    data: Any = None
+    thumb: bytes = b"\x89\xff\x00"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\xff", float("nan"), float("inf"), "\ud800", {1, 2}, object, 10**30, Path("/x"), 1j],
+    ids=repr,
+)
+def test_a_state_that_crewai_keeps_is_kept(
+    data: Any, place_url: str, namespace: str, tmp_path: Path
+) -> None:
+    own = SQLiteFlowPersistence(str(tmp_path / "own.db"))
+    ours = BotWireFlowPersistence(namespace, url=place_url)
+    for state in (Odd(data=data), {"id": "odd", "data": data, "model": Odd(data=data)}):
+        for kept in (own, ours):
+            kept.save_state("odd", "m", state)
+        assert repr(ours.load_state("odd")) == repr(own.load_state("odd"))

@@ -13,6 +13,7 @@ from crewai.rag.chromadb.client import ChromaDBClient
 
 from botwire import ConfigurationError, InvalidRequestError, TransportError
 from botwire_crewai import BotWireKnowledgeStorage, install, uninstall
+from botwire_crewai.project import project_name
 from tests.crews import embed, make_crew
 
 # CrewAI looks at every attribute of an agent that it makes, the outdated ones too.
@@ -97,7 +98,8 @@ def test_a_crew_knows_its_sources(place_url: str, namespace: str) -> None:
         crew.knowledge.add_sources()
         (found,) = crew.query_knowledge(["the cat is called"])  # type: ignore[misc]
         assert found["content"] == "The cat is called Turing."
-        assert make(namespace, place_url, collection_name="crew").search(["cat"], 1)
+        named = make(namespace, place_url, collection_name=f"{project_name()}/crew")
+        assert named.search(["cat"], 1)
         crew.reset_memories("knowledge")
         assert storage.search(["cat"], score_threshold=0.0) == []
     finally:

@@ -13,24 +13,45 @@ from typing import Any
 from crewai.memory.types import MemoryRecord
 
 from botwire import Record
+from botwire_crewai.fitting import changed, fit_metadata, fit_scope, fit_tag, fit_text
+
+NO_VECTOR = "no_vector"
+"""In the metadata of a record that CrewAI gave no vector: `ZEROS` or `PENDING`."""
+ZEROS = "zeros"
+"""It has a vector of zeros, so that searches find it."""
+PENDING = "pending"
+"""It has none yet: nobody knew of how many numbers."""
 
 
-def to_record(memory: MemoryRecord) -> Record:
-    """Returns the record that keeps a memory."""
+def to_record(memory: MemoryRecord, notes: list[str] | None = None) -> Record:
+    """Returns the record that keeps a memory.
+
+    Args:
+        memory: The memory.
+        notes: Is told what had to be shortened or left out.
+    """
+    notes = [] if notes is None else notes
+    has_vector = memory.embedding is not None and len(memory.embedding) > 0
+    categories = [fit_text(one) for one in memory.categories or ()]
+    tags = to_tags(categories)
+    notes += changed(dict.fromkeys(filter(None, categories)), tags, "category")
+    given_scope = fit_text(memory.scope or "/").strip()
+    scope = fit_scope(given_scope)
+    notes += changed([given_scope.rstrip("/")], [scope], "scope") if "~" in scope else []
     return Record(
-        memory.content,
+        fit_text(memory.content),
         id=memory.id,
-        scope=memory.scope,
-        tags=to_tags(memory.categories),
+        scope=scope,
+        tags=tags,
         metadata={
-            "metadata": memory.metadata,
-            "categories": memory.categories,
+            "metadata": fit_metadata(memory.metadata, notes),
+            "categories": categories,
             "importance": memory.importance,
             "last_accessed": to_text(memory.last_accessed),
-            "source": memory.source,
+            "source": None if memory.source is None else fit_text(memory.source),
             "private": memory.private,
         },
-        embedding=memory.embedding or None,
+        embedding=memory.embedding if has_vector else None,
         created_at=memory.created_at,
     )
 
@@ -38,6 +59,7 @@ def to_record(memory: MemoryRecord) -> Record:
 def from_record(record: Record) -> MemoryRecord:
     """Returns the memory that a record keeps."""
     kept: dict[str, Any] = dict(record.metadata)
+    has_vector = record.embedding is not None and NO_VECTOR not in kept
     return MemoryRecord(
         id=record.id,
         content=record.text,
@@ -47,7 +69,7 @@ def from_record(record: Record) -> MemoryRecord:
         importance=kept.get("importance", 0.5),
         created_at=naive(record.created_at),
         last_accessed=_from_text(kept.get("last_accessed")) or naive(record.created_at),
-        embedding=None if record.embedding is None else list(record.embedding),
+        embedding=list(record.embedding or ()) if has_vector else None,
         source=kept.get("source"),
         private=kept.get("private", False),
     )
@@ -55,7 +77,7 @@ def from_record(record: Record) -> MemoryRecord:
 
 def to_tags(categories: Iterable[str]) -> tuple[str, ...]:
     """Returns the tags that stand for categories; a model may make an empty one, which is none."""
-    return tuple(dict.fromkeys(filter(None, categories)))
+    return tuple(dict.fromkeys(map(fit_tag, filter(None, categories))))
 
 
 def naive(moment: datetime | None) -> datetime:

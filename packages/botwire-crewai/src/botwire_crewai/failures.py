@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Literal
+from typing import Any, Literal
+
+from crewai.utilities.crew.crew_context import get_crew_context
 
 from botwire import BotWireError
 
@@ -17,38 +19,46 @@ class Failures:
     """Says when a memory begins to fail and when it works again, and keeps the first failure.
 
     Reading and writing are told apart: where a quota is used up, reads go on working, and must not
-    make every refused write the first one again.
+    make every refused write the first one again. A failure belongs to the kickoff in which it was
+    swallowed, and is given out once.
 
     Args:
         name: What to call the memory.
+        what: What it is.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, what: str = "memory") -> None:
         self._name = name
+        self._what = what
         self._lock = threading.Lock()  # CrewAI searches from up to eight threads
         self._failing: set[Doing] = set()
         self._first: BotWireError | None = None
+        self._kickoff: Any = None
 
-    @property
-    def first(self) -> BotWireError | None:
-        """The first failure since `forget`, if there was one."""
-        return self._first
+    def take(self, *, of_any_kickoff: bool = False) -> BotWireError | None:
+        """Returns the first failure of the present kickoff, and forgets it.
 
-    def forget(self) -> None:
-        """Forgets the first failure."""
+        Args:
+            of_any_kickoff: Whether one of another kickoff will do.
+        """
         with self._lock:
-            self._first = None
+            error, kickoff = self._first, self._kickoff
+            self._first = self._kickoff = None
+        return error if of_any_kickoff or kickoff is get_crew_context() else None
 
     def failed(self, doing: Doing, error: BotWireError) -> None:
         """Notes a failure, and logs it if it follows a success."""
+        kickoff = get_crew_context()  # the same object in all threads of a kickoff
         with self._lock:
-            self._first = self._first or error
+            if self._first is None or self._kickoff is not kickoff:
+                self._first, self._kickoff = error, kickoff
             known = doing in self._failing
             self._failing.add(doing)
         if not known:
             logger.warning(
-                "%s CrewAI's memory %r fails, and CrewAI goes on without it: %s",
+                "%s CrewAI's %s %r fails, and CrewAI goes on without it: %s",
                 doing,
+                self._what,
                 self._name,
                 error,
             )
@@ -61,4 +71,9 @@ class Failures:
             known = doing in self._failing
             self._failing.discard(doing)
         if known:
-            logger.info("%s CrewAI's memory %r works again", doing, self._name)
+            logger.info("%s CrewAI's %s %r works again", doing, self._what, self._name)
+
+    def shortened(self, notes: list[str]) -> None:
+        """Logs what had to be shortened or left out."""
+        if notes:
+            logger.warning("CrewAI's %s %r: %s", self._what, self._name, "; ".join(notes[:10]))

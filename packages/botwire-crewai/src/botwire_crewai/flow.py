@@ -8,12 +8,13 @@ from typing import Any
 
 from crewai.flow.async_feedback.types import PendingFeedbackContext
 from crewai.flow.persistence.base import FlowPersistence
-from pydantic import BaseModel, PrivateAttr
-from pydantic_core import PydanticSerializationError
+from pydantic import BaseModel, PrivateAttr, field_serializer
 
 from botwire import AsyncMemory, Memory
 from botwire.connection import Connection
+from botwire.places import DEFAULT_TIMEOUT
 from botwire.tagged import from_json, to_json
+from botwire_crewai.tenancy import Namespace, Tenancy
 
 
 class BotWireFlowPersistence(FlowPersistence):
@@ -23,32 +24,43 @@ class BotWireFlowPersistence(FlowPersistence):
     person's feedback is kept with its question.
 
     Args:
-        namespace: Whose states. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        namespace: Whose states: a name, or a function or `ContextVar` that says it at each call.
+            Unset: the client's, else ``BOTWIRE_NAMESPACE``, else one of this project's own.
         client: A `Memory` or `AsyncMemory` to use.
         url: Where memory lives, as for `Memory`.
         api_key: For a server, as for `Memory`; never part of a dump.
+        timeout: Seconds that a call to a server may take in all.
     """
 
     persistence_type: str = "BotWireFlowPersistence"
     namespace: str = "default"
     url: str | None = None
-    _connection: Connection = PrivateAttr()
+    _tenancy: Tenancy = PrivateAttr()
 
     def __init__(
         self,
-        namespace: str | None = None,
+        namespace: Namespace | None = None,
         *,
         client: Memory | AsyncMemory | None = None,
         url: str | None = None,
         api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
         **fields: Any,
     ) -> None:
-        connection = Connection(namespace, client=client, url=url, api_key=api_key)
-        kept: dict[str, Any] = dict(connection.reference())
+        tenancy = Tenancy(namespace, client=client, url=url, api_key=api_key, timeout=timeout)
+        kept: dict[str, Any] = tenancy.reference()
         if "persistence_type" in fields:
             kept["persistence_type"] = fields["persistence_type"]
         super().__init__(**kept)
-        self._connection = connection
+        self._tenancy = tenancy
+
+    @property
+    def _connection(self) -> Connection:
+        return self._tenancy.connection
+
+    @field_serializer("namespace")
+    def _dump_namespace(self, _: str) -> str:
+        return self._connection.namespace
 
     def init_db(self) -> None:
         """Does nothing: there is nothing to prepare."""
@@ -120,5 +132,5 @@ def _fallback(value: Any) -> Any:
 def _dump(model: BaseModel) -> dict[str, Any]:
     try:
         return model.model_dump(mode="json")
-    except PydanticSerializationError:
+    except Exception:  # noqa: BLE001 - whatever a user's own types and serializers raise
         return model.model_dump()

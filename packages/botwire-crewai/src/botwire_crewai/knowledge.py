@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from crewai.knowledge.storage.base_knowledge_storage import BaseKnowledgeStorage
 from crewai.memory import embed_texts
 from crewai.rag.embeddings.factory import build_embedder
 from crewai.rag.types import SearchResult
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_serializer
 
-from botwire import AsyncMemory, ConfigurationError, Match, Memory, Record
+from botwire import (
+    AsyncMemory,
+    BotWireError,
+    ConfigurationError,
+    InvalidRequestError,
+    Match,
+    Memory,
+    Record,
+)
 from botwire.connection import Connection
+from botwire.places import DEFAULT_TIMEOUT
+from botwire_crewai.failures import Doing, Failures, logger
+from botwire_crewai.fitting import fit_text
+from botwire_crewai.tenancy import Namespace, Tenancy
 
 
 class BotWireKnowledgeStorage(BaseKnowledgeStorage):
@@ -25,14 +38,15 @@ class BotWireKnowledgeStorage(BaseKnowledgeStorage):
     raised, and not an empty answer.
 
     Args:
-        namespace: Whose knowledge. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
-            ``default``.
+        namespace: Whose knowledge: a name, or a function or `ContextVar` that says it at each call.
+            Unset: the client's, else ``BOTWIRE_NAMESPACE``, else one of this project's own.
         collection_name: Keeps the knowledge of several crews or agents apart.
         embedder: A function that takes texts and returns their vectors, or what CrewAI's
             ``embedder=`` takes. Unset: CrewAI's own default, which asks OpenAI.
         client: A `Memory` or `AsyncMemory` to use.
         url: Where memory lives, as for `Memory`.
         api_key: For a server, as for `Memory`; never part of a dump.
+        timeout: Seconds that a call to a server may take in all.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -42,22 +56,33 @@ class BotWireKnowledgeStorage(BaseKnowledgeStorage):
     url: str | None = None
     collection_name: str | None = None
     embedder: Any = Field(default=None, exclude=True)
-    _connection: Connection = PrivateAttr()
+    _tenancy: Tenancy = PrivateAttr()
+    _failures: Failures = PrivateAttr()
 
     def __init__(
         self,
-        namespace: str | None = None,
+        namespace: Namespace | None = None,
         *,
         collection_name: str | None = None,
         embedder: Any = None,
         client: Memory | AsyncMemory | None = None,
         url: str | None = None,
         api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
-        connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        tenancy = Tenancy(namespace, client=client, url=url, api_key=api_key, timeout=timeout)
         named: dict[str, Any] = {"collection_name": collection_name, "embedder": embedder}
-        super().__init__(**connection.reference(), **named)
-        self._connection = connection
+        super().__init__(**tenancy.reference(), **named)
+        self._tenancy = tenancy
+        self._failures = Failures(tenancy.label, "knowledge")
+
+    @property
+    def _connection(self) -> Connection:
+        return self._tenancy.connection
+
+    @field_serializer("namespace")
+    def _dump_namespace(self, _: str) -> str:
+        return self._connection.namespace
 
     def search(
         self,
@@ -77,9 +102,10 @@ class BotWireKnowledgeStorage(BaseKnowledgeStorage):
         Raises:
             BotWireError: Memory cannot be reached, or the vectors have another dimension.
         """
-        ((_, vector),) = self._embed([_joined(query)])
-        records = self._connection.memory.records(self._collection)
-        found = records.search(**_search(vector, limit, metadata_filter, score_threshold))
+        with self._told("reading"):
+            ((_, vector),) = self._embed([_joined(query)])
+            records = self._connection.memory.records(self._collection)
+            found = records.search(**_search(vector, limit, metadata_filter, score_threshold))
         return [_result(match) for match in found]
 
     async def asearch(
@@ -90,9 +116,10 @@ class BotWireKnowledgeStorage(BaseKnowledgeStorage):
         score_threshold: float = 0.6,
     ) -> list[SearchResult]:
         """As `search`; the embedder, which blocks, is called in a thread."""
-        ((_, vector),) = await asyncio.to_thread(self._embed, [_joined(query)])
-        records = self._connection.async_memory.records(self._collection)
-        found = await records.search(**_search(vector, limit, metadata_filter, score_threshold))
+        with self._told("reading"):
+            ((_, vector),) = await asyncio.to_thread(self._embed, [_joined(query)])
+            records = self._connection.async_memory.records(self._collection)
+            found = await records.search(**_search(vector, limit, metadata_filter, score_threshold))
         return [_result(match) for match in found]
 
     def save(self, documents: list[str]) -> None:
@@ -101,13 +128,15 @@ class BotWireKnowledgeStorage(BaseKnowledgeStorage):
         Raises:
             BotWireError: Memory cannot be reached, or the vectors have another dimension.
         """
-        new = _records(self._embed(documents))
-        self._connection.memory.records(self._collection).put(new)
+        with self._told("writing"):
+            new = _records(self._embed(documents))
+            self._connection.memory.records(self._collection).put(new)
 
     async def asave(self, documents: list[str]) -> None:
         """As `save`; the embedder, which blocks, is called in a thread."""
-        new = _records(await asyncio.to_thread(self._embed, documents))
-        await self._connection.async_memory.records(self._collection).put(new)
+        with self._told("writing"):
+            new = _records(await asyncio.to_thread(self._embed, documents))
+            await self._connection.async_memory.records(self._collection).put(new)
 
     def reset(self) -> None:
         """Deletes the chunks of this collection, and nothing else."""
@@ -117,13 +146,34 @@ class BotWireKnowledgeStorage(BaseKnowledgeStorage):
         """As `reset`."""
         await self._connection.async_memory.records(self._collection).clear()
 
+    @contextlib.contextmanager
+    def _told(self, doing: Doing) -> Iterator[None]:
+        # A crew whose knowledge fails goes on without it: CrewAI swallows the error.
+        try:
+            yield
+        except InvalidRequestError as error:
+            self._failures.failed(doing, error)
+            error.add_note(
+                "After a change of the embedder, the knowledge is to be made anew: call reset(), "
+                "or 'crewai reset-memories --knowledge'."
+            )
+            logger.warning(
+                "was the embedder changed? Then reset this knowledge, which is made anew from its "
+                "sources: crew.reset_memories('knowledge')"
+            )
+            raise
+        except BotWireError as error:
+            self._failures.failed(doing, error)
+            raise
+        self._failures.succeeded(doing)
+
     @property
     def _collection(self) -> str:
         return f"crewai-knowledge/{self.collection_name or ''}"
 
     def _embed(self, texts: Sequence[str]) -> list[tuple[str, list[float]]]:
         """Returns the texts that are not blank, each once, with their vectors."""
-        wanted = list(dict.fromkeys(text for text in texts if text.strip()))
+        wanted = list(dict.fromkeys(fit_text(text) for text in texts if text.strip()))
         if wanted and not callable(self.embedder):
             self.embedder = build_embedder(self.embedder or {"provider": "openai", "config": {}})
         vectors = embed_texts(self.embedder, wanted)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import crewai.memory
+from crewai.crews.crew_output import CrewOutput
 from pydantic import field_serializer
 
 from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.places import DEFAULT_TIMEOUT
 from botwire_crewai.storage import SPEC_PREFIX, BotWireStorage
+from botwire_crewai.tenancy import Namespace
 
 
 class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loaded there
@@ -23,13 +27,15 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
     the process ends is waited for; CrewAI's own `Memory` loses it without a word.
 
     Args:
-        namespace: Whose records. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        namespace: Whose records: a name, or a function or `ContextVar` that says it at each call.
+            Unset: the client's, else ``BOTWIRE_NAMESPACE``, else one of this project's own.
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server, as for BotWire's `Memory`.
         timeout: Seconds that a call to a server may take in all.
-        strict: `Crew.kickoff` raises the first failure of memory that CrewAI swallowed, when its
-            tasks are done, and so do `recall` and `drain_writes`, until `health` was asked.
+        strict: `Crew.kickoff` raises the first failure of memory that CrewAI swallowed in it, when
+            its tasks are done; the error's ``result`` is the crew's output. So do `recall` and
+            `drain_writes`. A failure is raised once.
         **fields: Those of CrewAI's `Memory`, for example `llm` and `embedder`; `storage` is a
             `BotWireStorage` or its spec, in the place of the first four.
 
@@ -39,7 +45,7 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
 
     def __init__(
         self,
-        namespace: str | None = None,
+        namespace: Namespace | None = None,
         *,
         client: Memory | AsyncMemory | None = None,
         url: str | None = None,
@@ -76,13 +82,46 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
             BotWireError: With `strict`, the first failure that CrewAI swallowed.
         """
         super().drain_writes()
-        self._kept.raise_swallowed()
+        self._raise_swallowed()
 
     def recall(self, *args: Any, **options: Any) -> list[Any]:
         """As CrewAI's; with `strict` it does not take a failed search for an empty memory."""
-        found: list[Any] = super().recall(*args, **options)
-        self._kept.raise_swallowed()
+        found: list[Any] = self._asked(super().recall, *args, **options)
+        self._raise_swallowed()
         return found
+
+    # What is raised to the caller was not swallowed, and no kickoff raises it again.
+
+    def remember(self, *args: Any, **options: Any) -> Any:
+        """As CrewAI's."""
+        return self._asked(super().remember, *args, **options)
+
+    def forget(self, *args: Any, **options: Any) -> int:
+        """As CrewAI's."""
+        count: int = self._asked(super().forget, *args, **options)
+        return count
+
+    def update(self, *args: Any, **options: Any) -> Any:
+        """As CrewAI's."""
+        return self._asked(super().update, *args, **options)
+
+    def reset(self, *args: Any, **options: Any) -> None:
+        """As CrewAI's."""
+        self._asked(super().reset, *args, **options)
+
+    def _asked(self, ask: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        try:
+            return ask(*args, **options)
+        except Exception:
+            self._kept.take_swallowed()
+            raise
+
+    def _raise_swallowed(self) -> None:
+        error = self._kept.take_swallowed()
+        # A crew whose task failed waits for memory too, and tells its own error.
+        if error is not None and sys.exc_info()[1] is None:
+            error.result = _result_of_kickoff()  # type: ignore[attr-defined]
+            raise error
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> BotWireMemory:
         # CrewAI's own fails before Python 3.13, where a lock is of no class. This one saves through
@@ -100,6 +139,21 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
     @field_serializer("storage", when_used="json")
     def _dump_storage(self, storage: Any) -> Any:
         return storage.spec if isinstance(storage, BotWireStorage) else storage
+
+
+def _result_of_kickoff() -> Any:
+    """Returns the output of the crew that waits for its memory, or None.
+
+    CrewAI waits when the tasks are done and before it returns their output, which the caller has
+    paid for and would not get; there is no public way to it.
+    """
+    frame = sys._getframe(1)  # noqa: SLF001
+    while frame is not None:
+        output = frame.f_locals.get("crew_output")
+        if isinstance(output, CrewOutput):
+            return output
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
 
 
 _OPEN: weakref.WeakValueDictionary[int, BotWireMemory] = weakref.WeakValueDictionary()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
@@ -12,6 +12,7 @@ from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
 from crewai.memory.types import MemoryRecord, ScopeInfo
 
 from botwire import (
+    APIError,
     AsyncMemory,
     AsyncRecords,
     BotWireError,
@@ -20,14 +21,25 @@ from botwire import (
     InvalidRequestError,
     Match,
     Memory,
+    NotJSONError,
     Record,
     Records,
 )
 from botwire.connection import Connection
 from botwire.places import DEFAULT_TIMEOUT
-from botwire.scopes import normalise
-from botwire_crewai.convert import from_record, naive, to_record, to_tags, to_text
-from botwire_crewai.failures import Doing, Failures
+from botwire_crewai.convert import (
+    NO_VECTOR,
+    PENDING,
+    from_record,
+    naive,
+    to_record,
+    to_tags,
+    to_text,
+)
+from botwire_crewai.failures import Doing, Failures, logger
+from botwire_crewai.fitting import fit_scope
+from botwire_crewai.tenancy import Namespace, Tenancy
+from botwire_crewai.zeros import by_id, ids_of, with_zeros, zeroed
 
 Score = Literal["l2", "cosine"]
 T = TypeVar("T")
@@ -37,6 +49,8 @@ COLLECTION = "crewai"
 SPEC_PREFIX = "botwire://"
 """What a spec begins with: ``botwire://namespace?url=…&score=…``."""
 
+_PENDING: dict[str, Any] = {NO_VECTOR: {"$eq": PENDING}}
+_REFUSALS = (ConfigurationError, NotJSONError, APIError)
 _ATTEMPTS = 20  # of an update that others keep getting in the way of
 
 
@@ -51,7 +65,8 @@ class BotWireStorage:
     logged as a warning; `health` raises it. See `strict` for crews that must not go on.
 
     Args:
-        namespace: Whose records. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        namespace: Whose records: a name, or a function or `ContextVar` that says it at each call.
+            Unset: the client's, else ``BOTWIRE_NAMESPACE``, else one of this project's own.
         client: A `Memory` or `AsyncMemory` to use.
         url: Where memory lives, as for `Memory`.
         api_key: For a server, as for `Memory`.
@@ -61,7 +76,8 @@ class BotWireStorage:
         protect_private: Keep the source and the privacy of a private record that is updated
             without a source, as CrewAI does when it consolidates.
         strict: Keep the first failure that CrewAI swallowed, for `health` to raise; in a
-            `BotWireMemory`, `Crew.kickoff` raises it too, when its tasks are done.
+            `BotWireMemory`, the `Crew.kickoff` in which it was swallowed raises it, when its tasks
+            are done.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -71,7 +87,7 @@ class BotWireStorage:
 
     def __init__(
         self,
-        namespace: str | None = None,
+        namespace: Namespace | None = None,
         *,
         client: Memory | AsyncMemory | None = None,
         url: str | None = None,
@@ -83,7 +99,7 @@ class BotWireStorage:
     ) -> None:
         if score not in ("l2", "cosine"):
             raise ConfigurationError(f"score is 'l2' or 'cosine', not {score!r}")
-        self.connection = Connection(
+        self._tenancy = Tenancy(
             namespace,
             client=client,
             url=url,
@@ -94,7 +110,18 @@ class BotWireStorage:
         self._score: Score = score
         self._protect_private = protect_private
         self._strict = strict
-        self._failures = Failures(self.connection.namespace)
+        self._failures = Failures(self._tenancy.label)
+        self._settled: set[str] = set()
+
+    @property
+    def connection(self) -> Connection:
+        """The connection to the namespace that is right where this is asked."""
+        return self._tenancy.connection
+
+    @property
+    def has_one_namespace(self) -> bool:
+        """Whether it is the same namespace for every call."""
+        return self._tenancy.is_fixed
 
     @classmethod
     def from_spec(cls, spec: str, **defaults: Any) -> BotWireStorage:
@@ -129,7 +156,7 @@ class BotWireStorage:
         return f"{SPEC_PREFIX}{quote(reference['namespace'], safe='')}{query}"
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r})"
+        return f"{type(self).__name__}({self._tenancy.label!r})"
 
     # Copies of a crew share its storage; another process makes its own of the same place.
 
@@ -144,38 +171,92 @@ class BotWireStorage:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._failures = Failures(self.connection.namespace)
+        self._failures = Failures(self._tenancy.label)
 
     # --- writing ----------------------------------------------------------------------------
 
     def save(self, records: list[MemoryRecord]) -> None:
-        """Keeps records, all or none; one of a known id takes the place of the other.
+        """Keeps records; one of a known id takes the place of the other.
+
+        Names that are too long are shortened, and what JSON does not have is left out, both with a
+        warning: a model made them up. A record that still cannot be kept is left out, and the error
+        raised when the others are kept.
 
         Raises:
-            EmbeddingDimensionMismatchError: An embedding has another dimension than the others.
+            EmbeddingDimensionMismatchError: An embedding has another dimension than the others;
+                none of the records is kept.
             NotJSONError: JSON cannot hold the metadata of one. Also a `TypeError`.
         """
-        new = _records(records)
-        self._call(lambda kept: kept.put(new), _embeddings(records), "writing")
+        new = self._records(records)
+        self._call(lambda kept: self._save(kept, new), _embeddings(records), "writing")
+
+    def _save(self, kept: Records, new: list[Record]) -> None:
+        if any(record.embedding is None for record in new):
+            old = by_id(kept.get(ids_of(new), embeddings=False))
+            new = with_zeros(new, old, kept.info().dimension)
+        try:
+            kept.put(new)
+        except _REFUSALS as error:
+            if len(new) == 1 or _mismatch(error, kept.info().dimension, [r.embedding for r in new]):
+                raise
+            refused = None
+            for record in new:
+                try:
+                    kept.put([record])
+                except _REFUSALS as of_one:
+                    refused = refused or of_one
+            if refused is not None:
+                raise refused from None
 
     async def asave(self, records: list[MemoryRecord]) -> None:
         """As `save`."""
-        new = _records(records)
-        await self._acall(lambda kept: kept.put(new), _embeddings(records), "writing")
+        new = self._records(records)
+        await self._acall(lambda kept: self._asave(kept, new), _embeddings(records), "writing")
+
+    async def _asave(self, kept: AsyncRecords, new: list[Record]) -> None:
+        if any(record.embedding is None for record in new):
+            old = by_id(await kept.get(ids_of(new), embeddings=False))
+            new = with_zeros(new, old, (await kept.info()).dimension)
+        try:
+            await kept.put(new)
+        except _REFUSALS as error:
+            dimension = (await kept.info()).dimension
+            if len(new) == 1 or _mismatch(error, dimension, [r.embedding for r in new]):
+                raise
+            refused = None
+            for record in new:
+                try:
+                    await kept.put([record])
+                except _REFUSALS as of_one:
+                    refused = refused or of_one
+            if refused is not None:
+                raise refused from None
+
+    def _records(self, memories: Iterable[MemoryRecord]) -> list[Record]:
+        """Returns the records that keep memories; of those with one id, the last."""
+        notes: list[str] = []
+        last = {memory.id: memory for memory in memories}.values()
+        new = [to_record(memory, notes) for memory in last]
+        self._failures.shortened(notes)
+        return new
 
     def update(self, record: MemoryRecord) -> None:
         """Keeps a record in the place of the one of its id; without an embedding, with the old."""
-        self._call(lambda kept: self._update(kept, record), _embeddings([record]), "writing")
+        (new,) = self._records([record])
+        self._call(lambda kept: self._update(kept, new), _embeddings([record]), "writing")
 
-    def _update(self, kept: Records, record: MemoryRecord) -> None:
-        new = to_record(record)
+    def _update(self, kept: Records, new: Record) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
-            if not self._protect_private or record.source is not None:
+            guarded = self._protect_private and new.metadata["source"] is None
+            if not guarded and new.embedding is not None:
                 kept.put([new])
                 return
-            (old,) = kept.get([record.id], embeddings=False)
+            (old,) = kept.get([new.id], embeddings=False)
+            whole = _protected(new, old) if guarded else new
+            if new.embedding is None:
+                (whole,) = with_zeros([whole], by_id([old]), kept.info().dimension)
             try:
-                kept.put([_protected(new, old)], if_versions=[old.version if old else 0])
+                kept.put([whole], if_versions=[old.version if old else 0])
             except ConflictError:
                 # Someone wrote it in between: what is private is looked up again.
                 if attempt == _ATTEMPTS:
@@ -236,9 +317,16 @@ class BotWireStorage:
         """Returns the nearest records with their scores, of those that pass every filter."""
         if limit <= 0:
             return []
+        if not len(query_embedding):
+            _no_query(self._call(lambda kept: kept.info().dimension))
+            return []
         query = self._query(query_embedding, limit, min_score)
         where = _selection(scope_prefix, categories or None, metadata_filter)
         found = self._call(lambda kept: kept.search(**query, **where), [query_embedding])
+        if self._is_unsettled(found):
+            settled = self._call(lambda kept: self._settle(kept, len(query_embedding)))
+            if settled:
+                found = self._call(lambda kept: kept.search(**query, **where), [query_embedding])
         return _scored(found)
 
     async def asearch(
@@ -253,10 +341,51 @@ class BotWireStorage:
         """As `search`."""
         if limit <= 0:
             return []
+        if not len(query_embedding):
+            _no_query((await self._acall(lambda kept: kept.info())).dimension)
+            return []
         query = self._query(query_embedding, limit, min_score)
         where = _selection(scope_prefix, categories or None, metadata_filter)
         found = await self._acall(lambda kept: kept.search(**query, **where), [query_embedding])
+        if self._is_unsettled(found):
+            settled = await self._acall(lambda kept: self._asettle(kept, len(query_embedding)))
+            if settled:
+                found = await self._acall(
+                    lambda kept: kept.search(**query, **where), [query_embedding]
+                )
         return _scored(found)
+
+    # A record without a vector, saved before the collection had one, could not be given zeros.
+
+    def _is_unsettled(self, found: list[Match]) -> bool:
+        namespace = self.connection.namespace
+        known = namespace in self._settled
+        self._settled.add(namespace)
+        return not known or not found
+
+    def _settle(self, kept: Records, dimension: int) -> bool:
+        pending = kept.list(filter=_PENDING, embeddings=False)
+        if not pending:
+            return False
+        versions = [record.version for record in pending]
+        try:
+            kept.put(zeroed(pending, dimension), if_versions=versions)
+        except APIError as error:  # someone else does it, or this key may only read
+            logger.info("memories without a vector are not found yet: %s", error)
+            return False
+        return True
+
+    async def _asettle(self, kept: AsyncRecords, dimension: int) -> bool:
+        pending = await kept.list(filter=_PENDING, embeddings=False)
+        if not pending:
+            return False
+        versions = [record.version for record in pending]
+        try:
+            await kept.put(zeroed(pending, dimension), if_versions=versions)
+        except APIError as error:
+            logger.info("memories without a vector are not found yet: %s", error)
+            return False
+        return True
 
     def _query(self, embedding: list[float], limit: int, min_score: float) -> dict[str, Any]:
         return {
@@ -278,28 +407,29 @@ class BotWireStorage:
         """Returns records, the newest first."""
         if limit <= 0 or offset < 0:
             return []
+        scope = fit_scope(scope_prefix)
         found = self._call(
-            lambda kept: kept.list(scope=scope_prefix, limit=limit, offset=offset, embeddings=False)
+            lambda kept: kept.list(scope=scope, limit=limit, offset=offset, embeddings=False)
         )
         return [from_record(record) for record in found]
 
     def count(self, scope_prefix: str | None = None) -> int:
         """Returns how many records a scope and what is below it hold."""
-        return self._call(lambda kept: kept.count(scope=scope_prefix))
+        return self._call(lambda kept: kept.count(scope=fit_scope(scope_prefix)))
 
     def list_scopes(self, parent: str = "/") -> list[str]:
         """Returns the scopes directly below one, as whole paths."""
-        return self._call(lambda kept: kept.scopes(parent))
+        return self._call(lambda kept: kept.scopes(fit_scope(parent)))
 
     def list_categories(self, scope_prefix: str | None = None) -> dict[str, int]:
         """Returns how many records have each category."""
-        return self._call(lambda kept: kept.tags(scope=scope_prefix))
+        return self._call(lambda kept: kept.tags(scope=fit_scope(scope_prefix)))
 
     def get_scope_info(self, scope: str) -> ScopeInfo:
         """Returns what a scope and what is below it hold, in exact numbers."""
-        info = self._call(lambda kept: kept.info(scope))
+        info = self._call(lambda kept: kept.info(fit_scope(scope)))
         return ScopeInfo(
-            path=normalise(scope),
+            path=fit_scope(scope),
             record_count=info.count,
             categories=sorted(self.list_categories(scope)),
             oldest_record=None if info.oldest is None else naive(info.oldest),
@@ -318,20 +448,21 @@ class BotWireStorage:
         Raises:
             BotWireError: Memory cannot be reached, or not be used.
         """
+        error = self._failures.take(of_any_kickoff=True)
+        if self._strict and error is not None:
+            raise error
         try:
-            self.raise_swallowed()
+            self.count()
         finally:
-            self._failures.forget()
-        self.count()
+            self._failures.take()
 
-    def raise_swallowed(self) -> None:
-        """With `strict`, raises the first failure since `health` was last asked, if any.
+    def take_swallowed(self) -> BotWireError | None:
+        """With `strict`, returns the first failure of the present kickoff, if any, and forgets it.
 
-        Raises:
-            BotWireError: What CrewAI was told, and swallowed.
+        Outside of a kickoff, it is the first since this was last asked.
         """
-        if self._strict and self._failures.first is not None:
-            raise self._failures.first
+        error = self._failures.take()
+        return error if self._strict else None
 
     def close(self) -> None:
         """Does nothing: CrewAI calls a storage after closing it, and connections are shared."""
@@ -351,7 +482,9 @@ class BotWireStorage:
         except BotWireError as error:
             self._failures.failed(doing, error)
             if isinstance(error, InvalidRequestError):
-                _raise_mismatch(error, kept.info().dimension, embeddings)
+                differs = _mismatch(error, kept.info().dimension, embeddings)
+                if differs:
+                    raise EmbeddingDimensionMismatchError(*differs) from error
             raise
         self._failures.succeeded(doing)
         return result
@@ -368,19 +501,21 @@ class BotWireStorage:
         except BotWireError as error:
             self._failures.failed(doing, error)
             if isinstance(error, InvalidRequestError):
-                _raise_mismatch(error, (await kept.info()).dimension, embeddings)
+                differs = _mismatch(error, (await kept.info()).dimension, embeddings)
+                if differs:
+                    raise EmbeddingDimensionMismatchError(*differs) from error
             raise
         self._failures.succeeded(doing)
         return result
 
 
-def _records(memories: Iterable[MemoryRecord]) -> list[Record]:
-    """Returns the records that keep memories; of those with one id, the last."""
-    return [to_record(memory) for memory in {memory.id: memory for memory in memories}.values()]
-
-
 def _embeddings(records: Iterable[MemoryRecord]) -> list[list[float] | None]:
     return [record.embedding for record in records]
+
+
+def _no_query(dimension: int | None) -> None:
+    if dimension is not None:
+        raise EmbeddingDimensionMismatchError(dimension, 0)
 
 
 def _scored(found: list[Match]) -> list[tuple[MemoryRecord, float]]:
@@ -395,15 +530,16 @@ def _protected(new: Record, old: Record | None) -> Record:
     return replace(new, metadata={**new.metadata, **kept})
 
 
-def _raise_mismatch(
-    error: InvalidRequestError, stored: int | None, embeddings: Iterable[list[float] | None]
-) -> None:
-    """Raises CrewAI's own error if an embedding has not the dimension of the others."""
+def _mismatch(
+    error: BotWireError, stored: int | None, embeddings: Iterable[Sequence[float] | None]
+) -> tuple[int, int] | None:
+    """Returns the dimension of the others and that of an embedding that differs, if one does."""
+    if not isinstance(error, InvalidRequestError):
+        return None
     given = [len(one) for one in embeddings if one is not None and len(one)]
     first = stored or (given[0] if given else None)
     other = next((dimension for dimension in given if dimension != first), None)
-    if first is not None and other is not None:
-        raise EmbeddingDimensionMismatchError(first, other) from error
+    return None if first is None or other is None else (first, other)
 
 
 def _selection(
@@ -415,8 +551,8 @@ def _selection(
 ) -> dict[str, Any]:
     """Returns the filters that are given, as those of `Records`."""
     where: dict[str, Any] = {}
-    if scope is not None and scope.strip("/"):
-        where["scope"] = scope
+    if scope is not None and fit_scope(scope) != "/":
+        where["scope"] = fit_scope(scope)
     if categories is not None:
         where["tags"] = to_tags(categories)
     if metadata:

@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field
 
 from botwire import AsyncMemory, AsyncRecords, Memory, Record, Records
 from botwire.connection import Connection
-from botwire_crewai.convert import to_record
-from botwire_crewai.storage import COLLECTION
+from botwire.places import DEFAULT_TIMEOUT
+from botwire_crewai.fitting import fit_scope
+from botwire_crewai.storage import COLLECTION, BotWireStorage
+from botwire_crewai.tenancy import Namespace
 
 _LISTED = 50
 
@@ -42,18 +44,22 @@ def _never(_arguments: Any = None, _result: Any = None) -> bool:
 class _MemoryTool(BaseTool):
     # An answer of today is not that of tomorrow, though `Crew(cache=True)` would keep it.
     cache_function: SerializableCallable = _never
-    connection: Any = Field(exclude=True)
+    storage: Any = Field(exclude=True)
     scope: str = "/"
 
     @property
+    def connection(self) -> Connection:
+        """The connection to the namespace that is right where this is asked."""
+        connection: Connection = self.storage.connection
+        return connection
+
+    @property
     def _records(self) -> Records:
-        connection: Connection = self.connection
-        return connection.memory.records(COLLECTION)
+        return self.connection.memory.records(COLLECTION)
 
     @property
     def _async_records(self) -> AsyncRecords:
-        connection: Connection = self.connection
-        return connection.async_memory.records(COLLECTION)
+        return self.connection.async_memory.records(COLLECTION)
 
 
 class RememberTool(_MemoryTool):
@@ -63,19 +69,18 @@ class RememberTool(_MemoryTool):
     description: str = "Keeps a fact for later conversations. Answers its id."
     args_schema: type[BaseModel] = _Remember
 
-    def _new(self, text: str, categories: list[str] | None) -> Record:
-        memory = MemoryRecord(content=text, scope=self.scope, categories=categories or [])
-        return to_record(memory)
+    def _new(self, text: str, categories: list[str] | None) -> MemoryRecord:
+        return MemoryRecord(content=text, scope=self.scope, categories=categories or [])
 
     def _run(self, text: str, categories: list[str] | None = None) -> str:
-        record = self._new(text, categories)
-        self._records.put([record])
-        return f"Remembered under the id {record.id}."
+        memory = self._new(text, categories)
+        self.storage.save([memory])
+        return f"Remembered under the id {memory.id}."
 
     async def _arun(self, text: str, categories: list[str] | None = None) -> str:
-        record = self._new(text, categories)
-        await self._async_records.put([record])
-        return f"Remembered under the id {record.id}."
+        memory = self._new(text, categories)
+        await self.storage.asave([memory])
+        return f"Remembered under the id {memory.id}."
 
 
 class RecallTool(_MemoryTool):
@@ -132,32 +137,36 @@ class ForgetTool(_MemoryTool):
 
 
 def memory_tools(
-    namespace: str | None = None,
+    namespace: Namespace | None = None,
     *,
     client: Memory | AsyncMemory | None = None,
     url: str | None = None,
     api_key: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
     scope: str = "/",
 ) -> list[BaseTool]:
     """Returns tools for an agent: remember, recall, list_memories and forget.
 
     They find memories by their words and need no embedder. Records of `BotWireStorage` in the
-    same namespace are found too, private ones excepted.
+    same namespace are found too, private ones excepted. A crew's own memory in that namespace
+    recalls what these keep, though without a vector it cannot tell which of them fit best.
 
     Args:
-        namespace: Whose memories. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
-            ``default``.
+        namespace: Whose memories: a name, or a function or `ContextVar` that says it at each call.
+            Unset: the client's, else ``BOTWIRE_NAMESPACE``, else one of this project's own.
         client: A `Memory` or `AsyncMemory` to use.
         url: Where memory lives, as for `Memory`.
         api_key: For a server, as for `Memory`.
+        timeout: Seconds that a call to a server may take in all.
         scope: The path below which memories are kept and looked for.
     """
-    connection = Connection(namespace, client=client, url=url, api_key=api_key)
+    storage = BotWireStorage(namespace, client=client, url=url, api_key=api_key, timeout=timeout)
+    scope = fit_scope(scope)
     return [
-        RememberTool(connection=connection, scope=scope),
-        RecallTool(connection=connection, scope=scope),
-        ListTool(connection=connection, scope=scope),
-        ForgetTool(connection=connection, scope=scope),
+        RememberTool(storage=storage, scope=scope),
+        RecallTool(storage=storage, scope=scope),
+        ListTool(storage=storage, scope=scope),
+        ForgetTool(storage=storage, scope=scope),
     ]
 
 

@@ -1,0 +1,134 @@
+"""Whose memory it is: one namespace, or whichever is right where the call is made."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from botwire import AsyncMemory, ConfigurationError, Memory
+from botwire.connection import Connection
+from botwire.places import DEFAULT_TIMEOUT
+from botwire_crewai.project import default_namespace
+
+Namespace = str | Callable[[], str] | ContextVar[str]
+"""A name, or what says it at each call: so one process serves many tenants."""
+
+_REMEMBERED = 1000  # tenants
+
+
+class Tenancy:
+    """The connection of the namespace that is right now.
+
+    Args:
+        namespace: A name, or a function or context variable that says it at each call. Unset: the
+            client's, else ``BOTWIRE_NAMESPACE``, else the project's own.
+        client: A `Memory` or `AsyncMemory` to work with.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`.
+        timeout: Seconds that a call to a server may take in all.
+        gather_reads: As for `Connection`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        namespace: Namespace | None = None,
+        *,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        gather_reads: bool = False,
+    ) -> None:
+        self._chooser: Callable[[], str] | ContextVar[str] | None = None
+        name: str | None
+        if isinstance(namespace, ContextVar) or callable(namespace):
+            self._chooser, name = namespace, None
+        else:
+            name = namespace
+        if name is None and client is None:
+            name = default_namespace()
+        self._gather_reads = gather_reads
+        self._first = Connection(
+            name,
+            client=client,
+            url=url,
+            api_key=api_key,
+            timeout=timeout,
+            gather_reads=gather_reads,
+        )
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._lock = threading.Lock()
+        self._others: OrderedDict[str, Connection] = OrderedDict()
+
+    def reference(self) -> dict[str, str]:
+        """Returns what finds the place again, without any secret, as of the first namespace."""
+        return self._first.reference()
+
+    @property
+    def label(self) -> str:
+        """What to call the namespace in messages."""
+        return self._first.namespace if self._chooser is None else "of each tenant"
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is one namespace."""
+        return self._chooser is None
+
+    @property
+    def connection(self) -> Connection:
+        """The connection of the namespace that is right now.
+
+        Raises:
+            ConfigurationError: Nothing says which one is, or what is said is no namespace.
+        """
+        if self._chooser is None:
+            return self._first
+        name = self._choose(self._chooser)
+        with self._lock:
+            found = self._others.get(name) if isinstance(name, str) else None
+            if found is None:
+                found = Connection(name, client=self._first.memory, gather_reads=self._gather_reads)
+                self._others[name] = found
+                if len(self._others) > _REMEMBERED:
+                    self._others.popitem(last=False)
+            self._others.move_to_end(name)
+            return found
+
+    @staticmethod
+    def _choose(chooser: Callable[[], str] | ContextVar[str]) -> str:
+        if not isinstance(chooser, ContextVar):
+            name: Any = chooser()
+        else:
+            try:
+                name = chooser.get()
+            except LookupError:
+                raise ConfigurationError(
+                    f"the context variable {chooser.name!r} says whose memory it is, and is not "
+                    "set here: set it before the crew runs"
+                ) from None
+        if not isinstance(name, str):  # above all None, which must not mean the default
+            raise ConfigurationError(f"a namespace is a string, not {type(name).__name__}")
+        return name
+
+    # Copies share it; a pickle holds no secret, as that of a `Connection`.
+
+    def __copy__(self) -> Tenancy:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tenancy:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {n: v for n, v in self.__dict__.items() if n not in ("_lock", "_others")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._prepare()
