@@ -90,8 +90,8 @@ async def test_scores_are_those_of_crewais_own_storage(
 
 SCOPES = [
     "/", "/crew/al", "/crew/al/deep", "/crew/alice", "/crew/alice-b", "/crew_al", "/100%",
-    "/100_",
-    "/it's/日本", "/it's/日本/深い", "/it's/日本語", "/\\back\\slash", "/../..", "/it is spaced out",
+    "/100_", "/it's/日本", "/it's/日本/深い", "/it's/日本語", "/\\back\\slash", "/../..",
+    "/it is spaced out",
 ]  # fmt: skip
 
 
