@@ -72,6 +72,29 @@ def test_a_crew_goes_on_without_its_memory_and_says_so_once(
     assert f"CrewAI goes on without it: no answer from {url}" in line
 
 
+def test_a_strict_memory_ends_the_kickoff(unused_tcp_port: int, namespace: str) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    memory = make_memory(namespace, url, strict=True, timeout=0.2)
+    with pytest.raises(TransportError, match=str(unused_tcp_port)) as caught:
+        make_crew(memory).kickoff({"message": "My cat is called Turing."})
+    assert not isinstance(caught.value, RuntimeError)  # which CrewAI drops without a word
+    with pytest.raises(TransportError):
+        memory.recall("cat")
+    with pytest.raises(TransportError):
+        memory.health()
+
+
+def test_a_strict_kickoff_raises_in_a_handler_of_the_callers_too(
+    unused_tcp_port: int, namespace: str
+) -> None:
+    memory = make_memory(namespace, f"http://127.0.0.1:{unused_tcp_port}", strict=True, timeout=0.2)
+    try:
+        {}["the caller's own"]
+    except KeyError:
+        with pytest.raises(TransportError):
+            make_crew(memory).kickoff({"message": "My cat is called Turing."})
+
+
 def test_a_strict_memory_that_works_is_as_any(place_url: str, namespace: str) -> None:
     memory = make_memory(namespace, place_url, strict=True)
     memory.health()
@@ -182,6 +205,23 @@ def test_a_server_that_restarts_while_a_crew_works_is_waited_for(
     memory.health()
     (kept,) = memory.list_records()
     assert kept.content == "My cat is called Turing."
+
+
+def test_a_strict_kickoff_gives_its_result_and_the_next_one_works(
+    server: Restarting, namespace: str
+) -> None:
+    memory = make_memory(namespace, server.url, strict=True, timeout=0.5)
+    server.kill()
+    with pytest.raises(TransportError) as caught:
+        make_crew(memory).kickoff({"message": "My cat is called Turing."})
+    assert str(caught.value.result) == "Noted."  # type: ignore[attr-defined]
+    server.start()
+    deadline = time.monotonic() + 20
+    while not works(memory):  # after an outage the client asks nobody for 2 s
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    answer = make_crew(memory).kickoff({"message": "My cat is called Turing."})
+    assert str(answer) == "Noted."
 
 
 def test_a_callers_own_error_is_of_no_kickoff(place_url: str, namespace: str) -> None:

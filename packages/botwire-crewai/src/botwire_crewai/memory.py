@@ -119,7 +119,7 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
     def _raise_swallowed(self) -> None:
         error = self._kept.take_swallowed()
         # A crew whose task failed waits for memory too, and tells its own error.
-        if error is not None and sys.exc_info()[1] is None:
+        if error is not None and not _is_crew_failing():
             error.result = _result_of_kickoff()  # type: ignore[attr-defined]
             raise error
 
@@ -139,6 +139,20 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
     @field_serializer("storage", when_used="json")
     def _dump_storage(self, storage: Any) -> Any:
         return storage.spec if isinstance(storage, BotWireStorage) else storage
+
+
+def _is_crew_failing() -> bool:
+    """Says whether an exception is on its way through CrewAI.
+
+    One that a caller handles does not count: a crew started in an `except` block is told too.
+    """
+    error = sys.exc_info()[1]
+    trace = None if error is None else error.__traceback__
+    if trace is None:
+        return False
+    # A traceback begins with the frame in which the exception is handled.
+    module = str(trace.tb_frame.f_globals.get("__name__"))
+    return module.partition(".")[0] == "crewai"
 
 
 def _result_of_kickoff() -> Any:
