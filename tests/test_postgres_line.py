@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import json
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -130,6 +131,81 @@ async def test_what_nobody_reads_is_not_waited_for(
         "_search": 4,  # the collection, the words, the records; the end
         "_read_several": 2,  # all at once; the end
     }
+
+
+# --- poolers --------------------------------------------------------------------------------
+
+
+class Pooler:
+    """Refuses settings in the first packet, as PgBouncer does, and forwards all else.
+
+    See https://www.postgresql.org/docs/current/protocol-message-formats.html.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self.refused = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        while True:
+            head = client.recv(4, socket.MSG_WAITALL)
+            if len(head) < 4:
+                return
+            packet = head + client.recv(int.from_bytes(head) - 4, socket.MSG_WAITALL)
+            if int.from_bytes(packet[4:8]) >> 16 != 1234:  # a request for encryption: none here
+                break
+            client.sendall(b"N")
+        if b"options\0" in packet:
+            self.refused += 1
+            fields = b"SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
+            client.sendall(b"E" + (len(fields) + 4).to_bytes(4) + fields)
+            client.close()
+            return
+        with client, socket.create_connection(("127.0.0.1", self._to)) as server:
+            server.sendall(packet)
+            back = threading.Thread(target=self._forward, args=(server, client), daemon=True)
+            back.start()
+            self._forward(client, server)
+            back.join()
+
+    @staticmethod
+    def _forward(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # either end may go first
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.mark.parametrize("flavor", ["blocking", "awaited"])
+async def test_a_pooler_that_refuses_settings_is_told_them_later(
+    database: Postgres, namespace: str, flavor: str
+) -> None:
+    with contextlib.closing(Pooler(database.port)) as pooler:
+        url = f"postgresql://postgres@127.0.0.1:{pooler.port}/postgres"
+        memory = open_client(flavor, namespace, url)
+        await memory.set("k", 1)
+        assert await memory.get("k") == 1
+        assert pooler.refused == 1  # and not once a connection
+        await memory.aclose()
+        engine = PostgresEngine(url, timeout=7)
+        with engine._pools.use() as pool:
+            pool.open()
+            with pool.connection() as connection:
+                row = connection.execute("SHOW statement_timeout").fetchone()
+        engine.close()
+    assert row == ("7s",)
 
 
 # --- without pipelines ----------------------------------------------------------------------

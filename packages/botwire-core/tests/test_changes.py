@@ -14,7 +14,7 @@ from botwire import exact_operations as exact
 from botwire import operations as ops
 from botwire import store_operations as store
 from botwire._sync.postgres import PostgresEngine
-from botwire.engines import statements
+from botwire.engines import accounts, statements
 from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 from conftest import Clock
@@ -47,6 +47,29 @@ def read(engine: Engine, after: int, namespace: str = "n") -> list[str]:
     """Returns the names that changed after a revision."""
     (page,) = engine.apply(ops.Batch(namespace, (ops.ReadChanges(after),)))
     return [change.name or change.action for change in page.changes]
+
+
+def test_who_watches_while_changes_are_forgotten_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "KEPT_CHANGES", 10)
+    monkeypatch.setattr(accounts, "_PRUNE_EVERY", 10)
+    path = tmp_path / "memory.db"
+    writer = Memory("n", engine=SQLiteEngine(path))
+    reader = SQLiteEngine(path)
+    for i in range(20):
+        writer.set(f"k{i}", i)
+    assert next(Memory("n", engine=reader).watch(after=15)).revision == 16
+
+    def write_in_between(sql: str) -> None:
+        if "revision >" in sql:
+            reader._readers[0].set_trace_callback(None)
+            writer.set_many({f"new{i}": i for i in range(20)})
+
+    (connection,) = reader._readers
+    connection.set_trace_callback(write_in_between)
+    seen = next(Memory("n", engine=reader).watch(after=15))
+    assert seen.action == "reset" or seen.revision == 16
 
 
 def test_changes_go_when_they_are_a_day_old(engine: Engine, clock: Clock) -> None:

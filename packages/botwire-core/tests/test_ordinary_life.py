@@ -29,13 +29,14 @@ from botwire import (
     transfer,
 )
 from botwire import operations as ops
+from botwire._loops import ClientPerLoop
 from botwire._sync.http import HTTPEngine
 from botwire._sync.postgres import PostgresEngine
 from botwire.connection import Connection
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 from botwire.names import SYSTEM_NAMESPACE
-from botwire.retry import PAUSE, Outage
-from botwire.store_operations import StatStore
+from botwire.retry import PAUSE, Outage, delay
+from botwire.store_operations import CheckStore, StatStore
 from botwire.terms import DAY, Usage
 
 
@@ -91,6 +92,9 @@ def test_a_store_that_is_only_read(path: Path) -> None:
             with pytest.raises(ConfigurationError, match="mode=ro"):
                 reader.set("k", 3)
             reader.engine.sweep()
+            assert list(transfer.check(reader.engine)) == []  # which only looks
+            with pytest.raises(ConfigurationError, match="CompactStore"):
+                transfer.compact(reader.engine)
     with pytest.raises(ConfigurationError, match="cannot be opened"):
         Memory("n", url=f"sqlite:///{path}-none?mode=ro").get("k")
     assert not path.with_name("memory.db-none").exists()
@@ -206,6 +210,18 @@ def test_a_store_shrinks_when_it_is_compacted(path: Path) -> None:
     assert path.stat().st_size < before.bytes / 2
     memory.set("k", 1)
     assert memory.get("k") == 1
+
+
+def test_a_check_does_not_wait_for_a_writer_nor_hold_one_up(path: Path) -> None:
+    engine = SQLiteEngine(path)
+    Memory("n", engine=engine).set("k", 1)
+    found: list[Any] = []
+    check = ops.Batch(SYSTEM_NAMESPACE, (CheckStore(),))
+    checking = threading.Thread(target=lambda: found.extend(engine.apply(check)))
+    with engine._writer._lock:  # as a writer holds it
+        checking.start()
+        checking.join(30)
+        assert found == [()]
 
 
 # --- conditions that are none ---------------------------------------------------------------
@@ -420,6 +436,30 @@ def test_who_asks_after_the_pause_of_an_outage_has_a_second() -> None:
     assert outage.limit(0.5) == 0.5
     outage.end()
     assert outage.limit(10) == 10
+
+
+def test_a_call_that_cuts_into_another_has_a_client_of_its_own() -> None:
+    made: list[object] = []
+    closed: list[object] = []
+
+    def make() -> object:
+        made.append(object())
+        return made[-1]
+
+    clients = ClientPerLoop(make, closed.append)
+    with clients.use() as outer, clients.use() as inner:  # a finalizer's, of the same thread
+        assert inner is not outer
+        assert closed == []
+    assert closed == [inner]
+    with clients.use() as again:
+        assert again is outer
+    clients.close()
+    assert closed == [inner, outer]
+
+
+def test_retries_never_end_by_a_number_too_large() -> None:
+    assert delay(5_000, remaining=60) is not None
+    assert delay(5_000, remaining=0.1) is None
 
 
 def test_the_settings_of_a_postgresql_url_hold(postgres_database_url: str) -> None:

@@ -43,6 +43,70 @@ def test_the_database_forgets_what_expired(postgres_database_url: str, by_a_writ
     engine.close()
 
 
+def test_a_sweep_takes_short_transactions_and_a_write_does_not_wait_for_all_of_them(
+    postgres_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statements, "_SWEPT_ROWS", 10)
+    monkeypatch.setattr(postgres, "_SWEEP_SECONDS", 0.0)
+    clock = Clock()
+    engine = PostgresEngine(postgres_database_url, clock=clock)
+    memory = Memory("n", engine=engine)
+    memory.set_many({f"k{i}": i for i in range(45)}, ttl=10)
+    clock.seconds += 3600
+    left = []
+    while not left or left[-1]:
+        memory.history("h").append("item")
+        (count,) = select(postgres_database_url, "SELECT count(*) FROM botwire_keys")
+        left.append(count[0])
+    assert left == [35, 25, 15, 5, 0]
+    memory.set_many({f"k{i}": i for i in range(45)}, ttl=10)
+    clock.seconds += 3600
+    engine.sweep()
+    assert select(postgres_database_url, "SELECT count(*) FROM botwire_keys") == [(0,)]
+    engine.close()
+
+
+FAIL = """
+CREATE SEQUENCE attempts;
+CREATE FUNCTION fail() RETURNS trigger AS $$ BEGIN
+    IF nextval('attempts') <= {times} THEN RAISE EXCEPTION 'node is away' USING ERRCODE = '{code}';
+    END IF;
+    RETURN NEW;
+END $$ LANGUAGE plpgsql;
+CREATE TRIGGER fails BEFORE INSERT ON botwire_keys FOR EACH ROW EXECUTE FUNCTION fail();
+"""
+
+
+@pytest.mark.parametrize("code", ["08006", "40001", "40P01", "53300", "57P01"])
+def test_what_passes_is_tried_again_and_lands_once(postgres_database_url: str, code: str) -> None:
+    engine = PostgresEngine(postgres_database_url)
+    memory = Memory("n", engine=engine)
+    memory.history("h").append("the tables are there")
+    with psycopg.connect(postgres_database_url, autocommit=True) as admin:
+        admin.execute(FAIL.format(times=3, code=code).encode())
+    assert memory.increment("k") == 1
+    assert memory.get("k") == 1
+    assert select(postgres_database_url, "SELECT last_value FROM attempts") == [(4,)]
+    engine.close()
+
+
+@pytest.mark.parametrize(("code", "attempts"), [("08006", 2), ("40001", 2), ("22012", 1)])
+def test_what_does_not_pass_is_said_as_what_the_database_says(
+    postgres_database_url: str, code: str, attempts: int
+) -> None:
+    engine = PostgresEngine(postgres_database_url, timeout=1)
+    memory = Memory("n", engine=engine)
+    memory.history("h").append("the tables are there")
+    with psycopg.connect(postgres_database_url, autocommit=True) as admin:
+        admin.execute(FAIL.format(times=1000, code=code).encode())
+    with pytest.raises(ServerError, match=rf"node is away \({code}\)"):
+        memory.set("k", 1)
+    ((count,),) = select(postgres_database_url, "SELECT last_value FROM attempts")
+    assert count == 1 if attempts == 1 else count >= attempts
+    assert memory.get("k") is None
+    engine.close()
+
+
 def test_a_sweep_that_fails_is_no_failed_write(
     postgres_database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -31,7 +31,8 @@ def delay(attempt: int, *, remaining: float) -> float | None:
         attempt: How many attempts were made, 1 or more.
         remaining: Seconds left of the time the whole call may take.
     """
-    longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (attempt - 1))
+    doublings = min(attempt - 1, 10)  # beyond which a float would overflow in the end
+    longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2**doublings)
     seconds = spread(longest)
     return seconds if seconds < remaining else None
 

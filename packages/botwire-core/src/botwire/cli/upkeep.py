@@ -118,6 +118,7 @@ def _backup(options: argparse.Namespace) -> int:
 def _restore(options: argparse.Namespace) -> int:
     with open_store(options.url, options.api_key, options.timeout, make=True) as engine:
         if not _is_agreed(options, f"replaces everything in the store by {options.source}"):
+            say("nothing was restored")
             return NO
         transfer.restore(engine, Path(options.source))
     say(f"restored from {options.source}")
@@ -183,15 +184,9 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _forget(options: argparse.Namespace) -> int:
     named = ", ".join(map(repr, options.namespaces))
-    if not options.yes:
-        if not sys.stdin.isatty():
-            raise ConfigurationError(
-                f"this erases {named} for good: say --yes where nobody can be asked"
-            )
-        print(f"Erase {named} for good? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            say("nothing was erased")
-            return NO
+    if not _is_agreed(options, f"erases {named} for good"):
+        say("nothing was erased")
+        return NO
     place = find_place(options.url, options.api_key, options.timeout)
     with open_store(options.url, options.api_key, options.timeout) as engine:
         receipts = transfer.forget(engine, *options.namespaces, rewrite=not options.no_rewrite)
