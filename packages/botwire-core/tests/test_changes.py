@@ -61,15 +61,17 @@ def test_who_watches_while_changes_are_forgotten_is_told(
         writer.set(f"k{i}", i)
     assert next(Memory("n", engine=reader).watch(after=15)).revision == 16
 
+    (connection,) = reader._readers
+
     def write_in_between(sql: str) -> None:
         if "revision >" in sql:
-            reader._readers[0].set_trace_callback(None)
+            connection.set_trace_callback(None)
             writer.set_many({f"new{i}": i for i in range(20)})
 
-    (connection,) = reader._readers
     connection.set_trace_callback(write_in_between)
     seen = next(Memory("n", engine=reader).watch(after=15))
     assert seen.action == "reset" or seen.revision == 16
+    assert writer.count("new") == 20
 
 
 def test_changes_go_when_they_are_a_day_old(engine: Engine, clock: Clock) -> None:
