@@ -28,7 +28,8 @@ from botwire_crewai.project import (
     project_name,
     read_installed,
 )
-from botwire_crewai.storage import SPEC_PREFIX, BotWireStorage
+from botwire_crewai.specs import SPEC_PREFIX
+from botwire_crewai.storage import BotWireStorage
 from botwire_crewai.tenancy import Namespace
 
 _DEFAULT_SPECS = ("lancedb",)  # what CrewAI asks for when nobody says anything else

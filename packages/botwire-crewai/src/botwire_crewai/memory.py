@@ -15,7 +15,8 @@ from pydantic import field_serializer
 
 from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.places import DEFAULT_TIMEOUT
-from botwire_crewai.storage import SPEC_PREFIX, BotWireStorage
+from botwire_crewai.specs import SPEC_PREFIX
+from botwire_crewai.storage import BotWireStorage
 from botwire_crewai.tenancy import Namespace
 
 

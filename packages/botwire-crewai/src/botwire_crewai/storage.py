@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
-from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
 from crewai.memory.types import MemoryRecord, ScopeInfo
@@ -33,11 +31,19 @@ from botwire_crewai.convert import (
     from_record,
     naive,
     to_record,
-    to_tags,
     to_text,
 )
 from botwire_crewai.failures import Doing, Failures, logger
 from botwire_crewai.fitting import fit_scope
+from botwire_crewai.queries import (
+    embeddings_of,
+    mismatch,
+    protected,
+    refuse_empty,
+    scored,
+    selection,
+)
+from botwire_crewai.specs import read_spec, write_spec
 from botwire_crewai.tenancy import Namespace, Tenancy
 from botwire_crewai.zeros import by_id, ids_of, with_zeros, zeroed
 
@@ -46,9 +52,6 @@ T = TypeVar("T")
 
 COLLECTION = "crewai"
 """The collection that holds CrewAI's memories."""
-SPEC_PREFIX = "botwire://"
-"""What a spec begins with: ``botwire://namespace?url=…&score=…``."""
-
 _PENDING: dict[str, Any] = {NO_VECTOR: {"$eq": PENDING}}
 _REFUSALS = (ConfigurationError, NotJSONError, APIError)
 _ATTEMPTS = 20  # of an update that others keep getting in the way of
@@ -136,24 +139,12 @@ class BotWireStorage:
         Raises:
             ConfigurationError: It is not a spec.
         """
-        parts = urlsplit(spec)
-        options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        # `netloc` and not `hostname`, which has no capitals.
-        namespace = unquote(parts.netloc)
-        path = parts.path.strip("/")
-        if not spec.startswith(SPEC_PREFIX) or path or options.keys() - {"url", "score"}:
-            raise ConfigurationError(f"{spec!r:.200} is not botwire://namespace?url=…&score=…")
-        return cls(**{**defaults, **({"namespace": namespace} if namespace else {}), **options})
+        return cls(**{**defaults, **read_spec(spec)})
 
     @property
     def spec(self) -> str:
         """What finds these records again in another process, without any secret."""
-        reference = self.connection.reference()
-        options = {"url": reference["url"]} if "url" in reference else {}
-        if self._score != "l2":
-            options["score"] = self._score
-        query = f"?{urlencode(options)}" if options else ""
-        return f"{SPEC_PREFIX}{quote(reference['namespace'], safe='')}{query}"
+        return write_spec(self.connection.reference(), self._score)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._tenancy.label!r})"
@@ -188,7 +179,7 @@ class BotWireStorage:
             NotJSONError: JSON cannot hold the metadata of one. Also a `TypeError`.
         """
         new = self._records(records)
-        self._call(lambda kept: self._save(kept, new), _embeddings(records), "writing")
+        self._call(lambda kept: self._save(kept, new), embeddings_of(records), "writing")
 
     def _save(self, kept: Records, new: list[Record]) -> None:
         if any(record.embedding is None for record in new):
@@ -197,7 +188,7 @@ class BotWireStorage:
         try:
             kept.put(new)
         except _REFUSALS as error:
-            if len(new) == 1 or _mismatch(error, kept.info().dimension, [r.embedding for r in new]):
+            if len(new) == 1 or mismatch(error, kept.info().dimension, [r.embedding for r in new]):
                 raise
             refused = None
             for record in new:
@@ -211,7 +202,7 @@ class BotWireStorage:
     async def asave(self, records: list[MemoryRecord]) -> None:
         """As `save`."""
         new = self._records(records)
-        await self._acall(lambda kept: self._asave(kept, new), _embeddings(records), "writing")
+        await self._acall(lambda kept: self._asave(kept, new), embeddings_of(records), "writing")
 
     async def _asave(self, kept: AsyncRecords, new: list[Record]) -> None:
         if any(record.embedding is None for record in new):
@@ -221,7 +212,7 @@ class BotWireStorage:
             await kept.put(new)
         except _REFUSALS as error:
             dimension = (await kept.info()).dimension
-            if len(new) == 1 or _mismatch(error, dimension, [r.embedding for r in new]):
+            if len(new) == 1 or mismatch(error, dimension, [r.embedding for r in new]):
                 raise
             refused = None
             for record in new:
@@ -243,7 +234,7 @@ class BotWireStorage:
     def update(self, record: MemoryRecord) -> None:
         """Keeps a record in the place of the one of its id; without an embedding, with the old."""
         (new,) = self._records([record])
-        self._call(lambda kept: self._update(kept, new), _embeddings([record]), "writing")
+        self._call(lambda kept: self._update(kept, new), embeddings_of([record]), "writing")
 
     def _update(self, kept: Records, new: Record) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -252,7 +243,7 @@ class BotWireStorage:
                 kept.put([new])
                 return
             (old,) = kept.get([new.id], embeddings=False)
-            whole = _protected(new, old) if guarded else new
+            whole = protected(new, old) if guarded else new
             if new.embedding is None:
                 (whole,) = with_zeros([whole], by_id([old]), kept.info().dimension)
             try:
@@ -281,7 +272,7 @@ class BotWireStorage:
 
         An empty list of ids or categories is none of them, and deletes nothing.
         """
-        where = _selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
+        where = selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
         return self._call(lambda kept: kept.delete(**where, all=not where), doing="writing")
 
     async def adelete(
@@ -293,7 +284,7 @@ class BotWireStorage:
         metadata_filter: dict[str, Any] | None = None,
     ) -> int:
         """As `delete`."""
-        where = _selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
+        where = selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
         return await self._acall(lambda kept: kept.delete(**where, all=not where), doing="writing")
 
     def reset(self, scope_prefix: str | None = None) -> None:
@@ -318,16 +309,16 @@ class BotWireStorage:
         if limit <= 0:
             return []
         if not len(query_embedding):
-            _no_query(self._call(lambda kept: kept.info().dimension))
+            refuse_empty(self._call(lambda kept: kept.info().dimension))
             return []
         query = self._query(query_embedding, limit, min_score)
-        where = _selection(scope_prefix, categories or None, metadata_filter)
+        where = selection(scope_prefix, categories or None, metadata_filter)
         found = self._call(lambda kept: kept.search(**query, **where), [query_embedding])
         if self._is_unsettled(found):
             settled = self._call(lambda kept: self._settle(kept, len(query_embedding)))
             if settled:
                 found = self._call(lambda kept: kept.search(**query, **where), [query_embedding])
-        return _scored(found)
+        return scored(found)
 
     async def asearch(
         self,
@@ -342,10 +333,10 @@ class BotWireStorage:
         if limit <= 0:
             return []
         if not len(query_embedding):
-            _no_query((await self._acall(lambda kept: kept.info())).dimension)
+            refuse_empty((await self._acall(lambda kept: kept.info())).dimension)
             return []
         query = self._query(query_embedding, limit, min_score)
-        where = _selection(scope_prefix, categories or None, metadata_filter)
+        where = selection(scope_prefix, categories or None, metadata_filter)
         found = await self._acall(lambda kept: kept.search(**query, **where), [query_embedding])
         if self._is_unsettled(found):
             settled = await self._acall(lambda kept: self._asettle(kept, len(query_embedding)))
@@ -353,7 +344,7 @@ class BotWireStorage:
                 found = await self._acall(
                     lambda kept: kept.search(**query, **where), [query_embedding]
                 )
-        return _scored(found)
+        return scored(found)
 
     # A record without a vector, saved before the collection had one, could not be given zeros.
 
@@ -482,7 +473,7 @@ class BotWireStorage:
         except BotWireError as error:
             self._failures.failed(doing, error)
             if isinstance(error, InvalidRequestError):
-                differs = _mismatch(error, kept.info().dimension, embeddings)
+                differs = mismatch(error, kept.info().dimension, embeddings)
                 if differs:
                     raise EmbeddingDimensionMismatchError(*differs) from error
             raise
@@ -501,64 +492,9 @@ class BotWireStorage:
         except BotWireError as error:
             self._failures.failed(doing, error)
             if isinstance(error, InvalidRequestError):
-                differs = _mismatch(error, (await kept.info()).dimension, embeddings)
+                differs = mismatch(error, (await kept.info()).dimension, embeddings)
                 if differs:
                     raise EmbeddingDimensionMismatchError(*differs) from error
             raise
         self._failures.succeeded(doing)
         return result
-
-
-def _embeddings(records: Iterable[MemoryRecord]) -> list[list[float] | None]:
-    return [record.embedding for record in records]
-
-
-def _no_query(dimension: int | None) -> None:
-    if dimension is not None:
-        raise EmbeddingDimensionMismatchError(dimension, 0)
-
-
-def _scored(found: list[Match]) -> list[tuple[MemoryRecord, float]]:
-    return [(from_record(match.record), match.score) for match in found]
-
-
-def _protected(new: Record, old: Record | None) -> Record:
-    """Returns a record with the source and the privacy of a private one that it replaces."""
-    if old is None or not old.metadata.get("private"):
-        return new
-    kept = {"source": old.metadata.get("source"), "private": True}
-    return replace(new, metadata={**new.metadata, **kept})
-
-
-def _mismatch(
-    error: BotWireError, stored: int | None, embeddings: Iterable[Sequence[float] | None]
-) -> tuple[int, int] | None:
-    """Returns the dimension of the others and that of an embedding that differs, if one does."""
-    if not isinstance(error, InvalidRequestError):
-        return None
-    given = [len(one) for one in embeddings if one is not None and len(one)]
-    first = stored or (given[0] if given else None)
-    other = next((dimension for dimension in given if dimension != first), None)
-    return None if first is None or other is None else (first, other)
-
-
-def _selection(
-    scope: str | None,
-    categories: list[str] | None,
-    metadata: dict[str, Any] | None,
-    ids: list[str] | None = None,
-    older_than: datetime | None = None,
-) -> dict[str, Any]:
-    """Returns the filters that are given, as those of `Records`."""
-    where: dict[str, Any] = {}
-    if scope is not None and fit_scope(scope) != "/":
-        where["scope"] = fit_scope(scope)
-    if categories is not None:
-        where["tags"] = to_tags(categories)
-    if metadata:
-        where["filter"] = {f"metadata.{name}": {"$eq": part} for name, part in metadata.items()}
-    if ids is not None:
-        where["ids"] = ids
-    if older_than is not None:
-        where["created_before"] = older_than
-    return where
