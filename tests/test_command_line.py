@@ -291,7 +291,7 @@ def test_forget_asks_and_prints_a_receipt(url: str, tmp_path: Path) -> None:
     assert (alone.code, "say --yes" in alone.err) == (2, True)
     asked = Ran("forget", "eve@example.org", stdin=b"n\n", terminal=True)
     assert asked.code == 1
-    assert "for good? [y/N]" in asked.err
+    assert "for good. Go on? [y/N]" in asked.err
     assert memory.get("secret") == "Rosebud"
     receipt = Ran("forget", "eve@example.org", stdin=b"y\n", terminal=True).lines[0]
     assert receipt["erased"]["keys"] == 1

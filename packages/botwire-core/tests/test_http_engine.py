@@ -39,16 +39,18 @@ class Server:
     Args:
         faults: What happens to the first requests: an answer in the place of the real one, an
             exception, or ``lost`` to apply the request and lose the answer.
+        always: What happens to all others, if not what an engine does.
     """
 
-    def __init__(self, *faults: Answer | str) -> None:
+    def __init__(self, *faults: Answer | str, always: Answer | None = None) -> None:
         self.faults = list(faults)
+        self.always = always
         self.engine = SQLiteEngine(MEMORY)
         self.requests: list[httpx.Request] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        fault = self.faults.pop(0) if self.faults else None
+        fault = self.faults.pop(0) if self.faults else self.always
         if isinstance(fault, Exception):
             raise fault
         if isinstance(fault, httpx.Response):
@@ -100,18 +102,18 @@ def test_two_writes_are_two_requests() -> None:
 
 
 def test_a_server_that_is_down_is_an_error_that_names_it() -> None:
-    server = Server(*[httpx.ConnectError("connection refused")] * 99)
+    server = Server(always=httpx.ConnectError("connection refused"))
     with pytest.raises(TransportError, match="connection refused") as caught:
-        server.memory().history("h").tail(5)
+        server.memory(timeout=0.2).history("h").tail(5)
     assert caught.value.url == URL
     assert URL in str(caught.value)
     assert len(server.requests) > 1
     with pytest.raises(TransportError, match="whether the write arrived is not known"):
-        server.memory().set("k", 1)
+        server.memory(timeout=0.2).set("k", 1)
 
 
 def test_a_slow_server_is_a_timeout() -> None:
-    server = Server(*[httpx.ReadTimeout("slow")] * 99)
+    server = Server(always=httpx.ReadTimeout("slow"))
     with pytest.raises(RequestTimeoutError, match="within 5 s"):
         server.memory(timeout=5).get("k")
 
@@ -165,7 +167,7 @@ def test_another_program_that_answers_is_a_protocol_error(answer: httpx.Response
 
 def test_a_proxy_that_stays_unavailable() -> None:
     with pytest.raises(TransportError, match="gateway says HTTP status 503"):
-        Server(*[httpx.Response(503, text="later")] * 99).memory().get("k")
+        Server(always=httpx.Response(503, text="later")).memory(timeout=0.2).get("k")
 
 
 def test_the_key_is_sent_and_never_shown() -> None:
@@ -215,7 +217,7 @@ def test_no_type_of_the_http_library_is_raised() -> None:
     ]  # fmt: skip
     for fault in faults:
         with pytest.raises(BotWireError):
-            Server(*[fault() for _ in range(99)]).memory().get("k")
+            Server(always=fault()).memory(timeout=0.2).get("k")
 
 
 def test_the_engine_adds_the_id_that_a_caller_gave() -> None:

@@ -29,6 +29,7 @@ from botwire import operations as ops
 from botwire.engines import migrations
 from botwire.engines.async_sqlite import AsyncSQLiteEngine
 from botwire.engines.sqlite import APPLICATION_ID, MEMORY, SQLiteEngine
+from botwire.engines.sqlite_file import SQLiteFile
 from botwire.exact import Json
 from botwire.record_operations import SearchRecords
 from conftest import Clock
@@ -172,7 +173,7 @@ def test_a_file_that_another_process_makes_while_it_is_looked_at(path: Path, aft
             return SimpleNamespace(fetchone=lambda: found[0] if found else None)
 
     looking: Any = Looking()
-    assert SQLiteEngine(path)._version(looking) in (0, migrations.latest())
+    assert SQLiteFile(str(path), read_only=False).version(looking) in (0, migrations.latest())
     raw.close()
 
 

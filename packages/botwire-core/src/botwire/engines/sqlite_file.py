@@ -96,7 +96,7 @@ class SQLiteFile:
 
     def _prepare_to_read(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA cache_size=-{_READER_CACHE}")
-        version = self._version(connection)
+        version = self.version(connection)
         if version < migrations.latest():
             raise ConfigurationError(
                 f"{self.path} has tables of version {version}, and this release reads version "
@@ -112,7 +112,7 @@ class SQLiteFile:
         # in a commit that is synced anyway.
         connection.execute("PRAGMA secure_delete=ON")
         connection.execute(f"PRAGMA cache_size=-{_READER_CACHE}")
-        version = self._version(connection)
+        version = self.version(connection)
         # A backup of a database in WAL mode is not in WAL mode: never take it for granted.
         if _use_wal(connection) not in ("wal", "memory"):
             raise ConfigurationError(
@@ -149,7 +149,7 @@ class SQLiteFile:
         connection.execute("BEGIN IMMEDIATE")
         try:
             # Read again: another process may have been first.
-            version = self._version(connection)
+            version = self.version(connection)
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             if version < migrations.latest():
                 run(connection, migrations.migrate(version, SQLITE))
@@ -159,8 +159,12 @@ class SQLiteFile:
             _roll_back(connection)
             raise
 
-    def _version(self, connection: sqlite3.Connection) -> int:
-        """Returns the version of the file's tables, 0 if it has none."""
+    def version(self, connection: sqlite3.Connection) -> int:
+        """Returns the version of the file's tables, 0 if it has none.
+
+        Raises:
+            ConfigurationError: They are another program's, or a newer release's.
+        """
         # In this order: should another process make the tables meanwhile, the mark that comes with
         # them is seen by whoever has seen them.
         tables = connection.execute("SELECT 1 FROM sqlite_master").fetchone()
