@@ -196,6 +196,32 @@ async def test_a_session_without_an_id_and_wrong_arguments_are_refused(namespace
     )
 
 
+async def test_two_providers_of_an_agent_do_not_store_a_message_twice(
+    tmp_path: Path, namespace: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'memory.db'}"
+    provider = BotWireHistoryProvider(namespace, url=url)
+    for record, refused in (
+        (BotWireHistoryProvider(namespace, url=url, source_id="record"), True),
+        (BotWireHistoryProvider(f"{namespace}-record", url=url, source_id="record"), False),
+        (BotWireHistoryProvider(namespace, url=url, source_id="x", store_inputs=False), True),
+    ):
+        record.load_messages = False
+        client = ScriptedClient("hello")
+        run = Agent(client=client, context_providers=[provider, record]).run(
+            "hi", session=AgentSession(session_id="s")
+        )
+        if refused:
+            with pytest.raises(ConfigurationError, match="namespace="):
+                await run
+            assert client.received == []
+        else:
+            await run
+            for one in (provider, record):
+                kept = await one.get_messages("s")
+                assert texts(kept) == [("user", "hi"), ("assistant", "hello")]
+
+
 async def test_what_another_framework_said_is_read(
     place_url: str, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:

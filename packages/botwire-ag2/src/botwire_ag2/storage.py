@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from ag2 import Context, MemoryStream
 from ag2.events import BaseEvent, ModelResponse, ToolResultsEvent
 
 import botwire
-from botwire import AsyncHistory, AsyncMemory, ConfigurationError, ConflictError
+from botwire import AsyncHistory, AsyncMemory, ConfigurationError
+from botwire.answers import Answerer
 from botwire.connection import Connection
 from botwire_ag2.convert import from_items, own_classes, paired, to_item
 
@@ -51,8 +52,7 @@ class BotWireStorage:
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
         self._classes = own_classes(types)
         self._names: dict[UUID, str] = {}
-        self._seen: dict[UUID, int] = {}  # the last item that a model was shown
-        self._own: dict[UUID, set[int]] = {}  # what was stored here since
+        self._answerers: defaultdict[UUID, Answerer] = defaultdict(Answerer)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.connection.namespace!r})"
@@ -84,26 +84,17 @@ class BotWireStorage:
         stream_id = context.stream.id
         history = self._history(stream_id)
         item = to_item(event, self._classes)
-        own = self._own.setdefault(stream_id, set())
-        seen = self._seen.get(stream_id)
-        if seen is None or not isinstance(event, (ModelResponse, ToolResultsEvent)):
-            own.add(await history.append(item))
-            return
-        while True:
-            later = await history.read(seen)
-            if any(one.seq not in own and _speaks(one.value) for one in later):
-                del self._seen[stream_id]
-                if isinstance(event, ToolResultsEvent):
-                    await history.append(item)  # what tools did is not lost
-                raise ConflictError(
-                    f"another process wrote to the stream {history.name!r} since this one read it: "
-                    "only one at a time can answer. Ask again"
-                )
-            try:
-                own.update(await history.extend([item], if_last=later[-1].seq if later else seen))
-            except ConflictError:
-                continue  # something came in between: look what it is
-            return
+        answerer = self._answerers[stream_id]
+        # AG2 answers one request of a stream at a time, and this object is in one process.
+        asked = answerer if isinstance(event, (ModelResponse, ToolResultsEvent)) else Answerer()
+        answerer.wrote(
+            await asked.answer(
+                history,
+                lambda last: history.extend([item], if_last=last),
+                where=f"the stream {history.name!r}",
+                keep=isinstance(event, ToolResultsEvent),
+            )
+        )
 
     async def get_history(self, stream_id: UUID) -> Iterable[BaseEvent]:
         """Returns the events of a stream, oldest first.
@@ -113,12 +104,7 @@ class BotWireStorage:
         """
         history = self._history(stream_id)
         items = await history.read()
-        if items:
-            self._seen[stream_id] = items[-1].seq
-        else:
-            info = await history.info()
-            self._seen[stream_id] = info.last_seq - info.count  # what came meanwhile was not seen
-        self._own[stream_id] = set()
+        await self._answerers[stream_id].shown(history, items)
         return paired(from_items(items, self._classes))
 
     async def set_history(self, stream_id: UUID, events: Iterable[BaseEvent]) -> None:
@@ -129,7 +115,3 @@ class BotWireStorage:
     async def drop_history(self, stream_id: UUID) -> None:
         """Deletes the events of a stream."""
         await self._history(stream_id).clear()
-
-
-def _speaks(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("role") in ("user", "assistant")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,6 +17,7 @@ from agent_framework import (
 
 import botwire
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError, ConflictError
+from botwire.answers import Answerer, Answerers
 from botwire.connection import Connection
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 from botwire_agent_framework.convert import from_items, item_id, to_item
@@ -36,6 +35,8 @@ class BotWireHistoryProvider(HistoryProvider):
 
     Of two runs of one session at once, one is refused with a `ConflictError`: what a model answers
     is stored only if nobody wrote since the model was shown the conversation.
+
+    An agent with several of these, say one that only keeps a record, gives each a namespace.
 
     A message of an id that is stored already is not stored again. Messages without one may be
     equal: who says "go on" twice has said it twice.
@@ -90,9 +91,7 @@ class BotWireHistoryProvider(HistoryProvider):
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
         self.max_messages = max_messages
         self.skip_excluded = skip_excluded
-        self._seen: weakref.WeakKeyDictionary[asyncio.Task[Any], tuple[str | None, int]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._answerers = Answerers()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.connection.namespace!r}, {self.source_id!r})"
@@ -117,15 +116,16 @@ class BotWireHistoryProvider(HistoryProvider):
         history = self._history(session_id)
         if self.max_messages is None:
             items = await history.read()
-            self._saw(session_id, items[-1].seq if items else await _end_of(history))
+            await self._answerers.of_task(history.name).shown(history, items)
             return self._shown(from_items(items))
         items = []
         async for item in history.newest_first():
             items.append(item)
             if len(items) == self.max_messages:
                 break
-        self._saw(session_id, items[0].seq if items else await _end_of(history))
-        messages = from_items(reversed(items))
+        items.reverse()
+        await self._answerers.of_task(history.name).shown(history, items)
+        messages = from_items(items)
         # No service takes the answer of a tool whose call it is not shown.
         while messages and messages[0].role == "tool":
             messages.pop(0)
@@ -160,40 +160,15 @@ class BotWireHistoryProvider(HistoryProvider):
         ids = [item_id(message, item) for message, item in zip(messages, items, strict=True)]
         if not items:
             return
-        task = asyncio.current_task()
-        seen = self._seen.pop(task, None) if task is not None else None
-        after = seen[1] if seen is not None and seen[0] == session_id else None
-        seqs = await self._append(session_id, items, ids, after)
-        if seen is not None and _call_ids(messages[-1]).calls:  # the run goes on
-            self._saw(session_id, max(seqs))
-
-    async def _append(
-        self, session_id: str | None, items: list[Any], ids: list[str | None], after: int | None
-    ) -> list[int]:
         history = self._history(session_id)
-        while True:
-            try:
-                return await history.extend(items, ids=ids, if_last=after)
-            except ConflictError as error:
-                later = [] if after is None else await history.read(after)
-                if later and all(item.value.get("role") == "tool" for item in later):
-                    after = later[-1].seq  # what tools of a refused run returned disturbs nobody
-                    continue
-                raise ConflictError(
-                    f"another run wrote to the session {session_id!r} since this one read it: only "
-                    f"one at a time can answer. Run this one again ({error.detail})",
-                    request_id=error.request_id,
-                ) from error
-
-    def _saw(self, session_id: str | None, seq: int | None) -> None:
-        """Notes up to where the running task knows a conversation."""
-        task = asyncio.current_task()
-        if task is None:
-            return
-        if seq is None:
-            self._seen.pop(task, None)
-        else:
-            self._seen[task] = (session_id, seq)
+        answerer = self._answerers.of_task(history.name)
+        seqs = await answerer.answer(
+            history,
+            lambda last: history.extend(items, ids=ids, if_last=last),
+            where=_called(history),
+        )
+        goes_on = answerer.seen is not None and _call_ids(messages[-1]).calls
+        answerer.saw(max(seqs) if goes_on else None)
 
     async def before_run(
         self,
@@ -208,27 +183,46 @@ class BotWireHistoryProvider(HistoryProvider):
         Raises:
             ConflictError: Another run wrote to it since this one called its tools. What they
                 returned is stored.
+            ConfigurationError: Another provider of the agent stores the same in the same place.
         """
-        task = asyncio.current_task()
-        before = None if task is None else self._seen.get(task)
+        self._check_alone(agent)
+        before = Answerer()
+        if context.session_id:
+            before.saw(self._answerers.of_task(context.session_id).seen)
         await super().before_run(agent=agent, session=session, context=context, state=state)
         results = [one for one in context.input_messages if _call_ids(one).answers]
-        if before is not None and results and before[0] == context.session_id:
-            await self._check_turn(before[1], results, context.session_id)
+        if results and before.seen is not None:
+            await self._check_turn(before, results, context.session_id)
         loaded = context.context_messages.get(self.source_id, [])
         context.context_messages[self.source_id] = _paired(loaded, context.input_messages)
 
+    def _check_alone(self, agent: SupportsAgentRun) -> None:
+        for other in getattr(agent, "context_providers", ()):
+            if (
+                other is not self
+                and isinstance(other, BotWireHistoryProvider)
+                and other.connection.reference() == self.connection.reference()
+                and (
+                    (other.store_inputs and self.store_inputs)
+                    or (other.store_outputs and self.store_outputs)
+                )
+            ):
+                raise ConfigurationError(
+                    f"{self!r} and {other!r} of one agent would store each message twice: give "
+                    "one of them a namespace= of its own name"
+                )
+
     async def _check_turn(
-        self, seen: int, results: Sequence[Message], session_id: str | None
+        self, before: Answerer, results: Sequence[Message], session_id: str | None
     ) -> None:
-        later = await self._history(session_id).read(seen)
-        if all(item.value.get("role") == "tool" for item in later):
+        history = self._history(session_id)
+        if not await before.overtaken(history):
             return
-        self._saw(session_id, None)
+        self._answerers.of_task(history.name).saw(None)
         await self.save_messages(session_id, results)  # what a tool did is not lost
         raise ConflictError(
-            f"another run wrote to the session {session_id!r} while this one was in a tool: only "
-            "one at a time can answer. Run this one again"
+            f"another request wrote to {_called(history)} while this one was in a tool: only one "
+            "at a time can answer. Run this one again"
         )
 
     async def list_sessions(self) -> list[str]:
@@ -240,10 +234,8 @@ class BotWireHistoryProvider(HistoryProvider):
         await self._history(session_id).clear()
 
 
-async def _end_of(history: AsyncHistory) -> int:
-    """Returns the last sequence number of a history in which nothing was found."""
-    info = await history.info()
-    return info.last_seq - info.count  # what came meanwhile was not seen
+def _called(history: AsyncHistory) -> str:
+    return f"the session {history.name!r}"
 
 
 def _paired(messages: Sequence[Message], inputs: Sequence[Message]) -> list[Message]:

@@ -17,7 +17,7 @@ from autogen_core.models import (
 from pydantic import BaseModel, TypeAdapter
 
 import botwire
-from botwire import AsyncMemory, ConfigurationError, ConflictError, Item
+from botwire import AsyncMemory, ConfigurationError, Item
 from botwire.connection import Connection
 from botwire.names import check_history
 from botwire_autogen.conversation import Conversation, Reference
@@ -128,7 +128,6 @@ class BotWireChatCompletionContext(
         self._model_client = model_client
         self._begun = not initial_messages
         self._agent: str | None = None  # whose conversation this is known to be
-        self._calls: dict[str, int] = {}  # open calls of this object: the last item of their turn
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.connection.namespace!r}, name={self.name!r})"
@@ -154,50 +153,19 @@ class BotWireChatCompletionContext(
         await self._begin()
         item = await to_item_in_thread(message)
         if isinstance(message, FunctionExecutionResultMessage):
-            await self._add_results(message, item)
+            seq = await self._conversation.add(item, repr(self), answers=True, keep=True)
+            self._conversation.answerer.saw(seq)
         elif isinstance(message, AssistantMessage):
             await self._add_answer(message, item)
         else:  # a turn begins, whoever had one before
-            self._conversation.saw(await self._append(item, None))
+            self._conversation.answerer.saw(await self._conversation.add(item, repr(self)))
 
     async def _add_answer(self, message: AssistantMessage, item: Any) -> None:
         said = isinstance(message.content, str)
         if said:  # a handoff brings the calls of other agents, but not their words
             await self._check_agent(message.source)
-        seq = await self._append(item, self._conversation.seen)
-        if isinstance(message.content, str):
-            self._conversation.saw(None)
-            return
-        self._conversation.saw(seq)
-        self._calls |= {call.id: seq for call in message.content}
-
-    async def _add_results(self, message: FunctionExecutionResultMessage, item: Any) -> None:
-        known = [self._calls.pop(result.call_id, None) for result in message.content]
-        after = max((seq for seq in known if seq is not None), default=None)
-        try:
-            seq = await self._append(item, after)
-        except ConflictError:
-            if after is not None and not await self._conversation.overtaken():
-                # What a tool did is not lost: the answer finds its call by id.
-                await self._conversation.append(item)
-            raise
-        self._calls = {call: seq if at == after else at for call, at in self._calls.items()}
-        self._conversation.saw(seq)
-
-    async def _append(self, item: Any, after: int | None) -> int:
-        while True:
-            try:
-                return await self._conversation.append(item, after=after)
-            except ConflictError as error:
-                # What a tool of a refused request returned is stored late, and disturbs nobody.
-                late = None if after is None else await self._conversation.late_answers(after)
-                if late is None:
-                    raise ConflictError(
-                        f"another request or process wrote to {self!r} since this one read it: "
-                        f"only one at a time can answer. Run this one again ({error.detail})",
-                        request_id=error.request_id,
-                    ) from error
-                after = late
+        seq = await self._conversation.add(item, repr(self), answers=True)
+        self._conversation.answerer.saw(None if said else seq)
 
     async def _check_agent(self, agent: str) -> None:
         """Raises `ConfigurationError` if agents share what none of them has named."""
@@ -226,7 +194,7 @@ class BotWireChatCompletionContext(
             messages = paired(await from_items_in_thread(items))
         else:
             items, messages = await self._head_and_tail(self._head_size, self._buffer_size)
-        self._conversation.saw(items[-1].seq if items else None)
+        await self._conversation.shown(items)
         return messages
 
     async def _head_and_tail(
@@ -264,7 +232,6 @@ class BotWireChatCompletionContext(
         The messages are archived. ``memory.history(name).clear()`` of BotWire deletes them.
         """
         self._begun = True  # as AutoGen's own contexts: initial messages do not come back
-        self._calls.clear()
         await self._conversation.clear()
 
     async def save_state(self) -> Mapping[str, Any]:
@@ -284,7 +251,6 @@ class BotWireChatCompletionContext(
             ConflictError: Someone else wrote in the meantime.
         """
         self._begun = True
-        self._calls.clear()
         if STATE in state:
             await self._conversation.load(Reference.read(state[STATE]))
             return

@@ -6,8 +6,6 @@ its messages, so that every other state, an older or a newer one, can still be g
 
 from __future__ import annotations
 
-import asyncio
-import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -21,6 +19,7 @@ from botwire import (
     HistoryInfo,
     Item,
 )
+from botwire.answers import Answerer, Answerers
 from botwire.connection import Connection
 
 PREFIX = "autogen/context/"
@@ -83,7 +82,7 @@ class Conversation:
         # saved nor loaded one, and does not mind if others do.
         self._generation: int | None = None
         self._loaded: tuple[Reference, int] | None = None  # and the last sequence number then
-        self._seen: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()
+        self._answerers = Answerers()
 
     @property
     def _memory(self) -> AsyncMemory:
@@ -93,41 +92,30 @@ class Conversation:
     def _history(self) -> AsyncHistory:
         return self._memory.history(self.name)
 
-    async def append(self, item: Any, *, after: int | None = None) -> int:
+    async def add(self, item: Any, where: str, *, answers: bool = False, keep: bool = False) -> int:
         """Stores an item and returns its sequence number.
 
         Args:
             item: An envelope.
-            after: Only if this is still the last sequence number.
+            where: What the conversation is called in an error.
+            answers: Only if nobody has spoken since the running task was shown the messages.
+            keep: And if somebody has, store it all the same.
 
         Raises:
-            ConflictError: It is not, or another process has loaded a state since this one did.
+            ConflictError: Somebody has, or another process has loaded a state since this one did.
         """
+        answerer = self.answerer if answers else Answerer()
+        return await answerer.answer(
+            self._history, lambda last: self._append(item, last), where=where, keep=keep
+        )
+
+    async def _append(self, item: Any, last: int | None) -> int:
         if self._generation is None:
-            return (await self._history.extend([item], if_last=after))[0]
+            return (await self._history.extend([item], if_last=last))[0]
         async with self._memory.transaction() as tx:
             tx.check(PREFIX + self.name, self._generation)
-            tx.history(self.name).extend([item], if_last=after)
+            tx.history(self.name).extend([item], if_last=last)
         return int(tx.results[0][0])
-
-    async def overtaken(self) -> bool:
-        """Says whether another process has loaded a state since this one saved or loaded one."""
-        if self._generation is None:
-            return False
-        entry = await self._memory.entry(PREFIX + self.name)
-        return (0 if entry is None else entry.version) != self._generation
-
-    async def late_answers(self, after: int) -> int | None:
-        """Returns the last sequence number if all that follows `after` are answers of tools.
-
-        None: something else was written, or nothing, or another process loaded a state.
-        """
-        if await self.overtaken():
-            return None
-        items = await self._history.read(after)
-        if items and all(_is_answer(item.value) for item in items):
-            return items[-1].seq
-        return None
 
     async def begin(self, items: Sequence[Any]) -> None:
         """Stores the first items of a history that never had any."""
@@ -147,21 +135,14 @@ class Conversation:
 
     # --- what a task has seen
 
-    def saw(self, seq: int | None) -> None:
-        """Notes that the running task knows all up to this item; None: it begins anew."""
-        task = asyncio.current_task()
-        if task is None:
-            return
-        if seq is None:
-            self._seen.pop(task, None)
-        else:
-            self._seen[task] = seq
-
     @property
-    def seen(self) -> int | None:
-        """The last item that the running task knows; None if it was shown nothing."""
-        task = asyncio.current_task()
-        return None if task is None else self._seen.get(task)
+    def answerer(self) -> Answerer:
+        """What the running task knows of the conversation."""
+        return self._answerers.of_task(self.name)
+
+    async def shown(self, items: Sequence[Item]) -> None:
+        """Notes that the running task's model is shown all up to the last of these."""
+        await self.answerer.shown(self._history, items)
 
     # --- reading
 
@@ -196,7 +177,7 @@ class Conversation:
             if self._generation is not None:
                 tx.check(PREFIX + self.name, self._generation)
             tx.history(self.name).archive(info.last_seq)
-        self.saw(None)
+        self.answerer.saw(None)
 
     async def save(self) -> Reference:
         """Returns the present state; from now on, another's `load` bars this object's writes."""
@@ -271,7 +252,7 @@ class Conversation:
             if items:
                 tx.history(self.name).extend(items, if_last=info.last_seq)
         self._generation, self._loaded = int(tx.results[0]), mark
-        self.saw(None)
+        self.answerer.saw(None)
 
     async def _mark(self, mark: tuple[Reference, int]) -> None:
         assert self._generation is not None  # read before
@@ -279,7 +260,7 @@ class Conversation:
             PREFIX + self.name, _written(mark), if_version=self._generation
         )
         self._loaded = mark
-        self.saw(None)
+        self.answerer.saw(None)
 
     async def _read_mark(self) -> None:
         entry = await self._memory.entry(PREFIX + self.name)
@@ -287,10 +268,6 @@ class Conversation:
         if entry is not None:
             self._generation = entry.version
             self._loaded = Reference.read(entry.value["state"]), entry.value["last"]
-
-
-def _is_answer(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("role") == "tool"
 
 
 def _written(mark: tuple[Reference, int]) -> Mapping[str, Any]:

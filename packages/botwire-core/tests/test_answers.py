@@ -1,0 +1,102 @@
+"""An answer is stored only if nobody has spoken since its model was shown the conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botwire import AsyncHistory, AsyncMemory, ConflictError
+from botwire.answers import Answerer, Answerers
+from botwire.messages import Message
+
+pytestmark = pytest.mark.anyio
+
+
+def said(role: Any, text: str) -> dict[str, Any]:
+    return Message(role, text, tool_call_id="c" if role == "tool" else None).to_item()
+
+
+@pytest.fixture
+async def history(tmp_path: Path, namespace: str) -> Any:
+    memory = AsyncMemory(namespace, url=f"sqlite:///{tmp_path / 'memory.db'}")
+    yield memory.history("talk")
+    await memory.aclose()
+
+
+async def answer(
+    history: AsyncHistory, answerer: Answerer, role: str = "assistant", **options: Any
+) -> list[int]:
+    item = said(role, "answer")
+    return await answerer.answer(
+        history, lambda last: history.extend([item], if_last=last), where="'talk'", **options
+    )
+
+
+async def texts(history: AsyncHistory) -> list[str]:
+    return [item.value["text"] for item in await history.read()]
+
+
+async def test_an_answer_after_somebody_else_has_spoken_is_refused(history: AsyncHistory) -> None:
+    for begin in ([], [said("user", "hello")]):
+        await history.replace(begin)
+        answerer = Answerer()
+        await answerer.shown(history, await history.read())
+        await history.append(said("user", "another"))
+        before = await texts(history)
+        for _ in range(2):  # tried again without looking, too
+            with pytest.raises(ConflictError, match="another request wrote to 'talk'"):
+                await answer(history, answerer)
+        assert await texts(history) == before
+        assert await answerer.overtaken(history)
+        with pytest.raises(ConflictError):
+            await answer(history, answerer, keep=True)
+        assert await texts(history) == [*before, "answer"]
+
+
+async def test_what_was_written_and_deleted_was_said_too(history: AsyncHistory) -> None:
+    answerer = Answerer()
+    await answerer.shown(history, [])
+    await history.append(said("user", "another"))
+    await history.clear()
+    async with asyncio.timeout(5):
+        with pytest.raises(ConflictError):
+            await answer(history, answerer)
+
+
+async def test_tools_of_others_and_own_items_disturb_nobody(history: AsyncHistory) -> None:
+    answerer = Answerer()
+    await history.append(said("user", "hello"))
+    await answerer.shown(history, await history.read())
+    await history.append(said("tool", "of a refused request"))
+    answerer.wrote([await history.append(said("user", "and this"))])
+    await history.append({"event": "no message"})
+    assert not await answerer.overtaken(history)
+    assert await answer(history, answerer) == [5]
+    answerer.saw(5)
+    answerer.wrote([await history.append(said("user", "more"))])
+    assert answerer.seen == 6
+    assert await answer(history, answerer) == [7]
+
+
+async def test_one_that_was_shown_nothing_writes_whatever_is_there(history: AsyncHistory) -> None:
+    answerer = Answerer()
+    await history.append(said("user", "hello"))
+    answerer.wrote([1])
+    assert await answer(history, answerer) == [2]
+    assert not await answerer.overtaken(history)
+
+
+async def test_each_task_has_its_own(history: AsyncHistory) -> None:
+    answerers = Answerers()
+    answerers.of_task("talk").saw(1)
+
+    async def other() -> int | None:
+        return answerers.of_task("talk").seen
+
+    assert await asyncio.create_task(other()) is None
+    assert answerers.of_task("talk").seen == 1
+    assert answerers.of_task("another").seen is None
+    assert answerers.of_task("talk").seen is None  # the task has gone on to another conversation
