@@ -14,7 +14,7 @@ import pytest
 from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.base import TaskResult
 from autogen_agentchat.conditions import MaxMessageTermination
-from autogen_agentchat.teams import MagenticOneGroupChat, RoundRobinGroupChat
+from autogen_agentchat.teams import MagenticOneGroupChat, RoundRobinGroupChat, Swarm
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from botwire import ConfigurationError, ConflictError
@@ -138,9 +138,10 @@ async def test_resuming_at_once_gives_the_team_to_one(place_url: str, namespace:
 
 @pytest.mark.anyio
 async def test_a_renamed_agent_is_named(place_url: str, namespace: str) -> None:
-    await save_team(team("a", "b"), namespace, url=place_url)
-    with pytest.raises(ConfigurationError, match=r"'b'.*'c'"):
-        await resume_team(team("a", "c"), namespace, url=place_url)
+    for name in ("mine", None):
+        await save_team(team("a", "b"), namespace, url=place_url, name=name)
+        with pytest.raises(ConfigurationError, match=r"'b'.*'c'"):
+            await resume_team(team("a", "c"), namespace, url=place_url, name=name)
 
 
 @pytest.mark.anyio
@@ -199,6 +200,31 @@ async def test_a_run_that_was_left_goes_on_and_another_task_has_to_wait(
         await make().run(task="something else")
     result = await make().run(task="go")
     assert [m.source for m in result.messages] == ["user", "a", "b", "a", "b"]
+
+
+@pytest.mark.anyio
+async def test_two_teams_do_not_share_a_state_without_a_name(
+    tmp_path: Path, namespace: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'memory.db'}"
+    mine = CheckpointedTeam(team(), namespace, url=url, max_turns=1)
+    await mine.run(task="my word is tea")
+    thread = await mine.thread()
+    for other in (team("a", "c"), team(name="poets"), Swarm(team()._participants, max_turns=1)):
+        for use in (
+            CheckpointedTeam(other, namespace, url=url).run(task="what is my word?"),
+            CheckpointedTeam(other, namespace, url=url).thread(),
+            CheckpointedTeam(other, namespace, url=url).reset(),
+            save_team(other, namespace, url=url),
+            resume_team(other, namespace, url=url),
+        ):
+            with pytest.raises(ConfigurationError, match="give each a name="):
+                await use
+    named = CheckpointedTeam(team("a", "c"), namespace, url=url, name="ours", max_turns=1)
+    assert len((await named.run(task="hello")).messages) == 2
+    again = CheckpointedTeam(team(), namespace, url=url, max_turns=1)
+    assert await again.thread() == thread
+    assert len((await again.run(task="more")).messages) == 2
 
 
 def test_teams_that_cannot_be_resumed_are_refused() -> None:

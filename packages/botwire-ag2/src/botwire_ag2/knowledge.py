@@ -50,7 +50,8 @@ class BotWireKnowledgeStore:
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server.
-        prefix: What the names of the files' histories begin with.
+        prefix: What the names of the files' histories begin with. Agents that are given one
+            namespace and prefix share their files, their working memory too.
         poll: Seconds between looks for changes when nothing happens.
 
     Raises:

@@ -35,7 +35,8 @@ class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server; never part of a component's dump.
-        prefix: What the keys of the cache begin with.
+        prefix: What the keys of the cache begin with. AutoGen's key of an answer does not say which
+            model gave it: caches of two models need two prefixes or namespaces.
         ttl: Seconds that a value is kept; None: always.
 
     Raises:

@@ -21,7 +21,14 @@ from pydantic import BaseModel
 import botwire
 from botwire import AsyncMemory, ConfigurationError
 from botwire.tagged import from_json, to_json
-from botwire_autogen.teams import BotWireStateStore, manager_of, manager_state, restore
+from botwire_autogen.teams import (
+    DEFAULT_NAME,
+    BotWireStateStore,
+    described,
+    manager_of,
+    manager_state,
+    restore,
+)
 
 _TURN_ENDED = "Maximum number of turns 1 reached."  # the manager's reason to stop after one turn
 
@@ -32,7 +39,7 @@ class CheckpointedTeamConfig(BaseModel):
     team: ComponentModel
     namespace: str
     url: str | None = None
-    name: str = "team"
+    name: str | None = None
     termination_condition: ComponentModel | None = None
     max_turns: int | None = None
 
@@ -56,7 +63,8 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
     Args:
         team: Made with ``max_turns=1`` and without ``termination_condition``.
         namespace: Whose team.
-        name: The team's name in the store.
+        name: The team's name in the store. Unset, it is ``team``, and a team of another kind or
+            with other agents needs a name in this namespace. Teams alike in both are one team.
         termination_condition: When a run ends; it is given all new messages of each turn.
         max_turns: How many turns a run has at most.
         custom_message_types: Types of messages that neither the team was given nor its agents
@@ -77,7 +85,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         team: Team,
         namespace: str,
         *,
-        name: str = "team",
+        name: str | None = None,
         termination_condition: TerminationCondition | None = None,
         max_turns: int | None = None,
         custom_message_types: Sequence[type[BaseAgentEvent | BaseChatMessage]] = (),
@@ -96,7 +104,8 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         if max_turns is not None and max_turns < 1:
             raise ConfigurationError(f"max_turns is at least 1, not {max_turns}")
         self._team = team
-        self._key = name
+        self._name = name
+        self._key = DEFAULT_NAME if name is None else name
         self._condition = termination_condition
         self._max_turns = max_turns
         # AutoGen has no public way to ask a team which messages it knows either.
@@ -105,6 +114,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             if not self._factory.is_registered(message_type):
                 self._factory.register(message_type)
         self._store = BotWireStateStore(namespace, client=client, url=url, api_key=api_key)
+        self._ours = name is not None  # whether the stored state is known to be this team's
         self._version: int | None = None  # None: not loaded, or the team was left within a turn
         self._turns: list[int] = []  # where the turns of the run begin in the thread
         self._running = False  # whether a run is unfinished
@@ -128,11 +138,13 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
 
     async def pending(self) -> bool:
         """Says whether a run was saved that has not ended."""
+        await self._check_ours()
         extra = await self._store.load_extra(self._key)
         return extra is not None and bool(extra["running"])
 
     async def thread(self) -> list[BaseAgentEvent | BaseChatMessage]:
         """Returns the messages of the team as they are saved."""
+        await self._check_ours()
         saved = await self._store.load(self._key)
         return [] if saved is None else self._messages(_thread(saved.state))
 
@@ -171,7 +183,8 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
 
         Raises:
             ConflictError: Another process has the team now.
-            ConfigurationError: A run of another task is unfinished.
+            ConfigurationError: A run of another task is unfinished, or another team of the
+                namespace has no name either.
         """
         given = _task(task, self._factory)
         if self._busy:
@@ -291,6 +304,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         await self._reset()
 
     async def _reset(self) -> None:
+        await self._check_ours()
         saved = await self._store.claim(self._key)
         if saved is not None:
             # Whoever finds this goes on with it: the contexts of agents may be stored elsewhere.
@@ -346,6 +360,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         inner = state.get("team", state)
         if "agent_states" not in inner:
             raise ConfigurationError("this is no state of a CheckpointedTeam or a team of AutoGen")
+        await self._check_ours()
         saved = await self._store.claim(self._key)
         await restore(self._team, inner)
         self._take(inner, state.get("run", {"turns": [], "running": False}))
@@ -353,6 +368,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         self._version = await self._save(await self._team.save_state(), version)
 
     async def _load(self) -> None:
+        await self._check_ours()
         saved = await self._store.claim(self._key)
         if saved is not None and saved.extra.get("reset"):
             await self._reset()
@@ -365,6 +381,11 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         self._version = saved.version
         self._take(saved.state, saved.extra)
 
+    async def _check_ours(self) -> None:
+        if not self._ours:
+            await self._store.check_owner(self._team)
+            self._ours = True
+
     def _take(self, state: Any, extra: Mapping[str, Any]) -> None:
         self._thread = _thread(state)
         self._turns = list(extra["turns"])
@@ -373,6 +394,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
 
     def _extra(self) -> dict[str, Any]:
         return {
+            "team": described(self._team),
             "turns": self._turns,
             "running": self._running,
             "events": to_json([list(event) for event in self._events], "events"),
@@ -437,7 +459,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             team=self._team.dump_component(),
             namespace=reference["namespace"],
             url=reference.get("url"),
-            name=self._key,
+            name=self._name,
             termination_condition=condition.dump_component() if condition else None,
             max_turns=self._max_turns,
         )

@@ -25,6 +25,9 @@ FORMAT = 1
 PREFIX = "autogen/team/"
 """What the keys of team states begin with, and the names of the histories of their threads."""
 
+DEFAULT_NAME = "team"
+"""The name of a team without one."""
+
 THREAD_FORMAT = 1
 """Of a message in a thread: its own dump, tagged (`botwire.tagged`)."""
 
@@ -181,6 +184,16 @@ class BotWireStateStore:
         if found != version:
             raise _taken(name, f"its version is {found}, and was {version}")
 
+    async def check_owner(self, team: Team) -> None:
+        """Raises `ConfigurationError` if the state without a name is that of another team."""
+        extra = await self.load_extra(DEFAULT_NAME)
+        owner, asking = (extra or {}).get("team"), described(team)
+        if owner not in (None, asking):
+            raise ConfigurationError(
+                f"the teams {owner} and {asking} of the namespace {self.connection.namespace!r} "
+                "both have no name, and would share one state: give each a name="
+            )
+
     async def delete(self, name: str) -> bool:
         """Deletes what is stored of a team and says whether there was something."""
         self._known.pop(name, None)
@@ -194,7 +207,7 @@ async def save_team(
     team: Team,
     namespace: str,
     *,
-    name: str = "team",
+    name: str | None = None,
     if_version: int | None = None,
     client: botwire.Memory | AsyncMemory | None = None,
     url: str | None = None,
@@ -205,7 +218,8 @@ async def save_team(
     Args:
         team: Any team of AutoGen.
         namespace: Whose team.
-        name: The team's name in the store.
+        name: The team's name in the store. Unset, it is ``team``, and another team of the namespace
+            needs a name.
         if_version: What the last save or resume returned, so that no one's is overwritten.
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
@@ -216,16 +230,24 @@ async def save_team(
 
     Raises:
         ConflictError: Another process saved or resumed the team since.
+        ConfigurationError: Another team of the namespace has no name either.
     """
     store = BotWireStateStore(namespace, client=client, url=url, api_key=api_key)
-    return await store.save(name, await team.save_state(), if_version=if_version)
+    if name is None:
+        await store.check_owner(team)
+    return await store.save(
+        DEFAULT_NAME if name is None else name,
+        await team.save_state(),
+        extra={"team": described(team)},
+        if_version=if_version,
+    )
 
 
 async def resume_team(
     team: Team,
     namespace: str,
     *,
-    name: str = "team",
+    name: str | None = None,
     client: botwire.Memory | AsyncMemory | None = None,
     url: str | None = None,
     api_key: str | None = None,
@@ -240,10 +262,12 @@ async def resume_team(
 
     Raises:
         ConflictError: Another process resumes it at the same time.
-        ConfigurationError: What was saved is of a team with other agents.
+        ConfigurationError: What was saved is of another team.
     """
     store = BotWireStateStore(namespace, client=client, url=url, api_key=api_key)
-    saved = await store.claim(name)
+    if name is None:
+        await store.check_owner(team)
+    saved = await store.claim(DEFAULT_NAME if name is None else name)
     if saved is None:
         return 0
     await restore(team, saved.state)
@@ -265,6 +289,14 @@ async def restore(team: Team, state: Mapping[str, Any]) -> None:
         )
     await _forget(team)
     await team.load_state({**state, "agent_states": _with_graphs(saved, fresh)})
+
+
+def described(team: Team) -> str:
+    """Returns what tells a team from others: its kind, its own name if it has one, its agents."""
+    # AutoGen has no public way to ask a team for its agents (autogen-agentchat 0.7.5).
+    agents = sorted(getattr(team, "_participant_names", ()))
+    name = "" if team.name == type(team).__name__ else f" {team.name!r}"
+    return f"{type(team).__name__}{name} of {agents}"
 
 
 async def manager_of(team: Team) -> Any:
