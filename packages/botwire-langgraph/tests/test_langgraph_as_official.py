@@ -6,17 +6,33 @@ import dataclasses
 import enum
 import operator
 import zlib
-from typing import Annotated, Any, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Generic, NamedTuple, TypedDict, TypeVar
 
 import pytest
+from langchain.agents import create_agent
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, interrupt
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from botwire_langgraph import BotWireSaver, BotWireStore
+
+T = TypeVar("T")
+
+
+class ScriptedModel(GenericFakeChatModel):
+    """Says what it is told, whatever tools it is given."""
+
+    def bind_tools(self, tools: Any, **options: Any) -> Any:
+        """Takes them."""
+        return self
 
 
 class Log(TypedDict):
@@ -113,6 +129,166 @@ async def test_classes_that_the_schema_names_are_what_they_were(
     awaited = acting(BotWireSaver(namespace, url=place_url))
     await awaited.ainvoke({"done": ""}, config("u"))
     assert (await awaited.ainvoke(Command(resume="yes"), config("u")))["done"] == expected
+
+
+class Box(TypedDict, Generic[T]):
+    """Holds something, in a schema that is generic."""
+
+    held: T
+
+
+class Pair(NamedTuple):
+    """Two numbers."""
+
+    left: int
+    right: int
+
+
+@dataclasses.dataclass
+class Stop:
+    """One of a trip; of its annotations only some can be resolved."""
+
+    plan: Deferred
+    unknown: Missing | None = None  # type: ignore[name-defined]  # noqa: F821
+
+
+class Deferred(BaseModel):
+    """Named before it is there."""
+
+    mood: Mood
+
+
+class Named(TypedDict, total=False):
+    """Names classes in many ways."""
+
+    stop: Stop
+    pair: Pair
+    secret: SecretStr
+    many: Sequence[Trip]
+    by_name: Mapping[str, Plan]
+    box: Box[Trip]
+
+
+class Told(BaseModel):
+    """What only a response format or a task names."""
+
+    text: str
+
+
+@dataclasses.dataclass
+class Else:
+    """Another."""
+
+    text: str
+
+
+NAMED: Named = {
+    "stop": Stop(Deferred(mood=Mood.CALM)),
+    "pair": Pair(1, 2),
+    "secret": SecretStr("x"),
+    "many": [Trip("Rome")],
+    "by_name": {"a": Plan(steps=["b"])},
+    "box": {"held": Trip("Bern")},
+}
+
+
+@pytest.mark.parametrize("name", list(NAMED))
+def test_a_class_is_found_however_a_schema_names_it(
+    namespace: str, place_url: str, name: str
+) -> None:
+    def graph() -> Any:
+        schema: Any = TypedDict("One", {name: Named.__annotations__[name]})  # type: ignore[misc]
+        one = StateGraph(schema).add_node("fill", lambda s: {name: NAMED[name]})  # type: ignore[literal-required]
+        return one.add_edge(START, "fill").compile(BotWireSaver(namespace, url=place_url))
+
+    graph().invoke({name: None}, config("t"))
+    found = graph().get_state(config("t")).values[name]
+    assert found == NAMED[name]  # type: ignore[literal-required]
+    assert type(found) is type(NAMED[name])  # type: ignore[literal-required]
+
+
+@pytest.mark.parametrize(
+    "response_format",
+    [Told, ToolStrategy(Told), ToolStrategy(Else | Told), ProviderStrategy(Told)],
+    ids=["class", "tool", "union", "provider"],
+)
+async def test_a_structured_response_is_what_it_was(
+    namespace: str, place_url: str, response_format: Any
+) -> None:
+    def agent() -> Any:
+        is_provider = isinstance(response_format, ProviderStrategy)
+        call = {"name": "Told", "args": {"text": "yes"}, "id": "1"}
+        reply = AIMessage(
+            '{"text": "yes"}' if is_provider else "", tool_calls=[] if is_provider else [call]
+        )
+        model = ScriptedModel(messages=iter([reply]))
+        saver = BotWireSaver(namespace, url=place_url)
+        return create_agent(model, [], response_format=response_format, checkpointer=saver)
+
+    agent().invoke({"messages": ["hi"]}, config("t"))
+    found = agent().get_state(config("t")).values["structured_response"]
+    assert found == Told(text="yes")
+    found = (await agent().aget_state(config("t"))).values["structured_response"]
+    assert found == Told(text="yes")
+
+
+@task
+def tell(text: str) -> list[Told]:
+    """Its result is stored, and read by the run that is resumed."""
+    return [Told(text=text)]
+
+
+def test_what_a_finished_task_returned_is_what_it_was(namespace: str, place_url: str) -> None:
+    def flow() -> Any:
+        @entrypoint(checkpointer=BotWireSaver(namespace, url=place_url))
+        def work(text: str, *, previous: Any = None) -> entrypoint.final[str, Trip]:
+            (told,) = [tell(one).result()[0] for one in [text]]
+            interrupt("go on?")
+            before = previous.to if previous else "nowhere"
+            return entrypoint.final(value=f"{told.text} from {before}", save=Trip("Oslo"))
+
+        return work
+
+    for before in ("nowhere", "Oslo"):
+        flow().invoke("hi", config("t"))
+        assert flow().invoke(Command(resume="yes"), config("t")) == f"hi from {before}"
+
+
+def test_what_a_subgraph_asked_is_what_it_was(namespace: str, place_url: str) -> None:
+    def graph() -> Any:
+        class Within(TypedDict):
+            """Of the subgraph."""
+
+            asked: Told
+            done: str
+
+        class Around(TypedDict):
+            """Names nothing."""
+
+            done: str
+
+        ask = StateGraph(Within).add_node("ask", lambda s: interrupt(Told(text="go on?")))
+        within = ask.add_edge(START, "ask").compile()
+        around = StateGraph(Around).add_node("within", within).add_edge(START, "within")
+        return around.compile(BotWireSaver(namespace, url=place_url))
+
+    graph().invoke({"done": ""}, config("t"))
+    (asked,) = graph().get_state(config("t")).interrupts
+    assert asked.value == Told(text="go on?")
+
+
+def test_a_class_that_no_graph_names_is_not_revived(namespace: str, place_url: str) -> None:
+    class Open(TypedDict):
+        """Says nothing of what it holds."""
+
+        held: Any
+
+    def graph() -> Any:
+        one = StateGraph(Open).add_node("fill", lambda s: {"held": Told(text="x")})
+        return one.add_edge(START, "fill").compile(BotWireSaver(namespace, url=place_url))
+
+    graph().invoke({"held": None}, config("t"))
+    assert graph().get_state(config("t")).values["held"] == {"text": "x"}
 
 
 @pytest.mark.parametrize("name", ["a.b", "deep", "plain"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -37,6 +38,7 @@ from botwire_langgraph.upkeep import ThreadInfo
 logger = logging.getLogger("botwire_langgraph")
 
 T = TypeVar("T")
+_allowing = threading.Lock()
 list_ = list  # which is also the name of a method here
 
 
@@ -46,9 +48,8 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     Pass it as ``checkpointer=`` to `create_agent` or to `StateGraph.compile`. A put is one
     request, the latest checkpoint two.
 
-    What is stored is never executed: only LangGraph's own list of safe types is revived, the
-    types that the schema of a graph names, and `allowed_types`. Others come back as plain data, and
-    pickle is never used.
+    What is stored is never executed: only LangGraph's safe types, the data classes that the graph
+    names, and `allowed_types` are revived. Others come back as plain data. Pickle is never used.
 
     Args:
         namespace: Whose threads. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
@@ -412,7 +413,9 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         """Returns who calls, and allows the types that its graph names."""
         caller = Caller.find()
         if caller.graph is not None:
-            self.serde = allow(self, graph_types(caller.graph)).serde
+            names = graph_types(caller.graph)
+            with _allowing:  # another thread may add the names of another graph
+                self.serde = allow(self, names).serde
         return caller
 
     def _lease_for(self, caller: Caller, config: RunnableConfig) -> Lease | None:

@@ -1,13 +1,20 @@
-"""The types that a graph's schema names, which what is stored may be revived as.
+"""The classes that a graph names, which what is stored may be revived as.
 
-LangGraph computes them for its own strict mode, and tells a checkpointer only if that is on.
+LangGraph's strict mode takes those of its schemas. Here it is also what its nodes and tasks are
+annotated with, and what an agent is to respond with: the class of `structured_response` is in no
+schema, only among the variables of the node that makes it.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
 import sys
-from collections.abc import Collection
-from typing import Any, cast
+from collections.abc import Collection, Iterator
+from enum import Enum
+from types import CodeType, FunctionType, MethodType
+from typing import Any, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -17,11 +24,12 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 Names = Collection[tuple[str, ...]]
 """Of classes: module and name."""
 
+_SAFE = "langchain_core.messages."  # which LangGraph allows anyway
 _known: WeakKeyDictionary[Any, Names] = WeakKeyDictionary()
 
 
 def graph_types(graph: Any) -> Names:
-    """Returns the classes that the schemas and channels of a graph name."""
+    """Returns the classes that the schemas, channels, nodes and tasks of a graph name."""
     found = _known.get(graph)
     if found is None:
         found = _known[graph] = _collect(graph)
@@ -36,17 +44,147 @@ def allow(saver: BaseCheckpointSaver[Any], names: Names) -> BaseCheckpointSaver[
 
 
 def _collect(graph: Any) -> Names:
-    # Where a graph calls, LangGraph is there; this package does not need it otherwise.
-    build = getattr(sys.modules.get("langgraph._internal._serde"), "build_serde_allowlist", None)
-    if build is None:
-        return ()
+    types = _Types()
     builder = getattr(graph, "builder", None)
-    schemas: list[Any] = [getattr(builder, f"{name}_schema", None) for name in _SCHEMAS]
-    schemas += [node.input_schema for node in getattr(builder, "nodes", {}).values()]
+    for name in ("state_schema", "input_schema", "output_schema"):
+        types.add(getattr(builder, name, None))
+    for node in getattr(builder, "nodes", {}).values():
+        types.add(getattr(node, "input_schema", None))
     for branches in getattr(builder, "branches", {}).values():
-        schemas += [getattr(branch, "input_schema", None) for branch in branches.values()]
-    schemas.append(getattr(graph, "context_schema", None))
-    return cast("Names", build(schemas=schemas, channels=graph.channels))
+        for branch in branches.values():
+            types.add(getattr(branch, "input_schema", None))
+    for channel in graph.channels.values():
+        for name in ("ValueType", "UpdateType"):
+            types.add(getattr(channel, name, None))
+    for node in graph.nodes.values():
+        types.add_code(getattr(node, "bound", None))
+    # What a subgraph is interrupted with is stored in its parent too.
+    inner = [graph_types(sub) for _, sub in graph.get_subgraphs() if hasattr(sub, "channels")]
+    return types.names.union(*inner)
 
 
-_SCHEMAS = ("state", "input", "output")
+class _Types:
+    """Collects classes that hold data, from annotations and from code.
+
+    Attributes:
+        names: Those found.
+    """
+
+    def __init__(self) -> None:
+        self.names: set[tuple[str, ...]] = set()
+        self._seen: dict[int, Any] = {}  # with the objects, so that no id is given twice
+
+    def add(self, hint: Any) -> None:
+        """Takes what an annotation names, and what the fields of those classes name."""
+        if self._is_known(hint):
+            return
+        found = hint
+        if not isinstance(hint, type) or get_args(hint):
+            for part in get_args(hint):
+                self.add(part)
+            # Of an alias, a NewType and a TypeVar.
+            for name in ("__value__", "__supertype__", "__bound__"):
+                self.add(getattr(hint, name, None))
+            found = get_origin(hint)
+        if not isinstance(found, type) or found.__module__.startswith(_SAFE):
+            return
+        if _holds_data(found):
+            self.names.add((found.__module__, found.__name__))
+        elif not hasattr(found, "__required_keys__"):  # those of a TypedDict, whosever it is
+            return
+        for field in _hints(found):
+            self.add(field)
+
+    def add_code(self, code: Any) -> None:
+        """Takes what functions are annotated with, and the response formats and tasks they use."""
+        if self._is_known(code):
+            return
+        if not isinstance(code, FunctionType):
+            for part in _parts(code):
+                self.add_code(part)
+            return
+        if not str(code.__module__).startswith(("langchain.", "langgraph.")):
+            for hint in _hints(code):
+                self.add(hint)
+        for cell in code.__closure__ or ():
+            try:
+                self._add_variable(cell.cell_contents)
+            except ValueError:  # it is not set yet
+                continue
+        for name in _names(code.__code__):
+            found: Any = code.__globals__.get(name)
+            if _is_task(found):
+                self.add_code(found.func)
+
+    def _add_variable(self, value: Any) -> None:
+        if type(value).__module__ == "langchain.agents.structured_output":
+            self.add(getattr(value, "schema", None))
+        elif isinstance(value, (type, tuple)) or get_origin(value):
+            for part in value if isinstance(value, tuple) else (value,):
+                self.add(part)
+        elif _is_task(value) or isinstance(value, FunctionType):
+            self.add_code(value)
+
+    def _is_known(self, one: Any) -> bool:
+        if one is None or id(one) in self._seen:
+            return True
+        self._seen[id(one)] = one
+        return False
+
+
+def _holds_data(cls: type) -> bool:
+    if dataclasses.is_dataclass(cls) or issubclass(cls, (Enum, *_pydantic())):
+        return True
+    return issubclass(cls, tuple) and hasattr(cls, "_fields")
+
+
+def _pydantic() -> Iterator[type]:
+    """Yields pydantic's bases, as far as a program uses it."""
+    for module in ("pydantic", "pydantic.v1"):
+        if module in sys.modules:
+            for name in ("BaseModel", "SecretStr", "SecretBytes"):
+                yield getattr(sys.modules[module], name)
+
+
+def _hints(owner: Any) -> Collection[Any]:
+    """Returns the annotations of a class or a function, without those that cannot be resolved."""
+    local = dict(vars(owner)) if isinstance(owner, type) else None
+    try:
+        return get_type_hints(owner, localns=local, include_extras=True).values()
+    except Exception:  # noqa: BLE001 - it is code of the user's that is evaluated
+        if hasattr(owner, "model_fields"):
+            return [field.annotation for field in owner.model_fields.values()]
+    found: list[Any] = []
+    for cls in inspect.getmro(owner) if isinstance(owner, type) else (owner,):
+        for name, hint in inspect.get_annotations(cls).items():
+            alone = type("_", (), {"__annotations__": {name: hint}, "__module__": cls.__module__})
+            try:
+                found += get_type_hints(alone, localns=local, include_extras=True).values()
+            except Exception:  # noqa: BLE001, S112 - likewise; the others still count
+                continue
+    return found
+
+
+def _parts(code: Any) -> list[Any]:
+    """Returns what something that can be called is made of."""
+    if isinstance(code, MethodType):
+        return [code.__func__]
+    if isinstance(code, functools.partial) or _is_task(code):
+        return [code.func]
+    if type(code).__module__.startswith(("langchain_core.runnables", "langgraph._internal")):
+        named = [getattr(code, name, None) for name in ("func", "afunc", "bound")]
+        return [*named, *getattr(code, "steps", ())]
+    # An object of a class of the user's.
+    return [vars(type(code)).get("__call__")]
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """Yields the names that code uses, with that of functions and comprehensions within."""
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _names(inner)
+
+
+def _is_task(value: Any) -> bool:
+    return type(value).__module__ == "langgraph.func" and hasattr(value, "func")
