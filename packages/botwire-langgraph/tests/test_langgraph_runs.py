@@ -299,6 +299,17 @@ def test_runs_wait_for_each_other_if_they_are_to(saver: BotWireSaver, place_url:
         BotWireSaver(on_conflict="queue")  # type: ignore[arg-type]
 
 
+def test_a_lease_is_renewed_only_once_its_run_has_the_thread(
+    saver: BotWireSaver, place_url: str
+) -> None:
+    # Renewed earlier, a run that waits meets its own lease and is refused because of itself.
+    for on_conflict in ("wait", "reject") * 2:
+        app = graph(other(saver, place_url, on_conflict=on_conflict, lease=0.04), say("said"))
+        killed = {"run": "of another process"}
+        saver.connection.memory.set("busy/t", killed, ttl=0.15)
+        assert app.invoke({"log": [on_conflict]}, THREAD)["log"][-1] == "said"
+
+
 @pytest.mark.anyio
 async def test_awaited_runs_wait_for_each_other_if_they_are_to(
     saver: BotWireSaver, place_url: str

@@ -78,7 +78,8 @@ def _renew(connection: Connection, leases: list[Lease]) -> None:
     alive = []
     for lease in leases:
         if lease.run.is_alive:
-            alive.append(lease)
+            if lease.run.version:  # until it has the thread it waits for that, or is refused
+                alive.append(lease)
         else:  # its event loop is gone, or it failed when it began
             keeper.drop(lease)
             run(connection, lease.release())
