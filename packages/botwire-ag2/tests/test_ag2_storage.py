@@ -214,6 +214,17 @@ async def test_own_classes_come_back_if_they_are_named(place_url: str, namespace
         BotWireStorage(namespace, url=place_url, types=[int])
 
 
+async def test_what_is_superseded_is_archived(place_url: str, namespace: str) -> None:
+    stream = await BotWireStorage(namespace, url=place_url).stream("s")
+    history = AsyncMemory(namespace, url=place_url).history("s")
+    said = [ModelRequest([TextInput(str(number))]) for number in range(6)]
+    for events, kept in ((said[:3], 3), (said, 6), (said, 6), (said[2:], 10), ([], 10)):
+        await stream.history.replace(events)
+        assert plain(await stream.history.get_events()) == plain(events)
+        assert len(await history.read(archived=True)) == kept
+    assert (await agent("hello").ask("hi", stream=stream)).body == "hello"
+
+
 async def test_what_json_cannot_hold_is_refused(place_url: str, namespace: str) -> None:
     storage = BotWireStorage(namespace, url=place_url)
     with pytest.raises(NotJSONError, match="raw"):

@@ -303,6 +303,8 @@ async def test_a_component_comes_back_without_a_key(
     assert isinstance(again, BotWireChatCompletionContext)
     assert again.dump_component() == context.dump_component()
     assert await again.get_messages() == [user("first")]
+    await context.add_message(user("second"))
+    assert await again.get_messages() == [user("first"), user("second")]  # it is the name's
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,22 @@ class BotWireStorage:
         return paired(from_items(items, self._classes))
 
     async def set_history(self, stream_id: UUID, events: Iterable[BaseEvent]) -> None:
-        """Puts events in the place of those of a stream, in one step."""
+        """Puts events in the place of those of a stream, in one step; the old ones are archived.
+
+        If the stream's events come first among the new ones, the others are added.
+        """
         items = [to_item(event, self._classes, f"events[{i}]") for i, event in enumerate(events)]
-        await self._history(stream_id).replace(items)
+        history = self._history(stream_id)
+        stored = await history.read()
+        if [item.value for item in stored] == items[: len(stored)]:
+            if items[len(stored) :]:
+                self._answerers[stream_id].wrote(await history.extend(items[len(stored) :]))
+            return
+        async with self.connection.async_memory.transaction() as tx:
+            tx.history(history.name).archive(stored[-1].seq)
+            if items:
+                tx.history(history.name).extend(items)
+        self._answerers[stream_id].wrote(tx.results[1] if items else ())
 
     async def drop_history(self, stream_id: UUID) -> None:
         """Deletes the events of a stream."""

@@ -55,14 +55,18 @@ def item_id(message: AgentMessage, item: dict[str, Any]) -> str | None:
 
 def from_items(items: Iterable[Item]) -> list[AgentMessage]:
     """Returns the messages that items hold; what is none is reported and left out."""
-    found = read_items(
+    return [message for _, message in from_items_with_seqs(items)]
+
+
+def from_items_with_seqs(items: Iterable[Item]) -> list[tuple[int, AgentMessage]]:
+    """Returns what `from_items` does, each with the sequence number of its item."""
+    return read_items(
         items,
         framework=FRAMEWORK,
         formats=(FORMAT,),
         from_native=lambda data: AgentMessage.from_dict(from_json(data)),
         from_portable=_from_portable,
     )
-    return [message for _, message in found]
 
 
 def _from_portable(message: Message) -> AgentMessage:

@@ -20,6 +20,7 @@ from botwire import AsyncHistory, AsyncMemory, ConfigurationError, ConflictError
 from botwire.answers import Answerer, Answerers
 from botwire.connection import Connection
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
+from botwire_agent_framework.compaction import after_strategies, compact
 from botwire_agent_framework.convert import from_items, item_id, to_item
 
 
@@ -48,10 +49,9 @@ class BotWireHistoryProvider(HistoryProvider):
         api_key: For a server.
         source_id: The provider's name among an agent's.
         max_messages: Load only the last so many; None loads all. Nothing is deleted.
-        skip_excluded: Leave out messages that were marked as excluded before they were stored. A
-            `CompactionProvider` compacts this provider's messages with its ``before_strategy``. Its
-            ``after_strategy`` finds only what a provider keeps in the session's state, which this
-            one does not.
+        skip_excluded: Leave out messages that are marked as excluded. With it, what the
+            ``after_strategy`` of a `CompactionProvider` of this ``history_source_id`` excludes is
+            archived: no later run loads it, and nothing is deleted.
         load_messages: See `HistoryProvider`, as for the next four.
         store_inputs: Whether to store what an agent is given.
         store_outputs: Whether to store what it answers.
@@ -189,12 +189,47 @@ class BotWireHistoryProvider(HistoryProvider):
         before = Answerer()
         if context.session_id:
             before.saw(self._answerers.of_task(context.session_id).seen)
-        await super().before_run(agent=agent, session=session, context=context, state=state)
         results = [one for one in context.input_messages if _call_ids(one).answers]
+        if _stores_each_call(agent) and not results:  # a turn begins: the last one has ended
+            await self._compact(agent, context, None)
+        await super().before_run(agent=agent, session=session, context=context, state=state)
         if results and before.seen is not None:
             await self._check_turn(before, results, context.session_id)
         loaded = context.context_messages.get(self.source_id, [])
         context.context_messages[self.source_id] = _paired(loaded, context.input_messages)
+
+    async def after_run(
+        self,
+        *,
+        agent: SupportsAgentRun,
+        session: AgentSession,
+        context: SessionContext,
+        state: dict[str, Any],
+    ) -> None:
+        """Stores what was said, after what was stored before was compacted if it is to be.
+
+        Raises:
+            ConflictError: Another run wrote to the session since this one read it.
+        """
+        if context.session_id and not _stores_each_call(agent):
+            answerer = self._answerers.of_task(context.session_id)
+            if answerer.seen is not None:
+                answerer.saw(await self._compact(agent, context, answerer.seen))
+        await super().after_run(agent=agent, session=session, context=context, state=state)
+
+    async def _compact(
+        self, agent: SupportsAgentRun, context: SessionContext, last: int | None
+    ) -> int | None:
+        if not self.skip_excluded:
+            return last
+        return await compact(
+            self.connection.async_memory,
+            after_strategies(agent, self.source_id),
+            agent=agent,
+            context=context,
+            source_id=self.source_id,
+            last=last,
+        )
 
     def _check_alone(self, agent: SupportsAgentRun) -> None:
         for other in getattr(agent, "context_providers", ()):
@@ -232,6 +267,10 @@ class BotWireHistoryProvider(HistoryProvider):
     async def clear(self, session_id: str) -> None:
         """Deletes a session's messages."""
         await self._history(session_id).clear()
+
+
+def _stores_each_call(agent: SupportsAgentRun) -> bool:
+    return bool(getattr(agent, "require_per_service_call_history_persistence", False))
 
 
 def _called(history: AsyncHistory) -> str:

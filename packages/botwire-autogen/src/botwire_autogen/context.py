@@ -69,6 +69,9 @@ class BotWireChatCompletionContext(
     Of two requests at once, one is refused: what a model answers is stored only if nobody wrote
     since the model was shown the conversation, and else `add_message` raises `ConflictError`.
 
+    What is loaded from a component's dump has the conversation of the same name, here or elsewhere.
+    To run a copy that begins anew, give it another name.
+
     A saved state is a reference: where the messages are, and up to which. `clear` and `load_state`
     archive messages, they delete none.
 
