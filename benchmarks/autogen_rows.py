@@ -1,4 +1,8 @@
-"""The rows of AutoGen: memory against autogen-ext's ChromaDB, state against JSON files."""
+"""The rows of AutoGen: memory against autogen-ext's ChromaDB, state against JSON files.
+
+The rows of teams are in time of the processor: a turn late in a conversation against an early one,
+and that of a team whose state is saved in memory after each turn, which no store can be below.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,13 @@ import json
 import os
 import random
 import tempfile
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.memory import Memory, MemoryContent, MemoryMimeType
 from autogen_core.model_context import BufferedChatCompletionContext, ChatCompletionContext
 from autogen_core.models import UserMessage
@@ -19,10 +26,12 @@ from autogen_ext.memory.chromadb import (
     CustomEmbeddingFunctionConfig,
     PersistentChromaDBVectorMemoryConfig,
 )
+from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from botwire_autogen import BotWireChatCompletionContext, BotWireMemory
+from botwire_autogen import BotWireChatCompletionContext, BotWireMemory, CheckpointedTeam
 
 MEMORIES, DIMENSION, MESSAGES, SHOWN = 1000, 384, 10_000, 20
+EARLY, LATE = 20, 600
 ROUNDS = 50
 Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
@@ -100,6 +109,47 @@ def rows(compare: Compare) -> None:
             0.1,
         )
         run(theirs.close())
+        _turns(run, url)
+
+
+def _turns(run: Callable[..., Any], url: str) -> None:
+    """Measures a turn of a team of two agents that are shown the last messages."""
+
+    def team(turns: int, name: str) -> RoundRobinGroupChat:
+        agents = [
+            AssistantAgent(
+                agent,
+                ReplayChatCompletionClient(["word " * 20] * 2000),
+                model_context=BotWireChatCompletionContext(
+                    "bench", url=url, name=f"{name}/{agent}", buffer_size=SHOWN
+                ),
+            )
+            for agent in "ab"
+        ]
+        return RoundRobinGroupChat([*agents], max_turns=turns)
+
+    stock = team(1, "stock")
+
+    async def in_memory(turns: int) -> None:
+        for turn in range(turns):
+            await stock.run(task=None if turn else "go")
+            await stock.save_state()
+
+    async def saved(turns: int) -> None:
+        await CheckpointedTeam(team(1, "ours"), "bench", url=url, max_turns=turns).run(task="go")
+
+    spent: list[list[float]] = []
+    for work in (saved, in_memory):
+        spent.append([])
+        for before, turns in ((EARLY - 1, 20), (LATE - EARLY - 21, 20)):
+            run(work(before))
+            started = time.process_time()
+            run(work(turns))
+            spent[-1].append((time.process_time() - started) / turns * 1e3)
+    for name, (early, late) in zip(("saved", "in memory"), spent, strict=True):
+        ratio = f"{late / early:6.2f}" + (" (reach 2)" if name == "saved" else "")
+        row = f"autogen: turn {LATE}, {EARLY}, {name}"
+        print(f"{row:34} {late:9.1f} ms {early:9.1f} ms {ratio}")
 
 
 def _content(text: str) -> MemoryContent:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -42,8 +45,9 @@ from pydantic import BaseModel
 from botwire import AsyncMemory, ConfigurationError, Memory, NotJSONError, TransportError
 from botwire.messages import Message, ToolCall
 from botwire.tool_calls import NOT_COMPLETED
-from botwire_ag2 import BotWireStorage
+from botwire_ag2 import BotWireCheckpointStore, BotWireStorage
 from botwire_ag2.convert import from_items, own_classes, to_item
+from tests.holding import longest_hold
 from tests.zygote import Zygote
 
 AG2S = own_classes()
@@ -225,6 +229,25 @@ async def test_what_is_superseded_is_archived(place_url: str, namespace: str) ->
     assert (await agent("hello").ask("hi", stream=stream)).body == "hello"
 
 
+async def test_images_hold_no_other_task(tmp_path: Path, namespace: str) -> None:
+    url = f"sqlite:///{tmp_path / 'memory.db'}"
+    stream = await BotWireStorage(namespace, url=url).stream("s")
+    image = ModelRequest([ImageInput(data=os.urandom(2_500_000), media_type="image/png")])
+    context: Any = SimpleNamespace(stream=stream)
+    store = BotWireCheckpointStore(namespace, url=url)
+    held = [
+        (await longest_hold(work))[1]
+        for work in (
+            stream.history.storage.save_event(image, context),
+            stream.history.get_events(),
+            stream.history.replace([image, image]),
+            store.write("t", {"raw": os.urandom(2_500_000)}),
+            store.read("t"),
+        )
+    ]
+    assert max(held) < 0.05, held
+
+
 async def test_what_json_cannot_hold_is_refused(place_url: str, namespace: str) -> None:
     storage = BotWireStorage(namespace, url=place_url)
     with pytest.raises(NotJSONError, match="raw"):
@@ -314,7 +337,7 @@ import asyncio, os, signal, sys
 from ag2 import Agent
 from ag2.events import ToolCallEvent
 from ag2.testing import TestConfig
-from botwire_ag2 import BotWireStorage
+from botwire_ag2 import BotWireCheckpointStore, BotWireStorage
 
 url, namespace, dies = sys.argv[1:]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,15 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_framework import Agent, AgentSession, Content, InMemoryHistoryProvider, Message, tool
+from agent_framework import (
+    Agent,
+    AgentSession,
+    Content,
+    InMemoryHistoryProvider,
+    Message,
+    WorkflowCheckpoint,
+    tool,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from botwire import AsyncMemory, ConfigurationError, Memory, TransportError
 from botwire.messages import Message as Envelope
 from botwire.messages import ToolCall
-from botwire_agent_framework import BotWireHistoryProvider
+from botwire_agent_framework import BotWireCheckpointStorage, BotWireHistoryProvider
 from botwire_agent_framework.convert import from_items, item_id, to_item
+from tests.holding import longest_hold
 from tests.scripted_agent import ScriptedClient, call
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -222,6 +232,25 @@ async def test_two_providers_of_an_agent_do_not_store_a_message_twice(
                 assert texts(kept) == [("user", "hi"), ("assistant", "hello")]
 
 
+async def test_images_hold_no_other_task(tmp_path: Path, namespace: str) -> None:
+    url = f"sqlite:///{tmp_path / 'memory.db'}"
+    content = Content.from_data(data=os.urandom(2_500_000), media_type="image/png")
+    message = Message("user", [content])
+    provider = BotWireHistoryProvider(namespace, url=url)
+    storage = BotWireCheckpointStorage(namespace, url=url)
+    checkpoint = WorkflowCheckpoint("w", "hash", state={"said": [message]})
+    held = [
+        (await longest_hold(work))[1]
+        for work in (
+            provider.save_messages("s", [message]),
+            provider.get_messages("s"),
+            storage.save(checkpoint),
+            storage.load(checkpoint.checkpoint_id),
+        )
+    ]
+    assert max(held) < 0.05, held
+
+
 async def test_what_another_framework_said_is_read(
     place_url: str, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -300,6 +329,7 @@ import asyncio, os, signal, sys
 sys.path.insert(0, sys.argv[4])
 from agent_framework import Agent, AgentSession, tool
 from botwire_agent_framework import BotWireContextProvider, BotWireHistoryProvider
+from tests.holding import longest_hold
 from tests.scripted_agent import ScriptedClient, call
 
 url, namespace, dies = sys.argv[1:4]
@@ -365,7 +395,7 @@ def test_eight_processes_write_and_nothing_is_lost(server_url: str, namespace: s
     code = """
 import asyncio, os, sys
 from agent_framework import Message
-from botwire_agent_framework import BotWireHistoryProvider
+from botwire_agent_framework import BotWireCheckpointStorage, BotWireHistoryProvider
 
 async def main(me):
     provider = BotWireHistoryProvider(sys.argv[2], url=sys.argv[1])

@@ -9,6 +9,7 @@ from botwire import AsyncMemory
 from botwire.connection import Connection
 from botwire.messages import Native, UnreadableItemError, read_native
 from botwire.names import check_key
+from botwire.off_loop import off_loop
 from botwire.operations import check_ttl
 from botwire.tagged import from_json, to_json
 from botwire_ag2.convert import FRAMEWORK
@@ -61,7 +62,7 @@ class BotWireCheckpointStore:
         Raises:
             NotJSONError: It holds what would not come back; it says where.
         """
-        value = Native(FRAMEWORK, FORMAT, to_json(state, "state")).to_value()
+        value = Native(FRAMEWORK, FORMAT, await off_loop(to_json, state, "state")).to_value()
         await self.connection.async_memory.set(self._key(task_id), value, ttl=self._ttl)
 
     async def read(self, task_id: str) -> dict[str, Any] | None:
@@ -74,7 +75,8 @@ class BotWireCheckpointStore:
         if value is None:
             return None
         try:
-            state = from_json(read_native(value, framework=FRAMEWORK, formats=(FORMAT,)))
+            data = read_native(value, framework=FRAMEWORK, formats=(FORMAT,))
+            state = await off_loop(from_json, data)
         except ValueError as error:
             raise UnreadableItemError(
                 f"the checkpoint of task {task_id!r:.200} cannot be read: {error}"

@@ -90,6 +90,11 @@ def to_item(event: BaseEvent, classes: Classes, path: str = "event") -> dict[str
     return {"event": native.to_value()} if message is None else message.to_item()
 
 
+def to_items(events: Iterable[BaseEvent], classes: Classes) -> list[dict[str, Any]]:
+    """Returns the envelopes of events; raises what `to_item` does."""
+    return [to_item(event, classes, f"events[{i}]") for i, event in enumerate(events)]
+
+
 def from_items(items: Iterable[Item], classes: Classes) -> list[BaseEvent]:
     """Returns the events that items hold; what is none is reported and left out."""
     events: list[BaseEvent] = []

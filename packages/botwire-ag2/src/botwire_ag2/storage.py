@@ -13,7 +13,8 @@ import botwire
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError
 from botwire.answers import Answerer
 from botwire.connection import Connection
-from botwire_ag2.convert import from_items, own_classes, paired, to_item
+from botwire.off_loop import off_loop
+from botwire_ag2.convert import from_items, own_classes, paired, to_item, to_items
 
 
 class BotWireStorage:
@@ -83,7 +84,7 @@ class BotWireStorage:
         """
         stream_id = context.stream.id
         history = self._history(stream_id)
-        item = to_item(event, self._classes)
+        item = await off_loop(to_item, event, self._classes)
         answerer = self._answerers[stream_id]
         # AG2 answers one request of a stream at a time, and this object is in one process.
         asked = answerer if isinstance(event, (ModelResponse, ToolResultsEvent)) else Answerer()
@@ -105,14 +106,14 @@ class BotWireStorage:
         history = self._history(stream_id)
         items = await history.read()
         await self._answerers[stream_id].shown(history, items)
-        return paired(from_items(items, self._classes))
+        return paired(await off_loop(from_items, items, self._classes))
 
     async def set_history(self, stream_id: UUID, events: Iterable[BaseEvent]) -> None:
         """Puts events in the place of those of a stream, in one step; the old ones are archived.
 
         If the stream's events come first among the new ones, the others are added.
         """
-        items = [to_item(event, self._classes, f"events[{i}]") for i, event in enumerate(events)]
+        items = await off_loop(to_items, list(events), self._classes)
         history = self._history(stream_id)
         stored = await history.read()
         if [item.value for item in stored] == items[: len(stored)]:

@@ -18,6 +18,7 @@ from botwire.connection import Connection
 from botwire.exact import decode, encode
 from botwire.messages import Native, read_native
 from botwire.names import check_key, join_parts
+from botwire.off_loop import off_loop
 from botwire.operations import check_ttl
 from botwire_agent_framework.convert import FRAMEWORK
 from botwire_agent_framework.objects import Objects
@@ -86,7 +87,7 @@ class BotWireCheckpointStorage:
         """
         name = self._name(checkpoint)
         try:
-            value = _pack(Native(FRAMEWORK, FORMAT, self._objects.to_data(checkpoint)).to_value())
+            value = await off_loop(self._written, checkpoint)
         except NotJSONError as error:
             raise WorkflowCheckpointException(
                 f"checkpoint {checkpoint.checkpoint_id} cannot be kept: {error}"
@@ -118,7 +119,7 @@ class BotWireCheckpointStorage:
         while (name := await memory.get(by_id)) not in (None, before):
             entry = await memory.entry(name)
             if entry is not None:
-                return self._read(entry.value, checkpoint_id)
+                return await off_loop(self._read, entry.value, checkpoint_id)
             before = name  # moved or deleted in between: the id says which
         raise WorkflowCheckpointException(f"No checkpoint found with ID {checkpoint_id}")
 
@@ -144,7 +145,7 @@ class BotWireCheckpointStorage:
         found = []
         async for entry in self.connection.async_memory.iter_entries(self._of(workflow_name)):
             try:
-                found.append(self._read(entry.value, entry.key))
+                found.append(await off_loop(self._read, entry.value, entry.key))
             except WorkflowCheckpointException as error:
                 logger.warning("a checkpoint is left out: %s", error)
         return found
@@ -160,7 +161,7 @@ class BotWireCheckpointStorage:
         newest = ops.ScanKeys(self._of(workflow_name), limit=1, descending=True)
         (page,) = await memory.engine.apply(ops.Batch(memory.namespace, (newest,)))
         for entry in page.entries:
-            return self._read(Entry.of(entry).value, entry.key)
+            return await off_loop(self._read, Entry.of(entry).value, entry.key)
         return None
 
     async def list_checkpoint_ids(self, *, workflow_name: str) -> list[str]:
@@ -168,6 +169,9 @@ class BotWireCheckpointStorage:
         of = self._of(workflow_name)
         names = await self.connection.async_memory.list_keys(of)
         return [name.removeprefix(of).partition("/")[2] for name in names]
+
+    def _written(self, checkpoint: WorkflowCheckpoint) -> Any:
+        return _pack(Native(FRAMEWORK, FORMAT, self._objects.to_data(checkpoint)).to_value())
 
     def _read(self, value: Any, which: str) -> WorkflowCheckpoint:
         try:

@@ -21,7 +21,8 @@ from agent_framework import (
 )
 
 from botwire import AsyncMemory, ConflictError
-from botwire_agent_framework.convert import from_items_with_seqs, to_item
+from botwire.off_loop import off_loop
+from botwire_agent_framework.convert import from_items_with_seqs, to_items
 
 _LOOP = "_agent_loop_iteration"  # agent-framework-core 1.23.0: this is not the end of a turn
 
@@ -64,7 +65,7 @@ async def compact(
     if not items or last not in (None, items[-1].seq):
         return last
     last = items[-1].seq
-    stored = from_items_with_seqs(items)
+    stored = await off_loop(from_items_with_seqs, items)
     kept = [message for _, message in stored]
     session = AgentSession(session_id=context.session_id)
     session.state[source_id] = {"messages": kept}
@@ -77,7 +78,7 @@ async def compact(
     if same == len(included):  # what is left out is at the beginning
         await history.archive(stored[len(stored) - same - 1][0])
         return last
-    values = [to_item(_on_its_own(one, last), f"messages[{i}]") for i, one in enumerate(included)]
+    values = await off_loop(to_items, [_on_its_own(message, last) for message in included])
     with suppress(ConflictError):  # somebody else is at work: what this run answers is refused
         async with memory.transaction() as tx:
             tx.history(context.session_id).archive(last)

@@ -41,6 +41,15 @@ def to_item(message: AgentMessage, path: str = "message") -> dict[str, Any]:
     ).to_item()
 
 
+def to_items(messages: Iterable[AgentMessage]) -> list[dict[str, Any]]:
+    """Returns the envelopes of messages.
+
+    Raises:
+        NotJSONError: One holds what would not come back; it says which and where.
+    """
+    return [to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
+
+
 def item_id(message: AgentMessage, item: dict[str, Any]) -> str | None:
     """Returns what tells whether a message is there already, None if nothing does.
 

@@ -19,9 +19,10 @@ import botwire
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError, ConflictError
 from botwire.answers import Answerer, Answerers
 from botwire.connection import Connection
+from botwire.off_loop import off_loop
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 from botwire_agent_framework.compaction import after_strategies, compact
-from botwire_agent_framework.convert import from_items, item_id, to_item
+from botwire_agent_framework.convert import from_items, item_id, to_items
 
 
 class BotWireHistoryProvider(HistoryProvider):
@@ -117,7 +118,7 @@ class BotWireHistoryProvider(HistoryProvider):
         if self.max_messages is None:
             items = await history.read()
             await self._answerers.of_task(history.name).shown(history, items)
-            return self._shown(from_items(items))
+            return self._shown(await off_loop(from_items, items))
         items = []
         async for item in history.newest_first():
             items.append(item)
@@ -125,7 +126,7 @@ class BotWireHistoryProvider(HistoryProvider):
                 break
         items.reverse()
         await self._answerers.of_task(history.name).shown(history, items)
-        messages = from_items(items)
+        messages = await off_loop(from_items, items)
         # No service takes the answer of a tool whose call it is not shown.
         while messages and messages[0].role == "tool":
             messages.pop(0)
@@ -156,7 +157,7 @@ class BotWireHistoryProvider(HistoryProvider):
             ConflictError: Another run wrote to the session since this one read it.
             NotJSONError: One holds what would not come back; it says which and where.
         """
-        items = [to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
+        items = await off_loop(to_items, messages)
         ids = [item_id(message, item) for message, item in zip(messages, items, strict=True)]
         if not items:
             return

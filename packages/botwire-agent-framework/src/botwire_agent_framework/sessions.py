@@ -6,7 +6,7 @@ says so, once, to whoever uses it.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from agent_framework import AgentSession, SessionStore
 
@@ -16,6 +16,7 @@ from botwire.classes import name_of
 from botwire.connection import Connection
 from botwire.messages import Native, UnreadableItemError, read_native
 from botwire.names import check_key
+from botwire.off_loop import off_loop
 from botwire.operations import check_ttl
 from botwire.tagged import from_json, to_json
 from botwire_agent_framework.convert import FRAMEWORK
@@ -86,7 +87,7 @@ class BotWireSessionStore(SessionStore):
             return None
         try:
             data = read_native(entry.value, framework=FRAMEWORK, formats=(FORMAT,))
-            session = AgentSession.from_dict(from_json(data))
+            session = await off_loop(_session, data)
         except (TypeError, KeyError, ValueError) as error:
             raise UnreadableItemError(f"session {session_id!r:.200}: {error}") from error
         setattr(session, _READ_AT, (key, entry.version))
@@ -104,7 +105,7 @@ class BotWireSessionStore(SessionStore):
             raise NotJSONError(
                 f"session is of type {name_of(type(session))}, and would come back an AgentSession"
             )
-        data = to_json(session.to_dict(), "session")
+        data = await off_loop(_data, session)
         # Agent Framework's hosting works on copies, which bring this along.
         read_at: tuple[str, int] = getattr(session, _READ_AT, (key, -1))
         known = read_at[0] == key and read_at[1] >= 0 and self._on_conflict == "reject"
@@ -135,3 +136,11 @@ class BotWireSessionStore(SessionStore):
     def _key(self, session_id: str) -> str:
         SessionStore.validate_session_id(session_id)
         return check_key(f"{self._prefix}/{session_id}")
+
+
+def _data(session: AgentSession) -> Any:
+    return to_json(session.to_dict(), "session")
+
+
+def _session(data: Any) -> AgentSession:
+    return AgentSession.from_dict(from_json(data))

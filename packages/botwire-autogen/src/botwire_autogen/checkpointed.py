@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 import botwire
 from botwire import AsyncMemory, ConfigurationError
+from botwire.off_loop import off_loop
 from botwire.tagged import from_json, to_json
 from botwire_autogen.teams import (
     DEFAULT_NAME,
@@ -28,6 +29,8 @@ from botwire_autogen.teams import (
     manager_of,
     manager_state,
     restore,
+    state_after,
+    with_thread,
 )
 
 _TURN_ENDED = "Maximum number of turns 1 reached."  # the manager's reason to stop after one turn
@@ -146,7 +149,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         """Returns the messages of the team as they are saved."""
         await self._check_ours()
         saved = await self._store.load(self._key)
-        return [] if saved is None else self._messages(_thread(saved.state))
+        return [] if saved is None else await off_loop(self._messages, _thread(saved.state))
 
     async def run(
         self,
@@ -244,7 +247,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
                 # Who took the team over has moved the agents' contexts away too: say that.
                 await self._store.check(self._key, version)
                 raise
-            state = await self._team.save_state()
+            state = await self._state()
             self._thread = _thread(state)
             self._note_events(said, begin)
             self._turns.append(begin)
@@ -253,7 +256,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             version = await self._save(state, version)
         if self._running:  # the task itself, or a turn that was replayed, ended it
             self._running = False
-            version = await self._save(await self._team.save_state(), version)
+            version = await self._save(await self._state(), version)
         if self._condition is not None:
             await self._condition.reset()
         self._version = version
@@ -262,7 +265,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
 
     async def _validate(self, task: Sequence[BaseChatMessage]) -> None:
         """Raises what the team's manager raises of a task, before anything is saved."""
-        await self._team.save_state()  # a new team has no manager before
+        await state_after(self._team, len(self._thread))  # a new team has no manager before
         manager = await manager_of(self._team)
         if manager is not None:
             await manager.validate_group_state(list(task) or None)
@@ -295,7 +298,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         assert self._version is not None
         if self._running:
             self._running = False
-            self._version = await self._save(await self._team.save_state(), self._version)
+            self._version = await self._save(await self._state(), self._version)
 
     async def reset(self) -> None:
         """Forgets the team's conversation, stored and here, that of its agents too."""
@@ -365,7 +368,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         await restore(self._team, inner)
         self._take(inner, state.get("run", {"turns": [], "running": False}))
         version = 0 if saved is None else saved.version
-        self._version = await self._save(await self._team.save_state(), version)
+        self._version = await self._save(await self._state(), version)
 
     async def _load(self) -> None:
         await self._check_ours()
@@ -407,7 +410,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         """
         if self._condition is not None:
             await self._condition.reset()
-        state = await self._team.save_state()
+        state = await self._state()
         dumped = [dict(message.dump()) for message in task]
         agents = {name: dict(agent) for name, agent in state["agent_states"].items()}
         for agent in agents.values():
@@ -420,7 +423,11 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         self._running = True
         self._events = []
         # Loading made new references to contexts that are kept on BotWire.
-        return await self._save(await self._team.save_state(), version)
+        return await self._save(await self._state(), version)
+
+    async def _state(self) -> Mapping[str, Any]:
+        state = await state_after(self._team, len(self._thread))
+        return with_thread(state, [*self._thread, *_thread(state)])
 
     async def _save(self, state: Any, version: int) -> int:
         return await self._store.save(self._key, state, extra=self._extra(), if_version=version)

@@ -20,14 +20,13 @@ import botwire
 from botwire import AsyncMemory, ConfigurationError, Item
 from botwire.connection import Connection
 from botwire.names import check_history
+from botwire.off_loop import off_loop
 from botwire_autogen.conversation import Conversation, Reference
 from botwire_autogen.llm_messages import (
     from_items,
-    from_items_in_thread,
     paired,
     paired_head,
     to_item,
-    to_item_in_thread,
 )
 
 DEFAULT_NAME = "context"
@@ -154,7 +153,7 @@ class BotWireChatCompletionContext(
             ConfigurationError: Another agent writes to the same context without a name.
         """
         await self._begin()
-        item = await to_item_in_thread(message)
+        item = await off_loop(to_item, message)
         if isinstance(message, FunctionExecutionResultMessage):
             seq = await self._conversation.add(item, repr(self), answers=True, keep=True)
             self._conversation.answerer.saw(seq)
@@ -191,10 +190,10 @@ class BotWireChatCompletionContext(
             messages = paired(messages)
         elif self._buffer_size is None:
             items = await self._conversation.read()
-            messages = paired(await from_items_in_thread(items))
+            messages = paired(await off_loop(from_items, items))
         elif self._head_size is None:
             items = await self._conversation.tail(self._buffer_size)
-            messages = paired(await from_items_in_thread(items))
+            messages = paired(await off_loop(from_items, items))
         else:
             items, messages = await self._head_and_tail(self._head_size, self._buffer_size)
         await self._conversation.shown(items)
@@ -206,12 +205,12 @@ class BotWireChatCompletionContext(
         skipped = await self._conversation.count() - head_size - tail_size
         if skipped <= 0:
             items = await self._conversation.read()
-            return items, paired(await from_items_in_thread(items))
+            return items, paired(await off_loop(from_items, items))
         head = paired_head(
-            await from_items_in_thread(await self._conversation.read(limit=head_size))
+            await off_loop(from_items, await self._conversation.read(limit=head_size))
         )
         items = await self._conversation.tail(tail_size)
-        tail = paired(await from_items_in_thread(items))
+        tail = paired(await off_loop(from_items, items))
         gap = UserMessage(content=f"Skipped {skipped} messages.", source="System")
         return items, [*head, gap, *tail]
 
@@ -222,7 +221,7 @@ class BotWireChatCompletionContext(
         found: list[LLMMessage] = []
         async for item in self._conversation.newest_first():
             newest = newest or [item]
-            for message in from_items([item]):
+            for message in await off_loop(from_items, [item]):
                 limit -= self._model_client.count_tokens([message])
                 if limit < 0:
                     return newest, found[::-1]
@@ -257,13 +256,14 @@ class BotWireChatCompletionContext(
         if STATE in state:
             await self._conversation.load(Reference.read(state[STATE]))
             return
-        messages = _MESSAGES.validate_python(state["messages"])
-        await self._conversation.show([await to_item_in_thread(message) for message in messages])
+        messages = await off_loop(_MESSAGES.validate_python, state["messages"])
+        await self._conversation.show([await off_loop(to_item, message) for message in messages])
 
     async def _begin(self) -> None:
         """Stores the initial messages of a history that never had any."""
         if not self._begun:
-            await self._conversation.begin([to_item(m) for m in self._initial_messages or ()])
+            items = [await off_loop(to_item, m) for m in self._initial_messages or ()]
+            await self._conversation.begin(items)
             self._begun = True
 
     def _to_config(self) -> BotWireChatCompletionContextConfig:

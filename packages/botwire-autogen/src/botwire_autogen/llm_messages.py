@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from autogen_core import FunctionCall, Image
+from autogen_core import FunctionCall
 from autogen_core.models import (
     AssistantMessage,
     FunctionExecutionResult,
@@ -60,14 +59,6 @@ def to_item(message: LLMMessage) -> dict[str, Any]:
     ).to_item()
 
 
-async def to_item_in_thread(message: LLMMessage) -> dict[str, Any]:
-    """Returns what `to_item` does; an image is encoded while others run."""
-    parts = message.content
-    if isinstance(parts, list) and any(isinstance(part, Image) for part in parts):
-        return await asyncio.to_thread(to_item, message)
-    return to_item(message)
-
-
 def from_items(items: Iterable[Item]) -> list[LLMMessage]:
     """Returns the messages that items hold; what is none is reported and left out."""
     found = read_items(
@@ -78,22 +69,6 @@ def from_items(items: Iterable[Item]) -> list[LLMMessage]:
         from_portable=_from_portable,
     )
     return [message for _, message in found]
-
-
-async def from_items_in_thread(items: Sequence[Item]) -> list[LLMMessage]:
-    """Returns what `from_items` does; images are decoded while others run."""
-    if any(_has_image(item.value) for item in items):
-        return await asyncio.to_thread(from_items, items)
-    return from_items(items)
-
-
-def _has_image(value: Any) -> bool:
-    native = value.get("native") if isinstance(value, dict) else None
-    data = native.get("data") if isinstance(native, dict) else None
-    content = data.get("content") if isinstance(data, dict) else None
-    return isinstance(content, list) and any(
-        isinstance(part, dict) and "data" in part for part in content
-    )
 
 
 def paired(messages: Iterable[LLMMessage]) -> list[LLMMessage]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self, TypeVar, get_args
 
@@ -26,6 +26,7 @@ from botwire.connection import Connection
 from botwire.embedders import Embedder, embed
 from botwire.filters import compile_filter
 from botwire.names import check_collection
+from botwire.off_loop import off_loop
 from botwire.places import without_password
 from botwire_autogen.convert import from_record, json_safe, to_record, to_text
 
@@ -160,9 +161,10 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
             NotJSONError: It holds what would not come back; it says where.
             asyncio.CancelledError: The token was cancelled.
         """
-        await _cancellable(self._add(to_record(content), content), cancellation_token)
+        await _cancellable(self._add(content), cancellation_token)
 
-    async def _add(self, record: Record, content: MemoryContent) -> None:
+    async def _add(self, content: MemoryContent) -> None:
+        record = await off_loop(to_record, content)
         # Of bytes and images there is no text that means something.
         if isinstance(content.content, (str, dict)):
             record = replace(record, embedding=await self._embed(record.text))
@@ -206,7 +208,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
         chosen = {"$and": parts} if len(parts) > 1 else (parts[0] if parts else None)
         threshold = self._score_threshold if score_threshold is None else score_threshold
         found = await _cancellable(self._find(text, limit, chosen, threshold), cancellation_token)
-        return MemoryQueryResult(results=[_scored(record, score) for record, score in found])
+        return MemoryQueryResult(results=await off_loop(_scored, found))
 
     async def _find(
         self, text: str, k: int, chosen: Mapping[str, Any] | None, threshold: float | None
@@ -260,7 +262,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
         """
         messages = await model_context.get_messages()
         try:
-            found = [from_record(record) for record in await self._in_time(_question(messages))]
+            found = await off_loop(_contents, await self._in_time(_question(messages)))
         except Exception as error:
             if self._strict:
                 raise
@@ -276,7 +278,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
                 if self._role == "system"
                 else UserMessage(content=text, source=_SOURCE)
             )
-        contents = [json_safe(content) for content in new.values()]
+        contents = [await off_loop(json_safe, content) for content in new.values()]
         return UpdateContextResult(memories=MemoryQueryResult(results=contents))
 
     async def clear(self) -> None:
@@ -329,11 +331,18 @@ def _check_filter(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return dict(given)
 
 
-def _scored(record: Record, score: float | None) -> MemoryContent:
-    content = from_record(record)
-    if score is not None:
-        content.metadata = {"score": score, **(content.metadata or {})}
-    return content
+def _contents(records: Iterable[Record]) -> list[MemoryContent]:
+    return [from_record(record) for record in records]
+
+
+def _scored(found: Iterable[tuple[Record, float | None]]) -> list[MemoryContent]:
+    contents = []
+    for record, score in found:
+        content = from_record(record)
+        if score is not None:
+            content.metadata = {"score": score, **(content.metadata or {})}
+        contents.append(content)
+    return contents
 
 
 def _in_order(records: Sequence[Record]) -> list[Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import weakref
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,7 +18,8 @@ import botwire
 from botwire import AsyncMemory, ConfigurationError, ConflictError, Item
 from botwire.connection import Connection
 from botwire.messages import Message, Native
-from botwire.tagged import from_json, to_json
+from botwire.off_loop import off_loop
+from botwire.tagged import Rewriter, from_json
 from botwire_autogen.context import BotWireChatCompletionContext
 from botwire_autogen.llm_messages import FRAMEWORK
 
@@ -32,6 +34,7 @@ THREAD_FORMAT = 1
 """Of a message in a thread: its own dump, tagged (`botwire.tagged`)."""
 
 _THREAD = "message_thread"
+_THREAD_OF_MANAGER = "_message_thread"  # autogen-agentchat 0.7.5
 _UNKNOWN = -1  # no version: what is stored has to be replaced
 _TRIES = 10
 
@@ -76,6 +79,7 @@ class BotWireStateStore:
     ) -> None:
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
         self._known: dict[str, tuple[int, list[Any]]] = {}  # by name: a version and its thread
+        self._rewriters: dict[str, Rewriter] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.connection.namespace!r})"
@@ -103,7 +107,9 @@ class BotWireStateStore:
             ConflictError: Another process saved or resumed the team since.
             NotJSONError: The state holds what would not come back; it says where.
         """
-        rest, thread = _without_thread(to_json(state, "state"))
+        rewriter = self._rewriters.pop(name, None) or Rewriter()
+        rest, thread = _without_thread(await off_loop(rewriter.to_json, dict(state), "state"))
+        self._rewriters[name] = rewriter
         document = {"format": FORMAT, "state": rest, "extra": dict(extra or {})}
         version, known = self._known.pop(name, (_UNKNOWN, []))
         try:
@@ -136,7 +142,7 @@ class BotWireStateStore:
             raise ConflictError(f"the team {name!r} is being saved by another process: load again")
         thread = [_from_item(name, item) for item in items]
         self._known[name] = (found.version, thread)
-        return found._replace(state=from_json(_with_thread(found.state, thread)))
+        return found._replace(state=await off_loop(from_json, with_thread(found.state, thread)))
 
     async def load_extra(self, name: str) -> Mapping[str, Any] | None:
         """Returns what was saved beside a team's state, without reading its conversation."""
@@ -197,6 +203,7 @@ class BotWireStateStore:
     async def delete(self, name: str) -> bool:
         """Deletes what is stored of a team and says whether there was something."""
         self._known.pop(name, None)
+        self._rewriters.pop(name, None)
         async with self.connection.async_memory.transaction() as tx:
             tx.delete(PREFIX + name)
             tx.history(PREFIX + name).clear()
@@ -274,13 +281,31 @@ async def resume_team(
     return saved.version
 
 
+async def state_after(team: Team, known: int) -> Mapping[str, Any]:
+    """Returns the state of an idle team, with its thread only after so many messages.
+
+    AutoGen writes down the whole thread each time, which takes longer the longer it is.
+    """
+    # A team that has not begun has no manager yet.
+    manager = await manager_of(team) if getattr(team, "_initialized", False) else None
+    thread = getattr(manager, _THREAD_OF_MANAGER, None)
+    if not isinstance(thread, list):
+        state = await team.save_state()
+        return with_thread(state, manager_state(state["agent_states"])[_THREAD][known:])
+    setattr(manager, _THREAD_OF_MANAGER, thread[known:])
+    try:
+        return await team.save_state()
+    finally:
+        setattr(manager, _THREAD_OF_MANAGER, thread)
+
+
 async def restore(team: Team, state: Mapping[str, Any]) -> None:
     """Loads a state into a team, whatever it was doing before.
 
     Raises:
         ConfigurationError: It is of a team with other agents; names them.
     """
-    fresh = (await team.save_state())["agent_states"]
+    fresh = (await state_after(team, sys.maxsize))["agent_states"]
     saved = state["agent_states"]
     if fresh.keys() != saved.keys():
         raise ConfigurationError(
@@ -343,7 +368,7 @@ async def _forget(team: Team) -> None:
 
 def _told(manager: Any) -> int:
     """Returns how many messages of its thread a selector has put into its context."""
-    thread = getattr(manager, "_message_thread", [])
+    thread = getattr(manager, _THREAD_OF_MANAGER, [])
     return sum(
         1 + (len(message.context) if isinstance(message, HandoffMessage) else 0)
         for message in thread
@@ -373,7 +398,8 @@ def _without_thread(state: Any) -> tuple[Any, list[Any]]:
     return {**state, "agent_states": emptied}, thread
 
 
-def _with_thread(state: Any, thread: list[Any]) -> Any:
+def with_thread(state: Mapping[str, Any], thread: list[Any]) -> dict[str, Any]:
+    """Returns a team's state with another thread."""
     filled = {
         name: {**one, _THREAD: thread} if _THREAD in one else one
         for name, one in state["agent_states"].items()

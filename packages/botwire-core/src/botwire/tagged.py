@@ -107,6 +107,34 @@ def _to(value: Any, path: str, depth: int, write: Writer | None) -> Any:
     )
 
 
+class Rewriter:
+    """Writes a value that grows, again and again: what it was last is not converted anew.
+
+    Of lists of objects, at any depth of objects, the part that was there before is reused as it was
+    written; a conversation of a thousand messages is written at the cost of the new ones.
+    """
+
+    def __init__(self) -> None:
+        self._lists: dict[str, tuple[list[Any], list[Any]]] = {}  # what they held, and as written
+
+    def to_json(self, value: Any, path: str = "value") -> Any:
+        """Returns what the function `to_json` does; what it returns is not to be changed."""
+        if type(value) is dict and all(type(key) is str for key in value):
+            plain = {key: self.to_json(part, f"{path}.{key}") for key, part in value.items()}
+            return {"$dict": plain} if _looks_tagged(plain) else plain
+        if type(value) is not list or not value or type(value[0]) is not dict:
+            return to_json(value, path)
+        held, written = self._lists.get(path, ([], []))
+        same = len(held)
+        if value[:same] != held:
+            pairs = zip(held, value, strict=False)
+            same = next((i for i, (old, new) in enumerate(pairs) if old != new), len(value))
+        new = [to_json(part, f"{path}[{i}]") for i, part in enumerate(value[same:], same)]
+        # Copies, as the caller may go on changing what it gave.
+        self._lists[path] = ([*held[:same], *map(from_json, new)], [*written[:same], *new])
+        return self._lists[path][1]
+
+
 _SCALARS: Readers = {
     "$float": float,
     "$bytes": lambda text: base64.b64decode(text, validate=True),
