@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, Literal
 
-from autogen_agentchat.agents import AssistantAgent
-from autogen_agentchat.messages import TextMessage
+from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
+from autogen_agentchat.base import Response
+from autogen_agentchat.messages import (
+    BaseChatMessage,
+    BaseTextChatMessage,
+    StructuredMessage,
+    TextMessage,
+)
 from autogen_agentchat.teams import RoundRobinGroupChat
-from autogen_core import FunctionCall
+from autogen_core import CancellationToken, FunctionCall
 from autogen_core.models import (
     AssistantMessage,
     CreateResult,
@@ -19,9 +25,10 @@ from autogen_core.models import (
 )
 from autogen_core.tools import FunctionTool
 from autogen_ext.models.replay import ReplayChatCompletionClient
+from pydantic import BaseModel
 
 from botwire.testing import AdapterTests, Place, Seen, Turn
-from botwire_autogen import BotWireChatCompletionContext
+from botwire_autogen import BotWireChatCompletionContext, CheckpointedTeam
 
 INFO: Any = {
     "vision": False,
@@ -43,14 +50,38 @@ def seen(message: LLMMessage) -> Seen:
     return Seen(role, str(content))
 
 
-class TestContext(AdapterTests):
-    """An `AssistantAgent` with a `BotWireChatCompletionContext`."""
+class Plan(BaseModel):
+    """A user's own content of an agent's message."""
 
-    not_applicable: ClassVar = {
-        "test_objects_of_a_users_own_classes_come_back_after_a_restart": (
-            "a model's messages hold texts and images, nothing of a user's own"
-        ),
-    }
+    steps: list[str]
+    urgent: bool = False
+
+
+class Note(BaseTextChatMessage):
+    """A user's own type of message."""
+
+    type: Literal["Note"] = "Note"
+    page: int
+
+
+class Writer(BaseChatAgent):
+    """An agent of a user's own, which writes notes."""
+
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (Note,)
+
+    async def on_messages(
+        self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken
+    ) -> Response:
+        return Response(chat_message=Note(source=self.name, content="noted", page=7))
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None:
+        pass
+
+
+class TestContext(AdapterTests):
+    """An `AssistantAgent` with a `BotWireChatCompletionContext`, and teams that are saved."""
 
     def open(self, place: Place, user: str) -> Any:
         context = BotWireChatCompletionContext(place.namespace, url=place.url, name=user)
@@ -103,3 +134,25 @@ class TestContext(AdapterTests):
             for name in "ab"
         ]
         await RoundRobinGroupChat([*agents], max_turns=2).run(task="go")
+
+    def team(self, place: Place) -> CheckpointedTeam:
+        model = ReplayChatCompletionClient(['{"steps": ["a", "b"]}'], model_info=INFO)
+        planner = AssistantAgent("planner", model, output_content_type=Plan)
+        team = RoundRobinGroupChat(
+            [planner, Writer("writer", "Writes.")],
+            max_turns=1,
+            custom_message_types=[StructuredMessage[Plan], Note],  # AutoGen wants that here
+        )
+        return CheckpointedTeam(team, place.namespace, url=place.url, max_turns=2)
+
+    async def store_own(self, place: Place) -> None:
+        await self.team(place).run(task="plan")
+
+    async def read_own(self, place: Place) -> Any:
+        _, plan, note = await self.team(place).thread()
+        assert isinstance(plan, StructuredMessage)
+        assert isinstance(note, Note)
+        return [type(plan), plan.content, type(note), note.content, note.page]
+
+    def own(self) -> Any:
+        return [StructuredMessage[Plan], Plan(steps=["a", "b"]), Note, "noted", 7]
