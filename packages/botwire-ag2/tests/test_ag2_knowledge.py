@@ -6,10 +6,17 @@ import asyncio
 import signal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from ag2 import Agent, KnowledgeConfig
-from ag2.knowledge import KnowledgeStore, MemoryKnowledgeStore
+from ag2.events import ModelRequest, TextInput
+from ag2.knowledge import (
+    DefaultBootstrap,
+    EventLogWriter,
+    KnowledgeStore,
+    MemoryKnowledgeStore,
+)
 from ag2.network import CONSULTING_TYPE, EV_CHANNEL_CLOSED, Hub
 from ag2.policies import WorkingMemoryPolicy
 from ag2.testing import TestConfig
@@ -321,3 +328,14 @@ async def test_any_range_is_what_the_store_of_ag2_answers(place_url: str, namesp
             for end in ends if path == "/f" and start in (-6, -3, 0, 2) else (None, 2):
                 expected = await stock.read_range(path, start, end)
                 assert await ours.read_range(path, start, end) == expected, (path, start, end)
+
+
+async def test_ag2s_own_log_and_layout_are_kept_in_it(store: BotWireKnowledgeStore) -> None:
+    await DefaultBootstrap().bootstrap(store, "helper")
+    assert await store.list("/") == ["SKILL.md", "artifacts/", "log/", "memory/"]
+    said = [ModelRequest([TextInput(text)]) for text in ("old", "older", "new")]
+    stream_id = uuid4()
+    for event in said[:2]:
+        await EventLogWriter(store).persist_dropped(stream_id, [event])
+    await EventLogWriter(store).persist(stream_id, said[2:])
+    assert await EventLogWriter(store).load(stream_id) == said

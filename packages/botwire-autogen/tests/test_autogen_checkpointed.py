@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import pytest
 from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
@@ -313,3 +314,41 @@ async def test_a_team_that_runs_does_not_run_again(place_url: str, namespace: st
         await run
     await team.abandon()
     assert (await team.run(task="again")).stop_reason
+
+
+class Counted(TextMessage):
+    """A message that counts how often messages of its type are written down."""
+
+    type: Literal["Counted"] = "Counted"  # type: ignore[assignment]
+    dumps: ClassVar[int] = 0
+
+    def dump(self) -> Mapping[str, Any]:
+        type(self).dumps += 1
+        return super().dump()
+
+
+class Speaker(Planner):
+    @property
+    def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
+        return (Counted,)
+
+    async def on_messages(
+        self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken
+    ) -> Response:
+        return Response(chat_message=Counted(source=self.name, content="x"))
+
+
+async def test_a_late_turn_writes_down_no_more_than_an_early_one(
+    tmp_path: Path, namespace: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'memory.db'}"
+    agents = [Speaker("a", "Speaks."), Speaker("b", "Speaks.")]
+    team = RoundRobinGroupChat([*agents], max_turns=1, custom_message_types=[Counted])
+    saved = CheckpointedTeam(team, namespace, url=url, max_turns=20)
+    dumps = []
+    for _ in range(4):
+        Counted.dumps = 0
+        await saved.run(task="go")
+        dumps.append(Counted.dumps)
+    assert len(await saved.thread()) == 84
+    assert dumps[3] <= dumps[1], dumps

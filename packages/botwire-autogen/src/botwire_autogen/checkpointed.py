@@ -12,7 +12,6 @@ from autogen_agentchat.messages import (
     BaseChatMessage,
     MessageFactory,
     ModelClientStreamingChunkEvent,
-    TextMessage,
 )
 from autogen_agentchat.teams import MagenticOneGroupChat
 from autogen_core import CancellationToken, Component, ComponentModel
@@ -22,6 +21,7 @@ import botwire
 from botwire import AsyncMemory, ConfigurationError
 from botwire.off_loop import off_loop
 from botwire.tagged import from_json, to_json
+from botwire_autogen.tasks import same_task, task_messages
 from botwire_autogen.teams import (
     DEFAULT_NAME,
     BotWireStateStore,
@@ -189,7 +189,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             ConfigurationError: A run of another task is unfinished, or another team of the
                 namespace has no name either.
         """
-        given = _task(task, self._factory)
+        given = task_messages(task, self._factory)
         if self._busy:
             raise ValueError(
                 "The team is already running, it cannot run again until it is stopped."
@@ -211,7 +211,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
     ) -> AsyncGenerator[BaseAgentEvent | BaseChatMessage | TaskResult, None]:
         if self._version is None:
             await self._load()
-        if self._running and given and not _same(given, self._thread[self._turns[0] :]):
+        if self._running and given and not same_task(given, self._thread[self._turns[0] :]):
             raise ConfigurationError(
                 f"{self!r} has an unfinished run of another task: run it to its end without a "
                 "task, or abandon it"
@@ -488,34 +488,3 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
 
 def _thread(state: Any) -> list[dict[str, Any]]:
     return list(manager_state(state["agent_states"])["message_thread"])
-
-
-def _task(task: Any, factory: MessageFactory) -> list[BaseChatMessage]:
-    """Returns a task's messages; raises what AutoGen's teams raise of one that they refuse."""
-    if task is None:
-        return []
-    if isinstance(task, str):
-        return [TextMessage(content=task, source="user")]
-    messages = [task] if isinstance(task, BaseChatMessage) else task
-    if not isinstance(messages, list):
-        raise ValueError("Task must be a string, a BaseChatMessage, or a list of BaseChatMessage.")  # noqa: TRY004 - AutoGen's own
-    if not messages:
-        raise ValueError("Task list cannot be empty.")
-    for message in messages:
-        if not isinstance(message, BaseChatMessage):
-            raise ValueError("All messages in task list must be valid BaseChatMessage types")  # noqa: TRY004 - AutoGen's own
-        if not factory.is_registered(type(message)):
-            raise ValueError(
-                f"Message type {type(message)} is not registered with the message factory. Please "
-                "add it to the custom_message_types of the team, or of CheckpointedTeam."
-            )
-    return list(messages)
-
-
-def _same(task: Sequence[BaseChatMessage], thread: Sequence[dict[str, Any]]) -> bool:
-    """Says whether a thread begins with a task, whose ids and times are new with each call."""
-    told = [message.dump() for message in task]
-    return len(told) <= len(thread) and all(
-        {**one, "id": None, "created_at": None} == {**two, "id": None, "created_at": None}
-        for one, two in zip(told, thread, strict=False)
-    )
