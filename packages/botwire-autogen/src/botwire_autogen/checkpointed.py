@@ -265,7 +265,6 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
 
     async def _validate(self, task: Sequence[BaseChatMessage]) -> None:
         """Raises what the team's manager raises of a task, before anything is saved."""
-        await state_after(self._team, len(self._thread))  # a new team has no manager before
         manager = await manager_of(self._team)
         if manager is not None:
             await manager.validate_group_state(list(task) or None)
@@ -410,14 +409,14 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         """
         if self._condition is not None:
             await self._condition.reset()
-        state = await self._state()
+        present = await self._state()
         dumped = [dict(message.dump()) for message in task]
-        agents = {name: dict(agent) for name, agent in state["agent_states"].items()}
+        agents = {name: dict(agent) for name, agent in present["agent_states"].items()}
         for agent in agents.values():
             field = "message_thread" if "message_thread" in agent else "message_buffer"
             agent[field] = [*agent[field], *dumped]
-        state = {**state, "agent_states": agents}
-        await restore(self._team, state)
+        state = {**present, "agent_states": agents}
+        await restore(self._team, state, present)
         self._thread = _thread(state)
         self._turns = [len(self._thread) - len(dumped)]
         self._running = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import weakref
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -18,7 +19,6 @@ import botwire
 from botwire import AsyncMemory, ConfigurationError, ConflictError, Item
 from botwire.connection import Connection
 from botwire.messages import Message, Native
-from botwire.off_loop import off_loop
 from botwire.tagged import Rewriter, from_json
 from botwire_autogen.context import BotWireChatCompletionContext
 from botwire_autogen.llm_messages import FRAMEWORK
@@ -79,7 +79,7 @@ class BotWireStateStore:
     ) -> None:
         self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
         self._known: dict[str, tuple[int, list[Any]]] = {}  # by name: a version and its thread
-        self._rewriters: dict[str, Rewriter] = {}
+        self._rewriters: defaultdict[str, Rewriter] = defaultdict(Rewriter)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.connection.namespace!r})"
@@ -107,9 +107,8 @@ class BotWireStateStore:
             ConflictError: Another process saved or resumed the team since.
             NotJSONError: The state holds what would not come back; it says where.
         """
-        rewriter = self._rewriters.pop(name, None) or Rewriter()
-        rest, thread = _without_thread(await off_loop(rewriter.to_json, dict(state), "state"))
-        self._rewriters[name] = rewriter
+        # AutoGen has made text of images already: this takes no time.
+        rest, thread = _without_thread(self._rewriters[name].to_json(dict(state), "state"))
         document = {"format": FORMAT, "state": rest, "extra": dict(extra or {})}
         version, known = self._known.pop(name, (_UNKNOWN, []))
         try:
@@ -142,7 +141,7 @@ class BotWireStateStore:
             raise ConflictError(f"the team {name!r} is being saved by another process: load again")
         thread = [_from_item(name, item) for item in items]
         self._known[name] = (found.version, thread)
-        return found._replace(state=await off_loop(from_json, with_thread(found.state, thread)))
+        return found._replace(state=from_json(with_thread(found.state, thread)))
 
     async def load_extra(self, name: str) -> Mapping[str, Any] | None:
         """Returns what was saved beside a team's state, without reading its conversation."""
@@ -286,8 +285,7 @@ async def state_after(team: Team, known: int) -> Mapping[str, Any]:
 
     AutoGen writes down the whole thread each time, which takes longer the longer it is.
     """
-    # A team that has not begun has no manager yet.
-    manager = await manager_of(team) if getattr(team, "_initialized", False) else None
+    manager = await manager_of(team)
     thread = getattr(manager, _THREAD_OF_MANAGER, None)
     if not isinstance(thread, list):
         state = await team.save_state()
@@ -299,13 +297,20 @@ async def state_after(team: Team, known: int) -> Mapping[str, Any]:
         setattr(manager, _THREAD_OF_MANAGER, thread)
 
 
-async def restore(team: Team, state: Mapping[str, Any]) -> None:
+async def restore(
+    team: Team, state: Mapping[str, Any], present: Mapping[str, Any] | None = None
+) -> None:
     """Loads a state into a team, whatever it was doing before.
+
+    Args:
+        team: The team.
+        state: What is loaded.
+        present: The team's present state, if it is known; its thread does not matter.
 
     Raises:
         ConfigurationError: It is of a team with other agents; names them.
     """
-    fresh = (await state_after(team, sys.maxsize))["agent_states"]
+    fresh = (present or await state_after(team, sys.maxsize))["agent_states"]
     saved = state["agent_states"]
     if fresh.keys() != saved.keys():
         raise ConfigurationError(
@@ -325,13 +330,15 @@ def described(team: Team) -> str:
 
 
 async def manager_of(team: Team) -> Any:
-    """Returns the manager of a team that has begun, None of a team of another make.
+    """Returns the manager of a team, None of a team of another make.
 
     AutoGen has no public way to it (autogen-agentchat 0.7.5).
     """
     runtime = getattr(team, "_runtime", None)
     if runtime is None:
         return None
+    if not getattr(team, "_initialized", True):
+        await team.save_state()  # makes one
     manager_id = AgentId(
         getattr(team, "_group_chat_manager_topic_type", ""), getattr(team, "_team_id", "")
     )

@@ -15,7 +15,7 @@ T = TypeVar("T")
 LARGE = 100_000
 """Characters or bytes, beyond which a value is converted in a thread: about a millisecond."""
 
-_PART = 20  # what a part counts beside its text, so that a value of many small parts is large too
+_PART = 100  # what a part counts beside its text, so that a value of many small parts is large too
 
 
 async def off_loop(convert: Callable[..., T], *values: Any) -> T:
