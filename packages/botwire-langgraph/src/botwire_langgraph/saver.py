@@ -23,6 +23,7 @@ from botwire.connection import Connection
 from botwire.operations import check_ttl
 from botwire_langgraph import importing, leases, steps, upkeep
 from botwire_langgraph.convoy import Convoy
+from botwire_langgraph.cut_off import close_calls
 from botwire_langgraph.keeper import keeper
 from botwire_langgraph.leases import Lease, OnConflict
 from botwire_langgraph.opening import Opened
@@ -126,7 +127,8 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         if lease is not None:
             caller.loop.stack.callback(self._end, lease)
             keeper.keep(lease, self.connection)
-        return self._run(steps.get_tuple(self.serde, self._seen, config, caller.loop, lease))
+        found = self._run(steps.get_tuple(self.serde, self._seen, config, caller.loop, lease))
+        return close_calls(found, caller.loop)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `get_tuple`."""
@@ -135,7 +137,8 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         if lease is not None:
             caller.loop.stack.push_async_callback(self._aend, lease)
             keeper.keep(lease, self.connection)
-        return await self._arun(steps.get_tuple(self.serde, self._seen, config, caller.loop, lease))
+        program = steps.get_tuple(self.serde, self._seen, config, caller.loop, lease)
+        return close_calls(await self._arun(program), caller.loop)
 
     def list(
         self,

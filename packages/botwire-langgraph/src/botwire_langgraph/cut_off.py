@@ -1,0 +1,104 @@
+"""What a run reads that follows one that was cut off inside a tool: each call with its answer.
+
+A run that ends between a call of a tool and its answer leaves a state that services refuse. New
+input drops the tasks that were under way, so LangGraph shows the next model that state. A run that
+begins with new input therefore reads such calls answered by a message that says so. A run that
+resumes reads what is stored: its tools still run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langgraph.checkpoint.base import Checkpoint, CheckpointTuple
+
+from botwire.tool_calls import NOT_COMPLETED, CallIds, match_calls
+
+_RESUMING = "__pregel_resuming"
+_TASKS = "__pregel_tasks"
+_NEXT = "branch:to:"  # the channels that say which nodes come next
+
+
+def close_calls(found: CheckpointTuple | None, loop: Any) -> CheckpointTuple | None:
+    """Returns a checkpoint as a run reads it that begins.
+
+    Args:
+        found: As it is stored.
+        loop: Of the run; None if none reads it.
+    """
+    if found is None or loop is None or _is_resumed(found, loop):
+        return found
+    values = found.checkpoint["channel_values"]
+    if not values.get(_TASKS) and not any(name.startswith(_NEXT) for name in values):
+        return found  # its last run was not cut off
+    answered = set(_answered(loop.input))
+    closed = {
+        channel: _close(value, answered)
+        for channel, value in values.items()
+        if isinstance(value, list) and any(isinstance(one, AIMessage) for one in value)
+    }
+    checkpoint = {**found.checkpoint, "channel_values": {**values, **closed}}
+    return found._replace(checkpoint=cast("Checkpoint", checkpoint))
+
+
+def _is_resumed(found: CheckpointTuple, loop: Any) -> bool:
+    """Says whether LangGraph goes on with the tasks that were under way, as it decides itself."""
+    if loop.input is None or type(loop.input).__name__ == "Command":
+        return True
+    configurable = loop.config.get("configurable", {})
+    if _RESUMING in configurable:
+        return bool(configurable[_RESUMING])
+    run_id = loop.config.get("metadata", {}).get("run_id")
+    return run_id is not None and run_id == found.metadata.get("run_id")
+
+
+def _close(messages: list[Any], answered: set[str]) -> list[Any]:
+    open_calls: dict[int, list[int]] = {}
+    for spot in match_calls(map(_call_ids, messages), settled=answered).unanswered:
+        open_calls.setdefault(spot.message, []).append(spot.position)
+    closed: list[Any] = []
+    due: list[ToolMessage] = []
+    for index, message in enumerate(messages):
+        if not isinstance(message, ToolMessage):  # after the answers that are there
+            closed += due
+            due = []
+        closed.append(message)
+        due += [
+            ToolMessage(
+                NOT_COMPLETED,
+                id=str(uuid4()),
+                name=message.tool_calls[position]["name"],
+                tool_call_id=message.tool_calls[position]["id"],
+                status="error",
+            )
+            for position in open_calls.get(index, ())
+        ]
+    return closed + due
+
+
+def _call_ids(message: Any) -> CallIds | None:
+    if isinstance(message, AIMessage):
+        return CallIds(calls=[call["id"] or "" for call in message.tool_calls])
+    if isinstance(message, ToolMessage):
+        return CallIds(answers=[message.tool_call_id])
+    return CallIds() if isinstance(message, BaseMessage) else None
+
+
+def _answered(given: Any) -> Iterator[str]:
+    """Yields the calls that a run's input answers, as programs do whose tools run elsewhere."""
+    if isinstance(given, ToolMessage):
+        yield given.tool_call_id
+    elif isinstance(given, (list, tuple)):
+        for one in given:
+            yield from _answered(one)
+    elif isinstance(given, Mapping):
+        if isinstance(given.get("tool_call_id"), str):
+            yield given["tool_call_id"]
+        for one in given.values():
+            yield from _answered(one)
+    elif not isinstance(given, BaseMessage) and hasattr(given, "__dict__"):
+        for one in vars(given).values():
+            yield from _answered(one)
