@@ -15,6 +15,7 @@ from botwire.connection import Connection
 from botwire.names import check_history
 from botwire.operations import MAX_PAGE, check_count, check_ttl
 from botwire_langchain.convert import from_items, item_ids, to_items
+from botwire_langchain.pairing import pair
 
 
 class BotWireChatMessageHistory(BaseChatMessageHistory):
@@ -75,7 +76,7 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
 
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
-        """The messages in their order."""
+        """The messages in their order, as `get_messages` returns them."""
         return self.get_messages()
 
     def get_messages(
@@ -83,17 +84,22 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
     ) -> list[BaseMessage]:
         """Returns messages in their order.
 
+        Without arguments it returns what a model may be shown: a call of a tool whose answer was
+        never stored is followed by a message that says so, and a window begins with no answer
+        whose call it leaves out. With arguments it returns what is stored.
+
         Args:
             limit: Only the last so many; only these are read. Unset: `history_size`.
             before: Only messages before the one with this id, for paging backwards.
         """
         window = self._window(limit, before)
         if window.is_all:
-            return _messages(self._alive(self._history.read()))
+            return pair(_messages(self._alive(self._history.read())), is_window=False)
         for item in self._history.newest_first(page_size=window.page_size):
             if window.add(item):
                 break
-        return window.messages()
+        found = window.messages()
+        return pair(found, is_window=True) if limit is None and before is None else found
 
     async def aget_messages(
         self, *, limit: int | None = None, before: str | None = None
@@ -101,11 +107,13 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         """As `get_messages`."""
         window = self._window(limit, before)
         if window.is_all:
-            return _messages(self._alive(await self._async_history.read()))
+            found = _messages(self._alive(await self._async_history.read()))
+            return pair(found, is_window=False)
         async for item in self._async_history.newest_first(page_size=window.page_size):
             if window.add(item):
                 break
-        return window.messages()
+        found = window.messages()
+        return pair(found, is_window=True) if limit is None and before is None else found
 
     def add_message(self, message: BaseMessage) -> None:
         """Appends a message."""
