@@ -340,6 +340,22 @@ def test_what_the_command_refuses(
     assert says in done.stderr
 
 
+def test_what_empties_or_replaces_a_history_is_in_the_audit_log(guarded: Guarded) -> None:
+    with Memory("emptied", url=guarded.url, api_key=guarded.admin) as memory:
+        history = memory.history("h")
+        history.extend(["hush-hush", "two"])
+        history.replace(["three"])
+        history.replace([])
+        history.append("four")
+        history.clear()
+    log = botwire("keys", "audit", "--json", "--database", guarded.database).stdout
+    entries = [json.loads(line) for line in log.splitlines()]
+    mine = [(one["event"], one["name"]) for one in entries if one.get("namespace") == "emptied"]
+    assert [event for event, _ in mine] == ["replace_history", "replace_history", "clear_history"]
+    assert {name for _, name in mine} == {"h"}
+    assert "hush" not in log
+
+
 def test_deletions_are_in_the_audit_log_without_values(guarded: Guarded) -> None:
     found, key = make_key(guarded.database)
     with guarded.client(key) as http:

@@ -116,6 +116,59 @@ def test_a_request_that_hides_in_another_is_none(server_url: str, namespace: str
     assert Memory(namespace, url=server_url).get("hidden") is None
 
 
+def test_a_trailer_never_becomes_a_header(server_url: str, namespace: str) -> None:
+    path = f"PUT /v1/namespaces/{namespace}/keys/k HTTP/1.1".encode()
+    head = path + HOST + b"Transfer-Encoding: chunked\r\nTrailer: If-None-Match\r\n\r\n"
+    chunks = b'c\r\n{"value": 1}\r\n0\r\n'
+    for _ in range(2):  # the second one would be refused if it were a header
+        answer = talk(server_url, head + chunks + b"If-None-Match: *\r\n\r\n")
+        assert answer.split()[1] in (b"200", b"201", b"204"), answer
+    long = b"X: " + b"a" * 100_000
+    check_problem(talk(server_url, head + chunks + long + b"\r\n\r\n"), {400, 431})
+
+
+@pytest.mark.parametrize("second", [b"localhost", b"other.test"])
+def test_two_host_fields_are_refused(server_url: str, second: bytes) -> None:
+    sent = b"GET /readyz HTTP/1.1" + HOST + b"Host: " + second + b"\r\n\r\n"
+    check_problem(talk(server_url, sent), {400})
+
+
+TWICE = {
+    "batch": ("POST", "/v1/batch", """{"namespace": "NS", "operations": [
+        {"op": "put_key", "key": "k", "value": 1, "value": 2}]}"""),
+    "batch, outside": ("POST", "/v1/batch", """{"namespace": "other", "namespace": "NS",
+        "operations": [{"op": "put_key", "key": "k", "value": 1}]}"""),
+    "batch, within a value": ("POST", "/v1/batch", """{"namespace": "NS", "operations": [
+        {"op": "put_key", "key": "k", "value": {"a": [{"b": 1, "b": 2}]}}]}"""),
+    "REST": ("PUT", "/v1/namespaces/NS/keys/k", '{"value": 1, "value": 2}'),
+    "REST, within a value": ("PUT", "/v1/namespaces/NS/keys/k", '{"value": {"a": 1, "a": 2}}'),
+    "REST, escaped": ("PUT", "/v1/namespaces/NS/keys/k", '{"value": {"a": 1, "\\u0061": 2}}'),
+    "REST, items": ("POST", "/v1/namespaces/NS/histories/h/items",
+                    '{"values": [{"a": 1, "a": 2}]}'),
+    "0.2": ("PUT", "/memory/NS/k", '{"value": 1, "value": 2}'),
+    "0.2, within a value": ("PUT", "/memory/NS/k", '{"value": {"a": 1, "a": 2}}'),
+    "REST, large": ("PUT", "/v1/namespaces/NS/keys/k",
+                    '{"value": {"a": "' + "x" * 300_000 + '", "b": 1, "b": 2}}'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TWICE)
+def test_a_key_that_is_there_twice_is_refused_and_nothing_is_written(
+    client: httpx.Client, namespace: str, case: str
+) -> None:
+    method, path, body = TWICE[case]
+    answer = client.request(
+        method,
+        path.replace("NS", namespace),
+        content=body.replace("NS", namespace),
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code in (400, 422), answer.text
+    assert "twice" in answer.text
+    assert client.get(f"/v1/namespaces/{namespace}/keys/k").status_code == 404
+    assert client.get(f"/v1/namespaces/{namespace}/histories").json().get("histories", []) == []
+
+
 SQL = "'; DROP TABLE botwire_keys; --\" OR 1=1 /* \\"
 DEEP = "[" * 5000 + "]" * 5000
 NS = "/v1/namespaces/n"

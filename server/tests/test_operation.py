@@ -122,6 +122,17 @@ def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(database: Path) -> N
     assert len(values) == len(set(values))
 
 
+def test_sighup_does_not_end_a_server_of_one_process(database: Path) -> None:
+    with running(database) as process:
+        url = read_url(process)
+        for _ in range(3):
+            process.send_signal(signal.SIGHUP)
+            assert httpx.get(f"{url}/readyz").status_code == 200
+        assert process.poll() is None
+        process.terminate()
+        process.wait(30)
+
+
 # --- stopping -------------------------------------------------------------------------------
 
 

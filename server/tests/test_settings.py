@@ -52,6 +52,13 @@ def test_the_first_that_says_something_wins(tmp_path: Path) -> None:
         (["--tls-cert", "c.pem"], {}, "both"),
         ([], {"BOTWIRE_FREE_TIER": "maybe"}, "BOTWIRE_FREE_TIER is true or false, not 'maybe'"),
         (["--config", "no.toml"], {}, "no.toml cannot be read"),
+        (["--trust-proxy", "proxy.test"], {}, "trust_proxy"),
+        (["--trust-proxy", "10.0.0.0/99"], {}, "trust_proxy"),
+        (["--cors-origins", "a.test"], {}, "cors_origins"),
+        (["--cors-origins", "https://a.test/path"], {}, "cors_origins"),
+        ([], {"BOTWIRE_CORS_ORIGINS": "https://a.test,ftp://"}, "cors_origins"),
+        *((["--drain", value], {}, "drain") for value in ("-1", "nan", "inf", "1e9", "soon")),
+        *((["--grace", value], {}, "grace") for value in ("-1", "nan", "inf", "1e9", "soon")),
     ],
 )
 def test_what_is_refused(arguments: list[str], environ: dict[str, str], says: str) -> None:
