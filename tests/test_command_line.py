@@ -148,7 +148,11 @@ def test_every_kind_of_value_comes_back(url: str, tmp_path: Path) -> None:
     assert Ran("set", "n", "1", "--if-version", "0", "--json").lines == [{"key": "n", "version": 4}]
     refused = Ran("set", "n", "2", "--if-version", "0")
     assert (refused.code, "expected not to exist" in refused.err) == (3, True)
-    for value, says in [("{", "not JSON"), ("NaN", "nan, which JSON does not have")]:
+    for value, says in [
+        ("{", "not JSON"),
+        ("NaN", "nan, which JSON does not have"),
+        ('{"a": 1, "a": 2}', "twice"),
+    ]:
         ran = Ran("set", "n", value)
         assert ran.code == 2
         assert says in ran.err

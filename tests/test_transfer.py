@@ -382,6 +382,7 @@ def many(engine: Engine) -> bytes:
             "line 1: the export is of format 2",
         ),
         (900, b"not JSON", "line 900: it is not JSON"),
+        (900, b'{"type":"key","key":"a","key":"b"}', "line 900: it is not JSON"),
         (900, b"[]", "line 900: it is not a JSON object with a type"),
         (900, b'{"type":"future","namespace":"n"}', "line 900: it is of the unknown type 'future'"),
         (900, b'{"type":"key","namespace":"n"}', "line 900: it is no key: "),

@@ -25,6 +25,7 @@ from botwire.cli.output import print_json, print_rows, say, show
 from botwire.clock import from_datetime, to_iso
 from botwire.errors import ConfigurationError
 from botwire.messages import Message, UnreadableItemError
+from botwire.pieces import unique
 
 
 def add_commands(commands: Any) -> None:
@@ -140,7 +141,7 @@ def _read_bytes(name: str) -> bytes:
 
 def _from_json(text: str, what: str, hint: str = "") -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{what} is not JSON ({error}){hint}") from None
 

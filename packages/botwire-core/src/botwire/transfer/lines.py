@@ -31,6 +31,7 @@ from botwire import record_operations as records
 from botwire._version import __version__
 from botwire.clock import Micros, from_iso, now, to_iso
 from botwire.errors import ConfigurationError, InvalidRequestError
+from botwire.pieces import unique
 from botwire.transfer.progress import KINDS, Tally
 
 FORMAT = "botwire-export"
@@ -147,7 +148,7 @@ def load_object(text: str | bytes) -> dict[str, Any]:
         ConfigurationError: It is not one.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"it is not JSON ({error})") from None
     if not isinstance(document, dict) or not isinstance(document.get("type"), str):
