@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from botwire import record_operations as ops
-from botwire import work
-from botwire.engines import vector_table, words
+from botwire.engines import vector_table
 from botwire.engines.collection import HERE as _HERE
 from botwire.engines.collection import Collection, check_dimension, read_collection
 from botwire.engines.record_statements import conditions, fetch_all, tester
-from botwire.engines.steps import WAIT, Handlers, Rows, Scope, Statement, Steps, chunks, marks
+from botwire.engines.steps import Handlers, Scope, Statement, Steps, chunks, marks
+from botwire.engines.text_search import Ranked, by_text
 from botwire.engines.vector_cache import Row, Snapshot, load_numpy
 
 _ROW = "id, embedding, scope, tags, metadata, created_at, version"
@@ -21,8 +22,6 @@ _ROW = "id, embedding, scope, tags, metadata, created_at, version"
 _MORE, _MORE_FILTERED = 50, 1_000
 _LARGEST_PAGE = 100_000
 _RARE = 1_000  # so many pass a filter that they are compared without asking which are near
-
-_Ranked = list[tuple[bytes, float]]
 
 
 def _search_records(scope: Scope, op: ops.SearchRecords) -> Steps:
@@ -34,16 +33,13 @@ def _search_records(scope: Scope, op: ops.SearchRecords) -> Steps:
     if collection.size == 0:
         return ()
     best = op.offset + op.limit
-    ranked: _Ranked
+    ranked: Ranked
     if op.text is None:
         ranked = _sorted((yield from _by_vector(scope, collection, op, best)))
     elif op.vector is None:
-        scores = yield from _by_text(scope, collection, op.text)
-        ranked = yield from _selected(scope, collection, op.where, _sorted(scores), best)
+        ranked = yield from _by_text(scope, collection, op, best)
     else:
-        scores = yield from _by_text(scope, collection, op.text)
-        by_text = yield from _selected(scope, collection, op.where, scores, None)
-        ranked = _sorted((yield from _by_both(scope, collection, op, best, dict(by_text))))
+        ranked = _sorted((yield from _by_both(scope, collection, op, best)))
     if op.min_score is not None:
         ranked = [(id, score) for id, score in ranked if score >= op.min_score]
     page = ranked[op.offset : best]
@@ -54,8 +50,15 @@ def _search_records(scope: Scope, op: ops.SearchRecords) -> Steps:
     )
 
 
-def _sorted(scores: Iterable[tuple[bytes, float]]) -> _Ranked:
-    return sorted(scores, key=lambda pair: (-pair[1], pair[0]))
+def _sorted(scores: Iterable[tuple[bytes, float]], best: int | None = None) -> Ranked:
+    """Returns scores with the highest first, or the `best` of them."""
+    if best is None:
+        return sorted(scores, key=_rank)
+    return heapq.nsmallest(best, scores, key=_rank)
+
+
+def _rank(pair: tuple[bytes, float]) -> tuple[float, bytes]:
+    return -pair[1], pair[0]
 
 
 # --- by vector ------------------------------------------------------------------------------
@@ -74,31 +77,28 @@ def _by_vector(scope: Scope, collection: Collection, op: ops.SearchRecords, best
     return snapshot.scores(op.vector.raw, snapshot.select(op.where), op.metric, best)
 
 
-def _by_both(
-    scope: Scope,
-    collection: Collection,
-    op: ops.SearchRecords,
-    best: int,
-    by_text: Mapping[bytes, float],
-) -> Steps:
+def _by_both(scope: Scope, collection: Collection, op: ops.SearchRecords, best: int) -> Steps:
     """Answers the mean of both scores of at least the `best` records selected, in no order."""
     assert op.vector is not None
-    by_vector: _Ranked = []
+    assert op.text is not None
+    found: Ranked = yield from by_text(scope, collection, op.text, None)
+    if collection.dimension is not None and collection.indexed == vector_table.WHOLE:
+        # The others have half of what the vector gives them: their order is that of the vector,
+        # and what is not among the best of them is not among the best of all.
+        texts = dict((yield from _selected(scope, collection, op.where, found, None)))
+        others = yield from _nearest(scope, collection, op, best, texts.keys())
+        if others is not None:
+            sums = yield from _best_of_words(scope, collection, op, best, texts)
+            return [(id, total / 2) for id, total in others + sums]
+    by_vector: Ranked = []
     if collection.dimension is not None:
-        if collection.indexed == vector_table.WHOLE:
-            # The others have half of what the vector gives them: their order is that of the
-            # vector, and who is not among the best of them is not among the best of all.
-            others = yield from _nearest(scope, collection, op, best, by_text.keys())
-            if others is not None:
-                sums = yield from _best_of_words(scope, collection, op, best, by_text)
-                return [(id, total / 2) for id, total in others + sums]
         snapshot: Snapshot = yield from _snapshot(scope, collection, collection.dimension)
         rows = snapshot.select(op.where)
-        by_vector = snapshot.scores(op.vector.raw, rows, op.metric, None)
-    total = dict(by_vector)
-    for id, score in by_text.items():
-        total[id] = total.get(id, 0.0) + score
-    return [(id, score / 2) for id, score in total.items()]
+        by_vector = snapshot.scores(op.vector.raw, rows, op.metric, best, dict(found))
+        there = snapshot.ids()
+        found = [pair for pair in found if pair[0] not in there]
+    without_vector = yield from _selected(scope, collection, op.where, found, None)
+    return [(id, total / 2) for id, total in by_vector + without_vector]
 
 
 def _snapshot(scope: Scope, collection: Collection, dimension: int) -> Steps:
@@ -164,7 +164,7 @@ def _nearest(
     floor = None
     if op.text is None and op.min_score is not None and -1 <= op.min_score <= 1:
         floor = float(op.min_score)
-    found: _Ranked = []
+    found: Ranked = []
     after: vector_table.Near | None = None
     limit = best + (_MORE_FILTERED if without or passing is not None else _MORE)
     while True:
@@ -208,7 +208,7 @@ def _nearest(
                 return _sorted(found)[:best]
 
 
-def _are_best(found: _Ranked, best: int, last: vector_table.Near) -> bool:
+def _are_best(found: Ranked, best: int, last: vector_table.Near) -> bool:
     """Says whether nothing that comes after `last` can be among the `best`."""
     if len(found) < best:
         return False
@@ -243,7 +243,7 @@ def _scores(
 ) -> Steps:
     """Answers the scores of some records by vector."""
     assert op.vector is not None
-    found: _Ranked = []
+    found: Ranked = []
     for chunk in chunks(ids):
         rows = yield Statement(
             f"SELECT {_ROW} FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)})",
@@ -257,24 +257,16 @@ def _scores(
 # --- by text --------------------------------------------------------------------------------
 
 
-def _by_text(scope: Scope, collection: Collection, text: str) -> Steps:
-    """Answers the score of each record that holds a word of the text."""
-    average = collection.words / collection.size
-    found: list[Rows] = []
-    for word in words.query_words(text):
-        yield Statement(
-            f"SELECT id, times, among FROM botwire_words WHERE {_HERE} AND word = ?",
-            (scope.namespace, collection.name, word),
-            then=found.append,
-        )
-    yield WAIT
-    sums: dict[bytes, float] = {}
-    for rows in found:
-        work.look()
-        weight = words.weight(len(rows), collection.size)
-        for id, times, among in rows:
-            sums[id] = sums.get(id, 0.0) + weight * words.relevance(times, among, average)
-    return [(id, words.normal(total)) for id, total in sums.items()]
+def _by_text(scope: Scope, collection: Collection, op: ops.SearchRecords, best: int) -> Steps:
+    """Answers the `best` records selected that hold a word of the text, in order."""
+    assert op.text is not None
+    many = best if op.where.is_everything else best + _MORE_FILTERED
+    ranked = _sorted((yield from by_text(scope, collection, op.text, many)), many)
+    selected = yield from _selected(scope, collection, op.where, ranked, best)
+    if len(selected) < best and len(ranked) == many:
+        scores = yield from by_text(scope, collection, op.text, None)
+        selected = yield from _selected(scope, collection, op.where, _sorted(scores), best)
+    return selected
 
 
 def _selected(
@@ -289,7 +281,7 @@ def _selected(
         return list(ranked)
     sql, parameters = conditions(where)
     passing = tester(where)
-    selected: _Ranked = []
+    selected: Ranked = []
     for chunk in chunks(ranked):
         if best is not None and len(selected) >= best:
             break

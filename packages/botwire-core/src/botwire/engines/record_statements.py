@@ -335,11 +335,15 @@ def matching(
     limit: int | None = None,
     offset: int = 0,
 ) -> Steps:
-    """Answers a `Found` for each record selected, newest first."""
+    """Answers a `Found` for each record selected, newest first.
+
+    Without a limit, those of one moment are in no order.
+    """
     sql, parameters = conditions(where)
     passing = tester(where)
     here = [scope.namespace, collection, *parameters]
-    order = "ORDER BY created_at DESC, id LIMIT ?"
+    # Backwards through the index of times; the order of ids in it costs a sort of each moment.
+    order = f"ORDER BY created_at DESC, id {'DESC' if limit is None else 'ASC'} LIMIT ?"
     if passing is None:
         rows = yield Statement(
             f"SELECT id, created_at, tags FROM botwire_records WHERE {_HERE}{sql} {order} OFFSET ?",
@@ -349,11 +353,13 @@ def matching(
     found: list[Found] = []
     size = max(1, min(_PAGE, _PAGE_BYTES // max(1, (yield from pages.largest(scope)))))
     wanted = None if limit is None else offset + limit
+    beyond = "<" if limit is None else ">"
     after: tuple[int, bytes] | None = None
     while wanted is None or len(found) < wanted:
         page, bounds = "", []
         if after is not None:
-            page = " AND (created_at < ? OR (created_at = ? AND id > ?))"
+            # The first comparison alone is one that the index of times can begin with.
+            page = f" AND created_at <= ? AND (created_at < ? OR id {beyond} ?)"
             bounds = [after[0], *after]
         rows = yield Statement(
             "SELECT id, created_at, tags, metadata FROM botwire_records "

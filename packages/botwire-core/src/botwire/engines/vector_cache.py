@@ -214,8 +214,18 @@ class Snapshot:
             rows = rows[[test(value) for value in filters.decode_all([metadata[i] for i in rows])]]
         return rows
 
+    def ids(self) -> set[bytes]:
+        """Returns the ids of all records that have an embedding."""
+        ids = self._table.ids
+        return {ids[i] for i in load_numpy().flatnonzero(self._alive)}
+
     def scores(
-        self, query: bytes, rows: Indices, metric: str, best: int | None
+        self,
+        query: bytes,
+        rows: Indices,
+        metric: str,
+        best: int | None,
+        plus: Mapping[bytes, float] | None = None,
     ) -> list[tuple[bytes, float]]:
         """Returns ids and scores, exact to a double's precision, in no order.
 
@@ -224,11 +234,17 @@ class Snapshot:
             rows: Which to compare.
             metric: See `SearchRecords`.
             best: The `best` highest scores must be among those returned; None returns all.
+            plus: What is added to the scores of some ids.
         """
         np = load_numpy()
+        ids = self._table.ids
         q = np.frombuffer(query, "<f4").astype(np.float64)
+        more: Doubles = np.zeros(len(rows))
+        if plus:
+            more[:] = [plus.get(ids[i], 0.0) for i in rows.tolist()]
         if best is not None and len(rows) > best:
-            rows = self._nearest(q, rows, metric, best)
+            nearest = self._nearest(q, rows, metric, best, more)
+            rows, more = rows[nearest], more[nearest]
         # Row by row and not by BLAS, so that equal embeddings have equal scores.
         exact = self._matrix[rows].astype(np.float64)
         if metric == "l2":
@@ -239,11 +255,13 @@ class Snapshot:
             dots = _row_sums(exact, q)
             found = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
             np.clip(found, -1, 1, out=found)
-        ids = self._table.ids
+        found += more
         return [(ids[i], score) for i, score in zip(rows, found.tolist(), strict=True)]
 
-    def _nearest(self, q: Doubles, rows: Indices, metric: str, best: int) -> Indices:
-        """Returns rows among which the `best` certainly are, by a quick product of 32 bits."""
+    def _nearest(
+        self, q: Doubles, rows: Indices, metric: str, best: int, more: Doubles
+    ) -> Booleans:
+        """Says among which rows the `best` certainly are, by a quick product of 32 bits."""
         np = load_numpy()
         end = len(self._alive)
         few = len(rows) < end // 4
@@ -255,7 +273,8 @@ class Snapshot:
         squares = self._squares[rows]
         lengths = np.sqrt(squares) * np.sqrt(q @ q)
         if not np.isfinite(dots).all():
-            return rows  # numbers so large that 32 bits overflow: all are compared exactly
+            # Numbers so large that 32 bits overflow: all are compared exactly.
+            return np.ones(len(rows), np.bool_)  # type: ignore[no-any-return]
         # The bound of a sum of products (Higham, Accuracy and Stability, 3.1), with room to spare,
         # and what products too small for 32 bits may have lost, each.
         error = self.dimension * (4 * 2.0**-24 * lengths + 2.0**-125)
@@ -269,8 +288,9 @@ class Snapshot:
             zeros = np.zeros_like(dots)
             low = np.divide(dots - error, lengths, out=zeros.copy(), where=lengths > 0)
             high = np.divide(dots + error, lengths, out=zeros, where=lengths > 0)
-        threshold = np.partition(low, len(low) - best)[len(low) - best]
-        nearest: Indices = rows[high >= threshold]
+        low += more
+        high += more
+        nearest: Booleans = high >= np.partition(low, len(low) - best)[len(low) - best]
         return nearest
 
 

@@ -45,6 +45,9 @@ _UNSPACED = re.compile(
 _K1 = 1.2
 _B = 0.75
 
+HIGHEST = _K1 + 1
+"""What `relevance` comes to at most."""
+
 
 def words(text: str) -> Iterator[bytes]:
     """Yields the words of a text, without case and accents, repeated as they are in it.
