@@ -138,7 +138,7 @@ def _delete_key(space: _Namespace, op: ops.DeleteKey) -> bool:
 
 
 def _clear_keys(space: _Namespace, op: ops.ClearKeys) -> int:
-    keys = _selected_keys(space, op.prefix)
+    keys = _selected_keys(space, op.prefix)[: op.limit]
     for key in keys:
         del space.keys[key]
     if keys:
@@ -265,9 +265,11 @@ def _archive_history(space: _Namespace, op: ops.ArchiveHistory) -> int:
 
 def _clear_history(space: _Namespace, op: ops.ClearHistory) -> int:
     history = space.histories.get(op.name, _History())
-    count = len(history.items)
+    count = len(history.items[: op.limit])
     if count:
-        history.items = []
+        if count < len(history.items):
+            history.archived_seq = history.last_seq
+        history.items = history.items[count:]
         space.change("history", "clear", op.name)
     return count
 
@@ -366,7 +368,7 @@ def _selected(
 
 def _delete_records(space: _Namespace, op: records.DeleteRecords) -> int:
     collection = _collection(space, op.collection)
-    chosen = _selected(space, op.collection, op.where)
+    chosen = _selected(space, op.collection, op.where)[: op.limit]
     for entry in chosen:
         del collection.records[entry.id]
     if not collection.records:

@@ -1,4 +1,7 @@
-"""Every example runs as a user would run it, and what it was told reaches its model later."""
+"""Every example runs as a user would run it, and what it was told reaches its model later.
+
+Those that the demo runs are tested with it, in `test_demo`: across a kill, embedded and over HTTP.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from demo import INTERFACES
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
-CHATS = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "two_lines.py")
+IN_DEMO = {program for interface in INTERFACES for program in interface.programs}
+CHATS = sorted({path.name for path in EXAMPLES.glob("*.py")} - IN_DEMO - {"two_lines.py"})
 
 
 def run(program: str, said: str, url: str, folder: Path) -> tuple[str, list[str]]:
@@ -41,7 +47,6 @@ def run(program: str, said: str, url: str, folder: Path) -> tuple[str, list[str]
 
 @pytest.mark.parametrize("program", CHATS)
 def test_a_chat_is_remembered(program: str, tmp_path: Path) -> None:
-    # Over HTTP too: the demo, which runs the same programs, does that.
     url = f"sqlite:///{tmp_path / 'memory.db'}"
     run(program, "My cat is called Turing.", url, tmp_path)
     answer, received = run(program, "What is my cat called?", url, tmp_path)

@@ -100,6 +100,7 @@ def _id_or_itself(pair: tuple[Json, str | None]) -> object:
     return pair[1] or id(pair)
 
 
+parts = st.none() | st.integers(1, 3)
 operations = st.one_of(
     st.builds(
         ops.PutKey, names, values | st.binary(max_size=3), st.none() | st.just(3600.0), versions
@@ -109,7 +110,7 @@ operations = st.one_of(
     st.builds(ops.ScanKeys, prefixes, bounds, bounds, limits, st.booleans()),
     st.builds(ops.CountKeys, prefixes),
     st.builds(ops.DeleteKey, names, versions),
-    st.builds(ops.ClearKeys, prefixes),
+    st.builds(ops.ClearKeys, prefixes, parts),
     st.builds(ops.IncrementKey, names, st.integers(-(10**30), 10**30)),
     st.builds(ops.CheckKey, names, st.integers(0, 1)),
     _with_ids(ops.ExtendHistory),
@@ -120,7 +121,7 @@ operations = st.one_of(
     st.builds(ops.DeleteItems, names, st.lists(seqs, max_size=4).map(tuple)),
     st.builds(ops.PopItem, names),
     st.builds(ops.ArchiveHistory, names, seqs),
-    st.builds(ops.ClearHistory, names),
+    st.builds(ops.ClearHistory, names, parts),
     st.builds(ops.ListHistories, prefixes, bounds, limits),
     st.builds(ops.ReadChanges, st.none() | seqs, limits),
     st.builds(ops.ReadUsage),
@@ -137,7 +138,7 @@ operations = st.one_of(
     st.builds(records.GetRecords, names, st.lists(ids).map(tuple), st.booleans()),
     selections.flatmap(
         lambda where: st.builds(
-            records.DeleteRecords, names, st.just(where), st.just(where.is_everything)
+            records.DeleteRecords, names, st.just(where), st.just(where.is_everything), parts
         )
     ),
     st.builds(records.ListRecords, names, selections, limits, st.integers(0, 3), st.booleans()),

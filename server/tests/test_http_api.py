@@ -413,3 +413,15 @@ def test_a_lost_watcher_costs_nothing(server_url: str, namespace: str) -> None:
     with ThreadPoolExecutor(20) as threads:
         assert set(threads.map(watch, range(20))) == {"0"}
     assert httpx.put(f"{url}/keys/k", json={"value": 1}).status_code == 200
+
+
+def test_much_is_deleted_in_parts_and_counted_whole(client: httpx.Client, base: str) -> None:
+    entries = [{"key": f"k{i:05}", "op": "put_key", "value": i} for i in range(1005)]
+    items = {"op": "extend_history", "name": "h", "values": list(range(1005))}
+    batch = {"namespace": base.rpartition("/")[2], "operations": [*entries, items]}
+    done(client.post("/v1/batch", json=batch))
+    assert done(client.delete(f"{base}/keys?prefix=k"))["result"] == 1005
+    named = {"Idempotency-Key": "once"}
+    assert done(client.delete(f"{base}/histories/h", headers=named))["result"] == 1005
+    assert done(client.delete(f"{base}/histories/h", headers=named))["result"] == 1005
+    assert done(client.delete(f"{base}/histories/h"))["result"] == 0

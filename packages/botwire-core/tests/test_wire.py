@@ -122,7 +122,7 @@ EVERY_OPERATION: dict[type[ops.Operation], st.SearchStrategy[Any]] = {
     ),
     ops.CountKeys: st.builds(ops.CountKeys, prefixes),
     ops.DeleteKey: st.builds(ops.DeleteKey, names, st.none() | counts),
-    ops.ClearKeys: st.builds(ops.ClearKeys, prefixes),
+    ops.ClearKeys: st.builds(ops.ClearKeys, prefixes, st.none() | pages),
     ops.IncrementKey: st.builds(ops.IncrementKey, names, st.integers()),
     ops.CheckKey: st.builds(ops.CheckKey, names, counts),
     ops.ExtendHistory: with_ids(ops.ExtendHistory),
@@ -134,7 +134,7 @@ EVERY_OPERATION: dict[type[ops.Operation], st.SearchStrategy[Any]] = {
     ops.DeleteItems: st.builds(ops.DeleteItems, names, st.lists(counts, max_size=3).map(tuple)),
     ops.PopItem: st.builds(ops.PopItem, names),
     ops.ArchiveHistory: st.builds(ops.ArchiveHistory, names, counts),
-    ops.ClearHistory: st.builds(ops.ClearHistory, names),
+    ops.ClearHistory: st.builds(ops.ClearHistory, names, st.none() | pages),
     ops.ListHistories: st.builds(ops.ListHistories, prefixes, st.none() | names, pages),
     ops.ReadChanges: st.builds(ops.ReadChanges, st.none() | counts, pages),
     ops.ReadUsage: st.builds(ops.ReadUsage),
@@ -148,7 +148,11 @@ EVERY_OPERATION: dict[type[ops.Operation], st.SearchStrategy[Any]] = {
     records.GetRecords: st.builds(records.GetRecords, names, name_lists, st.booleans()),
     records.DeleteRecords: selections.flatmap(
         lambda where: st.builds(
-            records.DeleteRecords, names, st.just(where), st.just(where.is_everything)
+            records.DeleteRecords,
+            names,
+            st.just(where),
+            st.just(where.is_everything),
+            st.none() | pages,
         )
     ),
     records.ListRecords: st.builds(

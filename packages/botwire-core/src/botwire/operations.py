@@ -37,6 +37,12 @@ MAX_PAGE_BYTES = 8 * 1024 * 1024
 """About how many bytes a page holds at most: there are then fewer elements in it than were asked
 for, and more after them. One that is larger is a page of its own."""
 
+PART = MAX_PAGE
+"""Keys or items that clearing deletes at once: a writer waits for some 10 ms."""
+
+RECORDS_PART = 200
+"""Records that clearing deletes at once, with the words of their texts."""
+
 _ONE_STATEMENT = 500  # names that an engine reads by one
 
 
@@ -208,14 +214,20 @@ class DeleteKey(Operation):
 
 @dataclass(frozen=True, slots=True)
 class ClearKeys(Operation):
-    """Deletes every key that starts with `prefix` and answers how many there were (int)."""
+    """Deletes every key that starts with `prefix` and answers how many there were (int).
+
+    Attributes:
+        limit: How many to delete at most; None: all. A caller goes on until there are fewer.
+    """
 
     writes: ClassVar[bool] = True
     removes: ClassVar[bool] = True
     prefix: str = ""
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         names.check_prefix(self.prefix)
+        check_part(self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,14 +427,21 @@ class ArchiveHistory(Operation):
 
 @dataclass(frozen=True, slots=True)
 class ClearHistory(Operation):
-    """Deletes all items, archived ones too, and answers how many (int)."""
+    """Deletes all items, archived ones too, and answers how many (int).
+
+    Attributes:
+        limit: How many to delete at most, the oldest; None: all. If there are more, all items are
+            archived first, so that no reader gets a part. A caller goes on until there are fewer.
+    """
 
     writes: ClassVar[bool] = True
     removes: ClassVar[bool] = True
     name: str
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         names.check_history(self.name)
+        check_part(self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -577,6 +596,12 @@ def check_page(limit: object) -> None:
     check_count(limit, "limit", least=1)
     if isinstance(limit, int) and limit > MAX_PAGE:
         raise ConfigurationError(f"limit is at most {MAX_PAGE}, not {limit}")
+
+
+def check_part(limit: object) -> None:
+    """Raises `ConfigurationError` unless `limit` is None or 1 to `MAX_PAGE`."""
+    if limit is not None:
+        check_page(limit)
 
 
 def _check_ids(ids: tuple[str | None, ...] | None, count: int) -> None:

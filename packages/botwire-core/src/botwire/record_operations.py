@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 from botwire import filters, names, scopes
 from botwire.errors import ConfigurationError, TooComplexError
 from botwire.exact import Json
-from botwire.operations import MAX_PAGE, Operation, check_count, check_page
+from botwire.operations import MAX_PAGE, Operation, check_count, check_page, check_part
 from botwire.vectors import Vector
 
 MAX_SELECTED = 30_000
@@ -266,6 +266,8 @@ class DeleteRecords(Operation):
 
     Attributes:
         all: Must be said to delete without a selection, and then only.
+        limit: How many to delete at most, the newest; None: all. A caller goes on until there are
+            fewer.
     """
 
     writes: ClassVar[bool] = True
@@ -273,9 +275,11 @@ class DeleteRecords(Operation):
     collection: str
     where: Selection = EVERYTHING
     all: bool = False
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         names.check_collection(self.collection)
+        check_part(self.limit)
         if self.where.is_everything is not self.all:
             raise ConfigurationError(
                 "all=True deletes every record, and takes no filter"

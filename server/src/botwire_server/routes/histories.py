@@ -20,6 +20,7 @@ from botwire_server.routes.parts import (
     Namespace,
     Prefix,
     answer,
+    answer_cleared,
     answers,
     answers_with,
     apply,
@@ -85,7 +86,7 @@ async def stat_history(request: Request, namespace: Namespace, history: History)
 async def clear_history(request: Request, namespace: Namespace, history: History) -> Response:
     """Answers how many there were, archived ones too, as `result`."""
     refuse_conditions(request)
-    return await answer(request, namespace, ops.ClearHistory(history))
+    return await answer_cleared(request, namespace, ops.ClearHistory(history))
 
 
 @router.get(

@@ -22,6 +22,7 @@ from botwire_server.routes.parts import (
     Namespace,
     Prefix,
     answer,
+    answer_cleared,
     answers,
     answers_with,
     apply,
@@ -83,7 +84,7 @@ async def clear_keys(
         raise InvalidRequestError(
             "either a prefix or all=true: without a prefix, every key would be deleted"
         )
-    return await answer(request, namespace, ops.ClearKeys(prefix))
+    return await answer_cleared(request, namespace, ops.ClearKeys(prefix))
 
 
 @router.get(

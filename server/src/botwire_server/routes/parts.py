@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -332,6 +333,22 @@ async def answer(request: Request, namespace: str, operation: ops.Operation) -> 
     """Applies one operation and answers its result as JSON."""
     result = await apply(request, namespace, operation)
     return await encoded(request.scope, (operation,), lambda: written(operation, result))
+
+
+async def answer_cleared(
+    request: Request, namespace: str, operation: ops.ClearKeys | ops.ClearHistory
+) -> Response:
+    """Deletes in parts, between which others write, and answers how much as JSON.
+
+    A request that is named is one transaction, so that it can be sent again.
+    """
+    if request_id(request.scope) is not None:
+        return await answer(request, namespace, operation)
+    part = replace(operation, limit=ops.PART)
+    total = 0
+    while (count := await apply(request, namespace, part)) == ops.PART:
+        total += count
+    return written(operation, total + count)
 
 
 async def encoded(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from botwire import operations as ops
+from botwire._async.parts import in_parts
 from botwire.access import AwaitedHistoryAccess
 from botwire.encoding import encode_ids, encode_items
 from botwire.engines.protocol import AsyncEngine
@@ -198,8 +199,12 @@ class AsyncHistory(AwaitedHistoryAccess):
         return (await self.info()).count
 
     async def clear(self) -> int:
-        """Deletes every item, archived ones too, and returns how many."""
-        return int(await self._apply(ops.ClearHistory(self.name)))
+        """Deletes every item, archived ones too, and returns how many.
+
+        More than 1,000 are hidden from readers at once and deleted in parts, between which others
+        write.
+        """
+        return await in_parts(self._engine, self._namespace, ops.ClearHistory(self.name, ops.PART))
 
     async def _apply(self, operation: ops.Operation) -> Any:
         return (await self._engine.apply(ops.Batch(self._namespace, (operation,))))[0]

@@ -11,6 +11,7 @@ from typing import Any, Self
 from botwire import operations as ops
 from botwire import record_operations, retry
 from botwire._async.history import AsyncHistory
+from botwire._async.parts import in_parts
 from botwire._async.records import AsyncRecords
 from botwire._async.transaction import AsyncTransaction
 from botwire._loops import AsyncTurns
@@ -273,8 +274,11 @@ class AsyncMemory(AwaitedAccess):
         return int(await self._apply(ops.CountKeys(_without_star(prefix))))
 
     async def clear(self) -> int:
-        """Deletes every key and returns how many there were; histories and records stay."""
-        return int(await self._apply(ops.ClearKeys()))
+        """Deletes every key and returns how many there were; histories and records stay.
+
+        More than 1,000 are deleted in parts, between which others write.
+        """
+        return await in_parts(self.engine, self.namespace, ops.ClearKeys(limit=ops.PART))
 
     # --- histories --------------------------------------------------------------------------
 

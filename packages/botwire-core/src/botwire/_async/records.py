@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from botwire import record_operations as ops
 from botwire import scopes
+from botwire._async.parts import in_parts
 from botwire.encoding import encode_object, encode_records, encode_selection
 from botwire.engines.protocol import AsyncEngine
 from botwire.models import Match, Record, RecordsInfo
 from botwire.names import check_collection
-from botwire.operations import MAX_PAGE, Batch, Operation, check_count
+from botwire.operations import MAX_PAGE, RECORDS_PART, Batch, Operation, check_count
 from botwire.vectors import Vector
 
 _PAGE = 200  # records read at a time with what they hold, which may be much
@@ -123,7 +124,8 @@ class AsyncRecords:
             ConfigurationError: No filter was given and not `all` either, or both.
         """
         where = encode_selection(ids, scope, tags, filter, created_after, created_before)
-        return int(await self._apply(ops.DeleteRecords(self.collection, where, all)))
+        delete = ops.DeleteRecords(self.collection, where, all, RECORDS_PART if all else None)
+        return await in_parts(self._engine, self._namespace, delete)
 
     async def clear(self) -> int:
         """Deletes every record and returns how many; embeddings may then have any dimension."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from botwire import operations as ops
+from botwire._sync.parts import in_parts
 from botwire.access import HistoryAccess
 from botwire.encoding import encode_ids, encode_items
 from botwire.engines.protocol import Engine
@@ -199,8 +200,12 @@ class History(HistoryAccess):
         return (self.info()).count
 
     def clear(self) -> int:
-        """Deletes every item, archived ones too, and returns how many."""
-        return int(self._apply(ops.ClearHistory(self.name)))
+        """Deletes every item, archived ones too, and returns how many.
+
+        More than 1,000 are hidden from readers at once and deleted in parts, between which others
+        write.
+        """
+        return in_parts(self._engine, self._namespace, ops.ClearHistory(self.name, ops.PART))
 
     def _apply(self, operation: ops.Operation) -> Any:
         return (self._engine.apply(ops.Batch(self._namespace, (operation,))))[0]

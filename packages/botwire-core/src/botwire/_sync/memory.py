@@ -13,6 +13,7 @@ from botwire import operations as ops
 from botwire import record_operations, retry
 from botwire._loops import Turns
 from botwire._sync.history import History
+from botwire._sync.parts import in_parts
 from botwire._sync.records import Records
 from botwire._sync.transaction import Transaction
 from botwire.access import MappingAccess
@@ -270,8 +271,11 @@ class Memory(MappingAccess):
         return int(self._apply(ops.CountKeys(_without_star(prefix))))
 
     def clear(self) -> int:
-        """Deletes every key and returns how many there were; histories and records stay."""
-        return int(self._apply(ops.ClearKeys()))
+        """Deletes every key and returns how many there were; histories and records stay.
+
+        More than 1,000 are deleted in parts, between which others write.
+        """
+        return in_parts(self.engine, self.namespace, ops.ClearKeys(limit=ops.PART))
 
     # --- histories --------------------------------------------------------------------------
 

@@ -232,14 +232,35 @@ def _clear_history(scope: Scope, op: ops.ClearHistory) -> Steps:
     history = to_bytes(op.name)
     stat = yield from _stat(scope, history)
     count = stat.size + stat.archived
-    if count:
+    if not count:
+        return 0
+    if op.limit is None or count <= op.limit:
         yield Statement(
             "DELETE FROM botwire_items WHERE namespace = ? AND history = ?",
             (scope.namespace, history),
         )
         yield from _shrink(scope, history, stat.size, stat.archived, stat.bytes)
-        scope.change("history", "clear", history)
+    else:
+        count = yield from _clear_oldest(scope, history, op.limit)
+    scope.change("history", "clear", history)
     return count
+
+
+def _clear_oldest(scope: Scope, history: bytes, limit: int) -> Steps:
+    """Archives all items and deletes the oldest of them; answers how many."""
+    yield Statement(
+        "UPDATE botwire_histories SET archived_seq = last_seq, archived = archived + size, "
+        "size = 0 WHERE namespace = ? AND history = ?",
+        (scope.namespace, history),
+    )
+    rows = yield Statement(
+        "DELETE FROM botwire_items WHERE namespace = ? AND history = ? AND seq IN (SELECT seq "
+        "FROM botwire_items WHERE namespace = ? AND history = ? ORDER BY seq LIMIT ?) "
+        f"RETURNING {sizes.ITEM}",
+        (scope.namespace, history, scope.namespace, history, limit),
+    )
+    yield from _shrink(scope, history, 0, len(rows), sum(size for (size,) in rows))
+    return len(rows)
 
 
 def _list_histories(scope: Scope, op: ops.ListHistories) -> Steps:

@@ -172,6 +172,24 @@ def _count_keys(scope: Scope, op: ops.CountKeys) -> Steps:
 
 def _clear_keys(scope: Scope, op: ops.ClearKeys) -> Steps:
     condition, between = bounds("key", op.prefix)
+    if op.limit is None:
+        count = yield from _clear_all_keys(scope, condition, between)
+    else:
+        # What has expired is left to the sweep, so that a caller who counts comes to an end.
+        rows = yield Statement(
+            "DELETE FROM botwire_keys WHERE namespace = ? AND key IN (SELECT key FROM botwire_keys "
+            f"WHERE namespace = ?{condition} AND {_LIVE} ORDER BY key LIMIT ?) "
+            f"RETURNING {sizes.KEY}",
+            (scope.namespace, scope.namespace, *between, scope.now, op.limit),
+        )
+        count = len(rows)
+        scope.grown -= sum(size for (size,) in rows)
+    if count:
+        scope.change("key", "clear", to_bytes(op.prefix))
+    return count
+
+
+def _clear_all_keys(scope: Scope, condition: str, between: Sequence[Any]) -> Steps:
     rows = yield Statement(
         f"SELECT COALESCE(sum(CASE WHEN {_LIVE} THEN 1 ELSE 0 END), 0), "
         f"COALESCE(sum({sizes.KEY}), 0) FROM botwire_keys WHERE namespace = ?{condition}",
@@ -183,8 +201,6 @@ def _clear_keys(scope: Scope, op: ops.ClearKeys) -> Steps:
         f"DELETE FROM botwire_keys WHERE namespace = ?{condition}",
         (scope.namespace, *between),
     )
-    if count:
-        scope.change("key", "clear", to_bytes(op.prefix))
     return count
 
 

@@ -227,14 +227,14 @@ def _delete_records(scope: Scope, op: ops.DeleteRecords) -> Steps:
     if collection.size == 0:
         return 0
     here = (scope.namespace, collection.name)
-    if op.all:
+    if op.all and (op.limit is None or collection.size <= op.limit):
         yield Statement(f"DELETE FROM botwire_records WHERE {_HERE}", here)
         yield Statement(f"DELETE FROM botwire_words WHERE {_HERE}", here)
         if collection.indexed:
             yield from vector_table.clear(*here)
         count, fewer, freed = collection.size, collection.words, collection.bytes
     else:
-        rows = yield from matching(scope, collection.name, op.where)
+        rows = yield from matching(scope, collection.name, op.where, limit=op.limit)
         ids = [row.id for row in rows]
         count, fewer, freed = yield from remove_records(scope, collection, ids)
     if count:

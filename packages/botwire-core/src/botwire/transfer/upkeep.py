@@ -10,6 +10,7 @@ from pathlib import Path
 from botwire import operations as ops
 from botwire import record_operations as records
 from botwire import store_operations as store
+from botwire._sync.memory import Memory
 from botwire.clock import now, to_datetime
 from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import SQLiteEngine
@@ -129,8 +130,11 @@ def forget(engine: Engine, *namespaces: str, rewrite: bool = True) -> list[Recei
         check_namespace(namespace)
     erased = []
     for namespace in namespaces:
-        counts = apply(engine, SYSTEM_NAMESPACE, store.ForgetNamespace(namespace))
-        erased.append((namespace, dict(counts), to_datetime(now())))
+        emptied = _empty(engine, namespace)
+        counts = dict(apply(engine, SYSTEM_NAMESPACE, store.ForgetNamespace(namespace)))
+        for kind, count in emptied.items():
+            counts[kind] += count
+        erased.append((namespace, counts, to_datetime(now())))
     compaction = store.Compaction(
         rewritten=False,
         detail="the files were not rewritten, so they or their log may still hold what was erased",
@@ -144,6 +148,22 @@ def forget(engine: Engine, *namespaces: str, rewrite: bool = True) -> list[Recei
                 rewritten=False, detail=f"the files could not be rewritten, run it again: {error}"
             )
     return [Receipt(*one, *compaction) for one in erased]
+
+
+def _empty(engine: Engine, namespace: str) -> dict[str, int]:
+    """Deletes in parts what a namespace has much of; returns how many rows of each kind."""
+    has: store.NamespaceStat = apply(engine, namespace, store.StatNamespace())
+    memory = Memory(namespace, engine=engine)
+    emptied = {"keys": 0, "items": 0, "records": 0}
+    if has.keys > ops.PART:
+        emptied["keys"] = memory.clear()
+    if has.items > ops.PART:
+        for history in memory.list_histories():
+            emptied["items"] += memory.history(history.name).clear()
+    if has.records > ops.RECORDS_PART:
+        for collection in memory.list_collections():
+            emptied["records"] += memory.records(collection).clear()
+    return emptied
 
 
 def backup(
