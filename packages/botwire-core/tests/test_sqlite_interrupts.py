@@ -302,3 +302,46 @@ async def test_cancelled_tasks_do_not_touch_the_writes_of_others(path: Path) -> 
     assert await memory.get("stay") == kept == 200
     assert await memory.get("cancelled", 0) <= 200
     await memory.aclose()
+
+
+_FORKS = """
+import os, sys, threading
+from botwire import Memory
+
+memory = Memory("n", url=sys.argv[1])
+over = threading.Event()
+
+
+def write(name):
+    while not over.is_set():
+        memory.history(name).append("again")
+
+
+threads = [threading.Thread(target=write, args=(name,)) for name in "ab"]
+for thread in threads:
+    thread.start()
+children = []
+for number in range(16):
+    child = os.fork()
+    if not child:
+        memory.increment("children")
+        os._exit(0)
+    children.append(child)
+failed = [child for child in children if os.waitpid(child, 0)[1]]
+over.set()
+for thread in threads:
+    thread.join()
+print(len(failed), memory.get("children"))
+"""
+
+
+def test_children_forked_beside_busy_threads_can_write(path: Path) -> None:
+    # In most of the forks another thread is in a transaction; a child waited for its lock for ever.
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _FORKS, f"sqlite:///{path}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    assert (done.stdout.split(), done.stderr) == (["0", "16"], "")

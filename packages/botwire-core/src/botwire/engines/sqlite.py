@@ -34,6 +34,7 @@ __all__ = ["APPLICATION_ID", "MEMORY", "SQLiteEngine", "open_sqlite"]
 
 _LOOK_EVERY = 20_000  # instructions of SQLite's between two looks; some milliseconds
 _AT_ONCE = 1024 * 1024  # bytes that are read on an event loop
+_FORK_SECONDS = 5.0  # that a fork waits for a transaction; one waits for another process at most
 
 
 class SQLiteEngine:
@@ -273,9 +274,26 @@ class _Registry:
         self.by_path: dict[tuple[str, bool], SQLiteEngine] = {}
         # Connections of the parent: closing them in a child could release its locks on the file.
         self.inherited: list[Any] = []
+        self.paused: list[SQLiteWriter] = []
+
+    def before_fork(self) -> None:
+        """Waits until no thread is in a transaction that writes.
+
+        SQLite notes in the memory of a process which locks its connections hold. A child would take
+        over what another thread holds at this moment, which nobody in it will ever release.
+        """
+        self.paused = [
+            engine._writer for engine in list(self.all) if engine._writer.pause(_FORK_SECONDS)
+        ]
+
+    def after_fork_in_parent(self) -> None:
+        """Lets the writers go on."""
+        while self.paused:
+            self.paused.pop().resume()
 
     def after_fork_in_child(self) -> None:
         """Forgets the parent's connections and locks, which a child must not touch."""
+        self.paused = []
         self.lock = threading.RLock()  # a finalizer may open a store while one is being opened
         for engine in self.all:
             self.inherited.append((engine._writer, engine._readers, engine._hasty))
@@ -302,4 +320,8 @@ def open_sqlite(path: str, *, read_only: bool = False) -> SQLiteEngine:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_REGISTRY.after_fork_in_child)
+    os.register_at_fork(
+        before=_REGISTRY.before_fork,
+        after_in_parent=_REGISTRY.after_fork_in_parent,
+        after_in_child=_REGISTRY.after_fork_in_child,
+    )

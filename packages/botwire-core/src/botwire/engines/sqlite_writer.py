@@ -172,6 +172,14 @@ class SQLiteWriter:
                 while self._connections:
                     self._connections.pop().close()
 
+    def pause(self, seconds: float) -> bool:
+        """Lets no other thread commit until `resume`; says whether that came about in time."""
+        return self._lock.acquire(timeout=seconds)
+
+    def resume(self) -> None:
+        """Ends a pause; for the thread that it was granted to."""
+        self._lock.release()
+
     def open(self) -> sqlite3.Connection:
         """Returns the connection of the call that holds the lock."""
         depth = 0 if self._alone else self._depth
