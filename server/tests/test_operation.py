@@ -122,6 +122,48 @@ def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(database: Path) -> N
     assert len(values) == len(set(values))
 
 
+SUPERVISOR = """
+import socket, sys
+from botwire_server import Settings
+from botwire_server.workers import Supervisor
+listener = socket.create_server(("127.0.0.1", 0))
+url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+settings = Settings(database=sys.argv[1], workers=2)
+Supervisor(settings, listener, url, alive_seconds=0.1).run()
+"""
+
+
+def test_a_worker_that_hangs_is_replaced_and_its_gauges_vanish(database: Path) -> None:
+    command = [sys.executable, "-c", SUPERVISOR, f"sqlite:///{database}"]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        contextlib.ExitStack() as streams,
+    ):
+        try:
+            url = read_url(process)
+            before = children(process)
+
+            def in_progress() -> float:
+                text = httpx.get(f"{url}/metrics", timeout=60).text
+                found = re.search(r"^botwire_requests_in_progress ([\d.]+)", text, re.MULTILINE)
+                assert found
+                return float(found[1])
+
+            for _ in range(5):
+                http = streams.enter_context(httpx.Client(base_url=url, timeout=60))
+                streams.enter_context(http.stream("GET", "/v1/namespaces/n/watch"))
+            assert in_progress() == 6  # the streams, and the request that asks
+            for pid in before:
+                os.kill(pid, signal.SIGSTOP)
+            wait_until(
+                lambda: len(children(process)) == 2 and not set(before) & set(children(process)),
+                "workers that answer",
+            )
+            wait_until(lambda: in_progress() == 1, "gauges of nobody but the living")
+        finally:
+            process.terminate()
+
+
 def test_sighup_does_not_end_a_server_of_one_process(database: Path) -> None:
     with running(database) as process:
         url = read_url(process)

@@ -34,15 +34,22 @@ _SWITCH_SECONDS = 0.0005
 _LAST_SECONDS = 3.0  # after the grace is over, for what has not ended by itself
 
 
-def serve_listener(settings: Settings, listener: socket.socket, greeting: str) -> None:
+def serve_listener(
+    settings: Settings,
+    listener: socket.socket,
+    greeting: str,
+    *,
+    alive_seconds: float = ALIVE_SECONDS,
+) -> None:
     """Serves at a socket until it is told to stop.
 
     Args:
         settings: The server's.
         listener: A bound socket.
         greeting: What to print when it serves.
+        alive_seconds: How often a worker says that its event loop moves.
     """
-    _run(_serve(settings, listener, greeting))
+    _run(_serve(settings, listener, greeting, alive_seconds))
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -58,7 +65,9 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def _serve(settings: Settings, listener: socket.socket, greeting: str) -> None:
+async def _serve(
+    settings: Settings, listener: socket.socket, greeting: str, alive_seconds: float
+) -> None:
     logs.log_to_stderr()
     # A thread that computes gives way to the event loop so much sooner than by default (5 ms), each
     # time the loop has waited for anything.
@@ -78,7 +87,7 @@ async def _serve(settings: Settings, listener: socket.socket, greeting: str) -> 
         ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=round(settings.grace),
     )
-    server = _Server(config, app.state, settings.drain, settings.grace, greeting)
+    server = _Server(config, app.state, settings.drain, settings.grace, greeting, alive_seconds)
     await server.serve(sockets=[listener])
 
 
@@ -86,13 +95,20 @@ class _Server(uvicorn.Server):
     """Says where it serves when, and not before, it does; goes on for a while when it stops."""
 
     def __init__(
-        self, config: uvicorn.Config, state: Any, drain: float, grace: float, greeting: str
+        self,
+        config: uvicorn.Config,
+        state: Any,
+        drain: float,
+        grace: float,
+        greeting: str,
+        alive_seconds: float,
     ) -> None:
         super().__init__(config)
         self._state = state
         self._drain = drain
         self._grace = grace
         self._greeting = greeting
+        self._alive_seconds = alive_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -130,7 +146,7 @@ class _Server(uvicorn.Server):
         gc.freeze()
         print(self._greeting, flush=True)  # noqa: T201 - whoever started it waits for this line
         if self._greeting == READY:
-            self._loop.call_later(ALIVE_SECONDS, self._say_alive)
+            self._loop.call_later(self._alive_seconds, self._say_alive)
         elif hasattr(signal, "SIGHUP"):
             self._loop.add_signal_handler(signal.SIGHUP, self._read_certificates)
 
@@ -139,7 +155,7 @@ class _Server(uvicorn.Server):
         assert self._loop is not None
         with contextlib.suppress(OSError):  # it is gone, and this process follows it
             print(ALIVE, flush=True)  # noqa: T201 - see `workers`
-        self._loop.call_later(ALIVE_SECONDS, self._say_alive)
+        self._loop.call_later(self._alive_seconds, self._say_alive)
 
     def _read_certificates(self) -> None:
         """Takes new certificates for new connections, where one process serves."""
@@ -167,7 +183,11 @@ def _follow_supervisor() -> None:
 
 
 def main() -> int:
-    """Serves as a worker: the listener is the argument, the rest the first line of the input."""
+    """Serves as a worker.
+
+    The arguments are the listener and how often to say that this process is alive; the settings
+    are the first line of the input.
+    """
     told = json.loads(sys.stdin.readline())
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in told.items()
@@ -175,7 +195,7 @@ def main() -> int:
     threading.Thread(target=_follow_supervisor, daemon=True).start()
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         try:
-            serve_listener(Settings(**fields), listener, READY)
+            serve_listener(Settings(**fields), listener, READY, alive_seconds=float(sys.argv[2]))
         except BotWireError as error:
             logger.error("%s", error)  # noqa: TRY400 - it says what is wrong; where does not matter
             return 1

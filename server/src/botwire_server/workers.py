@@ -38,11 +38,10 @@ ALIVE = "alive"
 """The line by which a worker says that its event loop moves."""
 ALIVE_SECONDS = 2.0
 """Between two of them."""
-HUNG_SECONDS = 30.0
-"""After which a worker that says nothing is replaced."""
 START_SECONDS = 60.0
 """That a worker may take to serve."""
 
+_MISSED = 15  # of those lines in a row, after which a worker is replaced
 _RETRY_SECONDS = 1.0  # between two starts of a worker that dies at once
 
 
@@ -55,13 +54,20 @@ class _Worker:
         told: str,
         metrics: str,
         events: queue.SimpleQueue[Any],
+        alive_seconds: float,
     ) -> None:
         self.seen_at = time.monotonic()
         self.is_ready = threading.Event()
         self._events = events
         listener_descriptor = listener.fileno()
         self.process = subprocess.Popen(  # noqa: S603 - this very program
-            [sys.executable, "-m", "botwire_server.hosting", str(listener_descriptor)],
+            [
+                sys.executable,
+                "-m",
+                "botwire_server.hosting",
+                str(listener_descriptor),
+                str(alive_seconds),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(listener_descriptor,),
@@ -99,12 +105,22 @@ class Supervisor:
         settings: The server's.
         listener: A listening socket that all of them accept from.
         greeting: What to print once all serve.
+        alive_seconds: How often a worker says that its event loop moves. A worker that is silent
+            for 15 times as long is killed and replaced.
     """
 
-    def __init__(self, settings: Settings, listener: socket.socket, greeting: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        greeting: str,
+        *,
+        alive_seconds: float = ALIVE_SECONDS,
+    ) -> None:
         self._settings = settings
         self._listener = listener
         self._greeting = greeting
+        self._alive_seconds = alive_seconds
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._workers: list[_Worker] = []
         self._retiring: list[_Worker] = []
@@ -129,7 +145,7 @@ class Supervisor:
                 self._end_all()
 
     def _start(self) -> _Worker:
-        return _Worker(self._listener, self._told, self._metrics, self._events)
+        return _Worker(self._listener, self._told, self._metrics, self._events, self._alive_seconds)
 
     def _wait_for_all(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -148,7 +164,7 @@ class Supervisor:
     def _supervise(self) -> None:
         while True:
             try:
-                kind, what = self._events.get(timeout=ALIVE_SECONDS)
+                kind, what = self._events.get(timeout=self._alive_seconds)
             except queue.Empty:
                 self._end_hung()
                 continue
@@ -172,9 +188,10 @@ class Supervisor:
     def _end_hung(self) -> None:
         """Kills workers whose event loop has not moved for long; others take their place."""
         now = time.monotonic()
+        longest = self._alive_seconds * _MISSED
         for worker in self._workers:
-            if worker.is_ready.is_set() and now - worker.seen_at > HUNG_SECONDS:
-                logger.error("a worker has hung for %.0f seconds: it is killed", HUNG_SECONDS)
+            if worker.is_ready.is_set() and now - worker.seen_at > longest:
+                logger.error("a worker has hung for %.0f seconds: it is killed", longest)
                 worker.seen_at = now
                 worker.process.kill()
 
