@@ -1,7 +1,8 @@
 """The rows of LangGraph: its checkpointer against LangGraph's own SqliteSaver.
 
-Bytes stored, what a turn costs on a thread that has a past, requests of an agent's turn to a
-server, and how many of the turns of several processes on one thread are kept.
+Bytes stored, what a turn costs on a thread that has a past, how that grows with the past, requests
+of an agent's turn to a server, and how many of the turns of several processes on one thread are
+kept.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
@@ -31,6 +34,8 @@ from botwire_langgraph import BotWireSaver, ConcurrentRunError
 TURNS = 100  # of three messages of some 200 characters
 WRITERS, TURNS_EACH = 8, 10
 ROUNDS = 100
+SHORT, LONG = 10, 500  # turns that an agent's thread has behind it
+TIMES = 15
 TEXT = "word " * 40
 Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
@@ -55,6 +60,7 @@ def rows(compare: Compare) -> None:
             compare("langgraph: a turn of 3 messages", mine, its, 1.5)
             compare("langgraph: get_tuple", _read(ours), _read(theirs), 2)
         ours.connection.memory.close()
+        _show_growth(folder)
         _show("langgraph: lost, 8 processes x 10", *_lost(folder), "turns", 0)
         _show("langgraph: a turn with a tool call", *_requests(folder), "requests", 0.6)
 
@@ -163,6 +169,8 @@ def _join(children: list[int]) -> None:
 class _Scripted(BaseChatModel):
     """Calls a tool, and then answers; each takes as long as a fast model's first word."""
 
+    seconds: float = 0.2
+
     @property
     def _llm_type(self) -> str:
         return "scripted"
@@ -171,7 +179,7 @@ class _Scripted(BaseChatModel):
         return self
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        time.sleep(0.2)
+        time.sleep(self.seconds)
         message = AIMessage("done")
         if not isinstance(messages[-1], ToolMessage):
             message = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
@@ -234,6 +242,47 @@ def _requests(folder: Path) -> tuple[float, float]:
             return counting.count / turns, calls / turns
         finally:
             server.terminate()
+
+
+def _show_growth(folder: Path) -> None:
+    """Shows how many times the CPU time of an agent's turn grows, with each saver and with none."""
+    ours = BotWireSaver("growth", url=f"sqlite:///{folder / 'growth.db'}")
+    mine = _growth(ours)
+    ours.connection.memory.close()
+    with SqliteSaver.from_conn_string(str(folder / "its_growth.db")) as theirs:
+        others = {"InMemorySaver": InMemorySaver(), "SqliteSaver": theirs, "no saver": None}
+        for name, saver in others.items():
+            _show(f"langgraph: growth, {name}", mine, _growth(saver), "x", 1)
+
+
+def _growth(saver: Any) -> float:
+    """Returns the CPU time of a late turn of an agent, as a multiple of that of an early one."""
+    agent = create_agent(_Scripted(seconds=0), [look], checkpointer=saver)
+    early, late = _turn_after(agent, SHORT), _turn_after(agent, LONG)
+    return late / early
+
+
+def _turn_after(agent: Any, turns: int) -> float:
+    """Returns the CPU seconds of a turn with a tool call that some turns went before."""
+    thread = {"configurable": {"thread_id": f"after {turns}"}}
+    past: list[BaseMessage] = []
+    for i in range(turns):
+        call = {"name": "look", "args": {}, "id": f"c{i}"}
+        past += [
+            HumanMessage(TEXT, id=f"h{i}"),
+            AIMessage("", id=f"a{i}", tool_calls=[call]),
+            ToolMessage("found", id=f"t{i}", tool_call_id=f"c{i}"),
+            AIMessage(TEXT, id=f"b{i}"),
+        ]
+    if agent.checkpointer:
+        agent.update_state(thread, {"messages": past}, as_node="model")
+        past = []  # it is stored
+    seconds = []
+    for _ in range(TIMES):
+        begun = time.process_time()
+        agent.invoke({"messages": [*past, HumanMessage(TEXT)]}, thread)
+        seconds.append(time.process_time() - begun)
+    return statistics.median(seconds)
 
 
 if __name__ == "__main__":
