@@ -18,10 +18,11 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.utils import get_tokenizer
 
-from botwire_llamaindex import BotWireChatMemoryBuffer
+from botwire_llamaindex import BotWireChatMemoryBuffer, BotWireMemory
 
 OURS, STOCK = 10_000, 200  # messages
 TOKEN_LIMIT = 3_000
+LARGE_LIMIT = 96_000  # what ``llm=`` gives for a model of 128,000
 ROUNDS = 20
 REACH_MILLISECONDS = 50
 
@@ -50,6 +51,19 @@ def uncounted(memory: BotWireChatMemoryBuffer) -> BotWireChatMemoryBuffer:
     return memory.model_copy(update={"tokenizer_fn": functools.partial(get_tokenizer())})
 
 
+def turn(memory: BotWireChatMemoryBuffer | BotWireMemory) -> float:
+    """Returns the median time of a `get` after one new message, in milliseconds."""
+    memory.put_messages(conversation(OURS))
+    memory.get()
+    times = []
+    for count in range(ROUNDS):
+        memory.put(ChatMessage(role="user", content=f"and now? {count}"))
+        started = time.perf_counter()
+        memory.get()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times) * 1e3
+
+
 def main() -> None:
     """Measures the blocking `get` on a file, and its growth with the conversation."""
     with tempfile.TemporaryDirectory() as folder:
@@ -68,6 +82,14 @@ def main() -> None:
         print(f"window, {OURS:,} messages: {long:.1f} ms (reach {REACH_MILLISECONDS} ms)")
         first = milliseconds(lambda: uncounted(ours).get())
         print(f"  counted for the first time: {first:.1f} ms (reach {REACH_MILLISECONDS} ms)")
+        for memory in (
+            BotWireChatMemoryBuffer("turns", LARGE_LIMIT, url=url),
+            BotWireMemory("turns-newer", LARGE_LIMIT, url=url, chat_history_token_ratio=1.0),
+        ):
+            print(
+                f"  get after a message, {LARGE_LIMIT:,} tokens, {type(memory).__name__}: "
+                f"{turn(memory):.1f} ms (reach {REACH_MILLISECONDS} ms)"
+            )
         print(f"  to ours of {STOCK}:      {long / milliseconds(short.get):.2f} (reach 1.2)")
         print(f"  to stock's of {STOCK}:   {long / milliseconds(stock.get):.2f} (reach 1)")
 

@@ -6,8 +6,9 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 
 from botwire import AsyncHistory, ConfigurationError, Item
-from botwire_llamaindex.convert import from_items, to_items
+from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.place import PlacedStore
+from botwire_llamaindex.turns import Writing, async_add_messages
 
 _ALL = 2**63 - 1  # a sequence number after every other
 
@@ -86,23 +87,27 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
 
         Raises:
             ConfigurationError: `status` is not active: only the oldest messages are archived.
+            ConflictError: They are an answer, and since its question was added here, someone else
+                added another one.
         """
         if status is not MessageStatus.ACTIVE:
             raise ConfigurationError(
                 "a message is added at the end, and only the oldest are archived: add it, then "
                 "archive_oldest_messages"
             )
-        await self._history(key).extend(to_items(messages))
+        await async_add_messages(self._connection, key, messages)
 
     async def set_messages(
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
         """Puts messages in the place of all there are, archived ones too, in one step."""
+        writing = Writing(self._connection, key, messages)
         async with self._connection.async_memory.transaction() as transaction:
             history = transaction.history(key)
-            history.replace(to_items(messages))
+            history.replace(writing.items)
             if status is MessageStatus.ARCHIVED:
                 history.archive(_ALL)
+        writing.wrote(transaction.results[0])
 
     async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
         """Deletes the active message at a position, from the end if negative, and returns it.

@@ -20,10 +20,13 @@ from pydantic import Field, PrivateAttr
 
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError, History, Item, Memory
 from botwire_llamaindex.convert import from_items
+from botwire_llamaindex.kept import Kept
 from botwire_llamaindex.place import FoundAgain, refuse_unknown, store_at
 from botwire_llamaindex.store import BotWireChatStore
 from botwire_llamaindex.tokens import find_tokenizer, name_tokenizer
-from botwire_llamaindex.window import ItemWindow, Shown
+from botwire_llamaindex.window import Window
+
+_PAGE = 200  # items read at a time
 
 
 class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
@@ -48,7 +51,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
 
     chat_store: BotWireChatStore = Field(default_factory=BotWireChatStore)
 
-    _shown: Shown = PrivateAttr(default_factory=Shown)
+    _kept: Kept = PrivateAttr(default_factory=Kept)
 
     def __init__(
         self,
@@ -172,12 +175,12 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
             initial_token_count: Tokens that are taken already.
             **kwargs: Not used.
         """
-        window = self._window(initial_token_count)
+        window = Window(self.token_limit, self.tokenizer_fn, initial_token_count)
         history = self._history()
-        for item in history.newest_first():
-            if window.add_item(item):
-                return window.messages(complete=False, first=_first(history.read(limit=1)))
-        return window.messages(complete=True)
+        complete = self._kept.read(self._counted(), history, window, _PAGE)
+        return window.messages(
+            complete=complete, first=None if complete else _first(history.read(limit=1))
+        )
 
     async def aget(
         self,
@@ -186,21 +189,16 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         **kwargs: Any,
     ) -> list[ChatMessage]:
         """As `get`."""
-        window = self._window(initial_token_count)
+        window = Window(self.token_limit, self.tokenizer_fn, initial_token_count)
         history = self._async_history()
-        async for item in history.newest_first():
-            if window.add_item(item):
-                return window.messages(complete=False, first=_first(await history.read(limit=1)))
-        return window.messages(complete=True)
-
-    def _window(self, initial_token_count: int) -> ItemWindow:
-        return ItemWindow(
-            self.token_limit,
-            self.tokenizer_fn,
-            initial_token_count,
-            key=self.chat_store_key,
-            shown=self._shown,
+        complete = await self._kept.aread(self._counted(), history, window, _PAGE)
+        return window.messages(
+            complete=complete, first=None if complete else _first(await history.read(limit=1))
         )
+
+    def _counted(self) -> tuple[object, ...]:
+        """Returns which messages have been read, and what they were counted by."""
+        return self.chat_store.connection, self.chat_store_key, self.tokenizer_fn
 
     def reset(self) -> None:
         """Forgets the conversation."""

@@ -46,10 +46,12 @@ from botwire_llamaindex.blocks import (
     remember_owner,
     take_facts,
 )
-from botwire_llamaindex.convert import from_items, to_items
+from botwire_llamaindex.convert import from_items
+from botwire_llamaindex.kept import Kept
 from botwire_llamaindex.place import FoundAgain, refuse_unknown, store_at
 from botwire_llamaindex.tokens import count_tokens, find_tokenizer, name_tokenizer
-from botwire_llamaindex.window import Queue, calls_text, with_answered_calls
+from botwire_llamaindex.turns import Writing, add_messages, async_add_messages
+from botwire_llamaindex.window import Entry, Queue, calls_text, with_answered_calls
 
 _SETTINGS = sorted(
     name for name, field in Memory.model_fields.items() if field.annotation in (int, float, str)
@@ -87,6 +89,7 @@ class BotWireMemory(FoundAgain, Memory):
     session_id: str = DEFAULT_CHAT_STORE_KEY
 
     _facts_stored: bool = PrivateAttr(default=False)
+    _kept: Kept = PrivateAttr(default_factory=Kept)
 
     def __init__(
         self,
@@ -279,12 +282,14 @@ class BotWireMemory(FoundAgain, Memory):
         if self.memory_blocks:
             await self._recall_facts()
             messages = await super().aget(input, **block_kwargs)
-            oldest = await history.read(limit=1)
+            entries, oldest = None, next((one.seq for one in await history.read(limit=1)), 0)
         else:
-            kept = (await self._aqueue()).kept()
-            messages, oldest = [message for _, message in kept], [item for item, _ in kept[:1]]
-        first = await history.read(limit=1, archived=True) if _follows(oldest) else oldest
-        return with_answered_calls(_with_system(messages, first, oldest))
+            entries = (await self._aqueue()).kept()
+            messages, oldest = _messages(entries), entries[0].seq if entries else 0
+        if oldest != 1:  # others may have been before it
+            first = await history.read(limit=1, archived=True)
+            messages = _with_system(messages, first, oldest)
+        return with_answered_calls(messages, entries)
 
     def get(
         self,
@@ -294,10 +299,12 @@ class BotWireMemory(FoundAgain, Memory):
         """As `aget`."""
         if self.memory_blocks:
             return asyncio_run(self.aget(input, **block_kwargs))  # type: ignore[no-any-return]
-        kept = self._queue().kept()
-        messages, oldest = [message for _, message in kept], [item for item, _ in kept[:1]]
-        first = self._history().read(limit=1, archived=True) if _follows(oldest) else oldest
-        return with_answered_calls(_with_system(messages, first, oldest))
+        entries = self._queue().kept()
+        messages, oldest = _messages(entries), entries[0].seq if entries else 0
+        if oldest != 1:
+            first = self._history().read(limit=1, archived=True)
+            messages = _with_system(messages, first, oldest)
+        return with_answered_calls(messages, entries)
 
     def get_all(self, status: MessageStatus | None = None) -> list[ChatMessage]:
         """Returns all messages, or only the active or archived ones."""
@@ -313,9 +320,18 @@ class BotWireMemory(FoundAgain, Memory):
         await self.aput_messages([message])
 
     async def aput_messages(self, messages: list[ChatMessage]) -> None:
-        """Adds messages, all or none; then archives the oldest ones if there are too many."""
+        """Adds messages, all or none; then archives the oldest ones if there are too many.
+
+        Raises:
+            ConflictError: They are an answer, and since its question was added here, someone else
+                added another one.
+        """
+        await async_add_messages(self.sql_store.connection, self.session_id, messages)
+        await self._aput_away()
+
+    async def _aput_away(self) -> None:
+        """Archives the oldest messages if there are too many, once memory blocks took them."""
         history = self._async_history()
-        await history.extend(to_items(messages))
         up_to = (await self._aqueue()).archive_up_to()
         if up_to is None:
             return
@@ -370,16 +386,16 @@ class BotWireMemory(FoundAgain, Memory):
 
     def put_messages(self, messages: list[ChatMessage]) -> None:
         """As `aput_messages`."""
+        add_messages(self.sql_store.connection, self.session_id, messages)
         if self.memory_blocks:
-            asyncio_run(self.aput_messages(messages))
-            return
-        self._history().extend(to_items(messages))
-        if (up_to := self._queue().archive_up_to()) is not None:
+            asyncio_run(self._aput_away())
+        elif (up_to := self._queue().archive_up_to()) is not None:
             self._history().archive(up_to)
 
     def set(self, messages: list[ChatMessage]) -> None:
         """Puts messages in the place of all there are, archived ones too, in one step."""
-        self._history().replace(to_items(messages))
+        writing = Writing(self.sql_store.connection, self.session_id, messages)
+        writing.wrote(self._history().replace(writing.items))
 
     def reset(self) -> None:
         """Forgets the conversation, archived messages and facts learned from it too."""
@@ -404,21 +420,26 @@ class BotWireMemory(FoundAgain, Memory):
 
     def _queue(self) -> Queue:
         queue = self._empty_queue()
-        for item in self._history().newest_first(page_size=_PAGE):
-            if queue.add(item):
-                break
+        self._kept.read(self._counted(), self._history(), queue, _PAGE)
         return queue
 
     async def _aqueue(self) -> Queue:
         queue = self._empty_queue()
-        async for item in self._async_history().newest_first(page_size=_PAGE):
-            if queue.add(item):
-                break
+        await self._kept.aread(self._counted(), self._async_history(), queue, _PAGE)
         return queue
 
     def _empty_queue(self) -> Queue:
         limit = self.token_limit * self.chat_history_token_ratio
         return Queue(limit, self.token_flush_size, self._estimate_token_count)
+
+    def _counted(self) -> tuple[object, ...]:
+        """Returns which messages have been read, and what they were counted by."""
+        estimates = (
+            self.image_token_size_estimate,
+            self.audio_token_size_estimate,
+            self.video_token_size_estimate,
+        )
+        return self.sql_store.connection, self.session_id, self.tokenizer_fn, *estimates
 
     def _estimate_token_count(self, message_or_blocks: Any) -> int:
         """As the stock one, with what tools are called with."""
@@ -443,19 +464,19 @@ class BotWireMemory(FoundAgain, Memory):
         return self.sql_store.connection.memory.history(self.session_id)
 
 
-def _follows(oldest: list[Item]) -> bool:
-    """Whether other messages may have been before this one."""
-    return not oldest or oldest[0].seq > 1
+def _messages(entries: list[Entry]) -> list[ChatMessage]:
+    """Returns the messages, of which agents write into the last one."""
+    messages = [entry.message for entry in entries]
+    return [*messages[:-1], *(one.model_copy(deep=True) for one in messages[-1:])]
 
 
-def _with_system(
-    messages: list[ChatMessage], first: list[Item], oldest: list[Item]
-) -> list[ChatMessage]:
+def _with_system(messages: list[ChatMessage], first: list[Item], oldest: int) -> list[ChatMessage]:
     """Adds the system message that the conversation began with, if it is not among them."""
-    system = next((message for _, message in from_items(first)), None)
-    if first == oldest or system is None or system.role != MessageRole.SYSTEM:
+    found = next(iter(from_items(first)), None)
+    if found is None or found[0] == oldest or found[1].role != MessageRole.SYSTEM:
         return messages
+    system = found[1]
     if messages and messages[0].role == MessageRole.SYSTEM:  # made of memory blocks
-        messages[0].blocks = [*messages[0].blocks, *system.blocks]
-        return messages
+        both = messages[0].model_copy(update={"blocks": [*messages[0].blocks, *system.blocks]})
+        return [both, *messages[1:]]
     return [system, *messages]

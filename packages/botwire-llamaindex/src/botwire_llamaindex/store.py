@@ -11,6 +11,7 @@ from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
 from botwire import AsyncHistory, History, Item
 from botwire_llamaindex.convert import from_items, to_items
 from botwire_llamaindex.place import PlacedStore
+from botwire_llamaindex.turns import Writing, add_messages, async_add_messages
 
 
 class BotWireChatStore(PlacedStore, BaseChatStore):
@@ -42,11 +43,13 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
 
     def set_messages(self, key: str, messages: list[ChatMessage]) -> None:
         """Puts messages in the place of all there are, in one step."""
-        self._history(key).replace(to_items(messages))
+        writing = Writing(self._connection, key, messages)
+        writing.wrote(self._history(key).replace(writing.items))
 
     async def aset_messages(self, key: str, messages: list[ChatMessage]) -> None:
         """As `set_messages`."""
-        await self._async_history(key).replace(to_items(messages))
+        writing = Writing(self._connection, key, messages)
+        writing.wrote(await self._async_history(key).replace(writing.items))
 
     def get_messages(self, key: str) -> list[ChatMessage]:
         """Returns all messages, none for a key that there is not."""
@@ -89,12 +92,17 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         return None
 
     def add_messages(self, key: str, messages: list[ChatMessage]) -> None:
-        """Adds messages at the end: all or none, and nobody else's in between."""
-        self._history(key).extend(to_items(messages))
+        """Adds messages at the end: all or none, and nobody else's in between.
+
+        Raises:
+            ConflictError: They are an answer, and since its question was added here, someone else
+                added another one.
+        """
+        add_messages(self._connection, key, messages)
 
     async def async_add_messages(self, key: str, messages: list[ChatMessage]) -> None:
         """As `add_messages`."""
-        await self._async_history(key).extend(to_items(messages))
+        await async_add_messages(self._connection, key, messages)
 
     def delete_messages(self, key: str) -> list[ChatMessage] | None:
         """Deletes all messages and returns what they were, None if there were none."""

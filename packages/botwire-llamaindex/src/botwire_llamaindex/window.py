@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
+from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -14,21 +16,92 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from botwire import ConfigurationError, Item
+from botwire import ConfigurationError
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
-from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.tokens import Tokenizer, count_tokens
 
 _TOOL = (MessageRole.TOOL, MessageRole.FUNCTION)
 _ANSWERS = (*_TOOL, MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
 
 
-class Window:
+class Entry(NamedTuple):
+    """A message and what is asked of it at each step, found out once.
+
+    Attributes:
+        message: What a model is given.
+        seq: Its sequence number; 0 for one that is not stored.
+        size: How many tokens it has.
+        role: Its role.
+        calls: Whether it calls tools or answers a call.
+    """
+
+    message: ChatMessage
+    seq: int
+    size: int
+    role: MessageRole
+    calls: bool
+
+
+class Choice(ABC):
+    """Takes messages from the newest to the oldest until it is sure which ones to choose."""
+
+    def __init__(self) -> None:
+        self._newest_first: list[Entry] = []
+        self._total = 0
+        self._begun = False
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The messages taken so far, oldest first."""
+        return self._newest_first[::-1]
+
+    def add(self, message: ChatMessage, seq: int = 0) -> bool:
+        """Takes the next older message and says whether it is enough."""
+        size = self._size(message)
+        calls = message.role in _TOOL or bool(_calls(message))
+        return self.add_entry(Entry(message, seq, size, message.role, calls))
+
+    def add_entry(self, entry: Entry) -> bool:
+        """As `add`, for one that was taken before."""
+        self._newest_first.append(entry)
+        self._total += entry.size
+        self._begun = self._begun or self._begins(entry)
+        return self._is_enough()
+
+    def add_entries(self, entries: Sequence[Entry]) -> bool:
+        """As `add_entry`, for all of them, given oldest first; none older than are needed."""
+        self._newest_first = [*entries[::-1]]
+        totals = [*accumulate(entry.size for entry in self._newest_first)]
+        begin = next((i for i, one in enumerate(self._newest_first) if self._begins(one)), None)
+        self._begun, self._total = begin is not None, totals[-1] if totals else 0
+        if begin is None or not self._is_enough():
+            return False
+        last = max(begin, bisect_right(totals, self._most()))
+        self._newest_first, self._total = self._newest_first[: last + 1], totals[last]
+        return True
+
+    def _is_enough(self) -> bool:
+        return self._begun and self._total > self._most()
+
+    @abstractmethod
+    def _most(self) -> float:
+        """How many tokens there may be, so that more cannot matter."""
+
+    @abstractmethod
+    def _begins(self, entry: Entry) -> bool:
+        """Whether what is chosen may begin with it."""
+
+    @abstractmethod
+    def _size(self, message: ChatMessage) -> int:
+        """How many tokens it has."""
+
+
+class Window(Choice):
     """The last whole turns that fit, found from the end.
 
-    Takes messages from the newest to the oldest until no older one can fit. The window begins where
-    a turn begins: never with a tool's answer or an assistant's, so that no call is split from its
-    answer. If not even the last turn fits, it is the last turn, for the model to complain about.
+    The window begins where a turn begins: never with a tool's answer or an assistant's, so that no
+    call is split from its answer. If not even the last turn fits, it is the last turn, for the
+    model to complain about.
 
     A message counts what it has by itself, once: what a model is given of it, thinking and the
     arguments of tool calls included. `ChatMemoryBuffer` counts the texts joined by spaces, anew for
@@ -48,22 +121,10 @@ class Window:
             raise ConfigurationError(
                 f"{initial} tokens are taken before any message, and the limit is {token_limit}"
             )
+        super().__init__()
         self._room = token_limit - initial
         self._tokenizer = tokenizer
         self._added = count_tokens(tokenizer, "")  # to each text, such as a begin and an end
-        self._newest_first: list[ChatMessage] = []
-        self._sizes: list[int] = []  # of the same
-        self._total = 0
-        self._begun = False
-
-    def add(self, message: ChatMessage) -> bool:
-        """Takes the next older message and says whether it is enough."""
-        size = self._size(message)
-        self._newest_first.append(message)
-        self._sizes.append(size)
-        self._begun = self._begun or _begins_turn(message)
-        self._total += size
-        return self._begun and self._total > self._room
 
     def messages(self, *, complete: bool, first: ChatMessage | None = None) -> list[ChatMessage]:
         """Returns the window, oldest first.
@@ -73,87 +134,47 @@ class Window:
             first: The history's first message, unless `complete`: a system message stays whatever
                 else is dropped.
         """
-        return with_answered_calls(self._fitting(complete, first))
+        system, entries = self._fitting(complete, first)
+        return with_answered_calls([*system, *(entry.message for entry in entries)], entries)
 
-    def _fitting(self, complete: bool, first: ChatMessage | None) -> list[ChatMessage]:
-        messages = self._newest_first[::-1]
-        if not messages:
-            return []
+    def _fitting(
+        self, complete: bool, first: ChatMessage | None
+    ) -> tuple[list[ChatMessage], list[Entry]]:
+        entries = self.entries
+        if not entries:
+            return [], []
         if complete and self._total <= self._room:
-            return _without_orphans(messages)
+            return [], _without_orphans(entries)
         if complete:
-            first = messages[0]
+            first = entries[0].message
         kept = [first] if first is not None and first.role == MessageRole.SYSTEM else []
         room = self._room - sum(map(self._size, kept))
-        if kept and messages[0] == first:
-            messages = messages[1:]
-        starts = [i for i, message in enumerate(messages) if _begins_turn(message)]
+        if kept and entries[0].message == first:
+            entries = entries[1:]
+        starts = [i for i, entry in enumerate(entries) if entry.role not in _ANSWERS]
         if not starts:
-            return [*kept, *messages[_last_that_can_begin(messages) :]]
-        taken = list(accumulate(self._sizes[: len(messages)]))  # by the last n messages, from n = 1
-        fitting = (start for start in starts if taken[len(messages) - start - 1] <= room)
-        return [*kept, *messages[next(fitting, starts[-1]) :]]
+            return kept, entries[_last_that_can_begin(entries) :]
+        # By the last n messages, from n = 1.
+        taken = list(accumulate(entry.size for entry in reversed(entries)))
+        fitting = (start for start in starts if taken[len(entries) - start - 1] <= room)
+        return kept, entries[next(fitting, starts[-1]) :]
+
+    def _most(self) -> float:
+        return self._room
+
+    def _begins(self, entry: Entry) -> bool:
+        return entry.role not in _ANSWERS
 
     def _size(self, message: ChatMessage) -> int:
         text = _text(message)
         return count_tokens(self._tokenizer, f" {text}") - self._added if text else 0
 
 
-class Shown(dict[tuple[str, int], ChatMessage]):
-    """The messages that a memory has last given a model, by conversation and sequence number.
-
-    A memory gives the same objects again: LlamaIndex's agents write the state of a run into the
-    user's message, once, and expect it to be there at the next step. What is stored stays as it
-    was, and a copy or a dump of the memory has none of it.
-    """
-
-    def __reduce__(self) -> tuple[type[Shown], tuple[()]]:
-        return Shown, ()
-
-
-class ItemWindow(Window):
-    """A window over stored items.
-
-    Args:
-        token_limit: As for `Window`.
-        tokenizer: As for `Window`.
-        initial: As for `Window`.
-        key: Of the conversation.
-        shown: What was shown last; holds what this window has looked at once it is done.
-    """
-
-    def __init__(
-        self, token_limit: int, tokenizer: Tokenizer, initial: int, *, key: str, shown: Shown
-    ) -> None:
-        super().__init__(token_limit, tokenizer, initial)
-        self._key = key
-        self._shown = shown
-        self._seen = Shown()
-
-    def add_item(self, item: Item) -> bool:
-        """Takes the next older item, if it can be read, and says whether it is enough."""
-        message = self._shown.get((self._key, item.seq))
-        if message is None:
-            found = from_items([item])
-            if not found:
-                return False
-            message = found[0][1]
-        self._seen[self._key, item.seq] = message
-        return self.add(message)
-
-    def messages(self, *, complete: bool, first: ChatMessage | None = None) -> list[ChatMessage]:
-        """As `Window.messages`."""
-        self._shown.clear()
-        self._shown.update(self._seen)
-        return super().messages(complete=complete, first=first)
-
-
-class Queue:
+class Queue(Choice):
     """The active messages of a `Memory`, and which of them are too many.
 
-    Takes messages from the newest to the oldest until it is sure which ones to put away. They are
-    those that stock's `Memory` puts away: at least `flush_size` tokens at a time, whole turns,
-    until the others fit, and never the last turn.
+    Those to put away are those that stock's `Memory` puts away: at least `flush_size` tokens at a
+    time, whole turns, until the others fit, and never the last turn.
 
     Args:
         limit: How many tokens fit.
@@ -162,52 +183,56 @@ class Queue:
     """
 
     def __init__(self, limit: float, flush_size: int, size: Callable[[ChatMessage], int]) -> None:
+        super().__init__()
         self._limit = limit
         self._flush_size = max(1, flush_size)  # `Memory` makes it 0 for limits below 10
-        self._size = size
-        self._newest_first: list[tuple[Item, ChatMessage, int]] = []
-        self._total = 0
-        self._begun = False
+        self._count = size
 
-    def add(self, item: Item) -> bool:
-        """Takes the next older item and says whether it is enough."""
-        for _, message in from_items([item]):
-            size = self._size(message)
-            self._newest_first.append((item, message, size))
-            self._total += size
-            self._begun = self._begun or message.role == MessageRole.USER
-        return self._begun and self._total > self._limit + self._flush_size
-
-    def kept(self) -> list[tuple[Item, ChatMessage]]:
-        """Returns the messages that fit with their items, oldest first."""
-        pairs = [(item, message) for item, message, _ in reversed(self._newest_first)]
-        return pairs[self._overflow() :]
+    def kept(self) -> list[Entry]:
+        """Returns the messages that fit, oldest first."""
+        return self.entries[self._overflow() :]
 
     def archive_up_to(self) -> int | None:
         """Returns the sequence number of the last message to put away, None if all fit."""
         count = self._overflow()
-        return self._newest_first[-count][0].seq if count else None
+        return self._newest_first[-count].seq if count else None
 
     def _overflow(self) -> int:
         """Returns how many of the oldest messages to put away."""
-        messages = [message for _, message, _ in reversed(self._newest_first)]
-        sizes = [size for _, _, size in reversed(self._newest_first)]
-        turns = [i for i, message in enumerate(messages) if message.role == MessageRole.USER]
-        last_turn = turns[-1] if turns else _last_that_can_begin(messages)
-        before = [0, *accumulate(sizes)]  # what the first n messages take
+        entries = self.entries
+        turns = [i for i, entry in enumerate(entries) if entry.role == MessageRole.USER]
+        last_turn = turns[-1] if turns else _last_that_can_begin(entries)
+        before = [0, *accumulate(entry.size for entry in entries)]  # what the first n take
         cut = 0
         while cut < last_turn and before[-1] - before[cut] > self._limit:
             end = bisect_left(before, before[cut] + self._flush_size, cut, last_turn)
             cut = next((turn for turn in turns if turn >= end), last_turn)
         return cut
 
+    def _most(self) -> float:
+        return self._limit + self._flush_size
 
-def with_answered_calls(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    def _begins(self, entry: Entry) -> bool:
+        return entry.role == MessageRole.USER
+
+    def _size(self, message: ChatMessage) -> int:
+        return self._count(message)
+
+
+def with_answered_calls(
+    messages: Sequence[ChatMessage], entries: Sequence[Entry] | None = None
+) -> list[ChatMessage]:
     """Returns messages in which each call of a tool has its answer; see `botwire.tool_calls`.
 
     Models refuse a conversation without, each time from then on. A call at the end is left alone:
     its answer may be on the way.
+
+    Args:
+        messages: What a model is about to be given.
+        entries: What is known of those that were said.
     """
+    if entries is not None and not any(entry.calls for entry in entries):
+        return [*messages]
     known = _call_ids(messages)
     answered: set[str] = set()
     on_the_way: list[str] = []
@@ -282,22 +307,18 @@ def calls_text(message: ChatMessage) -> list[str]:
     ]
 
 
-def _begins_turn(message: ChatMessage) -> bool:
-    return message.role not in _ANSWERS
-
-
-def _last_that_can_begin(messages: Sequence[ChatMessage]) -> int:
+def _last_that_can_begin(entries: Sequence[Entry]) -> int:
     """Where to begin if nobody asked anything: at least not with the answer of a tool."""
-    return max((i for i, message in enumerate(messages) if message.role not in _TOOL), default=0)
+    return max((i for i, entry in enumerate(entries) if entry.role not in _TOOL), default=0)
 
 
-def _without_orphans(messages: list[ChatMessage]) -> list[ChatMessage]:
+def _without_orphans(entries: list[Entry]) -> list[Entry]:
     """Drops a leading turn that begins with a tool's answer: its question is not there."""
     start = 0
-    if messages[0].role in _TOOL:
-        while start < len(messages) and not _begins_turn(messages[start]):
+    if entries[0].role in _TOOL:
+        while start < len(entries) and entries[start].role in _ANSWERS:
             start += 1
-    return messages[start:]
+    return entries[start:]
 
 
 def _text(message: ChatMessage) -> str:

@@ -1,0 +1,178 @@
+"""Turns: a question and what answers it, with nobody else's question in between.
+
+Two requests at once on one conversation each write a question and then an answer to whatever the
+model was shown. An answer is stored only if no other question came after its own. Nothing is
+locked and nothing expires: a request that ended, however it ended, bars nobody.
+
+A turn is known by the context of the call (`contextvars`), which the tasks and threads that
+LlamaIndex starts to stream an answer inherit. The steps of an agent's run share no context; they
+share the id of the run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from workflows.plugins.basic import get_current_run_id
+
+from botwire import AsyncHistory, ConflictError, History, Item
+from botwire.connection import Connection
+from botwire_llamaindex.convert import to_items, tool_calls
+
+_KNOWN = 16  # conversations that a context has an open turn of
+_RUNS_KNOWN = 10_000
+_LOOKED_AT = 100  # items after a question, for what is its answer
+
+Conversation = tuple[str, str | None, str]
+
+
+@dataclass
+class Turn:
+    """A question that waits for its answer.
+
+    Attributes:
+        last: The sequence number of its last message.
+        run: The agent's run that it belongs to.
+        open: Whether the answer is still to come.
+    """
+
+    last: int
+    run: str | None
+    open: bool = True
+
+
+_turns: ContextVar[Mapping[Conversation, Turn]] = ContextVar("botwire_llamaindex_turns")
+_runs: OrderedDict[tuple[str, Conversation], Turn] = OrderedDict()
+_lock = threading.Lock()
+
+
+class Writing:
+    """Messages that are about to be added to a conversation.
+
+    Args:
+        connection: Where the conversation is.
+        name: Of its history.
+        messages: What is added.
+
+    Raises:
+        NotJSONError: A message holds what would not come back.
+    """
+
+    def __init__(self, connection: Connection, name: str, messages: Sequence[ChatMessage]) -> None:
+        self.items = to_items(messages)
+        self._messages = messages
+        self._name = name
+        self._conversation = (connection.namespace, connection.reference().get("url"), name)
+        asks = any(message.role == MessageRole.USER for message in messages)
+        self._turn = None if asks or not messages else self._find()
+
+    @property
+    def after(self) -> int | None:
+        """The sequence number that must still be the last; None if that does not matter."""
+        return None if self._turn is None else self._turn.last
+
+    def retry_after(self, later: Sequence[Item], error: ConflictError) -> None:
+        """Lets the messages follow what came after the turn's last one, unless that is a question.
+
+        Args:
+            later: The items after it, the first of them at least.
+            error: Why the messages could not be added there.
+
+        Raises:
+            ConflictError: It is: another request is at work, or was.
+        """
+        roles = [item.value.get("role") if isinstance(item.value, dict) else "" for item in later]
+        if self._turn is None:
+            raise error
+        role = next((role for role in roles if role in ("user", "assistant", "tool")), None)
+        if role == "user":
+            raise ConflictError(
+                f"another request wrote to the session {self._name!r} since this one asked its "
+                "question: only one at a time can answer, and this answer was not stored. Run "
+                f"this one again ({error.detail})",
+                request_id=error.request_id,
+            ) from error
+        if role is not None:  # its answer is there, written where the turn was not known
+            self._turn.open = False
+            self._turn = None
+
+    def wrote(self, seqs: Sequence[int]) -> None:
+        """Notes where the messages are now."""
+        if not seqs:
+            return
+        turn, last = self._turn, self._messages[-1]
+        if turn is None:
+            if not any(message.role == MessageRole.USER for message in self._messages):
+                return
+            turn = self._begin(seqs[-1])
+        turn.last = seqs[-1]
+        turn.open = last.role not in _ASSISTANT or bool(tool_calls(last) or _older_calls(last))
+        if not turn.open and turn.run is not None:
+            with _lock:
+                _runs.pop((turn.run, self._conversation), None)
+
+    def _find(self) -> Turn | None:
+        run = get_current_run_id()
+        turn = _turns.get({}).get(self._conversation)
+        if (turn is None or turn.run != run) and run is not None:
+            turn = _runs.get((run, self._conversation))
+        return turn if turn is not None and turn.run == run and turn.open else None
+
+    def _begin(self, last: int) -> Turn:
+        turn = Turn(last, get_current_run_id())
+        known = {
+            key: other
+            for key, other in _turns.get({}).items()
+            if other.open and key != self._conversation
+        }
+        _turns.set(dict([*known.items()][1 - _KNOWN :]) | {self._conversation: turn})
+        if turn.run is not None:
+            with _lock:
+                _runs[turn.run, self._conversation] = turn
+                if len(_runs) > _RUNS_KNOWN:
+                    _runs.popitem(last=False)
+        return turn
+
+
+def add_messages(connection: Connection, name: str, messages: Sequence[ChatMessage]) -> None:
+    """Adds messages at the end: all or none, and nobody else's in between.
+
+    Raises:
+        ConflictError: They are an answer, and someone else asked something after its question.
+        NotJSONError: A message holds what would not come back.
+    """
+    history: History = connection.memory.history(name)
+    writing = Writing(connection, name, messages)
+    try:
+        seqs = history.extend(writing.items, if_last=writing.after)
+    except ConflictError as error:
+        writing.retry_after(history.read(writing.after or 0, limit=_LOOKED_AT), error)
+        seqs = history.extend(writing.items)
+    writing.wrote(seqs)
+
+
+async def async_add_messages(
+    connection: Connection, name: str, messages: Sequence[ChatMessage]
+) -> None:
+    """As `add_messages`."""
+    history: AsyncHistory = connection.async_memory.history(name)
+    writing = Writing(connection, name, messages)
+    try:
+        seqs = await history.extend(writing.items, if_last=writing.after)
+    except ConflictError as error:
+        later = await history.read(writing.after or 0, limit=_LOOKED_AT)
+        writing.retry_after(later, error)
+        seqs = await history.extend(writing.items)
+    writing.wrote(seqs)
+
+
+_ASSISTANT = (MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
+
+
+def _older_calls(message: ChatMessage) -> bool:
+    return bool(message.additional_kwargs.get("tool_calls"))
