@@ -384,3 +384,23 @@ def test_a_server_that_is_down_is_an_error_and_not_an_empty_session(unused_tcp_p
     url = f"http://127.0.0.1:{unused_tcp_port}"
     with pytest.raises(TransportError, match=url):
         BotWireChatStore("n", url=url).get_messages("k")
+
+
+@pytest.mark.anyio
+async def test_a_store_is_emptied_and_nothing_else_is(place_url: str, namespace: str) -> None:
+    said = [ChatMessage(role="user", content="x")]
+    other = BotWireChatStore(f"{namespace}-other", url=place_url)
+    other.add_message("a", said[0])
+    store, newer = (
+        cls(namespace, url=place_url) for cls in (BotWireChatStore, BotWireAsyncChatStore)
+    )
+    empty: Any
+    for empty in (store.delete_all, store.adelete_all, newer.delete_all):
+        for key in ("a", "b/c", "d e"):
+            store.add_messages(key, said * 3)
+        await newer.archive_oldest_messages("a", 3)
+        count = empty()
+        assert (await count if inspect.isawaitable(count) else count) == 3
+        assert store.get_keys() == await newer.get_keys() == []
+        assert await newer.get_messages("a", status=None) == []
+    assert other.get_keys() == ["a"]

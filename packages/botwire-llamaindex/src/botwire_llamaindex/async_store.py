@@ -130,6 +130,14 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
                 [item.seq for item in await self._read(key, status)]
             )
 
+    async def delete_all(self) -> int:
+        """Deletes every conversation of this namespace, archived messages too.
+
+        Returns:
+            How many conversations there were.
+        """
+        return sum([await self._history(key).clear() > 0 for key in await self.get_keys()])
+
     async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Deletes the oldest `n` active messages of those that are there now.
 

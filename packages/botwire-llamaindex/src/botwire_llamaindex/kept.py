@@ -23,14 +23,14 @@ class _State(NamedTuple):
         entries: The last messages, oldest first.
         complete: Whether they are all there are.
         last_seq: The sequence number up to which was read.
-        count: How many items the history had then; None if that is not certain.
+        items: How many items the history had then; None if that is not certain.
     """
 
     of: tuple[object, ...] = ()
     entries: Sequence[Entry] = ()
     complete: bool = False
     last_seq: int = 0
-    count: int | None = None
+    items: int | None = None
 
 
 class Kept:
@@ -57,7 +57,7 @@ class Kept:
             page: How many items to read at a time, if all must be read.
         """
         last = self._state if self._state.of == of else _State(of)
-        if last.count is not None:
+        if last.items is not None:
             info = history.info()
             later = history.read(last.last_seq) if info.last_seq > last.last_seq else []
             if (state := _followed(last, info, later, choice)) is not None:
@@ -76,7 +76,7 @@ class Kept:
     ) -> bool:
         """As `read`."""
         last = self._state if self._state.of == of else _State(of)
-        if last.count is not None:
+        if last.items is not None:
             info = await history.info()
             later = await history.read(last.last_seq) if info.last_seq > last.last_seq else []
             if (state := _followed(last, info, later, choice)) is not None:
@@ -96,7 +96,7 @@ def _followed(
 ) -> _State | None:
     """Fills a choice with what was read and what has come since; None if more has changed."""
     later = [item for item in later if item.seq <= info.last_seq]
-    if last.count is None or info.count != last.count + len(later):
+    if last.items is None or info.count != last.items + len(later):
         return None  # some were deleted or archived
     walk = _Walk(choice, ())
     for item in reversed(later):
@@ -120,13 +120,12 @@ class _Walk:
 
     def state(self, of: tuple[object, ...], info: HistoryInfo | None) -> _State:
         """Returns what was walked over: all there was, if there is no info."""
-        seq, count = (0, 0) if self.newest is None else (self.newest.seq, self.count)
-        if info is None:
-            return _State(of, self.choice.entries, True, seq, count)
+        newest, entries = self.newest, self.choice.entries
+        if info is None or newest is None:
+            return _State(of, entries, True, newest.seq if newest else 0, self.count)
         # If the last change was the newest item, nothing has been deleted since.
-        known = self.newest is not None and info.last_seq == seq
-        known = known and info.updated_at == self.newest.created_at
-        return _State(of, self.choice.entries, False, seq, info.count if known else None)
+        known = (info.last_seq, info.updated_at) == (newest.seq, newest.created_at)
+        return _State(of, entries, False, newest.seq, info.count if known else None)
 
     def add(self, item: Item) -> bool:
         """Takes the next older item, if it can be read, and says whether it is enough."""

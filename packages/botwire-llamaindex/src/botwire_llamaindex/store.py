@@ -115,6 +115,18 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         count = await self._async_history(key).clear()
         return messages if count else None
 
+    def delete_all(self) -> int:
+        """Deletes every conversation of this namespace, archived messages too.
+
+        Returns:
+            How many conversations there were.
+        """
+        return sum(self._history(key).clear() > 0 for key in self.get_keys())
+
+    async def adelete_all(self) -> int:
+        """As `delete_all`."""
+        return sum([await self._async_history(key).clear() > 0 for key in await self.aget_keys()])
+
     def delete_message(self, key: str, idx: int) -> ChatMessage | None:
         """Deletes the message at a position, from the end if negative, and returns it.
 
