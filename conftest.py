@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests import offline
+from tests.zygote import Zygote
 
 SERVER_START_SECONDS = 60
 
@@ -178,25 +179,22 @@ def place(place_url: str, namespace: str) -> dict[str, Any]:
     return {"namespace": namespace, "url": place_url}
 
 
-def run_and_kill(program: str, *arguments: str) -> list[str]:
+def run_and_kill(zygote: Zygote, program: str, *arguments: str) -> list[str]:
     """Runs a program that prints what its model received and then "done", and kills it.
 
     Args:
+        zygote: What has imported its framework.
         program: Python's text. It waits for its input to end when it is done.
         arguments: Its own.
 
     Returns:
         What the model received.
     """
-    command = [sys.executable, "-W", "ignore", "-c", program, *arguments]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
+    with zygote.start(program, *arguments) as process:
         received = process.stdout.readline()
-        assert process.stdout.readline() == "done\n"
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+        assert process.stdout.readline() == "done\n", process.stderr
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
     found: list[str] = json.loads(received)
     return found
 

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).parents[1]
+from tests.zygote import CREWAI, zygote_of
 
 CREW = """
 import json, sys
-sys.path.insert(0, sys.argv[1])
-from tests import offline
-
-offline.enforce()
 
 from crewai.memory import Memory
 
 from botwire_crewai import BotWireStorage
 from tests.crews import ScriptedLLM, embed, make_crew
 
-text, namespace, *urls = sys.argv[2:]
+text, namespace, *urls = sys.argv[1:]
 llm = ScriptedLLM(model="scripted")
 answers = []
 for url in urls:
@@ -40,20 +30,15 @@ sys.stdin.read()
 
 def run_and_kill(storage: Path, *arguments: str) -> list[str]:
     """Runs the crew in each place, kills its process when it is done, and returns its answers."""
-    command = [sys.executable, "-W", "ignore", "-c", CREW, str(ROOT), *arguments]
-    environment = {**os.environ, "CREWAI_STORAGE_DIR": str(storage)}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
+    folder = {"CREWAI_STORAGE_DIR": str(storage)}
+    with zygote_of(*CREWAI).start(CREW, *arguments, env=folder) as process:
         # CrewAI prints what it does, and somewhere in it there is our line.
         answers = next(line for line in process.stdout if line.startswith("said "))
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
     found: list[str] = json.loads(answers.removeprefix("said "))
     return found
 
 
-@pytest.mark.timeout(400)  # importing CrewAI takes long on a busy machine
 def test_a_killed_crew_is_remembered(
     server_url: str, pgvector_url: str, postgres_server_url: str, namespace: str, tmp_path: Path
 ) -> None:

@@ -1,63 +1,212 @@
 """Processes that have a framework imported already: forks of one that imported it once.
 
 Some frameworks take seconds to import. A fork is a process of its own, can be killed like any one,
-and shares nothing that was opened, as its parent opens nothing.
+and shares nothing that was opened, as its parent opens nothing. It has the settings, the folder and
+the pipes that it is started with, and ends as every Python program does.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
-from typing import Self
+import tempfile
+from pathlib import Path
+from typing import IO, Self
+
+AUTOGEN = ("autogen_agentchat.teams", "autogen_ext.models.replay", "botwire_autogen")
+CREWAI = ("crewai", "crewai.flow", "botwire_crewai", "tests.crews")
+LANGCHAIN = ("langchain_core.runnables.history", "botwire_langchain")
+LANGGRAPH = ("langgraph.graph", "botwire_langgraph")
+LLAMAINDEX = ("llama_index.core.agent.workflow", "botwire_llamaindex")
+
+START_SECONDS = 100
+ROOT = str(Path(__file__).parent.parent)
 
 _PROGRAM = """
-import importlib, json, os, sys, traceback
+import atexit, importlib, json, os, socket, sys, threading, traceback, types
 
-for name in sys.argv[1:]:
+status = 0
+
+@atexit.register  # the first, so it is the last: to take apart what was imported takes a second
+def leave():
+    sys.stdout.flush()
+    os._exit(status)
+
+control = socket.socket(fileno=int(sys.argv[1]))
+sys.path.insert(0, sys.argv[2])
+from tests import offline
+
+offline.enforce()
+for name in sys.argv[3:]:
     importlib.import_module(name)
-for line in sys.stdin:
-    code, arguments = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        status = 1
+# A fork has none of its parent's threads, and finds the locks that they held locked for ever.
+threads = [one.name for one in threading.enumerate()]
+assert len(threads) == len(os.listdir("/proc/self/task")) == 1, threads
+control.send(b"ready")
+while True:
+    request, opened, _, _ = socket.recv_fds(control, 1_000_000, 4)
+    if not request:
+        os._exit(0)
+    if os.fork() == 0:  # who waits for the program
+        child = os.fork()
+        if child == 0:
+            control.close()
+            break
+        told = socket.socket(fileno=opened[3])
+        for pipe in opened[:3]:
+            os.close(pipe)
+        told.send(f"{child}\\n".encode())
+        told.send(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\\n".encode())
+        os._exit(0)
+    for one in opened:
+        os.close(one)
+    while True:
         try:
-            sys.argv = ["-c", *arguments]
-            exec(compile(code, "<a test's process>", "exec"), {"__name__": "__main__"})
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                break
+        except ChildProcessError:
+            break
+
+code, arguments, environment, folder = json.loads(request)
+for pipe, standard in zip(opened, range(3)):
+    os.dup2(pipe, standard)
+for one in opened:
+    os.close(one)
+os.environ.clear()
+os.environ.update(environment)
+os.chdir(folder)
+sys.argv = ["-c", *arguments]
+main = types.ModuleType("__main__")
+main.__builtins__ = __builtins__
+sys.modules["__main__"] = main
+try:
+    exec(compile(code, "<a test's process>", "exec"), main.__dict__)
+except SystemExit as end:
+    status = end.code if isinstance(end.code, int) else int(end.code is not None)
+except BaseException:
+    traceback.print_exc()
+    status = 1
 """
+
+
+class Program:
+    """A process that a `Zygote` started, with what one uses of a `subprocess.Popen`."""
+
+    def __init__(self, told: socket.socket, stdin: int, stdout: int, errors: IO[str]) -> None:
+        self.stdin: IO[str] = os.fdopen(stdin, "w")
+        self.stdout: IO[str] = os.fdopen(stdout)
+        self.returncode: int | None = None
+        self._errors = errors
+        self._told = told.makefile()
+        told.close()
+        self.pid = int(self._told.readline())
+
+    @property
+    def stderr(self) -> str:
+        """What it wrote there so far."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def wait(self) -> int:
+        """Waits for its end; returns its status: below 0, the signal that killed it."""
+        if self.returncode is None:
+            self.returncode = int(self._told.readline())
+        return self.returncode
+
+    def kill(self) -> None:
+        """Kills it, if it has not ended."""
+        if self.returncode is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def communicate(self, text: str = "") -> str:
+        """Gives it a text to read, waits for its end, and returns what it wrote."""
+        self.stdin.write(text)
+        self.stdin.close()
+        said = self.stdout.read()
+        self.wait()
+        return said
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        if kind:
+            self.kill()
+        self.stdin.close()
+        self.wait()
+        for one in (self.stdout, self._errors, self._told):
+            one.close()
 
 
 class Zygote:
     """Runs programs, each in a fork.
 
     Args:
-        modules: What to import first.
+        modules: What to import first. None of them may start a thread.
     """
 
     def __init__(self, *modules: str) -> None:
-        command = [sys.executable, "-W", "ignore", "-c", _PROGRAM, *modules]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", _PROGRAM, str(theirs.fileno()), ROOT,
+                 *modules],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                # One core is all there is for a worker, and a thread would make forks unsafe.
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            )  # fmt: skip
+        self._control.settimeout(START_SECONDS)
+        assert self._control.recv(10) == b"ready"
+
+    def start(self, code: str, *arguments: str, env: dict[str, str] | None = None) -> Program:
+        """Starts a program, in this process's folder and with its settings and some more."""
+        request = [code, arguments, {**os.environ, **(env or {})}, str(Path.cwd())]
+        ours, theirs = socket.socketpair()
+        (stdin, to_it), (from_it, stdout) = os.pipe(), os.pipe()
+        errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by the program
+        opened = [stdin, stdout, errors.fileno(), theirs.fileno()]
+        socket.send_fds(self._control, [json.dumps(request).encode()], opened)
+        for one in (stdin, stdout):
+            os.close(one)
+        theirs.close()
+        return Program(ours, to_it, from_it, errors)
 
     def run(self, code: str, *arguments: str) -> int:
         """Runs a program to its end, and returns its status: below 0, the signal that killed it."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([code, arguments]) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        with self.start(code, *arguments) as program:
+            program.communicate()
+            sys.stderr.write(program.stderr)
+            return program.wait()
+
+    def read(self, code: str, *arguments: str, given: str = "") -> str:
+        """Runs a program that succeeds, and returns what it printed."""
+        with self.start(code, *arguments) as program:
+            said = program.communicate(given)
+            assert program.returncode == 0, program.stderr
+            return said
+
+    def close(self) -> None:
+        """Ends it."""
+        self._control.close()
+        self._process.wait()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with self._process:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+        self.close()
+
+
+@functools.cache
+def zygote_of(*modules: str) -> Zygote:
+    """Returns the zygote that has imported these modules: one for all tests of this process."""
+    zygote = Zygote(*modules)
+    atexit.register(zygote.close)
+    return zygote

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,7 @@ from botwire.messages import Message
 from botwire_autogen import BotWireChatCompletionContext, BotWireMemory
 from botwire_autogen.llm_messages import from_items, to_item
 from tests.holding import longest_hold
+from tests.zygote import Zygote
 
 
 class Counter(ReplayChatCompletionClient):
@@ -369,11 +369,9 @@ asyncio.run(main())
 
 @pytest.mark.anyio
 async def test_an_agent_goes_on_after_its_process_was_killed(
-    place_url: str, namespace: str
+    zygote: Zygote, place_url: str, namespace: str
 ) -> None:
-    command = [sys.executable, "-c", AGENT, place_url, namespace]
-    process = await asyncio.create_subprocess_exec(*command)
-    assert await process.wait() == -signal.SIGKILL
+    assert zygote.run(AGENT, place_url, namespace) == -signal.SIGKILL
     context = BotWireChatCompletionContext(namespace, url=place_url, buffer_size=4)
     agent = AssistantAgent("a", ReplayChatCompletionClient(["four"]), model_context=context)
     await agent.run(task="w")
@@ -414,11 +412,9 @@ asyncio.run(agent.run(task="how warm?"))
 @pytest.mark.anyio
 @pytest.mark.parametrize("view", [{}, {"buffer_size": 2}, {"head_size": 2, "buffer_size": 1}])
 async def test_a_model_is_told_of_the_tool_in_which_its_process_was_killed(
-    place_url: str, namespace: str, view: dict[str, Any]
+    zygote: Zygote, place_url: str, namespace: str, view: dict[str, Any]
 ) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", KILLED_IN_A_TOOL, place_url, namespace]
-    process = await asyncio.create_subprocess_exec(*command)
-    assert await process.wait() == -signal.SIGKILL
+    assert zygote.run(KILLED_IN_A_TOOL, place_url, namespace) == -signal.SIGKILL
     model = ReplayChatCompletionClient(["hello"])
     context = BotWireChatCompletionContext(namespace, url=place_url, **view)
     await AssistantAgent("a", model, model_context=context).run(task="are you there?")

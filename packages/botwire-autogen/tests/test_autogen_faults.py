@@ -34,6 +34,7 @@ from botwire_autogen import (
 )
 from botwire_autogen.teams import PREFIX
 from conftest import read_url, start_server
+from tests.zygote import Zygote
 
 BUDGET = 0.3  # seconds, for what is not to be answered
 PATIENCE = 5.0  # seconds, for what is, on a machine that is busy
@@ -342,10 +343,9 @@ assert all(os.waitpid(child, 0)[1] == 0 for child in children)
 
 @pytest.mark.anyio
 async def test_four_processes_add_and_the_order_is_that_of_each(
-    place_url: str, namespace: str
+    zygote: Zygote, place_url: str, namespace: str
 ) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", CROWD, place_url, namespace, "4", "50"]
-    assert await (await asyncio.create_subprocess_exec(*command)).wait() == 0
+    assert zygote.run(CROWD, place_url, namespace, "4", "50") == 0
     memory = BotWireMemory(namespace, url=place_url, k=1000)
     found = [str(content.content) for content in (await memory.query()).results]
     assert len(found) == len(set(found)) == 200

@@ -20,6 +20,7 @@ from botwire import ConfigurationError, NotJSONError, Record
 from botwire_autogen import BotWireMemory
 from botwire_autogen.convert import from_record, to_record
 from conftest import run_and_kill
+from tests.zygote import Zygote
 
 PATIENCE = 60  # seconds, on a machine that is busy
 PIXEL = (
@@ -425,9 +426,9 @@ asyncio.run(main())
 """
 
 
-def test_a_killed_team_is_remembered(place_url: str, namespace: str) -> None:
-    run_and_kill(AGENT, place_url, namespace, "Ada likes tea", "Hello")
-    received = run_and_kill(AGENT, place_url, namespace, "", "What does she like?")
+def test_a_killed_team_is_remembered(zygote: Zygote, place_url: str, namespace: str) -> None:
+    run_and_kill(zygote, AGENT, place_url, namespace, "Ada likes tea", "Hello")
+    received = run_and_kill(zygote, AGENT, place_url, namespace, "", "What does she like?")
     assert any("- Ada likes tea" in message for message in received)
     assert received[-1].count("1 bytes of application/octet-stream") == 1
 

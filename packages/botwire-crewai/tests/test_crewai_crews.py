@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from crewai.memory.analyze import ConsolidationPlan
 
 from botwire_crewai import BotWireMemory, BotWireStorage, memory_tools
 from tests.crews import ScriptedLLM, embed, make_crew, make_memory
+from tests.zygote import Zygote
 
 # CrewAI looks at every attribute of an agent that it makes, the outdated ones too.
 pytestmark = [
@@ -156,10 +155,6 @@ def test_a_scope_and_a_slice_are_memories_too(place_url: str, namespace: str) ->
 
 EXITING = """
 import sys
-sys.path[:0] = sys.argv[3:]
-from tests import offline
-
-offline.enforce()
 
 from tests.crews import make_memory
 
@@ -170,15 +165,11 @@ for i in range(5):
     )
 """
 
-ROOT = str(Path(__file__).parents[3])
 
-
-@pytest.mark.timeout(400)  # importing CrewAI takes long on a busy machine
 def test_what_is_saved_in_the_background_is_saved_when_the_process_ends(
-    server_url: str, namespace: str
+    zygote: Zygote, server_url: str, namespace: str
 ) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", EXITING, namespace, server_url, ROOT]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    assert zygote.run(EXITING, namespace, server_url) == 0
     storage = BotWireStorage(namespace, url=server_url)
     assert {one.content for one in storage.list_records()} == {
         f"fact {i} of {i * 7}" for i in range(5)
@@ -186,15 +177,11 @@ def test_what_is_saved_in_the_background_is_saved_when_the_process_ends(
 
 
 WORKING = """
-import json, sys
-sys.path[:0] = sys.argv[1:2]
-from tests import offline
-
-offline.enforce()
+import sys
 
 from tests.crews import make_crew, make_memory
 
-name, namespace, *urls = sys.argv[2:]
+name, namespace, *urls = sys.argv[1:]
 print("ready", flush=True)
 sys.stdin.readline()
 for url in urls:
@@ -203,32 +190,21 @@ for url in urls:
 """
 
 
-@pytest.mark.timeout(400)  # importing CrewAI takes long on a busy machine
 def test_two_crews_at_work_at_once_lose_nothing(
-    server_url: str, namespace: str, tmp_path: Path
+    zygote: Zygote, server_url: str, namespace: str, tmp_path: Path
 ) -> None:
     urls = [f"sqlite:///{tmp_path / 'memory.db'}", server_url]
-    crews = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", WORKING, ROOT, name, namespace, *urls],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in ("ada", "bob")
-    ]
+    crews = [zygote.start(WORKING, name, namespace, *urls) for name in ("ada", "bob")]
     for crew in crews:
-        assert crew.stdout is not None
         assert crew.stdout.readline() == "ready\n"
     memories: list[Any] = [make_memory(namespace, url) for url in urls]
     assert [memory.list_records() for memory in memories] == [[], []]
     for crew in crews:
-        assert crew.stdin is not None
         print("go", file=crew.stdin, flush=True)
     for crew in crews:
-        _, errors = crew.communicate(timeout=300)
-        assert crew.returncode == 0, errors
+        with crew:
+            crew.communicate()
+            assert crew.returncode == 0, crew.stderr
     for memory in memories:  # handles that were open all the time
         assert sorted(one.content for one in memory.list_records()) == [
             f"{name} saw {name}{i}." for name in ("ada", "bob") for i in range(4)

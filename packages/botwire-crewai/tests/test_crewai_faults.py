@@ -6,8 +6,6 @@ test of their storage fails, and the README's list is shorter by that.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +17,7 @@ from crewai.memory.storage.lancedb_storage import LanceDBStorage
 from crewai.memory.types import MemoryRecord
 
 from botwire_crewai import BotWireStorage
+from tests.zygote import Zygote
 
 QUERY = [1.0, 0.0]
 
@@ -214,22 +213,13 @@ for line in sys.stdin:
 """
 
 
-def handles_go_stale(storage: Any, *where: str) -> None:
+def handles_go_stale(zygote: Zygote, storage: Any, *where: str) -> None:
     """What another process saves is seen at once; after its reset, saves of ours are kept."""
     storage.save([record("first")])
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", OTHER, *where],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdin is not None
-        assert other.stdout is not None
+    with zygote.start(OTHER, *where) as other:
         assert other.stdout.readline() == "1\n"
 
         def do(line: str) -> None:
-            assert other.stdin is not None
-            assert other.stdout is not None
             print(line, file=other.stdin, flush=True)
             assert other.stdout.readline() == "done\n"
 
@@ -242,12 +232,12 @@ def handles_go_stale(storage: Any, *where: str) -> None:
         other.stdin.close()
 
 
-@pytest.mark.timeout(400)  # importing CrewAI takes long on a busy machine
-def test_handles_stay_fresh(storage: BotWireStorage, place_url: str, namespace: str) -> None:
-    handles_go_stale(storage, namespace, place_url)
+def test_handles_stay_fresh(
+    zygote: Zygote, storage: BotWireStorage, place_url: str, namespace: str
+) -> None:
+    handles_go_stale(zygote, storage, namespace, place_url)
 
 
-@pytest.mark.timeout(400)  # importing CrewAI takes long on a busy machine
-def test_theirs_go_stale(tmp_path: Path) -> None:
+def test_theirs_go_stale(zygote: Zygote, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        handles_go_stale(LanceDBStorage(path=tmp_path), str(tmp_path))
+        handles_go_stale(zygote, LanceDBStorage(path=tmp_path), str(tmp_path))

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +16,7 @@ from crewai.flow.persistence.sqlite import SQLiteFlowPersistence
 from pydantic import BaseModel
 
 from botwire_crewai import BotWireFlowPersistence, install, uninstall
+from tests.zygote import Program, Zygote
 
 
 class State(BaseModel):
@@ -82,16 +79,12 @@ def test_install_keeps_states_of_flows_too(place_url: str, namespace: str) -> No
 
 FLOW = """
 import json, sys
-sys.path.insert(0, sys.argv[1])
-from tests import offline
-
-offline.enforce()
 
 from crewai.flow import Flow, HumanFeedbackPending, human_feedback, listen, persist, start
 
 from botwire_crewai import BotWireFlowPersistence, install
 
-namespace, url, *ids = sys.argv[2:]
+namespace, url, *ids = sys.argv[1:]
 
 def say(*said):
     # In one piece and on a line of its own, as CrewAI prints from threads at the same time.
@@ -139,26 +132,17 @@ else:
     Steps().kickoff()
 """
 
-ROOT = str(Path(__file__).parents[3])
 
-
-@pytest.mark.timeout(400)  # importing CrewAI takes long on a busy machine
 def test_killed_flows_go_on_in_a_new_process(
-    server_url: str, namespace: str, tmp_path: Path
+    zygote: Zygote, server_url: str, namespace: str, tmp_path: Path
 ) -> None:
     """One was at work, and one waited for a person."""
 
-    def run(*ids: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", FLOW, ROOT, namespace, server_url, *ids],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "CREWAI_STORAGE_DIR": str(tmp_path)},
-        )
+    def run(*ids: str) -> Program:
+        folder = {"CREWAI_STORAGE_DIR": str(tmp_path)}
+        return zygote.start(FLOW, namespace, server_url, *ids, env=folder)
 
-    def said(process: subprocess.Popen[str]) -> list[Any]:
-        assert process.stdout is not None
+    def said(process: Program) -> list[Any]:
         # CrewAI prints what it does, and somewhere in it there is our line.
         found: list[Any] = json.loads(
             next(line.removeprefix("said ") for line in process.stdout if line.startswith("said "))
@@ -167,7 +151,7 @@ def test_killed_flows_go_on_in_a_new_process(
 
     with run() as first:
         ids = said(first)
-        os.kill(first.pid, signal.SIGKILL)
+        first.kill()
     with run(*ids) as second:
         seen, asked, published = said(second)
     assert seen == ["first", "first", "second"]

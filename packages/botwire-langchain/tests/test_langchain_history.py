@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
-import sys
 import time
 import uuid
 from datetime import UTC, datetime
@@ -30,6 +28,7 @@ from langchain_core.messages import (
 from botwire import AsyncMemory, ConfigurationError, Memory, NotJSONError, TransportError
 from botwire_langchain import BotWireChatHistory, BotWireChatMessageHistory
 from botwire_langchain.convert import from_native, to_native
+from tests.zygote import Zygote
 
 EVERY_KIND: list[BaseMessage] = [
     HumanMessage("hello", id="1", name="ada"),
@@ -316,12 +315,11 @@ for turn in range(25):
 """
 
 
-def test_eight_processes_write_whole_turns(place_url: str, namespace: str) -> None:
-    writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, place_url, namespace, str(who)])
-        for who in range(8)
-    ]
-    assert [writer.wait(110) for writer in writers] == [0] * 8
+def test_eight_processes_write_whole_turns(zygote: Zygote, place_url: str, namespace: str) -> None:
+    writers = [zygote.start(WRITER, place_url, namespace, str(who)) for who in range(8)]
+    for writer in writers:
+        with writer:
+            assert writer.wait() == 0, writer.stderr
     history = BotWireChatMessageHistory("s", namespace=namespace, url=place_url)
     texts = [str(message.content).split(":") for message in history.messages]
     assert len(texts) == 600

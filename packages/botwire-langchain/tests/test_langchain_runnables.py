@@ -11,6 +11,7 @@ import pytest
 
 from botwire_langchain import BotWireChatMessageHistory
 from conftest import run_and_kill
+from tests.zygote import Zygote
 
 AGENT = """
 import json, sys, warnings
@@ -52,9 +53,13 @@ sys.stdin.read()
 """
 
 
-def test_a_killed_process_is_remembered(place_url: str, namespace: str) -> None:
-    assert run_and_kill(AGENT, place_url, namespace, "I am Ada") == ["I am Ada"]
-    assert run_and_kill(AGENT, place_url, namespace, "Who?") == ["I am Ada", "noted", "Who?"]
+def test_a_killed_process_is_remembered(zygote: Zygote, place_url: str, namespace: str) -> None:
+    assert run_and_kill(zygote, AGENT, place_url, namespace, "I am Ada") == ["I am Ada"]
+    assert run_and_kill(zygote, AGENT, place_url, namespace, "Who?") == [
+        "I am Ada",
+        "noted",
+        "Who?",
+    ]
 
 
 @pytest.mark.parametrize("key", ["history", None])

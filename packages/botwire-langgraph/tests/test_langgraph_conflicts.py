@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from contextvars import Context, copy_context
 from typing import Annotated, Any, TypedDict
 
@@ -16,6 +14,7 @@ from langgraph.types import Command, interrupt
 
 from botwire import ConfigurationError
 from botwire_langgraph import BotWireSaver, ConcurrentRunError
+from tests.zygote import Zygote
 
 
 def add(old: list[Any], new: list[Any]) -> list[Any]:
@@ -249,9 +248,8 @@ for child in children:
 """
 
 
-def test_eight_processes_lose_no_turn(place_url: str, namespace: str) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", WRITERS, place_url, namespace]
-    assert subprocess.run(command, check=False, timeout=110).returncode == 0
+def test_eight_processes_lose_no_turn(zygote: Zygote, place_url: str, namespace: str) -> None:
+    assert zygote.run(WRITERS, place_url, namespace) == 0
     found = BotWireSaver(namespace, url=place_url).get_tuple(THREAD)
     assert found is not None
     ids = [message.id for message in found.checkpoint["channel_values"]["messages"]]

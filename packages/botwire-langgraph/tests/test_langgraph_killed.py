@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from conftest import read_url, start_server
+from tests.zygote import Zygote
 
 RUN = """
 import json, operator, os, signal, sys, time
@@ -117,7 +116,7 @@ DONE = ["in", "before", "quick", "slow", "after"]
 
 
 def test_each_node_runs_as_often_as_with_the_official_saver(
-    tmp_path: Path, server_url: str, namespace: str
+    zygote: Zygote, tmp_path: Path, server_url: str, namespace: str
 ) -> None:
     runs = [
         (where, durability)
@@ -128,27 +127,21 @@ def test_each_node_runs_as_often_as_with_the_official_saver(
             f"{namespace}-{durability} {server_url}",
         )
     ]
-    command = [sys.executable, "-W", "ignore", "-c", KILLS, str(tmp_path), json.dumps(runs)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=110)
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [DONE] * len(runs)
+    said = zygote.read(KILLS, str(tmp_path), json.dumps(runs))
+    assert [json.loads(line) for line in said.splitlines()] == [DONE] * len(runs)
     counts = [sorted((tmp_path / str(number)).read_text().split()) for number in range(len(runs))]
     # Of the step that was killed only the task that had not finished ran again.
     assert counts == [["after", "before", "quick", "slow", "slow"]] * len(runs)
 
 
 def test_a_server_killed_in_the_middle_of_a_step_costs_no_node(
-    tmp_path: Path, unused_tcp_port: int
+    zygote: Zygote, tmp_path: Path, unused_tcp_port: int
 ) -> None:
     database, port = tmp_path / "memory.db", ("--port", str(unused_tcp_port))
     log = tmp_path / "log"
     with start_server(database, *port) as server:
         url = read_url(server)
-        command = [sys.executable, "-W", "ignore", "-c", WAITS, url, str(log)]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdin is not None
+        with zygote.start(WAITS, url, str(log)) as process:
             assert process.stdout.readline() == "now\n"
             os.kill(server.pid, signal.SIGKILL)
             server.wait()

@@ -6,8 +6,6 @@ import asyncio
 import copy
 import gc
 import operator
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -26,6 +24,7 @@ from langgraph.types import Command, interrupt
 from botwire import ConfigurationError
 from botwire_langgraph import BotWireSaver, ConcurrentRunError
 from tests.waiting import until
+from tests.zygote import Program, Zygote
 
 
 class State(TypedDict):
@@ -390,16 +389,9 @@ sys.stdin.readline()
 
 
 @pytest.fixture
-def elsewhere(saver: BotWireSaver, place_url: str) -> Iterator[subprocess.Popen[str]]:
+def elsewhere(zygote: Zygote, saver: BotWireSaver, place_url: str) -> Iterator[Program]:
     """Another process, in the middle of a run."""
-    command = [sys.executable, "-W", "ignore", "-c", ELSEWHERE, place_url]
-    with subprocess.Popen(
-        [*command, saver.connection.namespace],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
+    with zygote.start(ELSEWHERE, place_url, saver.connection.namespace) as process:
         assert process.stdout.readline() == "inside\n"
         yield process
         process.kill()
@@ -417,7 +409,7 @@ def answering(saver: BotWireSaver) -> Any:
 
 
 def test_a_run_of_another_process_is_refused_waited_for_and_over(
-    saver: BotWireSaver, place_url: str, elsewhere: subprocess.Popen[str]
+    saver: BotWireSaver, place_url: str, elsewhere: Program
 ) -> None:
     assert saver.is_running("t")
     with pytest.raises(ConcurrentRunError):
@@ -425,7 +417,6 @@ def test_a_run_of_another_process_is_refused_waited_for_and_over(
     waiting = answering(other(saver, place_url, on_conflict="wait"))
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(waiting.invoke, {"messages": ["waits"]}, THREAD)
-        assert elsewhere.stdin is not None
         print(file=elsewhere.stdin, flush=True)
         assert [one.content for one in done.result()["messages"]][2:] == ["waits", "answer"]
     assert texts(saver) == ["in", "slow", "waits", "answer"]
@@ -435,7 +426,7 @@ def test_a_run_of_another_process_is_refused_waited_for_and_over(
 
 
 def test_a_run_that_was_killed_keeps_others_waiting_for_its_lease_at_most(
-    saver: BotWireSaver, elsewhere: subprocess.Popen[str]
+    saver: BotWireSaver, elsewhere: Program
 ) -> None:
     elsewhere.kill()
     elsewhere.wait()

@@ -25,6 +25,7 @@ from botwire import ConfigurationError, Memory, TransportError
 from botwire_langgraph import BotWireSaver, BotWireStore, ConcurrentRunError
 from botwire_langgraph.serializer import from_blob, to_blob
 from conftest import run_and_kill
+from tests.zygote import Zygote
 
 
 class State(TypedDict):
@@ -468,6 +469,10 @@ sys.stdin.read()
 """
 
 
-def test_a_killed_agent_is_remembered(place_url: str, namespace: str) -> None:
-    assert run_and_kill(AGENT, place_url, namespace, "I am Ada") == ["I am Ada"]
-    assert run_and_kill(AGENT, place_url, namespace, "Who?") == ["I am Ada", "noted", "Who?"]
+def test_a_killed_agent_is_remembered(zygote: Zygote, place_url: str, namespace: str) -> None:
+    assert run_and_kill(zygote, AGENT, place_url, namespace, "I am Ada") == ["I am Ada"]
+    assert run_and_kill(zygote, AGENT, place_url, namespace, "Who?") == [
+        "I am Ada",
+        "noted",
+        "Who?",
+    ]

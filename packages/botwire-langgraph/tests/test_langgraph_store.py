@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
@@ -22,6 +20,7 @@ from langgraph.store.base import (
 from botwire import ConfigurationError, InvalidRequestError
 from botwire.operations import Batch
 from botwire_langgraph import BotWireStore, plan
+from tests.zygote import Zygote
 
 MINUTE = 60 * 1_000_000
 WORDS = ("tea", "coffee", "train", "green")
@@ -42,15 +41,16 @@ def keys(found: Any) -> list[str]:
     return [item.key for item in found]
 
 
-def test_an_item_outlives_its_process(store: BotWireStore, place_url: str, namespace: str) -> None:
+def test_an_item_outlives_its_process(
+    zygote: Zygote, store: BotWireStore, place_url: str, namespace: str
+) -> None:
     store.put(("users", "ada"), "food", {"likes": ["tea", 1, 1.5, None, True]})
     program = (
         "import sys; from botwire_langgraph import BotWireStore\n"
         "found = BotWireStore(sys.argv[1], url=sys.argv[2]).get(('users', 'ada'), 'food')\n"
         "print(found.value)"
     )
-    command = [sys.executable, "-c", program, namespace, place_url]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    printed = zygote.read(program, namespace, place_url)
     assert printed.strip() == "{'likes': ['tea', 1, 1.5, None, True]}"
 
 

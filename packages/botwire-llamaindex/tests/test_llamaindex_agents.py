@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from botwire_llamaindex import (
     PersistentChatMemory,
 )
 from conftest import run_and_kill
+from tests.zygote import Zygote
 
 
 def lookup(city: str) -> str:
@@ -95,7 +94,7 @@ asyncio.run(main())
 
 @pytest.mark.anyio
 async def test_a_context_keeps_its_memory_between_runs_and_processes(
-    place_url: str, namespace: str
+    zygote: Zygote, place_url: str, namespace: str
 ) -> None:
     place: Any = {"namespace": namespace, "url": place_url, "api_key": "bw_secret"}
     memories = [
@@ -133,12 +132,8 @@ async def test_a_context_keeps_its_memory_between_runs_and_processes(
             await agent.run("four", ctx=again)
             assert [len(seen) for seen in recorder.seen] == [1, 3, 5, 7]
             await memory.aset(kept)
-    done = subprocess.run(  # noqa: ASYNC221 - nothing else is to happen meanwhile
-        [sys.executable, "-W", "ignore", "-c", RESUMED],
-        input="\n".join(contexts), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    said = zygote.read(RESUMED, given="\n".join(contexts))
+    lines = [json.loads(line) for line in said.splitlines()]
     for found in lines[::2]:
         assert found == ["one", "answer 1", "two", "answer 2", "three", "answer 3", "four"]
     # The second context of a memory refers to the conversation with which the first has gone on.
@@ -223,9 +218,13 @@ sys.stdin.read()
 """
 
 
-def test_a_killed_process_is_remembered(place_url: str, namespace: str) -> None:
-    assert run_and_kill(AGENT, place_url, namespace, "I am Ada") == ["I am Ada"]
-    assert run_and_kill(AGENT, place_url, namespace, "Who?") == ["I am Ada", "noted", "Who?"]
+def test_a_killed_process_is_remembered(zygote: Zygote, place_url: str, namespace: str) -> None:
+    assert run_and_kill(zygote, AGENT, place_url, namespace, "I am Ada") == ["I am Ada"]
+    assert run_and_kill(zygote, AGENT, place_url, namespace, "Who?") == [
+        "I am Ada",
+        "noted",
+        "Who?",
+    ]
 
 
 def test_two_lines(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from botwire.tool_calls import NOT_COMPLETED
 from botwire_llamaindex import BotWireChatMemoryBuffer, BotWireChatStore, BotWireMemory
+from tests.zygote import Zygote
 
 pytestmark = pytest.mark.anyio
 
@@ -178,12 +177,10 @@ def unanswered(messages: list[ChatMessage]) -> bool:
     return calls != answers
 
 
-def test_a_turn_is_whole_wherever_the_process_dies(place: dict[str, Any]) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", DYING, place["namespace"], place["url"]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_a_turn_is_whole_wherever_the_process_dies(zygote: Zygote, place: dict[str, Any]) -> None:
+    said = zygote.read(DYING, place["namespace"], place["url"])
     # Before and after each write: the question and the turn here, one a message in the stock one.
-    assert done.stdout.split() == ["ours", "4", "newer", "4", "stock", "10"]
+    assert said.split() == ["ours", "4", "newer", "4", "stock", "10"]
     store = BotWireChatStore(**place)
     left = {key: store.get_messages(key) for key in store.get_keys()}
     assert {len(messages) for key, messages in left.items() if "stock" not in key} == {1, 5}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from llama_index.core.schema import Document, TextNode
 from botwire import ConfigurationError, NotJSONError, PayloadTooLargeError
 from botwire_llamaindex import BotWireDocumentStore, BotWireIndexStore, BotWireKVStore
 from conftest import read_url, running
+from tests.zygote import Zygote
 
 pytestmark = pytest.mark.anyio
 
@@ -92,18 +91,15 @@ print(index.as_query_engine(llm=MockLLM()).query("?").source_nodes[0].text)
 """
 
 
-async def test_an_index_is_loaded_in_another_process(place: dict[str, Any]) -> None:
+async def test_an_index_is_loaded_in_another_process(zygote: Zygote, place: dict[str, Any]) -> None:
     context = StorageContext.from_defaults(
         docstore=BotWireDocumentStore(**place), index_store=BotWireIndexStore(**place)
     )
     document = Document(text="Ada likes tea.", id_="doc")
     index = SummaryIndex.from_documents([document], storage_context=context)
     index.insert_nodes([TextNode(text="Turing is a cat.", id_="n")])
-    command = [sys.executable, "-W", "ignore", "-c", RELOAD, place["namespace"], place["url"]]
-    done = subprocess.run(  # noqa: ASYNC221 - nothing else is to happen meanwhile
-        command, capture_output=True, text=True, check=False
-    )
-    assert done.stdout.strip() == "Ada likes tea.", done.stderr
+    said = zygote.read(RELOAD, place["namespace"], place["url"])
+    assert said.strip() == "Ada likes tea."
 
     again = load_index_from_storage(context)
     found = again.as_query_engine(llm=MockLLM()).query("?").source_nodes

@@ -1,0 +1,13 @@
+"""What the tests of AutoGen share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.zygote import AUTOGEN, Zygote, zygote_of
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Zygote:
+    """Runs programs that need not import AutoGen first, which takes seconds."""
+    return zygote_of(*AUTOGEN)

@@ -1,0 +1,13 @@
+"""What the tests of LlamaIndex share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.zygote import LLAMAINDEX, Zygote, zygote_of
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Zygote:
+    """Runs programs that need not import LlamaIndex first, which takes seconds."""
+    return zygote_of(*LLAMAINDEX)
