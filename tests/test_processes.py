@@ -97,11 +97,11 @@ def test_a_forked_process_works_with_connections_of_its_own(
     memory.close()
 
 
-def test_a_hundred_thousand_keys_are_listed_and_items_read_both_ways(
+def test_forty_thousand_keys_are_listed_and_items_read_both_ways(
     tmp_path: Path, namespace: str
 ) -> None:
     # The pages are the same everywhere; tests/test_memory.py turns them wherever memory lives.
-    count, at_once = 100_000, 20_000
+    count, at_once = 40_000, 20_000  # more than SQLite takes parameters
     with Memory(namespace, url=f"sqlite:///{tmp_path / 'memory.db'}") as memory:
         names = [f"key/{i:06}" for i in range(count)]
         history = memory.history("h")
@@ -109,7 +109,7 @@ def test_a_hundred_thousand_keys_are_listed_and_items_read_both_ways(
             memory.set_many(dict.fromkeys(names[start : start + at_once], 0))
             history.extend(range(start, start + at_once))
         assert memory.list_keys() == names
-        assert memory.list_keys("key/09999*") == names[99_990:]
+        assert memory.list_keys("key/03999*") == names[39_990:]
         assert memory.count() == count
         assert [item.value for item in history.read()] == list(range(count))
         assert [item.value for item in reversed(history)] == list(range(count - 1, -1, -1))

@@ -18,7 +18,7 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | TEXT,
     lambda inner: st.lists(inner, max_size=40) | st.dictionaries(TEXT, inner, max_size=6),
-    max_leaves=60,
+    max_leaves=25,
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def plain(found: Any) -> Any:
     return [plain(value) for value in found] if isinstance(found, list) else found
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     st.fixed_dictionaries({"value": VALUES, "values": st.lists(VALUES), "keys": VALUES}),
     st.sampled_from([None, 1]),
@@ -46,7 +46,7 @@ def test_pieces_of_any_size_come_to_the_same(body: Any, indent: int | None, size
         pieces.PIECE = usual
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(VALUES, st.integers(0, 10**6), st.sampled_from(["", "]", "}", ",", "x", '"']))
 def test_what_is_not_json_is_refused_in_pieces_too(body: Any, at: int, instead: str) -> None:
     text = json.dumps({"value": body})

@@ -224,7 +224,7 @@ def write(who):
     builder.add_edge("answer", END)
     app = builder.compile(checkpointer=BotWireSaver(namespace, url=url))
     source = random.Random(who)
-    for turn in range(10):
+    for turn in range(5):
         message = HumanMessage("hi", id=f"{who}-{turn}")
         wait = 0.1
         while True:
@@ -253,5 +253,5 @@ def test_eight_processes_lose_no_turn(zygote: Zygote, place_url: str, namespace:
     found = BotWireSaver(namespace, url=place_url).get_tuple(THREAD)
     assert found is not None
     ids = [message.id for message in found.checkpoint["channel_values"]["messages"]]
-    said = [f"{who}-{turn}" for who in range(8) for turn in range(10)]
+    said = [f"{who}-{turn}" for who in range(8) for turn in range(5)]
     assert sorted(id for id in ids if id in said) == said
