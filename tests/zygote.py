@@ -8,9 +8,11 @@ the pipes that it is started with, and ends as every Python program does.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -24,6 +26,7 @@ CREWAI = ("crewai", "crewai.flow", "botwire_crewai", "tests.crews")
 LANGCHAIN = ("langchain_core.runnables.history", "botwire_langchain")
 LANGGRAPH = ("langgraph.graph", "botwire_langgraph")
 LLAMAINDEX = ("llama_index.core.agent.workflow", "botwire_llamaindex")
+SERVER = ("botwire.cli", "botwire_server.app", "uvicorn")
 
 START_SECONDS = 100
 ROOT = str(Path(__file__).parent.parent)
@@ -61,8 +64,8 @@ while True:
         told = socket.socket(fileno=opened[3])
         for pipe in opened[:3]:
             os.close(pipe)
-        told.send(f"{child}\\n".encode())
-        told.send(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\\n".encode())
+        told.send(str(child).encode())
+        told.send(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
         os._exit(0)
     for one in opened:
         os.close(one)
@@ -103,9 +106,8 @@ class Program:
         self.stdout: IO[str] = os.fdopen(stdout)
         self.returncode: int | None = None
         self._errors = errors
-        self._told = told.makefile()
-        told.close()
-        self.pid = int(self._told.readline())
+        self._told = told
+        self.pid = int(told.recv(20))
 
     @property
     def stderr(self) -> str:
@@ -113,16 +115,33 @@ class Program:
         self._errors.seek(0)
         return self._errors.read()
 
-    def wait(self) -> int:
+    def poll(self) -> int | None:
+        """Returns its status if it has ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
         """Waits for its end; returns its status: below 0, the signal that killed it."""
         if self.returncode is None:
-            self.returncode = int(self._told.readline())
+            if not select.select([self._told], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+            self.returncode = int(self._told.recv(20))
         return self.returncode
+
+    def send_signal(self, sent: int) -> None:
+        """Sends it a signal, if it has not ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, sent)
+
+    def terminate(self) -> None:
+        """Asks it to end."""
+        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Kills it, if it has not ended."""
-        if self.returncode is None:
-            os.kill(self.pid, signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
     def communicate(self, text: str = "") -> str:
         """Gives it a text to read, waits for its end, and returns what it wrote."""
@@ -168,7 +187,7 @@ class Zygote:
     def start(self, code: str, *arguments: str, env: dict[str, str] | None = None) -> Program:
         """Starts a program, in this process's folder and with its settings and some more."""
         request = [code, arguments, {**os.environ, **(env or {})}, str(Path.cwd())]
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         (stdin, to_it), (from_it, stdout) = os.pipe(), os.pipe()
         errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by the program
         opened = [stdin, stdout, errors.fileno(), theirs.fileno()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import httpx
@@ -13,6 +12,7 @@ from botwire import operations as ops
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.exact import Json
 from conftest import read_url, running
+from tests.zygote import Program
 
 MB = 1024 * 1024
 LARGE = Json.of("x" * (2 * MB))
@@ -50,7 +50,7 @@ def check(memory: Memory) -> None:
     assert [match.record.id for match in notes.search(text="note", limit=1_000)] == FEW
 
 
-def peak(server: subprocess.Popen[str]) -> int:
+def peak(server: Program) -> int:
     """Returns the most memory that a process has had, in bytes."""
     status = Path(f"/proc/{server.pid}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]

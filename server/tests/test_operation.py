@@ -31,6 +31,7 @@ from botwire_server import Settings
 from botwire_server.api_keys import KeyStore
 from botwire_server.app import create_app
 from conftest import make_key, read_url, running
+from tests.zygote import Program
 
 
 def wait_until(reached: Callable[[], Any], what: str) -> Any:
@@ -42,7 +43,7 @@ def wait_until(reached: Callable[[], Any], what: str) -> Any:
     return found
 
 
-def children(process: subprocess.Popen[str]) -> list[int]:
+def children(process: Program) -> list[int]:
     """Returns the processes that a process has started."""
     path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in path.read_text().split()]
