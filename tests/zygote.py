@@ -12,7 +12,6 @@ import contextlib
 import functools
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -124,9 +123,12 @@ class Program:
     def wait(self, timeout: float | None = None) -> int:
         """Waits for its end; returns its status: below 0, the signal that killed it."""
         if self.returncode is None:
-            if not select.select([self._told], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
-            self.returncode = int(self._told.recv(20))
+            self._told.settimeout(timeout)
+            try:
+                self.returncode = int(self._told.recv(20))
+            except (BlockingIOError, TimeoutError):
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0) from None
+            self._told.close()
         return self.returncode
 
     def send_signal(self, sent: int) -> None:

@@ -104,9 +104,8 @@ class Server:
     def kill(self) -> None:
         """Kills it at once, ``kill -9``; may be called again."""
         self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        with self.process:  # closes its pipes
+            pass
 
     def kill_and_restart(self) -> None:
         """Kills it and waits until another listens."""

@@ -144,11 +144,11 @@ class _Server(uvicorn.Server):
         # What is there now stays: looking through it for garbage again and again finds none.
         gc.collect()
         gc.freeze()
-        print(self._greeting, flush=True)  # noqa: T201 - whoever started it waits for this line
         if self._greeting == READY:
             self._loop.call_later(self._alive_seconds, self._say_alive)
         elif hasattr(signal, "SIGHUP"):
             self._loop.add_signal_handler(signal.SIGHUP, self._read_certificates)
+        print(self._greeting, flush=True)  # noqa: T201 - whoever started it waits for this line
 
     def _say_alive(self) -> None:
         """Tells the supervisor that this event loop moves."""
