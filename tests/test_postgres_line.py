@@ -8,6 +8,7 @@ import inspect
 import json
 import random
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -115,9 +116,13 @@ async def test_what_nobody_reads_is_not_waited_for(
     for work in works:
         for _ in range(7):  # connected, all statements prepared
             await work(memory)
-        before = line.turns
-        await work(memory)
-        trips[work.__name__] = line.turns - before
+        counts = []
+        for _ in range(5):
+            before = line.turns
+            await work(memory)
+            counts.append(line.turns - before)
+        # A turn that the proxy notices late counts with the next one.
+        trips[work.__name__] = statistics.median_low(counts)
     await memory.aclose()
     assert trips == {
         "_get": 1,

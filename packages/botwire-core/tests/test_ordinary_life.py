@@ -374,17 +374,21 @@ def test_a_clock_that_was_ahead_once_freezes_no_quota() -> None:
 
 
 class Down:
-    """A server that is down until it is up, with how often it was asked."""
+    """A server that is down until it is up, with how often it was asked.
 
-    def __init__(self, error: httpx.TransportError) -> None:
+    Args:
+        errors: What the first requests meet; all others meet the last.
+    """
+
+    def __init__(self, *errors: httpx.TransportError) -> None:
         self.asked = 0
         self.is_up = False
-        self._error = error
+        self._errors = list(errors)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked += 1
         if not self.is_up:
-            raise self._error
+            raise self._errors.pop(0) if len(self._errors) > 1 else self._errors[0]
         return httpx.Response(200, json={"results": [[None]]})
 
     def memory(self, timeout: float) -> Memory:
@@ -407,6 +411,15 @@ def test_an_outage_is_paid_for_once_and_over_as_soon_as_the_server_is_back() -> 
     server.is_up = True
     assert memory.get("k") is None
     assert memory.engine._outage.limit(2) == 2  # type: ignore[attr-defined]
+
+
+def test_a_server_that_refused_is_not_silent_if_the_last_moment_was_too_short() -> None:
+    server = Down(httpx.ConnectError("connection refused"), httpx.ConnectTimeout("no answer"))
+    memory = server.memory(timeout=0.3)
+    with pytest.raises(TransportError):
+        memory.get("k")
+    server.is_up = True
+    assert memory.get("k") is None
 
 
 def test_a_server_that_is_silent_is_left_alone_for_a_moment() -> None:

@@ -107,17 +107,20 @@ class AsyncHTTPEngine:
         # An answer can get lost on the way: sent again, a write must not be applied again.
         request_id = (batch.request_id or uuid.uuid4().hex) if batch.writes else None
         deadline = time.monotonic() + self._outage.limit(self._timeout)
-        attempt = 0
+        attempt, refused = 0, False
         while True:
             attempt += 1
             answer = await self._send(batch, content, request_id, deadline - time.monotonic())
             wait = retry.delay(attempt, remaining=deadline - time.monotonic())
             if isinstance(answer, TransportError):
+                refused = refused or isinstance(answer.__cause__, httpx.ConnectError)
                 if wait is None:
-                    if isinstance(answer.__cause__, httpx.ConnectTimeout):
-                        self._outage.begin(answer, pause=retry.PAUSE)
-                    elif isinstance(answer.__cause__, httpx.ConnectError):
+                    # A place that refused is not silent, though the last moment of a call may be
+                    # too short for it to refuse again.
+                    if refused:
                         self._outage.begin(answer, probe=_REFUSAL)  # which comes at once
+                    elif isinstance(answer.__cause__, httpx.ConnectTimeout):
+                        self._outage.begin(answer, pause=retry.PAUSE)
                     raise answer
             else:
                 self._outage.end()
