@@ -9,6 +9,7 @@ the caller's own readers make. The tags follow MongoDB's Extended JSON in spirit
 from __future__ import annotations
 
 import base64
+import marshal
 import math
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
@@ -28,6 +29,7 @@ holds: values that `to_json` writes, and others for this function again."""
 Readers = Mapping[str, Callable[[Any], Any]]
 """What is made of the tags of a `Writer`: each is given what the tag holds, as a value again."""
 
+_MARSHAL = 2  # the version of its format: in later ones equal values may have different bytes
 _PLAIN = frozenset((NoneType, bool, int, str))
 _EXACT = _PLAIN.union((float, bytes, list, dict, tuple, set, frozenset))
 _EXACT = _EXACT.union((datetime, date, time, timedelta, Decimal, UUID))
@@ -115,7 +117,8 @@ class Rewriter:
     """
 
     def __init__(self) -> None:
-        self._lists: dict[str, tuple[list[Any], list[Any]]] = {}  # what they held, and as written
+        # By path: what each part looked like, and how it was written.
+        self._lists: dict[str, tuple[list[bytes | str], list[Any]]] = {}
 
     def to_json(self, value: Any, path: str = "value") -> Any:
         """Returns what the function `to_json` does; what it returns is not to be changed."""
@@ -124,15 +127,21 @@ class Rewriter:
             return {"$dict": plain} if _looks_tagged(plain) else plain
         if type(value) is not list or not value or type(value[0]) is not dict:
             return to_json(value, path)
-        held, written = self._lists.get(path, ([], []))
-        same = len(held)
-        if value[:same] != held:
-            pairs = zip(held, value, strict=False)
-            same = next((i for i, (old, new) in enumerate(pairs) if old != new), len(value))
+        before, written = self._lists.get(path, ([], []))
+        looks = list(map(_look, value))
+        pairs = enumerate(zip(before, looks, strict=False))
+        same = next((i for i, (old, new) in pairs if old != new), min(len(before), len(looks)))
         new = [to_json(part, f"{path}[{i}]") for i, part in enumerate(value[same:], same)]
-        # Copies, as the caller may go on changing what it gave.
-        self._lists[path] = ([*held[:same], *map(from_json, new)], [*written[:same], *new])
+        self._lists[path] = (looks, [*written[:same], *new])
         return self._lists[path][1]
+
+
+def _look(value: Any) -> bytes | str:
+    """Returns what differs if values do: 1 equals True, and what was given may be changed later."""
+    try:
+        return marshal.dumps(value, _MARSHAL)
+    except ValueError:  # something else than plain values
+        return repr(value)
 
 
 _SCALARS: Readers = {
