@@ -425,3 +425,9 @@ def test_much_is_deleted_in_parts_and_counted_whole(client: httpx.Client, base: 
     assert done(client.delete(f"{base}/histories/h", headers=named))["result"] == 1005
     assert done(client.delete(f"{base}/histories/h", headers=named))["result"] == 1005
     assert done(client.delete(f"{base}/histories/h"))["result"] == 0
+    put = {"records": [{"id": f"r{i}", "text": "tea", "metadata": {}} for i in range(205)]}
+    done(client.post(f"{base}/collections/c/records", json=put))
+    before = done(client.get(f"{base}/changes"))["revision"]
+    deleted = client.post(f"{base}/collections/c/delete", json={"all": True})
+    assert done(deleted)["result"] == 205
+    assert done(client.get(f"{base}/changes"))["revision"] == before + 2  # so many parts

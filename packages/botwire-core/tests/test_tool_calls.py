@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botwire.messages import Message, ToolCall
-from botwire.tool_calls import CallIds, Spot, drop_open_end, match_calls, pair_answers
+from botwire.tool_calls import (
+    CallIds,
+    Spot,
+    close_calls,
+    drop_open_end,
+    match_calls,
+    pair_answers,
+)
 
 
 class Said(NamedTuple):
@@ -156,6 +163,13 @@ def test_a_first_part_does_not_end_with_a_call_whose_answer_is_skipped(
     said: list[Said], count: int
 ) -> None:
     assert drop_open_end(said, ids=ids) == said[:count]
+
+
+def test_calls_are_closed_behind_the_answers_that_are_there_and_nothing_is_moved() -> None:
+    said = [call("a", "b"), answer("a"), Said("hello"), answer("lost"), call("c")]
+    closed = close_calls(said, [Spot(0, 1), Spot(4, 0)], ids=ids, close=close)
+    assert closed == [*said[:2], Said("closed", answers=("b",)), *said[2:], *close(said[4], [0])]
+    assert close_calls(said, [], ids=ids, close=close) == said
 
 
 def test_an_envelope_tells_its_ids() -> None:

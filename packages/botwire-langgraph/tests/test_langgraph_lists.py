@@ -19,6 +19,7 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from botwire import operations as ops
 from botwire_langgraph import BotWireSaver, lists
+from botwire_langgraph.images import Image
 from botwire_langgraph.serializer import StrictSerializer
 
 SERDE = StrictSerializer()
@@ -231,3 +232,16 @@ def test_what_other_savers_keep_whole_is_kept_whole(saver: BotWireSaver) -> None
     assert found is not None
     assert found.checkpoint["channel_values"] == {**values, "t": [1]}
     assert len(saver.connection.memory.list_keys("parts/*")) == 1
+
+
+def test_equal_values_under_other_names_are_another_message() -> None:
+    named, identified = HumanMessage("x", name="n"), HumanMessage("x")
+    fields = vars(identified)
+    order = [{"name": "id", "id": "name"}.get(name, name) for name in fields]
+    identified.__dict__ = {name: {**fields, "id": "n"}[name] for name in order}
+    one, other = Image.of([named]), Image.of([identified])
+    assert one is not None
+    assert other is not None
+    assert one.body == other.body
+    assert not one.begins_with(other)
+    assert one.begins_with(one)

@@ -192,6 +192,39 @@ def pair_answers(
     return shown
 
 
+def close_calls(
+    messages: Iterable[M],
+    spots: Iterable[Spot],
+    *,
+    ids: Callable[[M], CallIds | None],
+    close: Callable[[M, Sequence[int]], Iterable[M]],
+) -> list[M]:
+    """Returns messages with some of their calls closed, each behind the answers that follow it.
+
+    Nothing is moved or left out, as `pair_answers` does: for what is stored again.
+
+    Args:
+        messages: A framework's, oldest first.
+        spots: The calls to close, as `match_calls` names them.
+        ids: See `pair_answers`.
+        close: See `pair_answers`.
+    """
+    open_calls: dict[int, list[int]] = {}
+    for spot in spots:
+        open_calls.setdefault(spot.message, []).append(spot.position)
+    closed: list[M] = []
+    due: list[M] = []
+    for index, message in enumerate(messages):
+        described = ids(message)
+        if described is None or not described.answers:
+            closed += due
+            due = []
+        closed.append(message)
+        if index in open_calls:
+            due += close(message, open_calls[index])
+    return closed + due
+
+
 def drop_open_end(messages: Iterable[M], *, ids: Callable[[M], CallIds | None]) -> list[M]:
     """Returns messages without a call at their end that is not answered in full there.
 

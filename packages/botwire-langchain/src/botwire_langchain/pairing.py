@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from botwire.tool_calls import NOT_COMPLETED, CallIds, match_calls
+from botwire.tool_calls import NOT_COMPLETED, CallIds, close_calls, match_calls
 
 
 def pair(messages: Sequence[BaseMessage], *, is_window: bool) -> list[BaseMessage]:
@@ -23,21 +23,12 @@ def pair(messages: Sequence[BaseMessage], *, is_window: bool) -> list[BaseMessag
     found = match_calls(known)
     last = max((index for index, ids in enumerate(known) if ids.calls), default=-1)
     is_open_ended = all(ids.answers for ids in known[last + 1 :])
-    unanswered: dict[int, list[int]] = {}
-    for index, position in found.unanswered:
-        if index != last or not is_open_ended:
-            unanswered.setdefault(index, []).append(position)
-    lost = {spot.message for spot in found.orphans} if is_window else set()
-    shown: list[BaseMessage] = []
-    due: list[BaseMessage] = []
-    for index, message in enumerate(messages):
-        if not known[index].answers:  # after the answers that are there
-            shown += due
-            due = []
-        if index not in lost:
-            shown.append(message)
-        due += [_close(message, position) for position in unanswered.get(index, ())]
-    return shown + due
+    unanswered = [spot for spot in found.unanswered if spot.message != last or not is_open_ended]
+    shown = close_calls(messages, unanswered, ids=_call_ids, close=_close)
+    if not is_window:
+        return shown
+    lost = {id(messages[spot.message]) for spot in found.orphans}
+    return [message for message in shown if id(message) not in lost]
 
 
 def _call_ids(message: BaseMessage) -> CallIds:
@@ -46,9 +37,10 @@ def _call_ids(message: BaseMessage) -> CallIds:
     return CallIds(answers=[message.tool_call_id] if isinstance(message, ToolMessage) else ())
 
 
-def _close(message: BaseMessage, position: int) -> BaseMessage:
+def _close(message: BaseMessage, positions: Sequence[int]) -> Iterator[BaseMessage]:
     assert isinstance(message, AIMessage)
-    call = message.tool_calls[position]
-    return ToolMessage(
-        NOT_COMPLETED, name=call["name"], tool_call_id=call["id"] or "", status="error"
-    )
+    for position in positions:
+        call = message.tool_calls[position]
+        yield ToolMessage(
+            NOT_COMPLETED, name=call["name"], tool_call_id=call["id"] or "", status="error"
+        )

@@ -8,13 +8,14 @@ resumes reads what is stored: its tools still run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.checkpoint.base import Checkpoint, CheckpointTuple
 
+from botwire import tool_calls
 from botwire.tool_calls import NOT_COMPLETED, CallIds, match_calls
 
 _RESUMING = "__pregel_resuming"
@@ -36,7 +37,7 @@ def close_calls(found: CheckpointTuple | None, loop: Any) -> CheckpointTuple | N
         return found  # its last run was not cut off
     answered = set(_answered(loop.input))
     closed = {
-        channel: _close(value, answered)
+        channel: _close_all(value, answered)
         for channel, value in values.items()
         if isinstance(value, list) and any(isinstance(one, AIMessage) for one in value)
     }
@@ -55,28 +56,21 @@ def _is_resumed(found: CheckpointTuple, loop: Any) -> bool:
     return run_id is not None and run_id == found.metadata.get("run_id")
 
 
-def _close(messages: list[Any], answered: set[str]) -> list[Any]:
-    open_calls: dict[int, list[int]] = {}
-    for spot in match_calls(map(_call_ids, messages), settled=answered).unanswered:
-        open_calls.setdefault(spot.message, []).append(spot.position)
-    closed: list[Any] = []
-    due: list[ToolMessage] = []
-    for index, message in enumerate(messages):
-        if not isinstance(message, ToolMessage):  # after the answers that are there
-            closed += due
-            due = []
-        closed.append(message)
-        due += [
-            ToolMessage(
-                NOT_COMPLETED,
-                id=str(uuid4()),
-                name=message.tool_calls[position]["name"],
-                tool_call_id=message.tool_calls[position]["id"],
-                status="error",
-            )
-            for position in open_calls.get(index, ())
-        ]
-    return closed + due
+def _close_all(messages: list[Any], answered: set[str]) -> list[Any]:
+    unanswered = match_calls(map(_call_ids, messages), settled=answered).unanswered
+    return tool_calls.close_calls(messages, unanswered, ids=_call_ids, close=_close)
+
+
+def _close(message: Any, positions: Sequence[int]) -> Iterator[ToolMessage]:
+    for position in positions:
+        call = message.tool_calls[position]
+        yield ToolMessage(
+            NOT_COMPLETED,
+            id=str(uuid4()),
+            name=call["name"],
+            tool_call_id=call["id"],
+            status="error",
+        )
 
 
 def _call_ids(message: Any) -> CallIds | None:

@@ -20,7 +20,7 @@ from botwire_server.routes.parts import (
     Namespace,
     Prefix,
     answer,
-    answer_cleared,
+    answer_in_parts,
     answers,
     answers_with,
     apply,
@@ -86,7 +86,7 @@ async def stat_history(request: Request, namespace: Namespace, history: History)
 async def clear_history(request: Request, namespace: Namespace, history: History) -> Response:
     """Answers how many there were, archived ones too, as `result`."""
     refuse_conditions(request)
-    return await answer_cleared(request, namespace, ops.ClearHistory(history))
+    return await answer_in_parts(request, namespace, ops.ClearHistory(history), ops.PART)
 
 
 @router.get(

@@ -22,7 +22,7 @@ from botwire_server.routes.parts import (
     Namespace,
     Prefix,
     answer,
-    answer_cleared,
+    answer_in_parts,
     answers,
     answers_with,
     apply,
@@ -84,7 +84,7 @@ async def clear_keys(
         raise InvalidRequestError(
             "either a prefix or all=true: without a prefix, every key would be deleted"
         )
-    return await answer_cleared(request, namespace, ops.ClearKeys(prefix))
+    return await answer_in_parts(request, namespace, ops.ClearKeys(prefix), ops.PART)
 
 
 @router.get(

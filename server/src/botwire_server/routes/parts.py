@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from botwire import names, pieces, wire
 from botwire import operations as ops
+from botwire import record_operations as records
 from botwire.engines import pages
 from botwire.errors import (
     AuthenticationError,
@@ -335,18 +336,21 @@ async def answer(request: Request, namespace: str, operation: ops.Operation) -> 
     return await encoded(request.scope, (operation,), lambda: written(operation, result))
 
 
-async def answer_cleared(
-    request: Request, namespace: str, operation: ops.ClearKeys | ops.ClearHistory
+async def answer_in_parts(
+    request: Request,
+    namespace: str,
+    operation: ops.ClearKeys | ops.ClearHistory | records.DeleteRecords,
+    part: int,
 ) -> Response:
-    """Deletes in parts, between which others write, and answers how much as JSON.
+    """Deletes so many at a time, between which others write, and answers how many in all.
 
     A request that is named is one transaction, so that it can be sent again.
     """
     if request_id(request.scope) is not None:
         return await answer(request, namespace, operation)
-    part = replace(operation, limit=ops.PART)
+    limited = replace(operation, limit=part)
     total = 0
-    while (count := await apply(request, namespace, part)) == ops.PART:
+    while (count := await apply(request, namespace, limited)) == part:
         total += count
     return written(operation, total + count)
 

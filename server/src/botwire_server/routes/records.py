@@ -23,6 +23,7 @@ from botwire_server.routes.parts import (
     Prefix,
     RecordId,
     answer,
+    answer_in_parts,
     answers,
     answers_with,
     apply,
@@ -308,9 +309,10 @@ async def delete_records(
     To delete every record, say `all` and no selection.
     """
     refuse_conditions(request)
-    return await answer(
-        request, namespace, await read_operation(request, "delete_records", collection=collection)
-    )
+    operation = await read_operation(request, "delete_records", collection=collection)
+    if isinstance(operation, records.DeleteRecords) and operation.all and operation.limit is None:
+        return await answer_in_parts(request, namespace, operation, ops.RECORDS_PART)
+    return await answer(request, namespace, operation)
 
 
 @router.post(

@@ -276,7 +276,8 @@ class AsyncMemory(AwaitedAccess):
     async def clear(self) -> int:
         """Deletes every key and returns how many there were; histories and records stay.
 
-        More than 1,000 are deleted in parts, between which others write.
+        More than 1,000 are deleted in parts, between which others write; what they set before the
+        last part is deleted too.
         """
         return await in_parts(self.engine, self.namespace, ops.ClearKeys(limit=ops.PART))
 

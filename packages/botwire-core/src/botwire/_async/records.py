@@ -128,7 +128,11 @@ class AsyncRecords:
         return await in_parts(self._engine, self._namespace, delete)
 
     async def clear(self) -> int:
-        """Deletes every record and returns how many; embeddings may then have any dimension."""
+        """Deletes every record and returns how many; embeddings may then have any dimension.
+
+        More than 200 are deleted in parts, between which others write; what they put before the
+        last part is deleted too.
+        """
         return await self.delete(all=True)
 
     async def search(

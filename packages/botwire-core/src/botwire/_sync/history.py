@@ -203,7 +203,7 @@ class History(HistoryAccess):
         """Deletes every item, archived ones too, and returns how many.
 
         More than 1,000 are hidden from readers at once and deleted in parts, between which others
-        write.
+        write; what they append before the last part is deleted too.
         """
         return in_parts(self._engine, self._namespace, ops.ClearHistory(self.name, ops.PART))
 

@@ -273,7 +273,8 @@ class Memory(MappingAccess):
     def clear(self) -> int:
         """Deletes every key and returns how many there were; histories and records stay.
 
-        More than 1,000 are deleted in parts, between which others write.
+        More than 1,000 are deleted in parts, between which others write; what they set before the
+        last part is deleted too.
         """
         return in_parts(self.engine, self.namespace, ops.ClearKeys(limit=ops.PART))
 

@@ -127,7 +127,11 @@ class Records:
         return in_parts(self._engine, self._namespace, delete)
 
     def clear(self) -> int:
-        """Deletes every record and returns how many; embeddings may then have any dimension."""
+        """Deletes every record and returns how many; embeddings may then have any dimension.
+
+        More than 200 are deleted in parts, between which others write; what they put before the
+        last part is deleted too.
+        """
         return self.delete(all=True)
 
     def search(

@@ -342,8 +342,9 @@ def matching(
     sql, parameters = conditions(where)
     passing = tester(where)
     here = [scope.namespace, collection, *parameters]
-    # Backwards through the index of times; the order of ids in it costs a sort of each moment.
-    order = f"ORDER BY created_at DESC, id {'DESC' if limit is None else 'ASC'} LIMIT ?"
+    # Backwards through the index of times; any other order of ids costs a sort of each moment.
+    direction, beyond = ("DESC", "<") if limit is None else ("ASC", ">")
+    order = f"ORDER BY created_at DESC, id {direction} LIMIT ?"
     if passing is None:
         rows = yield Statement(
             f"SELECT id, created_at, tags FROM botwire_records WHERE {_HERE}{sql} {order} OFFSET ?",
@@ -353,7 +354,6 @@ def matching(
     found: list[Found] = []
     size = max(1, min(_PAGE, _PAGE_BYTES // max(1, (yield from pages.largest(scope)))))
     wanted = None if limit is None else offset + limit
-    beyond = "<" if limit is None else ">"
     after: tuple[int, bytes] | None = None
     while wanted is None or len(found) < wanted:
         page, bounds = "", []

@@ -247,11 +247,10 @@ class SQLiteEngine:
     # --- writing ----------------------------------------------------------------------------
 
     def _write(self, connection: sqlite3.Connection, batch: Batch) -> Results:
-        steps = statements.write(batch, self._clock())
-        if batch.terms is None or batch.terms.work is None:
-            return run(connection, steps)
-        with work.on(batch.terms.work.restarted().verdict):
-            return run(connection, steps)
+        terms = batch.terms
+        held_to = None if terms is None or terms.work is None else terms.work.restarted().verdict
+        with work.on(held_to):
+            return run(connection, statements.write(batch, self._clock()))
 
     def _sweep_behind(self, connection: sqlite3.Connection) -> None:
         moment = self._clock()
