@@ -36,3 +36,19 @@ def test_links_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
             if "://" not in target:
                 assert (document.parent / target).exists(), f"{document}: {target}"
+
+
+def test_every_term_of_the_concepts_is_in_the_glossary() -> None:
+    glossary = (ROOT / "docs/glossary.md").read_text()
+    listed = re.findall(r"^\| \*\*(.+?)\*\* \| \S", glossary, re.MULTILINE)
+    assert listed == sorted(listed, key=str.lower)
+    assert len(listed) == len(set(listed))
+    bold = {
+        word.rstrip(".").lower()
+        for word in re.findall(r"\*\*(.+?)\*\*", (ROOT / "docs/concepts.md").read_text())
+    }
+    known = {term.lower() for term in listed}
+    assert bold
+    for word in bold:
+        singular = (word, word.removesuffix("s"), word.removesuffix("ies") + "y")
+        assert known & set(singular), f"{word} is not in docs/glossary.md"
