@@ -1,0 +1,5 @@
+"""NewFramework on BotWire: conversations that outlive the process."""
+
+from botwire_newframework.conversation import BotWireConversation
+
+__all__ = ["BotWireConversation"]

@@ -1,0 +1,85 @@
+"""A conversation, kept on BotWire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from botwire import AsyncHistory, AsyncMemory, Memory
+from botwire.answers import Answerer
+from botwire.connection import Connection
+from botwire.names import check_history
+from botwire.off_loop import off_loop
+from botwire_newframework.convert import ChatMessage, from_items, is_input, paired, to_items
+
+
+# REPLACE: derive from the framework's own interface, and use the names of its methods.
+class BotWireConversation:
+    """The messages of one conversation.
+
+    Args:
+        name: Which conversation. Another framework's adapter finds it by the same name.
+        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        client: A `Memory` or `AsyncMemory` to use.
+        url: Where memory lives, as for `Memory`.
+        api_key: For a server, as for `Memory`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        namespace: str | None = None,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        self.name = check_history(name)
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self._answerer = Answerer()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.connection!r})"
+
+    @property
+    def _history(self) -> AsyncHistory:
+        return self.connection.async_memory.history(self.name)
+
+    async def messages(self) -> list[ChatMessage]:
+        """Returns what a model may be shown: each call of a tool is followed by its answer.
+
+        A call whose process ended is followed by an answer that says so. What is stored stays
+        as it is.
+        """
+        history = self._history
+        items = await history.read()
+        await self._answerer.shown(history, items)
+        return paired(await off_loop(from_items, items))
+
+    async def add(self, messages: Sequence[ChatMessage]) -> None:
+        """Adds messages at the end, all or none.
+
+        Raises:
+            ConflictError: They are an answer, and somebody else has spoken since its model was
+                shown the conversation. What a tool returned is stored all the same.
+            NotJSONError: One could not be read back; the error says which and where.
+        """
+        if not messages:
+            return
+        items = await off_loop(to_items, messages)
+        history = self._history
+        # A question may come at any time. An answer must follow what its model was shown.
+        asked = Answerer() if is_input(messages[0]) else self._answerer
+        seqs = await asked.answer(
+            history,
+            lambda last: history.extend(items, if_last=last),
+            where=f"the conversation {self.name!r}",
+            keep=messages[0]["role"] == "tool",
+        )
+        self._answerer.wrote(seqs)
+
+    async def clear(self) -> None:
+        """Deletes the messages."""
+        await self._history.clear()

@@ -1,0 +1,22 @@
+"""What the shared tests need outside of BotWire's repository, which has fixtures of its own."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("botwire.testing.adapters")
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace that no other test uses."""
+    return f"test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def place_url(tmp_path: Path) -> str:
+    """Where memory lives: a file. Add a server's URL, and the tests run there too."""
+    return f"sqlite:///{tmp_path / 'memory.db'}"

@@ -1,0 +1,84 @@
+"""Writes the skeleton of a new adapter, which works and passes its tests: ``NAME [--into FOLDER]``.
+
+It is a copy of `adapter_template` under another name. Without ``--into`` it becomes a package of
+this repository. What to replace by the framework's own says ``REPLACE``; docs/extending.md has the
+recipe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from botwire import __version__
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = Path(__file__).resolve().parent / "adapter_template"
+OF_TESTS = Path("tests/conftest.py")  # the repository's own has these fixtures already
+
+NEXT = """\
+{folder} is a package that works. What is left:
+
+1. Replace what is marked:  grep -rn REPLACE {folder}
+2. Declare it: an extra in packages/botwire/pyproject.toml, and in the root pyproject.toml next to
+   the other adapters.  grep -n langchain pyproject.toml packages/botwire/pyproject.toml
+3. hatch run test packages/botwire-{name}
+4. hatch run lint && hatch run types && hatch run imports && hatch run test tests/test_repository.py
+5. Add it to the tables in README.md and docs/architecture.md, and to CHANGELOG.md.
+"""
+
+
+def make(name: str, packages: Path) -> Path:
+    """Writes the package of an adapter; returns its folder.
+
+    Args:
+        name: The framework's, in lower case, words separated by hyphens: ``agent-framework``.
+        packages: The folder to make it in.
+
+    Raises:
+        ValueError: It is not such a name, or there is such a package.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise ValueError(f"{name!r} is not a name: lower case, words separated by hyphens")
+    folder = packages / f"botwire-{name}"
+    if folder.exists():
+        raise ValueError(f"{folder} exists")
+    module = name.replace("-", "_")
+    title = "".join(word.capitalize() for word in name.split("-"))
+    names = {
+        "botwire_newframework": f"botwire_{module}",
+        "test_newframework": f"test_{module}",
+        "newframework": name,
+        "NewFramework": title,
+        "0.0.0": __version__,
+    }
+    pattern = re.compile("|".join(map(re.escape, names)))
+    for source in sorted(TEMPLATE.rglob("*")):
+        path = source.relative_to(TEMPLATE)
+        is_left_out = path == OF_TESTS and packages == ROOT / "packages"
+        if source.is_dir() or "__pycache__" in source.parts or is_left_out:
+            continue
+        target = folder / pattern.sub(lambda match: names[match[0]], str(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(pattern.sub(lambda match: names[match[0]], source.read_text()))
+    (folder / "LICENSE").write_bytes((ROOT / "LICENSE").read_bytes())
+    return folder
+
+
+def main() -> None:
+    """Makes the adapter that the command line names."""
+    parser = argparse.ArgumentParser(description="Writes the skeleton of a new adapter.")
+    parser.add_argument("name", metavar="NAME", help="the framework, for example agent-framework")
+    parser.add_argument("--into", type=Path, default=ROOT / "packages", metavar="FOLDER")
+    given = parser.parse_args()
+    try:
+        folder = make(given.name, given.into.resolve())
+    except ValueError as error:
+        sys.exit(str(error))
+    print(NEXT.format(folder=folder, name=given.name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The template of an adapter becomes a package that keeps what every adapter keeps."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import botwire
+import new_adapter
+import readme_programs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return new_adapter.make("my-framework", tmp_path_factory.mktemp("adapters"))
+
+
+def test_a_new_adapter_passes_its_tests(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "tests"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": "src", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "8 passed" in done.stdout
+
+
+def test_the_program_of_its_readme_runs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(folder / "src")
+    monkeypatch.setenv("BOTWIRE_URL", f"sqlite:///{tmp_path}/memory.db")
+    (program,) = readme_programs.programs(folder / "README.md")
+    exec(program, {"__name__": "__main__"})
+    assert botwire.Memory("my-app").history("user-42").count() == 1
+
+
+def test_it_has_its_own_name_everywhere(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        assert "newframework" not in str(path)
+        if path.is_file():
+            assert "newframework" not in path.read_text().lower()
+            assert "0.0.0" not in path.read_text()
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert project["name"] == "botwire-my-framework"
+    assert project["version"] == botwire.__version__
+
+
+def test_what_to_replace_is_marked(folder: Path) -> None:
+    marked = {path.name for path in folder.rglob("*.*") if "REPLACE" in path.read_text()}
+    assert marked >= {"convert.py", "conversation.py", "pyproject.toml"}
+
+
+@pytest.mark.parametrize("name", ["", "My", "my_framework", "../x", "my-", "1st"])
+def test_what_is_no_name_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not a name"):
+        new_adapter.make(name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_package_that_exists_is_left_alone(folder: Path) -> None:
+    with pytest.raises(ValueError, match="exists"):
+        new_adapter.make("my-framework", folder.parent)
