@@ -1,6 +1,7 @@
-"""The rows of Agent Framework: workflow checkpoints against its own FileCheckpointStorage.
+"""Agent Framework: workflow checkpoints, against its own FileCheckpointStorage.
 
-Each side as it comes: ours has synced what it says is saved, the files are handed to the system.
+Each side runs with its defaults: BotWire syncs what it reports as saved, while the files are only
+handed to the operating system.
 """
 
 from __future__ import annotations
@@ -15,18 +16,17 @@ from agent_framework import FileCheckpointStorage, Message, WorkflowCheckpoint
 
 from botwire_agent_framework import BotWireCheckpointStorage
 
-TURNS = 100  # a checkpoint after each, with all that was said
+TURNS = 100  # each saves a checkpoint with all messages so far
 ROUNDS = 20
 TEXT = "word " * 40
 Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 def rows(compare: Compare) -> None:
-    """Measures both on the same work.
+    """Measures both sides on the same work.
 
     Args:
-        compare: Runs both in turn and prints the ratio of their medians: a name, ours, theirs, and
-            the ratio to reach.
+        compare: `run.compare`.
     """
     with tempfile.TemporaryDirectory() as name, asyncio.Runner() as runner:
         folder = Path(name)
@@ -44,7 +44,7 @@ def rows(compare: Compare) -> None:
             sum(path.stat().st_size for path in where) / 1000
             for where in (folder.glob("ours.db*"), folder.glob("theirs/*.json"))
         )
-        ratio = f"{mine / its:6.2f} (reach 0.4)"
+        ratio = f"{mine / its:6.2f} (target 0.4)"
         print(f"{'agent-framework: bytes, 100 turns':34} {mine:9.0f} kB {its:9.0f} kB {ratio}")
 
         def save(storage: Any, messages: int) -> Callable[[], Any]:
@@ -63,7 +63,7 @@ def rows(compare: Compare) -> None:
 
 
 def _checkpoint(said: list[Message]) -> WorkflowCheckpoint:
-    """Returns what a workflow of one agent hands over: what was said, in state and in flight."""
+    """Returns the checkpoint of a workflow with one agent: messages in its state and in flight."""
     state = {"_executor_state": {"agent": {"cache": [], "full_conversation": list(said)}}}
     return WorkflowCheckpoint("bench", "hash", state=state, metadata={"last": said[-1]})
 

@@ -1,7 +1,7 @@
-"""The rows of AutoGen: memory against autogen-ext's ChromaDB, state against JSON files.
+"""AutoGen: memory against autogen-ext's ChromaDB, state against JSON files.
 
-The rows of teams are in time of the processor: a turn late in a conversation against an early one,
-and that of a team whose state is saved in memory after each turn, which no store can be below.
+The rows of teams measure CPU time. They compare a late turn of a conversation with an early one,
+also for a team whose state is saved in memory after each turn: no store can be faster than that.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 def embed(texts: list[str]) -> list[list[float]]:
-    """Returns a vector for each text, always the same for the same one."""
+    """Returns a vector for each text; equal texts get equal vectors."""
     vectors = []
     for text in texts:
         source = random.Random(text)  # noqa: S311 - the same numbers in every run
@@ -59,11 +59,10 @@ def _embedding_function() -> Any:
 
 
 def rows(compare: Compare) -> None:
-    """Measures memory and conversations, both sides durable on one machine.
+    """Measures memory and conversations; both sides are durable, on one machine.
 
     Args:
-        compare: Runs both in turn and prints the ratio of their medians: a name, ours, theirs, and
-            the ratio to reach.
+        compare: `run.compare`.
     """
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
         url = f"sqlite:///{Path(folder) / 'ours.db'}"
@@ -113,7 +112,7 @@ def rows(compare: Compare) -> None:
 
 
 def _turns(run: Callable[..., Any], url: str) -> None:
-    """Measures a turn of a team of two agents that are shown the last messages."""
+    """Measures a turn of a team of two agents, each of which sees only the last messages."""
 
     def team(turns: int, name: str) -> RoundRobinGroupChat:
         agents = [
@@ -147,7 +146,7 @@ def _turns(run: Callable[..., Any], url: str) -> None:
             run(work(turns))
             spent[-1].append((time.process_time() - started) / turns * 1e3)
     for name, (early, late) in zip(("saved", "in memory"), spent, strict=True):
-        ratio = f"{late / early:6.2f}" + (" (reach 2)" if name == "saved" else "")
+        ratio = f"{late / early:6.2f}" + (" (target 2)" if name == "saved" else "")
         row = f"autogen: turn {LATE}, {EARLY}, {name}"
         print(f"{row:34} {late:9.1f} ms {early:9.1f} ms {ratio}")
 
@@ -165,7 +164,7 @@ def _queries(run: Callable[..., Any], memory: Memory) -> Callable[[], Any]:
 
 
 async def _add_and_save(context: ChatCompletionContext, message: UserMessage, file: Path) -> None:
-    """What AutoGen's documentation does to keep a conversation, made durable."""
+    """Keeps a conversation as AutoGen's documentation does, but durably."""
     await context.add_message(message)
     new = file.with_suffix(".new")
     with new.open("w") as opened:

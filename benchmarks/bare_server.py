@@ -1,4 +1,4 @@
-"""A bare FastAPI application, as a user would write one: what the server's rows compare with.
+"""A bare FastAPI application, as a user would write one: the baseline of the server's rows.
 
 python bare_server.py PORT FOLDER
 """
@@ -19,7 +19,7 @@ VALUE = {"role": "user", "text": "hello " * 20}
 
 
 def make(folder: Path) -> FastAPI:
-    """Returns the application; its own database is in a folder."""
+    """Returns the application, whose database is in a folder."""
     app = FastAPI()
     stored: dict[str, Any] = {"k": VALUE}
     connection = sqlite3.connect(folder / "bare.db", isolation_level=None, check_same_thread=False)

@@ -1,4 +1,4 @@
-"""The rows of CrewAI: its memory over loopback HTTP, against its own LanceDB in process."""
+"""CrewAI: its memory over loopback HTTP, against its own LanceDB in the process."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from crewai.memory.types import MemoryRecord
 from botwire_crewai import BotWireStorage
 
 RECORDS, DIMENSION, SCOPES = 1000, 384, 27
-ROUNDS = 50  # of a recall, which takes a tenth of a second and more
+ROUNDS = 50  # of a recall, which takes 100 ms or more
 Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 class _Silent(BaseLLM):
-    """A model that answers at once and says nothing."""
+    """A model that answers immediately, with nothing."""
 
     def call(self, *args: Any, **kwargs: Any) -> str:
         return ""
@@ -40,11 +40,10 @@ class _Embedder:
 
 
 def rows(compare: Compare) -> None:
-    """Measures recalls and saves, both sides on the same thousand records.
+    """Measures recalls and saves on the same thousand records.
 
     Args:
-        compare: Runs both in turn and prints the ratio of their medians: a name, ours, theirs, and
-            the ratio to reach.
+        compare: `run.compare`.
     """
     source = random.Random(1)  # noqa: S311 - the same numbers in every run
 

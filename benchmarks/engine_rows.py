@@ -1,4 +1,4 @@
-"""The rows of the embedded engine, against bare sqlite3 and against LanceDB."""
+"""The embedded engine, against bare sqlite3 and against LanceDB."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rows(compare: Compare) -> None:
     """Measures everything.
 
     Args:
-        compare: As in `run.compare`.
+        compare: `run.compare`.
     """
     with tempfile.TemporaryDirectory() as folder:
         _items(compare, Path(folder))

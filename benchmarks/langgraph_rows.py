@@ -1,8 +1,8 @@
-"""The rows of LangGraph: its checkpointer against LangGraph's own SqliteSaver.
+"""LangGraph: the checkpointer against LangGraph's own SqliteSaver.
 
-Bytes stored, what a turn costs on a thread that has a past, how that grows with the past, requests
-of an agent's turn to a server, and how many of the turns of several processes on one thread are
-kept.
+It measures the bytes stored, the cost of a turn on a long thread and how it grows with the thread,
+the requests per turn of an agent to a server, and how many turns survive when several processes
+write to one thread.
 """
 
 from __future__ import annotations
@@ -34,18 +34,17 @@ from botwire_langgraph import BotWireSaver, ConcurrentRunError
 TURNS = 100  # of three messages of some 200 characters
 WRITERS, TURNS_EACH = 8, 10
 ROUNDS = 100
-SHORT, LONG = 10, 500  # turns that an agent's thread has behind it
+SHORT, LONG = 10, 500  # earlier turns of an agent's thread
 TIMES = 15
 TEXT = "word " * 40
 Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
 def rows(compare: Compare) -> None:
-    """Measures both on the same work.
+    """Measures both sides on the same work.
 
     Args:
-        compare: Runs both in turn and prints the ratio of their medians: a name, ours, theirs, and
-            the ratio to reach.
+        compare: `run.compare`.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -66,7 +65,7 @@ def rows(compare: Compare) -> None:
 
 
 def _turn(saver: Any) -> Callable[[], Any]:
-    """Returns what makes a turn of one human and two other messages."""
+    """Returns a function that runs a turn of one human message and two others."""
     builder = StateGraph(MessagesState)
     for node in ("one", "two"):
         builder.add_node(node, lambda state: {"messages": [AIMessage(f"{time.time()} {TEXT}")]})
@@ -84,7 +83,7 @@ def _read(saver: Any) -> Callable[[], Any]:
 
 
 def _size(database: Path) -> float:
-    """Returns how many kilobytes a file takes that nothing is left to be written to."""
+    """Returns the size of a file in kilobytes, after everything was written to it."""
     connection = sqlite3.connect(database)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.execute("VACUUM")
@@ -92,13 +91,13 @@ def _size(database: Path) -> float:
     return database.stat().st_size / 1000
 
 
-def _show(name: str, mine: float, its: float, unit: str, reach: float) -> None:
+def _show(name: str, mine: float, its: float, unit: str, target: float) -> None:
     ratio = mine / its if its else float("nan")
-    print(f"{name:34} {mine:9.1f} {unit} {its:9.1f} {unit} {ratio:6.2f} (reach {reach})")
+    print(f"{name:34} {mine:9.1f} {unit} {its:9.1f} {unit} {ratio:6.2f} (target {target})")
 
 
 def _lost(folder: Path) -> tuple[int, int]:
-    """Returns how many acknowledged turns of several processes are not in the thread."""
+    """Returns how many acknowledged turns of several processes are missing from the thread."""
 
     def ours() -> Any:
         return BotWireSaver("lost", url=f"sqlite:///{folder / 'ours.db'}")
@@ -167,7 +166,7 @@ def _join(children: list[int]) -> None:
 
 
 class _Scripted(BaseChatModel):
-    """Calls a tool, and then answers; each takes as long as a fast model's first word."""
+    """Calls a tool, then answers; each takes as long as a fast model takes to its first token."""
 
     seconds: float = 0.2
 
@@ -188,12 +187,12 @@ class _Scripted(BaseChatModel):
 
 @tool
 def look() -> str:
-    """Looks."""
+    """Looks something up."""
     return "found"
 
 
 class _Counting:
-    """An engine that counts what it passes on."""
+    """An engine that counts the batches it passes on."""
 
     def __init__(self, engine: Any) -> None:
         self.engine = engine
@@ -205,7 +204,7 @@ class _Counting:
 
 
 def _requests(folder: Path) -> tuple[float, float]:
-    """Returns the requests of an agent's turn, and how often LangGraph calls the checkpointer."""
+    """Returns the requests per turn of an agent, and how often LangGraph calls the checkpointer."""
     calls = 0
 
     class Called(BotWireSaver):
@@ -245,7 +244,7 @@ def _requests(folder: Path) -> tuple[float, float]:
 
 
 def _show_growth(folder: Path) -> None:
-    """Shows how many times the CPU time of an agent's turn grows, with each saver and with none."""
+    """Prints how the CPU time of an agent's turn grows, with each saver and without one."""
     ours = BotWireSaver("growth", url=f"sqlite:///{folder / 'growth.db'}")
     mine = _growth(ours)
     ours.connection.memory.close()
@@ -256,14 +255,14 @@ def _show_growth(folder: Path) -> None:
 
 
 def _growth(saver: Any) -> float:
-    """Returns the CPU time of a late turn of an agent, as a multiple of that of an early one."""
+    """Returns the CPU time of an agent's late turn, as a multiple of that of an early turn."""
     agent = create_agent(_Scripted(seconds=0), [look], checkpointer=saver)
     early, late = _turn_after(agent, SHORT), _turn_after(agent, LONG)
     return late / early
 
 
 def _turn_after(agent: Any, turns: int) -> float:
-    """Returns the CPU seconds of a turn with a tool call that some turns went before."""
+    """Returns the CPU seconds of a turn with a tool call, after some earlier turns."""
     thread = {"configurable": {"thread_id": f"after {turns}"}}
     past: list[BaseMessage] = []
     for i in range(turns):

@@ -1,7 +1,7 @@
 """LlamaIndex's window of 3,000 tokens, from long conversations, against the stock buffer.
 
-The stock buffer counts the whole rest again for each turn that it drops: 10,000 messages take it
-minutes. So it is given a fiftieth of ours, which is in its favour.
+The stock buffer recounts the whole rest for each turn that it drops, so 10,000 messages take it
+minutes. It gets a fiftieth of them here, which is in its favor.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from botwire_llamaindex import BotWireChatMemoryBuffer, BotWireMemory
 
 OURS, STOCK = 10_000, 200  # messages
 TOKEN_LIMIT = 3_000
-LARGE_LIMIT = 96_000  # what ``llm=`` gives for a model of 128,000
+LARGE_LIMIT = 96_000  # what ``llm=`` leads to for a model of 128,000
 ROUNDS = 20
-REACH_MILLISECONDS = 50
+TARGET_MILLISECONDS = 50
 
 
 def conversation(count: int) -> list[ChatMessage]:
-    """Returns messages of forty words, asked and answered in turn."""
+    """Returns messages of 40 words, questions and answers in turn."""
     return [
         ChatMessage(role=("user", "assistant")[i % 2], content=f"message {i} " + "word " * 38)
         for i in range(count)
@@ -36,7 +36,7 @@ def conversation(count: int) -> list[ChatMessage]:
 
 
 def milliseconds(work: Callable[[], Any]) -> float:
-    """Returns the median time of `ROUNDS` calls, after one that is not counted."""
+    """Returns the median time of `ROUNDS` calls in milliseconds, after one warm-up call."""
     work()
     times = []
     for _ in range(ROUNDS):
@@ -47,7 +47,7 @@ def milliseconds(work: Callable[[], Any]) -> float:
 
 
 def uncounted(memory: BotWireChatMemoryBuffer) -> BotWireChatMemoryBuffer:
-    """Returns the same memory with a tokenizer by which nothing has been counted yet."""
+    """Returns the same memory with a new tokenizer, so nothing is counted yet."""
     return memory.model_copy(update={"tokenizer_fn": functools.partial(get_tokenizer())})
 
 
@@ -79,19 +79,19 @@ def main() -> None:
         assert ours.get()
         assert short.get() == stock.get()
         long = milliseconds(ours.get)
-        print(f"window, {OURS:,} messages: {long:.1f} ms (reach {REACH_MILLISECONDS} ms)")
+        print(f"window, {OURS:,} messages: {long:.1f} ms (target {TARGET_MILLISECONDS} ms)")
         first = milliseconds(lambda: uncounted(ours).get())
-        print(f"  counted for the first time: {first:.1f} ms (reach {REACH_MILLISECONDS} ms)")
+        print(f"  counted for the first time: {first:.1f} ms (target {TARGET_MILLISECONDS} ms)")
         for memory in (
             BotWireChatMemoryBuffer("turns", LARGE_LIMIT, url=url),
             BotWireMemory("turns-newer", LARGE_LIMIT, url=url, chat_history_token_ratio=1.0),
         ):
             print(
                 f"  get after a message, {LARGE_LIMIT:,} tokens, {type(memory).__name__}: "
-                f"{turn(memory):.1f} ms (reach {REACH_MILLISECONDS} ms)"
+                f"{turn(memory):.1f} ms (target {TARGET_MILLISECONDS} ms)"
             )
-        print(f"  to ours of {STOCK}:      {long / milliseconds(short.get):.2f} (reach 1.2)")
-        print(f"  to stock's of {STOCK}:   {long / milliseconds(stock.get):.2f} (reach 1)")
+        print(f"  to ours of {STOCK}:      {long / milliseconds(short.get):.2f} (target 1.2)")
+        print(f"  to stock's of {STOCK}:   {long / milliseconds(stock.get):.2f} (target 1)")
 
 
 if __name__ == "__main__":

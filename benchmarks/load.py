@@ -1,4 +1,4 @@
-"""Closed-loop load over raw HTTP: so light that the server is what is measured."""
+"""Closed-loop load over raw HTTP, light enough that it measures the server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class _Connection(asyncio.Protocol):
-    """Sends a request as soon as the answer to the one before is there."""
+    """Sends a request as soon as the previous one is answered."""
 
     def __init__(self, request: Callable[[], bytes], end: float, done: asyncio.Future[int]) -> None:
         self._request = request
@@ -63,13 +63,13 @@ async def _measure(
 def throughput(
     port: int, request: Callable[[], bytes], *, connections: int = 32, seconds: float = 1.0
 ) -> float:
-    """Returns how many requests a second a server answers.
+    """Returns how many requests per second a server answers.
 
     Args:
-        port: Of this machine.
-        request: Makes the bytes of a request.
-        connections: How many, each with one request at a time.
-        seconds: For how long.
+        port: The server's, on this machine.
+        request: Returns the bytes of the next request.
+        connections: How many connections, each with one request at a time.
+        seconds: How long to measure.
     """
     return asyncio.run(_measure(port, request, connections, seconds))
 

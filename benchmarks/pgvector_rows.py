@@ -1,7 +1,7 @@
-"""The rows of pgvector: searches by vector in PostgreSQL, against those with numpy.
+"""pgvector: vector search in PostgreSQL, against vector search with numpy.
 
-Both are BotWire, over the same database: the records are there twice, in two namespaces, and of one
-of them its row says that its vectors are not in the table that pgvector searches.
+Both sides are BotWire on one database. It has the records twice, in two namespaces; the collection
+of one of them is marked as not being in the table that pgvector searches.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _measure(url: str) -> None:
 
 
 def _search(what: str, places: dict[str, Any], query: list[float], where: dict[str, Any]) -> None:
-    """Measures a search and compares the answers, to the last digit."""
+    """Measures a search, and checks that both sides give the same scores to the last digit."""
     spent: dict[str, list[float]] = {name: [] for name in places}
     answers: dict[str, Any] = {}
     for name in itertools.chain.from_iterable([places] * NEXT):

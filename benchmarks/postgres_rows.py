@@ -1,7 +1,7 @@
-"""The rows of PostgreSQL, on this machine and a millisecond away, against statements by hand.
+"""PostgreSQL, on this machine and a millisecond away, against hand-written statements.
 
-By hand is what a program does that has a table and psycopg: ``BEGIN; INSERT; COMMIT`` and a
-``SELECT``, without an order that all see, versions, quotas, or a retry that lands once.
+The hand-written program has a table and psycopg: ``BEGIN; INSERT; COMMIT`` and a ``SELECT``,
+without a global order, versions, quotas, or retries that land once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def rows(compare: Compare) -> None:
     """Measures everything.
 
     Args:
-        compare: As in `run.compare`.
+        compare: `run.compare`.
     """
     with own_postgres() as database:
         context = multiprocessing.get_context("spawn")
@@ -46,13 +46,13 @@ def rows(compare: Compare) -> None:
 
 
 def _hold(port: int, told: Connection) -> None:
-    """Holds what passes for a while, in a process of its own, as a network does."""
+    """Delays all traffic, as a network does; runs as a process of its own."""
     told.send(Proxy(port, delay=AWAY).port)
     threading.Event().wait()
 
 
 def _place(
-    compare: Compare, where: str, port: int, rounds: int, reach: tuple[float, float]
+    compare: Compare, where: str, port: int, rounds: int, target: tuple[float, float]
 ) -> None:
     url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
     memory = Memory("bench", url=url)
@@ -73,7 +73,7 @@ def _place(
         found = hand.execute("SELECT value FROM items WHERE n = 'n' AND h = 'h' AND seq = 1")
         return json.loads(found.fetchall()[0][0])
 
-    append, get = reach
+    append, get = target
     compare(f"append{where}", lambda: history.append(MESSAGE), insert, append, rounds)
     compare(f"set{where}", lambda: memory.set("k", MESSAGE), insert, append, rounds)
     compare(f"get{where}", lambda: memory.get("k"), select, get, rounds)

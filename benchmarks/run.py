@@ -1,7 +1,7 @@
-"""Measures BotWire against what a user would pick instead: ratios, both sides in one run.
+"""Compares BotWire with what a user would pick instead, both sides in one run.
 
-Each row does the same work both ways in turn, many times, and compares the medians. Absolute times
-depend on the machine; ratios hardly do, unless others use it at the same time.
+Each row does the same work both ways in turn, many times, and prints the ratio of the medians.
+Absolute times depend on the machine; ratios hardly do, unless others use it at the same time.
 
     hatch run bench [PART ...]
 """
@@ -25,38 +25,46 @@ PARTS = (
     *("llamaindex", "langgraph", "crewai", "autogen", "agent_framework"),
     "transfer",
 )
-"""Each is a program ``…_rows.py``, so that none measures in a process where another has worked."""
+"""Each is a program ``…_rows.py``, so none is measured in a process that has run another."""
 
 
 def compare(
     name: str,
     ours: Callable[[], Any],
     bare: Callable[[], Any],
-    reach: float,
+    target: float,
     rounds: int | None = None,
 ) -> None:
-    """Runs both in turn and prints the ratio of their medians."""
+    """Runs both in turn and prints the ratio of their medians.
+
+    Args:
+        name: What the row measures.
+        ours: Does the work with BotWire.
+        bare: Does the same work without it.
+        target: The ratio to stay below.
+        rounds: How often to run each.
+    """
     spent: tuple[list[float], list[float]] = ([], [])
-    # Looked up now: programs of parts set `ROUNDS` for all their rows.
+    # Read here, since a part may set `ROUNDS` for all its rows.
     for _ in range(ROUNDS if rounds is None else rounds):
         for times, work in zip(spent, (ours, bare), strict=True):
             started = time.perf_counter()
             work()
             times.append(time.perf_counter() - started)
     mine, theirs = (statistics.median(times) * 1e6 for times in spent)
-    print(f"{name:34} {mine:9.1f} µs {theirs:9.1f} µs {mine / theirs:6.2f} (reach {reach})")
+    print(f"{name:34} {mine:9.1f} µs {theirs:9.1f} µs {mine / theirs:6.2f} (target {target})")
 
 
 def main(parts: Sequence[str]) -> int:
-    """Measures some parts, or all; returns the exit code."""
+    """Runs some parts, or all; returns the exit code."""
     unknown = set(parts) - set(PARTS)
     if unknown:
-        print(f"there is no part {min(unknown)!r}; there are: {', '.join(PARTS)}", file=sys.stderr)
+        print(f"no part {min(unknown)!r}; choose from {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    print(f"{'':34} {'BotWire':>12} {'the other':>12} {'ratio':>6}", flush=True)
+    print(f"{'':34} {'BotWire':>12} {'baseline':>12} {'ratio':>6}", flush=True)
     folder = Path(__file__).parent
-    # Some start what the fault tests start. A framework that waits for its telemetry to get through
-    # would be measured with that.
+    # Some parts start the programs of the fault tests. Without this, a framework that waits for its
+    # telemetry would be measured with that wait.
     environment = {**os.environ, **TELEMETRY_OFF, "PYTHONPATH": str(folder.parent)}
     for part in parts or PARTS:
         program = [sys.executable, folder / f"{part}_rows.py"]

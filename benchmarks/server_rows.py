@@ -1,7 +1,7 @@
-"""The rows of the server: over loopback, against a bare FastAPI application under the same server.
+"""The server, over loopback, against a bare FastAPI application under the same ASGI server.
 
-A bare application keeps a dictionary: it checks nothing, stores nothing and forgets everything. It
-is the least that any server in Python costs.
+The bare application holds a dictionary: it checks nothing and stores nothing. No Python server can
+cost less.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from botwire import Memory, wire
 from botwire import operations as ops
 from botwire.exact import Json
 
-SLICES = 9  # of a second each, for each side in turn
+SLICES = 9  # of one second, for each side in turn
 Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
 
@@ -39,14 +39,14 @@ class Server(NamedTuple):
     process: psutil.Process
 
     def cpu(self) -> float:
-        """Returns how many seconds it has computed so far."""
+        """Returns the CPU seconds it has used so far."""
         times = self.process.cpu_times()
         return float(times.user + times.system)
 
 
 @contextlib.contextmanager
 def servers(folder: Path) -> Iterator[tuple[str, Server, Server]]:
-    """Starts ours and the bare one; gives the URL of ours and both."""
+    """Starts ours and the bare one; yields the URL of ours, and both servers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -82,14 +82,15 @@ def servers(folder: Path) -> Iterator[tuple[str, Server, Server]]:
 
 
 def batch(operation: ops.Operation) -> bytes:
-    """Returns the body with which a client asks for an operation."""
+    """Returns the body of a client's request for an operation."""
     return wire.encode_batch(ops.Batch("bench", (operation,))).encode()
 
 
-def side_by_side(name: str, reach: float, *sides: tuple[Server, Callable[[], bytes]]) -> None:
-    """Measures the throughput of ours and of another in turn, and prints the ratio.
+def side_by_side(name: str, target: float, *sides: tuple[Server, Callable[[], bytes]]) -> None:
+    """Measures the throughput of both servers in turn, and prints the ratio.
 
-    Also that of what a second of a processor answers, which others on the machine change less.
+    Also prints the ratio of answers per CPU second, which other programs on the machine affect
+    less.
     """
     rates: list[list[float]] = [[] for _ in sides]
     answered, computed = [0.0] * len(sides), [0.0] * len(sides)
@@ -102,8 +103,8 @@ def side_by_side(name: str, reach: float, *sides: tuple[Server, Callable[[], byt
     ours, theirs = (statistics.median(each) for each in rates)
     mine, its = (each / spent for each, spent in zip(answered, computed, strict=True))
     print(
-        f"{name:34} {ours:10.0f}/s {theirs:10.0f}/s {ours / theirs:6.2f} (reach {reach}; "
-        f"a processor's second {mine / its:.2f})"
+        f"{name:34} {ours:10.0f}/s {theirs:10.0f}/s {ours / theirs:6.2f} (target {target}; "
+        f"per CPU second {mine / its:.2f})"
     )
 
 
@@ -111,7 +112,7 @@ def rows(compare: Compare) -> None:
     """Measures the client over loopback, and the server under 32 connections.
 
     Args:
-        compare: As in `run.compare`.
+        compare: `run.compare`.
     """
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -138,12 +139,12 @@ def rows(compare: Compare) -> None:
             )
 
         plain = Json.of(VALUE).text.encode()
-        for name, reach, path in (
+        for name, target, path in (
             ("http: durable writes, 32", 0.5, "/memory"),
             ("  to a commit each", 2.5, "/commits"),
         ):
             request = load.post(path, plain)
-            side_by_side(name, reach, (ours, write), (bare, lambda request=request: request))
+            side_by_side(name, target, (ours, write), (bare, lambda request=request: request))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Moving and keeping a store, against what a user would write or run instead, in processor time.
+"""Export, import, backup and forget, against what a user would write or run instead, in CPU time.
 
-An export is compared with one that selects the same rows and writes the same fields, an import with
-one that inserts them without looking at what is there, both in plain `sqlite3` and `json`. A backup
-and the rewriting that `botwire forget` does are compared with a plain copy of the file, by the
-clock, as they wait for the disk.
+The baseline of an export selects the same rows and writes the same fields; that of an import
+inserts them without checking what is there; both with plain `sqlite3` and `json`. Backup, and the
+rewrite that `botwire forget` does, are compared with a plain copy of the file, in wall-clock time,
+since they wait for the disk.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COLUMNS = "namespace, history, seq, id, value_json, created_at"
 
 def main() -> None:
     """Prints a row for each."""
-    print(f"{'':34} {'BotWire':>12} {'bare':>12} {'ratio':>6}")
+    print(f"{'':34} {'BotWire':>12} {'baseline':>12} {'ratio':>6}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         engine = SQLiteEngine(folder / "store.db")
@@ -39,7 +39,7 @@ def main() -> None:
         row("export", lambda: _export(engine, file), lambda: _bare_export(folder), ITEMS)
         other = SQLiteEngine(folder / "other.db")
         row("import", lambda: _load(other, file), lambda: _bare_import(folder, file), ITEMS)
-        row("import what is there already", lambda: _load(other, file), None, ITEMS)
+        row("import again", lambda: _load(other, file), None, ITEMS)
         size = (folder / "store.db").stat().st_size
         copied = folder / "copied.db"
         row(
@@ -56,7 +56,7 @@ def main() -> None:
         )
         row("forget --no-rewrite", lambda: transfer.forget(engine, "none", rewrite=False), None)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"at most {peak} MB of memory, {file.name} of {ITEMS:,} items")
+    print(f"peak memory {peak} MB, for {file.name} with {ITEMS:,} items")
 
 
 def row(
@@ -66,7 +66,7 @@ def row(
     count: int = 0,
     clock: Callable[[], float] = time.process_time,
 ) -> None:
-    """Runs both once and prints how long they took; with a count, how many a second."""
+    """Runs both once and prints how long they took; with a count, also how many per second."""
     spent = []
     for work in (ours, bare):
         started = clock()
@@ -75,7 +75,7 @@ def row(
         spent.append(clock() - started)
     mine, theirs = spent
     compared = f"{theirs:10.2f} s {mine / theirs:6.1f}" if bare else ""
-    each = f"  {count / mine:,.0f} a second" if count else ""
+    each = f"  {count / mine:,.0f} per second" if count else ""
     print(f"{name:34} {mine:10.2f} s {compared}{each}")
 
 

@@ -1,4 +1,4 @@
-"""An AG2 agent whose stream goes on in the next process, with files that stay."""
+"""An AG2 agent whose stream and files survive its process."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""A Microsoft Agent Framework agent whose session goes on in the next process."""
+"""A Microsoft Agent Framework agent whose session survives its process."""
 
 import asyncio
 import sys

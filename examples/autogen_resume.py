@@ -1,4 +1,4 @@
-"""An AutoGen team that goes on in the next process where this one ended, killed or not."""
+"""An AutoGen team that resumes in the next process where this one ended, killed or not."""
 
 import asyncio
 import sys
@@ -11,7 +11,7 @@ from scripted.autogen import ScriptedClient
 
 
 def agent(name: str) -> AssistantAgent:
-    """Returns an agent whose conversation is kept on BotWire, and of which it sees the end."""
+    """Returns an agent whose conversation is stored on BotWire; its model sees the end of it."""
     return AssistantAgent(
         name,
         ScriptedClient(),  # your own model client goes here
@@ -22,7 +22,7 @@ def agent(name: str) -> AssistantAgent:
 
 
 async def main() -> None:
-    """Gives the team each line of the input, after what a killed process left undone."""
+    """Finishes what a killed process left undone, then gives the team each line of the input."""
     team = RoundRobinGroupChat([agent("helper"), agent("reviewer")], max_turns=1)
     checkpointed = CheckpointedTeam(team, "autogen-resume", max_turns=2)
     if await checkpointed.pending():

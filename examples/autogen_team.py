@@ -1,4 +1,4 @@
-"""An AutoGen team whose agent is told what it learned in earlier processes."""
+"""An AutoGen team whose agent remembers what it learned in earlier processes."""
 
 import asyncio
 import sys
@@ -12,7 +12,7 @@ from scripted.autogen import ScriptedClient
 
 
 async def main() -> None:
-    """Answers each line of the input and keeps what is a statement."""
+    """Answers each line of the input, and remembers statements."""
     memory = BotWireMemory("autogen-team")
     for line in sys.stdin:
         agent = AssistantAgent(

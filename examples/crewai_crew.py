@@ -1,4 +1,4 @@
-"""A CrewAI crew that remembers what it learned, also in the next process."""
+"""A CrewAI crew that remembers what it learned in earlier processes."""
 
 import sys
 
@@ -14,5 +14,5 @@ task = Task(description="{message}", expected_output="A short answer.", agent=ag
 crew = Crew(agents=[agent], tasks=[task], memory=memory)
 
 for line in sys.stdin:
-    # When kickoff returns, what the crew learned is saved.
+    # When kickoff returns, everything the crew learned is saved.
     print(crew.kickoff({"message": line.strip()}), flush=True)

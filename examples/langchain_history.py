@@ -13,7 +13,7 @@ chain = RunnableWithMessageHistory(
     prompt | ScriptedChatModel(),  # your own model goes here
     lambda session_id: BotWireChatMessageHistory(session_id, namespace="langchain-history"),
     input_messages_key="question",
-    # Without this key LangChain reads the history twice a turn, and drops the user's message if
+    # Without this key, LangChain reads the history twice per turn, and drops the user's message if
     # another process wrote in between.
     history_messages_key="history",
 )

@@ -1,4 +1,4 @@
-"""A LangGraph agent whose thread goes on in the next process."""
+"""A LangGraph agent whose thread survives its process."""
 
 import sys
 

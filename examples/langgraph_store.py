@@ -1,4 +1,4 @@
-"""A LangGraph agent that knows its user in every conversation: what it was told is in a store."""
+"""A LangGraph agent that knows its user in every conversation: it keeps facts in a store."""
 
 import sys
 import uuid
@@ -14,14 +14,14 @@ USER = ("users", "user-42")
 
 @tool
 def remember(fact: str, runtime: ToolRuntime) -> str:
-    """Keeps a fact about the user."""
+    """Stores a fact about the user."""
     runtime.store.put(USER, uuid.uuid4().hex, {"fact": fact})
     return "Noted."
 
 
 @tool
 def recall(question: str, runtime: ToolRuntime) -> str:
-    """Finds what is known about the user."""
+    """Finds facts about the user."""
     found = runtime.store.search(USER, query=question, limit=3)
     return "\n".join(item.value["fact"] for item in found) or "Nothing."
 
@@ -32,7 +32,7 @@ agent = create_agent(
     checkpointer=BotWireSaver("langgraph-store"),  # this conversation
     store=BotWireStore("langgraph-store"),  # what all conversations share
 )
-# A new conversation each time: its thread knows nothing of those before.
+# A new conversation each time; its thread knows nothing of earlier ones.
 thread = {"configurable": {"thread_id": uuid.uuid4().hex}}
 
 for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""A LlamaIndex agent that remembers. Tell it something, stop it as you like, start it again."""
+"""A LlamaIndex agent that remembers. Tell it something, stop it, start it again, and ask."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""A LlamaIndex chat engine that remembers, in one line more than usual."""
+"""A LlamaIndex chat engine that remembers, with one extra line."""
 
 import sys
 

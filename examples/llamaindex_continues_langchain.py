@@ -1,4 +1,4 @@
-"""Goes on in LlamaIndex with the session that langchain_history.py began in LangChain."""
+"""Continues in LlamaIndex the session that langchain_history.py began in LangChain."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A ReAct agent over an index, its conversation kept by hand in BotWire's own history."""
+"""A ReAct agent over an index that stores its conversation in a BotWire history itself."""
 
 import asyncio
 import sys
@@ -26,7 +26,7 @@ agent = ReActAgent(tools=[documents], llm=llm)
 
 
 async def chat_with_memory(text: str) -> str:
-    """Answers with the last twenty messages in mind, and keeps the turn in one step."""
+    """Answers in view of the last 20 messages, and stores the turn in one step."""
     past = [ChatMessage(role=said["role"], content=said["text"]) for said in conversation.tail(20)]
     answer = str(await agent.run(text, chat_history=past))
     conversation.extend([{"role": "user", "text": text}, {"role": "assistant", "text": answer}])

@@ -1,4 +1,4 @@
-"""Memory in two lines: run it again and it has not forgotten."""
+"""Memory in two lines: run it twice, and it remembers."""
 
 from botwire import Memory
 

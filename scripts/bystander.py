@@ -1,8 +1,8 @@
 """Measures how long others wait while one client sends the worst requests it may.
 
-A bystander reads a small key of another namespace again and again, first alone and then while each
-of the attacks below is sent by several connections. ``hatch run bystander`` prints the 99th
-percentile and the longest of its waits for each attack, and fails if one wait is too long.
+A bystander keeps reading a small key of another namespace, first alone, and then while several
+connections send each of the attacks below. For each attack, ``hatch run bystander`` prints the 99th
+percentile and the longest of the bystander's waits. It fails if a wait is too long.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Waits(NamedTuple):
 
 
 def pack(body: Any) -> bytes:
-    """Returns a body in gzip; what is not bytes becomes JSON."""
+    """Returns a body compressed with gzip; anything but bytes becomes JSON first."""
     return gzip.compress(body if isinstance(body, bytes) else json.dumps(body).encode(), 1)
 
 
@@ -61,7 +61,7 @@ def attacks(factor: float = 1.0) -> dict[str, Attack]:
     """Returns the attacks by name.
 
     Args:
-        factor: How large they are, compared with what a body may hold.
+        factor: Their size, relative to the largest body allowed.
     """
 
     def many(count: int) -> int:
@@ -167,7 +167,7 @@ def attacks(factor: float = 1.0) -> dict[str, Attack]:
 
 
 class Client:
-    """A connection that is kept."""
+    """A persistent connection."""
 
     def __init__(self, port: int, timeout: float = 60) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
@@ -183,13 +183,13 @@ class Client:
         return answer.status
 
     def close(self) -> None:
-        """Closes it."""
+        """Closes the connection."""
         self._connection.close()
 
 
 @contextlib.contextmanager
 def serving() -> Iterator[int]:
-    """Runs a server of its own in its block; yields its port."""
+    """Runs a server during its block; yields its port."""
     with tempfile.TemporaryDirectory() as folder:
         env = {name: value for name, value in os.environ.items() if not name.startswith("BOTWIRE_")}
         database = f"sqlite:///{Path(folder) / 'memory.db'}"
@@ -209,7 +209,7 @@ def serving() -> Iterator[int]:
 
 
 def fill(port: int, count: int) -> None:
-    """Writes what the attacks are about, and what the bystander reads."""
+    """Writes what the attacks work on, and what the bystander reads."""
     client = Client(port)
     small = pack({"value": 1})
     client.ask(Attack("PUT", "/v1/namespaces/theirs/keys/k", small))
@@ -226,7 +226,7 @@ def fill(port: int, count: int) -> None:
 
 
 def watch(port: int, is_over: Callable[[int], bool]) -> Waits:
-    """Reads a small key of another namespace again and again, and returns how long that took."""
+    """Keeps reading a small key of another namespace; returns how long each read took."""
     client = Client(port)
     read = Attack("GET", "/v1/namespaces/theirs/keys/k")
     waits: list[float] = []
@@ -240,7 +240,7 @@ def watch(port: int, is_over: Callable[[int], bool]) -> Waits:
 
 
 def measure(port: int, attack: Attack, connections: int, seconds: float) -> tuple[Waits, set[int]]:
-    """Attacks for a while; returns how long a bystander waited, and the statuses of answers."""
+    """Runs an attack for a while; returns a bystander's waits and the statuses of the answers."""
     end = time.monotonic() + seconds
     statuses: set[int] = set()
 
@@ -263,12 +263,16 @@ def measure(port: int, attack: Attack, connections: int, seconds: float) -> tupl
 def main(arguments: list[str] | None = None) -> int:
     """Measures; returns 1 if someone waited too long."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each attack (%(default)s)")
-    parser.add_argument("--connections", type=int, default=4, help="that attack (%(default)s)")
-    parser.add_argument("--records", type=int, default=5_000, help="there are (%(default)s)")
-    parser.add_argument("--factor", type=float, default=1.0, help="size of attacks (%(default)s)")
-    parser.add_argument("--most", type=float, default=1.0, help="seconds to wait (%(default)s)")
-    parser.add_argument("--only", default="", help="attacks whose name holds this")
+    for name, default, what in (
+        ("--seconds", 3.0, "seconds per attack"),
+        ("--connections", 4, "connections that attack"),
+        ("--records", 5_000, "records in the store"),
+        ("--factor", 1.0, "size of the attacks"),
+        ("--most", 1.0, "longest wait allowed, in seconds"),
+    ):
+        text = f"{what} (%(default)s)"
+        parser.add_argument(name, type=type(default), default=default, help=text)
+    parser.add_argument("--only", default="", help="only attacks whose name contains this")
     options = parser.parse_args(arguments)
     chosen = {
         name: attack for name, attack in attacks(options.factor).items() if options.only in name

@@ -2,11 +2,11 @@
 
 - Imports go one way: adapter → ``botwire``, ``botwire_server`` → ``botwire``. Adapters know
   neither each other nor the server, and the core knows none of them and no framework.
-- Nobody outside the core uses its private names, such as ``botwire._sync``.
-- In the core, one module and its generated twin import httpx.
-- What a package imports, its pyproject.toml declares: not a package that others happen to bring.
+- Only the core uses its private names, such as ``botwire._sync``. - In the core, one module and its
+generated twin import httpx. - A package declares what it imports in its pyproject.toml, even if a
+dependency happens to bring it.
 
-Prints ``file:line: what is wrong``, a line for each, and fails if there is one.
+Prints ``file:line: what is wrong`` for each violation, and fails if there is any.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NOT_IN_CORE = {
 
 @dataclass(frozen=True)
 class Import:
-    """A module, or a name in a module, that is imported."""
+    """An import of a module, or of a name in a module."""
 
     module: str
     name: str | None
@@ -56,7 +56,7 @@ class Import:
 
     @property
     def is_private(self) -> bool:
-        """Whether a part of the name is private; ``__version__`` and its like are not."""
+        """Whether a part of the name is private; dunder names such as ``__version__`` are not."""
         parts = str(self).split(".")
         return any(part.startswith("_") and not part.endswith("__") for part in parts)
 
@@ -87,7 +87,7 @@ class Package:
 
 
 def imports(path: Path) -> Iterator[Import]:
-    """Yields what a module imports, at its top or inside a function."""
+    """Yields what a module imports, at the top or inside a function."""
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -98,7 +98,7 @@ def imports(path: Path) -> Iterator[Import]:
 
 
 def distributions(requirement: Requirement) -> set[str]:
-    """Returns the distribution that a requirement names, and those its extras bring."""
+    """Returns the distribution that a requirement names, and those that its extras bring."""
     found = {requirement.name}
     for extra in requirement.extras:
         for inner in map(Requirement, importlib.metadata.requires(requirement.name) or []):
@@ -119,7 +119,7 @@ def modules(distribution: str) -> frozenset[str]:
 
 
 def check(package: Package, siblings: set[str]) -> Iterator[str]:
-    """Yields a line for each import of a package that breaks a rule; `siblings` are off limits."""
+    """Yields a line for each import that breaks a rule; a package may not import `siblings`."""
     declared = set[str]()
     for requirement in map(Requirement, package.requirements):
         for distribution in distributions(requirement):
@@ -147,7 +147,7 @@ def check(package: Package, siblings: set[str]) -> Iterator[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints what breaks a rule; returns the exit code."""
+    """Prints each import that breaks a rule; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("root", type=Path, nargs="?", default=ROOT)
     root = parser.parse_args(arguments).root

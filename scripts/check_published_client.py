@@ -1,9 +1,9 @@
-"""Runs the published botwire 0.2.1 client against this server: it works, and on the same memory.
+"""Shows that the published botwire 0.2.1 client works against this server, on the same memory.
 
-The client is installed from the package index into an environment of its own, as its distribution
-owns files of the ``botwire`` package. What it is asked to do is what its documentation shows; what
-it does not do, on its own server either, is not asked of it. `server/tests/test_legacy_wire.py` has
-the same requests without the client, for where there is no index.
+It installs the client from the package index into its own environment, since that distribution owns
+files of the ``botwire`` package. It does what the client's documentation shows, except what failed
+on the client's own server too. `server/tests/test_legacy_wire.py` sends the same requests without
+the client, for machines without an index.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from botwire import Memory
 
 RELEASE = "botwire==0.2.1"
 
-# What runs with the published client, twice: its program, and after a restart of it.
+# Two programs for the published client: one, and one that runs after it was restarted.
 PROGRAM = """
 import sys
 from botwire import Memory

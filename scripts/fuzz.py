@@ -1,8 +1,9 @@
-"""Sends a server what its OpenAPI description allows, and what it forbids: nothing may break it.
+"""Sends a server what its OpenAPI description allows and what it forbids; nothing may break it.
 
-Schemathesis makes the requests. It checks that no answer is a 5xx, that answers are as described,
-and that what the description forbids is refused. It does not check that all the rest is accepted:
-that two fields exclude each other, or an id was used before, is not said by a schema.
+Schemathesis generates the requests. It checks that no answer is a 5xx, that answers match the
+description, and that what the description forbids is refused. It does not check that everything
+else is accepted: a schema cannot say that two fields exclude each other, or that an id was used
+before.
 
     python scripts/fuzz.py [OPTIONS OF schemathesis run]
 """
@@ -34,7 +35,7 @@ def main(options: list[str]) -> int:
                     *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
                     *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
                     *("--phases", "examples,coverage,fuzzing", "--no-color"),
-                    *("--exclude-path-regex", "/watch$"),  # its answers have no end
+                    *("--exclude-path-regex", "/watch$"),  # its answers never end
                     *options,
                 ],
                 cwd=folder,

@@ -1,8 +1,8 @@
-"""Writes the blocking client from the asynchronous one.
+"""Generates the blocking client from the asynchronous one.
 
 Every file in ``botwire/_async`` has a twin in ``botwire/_sync`` that differs only by the
-substitutions below, as in httpcore's unasync script. Run it after changing ``_async``; with
-``--check`` it changes nothing and fails when a twin is not what it would write.
+substitutions below, as in httpcore's unasync script. Run it after changing ``_async``. With
+``--check`` it changes nothing, and fails if a twin is out of date.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def blocking(source: str, name: str) -> str:
     """Returns the blocking twin of a module's text.
 
     Raises:
-        ValueError: Something asynchronous is left, which no substitution knows.
+        ValueError: Something asynchronous is left for which there is no substitution.
     """
     text = source
     for pattern, replacement in SUBSTITUTIONS:
@@ -59,7 +59,7 @@ def blocking(source: str, name: str) -> str:
 
 
 def generate(source: Path, target: Path) -> None:
-    """Writes the twins of all modules in `source` into `target`, formatted."""
+    """Writes the formatted twins of all modules in `source` to `target`."""
     target.mkdir(exist_ok=True)
     for path in sorted(source.glob("*.py")):
         text = blocking(path.read_text(), f"{source.name}/{path.name}")
@@ -71,7 +71,7 @@ def generate(source: Path, target: Path) -> None:
 
 
 def difference(expected: Path, found: Path) -> str:
-    """Returns how `found` differs from `expected`, as a unified diff; empty if it does not."""
+    """Returns a unified diff of `expected` and `found`; empty if they are equal."""
     diff: list[str] = []
     names = {path.name for folder in (expected, found) for path in folder.glob("*.py")}
     for name in sorted(names):

@@ -1,8 +1,10 @@
-"""Writes the skeleton of a new adapter, which works and passes its tests: ``NAME [--into FOLDER]``.
+"""Creates the skeleton of a new adapter, which works and passes its tests.
 
-It is a copy of `adapter_template` under another name. Without ``--into`` it becomes a package of
-this repository. What to replace by the framework's own says ``REPLACE``; docs/extending.md has the
-recipe.
+    python scripts/new_adapter.py NAME [--into FOLDER]
+
+It copies `adapter_template` under another name; without ``--into``, to a package of this
+repository. The places to adapt to the framework are marked with ``REPLACE``; docs/extending.md has
+the recipe.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from botwire import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = Path(__file__).resolve().parent / "adapter_template"
-OF_TESTS = Path("tests/conftest.py")  # the repository's own has these fixtures already
+OF_TESTS = Path("tests/conftest.py")  # the repository has these fixtures already
 
 NEXT = """\
 {folder} is a package that works. What is left:
@@ -31,14 +33,14 @@ NEXT = """\
 
 
 def make(name: str, packages: Path) -> Path:
-    """Writes the package of an adapter; returns its folder.
+    """Creates the package of an adapter; returns its folder.
 
     Args:
-        name: The framework's, in lower case, words separated by hyphens: ``agent-framework``.
-        packages: The folder to make it in.
+        name: The framework's name, in lower case with hyphens: ``agent-framework``.
+        packages: The folder to create it in.
 
     Raises:
-        ValueError: It is not such a name, or there is such a package.
+        ValueError: The name is not valid, or the package exists.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise ValueError(f"{name!r} is not a name: lower case, words separated by hyphens")
@@ -68,8 +70,8 @@ def make(name: str, packages: Path) -> Path:
 
 
 def main() -> None:
-    """Makes the adapter that the command line names."""
-    parser = argparse.ArgumentParser(description="Writes the skeleton of a new adapter.")
+    """Creates the adapter that the command line names."""
+    parser = argparse.ArgumentParser(description="Creates the skeleton of a new adapter.")
     parser.add_argument("name", metavar="NAME", help="the framework, for example agent-framework")
     parser.add_argument("--into", type=Path, default=ROOT / "packages", metavar="FOLDER")
     given = parser.parse_args()

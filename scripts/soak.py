@@ -1,10 +1,10 @@
-"""Puts a server under load: many connections at once, no error, and no growth of its memory.
+"""Puts a server under load from many connections; it must not fail, nor may its memory grow.
 
 Each connection is a client that writes and reads keys, appends to a history and reads its tail,
-puts records and searches them, one request after the other on a connection that it keeps; some
-break off in the middle of a request and come back. Growth is what the server's memory gained in
-the second half of the time, when caches are warm. The exit code is 1 if an answer was an error or
-was wrong, or if the memory grew by more than is allowed.
+puts records and searches them, one request at a time. Some clients disconnect in the middle of a
+request and come back. Growth is what the server's memory gains in the second half of the run, when
+caches are warm. The exit code is 1 if an answer was an error or was wrong, or if the memory grew by
+more than is allowed.
 
     python scripts/soak.py --connections 200 --seconds 60
 """
@@ -31,11 +31,11 @@ EACH_BREAKS_OFF = 200
 
 
 class Client:
-    """One connection, opened again whenever it broke off.
+    """One connection, reopened whenever it breaks.
 
     Args:
-        number: Which one; makes its names and its choices.
-        port: Of the server on this machine.
+        number: Its number, which determines its names and choices.
+        port: The port of the server on this machine.
     """
 
     def __init__(self, number: int, port: int) -> None:
@@ -114,7 +114,7 @@ class Client:
 
 
 def memory(process: int) -> int:
-    """Returns the memory that a process has, in bytes; Linux says it."""
+    """Returns the resident memory of a process in bytes (on Linux)."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
@@ -122,7 +122,7 @@ def memory(process: int) -> int:
 
 
 async def load(port: int, process: int, connections: int, seconds: float) -> tuple[Any, list[int]]:
-    """Runs the clients; returns them, and the server's memory at the half and at the end."""
+    """Runs the clients; returns them, and the server's memory halfway through and at the end."""
     clients = [Client(number, port) for number in range(connections)]
     until = time.monotonic() + seconds
     running = asyncio.gather(*[client.run(until) for client in clients])
@@ -133,11 +133,11 @@ async def load(port: int, process: int, connections: int, seconds: float) -> tup
 
 
 def main(arguments: list[str]) -> int:
-    """Starts a server with an empty store and loads it; returns the exit code."""
+    """Starts a server with an empty store and puts it under load; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--connections", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--growth", type=int, default=32, help="allowed, in MiB (%(default)s)")
+    parser.add_argument("--growth", type=int, default=32, help="MiB allowed (%(default)s)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         database = f"sqlite:///{Path(folder, 'memory.db')}"
@@ -165,7 +165,7 @@ def main(arguments: list[str]) -> int:
         f"median {p50:.1f} ms, 99 % {p99:.1f} ms"
     )
     print(
-        f"errors: {len(failures)}, tracebacks: {len(logged)}, memory at the half and at the end: "
+        f"errors: {len(failures)}, tracebacks: {len(logged)}, memory halfway and at the end: "
         f"{half / 2**20:.1f} and {end / 2**20:.1f} MiB"
     )
     for trouble in [*failures, *logged][:5]:

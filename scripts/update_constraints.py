@@ -1,10 +1,10 @@
-"""Writes constraints.txt: the releases that the newest everything resolves to, without addresses.
+"""Writes constraints.txt: the newest releases that resolve together, without addresses.
 
 Run it in the environment that ignores constraints.txt::
 
     hatch env remove newest && hatch run newest:test && hatch run newest:pin
 
-Hosts, paths and editable lines are left out: which index answers is for each machine to say.
+Hosts, paths and editable lines are left out, since each machine chooses its own index.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def constraints(installed: Iterable[tuple[str, str]]) -> str:
     """Returns the text of constraints.txt for distributions, given as name and version."""
     pins = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in installed}
     ours = {"botwire", *(name for name in pins if name.startswith("botwire-"))}
-    # A local version (1.0+cpu) is some machine's own build: no index has it.
+    # A local version (1.0+cpu) is one machine's own build; no index has it.
     lines = [
         f"{name}=={version.partition('+')[0]}\n"
         for name, version in sorted(pins.items())

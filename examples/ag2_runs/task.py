@@ -1,4 +1,4 @@
-"""An AG2 task that goes on where it was: stop the program as you like, and start it again."""
+"""An AG2 task that resumes where it was: stop the program at any time, and start it again."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ from botwire_ag2 import BotWireCheckpointStore
 
 
 async def main() -> None:
-    """Reads lines, and knows those of the processes before."""
+    """Reads lines, and remembers those of earlier processes."""
     store = BotWireCheckpointStore("ag2-task")
     agent = Agent("reader", config=TestConfig())  # your own model goes here
     unfinished = await store.list_tasks()
@@ -20,7 +20,7 @@ async def main() -> None:
         for line in sys.stdin:
             lines.append(line.strip())
             await task.checkpoint({"lines": lines})
-            if before is not None:  # it is this task's now
+            if before is not None:  # this task has taken it over
                 await store.delete(before)
                 before = None
             print(f"{len(lines)}: {' '.join(lines)}", flush=True)

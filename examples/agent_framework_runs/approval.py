@@ -19,7 +19,7 @@ from botwire_agent_framework import BotWireCheckpointStorage
 
 @dataclass
 class Request:
-    """What is to be done."""
+    """A task to be approved."""
 
     task: str
 
@@ -29,30 +29,30 @@ class Ask(Executor):
 
     @handler
     async def ask(self, task: str, ctx: WorkflowContext[Never, str]) -> None:
-        """Takes a task."""
+        """Asks for approval of a task."""
         await ctx.request_info(Request(task), bool)
 
     @response_handler
     async def answered(
         self, request: Request, answer: bool, ctx: WorkflowContext[Never, str]
     ) -> None:
-        """Takes what the person said."""
+        """Does the task, or not, as the person decided."""
         await ctx.yield_output(f"{'Done' if answer else 'Left'}: {request.task}")
 
 
-# What executors send, keep and ask for comes back as it was; classes of yours are named here.
+# Objects of your own classes are restored if the classes are named here.
 storage = BotWireCheckpointStorage("agent-framework-approval", types=[Request])
 
 
 def workflow() -> Workflow:
-    """Returns the workflow, which has the same name and steps in every process."""
+    """Returns the workflow, with the same name and steps in every process."""
     return WorkflowBuilder(
         name="approval", start_executor=Ask("ask"), checkpoint_storage=storage, output_from="all"
     ).build()
 
 
 async def main() -> None:
-    """Takes each line as a task, or as the answer to what waits."""
+    """Takes each line as a task, or as the answer to the pending request."""
     for line in sys.stdin:
         said = line.strip()
         latest = await storage.get_latest(workflow_name="approval")

@@ -1,6 +1,6 @@
-"""A chat in a web app: each session's history is kept by BotWire, whichever process answers.
+"""A chat in a web app: any process can answer, since BotWire stores each session's history.
 
-Start it with `uvicorn app:app`, as often as you like, behind whatever balances the load.
+Start it with `uvicorn app:app`, as many times as you like, behind any load balancer.
 """
 
 from fastapi import FastAPI
@@ -22,7 +22,7 @@ class Said(BaseModel):
 
 
 class Shown(BaseModel):
-    """A message as the page shows it."""
+    """A message, as the page shows it."""
 
     id: str | None
     role: str
@@ -30,7 +30,7 @@ class Shown(BaseModel):
 
 
 def history_of(session_id: str) -> BotWireChatMessageHistory:
-    """Returns a session's history; making one costs no connection."""
+    """Returns a session's history; creating one opens no connection."""
     return BotWireChatMessageHistory(session_id, namespace="langchain-web", ttl=WEEK)
 
 
@@ -41,18 +41,18 @@ def show(message: BaseMessage) -> Shown:
 
 @app.post("/sessions/{session_id}/messages")
 async def say(session_id: str, said: Said) -> Shown:
-    """Answers a user, with the last messages in view."""
+    """Answers a user, in view of the last messages."""
     history = history_of(session_id)
     question = HumanMessage(said.text)
     answer = await model.ainvoke([*await history.aget_messages(limit=20), question])
-    # Both in one step: nobody else's messages come between them.
+    # Both in one step, so nobody else's messages come between them.
     await history.aadd_messages([question, answer])
     return show(answer)
 
 
 @app.get("/sessions/{session_id}/messages")
 async def read(session_id: str, limit: int = 50, before: str | None = None) -> list[Shown]:
-    """Returns the last messages, or those before one that the page shows already."""
+    """Returns the last messages, or those before one that the page already shows."""
     messages = await history_of(session_id).aget_messages(limit=limit, before=before)
     return [show(message) for message in messages]
 

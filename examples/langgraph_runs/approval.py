@@ -10,7 +10,7 @@ from botwire_langgraph import BotWireSaver
 
 
 class State(TypedDict, total=False):
-    """What is to be done, and what came of it."""
+    """A task to be approved, and its outcome."""
 
     request: str
     outcome: str
@@ -31,7 +31,7 @@ thread = {"configurable": {"thread_id": "user-42"}}
 
 for line in sys.stdin:
     said = line.strip()
-    # Whether something waits is known by what is stored, not by this process.
+    # The stored state, not this process, knows whether something waits.
     waits = bool(graph.get_state(thread).next)
     state = graph.invoke(Command(resume=said) if waits else {"request": said}, thread)
     waiting = state.get("__interrupt__")

@@ -1,4 +1,4 @@
-"""A LangGraph thread that can go back: a story told line by line, left on another way."""
+"""A LangGraph thread that can go back: a story told line by line, with other endings."""
 
 import operator
 import sys
@@ -24,7 +24,7 @@ thread = {"configurable": {"thread_id": "user-42"}}
 
 
 def go_back() -> None:
-    """Makes the state before the last line the latest one; the other way stays in the past."""
+    """Makes the state before the last line the latest one; the old ending stays in the past."""
     told = graph.get_state(thread).values["lines"]
     for state in graph.get_state_history(thread):
         if not state.next and state.values.get("lines") == told[:-1]:
@@ -33,7 +33,7 @@ def go_back() -> None:
 
 
 def endings() -> list[str]:
-    """Every way the story was ever told."""
+    """Returns every version of the story that was ever told."""
     return [
         " ".join(state.values["lines"])
         for state in graph.get_state_history(thread)

@@ -1,7 +1,7 @@
-"""Scripted models: they stand where your own model goes, so that the examples run offline.
+"""Scripted models that stand in for your own, so the examples run offline.
 
-Each says what it was told before, which it can only know from what it is given. With
-``SCRIPTED_LOG`` set, each appends what it was given to that file, a JSON list of texts a line.
+Each repeats what it was told before, which it can only know from its input. If ``SCRIPTED_LOG`` is
+set, each appends its input to that file, as one JSON list of texts per line.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ def reply(received: Sequence[str], told: Sequence[str]) -> str:
     """Returns what a model says.
 
     Args:
-        received: Everything that the model was given.
-        told: What people said in it, the present question last.
+        received: All texts of the model's input.
+        told: What people said in it, the current question last.
     """
     path = os.environ.get("SCRIPTED_LOG")
     if path:

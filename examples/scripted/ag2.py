@@ -13,7 +13,7 @@ from scripted import reply
 
 
 class ScriptedConfig(TestConfig):
-    """The configuration of a model that says what people said before."""
+    """The configuration of a model that repeats what people said before."""
 
     def create(self) -> Any:
         """Returns the model."""

@@ -11,7 +11,7 @@ from scripted import reply
 
 
 class ScriptedClient(ChatMiddlewareLayer[Any], BaseChatClient[Any]):
-    """A chat client that says what people said before."""
+    """A chat client that repeats what people said before."""
 
     def _inner_get_response(
         self,

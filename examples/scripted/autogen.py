@@ -12,7 +12,7 @@ from scripted import reply
 
 
 class ScriptedClient(ReplayChatCompletionClient):
-    """A model client that says what it was told, by people or by a memory."""
+    """A model client that repeats what it was told, by people or by a memory."""
 
     def __init__(self) -> None:
         super().__init__(["unused"])

@@ -20,7 +20,7 @@ os.environ.setdefault("CREWAI_TRACING_ENABLED", "false")
 
 
 class ScriptedLLM(BaseLLM):
-    """Does a task with the memories that CrewAI hands it, and says what is worth remembering."""
+    """Does a task with the memories that CrewAI gives it, and names what is worth remembering."""
 
     def call(
         self,
@@ -46,16 +46,16 @@ class ScriptedLLM(BaseLLM):
         return response_model()  # an analysis whose defaults will do
 
     async def acall(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
-        """As `call`; what `Crew.akickoff` asks."""
+        """Like `call`, for `Crew.akickoff`."""
         return self.call(messages, *args, **kwargs)
 
     def supports_function_calling(self) -> bool:
-        """Whether CrewAI may ask for structured answers."""
+        """Says whether CrewAI may ask for structured answers."""
         return True
 
 
 def embed(texts: list[str]) -> list[list[float]]:
-    """Returns a vector for each text in which each of its words has a place of its own."""
+    """Returns a vector for each text, with one position per word."""
     return [_vector(text) for text in texts]
 
 

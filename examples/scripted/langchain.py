@@ -13,14 +13,14 @@ from scripted import reply
 
 
 class ScriptedChatModel(BaseChatModel):
-    """A chat model that says what it was told."""
+    """A chat model that repeats what it was told."""
 
     @property
     def _llm_type(self) -> str:
         return "scripted"
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
-        """Agents bind their tools to a model; this one calls none."""
+        """Returns the model itself: it calls no tools."""
         return self
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
@@ -30,7 +30,7 @@ class ScriptedChatModel(BaseChatModel):
 
 
 class ScriptedToolChatModel(ScriptedChatModel):
-    """A chat model that calls ``remember`` with what it hears, and ``recall`` when it is asked."""
+    """A chat model that calls ``remember`` for statements and ``recall`` for questions."""
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         last = messages[-1]

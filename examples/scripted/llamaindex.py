@@ -25,11 +25,11 @@ def _answer(messages: Sequence[ChatMessage], **kwargs: Any) -> ChatMessage:
 
 
 class ReActLLM(CustomLLM):
-    """A model that answers in the form that a ReAct agent asks for."""
+    """A model that answers in the format that a ReAct agent expects."""
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What LlamaIndex wants to know of a model."""
+        """Describes the model to LlamaIndex."""
         return LLMMetadata(model_name="scripted")
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
