@@ -41,12 +41,12 @@ def _check(value: Any, stated: str) -> None:
 def run_page(page: Path) -> dict[str, Any]:
     """Runs the blocks of a page in order; returns the names they have defined."""
     text = page.read_text()
-    names: dict[str, Any] = {"__name__": page.stem, "_check": _check}
+    names: dict[str, Any] = {"__name__": "__main__", "_check": _check}
     for match in _BLOCK.finditer(text):
         # Line numbers of errors are those of the page.
         source = "\n" * text.count("\n", 0, match.start(1)) + match[1]
         stated = _Stated(source.splitlines())
         tree = stated.visit(ast.parse(source, str(page)))
         assert stated.found == match[1].count("# →"), f"no expression before an arrow: {match[1]}"
-        exec(compile(tree, str(page), "exec"), names)
+        exec(compile(tree, str(page), "exec", dont_inherit=True), names)
     return names
