@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 
 import pytest
 
@@ -26,10 +27,16 @@ def port() -> Iterator[int]:
         yield port
 
 
+@pytest.fixture(scope="module")
+def attackers() -> Iterator[Executor]:
+    with bystander.attacking() as attackers:
+        yield attackers
+
+
 @pytest.mark.parametrize("name", SOME)
-def test_others_do_not_wait(port: int, name: str) -> None:
+def test_others_do_not_wait(port: int, attackers: Executor, name: str) -> None:
     attack = bystander.attacks(0.5)[name]
-    waits, statuses = bystander.measure(port, attack, connections=2, seconds=1.0)
+    waits, statuses = bystander.measure(attackers, port, attack, connections=2, seconds=1.0)
     # A machine that runs many tests is slow; what this is against took from 9 to 30 seconds.
     assert waits.longest < 3
     assert statuses

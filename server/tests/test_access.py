@@ -237,6 +237,15 @@ def test_only_an_administrator_of_everything_asks_about_the_store(guarded: Guard
             names(guarded.key(**fields))
 
 
+def test_who_may_not_forget_a_namespace_deletes_nothing_of_it(guarded: Guarded) -> None:
+    with guarded.client(guarded.key(right="write")) as http:
+        values = {f"k{i}": i for i in range(ops.PART + 1)}
+        http.post("/v1/namespaces/kept/entries/set", json={"values": values})
+        assert http.post("/v1/namespaces/kept/forget").status_code == 403
+        count = http.get("/v1/namespaces/kept/entries/count").json()["result"]
+    assert count == len(values)
+
+
 async def test_a_key_ends_when_it_is_revoked_everywhere(guarded: Guarded) -> None:
     """Two servers on one store, which know nothing of each other."""
     engine = open_async_engine(find_place(guarded.database))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -431,3 +432,41 @@ def test_much_is_deleted_in_parts_and_counted_whole(client: httpx.Client, base: 
     deleted = client.post(f"{base}/collections/c/delete", json={"all": True})
     assert done(deleted)["result"] == 205
     assert done(client.get(f"{base}/changes"))["revision"] == before + 2  # so many parts
+
+
+def test_a_large_namespace_is_forgotten_in_parts(client: httpx.Client, base: str) -> None:
+    namespace = base.rpartition("/")[2]
+    operations = [{"op": "put_key", "key": f"k{i}", "value": i} for i in range(1005)]
+    operations += [{"op": "extend_history", "name": f"h{i}", "values": [0] * 600} for i in (1, 2)]
+    done(client.post("/v1/batch", json={"namespace": namespace, "operations": operations}))
+    put = {"records": [{"id": f"r{i}", "text": "tea", "metadata": {}} for i in range(205)]}
+    done(client.post(f"{base}/collections/c/records", json=put))
+
+    def commits() -> int:
+        text = client.get("/metrics").text
+        found = re.search(r"^botwire_commit_seconds_count (\d+)", text, re.MULTILINE)
+        assert found
+        return int(found[1])
+
+    before = commits()
+    erased = done(client.post(f"{base}/forget"))["result"]
+    assert commits() - before >= 7  # keys twice, a history twice, records twice, and what is left
+    counts = {one["kind"]: one["count"] for one in erased}
+    assert (counts["keys"], counts["items"], counts["records"]) == (1005, 1200, 205)
+    assert done(client.get(f"{base}/stat"))["bytes"] == 0
+
+
+def test_a_request_that_lists_too_much_is_refused(client: httpx.Client, base: str) -> None:
+    many = list(range(10_001))
+    named = {"values": {str(i): i for i in many}}
+    for answer in (
+        client.post(f"{base}/histories/h/items", json={"values": many}),
+        client.put(f"{base}/histories/h/items", json={"values": many}),
+        client.post(f"{base}/entries/set", json=named),
+        client.post(f"{base}/entries/get", json={"keys": [str(i) for i in many]}),
+    ):
+        problem(answer, 413, "10,001: send it in parts")
+    assert done(client.get(f"{base}/stat"))["items"] == 0
+    assert done(client.post(f"{base}/histories/h/items", json={"values": many[1:]}))
+    with Memory(base.rpartition("/")[2], url=str(client.base_url)) as memory:
+        assert memory.get_many([str(i) for i in many]) == {}  # asked in parts

@@ -24,6 +24,7 @@ from botwire_server import Settings, limits
 from botwire_server.api_keys import KeyStore
 from botwire_server.app import create_app
 from botwire_server.limits import RateTable
+from botwire_server.turns import WriteTurns
 from conftest import read_url, running
 
 
@@ -210,3 +211,58 @@ def test_a_thousand_subjects_do_not_disturb_one_another(clock: list[float]) -> N
             assert table.take(f"subject {i}", 2, "x")[1] is None
     assert all(table.take(f"subject {i}", 2, "x")[1] is not None for i in range(1000))
     table.close()
+
+
+def test_a_caller_has_so_many_streams_open(database: Path) -> None:
+    with (
+        running(database, "--max-streams", "2") as process,
+        httpx.Client(base_url=read_url(process), timeout=30) as http,
+    ):
+
+        def watch(namespace: str) -> contextlib.AbstractContextManager[httpx.Response]:
+            return http.stream("GET", f"/v1/namespaces/{namespace}/watch")
+
+        with watch("a") as first, watch("b"):
+            assert first.status_code == 200
+            with watch("c") as third:
+                assert third.status_code == 429
+                assert int(third.headers["retry-after"]) > 0
+                third.read()
+                assert "2 watch streams" in third.json()["detail"]
+        # Those that ended make room: the server sees it when it next sends something.
+        deadline = time.monotonic() + 30
+        while True:
+            with watch("c") as again, watch("d") as another:
+                if again.status_code == another.status_code == 200:
+                    break
+            assert time.monotonic() < deadline
+        process.terminate()
+
+
+async def test_long_writes_take_turns_by_caller() -> None:
+    turns = WriteTurns()
+    done: list[str] = []
+    first = asyncio.Event()
+
+    async def write(caller: str, until: asyncio.Event | None = None) -> None:
+        async with turns.turn(caller):
+            if until is not None:
+                await until.wait()
+            done.append(caller)
+
+    async def start(caller: str, until: asyncio.Event | None = None) -> asyncio.Task[None]:
+        task = asyncio.create_task(write(caller, until))
+        await asyncio.sleep(0)  # it is in the queue
+        return task
+
+    tasks = [await start("many", first)]
+    tasks += [await start("many") for _ in range(3)]
+    gone = await start("gone")
+    tasks.append(await start("one"))
+    gone.cancel()
+    assert done == []
+    first.set()
+    await asyncio.gather(*tasks)
+    assert done == ["many", "many", "one", "many", "many"]
+    async with asyncio.timeout(10), turns.turn("later"):
+        pass

@@ -165,6 +165,46 @@ def test_a_worker_that_hangs_is_replaced_and_its_gauges_vanish(database: Path) -
             process.terminate()
 
 
+HANGING = """
+import socket, sys
+from botwire_server import Settings
+from botwire_server.workers import Supervisor
+worker = '''
+import os, pathlib, sys
+sys.stdin.readline()
+with open(sys.argv[1], "a") as file:
+    print(os.getpid(), file=file)
+if len(pathlib.Path(sys.argv[1]).read_text().split()) != 2:
+    print("ready", flush=True)
+sys.stdin.read()
+'''
+listener = socket.create_server(("127.0.0.1", 0))
+program = (sys.executable, "-S", "-c", worker, sys.argv[1])
+settings = Settings(workers=1, grace=0)
+Supervisor(settings, listener, "ready", start_seconds=2, alive_seconds=9, program=program).run()
+"""
+
+
+def test_a_worker_that_hangs_before_it_serves_is_replaced(tmp_path: Path) -> None:
+    """The second worker that is started never says that it is ready."""
+    file = tmp_path / "workers"
+
+    def started() -> list[int]:
+        return [int(pid) for pid in file.read_text().split()]
+
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGING, str(file)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            os.kill(started()[0], signal.SIGKILL)
+            wait_until(lambda: len(started()) >= 3, "a third worker")
+            assert not is_alive(started()[1])
+        finally:
+            process.terminate()
+
+
 def test_sighup_does_not_end_a_server_of_one_process(database: Path) -> None:
     with running(database) as process:
         url = read_url(process)

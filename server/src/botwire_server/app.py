@@ -25,6 +25,7 @@ from botwire_server.middleware import AccessMiddleware, RequestMiddleware
 from botwire_server.settings import Settings
 from botwire_server.sweeping import sweeping
 from botwire_server.tracing import Tracing
+from botwire_server.turns import WriteTurns
 from botwire_server.watching import Watchers
 
 # FastAPI's own spans hold paths, and so names of memory; `tracing` makes some that do not. A
@@ -106,6 +107,7 @@ def create_app(
     app.state.settings = settings
     app.state.decoders = TurnsPool(2, "botwire-decode")
     app.state.watchers = Watchers()
+    app.state.write_turns = WriteTurns()
     app.state.rates = rates
     app.state.is_stopping = False
     app.state.is_writable = True

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from botwire.errors import InvalidRequestError, PayloadTooLargeError
-from botwire_server.working import BODY_READ
+from botwire_server.working import BODY_BYTES, BODY_READ
 
 BODY_SECONDS = 30.0
 """For a body to arrive, and more by its size."""
@@ -95,6 +95,7 @@ def bounded(receive: Receive, scope: Scope, headers: Mapping[bytes, bytes], limi
                 parts.append(await asyncio.to_thread(unpack, b"", is_whole, limit + 1))
             body = message["body"] = b"".join(parts)
         size += len(body)
+        scope[BODY_BYTES] = size
         if size > limit:
             raise _too_large(limit)
         if is_whole:

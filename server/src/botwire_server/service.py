@@ -6,6 +6,9 @@ import logging
 
 from starlette.types import Scope
 
+from botwire import operations as ops
+from botwire import record_operations as records
+from botwire import store_operations as store
 from botwire.clock import now
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import (
@@ -24,13 +27,15 @@ from botwire_server.access import Access, Caller
 from botwire_server.limits import Policy, policies_of, take_request
 from botwire_server.middleware import POLICIES, REQUEST_ID
 from botwire_server.settings import Settings
-from botwire_server.working import CALLER, WORK, RequestWork
+from botwire_server.turns import WriteTurns
+from botwire_server.working import BODY_BYTES, CALLER, WORK, RequestWork, caller_of
 
 WRITE_SECONDS = 5.0
 """For which a write may look through records while others wait to write."""
 
 _NAMESPACE_RATE = "namespace-requests"
-
+_LONG_BYTES = 64 * 1024  # of a body whose write takes many milliseconds
+_LISTS = ("entries", "ids", "items", "keys", "records", "seqs", "values")  # fields of operations
 
 logger = logging.getLogger("botwire.server")
 
@@ -54,11 +59,10 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
     caller: Caller = scope[CALLER]
     await access.renew(caller)
     caller.check(batch)
-    if len(batch.operations) > settings.max_batch:
-        raise PayloadTooLargeError(
-            f"a batch has at most {settings.max_batch} operations here, and this one has "
-            f"{len(batch.operations)}: send it in parts"
-        )
+    check_count("operations", len(batch.operations), settings.max_batch)
+    check_count(
+        "values, items, records or names", sum(map(_elements, batch.operations)), settings.max_batch
+    )
     policies: list[Policy] = scope[POLICIES]
     # A request counts once, however many looks at the store it takes, as a stream does.
     counted = any(policy.name == _NAMESPACE_RATE for policy in policies)
@@ -83,7 +87,12 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
             terms = _terms(batch, caller, settings, scope[REQUEST_ID])
             terms.work = Work(WRITE_SECONDS)
             try:
-                results = await engine.apply(batch.on_terms(terms))
+                if _is_long(scope, batch):
+                    turns: WriteTurns = state.write_turns
+                    async with turns.turn(caller_of(scope)):
+                        results = await engine.apply(batch.on_terms(terms))
+                else:
+                    results = await engine.apply(batch.on_terms(terms))
             finally:
                 policies.extend(policies_of(terms, now()))
     except ConfigurationError as error:
@@ -101,6 +110,35 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
     state.is_writable = True
     state.watchers.wake(batch.namespace)
     return results
+
+
+def check_count(what: str, count: int, most: int) -> None:
+    """Raises `PayloadTooLargeError` if one transaction would do too much."""
+    if count > most:
+        raise PayloadTooLargeError(
+            f"a batch has at most {most:,} {what} here, and this one has {count:,}: "
+            "send it in parts"
+        )
+
+
+def _elements(operation: ops.Operation) -> int:
+    """Returns how many values, items, records or names an operation lists."""
+    found = (getattr(operation, name, None) for name in _LISTS)
+    return max((len(part) for part in found if part is not None), default=0)
+
+
+def _is_long(scope: Scope, batch: Batch) -> bool:
+    """Says whether a write may keep other writers waiting for many milliseconds."""
+    return scope.get(BODY_BYTES, 0) > _LONG_BYTES or any(map(_is_unbounded, batch.operations))
+
+
+def _is_unbounded(operation: ops.Operation) -> bool:
+    """Says whether what an operation does depends on how much is stored."""
+    if isinstance(operation, records.DeleteRecords):
+        return operation.limit is None and operation.where.ids is None
+    if isinstance(operation, (ops.ClearKeys, ops.ClearHistory)):
+        return operation.limit is None
+    return isinstance(operation, (ops.ArchiveHistory, ops.ReplaceHistory, store.ForgetNamespace))
 
 
 def _public(error: ConfigurationError) -> str:

@@ -119,6 +119,12 @@ class Settings:
         32 * 1024 * 1024, "that the answers to one request hold, about", metavar="BYTES", least=1024
     )
     max_batch: int = _setting(10_000, "operations in one batch", metavar="N", least=1)
+    max_streams: int = _setting(
+        100,
+        "watch streams that one API key, or without keys one address, may hold open per process",
+        metavar="N",
+        least=1,
+    )
     max_seconds: float = _setting(
         30.0,
         "seconds of work that one request may take",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from botwire import operations as ops
+from botwire.errors import QuotaExceededError
 
 LOOK_EVERY = 0.5
 """Seconds between looks for what other processes changed."""
@@ -14,13 +16,36 @@ LOOK_EVERY = 0.5
 Read = Callable[[int | None], Awaitable[ops.ChangePage]]
 """Reads the changes after a revision."""
 
+_RETRY_SECONDS = 5.0  # after which a stream may have ended
+
 
 class Watchers:
     """Those who wait in this process, by namespace."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._streams: Counter[object] = Counter()
         self._closed = False
+
+    def begin_stream(self, caller: object, most: int) -> None:
+        """Counts a stream that a caller opens; `end_stream` must follow.
+
+        Raises:
+            QuotaExceededError: The caller has as many open as it may.
+        """
+        if self._streams[caller] >= most:
+            raise QuotaExceededError(
+                f"you have {most:,} watch streams open here, as many as you may: close one, or "
+                "watch several names with one stream and a shorter prefix",
+                retry_after=_RETRY_SECONDS,
+            )
+        self._streams[caller] += 1
+
+    def end_stream(self, caller: object) -> None:
+        """Counts a stream that has ended."""
+        self._streams[caller] -= 1
+        if not self._streams[caller]:
+            del self._streams[caller]
 
     def wake(self, namespace: str) -> None:
         """Says that this process changed a namespace."""

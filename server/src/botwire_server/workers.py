@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,9 @@ ALIVE_SECONDS = 2.0
 START_SECONDS = 60.0
 """That a worker may take to serve."""
 
+PROGRAM = (sys.executable, "-m", "botwire_server.hosting")
+"""What a worker runs."""
+
 _MISSED = 15  # of those lines in a row, after which a worker is replaced
 _RETRY_SECONDS = 1.0  # between two starts of a worker that dies at once
 
@@ -50,27 +53,20 @@ class _Worker:
 
     def __init__(
         self,
+        command: Sequence[str],
         listener: socket.socket,
         told: str,
         metrics: str,
         events: queue.SimpleQueue[Any],
-        alive_seconds: float,
     ) -> None:
         self.seen_at = time.monotonic()
         self.is_ready = threading.Event()
         self._events = events
-        listener_descriptor = listener.fileno()
         self.process = subprocess.Popen(  # noqa: S603 - this very program
-            [
-                sys.executable,
-                "-m",
-                "botwire_server.hosting",
-                str(listener_descriptor),
-                str(alive_seconds),
-            ],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pass_fds=(listener_descriptor,),
+            pass_fds=(listener.fileno(),),
             # prometheus_client decides at its import where its numbers are.
             env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": metrics},
             process_group=0,  # a Ctrl-C is for the supervisor, which ends them in order
@@ -105,8 +101,10 @@ class Supervisor:
         settings: The server's.
         listener: A listening socket that all of them accept from.
         greeting: What to print once all serve.
-        alive_seconds: How often a worker says that its event loop moves. A worker that is silent
-            for 15 times as long is killed and replaced.
+        alive_seconds: How often a worker reports that its event loop moves. One that is silent for
+            15 times as long is killed and replaced.
+        start_seconds: How long a worker may take to serve. One that takes longer is too.
+        program: What a worker runs.
     """
 
     def __init__(
@@ -116,11 +114,15 @@ class Supervisor:
         greeting: str,
         *,
         alive_seconds: float = ALIVE_SECONDS,
+        start_seconds: float = START_SECONDS,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self._settings = settings
         self._listener = listener
         self._greeting = greeting
         self._alive_seconds = alive_seconds
+        self._start_seconds = start_seconds
+        self._program = program
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._workers: list[_Worker] = []
         self._retiring: list[_Worker] = []
@@ -145,10 +147,11 @@ class Supervisor:
                 self._end_all()
 
     def _start(self) -> _Worker:
-        return _Worker(self._listener, self._told, self._metrics, self._events, self._alive_seconds)
+        command = [*self._program, str(self._listener.fileno()), str(self._alive_seconds)]
+        return _Worker(command, self._listener, self._told, self._metrics, self._events)
 
     def _wait_for_all(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self._start_seconds
         while not all(worker.is_ready.is_set() for worker in self._workers):
             try:
                 kind, what = self._events.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -162,9 +165,10 @@ class Supervisor:
         print(self._greeting, flush=True)  # noqa: T201 - whoever started it waits for this line
 
     def _supervise(self) -> None:
+        look_every = min(self._alive_seconds, self._start_seconds)
         while True:
             try:
-                kind, what = self._events.get(timeout=self._alive_seconds)
+                kind, what = self._events.get(timeout=look_every)
             except queue.Empty:
                 self._end_hung()
                 continue
@@ -188,9 +192,10 @@ class Supervisor:
     def _end_hung(self) -> None:
         """Kills workers whose event loop has not moved for long; others take their place."""
         now = time.monotonic()
-        longest = self._alive_seconds * _MISSED
         for worker in self._workers:
-            if worker.is_ready.is_set() and now - worker.seen_at > longest:
+            is_ready = worker.is_ready.is_set()
+            longest = self._alive_seconds * _MISSED if is_ready else self._start_seconds
+            if now - worker.seen_at > longest:
                 logger.error("a worker has hung for %.0f seconds: it is killed", longest)
                 worker.seen_at = now
                 worker.process.kill()
@@ -199,7 +204,7 @@ class Supervisor:
         """Starts a new worker for each, and ends the old one when the new one serves."""
         for i, old in enumerate(self._workers):
             new = self._start()
-            if not new.is_ready.wait(START_SECONDS):
+            if not new.is_ready.wait(self._start_seconds):
                 logger.error("a new worker does not start; the old ones stay")
                 new.process.kill()
                 return

@@ -23,6 +23,8 @@ AT_ONCE = 16 * 1024
 """Bytes of a body that the event loop decodes itself: one or two milliseconds at the worst."""
 BODY_READ = "botwire.body_read"
 """Set in a request's scope when its body was read to the end, or there is none."""
+BODY_BYTES = "botwire.body_bytes"
+"""How many bytes of a request's body have been read, in the request's scope."""
 WORK = "botwire.work"
 """Where in a request's scope its `RequestWork` is."""
 CALLER = "botwire.caller"
@@ -113,10 +115,11 @@ async def by_turns(scope: Scope, call: Callable[[], T]) -> T:
             work.look()
             return call()
 
-    return await held_to.run(pool.run(_caller(scope), run))
+    return await held_to.run(pool.run(caller_of(scope), run))
 
 
-def _caller(scope: Scope) -> object:
+def caller_of(scope: Scope) -> object:
+    """Returns who takes turns with others: an API key, or without keys an address."""
     caller, client = scope.get(CALLER), scope.get("client")
     key = getattr(caller, "key", None)
     return key.id if key is not None else client and client[0]

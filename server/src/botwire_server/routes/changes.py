@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from botwire import operations as ops
 from botwire import wire
@@ -18,6 +19,7 @@ from botwire.names import check_prefix
 from botwire_server import problems
 from botwire_server.routes.parts import Limit, Namespace, Prefix, answer, answers, apply, new_router
 from botwire_server.watching import Watchers
+from botwire_server.working import caller_of
 
 router = new_router("changes")
 
@@ -91,11 +93,25 @@ async def watch(
         after = (await _read(request, namespace, None)).revision
     else:  # what is wrong is said now, while there is a status to say it with
         await _read(request, namespace, after)
-    return StreamingResponse(
+    watchers: Watchers = request.app.state.watchers
+    watchers.begin_stream(caller_of(request.scope), request.app.state.settings.max_streams)
+    return _Stream(
         _events(request, namespace, prefix, after),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+class _Stream(StreamingResponse):
+    """A stream that is counted until it ends, whichever way it does."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends it; see https://asgi.readthedocs.io."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            watchers: Watchers = scope["app"].state.watchers
+            watchers.end_stream(caller_of(scope))
 
 
 def _revision(text: str) -> int:

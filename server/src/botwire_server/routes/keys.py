@@ -32,8 +32,10 @@ from botwire_server.routes.parts import (
     read_object,
     read_operation,
     takes,
+    when_short,
 )
 from botwire_server.schemas import NAME, ref, schema_of
+from botwire_server.service import check_count
 
 router = new_router("keys")
 
@@ -267,14 +269,23 @@ async def set_keys(request: Request, namespace: Namespace) -> Response:
     values = body.get("values")
     if not isinstance(values, dict) or not body.keys() <= {"values", "ttl"}:
         raise InvalidRequestError("the body must be an object with values (an object) and ttl")
-    puts = [
-        wire.decode_operation(
-            {"op": "put_key", "key": key, "value": value, "ttl": body.get("ttl")},
-            f"values[{key!r:.80}]",
-        )
-        for key, value in values.items()
-    ]
-    versions = await apply_all(request, namespace, puts)
+    check_count("values", len(values), request.app.state.settings.max_batch)
+    ttl = body.get("ttl")
+    versions = await apply_all(
+        request,
+        namespace,
+        await when_short(
+            request.scope,
+            len(await request.body()),
+            lambda: [
+                wire.decode_operation(
+                    {"op": "put_key", "key": key, "value": value, "ttl": ttl},
+                    f"values[{key!r:.80}]",
+                )
+                for key, value in values.items()
+            ],
+        ),
+    )
     # ASCII: a lone surrogate in a key has no UTF-8.
     text = json.dumps({"versions": dict(zip(values, versions, strict=True))})
     return Response(text, media_type="application/json")

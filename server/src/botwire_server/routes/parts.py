@@ -53,6 +53,9 @@ ALWAYS = describe(
 REQUEST_ID = "[ -~]*[!-~][ -~]*"
 """What an `Idempotency-Key` is made of; the regular expression that the description has too."""
 
+Clearing = ops.ClearKeys | ops.ClearHistory | records.DeleteRecords
+"""An operation that deletes a part at a time if it is told to."""
+
 _FEW = 100  # elements of an answer that are encoded in a few milliseconds, larger ones spliced
 _REQUEST_ID = re.compile(REQUEST_ID)
 _ID_HEADER = wire.IDEMPOTENCY_HEADER.lower().encode()
@@ -339,7 +342,7 @@ async def answer(request: Request, namespace: str, operation: ops.Operation) -> 
 async def answer_in_parts(
     request: Request,
     namespace: str,
-    operation: ops.ClearKeys | ops.ClearHistory | records.DeleteRecords,
+    operation: Clearing,
     part: int,
 ) -> Response:
     """Deletes so many at a time, between which others write, and answers how many in all.
@@ -348,11 +351,18 @@ async def answer_in_parts(
     """
     if request_id(request.scope) is not None:
         return await answer(request, namespace, operation)
+    return written(operation, await apply_in_parts(request, namespace, operation, part))
+
+
+async def apply_in_parts(request: Request, namespace: str, operation: Clearing, part: int) -> int:
+    """Deletes so many at a time, between which others write; returns how many in all."""
     limited = replace(operation, limit=part)
     total = 0
-    while (count := await apply(request, namespace, limited)) == part:
+    while True:
+        count: int = await apply(request, namespace, limited)
         total += count
-    return written(operation, total + count)
+        if count < part:
+            return total
 
 
 async def encoded(

@@ -6,23 +6,35 @@ goes through the batch.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
 from fastapi import Request, Response
 
 from botwire import operations as ops
+from botwire import record_operations as records
 from botwire import store_operations as store
 from botwire.names import SYSTEM_NAMESPACE
+from botwire_server.access import Caller
 from botwire_server.routes.conditions import refuse_conditions
 from botwire_server.routes.parts import (
     After,
+    Clearing,
     Limit,
     Namespace,
     Prefix,
     answer,
     answers,
     answers_with,
+    apply,
+    apply_in_parts,
     new_router,
+    request_id,
+    written,
 )
 from botwire_server.schemas import TEXT, list_of, result_of
+from botwire_server.working import CALLER
 
 whole = new_router("store", prefix="/v1")
 router = new_router("store")
@@ -121,8 +133,49 @@ async def check_namespace(request: Request, namespace: Namespace) -> Response:
 async def forget_namespace(request: Request, namespace: Namespace) -> Response:
     """Erases every row that belongs to it and answers how many of each kind as `result`.
 
-    The bytes may stay in free space of the database's files until `/v1/store/compact`. For
-    administrators.
+    A large namespace is emptied in parts first, between which others write. The bytes may stay in
+    free space of the database's files until `/v1/store/compact`. For administrators.
     """
     refuse_conditions(request)
-    return await answer(request, SYSTEM_NAMESPACE, store.ForgetNamespace(namespace))
+    operation = store.ForgetNamespace(namespace)
+    caller: Caller = request.scope[CALLER]
+    caller.check(ops.Batch(SYSTEM_NAMESPACE, (operation,)))  # before anything is deleted
+    # A request that is named is one transaction, so that it can be sent again.
+    named = request_id(request.scope) is not None
+    emptied = Counter[str]() if named else await _empty(request, namespace)
+    counts: Sequence[store.RowCount] = await apply(request, SYSTEM_NAMESPACE, operation)
+    return written(
+        operation, tuple(one._replace(count=one.count + emptied[one.kind]) for one in counts)
+    )
+
+
+async def _empty(request: Request, namespace: str) -> Counter[str]:
+    """Deletes in parts what a namespace has much of; returns how many rows of each kind."""
+    emptied: Counter[str] = Counter()
+
+    async def clear(kind: str, operation: Clearing, part: int) -> None:
+        emptied[kind] += await apply_in_parts(request, namespace, operation, part)
+
+    has: store.NamespaceStat = await apply(request, namespace, store.StatNamespace())
+    if has.keys > ops.PART:
+        await clear("keys", ops.ClearKeys(), ops.PART)
+    if has.items > ops.PART:
+        async for name in _names(request, namespace, ops.ListHistories()):
+            await clear("items", ops.ClearHistory(name), ops.PART)
+    if has.records > ops.RECORDS_PART:
+        async for name in _names(request, namespace, records.ListCollections()):
+            await clear("records", records.DeleteRecords(name, all=True), ops.RECORDS_PART)
+    return emptied
+
+
+async def _names(
+    request: Request, namespace: str, listing: ops.ListHistories | records.ListCollections
+) -> AsyncIterator[str]:
+    while True:
+        entries, more = await apply(request, namespace, listing)
+        names = [entry if isinstance(entry, str) else entry.name for entry in entries]
+        for name in names:
+            yield name
+        if not more:
+            return
+        listing = replace(listing, after=names[-1])
