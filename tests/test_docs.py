@@ -33,9 +33,21 @@ def test_the_python_of_a_readme_runs(readme: Path, tmp_path: Path) -> None:
 
 def test_links_lead_somewhere() -> None:
     for document in [*READMES, *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
-            if "://" not in target:
-                assert (document.parent / target).exists(), f"{document}: {target}"
+        for link in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+            target, _, anchor = link.partition("#")
+            if "://" in link:
+                continue
+            path = document.parent / target if target else document
+            assert path.exists(), f"{document}: {link}"
+            if anchor:
+                assert anchor in anchors(path), f"{document}: {link}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Returns what the headings of a page can be linked by."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    words = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {text.replace(" ", "-") for text in words}
 
 
 def test_every_term_of_the_concepts_is_in_the_glossary() -> None:
