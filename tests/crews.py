@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def make_crew(memory: Any, llm: BaseLLM | None = None, **of_agent: Any) -> Crew:
     return Crew(agents=[agent], tasks=[task], memory=memory)
 
 
-def make_memory(namespace: str, url: str, **options: Any) -> BotWireMemory:
+def make_memory(namespace: str | ContextVar[str], url: str, **options: Any) -> BotWireMemory:
     """Returns a memory that asks the scripted model."""
     llm = ScriptedLLM(model="scripted")
     return BotWireMemory(namespace, url=url, **{"llm": llm, "embedder": embed, **options})

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from crewai.flow import ConversationState, Flow, listen, persist
 from crewai.flow.async_feedback.types import PendingFeedbackContext
 from crewai.flow.persistence import base
 from crewai.flow.persistence.factory import default_flow_persistence
 from crewai.flow.persistence.sqlite import SQLiteFlowPersistence
 from pydantic import BaseModel
 
+from botwire import ConflictError, Memory, TransportError
 from botwire_crewai import BotWireFlowPersistence, install, uninstall
 from tests.zygote import Program, Zygote
 
@@ -57,6 +59,85 @@ def test_a_question_to_a_person_is_kept(kept: BotWireFlowPersistence) -> None:
     kept.clear_pending_feedback("f")
     assert kept.load_pending_feedback("f") is None
     assert kept.load_state("f") is not None
+
+
+def talking(kept: BotWireFlowPersistence, meanwhile: Callable[[], None]) -> Any:
+    @persist(kept)
+    class Talking(Flow[ConversationState]):
+        conversational = True
+
+        def route_turn(self, context: dict[str, Any]) -> str | None:
+            return "answering"
+
+        @listen("answering")
+        def echo(self) -> str:
+            meanwhile()
+            return f"You said {self.state.current_user_message}"
+
+    return Talking(suppress_flow_events=True)
+
+
+def said(kept: BotWireFlowPersistence) -> list[str]:
+    state = kept.load_state("s")
+    assert state is not None
+    return [message["content"] for message in state["messages"]]
+
+
+def test_a_conversation_goes_on_in_another_flow(kept: BotWireFlowPersistence) -> None:
+    for number in range(3):  # a reply is saved after the kickoff, and by this state's own version
+        talking(kept, lambda: None).handle_turn(str(number), session_id="s")
+    assert said(kept) == ["0", "You said 0", "1", "You said 1", "2", "You said 2"]
+
+
+def test_of_two_turns_at_once_one_is_refused_and_nothing_is_overwritten(
+    kept: BotWireFlowPersistence,
+) -> None:
+    flow = talking(kept, lambda: talking(kept, lambda: None).handle_turn("two", session_id="s"))
+    with pytest.raises(RuntimeError, match="was saved by another run") as refused:
+        flow.handle_turn("one", session_id="s")
+    assert isinstance(refused.value.__cause__, ConflictError)
+    assert said(kept)[-2:] == ["two", "You said two"]
+    talking(kept, lambda: None).handle_turn("three", session_id="s")
+    assert said(kept)[-2:] == ["three", "You said three"]
+
+
+def test_a_reply_that_is_saved_after_the_kickoff_overwrites_nothing(
+    kept: BotWireFlowPersistence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = talking(kept, lambda: None)
+    flow.handle_turn("one", session_id="s")
+    monkeypatch.setattr(
+        type(flow),
+        "_append_public_turn_result_and_persist",
+        lambda self, result: (
+            talking(kept, lambda: None).handle_turn("two", session_id="s"),
+            Flow._append_public_turn_result_and_persist(self, result),
+        ),
+    )
+    with pytest.raises(RuntimeError, match="was saved by another run"):
+        flow.handle_turn("late", session_id="s")
+    assert said(kept)[-2:] == ["two", "You said two"]
+
+
+def test_a_save_whose_answer_was_lost_is_no_conflict_with_itself(
+    kept: BotWireFlowPersistence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.save_state("s", "one", {"n": 1})
+    kept.load_state("s")
+
+    def lose_answer(self: Memory, *args: Any, **options: Any) -> int:
+        with monkeypatch.context() as undone:
+            undone.setattr(Memory, "set", real)
+            self.set(*args, **options)
+        raise TransportError("no answer", url="x")
+
+    real = Memory.set
+    with monkeypatch.context() as patched:
+        patched.setattr(Memory, "set", lose_answer)
+        with pytest.raises(TransportError):
+            kept.save_state("s", "two", {"n": 2})
+    kept.save_state("s", "three", {"n": 3})
+    assert kept.load_state("s") == {"n": 3}
 
 
 def test_a_dump_finds_the_same_states(place_url: str, namespace: str) -> None:

@@ -8,19 +8,21 @@ from typing import Any
 
 from crewai.flow.async_feedback.types import PendingFeedbackContext
 from crewai.flow.persistence.base import FlowPersistence
-from pydantic import BaseModel, PrivateAttr, field_serializer
+from pydantic import BaseModel
 
 from botwire import AsyncMemory, Memory
-from botwire.connection import Connection
 from botwire.places import DEFAULT_TIMEOUT
 from botwire.tagged import from_json, to_json
+from botwire_crewai.placed import Placed
+from botwire_crewai.runs import find_seen, note_loaded
 from botwire_crewai.tenancy import Namespace, Tenancy
 
 
-class BotWireFlowPersistence(FlowPersistence):
+class BotWireFlowPersistence(Placed, FlowPersistence):
     """Keeps the state of flows: ``@persist(BotWireFlowPersistence("my-flows"))``.
 
-    The state is written after each method, and the last one wins; a flow that waits for a
+    The state is written after each method. Of two runs of one flow at the same time, one gets a
+    `ConflictError`, which CrewAI raises as the cause of a `RuntimeError`. A flow that waits for a
     person's feedback is kept with its question.
 
     Args:
@@ -33,9 +35,6 @@ class BotWireFlowPersistence(FlowPersistence):
     """
 
     persistence_type: str = "BotWireFlowPersistence"
-    namespace: str = "default"
-    url: str | None = None
-    _tenancy: Tenancy = PrivateAttr()
 
     def __init__(
         self,
@@ -54,28 +53,29 @@ class BotWireFlowPersistence(FlowPersistence):
         super().__init__(**kept)
         self._tenancy = tenancy
 
-    @property
-    def _connection(self) -> Connection:
-        return self._tenancy.connection
-
-    @field_serializer("namespace")
-    def _dump_namespace(self, _: str) -> str:
-        return self._connection.namespace
-
     def init_db(self) -> None:
         """Does nothing: there is nothing to prepare."""
 
     def save_state(
         self, flow_uuid: str, method_name: str, state_data: dict[str, Any] | BaseModel
     ) -> None:
-        """Keeps the state of a flow after one of its methods."""
+        """Keeps the state of a flow after one of its methods.
+
+        Raises:
+            ConflictError: Another run saved it after this one had loaded it.
+        """
+        memory = self._connection.memory
+        key = _state_key(flow_uuid)
         value = {"method": method_name, "state": _to_state(state_data)}
-        self._connection.memory.set(_state_key(flow_uuid), value)
+        seen = find_seen(memory, flow_uuid, state_data)
+        seen.save(lambda version: memory.set(key, value, if_version=version))
 
     def load_state(self, flow_uuid: str) -> dict[str, Any] | None:
         """Returns the last state of a flow, or None."""
-        kept = self._connection.memory.get(_state_key(flow_uuid))
-        return None if kept is None else from_json(kept["state"])
+        memory = self._connection.memory
+        kept = memory.entry(_state_key(flow_uuid))
+        note_loaded(memory, flow_uuid, 0 if kept is None else kept.version)
+        return None if kept is None else from_json(kept.value["state"])
 
     def save_pending_feedback(
         self,
@@ -83,19 +83,35 @@ class BotWireFlowPersistence(FlowPersistence):
         context: PendingFeedbackContext,
         state_data: dict[str, Any] | BaseModel,
     ) -> None:
-        """Keeps the state of a flow that waits for feedback, and what it asked, in one step."""
+        """Keeps the state of a flow that waits for feedback, and what it asked, in one step.
+
+        Raises:
+            ConflictError: Another run saved it after this one had loaded it.
+        """
+        memory = self._connection.memory
         state = _to_state(state_data)
-        with self._connection.memory.transaction() as tx:
-            tx.set(_state_key(flow_uuid), {"method": context.method_name, "state": state})
-            tx.set(_pending_key(flow_uuid), {"context": _plain(context.to_dict()), "state": state})
+        value = {"method": context.method_name, "state": state}
+        pending = {"context": _plain(context.to_dict()), "state": state}
+
+        def write(version: int | None) -> int:
+            with memory.transaction() as tx:
+                tx.set(_state_key(flow_uuid), value, if_version=version)
+                tx.set(_pending_key(flow_uuid), pending)
+            new: int = tx.results[0]
+            return new
+
+        find_seen(memory, flow_uuid, state_data).save(write)
 
     def load_pending_feedback(
         self, flow_uuid: str
     ) -> tuple[dict[str, Any], PendingFeedbackContext] | None:
         """Returns the state of a flow that waits for feedback and what it asked, or None."""
-        kept = self._connection.memory.get(_pending_key(flow_uuid))
+        memory = self._connection.memory
+        state = memory.entry(_state_key(flow_uuid))  # first: what is newer must be a conflict
+        kept = memory.get(_pending_key(flow_uuid))
         if kept is None:
             return None
+        note_loaded(memory, flow_uuid, 0 if state is None else state.version)
         context = PendingFeedbackContext.from_dict(from_json(kept["context"]))
         return from_json(kept["state"]), context
 

@@ -12,7 +12,7 @@ from crewai.knowledge.storage.base_knowledge_storage import BaseKnowledgeStorage
 from crewai.memory import embed_texts
 from crewai.rag.embeddings.factory import build_embedder
 from crewai.rag.types import SearchResult
-from pydantic import Field, PrivateAttr, field_serializer
+from pydantic import Field, PrivateAttr
 
 from botwire import (
     AsyncMemory,
@@ -23,14 +23,14 @@ from botwire import (
     Memory,
     Record,
 )
-from botwire.connection import Connection
 from botwire.places import DEFAULT_TIMEOUT
 from botwire_crewai.failures import Doing, Failures, logger
 from botwire_crewai.fitting import fit_text
+from botwire_crewai.placed import Placed
 from botwire_crewai.tenancy import Namespace, Tenancy
 
 
-class BotWireKnowledgeStorage(BaseKnowledgeStorage):
+class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
     """Keeps the chunks of a crew's or an agent's sources: ``Knowledge("docs", storage=…)``.
 
     Exact search, shared by processes. A chunk that is saved again replaces itself. Scores are those
@@ -52,11 +52,8 @@ class BotWireKnowledgeStorage(BaseKnowledgeStorage):
         ConfigurationError: An argument is not valid.
     """
 
-    namespace: str = "default"
-    url: str | None = None
     collection_name: str | None = None
     embedder: Any = Field(default=None, exclude=True)
-    _tenancy: Tenancy = PrivateAttr()
     _failures: Failures = PrivateAttr()
 
     def __init__(
@@ -75,14 +72,6 @@ class BotWireKnowledgeStorage(BaseKnowledgeStorage):
         super().__init__(**tenancy.reference(), **named)
         self._tenancy = tenancy
         self._failures = Failures(tenancy.label, "knowledge")
-
-    @property
-    def _connection(self) -> Connection:
-        return self._tenancy.connection
-
-    @field_serializer("namespace")
-    def _dump_namespace(self, _: str) -> str:
-        return self._connection.namespace
 
     def search(
         self,

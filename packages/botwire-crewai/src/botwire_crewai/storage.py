@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
@@ -12,7 +13,6 @@ from crewai.memory.types import MemoryRecord, ScopeInfo
 from botwire import (
     APIError,
     AsyncMemory,
-    AsyncRecords,
     BotWireError,
     ConfigurationError,
     ConflictError,
@@ -21,7 +21,6 @@ from botwire import (
     Memory,
     NotJSONError,
     Record,
-    Records,
 )
 from botwire.connection import Connection
 from botwire.places import DEFAULT_TIMEOUT
@@ -35,6 +34,7 @@ from botwire_crewai.convert import (
 )
 from botwire_crewai.failures import Doing, Failures, logger
 from botwire_crewai.fitting import fit_scope
+from botwire_crewai.halves import Work, arun, one, run
 from botwire_crewai.queries import (
     embeddings_of,
     mismatch,
@@ -167,61 +167,22 @@ class BotWireStorage:
     # --- writing ----------------------------------------------------------------------------
 
     def save(self, records: list[MemoryRecord]) -> None:
-        """Keeps records; one of a known id takes the place of the other.
+        """Keeps records. A record replaces the one that has its id.
 
-        Names that are too long are shortened, and what JSON does not have is left out, both with a
-        warning: a model made them up. A record that still cannot be kept is left out, and the error
-        raised when the others are kept.
+        A model makes up scopes, categories and metadata, so names that are too long are shortened
+        and values that JSON does not have are left out, both with a warning. A record that still
+        cannot be kept is left out; its error is raised once the others are kept.
 
         Raises:
-            EmbeddingDimensionMismatchError: An embedding has another dimension than the others;
+            EmbeddingDimensionMismatchError: An embedding differs in dimension from the others;
                 none of the records is kept.
-            NotJSONError: JSON cannot hold the metadata of one. Also a `TypeError`.
+            NotJSONError: JSON cannot hold the metadata of a record. Also a `TypeError`.
         """
-        new = self._records(records)
-        self._call(lambda kept: self._save(kept, new), embeddings_of(records), "writing")
-
-    def _save(self, kept: Records, new: list[Record]) -> None:
-        if any(record.embedding is None for record in new):
-            old = by_id(kept.get(ids_of(new), embeddings=False))
-            new = with_zeros(new, old, kept.info().dimension)
-        try:
-            kept.put(new)
-        except _REFUSALS as error:
-            if len(new) == 1 or mismatch(error, kept.info().dimension, [r.embedding for r in new]):
-                raise
-            refused = None
-            for record in new:
-                try:
-                    kept.put([record])
-                except _REFUSALS as of_one:
-                    refused = refused or of_one
-            if refused is not None:
-                raise refused from None
+        self._call(_save(self._records(records)), embeddings_of(records), "writing")
 
     async def asave(self, records: list[MemoryRecord]) -> None:
         """As `save`."""
-        new = self._records(records)
-        await self._acall(lambda kept: self._asave(kept, new), embeddings_of(records), "writing")
-
-    async def _asave(self, kept: AsyncRecords, new: list[Record]) -> None:
-        if any(record.embedding is None for record in new):
-            old = by_id(await kept.get(ids_of(new), embeddings=False))
-            new = with_zeros(new, old, (await kept.info()).dimension)
-        try:
-            await kept.put(new)
-        except _REFUSALS as error:
-            dimension = (await kept.info()).dimension
-            if len(new) == 1 or mismatch(error, dimension, [r.embedding for r in new]):
-                raise
-            refused = None
-            for record in new:
-                try:
-                    await kept.put([record])
-                except _REFUSALS as of_one:
-                    refused = refused or of_one
-            if refused is not None:
-                raise refused from None
+        await self._acall(_save(self._records(records)), embeddings_of(records), "writing")
 
     def _records(self, memories: Iterable[MemoryRecord]) -> list[Record]:
         """Returns the records that keep memories; of those with one id, the last."""
@@ -232,24 +193,26 @@ class BotWireStorage:
         return new
 
     def update(self, record: MemoryRecord) -> None:
-        """Keeps a record in the place of the one of its id; without an embedding, with the old."""
+        """Replaces the record of the same id. Without an embedding it keeps the stored one."""
         (new,) = self._records([record])
-        self._call(lambda kept: self._update(kept, new), embeddings_of([record]), "writing")
+        self._call(self._update(new), embeddings_of([record]), "writing")
 
-    def _update(self, kept: Records, new: Record) -> None:
+    def _update(self, new: Record) -> Work[None]:
         for attempt in range(1, _ATTEMPTS + 1):
             guarded = self._protect_private and new.metadata["source"] is None
             if not guarded and new.embedding is not None:
-                kept.put([new])
+                yield lambda kept: kept.put([new])
                 return
-            (old,) = kept.get([new.id], embeddings=False)
+            (old,) = yield lambda kept: kept.get([new.id], embeddings=False)
             whole = protected(new, old) if guarded else new
             if new.embedding is None:
-                (whole,) = with_zeros([whole], by_id([old]), kept.info().dimension)
+                info = yield _info
+                (whole,) = with_zeros([whole], by_id([old]), info.dimension)
+            versions = [old.version if old else 0]
             try:
-                kept.put([whole], if_versions=[old.version if old else 0])
+                yield partial(_put, records=[whole], if_versions=versions)
             except ConflictError:
-                # Someone wrote it in between: what is private is looked up again.
+                # Someone else wrote it meanwhile, so read again what is private.
                 if attempt == _ATTEMPTS:
                     raise
             else:
@@ -258,7 +221,7 @@ class BotWireStorage:
     def touch_records(self, ids: list[str]) -> None:
         """Notes that records were just recalled."""
         accessed = {"last_accessed": to_text(datetime.now(UTC))}
-        self._call(lambda kept: kept.patch(ids, accessed), doing="writing")
+        self._call(one(lambda kept: kept.patch(ids, accessed)), doing="writing")
 
     def delete(
         self,
@@ -273,7 +236,9 @@ class BotWireStorage:
         An empty list of ids or categories is none of them, and deletes nothing.
         """
         where = selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
-        return self._call(lambda kept: kept.delete(**where, all=not where), doing="writing")
+        delete = one(lambda kept: kept.delete(**where, all=not where))
+        deleted: int = self._call(delete, doing="writing")
+        return deleted
 
     async def adelete(
         self,
@@ -285,7 +250,9 @@ class BotWireStorage:
     ) -> int:
         """As `delete`."""
         where = selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
-        return await self._acall(lambda kept: kept.delete(**where, all=not where), doing="writing")
+        delete = one(lambda kept: kept.delete(**where, all=not where))
+        deleted: int = await self._acall(delete, doing="writing")
+        return deleted
 
     def reset(self, scope_prefix: str | None = None) -> None:
         """Deletes a scope and what is below it; without one, every record of this namespace."""
@@ -305,20 +272,10 @@ class BotWireStorage:
         limit: int = 10,
         min_score: float = 0.0,
     ) -> list[tuple[MemoryRecord, float]]:
-        """Returns the nearest records with their scores, of those that pass every filter."""
-        if limit <= 0:
-            return []
-        if not len(query_embedding):
-            refuse_empty(self._call(lambda kept: kept.info().dimension))
-            return []
-        query = self._query(query_embedding, limit, min_score)
+        """Returns the nearest records that pass every filter, with their scores."""
         where = selection(scope_prefix, categories or None, metadata_filter)
-        found = self._call(lambda kept: kept.search(**query, **where), [query_embedding])
-        if self._is_unsettled(found):
-            settled = self._call(lambda kept: self._settle(kept, len(query_embedding)))
-            if settled:
-                found = self._call(lambda kept: kept.search(**query, **where), [query_embedding])
-        return scored(found)
+        work = self._search(query_embedding, where, limit, min_score)
+        return self._call(work, [query_embedding])
 
     async def asearch(
         self,
@@ -330,66 +287,41 @@ class BotWireStorage:
         min_score: float = 0.0,
     ) -> list[tuple[MemoryRecord, float]]:
         """As `search`."""
+        where = selection(scope_prefix, categories or None, metadata_filter)
+        work = self._search(query_embedding, where, limit, min_score)
+        return await self._acall(work, [query_embedding])
+
+    def _search(
+        self, vector: list[float], where: dict[str, Any], limit: int, min_score: float
+    ) -> Work[list[tuple[MemoryRecord, float]]]:
         if limit <= 0:
             return []
-        if not len(query_embedding):
-            refuse_empty((await self._acall(lambda kept: kept.info())).dimension)
+        if not len(vector):
+            refuse_empty((yield _info).dimension)
             return []
-        query = self._query(query_embedding, limit, min_score)
-        where = selection(scope_prefix, categories or None, metadata_filter)
-        found = await self._acall(lambda kept: kept.search(**query, **where), [query_embedding])
-        if self._is_unsettled(found):
-            settled = await self._acall(lambda kept: self._asettle(kept, len(query_embedding)))
-            if settled:
-                found = await self._acall(
-                    lambda kept: kept.search(**query, **where), [query_embedding]
-                )
+        query = {
+            "vector": vector,
+            "limit": limit,
+            "min_score": min_score,
+            "metric": self._score,
+            "embeddings": False,
+            **where,
+        }
+        found = yield lambda kept: kept.search(**query)
+        # A record without a vector that came first in its collection could not be given zeros.
+        if self._may_be_unsettled(found) and (yield from _settle(len(vector))):
+            found = yield lambda kept: kept.search(**query)
         return scored(found)
 
-    # A record without a vector, saved before the collection had one, could not be given zeros.
-
-    def _is_unsettled(self, found: list[Match]) -> bool:
+    def _may_be_unsettled(self, found: list[Match]) -> bool:
         namespace = self.connection.namespace
         known = namespace in self._settled
         self._settled.add(namespace)
         return not known or not found
 
-    def _settle(self, kept: Records, dimension: int) -> bool:
-        pending = kept.list(filter=_PENDING, embeddings=False)
-        if not pending:
-            return False
-        versions = [record.version for record in pending]
-        try:
-            kept.put(zeroed(pending, dimension), if_versions=versions)
-        except APIError as error:  # someone else does it, or this key may only read
-            logger.info("memories without a vector are not found yet: %s", error)
-            return False
-        return True
-
-    async def _asettle(self, kept: AsyncRecords, dimension: int) -> bool:
-        pending = await kept.list(filter=_PENDING, embeddings=False)
-        if not pending:
-            return False
-        versions = [record.version for record in pending]
-        try:
-            await kept.put(zeroed(pending, dimension), if_versions=versions)
-        except APIError as error:
-            logger.info("memories without a vector are not found yet: %s", error)
-            return False
-        return True
-
-    def _query(self, embedding: list[float], limit: int, min_score: float) -> dict[str, Any]:
-        return {
-            "vector": embedding,
-            "limit": limit,
-            "min_score": min_score,
-            "metric": self._score,
-            "embeddings": False,
-        }
-
     def get_record(self, record_id: str) -> MemoryRecord | None:
         """Returns the record of an id with its embedding, or None."""
-        (record,) = self._call(lambda kept: kept.get([record_id]))
+        (record,) = self._call(one(lambda kept: kept.get([record_id])))
         return None if record is None else from_record(record)
 
     def list_records(
@@ -398,29 +330,32 @@ class BotWireStorage:
         """Returns records, the newest first."""
         if limit <= 0 or offset < 0:
             return []
-        scope = fit_scope(scope_prefix)
-        found = self._call(
-            lambda kept: kept.list(scope=scope, limit=limit, offset=offset, embeddings=False)
-        )
+        page = {"scope": fit_scope(scope_prefix), "limit": limit, "offset": offset}
+        found = self._call(one(lambda kept: kept.list(**page, embeddings=False)))
         return [from_record(record) for record in found]
 
     def count(self, scope_prefix: str | None = None) -> int:
-        """Returns how many records a scope and what is below it hold."""
-        return self._call(lambda kept: kept.count(scope=fit_scope(scope_prefix)))
+        """Returns how many records a scope and those below it hold."""
+        scope = fit_scope(scope_prefix)
+        count: int = self._call(one(lambda kept: kept.count(scope=scope)))
+        return count
 
     def list_scopes(self, parent: str = "/") -> list[str]:
         """Returns the scopes directly below one, as whole paths."""
-        return self._call(lambda kept: kept.scopes(fit_scope(parent)))
+        scope = fit_scope(parent)
+        return self._call(one(lambda kept: kept.scopes(scope)))
 
     def list_categories(self, scope_prefix: str | None = None) -> dict[str, int]:
-        """Returns how many records have each category."""
-        return self._call(lambda kept: kept.tags(scope=fit_scope(scope_prefix)))
+        """Returns how many records each category has."""
+        scope = fit_scope(scope_prefix)
+        return self._call(one(lambda kept: kept.tags(scope=scope)))
 
     def get_scope_info(self, scope: str) -> ScopeInfo:
-        """Returns what a scope and what is below it hold, in exact numbers."""
-        info = self._call(lambda kept: kept.info(fit_scope(scope)))
+        """Returns exact numbers on what a scope and those below it hold."""
+        path = fit_scope(scope)
+        info = self._call(one(lambda kept: kept.info(path)))
         return ScopeInfo(
-            path=fit_scope(scope),
+            path=path,
             record_count=info.count,
             categories=sorted(self.list_categories(scope)),
             oldest_record=None if info.oldest is None else naive(info.oldest),
@@ -463,38 +398,76 @@ class BotWireStorage:
 
     def _call(
         self,
-        work: Callable[[Records], T],
+        work: Work[T],
         embeddings: Iterable[list[float] | None] = (),
         doing: Doing = "reading",
     ) -> T:
-        kept = self.connection.memory.records(COLLECTION)
+        records = self.connection.memory.records(COLLECTION)
+        return run(self._watched(work, embeddings, doing), records)
+
+    async def _acall(
+        self,
+        work: Work[T],
+        embeddings: Iterable[list[float] | None] = (),
+        doing: Doing = "reading",
+    ) -> T:
+        records = self.connection.async_memory.records(COLLECTION)
+        return await arun(self._watched(work, embeddings, doing), records)
+
+    def _watched(
+        self, work: Work[T], embeddings: Iterable[list[float] | None], doing: Doing
+    ) -> Work[T]:
+        """Notes whether work fails, and raises CrewAI's own error for a wrong dimension."""
         try:
-            result = work(kept)
+            result = yield from work
         except BotWireError as error:
             self._failures.failed(doing, error)
             if isinstance(error, InvalidRequestError):
-                differs = mismatch(error, kept.info().dimension, embeddings)
+                differs = mismatch(error, (yield _info).dimension, embeddings)
                 if differs:
                     raise EmbeddingDimensionMismatchError(*differs) from error
             raise
         self._failures.succeeded(doing)
         return result
 
-    async def _acall(
-        self,
-        work: Callable[[AsyncRecords], Awaitable[T]],
-        embeddings: Iterable[list[float] | None] = (),
-        doing: Doing = "reading",
-    ) -> T:
-        kept = self.connection.async_memory.records(COLLECTION)
-        try:
-            result = await work(kept)
-        except BotWireError as error:
-            self._failures.failed(doing, error)
-            if isinstance(error, InvalidRequestError):
-                differs = mismatch(error, (await kept.info()).dimension, embeddings)
-                if differs:
-                    raise EmbeddingDimensionMismatchError(*differs) from error
+
+def _save(new: list[Record]) -> Work[None]:
+    if any(record.embedding is None for record in new):
+        old = by_id((yield lambda kept: kept.get(ids_of(new), embeddings=False)))
+        new = with_zeros(new, old, (yield _info).dimension)
+    try:
+        yield partial(_put, records=new)
+    except _REFUSALS as error:
+        vectors = [record.embedding for record in new]
+        if len(new) == 1 or mismatch(error, (yield _info).dimension, vectors):
             raise
-        self._failures.succeeded(doing)
-        return result
+        refused = None
+        for record in new:
+            try:
+                yield partial(_put, records=[record])
+            except _REFUSALS as of_one:
+                refused = refused or of_one
+        if refused is not None:
+            raise refused from None
+
+
+def _settle(dimension: int) -> Work[bool]:
+    """Gives zeros to the records that have no vector yet, and says whether there were any."""
+    pending = yield lambda kept: kept.list(filter=_PENDING, embeddings=False)
+    if not pending:
+        return False
+    versions = [record.version for record in pending]
+    try:
+        yield partial(_put, records=zeroed(pending, dimension), if_versions=versions)
+    except APIError as error:  # someone else is doing it, or this key may only read
+        logger.info("memories without a vector are not found yet: %s", error)
+        return False
+    return True
+
+
+def _info(kept: Any) -> Any:
+    return kept.info()
+
+
+def _put(kept: Any, records: list[Record], **options: Any) -> Any:
+    return kept.put(records, **options)

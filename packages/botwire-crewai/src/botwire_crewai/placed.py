@@ -1,0 +1,31 @@
+"""What CrewAI's models that live on BotWire share: a place, and a dump that finds it again."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, PrivateAttr, field_serializer
+
+from botwire.connection import Connection
+from botwire_crewai.tenancy import Tenancy
+
+
+class Placed(BaseModel):
+    """The place of a model, dumped without any secret.
+
+    A subclass's constructor passes `Tenancy.reference` as fields and then sets ``_tenancy``.
+
+    Attributes:
+        namespace: Whose data it is. A dump holds the namespace that is right at that moment.
+        url: Where memory lives, unless the environment says so.
+    """
+
+    namespace: str = "default"
+    url: str | None = None
+    _tenancy: Tenancy = PrivateAttr()
+
+    @property
+    def _connection(self) -> Connection:
+        return self._tenancy.connection
+
+    @field_serializer("namespace")
+    def _dump_namespace(self, _: str) -> str:
+        return self._connection.namespace

@@ -1,0 +1,285 @@
+"""What every adapter keeps, kept by crews with a memory, by flows and by knowledge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, ClassVar, Self
+
+import pytest
+from crewai.flow import Flow, listen, persist, start
+from pydantic import BaseModel
+
+from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire_crewai import (
+    BotWireFlowPersistence,
+    BotWireKnowledgeStorage,
+    BotWireMemory,
+    BotWireStorage,
+)
+from tests.crews import ScriptedLLM, embed, make_crew, make_memory
+from tests.zygote import CREWAI, Program, zygote_of
+
+# CrewAI looks at every attribute of an agent that it makes, the outdated ones too.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+TENANT: ContextVar[str] = ContextVar("tenant")
+
+
+CHILD = "import runpy; runpy.run_module('botwire.testing.child', run_name='__main__')"
+
+
+class Forked:
+    """A child of the kit, forked from a process that has imported CrewAI, which takes seconds."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self.stdin, self.stdout = program.stdin, program.stdout
+
+    @property
+    def returncode(self) -> int | None:
+        """Its status, once it has ended."""
+        return self._program.returncode
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """Waits for its end and returns what it wrote."""
+        return self._program.communicate(), ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._program.__exit__(*error)
+
+
+class Kept(AdapterTests):
+    """The kit, with children that start fast."""
+
+    def start_child(self, told: str) -> Any:
+        return Forked(zygote_of(*CREWAI).start(CHILD, told))
+
+
+class Model(ScriptedLLM):
+    """Says what the turn says, and that the whole turn is worth remembering.
+
+    It asks for the tool itself: CrewAI calls both from a thread, even for `akickoff`.
+    """
+
+    turn: Any = None
+    loop: Any = None
+    shown: Any = None
+
+    def call(
+        self,
+        messages: Any,
+        *args: Any,
+        response_model: type[BaseModel] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Answers an agent, or one of the questions that CrewAI's memory asks a model."""
+        if response_model is None:
+            shown = [Seen(message["role"], str(message["content"])) for message in messages]
+            self.shown.append(shown)
+            if self.turn.tool is not None:
+                asyncio.run_coroutine_threadsafe(self.turn.tool(), self.loop).result()
+            return self.turn.answer
+        if response_model.__name__ == "ExtractedMemories":
+            return response_model(memories=[f"{self.turn.said}\n{self.turn.answer}"])
+        return super().call(messages, *args, response_model=response_model, **kwargs)
+
+
+@dataclass
+class Tenant:
+    """A memory of many tenants, and one of them."""
+
+    memory: BotWireMemory
+    name: str
+
+    @property
+    def storage(self) -> BotWireStorage:
+        """What the memory is kept in."""
+        TENANT.set(self.name)
+        return self.memory._storage  # type: ignore[no-any-return]
+
+
+class TestMemory(Kept):
+    """Crews of many tenants with one memory, whose namespace follows a context variable."""
+
+    not_applicable: ClassVar = {
+        "test_a_model_is_never_shown_a_call_without_its_answer": (
+            "CrewAI remembers a task once it is over: of a killed one there is nothing, no call"
+        ),
+        "test_objects_of_a_users_own_classes_come_back_after_a_restart": (
+            "a memory is text, and its metadata JSON"
+        ),
+        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": (
+            "a crew's memory is the project's, as CrewAI's own store has it"
+        ),
+    }
+
+    def open(self, place: Place, user: str) -> Any:
+        memory = make_memory(TENANT, place.url, llm=Model(model="scripted"))
+        return Tenant(memory, f"{place.namespace}/{user}")
+
+    async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
+        TENANT.set(agent.name)
+        llm = agent.memory._llm  # of which the field holds a copy
+        llm.turn, llm.loop, llm.shown = turn, asyncio.get_running_loop(), []
+        await make_crew(agent.memory, llm).akickoff({"message": turn.said})
+        return list(llm.shown)
+
+    async def shown(self, place: Place, user: str) -> Sequence[Seen]:
+        return await self.messages(self.open(place, user))
+
+    async def messages(self, agent: Any) -> Sequence[Seen]:
+        texts = [one.content for one in reversed(agent.storage.list_records())]
+        return [Seen("user", line) for text in texts for line in text.split("\n")]
+
+    async def save(self, agent: Any) -> Any:
+        storage = agent.storage
+        return [storage.get_record(one.id) for one in storage.list_records()]
+
+    async def load(self, agent: Any, state: Any) -> None:
+        await self.clear(agent)
+        agent.storage.save(state)
+
+    async def clear(self, agent: Any) -> None:
+        agent.storage.reset()
+
+    async def give_refused(self, agent: Any) -> None:
+        TENANT.set(agent.name)
+        given: dict[str, Any] = {"scope": "/", "categories": [], "importance": 0.5}
+        agent.memory.remember("no", metadata={"object": object()}, **given)
+
+
+class Role(Enum):
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class Said(BaseModel):
+    role: Role
+    text: str
+    at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Talk(BaseModel):
+    id: str = ""
+    message: str = ""
+    said: list[Said] = []
+
+
+@dataclass
+class Chat:
+    """A conversation of a flow."""
+
+    store: BotWireFlowPersistence
+    user: str
+
+    def flow(self, turn: Turn, shown: list[list[Seen]]) -> Flow[Talk]:
+        @persist(self.store)
+        class Talking(Flow[Talk]):
+            @start()
+            def hear(self) -> None:
+                self.state.said.append(Said(role=Role.USER, text=turn.said))
+
+            @listen(hear)
+            async def answer(self) -> None:
+                shown.append([Seen(one.role.value, one.text) for one in self.state.said])
+                if turn.tool is not None:
+                    await turn.tool()
+                self.state.said.append(Said(role=Role.ASSISTANT, text=turn.answer))
+
+        return Talking(suppress_flow_events=True)
+
+
+class TestFlow(Kept):
+    """Flows that keep a conversation in their state."""
+
+    not_applicable: ClassVar = {
+        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": (
+            "CrewAI gives each flow an id of its own"
+        ),
+    }
+
+    def open(self, place: Place, user: str) -> Any:
+        return Chat(BotWireFlowPersistence(place.namespace, url=place.url), user)
+
+    async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
+        shown: list[list[Seen]] = []
+        await agent.flow(turn, shown).kickoff_async({"id": agent.user})
+        return shown
+
+    async def messages(self, agent: Any) -> Sequence[Seen]:
+        return [Seen(one["role"], one["text"]) for one in (await self.save(agent))["said"]]
+
+    async def save(self, agent: Any) -> Any:
+        return agent.store.load_state(agent.user)
+
+    async def load(self, agent: Any, state: Any) -> None:
+        agent.store.save_state(agent.user, "load", state)
+
+    async def clear(self, agent: Any) -> None:
+        await self.load(agent, Talk(id=agent.user))
+
+    async def give_refused(self, agent: Any) -> None:
+        await agent.flow(Turn("no"), []).kickoff_async({"id": agent.user, "said": "no list"})
+
+    async def store_own(self, place: Place) -> None:
+        await self.turn(self.open(place, "own"), Turn("mine"))
+
+    async def read_own(self, place: Place) -> Any:
+        seen: list[Any] = []
+
+        @persist(BotWireFlowPersistence(place.namespace, url=place.url))
+        class Reading(Flow[Talk]):
+            @start()
+            def read(self) -> None:
+                seen.extend(self.state.said)
+
+        await Reading(suppress_flow_events=True).kickoff_async({"id": "own"})
+        return seen
+
+    def own(self) -> Any:
+        return [Said(role=Role.USER, text="mine"), Said(role=Role.ASSISTANT, text="fine")]
+
+
+class TestKnowledge(Kept):
+    """Knowledge to which every turn adds a document."""
+
+    not_applicable: ClassVar = {
+        "test_a_model_is_never_shown_a_call_without_its_answer": "documents hold no calls",
+        "test_two_requests_at_once_lose_and_mix_nothing": "documents have no order",
+        "test_two_processes_at_once_lose_and_mix_nothing": "likewise",
+        "test_objects_of_a_users_own_classes_come_back_after_a_restart": "a document is text",
+        "test_every_saved_state_can_be_loaded_again": "knowledge is made from its sources",
+        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": (
+            "crews of a project that name no collection share one, as with CrewAI's own storage"
+        ),
+    }
+
+    def open(self, place: Place, user: str) -> Any:
+        return BotWireKnowledgeStorage(
+            place.namespace, url=place.url, embedder=embed, collection_name=user
+        )
+
+    async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
+        await agent.asave([turn.said])
+        if turn.tool is not None:
+            await turn.tool()
+        return [await self.messages(agent)]
+
+    async def messages(self, agent: Any) -> Sequence[Seen]:
+        found = await agent.asearch(["word"], limit=100, score_threshold=0.0)
+        return [Seen("user", one["content"]) for one in found]
+
+    async def give_refused(self, agent: Any) -> None:
+        agent.embedder = lambda texts: [[1.0] * (n + 1) for n, _ in enumerate(texts)]
+        try:
+            await agent.asave(["no", "neither"])
+        finally:
+            agent.embedder = embed
