@@ -64,3 +64,9 @@ def test_every_term_of_the_concepts_is_in_the_glossary() -> None:
     for word in bold:
         singular = (word, word.removesuffix("s"), word.removesuffix("ies") + "y")
         assert known & set(singular), f"{word} is not in docs/glossary.md"
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for page in ROOT.glob("docs/*.md"):
+        assert f"(docs/{page.name})" in readme
