@@ -35,7 +35,7 @@ from botwire._sync.postgres import PostgresEngine
 from botwire.connection import Connection
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 from botwire.names import SYSTEM_NAMESPACE
-from botwire.retry import PAUSE, Outage, delay
+from botwire.retry import PAUSE, PROBE, Outage, delay
 from botwire.store_operations import CheckStore, StatStore
 from botwire.terms import DAY, Usage
 
@@ -435,6 +435,42 @@ def test_a_server_that_is_silent_is_left_alone_for_a_moment() -> None:
     memory.engine._outage._until -= PAUSE  # type: ignore[attr-defined]
     server.is_up = True
     assert memory.get("k") is None
+
+
+def test_a_server_that_took_a_call_and_never_answers_is_paid_for_once() -> None:
+    server = Down(httpx.ReadTimeout("no answer"))
+    memory = server.memory(timeout=0.3)
+    with pytest.raises(TransportError):
+        memory.get("k")
+    first = server.asked
+    for _ in range(20):
+        with pytest.raises(TransportError, match="healthz"):
+            memory.get("k")
+    assert server.asked == first + 1  # its /healthz; then it was left alone
+    memory.engine._outage._until -= PAUSE  # type: ignore[attr-defined]
+    server.is_up = True
+    assert memory.get("k") is None
+
+
+def test_a_call_that_took_too_long_does_not_shorten_the_others() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if len(asked) == 1:
+            raise httpx.ReadTimeout("a long search")
+        assert request.extensions["timeout"]["read"] > PROBE or request.url.path == "/healthz"
+        return httpx.Response(200, json={"results": [[None]]})
+
+    engine = HTTPEngine("http://m.test", timeout=30, transport=httpx.MockTransport(answer))
+    engine._timeout = 0.001  # the first call alone gives up
+    memory = Memory("n", engine=engine)
+    with pytest.raises(TransportError):
+        memory.get("k")
+    engine._timeout = 30
+    assert [memory.get("k"), memory.get("k")] == [None, None]
+    batch = "/v1/batch"
+    assert asked == [batch, "/healthz", batch, batch]
 
 
 def test_who_asks_after_the_pause_of_an_outage_has_a_second() -> None:

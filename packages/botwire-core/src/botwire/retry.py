@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -47,6 +48,10 @@ class Outage:
 
     Args:
         clock: Returns the present time in seconds.
+
+    Attributes:
+        ask_first: Whether a call should first find out, in `PROBE` seconds, whether the place is
+            alive: it took a call and did not answer. It may be down, or that call took too long.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,6 +59,7 @@ class Outage:
         self._error: TransportError | None = None
         self._until = 0.0
         self._probe = PROBE
+        self.ask_first = False
 
     def limit(self, timeout: float) -> float:
         """Returns the seconds that a call may take.
@@ -74,20 +80,29 @@ class Outage:
             )
         return min(timeout, self._probe)
 
-    def begin(self, error: TransportError, *, probe: float = PROBE, pause: float = 0.0) -> None:
+    def begin(
+        self,
+        error: TransportError,
+        *,
+        probe: float = PROBE,
+        pause: float = 0.0,
+        ask_first: bool = False,
+    ) -> None:
         """Notes that a call has not reached the place within its time.
 
         Args:
             error: What it raises.
             probe: Seconds that each further call may take.
             pause: Seconds for which further calls fail at once.
+            ask_first: See the class. Further calls may then take their whole time.
         """
-        self._probe = probe
+        self._probe = math.inf if ask_first else probe
+        self.ask_first = ask_first
         self._error, self._until = error, self._clock() + pause
 
     def end(self) -> None:
         """Notes that there was an answer."""
-        self._error = None
+        self._error, self.ask_first = None, False
 
 
 def spread(seconds: float) -> float:

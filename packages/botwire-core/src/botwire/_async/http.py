@@ -24,6 +24,7 @@ from botwire.errors import (
 )
 from botwire.operations import Batch, Results
 
+_HEALTH_PATH = "/healthz"
 _REFUSAL = 0.25  # seconds to find out whether a server that refused connections still does
 
 
@@ -107,6 +108,8 @@ class AsyncHTTPEngine:
         # An answer can get lost on the way: sent again, a write must not be applied again.
         request_id = (batch.request_id or uuid.uuid4().hex) if batch.writes else None
         deadline = time.monotonic() + self._outage.limit(self._timeout)
+        if self._outage.ask_first:
+            await self._ask_first()
         attempt, refused = 0, False
         while True:
             attempt += 1
@@ -121,12 +124,32 @@ class AsyncHTTPEngine:
                         self._outage.begin(answer, probe=_REFUSAL)  # which comes at once
                     elif isinstance(answer.__cause__, httpx.ConnectTimeout):
                         self._outage.begin(answer, pause=retry.PAUSE)
+                    elif isinstance(answer.__cause__, httpx.ReadTimeout):
+                        self._outage.begin(answer, ask_first=True)
                     raise answer
             else:
                 self._outage.end()
                 if wait is None or answer.status_code not in retry.RETRIED_STATUSES:
                     return self._read(batch, answer)
             await asyncio.sleep(wait)
+
+    async def _ask_first(self) -> None:
+        """Ends the outage if the server answers anything at all.
+
+        Raises:
+            TransportError: It does not.
+        """
+        try:
+            async with self._clients.use() as client:
+                await client.get(self.url + _HEALTH_PATH, timeout=retry.PROBE)
+        except httpx.RequestError as error:
+            failure = RequestTimeoutError(
+                f"no answer from {self.url}, nor from its {_HEALTH_PATH} within {retry.PROBE:g} s",
+                url=self.url,
+            )
+            self._outage.begin(failure, pause=retry.PAUSE, ask_first=True)
+            raise failure from error
+        self._outage.end()
 
     async def _send(
         self, batch: Batch, content: str, request_id: str | None, seconds: float
