@@ -30,6 +30,7 @@ from botwire_crewai import (
     uninstall,
 )
 from botwire_crewai.factory import reinstall
+from botwire_crewai.project import read_installed
 from tests.crews import embed
 
 TENANT: ContextVar[str] = ContextVar("tenant")
@@ -128,6 +129,50 @@ def test_each_project_has_a_namespace_of_its_own(
     assert BotWireStorage(url=url_in(tmp_path)).connection.namespace in names
     monkeypatch.setenv("BOTWIRE_NAMESPACE", "chosen")
     assert BotWireStorage(url=url_in(tmp_path)).connection.namespace == "chosen"
+
+
+def test_a_project_can_say_its_namespace_in_a_file_that_moves_with_it(tmp_path: Path) -> None:
+    (Path.cwd() / "pyproject.toml").write_text('[tool.botwire]\nnamespace = "ours"\n')
+    assert BotWireStorage(url=url_in(tmp_path)).connection.namespace == "ours"
+    (Path.cwd() / "pyproject.toml").write_text("[tool.botwire]\nnamespace = 3\n")
+    with pytest.raises(ConfigurationError, match="is a string, not 3"):
+        BotWireStorage(url=url_in(tmp_path))
+
+
+def test_a_project_that_was_moved_is_told_where_its_memory_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = install(url=url_in(tmp_path)).connection.namespace
+    moved = tmp_path / "elsewhere" / "project"
+    moved.parent.mkdir()
+    Path.cwd().rename(moved)
+    monkeypatch.chdir(moved)
+    with pytest.raises(ConfigurationError, match=f"namespace '{old}'.*reset NAMESPACE"):
+        reinstall()  # nothing is called reset that is not
+    with caplog.at_level(logging.WARNING, logger="botwire.crewai"):
+        install(url=url_in(tmp_path))
+        install(url=url_in(tmp_path))
+    (line,) = [one.getMessage() for one in caplog.records]
+    assert repr(old) in line
+    reinstall()
+
+
+def test_projects_whose_folders_have_one_name_reset_their_own_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("first", url=url_in(tmp_path))
+    other = tmp_path / "other" / "project"
+    other.mkdir(parents=True)
+    monkeypatch.chdir(other)
+    assert read_installed() == {}
+    install("second", url=url_in(tmp_path))
+    place = read_installed()
+    assert place is not None
+    assert place["namespace"] == "second"
+    monkeypatch.chdir(tmp_path / "project")
+    place = read_installed()
+    assert place is not None
+    assert place["namespace"] == "first"
 
 
 def test_knowledge_of_two_projects_in_one_namespace_is_apart(

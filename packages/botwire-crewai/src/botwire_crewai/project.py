@@ -12,23 +12,39 @@ from typing import Any
 
 from crewai_core.paths import db_storage_path
 
+from botwire import ConfigurationError
 from botwire.places import NAMESPACE_VARIABLE
 
 logger = logging.getLogger("botwire.crewai")
 
 _STORAGE_VARIABLE = "CREWAI_STORAGE_DIR"
 _NOTE = "botwire.json"
+_SETTINGS = "pyproject.toml"
 _NAME = 60  # characters of a folder's name that a namespace shows
 
 
 def default_namespace() -> str:
-    """Returns the namespace of what names none: ``BOTWIRE_NAMESPACE``, else this project's own.
+    """Returns the namespace of memory that names none.
 
-    CrewAI's own store is one per project, so two projects never share memory by default. The name
-    holds a hash of the folder's path: folders may have the same name.
+    It is ``BOTWIRE_NAMESPACE``, else ``namespace`` in ``[tool.botwire]`` of the project's
+    ``pyproject.toml``, else the project's own: CrewAI keeps one store per project, so two projects
+    never share memory by default. The project's own depends on the path of its folder, because
+    folders may have the same name. A project that is moved gets another.
+
+    Raises:
+        ConfigurationError: The namespace in ``pyproject.toml`` is not a string.
     """
     chosen = os.environ.get(NAMESPACE_VARIABLE)
-    return f"crewai/{project_name()}" if chosen is None else chosen
+    if chosen is None:
+        chosen = _settings(project_folder()).get("botwire", {}).get("namespace")
+    if chosen is None:
+        return f"crewai/{project_name()}"
+    if not isinstance(chosen, str):
+        raise ConfigurationError(
+            f"namespace in [tool.botwire] of {project_folder() / _SETTINGS} is a string, "
+            f"not {chosen!r}"
+        )
+    return chosen
 
 
 def project_name() -> str:
@@ -48,7 +64,7 @@ def project_folder() -> Path:
     if named:
         return Path(named).resolve()
     here = Path.cwd().resolve()
-    return next((one for one in (here, *here.parents) if _is_project(one)), here)
+    return next((one for one in (here, *here.parents) if "crewai" in _settings(one)), here)
 
 
 def storage_folder() -> Path:
@@ -57,52 +73,94 @@ def storage_folder() -> Path:
 
 
 def note_installed(place: dict[str, Any] | None) -> None:
-    """Notes where memory of this project is, for ``crewai reset-memories``.
+    """Notes where this project's memory is, for ``crewai reset-memories``.
 
     CrewAI's command imports ``crew.py`` in a process of its own, which need not call `install`.
+    Projects whose folders have the same name share CrewAI's folder, so each has an entry.
 
     Args:
         place: The namespace and URL, without any secret; None if only this process knows.
     """
     try:
-        folder = storage_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(place)
-        if not (folder / _NOTE).is_file() or (folder / _NOTE).read_text("utf-8") != text:
-            (folder / _NOTE).write_text(text, "utf-8")
-    except OSError as error:
-        logger.warning(
-            "'crewai reset-memories' will not reach BotWire, as CrewAI's folder cannot be "
-            "written: %s",
-            error,
-        )
+        projects = _read_notes()
+    except (OSError, ValueError):
+        projects = {}  # of another version, or broken off: written anew
+    here = str(project_folder())
+    for folder in _gone(projects):
+        was = projects.pop(folder)  # said once
+        if here not in projects:
+            logger.warning(
+                "this project may have been moved here from %s, whose memory is in namespace %r: "
+                "name it in install(), or in [tool.botwire] of pyproject.toml, to keep using it",
+                folder,
+                (was or {}).get("namespace"),
+            )
+    _write_notes({**projects, here: place})
 
 
 def forget_installed() -> None:
     """Removes what `note_installed` noted."""
     try:
-        (storage_folder() / _NOTE).unlink(missing_ok=True)
-    except OSError as error:
-        logger.warning("CrewAI's folder cannot be written: %s", error)
+        projects = _read_notes()
+    except (OSError, ValueError):
+        projects = {}
+    projects.pop(str(project_folder()), None)
+    _write_notes(projects)
 
 
 def read_installed() -> dict[str, Any] | None:
-    """Returns what `note_installed` noted; empty if nothing was.
+    """Returns what `note_installed` noted for this project; empty if nothing was.
 
     Raises:
+        ConfigurationError: It was noted for a project that is gone, and may be this one.
         OSError: The note cannot be read.
         ValueError: It is not one.
     """
+    projects = _read_notes()
+    here = str(project_folder())
+    if here in projects:
+        return projects[here]
+    for folder in _gone(projects):
+        raise ConfigurationError(
+            f"this project may have been moved here from {folder}, whose memory is in namespace "
+            f"{(projects[folder] or {}).get('namespace')!r}: run it here once, so it calls "
+            "install(), or use: python -m botwire_crewai reset NAMESPACE. If it never used BotWire, "
+            f"delete {storage_folder() / _NOTE}"
+        )
+    return {}
+
+
+def _gone(projects: dict[str, Any]) -> list[str]:
+    return [folder for folder in projects if not Path(folder).exists()]
+
+
+def _read_notes() -> dict[str, dict[str, Any] | None]:
     note = storage_folder() / _NOTE
     if not note.is_file():
         return {}
-    place: dict[str, Any] | None = json.loads(note.read_text("utf-8"))
-    return place
+    projects: dict[str, dict[str, Any] | None] = json.loads(note.read_text("utf-8"))["projects"]
+    return projects
 
 
-def _is_project(folder: Path) -> bool:
+def _write_notes(projects: dict[str, dict[str, Any] | None]) -> None:
     try:
-        settings = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+        folder = storage_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"projects": projects})
+        if not (folder / _NOTE).is_file() or (folder / _NOTE).read_text("utf-8") != text:
+            (folder / _NOTE).write_text(text, "utf-8")
+    except OSError as error:
+        logger.warning(
+            "CrewAI's folder cannot be written, so 'crewai reset-memories' will not reach BotWire: "
+            "%s",
+            error,
+        )
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    try:
+        settings = tomllib.loads((folder / _SETTINGS).read_text("utf-8"))
     except (OSError, ValueError):
-        return False
-    return "crewai" in settings.get("tool", {})
+        return {}
+    tools: dict[str, Any] = settings.get("tool", {})
+    return tools
