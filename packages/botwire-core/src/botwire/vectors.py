@@ -64,9 +64,10 @@ class Vector:
     def _checked(cls, numbers: array[float], path: str) -> Vector:
         if not 1 <= len(numbers) <= MAX_DIMENSION:
             raise ConfigurationError(f"{path} has 1 to {MAX_DIMENSION} numbers, not {len(numbers)}")
-        for i, number in enumerate(numbers):
-            if not math.isfinite(number):
-                raise ConfigurationError(f"{path}[{i}] is not a number that fits 32 bits")
+        # A sum of so few 32-bit floats cannot overflow, so it is finite if and only if all are.
+        if not math.isfinite(sum(numbers)):
+            i = next(i for i, number in enumerate(numbers) if not math.isfinite(number))
+            raise ConfigurationError(f"{path}[{i}] is not a number that fits 32 bits")
         if sys.byteorder == "big":
             numbers = array("f", numbers)
             numbers.byteswap()

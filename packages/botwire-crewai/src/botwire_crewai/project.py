@@ -121,11 +121,12 @@ def read_installed() -> dict[str, Any] | None:
     if here in projects:
         return projects[here]
     for folder in _gone(projects):
+        namespace = (projects[folder] or {}).get("namespace")
         raise ConfigurationError(
             f"this project may have been moved here from {folder}, whose memory is in namespace "
-            f"{(projects[folder] or {}).get('namespace')!r}: run it here once, so it calls "
-            "install(), or use: python -m botwire_crewai reset NAMESPACE. If it never used BotWire, "
-            f"delete {storage_folder() / _NOTE}"
+            f"{namespace!r}: run it here once, so it calls install(), or use: python -m "
+            "botwire_crewai reset NAMESPACE. If it never used BotWire, delete "
+            f"{storage_folder() / _NOTE}"
         )
     return {}
 
