@@ -112,26 +112,17 @@ def postgres_database_url(postgres_url: str) -> Iterator[str]:
         yield url
 
 
-def add_pgvector(url: str) -> None:
-    """Adds pgvector to a database, before or after BotWire has made its tables."""
-    import psycopg
-
-    with psycopg.connect(url, autocommit=True) as admin:
-        admin.execute("CREATE EXTENSION vector")
-
-
 @pytest.fixture(scope="session")
-def pgvector_url(postgres_url: str) -> Iterator[str]:
-    """The URL of a database with pgvector; those of the other fixtures are without."""
+def served_postgres_url(postgres_url: str) -> Iterator[str]:
+    """The URL of the database behind `postgres_server_url`."""
     with _postgres_database(postgres_url) as url:
-        add_pgvector(url)
         yield url
 
 
 @pytest.fixture(scope="session")
-def postgres_server_url(pgvector_url: str) -> Iterator[str]:
-    """The URL of a BotWire server in a process of its own, over PostgreSQL with pgvector."""
-    with start_server(pgvector_url) as process:
+def postgres_server_url(served_postgres_url: str) -> Iterator[str]:
+    """The URL of a BotWire server in a process of its own, over PostgreSQL."""
+    with start_server(served_postgres_url) as process:
         try:
             yield read_url(process)
         finally:

@@ -21,7 +21,7 @@ from tests.offline import TELEMETRY_OFF
 
 ROUNDS = 2000
 PARTS = (
-    *("engine", "postgres", "pgvector", "server"),
+    *("engine", "postgres", "server"),
     *("llamaindex", "langgraph", "crewai", "autogen", "agent_framework"),
     "transfer",
 )

@@ -2,9 +2,10 @@
 
 - Imports go one way: adapter → ``botwire``, ``botwire_server`` → ``botwire``. Adapters know
   neither each other nor the server, and the core knows none of them and no framework.
-- Only the core uses its private names, such as ``botwire._sync``. - In the core, one module and its
-generated twin import httpx. - A package declares what it imports in its pyproject.toml, even if a
-dependency happens to bring it.
+- Nobody outside the core uses its private names, such as ``botwire.client._sync``.
+- In the core, imports go down its layers and never in a circle; one module and its generated twin
+  import httpx.
+- What a package imports, its pyproject.toml declares: not a package that others happen to bring.
 
 Prints ``file:line: what is wrong`` for each violation, and fails if there is any.
 """
@@ -19,13 +20,31 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = "botwire"
-HTTP_MODULES = ("botwire/_async/http.py", "botwire/_sync/http.py")
+HTTP_MODULES = ("botwire/engines/http/_async.py", "botwire/engines/http/_sync.py")
+LAYERS = (
+    ("_version", "errors", "clock", "exact", "names", "scopes", "vectors", "work", "files"),
+    ("filters", "pieces", "tagged"),
+    ("operations",),
+    ("models", "wire", "places"),
+    ("engines.protocol", "engines.retry", "engines.loops", "engines.lanes"),
+    ("engines.threaded", "engines.gathering", "engines.opening"),
+    ("engines.sql",),
+    ("engines.sqlite", "engines.http", "engines.postgres"),
+    ("client",),
+    ("connection",),
+    ("messages", "tool_calls", "answers", "classes", "embedders", "off_loop", "testing"),
+    ("transfer",),
+    ("cli", "__main__"),
+)
+"""The packages and modules of the core, the lowest first: each imports its own layer and those
+below it."""
 NOT_IN_CORE = {
     "ag2",
     "agent_framework",
@@ -43,11 +62,12 @@ NOT_IN_CORE = {
 
 @dataclass(frozen=True)
 class Import:
-    """An import of a module, or of a name in a module."""
+    """A module, or a name in a module, that is imported; late, if a function does it."""
 
     module: str
     name: str | None
     line: int
+    is_late: bool = False
 
     @property
     def top(self) -> str:
@@ -91,10 +111,10 @@ def imports(path: Path) -> Iterator[Import]:
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(alias.name, None, node.lineno)
+                yield Import(alias.name, None, node.lineno, node.col_offset > 0)
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             for alias in node.names:
-                yield Import(node.module, alias.name, node.lineno)
+                yield Import(node.module, alias.name, node.lineno, node.col_offset > 0)
 
 
 def distributions(requirement: Requirement) -> set[str]:
@@ -146,6 +166,42 @@ def check(package: Package, siblings: set[str]) -> Iterator[str]:
                 yield f"{path}:{found.line}: {problem}"
 
 
+def check_layers(package: Package) -> Iterator[str]:
+    """Yields a line for each import in the core that goes up, and for each circle."""
+    source = package.folder / "src"
+    paths = {
+        ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sorted(source.glob(f"{CORE}/**/*.py"))
+    }
+    level = {room: i for i, rooms in enumerate(LAYERS) for room in rooms}
+    graph: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        here = _room(name)
+        graph[name] = set()
+        if here not in level and name not in (CORE, f"{CORE}.engines"):
+            yield f"{path}:1: {name} is in no layer: add it to LAYERS in scripts/check_imports.py"
+            continue
+        for found in imports(path):
+            target = str(found) if str(found) in paths else found.module
+            if target not in paths or CORE in (target, name):
+                continue
+            if not found.is_late:
+                graph[name].add(target)
+            if level.get(_room(target), -1) > level.get(here, -1):
+                yield f"{path}:{found.line}: {name} must not import {target}, a layer above it"
+    sorter = TopologicalSorter(graph)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        yield f"{source}: a circle of imports: {' → '.join(error.args[1])}"
+
+
+def _room(module: str) -> str:
+    """Returns the package or module of the core that `LAYERS` names."""
+    parts = module.split(".")[1:]
+    return ".".join(parts[:2] if parts[:1] == ["engines"] else parts[:1])
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Prints each import that breaks a rule; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -155,6 +211,8 @@ def main(arguments: list[str] | None = None) -> int:
     problems: list[str] = []
     for package in packages:
         problems += check(package, {other.name for other in packages} - {package.name, CORE})
+        if package.name == CORE:
+            problems += check_layers(package)
     for problem in problems:
         print(problem.removeprefix(f"{root}/"))
     print(f"{len(packages)} packages checked: {len(problems)} imports against the rules")

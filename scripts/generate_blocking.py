@@ -1,8 +1,9 @@
-"""Generates the blocking client from the asynchronous one.
+"""Writes the blocking half of the core from the asynchronous one.
 
-Every file in ``botwire/_async`` has a twin in ``botwire/_sync`` that differs only by the
-substitutions below, as in httpcore's unasync script. Run it after changing ``_async``. With
-``--check`` it changes nothing, and fails if a twin is out of date.
+Every module ``_async.py`` and every module in a folder ``_async`` has a twin, ``_sync.py`` or in
+``_sync``, that differs only by the substitutions below, as in httpcore's unasync script. Run it
+after changing the asynchronous half; with ``--check`` it changes nothing and fails if a twin is not
+what it would write.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ SUBSTITUTIONS = [
         (r"\basyncio\.sleep\b", "time.sleep"),
         (r"^import asyncio\n", "import time\n"),
         (r"\bopen_async_engine\b", "open_engine"),
-        (r"\bbotwire\._async\b", "botwire._sync"),
+        (r"\b_async\b", "_sync"),
         (r"The memory client, asynchronous", "The memory client, blocking"),
     )
 ]
@@ -58,30 +59,43 @@ def blocking(source: str, name: str) -> str:
     return f"# Generated from {name} by scripts/generate_blocking.py: do not edit.\n{text}"
 
 
-def generate(source: Path, target: Path) -> None:
-    """Writes the formatted twins of all modules in `source` to `target`."""
-    target.mkdir(exist_ok=True)
-    for path in sorted(source.glob("*.py")):
-        text = blocking(path.read_text(), f"{source.name}/{path.name}")
-        (target / path.name).write_text(text)
+def twin(path: Path) -> Path:
+    """Returns the path of a module's blocking twin."""
+    parts = ["_sync" if part == "_async" else part for part in path.with_suffix("").parts]
+    return Path(*parts).with_suffix(".py")
+
+
+def modules(package: Path, half: str) -> list[Path]:
+    """Returns the modules of a half (``_async`` or ``_sync``), relative to the package."""
+    found = [*package.rglob(f"{half}.py"), *package.rglob(f"{half}/*.py")]
+    return sorted(path.relative_to(package) for path in found)
+
+
+def generate(package: Path, target: Path) -> None:
+    """Writes the twins of all asynchronous modules of a package below `target`, formatted."""
+    written = []
+    for module in modules(package, "_async"):
+        path = target / twin(module)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(blocking((package / module).read_text(), module.as_posix()))
+        written.append(path.resolve())
     ruff = shutil.which("ruff", path=sysconfig.get_path("scripts")) or "ruff"
     for command in (["check", "--select=I,F401,F811", "--fix"], ["format"]):
         settings = ["--quiet", "--config=pyproject.toml"]
-        subprocess.run([ruff, *command, *settings, target.resolve()], cwd=ROOT, check=True)
+        subprocess.run([ruff, *command, *settings, *written], cwd=ROOT, check=True)
 
 
 def difference(expected: Path, found: Path) -> str:
-    """Returns a unified diff of `expected` and `found`; empty if they are equal."""
+    """Returns how the twins below two folders differ, as a unified diff; empty if they do not."""
     diff: list[str] = []
-    names = {path.name for folder in (expected, found) for path in folder.glob("*.py")}
-    for name in sorted(names):
+    for name in sorted({*modules(expected, "_sync"), *modules(found, "_sync")}):
         old, new = (
             (folder / name).read_text().splitlines(keepends=True)
             if (folder / name).exists()
             else []
             for folder in (found, expected)
         )
-        diff += difflib.unified_diff(old, new, f"{found.name}/{name}", f"expected/{name}")
+        diff += difflib.unified_diff(old, new, f"found/{name}", f"expected/{name}")
     return "".join(diff)
 
 
@@ -90,19 +104,17 @@ def main(arguments: list[str] | None = None, package: Path = PACKAGE) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing, fail if out of date")
     options = parser.parse_args(arguments)
-    source, target = package / "_async", package / "_sync"
     if not options.check:
-        for stray in target.glob("*.py"):
-            stray.unlink()
-        generate(source, target)
+        for stray in modules(package, "_sync"):
+            (package / stray).unlink()
+        generate(package, package)
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        expected = Path(folder) / "_sync"
-        generate(source, expected)
-        diff = difference(expected, target)
+        generate(package, Path(folder))
+        diff = difference(Path(folder), package)
     sys.stdout.write(diff)
     if diff:
-        print("botwire/_sync is out of date: run `hatch run generate`", file=sys.stderr)
+        print("the blocking half is out of date: run `hatch run generate`", file=sys.stderr)
     return 1 if diff else 0
 
 

@@ -17,11 +17,10 @@ from typing import Any
 
 from botwire import filters, scopes
 from botwire import operations as ops
-from botwire import record_operations as records
-from botwire.engines import words
+from botwire.engines.sql import words
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire.exact import Json
-from botwire.terms import Usage
+from botwire.operations.terms import Usage
 from botwire.vectors import Vector
 
 
@@ -34,7 +33,7 @@ class _History:
 
 @dataclass
 class _Collection:
-    records: dict[str, records.RecordEntry] = field(default_factory=dict)
+    records: dict[str, ops.RecordEntry] = field(default_factory=dict)
     dimension: int | None = None
 
 
@@ -295,7 +294,7 @@ def _check_dimension(collection: _Collection, vector: Vector | None) -> None:
         raise InvalidRequestError(f"dimension {collection.dimension}")
 
 
-def _put_records(space: _Namespace, op: records.PutRecords) -> tuple[int, ...]:
+def _put_records(space: _Namespace, op: ops.PutRecords) -> tuple[int, ...]:
     if not op.records:
         return ()
     collection = _collection(space, op.collection)
@@ -313,7 +312,7 @@ def _put_records(space: _Namespace, op: records.PutRecords) -> tuple[int, ...]:
         old = entries.get(record.id)
         kept = old.embedding if old and op.keep_embedding else None
         assert record.created_at is not None, "the model has no clock"
-        entries[record.id] = records.RecordEntry(
+        entries[record.id] = ops.RecordEntry(
             record.id,
             record.text,
             record.metadata,
@@ -327,7 +326,7 @@ def _put_records(space: _Namespace, op: records.PutRecords) -> tuple[int, ...]:
     return (revision,) * len(op.records)
 
 
-def _patch_records(space: _Namespace, op: records.PatchRecords) -> int:
+def _patch_records(space: _Namespace, op: ops.PatchRecords) -> int:
     entries = _collection(space, op.collection).records
     found = [id for id in dict.fromkeys(op.ids) if id in entries]
     if found:
@@ -338,20 +337,18 @@ def _patch_records(space: _Namespace, op: records.PatchRecords) -> int:
     return len(found)
 
 
-def _without(entry: records.RecordEntry, *, embeddings: bool) -> records.RecordEntry:
+def _without(entry: ops.RecordEntry, *, embeddings: bool) -> ops.RecordEntry:
     return entry if embeddings else entry._replace(embedding=None)
 
 
-def _get_records(space: _Namespace, op: records.GetRecords) -> Any:
+def _get_records(space: _Namespace, op: ops.GetRecords) -> Any:
     entries = _collection(space, op.collection).records
     return tuple(
         _without(entries[id], embeddings=op.embeddings) if id in entries else None for id in op.ids
     )
 
 
-def _selected(
-    space: _Namespace, collection: str, where: records.Selection
-) -> list[records.RecordEntry]:
+def _selected(space: _Namespace, collection: str, where: ops.Selection) -> list[ops.RecordEntry]:
     condition = None if where.filter is None else filters.compile_filter(where.filter.value)
     found = [
         entry
@@ -366,7 +363,7 @@ def _selected(
     return sorted(found, key=lambda entry: (-entry.created_at, entry.id))
 
 
-def _delete_records(space: _Namespace, op: records.DeleteRecords) -> int:
+def _delete_records(space: _Namespace, op: ops.DeleteRecords) -> int:
     collection = _collection(space, op.collection)
     chosen = _selected(space, op.collection, op.where)[: op.limit]
     for entry in chosen:
@@ -378,18 +375,18 @@ def _delete_records(space: _Namespace, op: records.DeleteRecords) -> int:
     return len(chosen)
 
 
-def _list_records(space: _Namespace, op: records.ListRecords) -> records.RecordPage:
+def _list_records(space: _Namespace, op: ops.ListRecords) -> ops.RecordPage:
     chosen = _selected(space, op.collection, op.where)[op.offset :]
     found = (_without(entry, embeddings=op.embeddings) for entry in chosen)
-    return records.RecordPage(*_page(found, op.limit))
+    return ops.RecordPage(*_page(found, op.limit))
 
 
-def _stat_records(space: _Namespace, op: records.StatRecords) -> records.RecordStat:
+def _stat_records(space: _Namespace, op: ops.StatRecords) -> ops.RecordStat:
     times = [entry.created_at for entry in _selected(space, op.collection, op.where)]
     dimension = _collection(space, op.collection).dimension
     if not times:
-        return records.RecordStat(0, None, None, dimension)
-    return records.RecordStat(len(times), min(times), max(times), dimension)
+        return ops.RecordStat(0, None, None, dimension)
+    return ops.RecordStat(len(times), min(times), max(times), dimension)
 
 
 def _similarity(one: bytes, other: bytes, metric: str) -> float:
@@ -401,7 +398,7 @@ def _similarity(one: bytes, other: bytes, metric: str) -> float:
     return max(-1.0, min(1.0, dot / lengths)) if lengths else 0.0
 
 
-def _text_scores(entries: Iterable[records.RecordEntry], text: str) -> dict[str, float]:
+def _text_scores(entries: Iterable[ops.RecordEntry], text: str) -> dict[str, float]:
     counts = {entry.id: words.count(entry.text) for entry in entries}
     if not counts:
         return {}
@@ -416,7 +413,7 @@ def _text_scores(entries: Iterable[records.RecordEntry], text: str) -> dict[str,
     return {id: words.normal(score) for id, score in scores.items()}
 
 
-def _search_records(space: _Namespace, op: records.SearchRecords) -> Any:
+def _search_records(space: _Namespace, op: ops.SearchRecords) -> Any:
     collection = _collection(space, op.collection)
     _check_dimension(collection, op.vector)
     entries = collection.records
@@ -442,25 +439,25 @@ def _search_records(space: _Namespace, op: records.SearchRecords) -> Any:
     if op.min_score is not None:
         ranked = [pair for pair in ranked if pair[1] >= op.min_score]
     return tuple(
-        records.RecordMatch(_without(entries[id], embeddings=op.embeddings), score)
+        ops.RecordMatch(_without(entries[id], embeddings=op.embeddings), score)
         for id, score in ranked[op.offset : op.offset + op.limit]
     )
 
 
-def _list_scopes(space: _Namespace, op: records.ListScopes) -> tuple[str, ...]:
+def _list_scopes(space: _Namespace, op: ops.ListScopes) -> tuple[str, ...]:
     entries = _collection(space, op.collection).records.values()
     return scopes.children(op.parent, [entry.scope for entry in entries])
 
 
-def _list_tags(space: _Namespace, op: records.ListTags) -> tuple[records.TagCount, ...]:
+def _list_tags(space: _Namespace, op: ops.ListTags) -> tuple[ops.TagCount, ...]:
     counts: dict[str, int] = {}
     for entry in _selected(space, op.collection, op.where):
         for tag in entry.tags:
             counts[tag] = counts.get(tag, 0) + 1
-    return tuple(records.TagCount(tag, counts[tag]) for tag in sorted(counts))
+    return tuple(ops.TagCount(tag, counts[tag]) for tag in sorted(counts))
 
 
-def _list_collections(space: _Namespace, op: records.ListCollections) -> records.CollectionPage:
+def _list_collections(space: _Namespace, op: ops.ListCollections) -> ops.CollectionPage:
     names = sorted(
         name
         for name, collection in space.collections.items()
@@ -468,7 +465,7 @@ def _list_collections(space: _Namespace, op: records.ListCollections) -> records
         and name.startswith(op.prefix)
         and (op.after is None or name > op.after)
     )
-    return records.CollectionPage(*_page(names, op.limit))
+    return ops.CollectionPage(*_page(names, op.limit))
 
 
 # --- changes --------------------------------------------------------------------------------
@@ -535,14 +532,14 @@ _HANDLERS: dict[type[Any], Callable[[_Namespace, Any], Any]] = {
     ops.ListHistories: _list_histories,
     ops.ReadChanges: _read_changes,
     ops.ReadUsage: _read_usage,
-    records.PutRecords: _put_records,
-    records.PatchRecords: _patch_records,
-    records.GetRecords: _get_records,
-    records.DeleteRecords: _delete_records,
-    records.ListRecords: _list_records,
-    records.SearchRecords: _search_records,
-    records.StatRecords: _stat_records,
-    records.ListScopes: _list_scopes,
-    records.ListTags: _list_tags,
-    records.ListCollections: _list_collections,
+    ops.PutRecords: _put_records,
+    ops.PatchRecords: _patch_records,
+    ops.GetRecords: _get_records,
+    ops.DeleteRecords: _delete_records,
+    ops.ListRecords: _list_records,
+    ops.SearchRecords: _search_records,
+    ops.StatRecords: _stat_records,
+    ops.ListScopes: _list_scopes,
+    ops.ListTags: _list_tags,
+    ops.ListCollections: _list_collections,
 }

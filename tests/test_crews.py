@@ -40,12 +40,16 @@ def run_and_kill(storage: Path, *arguments: str) -> list[str]:
 
 
 def test_a_killed_crew_is_remembered(
-    server_url: str, pgvector_url: str, postgres_server_url: str, namespace: str, tmp_path: Path
+    server_url: str,
+    served_postgres_url: str,
+    postgres_server_url: str,
+    namespace: str,
+    tmp_path: Path,
 ) -> None:
     # The server over PostgreSQL and its database itself are one place: told here, asked there.
     places = [f"sqlite:///{tmp_path / 'm.db'}", server_url, postgres_server_url]
     told = run_and_kill(tmp_path / "crewai", "My cat is called Turing.", namespace, *places)
     assert told == ["Noted."] * 3
-    places[2] = pgvector_url
+    places[2] = served_postgres_url
     answers = run_and_kill(tmp_path / "crewai", "What is my cat called?", namespace, *places)
     assert answers == ["You told me: My cat is called Turing."] * 3

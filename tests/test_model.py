@@ -15,16 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from botwire import BotWireError, Memory
 from botwire import operations as ops
-from botwire import record_operations as records
 from botwire.engines.opening import open_engine
 from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.exact import Json
+from botwire.operations.terms import Usage
 from botwire.places import find_place
-from botwire.terms import Usage
 from botwire.vectors import Vector
-from botwire.wire import RESULTS
-from conftest import add_pgvector
 from tests.conftest import SHARED
 from tests.model import Model
 
@@ -65,7 +62,7 @@ conditions = st.one_of(
 )
 filters = st.dictionaries(st.sampled_from(["n", "b.c"]), conditions, max_size=2).map(Json.of)
 selections = st.builds(
-    records.Selection,
+    ops.Selection,
     st.none() | st.lists(ids, max_size=3).map(tuple),
     paths,
     st.none() | tags,
@@ -74,7 +71,7 @@ selections = st.builds(
     st.none() | times,
 )
 new_records = st.builds(
-    records.NewRecord,
+    ops.NewRecord,
     ids,
     texts,
     metadata.map(Json.of),
@@ -127,23 +124,23 @@ operations = st.one_of(
     st.builds(ops.ReadUsage),
     *[
         st.builds(
-            records.PutRecords,
+            ops.PutRecords,
             names,
             st.lists(new_records, max_size=4, unique_by=lambda record: record.id).map(tuple),
             st.booleans(),
         )
     ]
     * 2,
-    st.builds(records.PatchRecords, names, st.lists(ids).map(tuple), metadata.map(Json.of)),
-    st.builds(records.GetRecords, names, st.lists(ids).map(tuple), st.booleans()),
+    st.builds(ops.PatchRecords, names, st.lists(ids).map(tuple), metadata.map(Json.of)),
+    st.builds(ops.GetRecords, names, st.lists(ids).map(tuple), st.booleans()),
     selections.flatmap(
         lambda where: st.builds(
-            records.DeleteRecords, names, st.just(where), st.just(where.is_everything), parts
+            ops.DeleteRecords, names, st.just(where), st.just(where.is_everything), parts
         )
     ),
-    st.builds(records.ListRecords, names, selections, limits, st.integers(0, 3), st.booleans()),
+    st.builds(ops.ListRecords, names, selections, limits, st.integers(0, 3), st.booleans()),
     st.builds(
-        records.SearchRecords,
+        ops.SearchRecords,
         names,
         vectors,
         st.none() | texts,
@@ -151,14 +148,14 @@ operations = st.one_of(
         limits,
         st.integers(0, 2),
         st.none() | st.sampled_from([-1.0, 0.0, 0.25, 0.5]),
-        st.sampled_from(records.METRICS),
+        st.sampled_from(ops.METRICS),
         st.booleans(),
     ),
-    st.builds(records.SearchRecords, names, st.none(), texts, selections, limits),
-    st.builds(records.StatRecords, names, selections),
-    st.builds(records.ListScopes, names, paths),
-    st.builds(records.ListTags, names, selections),
-    st.builds(records.ListCollections, prefixes, bounds, limits),
+    st.builds(ops.SearchRecords, names, st.none(), texts, selections, limits),
+    st.builds(ops.StatRecords, names, selections),
+    st.builds(ops.ListScopes, names, paths),
+    st.builds(ops.ListTags, names, selections),
+    st.builds(ops.ListCollections, prefixes, bounds, limits),
 )
 
 NAMES = ["a", "ab", "a/b", "b", "\u00e9", "\uffff", "\ud800", "\U0001f600"]
@@ -167,9 +164,9 @@ EVERYTHING = (
     ops.ListHistories(),
     *[ops.ReadHistory(name, archived=True) for name in NAMES],
     *[ops.StatHistory(name) for name in NAMES],
-    records.ListCollections(),
-    *[records.ListRecords(name) for name in NAMES],
-    *[records.SearchRecords(name, text="tea coffee") for name in NAMES],
+    ops.ListCollections(),
+    *[ops.ListRecords(name) for name in NAMES],
+    *[ops.SearchRecords(name, text="tea coffee") for name in NAMES],
     ops.ReadChanges(0),
     ops.ReadUsage(),
 )
@@ -182,7 +179,7 @@ def comparable(answer: Any) -> Any:
     if isinstance(answer, Usage):
         return answer.bytes  # what is counted of a day, a clock decides
     if isinstance(answer, tuple) and hasattr(answer, "_fields"):
-        own_times = isinstance(answer, records.RecordEntry)
+        own_times = isinstance(answer, ops.RecordEntry)
         return {
             name: part is not None
             if name in TIMES and not (own_times and name == "created_at")
@@ -211,11 +208,11 @@ class SameAnswers(RuleBasedStateMachine):
         which=st.integers(0, 1),
         process=st.integers(0, 1),
     )
-    def apply(self, batch: tuple[ops.Operation, ...], which: int, process: int) -> None:
+    def apply(self, batch: tuple[ops.AnyOperation, ...], which: int, process: int) -> None:
         """Applies one batch everywhere; it succeeds or fails, and alike."""
         self._compare(batch, which, process)
 
-    def _compare(self, batch: tuple[ops.Operation, ...], which: int, process: int) -> None:
+    def _compare(self, batch: tuple[ops.AnyOperation, ...], which: int, process: int) -> None:
         answers: dict[str, Any] = {}
         for place, engines in self.engines.items():
             try:
@@ -240,12 +237,9 @@ class SameAnswers(RuleBasedStateMachine):
 def split_url(postgres_database_url: str) -> str:
     """The URL of a PostgreSQL whose tables are split by namespace, as a cluster would split them.
 
-    It has pgvector, as the one behind the server has; the third one has not.
-
     PostgreSQL refuses to, should a unique key not hold the namespace.
     """
     url = postgres_database_url
-    add_pgvector(url)
     with Memory("n", url=url) as memory:
         memory.set("k", 1)
     with psycopg.connect(url, autocommit=True) as connection:
@@ -296,14 +290,13 @@ def test_every_operation_is_among_the_random_ones() -> None:
 
     draw()
     # Those that move and keep a store have tests of their own: test_store_operations.py.
-    of_memory = {one for one in RESULTS if one.__module__ in (ops.__name__, records.__name__)}
+    elsewhere = {"botwire.operations.store", "botwire.operations.transfer"}
+    of_memory = {one for one in ops.BY_CLASS if one.__module__ not in elsewhere}
     assert of_memory - drawn == set()
 
 
 @pytest.mark.timeout(300)  # as long as it takes where other tests run at the same time
-def test_every_place_answers_as_the_model(
-    engines: Engines, split_url: str, pgvector_url: str, postgres_url: str
-) -> None:
+def test_every_place_answers_as_the_model(engines: Engines) -> None:
     run_state_machine_as_test(
         lambda: SameAnswers(engines),
         settings=settings(
@@ -313,7 +306,3 @@ def test_every_place_answers_as_the_model(
             suppress_health_check=list(HealthCheck),
         ),
     )
-    for url, has_pgvector in ((split_url, True), (pgvector_url, True), (postgres_url, False)):
-        with psycopg.connect(url) as connection:
-            indexed = connection.execute("SELECT sum(indexed) FROM botwire_collections").fetchone()
-        assert bool(indexed and indexed[0]) == has_pgvector

@@ -23,10 +23,10 @@ import pytest
 
 from botwire import AsyncMemory, ConflictError, InvalidRequestError, Memory, Record, TransportError
 from botwire import operations as ops
-from botwire._async import postgres_steps as awaited
-from botwire._sync import postgres_steps as blocking
-from botwire._sync.postgres import PostgresEngine
-from botwire.engines.steps import WAIT, Statement, Steps, has_rows
+from botwire.engines.postgres import PostgresEngine
+from botwire.engines.postgres._async import steps as awaited
+from botwire.engines.postgres._sync import steps as blocking
+from botwire.engines.sql.steps import WAIT, Statement, Steps, has_rows
 from botwire.exact import Json
 from conftest import read_url, running
 from tests.chaos.processes import Postgres, own_postgres

@@ -23,7 +23,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from botwire._async.other import AsyncOther
+from botwire.client._async.other import AsyncOther
 
 
 class AsyncSample:
@@ -53,7 +53,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botwire._sync.other import Other
+from botwire.client._sync.other import Other
 
 
 class Sample:
@@ -165,26 +165,26 @@ LANGGRAPH = "packages/botwire-langgraph/src/botwire_langgraph"
             "import botwire_crewai",
             "must not import botwire_crewai",
         ),
-        (f"{CORE}/x.py", "import botwire_server", "must not import botwire_server"),
-        (f"{CORE}/x.py", "import langgraph.graph", "must not import langgraph"),
-        (f"{CORE}/x.py", "from fastapi import FastAPI", "must not import fastapi"),
-        (f"{CORE}/_async/x.py", "import httpx", "httpx is imported in botwire/_async/http.py"),
+        (f"{CORE}/names.py", "import botwire_server", "must not import botwire_server"),
+        (f"{CORE}/names.py", "import langgraph.graph", "must not import langgraph"),
+        (f"{CORE}/names.py", "from fastapi import FastAPI", "must not import fastapi"),
+        (f"{CORE}/client/x.py", "import httpx", "httpx is imported in botwire/engines/http/_async"),
         ("server/src/botwire_server/x.py", "from httpx import URL", "httpx is imported in"),
-        (f"{LANGGRAPH}/x.py", "import botwire._sync", "botwire._sync is private"),
-        (f"{LANGGRAPH}/x.py", "from botwire import _sync", "botwire._sync is private"),
+        (f"{LANGGRAPH}/x.py", "import botwire.client._sync", "botwire.client._sync is private"),
+        (f"{LANGGRAPH}/x.py", "from botwire.client import _sync", "client._sync is private"),
         (f"{LANGGRAPH}/x.py", "from botwire.wire import _x", "botwire.wire._x is private"),
-        ("server/src/botwire_server/x.py", "import botwire._sync", "botwire._sync is private"),
+        ("server/src/botwire_server/x.py", "import botwire.client._sync", "_sync is private"),
         (f"{LANGGRAPH}/x.py", "import pydantic", "declares nothing with pydantic"),
         # One framework's packages share a name: what counts is whose module it is.
         (f"{LANGGRAPH}/x.py", "import langgraph.graph", "declares nothing with langgraph.graph"),
-        (f"{CORE}/x.py", "def f():\n  import anyio", "declares nothing with anyio"),
+        (f"{CORE}/names.py", "def f():\n  import anyio", "declares nothing with anyio"),
     ],
 )
 def test_a_broken_rule_is_named_with_its_line(
     tree: Path, capsys: pytest.CaptureFixture[str], file: str, source: str, problem: str
 ) -> None:
     path = tree / file
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"import json\n{source}\n")
     assert check_imports.main([str(tree)]) == 1
     first, last = capsys.readouterr().out.splitlines()
@@ -194,18 +194,35 @@ def test_a_broken_rule_is_named_with_its_line(
 
 
 @pytest.mark.parametrize(
+    ("modules", "problem"),
+    [
+        ({"errors": "import botwire.models", "models": ""}, "must not import botwire.models"),
+        ({"errors": "import botwire.clock", "clock": "import botwire.errors"}, "a circle of"),
+        ({"odd": ""}, "botwire.odd is in no layer: add it to LAYERS"),
+    ],
+)
+def test_the_core_has_layers_and_no_circle(
+    tree: Path, capsys: pytest.CaptureFixture[str], modules: dict[str, str], problem: str
+) -> None:
+    for name, source in modules.items():
+        (tree / CORE / f"{name}.py").write_text(source)
+    assert check_imports.main([str(tree)]) == 1
+    assert problem in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("file", "source"),
     [
-        (f"{CORE}/_async/http.py", "import httpx"),
-        (f"{CORE}/_sync/http.py", "import httpx"),
-        (f"{CORE}/x.py", "import botwire._loops\nfrom botwire.wire import _x"),
+        (f"{CORE}/engines/http/_async.py", "import httpx"),
+        (f"{CORE}/engines/http/_sync.py", "import httpx"),
+        (f"{CORE}/names.py", "import botwire.engines.loops\nfrom botwire.wire import _x"),
         (f"{LANGGRAPH}/x.py", "from langgraph.checkpoint.base import BaseCheckpointSaver"),
         (f"{LANGGRAPH}/x.py", "from botwire import __version__"),
     ],
 )
 def test_what_the_rules_allow(tree: Path, file: str, source: str) -> None:
     path = tree / file
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{source}\n")
     assert check_imports.main([str(tree)]) == 0
 

@@ -27,14 +27,13 @@ from botwire import (
     ServerError,
     transfer,
 )
-from botwire import exact_operations as exact
 from botwire import operations as ops
 from botwire.engines.opening import open_engine
 from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.exact import Json
+from botwire.operations.terms import Terms
 from botwire.places import find_place
-from botwire.terms import Terms
 from botwire.transfer.lines import Line, decode, encode
 from tests.test_model import operations
 
@@ -277,7 +276,7 @@ def test_a_busy_history_is_read_with_every_item_up_to_a_moment(
         for line in lines
         if isinstance(line.entry, ops.KeyEntry) and not isinstance(line.entry.value, bytes)
     ]
-    (state,) = [line.entry for line in lines if isinstance(line.entry, exact.HistoryState)]
+    (state,) = [line.entry for line in lines if isinstance(line.entry, ops.HistoryState)]
     assert items == list(range(written))
     assert state.last_seq == written
 
@@ -581,5 +580,5 @@ def test_only_a_file_of_this_machine_is_backed_up(open_place: Open, tmp_path: Pa
 
 
 def test_a_line_is_read_as_it_was_written() -> None:
-    line = Line("n", exact.CollectionState("c", None))
+    line = Line("n", ops.CollectionState("c", None))
     assert decode(encode(line)) == line

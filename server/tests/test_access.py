@@ -24,7 +24,6 @@ from hypothesis import strategies as st
 
 from botwire import AuthenticationError, ConfigurationError, Memory, PermissionDeniedError
 from botwire import operations as ops
-from botwire import store_operations as store_ops
 from botwire.cli import main
 from botwire.engines.opening import open_async_engine, open_engine
 from botwire.names import SYSTEM_NAMESPACE
@@ -224,7 +223,7 @@ def test_nobody_learns_what_is_in_a_namespace_of_others(guarded: Guarded) -> Non
 def test_only_an_administrator_of_everything_asks_about_the_store(guarded: Guarded) -> None:
     def names(key: str) -> list[str]:
         engine = open_engine(find_place(guarded.url, key))
-        batch = ops.Batch(SYSTEM_NAMESPACE, (store_ops.ListNamespaces(),))
+        batch = ops.Batch(SYSTEM_NAMESPACE, (ops.ListNamespaces(),))
         (page,) = engine.apply(batch)
         return [entry.name for entry in page.namespaces]
 
@@ -376,7 +375,7 @@ def test_deletions_are_in_the_audit_log_without_values(guarded: Guarded) -> None
         http.post("/v1/namespaces/gone/histories/h/items", json={"values": ["hush-hush"]})
         http.delete("/v1/namespaces/gone/histories/h", headers=headers)
     with Memory("gone", url=guarded.url, api_key=guarded.admin) as memory:
-        memory.engine.apply(ops.Batch(SYSTEM_NAMESPACE, (store_ops.ForgetNamespace("gone"),)))
+        memory.engine.apply(ops.Batch(SYSTEM_NAMESPACE, (ops.ForgetNamespace("gone"),)))
     log = botwire("keys", "audit", "--json", "--database", guarded.database).stdout
     entries = [entry for entry in map(json.loads, log.splitlines()) if "namespace" in entry]
     mine = [entry for entry in entries if entry["namespace"] == "gone"]

@@ -11,11 +11,11 @@ import pytest
 from botwire import Memory
 from botwire import operations as ops
 from botwire.clock import now
-from botwire.engines.async_sqlite import AsyncSQLiteEngine
 from botwire.engines.sqlite import SQLiteEngine
+from botwire.engines.sqlite.awaited import AsyncSQLiteEngine
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
-from botwire.terms import AUDIT_LOG
+from botwire.operations.terms import AUDIT_LOG
 from botwire_server import sweeping
 from botwire_server.api_keys import KeyStore
 from botwire_server.app import create_app

@@ -88,9 +88,8 @@ def postgres(source: random.Random) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def http_postgres(source: random.Random) -> Iterator[Place]:
-    """Two servers over one PostgreSQL with pgvector, on bad lines."""
+    """Two servers over one PostgreSQL, on bad lines."""
     with own_postgres() as database, contextlib.ExitStack() as stack:
-        database.run("CREATE EXTENSION vector")
         servers, proxies = [], []
         for _ in range(2):
             server = Server(database.url)
@@ -104,7 +103,6 @@ def http_postgres(source: random.Random) -> Iterator[Place]:
             database.url,
             {
                 "server killed": lambda: source.choice(servers).kill_and_restart(),
-                "pgvector made anew": lambda: _make_pgvector_anew(database, source),
                 **_database_faults(database),
                 **_line_faults(proxies, source),
             },
@@ -124,13 +122,6 @@ def _kill_all(servers: list[Server], database: Postgres) -> None:
     for server in servers:
         server.kill()
     database.cut_connections()
-
-
-def _make_pgvector_anew(database: Postgres, source: random.Random) -> None:
-    """Takes away what searches by vector and what it knows, and gives an empty one back."""
-    database.run("DROP EXTENSION vector CASCADE")
-    time.sleep(source.uniform(0, 0.3))
-    database.run("CREATE EXTENSION vector")
 
 
 def _line_faults(proxies: list[Proxy], source: random.Random) -> dict[str, Fault]:

@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botwire import Memory
-from botwire import exact_operations as exact
 from botwire import operations as ops
-from botwire import store_operations as store
-from botwire._sync.postgres import PostgresEngine
-from botwire.engines import accounts, statements
+from botwire.engines.postgres import PostgresEngine
 from botwire.engines.protocol import Engine
+from botwire.engines.sql import accounts
+from botwire.engines.sql import batches as statements
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 from conftest import Clock
 
@@ -110,7 +109,7 @@ def test_a_quiet_namespace_keeps_no_changes(engine: Engine, clock: Clock) -> Non
     assert quiet.set("c", 1) == 3
     assert read(engine, 2) == ["c"]
     for namespace in "nm":
-        (problems,) = engine.apply(ops.Batch(namespace, (store.CheckNamespace(),)))
+        (problems,) = engine.apply(ops.Batch(namespace, (ops.CheckNamespace(),)))
         assert problems == ()
 
 
@@ -119,9 +118,9 @@ def test_a_namespace_that_kept_no_changes_is_not_new(engine: Engine, clock: Cloc
     Memory("n", engine=engine).set("a", 1)
     clock.seconds += 3 * DAY
     engine.sweep()
-    (before,) = engine.apply(ops.Batch("n", (store.StatNamespace(),)))
-    engine.apply(ops.Batch("n", (exact.RestoreNamespace(7, 1),)))
-    (after,) = engine.apply(ops.Batch("n", (store.StatNamespace(),)))
+    (before,) = engine.apply(ops.Batch("n", (ops.StatNamespace(),)))
+    engine.apply(ops.Batch("n", (ops.RestoreNamespace(7, 1),)))
+    (after,) = engine.apply(ops.Batch("n", (ops.StatNamespace(),)))
     assert (after.created_at, after.revision) == (before.created_at, 7)
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from botwire import Memory, Record
 from botwire import operations as ops
 from botwire.engines.sqlite import SQLiteEngine
-from botwire.operations import PART, RECORDS_PART
-from botwire.store_operations import CheckNamespace
+from botwire.operations import PART, RECORDS_PART, CheckNamespace
 from botwire.transfer import upkeep
 
 

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from botwire import ConfigurationError
-from botwire.encoding import encode_filter
+from botwire.client.encoding import encode_filter
 from botwire.errors import TooComplexError
 from botwire.exact import Json
 from botwire.filters import compile_filter
-from botwire.record_operations import Selection
+from botwire.operations import Selection
 
 PERSON = {
     "name": "Ada",

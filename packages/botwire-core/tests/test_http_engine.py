@@ -25,7 +25,7 @@ from botwire import (
     wire,
 )
 from botwire import operations as ops
-from botwire._sync.http import HTTPEngine
+from botwire.engines.http import HTTPEngine
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 
 URL = "http://memory.test/prefix"
@@ -70,7 +70,7 @@ class Server:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("botwire.retry._FIRST_DELAY", 0.0001)
+    monkeypatch.setattr("botwire.engines.retry._FIRST_DELAY", 0.0001)
 
 
 def problem(status: int, **fields: Any) -> httpx.Response:

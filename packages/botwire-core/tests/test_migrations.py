@@ -13,14 +13,14 @@ import psycopg
 import pytest
 
 from botwire import ConfigurationError, Memory, transfer
-from botwire._sync.postgres import PostgresEngine
 from botwire.clock import now
-from botwire.engines import migrations
-from botwire.engines.schema import Dialect
+from botwire.engines.postgres import PostgresEngine
+from botwire.engines.sql import migrations
+from botwire.engines.sql.schema import Dialect
+from botwire.engines.sql.steps import Statement, Steps
 from botwire.engines.sqlite import SQLiteEngine
-from botwire.engines.steps import Statement, Steps
 from botwire.errors import BotWireError
-from botwire.terms import DAY
+from botwire.operations.terms import DAY
 
 DATA = Path(__file__).parent / "data"
 
@@ -205,8 +205,8 @@ def test_a_newer_store_is_refused_even_while_it_is_open(store: Store) -> None:
 OPEN = """
 import sys
 from botwire import Memory
-from botwire.engines import migrations
-from botwire.engines.steps import Statement
+from botwire.engines.sql import migrations
+from botwire.engines.sql.steps import Statement
 
 def step(dialect):
     # Taken twice, it fails.

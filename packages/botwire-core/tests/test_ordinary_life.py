@@ -29,15 +29,15 @@ from botwire import (
     transfer,
 )
 from botwire import operations as ops
-from botwire._loops import ClientPerLoop
-from botwire._sync.http import HTTPEngine
-from botwire._sync.postgres import PostgresEngine
 from botwire.connection import Connection
+from botwire.engines.http import HTTPEngine
+from botwire.engines.loops import ClientPerLoop
+from botwire.engines.postgres import PostgresEngine
+from botwire.engines.retry import PAUSE, PROBE, Outage, delay
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 from botwire.names import SYSTEM_NAMESPACE
-from botwire.retry import PAUSE, PROBE, Outage, delay
-from botwire.store_operations import CheckStore, StatStore
-from botwire.terms import DAY, Usage
+from botwire.operations import CheckStore, StatStore
+from botwire.operations.terms import DAY, Usage
 
 
 @pytest.fixture

@@ -11,20 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botwire import Memory, PayloadTooLargeError, Record
-from botwire import exact_operations as exact
 from botwire import operations as ops
-from botwire import record_operations as records
-from botwire import store_operations as store
-from botwire._sync.postgres import PostgresEngine
-from botwire.engines import pages
+from botwire.engines.postgres import PostgresEngine
 from botwire.engines.protocol import Engine
+from botwire.engines.sql import pages
+from botwire.engines.sql.steps import Steps
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
-from botwire.engines.steps import Steps
 from botwire.exact import Json
-from botwire.terms import Terms
+from botwire.operations.terms import Terms
 
 BOUND = 4_000
-NOTHING = records.Selection()
+NOTHING = ops.Selection()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -41,7 +38,7 @@ def engine(
     engine.close()
 
 
-def ask(engine: Engine, *operations: ops.Operation, answer: int | None = None) -> list[Any]:
+def ask(engine: Engine, *operations: ops.AnyOperation, answer: int | None = None) -> list[Any]:
     terms = None if answer is None else Terms(answer=answer)
     return engine.apply(ops.Batch("n", operations, terms=terms))
 
@@ -55,7 +52,7 @@ def fill(engine: Engine, sizes: list[int]) -> None:
     memory.records().put([Record(value, f"r{i:03}", {"n": i}) for i, value in enumerate(values)])
 
 
-Ask = Callable[[Any, int], ops.Operation]
+Ask = Callable[[Any, int], ops.AnyOperation]
 
 
 def ways() -> dict[str, tuple[Ask, bool]]:
@@ -76,9 +73,9 @@ def ways() -> dict[str, tuple[Ask, bool]]:
             ),
             True,
         ),
-        "dump": (lambda last, n: exact.DumpRecords("default", last and last.id, n), False),
+        "dump": (lambda last, n: ops.DumpRecords("default", last and last.id, n), False),
         "records": (
-            lambda last, n: records.ListRecords(
+            lambda last, n: ops.ListRecords(
                 "default", NOTHING, n, 0 if last is None else last.metadata.value["n"] + 1
             ),
             False,
@@ -98,7 +95,7 @@ def check_pages(engine: Engine, sizes: list[int], limit: int) -> None:
             assert sum(held) <= BOUND or len(held) == 1, name
             assert len(held) <= limit
             found += [
-                len(one.text if isinstance(one, records.RecordEntry) else one.value.value)
+                len(one.text if isinstance(one, ops.RecordEntry) else one.value.value)
                 for one in elements
             ]
             if not page.more:
@@ -120,7 +117,7 @@ def test_pages_are_bounded_full_and_complete(sizes: list[int], limit: int) -> No
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ops, "MAX_PAGE_BYTES", BOUND)
         check_pages(engine, sizes, limit)
-    assert ask(engine, store.CheckNamespace()) == [()]
+    assert ask(engine, ops.CheckNamespace()) == [()]
 
 
 def test_both_databases_bound_pages_alike(engine: Engine) -> None:
@@ -139,7 +136,7 @@ def test_both_databases_bound_pages_alike(engine: Engine) -> None:
         f"k{i:03}": value for i, value in enumerate(values)
     }
     assert len(memory.records().list()) == len(memory.records().search(text="x" * 10)) + 8
-    assert ask(engine, store.CheckRecords("default")) != []
+    assert ask(engine, ops.CheckRecords("default")) != []
     assert history.pop() == values[-1]
 
 
@@ -171,8 +168,8 @@ def test_what_is_not_paged_is_answered_whole_or_refused(engine: Engine) -> None:
     sizes = [3_000] * 8
     fill(engine, sizes)
     keys, ids = (tuple(f"{kind}{i:03}" for i in range(8)) for kind in "kr")
-    vector_less = records.SearchRecords("default", text="x" * 3_000, limit=8)
-    for whole in (ops.GetKeys(keys), records.GetRecords("default", ids), vector_less):
+    vector_less = ops.SearchRecords("default", text="x" * 3_000, limit=8)
+    for whole in (ops.GetKeys(keys), ops.GetRecords("default", ids), vector_less):
         (answer,) = ask(engine, whole, answer=50_000)
         assert len([one for one in answer if one is not None]) == 8
         assert ask(engine, whole) == [answer]

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from botwire import Memory, RequestTimeoutError, ServerError
-from botwire._sync import postgres
-from botwire._sync.postgres import PostgresEngine
-from botwire.engines import statements
-from conftest import Clock, add_pgvector
+from botwire.engines.postgres import PostgresEngine
+from botwire.engines.postgres._sync import engine as postgres
+from botwire.engines.sql import batches as statements
+from conftest import Clock
 
 
 def select(url: str, sql: str) -> list[Any]:
@@ -160,13 +160,10 @@ def test_it_is_said_why_no_connection_is_to_be_had(postgres_url: str, unused_tcp
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("has_pgvector", [False, True])
 def test_every_key_begins_with_the_namespace_and_no_node_is_special(
-    postgres_database_url: str, has_pgvector: bool
+    postgres_database_url: str,
 ) -> None:
     url = postgres_database_url
-    if has_pgvector:
-        add_pgvector(url)
     with Memory("n", url=url) as memory:
         memory.set("k", 1)
     unique = select(
@@ -174,7 +171,7 @@ def test_every_key_begins_with_the_namespace_and_no_node_is_special(
         "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' "
         "AND indexdef LIKE 'CREATE UNIQUE%' AND tablename <> 'botwire_schema'",
     )
-    assert len(unique) >= 9 + has_pgvector
+    assert len(unique) >= 9
     for (definition,) in unique:
         assert re.search(r"USING btree \(namespace[,)]", definition), definition
     tables = select(

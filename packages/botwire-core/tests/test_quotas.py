@@ -14,13 +14,12 @@ import pytest
 
 from botwire import QuotaExceededError
 from botwire import operations as ops
-from botwire import record_operations as records
-from botwire._sync.postgres import PostgresEngine
+from botwire.engines.postgres import PostgresEngine
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import ConflictError
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
-from botwire.terms import AUDIT_LOG, DAY, Quota, Terms, Usage
+from botwire.operations.terms import AUDIT_LOG, DAY, Quota, Terms, Usage
 from botwire.vectors import Vector
 
 NOON = 20_000 * DAY + DAY // 2
@@ -48,7 +47,7 @@ class Store:
         self.clock = clock
         self.namespace = f"test-{uuid.uuid4().hex}"
 
-    def apply(self, *operations: ops.Operation, terms: Terms | None = None, id: str = "") -> Any:
+    def apply(self, *operations: ops.AnyOperation, terms: Terms | None = None, id: str = "") -> Any:
         return self.engine.apply(ops.Batch(self.namespace, operations, id or None, terms=terms))
 
     def usage(self) -> Usage:
@@ -112,7 +111,7 @@ def test_what_takes_away_or_changes_nothing_is_no_write(store: Store) -> None:
         append(1, ids=("1",)),  # it is there
         ops.DeleteItems("h", (1,)),
         ops.ClearHistory("h"),
-        records.DeleteRecords("c", records.Selection(), all=True),
+        ops.DeleteRecords("c", ops.Selection(), all=True),
     ):
         store.apply(free, terms=writes(2))
     assert store.usage() == Usage(0, 2, 20_000)
@@ -154,18 +153,18 @@ def test_what_expired_takes_no_room(store: Store) -> None:
 
 
 def test_records_count_with_their_embeddings(store: Store) -> None:
-    full = records.NewRecord("id", "text", Json.of({"a": 1}), ("t",), "/s", Vector.of([1.0, 2.0]))
-    store.apply(records.PutRecords("c", (full,)))
+    full = ops.NewRecord("id", "text", Json.of({"a": 1}), ("t",), "/s", Vector.of([1.0, 2.0]))
+    store.apply(ops.PutRecords("c", (full,)))
     whole = 32 + len('idtext{"a":1}["t"]/s') + 8
     assert store.usage().bytes == whole
-    bare = records.NewRecord("id", "text", Json.of({}), ("t",), "/s")
-    store.apply(records.PutRecords("c", (bare,), keep_embedding=True))
+    bare = ops.NewRecord("id", "text", Json.of({}), ("t",), "/s")
+    store.apply(ops.PutRecords("c", (bare,), keep_embedding=True))
     assert store.usage().bytes == whole - len('"a":1')
-    store.apply(records.PatchRecords("c", ("id",), Json.of({"a": 1})))
+    store.apply(ops.PatchRecords("c", ("id",), Json.of({"a": 1})))
     assert store.usage().bytes == whole
-    store.apply(records.PutRecords("c", (bare,), keep_embedding=False))
+    store.apply(ops.PutRecords("c", (bare,), keep_embedding=False))
     assert store.usage().bytes == whole - len('"a":1') - 8
-    store.apply(records.DeleteRecords("c", records.Selection(("id",))))
+    store.apply(ops.DeleteRecords("c", ops.Selection(("id",))))
     assert store.usage().bytes == 0
 
 
@@ -186,7 +185,7 @@ from botwire import operations as ops
 from botwire.engines.opening import open_engine
 from botwire.exact import Json
 from botwire.places import find_place
-from botwire.terms import Quota, Terms
+from botwire.operations.terms import Quota, Terms
 
 url, namespace, who, account = sys.argv[1:]
 engine = open_engine(find_place(url))

@@ -26,12 +26,12 @@ from botwire import (
     ServerError,
 )
 from botwire import operations as ops
-from botwire.engines import migrations
-from botwire.engines.async_sqlite import AsyncSQLiteEngine
+from botwire.engines.sql import migrations
 from botwire.engines.sqlite import APPLICATION_ID, MEMORY, SQLiteEngine
-from botwire.engines.sqlite_file import SQLiteFile
+from botwire.engines.sqlite.awaited import AsyncSQLiteEngine
+from botwire.engines.sqlite.file import SQLiteFile
 from botwire.exact import Json
-from botwire.record_operations import SearchRecords
+from botwire.operations import SearchRecords
 from conftest import Clock
 
 
@@ -361,7 +361,7 @@ def test_a_process_sees_what_another_wrote_at_once(path: Path) -> None:
     [(ops.GetKeys(("k",)), ops.GetKeys(("k",))), (SearchRecords("c", text="tea"),)],
 )
 def test_a_batch_that_reads_twice_reads_one_moment(
-    path: Path, operations: tuple[ops.Operation, ...]
+    path: Path, operations: tuple[ops.AnyOperation, ...]
 ) -> None:
     with Memory("n", url=f"sqlite:///{path}") as writer:
         writer.set("k", "before")

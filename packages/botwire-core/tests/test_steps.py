@@ -7,8 +7,8 @@ import sqlite3
 import pytest
 
 from botwire import ConflictError, InvalidRequestError, Memory
+from botwire.engines.sql.steps import WAIT, Rows, Statement, Steps, side_by_side
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
-from botwire.engines.steps import WAIT, Rows, Statement, Steps, side_by_side
 from botwire.errors import BotWireError
 
 

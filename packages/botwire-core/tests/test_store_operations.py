@@ -10,13 +10,10 @@ from typing import Any
 import pytest
 
 from botwire import ConflictError, InvalidRequestError, Memory, Record
-from botwire import exact_operations as exact
 from botwire import operations as ops
-from botwire import record_operations as records
-from botwire import store_operations as store
 from botwire.engines.protocol import Engine
+from botwire.engines.sql.store import NAMESPACED
 from botwire.engines.sqlite import SQLiteEngine
-from botwire.engines.store_statements import NAMESPACED
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.vectors import Vector
@@ -31,7 +28,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     engine.close()
 
 
-def ask(engine: Engine, operation: ops.Operation, namespace: str = "n") -> Any:
+def ask(engine: Engine, operation: ops.AnyOperation, namespace: str = "n") -> Any:
     if operation.storewide:
         namespace = SYSTEM_NAMESPACE
     return engine.apply(ops.Batch(namespace, (operation,)))[0]
@@ -53,9 +50,9 @@ def key(name: str = "k", value: Any = 1, version: int = 5, time: int = NOW - 9) 
     return ops.KeyEntry(name, Json.of(value), version, time, time, None)
 
 
-def record(id: str, version: int, embedding: list[float], text: str = "tea") -> records.RecordEntry:
+def record(id: str, version: int, embedding: list[float], text: str = "tea") -> ops.RecordEntry:
     vector = Vector.of(embedding)
-    return records.RecordEntry(id, text, Json.of({}), (), "/", vector, version, NOW - 9, NOW - 9)
+    return ops.RecordEntry(id, text, Json.of({}), (), "/", vector, version, NOW - 9, NOW - 9)
 
 
 def test_namespaces_are_listed_in_pages_without_the_stores_own(engine: Engine) -> None:
@@ -63,14 +60,14 @@ def test_namespaces_are_listed_in_pages_without_the_stores_own(engine: Engine) -
         Memory(name, engine=engine).set("k", 1)
     for own in [SYSTEM_NAMESPACE, f"{SYSTEM_NAMESPACE}/keys"]:
         engine.apply(ops.Batch(own, (ops.PutKey("k", Json.of(1)),)))
-    page = ask(engine, store.ListNamespaces(limit=3))
+    page = ask(engine, ops.ListNamespaces(limit=3))
     assert [entry.name for entry in page.namespaces] == ["a", "a/b", "b"]
     assert page.more
-    page = ask(engine, store.ListNamespaces(after="b"))
-    assert page == store.NamespacePage(
-        (store.NamespaceEntry("\ud800", 1, NOW), store.NamespaceEntry("\U0001f600", 1, NOW)), False
+    page = ask(engine, ops.ListNamespaces(after="b"))
+    assert page == ops.NamespacePage(
+        (ops.NamespaceEntry("\ud800", 1, NOW), ops.NamespaceEntry("\U0001f600", 1, NOW)), False
     )
-    page = ask(engine, store.ListNamespaces("a"))
+    page = ask(engine, ops.ListNamespaces("a"))
     assert [entry.name for entry in page.namespaces] == ["a", "a/b"]
 
 
@@ -89,7 +86,7 @@ def test_every_table_with_rows_of_a_namespace_is_known(engine: Engine, tmp_path:
 def test_a_forgotten_namespace_is_gone_from_every_table(engine: Engine, tmp_path: Path) -> None:
     fill(engine, "n")
     fill(engine, "other")
-    counts = dict(ask(engine, store.ForgetNamespace("n")))
+    counts = dict(ask(engine, ops.ForgetNamespace("n")))
     assert counts == {
         "keys": 2, "histories": 2, "items": 3, "collections": 1, "records": 1, "words": 2,
         "changes": 6, "answers": 1,
@@ -100,8 +97,8 @@ def test_a_forgotten_namespace_is_gone_from_every_table(engine: Engine, tmp_path
             assert (b"n",) not in rows, table
             assert (b"other",) in rows, table
     database.close()
-    assert dict(ask(engine, store.ForgetNamespace("n"))) == dict.fromkeys(counts, 0)
-    assert ask(engine, store.CheckStore()) == ()
+    assert dict(ask(engine, ops.ForgetNamespace("n"))) == dict.fromkeys(counts, 0)
+    assert ask(engine, ops.CheckStore()) == ()
 
 
 def test_what_is_forgotten_is_not_in_the_files_bytes(tmp_path: Path) -> None:
@@ -116,9 +113,9 @@ def test_what_is_forgotten_is_not_in_the_files_bytes(tmp_path: Path) -> None:
     def bytes_on_disk() -> bytes:
         return b"".join(file.read_bytes() for file in sorted(tmp_path.iterdir())).lower()
 
-    ask(engine, store.ForgetNamespace("Rosebud's namespace"))
+    ask(engine, ops.ForgetNamespace("Rosebud's namespace"))
     assert b"rosebud" in bytes_on_disk()
-    assert ask(engine, store.CompactStore()) == store.Compaction(rewritten=True, detail="")
+    assert ask(engine, ops.CompactStore()) == ops.Compaction(rewritten=True, detail="")
     assert b"rosebud" not in bytes_on_disk()
     assert b"kept" in bytes_on_disk()
     assert Memory("other", engine=engine).list_keys() == ["again", "key kept"]
@@ -133,7 +130,7 @@ def test_what_is_deleted_is_overwritten_in_the_file(tmp_path: Path) -> None:
         memory.set(f"kept {i}", "kept" * i)
     for i in range(300):
         memory.delete(f"Rosebud {i}")
-    ask(engine, store.ForgetNamespace("another"))
+    ask(engine, ops.ForgetNamespace("another"))
     with sqlite3.connect(tmp_path / "memory.db") as database:
         database.execute("DELETE FROM botwire_changes")  # which name what was deleted
     database.close()
@@ -144,18 +141,18 @@ def test_what_is_deleted_is_overwritten_in_the_file(tmp_path: Path) -> None:
 def test_a_compaction_that_could_not_empty_the_log_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("botwire.engines.sqlite_file._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("botwire.engines.sqlite.file._BUSY_SECONDS", 0.05)
     engine = SQLiteEngine(tmp_path / "memory.db")
     fill(engine, "n")
     reader = sqlite3.connect(tmp_path / "memory.db", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM botwire_keys").fetchone()
-    ask(engine, store.ForgetNamespace("n"))
-    compaction = ask(engine, store.CompactStore())
+    ask(engine, ops.ForgetNamespace("n"))
+    compaction = ask(engine, ops.CompactStore())
     assert not compaction.rewritten
     assert "try again" in compaction.detail
     reader.close()
-    assert ask(engine, store.CompactStore()).rewritten
+    assert ask(engine, ops.CompactStore()).rewritten
     engine.close()
 
 
@@ -164,7 +161,7 @@ def test_versions_go_on_above_those_that_were_forgotten(engine: Engine) -> None:
     versions = [memory.set("k", i) for i in range(3)]
     memory.records().put([Record("old", "a", embedding=[1, 0])])
     assert memory.records().search(vector=[1, 0])[0].record.text == "old"  # the engine remembers
-    ask(engine, store.ForgetNamespace("n"))
+    ask(engine, ops.ForgetNamespace("n"))
     assert memory.records().search(vector=[1, 0]) == []
     assert memory.set("k", "new") > max(versions)
     with pytest.raises(ConflictError):
@@ -178,110 +175,110 @@ def test_a_restored_key_is_as_it_was_and_restoring_it_again_changes_nothing(
     engine: Engine,
 ) -> None:
     entry = key()
-    batch = ops.Batch("n", (exact.RestoreNamespace(7, NOW - 99), exact.RestoreKeys((entry,))))
-    assert engine.apply(batch)[1] == exact.Restored(1, 0, 0)
+    batch = ops.Batch("n", (ops.RestoreNamespace(7, NOW - 99), ops.RestoreKeys((entry,))))
+    assert engine.apply(batch)[1] == ops.Restored(1, 0, 0)
     assert ask(engine, ops.GetKeys(("k",))) == (entry,)
-    stat = ask(engine, store.StatNamespace())
+    stat = ask(engine, ops.StatNamespace())
     assert (stat.created_at, stat.keys) == (NOW - 99, 1)
     assert stat.revision > 7
-    assert engine.apply(batch)[1] == exact.Restored(0, 0, 0)
-    assert ask(engine, store.StatNamespace()) == stat
+    assert engine.apply(batch)[1] == ops.Restored(0, 0, 0)
+    assert ask(engine, ops.StatNamespace()) == stat
     assert Memory("n", engine=engine).set("k", 2) > stat.revision
-    assert ask(engine, store.CheckNamespace()) == ()
+    assert ask(engine, ops.CheckNamespace()) == ()
 
 
 def test_a_restored_version_is_not_given_again(engine: Engine) -> None:
     memory = Memory("n", engine=engine)
-    ask(engine, exact.RestoreKeys((key(version=50),)))
+    ask(engine, ops.RestoreKeys((key(version=50),)))
     assert memory.set("other", 1) > 50
-    two = exact.CollectionState("c", 2)
-    ask(engine, exact.RestoreRecords(two, (record("r", 90, [1, 0]),)))
+    two = ops.CollectionState("c", 2)
+    ask(engine, ops.RestoreRecords(two, (record("r", 90, [1, 0]),)))
     assert memory.set("other", 2) > 90
-    assert ask(engine, store.CheckNamespace()) == ()
+    assert ask(engine, ops.CheckNamespace()) == ()
 
 
 def test_a_newer_key_is_not_overwritten_unless_told(engine: Engine) -> None:
     memory = Memory("n", engine=engine)
     memory.set("k", "newer")
     with pytest.raises(ConflictError, match="key 'k' was set later, to version 1"):
-        ask(engine, exact.RestoreKeys((key(), key("other"))))
+        ask(engine, ops.RestoreKeys((key(), key("other"))))
     assert memory.list_keys() == ["k"]
-    kept = ask(engine, exact.RestoreKeys((key(), key("other")), exact.KEEP))
-    assert kept == exact.Restored(1, 1, 0)
+    kept = ask(engine, ops.RestoreKeys((key(), key("other")), ops.KEEP))
+    assert kept == ops.Restored(1, 1, 0)
     assert memory.get_many(["k", "other"]) == {"k": "newer", "other": 1}
-    ask(engine, exact.RestoreKeys((key(),), exact.OVERWRITE))
+    ask(engine, ops.RestoreKeys((key(),), ops.OVERWRITE))
     assert ask(engine, ops.GetKeys(("k",))) == (key(),)
-    ask(engine, exact.RestoreKeys((key(value=2, version=6, time=NOW - 8),)))  # the stored is older
+    ask(engine, ops.RestoreKeys((key(value=2, version=6, time=NOW - 8),)))  # the stored is older
     assert memory.get("k") == 2
 
 
 def test_a_restoration_of_a_span_removes_what_was_deleted_there(engine: Engine) -> None:
-    ask(engine, exact.RestoreKeys(tuple(key(name) for name in "abcd")))
-    span = exact.Span(after="a", until="c", revision=5)
-    assert ask(engine, exact.RestoreKeys((key("b"),), span=span)) == exact.Restored(0, 0, 1)
+    ask(engine, ops.RestoreKeys(tuple(key(name) for name in "abcd")))
+    span = ops.Span(after="a", until="c", revision=5)
+    assert ask(engine, ops.RestoreKeys((key("b"),), span=span)) == ops.Restored(0, 0, 1)
     memory = Memory("n", engine=engine)
     assert memory.list_keys() == ["a", "b", "d"]
     with pytest.raises(ConflictError, match="'d' was written later, with version 5"):
-        ask(engine, exact.RestoreKeys((), span=exact.Span("b", revision=4)))
+        ask(engine, ops.RestoreKeys((), span=ops.Span("b", revision=4)))
     assert memory.list_keys() == ["a", "b", "d"]
 
 
 def test_a_history_is_restored_with_its_numbers_its_archive_and_its_end(engine: Engine) -> None:
-    state = exact.HistoryState("h", 9, 2, NOW - 9, NOW - 8)
+    state = ops.HistoryState("h", 9, 2, NOW - 9, NOW - 8)
     items = tuple(
         ops.HistoryItem(seq, id, Json.of(seq), NOW - 9)
         for seq, id in [(1, "a"), (2, None), (5, "b"), (7, None)]
     )
-    restore = exact.RestoreHistory(state, items[:3])
-    assert ask(engine, restore) == exact.Restored(3, 0, 0)
-    assert ask(engine, exact.RestoreHistory(state, items[1:])) == exact.Restored(1, 0, 0)
-    assert ask(engine, restore) == exact.Restored(0, 0, 0)
-    assert ask(engine, exact.DumpHistories()).histories == (state,)
+    restore = ops.RestoreHistory(state, items[:3])
+    assert ask(engine, restore) == ops.Restored(3, 0, 0)
+    assert ask(engine, ops.RestoreHistory(state, items[1:])) == ops.Restored(1, 0, 0)
+    assert ask(engine, restore) == ops.Restored(0, 0, 0)
+    assert ask(engine, ops.DumpHistories()).histories == (state,)
     assert ask(engine, ops.ReadHistory("h", archived=True)).items == items
     history = Memory("n", engine=engine).history("h")
     assert (history.count(), history.info().archived) == (2, 2)
     assert history.append("next") == 10
     # The backup is older now: what is there stays, and what is missing comes back.
     history.delete(5)
-    assert ask(engine, restore) == exact.Restored(1, 0, 0)
+    assert ask(engine, restore) == ops.Restored(1, 0, 0)
     assert [item.seq for item in history.read()] == [5, 7, 10]
-    assert ask(engine, exact.DumpHistories(("h",))).histories[0].last_seq == 10
-    assert ask(engine, store.CheckNamespace()) == ()
+    assert ask(engine, ops.DumpHistories(("h",))).histories[0].last_seq == 10
+    assert ask(engine, ops.CheckNamespace()) == ()
     with pytest.raises(ConflictError, match="changed later"):
-        ask(engine, exact.RestoreHistory(state, items, until=100))
-    ask(engine, exact.RestoreHistory(state, items, exact.OVERWRITE, until=100))
+        ask(engine, ops.RestoreHistory(state, items, until=100))
+    ask(engine, ops.RestoreHistory(state, items, ops.OVERWRITE, until=100))
     assert ask(engine, ops.ReadHistory("h", archived=True)).items == items
-    assert ask(engine, exact.DumpHistories()).histories == (state._replace(last_seq=10),)
-    assert ask(engine, store.CheckNamespace()) == ()
+    assert ask(engine, ops.DumpHistories()).histories == (state._replace(last_seq=10),)
+    assert ask(engine, ops.CheckNamespace()) == ()
 
 
 def test_another_item_in_the_same_place_is_a_conflict(engine: Engine) -> None:
     history = Memory("n", engine=engine).history("h")
     history.extend(["mine", "and mine"], ids=[None, "x"])
-    state = exact.HistoryState("h", 3, 0, NOW, NOW)
+    state = ops.HistoryState("h", 3, 0, NOW, NOW)
     given = (
         ops.HistoryItem(1, None, Json.of("theirs"), NOW),
         ops.HistoryItem(3, "x", Json.of("and theirs"), NOW),
     )
     with pytest.raises(ConflictError, match="another item 1"):
-        ask(engine, exact.RestoreHistory(state, given))
-    assert ask(engine, exact.RestoreHistory(state, given, exact.KEEP)) == exact.Restored(0, 2, 0)
-    assert ask(engine, exact.RestoreHistory(state, given, exact.OVERWRITE)).written == 2
+        ask(engine, ops.RestoreHistory(state, given))
+    assert ask(engine, ops.RestoreHistory(state, given, ops.KEEP)) == ops.Restored(0, 2, 0)
+    assert ask(engine, ops.RestoreHistory(state, given, ops.OVERWRITE)).written == 2
     assert [(item.seq, item.value) for item in history.read()] == [(1, "theirs"), (3, "and theirs")]
-    assert ask(engine, store.CheckNamespace()) == ()
+    assert ask(engine, ops.CheckNamespace()) == ()
 
 
 def test_an_id_that_was_given_again_is_no_conflict_where_the_old_item_goes(engine: Engine) -> None:
-    state = exact.HistoryState("h", 1, 0, NOW - 9, NOW - 9)
+    state = ops.HistoryState("h", 1, 0, NOW - 9, NOW - 9)
     old, new = (ops.HistoryItem(seq, "id", Json.of(seq), NOW - 9) for seq in (1, 2))
-    ask(engine, exact.RestoreHistory(state, (old,)))
+    ask(engine, ops.RestoreHistory(state, (old,)))
     later = state._replace(last_seq=2, updated_at=NOW - 8)
     with pytest.raises(ConflictError, match="its id at another place"):
-        ask(engine, exact.RestoreHistory(later, (new,)))
-    restored = ask(engine, exact.RestoreHistory(later, (new,), until=9))
-    assert restored == exact.Restored(1, 0, 1)
+        ask(engine, ops.RestoreHistory(later, (new,)))
+    restored = ask(engine, ops.RestoreHistory(later, (new,), until=9))
+    assert restored == ops.Restored(1, 0, 1)
     assert ask(engine, ops.ReadHistory("h")).items == (new,)
-    assert ask(engine, store.CheckNamespace()) == ()
+    assert ask(engine, ops.CheckNamespace()) == ()
 
 
 def test_restored_records_are_found_by_word_and_by_vector_at_once(engine: Engine) -> None:
@@ -290,27 +287,27 @@ def test_restored_records_are_found_by_word_and_by_vector_at_once(engine: Engine
     for i in range(5):
         collection.put([Record(f"coffee {i}", f"new{i}", embedding=[0, 1])])
     assert len(collection.search(vector=[1, 0], limit=9)) == 5  # the engine remembers revision 5
-    two = exact.CollectionState("c", 2)
+    two = ops.CollectionState("c", 2)
     old = record("old", 2, [1, 0])
-    assert ask(engine, exact.RestoreRecords(two, (old,))) == exact.Restored(1, 0, 0)
+    assert ask(engine, ops.RestoreRecords(two, (old,))) == ops.Restored(1, 0, 0)
     assert collection.search(vector=[1, 0])[0].record.id == "old"
     assert [found.record.id for found in collection.search(text="tea")] == ["old"]
     turned = record("old", 3, [0, -1], "milk")
-    ask(engine, exact.RestoreRecords(two, (turned,), exact.OVERWRITE))
+    ask(engine, ops.RestoreRecords(two, (turned,), ops.OVERWRITE))
     assert collection.search(vector=[0, -1])[0].record.id == "old"
     assert collection.search(text="tea") == []
-    assert ask(engine, exact.RestoreRecords(two, (turned,))) == exact.Restored(0, 0, 0)
-    assert ask(engine, exact.DumpRecords("c", after="new4")).records == (turned,)
+    assert ask(engine, ops.RestoreRecords(two, (turned,))) == ops.Restored(0, 0, 0)
+    assert ask(engine, ops.DumpRecords("c", after="new4")).records == (turned,)
     with pytest.raises(ConflictError, match="'new0' was put later"):
-        ask(engine, exact.RestoreRecords(two, (record("new0", 1, [1, 0]),)))
+        ask(engine, ops.RestoreRecords(two, (record("new0", 1, [1, 0]),)))
     with pytest.raises(InvalidRequestError, match="dimension"):
-        ask(engine, exact.RestoreRecords(exact.CollectionState("c", 3)))
-    span = exact.Span(after="new0", revision=5)
-    assert ask(engine, exact.RestoreRecords(two, (turned,), span=span)).removed == 4
+        ask(engine, ops.RestoreRecords(ops.CollectionState("c", 3)))
+    span = ops.Span(after="new0", revision=5)
+    assert ask(engine, ops.RestoreRecords(two, (turned,), span=span)).removed == 4
     assert collection.count() == 2
     assert len(collection.search(vector=[0, 1], limit=9)) == 2
-    assert ask(engine, store.CheckNamespace()) == ()
-    assert ask(engine, store.CheckRecords("c")) == store.RecordCheck((), None)
+    assert ask(engine, ops.CheckNamespace()) == ()
+    assert ask(engine, ops.CheckRecords("c")) == ops.RecordCheck((), None)
 
 
 @pytest.mark.parametrize(
@@ -336,11 +333,11 @@ def test_restored_records_are_found_by_word_and_by_vector_at_once(engine: Engine
 )
 def test_a_check_finds_what_is_wrong(engine: Engine, tmp_path: Path, harm: str, says: str) -> None:
     fill(engine, "n")
-    assert ask(engine, store.CheckNamespace()) == ()
+    assert ask(engine, ops.CheckNamespace()) == ()
     with sqlite3.connect(tmp_path / "memory.db") as database:
         database.execute(harm)
     database.close()
-    assert any(says in problem for problem in ask(engine, store.CheckNamespace()))
+    assert any(says in problem for problem in ask(engine, ops.CheckNamespace()))
 
 
 def test_a_check_finds_lost_words_and_lost_namespaces(engine: Engine, tmp_path: Path) -> None:
@@ -349,16 +346,16 @@ def test_a_check_finds_lost_words_and_lost_namespaces(engine: Engine, tmp_path: 
         database.execute("UPDATE botwire_words SET word = x'00' WHERE word = x'78'")
         database.execute("DELETE FROM botwire_namespaces")
     database.close()
-    (problem,) = ask(engine, store.CheckRecords("records x")).problems
+    (problem,) = ask(engine, ops.CheckRecords("records x")).problems
     assert "'x' is not indexed by its words" in problem
-    (problem,) = ask(engine, store.CheckStore())
+    (problem,) = ask(engine, ops.CheckStore())
     assert problem == "there are rows of a namespace 'n' that there is not"
 
 
 def test_what_a_namespace_and_a_store_hold_is_counted(engine: Engine) -> None:
     fill(engine, "n")
-    stat = ask(engine, store.StatNamespace())
+    stat = ask(engine, ops.StatNamespace())
     assert stat[2:7] == (2, 1, 3, 1, 1)
     assert stat.bytes > 40
-    assert ask(engine, store.StatNamespace(), "none") == (0, None, 0, 0, 0, 0, 0, 0)
-    assert ask(engine, store.StatStore()).bytes > 4096
+    assert ask(engine, ops.StatNamespace(), "none") == (0, None, 0, 0, 0, 0, 0, 0)
+    assert ask(engine, ops.StatStore()).bytes > 4096

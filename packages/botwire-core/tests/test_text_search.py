@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from botwire import Memory, Record, Records
-from botwire.engines import text_search
+from botwire.engines.sql import text_search
 
 _WORDS = [f"w{i}" for i in range(60)]
 _WEIGHTS = [1 / (i + 1) for i in range(60)]  # as words are in a language: a few are everywhere

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botwire import ConfigurationError, Memory, Record
-from botwire.engines.vector_cache import Row, Snapshot, VectorCache
+from botwire.engines.sql.vector_cache import Row, Snapshot, VectorCache
 from botwire.vectors import Vector
 
 numbers = st.floats(-1e6, 1e6, width=32) | st.sampled_from([0.0, 1.0, -1.0, 1e-30, 1e30])
@@ -175,15 +175,14 @@ def test_the_cache_follows_every_change(script: list[tuple[str, int]]) -> None:
 
 def test_a_read_inside_a_batch_that_writes_is_not_remembered() -> None:
     from botwire import operations as ops
-    from botwire import record_operations as rops
     from botwire.exact import Json
 
     with Memory("n", url="sqlite://") as memory:
         memory.records().put([Record("old", id="a", embedding=[1, 0])])
-        put = rops.PutRecords(
-            "default", (rops.NewRecord("b", "new", Json.of({}), embedding=Vector.of([1, 0])),)
+        put = ops.PutRecords(
+            "default", (ops.NewRecord("b", "new", Json.of({}), embedding=Vector.of([1, 0])),)
         )
-        search = rops.SearchRecords("default", Vector.of([1, 0]))
+        search = ops.SearchRecords("default", Vector.of([1, 0]))
         fails = ops.CheckKey("missing", 1)
         results = memory.engine.apply(ops.Batch("n", (put, search)))
         assert {match.record.text for match in results[1]} == {"old", "new"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botwire.engines import words
+from botwire.engines.sql import words
 
 
 @pytest.mark.parametrize(

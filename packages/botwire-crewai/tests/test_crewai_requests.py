@@ -12,9 +12,8 @@ from crewai.memory.types import MemoryRecord
 
 from botwire import Memory, TransportError
 from botwire.engines.opening import open_engine
-from botwire.operations import Batch, Results
+from botwire.operations import Batch, Results, SearchRecords
 from botwire.places import find_place
-from botwire.record_operations import SearchRecords
 from botwire_crewai import BotWireStorage
 
 SCOPES = 27

@@ -107,7 +107,7 @@ class Caller:
         return entries
 
 
-def _target(operation: ops.Operation) -> str | None:
+def _target(operation: ops.AnyOperation) -> str | None:
     """Returns the key, history or collection that an operation is about; a prefix of keys too."""
     if operation.storewide:
         return None
@@ -118,7 +118,7 @@ def _target(operation: ops.Operation) -> str | None:
     return None
 
 
-def right_of(operation: ops.Operation) -> str:
+def right_of(operation: ops.AnyOperation) -> str:
     """Returns the right that an operation needs: ``read``, ``write`` or ``admin``."""
     if operation.admin:
         return "admin"

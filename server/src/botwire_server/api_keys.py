@@ -26,7 +26,7 @@ from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError, ConflictError, NotFoundError
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE, check_any_namespace
-from botwire.terms import AUDIT_LOG
+from botwire.operations.terms import AUDIT_LOG
 
 RIGHTS: Mapping[str, frozenset[str]] = {
     "metrics": frozenset({"metrics"}),
@@ -141,7 +141,7 @@ class KeyStore:
         self._engine = engine
         self.clock = clock
 
-    async def _apply(self, *operations: ops.Operation) -> ops.Results:
+    async def _apply(self, *operations: ops.AnyOperation) -> ops.Results:
         return await self._engine.apply(ops.Batch(SYSTEM_NAMESPACE, operations))
 
     async def create(self, *, who: str, **fields: Any) -> tuple[APIKey, str]:

@@ -6,7 +6,7 @@ moment at which all is brought back. The numbers of all processes that serve a d
 machine are in one mapped file, whose parts they lock for the few microseconds of a look, so the
 limit is one for all of them; a lock ends with the process that holds it, the file outlives them.
 Several machines count each on its own: what must not, writes a day and bytes, is in the store
-(`botwire.terms`).
+(`botwire.operations.terms`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from botwire.errors import ConfigurationError, QuotaExceededError
+from botwire.operations.terms import Terms
 from botwire.places import Place, without_password
-from botwire.terms import Terms
 
 try:
     import fcntl

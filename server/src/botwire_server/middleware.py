@@ -22,7 +22,7 @@ from botwire_server.origins import check_origin
 from botwire_server.tracing import Tracing
 from botwire_server.working import CALLER, WORK, RequestWork
 
-access_log = logging.getLogger("botwire.access")
+access_log = logging.getLogger("botwire.client.access")
 
 REQUEST_ID = "botwire.request_id"
 """Where in a request's scope its name is."""

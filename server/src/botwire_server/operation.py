@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from botwire import operations as ops
-from botwire import store_operations as store_ops
 from botwire.errors import BotWireError, ServerError
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_server import metrics
@@ -46,6 +45,6 @@ async def read_metrics(request: Request) -> Response:
     """Answers requests, latencies, commits and sizes; with API keys, to the right `metrics`."""
     request.scope[CALLER].require("metrics")
     state = request.app.state
-    batch = ops.Batch(SYSTEM_NAMESPACE, (store_ops.StatStore(),))
+    batch = ops.Batch(SYSTEM_NAMESPACE, (ops.StatStore(),))
     (stat,) = await state.engine.apply(batch)
     return Response(state.metrics.expose(stat.bytes), media_type=metrics.MEDIA_TYPE)

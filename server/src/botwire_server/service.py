@@ -7,8 +7,6 @@ import logging
 from starlette.types import Scope
 
 from botwire import operations as ops
-from botwire import record_operations as records
-from botwire import store_operations as store
 from botwire.clock import now
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import (
@@ -20,7 +18,7 @@ from botwire.errors import (
     TooComplexError,
 )
 from botwire.operations import Batch, Results
-from botwire.terms import Quota, Terms
+from botwire.operations.terms import Quota, Terms
 from botwire.work import Work
 from botwire_server import problems
 from botwire_server.access import Access, Caller
@@ -121,7 +119,7 @@ def check_count(what: str, count: int, most: int) -> None:
         )
 
 
-def _elements(operation: ops.Operation) -> int:
+def _elements(operation: ops.AnyOperation) -> int:
     """Returns how many values, items, records or names an operation lists."""
     found = (getattr(operation, name, None) for name in _LISTS)
     return max((len(part) for part in found if part is not None), default=0)
@@ -132,13 +130,13 @@ def _is_long(scope: Scope, batch: Batch) -> bool:
     return scope.get(BODY_BYTES, 0) > _LONG_BYTES or any(map(_is_unbounded, batch.operations))
 
 
-def _is_unbounded(operation: ops.Operation) -> bool:
+def _is_unbounded(operation: ops.AnyOperation) -> bool:
     """Says whether what an operation does depends on how much is stored."""
-    if isinstance(operation, records.DeleteRecords):
+    if isinstance(operation, ops.DeleteRecords):
         return operation.limit is None and operation.where.ids is None
     if isinstance(operation, (ops.ClearKeys, ops.ClearHistory)):
         return operation.limit is None
-    return isinstance(operation, (ops.ArchiveHistory, ops.ReplaceHistory, store.ForgetNamespace))
+    return isinstance(operation, (ops.ArchiveHistory, ops.ReplaceHistory, ops.ForgetNamespace))
 
 
 def _public(error: ConfigurationError) -> str:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import BotWireError
-from botwire.terms import DAY
+from botwire.operations.terms import DAY
 from botwire_server.api_keys import KeyStore
 
 logger = logging.getLogger("botwire.server")

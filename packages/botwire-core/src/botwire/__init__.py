@@ -1,12 +1,7 @@
 """Memory for agents that stays when their process ends."""
 
-from botwire._async.history import AsyncHistory
-from botwire._async.memory import AsyncMemory
-from botwire._async.records import AsyncRecords
-from botwire._sync.history import History
-from botwire._sync.memory import Memory
-from botwire._sync.records import Records
 from botwire._version import __version__
+from botwire.client import AsyncHistory, AsyncMemory, AsyncRecords, History, Memory, Records
 from botwire.errors import (
     APIError,
     AuthenticationError,

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from botwire._async.history import AsyncHistory
+from botwire.client import AsyncHistory
 from botwire.errors import ConflictError
 from botwire.models import Item
 

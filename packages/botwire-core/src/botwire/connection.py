@@ -8,8 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Self
 
-from botwire._async.memory import AsyncMemory
-from botwire._sync.memory import Memory
+from botwire.client import AsyncMemory, Memory
 from botwire.engines.gathering import GatheringEngine
 from botwire.engines.opening import shared_async_engine, shared_engine, to_async, to_blocking
 from botwire.engines.sqlite import SQLiteEngine

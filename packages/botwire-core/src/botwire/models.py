@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from botwire import operations as ops
-from botwire import record_operations as records
 from botwire.clock import to_datetime
 
 
@@ -128,7 +127,7 @@ class Record:
     version: int = 0
 
     @classmethod
-    def of(cls, entry: records.RecordEntry) -> Record:
+    def of(cls, entry: ops.RecordEntry) -> Record:
         """Reads an operation's result."""
         return cls(
             entry.text,
@@ -155,7 +154,7 @@ class Match(NamedTuple):
     score: float
 
     @classmethod
-    def of(cls, match: records.RecordMatch) -> Match:
+    def of(cls, match: ops.RecordMatch) -> Match:
         """Reads an operation's result."""
         return cls(Record.of(match.record), match.score)
 
@@ -176,7 +175,7 @@ class RecordsInfo(NamedTuple):
     dimension: int | None
 
     @classmethod
-    def of(cls, stat: records.RecordStat) -> RecordsInfo:
+    def of(cls, stat: ops.RecordStat) -> RecordsInfo:
         """Reads an operation's result."""
         oldest, newest = stat.oldest, stat.newest
         return cls(

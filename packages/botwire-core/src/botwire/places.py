@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import platformdirs
 
-from botwire.engines.sqlite import MEMORY
 from botwire.errors import ConfigurationError
 
 URL_VARIABLE = "BOTWIRE_URL"
@@ -19,6 +19,14 @@ API_KEY_VARIABLE = "BOTWIRE_API_KEY"
 """The environment variable that holds the API key when no `api_key` is given."""
 NAMESPACE_VARIABLE = "BOTWIRE_NAMESPACE"
 """The environment variable that names the namespace where a framework's class needs none."""
+
+MEMORY = ":memory:"
+"""The path of a SQLite database that ends with the process."""
+
+ENGINES = "botwire.engines"
+"""The group of entry points by which packages offer schemes; see `botwire.engines.opening`."""
+known_schemes = {"sqlite", "http", "https", "postgresql", "postgres"}
+"""The schemes of URLs for which there is an engine, without those of entry points."""
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds that a call may take in all."""
@@ -94,12 +102,18 @@ def find_place(
         raise ConfigurationError(f"{without_password(url)!r} is not a URL: {error}") from None
     if scheme == "sqlite":
         _check_sqlite(url)
-    elif scheme not in ("http", "https", "postgresql", "postgres"):
+    elif not is_known_scheme(scheme):
         raise ConfigurationError(
             f"{without_password(url)!r} is not where memory can live: use sqlite:///path, "
-            "http(s)://host or postgresql://…"
+            "http(s)://host or postgresql://… (a scheme of your own: see "
+            "botwire.engines.opening.register_scheme)"
         )
     return Place(url, api_key, timeout)
+
+
+def is_known_scheme(name: str) -> bool:
+    """Says whether there is an engine for the URLs of a scheme."""
+    return name in known_schemes or bool(entry_points(group=ENGINES, name=name))
 
 
 def default_path() -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 
 from botwire.exact import MAX_DEPTH
 from botwire.names import MAX_ID_BYTES, MAX_NAME_BYTES, to_bytes
-from botwire.record_operations import MAX_METADATA
+from botwire.operations import MAX_METADATA
 
 MAX_SEGMENT = 255
 """Longest segment of a scope, in bytes; a longer one is shortened."""

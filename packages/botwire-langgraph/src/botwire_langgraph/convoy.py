@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from botwire import APIError, BotWireError
 from botwire.connection import Connection
-from botwire.operations import Operation, Results
+from botwire.operations import AnyOperation, Results
 from botwire_langgraph.reading import Pause, Steps
 from botwire_langgraph.running import arun, run
 
@@ -87,7 +87,7 @@ class Convoy:
         results = None if left else await answer
         await arun(connection, _go_on(program, operations, results))
 
-    def _board(self, thread: str, operations: tuple[Operation, ...]) -> _Rider:
+    def _board(self, thread: str, operations: tuple[AnyOperation, ...]) -> _Rider:
         rider = _Rider(operations)
         with self._lock:
             self._waiting.setdefault(thread, []).append(rider)
@@ -113,7 +113,7 @@ class _Rider:
         answer: Its results; None if it is to go alone.
     """
 
-    def __init__(self, operations: tuple[Operation, ...]) -> None:
+    def __init__(self, operations: tuple[AnyOperation, ...]) -> None:
         self.operations = operations
         self.answer: Future[Results | None] = Future()
         # Whoever waits for it may be cancelled; who answers it must not be surprised.
@@ -121,7 +121,7 @@ class _Rider:
 
 
 def _go_on(
-    program: Steps[T], operations: tuple[Operation, ...] | Pause, results: Results | None
+    program: Steps[T], operations: tuple[AnyOperation, ...] | Pause, results: Results | None
 ) -> Steps[T]:
     """Returns the rest of a program that asked for a batch, of which the results may be known."""
     try:

@@ -19,7 +19,7 @@ from typing import Any
 
 from langgraph.store.base import InvalidNamespaceError, Item, MatchCondition, SearchItem
 
-from botwire import record_operations as ops
+from botwire import operations as ops
 from botwire.clock import to_datetime
 from botwire.exact import Json
 from botwire.vectors import Vector

@@ -109,7 +109,7 @@ def thread_prefixes(prefix: str) -> list[str]:
     return [*plain, f"{HEADS}/~"]
 
 
-def clear(thread: str) -> tuple[ops.Operation, ...]:
+def clear(thread: str) -> tuple[ops.AnyOperation, ...]:
     """Returns the operations that leave nothing of a thread."""
     kinds = (ops.ClearKeys(of_thread(kind, thread)) for kind in KINDS)
     return (*kinds, ops.DeleteKey(busy(thread)))

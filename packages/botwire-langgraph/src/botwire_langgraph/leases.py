@@ -56,7 +56,7 @@ class Lease:
         """Returns what takes or renews the lease, if its key has this version."""
         return ops.PutKey(self.key, Json.of({"run": self.run.token}), self.seconds, version)
 
-    def take(self, reads: tuple[ops.Operation, ...]) -> Steps[ops.Results]:
+    def take(self, reads: tuple[ops.AnyOperation, ...]) -> Steps[ops.Results]:
         """Takes the lease, and reads in the same batch.
 
         Raises:

@@ -23,10 +23,10 @@ from langgraph.store.base import (
 )
 
 from botwire import ConfigurationError
-from botwire import record_operations as ops
-from botwire.encoding import encode_filter, encode_object
+from botwire import operations as ops
+from botwire.client.encoding import encode_filter, encode_object
 from botwire.exact import Json
-from botwire.operations import MAX_PAGE, Operation
+from botwire.operations import MAX_PAGE, AnyOperation
 from botwire.scopes import ROOT
 from botwire.vectors import Vector
 from botwire_langgraph import items
@@ -158,7 +158,9 @@ class Plan:
             yield refreshes
         return results
 
-    def _read(self, operation: Op, queries: Mapping[str, Sequence[float]], now: int) -> Operation:
+    def _read(
+        self, operation: Op, queries: Mapping[str, Sequence[float]], now: int
+    ) -> AnyOperation:
         collection = self._settings.collection
         if isinstance(operation, GetOp):
             id = items.id_of(tuple(operation.namespace), str(operation.key))
@@ -186,9 +188,9 @@ class Plan:
             embeddings=False,
         )
 
-    def _writes(self, documents: Mapping[str, Sequence[float]], now: int) -> list[Operation]:
+    def _writes(self, documents: Mapping[str, Sequence[float]], now: int) -> list[AnyOperation]:
         collection = self._settings.collection
-        writes: list[Operation] = []
+        writes: list[AnyOperation] = []
         expired = Json.of(items.expired_filter(now))
         if self._sweep:
             writes.append(ops.DeleteRecords(collection, ops.Selection(filter=expired)))
@@ -234,7 +236,7 @@ class Plan:
             )
         return vector
 
-    def _refreshes(self, used: Collection[ops.RecordEntry], now: int) -> tuple[Operation, ...]:
+    def _refreshes(self, used: Collection[ops.RecordEntry], now: int) -> tuple[AnyOperation, ...]:
         ids: dict[float, dict[str, None]] = {}
         for entry in used:
             kept = entry.metadata.value
@@ -265,7 +267,7 @@ def sweep(collection: str, now: int) -> Steps[int]:
 
 
 def _window(
-    operation: SearchOp, read: Operation, answer: Any, *, scored: bool
+    operation: SearchOp, read: AnyOperation, answer: Any, *, scored: bool
 ) -> Steps[tuple[list[ops.RecordEntry], list[SearchItem]]]:
     """Returns exactly the items that were asked for, reading further pages if need be.
 

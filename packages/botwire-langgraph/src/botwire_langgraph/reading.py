@@ -33,7 +33,7 @@ class Pause(NamedTuple):
     seconds: float
 
 
-Steps = Generator[tuple[ops.Operation, ...] | Pause, ops.Results, T]
+Steps = Generator[tuple[ops.AnyOperation, ...] | Pause, ops.Results, T]
 """Yields the operations of a batch, is sent their results, returns what the method returns."""
 
 
@@ -118,7 +118,7 @@ def asking(
     headers: Sequence[Header],
     channels: Collection[str] | None = None,
     known: Mapping[str, Kept] = MappingProxyType({}),
-) -> list[ops.Operation]:
+) -> list[ops.AnyOperation]:
     """Returns the operations that read what is kept of checkpoints; `take` takes the results.
 
     Args:

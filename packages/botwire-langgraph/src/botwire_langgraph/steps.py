@@ -109,7 +109,7 @@ def find(serde: SerializerProtocol, config: RunnableConfig) -> Steps[Header | No
     return _header(found, serde)
 
 
-def _find(thread: Thread) -> ops.Operation:
+def _find(thread: Thread) -> ops.AnyOperation:
     if thread.checkpoint_id is not None:
         key = layout.checkpoint(thread.id, thread.namespace, thread.checkpoint_id)
         return ops.GetKeys((key,))
@@ -266,7 +266,7 @@ def _plan(
     checkpoint: Checkpoint,
     metadata: CheckpointMetadata,
     new_versions: ChannelVersions,
-) -> tuple[Header, dict[str, Kept], list[ops.Operation]]:
+) -> tuple[Header, dict[str, Kept], list[ops.AnyOperation]]:
     """Returns a checkpoint, what is then known of its lists, and what puts it."""
     values = checkpoint["channel_values"]
     versions = checkpoint["channel_versions"]
@@ -277,7 +277,7 @@ def _plan(
         for channel, known in tip.lists.items()
         if channel not in new_versions and versions.get(channel) == old.get(channel)
     }
-    puts: list[ops.Operation] = []
+    puts: list[ops.AnyOperation] = []
     for channel, version in new_versions.items():
         if channel in tip.lists:
             # No list now, but the numbers of its parts are taken.

@@ -79,7 +79,9 @@ def _keep(
         kept = yield from choose(headers)
         used = yield from _used(kept)
         keys = {header.key for header in kept}
-        deletions: list[ops.Operation] = [ops.DeleteKey(key) for key in values if key not in used]
+        deletions: list[ops.AnyOperation] = [
+            ops.DeleteKey(key) for key in values if key not in used
+        ]
         for header in headers:
             if header.key not in keys:
                 writes = layout.writes(thread, header.thread.namespace, header.id)
@@ -135,7 +137,7 @@ def copy_thread(source: str, target: str) -> Steps[None]:
     A long thread takes several batches, its checkpoints last: until then the target is empty.
     """
     source, target = str(source), str(target)
-    batch: list[ops.Operation] = [*layout.clear(target), steps.mark(layout.pruned(target))]
+    batch: list[ops.AnyOperation] = [*layout.clear(target), steps.mark(layout.pruned(target))]
     size = 0
     # Parts of a list before the checkpoints that are made of them.
     for kind in reversed(layout.KINDS):

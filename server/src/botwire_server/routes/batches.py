@@ -10,7 +10,8 @@ from starlette.types import Receive, Scope
 
 from botwire import operations as ops
 from botwire import wire
-from botwire_server import bodies, schemas, service
+from botwire.operations.codecs import REF
+from botwire_server import bodies, service
 from botwire_server.routes import parts
 
 
@@ -50,7 +51,7 @@ def describe() -> dict[str, Any]:
         ],
     }
     responses = {
-        **parts.answers_with({"$ref": schemas.REF + "Results"}, {"results": [None, 8, [1]]}),
+        **parts.answers_with({"$ref": REF + "Results"}, {"results": [None, 8, [1]]}),
         **parts.ALWAYS,
         **parts.CONFLICT,
     }
@@ -60,6 +61,6 @@ def describe() -> dict[str, Any]:
         "description": "Operations on one namespace are applied in order, as one transaction: "
         "if one fails, nothing is written. What the BotWire clients send.",
         "operationId": "apply_batch",
-        **parts.takes({"$ref": schemas.REF + "Batch"}, example),
+        **parts.takes({"$ref": REF + "Batch"}, example),
         "responses": {str(status): described for status, described in responses.items()},
     }

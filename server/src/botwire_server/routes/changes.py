@@ -151,4 +151,5 @@ async def _events(request: Request, namespace: str, prefix: str, after: int) -> 
 
 
 def _event(entry: ops.ChangeEntry) -> str:
-    return f"id: {entry.revision}\nevent: change\ndata: {wire.encode_change(entry)}\n\n"
+    data = wire.codec_of(ops.ChangeEntry).encode(entry)
+    return f"id: {entry.revision}\nevent: change\ndata: {data}\n\n"

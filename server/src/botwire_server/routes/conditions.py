@@ -132,8 +132,8 @@ def answer_read(request: Request, version: int, response: Response) -> Response:
 
 async def apply_write(
     request: Request,
-    apply: Callable[[ops.Operation], Awaitable[Any]],
-    make: Callable[[int | None], ops.Operation],
+    apply: Callable[[ops.AnyOperation], Awaitable[Any]],
+    make: Callable[[int | None], ops.AnyOperation],
     current: Callable[[], Awaitable[int]],
 ) -> Any:
     """Applies a write under the conditions of its request.

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import Path, Query, Request, Response
 
 from botwire import operations as ops
-from botwire import wire
 from botwire.errors import NotFoundError
 from botwire_server.routes.conditions import refuse_conditions
 from botwire_server.routes.parts import (
@@ -125,7 +124,7 @@ async def read_item(request: Request, namespace: Namespace, history: History, se
     page = await apply(request, namespace, operation)
     if not page.items:
         raise NotFoundError("there is no such item")
-    text = wire.RESULTS[ops.PopItem].encode(page.items[0])
+    text = ops.BY_CLASS[ops.PopItem].result.encode(page.items[0])
     return Response(text, media_type="application/json")
 
 

@@ -106,7 +106,7 @@ async def get_key(request: Request, namespace: Namespace, key: Key) -> Response:
     (entry,) = await apply(request, namespace, ops.GetKeys((key,)))
     if entry is None:
         raise NotFoundError("there is no such key")
-    text = wire.RESULTS[ops.GetKeys].encode((entry,))
+    text = ops.BY_CLASS[ops.GetKeys].result.encode((entry,))
     response = Response(text[1:-1], media_type="application/json")
     return conditions.answer_read(request, entry.version, response)
 
@@ -137,7 +137,7 @@ async def put_key(
         made = make_operation("put_key", fields, await read_object(request))
         put = cast("ops.PutKey", made)
 
-    def make(version: int | None) -> ops.Operation:
+    def make(version: int | None) -> ops.AnyOperation:
         if version is None:
             return put
         if put.if_version is not None:
@@ -159,7 +159,7 @@ async def delete_key(
 ) -> Response:
     """Answers 204, or 404 if there was no such key."""
 
-    def make(version: int | None) -> ops.Operation:
+    def make(version: int | None) -> ops.AnyOperation:
         if None not in (version, if_version):
             raise InvalidRequestError("give one condition: a header, or if_version")
         return ops.DeleteKey(key, if_version if version is None else version)

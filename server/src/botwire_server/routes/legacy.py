@@ -20,8 +20,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 
 from botwire import operations as ops
-from botwire import store_operations
-from botwire.encoding import encode_value
+from botwire.client.encoding import encode_value
 from botwire.errors import ConfigurationError, InvalidRequestError, NotFoundError
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
@@ -262,7 +261,7 @@ async def legacy_stats(request: Request) -> Response:
         after: str | None = None
         while names := await _namespaces(request, after, ops.MAX_PAGE):
             for after in names:
-                stat = await apply(request, after, store_operations.StatNamespace())
+                stat = await apply(request, after, ops.StatNamespace())
                 entries += stat.keys
                 used += stat.bytes
                 namespaces += stat.keys > 0
@@ -279,8 +278,8 @@ class _Stats(NamedTuple):
 
 
 async def _namespaces(request: Request, after: str | None, limit: int) -> list[str]:
-    listing = store_operations.ListNamespaces(after=after, limit=limit)
-    page: store_operations.NamespacePage = await apply(request, SYSTEM_NAMESPACE, listing)
+    listing = ops.ListNamespaces(after=after, limit=limit)
+    page: ops.NamespacePage = await apply(request, SYSTEM_NAMESPACE, listing)
     return [entry.name for entry in page.namespaces]
 
 

@@ -18,8 +18,7 @@ from starlette.types import Scope
 
 from botwire import names, pieces, wire
 from botwire import operations as ops
-from botwire import record_operations as records
-from botwire.engines import pages
+from botwire.engines.sql import pages
 from botwire.errors import (
     AuthenticationError,
     ConflictError,
@@ -31,10 +30,11 @@ from botwire.errors import (
     QuotaExceededError,
     ServerError,
 )
+from botwire.operations.codecs import Schema
 from botwire_server import schemas, service
 from botwire_server.middleware import HEADERS
 from botwire_server.problems import Responses, describe
-from botwire_server.schemas import Schema, answer_of
+from botwire_server.schemas import answer_of
 from botwire_server.working import AT_ONCE, by_turns
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ ALWAYS = describe(
 REQUEST_ID = "[ -~]*[!-~][ -~]*"
 """What an `Idempotency-Key` is made of; the regular expression that the description has too."""
 
-Clearing = ops.ClearKeys | ops.ClearHistory | records.DeleteRecords
+Clearing = ops.ClearKeys | ops.ClearHistory | ops.DeleteRecords
 """An operation that deletes a part at a time if it is told to."""
 
 _FEW = 100  # elements of an answer that are encoded in a few milliseconds, larger ones spliced
@@ -261,14 +261,14 @@ async def read_object(request: Request, *, optional: bool = False) -> dict[str, 
     return body
 
 
-async def read_operation(request: Request, op: str, **fields: Any) -> ops.Operation:
+async def read_operation(request: Request, op: str, **fields: Any) -> ops.AnyOperation:
     """Makes an operation of the body's fields and those given elsewhere."""
     body = await read_object(request)
     size = len(await request.body())
     return await when_short(request.scope, size, lambda: make_operation(op, fields, body))
 
 
-def make_operation(op: str, fields: dict[str, Any], body: dict[str, Any]) -> ops.Operation:
+def make_operation(op: str, fields: dict[str, Any], body: dict[str, Any]) -> ops.AnyOperation:
     """Makes an operation of the fields given elsewhere and those of the body."""
     taken = {"op", *fields} & body.keys()
     if taken:
@@ -308,7 +308,7 @@ def digest(scope: Scope, body: bytes) -> str:
 
 
 async def apply_all(
-    request: Request, namespace: str, operations: Iterable[ops.Operation]
+    request: Request, namespace: str, operations: Iterable[ops.AnyOperation]
 ) -> ops.Results:
     """Applies operations, all or none, and returns what they answer."""
     batch = ops.Batch(namespace, tuple(operations))
@@ -320,20 +320,20 @@ async def apply_all(
     return await service.apply_batch(request.scope, batch)
 
 
-async def apply(request: Request, namespace: str, operation: ops.Operation) -> Any:
+async def apply(request: Request, namespace: str, operation: ops.AnyOperation) -> Any:
     """Applies one operation and returns what it answers."""
     (result,) = await apply_all(request, namespace, (operation,))
     return result
 
 
-def written(operation: ops.Operation, result: Any) -> Response:
+def written(operation: ops.AnyOperation, result: Any) -> Response:
     """Returns a result as JSON; one that is not an object is put into one, as ``result``."""
-    text = wire.RESULTS[type(operation)].encode(result)
+    text = ops.declaration_of(operation).result.encode(result)
     body = text if text.startswith("{") else f'{{"result":{text}}}'
     return Response(body, media_type="application/json")
 
 
-async def answer(request: Request, namespace: str, operation: ops.Operation) -> Response:
+async def answer(request: Request, namespace: str, operation: ops.AnyOperation) -> Response:
     """Applies one operation and answers its result as JSON."""
     result = await apply(request, namespace, operation)
     return await encoded(request.scope, (operation,), lambda: written(operation, result))
@@ -366,7 +366,7 @@ async def apply_in_parts(request: Request, namespace: str, operation: Clearing, 
 
 
 async def encoded(
-    scope: Scope, operations: Sequence[ops.Operation], encode: Callable[[], T], asked: int = 0
+    scope: Scope, operations: Sequence[ops.AnyOperation], encode: Callable[[], T], asked: int = 0
 ) -> T:
     """Encodes what operations answered: at once if it is short, else in a thread, by turns.
 
@@ -383,7 +383,7 @@ async def encoded(
 # --- how it is described --------------------------------------------------------------------
 
 
-def answers(operation: type[ops.Operation], example: Any) -> Responses:
+def answers(operation: type[ops.AnyOperation], example: Any) -> Responses:
     """Returns the OpenAPI description of a route's answer: the result of one operation."""
     return answers_with(answer_of(operation), example)
 

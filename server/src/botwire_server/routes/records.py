@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Request, Response
 
 from botwire import operations as ops
-from botwire import record_operations as records
 from botwire import wire
 from botwire.errors import InvalidRequestError, NotFoundError
 from botwire_server.routes import conditions
@@ -104,14 +103,14 @@ async def _selection(
 Where = Annotated[dict[str, Any], Depends(_selection)]
 
 
-def _make(op: str, collection: str, **fields: Any) -> ops.Operation:
+def _make(op: str, collection: str, **fields: Any) -> ops.AnyOperation:
     return wire.decode_operation({"op": op, "collection": collection, **fields}, "the query")
 
 
 @router.get(
     "/collections",
     summary="List collections by name",
-    responses=answers(records.ListCollections, {"collections": ["default"], "more": False}),
+    responses=answers(ops.ListCollections, {"collections": ["default"], "more": False}),
 )
 async def list_collections(
     request: Request,
@@ -121,7 +120,7 @@ async def list_collections(
     limit: Limit = ops.MAX_PAGE,
 ) -> Response:
     """Answers `collections` that hold records and whether there are `more`."""
-    return await answer(request, namespace, records.ListCollections(prefix, after, limit))
+    return await answer(request, namespace, ops.ListCollections(prefix, after, limit))
 
 
 # --- one record -----------------------------------------------------------------------------
@@ -130,7 +129,7 @@ async def list_collections(
 @router.get(
     "/collections/{collection}/records/{record}",
     summary="Read a record",
-    responses=answers_with(ref(records.RecordEntry), _RECORD)
+    responses=answers_with(ref(ops.RecordEntry), _RECORD)
     | conditions.UNMODIFIED
     | MISSING
     | conditions.FAILED,
@@ -144,11 +143,11 @@ async def get_record(
     embeddings: Embeddings = False,
 ) -> Response:
     """Answers the record; its version is the ETag."""
-    operation = records.GetRecords(collection, (record,), embeddings)
+    operation = ops.GetRecords(collection, (record,), embeddings)
     (entry,) = await apply(request, namespace, operation)
     if entry is None:
         raise NotFoundError("there is no such record")
-    text = wire.RESULTS[records.GetRecords].encode((entry,))
+    text = ops.BY_CLASS[ops.GetRecords].result.encode((entry,))
     response = Response(text[1:-1], media_type="application/json")
     return conditions.answer_read(request, entry.version, response)
 
@@ -159,7 +158,7 @@ async def get_record(
     responses=conditions.VERSION | CONFLICT | conditions.FAILED,
     openapi_extra={
         **takes(
-            schema_of(records.NewRecord, without={"id"}),
+            schema_of(ops.NewRecord, without={"id"}),
             {name: part for name, part in _NEW.items() if name != "id"},
         ),
         "parameters": conditions.HEADERS,
@@ -173,7 +172,7 @@ async def put_record(
     if "id" in body:
         raise InvalidRequestError("the body has the unknown field 'id': it is in the path")
 
-    def make(version: int | None) -> ops.Operation:
+    def make(version: int | None) -> ops.AnyOperation:
         condition = {} if version is None else {"if_version": version}
         if condition.keys() & body.keys():
             raise InvalidRequestError("give one condition: a header, or if_version")
@@ -183,7 +182,7 @@ async def put_record(
 
     async def current() -> int:
         (entry,) = await apply(
-            request, namespace, records.GetRecords(collection, (record,), embeddings=False)
+            request, namespace, ops.GetRecords(collection, (record,), embeddings=False)
         )
         return 0 if entry is None else int(entry.version)
 
@@ -204,7 +203,7 @@ async def delete_record(
 ) -> Response:
     """Answers 204, or 404 if there was no such record."""
     refuse_conditions(request)
-    one = records.DeleteRecords(collection, records.Selection(ids=(record,)))
+    one = ops.DeleteRecords(collection, ops.Selection(ids=(record,)))
     if not await apply(request, namespace, one):
         raise NotFoundError("there is no such record")
     return Response(status_code=204)
@@ -216,7 +215,7 @@ async def delete_record(
 @router.get(
     "/collections/{collection}/records",
     summary="List records, newest first",
-    responses=answers(records.ListRecords, {"records": [_RECORD], "more": False}),
+    responses=answers(ops.ListRecords, {"records": [_RECORD], "more": False}),
 )
 async def list_records(
     request: Request,
@@ -245,8 +244,8 @@ async def list_records(
 @router.post(
     "/collections/{collection}/records",
     summary="Put records",
-    responses=answers(records.PutRecords, {"result": [7]}) | CONFLICT,
-    openapi_extra=takes(schema_of(records.PutRecords, without=_IN), {"records": [_NEW]}),
+    responses=answers(ops.PutRecords, {"result": [7]}) | CONFLICT,
+    openapi_extra=takes(schema_of(ops.PutRecords, without=_IN), {"records": [_NEW]}),
 )
 async def put_records(request: Request, namespace: Namespace, collection: Collection) -> Response:
     """Adds records, or puts them in the place of those with the same id, all or none.
@@ -262,9 +261,9 @@ async def put_records(request: Request, namespace: Namespace, collection: Collec
 @router.patch(
     "/collections/{collection}/records",
     summary="Change metadata",
-    responses=answers(records.PatchRecords, {"result": 1}),
+    responses=answers(ops.PatchRecords, {"result": 1}),
     openapi_extra=takes(
-        schema_of(records.PatchRecords, without=_IN),
+        schema_of(ops.PatchRecords, without=_IN),
         {"ids": ["fact-1"], "metadata": {"checked": True}},
     ),
 )
@@ -282,9 +281,9 @@ async def patch_records(request: Request, namespace: Namespace, collection: Coll
 @router.post(
     "/collections/{collection}/get",
     summary="Read several records",
-    responses=answers(records.GetRecords, {"result": [_RECORD, None]}),
+    responses=answers(ops.GetRecords, {"result": [_RECORD, None]}),
     openapi_extra=takes(
-        schema_of(records.GetRecords, without=_IN),
+        schema_of(ops.GetRecords, without=_IN),
         {"ids": ["fact-1", "no such record"], "embeddings": False},
     ),
 )
@@ -298,8 +297,8 @@ async def get_records(request: Request, namespace: Namespace, collection: Collec
 @router.post(
     "/collections/{collection}/delete",
     summary="Delete records",
-    responses=answers(records.DeleteRecords, {"result": 1}),
-    openapi_extra=takes(schema_of(records.DeleteRecords, without=_IN), {"where": _WHERE}),
+    responses=answers(ops.DeleteRecords, {"result": 1}),
+    openapi_extra=takes(schema_of(ops.DeleteRecords, without=_IN), {"where": _WHERE}),
 )
 async def delete_records(
     request: Request, namespace: Namespace, collection: Collection
@@ -310,7 +309,7 @@ async def delete_records(
     """
     refuse_conditions(request)
     operation = await read_operation(request, "delete_records", collection=collection)
-    if isinstance(operation, records.DeleteRecords) and operation.all and operation.limit is None:
+    if isinstance(operation, ops.DeleteRecords) and operation.all and operation.limit is None:
         return await answer_in_parts(request, namespace, operation, ops.RECORDS_PART)
     return await answer(request, namespace, operation)
 
@@ -318,9 +317,9 @@ async def delete_records(
 @router.post(
     "/collections/{collection}/search",
     summary="Search records",
-    responses=answers(records.SearchRecords, {"result": [{"record": _RECORD, "score": 0.87}]}),
+    responses=answers(ops.SearchRecords, {"result": [{"record": _RECORD, "score": 0.87}]}),
     openapi_extra=takes(
-        schema_of(records.SearchRecords, without=_IN)
+        schema_of(ops.SearchRecords, without=_IN)
         | {"anyOf": [{"required": ["vector"]}, {"required": ["text"]}]},
         {"text": "tea", "where": _WHERE, "limit": 5, "embeddings": False},
     ),
@@ -344,7 +343,7 @@ async def search_records(
     "/collections/{collection}/stat",
     summary="Count records",
     responses=answers(
-        records.StatRecords,
+        ops.StatRecords,
         {
             "count": 1,
             "oldest": _RECORD["created_at"],
@@ -363,7 +362,7 @@ async def stat_records(
 @router.get(
     "/collections/{collection}/scopes",
     summary="List scopes",
-    responses=answers(records.ListScopes, {"result": ["/crew/ada"]}),
+    responses=answers(ops.ListScopes, {"result": ["/crew/ada"]}),
 )
 async def list_scopes(
     request: Request,
@@ -374,13 +373,13 @@ async def list_scopes(
     ] = "/",
 ) -> Response:
     """Answers the scopes one segment below `parent` that lead to records as `result`."""
-    return await answer(request, namespace, records.ListScopes(collection, parent))
+    return await answer(request, namespace, ops.ListScopes(collection, parent))
 
 
 @router.get(
     "/collections/{collection}/tags",
     summary="List tags",
-    responses=answers(records.ListTags, {"result": [{"tag": "preference", "count": 1}]}),
+    responses=answers(ops.ListTags, {"result": [{"tag": "preference", "count": 1}]}),
 )
 async def list_tags(
     request: Request, namespace: Namespace, collection: Collection, where: Where

@@ -13,8 +13,6 @@ from dataclasses import replace
 from fastapi import Request, Response
 
 from botwire import operations as ops
-from botwire import record_operations as records
-from botwire import store_operations as store
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_server.access import Caller
 from botwire_server.routes.conditions import refuse_conditions
@@ -56,7 +54,7 @@ _STAT = {
     "/namespaces",
     summary="List namespaces by name",
     responses=answers(
-        store.ListNamespaces,
+        ops.ListNamespaces,
         {
             "namespaces": [
                 {"name": "user-123", "revision": 42, "created_at": "2026-11-24T09:30:00.000001Z"}
@@ -69,18 +67,18 @@ async def list_namespaces(
     request: Request, prefix: Prefix = "", after: After = None, limit: Limit = ops.MAX_PAGE
 ) -> Response:
     """Answers `namespaces` and whether there are `more`. For administrators."""
-    operation = store.ListNamespaces(prefix, after, limit)
+    operation = ops.ListNamespaces(prefix, after, limit)
     return await answer(request, SYSTEM_NAMESPACE, operation)
 
 
 @whole.get(
     "/store",
     summary="Measure the store",
-    responses=answers(store.StatStore, {"engine": "sqlite", "bytes": 1_048_576}),
+    responses=answers(ops.StatStore, {"engine": "sqlite", "bytes": 1_048_576}),
 )
 async def stat_store(request: Request) -> Response:
     """Answers what kind of database it is and what it takes on disk. For administrators."""
-    return await answer(request, SYSTEM_NAMESPACE, store.StatStore())
+    return await answer(request, SYSTEM_NAMESPACE, ops.StatStore())
 
 
 @whole.post(
@@ -94,24 +92,24 @@ async def check_store(request: Request) -> Response:
     For administrators.
     """
     refuse_conditions(request)
-    return await answer(request, SYSTEM_NAMESPACE, store.CheckStore())
+    return await answer(request, SYSTEM_NAMESPACE, ops.CheckStore())
 
 
 @whole.post(
     "/store/compact",
     summary="Give back free space",
-    responses=answers(store.CompactStore, {"rewritten": True, "detail": ""}),
+    responses=answers(ops.CompactStore, {"rewritten": True, "detail": ""}),
 )
 async def compact_store(request: Request) -> Response:
     """Rewrites the database's files without what was deleted; writers wait. For administrators."""
     refuse_conditions(request)
-    return await answer(request, SYSTEM_NAMESPACE, store.CompactStore())
+    return await answer(request, SYSTEM_NAMESPACE, ops.CompactStore())
 
 
-@router.get("/stat", summary="Measure a namespace", responses=answers(store.StatNamespace, _STAT))
+@router.get("/stat", summary="Measure a namespace", responses=answers(ops.StatNamespace, _STAT))
 async def stat_namespace(request: Request, namespace: Namespace) -> Response:
     """Answers how many keys, items and records there are and their bytes, zeros if none."""
-    return await answer(request, namespace, store.StatNamespace())
+    return await answer(request, namespace, ops.StatNamespace())
 
 
 @router.post(
@@ -122,13 +120,13 @@ async def stat_namespace(request: Request, namespace: Namespace) -> Response:
 async def check_namespace(request: Request, namespace: Namespace) -> Response:
     """Compares counts with what they count, and answers what is wrong as `result`."""
     refuse_conditions(request)
-    return await answer(request, namespace, store.CheckNamespace())
+    return await answer(request, namespace, ops.CheckNamespace())
 
 
 @router.post(
     "/forget",
     summary="Erase a namespace",
-    responses=answers(store.ForgetNamespace, {"result": [{"kind": "keys", "count": 3}]}),
+    responses=answers(ops.ForgetNamespace, {"result": [{"kind": "keys", "count": 3}]}),
 )
 async def forget_namespace(request: Request, namespace: Namespace) -> Response:
     """Erases every row that belongs to it and answers how many of each kind as `result`.
@@ -137,13 +135,13 @@ async def forget_namespace(request: Request, namespace: Namespace) -> Response:
     free space of the database's files until `/v1/store/compact`. For administrators.
     """
     refuse_conditions(request)
-    operation = store.ForgetNamespace(namespace)
+    operation = ops.ForgetNamespace(namespace)
     caller: Caller = request.scope[CALLER]
     caller.check(ops.Batch(SYSTEM_NAMESPACE, (operation,)))  # before anything is deleted
     # A request that is named is one transaction, so that it can be sent again.
     named = request_id(request.scope) is not None
     emptied = Counter[str]() if named else await _empty(request, namespace)
-    counts: Sequence[store.RowCount] = await apply(request, SYSTEM_NAMESPACE, operation)
+    counts: Sequence[ops.RowCount] = await apply(request, SYSTEM_NAMESPACE, operation)
     return written(
         operation, tuple(one._replace(count=one.count + emptied[one.kind]) for one in counts)
     )
@@ -156,20 +154,20 @@ async def _empty(request: Request, namespace: str) -> Counter[str]:
     async def clear(kind: str, operation: Clearing, part: int) -> None:
         emptied[kind] += await apply_in_parts(request, namespace, operation, part)
 
-    has: store.NamespaceStat = await apply(request, namespace, store.StatNamespace())
+    has: ops.NamespaceStat = await apply(request, namespace, ops.StatNamespace())
     if has.keys > ops.PART:
         await clear("keys", ops.ClearKeys(), ops.PART)
     if has.items > ops.PART:
         async for name in _names(request, namespace, ops.ListHistories()):
             await clear("items", ops.ClearHistory(name), ops.PART)
     if has.records > ops.RECORDS_PART:
-        async for name in _names(request, namespace, records.ListCollections()):
-            await clear("records", records.DeleteRecords(name, all=True), ops.RECORDS_PART)
+        async for name in _names(request, namespace, ops.ListCollections()):
+            await clear("records", ops.DeleteRecords(name, all=True), ops.RECORDS_PART)
     return emptied
 
 
 async def _names(
-    request: Request, namespace: str, listing: ops.ListHistories | records.ListCollections
+    request: Request, namespace: str, listing: ops.ListHistories | ops.ListCollections
 ) -> AsyncIterator[str]:
     while True:
         entries, more = await apply(request, namespace, listing)

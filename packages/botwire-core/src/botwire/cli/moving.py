@@ -24,8 +24,8 @@ from botwire.cli.options import (
 )
 from botwire.cli.output import ProgressLine, count_of, print_json, say
 from botwire.errors import ConfigurationError
-from botwire.exact_operations import CONFLICTS, OVERWRITE, REFUSE
 from botwire.files import make_private
+from botwire.operations import CONFLICTS, OVERWRITE, REFUSE
 
 _SHOWN = 20  # differences
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from botwire import store_operations, transfer
+from botwire import operations as ops
+from botwire import transfer
 from botwire._version import __version__
 from botwire.cli.exits import FAILED, NO, OK
 from botwire.cli.moving import report_differences
@@ -97,7 +98,7 @@ def _stats(options: argparse.Namespace) -> int:
         count = print_rows(list(_COLUMNS), rows(), as_json=options.json)
         if options.namespace or options.json:
             return OK
-        ask = Batch(SYSTEM_NAMESPACE, (store_operations.StatStore(),))
+        ask = Batch(SYSTEM_NAMESPACE, (ops.StatStore(),))
         (store,) = engine.apply(ask)
     listed = ", ".join(count_of(total[column], one) for column, one in _COLUMNS.items() if one)
     on_disk = count_of(store.bytes, "byte")
@@ -127,7 +128,7 @@ def _restore(options: argparse.Namespace) -> int:
 
 def _compact(options: argparse.Namespace) -> int:
     with open_store(options.url, options.api_key, options.timeout) as engine:
-        ask = Batch(SYSTEM_NAMESPACE, (store_operations.StatStore(),))
+        ask = Batch(SYSTEM_NAMESPACE, (ops.StatStore(),))
         before = engine.apply(ask)[0].bytes
         done = transfer.compact(engine)
         after = engine.apply(ask)[0].bytes

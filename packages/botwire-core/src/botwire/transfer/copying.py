@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 from botwire import names
-from botwire import store_operations as store
+from botwire import operations as ops
 from botwire.clock import now
 from botwire.engines.protocol import Engine
 from botwire.errors import ConflictError
-from botwire.exact_operations import OVERWRITE, REFUSE
 from botwire.names import SYSTEM_NAMESPACE
-from botwire.operations import HistoryItem, KeyEntry
+from botwire.operations import OVERWRITE, REFUSE, HistoryItem, KeyEntry
 from botwire.transfer.lines import Line, NamespaceState, encode
 from botwire.transfer.pages import apply
 from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
@@ -68,7 +67,7 @@ def copy(
 
 def _expect_copy(target: Engine, namespace: str, state: NamespaceState, conflict: str) -> None:
     """Makes way for a namespace, unless what is there is a copy of it, or nothing."""
-    there: store.NamespaceStat = apply(target, namespace, store.StatNamespace())
+    there: ops.NamespaceStat = apply(target, namespace, ops.StatNamespace())
     # The microsecond of its first write tells a namespace from another of the same name.
     if there.created_at in (None, state.created_at) or not there.revision:
         return
@@ -77,7 +76,7 @@ def _expect_copy(target: Engine, namespace: str, state: NamespaceState, conflict
             f"namespace {namespace!r:.80} is there already, and is no copy of this one: leave it "
             "out, or overwrite it by saying so"
         )
-    apply(target, SYSTEM_NAMESPACE, store.ForgetNamespace(namespace))
+    apply(target, SYSTEM_NAMESPACE, ops.ForgetNamespace(namespace))
 
 
 class Difference(NamedTuple):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from botwire.engines.protocol import Engine
 from botwire.errors import APIError, ConfigurationError, NotFoundError
-from botwire.exact_operations import REFUSE
+from botwire.operations import REFUSE
 from botwire.transfer import lines
 from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
 from botwire.transfer.reading import matcher

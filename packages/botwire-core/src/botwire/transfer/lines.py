@@ -24,10 +24,8 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from botwire import exact_operations as exact
 from botwire import names, wire
 from botwire import operations as ops
-from botwire import record_operations as records
 from botwire._version import __version__
 from botwire.clock import Micros, from_iso, now, to_iso
 from botwire.errors import ConfigurationError, InvalidRequestError
@@ -51,20 +49,20 @@ class NamespaceState(NamedTuple):
 Entry = (
     NamespaceState
     | ops.KeyEntry
-    | exact.HistoryState
+    | ops.HistoryState
     | ops.HistoryItem
-    | exact.CollectionState
-    | records.RecordEntry
+    | ops.CollectionState
+    | ops.RecordEntry
 )
 """What a line holds."""
 
 _TYPES: dict[str, Any] = {
     "namespace": NamespaceState,
     "key": ops.KeyEntry,
-    "history": exact.HistoryState,
+    "history": ops.HistoryState,
     "item": ops.HistoryItem,
-    "collection": exact.CollectionState,
-    "record": records.RecordEntry,
+    "collection": ops.CollectionState,
+    "record": ops.RecordEntry,
 }
 _BEGIN = b'{"type":"'
 _KINDS = {make: kind for kind, make in _TYPES.items()}
@@ -97,11 +95,11 @@ class Line(NamedTuple):
             return (0,)
         if isinstance(entry, ops.KeyEntry):
             return (1, names.to_bytes(entry.key))
-        if isinstance(entry, exact.HistoryState):
+        if isinstance(entry, ops.HistoryState):
             return (2, names.to_bytes(entry.name), 0)
         if isinstance(entry, ops.HistoryItem):
             return (2, names.to_bytes(self.parent), entry.seq)
-        if isinstance(entry, exact.CollectionState):
+        if isinstance(entry, ops.CollectionState):
             return (3, names.to_bytes(entry.name), b"")
         return (3, names.to_bytes(self.parent), names.to_bytes(entry.id))
 
@@ -119,7 +117,7 @@ def encode(line: Line) -> str:
         return f'{start}"revision":{entry.revision},"created_at":"{to_iso(entry.created_at)}"}}'
     if kind in _PARENTS:
         start += f'"{_PARENTS[kind]}":{_quote(line.parent)},'
-    return start + wire.STORED[type(entry)].encode(entry)[1:]
+    return start + wire.codec_of(type(entry)).encode(entry)[1:]
 
 
 def to_text(line: Line) -> bytes:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from botwire import exact_operations as exact
 from botwire import operations as ops
-from botwire import record_operations as records
 from botwire.engines.protocol import Engine
 from botwire.transfer.lines import Line
 
@@ -15,7 +13,7 @@ _FIRST = 16  # of a shape in a first page, whose size nobody knows
 _BYTES = 2 * 1024 * 1024  # about how much a page should hold
 
 
-def apply(engine: Engine, namespace: str, operation: ops.Operation) -> Any:
+def apply(engine: Engine, namespace: str, operation: ops.AnyOperation) -> Any:
     """Applies one operation and returns its result."""
     return engine.apply(ops.Batch(namespace, (operation,)))[0]
 
@@ -42,7 +40,7 @@ class Pages:
     def keys(self, prefix: str = "") -> Iterator[Line]:
         """Yields the keys that start with `prefix`."""
 
-        def ask(after: str | None, limit: int) -> ops.Operation:
+        def ask(after: str | None, limit: int) -> ops.AnyOperation:
             return ops.ScanKeys(prefix, after, limit=limit)
 
         for entry in self._read("entries", ask, None):
@@ -51,13 +49,13 @@ class Pages:
     def histories(self, given: tuple[str, ...] | None = None) -> Iterator[Line]:
         """Yields histories with their items; None: all."""
 
-        def ask(after: str | None, limit: int) -> ops.Operation:
-            return exact.DumpHistories(given, after, limit)
+        def ask(after: str | None, limit: int) -> ops.AnyOperation:
+            return ops.DumpHistories(given, after, limit)
 
         for state in self._read("histories", ask, None):
             yield Line(self._namespace, state)
 
-            def ask_items(after: int, limit: int, name: str = state.name) -> ops.Operation:
+            def ask_items(after: int, limit: int, name: str = state.name) -> ops.AnyOperation:
                 return ops.ReadHistory(name, after=after, limit=limit, archived=True)
 
             for item in self._read("items", ask_items, 0):
@@ -66,20 +64,22 @@ class Pages:
     def collections(self, given: tuple[str, ...] | None = None) -> Iterator[Line]:
         """Yields collections with their records; None: all."""
 
-        def ask(after: str | None, limit: int) -> ops.Operation:
-            return exact.DumpCollections(given, after, limit)
+        def ask(after: str | None, limit: int) -> ops.AnyOperation:
+            return ops.DumpCollections(given, after, limit)
 
         for state in self._read("collections", ask, None):
             yield Line(self._namespace, state)
 
-            def ask_records(after: str | None, limit: int, name: str = state.name) -> ops.Operation:
-                return exact.DumpRecords(name, after, limit)
+            def ask_records(
+                after: str | None, limit: int, name: str = state.name
+            ) -> ops.AnyOperation:
+                return ops.DumpRecords(name, after, limit)
 
             for record in self._read("records", ask_records, None):
                 yield Line(self._namespace, record, state.name)
 
     def _read(
-        self, field: str, ask: Callable[[Any, int], ops.Operation], after: Any
+        self, field: str, ask: Callable[[Any, int], ops.AnyOperation], after: Any
     ) -> Iterator[Any]:
         """Yields what pages hold; `ask` makes the operation of what comes after the last one."""
         while True:
@@ -102,7 +102,7 @@ def size_of(entry: Any) -> int:
         return len(value) if isinstance(value, bytes) else len(value.text)
     if isinstance(entry, ops.HistoryItem):
         return len(entry.value.text)
-    if isinstance(entry, records.RecordEntry):
+    if isinstance(entry, ops.RecordEntry):
         raw = b"" if entry.embedding is None else entry.embedding.raw
         return len(entry.text) + len(entry.metadata.text) + len(raw)
     return 100

@@ -14,10 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any, Self
 
-from botwire import exact_operations as exact
 from botwire import operations as ops
-from botwire import record_operations as records
-from botwire import store_operations as store
 from botwire.engines.protocol import Engine
 from botwire.errors import ConflictError, NotFoundError, PayloadTooLargeError
 from botwire.names import SYSTEM_NAMESPACE, check_namespace, to_bytes
@@ -66,7 +63,7 @@ def list_namespaces(
     wanted = sorted(set(patterns), key=to_bytes)
     if wanted and not any("*" in pattern for pattern in wanted):
         for name in wanted:
-            if apply(engine, check_namespace(name), store.StatNamespace()).created_at is not None:
+            if apply(engine, check_namespace(name), ops.StatNamespace()).created_at is not None:
                 yield name
             elif not missing_ok:
                 raise NotFoundError(f"there is no namespace {name!r}")
@@ -74,8 +71,8 @@ def list_namespaces(
     matches = matcher(wanted)
     after: str | None = None
     while True:
-        listing = store.ListNamespaces(after=after)
-        page: store.NamespacePage = apply(engine, SYSTEM_NAMESPACE, listing)
+        listing = ops.ListNamespaces(after=after)
+        page: ops.NamespacePage = apply(engine, SYSTEM_NAMESPACE, listing)
         for entry in page.namespaces:
             if matches(entry.name):
                 yield entry.name
@@ -172,7 +169,7 @@ class _Reading:
         revision = self.changes.follow(start)
         if revision is None:
             return False
-        stat = apply(self._engine, self._namespace, store.StatNamespace())
+        stat = apply(self._engine, self._namespace, ops.StatNamespace())
         if stat.created_at is not None:
             self.line = Line(self._namespace, NamespaceState(revision, stat.created_at))
         return True
@@ -297,7 +294,7 @@ class _Changes:
         """Reads the busiest things and the log in one batch; fewer, should they hold too much."""
         quick = list(self._busy)[-self._quick :]
         while True:
-            asked: list[ops.Operation] = []
+            asked: list[ops.AnyOperation] = []
             for thing in quick:
                 asked += self._ask(thing)
             asked.append(ops.ReadChanges(revision))
@@ -349,19 +346,19 @@ class _Changes:
             for line in lines:
                 if isinstance(line.entry, ops.HistoryItem):
                     self._last_seq[thing] = line.entry.seq
-                if isinstance(line.entry, (ops.HistoryItem, records.RecordEntry)):
+                if isinstance(line.entry, (ops.HistoryItem, ops.RecordEntry)):
                     yield line
                 else:
                     self._states[thing] = line
 
         self._extents[thing] = [self._spool.put(noted())]
 
-    def _ask(self, thing: _Thing) -> Sequence[ops.Operation]:
+    def _ask(self, thing: _Thing) -> Sequence[ops.AnyOperation]:
         name = thing[1].decode("utf-8", "surrogatepass")
         if thing[0] == _KEY:
             return (ops.GetKeys((name,)),)
         return (
-            exact.DumpHistories((name,)),
+            ops.DumpHistories((name,)),
             ops.ReadHistory(name, after=self._last_seq[thing], limit=_MORE, archived=True),
         )
 

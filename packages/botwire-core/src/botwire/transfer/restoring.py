@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from botwire import exact_operations as exact
 from botwire import operations as ops
-from botwire import record_operations as records
 from botwire.clock import now
 from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError
@@ -39,16 +37,16 @@ class _Keys:
     def rest(self) -> _Keys:
         return _Keys(self.last)
 
-    def operation(self, conflict: str, mirrored: int | None) -> ops.Operation | None:
+    def operation(self, conflict: str, mirrored: int | None) -> ops.AnyOperation | None:
         span = _span(self, mirrored)
         if not self.entries and (span is None or not self.closed):
             return None
-        return exact.RestoreKeys(tuple(self.entries), conflict, span)
+        return ops.RestoreKeys(tuple(self.entries), conflict, span)
 
 
 @dataclass
 class _History:
-    state: exact.HistoryState
+    state: ops.HistoryState
     after: int = 0
     entries: list[ops.HistoryItem] = field(default_factory=list)
     closed: bool = False
@@ -60,18 +58,18 @@ class _History:
     def rest(self) -> _History:
         return _History(self.state, self.last)
 
-    def operation(self, conflict: str, mirrored: int | None) -> ops.Operation | None:
+    def operation(self, conflict: str, mirrored: int | None) -> ops.AnyOperation | None:
         until = None
         if mirrored is not None:
             until = _LAST_SEQ if self.closed else self.last
-        return exact.RestoreHistory(self.state, tuple(self.entries), conflict, self.after, until)
+        return ops.RestoreHistory(self.state, tuple(self.entries), conflict, self.after, until)
 
 
 @dataclass
 class _Collection:
-    state: exact.CollectionState
+    state: ops.CollectionState
     after: str | None = None
-    entries: list[records.RecordEntry] = field(default_factory=list)
+    entries: list[ops.RecordEntry] = field(default_factory=list)
     closed: bool = False
 
     @property
@@ -81,15 +79,15 @@ class _Collection:
     def rest(self) -> _Collection:
         return _Collection(self.state, self.last)
 
-    def operation(self, conflict: str, mirrored: int | None) -> ops.Operation | None:
+    def operation(self, conflict: str, mirrored: int | None) -> ops.AnyOperation | None:
         span = _span(self, mirrored)
-        return exact.RestoreRecords(self.state, tuple(self.entries), conflict, span)
+        return ops.RestoreRecords(self.state, tuple(self.entries), conflict, span)
 
 
-def _span(run: _Keys | _Collection, mirrored: int | None) -> exact.Span | None:
+def _span(run: _Keys | _Collection, mirrored: int | None) -> ops.Span | None:
     if mirrored is None or (not run.closed and not run.entries):
         return None
-    return exact.Span(run.after, None if run.closed else run.last, mirrored)
+    return ops.Span(run.after, None if run.closed else run.last, mirrored)
 
 
 class Restorer:
@@ -98,14 +96,14 @@ class Restorer:
     Args:
         engine: The store to write to.
         tally: Counts what came of them.
-        conflict: What to do about what is newer there; see `exact_operations.CONFLICTS`.
+        conflict: What to do about what is newer there; see `operations.CONFLICTS`.
         mirror: Whether what is there and not among the lines was deleted, and is to go.
     """
 
     def __init__(
-        self, engine: Engine, tally: Tally, *, conflict: str = exact.REFUSE, mirror: bool = False
+        self, engine: Engine, tally: Tally, *, conflict: str = ops.REFUSE, mirror: bool = False
     ) -> None:
-        exact.check_conflict(conflict)
+        ops.check_conflict(conflict)
         self._engine = engine
         self._tally = tally
         self._conflict = conflict
@@ -139,9 +137,9 @@ class Restorer:
         self._places.add(place)
         self._size += size
         run = self._runs[-1]
-        if isinstance(entry, (exact.HistoryState, exact.CollectionState)):
+        if isinstance(entry, (ops.HistoryState, ops.CollectionState)):
             run.closed = True
-            new = _History if isinstance(entry, exact.HistoryState) else _Collection
+            new = _History if isinstance(entry, ops.HistoryState) else _Collection
             self._runs.append(new(entry))  # type: ignore[arg-type]  # of the same kind
         elif isinstance(entry, ops.KeyEntry) and isinstance(run, _Keys):
             if entry.expires_at is not None and entry.expires_at <= now():
@@ -150,7 +148,7 @@ class Restorer:
                 run.entries.append(entry)
         elif isinstance(entry, ops.HistoryItem) and _is_of(run, _History, line.parent):
             run.entries.append(entry)  # type: ignore[arg-type]  # a history's
-        elif isinstance(entry, records.RecordEntry) and _is_of(run, _Collection, line.parent):
+        elif isinstance(entry, ops.RecordEntry) and _is_of(run, _Collection, line.parent):
             run.entries.append(entry)  # type: ignore[arg-type]  # a collection's
         else:
             raise ConfigurationError(
@@ -161,7 +159,7 @@ class Restorer:
         """Writes what was taken, in one batch."""
         if self._namespace is None:
             return
-        operations: list[ops.Operation] = [exact.RestoreNamespace(*self._state)]
+        operations: list[ops.AnyOperation] = [ops.RestoreNamespace(*self._state)]
         mirrored = self._state.revision if self._mirror else None
         for run in self._runs:
             operation = run.operation(self._conflict, mirrored)

@@ -8,9 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from botwire import operations as ops
-from botwire import record_operations as records
-from botwire import store_operations as store
-from botwire._sync.memory import Memory
+from botwire.client import Memory
 from botwire.clock import now, to_datetime
 from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import SQLiteEngine
@@ -21,9 +19,7 @@ from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
 from botwire.transfer.reading import list_namespaces, read_namespace
 
 
-def stat(
-    engine: Engine, namespaces: Iterable[str] = ()
-) -> Iterator[tuple[str, store.NamespaceStat]]:
+def stat(engine: Engine, namespaces: Iterable[str] = ()) -> Iterator[tuple[str, ops.NamespaceStat]]:
     """Yields each namespace with what it holds.
 
     Args:
@@ -31,7 +27,7 @@ def stat(
         namespaces: Only those that one of these patterns matches; see `list_namespaces`.
     """
     for namespace in list_namespaces(engine, namespaces):
-        yield namespace, apply(engine, namespace, store.StatNamespace())
+        yield namespace, apply(engine, namespace, ops.StatNamespace())
 
 
 def check(
@@ -49,11 +45,11 @@ def check(
     """
     wanted = list(namespaces)
     if not wanted:
-        yield from apply(engine, SYSTEM_NAMESPACE, store.CheckStore())
+        yield from apply(engine, SYSTEM_NAMESPACE, ops.CheckStore())
     tally = Tally()
     for namespace in list_namespaces(engine, wanted):
         where = f"namespace {namespace!r}"
-        for problem in apply(engine, namespace, store.CheckNamespace()):
+        for problem in apply(engine, namespace, ops.CheckNamespace()):
             yield f"{where}: {problem}"
         for line in read_namespace(engine, namespace, tally=tally, progress=progress):
             tally.count(line.kind)
@@ -63,7 +59,7 @@ def check(
                     entry.value.value  # noqa: B018 - decodes it
                 elif isinstance(entry, ops.HistoryItem):
                     entry.value.value  # noqa: B018
-                elif isinstance(entry, records.RecordEntry):
+                elif isinstance(entry, ops.RecordEntry):
                     entry.metadata.value  # noqa: B018
             except ValueError as error:
                 yield f"{where}: {line.kind} {entry[0]!r} is not JSON: {error}"
@@ -75,14 +71,12 @@ def check(
 def _check_words(engine: Engine, namespace: str) -> Iterator[str]:
     after: str | None = None
     while True:
-        page: records.CollectionPage = apply(
-            engine, namespace, records.ListCollections(after=after)
-        )
+        page: ops.CollectionPage = apply(engine, namespace, ops.ListCollections(after=after))
         for collection in page.collections:
             last: str | None = None
             while True:
-                found: store.RecordCheck = apply(
-                    engine, namespace, store.CheckRecords(collection, last)
+                found: ops.RecordCheck = apply(
+                    engine, namespace, ops.CheckRecords(collection, last)
                 )
                 yield from (f"collection {collection!r}: {one}" for one in found.problems)
                 if found.last is None:
@@ -131,20 +125,20 @@ def forget(engine: Engine, *namespaces: str, rewrite: bool = True) -> list[Recei
     erased = []
     for namespace in namespaces:
         emptied = _empty(engine, namespace)
-        counts = dict(apply(engine, SYSTEM_NAMESPACE, store.ForgetNamespace(namespace)))
+        counts = dict(apply(engine, SYSTEM_NAMESPACE, ops.ForgetNamespace(namespace)))
         for kind, count in emptied.items():
             counts[kind] += count
         erased.append((namespace, counts, to_datetime(now())))
-    compaction = store.Compaction(
+    compaction = ops.Compaction(
         rewritten=False,
         detail="the files were not rewritten, so they or their log may still hold what was erased",
     )
     if rewrite:
         try:
-            compaction = apply(engine, SYSTEM_NAMESPACE, store.CompactStore())
+            compaction = apply(engine, SYSTEM_NAMESPACE, ops.CompactStore())
         except BotWireError as error:
             # The rows are gone, and whoever asked must have it in writing.
-            compaction = store.Compaction(
+            compaction = ops.Compaction(
                 rewritten=False, detail=f"the files could not be rewritten, run it again: {error}"
             )
     return [Receipt(*one, *compaction) for one in erased]
@@ -152,7 +146,7 @@ def forget(engine: Engine, *namespaces: str, rewrite: bool = True) -> list[Recei
 
 def _empty(engine: Engine, namespace: str) -> dict[str, int]:
     """Deletes in parts what a namespace has much of; returns how many rows of each kind."""
-    has: store.NamespaceStat = apply(engine, namespace, store.StatNamespace())
+    has: ops.NamespaceStat = apply(engine, namespace, ops.StatNamespace())
     memory = Memory(namespace, engine=engine)
     emptied = {"keys": 0, "items": 0, "records": 0}
     if has.keys > ops.PART:
@@ -209,11 +203,11 @@ def restore(engine: Engine, source: Path) -> None:
     engine.restore(source)
 
 
-def compact(engine: Engine) -> store.Compaction:
+def compact(engine: Engine) -> ops.Compaction:
     """Rewrites a store's files without what was deleted, so that they shrink; writers wait.
 
     Returns:
         Whether it was done, else why not.
     """
-    done: store.Compaction = apply(engine, SYSTEM_NAMESPACE, store.CompactStore())
+    done: ops.Compaction = apply(engine, SYSTEM_NAMESPACE, ops.CompactStore())
     return done

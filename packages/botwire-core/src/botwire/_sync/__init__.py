@@ -1,2 +1,0 @@
-# Generated from _async/__init__.py by scripts/generate_blocking.py: do not edit.
-"""The memory client, blocking. Its twin is generated: scripts/generate_blocking.py."""

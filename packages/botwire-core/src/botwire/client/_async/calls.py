@@ -1,0 +1,64 @@
+"""How a client asks an engine: one operation, page after page, part after part."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from botwire import operations as ops
+from botwire.engines.protocol import AsyncEngine
+
+R = TypeVar("R")
+
+
+class AsyncCalls:
+    """Operations on one namespace of an engine.
+
+    Args:
+        engine: Where they are applied.
+        namespace: Whose memory it is.
+    """
+
+    def __init__(self, engine: AsyncEngine, namespace: str) -> None:
+        self.engine = engine
+        self.namespace = namespace
+
+    async def apply(self, operation: ops.Operation[R]) -> R:
+        """Applies one operation and returns its result."""
+        result: R
+        (result,) = await self.engine.apply(ops.Batch(self.namespace, (operation,)))
+        return result
+
+    async def pages(self, operation: ops.Paged[R], most: int | None = None) -> AsyncIterator[R]:
+        """Yields the page that an operation reads, and those that follow it.
+
+        Args:
+            operation: Reads the first page; its limit is that of every page.
+            most: How many elements to read in all; None: all there are.
+        """
+        left = most
+        following: Any = operation
+        while following is not None and left != 0:
+            if left is not None:
+                following = replace(following, limit=min(left, following.limit))
+            page: Any = await self.apply(following)
+            yield page
+            if left is not None:
+                left -= len(page[0])
+            following = following.following(page)
+
+    async def in_parts(
+        self, operation: ops.ClearKeys | ops.ClearHistory | ops.DeleteRecords
+    ) -> int:
+        """Deletes in parts of the operation's limit, between which others write.
+
+        Returns:
+            How much was deleted.
+        """
+        total = 0
+        while True:
+            count = await self.apply(operation)
+            total += count
+            if operation.limit is None or count < operation.limit:
+                return total

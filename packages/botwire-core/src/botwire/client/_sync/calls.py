@@ -1,0 +1,63 @@
+# Generated from client/_async/calls.py by scripts/generate_blocking.py: do not edit.
+"""How a client asks an engine: one operation, page after page, part after part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from botwire import operations as ops
+from botwire.engines.protocol import Engine
+
+R = TypeVar("R")
+
+
+class Calls:
+    """Operations on one namespace of an engine.
+
+    Args:
+        engine: Where they are applied.
+        namespace: Whose memory it is.
+    """
+
+    def __init__(self, engine: Engine, namespace: str) -> None:
+        self.engine = engine
+        self.namespace = namespace
+
+    def apply(self, operation: ops.Operation[R]) -> R:
+        """Applies one operation and returns its result."""
+        result: R
+        (result,) = self.engine.apply(ops.Batch(self.namespace, (operation,)))
+        return result
+
+    def pages(self, operation: ops.Paged[R], most: int | None = None) -> Iterator[R]:
+        """Yields the page that an operation reads, and those that follow it.
+
+        Args:
+            operation: Reads the first page; its limit is that of every page.
+            most: How many elements to read in all; None: all there are.
+        """
+        left = most
+        following: Any = operation
+        while following is not None and left != 0:
+            if left is not None:
+                following = replace(following, limit=min(left, following.limit))
+            page: Any = self.apply(following)
+            yield page
+            if left is not None:
+                left -= len(page[0])
+            following = following.following(page)
+
+    def in_parts(self, operation: ops.ClearKeys | ops.ClearHistory | ops.DeleteRecords) -> int:
+        """Deletes in parts of the operation's limit, between which others write.
+
+        Returns:
+            How much was deleted.
+        """
+        total = 0
+        while True:
+            count = self.apply(operation)
+            total += count
+            if operation.limit is None or count < operation.limit:
+                return total

@@ -1,0 +1,221 @@
+# Generated from client/_async/transaction.py by scripts/generate_blocking.py: do not edit.
+"""A transaction: reads that must still hold and writes that land together, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from botwire import operations as ops
+from botwire.client.encoding import (
+    encode_ids,
+    encode_items,
+    encode_object,
+    encode_records,
+    encode_selection,
+    encode_value,
+)
+from botwire.engines.protocol import Engine
+from botwire.errors import ConfigurationError
+from botwire.models import Record, plain
+from botwire.names import check_collection, check_history
+
+
+class Transaction:
+    """Collects operations and applies them in one step when its block ends.
+
+    Nothing is locked meanwhile. What was read with `get` is checked at the end: if someone else
+    has written it, `ConflictError` is raised and nothing of the transaction is applied. If the
+    block raises, nothing is applied either.
+
+    Made by `Memory.transaction`.
+
+    Attributes:
+        results: After the block, what each operation answered, in their order: the new version
+            for `set`, the sum for `increment`, whether there was one for `delete`, sequence
+            numbers for an append, versions for `put`.
+    """
+
+    def __init__(self, engine: Engine, namespace: str) -> None:
+        self.results: list[Any] = []
+        self._engine = engine
+        self._namespace = namespace
+        self._reads: dict[str, ops.CheckKey] = {}
+        self._checks: list[ops.CheckKey] = []
+        self._operations: list[ops.AnyOperation] = []
+        self._written: dict[str, ops.Value | None] = {}
+        self._unknown: set[str] = set()
+        self._done = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done = True
+        checks = (*self._reads.values(), *self._checks)
+        if kind is not None or not (self._operations or checks):
+            return
+        batch = ops.Batch(self._namespace, (*checks, *self._operations))
+        self.results = (self._engine.apply(batch))[len(checks) :]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Returns the value of a key, as this transaction has set it or as it is stored.
+
+        A stored one must still be the same when the transaction is applied.
+        """
+        self._refuse_when_done()
+        if key in self._unknown:
+            raise ConfigurationError(f"key {key!r:.80} has its value only when this is applied")
+        if key in self._written:
+            value = self._written[key]
+            return default if value is None else plain(value)
+        operation = ops.GetKeys((key,))
+        ((entry,),) = self._engine.apply(ops.Batch(self._namespace, (operation,)))
+        check = ops.CheckKey(key, 0 if entry is None else entry.version)
+        # The first read counts: if the key has changed since, the end must fail.
+        self._reads.setdefault(key, check)
+        return default if entry is None else plain(entry.value)
+
+    def check(self, key: str, version: int) -> None:
+        """Demands that a key has this version when the transaction is applied; 0: no such key.
+
+        What `get` has read is checked all the same.
+        """
+        self._refuse_when_done()
+        self._checks.append(ops.CheckKey(key, version))
+
+    def set(
+        self, key: str, value: Any, *, ttl: float | None = None, if_version: int | None = None
+    ) -> None:
+        """Sets a key; see `Memory.set`."""
+        encoded = encode_value(value)
+        self._add(ops.PutKey(key, encoded, ttl, if_version))
+        self._written[key] = encoded
+        self._unknown.discard(key)
+
+    def delete(self, key: str, *, if_version: int | None = None) -> None:
+        """Deletes a key; see `Memory.delete`."""
+        self._add(ops.DeleteKey(key, if_version))
+        self._written[key] = None
+        self._unknown.discard(key)
+
+    def increment(self, key: str, by: int = 1) -> None:
+        """Adds to an int; see `Memory.increment`."""
+        self._add(ops.IncrementKey(key, by))
+        self._unknown.add(key)
+
+    def history(self, name: str) -> TransactionHistory:
+        """Returns the history of this name, to be written to by this transaction."""
+        return TransactionHistory(self, check_history(name))
+
+    def records(self, collection: str = "default") -> TransactionRecords:
+        """Returns the records of this collection, to be written to by this transaction."""
+        return TransactionRecords(self, check_collection(collection))
+
+    def _add(self, operation: ops.AnyOperation) -> None:
+        self._refuse_when_done()
+        self._operations.append(operation)
+
+    def _refuse_when_done(self) -> None:
+        if self._done:
+            raise ConfigurationError("this transaction has ended: begin another one")
+
+
+class TransactionHistory:
+    """The writes of a history, collected by a transaction."""
+
+    def __init__(self, transaction: Transaction, name: str) -> None:
+        self.name = name
+        self._transaction = transaction
+
+    def append(self, value: Any, *, id: str | None = None) -> None:
+        """Adds an item at the end; see `History.append`."""
+        self.extend([value], ids=None if id is None else [id])
+
+    def extend(
+        self,
+        values: Iterable[Any],
+        *,
+        ids: Iterable[str | None] | None = None,
+        if_last: int | None = None,
+    ) -> None:
+        """Adds items at the end; see `History.extend`."""
+        self._add(ops.ExtendHistory(self.name, encode_items(values), encode_ids(ids), if_last))
+
+    def replace(
+        self,
+        values: Iterable[Any],
+        *,
+        ids: Iterable[str | None] | None = None,
+        if_last: int | None = None,
+    ) -> None:
+        """Puts items in the place of all there are; see `History.replace`."""
+        self._add(ops.ReplaceHistory(self.name, encode_items(values), encode_ids(ids), if_last))
+
+    def delete(self, seq: int) -> None:
+        """Deletes the item with this sequence number."""
+        self.delete_many((seq,))
+
+    def delete_many(self, seqs: Iterable[int]) -> None:
+        """Deletes the items with these sequence numbers."""
+        self._add(ops.DeleteItems(self.name, tuple(seqs)))
+
+    def archive(self, up_to: int) -> None:
+        """Hides items from reads; see `History.archive`."""
+        self._add(ops.ArchiveHistory(self.name, up_to))
+
+    def clear(self) -> None:
+        """Deletes every item."""
+        self._add(ops.ClearHistory(self.name))
+
+    def _add(self, operation: ops.AnyOperation) -> None:
+        self._transaction._add(operation)
+
+
+class TransactionRecords:
+    """The writes of a collection of records, collected by a transaction."""
+
+    def __init__(self, transaction: Transaction, collection: str) -> None:
+        self.collection = collection
+        self._transaction = transaction
+
+    def put(
+        self,
+        records: Iterable[Record],
+        *,
+        keep_embedding: bool = True,
+        if_versions: Iterable[int | None] | None = None,
+    ) -> None:
+        """Adds or replaces records; see `Records.put`."""
+        encoded = encode_records(records, if_versions)
+        self._add(ops.PutRecords(self.collection, encoded, keep_embedding))
+
+    def patch(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> None:
+        """Sets fields of the metadata of records; see `Records.patch`."""
+        patch = encode_object(metadata, "metadata")
+        self._add(ops.PatchRecords(self.collection, tuple(ids), patch))
+
+    def delete(
+        self,
+        *,
+        ids: Iterable[str] | None = None,
+        scope: str | None = None,
+        tags: Iterable[str] | None = None,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's own name
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        all: bool = False,  # noqa: A002 - what it says
+    ) -> None:
+        """Deletes the records that pass every filter; see `Records.delete`."""
+        where = encode_selection(ids, scope, tags, filter, created_after, created_before)
+        self._add(ops.DeleteRecords(self.collection, where, all))
+
+    def _add(self, operation: ops.AnyOperation) -> None:
+        self._transaction._add(operation)

@@ -1,0 +1,297 @@
+"""The PostgreSQL engine: memory in a database that many machines share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg
+from psycopg_pool import PoolClosed, PoolTimeout
+
+from botwire import work
+from botwire.clock import Clock, now
+from botwire.engines import retry
+from botwire.engines.loops import AsyncClientPerLoop
+from botwire.engines.postgres._async import upkeep
+from botwire.engines.postgres._async.pool import AsyncPostgresPool
+from botwire.engines.postgres._async.steps import SNAPSHOT, WRITING, run, transact
+from botwire.engines.protocol import OnCommit
+from botwire.engines.sql import batches, migrations, pages
+from botwire.engines.sql.schema import POSTGRES
+from botwire.engines.sql.steps import SWEEP_EVERY
+from botwire.engines.sql.vector_cache import VectorCache
+from botwire.errors import (
+    BotWireError,
+    ConfigurationError,
+    RequestTimeoutError,
+    ServerError,
+    TransportError,
+)
+from botwire.operations import Batch, Results
+from botwire.places import without_password
+
+logger = logging.getLogger("botwire.postgres")
+
+_NOTHING = contextlib.nullcontext()
+_CHARACTERS_A_ROW = 256  # whose words are found in the time that a row takes
+_SWEEP_SECONDS = 0.02  # how long a write may be held up by what is removed behind it
+_FILL_SECONDS = 1.0  # how long a write may be held up by what is filled in behind it
+
+# What another attempt can mend, by the beginning of its code: a connection (also one between the
+# nodes of a cluster, of which the node that answers tells), a lost race, a lack of resources, a
+# restart, a session that was idle for too long. See
+# https://www.postgresql.org/docs/current/errcodes-appendix.html.
+_PASSING = ("08", "40", "53", "57P", "25P03")
+
+
+class AsyncPostgresEngine:
+    """Applies batches to a PostgreSQL database.
+
+    Each write locks the row of its namespace: the changes of one namespace are in one order, and
+    namespaces do not wait for each other. A write whose answer got lost is sent again under the
+    same id and lands once.
+
+    Args:
+        url: ``postgresql://user@host:port/database``, several hosts allowed; see
+            https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS.
+        timeout: Seconds that a call may take in all, retries and waiting for locks included.
+        clock: Returns the present time.
+
+    Raises:
+        ConfigurationError: The URL is not one.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 10.0, clock: Clock = now) -> None:
+        try:
+            psycopg.conninfo.conninfo_to_dict(url)
+        except psycopg.ProgrammingError as error:
+            raise ConfigurationError(
+                f"{without_password(url)!r} is not a PostgreSQL URL: {str(error).strip()}"
+            ) from None
+        self._url = url
+        self.url = without_password(url)
+        self._timeout = timeout
+        self.on_commit: OnCommit | None = None
+        self._clock = clock
+        self._vectors = VectorCache()
+        self._is_current = False
+        self._swept_at = 0
+        self._outage = retry.Outage()
+        self._pools = AsyncClientPerLoop(self._make_pool, AsyncPostgresPool.close)
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the arguments that make another engine for the same database."""
+        return {"url": self._url, "timeout": self._timeout, "clock": self._clock}
+
+    def _make_pool(self) -> AsyncPostgresPool:
+        return AsyncPostgresPool(self._url, timeout=self._timeout)
+
+    async def apply(self, batch: Batch) -> Results:
+        """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        if batch.writes and batch.request_id is None:
+            batch = replace(batch, request_id=uuid.uuid4().hex)
+        async with self._pools.use() as pool:
+            return await self._apply(pool, batch)
+
+    async def _apply(self, pool: AsyncPostgresPool, batch: Batch) -> Results:
+        deadline = time.monotonic() + self._outage.limit(self._timeout)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                await pool.open()
+                left = deadline - time.monotonic()
+                async with (
+                    _NOTHING
+                    if batch.writes or pages.is_short(batch)
+                    else pool.long_reads.passing(left),
+                    pool.connection(max(0.01, left)) as connection,
+                ):
+                    if not self._is_current:
+                        await self._prepare(connection)
+                    results = await self._run(connection, batch)
+                    if batch.writes and self._clock() - self._swept_at >= SWEEP_EVERY:
+                        await self._sweep_behind(connection)
+                    self._outage.end()
+                    return results
+            except BotWireError:
+                raise
+            except pg.UndefinedTable as error:
+                # Someone dropped the tables: the next attempt looks again and says what is wrong.
+                self._is_current = False
+                raise self._failure(error) from error
+            except (
+                TimeoutError,
+                PoolTimeout,
+                PoolClosed,
+                pg.QueryCanceled,
+                pg.LockNotAvailable,
+            ) as error:
+                refusal = pool.refusal if isinstance(error, PoolTimeout) else None
+                failure = RequestTimeoutError(
+                    f"no answer from {self.url} within {self._timeout:g} s: "
+                    f"{refusal or _reason(error)}",
+                    url=self.url,
+                )
+                if refusal is not None:
+                    self._outage.begin(failure)
+                raise failure from error
+            except psycopg.Error as error:
+                wait = retry.delay(attempt, remaining=deadline - time.monotonic())
+                is_lost = error.sqlstate is None and isinstance(
+                    error, (psycopg.OperationalError, psycopg.InterfaceError)
+                )
+                if not is_lost and (wait is None or not _may_pass(error)):
+                    raise self._failure(error) from error
+                if wait is None:
+                    raise TransportError(
+                        f"no answer from {self.url}: {_reason(error)}", url=self.url
+                    ) from error
+            await asyncio.sleep(wait)
+            # One lost connection is rarely alone: those that wait in the pool are looked at too.
+            await pool.check()
+
+    async def _run(self, connection: psycopg.AsyncConnection[Any], batch: Batch) -> Results:
+        if batch.maintains:
+            return [await upkeep.maintain(connection, batch.operations[0])]
+        moment = self._clock()
+        if batch.writes:
+            began = time.perf_counter()
+            steps = batches.write(batch, moment, lock=" FOR UPDATE")
+            weight = _weight(batch)
+            with work.on(_write_verdict(batch)):
+                results: Results = await transact(connection, WRITING, steps, weight)
+            if self.on_commit is not None:
+                self.on_commit(1, time.perf_counter() - began)
+            return results
+        steps = batches.read(batch, moment, self._vectors, in_rounds=True)
+        with work.on(None if batch.terms is None else batch.terms.verdict):
+            if batch.needs_snapshot:
+                results = await transact(connection, SNAPSHOT, steps)
+            else:
+                results = await run(connection, steps)
+        return results
+
+    async def sweep(self) -> None:
+        """Removes what expired; writers do it too, now and then, so it is for when nobody writes.
+
+        Raises:
+            ServerError: The database failed; the next sweep goes on.
+        """
+        async with self._pools.use() as pool:
+            try:
+                await pool.open()
+                async with pool.connection() as connection:
+                    if not self._is_current:
+                        await self._prepare(connection)
+                    await self._sweep(connection)
+            except psycopg.Error as error:
+                raise self._failure(error) from error
+
+    async def _sweep_behind(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Sweeps a little behind a write, which has succeeded whatever comes of this."""
+        try:
+            await self._sweep(connection, _SWEEP_SECONDS)
+        except psycopg.Error:
+            self._swept_at = self._clock()
+            logger.warning(
+                "what expired could not be removed now, and is tried again", exc_info=True
+            )
+
+    async def _sweep(
+        self, connection: psycopg.AsyncConnection[Any], seconds: float | None = None
+    ) -> None:
+        """Removes what expired, in transactions that are short; all of it without `seconds`."""
+        began = time.monotonic()
+        now = self._clock()
+        # One namespace after the other, each locked first as by its writers: a lock on all that
+        # expired would make them wait, and two processes that sweep wait for each other.
+        while namespaces := await run(connection, batches.find_expired(now)):
+            for namespace in namespaces:
+                steps = batches.sweep_namespace(namespace, now, " FOR UPDATE")
+                await transact(connection, WRITING, steps)
+                if seconds is not None and time.monotonic() - began > seconds:
+                    return  # the next write goes on
+        while await run(connection, batches.forget_requests(now)):
+            if seconds is not None and time.monotonic() - began > seconds:
+                return
+        self._swept_at = now
+
+    async def _prepare(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Makes the tables, or brings them up to this release's version."""
+        while not self._is_current:
+            try:
+                version = await self._version(connection)
+                if version < migrations.latest():
+                    await self._migrate(connection)
+            except (pg.DuplicateTable, pg.UniqueViolation, pg.DuplicateObject):
+                continue  # another process made them at the same time: look again
+            self._is_current = True
+
+    async def _version(
+        self, connection: psycopg.AsyncConnection[Any], *, lock: bool = False
+    ) -> int:
+        """Returns the version of the tables, 0 if there are none."""
+        cursor = await connection.execute("SELECT to_regclass('botwire_schema') IS NULL")
+        if (await cursor.fetchall())[0][0]:
+            return 0
+        select = b"SELECT version FROM botwire_schema"
+        cursor = await connection.execute(select + (b" FOR UPDATE" if lock else b""))
+        version: int = (await cursor.fetchall())[0][0]
+        migrations.refuse_newer(version, self.url)
+        return version
+
+    async def _migrate(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        async with connection.transaction():
+            # However long it takes, and however long another process that does it takes.
+            await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+            # The lock on this row lets one process do it; the others then find it done.
+            version = await self._version(connection, lock=True)
+            if version == 0:
+                await connection.execute("CREATE TABLE botwire_schema (version BIGINT PRIMARY KEY)")
+                await connection.execute("INSERT INTO botwire_schema VALUES (0)")
+            await run(connection, migrations.migrate(version, POSTGRES))
+            await connection.execute(
+                "UPDATE botwire_schema SET version = %s", (migrations.latest(),)
+            )
+
+    def _failure(self, error: psycopg.Error) -> BotWireError:
+        if isinstance(error, (pg.InsufficientPrivilege, pg.ReadOnlySqlTransaction)):
+            return ConfigurationError(f"{self.url} may not be written to: {_reason(error)}")
+        if isinstance(error, pg.DiskFull):
+            return ServerError(f"{self.url}: the disk is full; nothing was written", status=507)
+        return ServerError(f"{self.url}: {_reason(error)} ({error.sqlstate})")
+
+    async def aclose(self) -> None:
+        """Closes the connections of the running event loop; the next use opens new ones."""
+        await self._pools.close()
+
+
+def _write_verdict(batch: Batch) -> work.Verdict | None:
+    held_to = None if batch.terms is None else batch.terms.work
+    return None if held_to is None else held_to.restarted().verdict
+
+
+def _weight(batch: Batch) -> int:
+    """Returns how much a write has to compute, in rows that it might read instead."""
+    texts = [
+        record.text
+        for operation in batch.operations
+        for record in getattr(operation, "records", ())
+    ]
+    return sum(map(len, texts)) // _CHARACTERS_A_ROW
+
+
+def _may_pass(error: psycopg.Error) -> bool:
+    """Says whether another attempt may succeed where this one was refused."""
+    return not isinstance(error, pg.DiskFull) and (error.sqlstate or "").startswith(_PASSING)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,128 @@
+# Generated from engines/postgres/_async/pool.py by scripts/generate_blocking.py: do not edit.
+"""The connections to PostgreSQL: there soon after an outage, and until then why there is none."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import deque
+from typing import Any, Self
+
+import psycopg
+import psycopg.conninfo
+from psycopg_pool import ConnectionPool
+
+from botwire.engines.loops import Gate
+from botwire.places import without_password
+
+logger = logging.getLogger("botwire.postgres")
+
+_LARGEST = 10  # connections of one process; writers of one namespace wait for each other anyway
+_LONG_READS = 6  # of these, for reads that may take long
+_NAME = "botwire-"  # begins the names of these pools
+_numbers = itertools.count(1)
+_RECONNECT_SECONDS = 0.5  # between attempts, while someone waits; the pool's own pause doubles
+
+
+class PostgresPool(ConnectionPool[psycopg.Connection[Any]]):
+    """A pool of connections in autocommit mode, not open yet.
+
+    Args:
+        url: Of the database.
+        timeout: Seconds that a statement, waiting for a lock, or connecting may take.
+    """
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        refusals: deque[str] = deque(maxlen=1)
+        settings = psycopg.conninfo.conninfo_to_dict(url)
+        shown = without_password(url)
+        milliseconds = max(1, round(timeout * 1000))
+        limits = {"statement_timeout": milliseconds, "lock_timeout": milliseconds}
+        # The URL's own come last, and count.
+        options = " ".join(f"-c {name}={value}" for name, value in limits.items())
+        if "options" in settings:
+            options += f" {settings['options']}"
+        refused_options: list[str] = []
+
+        class Connection(psycopg.Connection[Any]):
+            """A connection of this pool's, which otherwise only logs why it has none."""
+
+            is_botwires = True
+
+            @classmethod
+            def connect(cls, *args: Any, **kwargs: Any) -> Self:
+                """Connects."""
+                try:
+                    connection = cls._connect_with_limits(*args, **kwargs)
+                except psycopg.Error as error:
+                    reason = " ".join(str(error).split())
+                    if not refusals:
+                        logger.warning("no connection to %s: %s", shown, reason)
+                    refusals.append(reason)
+                    raise
+                if refusals:
+                    logger.warning("there is a connection to %s again", shown)
+                refusals.clear()
+                return connection
+
+            @classmethod
+            def _connect_with_limits(cls, *args: Any, **kwargs: Any) -> Self:
+                if not refused_options:
+                    try:
+                        return super().connect(*args, options=options, **kwargs)
+                    except psycopg.OperationalError as error:
+                        # What poolers such as PgBouncer say of settings that they do not know.
+                        if "startup parameter" not in str(error):
+                            raise
+                        refused_options.append(str(error))
+                connection = super().connect(*args, **kwargs)
+                for name, value in limits.items():
+                    connection.execute("SELECT set_config(%s, %s, false)", (name, str(value)))
+                return connection
+
+        super().__init__(
+            url,
+            name=f"{_NAME}{next(_numbers)}",
+            connection_class=Connection,
+            min_size=0,
+            max_size=_LARGEST,
+            open=False,
+            timeout=timeout,
+            reconnect_timeout=_RECONNECT_SECONDS,
+            reconnect_failed=_keep_trying,
+            kwargs={
+                "autocommit": True,
+                "connect_timeout": settings.get("connect_timeout") or max(2, round(timeout)),
+                "application_name": settings.get("application_name") or "botwire",
+            },
+        )
+        self._refusals = refusals
+        self.long_reads = Gate(_LONG_READS)
+        """Those that may take long leave connections for writers and for short reads."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the last attempt to connect failed; None if it did not."""
+        return self._refusals[0] if self._refusals else None
+
+
+def _keep_trying(pool: ConnectionPool[Any]) -> None:
+    """Goes on after a pool has given up connecting, as long as someone waits for a connection."""
+    if pool.get_stats()["requests_waiting"]:
+        pool.check()  # which lets it grow again
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    """Says whether a line of the driver's is not about these pools.
+
+    It logs each attempt to connect, some six a second. These pools write one line when an outage
+    begins and one when it ends.
+    """
+    parts = record.args if isinstance(record.args, tuple) else ()
+    return not any(
+        getattr(part, "is_botwires", False) or (isinstance(part, str) and part.startswith(_NAME))
+        for part in parts
+    )
+
+
+logging.getLogger("psycopg.pool").addFilter(_is_of_others)

@@ -1,0 +1,182 @@
+"""A namespace's row: its lock, its revision, its changes, and what it uses; see `schema`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from botwire.engines.sql import store
+from botwire.engines.sql.steps import Rows, Scope, Statement, Steps
+from botwire.names import to_bytes
+from botwire.operations.terms import DAY, Terms, Usage
+
+KEPT_CHANGES = 10_000
+"""How many of a namespace's last changes can still be asked for, if they are of the last day."""
+
+_PRUNE_EVERY = 1_000  # changes
+_SELECT = (
+    "SELECT revision, largest, day_began, bytes, writes, day FROM botwire_namespaces "
+    "WHERE namespace = ?"
+)
+_SELECT_REQUEST = "SELECT results FROM botwire_requests WHERE namespace = ? AND id = ?"
+
+
+class Row(NamedTuple):
+    """A namespace's row as a batch finds it.
+
+    Attributes:
+        revision: Of the namespace.
+        largest: The size of the largest element that was ever written to it.
+        day_began: The revision with which the day of `usage` began.
+        usage: As of the last write.
+        answered: What the batch's request was answered before; None if it was not.
+    """
+
+    revision: int
+    largest: int
+    day_began: int
+    usage: Usage
+    answered: str | None = None
+
+
+def enter(namespace: bytes, now: int, lock: str, request_id: bytes | None = None) -> Steps[Row]:
+    """Locks a namespace, makes its row if there is none, and answers it, a `Row`.
+
+    A request is looked for by a statement of its own, which begins when the lock is held: a join
+    would not see what another attempt, for whose lock this one waited, has written.
+
+    Args:
+        namespace: Which.
+        now: The present time.
+        lock: What to add to a SELECT so that it locks the row; see `batches.write`.
+        request_id: Of the batch's request, if it has one.
+    """
+    select = _SELECT + lock
+    rows: Rows = []
+    answered: Rows = []
+    while True:
+        if request_id is None:
+            rows = yield Statement(select, (namespace,))
+        else:
+            yield Statement(select, (namespace,), then=rows.extend)
+            answered = yield Statement(_SELECT_REQUEST, (namespace, request_id))
+        if rows:
+            revision, largest, day_began, *usage = rows[0]
+            known = answered[0][0] if answered else None
+            return Row(revision, largest, day_began, Usage(*usage), known)
+        first = yield from store.first_revision()
+        yield Statement(
+            "INSERT INTO botwire_namespaces (namespace, revision, created_at) VALUES (?, ?, ?) "
+            "ON CONFLICT (namespace) DO NOTHING",
+            (namespace, first, now),
+        )
+
+
+def leave(scope: Scope, row: Row, writes: int) -> Steps[None]:
+    """Writes down what a batch changed in its namespace.
+
+    Args:
+        scope: The batch's.
+        row: As the batch found it.
+        writes: How many it made.
+    """
+    usage = row.usage.on(scope.now)
+    largest = max(row.largest, scope.largest)
+    written = (scope.revision, scope.grown, largest, usage.writes + writes)
+    if usage.day == row.usage.day:  # as nearly always; the index is left alone
+        yield Statement(
+            "UPDATE botwire_namespaces SET revision = ?, bytes = bytes + ?, largest = ?, "
+            "writes = ? WHERE namespace = ?",
+            (*written, scope.namespace),
+        )
+    else:
+        yield Statement(
+            "UPDATE botwire_namespaces SET revision = ?, bytes = bytes + ?, largest = ?, "
+            "writes = ?, day = ?, day_began = ? WHERE namespace = ?",
+            (*written, usage.day, row.revision, scope.namespace),
+        )
+        # Those of yesterday may be seconds old; those of before are a day old at least. Where the
+        # day goes back, as its clock was wrong, nothing is known of their age.
+        of_yesterday = usage.day == row.usage.day + 1
+        if usage.day > row.usage.day:
+            yield from _forget_changes(scope, row.day_began if of_yesterday else row.revision)
+    if scope.changes:
+        yield Statement(
+            "INSERT INTO botwire_changes (namespace, revision, shape, action, name) "
+            "VALUES (?, ?, ?, ?, ?)",
+            scope.changes,
+            many=True,
+        )
+    if scope.revision // _PRUNE_EVERY > row.revision // _PRUNE_EVERY:
+        yield from _forget_changes(scope, scope.revision - KEPT_CHANGES)
+
+
+def _forget_changes(scope: Scope, up_to: int) -> Steps[None]:
+    yield Statement(
+        "DELETE FROM botwire_changes WHERE namespace = ? AND revision <= ?",
+        (scope.namespace, up_to),
+    )
+
+
+def find_quiet(now: int, limit: int) -> Steps[list[bytes]]:
+    """Answers some of the namespaces whose changes are all a day old at least, and still there."""
+    rows = yield Statement(
+        "SELECT namespace FROM botwire_namespaces WHERE day > 0 AND day < ? ORDER BY day LIMIT ?",
+        (now // DAY - 1, limit),
+    )
+    return [namespace for (namespace,) in rows]
+
+
+def tidy(scope: Scope, row: Row) -> Steps[int]:
+    """Writes down what a sweep freed, and forgets the changes if all are old; answers how many.
+
+    Args:
+        scope: The sweep's, of one namespace.
+        row: As the sweep found it.
+    """
+    if 0 < row.usage.day < scope.now // DAY - 1:
+        rows = yield Statement(
+            "DELETE FROM botwire_changes WHERE namespace = ? RETURNING revision",
+            (scope.namespace,),
+        )
+        yield Statement(
+            "UPDATE botwire_namespaces SET bytes = bytes + ?, writes = 0, day = 0 "
+            "WHERE namespace = ?",
+            (scope.grown, scope.namespace),
+        )
+        return len(rows)
+    yield Statement(
+        "UPDATE botwire_namespaces SET bytes = bytes + ? WHERE namespace = ?",
+        (scope.grown, scope.namespace),
+    )
+    return 0
+
+
+def hold(terms: Terms, scope: Scope, usage: Usage, writes: int, lock: str) -> Steps[None]:
+    """Holds a batch to its terms, before it is committed, and counts it in its account.
+
+    Args:
+        terms: The batch's.
+        scope: The batch's, all operations applied.
+        usage: What its namespace used before.
+        writes: How many it made.
+        lock: As in `enter`.
+
+    Raises:
+        QuotaExceededError: A quota is used up.
+    """
+    terms.usage = Usage(usage.bytes + scope.grown, usage.writes + writes, usage.day)
+    terms.quota.check(
+        terms.usage, scope.now, whose="this namespace", writes=writes, grown=scope.grown
+    )
+    if terms.account is None or not writes:
+        return
+    account = to_bytes(terms.account)
+    row = yield from enter(account, scope.now, lock)
+    counted = row.usage.on(scope.now)
+    counted = counted._replace(writes=counted.writes + writes)
+    terms.account_usage = counted
+    terms.account_quota.check(counted, scope.now, whose=terms.account_name, writes=writes, grown=0)
+    yield Statement(
+        "UPDATE botwire_namespaces SET writes = ?, day = ? WHERE namespace = ?",
+        (counted.writes, counted.day, account),
+    )

@@ -1,0 +1,292 @@
+"""What a batch means in SQL, once for SQLite and PostgreSQL.
+
+What its operations mean is in a module a shape beside this one, such as `key_statements`.
+
+Each function is a generator that yields statements and is sent their rows, and so does no I/O:
+an engine opens a transaction, runs the generator with its own driver, and commits. Raising
+leaves it to the engine to roll back. Placeholders are ``?``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from botwire import operations as ops
+from botwire import wire
+from botwire.engines.sql import (
+    accounts,
+    histories,
+    keys,
+    pages,
+    records,
+    search,
+    sizes,
+    store,
+    transfer,
+)
+from botwire.engines.sql.handlers import check_complete, handler_of, handles
+from botwire.engines.sql.steps import WAIT, Scope, Statement, Steps, side_by_side
+from botwire.engines.sql.vector_cache import VectorCache
+from botwire.errors import InvalidRequestError
+from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
+from botwire.operations.terms import AUDIT_LOG, Terms, Usage
+
+KEPT_REQUESTS = 24 * 3600 * 1_000_000
+"""For how long a repeated request is recognised, in microseconds."""
+
+_TOGETHER = 4  # operations that are asked together where they may answer much, a page each
+_SWEPT_NAMESPACES = 1_000  # that are looked for at once
+_SWEPT_ROWS = 1_000  # keys or answers in one transaction, some 10 ms of it
+_SWEPT_CHANGES = 10_000  # in one transaction on all namespaces, some 15 ms of it
+
+
+def read(
+    batch: ops.Batch, now: int, vectors: VectorCache | None = None, *, in_rounds: bool = False
+) -> Steps[ops.Results]:
+    """Applies a batch that writes nothing.
+
+    Args:
+        batch: The operations.
+        now: The present time.
+        vectors: What the engine remembers of embeddings.
+        in_rounds: Whether what several operations ask is asked together, which is quicker where
+            the database is far away.
+    """
+    limit = None if batch.terms is None else batch.terms.answer
+    scope = Scope(to_bytes(batch.namespace), now, 0, vectors, limit=limit)
+    parts = [handler_of(operation)(scope, operation) for operation in batch.operations]
+    if in_rounds and len(parts) > 1:
+        return (yield from _in_rounds(scope, batch.operations, parts))
+    results: ops.Results = []
+    for part in parts:
+        result = yield from part
+        results.append(result)
+        if limit is not None and len(parts) > 1:
+            scope.answered += pages.size_of(result)
+    return results
+
+
+def _in_rounds(
+    scope: Scope, operations: Sequence[ops.AnyOperation], parts: Sequence[Steps[Any]]
+) -> Steps[ops.Results]:
+    """Applies operations that only read, together; a few at a time if they may answer much."""
+    together = len(parts)
+    if scope.limit is not None and together > _TOGETHER:
+        most = (yield from pages.largest(scope)) * sum(map(pages.count, operations))
+        together = together if most <= scope.limit else _TOGETHER
+    results: ops.Results = []
+    for start in range(0, len(parts), together):
+        round_ = parts[start : start + together]
+        if len(round_) <= _TOGETHER:
+            scope.sharing = len(round_)
+        found = yield from side_by_side(round_)
+        if scope.limit is not None:
+            scope.answered += sum(map(pages.size_of, found))
+        results += found
+    return results
+
+
+def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps[ops.Results]:
+    """Applies a batch inside a transaction of the engine's.
+
+    Args:
+        batch: The operations.
+        now: The present time.
+        lock: What to add to a SELECT so that it locks the row, where a transaction does not
+            lock the whole database.
+    """
+    namespace = to_bytes(batch.namespace)
+    request_id = None if batch.request_id is None else to_bytes(batch.request_id)
+    row = yield from accounts.enter(namespace, now, lock, request_id)
+    answer = None if batch.terms is None else batch.terms.answer
+    scope = Scope(namespace, now, row.revision, lock=lock, limit=answer)
+    scope.known = row.largest
+    usage = row.usage.on(now)
+    if row.answered is not None:
+        recorded = json.loads(row.answered)
+        if batch.digest not in (None, recorded.get("digest", batch.digest)):
+            raise InvalidRequestError(
+                f"the id {batch.request_id!r:.80} was used by another request: a request that "
+                "is sent again is the same in every byte, and a new one has a new id",
+                status=422,
+            )
+        if batch.terms is not None:
+            batch.terms.usage = usage
+        return wire.decode_results(batch.operations, recorded)
+
+    results: ops.Results = []
+    changed: list[int] = []
+    writes = 0
+    for index, operation in enumerate(batch.operations):
+        at = scope.revision
+        result = yield from handler_of(operation)(scope, operation)
+        results.append(result)
+        if answer is not None and len(batch.operations) > 1:
+            scope.answered += pages.size_of(result)
+        if scope.revision > at or operation.storewide:
+            changed.append(index)
+            writes += not operation.removes
+    yield WAIT  # for how much it has grown
+
+    if batch.terms is not None:
+        limit = batch.terms.quota.bytes
+        if limit is not None and usage.bytes + scope.grown > limit:
+            yield from _make_room(scope, usage.bytes + scope.grown - limit)
+        yield from accounts.hold(batch.terms, scope, usage, writes, lock)
+    if scope.changes or scope.grown:
+        yield from accounts.leave(scope, row, writes)
+    if batch.terms is not None:
+        yield from _write_down(batch.terms, changed, now, lock)
+    if request_id is not None:
+        yield Statement(
+            "INSERT INTO botwire_requests (namespace, id, results, created_at) VALUES (?, ?, ?, ?)",
+            (
+                namespace,
+                request_id,
+                wire.encode_results(batch.operations, results, batch.digest),
+                now,
+            ),
+        )
+    return results
+
+
+def _write_down(terms: Terms, changed: Sequence[int], now: int, lock: str) -> Steps[None]:
+    """Writes what was done into the audit log, in the transaction in which it was done."""
+    entries = [(entry, None) for index in changed for entry in terms.audit.get(index, ())]
+    if not entries:
+        return
+    # The last lock that a batch takes, so that two which write here cannot wait for each other.
+    namespace = to_bytes(SYSTEM_NAMESPACE)
+    row = yield from accounts.enter(namespace, now, lock)
+    scope = Scope(namespace, now, row.revision)
+    yield from histories.append(scope, to_bytes(AUDIT_LOG), entries)
+    yield from accounts.leave(scope, row, 0)
+
+
+def _make_room(scope: Scope, bytes_: int) -> Steps[None]:
+    """Deletes what expired in the namespace until it has freed so many bytes."""
+    target = scope.grown - bytes_
+    while scope.grown > target and (yield from _forget_expired(scope)):
+        pass
+
+
+def _forget_expired(scope: Scope) -> Steps[int]:
+    """Deletes some of what expired in the namespace, and answers how many keys."""
+    rows = yield Statement(
+        "DELETE FROM botwire_keys WHERE namespace = ? AND key IN "
+        "(SELECT key FROM botwire_keys WHERE namespace = ? AND expires_at <= ? LIMIT ?) "
+        f"RETURNING {sizes.KEY}",
+        (scope.namespace, scope.namespace, scope.now, _SWEPT_ROWS),
+    )
+    scope.grown -= sum(size for (size,) in rows)
+    return len(rows)
+
+
+def sweep(now: int) -> Steps[bool]:
+    """Removes some of what expired in all namespaces, and of the old changes.
+
+    For where one lock is for all: it is held for some 30 ms. Reads never show what expired, swept
+    or not.
+
+    Returns:
+        Whether there may be more.
+    """
+    rows = yield Statement(
+        "DELETE FROM botwire_keys WHERE (namespace, key) IN "
+        "(SELECT namespace, key FROM botwire_keys WHERE expires_at <= ? "
+        f"ORDER BY expires_at LIMIT ?) RETURNING namespace, {sizes.KEY}",
+        (now, _SWEPT_ROWS),
+    )
+    freed: Counter[bytes] = Counter()
+    for namespace, size in rows:
+        freed[namespace] += size
+    if freed:
+        yield Statement(
+            "UPDATE botwire_namespaces SET bytes = bytes - ? WHERE namespace = ?",
+            [(size, namespace) for namespace, size in freed.items()],
+            many=True,
+        )
+    if len(rows) == _SWEPT_ROWS:
+        return True
+    forgotten = 0
+    for namespace in (yield from accounts.find_quiet(now, _SWEPT_NAMESPACES)):
+        forgotten += yield from sweep_namespace(namespace, now, "")
+        if forgotten >= _SWEPT_CHANGES:
+            return True
+    return (yield from forget_requests(now))
+
+
+def find_expired(now: int) -> Steps[list[bytes]]:
+    """Answers some of the namespaces in which something is to be removed, to be swept singly."""
+    rows = yield Statement(
+        "SELECT DISTINCT namespace FROM (SELECT namespace FROM botwire_keys "
+        f"WHERE expires_at <= ? ORDER BY expires_at LIMIT {_SWEPT_NAMESPACES}) oldest",
+        (now,),
+    )
+    expired = [namespace for (namespace,) in rows]
+    return expired + (yield from accounts.find_quiet(now, _SWEPT_NAMESPACES))
+
+
+def sweep_namespace(namespace: bytes, now: int, lock: str) -> Steps[int]:
+    """Removes some of what expired in a namespace, in a transaction that locks it first.
+
+    All its changes too, if they are old; answers how many.
+    """
+    row = yield from accounts.enter(namespace, now, lock)
+    scope = Scope(namespace, now, row.revision)
+    yield from _forget_expired(scope)
+    return (yield from accounts.tidy(scope, row))
+
+
+def forget_requests(now: int) -> Steps[bool]:
+    """Removes some of the answers that are no longer kept; answers whether there may be more."""
+    rows = yield Statement(
+        "DELETE FROM botwire_requests WHERE (namespace, id) IN "
+        "(SELECT namespace, id FROM botwire_requests WHERE created_at <= ? "
+        "ORDER BY created_at LIMIT ?) RETURNING 1",
+        (now - KEPT_REQUESTS, _SWEPT_ROWS),
+    )
+    return len(rows) == _SWEPT_ROWS
+
+
+# --- changes --------------------------------------------------------------------------------
+
+
+@handles(ops.ReadChanges)
+def _read_changes(scope: Scope, op: ops.ReadChanges) -> Steps[ops.ChangePage]:
+    rows = yield Statement(
+        "SELECT revision, COALESCE((SELECT min(revision) FROM botwire_changes "
+        "WHERE namespace = ?), revision + 1) FROM botwire_namespaces WHERE namespace = ?",
+        (scope.namespace, scope.namespace),
+    )
+    revision, oldest = rows[0] if rows else (0, 1)
+    if op.after is None or op.after == revision:
+        return ops.ChangePage((), revision)
+    if not oldest - 1 <= op.after < revision:
+        # Pruned, or of another store: what changed since is not known.
+        return ops.ChangePage((ops.ChangeEntry(revision, "namespace", "reset", ""),), revision)
+    rows = yield Statement(
+        "SELECT revision, shape, action, name FROM botwire_changes "
+        "WHERE namespace = ? AND revision > ? ORDER BY revision LIMIT ?",
+        (scope.namespace, op.after, op.limit),
+    )
+    changes = [
+        ops.ChangeEntry(at, shape, action, from_bytes(name)) for at, shape, action, name in rows
+    ]
+    return ops.ChangePage(tuple(changes), revision)
+
+
+@handles(ops.ReadUsage)
+def _read_usage(scope: Scope, op: ops.ReadUsage) -> Steps[Usage]:
+    rows = yield Statement(
+        "SELECT bytes, writes, day FROM botwire_namespaces WHERE namespace = ?", (scope.namespace,)
+    )
+    return Usage(*(rows[0] if rows else (0, 0, 0))).on(scope.now)
+
+
+# Importing these registers what their operations mean.
+SHAPES = (keys, histories, records, search, transfer, store)
+check_complete()

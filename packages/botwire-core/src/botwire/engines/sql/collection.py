@@ -1,0 +1,56 @@
+"""A collection's own row: what every operation on its records reads first and writes last."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from botwire.engines.sql.steps import Scope, Statement, Steps
+from botwire.errors import InvalidRequestError
+from botwire.names import to_bytes
+
+HERE = "namespace = ? AND collection = ?"
+"""The condition that a row is of a collection."""
+
+
+class Collection(NamedTuple):
+    """What is known of a collection; see `schema`."""
+
+    name: bytes
+    dimension: int | None = None
+    size: int = 0
+    words: int = 0
+    revision: int = 0
+    removed: int = 0
+    bytes: int = 0
+
+
+_COLUMNS = ", ".join(Collection._fields[1:])
+
+
+def read_collection(scope: Scope, name: str) -> Steps[Collection]:
+    """Answers the `Collection`, all zeros if nothing was ever put into it."""
+    key = to_bytes(name)
+    rows = yield Statement(
+        f"SELECT {_COLUMNS} FROM botwire_collections WHERE {HERE}", (scope.namespace, key)
+    )
+    return Collection(key, *rows[0]) if rows else Collection(key)
+
+
+def save_collection(scope: Scope, collection: Collection) -> Steps[None]:
+    """Writes what is known of a collection."""
+    values = ", ".join("?" for _ in range(len(collection) + 1))
+    changes = ", ".join(f"{column} = excluded.{column}" for column in Collection._fields[1:])
+    yield Statement(
+        f"INSERT INTO botwire_collections (namespace, collection, {_COLUMNS}) "
+        f"VALUES ({values}) ON CONFLICT (namespace, collection) DO UPDATE SET {changes}",
+        (scope.namespace, *collection),
+    )
+
+
+def check_dimension(collection: str, stored: int | None, given: int) -> None:
+    """Raises `InvalidRequestError` if a collection holds embeddings of another dimension."""
+    if stored is not None and stored != given:
+        raise InvalidRequestError(
+            f"collection {collection!r:.80} holds embeddings of dimension {stored}, and this one "
+            f"has dimension {given}: use the same embedder, another collection, or clear this one"
+        )

@@ -1,0 +1,256 @@
+"""How much an answer holds: a page ends where it is large enough, and no answer is huge.
+
+No value is read to find out. A namespace's row knows the size of the largest element that was ever
+written to it, so a page whose elements cannot hold too much, as nearly every page, is read by one
+statement, at the price of looking at that row. Otherwise the database adds up the sizes first.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from botwire import operations as ops
+from botwire.engines.sql import sizes
+from botwire.engines.sql.sizes import ROW
+from botwire.engines.sql.steps import Rows, Scope, Statement, Steps, chunks, marks
+
+LARGEST = "SELECT largest FROM botwire_namespaces WHERE namespace = ?"
+"""Reads a size that no element of a namespace is larger than; no row is none."""
+# Elements that are read in any case. If so many come, they are all there are, or the others would
+# be too much: that takes another look, and few pages are of exactly three.
+_PROBE = 3
+_FEW = 100  # elements of a page that are rarely so large that their sizes matter
+_LITTLE = 16  # times its share that an element may hold for all sizes of a page to be added up
+_AT_ONCE = 32  # values that are read in less time than another thread takes to begin
+_SIZED = 4  # elements whose sizes are looked at first
+
+
+class Source(NamedTuple):
+    """Rows of a table.
+
+    Attributes:
+        select: What to read of them, ``SELECT …``.
+        rows: Which, ``FROM … WHERE …``.
+        parameters: Of `rows`.
+        size: How many bytes a row counts; see `sizes`.
+    """
+
+    select: str
+    rows: str
+    parameters: Sequence[Any]
+    size: str
+
+
+def read_page(scope: Scope, source: Source, order: str, limit: int) -> Steps[tuple[Rows, bool]]:
+    """Answers the rows of a page, one at least if there is any, and whether there are more.
+
+    Args:
+        scope: The batch's.
+        source: Which rows.
+        order: Which first, ``ORDER BY …``.
+        limit: How many at most.
+    """
+    room = scope.room()
+    wanted = limit + 1
+    share = room // wanted
+    plain, guarded, summed, sized = _statements(source.select, source.rows, order, source.size)
+    if scope.known is not None and max(scope.known, scope.largest) <= share:
+        rows = yield Statement(plain, (*source.parameters, wanted))
+        return rows[:limit], len(rows) > limit
+    if wanted <= _PROBE:
+        rows = yield Statement(plain, (*source.parameters, wanted))
+        return _cut(rows, limit, room)
+    parameters = (*source.parameters, scope.namespace, _bound(scope, share), wanted)
+    if wanted <= _FEW:
+        rows = yield Statement(guarded, parameters)
+    else:
+        more_parameters = (scope.namespace, _bound(scope, share * _LITTLE), *source.parameters)
+        rows = yield Statement(summed, (*parameters, *more_parameters, wanted, room, wanted))
+    if len(rows) > _PROBE:
+        return rows[:limit], len(rows) > limit
+    if len(rows) < _PROBE or (yield from largest(scope)) <= share:
+        return _cut(rows, limit, room)
+
+    def measure(start: int, count: int) -> Steps[list[int]]:
+        rows = yield Statement(sized, (*source.parameters, count, start))
+        return [size for (size,) in rows]
+
+    found = yield from _measure(measure, wanted, room)
+    fitting = min(limit, _fitting(found, room))
+    if fitting > _PROBE:
+        # Should all have been deleted since, there are those.
+        rows = (yield Statement(plain, (*source.parameters, fitting))) or rows
+    return rows[:fitting], len(found) > fitting
+
+
+def _cut(rows: Rows, limit: int, room: int) -> tuple[Rows, bool]:
+    """Returns the first of a few rows that fit, and whether there are more."""
+    sizes = [ROW + sum(len(part) for part in row if isinstance(part, (str, bytes))) for row in rows]
+    fitting = min(limit, _fitting(sizes, room)) if rows else 0
+    return rows[:fitting], len(rows) > fitting
+
+
+@functools.lru_cache(maxsize=256)  # the same text each time is found quicker, by drivers too
+def _statements(select: str, rows: str, order: str, size: str) -> tuple[str, str, str, str]:
+    """Returns what reads a page, two that read a few rows if it may hold too much, and its sizes.
+
+    The first of the two asks only whether anything is large; the other adds up the sizes, unless
+    something is so large that this would take long: on SQLite it reads what it measures.
+    """
+    plain = f"{select} {rows} {order} LIMIT"
+    guarded = f"{plain} CASE WHEN ({LARGEST}) <= ? THEN ?"
+    sized = f"SELECT {size} AS size {rows} {order} LIMIT ?"
+    summed = (
+        f"{guarded} WHEN ({LARGEST}) <= ? THEN "
+        f"CASE WHEN (SELECT sum(size) FROM ({sized}) page) <= ? THEN ? "
+        f"ELSE {_PROBE} END ELSE {_PROBE} END"
+    )
+    return f"{plain} ?", f"{guarded} ELSE {_PROBE} END", summed, f"{sized} OFFSET ?"
+
+
+def read_named(
+    scope: Scope, source: Source, column: str, names: Sequence[bytes], room: int | None
+) -> Steps[tuple[Rows, int]]:
+    """Answers the rows with these names, and how many of the names they are for.
+
+    That is all names, or the first of them if all would hold too much, one at least.
+
+    Args:
+        scope: The batch's.
+        source: Which rows, beside the names.
+        column: That has the name.
+        names: The names; one that is there twice counts twice.
+        room: How many bytes they may hold; None: any number.
+    """
+    fitting = len(names)
+    if room is not None and fitting > 1:
+        share = room // fitting
+        guard = f" AND ({LARGEST}) <= ?"
+        rows = yield from _named(
+            source, column, names, guard, (scope.namespace, _bound(scope, share))
+        )
+        # None of them is there, or not all may be read.
+        if rows or (yield from largest(scope)) <= share:
+            return rows, fitting
+
+        def measure(start: int, count: int) -> Steps[list[int]]:
+            chunk = names[start : start + count]
+            held: dict[bytes, int] = {}
+            for part in chunks(chunk):
+                sized = f"SELECT {column}, {source.size} {source.rows}"
+                rows = yield Statement(
+                    f"{sized} AND {column} IN ({marks(part)})", (*source.parameters, *part)
+                )
+                held.update(rows)
+            return [held.get(name, 0) for name in chunk]
+
+        fitting = _fitting((yield from _measure(measure, fitting, room)), room)
+    return (yield from _named(source, column, names[:fitting])), fitting
+
+
+def _named(
+    source: Source,
+    column: str,
+    names: Sequence[bytes],
+    condition: str = "",
+    parameters: Sequence[Any] = (),
+) -> Steps[Rows]:
+    rows: list[tuple[Any, ...]] = []
+    for chunk in chunks(list(dict.fromkeys(names))):
+        rows += yield Statement(
+            f"{source.select} {source.rows}{condition} AND {column} IN ({marks(chunk)})",
+            (*source.parameters, *parameters, *chunk),
+        )
+    return rows
+
+
+def _measure(
+    measure: Callable[[int, int], Steps[list[int]]], most: int, room: int
+) -> Steps[list[int]]:
+    """Answers the sizes of the first elements, until they hold more than fits, or of all.
+
+    Args:
+        measure: Answers the sizes of so many elements, given where they begin and how many.
+        most: How many elements there may be.
+        room: How many bytes fit.
+    """
+    found: list[int] = []
+    total = 0
+    count = _SIZED
+    while total <= room and len(found) < most:
+        count = min(count, most - len(found))
+        more = yield from measure(len(found), count)
+        found += more
+        total += sum(more)
+        if len(more) < count:
+            break
+        # As many as fit if the others are like those so far.
+        count = (room - total) * len(found) // max(1, total) + 1
+    return found
+
+
+def _bound(scope: Scope, share: int) -> int:
+    """Returns what no element may be larger than, which none is if this batch wrote larger."""
+    return share if scope.largest <= share else -1
+
+
+def largest(scope: Scope) -> Steps[int]:
+    """Answers a size that no element of the namespace is larger than."""
+    if scope.known is None:
+        rows = yield Statement(LARGEST, (scope.namespace,))
+        scope.known = rows[0][0] if rows else 0
+    return max(scope.known, scope.largest)
+
+
+def _fitting(found: Iterable[int], room: int) -> int:
+    """Returns how many of the first sizes fit, 1 at least."""
+    count = 0
+    for size in found:
+        room -= size
+        if room < 0 and count:
+            break
+        count += 1
+    return max(1, count)
+
+
+def count(operation: ops.AnyOperation) -> int:
+    """Returns how many elements an operation may read at most."""
+    if isinstance(operation, ops.GetKeys):
+        return len(operation.keys)
+    if isinstance(operation, (ops.GetRecords, ops.PatchRecords)):
+        return len(operation.ids)
+    if isinstance(operation, (ops.ListScopes, ops.ListTags)):
+        return ops.MAX_PAGE
+    return int(getattr(operation, "limit", 0)) + 1
+
+
+def size_of(result: object) -> int:
+    """Returns about how many bytes of memory a result of an operation holds."""
+    if isinstance(result, ops.KeyEntry):
+        return sizes.key(b"", result.value)
+    if isinstance(result, ops.HistoryItem):
+        return sizes.item(None, result.value)
+    if isinstance(result, ops.RecordEntry):
+        embedding = None if result.embedding is None else result.embedding.raw
+        return sizes.record(result.text, result.metadata.text, embedding)
+    if isinstance(result, ops.RecordMatch):
+        return size_of(result.record)
+    if isinstance(result, (ops.EntryPage, ops.ItemPage, ops.RecordPage)):
+        return sum(map(size_of, result[0]))
+    if isinstance(result, tuple):
+        return sum(map(size_of, result))
+    return 0
+
+
+def is_short(batch: ops.Batch) -> bool:
+    """Says whether a batch reads so little that handing it to a thread would take longer."""
+    if len(batch.operations) != 1:
+        return False
+    (operation,) = batch.operations
+    if isinstance(operation, ops.GetKeys):
+        return len(operation.keys) <= _AT_ONCE
+    if isinstance(operation, ops.ReadHistory):
+        return operation.limit <= _AT_ONCE
+    return isinstance(operation, ops.StatHistory)

@@ -1,0 +1,501 @@
+"""What each operation on records but the search means in SQL; see `engines.sql.batches`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from botwire import filters, scopes
+from botwire import operations as ops
+from botwire.engines.sql import pages, sizes, words
+from botwire.engines.sql.collection import HERE as _HERE
+from botwire.engines.sql.collection import (
+    Collection,
+    check_dimension,
+    read_collection,
+    save_collection,
+)
+from botwire.engines.sql.handlers import handles
+from botwire.engines.sql.steps import Rows, Scope, Statement, Steps, chunks, marks
+from botwire.errors import ConflictError
+from botwire.exact import Json
+from botwire.names import from_bytes, prefix_end, to_bytes
+from botwire.vectors import Vector
+
+_PAGE = 500  # records read at a time where a filter is not one that SQL knows
+_PAGE_BYTES = 32 * 1024 * 1024  # that these may hold, about
+
+
+# --- writing --------------------------------------------------------------------------------
+
+
+class _Old(NamedTuple):
+    """What is there before a record is put."""
+
+    text: bytes
+    version: int
+    created_at: int
+    embedding: int
+    size: int
+
+
+@handles(ops.PutRecords)
+def _put_records(scope: Scope, op: ops.PutRecords) -> Steps[tuple[int, ...]]:
+    if not op.records:
+        return ()
+    here = (scope.namespace, to_bytes(op.collection))
+    there: Rows = []
+    for chunk in chunks([to_bytes(record.id) for record in op.records]):
+        yield Statement(
+            "SELECT id, text, version, created_at, COALESCE(length(embedding), 0), "
+            f"{sizes.RECORD} FROM botwire_records "
+            f"WHERE {_HERE} AND id IN ({marks(chunk)})",
+            (*here, *chunk),
+            then=there.extend,
+        )
+    collection: Collection = yield from read_collection(scope, op.collection)
+    dimension = collection.dimension
+    for record in op.records:
+        if record.embedding is not None:
+            check_dimension(op.collection, dimension, record.embedding.dimension)
+            dimension = record.embedding.dimension
+    found = {row[0]: _Old(*row[1:]) for row in there}
+    for record in op.records:
+        _expect(record, found.get(to_bytes(record.id)))
+
+    revision = scope.change("record", "put", collection.name)
+    removed, added = [], []
+    parameters = []
+    added_sizes: list[int] = []
+    freed = 0
+    for record in op.records:
+        id, text = to_bytes(record.id), to_bytes(record.text)
+        old = found.get(id)
+        if old is None or old.text != text:
+            added.append((id, text))
+            if old is not None:
+                removed.append((id, old.text))
+        created_at = record.created_at
+        if created_at is None:
+            created_at = old.created_at if old else scope.now
+        embedding = None if record.embedding is None else record.embedding.raw
+        content = (
+            id,
+            text,
+            record.metadata.text,
+            json.dumps(list(dict.fromkeys(record.tags))),
+            to_bytes(record.scope),
+            embedding,
+        )
+        size = sizes.record(*content)
+        if old is not None:
+            freed += old.size
+            if embedding is None and op.keep_embedding:
+                size += old.embedding
+        added_sizes.append(size)
+        parameters.append(
+            (
+                *here,
+                *content,
+                revision,
+                created_at,
+                scope.now,
+            )
+        )
+    kept = "botwire_records.embedding" if op.keep_embedding else "NULL"
+    yield Statement(
+        "INSERT INTO botwire_records (namespace, collection, id, text, metadata, tags, scope, "
+        "embedding, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (namespace, collection, id) DO UPDATE SET text = excluded.text, "
+        "metadata = excluded.metadata, tags = excluded.tags, scope = excluded.scope, "
+        f"embedding = COALESCE(excluded.embedding, {kept}), version = excluded.version, "
+        "created_at = excluded.created_at, updated_at = excluded.updated_at",
+        parameters,
+        many=True,
+    )
+    fewer = yield from remove_words(scope, collection.name, removed)
+    more = yield from add_words(scope, collection.name, added)
+    yield from save_collection(
+        scope,
+        collection._replace(
+            dimension=dimension,
+            size=collection.size + len(op.records) - len(found),
+            words=collection.words + more - fewer,
+            revision=revision,
+            # A new one may have had a namesake in a namespace that was forgotten.
+            removed=collection.removed if collection.revision else revision,
+            bytes=collection.bytes + sum(added_sizes) - freed,
+        ),
+    )
+    scope.grow(added_sizes, freed)
+    return (revision,) * len(op.records)
+
+
+def _expect(record: ops.NewRecord, old: _Old | None) -> None:
+    current = old.version if old else 0
+    if record.if_version is not None and record.if_version != current:
+        found = f"has version {current}" if current else "does not exist"
+        raise ConflictError(
+            f"record {record.id!r:.80} {found}, and version {record.if_version} was expected: "
+            "read it again and retry"
+        )
+
+
+def add_words(scope: Scope, collection: bytes, texts: Sequence[tuple[bytes, bytes]]) -> Steps[int]:
+    """Writes the index of texts and answers how many words they have."""
+    parameters, total = [], 0
+    for id, text in texts:
+        counts = words.count(from_bytes(text))
+        among = counts.total()
+        total += among
+        parameters += [
+            (scope.namespace, collection, word, id, times, among) for word, times in counts.items()
+        ]
+    if parameters:
+        yield Statement(
+            "INSERT INTO botwire_words (namespace, collection, word, id, times, among) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            sorted(parameters),
+            many=True,
+        )
+    return total
+
+
+def remove_words(
+    scope: Scope, collection: bytes, texts: Sequence[tuple[bytes, bytes]]
+) -> Steps[int]:
+    """Deletes the index of texts and answers how many words they had."""
+    parameters, total = [], 0
+    for id, text in texts:
+        counts = words.count(from_bytes(text))
+        total += counts.total()
+        parameters += [(scope.namespace, collection, word, id) for word in counts]
+    if parameters:
+        yield Statement(
+            f"DELETE FROM botwire_words WHERE {_HERE} AND word = ? AND id = ?",
+            sorted(parameters),
+            many=True,
+        )
+    return total
+
+
+@handles(ops.PatchRecords)
+def _patch_records(scope: Scope, op: ops.PatchRecords) -> Steps[int]:
+    collection: Collection = yield from read_collection(scope, op.collection)
+    here = (scope.namespace, collection.name)
+    patch = op.metadata.value
+    found: list[tuple[bytes, str, int]] = []
+    for chunk in chunks([to_bytes(id) for id in dict.fromkeys(op.ids)]):
+        found += yield Statement(
+            f"SELECT id, metadata, {sizes.RECORD} FROM botwire_records "
+            f"WHERE {_HERE} AND id IN ({marks(chunk)})",
+            (*here, *chunk),
+        )
+    if not found:
+        return 0
+    revision = scope.change("record", "put", collection.name)
+    patched = []
+    for id, old, size in found:
+        new = Json.of({**json.loads(old), **patch}, "the metadata")
+        ops.check_metadata(new)
+        patched.append((id, size - len(old), new.text))
+    yield Statement(
+        "UPDATE botwire_records SET metadata = ?, version = ?, updated_at = ? "
+        f"WHERE {_HERE} AND id = ?",
+        [(new, revision, scope.now, *here, id) for id, _, new in patched],
+        many=True,
+    )
+    added = [rest + len(new) for _, rest, new in patched]
+    freed = sum(size for *_, size in found)
+    yield from save_collection(
+        scope, collection._replace(revision=revision, bytes=collection.bytes + sum(added) - freed)
+    )
+    scope.grow(added, freed)
+    return len(found)
+
+
+@handles(ops.DeleteRecords)
+def _delete_records(scope: Scope, op: ops.DeleteRecords) -> Steps[int]:
+    collection: Collection = yield from read_collection(scope, op.collection)
+    if collection.size == 0:
+        return 0
+    here = (scope.namespace, collection.name)
+    if op.all and (op.limit is None or collection.size <= op.limit):
+        yield Statement(f"DELETE FROM botwire_records WHERE {_HERE}", here)
+        yield Statement(f"DELETE FROM botwire_words WHERE {_HERE}", here)
+        count, fewer, freed = collection.size, collection.words, collection.bytes
+    else:
+        rows = yield from matching(scope, collection.name, op.where, limit=op.limit)
+        ids = [row.id for row in rows]
+        count, fewer, freed = yield from remove_records(scope, collection, ids)
+    if count:
+        revision = scope.change("record", "clear" if op.all else "delete", collection.name)
+        left = collection.size - count
+        yield from save_collection(
+            scope,
+            collection._replace(
+                dimension=collection.dimension if left else None,
+                size=left,
+                words=collection.words - fewer,
+                revision=revision,
+                removed=revision,
+                bytes=collection.bytes - freed,
+            ),
+        )
+        scope.grown -= freed
+    return count
+
+
+def remove_records(
+    scope: Scope, collection: Collection, ids: Sequence[bytes]
+) -> Steps[tuple[int, int, int]]:
+    """Deletes records and their indexes; answers how many there were, of words and bytes too."""
+    deleted: list[tuple[bytes, bytes, int]] = []
+    for chunk in chunks(ids):
+        deleted += yield Statement(
+            f"DELETE FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)}) "
+            f"RETURNING id, text, {sizes.RECORD}",
+            (scope.namespace, collection.name, *chunk),
+        )
+    texts = [(id, text) for id, text, _ in deleted]
+    fewer = yield from remove_words(scope, collection.name, texts)
+    return len(deleted), fewer, sum(size for *_, size in deleted)
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """A record that a selection holds, without its text."""
+
+    id: bytes
+    created_at: int
+    tags: str
+
+
+def conditions(where: ops.Selection) -> tuple[str, list[Any]]:
+    """Returns the part of a selection that SQL can say, to come after another condition."""
+    sql = ""
+    parameters: list[Any] = []
+    if where.ids is not None:
+        sql += f" AND id IN ({marks(where.ids)})" if where.ids else " AND 1 = 0"
+        parameters += [to_bytes(id) for id in where.ids]
+    if where.scope != scopes.ROOT:
+        first, after = scopes.below(where.scope)
+        sql += " AND (scope = ? OR (scope >= ? AND scope < ?))"
+        parameters += [to_bytes(where.scope), first, after]
+    if where.created_after is not None:
+        sql += " AND created_at > ?"
+        parameters.append(where.created_after)
+    if where.created_before is not None:
+        sql += " AND created_at < ?"
+        parameters.append(where.created_before)
+    return sql, parameters
+
+
+Passing = Callable[[Sequence[Any]], list[Any]]
+"""Leaves of rows, which end with the texts of tags and metadata, those that pass."""
+
+
+def tester(where: ops.Selection) -> Passing | None:
+    """Returns what tests tags and metadata, or None if SQL says it all."""
+    if where.tags is None and where.filter is None:
+        return None
+    tags = None if where.tags is None else set(where.tags)
+    condition = None if where.filter is None else filters.read_filter(where.filter)
+
+    def passing(rows: Sequence[Any]) -> list[Any]:
+        if tags is not None:
+            rows = [row for row in rows if not tags.isdisjoint(json.loads(row[-2]))]
+        if condition is None:
+            return list(rows)
+        return [
+            row
+            for row, value in zip(rows, filters.decode_all([row[-1] for row in rows]), strict=True)
+            if condition(value)
+        ]
+
+    return passing
+
+
+def matching(
+    scope: Scope,
+    collection: bytes,
+    where: ops.Selection,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+) -> Steps[list[Found]]:
+    """Answers a `Found` for each record selected, newest first.
+
+    Without a limit, those of one moment are in no order.
+    """
+    sql, parameters = conditions(where)
+    passing = tester(where)
+    here = [scope.namespace, collection, *parameters]
+    # Backwards through the index of times; any other order of ids costs a sort of each moment.
+    direction, beyond = ("DESC", "<") if limit is None else ("ASC", ">")
+    order = f"ORDER BY created_at DESC, id {direction} LIMIT ?"
+    if passing is None:
+        rows = yield Statement(
+            f"SELECT id, created_at, tags FROM botwire_records WHERE {_HERE}{sql} {order} OFFSET ?",
+            (*here, 2**62 if limit is None else limit, offset),
+        )
+        return [Found(*row) for row in rows]
+    found: list[Found] = []
+    size = max(1, min(_PAGE, _PAGE_BYTES // max(1, (yield from pages.largest(scope)))))
+    wanted = None if limit is None else offset + limit
+    after: tuple[int, bytes] | None = None
+    while wanted is None or len(found) < wanted:
+        page, bounds = "", []
+        if after is not None:
+            # The first comparison alone is one that the index of times can begin with.
+            page = f" AND created_at <= ? AND (created_at < ? OR id {beyond} ?)"
+            bounds = [after[0], *after]
+        rows = yield Statement(
+            "SELECT id, created_at, tags, metadata FROM botwire_records "
+            f"WHERE {_HERE}{sql}{page} {order}",
+            (*here, *bounds, size),
+        )
+        found += [Found(*row[:3]) for row in passing(rows)]
+        if len(rows) < size:
+            break
+        after = (rows[-1][1], rows[-1][0])
+    return found[offset:wanted]
+
+
+def fetch(
+    scope: Scope, collection: bytes, ids: Sequence[bytes], room: int | None, *, embeddings: bool
+) -> Steps[list[ops.RecordEntry | None]]:
+    """Answers a `RecordEntry` or None for each of the first ids, for those that fit.
+
+    Args:
+        scope: The batch's.
+        collection: Of which collection.
+        ids: The ids.
+        room: How many bytes they may hold; None: any number.
+        embeddings: Whether to read embeddings.
+    """
+    embedding = "embedding" if embeddings else "NULL"
+    source = pages.Source(
+        f"SELECT id, text, metadata, tags, scope, {embedding}, version, created_at, updated_at",
+        f"FROM botwire_records WHERE {_HERE}",
+        (scope.namespace, collection),
+        sizes.RECORD if embeddings else sizes.BARE_RECORD,
+    )
+    rows, fitting = yield from pages.read_named(scope, source, "id", ids, room)
+    entries = {row[0]: entry(row) for row in rows}
+    return [entries.get(id) for id in ids[:fitting]]
+
+
+def fetch_all(
+    scope: Scope, collection: bytes, ids: Sequence[bytes], *, embeddings: bool
+) -> Steps[list[ops.RecordEntry | None]]:
+    """Answers what `fetch` does for all ids.
+
+    Raises:
+        PayloadTooLargeError: That would be more than the batch may answer.
+    """
+    found = yield from fetch(scope, collection, ids, scope.rest(), embeddings=embeddings)
+    if len(found) < len(ids):
+        raise scope.too_large()
+    return found
+
+
+def entry(row: tuple[Any, ...]) -> ops.RecordEntry:
+    """Returns the record of a row of all columns but the first two."""
+    id, text, metadata, tags, path, embedding, version, created_at, updated_at = row
+    return ops.RecordEntry(
+        from_bytes(id),
+        from_bytes(text),
+        Json.from_text(metadata),
+        tuple(json.loads(tags)),
+        from_bytes(path),
+        None if embedding is None else Vector.stored(embedding),
+        version,
+        created_at,
+        updated_at,
+    )
+
+
+@handles(ops.GetRecords)
+def _get_records(scope: Scope, op: ops.GetRecords) -> Steps[tuple[ops.RecordEntry | None, ...]]:
+    ids = [to_bytes(id) for id in op.ids]
+    collection = to_bytes(op.collection)
+    return tuple((yield from fetch_all(scope, collection, ids, embeddings=op.embeddings)))
+
+
+@handles(ops.ListRecords)
+def _list_records(scope: Scope, op: ops.ListRecords) -> Steps[ops.RecordPage]:
+    collection = to_bytes(op.collection)
+    found = yield from matching(scope, collection, op.where, limit=op.limit + 1, offset=op.offset)
+    ids = [row.id for row in found[: op.limit]]
+    entries = yield from fetch(scope, collection, ids, scope.room(), embeddings=op.embeddings)
+    return ops.RecordPage(tuple(filter(None, entries)), len(found) > len(entries))
+
+
+@handles(ops.StatRecords)
+def _stat_records(scope: Scope, op: ops.StatRecords) -> Steps[ops.RecordStat]:
+    collection: Collection = yield from read_collection(scope, op.collection)
+    if tester(op.where) is None:
+        sql, parameters = conditions(op.where)
+        rows = yield Statement(
+            "SELECT count(*), min(created_at), max(created_at) FROM botwire_records "
+            f"WHERE {_HERE}{sql}",
+            (scope.namespace, collection.name, *parameters),
+        )
+        count, oldest, newest = rows[0]
+        return ops.RecordStat(count, oldest, newest, collection.dimension)
+    found = yield from matching(scope, collection.name, op.where)
+    if not found:
+        return ops.RecordStat(0, None, None, collection.dimension)
+    return ops.RecordStat(
+        len(found), found[-1].created_at, found[0].created_at, collection.dimension
+    )
+
+
+@handles(ops.ListScopes)
+def _list_scopes(scope: Scope, op: ops.ListScopes) -> Steps[tuple[str, ...]]:
+    first, after = scopes.below(op.parent)
+    rows = yield Statement(
+        f"SELECT DISTINCT scope FROM botwire_records WHERE {_HERE} AND scope >= ? AND scope < ?",
+        (scope.namespace, to_bytes(op.collection), first, after),
+    )
+    return scopes.children(op.parent, [from_bytes(row[0]) for row in rows])
+
+
+@handles(ops.ListTags)
+def _list_tags(scope: Scope, op: ops.ListTags) -> Steps[tuple[ops.TagCount, ...]]:
+    collection = to_bytes(op.collection)
+    if tester(op.where) is None:
+        sql, parameters = conditions(op.where)
+        rows = yield Statement(
+            f"SELECT tags, count(*) FROM botwire_records WHERE {_HERE}{sql} GROUP BY tags",
+            (scope.namespace, collection, *parameters),
+        )
+    else:
+        found = yield from matching(scope, collection, op.where)
+        rows = [(row.tags, 1) for row in found]
+    counts: dict[str, int] = {}
+    for text, count in rows:
+        for tag in json.loads(text):
+            counts[tag] = counts.get(tag, 0) + count
+    return tuple([ops.TagCount(tag, counts[tag]) for tag in sorted(counts)])
+
+
+@handles(ops.ListCollections)
+def _list_collections(scope: Scope, op: ops.ListCollections) -> Steps[ops.CollectionPage]:
+    low, end = to_bytes(op.prefix), prefix_end(to_bytes(op.prefix))
+    sql, parameters = " AND collection >= ?", [low]
+    if end is not None:
+        sql, parameters = sql + " AND collection < ?", [*parameters, end]
+    if op.after is not None:
+        sql, parameters = sql + " AND collection > ?", [*parameters, to_bytes(op.after)]
+    rows = yield Statement(
+        f"SELECT collection FROM botwire_collections WHERE namespace = ?{sql} AND size > 0 "
+        "ORDER BY collection LIMIT ?",
+        (scope.namespace, *parameters, op.limit + 1),
+    )
+    names = [from_bytes(row[0]) for row in rows]
+    return ops.CollectionPage(tuple(names[: op.limit]), len(names) > op.limit)

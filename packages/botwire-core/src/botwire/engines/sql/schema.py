@@ -1,0 +1,195 @@
+"""The tables, the same on SQLite and PostgreSQL.
+
+Every primary key begins with the namespace, so that a cluster can be distributed by it, and no
+feature is used that only one node can give: no sequences, triggers, foreign keys or advisory
+locks. Names are bytes (see `botwire.names`), times microseconds.
+
+- ``botwire_namespaces.revision`` counts the changes of a namespace. A write locks this row first,
+  so the changes of one namespace are in one order, which everyone sees.
+- ``botwire_keys.version`` is the revision of the key's last write, so a version is never reused,
+  not even after the key was deleted.
+- ``botwire_namespaces.bytes`` is what its keys, items and records count (`sizes`), ``writes`` how
+  many were made on ``day`` (since 1970, UTC). A history and a collection count their own ``bytes``.
+  ``day_began`` is the revision that the day of the last write began with. A ``day`` of 0 says that
+  no change is kept; the index finds the others whose last write was long ago. ``largest`` is the
+  size of the largest key, item or record that was ever written: none is larger (see `pages`).
+- ``botwire_keys.replaced`` is the size of the key that the last write replaced, which the statement
+  that writes can then return.
+- ``botwire_histories.archived_seq``: the items up to it are archived.
+- ``botwire_records.version`` is the revision of the record's last write too, and
+  ``botwire_collections.revision`` that of the last write of any, ``removed`` that of the last
+  delete or restoration: who remembers a collection as of a revision knows what to read again.
+- ``botwire_words`` is the index of the texts: which record holds a word, how often, among how many.
+- ``botwire_changes`` says what changed at which revision, for a while.
+- ``botwire_requests`` keeps what a request was answered, for a while, so that a repeated one is
+  answered and not applied again.
+
+`engines.migrations` changes a store that is there already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Dialect(NamedTuple):
+    """How databases differ in what they call things.
+
+    Attributes:
+        bytes_type: A string of bytes.
+        clustered: What is added to a table of small rows that may be kept in its key's order.
+    """
+
+    bytes_type: str
+    clustered: str
+
+    def spell(self, sql: str) -> str:
+        """Returns a statement with this database's words for ``{bytes}`` and ``{clustered}``."""
+        return sql.format(bytes=self.bytes_type, clustered=self.clustered)
+
+
+SQLITE = Dialect("BLOB", " WITHOUT ROWID")
+POSTGRES = Dialect("BYTEA", "")
+
+VERSION_1: Sequence[str] = (
+    """CREATE TABLE botwire_namespaces (
+        namespace {bytes} NOT NULL,
+        revision BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (namespace)
+    ){clustered}""",
+    """CREATE TABLE botwire_keys (
+        namespace {bytes} NOT NULL,
+        key {bytes} NOT NULL,
+        value_json TEXT,
+        value_bytes {bytes},
+        version BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        expires_at BIGINT,
+        PRIMARY KEY (namespace, key)
+    )""",
+    """CREATE INDEX botwire_keys_expiry ON botwire_keys (expires_at, namespace)
+        WHERE expires_at IS NOT NULL""",
+    """CREATE TABLE botwire_histories (
+        namespace {bytes} NOT NULL,
+        history {bytes} NOT NULL,
+        last_seq BIGINT NOT NULL,
+        size BIGINT NOT NULL,
+        archived BIGINT NOT NULL,
+        archived_seq BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        PRIMARY KEY (namespace, history)
+    ){clustered}""",
+    """CREATE TABLE botwire_items (
+        namespace {bytes} NOT NULL,
+        history {bytes} NOT NULL,
+        seq BIGINT NOT NULL,
+        id {bytes},
+        value_json TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (namespace, history, seq)
+    )""",
+    """CREATE UNIQUE INDEX botwire_items_id ON botwire_items (namespace, history, id)
+        WHERE id IS NOT NULL""",
+    """CREATE TABLE botwire_collections (
+        namespace {bytes} NOT NULL,
+        collection {bytes} NOT NULL,
+        dimension BIGINT,
+        size BIGINT NOT NULL,
+        words BIGINT NOT NULL,
+        revision BIGINT NOT NULL,
+        removed BIGINT NOT NULL,
+        PRIMARY KEY (namespace, collection)
+    ){clustered}""",
+    """CREATE TABLE botwire_records (
+        namespace {bytes} NOT NULL,
+        collection {bytes} NOT NULL,
+        id {bytes} NOT NULL,
+        text {bytes} NOT NULL,
+        metadata TEXT NOT NULL,
+        tags TEXT NOT NULL,
+        scope {bytes} NOT NULL,
+        embedding {bytes},
+        version BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        PRIMARY KEY (namespace, collection, id)
+    )""",
+    """CREATE INDEX botwire_records_version
+        ON botwire_records (namespace, collection, version)""",
+    """CREATE INDEX botwire_records_age
+        ON botwire_records (namespace, collection, created_at, id)""",
+    """CREATE INDEX botwire_records_scope
+        ON botwire_records (namespace, collection, scope, created_at)""",
+    """CREATE TABLE botwire_words (
+        namespace {bytes} NOT NULL,
+        collection {bytes} NOT NULL,
+        word {bytes} NOT NULL,
+        id {bytes} NOT NULL,
+        times BIGINT NOT NULL,
+        among BIGINT NOT NULL,
+        PRIMARY KEY (namespace, collection, word, id)
+    ){clustered}""",
+    """CREATE TABLE botwire_changes (
+        namespace {bytes} NOT NULL,
+        revision BIGINT NOT NULL,
+        shape TEXT NOT NULL,
+        action TEXT NOT NULL,
+        name {bytes} NOT NULL,
+        PRIMARY KEY (namespace, revision)
+    ){clustered}""",
+    """CREATE TABLE botwire_requests (
+        namespace {bytes} NOT NULL,
+        id {bytes} NOT NULL,
+        results TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (namespace, id)
+    )""",
+    "CREATE INDEX botwire_requests_age ON botwire_requests (created_at, namespace)",
+)
+"""Statements that make the tables of the first version."""
+
+VERSION_2: Sequence[str] = (
+    "ALTER TABLE botwire_namespaces ADD COLUMN bytes BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_namespaces ADD COLUMN writes BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_namespaces ADD COLUMN day BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_keys ADD COLUMN replaced BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_histories ADD COLUMN bytes BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_collections ADD COLUMN bytes BIGINT NOT NULL DEFAULT 0",
+)
+"""What counts bytes and writes."""
+
+VERSION_3: Sequence[str] = (
+    "ALTER TABLE botwire_namespaces ADD COLUMN day_began BIGINT NOT NULL DEFAULT 0",
+    # Namespaces that count no writes yet: their changes are as old as can be told.
+    "UPDATE botwire_namespaces SET day = 1 WHERE day = 0",
+    """CREATE INDEX botwire_namespaces_day ON botwire_namespaces (day, namespace)
+        WHERE day > 0""",
+)
+"""What finds changes that are old."""
+
+VERSION_4: Sequence[str] = (
+    "ALTER TABLE botwire_collections ADD COLUMN indexed BIGINT NOT NULL DEFAULT 0",
+)
+"""What says which collections have their vectors in a table of their own."""
+
+VERSION_4_POSTGRES: Sequence[str] = (
+    """CREATE INDEX botwire_collections_unindexed ON botwire_collections (namespace, collection)
+        WHERE indexed <> 1""",
+)
+"""What finds the others."""
+
+VERSION_5: Sequence[str] = (
+    "ALTER TABLE botwire_namespaces ADD COLUMN largest BIGINT NOT NULL DEFAULT 0",
+)
+"""What tells that nothing is large."""
+
+VERSION_7: Sequence[str] = ("ALTER TABLE botwire_collections DROP COLUMN indexed",)
+VERSION_7_POSTGRES: Sequence[str] = (
+    "DROP INDEX IF EXISTS botwire_collections_unindexed",
+    "DROP TABLE IF EXISTS botwire_vectors",
+)
+"""What takes the second table of vectors away again, which PostgreSQL had where it has pgvector."""

@@ -1,0 +1,216 @@
+"""What the functions that put operations into SQL have in common; see `engines.sql.batches`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from botwire import operations as ops
+from botwire.engines.sql.vector_cache import VectorCache
+from botwire.errors import BotWireError, PayloadTooLargeError
+from botwire.names import prefix_end, to_bytes
+
+SWEEP_EVERY = 60_000_000
+"""How often an engine that is written to removes what expired, in microseconds."""
+
+_CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP")
+_CHUNK = 500  # placeholders in one statement; both databases allow far more
+
+
+Rows = list[tuple[Any, ...]]
+
+
+class Statement(NamedTuple):
+    """A statement of a generator's.
+
+    Whether the generator `waits` for its rows shows in itself, so that an engine whose database is
+    far away can send several in one go.
+
+    Attributes:
+        sql: With ``?`` for each parameter.
+        parameters: Their values; with `many`, one tuple of them an execution.
+        many: Whether it is executed once for each of the `parameters`; its rows are not read.
+        then: Takes the rows, or raises because of them, and the generator is sent none. It may be
+            called late, but in the order of the statements: before the rows of any later one are
+            looked at, before the generator is sent any, and for `WAIT`. Later statements may have
+            been executed by then; if it raises, the transaction is rolled back anyway.
+    """
+
+    sql: str
+    parameters: Sequence[Any] = ()
+    many: bool = False
+    then: Callable[[Rows], None] | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the generator looks at what comes of this before it goes on."""
+        return self is WAIT or (self.then is None and not self.many and has_rows(self.sql))
+
+
+WAIT = Statement("")
+"""Yielded in the place of a statement: every `then` so far is to be called first."""
+
+T = TypeVar("T")
+Steps = Generator[Statement, Rows, T]
+"""Yields statements, is sent the rows of each, and returns a result.
+
+Whoever drives it runs the statements in a transaction, and decides when: see `Statement.waits`.
+Nothing here does I/O, so SQLite and PostgreSQL share it, whether blocking or awaited.
+"""
+
+
+@functools.lru_cache(maxsize=512)
+def has_rows(sql: str) -> bool:
+    """Says whether a statement has rows to answer with, be they none or many."""
+    return not sql.startswith(_CHANGES) or " RETURNING " in sql
+
+
+def side_by_side(parts: Sequence[Steps[Any]]) -> Steps[list[Any]]:
+    """Runs generators that only read, in rounds: none waits for the rows of another.
+
+    Returns:
+        What each returns, in their order. If several raise, it is the first of them who counts, as
+        if they had run one after the other.
+    """
+    results: list[Any] = [None] * len(parts)
+    failure: BotWireError | None = None
+    going: dict[int, Rows | None] = dict.fromkeys(range(len(parts)))
+    while going:
+        for i, rows in list(going.items()):
+            try:
+                step = next(parts[i]) if rows is None else parts[i].send(rows)
+                while not step.waits:
+                    yield step
+                    step = parts[i].send([])
+            except StopIteration as stop:
+                results[i] = stop.value
+                del going[i]
+            except BotWireError as error:
+                failure = error
+                going = {before: rows for before, rows in going.items() if before < i}
+                break
+            else:
+                answer: Rows = []
+                going[i] = answer
+                if step is not WAIT:
+                    yield step._replace(then=answer.extend)
+        yield WAIT
+    if failure is not None:
+        raise failure
+    return results
+
+
+class Scope:
+    """What the operations of one batch share.
+
+    Attributes:
+        namespace: The namespace, as bytes.
+        now: The present time.
+        revision: Of the namespace, with the changes of this batch so far.
+        vectors: The engine's cache, if what is read is committed; a batch that writes has none,
+            as what it reads may never be.
+        lock: What to add to a SELECT so that it locks the row; see `batches.write`.
+        grown: By how many bytes the namespace has grown in this batch so far; see `sizes`.
+        largest: The size of the largest element that this batch has written so far.
+        known: The size that no element was larger than before it, once that was looked up.
+        limit: How many bytes it may answer at most, about; None: any number.
+        answered: How many bytes its operations have answered so far, if there is a limit.
+        sharing: How many of its operations share what is left of the limit.
+    """
+
+    def __init__(
+        self,
+        namespace: bytes,
+        now: int,
+        revision: int,
+        vectors: VectorCache | None = None,
+        lock: str = "",
+        *,
+        limit: int | None = None,
+    ) -> None:
+        self.namespace = namespace
+        self.now = now
+        self.revision = revision
+        self.vectors = vectors
+        self.lock = lock
+        self.limit = limit
+        self.grown = 0
+        self.largest = 0
+        self.known: int | None = None
+        self.answered = 0
+        self.sharing = 1
+        self.changes: list[tuple[bytes, int, str, str, bytes]] = []
+
+    def change(self, shape: str, action: str, name: bytes) -> int:
+        """Counts a change and returns its revision."""
+        self.revision += 1
+        self.changes.append((self.namespace, self.revision, shape, action, name))
+        return self.revision
+
+    def count_replaced(self, rows: Rows) -> None:
+        """Takes from what it has grown what a statement replaced, whose only row is its size."""
+        self.grown -= rows[0][0]
+
+    def grow(self, added: Iterable[int], freed: int = 0) -> None:
+        """Counts the sizes of elements that are written, and what those in their place held."""
+        for size in added:
+            self.grown += size
+            self.largest = max(self.largest, size)
+        self.grown -= freed
+
+    def room(self) -> int:
+        """Returns how many bytes the next page of this batch may hold; see `rest`."""
+        rest = self.rest()
+        return ops.MAX_PAGE_BYTES if rest is None else min(ops.MAX_PAGE_BYTES, rest)
+
+    def rest(self) -> int | None:
+        """Returns how many bytes an operation of this batch may answer now; None: any number.
+
+        Raises:
+            PayloadTooLargeError: None.
+        """
+        if self.limit is None:
+            return None
+        if self.answered >= self.limit:
+            raise self.too_large()
+        return (self.limit - self.answered) // self.sharing
+
+    def too_large(self) -> PayloadTooLargeError:
+        """Returns the error that says that this batch would answer too much."""
+        return PayloadTooLargeError(
+            f"the answer would hold more than {self.limit:,} bytes: ask for fewer at a time"
+        )
+
+
+def chunks(values: Sequence[Any], size: int = _CHUNK) -> Iterator[Sequence[Any]]:
+    """Yields the values in parts, by default of as many as one statement takes as parameters."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def marks(values: Iterable[Any]) -> str:
+    """Returns a placeholder for each value."""
+    return ", ".join("?" for _ in values)
+
+
+def bounds(column: str, prefix: str, after: str | None = None) -> tuple[str, list[bytes]]:
+    """Returns the condition that names start with `prefix` and come after `after`."""
+    low, end = to_bytes(prefix), prefix_end(to_bytes(prefix))
+    conditions, parameters = [], []
+    if after is not None and to_bytes(after) >= low:
+        conditions.append(f"{column} > ?")
+        parameters.append(to_bytes(after))
+    elif low:
+        conditions.append(f"{column} >= ?")
+        parameters.append(low)
+    if end is not None:
+        conditions.append(f"{column} < ?")
+        parameters.append(end)
+    return "".join(f" AND {condition}" for condition in conditions), parameters
+
+
+def count_in(rows: Rows) -> int:
+    """Returns the number that is the only column of the only row."""
+    count: int = rows[0][0]
+    return count

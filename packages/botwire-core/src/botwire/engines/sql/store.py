@@ -1,0 +1,319 @@
+"""What the operations on stores and whole namespaces mean in SQL; see `engines.sql.batches`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from botwire import operations as ops
+from botwire.engines.sql import pages, sizes, words
+from botwire.engines.sql.handlers import handles
+from botwire.engines.sql.steps import Scope, Statement, Steps, bounds, chunks, marks
+from botwire.exact import Json
+from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
+
+NAMESPACED = {
+    "keys": "botwire_keys",
+    "histories": "botwire_histories",
+    "items": "botwire_items",
+    "collections": "botwire_collections",
+    "records": "botwire_records",
+    "words": "botwire_words",
+    "changes": "botwire_changes",
+    "answers": "botwire_requests",
+}
+"""Every table with rows of a namespace, by what its rows are; beside ``botwire_namespaces``."""
+
+_FLOOR = (to_bytes(SYSTEM_NAMESPACE), to_bytes("revisions/floor"))
+_SHOWN = 20  # of what is wrong in the same way
+
+
+def first_revision() -> Steps[int]:
+    """Answers what a new namespace's versions begin above: those of all that were forgotten.
+
+    A forgotten namespace leaves no trace of its name. Should it be written to again, nobody who
+    remembers one of its versions, or a cache, may take the new for the old.
+    """
+    rows = yield Statement(
+        "SELECT value_json FROM botwire_keys WHERE namespace = ? AND key = ?", _FLOOR
+    )
+    return int(rows[0][0]) if rows else 0
+
+
+@handles(ops.ListNamespaces)
+def _list_namespaces(scope: Scope, op: ops.ListNamespaces) -> Steps[ops.NamespacePage]:
+    condition, parameters = bounds("namespace", op.prefix, op.after)
+    system = to_bytes(SYSTEM_NAMESPACE)
+    rows = yield Statement(
+        "SELECT namespace, revision, created_at FROM botwire_namespaces "
+        "WHERE namespace <> ? AND NOT (namespace >= ? AND namespace < ?)"
+        f"{condition} ORDER BY namespace LIMIT ?",
+        # "0" is the character after "/": what is below the system's namespace is the system's.
+        (system, system + b"/", system + b"0", *parameters, op.limit + 1),
+    )
+    entries = [ops.NamespaceEntry(from_bytes(row[0]), *row[1:]) for row in rows[: op.limit]]
+    return ops.NamespacePage(tuple(entries), len(rows) > op.limit)
+
+
+@handles(ops.ForgetNamespace)
+def _forget_namespace(scope: Scope, op: ops.ForgetNamespace) -> Steps[tuple[ops.RowCount, ...]]:
+    namespace = to_bytes(op.name)
+    # Writers hold this row: what they write is there now, or is written after all is erased.
+    rows = yield Statement(
+        f"SELECT revision FROM botwire_namespaces WHERE namespace = ?{scope.lock}", (namespace,)
+    )
+    counts = []
+    for kind, table in NAMESPACED.items():
+        found = yield Statement(f"SELECT count(*) FROM {table} WHERE namespace = ?", (namespace,))
+        counts.append(ops.RowCount(kind, found[0][0]))
+        if found[0][0]:
+            yield Statement(f"DELETE FROM {table} WHERE namespace = ?", (namespace,))
+    if rows:
+        yield Statement("DELETE FROM botwire_namespaces WHERE namespace = ?", (namespace,))
+        floor = yield from first_revision()
+        if rows[0][0] > floor:
+            value = Json.of(rows[0][0])
+            replaced = yield Statement(
+                "INSERT INTO botwire_keys "
+                "(namespace, key, value_json, version, created_at, updated_at, replaced) "
+                "VALUES (?, ?, ?, 1, ?, ?, 0) ON CONFLICT (namespace, key) DO UPDATE SET "
+                f"replaced = {sizes.STORED_KEY}, "
+                "value_json = excluded.value_json, updated_at = excluded.updated_at "
+                "RETURNING replaced",
+                (*_FLOOR, value.text, scope.now, scope.now),
+            )
+            scope.grow([sizes.key(_FLOOR[1], value)], replaced[0][0])
+    return tuple(counts)
+
+
+# --- a namespace ----------------------------------------------------------------------------
+
+
+@handles(ops.StatNamespace)
+def _stat_namespace(scope: Scope, op: ops.StatNamespace) -> Steps[ops.NamespaceStat]:
+    here = (scope.namespace,)
+    rows = yield Statement(
+        "SELECT revision, created_at, bytes FROM botwire_namespaces WHERE namespace = ?", here
+    )
+    revision, created_at, size = rows[0] if rows else (0, None, 0)
+    counts: list[int] = []
+    for sql, *parameters in (
+        (
+            "botwire_keys WHERE namespace = ? AND (expires_at IS NULL OR expires_at > ?)",
+            scope.now,
+        ),
+        ("botwire_histories WHERE namespace = ? AND size + archived > 0",),
+        ("botwire_items WHERE namespace = ?",),
+        ("botwire_collections WHERE namespace = ? AND size > 0",),
+        ("botwire_records WHERE namespace = ?",),
+    ):
+        rows = yield Statement(f"SELECT count(*) FROM {sql}", (*here, *parameters))
+        counts.append(rows[0][0])
+    keys, histories, items, collections, records = counts
+    return ops.NamespaceStat(
+        revision, created_at, keys, histories, items, collections, records, size
+    )
+
+
+_CHECKS: tuple[tuple[str, str], ...] = (
+    (
+        "key {} has a version that the namespace has not reached, or none",
+        (
+            "SELECT key FROM botwire_keys WHERE namespace = ? AND (version < 1 OR version > "
+            "COALESCE((SELECT revision FROM botwire_namespaces n "
+            "WHERE n.namespace = botwire_keys.namespace), 0))"
+        ),
+    ),
+    (
+        "key {} holds no value, or two",
+        (
+            "SELECT key FROM botwire_keys WHERE namespace = ? "
+            "AND (value_json IS NULL) = (value_bytes IS NULL)"
+        ),
+    ),
+    (
+        "history {} counts other items than it has",
+        (
+            "SELECT h.history FROM botwire_histories h LEFT JOIN botwire_items i "
+            "ON i.namespace = h.namespace AND i.history = h.history WHERE h.namespace = ? "
+            "GROUP BY h.history, h.size, h.archived, h.archived_seq HAVING h.archived <> "
+            "sum(CASE WHEN i.seq <= h.archived_seq THEN 1 ELSE 0 END) "
+            "OR h.size + h.archived <> count(i.seq)"
+        ),
+    ),
+    (
+        "history {} counts other bytes than it has",
+        (
+            f"SELECT h.history FROM botwire_histories h WHERE h.namespace = ? AND h.bytes <> "
+            f"COALESCE((SELECT sum({sizes.ITEM}) FROM botwire_items i "
+            "WHERE i.namespace = h.namespace AND i.history = h.history), 0)"
+        ),
+    ),
+    (
+        "history {} has items or an archive beyond its end",
+        (
+            "SELECT h.history FROM botwire_histories h WHERE h.namespace = ? AND (h.archived_seq > "
+            "h.last_seq OR EXISTS (SELECT 1 FROM botwire_items i WHERE i.namespace = h.namespace "
+            "AND i.history = h.history AND i.seq > h.last_seq))"
+        ),
+    ),
+    (
+        "there are items of a history {} that there is not",
+        (
+            "SELECT DISTINCT i.history FROM botwire_items i WHERE i.namespace = ? AND NOT EXISTS "
+            "(SELECT 1 FROM botwire_histories h WHERE h.namespace = i.namespace "
+            "AND h.history = i.history)"
+        ),
+    ),
+    (
+        "collection {} counts other records than it has",
+        (
+            "SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND c.size <> "
+            "(SELECT count(*) FROM botwire_records r WHERE r.namespace = c.namespace "
+            "AND r.collection = c.collection)"
+        ),
+    ),
+    (
+        "collection {} counts other bytes than it has",
+        (
+            f"SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND c.bytes <> "
+            f"COALESCE((SELECT sum({sizes.RECORD}) FROM botwire_records r "
+            "WHERE r.namespace = c.namespace AND r.collection = c.collection), 0)"
+        ),
+    ),
+    (
+        "collection {} has embeddings of another dimension than its own",
+        (
+            "SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND EXISTS "
+            "(SELECT 1 FROM botwire_records r WHERE r.namespace = c.namespace "
+            "AND r.collection = c.collection AND r.embedding IS NOT NULL "
+            "AND length(r.embedding) <> 4 * COALESCE(c.dimension, 0))"
+        ),
+    ),
+    (
+        "collection {} counts other words than its index holds",
+        (
+            "SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND c.words <> "
+            "COALESCE((SELECT sum(w.times) FROM botwire_words w WHERE w.namespace = c.namespace "
+            "AND w.collection = c.collection), 0)"
+        ),
+    ),
+    (
+        "collection {} has a revision that the namespace has not reached",
+        (
+            "SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND c.revision > "
+            "COALESCE((SELECT revision FROM botwire_namespaces n "
+            "WHERE n.namespace = c.namespace), 0)"
+        ),
+    ),
+    (
+        "there are records of a collection {} that there is not",
+        (
+            "SELECT DISTINCT r.collection FROM botwire_records r WHERE r.namespace = ? "
+            "AND NOT EXISTS (SELECT 1 FROM botwire_collections c WHERE c.namespace = r.namespace "
+            "AND c.collection = r.collection)"
+        ),
+    ),
+    (
+        "record {} has a version that the namespace has not reached, or none",
+        (
+            "SELECT id FROM botwire_records WHERE namespace = ? AND (version < 1 OR version > "
+            "COALESCE((SELECT revision FROM botwire_namespaces n "
+            "WHERE n.namespace = botwire_records.namespace), 0))"
+        ),
+    ),
+    (
+        "there are words of a record {} that there is not",
+        (
+            "SELECT DISTINCT w.id FROM botwire_words w WHERE w.namespace = ? AND NOT EXISTS "
+            "(SELECT 1 FROM botwire_records r WHERE r.namespace = w.namespace "
+            "AND r.collection = w.collection AND r.id = w.id)"
+        ),
+    ),
+)
+
+
+_BYTES = (
+    "SELECT n.bytes, n.largest, "
+    f"COALESCE((SELECT sum({sizes.KEY}) FROM botwire_keys k WHERE k.namespace = n.namespace), 0) "
+    "+ COALESCE((SELECT sum(h.bytes) FROM botwire_histories h "
+    "WHERE h.namespace = n.namespace), 0) "
+    "+ COALESCE((SELECT sum(c.bytes) FROM botwire_collections c "
+    "WHERE c.namespace = n.namespace), 0), "
+    + ", ".join(
+        f"COALESCE((SELECT max({size}) FROM {table} t WHERE t.namespace = n.namespace), 0)"
+        for table, size in (
+            ("botwire_keys", sizes.KEY),
+            ("botwire_items", sizes.ITEM),
+            ("botwire_records", sizes.RECORD),
+        )
+    )
+    + " FROM botwire_namespaces n WHERE n.namespace = ?"
+)
+
+
+@handles(ops.CheckNamespace)
+def _check_namespace(scope: Scope, op: ops.CheckNamespace) -> Steps[tuple[str, ...]]:
+    problems: list[str] = []
+    for says, sql in _CHECKS:
+        rows = yield Statement(f"{sql} LIMIT {_SHOWN}", (scope.namespace,))
+        problems += [says.format(repr(from_bytes(row[0]))) for row in rows]
+    rows = yield Statement(
+        "SELECT max(revision), (SELECT revision FROM botwire_namespaces n WHERE n.namespace = ?) "
+        "FROM botwire_changes WHERE namespace = ?",
+        (scope.namespace, scope.namespace),
+    )
+    last, revision = rows[0]
+    if last is not None and last > (revision or 0):
+        problems.append(f"there is a change {last} beyond the namespace's revision {revision}")
+    for counted, largest, held, *sized in (yield Statement(_BYTES, (scope.namespace,))):
+        if counted != held:
+            problems.append(f"the namespace counts {counted} bytes and holds {held}")
+        if largest < max(sized):
+            problems.append(f"the namespace holds more than {largest} bytes in one element")
+    return tuple(problems)
+
+
+@handles(ops.CheckRecords)
+def _check_records(scope: Scope, op: ops.CheckRecords) -> Steps[ops.RecordCheck]:
+    collection = to_bytes(op.collection)
+    after = b"" if op.after is None else to_bytes(op.after)
+    source = pages.Source(
+        "SELECT id, text",
+        "FROM botwire_records WHERE namespace = ? AND collection = ? AND id > ?",
+        (scope.namespace, collection, after),
+        sizes.RECORD,
+    )
+    rows, more = yield from pages.read_page(scope, source, "ORDER BY id", op.limit)
+    problems: list[str] = []
+    for id, text in rows:
+        counts = words.count(from_bytes(text))
+        among = counts.total()
+        indexed: dict[bytes, tuple[int, int]] = {}
+        for chunk in chunks(sorted(counts)):
+            # With the words named each is found by the primary key.
+            found = yield Statement(
+                "SELECT word, times, among FROM botwire_words WHERE namespace = ? "
+                f"AND collection = ? AND word IN ({marks(chunk)}) AND id = ?",
+                (scope.namespace, collection, *chunk, id),
+            )
+            indexed.update((word, (times, total)) for word, times, total in found)
+        if indexed != {word: (times, among) for word, times in counts.items()}:
+            problems.append(f"record {from_bytes(id)!r} is not indexed by its words")
+    last = from_bytes(rows[-1][0]) if more else None
+    return ops.RecordCheck(tuple(problems), last)
+
+
+def orphans() -> Iterable[Statement]:
+    """Yields a statement for each table that selects namespaces with rows but without their own."""
+    for table in NAMESPACED.values():
+        yield Statement(
+            f"SELECT DISTINCT t.namespace FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM "
+            f"botwire_namespaces n WHERE n.namespace = t.namespace) LIMIT {_SHOWN}"
+        )
+
+
+def describe_orphans(found: Iterable[tuple[Any, ...]]) -> list[str]:
+    """Returns what is wrong, for the rows that `orphans` selected."""
+    names = sorted({from_bytes(row[0]) for row in found})
+    return [f"there are rows of a namespace {name!r} that there is not" for name in names]

@@ -1,0 +1,391 @@
+"""Embeddings in memory, for exact search: read once, kept up with what any process writes.
+
+A collection's embeddings are rows of one matrix. A row that was written never changes: a changed
+record gets a new row and its old one is left out. So what a search holds, a `Snapshot`, stays as
+it was while others go on, and following a write costs what was written, not what is there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botwire import filters, scopes
+from botwire.errors import ConfigurationError
+from botwire.names import from_bytes, to_bytes
+from botwire.operations import Selection
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    # Named here, as a function that loads numpy has an `np` of its own.
+    Booleans = NDArray[np.bool_]
+    Codes = NDArray[np.int32]
+    Doubles = NDArray[np.float64]
+    Floats = NDArray[np.float32]
+    Indices = NDArray[np.intp]
+    Times = NDArray[np.int64]
+
+CACHE_BYTES = 512 * 1024 * 1024
+"""How much the matrices of an engine take at most; the one used last is always kept."""
+
+_SNAPSHOTS = 4  # remembered for each collection: readers a moment behind still find theirs
+
+
+class Row(NamedTuple):
+    """What the search needs of a record."""
+
+    id: bytes
+    embedding: bytes | None
+    scope: bytes
+    tags: str
+    metadata: str
+    created_at: int
+    version: int
+
+
+class _Table:
+    """The rows of a collection; only ever grows, and is changed under its cache's lock."""
+
+    def __init__(self, dimension: int, capacity: int) -> None:
+        np = load_numpy()
+        self.dimension = dimension
+        self.size = 0
+        self.matrix: Floats = np.empty((capacity, dimension), np.float32)
+        self.squares: Doubles = np.empty(capacity, np.float64)
+        self.created: Times = np.empty(capacity, np.int64)
+        self.scopes: Codes = np.empty(capacity, np.int32)
+        self.tags: Codes = np.empty(capacity, np.int32)
+        # Scopes and sets of tags are few and shared by many: each is looked at once a search.
+        self.scope_codes: dict[bytes, int] = {}
+        self.tags_codes: dict[str, int] = {}
+        self.ids: list[bytes] = []
+        self.metadata: list[str] = []
+        self.versions: list[int] = []
+        self.position: dict[bytes, int] = {}
+
+    def append(self, rows: Sequence[Row]) -> None:
+        np = load_numpy()
+        first, end = self.size, self.size + len(rows)
+        if end > len(self.matrix):
+            capacity = max(end, 2 * len(self.matrix))
+            for name in ("matrix", "squares", "created", "scopes", "tags"):
+                old = getattr(self, name)
+                new = np.empty((capacity, *old.shape[1:]), old.dtype)
+                new[:first] = old[:first]
+                setattr(self, name, new)
+        raw = b"".join([row.embedding or b"" for row in rows])
+        added = np.frombuffer(raw, "<f4").reshape(len(rows), self.dimension)
+        self.matrix[first:end] = added
+        self.squares[first:end] = np.einsum("ij,ij->i", added, added, dtype=np.float64)
+        self.created[first:end] = [row.created_at for row in rows]
+        self.scopes[first:end] = [_code(self.scope_codes, row.scope) for row in rows]
+        self.tags[first:end] = [_code(self.tags_codes, row.tags) for row in rows]
+        for i, row in enumerate(rows, first):
+            self.ids.append(row.id)
+            self.metadata.append(row.metadata)
+            self.versions.append(row.version)
+            self.position[row.id] = i
+        self.size = end
+
+
+class Snapshot:
+    """The embeddings of a collection as they were at a revision.
+
+    Attributes:
+        revision: Of the collection.
+        dimension: How many numbers each embedding has.
+    """
+
+    def __init__(self, table: _Table, alive: Booleans, revision: int) -> None:
+        self.revision = revision
+        self.dimension = table.dimension
+        self._table = table
+        self._alive = alive
+        # A table that grows gets new arrays: these stay.
+        self._matrix = table.matrix
+        self._squares = table.squares
+        self._created = table.created
+        self._scopes = table.scopes
+        self._tags = table.tags
+        self._scope_names = list(table.scope_codes)
+        self._tags_texts = list(table.tags_codes)
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], dimension: int, revision: int) -> Snapshot:
+        """Returns a snapshot of all there is."""
+        np = load_numpy()
+        rows = [row for row in rows if row.embedding is not None]
+        table = _Table(dimension, len(rows))
+        table.append(rows)
+        return cls(table, np.ones(len(rows), np.bool_), revision)
+
+    def unknown(self, kept: Mapping[bytes, int]) -> list[bytes]:
+        """Returns the ids of records that are older than this snapshot and not in it.
+
+        Such a record was restored, with the version it had elsewhere or before.
+
+        Args:
+            kept: The version of each record with an embedding that there is now.
+        """
+        table = self._table
+        return [
+            id
+            for id, version in kept.items()
+            if version <= self.revision
+            and ((i := table.position.get(id)) is None or table.versions[i] != version)
+        ]
+
+    def advanced(
+        self, changed: Sequence[Row], kept: Mapping[bytes, int] | None, revision: int
+    ) -> Snapshot:
+        """Returns a later snapshot; only from the latest of a table, with its cache locked.
+
+        Args:
+            changed: The records written since.
+            kept: The version of each record with an embedding that there is now; None if none was
+                deleted or restored since.
+            revision: Of the collection now.
+        """
+        np = load_numpy()
+        table = self._table
+        gone = [row.id for row in changed if row.id in table.position]
+        if kept is not None:
+            gone += [id for id, i in table.position.items() if kept.get(id) != table.versions[i]]
+        dead = {table.position.pop(id) for id in dict.fromkeys(gone)}
+        added = [row for row in changed if row.embedding is not None]
+        table.append(added)
+        alive = np.concatenate([self._alive, np.ones(len(added), np.bool_)])
+        alive[list(dead)] = False
+        later = Snapshot(table, alive, revision)
+        return later._compact() if len(table.position) < table.size // 2 else later
+
+    def _compact(self) -> Snapshot:
+        np = load_numpy()
+        old = self._table
+        scope_names = self._scope_names
+        rows = [
+            Row(
+                old.ids[i],
+                old.matrix[i].astype("<f4").tobytes(),
+                scope_names[old.scopes[i]],
+                self._tags_texts[old.tags[i]],
+                old.metadata[i],
+                int(old.created[i]),
+                old.versions[i],
+            )
+            for i in np.flatnonzero(self._alive)
+        ]
+        return Snapshot.of(rows, self.dimension, self.revision)
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the rows take, about."""
+        return self._matrix.nbytes + 400 * len(self._alive)
+
+    def select(self, where: Selection) -> Indices:
+        """Returns the rows of the records selected."""
+        np = load_numpy()
+        end = len(self._alive)
+        mask = self._alive.copy()
+        ids, metadata = self._table.ids, self._table.metadata
+        if where.scope != scopes.ROOT:
+            wanted = [scopes.contains(where.scope, from_bytes(name)) for name in self._scope_names]
+            mask &= np.array(wanted, np.bool_)[self._scopes[:end]]
+        if where.tags is not None:
+            tags = set(where.tags)
+            wanted = [not tags.isdisjoint(json.loads(text)) for text in self._tags_texts]
+            mask &= np.array(wanted, np.bool_)[self._tags[:end]]
+        if where.created_after is not None:
+            mask &= self._created[:end] > where.created_after
+        if where.created_before is not None:
+            mask &= self._created[:end] < where.created_before
+        if where.ids is not None:
+            chosen = {to_bytes(id) for id in where.ids}
+            mask &= np.fromiter((ids[i] in chosen for i in range(end)), np.bool_, end)
+        rows: Indices = np.flatnonzero(mask)
+        if where.filter is not None and len(rows):
+            test = filters.read_filter(where.filter)
+            rows = rows[[test(value) for value in filters.decode_all([metadata[i] for i in rows])]]
+        return rows
+
+    def ids(self) -> set[bytes]:
+        """Returns the ids of all records that have an embedding."""
+        ids = self._table.ids
+        return {ids[i] for i in load_numpy().flatnonzero(self._alive)}
+
+    def scores(
+        self,
+        query: bytes,
+        rows: Indices,
+        metric: str,
+        best: int | None,
+        plus: Mapping[bytes, float] | None = None,
+    ) -> list[tuple[bytes, float]]:
+        """Returns ids and scores, exact to a double's precision, in no order.
+
+        Args:
+            query: The raw vector.
+            rows: Which to compare.
+            metric: See `SearchRecords`.
+            best: The `best` highest scores must be among those returned; None returns all.
+            plus: What is added to the scores of some ids.
+        """
+        np = load_numpy()
+        ids = self._table.ids
+        q = np.frombuffer(query, "<f4").astype(np.float64)
+        more: Doubles = np.zeros(len(rows))
+        if plus:
+            more[:] = [plus.get(ids[i], 0.0) for i in rows.tolist()]
+        if best is not None and len(rows) > best:
+            nearest = self._nearest(q, rows, metric, best, more)
+            rows, more = rows[nearest], more[nearest]
+        # Row by row and not by BLAS, so that equal embeddings have equal scores.
+        exact = self._matrix[rows].astype(np.float64)
+        if metric == "l2":
+            exact -= q
+            found = 1 / (1 + _row_sums(exact, exact))
+        else:
+            lengths = np.sqrt(self._squares[rows]) * np.sqrt(q @ q)
+            dots = _row_sums(exact, q)
+            found = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
+            np.clip(found, -1, 1, out=found)
+        found += more
+        return [(ids[i], score) for i, score in zip(rows, found.tolist(), strict=True)]
+
+    def _nearest(
+        self, q: Doubles, rows: Indices, metric: str, best: int, more: Doubles
+    ) -> Booleans:
+        """Says among which rows the `best` certainly are, by a quick product of 32 bits."""
+        np = load_numpy()
+        end = len(self._alive)
+        few = len(rows) < end // 4
+        matrix = self._matrix[rows] if few else self._matrix[:end]
+        with np.errstate(over="ignore", invalid="ignore"):
+            dots = (matrix @ q.astype(np.float32)).astype(np.float64)
+        if not few:
+            dots = dots[rows]
+        squares = self._squares[rows]
+        lengths = np.sqrt(squares) * np.sqrt(q @ q)
+        if not np.isfinite(dots).all():
+            # Numbers so large that 32 bits overflow: all are compared exactly.
+            return np.ones(len(rows), np.bool_)  # type: ignore[no-any-return]
+        # The bound of a sum of products (Higham, Accuracy and Stability, 3.1), with room to spare,
+        # and what products too small for 32 bits may have lost, each.
+        error = self.dimension * (4 * 2.0**-24 * lengths + 2.0**-125)
+        if metric == "l2":
+            distances = squares + q @ q - 2 * dots
+            error = 2 * error + 1e-11 * (squares + q @ q)
+            # Compared as scores, which may be equal where distances are not.
+            low = 1 / (1 + np.maximum(distances + error, 0))
+            high = 1 / (1 + np.maximum(distances - error, 0))
+        else:
+            zeros = np.zeros_like(dots)
+            low = np.divide(dots - error, lengths, out=zeros.copy(), where=lengths > 0)
+            high = np.divide(dots + error, lengths, out=zeros, where=lengths > 0)
+        low += more
+        high += more
+        nearest: Booleans = high >= np.partition(low, len(low) - best)[len(low) - best]
+        return nearest
+
+
+class VectorCache:
+    """The snapshots that an engine remembers, the last few of each collection.
+
+    May be used by many threads. Nothing is locked while an engine reads.
+    """
+
+    def __init__(self, limit: int = CACHE_BYTES) -> None:
+        self._limit = limit
+        self._lock = threading.RLock()
+        self._kept: OrderedDict[tuple[bytes, bytes], list[Snapshot]] = OrderedDict()
+
+    def find(self, key: tuple[bytes, bytes], revision: int) -> tuple[Snapshot | None, bool]:
+        """Returns the snapshot of a revision and True, or the latest one there is and False."""
+        with self._lock:
+            kept = self._kept.get(key)
+            if not kept:
+                return None, False
+            self._kept.move_to_end(key)
+            for snapshot in kept:
+                if snapshot.revision == revision:
+                    return snapshot, True
+            return kept[-1], False
+
+    def keep(self, key: tuple[bytes, bytes], snapshot: Snapshot) -> None:
+        """Remembers a snapshot of all there is, unless a later one is known."""
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept and kept[-1].revision >= snapshot.revision:
+                return
+            self._kept[key] = [snapshot]
+            self._trim(key)
+
+    def advance(
+        self,
+        key: tuple[bytes, bytes],
+        base: Snapshot,
+        changed: Sequence[Row],
+        kept: Mapping[bytes, int] | None,
+        revision: int,
+    ) -> Snapshot | None:
+        """Returns the snapshot that follows `base`, or None if another thread went on from it."""
+        with self._lock:
+            known = self._kept.get(key)
+            if not known or known[-1] is not base:
+                return None
+            later = base.advanced(changed, kept, revision)
+            self._kept[key] = [*known, later][-_SNAPSHOTS:]
+            self._trim(key)
+            return later
+
+    def drop(self, key: tuple[bytes, bytes]) -> None:
+        """Forgets a collection, which is no longer searched here."""
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def _trim(self, key: tuple[bytes, bytes]) -> None:
+        self._kept.move_to_end(key)
+        total = sum(kept[-1].nbytes for kept in self._kept.values())
+        while total > self._limit and len(self._kept) > 1:
+            _, dropped = self._kept.popitem(last=False)
+            total -= dropped[-1].nbytes
+
+
+def load_numpy() -> Any:
+    """Returns numpy, an extra, which only a search by vector needs.
+
+    Raises:
+        ConfigurationError: It is not installed.
+    """
+    try:
+        return importlib.import_module("numpy")
+    except ImportError as error:
+        raise ConfigurationError(
+            'a search by vector needs numpy: pip install "botwire-core[vector]"'
+        ) from error
+
+
+def _row_sums(rows: Doubles, other: Doubles) -> Doubles:
+    """Returns the sum of each row's products with `other`, its like or one for all.
+
+    A row has the same sum, to the last digit, whichever rows are beside it.
+    """
+    np = load_numpy()
+    subscripts = "ij,ij->i" if other.ndim == 2 else "ij,j->i"
+    if len(rows) != 1:
+        sums: Doubles = np.einsum(subscripts, rows, other)
+        return sums
+    # A row of more than 8,192 numbers, numpy's buffer, is added in another order if it is alone.
+    twice = np.concatenate([rows, rows])
+    alone: Doubles = np.einsum(subscripts, twice, twice if other.ndim == 2 else other)[:1]
+    return alone
+
+
+def _code(codes: dict[Any, int], value: Any) -> int:
+    return codes.setdefault(value, len(codes))

@@ -1,0 +1,130 @@
+"""The SQLite engine, awaited: threads read in two lanes, and those who write share commits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from botwire.engines.lanes import Lanes
+from botwire.engines.sql import pages
+from botwire.engines.sqlite.engine import SQLiteEngine
+from botwire.errors import BotWireError
+from botwire.operations import Batch, Results
+
+_QUICK, _SLOW = 4, 2  # threads that read; see `lanes`
+
+_Waiting = list[tuple[Batch, "asyncio.Future[Results]"]]
+
+
+class _Threads(NamedTuple):
+    """Readers, writers and whoever maintains the database have threads of their own."""
+
+    readers: Lanes
+    writer: ThreadPoolExecutor
+    keeper: ThreadPoolExecutor
+
+
+class AsyncSQLiteEngine:
+    """Awaits a `SQLiteEngine`, from any number of event loops.
+
+    SQLite has no asynchronous interface: threads do the work while the loop goes on. Batches that
+    come while a commit is under way are handed over together as the next one, so a thousand
+    concurrent writers cost a thread switch a commit and not one each.
+
+    Args:
+        engine: Where batches are applied; closed with this.
+    """
+
+    def __init__(self, engine: SQLiteEngine) -> None:
+        self.engine = engine
+        self._threads = self._start_threads()
+        self._process = os.getpid()
+        self._waiting: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._committing: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, asyncio.Task[None]
+        ] = weakref.WeakKeyDictionary()
+
+    def _start_threads(self) -> _Threads:
+        return _Threads(
+            Lanes("botwire-read", quick=_QUICK, slow=_SLOW),
+            ThreadPoolExecutor(1, thread_name_prefix="botwire-write"),
+            ThreadPoolExecutor(1, thread_name_prefix="botwire-keep"),
+        )
+
+    def _pool(self) -> _Threads:
+        if self._process != os.getpid():
+            # A fork copies this object and not its threads.
+            self._threads, self._process = self._start_threads(), os.getpid()
+        return self._threads
+
+    async def apply(self, batch: Batch) -> Results:
+        """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        loop = asyncio.get_running_loop()
+        if batch.maintains:
+            return await loop.run_in_executor(self._pool().keeper, self.engine.apply, batch)
+        if not batch.writes:
+            results = self.engine.read_at_once(batch) if pages.is_short(batch) else None
+            if results is not None:
+                return results
+            held_to = None if batch.terms is None else batch.terms.verdict
+            return await self._pool().readers.run(
+                batch.namespace, lambda: self.engine.apply(batch), held_to
+            )
+        answer: asyncio.Future[Results] = loop.create_future()
+        self._waiting.setdefault(loop, []).append((batch, answer))
+        if loop not in self._committing:
+            self._committing[loop] = loop.create_task(self._commit(loop))
+        # A caller that is cancelled gives up its own answer, and not the commit of all who wait.
+        return await answer
+
+    async def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            while waiting := self._waiting.pop(loop, None):
+                batches = [batch for batch, _ in waiting]
+                try:
+                    outcomes = await loop.run_in_executor(
+                        self._pool().writer, self.engine.apply_group, batches
+                    )
+                except asyncio.CancelledError:
+                    # The loop ends, and whoever waited was cancelled too: nobody would look at an
+                    # exception, and asyncio complains of one that nobody looked at.
+                    for _, answer in waiting:
+                        answer.cancel()
+                    raise
+                except BaseException as error:
+                    for _, answer in waiting:
+                        if not answer.done():
+                            answer.set_exception(error)
+                    if not isinstance(error, Exception):
+                        raise
+                    continue
+                for (_, answer), outcome in zip(waiting, outcomes, strict=True):
+                    if answer.done():
+                        continue
+                    if isinstance(outcome, BotWireError):
+                        answer.set_exception(outcome)
+                    else:
+                        answer.set_result(outcome)
+        finally:
+            del self._committing[loop]
+
+    async def sweep(self) -> None:
+        """Removes what expired; see `SQLiteEngine.sweep`."""
+        await asyncio.get_running_loop().run_in_executor(self._pool().keeper, self.engine.sweep)
+
+    async def aclose(self) -> None:
+        """Waits for what is being written and gives the file back."""
+        loop = asyncio.get_running_loop()
+        if committing := self._committing.get(loop):
+            await committing
+        threads = self._pool()
+        await loop.run_in_executor(threads.writer, self.engine.close)
+        threads.readers.close()
+        threads.writer.shutdown(wait=False)
+        threads.keeper.shutdown(wait=False)
+        self._process = 0  # the next use starts threads again

@@ -1,0 +1,325 @@
+"""The SQLite engine: memory in a file of this machine, shared by its threads and processes.
+
+WAL with ``synchronous=FULL``: a write is in the log and synced when it is acknowledged. One writer
+at a time is SQLite's rule; writers that wait for their turn in this process share the next commit,
+each batch atomic on its own. Readers never wait for writers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from botwire import work
+from botwire.clock import Clock, now
+from botwire.engines.protocol import OnCommit
+from botwire.engines.sql import batches, pages
+from botwire.engines.sql.steps import SWEEP_EVERY
+from botwire.engines.sql.vector_cache import VectorCache
+from botwire.engines.sqlite import upkeep
+from botwire.engines.sqlite.file import SQLiteFile, run
+from botwire.engines.sqlite.writer import Outcome, SQLiteWriter
+from botwire.errors import BotWireError, ConfigurationError
+from botwire.names import to_bytes
+from botwire.operations import AnyOperation, Batch, CompactStore, Results
+from botwire.places import MEMORY
+
+_LOOK_EVERY = 20_000  # instructions of SQLite's between two looks; some milliseconds
+_AT_ONCE = 1024 * 1024  # bytes that are read on an event loop
+_FORK_SECONDS = 5.0  # that a fork waits for a transaction; one waits for another process at most
+
+
+class SQLiteEngine:
+    """Applies batches to a SQLite file.
+
+    May be used by many threads at once, and survives a fork. Other processes may use the same
+    file through engines of their own.
+
+    Args:
+        path: The file, made if it is not there, or `MEMORY`. Only its owner may read what is made.
+        clock: Returns the present time.
+        read_only: Whether every write is refused; the file must then be there, and of this
+            release's version.
+
+    Raises:
+        ConfigurationError: At the first use, if the file is not a BotWire database, is of a
+            newer version, or cannot be opened for writing.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, clock: Clock = now, read_only: bool = False
+    ) -> None:
+        self.path = os.fspath(path)
+        self.read_only = read_only
+        self.on_commit: OnCommit | None = None
+        self._clock = clock
+        self._users = 1
+        self._file = SQLiteFile(self.path, read_only=read_only)
+        self._reset()
+        _REGISTRY.all.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.RLock()  # of what is counted and kept here; the writer has its own
+        self._writer = SQLiteWriter(
+            connect=self._file.connect_to_write,
+            alone=self.path == MEMORY,
+            begin=self._file.begin,
+            write=self._write,
+            tidy=self._sweep_behind,
+            check=self._file.check,
+            committed=self._committed,
+            explain=self._file.failure,
+        )
+        self._readers: deque[sqlite3.Connection] = deque()
+        self._hasty: deque[sqlite3.Connection] = deque()  # readers that never wait for a lock
+        self._file.forget()
+        self._swept_at: int | None = None  # when all that had expired was removed
+        self._vectors = VectorCache()
+
+    def apply(self, batch: Batch) -> Results:
+        """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        outcome: Outcome
+        if self.read_only and (batch.writes or isinstance(batch.operations[0], CompactStore)):
+            self._refuse_to_write(batch)
+        if batch.maintains:
+            return [self._maintain(batch.operations[0])]
+        if batch.writes:
+            (outcome,) = self._writer.commit((batch,))
+        elif self.path == MEMORY:
+            outcome = self._writer.use(lambda connection: self._read(connection, batch))
+        else:
+            try:
+                connection = self._readers.pop()
+            except IndexError:
+                connection = self._file.connect()
+                # The writer has none: what is interrupted takes a whole transaction with it.
+                connection.set_progress_handler(work.is_over, _LOOK_EVERY)
+            outcome = self._read(connection, batch)
+            self._readers.append(connection)
+        if isinstance(outcome, BotWireError):
+            raise outcome
+        return outcome
+
+    def read_at_once(self, batch: Batch) -> Results | None:
+        """Applies a batch that only reads; returns None if that would have to wait for anything."""
+        outcome: Outcome | None
+        if self.path == MEMORY:
+            outcome = self._writer.try_use(lambda connection: self._read(connection, batch))
+        else:
+            connection = self._take_hasty()
+            if connection is None:
+                return None  # to open one takes long
+            is_large = self._is_large(connection, batch)
+            outcome = [] if is_large else self._read(connection, batch)
+            self._hasty.append(connection)
+            if is_large:
+                return None
+        # Whatever an error says, perhaps only that the file is busy: a thread finds out.
+        return None if isinstance(outcome, BotWireError) else outcome
+
+    def _is_large(self, connection: sqlite3.Connection, batch: Batch) -> bool:
+        """Says whether a batch may read more than an event loop should be kept for."""
+        try:
+            rows = connection.execute(pages.LARGEST, (to_bytes(batch.namespace),)).fetchall()
+        except sqlite3.Error:
+            return True
+        return bool(rows) and rows[0][0] * sum(map(pages.count, batch.operations)) > _AT_ONCE
+
+    def _take_hasty(self) -> sqlite3.Connection | None:
+        try:
+            return self._hasty.pop()
+        except IndexError:
+            pass
+        try:
+            connection = self._readers.pop()
+        except IndexError:
+            return None
+        connection.execute("PRAGMA busy_timeout=0")
+        return connection
+
+    def apply_group(self, batches: Sequence[Batch]) -> list[Outcome]:
+        """Applies batches that share a commit; one that fails leaves the others untouched.
+
+        Returns:
+            Results or an error for each batch.
+        """
+        if self.read_only and batches:
+            self._refuse_to_write(batches[0])
+        return self._writer.commit(batches)
+
+    def _refuse_to_write(self, batch: Batch) -> None:
+        names = ", ".join(type(operation).__name__ for operation in batch.operations)
+        raise ConfigurationError(
+            f"{self.path} was opened to be read only (mode=ro), and {names:.200} would write to it"
+        )
+
+    def sweep(self) -> None:
+        """Removes what expired; writers do it too, now and then, so it is for when nobody writes.
+
+        Each part is a transaction of its own, so that writers need not wait for all of it.
+
+        Raises:
+            ServerError: The database failed; what is left goes with the next sweep.
+        """
+        if self.read_only:
+            return
+        self._swept_at = None
+        while self._swept_at is None:
+            self._writer.tidy_up()
+
+    def share(self) -> SQLiteEngine:
+        """Returns this engine for one more user, each of whom calls `close` once."""
+        with self._lock:
+            self._users += 1
+        return self
+
+    def close(self) -> None:
+        """Closes the file when its last user has called this; the next use opens it again."""
+        with self._lock:
+            self._users -= 1
+            if self._users > 0:
+                return
+            connections = [*self._readers, *self._hasty]
+            self._readers.clear()
+            self._hasty.clear()
+        self._writer.close()
+        self._file.forget()
+        for connection in connections:
+            connection.close()
+
+    def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copies the database, as it is at one moment, while it is used; see `upkeep`."""
+        self._aside(lambda connection: upkeep.backup(connection, target, progress))
+
+    def restore(self, source: Path) -> None:
+        """Puts what a backup holds in the place of everything, while the file is used.
+
+        Raises:
+            ConfigurationError: The source is not a sound backup of a store.
+        """
+        if self.read_only:
+            raise ConfigurationError(f"{self.path} was opened to be read only (mode=ro)")
+        self._aside(lambda connection: upkeep.restore(connection, source))
+
+    def _maintain(self, operation: AnyOperation) -> object:
+        return self._aside(lambda connection: upkeep.maintain(connection, operation))
+
+    def _aside(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        """Does something long on a connection of its own, where there can be another."""
+        try:
+            if self.path == MEMORY:
+                return self._writer.use(work)
+            with contextlib.closing(self._file.connect()) as connection:
+                return work(connection)
+        except sqlite3.Error as error:
+            raise self._file.failure(error) from error
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def _read(self, connection: sqlite3.Connection, batch: Batch) -> Outcome:
+        try:
+            steps = batches.read(batch, self._clock(), self._vectors)
+            if not batch.needs_snapshot:
+                return run(connection, steps)
+            connection.execute("BEGIN")
+            try:
+                return run(connection, steps)
+            finally:
+                connection.execute("ROLLBACK")
+        except BotWireError as error:
+            return error
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                try:
+                    work.look()
+                except BotWireError as why:
+                    return why
+            return self._file.failure(error)
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def _write(self, connection: sqlite3.Connection, batch: Batch) -> Results:
+        terms = batch.terms
+        held_to = None if terms is None or terms.work is None else terms.work.restarted().verdict
+        with work.on(held_to):
+            return run(connection, batches.write(batch, self._clock()))
+
+    def _sweep_behind(self, connection: sqlite3.Connection) -> None:
+        moment = self._clock()
+        if self._swept_at is not None and moment - self._swept_at < SWEEP_EVERY:
+            return
+        if not run(connection, batches.sweep(moment)):
+            self._swept_at = moment
+
+    def _committed(self, batches: int, seconds: float) -> None:
+        if self.on_commit is not None:
+            self.on_commit(batches, seconds)
+
+
+class _Registry:
+    """The engines of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()  # a finalizer may open a store while one is being opened
+        self.all: weakref.WeakSet[SQLiteEngine] = weakref.WeakSet()
+        self.by_path: dict[tuple[str, bool], SQLiteEngine] = {}
+        # Connections of the parent: closing them in a child could release its locks on the file.
+        self.inherited: list[Any] = []
+        self.paused: list[SQLiteWriter] = []
+
+    def before_fork(self) -> None:
+        """Waits until no thread is in a transaction that writes.
+
+        SQLite notes in the memory of a process which locks its connections hold. A child would take
+        over what another thread holds at this moment, which nobody in it will ever release.
+        """
+        self.paused = [
+            engine._writer for engine in list(self.all) if engine._writer.pause(_FORK_SECONDS)
+        ]
+
+    def after_fork_in_parent(self) -> None:
+        """Lets the writers go on."""
+        while self.paused:
+            self.paused.pop().resume()
+
+    def after_fork_in_child(self) -> None:
+        """Forgets the parent's connections and locks, which a child must not touch."""
+        self.paused = []
+        self.lock = threading.RLock()  # a finalizer may open a store while one is being opened
+        for engine in self.all:
+            self.inherited.append((engine._writer, engine._readers, engine._hasty))
+            engine._reset()
+
+
+_REGISTRY = _Registry()
+
+
+def open_sqlite(path: str, *, read_only: bool = False) -> SQLiteEngine:
+    """Returns the engine of a file, one for all who ask in this process.
+
+    Each call needs a call of `close`. For `MEMORY` each call makes an engine of its own.
+    """
+    if path == MEMORY:
+        return SQLiteEngine(MEMORY)
+    real = os.path.realpath(path)
+    with _REGISTRY.lock:
+        engine = _REGISTRY.by_path.get((real, read_only))
+        if engine is not None:
+            return engine.share()
+        engine = _REGISTRY.by_path[real, read_only] = SQLiteEngine(real, read_only=read_only)
+        return engine
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_REGISTRY.before_fork,
+        after_in_parent=_REGISTRY.after_fork_in_parent,
+        after_in_child=_REGISTRY.after_fork_in_child,
+    )

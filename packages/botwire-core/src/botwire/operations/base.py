@@ -1,0 +1,135 @@
+"""What an operation is, and how one is declared."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Self,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+)
+
+from botwire.errors import ConfigurationError
+from botwire.operations.codecs import Checked, Codec, decoder_of, encoder_of, field_of, members_of
+
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+
+class Operation(Checked, Generic[R_co]):
+    """The base of all operations. ``Operation[int]`` is one whose result is an int.
+
+    Its fields are checked when it is made, so an engine never meets a bad one.
+    """
+
+    __slots__ = ()
+
+    writes: ClassVar[bool] = False
+    """Whether the operation may change something."""
+    removes: ClassVar[bool] = False
+    """Whether all it can do is delete: no quota stops it, and a server's audit log records it."""
+    needs_snapshot: ClassVar[bool] = False
+    """Whether it reads more than once, and all of it must be as it was at one moment."""
+    admin: ClassVar[bool] = False
+    """Whether it takes the rights of an administrator."""
+    storewide: ClassVar[bool] = False
+    """Whether it is about the whole store, and applied in the system's namespace only."""
+    maintains: ClassVar[bool] = False
+    """Whether the database itself does it, outside of transactions; it is alone in its batch."""
+
+
+class Paged(Operation[R_co]):
+    """Reads a page at a time: its result is the elements of a page, and whether there are more."""
+
+    __slots__ = ()
+
+    @property
+    def backwards(self) -> bool:
+        """Whether it reads from the end, so that the next page is before the last element."""
+        return False
+
+    def following(self, page: Any) -> Self | None:
+        """Returns the operation that reads the page after `page`; None if that was the last."""
+        elements, more = page
+        if not more:
+            return None
+        last = elements[-1]
+        bound = "before" if self.backwards else "after"
+        return replace(self, **{bound: last if isinstance(last, str) else last[0]})  # type: ignore[type-var]
+
+
+AnyOperation = Operation[Any]
+"""An operation, whatever its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What follows from the class of an operation.
+
+    Attributes:
+        make: The class.
+        name: What the operation is called in JSON, for example ``put_key``.
+        fields: The names of its fields.
+        encode: Returns an operation as JSON.
+        decode: Reads the fields of an operation; see `codecs.Codec`.
+        result: The codec of its result.
+    """
+
+    make: type[AnyOperation]
+    name: str
+    fields: tuple[str, ...]
+    encode: Callable[[Any], str]
+    decode: Callable[[Any, str | None], Any]
+    result: Codec
+
+
+OPERATIONS: dict[str, Declaration] = {}
+"""Every declared operation by its name in JSON."""
+BY_CLASS: dict[type[Any], Declaration] = {}
+"""Every declared operation by its class."""
+
+
+def declaration_of(operation: AnyOperation) -> Declaration:
+    """Returns what was declared of an operation.
+
+    Raises:
+        ConfigurationError: Its class was not declared.
+    """
+    declaration = BY_CLASS.get(type(operation))
+    if declaration is None:
+        raise ConfigurationError(
+            f"{type(operation).__name__} is not declared as an operation: decorate the class with "
+            "botwire.operations.operation instead of dataclass"
+        )
+    return declaration
+
+
+@dataclass_transform(frozen_default=True)
+def operation(cls: type[T]) -> type[T]:
+    """Declares an operation: makes the class an immutable value, and derives the rest from it.
+
+    An engine must still say what it does; for those on SQL see `botwire.engines.sql.handlers`.
+
+    Raises:
+        TypeError: The result, or a field, has no form in JSON.
+    """
+    made: Any = dataclass(frozen=True, slots=True)(cls)
+    bases = made.__orig_bases__ if hasattr(made, "__orig_bases__") else ()
+    result = [get_args(base) for base in bases if issubclass(get_origin(base), Operation)]
+    if not result:
+        raise TypeError(f"{cls.__name__} must name its result: class {cls.__name__}(Operation[…])")
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+    OPERATIONS[name] = BY_CLASS[made] = Declaration(
+        made,
+        name,
+        tuple(member.name for member in members_of(made)),
+        encoder_of(made, f'"op":"{name}"'),
+        decoder_of(made),
+        field_of(result[0][0]).codec,
+    )
+    return made  # type: ignore[no-any-return]

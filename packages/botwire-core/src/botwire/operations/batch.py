@@ -1,0 +1,74 @@
+"""A batch of operations: what a client sends and an engine applies."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from botwire import names
+from botwire.errors import ConfigurationError
+from botwire.operations.base import AnyOperation
+from botwire.operations.terms import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Operations on one namespace that are applied in order, all or none.
+
+    Attributes:
+        request_id: Makes a repeated batch harmless: an engine that has applied a batch of this
+            id answers what it answered then. None where no answer can get lost.
+        digest: Of the request that the batch was made of, in ASCII. The same id with another
+            digest is another request under a used name, and is refused. None asks for no check.
+        terms: On what terms a server takes it; not part of what is sent to one.
+        writes: Whether any operation may change something.
+        maintains: Whether this is for the database itself; see `AnyOperation.maintains`.
+        needs_snapshot: Whether all that is read must be as it was at one moment.
+    """
+
+    namespace: str
+    operations: tuple[AnyOperation, ...]
+    request_id: str | None = None
+    digest: str | None = None
+    terms: Terms | None = field(default=None, compare=False)
+    writes: bool = field(init=False, repr=False, compare=False)
+    maintains: bool = field(init=False, repr=False, compare=False)
+    needs_snapshot: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names.check_any_namespace(self.namespace)
+        if self.request_id is not None:
+            names.check_id(self.request_id)
+        writes = maintains = False
+        needs_snapshot = len(self.operations) > 1
+        for operation in self.operations:
+            if operation.storewide:
+                self._check_storewide(operation)
+            writes = writes or operation.writes
+            maintains = maintains or operation.maintains
+            needs_snapshot = needs_snapshot or operation.needs_snapshot
+        # Asked for often, on the way from a request to the database.
+        object.__setattr__(self, "writes", writes)
+        object.__setattr__(self, "maintains", maintains)
+        object.__setattr__(self, "needs_snapshot", needs_snapshot)
+
+    def on_terms(self, terms: Terms) -> "Batch":
+        """Returns this batch on other terms."""
+        new = object.__new__(Batch)
+        # All is checked already, which `dataclasses.replace` would not know.
+        for name in self.__slots__:
+            object.__setattr__(new, name, getattr(self, name))
+        object.__setattr__(new, "terms", terms)
+        return new
+
+    def _check_storewide(self, operation: AnyOperation) -> None:
+        name = type(operation).__name__
+        if self.namespace != names.SYSTEM_NAMESPACE:
+            raise ConfigurationError(
+                f"{name} is about the whole store and is answered in the namespace "
+                f"{names.SYSTEM_NAMESPACE!r}, not in {self.namespace!r:.80}"
+            )
+        if operation.maintains and len(self.operations) > 1:
+            raise ConfigurationError(f"{name} must be the only operation of its batch")
+
+
+Results = list[Any]
+"""One result an operation, in their order; each operation says of what type."""

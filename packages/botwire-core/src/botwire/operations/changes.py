@@ -1,0 +1,53 @@
+"""The operations on the log of changes, and on what a namespace uses."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, NamedTuple
+
+from botwire.operations.base import Operation, operation
+from botwire.operations.codecs import Rule
+from botwire.operations.fields import MAX_PAGE, Count, Limit
+from botwire.operations.terms import Usage
+
+_Shape = Annotated[str, Rule(None, {"enum": ["key", "history", "record", "namespace"]})]
+
+
+class ChangeEntry(NamedTuple):
+    """A change, without the new value.
+
+    Attributes:
+        revision: Of the namespace, with this change.
+        shape: ``key``, ``history`` or ``record``; ``namespace`` for a `reset`.
+        action: What was done, for example ``put``, ``delete``, ``append``. ``reset``: the changes
+            since are no longer all known, so anything may have changed.
+        name: The key, the history or the collection; for a ``clear`` of keys, their prefix.
+    """
+
+    revision: Count
+    shape: _Shape
+    action: str
+    name: str
+
+
+class ChangePage(NamedTuple):
+    """Changes in order, and the namespace's revision when they were read."""
+
+    changes: Sequence[ChangeEntry]
+    revision: Count
+
+
+@operation
+class ReadChanges(Operation[ChangePage]):
+    """Returns the changes after a revision, without those of the same batch.
+
+    Attributes:
+        after: None: no changes, only the current revision.
+    """
+
+    needs_snapshot: ClassVar[bool] = True
+    after: Count | None = None
+    limit: Limit = MAX_PAGE
+
+
+@operation
+class ReadUsage(Operation[Usage]):
+    """Returns what the namespace uses, without what the same batch changes."""

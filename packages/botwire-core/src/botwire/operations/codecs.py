@@ -1,0 +1,425 @@
+"""How an annotated field looks in JSON: how it is written, read, checked and described.
+
+`field_of` derives all four from the annotation alone, so an operation is declared once: in its
+class. What an annotation's type cannot say (a bound, a pattern, another form) is a `Rule` in an
+``Annotated``; see `botwire.operations.fields`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import functools
+import json
+import math
+import types
+import typing
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from botwire import names
+from botwire.clock import from_iso, to_iso
+from botwire.errors import ConfigurationError, NotJSONError, TooComplexError
+from botwire.exact import Json, encode_decoded
+from botwire.vectors import Vector
+
+Schema = dict[str, Any]
+"""A JSON Schema."""
+
+REF = "#/components/schemas/"
+"""Where OpenAPI keeps the schemas that others refer to."""
+
+quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
+"""Returns a string or a number as JSON."""
+
+Check = Callable[[Any, str], object]
+"""Raises `ConfigurationError` unless a value is valid; is given the value and the field's name."""
+
+
+class MismatchError(Exception):
+    """Part of a document is not what it should be; the message says where and what it should be.
+
+    Attributes:
+        too_complex: Whether the part is well-formed but more than a server takes on.
+    """
+
+    def __init__(self, message: str, *, too_complex: bool = False) -> None:
+        super().__init__(message)
+        self.too_complex = too_complex
+
+
+class Codec(NamedTuple):
+    """How a part of an operation or of a result looks in JSON.
+
+    Attributes:
+        encode: Returns the JSON text of a part.
+        decode: Returns the part that a decoded document stands for. Given where the part sits
+            (``operations[0].key``), it trusts nothing: unknown fields and inexact JSON are
+            refused. Given None, it trusts the document, which is a server's answer.
+            Raises `MismatchError`.
+        schema: The JSON Schema of a part.
+    """
+
+    encode: Callable[[Any], str]
+    decode: Callable[[Any, str | None], Any]
+    schema: Schema
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # one in an annotation must be hashable
+class Rule:
+    """What the type of a field does not say.
+
+    Attributes:
+        check: Raises `ConfigurationError` unless the value is valid.
+        schema: Added to the schema of the type.
+        codec: Replaces the codec of the type.
+    """
+
+    check: Check | None = None
+    schema: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    codec: Codec | None = None
+
+
+class Field(NamedTuple):
+    """All that an annotation says.
+
+    Attributes:
+        codec: How the value looks in JSON.
+        check: Raises `ConfigurationError` unless a value is valid; None accepts every value.
+        optional: Whether None is valid too; `check` is not called for it.
+    """
+
+    codec: Codec
+    check: Check | None = None
+    optional: bool = False
+
+
+def _mismatch(expected: str, where: str | None) -> MismatchError:
+    return MismatchError(expected if where is None else f"{where} must be {expected}")
+
+
+def _refused(error: ConfigurationError, where: str | None) -> MismatchError:
+    message = str(error) if where is None else f"{where}: {error}"
+    return MismatchError(message, too_complex=isinstance(error, TooComplexError))
+
+
+# --- scalars --------------------------------------------------------------------------------
+
+
+def _text(part: object, where: str | None) -> str:
+    if not isinstance(part, str):
+        raise _mismatch("a string", where)
+    return part
+
+
+def _int(part: object, where: str | None) -> int:
+    if isinstance(part, bool) or not isinstance(part, int):
+        raise _mismatch("an integer", where)
+    return part
+
+
+def _number(part: object, where: str | None) -> float:
+    if isinstance(part, bool) or not isinstance(part, (int, float)):
+        raise _mismatch("a number", where)
+    try:
+        finite = math.isfinite(part)
+    except OverflowError:  # an int beyond every float
+        finite = False
+    if not finite:
+        raise _mismatch("a number that a float can hold", where)
+    return part
+
+
+def _bool(part: object, where: str | None) -> bool:
+    if not isinstance(part, bool):
+        raise _mismatch("true or false", where)
+    return part
+
+
+def _json(part: object, where: str | None) -> Json:
+    if isinstance(part, Json):
+        return part
+    if where is None:
+        return Json.from_decoded(part)
+    try:
+        # Refuses what a lenient decoder lets through, such as NaN.
+        return Json.from_text(encode_decoded(part, where))
+    except NotJSONError as error:
+        raise MismatchError(str(error)) from None
+
+
+def _base64(part: object, where: str | None) -> bytes:
+    try:
+        return base64.b64decode(_text(part, where), validate=True)
+    except (binascii.Error, ValueError):
+        raise _mismatch("base64", where) from None
+
+
+def _to_base64(raw: bytes) -> str:
+    return f'"{base64.b64encode(raw).decode("ascii")}"'
+
+
+def _vector(part: object, where: str | None) -> Vector:
+    try:
+        # Clients send bytes; people write a list of numbers.
+        if isinstance(part, list):
+            return Vector.of([_number(number, where) for number in part])
+        return Vector.from_bytes(_base64(part, where))
+    except ConfigurationError as error:
+        raise _refused(error, where) from None
+
+
+def _time(part: object, where: str | None) -> int:
+    try:
+        return from_iso(_text(part, where))
+    except ValueError:
+        raise _mismatch("a time in ISO 8601", where) from None
+
+
+_BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
+
+TEXT = Codec(quote, _text, {"type": "string"})
+INT = Codec(int.__repr__, _int, {"type": "integer"})
+NUMBER = Codec(quote, _number, {"type": "number"})
+BOOL = Codec(lambda value: "true" if value else "false", _bool, {"type": "boolean"})
+JSON = Codec(lambda value: value.text, _json, {})
+BYTES = Codec(_to_base64, _base64, _BASE64)
+TIME = Codec(lambda micros: f'"{to_iso(micros)}"', _time, {"type": "string", "format": "date-time"})
+NOTHING = Codec(lambda _: "null", lambda _part, _where: None, {"type": "null"})
+VECTOR = Codec(
+    lambda vector: _to_base64(vector.raw),
+    _vector,
+    {
+        "description": "32-bit floats: little-endian in base64, or, in a request, a list of "
+        "numbers.",
+        "oneOf": [_BASE64, {"type": "array", "items": {"type": "number"}}],
+    },
+)
+# JSON, or bytes, which an object holds under another name; see `_Members`.
+VALUE = Codec(JSON.encode, JSON.decode, JSON.schema)
+
+
+# --- what holds others ----------------------------------------------------------------------
+
+
+def list_of(codec: Codec) -> Codec:
+    """Returns the codec of a tuple of any length, which is a list in JSON."""
+    encode, decode = codec.encode, codec.decode
+
+    def encode_list(values: Sequence[Any]) -> str:
+        return "[" + ",".join([encode(value) for value in values]) + "]"
+
+    def decode_list(part: object, where: str | None) -> tuple[Any, ...]:
+        if not isinstance(part, list):
+            raise _mismatch("a list", where)
+        if where is None:
+            return tuple([decode(item, None) for item in part])
+        return tuple([decode(item, f"{where}[{i}]") for i, item in enumerate(part)])
+
+    return Codec(encode_list, decode_list, {"type": "array", "items": codec.schema})
+
+
+def optional(codec: Codec) -> Codec:
+    """Returns the codec of what may be None."""
+    kind = codec.schema.get("type")
+    return Codec(
+        lambda value: "null" if value is None else codec.encode(value),
+        lambda part, where: None if part is None else codec.decode(part, where),
+        {**codec.schema, "type": [kind, "null"]}
+        if isinstance(kind, str)
+        else {"anyOf": [codec.schema, {"type": "null"}]},
+    )
+
+
+class Member(NamedTuple):
+    """A field of a class that is an object in JSON; `default` is MISSING if it is required."""
+
+    name: str
+    field: Field
+    default: Any
+
+
+@functools.cache
+def members_of(cls: Any) -> tuple[Member, ...]:
+    """Returns the fields of a dataclass or a named tuple, in their order."""
+    annotations = typing.get_type_hints(cls, include_extras=True)
+    if dataclasses.is_dataclass(cls):
+        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+    else:
+        required = dict.fromkeys(cls._fields, dataclasses.MISSING)
+        defaults = {**required, **cls._field_defaults}
+    return tuple(
+        Member(name, field_of(annotations[name]), default) for name, default in defaults.items()
+    )
+
+
+@functools.cache
+def checks_of(cls: Hashable) -> tuple[tuple[str, Check, bool], ...]:
+    """Returns the name, the check and whether None is valid, for each field that has a check."""
+    return tuple(
+        (name, field.check, field.optional)
+        for name, field, _ in members_of(cls)
+        if field.check is not None
+    )
+
+
+class Checked:
+    """A dataclass whose fields are checked, by their annotations, when it is made."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        cls: Any = type(self)
+        for name, check, optional in checks_of(cls):
+            value = getattr(self, name)
+            if not (optional and value is None):
+                check(value, name)
+        self.check()
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` if the fields do not fit each other."""
+
+
+PARTS: dict[str, Any] = {}
+"""Every class whose objects are part of an operation or a result, by its name."""
+
+
+def object_of(cls: Any) -> Codec:
+    """Returns the codec of a dataclass or a named tuple, which is an object in JSON.
+
+    A field that has its default is not written. A field of JSON or bytes (`VALUE`) stands under
+    its name if it is JSON, and under ``bytes`` if it is bytes.
+    """
+    PARTS[cls.__name__] = cls
+    return Codec(encoder_of(cls), decoder_of(cls), {"$ref": REF + cls.__name__})
+
+
+def encoder_of(cls: Any, first: str = "") -> Callable[[Any], str]:
+    """Returns what writes objects of a class as JSON.
+
+    Args:
+        cls: A dataclass or a named tuple.
+        first: JSON to write before the first field.
+    """
+    members = [
+        (name, f'"{name}":', field.codec.encode, default)
+        for name, field, default in members_of(cls)
+    ]
+
+    def encode(value: Any) -> str:
+        parts = [first] if first else []
+        for name, start, encode_member, default in members:
+            member = getattr(value, name)
+            if isinstance(member, bytes):
+                parts.append(f'"bytes":{_to_base64(member)}')
+            elif member is not default:
+                parts.append(start + encode_member(member))
+        return "{" + ",".join(parts) + "}"
+
+    return encode
+
+
+def decoder_of(cls: Any) -> Callable[[Any, str | None], Any]:
+    """Returns what reads objects of a class; see `Codec.decode`."""
+    members = [
+        (name, field.codec.decode, default is dataclasses.MISSING, field.codec is VALUE)
+        for name, field, default in members_of(cls)
+    ]
+    known = {name for name, *_ in members}
+    known_sent = known | {"bytes"} if any(is_value for *_, is_value in members) else known
+
+    def decode(part: object, where: str | None) -> Any:
+        if not isinstance(part, dict):
+            raise _mismatch("an object", where)
+        if where is not None and not part.keys() <= known_sent:
+            unknown = names.shown(min(part.keys() - known_sent), 60)
+            takes = ", ".join(name for name, *_ in members)
+            raise MismatchError(f"{where} has the unknown field {unknown}; it takes: {takes}")
+        arguments = {}
+        for name, decode_member, required, is_value in members:
+            if is_value and name in part and "bytes" in part:
+                raise MismatchError(f"{where or 'the object'} has both {name} and bytes")
+            if name in part:
+                inner = None if where is None else f"{where}.{name}"
+                arguments[name] = decode_member(part[name], inner)
+            elif is_value and "bytes" in part:
+                arguments[name] = _base64(part["bytes"], where and f"{where}.bytes")
+            elif required:
+                raise MismatchError(
+                    f"an object with {name!r}"
+                    if where is None
+                    else f"{where} lacks the field {name!r}"
+                )
+        try:
+            return cls(**arguments)
+        except ConfigurationError as error:
+            raise _refused(error, where) from None
+
+    return decode
+
+
+# --- from annotations -----------------------------------------------------------------------
+
+_SCALARS: Mapping[Any, Codec] = {
+    str: TEXT,
+    int: INT,
+    float: NUMBER,
+    bool: BOOL,
+    Json: JSON,
+    Vector: VECTOR,
+    types.NoneType: NOTHING,
+}
+
+
+def field_of(annotation: Any) -> Field:
+    """Returns what an annotation says, for example ``Time | None`` or ``tuple[Json, ...]``.
+
+    Raises:
+        TypeError: It has no form in JSON; the message says what does.
+    """
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in _SCALARS:
+        return Field(_SCALARS[annotation])
+    if origin is typing.Annotated:
+        return _ruled(field_of(arguments[0]) if _is_derived(arguments) else None, arguments[1:])
+    if origin in (typing.Union, types.UnionType) and types.NoneType in arguments:
+        (inner,) = (part for part in arguments if part is not types.NoneType)
+        field = field_of(inner)
+        return Field(optional(field.codec), field.check, optional=True)
+    if origin in (tuple, Sequence) and arguments[1:] in ((), (...,)):
+        field = field_of(arguments[0])
+        return Field(list_of(field.codec), field.check and _each(field))
+    if dataclasses.is_dataclass(annotation) or hasattr(annotation, "_fields"):
+        return Field(object_of(annotation))
+    raise TypeError(
+        f"{annotation!r} has no form in JSON: use str, int, float, bool, Json, Vector, a named "
+        "tuple, a dataclass, tuple[…, ...], … | None, or an Annotated with a Rule that has a codec"
+    )
+
+
+def _is_derived(arguments: Sequence[Any]) -> bool:
+    return not any(isinstance(rule, Rule) and rule.codec for rule in arguments[1:])
+
+
+def _ruled(field: Field | None, rules: Sequence[Any]) -> Field:
+    for rule in rules:
+        if isinstance(rule, Rule):
+            codec = rule.codec or (field and field.codec)
+            assert codec
+            codec = codec._replace(schema={**codec.schema, **rule.schema}) if rule.schema else codec
+            field = Field(codec, rule.check or (field and field.check))
+    assert field
+    return field
+
+
+def _each(field: Field) -> Check:
+    check = field.check
+    assert check
+
+    def check_each(values: Sequence[Any], what: str) -> None:
+        for value in values:
+            if not (field.optional and value is None):
+                check(value, what)
+
+    return check_each

@@ -1,0 +1,188 @@
+"""The types of the fields of operations: each says how a value is checked, sent and described."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from botwire import filters, names, scopes
+from botwire.clock import MAX_TIME, MIN_TIME
+from botwire.errors import ConfigurationError, TooComplexError
+from botwire.exact import Json
+from botwire.operations.codecs import NUMBER, TIME, VALUE, Check, Rule
+
+MAX_PAGE = 1000
+"""Most names, items or records in one page; ask for the next page to get more."""
+MAX_PAGE_BYTES = 8 * 1024 * 1024
+"""Approximate size of a page in bytes. A page that reaches it has fewer elements than were asked
+for, and says that there are more. A single element that is larger is a page of its own."""
+PART = MAX_PAGE
+"""Keys or items that clearing deletes in one transaction: other writers wait some 10 ms."""
+RECORDS_PART = 200
+"""Records that clearing deletes in one transaction, with the words of their texts."""
+MAX_INTEGER = 2**63 - 1
+"""The greatest version, sequence number or count."""
+MAX_TTL = 100 * 365 * 86_400.0
+"""Longest time to live: a hundred years, in seconds."""
+MAX_METADATA = 100_000
+"""Most values, at all levels together, in the metadata of a record."""
+METRICS = ("cosine", "l2")
+"""How vectors are compared; see `SearchRecords`."""
+
+
+# --- checks ---------------------------------------------------------------------------------
+
+
+def check_count(value: object, what: str, *, least: int = 0) -> None:
+    """Raises `ConfigurationError` unless `value` is an int of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(f"{what} is an int, not {type(value).__name__}: {value!r:.80}")
+    if not least <= value <= MAX_INTEGER:
+        raise ConfigurationError(f"{what} must be at least {least} and below 2**63, not {value}")
+
+
+def check_page(limit: object, what: str = "limit") -> None:
+    """Raises `ConfigurationError` unless `limit` is 1 to `MAX_PAGE`."""
+    check_count(limit, what, least=1)
+    if isinstance(limit, int) and limit > MAX_PAGE:
+        raise ConfigurationError(f"{what} is at most {MAX_PAGE}, not {limit}")
+
+
+def check_ttl(ttl: object, what: str = "ttl") -> None:
+    """Raises `ConfigurationError` unless `ttl` is a number of seconds above 0."""
+    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
+        raise ConfigurationError(f"{what} is a number of seconds, not {type(ttl).__name__}")
+    # The bound keeps microseconds since 1970 inside 63 bits and dates inside the calendar.
+    if not 0 < ttl <= MAX_TTL:
+        raise ConfigurationError(
+            f"{what} must be above 0 and at most {MAX_TTL:.0f} seconds: {ttl!r}"
+        )
+
+
+def check_time(time: object, what: str) -> None:
+    """Raises `ConfigurationError` unless `time` is microseconds within the calendar."""
+    if isinstance(time, bool) or not isinstance(time, int) or not MIN_TIME <= time <= MAX_TIME:
+        raise ConfigurationError(f"{what} is not a time between the years 1 and 9999")
+
+
+def check_scope(scope: str, what: str = "scope path") -> None:
+    """Raises `ConfigurationError` unless it is a normal path; see `botwire.scopes`."""
+    if scopes.normalise(scope) != scope:
+        raise ConfigurationError(f"the {what} {scope!r:.80} is {scopes.normalise(scope)!r:.80}")
+
+
+def check_metadata(metadata: Json, what: str = "metadata") -> None:
+    """Raises an error unless metadata is an object that a filter can look at in good time.
+
+    Raises:
+        ConfigurationError: It is not an object.
+        TooComplexError: It holds more than `MAX_METADATA` values.
+    """
+    if not metadata.is_object:
+        raise ConfigurationError(f"{what} is an object")
+    text = metadata.text
+    most = text.count(",") + text.count("[") + text.count("{")  # strings may hold these too
+    if most > MAX_METADATA and _count(metadata.value) > MAX_METADATA:
+        raise TooComplexError(
+            f"{what} holds {MAX_METADATA:,} values at most: keep large data in a key or the text"
+        )
+
+
+def _count(value: Any) -> int:
+    total = 0
+    left = [value]
+    while left:
+        part = left.pop()
+        total += 1
+        if isinstance(part, (dict, list)):
+            left.extend(part.values() if isinstance(part, dict) else part)
+    return total
+
+
+def _check_increment(by: object, what: str) -> None:
+    if isinstance(by, bool) or not isinstance(by, int):
+        raise ConfigurationError(f"increment adds an int, not {type(by).__name__}")
+
+
+def _check_metric(metric: object, what: str) -> None:
+    if metric not in METRICS:
+        raise ConfigurationError(f"{what} is one of {', '.join(METRICS)}, not {metric!r:.40}")
+
+
+def _check_score(score: object, what: str) -> None:
+    if isinstance(score, bool) or not isinstance(score, (int, float)):
+        raise ConfigurationError(f"{what} is a number, not {score!r:.80}")
+
+
+def _check_filter(document: Json, what: str) -> None:
+    filters.read_filter(document)
+
+
+def _named(check: Callable[[object], object]) -> Check:
+    return lambda value, what: check(value)
+
+
+def _string(most: int, least: int = 1) -> dict[str, Any]:
+    return {"minLength": least, "maxLength": most} if least else {"maxLength": most}
+
+
+_COUNT = {"minimum": 0, "maximum": MAX_INTEGER}
+
+# --- types ----------------------------------------------------------------------------------
+
+Namespace = Annotated[
+    str,
+    Rule(
+        _named(names.check_namespace),
+        {**_string(names.MAX_NAMESPACE_BYTES), "examples": ["user-123"]},
+    ),
+]
+"""A namespace that can be somebody's."""
+AnyNamespace = Annotated[
+    str, Rule(_named(names.check_any_namespace), _string(names.MAX_NAMESPACE_BYTES))
+]
+"""A namespace, reserved ones too."""
+Key = Annotated[str, Rule(_named(names.check_key), _string(names.MAX_NAME_BYTES))]
+HistoryName = Annotated[str, Rule(_named(names.check_history), _string(names.MAX_NAME_BYTES))]
+CollectionName = Annotated[str, Rule(_named(names.check_collection), _string(names.MAX_NAME_BYTES))]
+Prefix = Annotated[str, Rule(_named(names.check_prefix), _string(names.MAX_NAME_BYTES, 0))]
+"""What names start with; empty for all names."""
+Id = Annotated[str, Rule(_named(names.check_id), _string(names.MAX_ID_BYTES))]
+"""The id of an item or a record."""
+Tag = Annotated[str, Rule(_named(names.check_tag), _string(names.MAX_ID_BYTES))]
+Scope = Annotated[
+    str,
+    Rule(
+        check_scope,
+        {
+            "pattern": "^(/|(/[^/]+)+)$",
+            "maxLength": names.MAX_NAME_BYTES,
+            "examples": ["/crew/alice"],
+        },
+    ),
+]
+"""A normal scope path; see `botwire.scopes`."""
+
+Count = Annotated[int, Rule(check_count, _COUNT)]
+"""An int from 0 to `MAX_INTEGER`."""
+Integer = Annotated[int, Rule(_check_increment)]
+"""Any int."""
+Limit = Annotated[int, Rule(check_page, {"minimum": 1, "maximum": MAX_PAGE})]
+"""How many at most: 1 to `MAX_PAGE`."""
+Seconds = Annotated[float, Rule(check_ttl, {"exclusiveMinimum": 0, "maximum": MAX_TTL}, NUMBER)]
+"""A time to live, in seconds."""
+Score = Annotated[float, Rule(_check_score, {}, NUMBER)]
+Metric = Annotated[str, Rule(_check_metric, {"enum": list(METRICS)})]
+Time = Annotated[int, Rule(check_time, {}, TIME)]
+"""Microseconds since 1970 (UTC); ISO 8601 in JSON."""
+
+Value = Annotated[Json | bytes, Rule(None, {}, VALUE)]
+"""What a key holds: a JSON value, or bytes."""
+Metadata = Annotated[Json, Rule(check_metadata, {"type": "object"})]
+"""A JSON object."""
+Filter = Annotated[
+    Json,
+    Rule(
+        _check_filter,
+        {"type": "object", "examples": [{"topic": "tea", "year": {"$gte": 2020}}]},
+    ),
+]
+"""A filter on metadata; see `botwire.filters`."""

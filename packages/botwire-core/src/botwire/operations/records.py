@@ -1,0 +1,326 @@
+"""The operations on records: searchable texts with metadata, tags, a scope and an embedding."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple, Self
+
+from botwire import filters, scopes
+from botwire.errors import ConfigurationError, TooComplexError
+from botwire.operations.base import Operation, Paged, operation
+from botwire.operations.codecs import Checked
+from botwire.operations.fields import (
+    MAX_PAGE,
+    CollectionName,
+    Count,
+    Filter,
+    Id,
+    Limit,
+    Metadata,
+    Metric,
+    Prefix,
+    Scope,
+    Score,
+    Tag,
+    Time,
+)
+from botwire.vectors import Vector
+
+MAX_SELECTED = 30_000
+"""Most ids, and most tags, of one `Selection`."""
+MAX_PATCHED = 64 * 1024 * 1024
+"""Most bytes that one `PatchRecords` writes into all its records."""
+
+
+class RecordEntry(NamedTuple):
+    """A record as it is stored."""
+
+    id: Id
+    text: str
+    metadata: Metadata
+    tags: Sequence[Tag]
+    scope: Scope
+    embedding: Vector | None
+    version: Count
+    created_at: Time
+    updated_at: Time
+
+
+class RecordPage(NamedTuple):
+    """Records in the order asked for, and whether there are more after the last one."""
+
+    records: Sequence[RecordEntry]
+    more: bool
+
+
+class RecordMatch(NamedTuple):
+    """A record that a search found, and its score; higher is better."""
+
+    record: RecordEntry
+    score: float
+
+
+class RecordStat(NamedTuple):
+    """What is known of the records selected.
+
+    Attributes:
+        oldest: When the oldest of them was created; None if there is none.
+        newest: When the newest of them was created.
+        dimension: Of the collection's embeddings; None while it has none.
+    """
+
+    count: Count  # type: ignore[assignment]  # hides tuple.count, which nobody misses
+    oldest: Time | None
+    newest: Time | None
+    dimension: int | None
+
+
+class TagCount(NamedTuple):
+    """A tag and the number of records that have it."""
+
+    tag: Tag
+    count: Count  # type: ignore[assignment]  # hides tuple.count, which nobody misses
+
+
+class CollectionPage(NamedTuple):
+    """Collections by name, and whether there are more after the last one."""
+
+    collections: Sequence[CollectionName]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord(Checked):
+    """A record to put.
+
+    Attributes:
+        created_at: None: now for a new record; an existing record keeps its time.
+        if_version: Put only if the record has this version; 0: only if there is no such record.
+    """
+
+    id: Id
+    text: str
+    metadata: Metadata
+    tags: tuple[Tag, ...] = ()
+    scope: Scope = scopes.ROOT
+    embedding: Vector | None = None
+    created_at: Time | None = None
+    if_version: Count | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection(Checked):
+    """Which records of a collection: those for which everything given here holds.
+
+    Attributes:
+        ids: Only these; an empty tuple selects none.
+        scope: Only this scope and those below it.
+        tags: Only records with one of these tags; an empty tuple selects none.
+        filter: Only records whose metadata match; see `botwire.filters`.
+        created_after: Only records created after this time.
+        created_before: Only records created before this time.
+    """
+
+    ids: tuple[Id, ...] | None = None
+    scope: Scope = scopes.ROOT
+    tags: tuple[Tag, ...] | None = None
+    filter: Filter | None = None
+    created_after: Time | None = None
+    created_before: Time | None = None
+
+    def check(self) -> None:
+        """Raises `TooComplexError` if there are too many ids or tags."""
+        for what, listed in (("ids", self.ids), ("tags", self.tags)):
+            if listed is not None and len(listed) > MAX_SELECTED:
+                raise TooComplexError(
+                    f"a selection has {MAX_SELECTED:,} {what} at most, not {len(listed):,}: "
+                    "select in parts"
+                )
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether every record is selected; the filter ``{}`` excludes none."""
+        if self.filter is None:
+            return self == EVERYTHING
+        return filters.passes_all(self.filter.value) and replace(self, filter=None) == EVERYTHING
+
+
+EVERYTHING = Selection()
+"""The selection of all records."""
+
+
+@operation
+class PutRecords(Operation[tuple[Count, ...]]):
+    """Adds records, or replaces those with the same id; returns the new version of each.
+
+    Attributes:
+        keep_embedding: A record put without an embedding keeps the one that is stored.
+    """
+
+    writes: ClassVar[bool] = True
+    collection: CollectionName
+    records: tuple[NewRecord, ...]
+    keep_embedding: bool = True
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` if two records have the same id."""
+        if len({record.id for record in self.records}) != len(self.records):
+            raise ConfigurationError("the ids of one batch must differ from one another")
+
+
+@operation
+class PatchRecords(Operation[Count]):
+    """Sets fields of the metadata of those of these records that exist; returns how many do.
+
+    Attributes:
+        metadata: Its fields replace those of the same name; other fields stay.
+    """
+
+    writes: ClassVar[bool] = True
+    collection: CollectionName
+    ids: tuple[Id, ...]
+    metadata: Metadata
+
+    def check(self) -> None:
+        """Raises `TooComplexError` if too much would be written."""
+        if len(self.ids) * len(self.metadata.text) > MAX_PATCHED:
+            raise TooComplexError(
+                f"a patch writes {MAX_PATCHED:,} bytes of metadata at most, in all records: patch "
+                "them in parts"
+            )
+
+
+@operation
+class GetRecords(Operation[tuple[RecordEntry | None, ...]]):
+    """Returns a record or None for each id, in the order asked for.
+
+    A server refuses an answer that would be too large; see `GetKeys`.
+
+    Attributes:
+        embeddings: Whether to return embeddings; without, they are None.
+    """
+
+    needs_snapshot: ClassVar[bool] = True
+    collection: CollectionName
+    ids: tuple[Id, ...]
+    embeddings: bool = True
+
+
+@operation
+class DeleteRecords(Operation[Count]):
+    """Deletes records; returns how many.
+
+    Attributes:
+        all: Required to delete without a selection, and refused with one.
+        limit: Most records to delete, the newest first; None: all. Repeat until fewer are deleted.
+    """
+
+    writes: ClassVar[bool] = True
+    removes: ClassVar[bool] = True
+    collection: CollectionName
+    where: Selection = EVERYTHING
+    all: bool = False
+    limit: Limit | None = None
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` if all would be deleted without saying so."""
+        if self.where.is_everything is not self.all:
+            raise ConfigurationError(
+                "all=True deletes every record, and takes no filter"
+                if self.all
+                else "a delete without any filter would delete every record: say all=True, or clear"
+            )
+
+
+@operation
+class ListRecords(Paged[RecordPage]):
+    """Returns records by the time of their creation, newest first.
+
+    A page holds about `MAX_PAGE_BYTES` at most.
+
+    Attributes:
+        embeddings: Whether to return embeddings; without, they are None.
+    """
+
+    needs_snapshot: ClassVar[bool] = True
+    collection: CollectionName
+    where: Selection = EVERYTHING
+    limit: Limit = MAX_PAGE
+    offset: Count = 0
+    embeddings: bool = True
+
+    def following(self, page: Any) -> Self | None:
+        """Returns the operation that reads the page after `page`; None if that was the last."""
+        return replace(self, offset=self.offset + len(page.records)) if page.more else None
+
+
+@operation
+class SearchRecords(Operation[tuple[RecordMatch, ...]]):
+    """Returns the records that match best, the best first.
+
+    The selection is applied before the limit. A search by vector does not find records without an
+    embedding. With a vector and a text, the score is the mean of both; a part that does not find
+    the record counts as 0. A server refuses an answer that would be too large; see `GetKeys`.
+
+    Attributes:
+        vector: Finds the nearest embeddings, exactly.
+        text: Finds records that contain at least one of its words; scored by BM25, mapped to
+            0 … 1.
+        metric: ``cosine``: the score is the cosine of the angle, -1 to 1, and 0 for a vector of
+            zeros. ``l2``: the score is 1 / (1 + the squared Euclidean distance), 0 to 1.
+        min_score: Only matches with at least this score.
+        embeddings: Whether to return embeddings; without, they are None.
+    """
+
+    needs_snapshot: ClassVar[bool] = True
+    collection: CollectionName
+    vector: Vector | None = None
+    text: str | None = None
+    where: Selection = EVERYTHING
+    limit: Limit = 10
+    offset: Count = 0
+    min_score: Score | None = None
+    metric: Metric = "cosine"
+    embeddings: bool = True
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` if there is nothing to search for."""
+        if self.vector is None and self.text is None:
+            raise ConfigurationError("a search needs a vector or a text; without, list records")
+
+
+@operation
+class StatRecords(Operation[RecordStat]):
+    """Returns what is known of the records selected."""
+
+    needs_snapshot: ClassVar[bool] = True
+    collection: CollectionName
+    where: Selection = EVERYTHING
+
+
+@operation
+class ListScopes(Operation[tuple[Scope, ...]]):
+    """Returns the paths one segment below `parent` that lead to records."""
+
+    collection: CollectionName
+    parent: Scope = scopes.ROOT
+
+
+@operation
+class ListTags(Operation[tuple[TagCount, ...]]):
+    """Returns each tag of the records selected, by tag."""
+
+    collection: CollectionName
+    where: Selection = EVERYTHING
+
+
+@operation
+class ListCollections(Paged[CollectionPage]):
+    """Returns the collections that hold records, by name.
+
+    Attributes:
+        after: Start after this name, which need not exist; None: at the first.
+    """
+
+    prefix: Prefix = ""
+    after: CollectionName | None = None
+    limit: Limit = MAX_PAGE

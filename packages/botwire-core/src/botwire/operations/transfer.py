@@ -1,0 +1,323 @@
+"""The operations that move memory exactly: read all of a namespace, and write it as it was.
+
+``Dump…`` reads what the operations of `Memory` do not return (for keys and items, `ScanKeys` and
+`ReadHistory` suffice). ``Restore…`` writes it back with the same versions, sequence numbers, ids
+and times. It changes nothing that is already there, so it may be repeated.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, NamedTuple
+
+from botwire import names
+from botwire.errors import ConfigurationError, NotJSONError
+from botwire.exact import encode
+from botwire.operations.base import Operation, Paged, operation
+from botwire.operations.codecs import Checked, Rule
+from botwire.operations.fields import (
+    MAX_PAGE,
+    CollectionName,
+    Count,
+    HistoryName,
+    Id,
+    Key,
+    Limit,
+    Time,
+    check_count,
+    check_scope,
+    check_time,
+)
+from botwire.operations.histories import HistoryItem
+from botwire.operations.keys import KeyEntry
+from botwire.operations.records import RecordEntry, RecordPage
+
+REFUSE, KEEP, OVERWRITE = "refuse", "keep", "overwrite"
+CONFLICTS = (REFUSE, KEEP, OVERWRITE)
+"""What a restoration does where something newer, or something else in the same place, is stored:
+fail, leave what is stored, or replace it with what is restored."""
+
+
+def check_conflict(conflict: object, what: str = "conflict") -> None:
+    """Raises `ConfigurationError` unless `conflict` is one of `CONFLICTS`."""
+    if conflict not in CONFLICTS:
+        raise ConfigurationError(f"{what} is one of {', '.join(CONFLICTS)}, not {conflict!r:.40}")
+
+
+Conflict = Annotated[str, Rule(check_conflict, {"enum": list(CONFLICTS)})]
+
+
+# --- reading all of it ----------------------------------------------------------------------
+
+
+class HistoryState(NamedTuple):
+    """A history without its items.
+
+    Attributes:
+        last_seq: The greatest sequence number ever given.
+        archived_seq: The items up to this number are archived.
+    """
+
+    name: HistoryName
+    last_seq: Count
+    archived_seq: Count
+    created_at: Time
+    updated_at: Time
+
+
+class HistoryStates(NamedTuple):
+    """Histories by name, and whether there are more after the last one."""
+
+    histories: Sequence[HistoryState]
+    more: bool
+
+
+@operation
+class DumpHistories(Paged[HistoryStates]):
+    """Returns all histories there ever were, by name, emptied ones too.
+
+    Attributes:
+        names: Only these.
+        after: Start after this name, which need not exist; None: at the first.
+    """
+
+    names: tuple[HistoryName, ...] | None = None
+    after: HistoryName | None = None
+    limit: Limit = MAX_PAGE
+
+
+class CollectionState(NamedTuple):
+    """A collection without its records.
+
+    Attributes:
+        dimension: Of its embeddings; None while it has had none.
+    """
+
+    name: CollectionName
+    dimension: int | None
+
+
+class CollectionStates(NamedTuple):
+    """Collections by name, and whether there are more after the last one."""
+
+    collections: Sequence[CollectionState]
+    more: bool
+
+
+@operation
+class DumpCollections(Paged[CollectionStates]):
+    """Returns all collections there ever were, by name, emptied ones too.
+
+    Attributes:
+        names: Only these.
+        after: Start after this name, which need not exist; None: at the first.
+    """
+
+    names: tuple[CollectionName, ...] | None = None
+    after: CollectionName | None = None
+    limit: Limit = MAX_PAGE
+
+
+@operation
+class DumpRecords(Paged[RecordPage]):
+    """Returns records by id, with their embeddings.
+
+    A page holds about `MAX_PAGE_BYTES` at most.
+
+    Attributes:
+        after: Start after this id, which need not exist; None: at the first.
+    """
+
+    needs_snapshot: ClassVar[bool] = True
+    collection: CollectionName
+    after: Id | None = None
+    limit: Limit = MAX_PAGE
+
+
+# --- writing it back ------------------------------------------------------------------------
+
+
+class Restored(NamedTuple):
+    """What a restoration did.
+
+    Attributes:
+        written: Elements inserted or overwritten.
+        kept: Elements left as they are stored, against what was to be restored.
+        removed: Elements deleted because they are not among what was restored.
+    """
+
+    written: Count
+    kept: Count
+    removed: Count
+
+
+@operation
+class RestoreNamespace(Operation[None]):
+    """Prepares a namespace for what is restored after it, so that no version is given twice.
+
+    A namespace that never changed also gets its time of creation.
+
+    Attributes:
+        revision: The least that the revision is afterwards.
+    """
+
+    writes: ClassVar[bool] = True
+    admin: ClassVar[bool] = True
+    revision: Count
+    created_at: Time
+
+
+@dataclass(frozen=True, slots=True)
+class Span(Checked):
+    """The range of names that a restoration was read from, and when.
+
+    What is stored in the range, but is not among what is restored, was deleted at the source. It is
+    removed, unless it was written after the range was read: then it is newer.
+
+    Attributes:
+        after: The range begins after this name or id; None: with the first.
+        until: It ends with this one; None: it has no end.
+        revision: Of the source namespace when the range was read.
+    """
+
+    after: Key | None = None  # a key is the longest of all names
+    until: Key | None = None
+    revision: Count = 0
+
+
+@operation
+class RestoreKeys(Operation[Restored]):
+    """Writes keys as they were read.
+
+    A key that is already the same is left alone. One that differs is overwritten if the stored key
+    has a lower version and no later time; otherwise it is newer, and `conflict` decides.
+
+    Attributes:
+        conflict: One of `CONFLICTS`.
+        span: Remove the other keys of this range.
+    """
+
+    writes: ClassVar[bool] = True
+    admin: ClassVar[bool] = True
+    entries: tuple[KeyEntry, ...]
+    conflict: Conflict = REFUSE
+    span: Span | None = None
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` if there cannot be such keys."""
+        for entry in self.entries:
+            names.check_key(entry.key)
+            _check_version(entry.version, f"key {entry.key!r:.80}")
+            for time in (entry.created_at, entry.updated_at, entry.expires_at):
+                if time is not None:
+                    check_time(time, f"a time of key {entry.key!r:.80}")
+        _check_distinct([entry.key for entry in self.entries], "keys")
+
+
+@operation
+class RestoreHistory(Operation[Restored]):
+    """Writes a history and some of its items as they were read.
+
+    An item that is already there is left alone; another one under its number or id is a conflict.
+
+    Attributes:
+        state: Written unless the stored history changed later.
+        conflict: One of `CONFLICTS`.
+        after: With `until`: remove other items after this number…
+        until: …up to and including this one.
+    """
+
+    writes: ClassVar[bool] = True
+    admin: ClassVar[bool] = True
+    state: HistoryState
+    items: tuple[HistoryItem, ...] = ()
+    conflict: Conflict = REFUSE
+    after: Count = 0
+    until: Count | None = None
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` if there cannot be such a history."""
+        check_history_state(self.state)
+        where = f"history {self.state.name!r:.80}"
+        for item in self.items:
+            check_count(item.seq, f"a number in {where}", least=1)
+            if item.seq > self.state.last_seq:
+                raise ConfigurationError(
+                    f"{where} ends at {self.state.last_seq}, and item {item.seq} is beyond it"
+                )
+            if item.id is not None:
+                names.check_id(item.id)
+            check_time(item.created_at, f"a time in {where}")
+        _check_distinct([item.seq for item in self.items], f"numbers in {where}")
+        _check_distinct([i.id for i in self.items if i.id is not None], f"ids in {where}")
+
+
+@operation
+class RestoreRecords(Operation[Restored]):
+    """Writes a collection and some of its records as they were read; see `RestoreKeys`.
+
+    Attributes:
+        conflict: One of `CONFLICTS`.
+        span: Remove the other records of this range of ids.
+    """
+
+    writes: ClassVar[bool] = True
+    admin: ClassVar[bool] = True
+    collection: CollectionState
+    records: tuple[RecordEntry, ...] = ()
+    conflict: Conflict = REFUSE
+    span: Span | None = None
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` if there cannot be such records."""
+        check_collection_state(self.collection)
+        dimension = self.collection.dimension
+        for record in self.records:
+            names.check_id(record.id)
+            where = f"record {record.id!r:.80}"
+            _check_version(record.version, where)
+            for tag in record.tags:
+                names.check_tag(tag)
+            check_scope(record.scope)
+            check_time(record.created_at, f"a time of {where}")
+            check_time(record.updated_at, f"a time of {where}")
+            if not record.metadata.is_object:
+                raise ConfigurationError(f"the metadata of {where} is not an object")
+            try:
+                encode(record.text, f"the text of {where}")
+            except NotJSONError as error:
+                raise ConfigurationError(str(error)) from None
+            if record.embedding is not None and record.embedding.dimension != dimension:
+                raise ConfigurationError(
+                    f"{where} has an embedding of dimension {record.embedding.dimension} in a "
+                    f"collection of dimension {dimension}"
+                )
+        _check_distinct([record.id for record in self.records], "ids of records")
+
+
+def check_history_state(state: HistoryState) -> None:
+    """Raises `ConfigurationError` unless there can be such a history."""
+    where = f"history {names.check_history(state.name)!r:.80}"
+    check_count(state.last_seq, f"last_seq of {where}")
+    check_count(state.archived_seq, f"archived_seq of {where}")
+    check_time(state.created_at, f"a time of {where}")
+    check_time(state.updated_at, f"a time of {where}")
+    if state.archived_seq > state.last_seq:
+        raise ConfigurationError(
+            f"{where} ends at {state.last_seq} and cannot be archived up to {state.archived_seq}"
+        )
+
+
+def check_collection_state(state: CollectionState) -> None:
+    """Raises `ConfigurationError` unless there can be such a collection."""
+    names.check_collection(state.name)
+    if state.dimension is not None:
+        check_count(state.dimension, f"dimension of collection {state.name!r:.80}", least=1)
+
+
+def _check_version(version: object, what: str) -> None:
+    check_count(version, f"the version of {what}", least=1)
+
+
+def _check_distinct(values: Sequence[object], what: str) -> None:
+    if len(set(values)) != len(values):
+        raise ConfigurationError(f"the {what} of one restoration must differ from one another")
