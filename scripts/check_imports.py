@@ -32,6 +32,7 @@ LAYERS = (
     ("_version", "errors", "clock", "exact", "names", "scopes", "vectors", "work", "files"),
     ("filters", "pieces", "tagged"),
     ("operations",),
+    ("record_operations", "store_operations", "exact_operations"),  # former names
     ("models", "wire", "places"),
     ("engines.protocol", "engines.retry", "engines.loops", "engines.lanes"),
     ("engines.threaded", "engines.gathering", "engines.opening"),
