@@ -15,7 +15,7 @@ from crewai.memory import Memory
 from crewai.memory.types import MemoryRecord
 
 from botwire import BotWireError, RequestTimeoutError, TransportError
-from botwire.retry import Outage
+from botwire.engines.retry import Outage
 from botwire_crewai import BotWireStorage
 from conftest import read_url, start_server
 from tests.crews import ScriptedLLM, embed, make_crew, make_memory
