@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+"""A block of Python of a page."""
 _STATED = re.compile(r"# → (.*)$")
 
 
@@ -42,7 +43,7 @@ def run_page(page: Path) -> dict[str, Any]:
     """Runs the blocks of a page in order; returns the names they have defined."""
     text = page.read_text()
     names: dict[str, Any] = {"__name__": "__main__", "_check": _check}
-    for match in _BLOCK.finditer(text):
+    for match in BLOCK.finditer(text):
         # Line numbers of errors are those of the page.
         source = "\n" * text.count("\n", 0, match.start(1)) + match[1]
         stated = _Stated(source.splitlines())

@@ -13,8 +13,7 @@ import botwire
 from botwire import transfer
 from tests.pages import run_page
 
-DOCS = Path(__file__).parent.parent / "docs"
-GUIDE = DOCS / "guide.md"
+GUIDE = Path(__file__).parent.parent / "docs" / "guide.md"
 NOT_FOR_USERS = {"of", "slug"}  # what engines and the wire make results and errors with
 
 
@@ -89,9 +88,3 @@ def test_what_only_the_awaited_classes_have_is_in_the_guide() -> None:
         (botwire.AsyncRecords, botwire.Records),
     ):
         assert (public(awaited) - public(blocking)) - words == set()
-
-
-def test_the_engines_of_the_recipe_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert "DictEngine" in run_page(DOCS / "extending.md")
-    assert not list(tmp_path.iterdir())

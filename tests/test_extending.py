@@ -1,0 +1,69 @@
+"""The recipes of docs/extending.md work as they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import generate_blocking
+from tests.pages import BLOCK, run_page
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs/extending.md"
+CORE = ROOT / "packages/botwire-core/src/botwire"
+
+
+def test_an_operation_takes_no_more_than_the_recipe_says(tmp_path: Path) -> None:
+    # The blocks go into a copy of the core, where their first line says.
+    copy = tmp_path / "botwire"
+    shutil.copytree(CORE, copy)
+    recipe = PAGE.read_text().partition("## Add an operation")[2].partition("\n## ")[0]
+    placed = dict(block.split("\n", 1) for block in BLOCK.findall(recipe))
+    for place, text in placed.items():
+        path, _, inside = place.removeprefix("# packages/botwire-core/src/").partition(", in ")
+        if path.startswith("botwire/"):
+            insert(tmp_path / path, text, inside)
+    insert(copy / "operations/__init__.py", "from botwire.operations.keys import RenameKey\n")
+    generate_blocking.generate(copy, copy)
+    page = tmp_path / "page.md"
+    page.write_text(f"```python\n{placed['# a program']}```\n")
+    run = "import sys, pathlib, tests.pages as p; p.run_page(pathlib.Path(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", run, page],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
+            "BOTWIRE_URL": f"sqlite:///{tmp_path}/memory.db",
+        },
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def insert(path: Path, text: str, inside: str = "") -> None:
+    """Adds text at the end of a module, or of a class in it."""
+    source = path.read_text()
+    if inside:
+        start = source.index(f"class {inside}")
+        after = re.compile(r"^(?=\S)", re.MULTILINE).search(source, start + 1)
+        end = after.start() if after else len(source)
+        path.write_text(f"{source[:end].rstrip()}\n\n{text}\n\n{source[end:]}")
+    else:
+        path.write_text(f"{source}\n\n{text}")
+
+
+def test_the_engines_of_the_recipe_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = PAGE.read_text().partition("## Add an engine")[2]
+    page = tmp_path / "page.md"
+    page.write_text(recipe)
+    assert "DictEngine" in run_page(page)
