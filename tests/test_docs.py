@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import subprocess
 import sys
@@ -70,3 +71,30 @@ def test_the_readme_leads_to_every_page() -> None:
     readme = (ROOT / "README.md").read_text()
     for page in ROOT.glob("docs/*.md"):
         assert f"(docs/{page.name})" in readme
+
+
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+
+
+def test_every_module_that_a_page_names_exists() -> None:
+    folders = ("packages", "server", "tests", "scripts", "examples", "benchmarks")
+    paths = [path.as_posix() for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    for page in PAGES:
+        for name in re.findall(r"`([\w/.-]+\.py)`", page.read_text()):
+            assert any(path.endswith(f"/{name}") for path in paths), f"{page.name}: {name}"
+
+
+def test_every_name_of_the_core_on_a_page_exists() -> None:
+    for page in PAGES:
+        for name in re.findall(r"`(botwire(?:\.\w+)+)`", page.read_text()):
+            is_file = (ROOT / "deploy" / name).exists()  # botwire.service
+            assert is_file or resolves(name), f"{page.name}: {name}"
+
+
+def resolves(name: str) -> bool:
+    """Says whether a dotted name is a module, or something in one."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
