@@ -53,6 +53,18 @@ def _no_ambient_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
+@pytest.fixture(autouse=True)
+def _forked_children(request: pytest.FixtureRequest) -> None:
+    """The other processes of `AdapterTests` are forks that need not import the framework first."""
+
+    def start(told: str) -> Program:
+        zygote: Zygote = request.getfixturevalue("zygote")
+        return zygote.start("from botwire.testing import child; child.main()", told)
+
+    if hasattr(request.instance, "not_applicable"):
+        request.instance.start_child = start
+
+
 @pytest.fixture
 def namespace() -> str:
     """A namespace that no other test uses."""
@@ -143,6 +155,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "place_url" in metafunc.fixturenames:
         places = metafunc.config.getoption("--places").split(",")
         metafunc.parametrize("place_url", places, indirect=True)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Writes what came of this run where `scripts/run_tests.py` wants it."""
+    if file := os.environ.get("WORKSHOP_SUMMARY"):
+        stats = {
+            word: [one for one in reports if getattr(one, "count_towards_summary", True)]
+            for word, reports in terminalreporter.stats.items()
+        }
+        failed = [
+            f"{kind} {report.nodeid}"
+            for kind, word in (("FAILED", "failed"), ("ERROR", "error"))
+            for report in stats.get(word, ())
+        ]
+        counts = {word: len(reports) for word, reports in stats.items() if word}
+        Path(file).write_text(json.dumps({"counts": counts, "failed": failed}), encoding="utf-8")
 
 
 def _url_of(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts import environments
 from tests.offline import TELEMETRY_OFF
 
 ROUNDS = 2000
@@ -26,6 +27,9 @@ PARTS = (
     "transfer",
 )
 """Each is a program ``…_rows.py``, so none is measured in a process that has run another."""
+ELSEWHERE = {"engine": "crewai"}
+"""Parts whose environment their name does not tell: LanceDB, which engines are compared with, comes
+with CrewAI."""
 
 
 def compare(
@@ -67,8 +71,10 @@ def main(parts: Sequence[str]) -> int:
     # telemetry would be measured with that wait.
     environment = {**os.environ, **TELEMETRY_OFF, "PYTHONPATH": str(folder.parent)}
     for part in parts or PARTS:
-        program = [sys.executable, folder / f"{part}_rows.py"]
-        done = subprocess.run(program, check=False, env=environment)
+        program = folder / f"{part}_rows.py"
+        name = ELSEWHERE.get(part) or environments.environment_of_program(program)
+        command = [environments.python(name), program]
+        done = subprocess.run(command, check=False, env=environment)
         if done.returncode:
             return done.returncode
     return 0

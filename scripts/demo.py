@@ -5,6 +5,8 @@ made up, and killed with SIGKILL when it has answered. Process B, the same progr
 asked. Its model is scripted and writes down every message it is given: an interface has remembered
 if both facts, word for word, reached the model in B. What programs print proves nothing here.
 
+Each program runs in the environment of its own framework, see `environments`.
+
 All of it is done on a server of this run's own with a fresh database, and again without a server,
 each time on a fresh SQLite file. The exit code is 1 if one forgot.
 """
@@ -28,7 +30,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+import environments
+from environments import ROOT, EnvironmentMissingError
+
 EXAMPLES = ROOT / "examples"
 TIMING = ROOT / "scripts" / "run_timed.py"
 
@@ -238,9 +242,8 @@ class Trial:
         return Outcome(problem, milliseconds)
 
     def _tell_and_kill(self) -> None:
-        with self._start(
-            "A", [sys.executable, str(EXAMPLES / self._interface.programs[0])]
-        ) as process:
+        program = EXAMPLES / self._interface.programs[0]
+        with self._start("A", [interpreter(program), str(program)]) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             for number, text in enumerate(self._facts.texts):
@@ -256,8 +259,9 @@ class Trial:
 
     def _ask(self) -> tuple[list[list[str]], list[float]]:
         times = self._folder / "times.json"
-        program = str(EXAMPLES / self._interface.programs[1])
-        command = [sys.executable, str(TIMING), str(times), self._interface.calls, program]
+        program = EXAMPLES / self._interface.programs[1]
+        timed = [str(TIMING), str(times), self._interface.calls, str(program)]
+        command = [interpreter(program), *timed]
         with self._start("B", command) as process:
             process.communicate(f"{QUESTION}\n" * ASKED)
         if process.returncode:
@@ -314,6 +318,11 @@ class Trial:
             return f"It was ended after {PATIENCE_SECONDS} s."
         said = (self._folder / f"{name}.stderr").read_text().strip()
         return f"It said: {said[-2000:]}" if said else "It said nothing."
+
+
+def interpreter(program: Path) -> str:
+    """Returns the interpreter that has the framework of a program."""
+    return environments.python(environments.environment_of_program(program))
 
 
 @contextlib.contextmanager
@@ -385,6 +394,10 @@ def try_out(interfaces: Sequence[Interface], *, amnesia: bool = False) -> list[R
         folder = Path(temporary)
         with serve(folder) as url:
             progress.say(f"a server listens at {url}, its database is empty")
+            programs = sorted({one for interface in interfaces for one in interface.programs})
+            for name in sorted({environments.environment_of_program(Path(p)) for p in programs}):
+                environments.python(name)
+                progress.say(f"the environment {name} is ready")
 
             def attempt(number: int, place: str) -> Outcome:
                 own = folder / f"{place}-{number}"
@@ -441,7 +454,7 @@ def demonstrate(interfaces: Sequence[Interface], *, amnesia: bool = False) -> in
     start = time.monotonic()
     try:
         rows = try_out(interfaces, amnesia=amnesia)
-    except DemoError as error:
+    except (DemoError, EnvironmentMissingError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"\n{table(rows)}\n")

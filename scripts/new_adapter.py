@@ -24,9 +24,9 @@ NEXT = """\
 {folder} is a package that works. What is left:
 
 1. Replace what is marked:  grep -rn REPLACE {folder}
-2. Declare it: an extra in packages/botwire/pyproject.toml, and in the root pyproject.toml next to
-   the other adapters.  grep -n langchain pyproject.toml packages/botwire/pyproject.toml
-3. hatch run test packages/botwire-{name}
+2. Declare it: a line in the root pyproject.toml, under [tool.botwire.adapters], and an extra in
+   packages/botwire/pyproject.toml.
+3. hatch run test packages/botwire-{name} && hatch run newest:pin {name}
 4. hatch run lint && hatch run types && hatch run imports && hatch run test tests/test_repository.py
 5. Add it to the tables in README.md and docs/architecture.md, and to CHANGELOG.md.
 """

@@ -1,10 +1,13 @@
-"""Writes constraints.txt: the newest releases that resolve together, without addresses.
+"""Writes ``constraints/NAME.txt``: an environment's newest releases that resolve together.
 
-Run it in the environment that ignores constraints.txt::
+Run it where constraints are ignored, after the tests have passed there::
 
-    hatch env remove newest && hatch run newest:test && hatch run newest:pin
+    hatch env remove newest && hatch env remove alone
+    hatch run newest:test && hatch run newest:pin
 
-Hosts, paths and editable lines are left out, since each machine chooses its own index.
+``hatch run newest:pin NAME`` writes the file of one environment, as for a new adapter. There is a
+file per environment because the dependencies of two adapters may exclude each other. Hosts, paths
+and editable lines are left out, since each machine chooses its own index.
 """
 
 from __future__ import annotations
@@ -12,18 +15,21 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import subprocess
 import sys
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
-ROOT = Path(__file__).resolve().parent.parent
+import environments
+from environments import DEFAULT, NEWEST, ROOT
+
+FOLDER = ROOT / "constraints"
 HEADER = """\
-# What `hatch run` installs, to the release: written by `hatch run newest:pin`, do not edit.
+# What the environment has, to the release: written by `hatch run newest:pin`, do not edit.
 """
 
 
 def constraints(installed: Iterable[tuple[str, str]]) -> str:
-    """Returns the text of constraints.txt for distributions, given as name and version."""
+    """Returns the text of a file of constraints, given distributions by name and version."""
     pins = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in installed}
     ours = {"botwire", *(name for name in pins if name.startswith("botwire-"))}
     # A local version (1.0+cpu) is one machine's own build; no index has it.
@@ -35,17 +41,28 @@ def constraints(installed: Iterable[tuple[str, str]]) -> str:
     return HEADER + "".join(lines)
 
 
-def main() -> int:
-    """Writes the file; returns the exit code."""
-    if os.environ.get("HATCH_ENV_ACTIVE") != "newest":
+def installed() -> Iterable[tuple[str, str]]:
+    """Returns the name and version of each distribution in this environment."""
+    return [(dist.metadata["Name"], dist.version) for dist in importlib.metadata.distributions()]
+
+
+def main(names: Sequence[str]) -> int:
+    """Writes the files; returns the exit code. With ``-`` it prints this environment's instead."""
+    if names == ["-"]:
+        print(constraints(installed()), end="")
+        return 0
+    if os.environ.get("HATCH_ENV_ACTIVE") != NEWEST:
         print("Run it as `hatch run newest:pin`.", file=sys.stderr)
         return 2
-    installed = [
-        (dist.metadata["Name"], dist.version) for dist in importlib.metadata.distributions()
-    ]
-    (ROOT / "constraints.txt").write_text(constraints(installed))
+    if unknown := set(names) - {DEFAULT, *environments.adapters()}:
+        print(f"There is no environment {min(unknown)}.", file=sys.stderr)
+        return 2
+    for name in names or [DEFAULT, *environments.adapters()]:
+        command = [environments.python(name), __file__, "-"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        (FOLDER / f"{name}.txt").write_text(done.stdout, encoding="utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

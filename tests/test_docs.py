@@ -5,12 +5,13 @@ from __future__ import annotations
 import pkgutil
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+import environments
+from environments import ROOT
+
 READMES = [
     ROOT / "README.md",
     *sorted(ROOT.glob("packages/*/README.md")),
@@ -21,8 +22,9 @@ PROGRAMS = ROOT / "scripts" / "readme_programs.py"
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_python_of_a_readme_runs(readme: Path, tmp_path: Path) -> None:
+    python = environments.python(environments.environment_of(readme))
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", PROGRAMS, readme],
+        [python, "-W", "ignore", PROGRAMS, readme],
         capture_output=True,
         text=True,
         check=False,

@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from demo import INTERFACES
+from demo import INTERFACES, interpreter
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 IN_DEMO = {program for interface in INTERFACES for program in interface.programs}
@@ -31,7 +30,7 @@ def run(program: str, said: str, url: str, folder: Path) -> tuple[str, list[str]
         "HOME": str(folder),  # CrewAI writes there, whatever it is told
     }
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(EXAMPLES / program)],
+        [interpreter(EXAMPLES / program), "-W", "ignore", str(EXAMPLES / program)],
         input=said + "\n",
         capture_output=True,
         text=True,

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 import botwire
+import environments
+from environments import DEFAULT, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = [*sorted(file.parent for file in ROOT.glob("packages/*/pyproject.toml")), ROOT / "server"]
 
 
@@ -56,6 +57,13 @@ def test_the_meta_distribution_reaches_every_other() -> None:
     assert extras["all"] == [f"botwire[{','.join(sorted(extras.keys() - {'all'}))}]==0.3.0"]
 
 
-def test_constraints_hold_no_addresses() -> None:
-    for line in (ROOT / "constraints.txt").read_text().splitlines():
+def test_the_list_of_adapters_is_complete() -> None:
+    others = {"packages/botwire", "packages/botwire-core", "server"}
+    adapters = {folder for folder in FOLDERS if folder.relative_to(ROOT).as_posix() not in others}
+    assert set(environments.adapters().values()) == adapters
+
+
+@pytest.mark.parametrize("name", [DEFAULT, *environments.adapters()])
+def test_an_environment_is_pinned_without_addresses(name: str) -> None:
+    for line in (ROOT / f"constraints/{name}.txt").read_text().splitlines():
         assert re.fullmatch(r"#.*|[a-z0-9-]+==[\w.]+", line)

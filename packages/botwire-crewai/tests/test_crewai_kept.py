@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import pytest
 from crewai.flow import Flow, listen, persist, start
@@ -22,45 +22,11 @@ from botwire_crewai import (
     BotWireStorage,
 )
 from tests.crews import ScriptedLLM, embed, make_crew, make_memory
-from tests.zygote import CREWAI, Program, zygote_of
 
 # CrewAI looks at every attribute of an agent that it makes, the outdated ones too.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 TENANT: ContextVar[str] = ContextVar("tenant")
-
-
-CHILD = "import runpy; runpy.run_module('botwire.testing.child', run_name='__main__')"
-
-
-class Forked:
-    """A child of the kit, forked from a process that has imported CrewAI, which takes seconds."""
-
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self.stdin, self.stdout = program.stdin, program.stdout
-
-    @property
-    def returncode(self) -> int | None:
-        """Its status, once it has ended."""
-        return self._program.returncode
-
-    def communicate(self, timeout: float) -> tuple[str, str]:
-        """Waits for its end and returns what it wrote."""
-        return self._program.communicate(), ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._program.__exit__(*error)
-
-
-class Kept(AdapterTests):
-    """The kit, with children that start fast."""
-
-    def start_child(self, told: str) -> Any:
-        return Forked(zygote_of(*CREWAI).start(CHILD, told))
 
 
 class Model(ScriptedLLM):
@@ -106,7 +72,7 @@ class Tenant:
         return self.memory._storage  # type: ignore[no-any-return]
 
 
-class TestMemory(Kept):
+class TestMemory(AdapterTests):
     """Crews of many tenants with one memory, whose namespace follows a context variable."""
 
     not_applicable: ClassVar = {
@@ -197,7 +163,7 @@ class Chat:
         return Talking(suppress_flow_events=True)
 
 
-class TestFlow(Kept):
+class TestFlow(AdapterTests):
     """Flows that keep a conversation in their state."""
 
     not_applicable: ClassVar = {
@@ -248,7 +214,7 @@ class TestFlow(Kept):
         return [Said(role=Role.USER, text="mine"), Said(role=Role.ASSISTANT, text="fine")]
 
 
-class TestKnowledge(Kept):
+class TestKnowledge(AdapterTests):
     """Knowledge to which every turn adds a document."""
 
     not_applicable: ClassVar = {

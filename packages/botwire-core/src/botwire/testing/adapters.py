@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -167,7 +168,7 @@ class AdapterTests(ABC):
         """A process is killed inside a tool; the next one's model can go on."""
         place = Place(place_url, namespace)
         with self._child("killed", place, "ada", "killed in a tool") as child:
-            out, _ = child.communicate(timeout=PATIENCE * 2)
+            out = _rest(child)
         assert child.returncode == -signal.SIGKILL, out
 
         async def go_on() -> None:
@@ -232,8 +233,6 @@ class AdapterTests(ABC):
         """A process is inside a tool while another one answers the same user."""
         place = Place(place_url, namespace)
         with self._child("waits", place, "ada", "question 0") as child:
-            assert child.stdin is not None
-            assert child.stdout is not None
             lines = iter(child.stdout.readline, "")  # some frameworks print lines of their own
             assert any(line.strip() == STARTED for line in lines)
             going = child.stdin
@@ -247,7 +246,7 @@ class AdapterTests(ABC):
                 await task
 
             mine = self._outcome(ask())
-            out, _ = child.communicate(timeout=PATIENCE)
+            out = _rest(child)
         theirs = out.split()[-1]
         assert theirs in (FINISHED, REFUSED), out
         assert mine is None or self.is_refused(mine), f"not a typed refusal: {mine!r}"
@@ -364,7 +363,7 @@ class AdapterTests(ABC):
         """Without a setting, as far as the framework's own strict mode allows."""
         place = Place(place_url, namespace)
         with self._child("stores", place, "ada", "") as child:
-            out, _ = child.communicate(timeout=PATIENCE)
+            out = _rest(child)
         assert out.split()[-1:] == [FINISHED], out
         expected = self.own()
         found: list[Any] = []
@@ -392,15 +391,11 @@ class AdapterTests(ABC):
             return error
         return None
 
-    def _child(self, does: str, place: Place, user: str, said: str) -> subprocess.Popen[str]:
-        cls = type(self)
-        told = [does, inspect.getfile(cls), cls.__module__, cls.__qualname__]
-        return self.start_child(json.dumps([*told, place.url, place.namespace, user, said]))
+    def start_child(self, told: str) -> Any:
+        """Starts ``python -m botwire.testing.child TOLD`` with pipes, as a `subprocess.Popen`.
 
-    def start_child(self, told: str) -> subprocess.Popen[str]:
-        """Starts ``python -m botwire.testing.child`` with one argument.
-
-        Where importing a framework takes seconds, a subclass may fork a process that has done so.
+        Where importing a framework takes seconds, a subclass may return another object with the
+        same attributes, such as a fork of a process that has imported it.
         """
         return subprocess.Popen(  # noqa: S603 - this program again
             [sys.executable, "-W", "ignore", "-m", "botwire.testing.child", told],
@@ -409,6 +404,24 @@ class AdapterTests(ABC):
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
+
+    def _child(self, does: str, place: Place, user: str, said: str) -> Any:
+        cls = type(self)
+        told = [does, inspect.getfile(cls), cls.__module__, cls.__qualname__]
+        return self.start_child(json.dumps([*told, place.url, place.namespace, user, said]))
+
+
+def _rest(child: Any) -> str:
+    """Returns what a process still prints until it ends; one that hangs is killed."""
+    watchdog = threading.Timer(PATIENCE * 2, child.kill)
+    watchdog.start()
+    try:
+        child.stdin.close()
+        said: str = child.stdout.read()
+        child.wait()
+    finally:
+        watchdog.cancel()
+    return said
 
 
 def check_shown(shown: Sequence[Seen]) -> None:

@@ -1,0 +1,97 @@
+"""Which environments there are, what is tested in each, and where their interpreters are.
+
+The adapters are listed in ``pyproject.toml``, under ``[tool.botwire.adapters]``; this module and
+`hatch_environments` are all that reads the list. An adapter's environment has its name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT = "default"
+"""The environment of the core, the server and the tools. It has no framework."""
+NEWEST = "newest"
+"""The same without constraints; what runs in it uses the newest releases everywhere."""
+KNOWN = "WORKSHOP_PYTHONS"
+"""The environment variable with interpreters that were found already, as JSON."""
+
+
+class EnvironmentMissingError(Exception):
+    """An environment could not be made; says what hatch said."""
+
+
+@cache
+def adapters(root: Path = ROOT) -> Mapping[str, Path]:
+    """Returns the name of each adapter, which is its environment's too, and its folder."""
+    text = (root / "pyproject.toml").read_text(encoding="utf-8")
+    names = tomllib.loads(text)["tool"]["botwire"]["adapters"]
+    return {name: root / f"packages/botwire-{name}" for name in names}
+
+
+def environment_of(path: Path) -> str:
+    """Returns the environment in which a file or folder of this repository is run."""
+    for name, folder in adapters().items():
+        if path == folder or folder in path.parents:
+            return name
+    return DEFAULT
+
+
+def environment_of_program(path: Path) -> str:
+    """Returns the environment of an example or a benchmark, whose name begins with an adapter's."""
+    stems = {name.replace("-", "_"): name for name in adapters()}
+    # The longest first, as one name may begin with another one.
+    for stem in sorted(stems, key=len, reverse=True):
+        if path.name.startswith(f"{stem}_"):
+            return stems[stem]
+    return DEFAULT
+
+
+@cache
+def python(name: str) -> str:
+    """Returns the interpreter of an environment, which is made or brought up to date if need be.
+
+    Raises:
+        EnvironmentMissingError: That failed.
+    """
+    known: dict[str, str] = json.loads(os.environ.get(KNOWN, "{}"))
+    if name in known:
+        return known[name]
+    if name == DEFAULT:
+        return sys.executable
+    if os.environ.get("HATCH_ENV_ACTIVE") == NEWEST:
+        name = f"alone.{name}-highest"
+    command = [sys.executable, "-m", "hatch", "env", "run", "--env", name, "--"]
+    done = subprocess.run(
+        [*command, "python", "-c", "import sys; print(sys.executable)"],
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if not key.startswith("UV_CONSTR")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise EnvironmentMissingError(f"hatch made no environment {name}:\n{done.stderr.strip()}")
+    return done.stdout.split("\n")[-2]
+
+
+def known(names: Iterable[str]) -> dict[str, str]:
+    """Returns the setting that tells another process of these environments' interpreters."""
+    return {KNOWN: json.dumps({name: python(name) for name in names})}
+
+
+def settings(name: str) -> dict[str, str]:
+    """Returns the settings of a process that runs in an environment, as if it were activated."""
+    folder = Path(python(name)).parent
+    return {
+        **{key: value for key, value in os.environ.items() if not key.startswith("UV_CONSTR")},
+        "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "VIRTUAL_ENV": str(folder.parent),
+    }

@@ -1,0 +1,53 @@
+"""Makes hatch's environments of the adapters from their list in ``pyproject.toml``.
+
+hatch loads this file by itself: ``[tool.hatch.env.collectors.custom]``. An adapter NAME has
+
+- ``NAME``, with the releases in ``constraints/NAME.txt``: what ``hatch run test`` uses;
+- ``alone.NAME-lowest-direct`` and ``alone.NAME-highest``, with the oldest and the newest ones.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from hatch.env.collectors.plugin.interface import EnvironmentCollectorInterface
+
+
+class AdapterEnvironments(EnvironmentCollectorInterface):
+    """Adds them to those that ``pyproject.toml`` spells out."""
+
+    def finalize_config(self, config: dict[str, dict[str, Any]]) -> None:
+        """Adds an environment for each adapter, and the matrix of ``alone``."""
+        text = Path(self.root, "pyproject.toml").read_text(encoding="utf-8")
+        adapters = tomllib.loads(text)["tool"]["botwire"]["adapters"]
+        template = config["package"]
+        for name, requirements in adapters.items():
+            # A new adapter has none until its releases are pinned.
+            pins = Path(self.root, "constraints", f"{name}.txt").exists()
+            config[name] = {
+                "template": "package",
+                "workspace": {
+                    "members": [*template["workspace"]["members"], f"packages/botwire-{name}"]
+                },
+                "dependencies": [*template["dependencies"], *requirements],
+                "env-vars": {
+                    **template["env-vars"],
+                    "UV_CONSTRAINT": f"{{root:uri}}/constraints/{name}.txt" if pins else "",
+                },
+            }
+        config["alone"]["matrix"] = [
+            {"package": list(adapters), "resolution": ["lowest-direct", "highest"]}
+        ]
+        config["alone"]["overrides"] = {
+            "matrix": {
+                "package": {
+                    "extra-dependencies": [
+                        {"value": requirement, "if": [name]}
+                        for name, requirements in adapters.items()
+                        for requirement in requirements
+                    ]
+                }
+            }
+        }

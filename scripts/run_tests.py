@@ -1,0 +1,317 @@
+"""Runs the tests, each package's in its own environment, and ends with one line that counts all.
+
+    python scripts/run_tests.py [--cover] [PYTEST ARGUMENTS]
+
+The tests are in parts, each a run of pytest: one per adapter, and those of the default environment
+by folder. As many parts run at once as there are cores, or as ``-n`` says. Paths choose parts; all
+other arguments are pytest's. With ``-n0`` the parts run one after the other and print as they go,
+so that a debugger works. The exit code is pytest's own: 0, 1 if a test failed, 5 if nothing was
+selected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import environments
+from environments import DEFAULT, ROOT, EnvironmentMissingError
+
+SUMMARY = "WORKSHOP_SUMMARY"
+"""The environment variable that tells a part where to write its results; see conftest.py."""
+ACROSS = ROOT / "tests"
+"""Tests that start programs in all environments."""
+FOLDERS = {
+    "packages/botwire-core": ROOT / "packages/botwire-core/tests",
+    "server": ROOT / "server/tests",
+    "tests": ACROSS,
+}
+"""The parts of the default environment, the longest first."""
+TAKES_A_VALUE = {
+    *("-c", "-k", "-m", "-n", "-o", "-p", "-r", "-W"),
+    *("--deselect", "--durations", "--ignore", "--junit-xml", "--maxfail", "--places", "--tb"),
+}
+"""Options whose value may be an argument of its own, and is then no path."""
+COLUMNS = 80
+OK, FAILED, INTERRUPTED, NOTHING = 0, 1, 2, 5
+"""Exit codes, as pytest has them."""
+WORDS = ("failed", "passed", "skipped", "deselected", "xfailed", "xpassed", "warnings", "errors")
+"""What the closing line counts, in pytest's order."""
+AS_COUNTED = {"warnings": "warnings", "error": "errors"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Tests that one run of pytest runs.
+
+    Attributes:
+        name: As it is printed.
+        environment: Where they run.
+        paths: What pytest is given.
+        is_across: Whether they start programs in all environments.
+    """
+
+    name: str
+    environment: str
+    paths: tuple[str, ...]
+    is_across: bool = False
+
+
+@dataclass
+class Result:
+    """What came of a part, or of all of them."""
+
+    code: int = NOTHING
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+
+    def add(self, other: Result) -> None:
+        """Adds another one: a run is as good as its worst part."""
+        rank = (NOTHING, OK, FAILED)
+        if self.code in rank and other.code not in rank[: rank.index(self.code)]:
+            self.code = other.code
+        self.counts += other.counts
+        self.failed += other.failed
+
+    @classmethod
+    def read(cls, file: Path, code: int, part: Part) -> Result:
+        """Returns what a part wrote; one that did not get so far is an error."""
+        if not file.exists():
+            return cls(code or FAILED, Counter(errors=1), [f"ERROR {part.name}: pytest broke off"])
+        said = json.loads(file.read_text(encoding="utf-8"))
+        counts = {AS_COUNTED.get(word, word): count for word, count in said["counts"].items()}
+        return cls(code, Counter(counts), said["failed"])
+
+
+def closing_line(counts: Mapping[str, int], seconds: float) -> str:
+    """Returns the last line, in pytest's form."""
+    said = [
+        f"{counts[word]} {word[:-1] if counts[word] == 1 and word.endswith('s') else word}"
+        for word in WORDS
+        if counts.get(word)
+    ]
+    took = f"{seconds:.2f}s"
+    if seconds >= 60:
+        took += f" ({timedelta(seconds=int(seconds))})"
+    return f" {', '.join(said) or 'no tests ran'} in {took} ".center(COLUMNS, "=")
+
+
+# --- what to run
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the command line asks for."""
+
+    parts: list[Part]
+    options: list[str]
+    at_once: int
+    cover: bool
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether someone looks on: parts then write where this process does."""
+        return self.at_once == 0 or len(self.parts) == 1
+
+
+def read_order(arguments: Sequence[str]) -> Order:
+    """Returns what the command line asks for."""
+    paths: list[str] = []
+    options: list[str] = []
+    at_once, cover, before = os.cpu_count() or 1, False, ""
+    for argument in arguments:
+        if argument == "--cover":
+            cover = True
+        elif before in ("-n", "--numprocesses"):
+            at_once = _processes(argument)
+        elif argument in ("-n", "--numprocesses"):
+            pass
+        elif argument.startswith(("-n", "--numprocesses=")):
+            at_once = _processes(argument.removeprefix("--numprocesses=").removeprefix("-n"))
+        elif (
+            not argument.startswith("-")
+            and before not in TAKES_A_VALUE
+            and Path(argument.partition("::")[0]).exists()
+        ):
+            paths.append(argument)
+        else:
+            options.append(argument)
+        before = argument
+    if "--pdb" in options:
+        at_once = 0
+    return Order(choose(paths), options, at_once, cover)
+
+
+def _processes(said: str) -> int:
+    return int(said) if said.isdigit() else os.cpu_count() or 1
+
+
+def choose(paths: Sequence[str]) -> list[Part]:
+    """Returns the parts in which tests under some paths are; without paths, all."""
+    folders = {name: (DEFAULT, folder) for name, folder in FOLDERS.items()}
+    for name, folder in environments.adapters().items():
+        folders[folder.relative_to(ROOT).as_posix()] = (name, folder / "tests")
+    chosen = []
+    for name, (environment, folder) in folders.items():
+        inside: list[str] = []
+        for path in paths or [str(ROOT)]:
+            file, separator, test = path.partition("::")
+            absolute = Path(file).resolve()
+            if absolute == folder or absolute in folder.parents:
+                inside.append(str(folder))
+            elif folder in absolute.parents:
+                inside.append(f"{absolute}{separator}{test}")
+        if inside:
+            chosen.append(Part(name, environment, tuple(inside), is_across=folder == ACROSS))
+    return chosen
+
+
+# --- running it
+
+
+class Runner:
+    """Runs parts.
+
+    Args:
+        order: What to run.
+        folder: A folder of its own, for what the parts write.
+    """
+
+    def __init__(self, order: Order, folder: Path) -> None:
+        self._order = order
+        self._folder = folder
+        self._printing = threading.Lock()
+        self._stopped = False
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        # Two make environments: more would have to wait for the disk.
+        self._makers = ThreadPoolExecutor(2)
+        self._pythons: dict[str, Future[str]] = {}
+
+    def run(self) -> Result:
+        """Runs all parts; returns what came of them together."""
+        parts = self._order.parts
+        across = any(part.is_across for part in parts)
+        for name in [part.environment for part in parts] + list(environments.adapters()) * across:
+            if name not in self._pythons:
+                self._pythons[name] = self._makers.submit(environments.python, name)
+        total = Result()
+        with ThreadPoolExecutor(max(1, self._order.at_once)) as pool:
+            running = [pool.submit(self._run_part, part) for part in self._in_turn(parts)]
+            try:
+                for done in as_completed(running):
+                    total.add(done.result())
+            except BaseException:
+                self._stop()
+                raise
+        return total
+
+    def _in_turn(self, parts: Sequence[Part]) -> list[Part]:
+        """Those first that take long."""
+        return list(parts)
+
+    def _stop(self) -> None:
+        self._stopped = True
+        for process in list(self._processes):
+            process.terminate()
+
+    def _run_part(self, part: Part) -> Result:
+        if self._stopped:
+            return Result()
+        start = time.monotonic()
+        summary, log = (self._folder / f"{id(part)}.{kind}" for kind in ("json", "log"))
+        try:
+            for future in self._pythons.values() if part.is_across else ():
+                future.result()
+            command = self._command(part, self._pythons[part.environment].result())
+        except EnvironmentMissingError as error:
+            log.write_text(f"{error}\n", encoding="utf-8")
+            result = Result(FAILED, Counter(errors=1), [f"ERROR {part.name}: no environment"])
+            self._print(part, result, time.monotonic() - start, log)
+            return result
+        environment = {**environments.settings(part.environment), SUMMARY: str(summary)}
+        if part.is_across:
+            environment |= environments.known(self._pythons)
+        with contextlib.ExitStack() as opened:
+            output = None if self._order.is_watched else opened.enter_context(log.open("wb"))
+            process = opened.enter_context(
+                subprocess.Popen(
+                    command,
+                    cwd=ROOT,
+                    env=environment,
+                    stdout=output,
+                    stderr=output and subprocess.STDOUT,
+                )
+            )
+            self._processes.add(process)
+            code = process.wait()
+            self._processes.discard(process)
+        result = Result.read(summary, code, part)
+        if result.code not in (OK, NOTHING) and _wants_to_stop(self._order.options):
+            self._stopped = True
+        if not self._order.is_watched:
+            self._print(part, result, time.monotonic() - start, log)
+        return result
+
+    def _command(self, part: Part, python: str) -> list[str]:
+        order = self._order
+        workers = order.at_once and max(1, order.at_once // len(order.parts))
+        program = ["coverage", "run", "-m", "pytest"] if order.cover else ["pytest"]
+        return [
+            *(python, "-m", *program),
+            *("-o", f"cache_dir=.cache/pytest/{part.name}"),
+            *(["-n", str(workers), "--dist", "worksteal"] if workers > 1 else ["-n0"]),
+            *(["--color", "yes"] if sys.stdout.isatty() else []),
+            *order.options,
+            *part.paths,
+        ]
+
+    def _print(self, part: Part, result: Result, seconds: float, log: Path) -> None:
+        counts = closing_line(result.counts, seconds).strip("= ")
+        with self._printing:
+            if self._order.options or result.code not in (OK, NOTHING):
+                print(f"\n{f' {part.name} '.center(COLUMNS, '-')}", flush=True)
+                sys.stdout.flush()
+                sys.stdout.buffer.write(log.read_bytes())
+                sys.stdout.flush()
+            print(f"{part.name}: {counts}", flush=True)
+
+
+def _wants_to_stop(options: Sequence[str]) -> bool:
+    return any(one in ("-x", "--exitfirst") or one.startswith("--maxfail") for one in options)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs what is asked for; returns the exit code."""
+    start = time.monotonic()
+    order = read_order(arguments)
+    with tempfile.TemporaryDirectory(prefix="tests-") as folder:
+        try:
+            total = Runner(order, Path(folder)).run()
+        except KeyboardInterrupt:
+            return INTERRUPTED
+    if order.cover:
+        for command in (["combine"], ["report"]):
+            subprocess.run([sys.executable, "-m", "coverage", *command], cwd=ROOT, check=False)
+    if len(order.parts) == 1:
+        return total.code  # pytest's own closing line is there
+    if total.failed:
+        print(f"\n{' short test summary info '.center(COLUMNS, '=')}")
+        print("\n".join(total.failed))
+    print(closing_line(total.counts, time.monotonic() - start), flush=True)
+    return total.code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
