@@ -118,9 +118,10 @@ class Window(Choice):
 
     def __init__(self, token_limit: int, tokenizer: Tokenizer, initial: int = 0) -> None:
         if initial > token_limit:
-            raise ConfigurationError(
-                f"{initial} tokens are taken before any message, and the limit is {token_limit}"
-            )
+            # In LlamaIndex's own words, which programs may look for.
+            error = ConfigurationError("Initial token count exceeds token limit")
+            error.add_note(f"initial_token_count is {initial}, token_limit is {token_limit}")
+            raise error
         super().__init__()
         self._room = token_limit - initial
         self._tokenizer = tokenizer
