@@ -1,4 +1,4 @@
-"""Checkpoints of tasks: where their owner goes on after a restart."""
+"""Checkpoints of tasks, from which their owner resumes after a restart."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ FORMAT = 1
 class BotWireCheckpointStore:
     """AG2's `ag2.task.CheckpointStore` on BotWire: ``agent.task(…, checkpoint_store=…)``.
 
-    A state comes back as it was, tuples, bytes, times and numbers as keys included, and nothing
-    else is made of what is stored. A task's latest state is kept; `list_tasks` says of which
-    tasks, as AG2 gives them ids that a killed process takes with it.
+    A state comes back exactly as it was, including tuples, bytes, times and keys that are numbers;
+    reading it creates no other objects. Only the latest state of a task is kept. AG2's ids of tasks
+    are lost with a killed process; `list_tasks` returns them.
 
     Args:
-        namespace: Whose tasks.
+        namespace: Whose tasks. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server.
-        ttl: Seconds after its last checkpoint that a task's is gone; None keeps them for good.
-        prefix: What the names of the keys begin with.
+        ttl: Seconds after which a task's last checkpoint expires; None: never.
+        prefix: The prefix of the keys that hold the states.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -57,19 +57,20 @@ class BotWireCheckpointStore:
         return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self._prefix!r})"
 
     async def write(self, task_id: str, state: dict[str, Any]) -> None:
-        """Stores a task's state, in the place of the one before.
+        """Stores a task's state and replaces the previous one.
 
         Raises:
-            NotJSONError: It holds what would not come back; it says where.
+            NotJSONError: The state holds something that could not be read back; the error says
+            where.
         """
         value = Native(FRAMEWORK, FORMAT, await off_loop(to_json, state, "state")).to_value()
         await self.connection.async_memory.set(self._key(task_id), value, ttl=self._ttl)
 
     async def read(self, task_id: str) -> dict[str, Any] | None:
-        """Returns a task's last state, None if it has none.
+        """Returns a task's last state, or None if it has none.
 
         Raises:
-            UnreadableItemError: It was written by a newer version.
+            UnreadableItemError: A newer version wrote it.
         """
         value = await self.connection.async_memory.get(self._key(task_id))
         if value is None:
@@ -86,11 +87,11 @@ class BotWireCheckpointStore:
         return state
 
     async def delete(self, task_id: str) -> bool:
-        """Deletes a task's state and says whether there was one; AG2 does so for no task."""
+        """Deletes a task's state and says whether there was one; AG2 itself never calls this."""
         return await self.connection.async_memory.delete(self._key(task_id))
 
     async def list_tasks(self) -> list[str]:
-        """Returns the ids of the tasks that have a state, the last written first."""
+        """Returns the ids of the tasks that have a state, most recently written first."""
         prefix = f"{self._prefix}/"
         found = [entry async for entry in self.connection.async_memory.iter_entries(prefix)]
         found.sort(key=lambda entry: entry.version, reverse=True)

@@ -1,8 +1,8 @@
 """AG2's events to items of a history and back.
 
-AG2 reads an event by importing the classes that its text names and calling them with what is there:
-who can write to a store could have anything called. Here every class is looked at first: an event,
-dataclass, pydantic model or enum of AG2's own or of the caller's `types`, by its own name.
+AG2 reads an event by importing the classes that its text names and calling them, so anyone who can
+write to a store could have anything called. Here every class is checked first: it must be an event,
+dataclass, pydantic model or enum, of AG2 or in the caller's `types`, under its own name.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ FRAMEWORK = "ag2"
 FORMAT = 1
 """``{"type": the event's class, "data": its to_dict()}``; what JSON lacks is tagged.
 
-Requests, responses and tools' results are messages, in an envelope. Other events are no part of a
-conversation: ``{"event": {"framework": "ag2", "format": 1, "data": …}}``.
+Requests, responses and tool results are messages, stored as envelopes. Other events are not part of
+a conversation: ``{"event": {"framework": "ag2", "format": 1, "data": …}}``.
 """
 
 logger = logging.getLogger("botwire.ag2")
@@ -58,10 +58,10 @@ _TAGS = {*_KINDS, "__bytes__", "__uuid__", "__exception__"}
 
 
 def own_classes(types: Iterable[type] = ()) -> Classes:
-    """Returns what may be made of what is stored: AG2's classes and the caller's.
+    """Returns the classes whose objects may be read: AG2's and the caller's.
 
     Raises:
-        ConfigurationError: One is no event, enum, dataclass or pydantic model.
+        ConfigurationError: One is not a class of events, enums, dataclasses or pydantic models.
     """
     return Classes(
         ["ag2"],
@@ -75,8 +75,8 @@ def to_item(event: BaseEvent, classes: Classes, path: str = "event") -> dict[str
     """Returns the envelope of an event.
 
     Raises:
-        NotJSONError: It holds what would not come back; it says where.
-        ConfigurationError: It holds an object of a class that would not be read back.
+        NotJSONError: The event holds something that could not be read back; the error says where.
+        ConfigurationError: The event holds an object of a class that may not be read.
     """
     data = to_json(event.to_dict(), path)
     try:
@@ -84,7 +84,7 @@ def to_item(event: BaseEvent, classes: Classes, path: str = "event") -> dict[str
         classes.find(name_of(type(event)), _KINDS["__event__"])
         _check(data, classes)
     except ValueError as error:
-        raise ConfigurationError(f"{path} holds what would not be read back: {error}") from error
+        raise ConfigurationError(f"{path} could not be read back: {error}") from error
     native = Native(FRAMEWORK, FORMAT, {"type": name_of(type(event)), "data": data})
     message = _message(event, native)
     return {"event": native.to_value()} if message is None else message.to_item()
@@ -96,7 +96,7 @@ def to_items(events: Iterable[BaseEvent], classes: Classes) -> list[dict[str, An
 
 
 def from_items(items: Iterable[Item], classes: Classes) -> list[BaseEvent]:
-    """Returns the events that items hold; what is none is reported and left out."""
+    """Returns the events that items hold. One that cannot be read is logged and left out."""
     events: list[BaseEvent] = []
     for item in items:
         try:
@@ -109,13 +109,13 @@ def from_items(items: Iterable[Item], classes: Classes) -> list[BaseEvent]:
 def paired(events: Sequence[BaseEvent]) -> list[BaseEvent]:
     """Returns events in which each call of a tool has its answer in a `ToolResultsEvent`.
 
-    Calls after which no one has spoken yet are left alone: no model is shown them before somebody
-    does, and their tools may be running.
+    Calls that nothing has followed yet are left alone: their tools may be running, and no model
+    sees them before someone speaks.
     """
     known = [_call_ids(event) for event in events]
     spoken = max((i for i, e in enumerate(events) if isinstance(e, _SPEAKS)), default=-1)
     running = {call for one in known[spoken:] if one is not None for call in one.calls}
-    # A tool that finished before its process ended has left an answer that nobody gathered.
+    # A tool that finished before its process ended left a result that was never gathered.
     loose = {event.parent_id: event for event in events if isinstance(event, ToolResultEvent)}
 
     def close(event: BaseEvent, positions: Sequence[int]) -> Iterable[BaseEvent]:
@@ -164,7 +164,7 @@ def _from_item(value: Any, classes: Classes) -> BaseEvent:
 
 
 def _message(event: BaseEvent, native: Native) -> Message | None:
-    """Returns what other frameworks read, None if an event is no message."""
+    """Returns what other frameworks read, or None if an event is not a message."""
     if isinstance(event, ModelRequest):
         texts = [part.content for part in event.parts if isinstance(part, TextInput)]
         return Message("user", "\n".join(texts), native=native)
@@ -221,7 +221,7 @@ def _from_portable(message: Message) -> BaseEvent:
 
 
 def _refuse_tags(value: Any) -> None:
-    """Raises `ValueError` if a dict of the caller's looks like one that AG2 makes of an object."""
+    """Raises `ValueError` if a caller's dict looks like AG2's form of an object."""
     if isinstance(value, dict):
         if clash := _TAGS & value.keys():
             raise ValueError(f"a dict with the key {min(clash)!r}, which AG2 uses for itself")
@@ -239,7 +239,7 @@ def _refuse_tags(value: Any) -> None:
 
 
 def _check(value: Any, classes: Classes) -> None:
-    """Raises `ValueError` if a value names a class that must not be made."""
+    """Raises `ValueError` if a value names a class whose objects may not be read."""
     if isinstance(value, list):
         for part in value:
             _check(part, classes)

@@ -1,4 +1,4 @@
-"""Files that agents write and read: knowledge, logs, skills."""
+"""Files that agents read and write: knowledge, logs, skills."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from botwire.names import check_history
 
 logger = logging.getLogger("botwire.ag2")
 
-_TRIES = 100  # appends of as many others may come first
+_TRIES = 100  # appends by others that may come first
 _PAGE = 200
 _RETRY_SECONDS = 1.0
 
@@ -39,20 +39,20 @@ class _End(NamedTuple):
 class BotWireKnowledgeStore:
     """AG2's `ag2.knowledge.KnowledgeStore` on BotWire: ``KnowledgeConfig(store=…)``.
 
-    A file is a history of pieces of text: an append costs the same however long the file is, is
-    atomic for any number of processes, and `read_range` near the end reads the end. `on_change`
-    sees the changes of all processes.
+    A file is a history of pieces of text. An append is atomic across processes and costs the same
+    however long the file is, and `read_range` near the end only reads the end. `on_change` sees the
+    changes of all processes.
 
-    Paths are as AG2 writes them: ``/dir/file.txt``; folders are where there are files.
+    Paths look as in AG2: ``/dir/file.txt``. A folder exists if there are files in it.
 
     Args:
-        namespace: Whose files.
+        namespace: Whose files. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server.
-        prefix: What the names of the files' histories begin with. Agents that are given one
-            namespace and prefix share their files, their working memory too.
-        poll: Seconds between looks for changes when nothing happens.
+        prefix: The prefix of the histories that hold the files. Agents with the same namespace and
+            prefix share their files, including their working memory.
+        poll: Seconds between polls for changes when nothing happens.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -77,21 +77,21 @@ class BotWireKnowledgeStore:
         return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self._prefix!r})"
 
     async def read(self, path: str) -> str | None:
-        """Returns a file's content, None if there is none."""
+        """Returns the content of a file, or None if it does not exist."""
         items = await self._history(_normal(path)).read()
         return "".join(map(_text, items)) if items else None
 
     async def write(self, path: str, content: str) -> None:
-        """Puts a content in the place of a file's."""
+        """Replaces the content of a file."""
         normal = _normal(path)
         self._ends.pop(normal, None)
         await self._history(normal).replace([_piece(content, 0)])
 
     async def append(self, path: str, content: str) -> int:
-        """Adds to the end of a file, and returns at which byte; atomic among all processes.
+        """Appends to a file and returns the byte offset of the new text; atomic across processes.
 
         Raises:
-            ConflictError: A hundred others came first.
+            ConflictError: A hundred appends by others came first.
         """
         normal = _normal(path)
         history = self._history(normal)
@@ -106,13 +106,13 @@ class BotWireKnowledgeStore:
             else:
                 self._ends[normal] = _End(seqs[0], end.offset + len(_bytes(content)))
                 return end.offset
-        raise ConflictError(f"{path!r:.200} is written to by too many others: try again later")
+        raise ConflictError(f"too many others write to {path!r:.200}: try again later")
 
     async def read_range(self, path: str, start: int, end: int | None = None) -> str:
-        """Returns the text of bytes from `start` to before `end`; None: to the end of the file.
+        """Returns the text between two byte offsets; without `end`, to the end of the file.
 
-        A negative `start` counts from the end, as in AG2's own store in memory. A file that does
-        not exist has no text.
+        A negative `start` counts from the end, as in AG2's own in-memory store. A file that does
+        not exist is empty.
         """
         history = self._history(_normal(path))
         whole = (await self._end(history)).offset
@@ -130,7 +130,7 @@ class BotWireKnowledgeStore:
     async def _pieces(
         self, history: AsyncHistory, start: int, stop: int, *, backwards: bool
     ) -> Sequence[Item]:
-        """Returns the pieces that hold a range of bytes, and maybe some beside them."""
+        """Returns the pieces that contain a range of bytes, and perhaps more."""
         pieces: builtins.list[Item] = []
         if backwards:
             async for item in history.newest_first():
@@ -146,7 +146,7 @@ class BotWireKnowledgeStore:
         return pieces
 
     async def list(self, path: str = "/") -> builtins.list[str]:
-        """Returns the names in a folder, those of folders with a slash at their end."""
+        """Returns the names in a folder; those of folders end with a slash."""
         folder = self._name(_normal(path)).rstrip("/") + "/"
         children = set()
         for info in await self.connection.async_memory.list_histories(folder):
@@ -156,28 +156,28 @@ class BotWireKnowledgeStore:
         return sorted(children)
 
     async def exists(self, path: str) -> bool:
-        """Says whether there is a file or a folder."""
+        """Says whether a file or a folder exists."""
         normal = _normal(path)
         return bool(await self._history(normal).count()) or bool(await self.list(normal))
 
     async def delete(self, path: str) -> None:
-        """Deletes a file, or a folder and all in it, in one step; nothing if there is none."""
+        """Deletes a file, or a folder and its contents, in one step; a no-op if it is missing."""
         name = self._name(_normal(path)).rstrip("/")
         memory = self.connection.async_memory
         async with memory.transaction() as tx:
             for info in await memory.list_histories(name):
                 if info.count and (info.name == name or info.name.startswith(name + "/")):
-                    # A piece that comes and goes: sequence numbers are not reused, so whoever
-                    # knows where the file ended finds that it ended elsewhere.
+                    # Sequence numbers are never reused, so this piece makes a writer that remembers
+                    # the old end of the file notice that the end has moved.
                     tx.history(info.name).append(_piece("", 0))
                     tx.history(info.name).clear()
         self._ends.clear()
 
     async def on_change(self, path: str, callback: ChangeCallback) -> ChangeSubscription:
-        """Calls `callback` with each path that changes, of a file or below a folder.
+        """Calls `callback` with each path that changes, for a file or everything in a folder.
 
-        Changes of all processes are seen, from now on until the subscription is closed. A callback
-        that raises is reported in the log.
+        It sees the changes of all processes from now on, until the subscription is closed. An error
+        that the callback raises is logged.
         """
         after = await self.connection.async_memory.revision()
         watched = self._name(_normal(path))
@@ -195,7 +195,7 @@ class BotWireKnowledgeStore:
                     if name == watched or name.startswith(watched.rstrip("/") + "/"):
                         await self._call(callback, name[len(self._prefix) :] or "/")
             except BotWireError as error:
-                logger.warning("%r looks for changes again in a moment: %r", self, error)
+                logger.warning("%r could not read changes and will retry: %r", self, error)
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _call(self, callback: ChangeCallback, path: str) -> None:
@@ -206,7 +206,7 @@ class BotWireKnowledgeStore:
 
     async def _end(self, history: AsyncHistory) -> _End:
         info = await history.info()
-        # Whatever is written between the two, an append to this end is then a conflict.
+        # If someone writes between these two reads, an append to this end is a conflict.
         offset = 0
         for last in await history.tail(1):
             offset = last["offset"] + len(_bytes(last["text"]))
@@ -220,20 +220,20 @@ class BotWireKnowledgeStore:
 
 
 class _Subscription:
-    """What `on_change` returns."""
+    """A subscription, as `on_change` returns it."""
 
     def __init__(self, task: asyncio.Task[Any]) -> None:
         self._task = task
 
     async def close(self) -> None:
-        """Ends the calls."""
+        """Stops calling the callback."""
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
 
 def _normal(path: str) -> str:
-    """Returns a path as AG2's own stores write it: one slash at its begin and between parts."""
+    """Returns a path as AG2's own stores write it: one slash before each part."""
     return "/" + "/".join(part for part in path.split("/") if part)
 
 

@@ -1,4 +1,4 @@
-"""Conversations: the events of a stream, kept as they are sent."""
+"""Conversations: the events of a stream, stored as they are sent."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from botwire_ag2.convert import from_items, own_classes, paired, to_item, to_ite
 class BotWireStorage:
     """AG2's `ag2.history.Storage` on BotWire: the history of each stream.
 
-    Each event is stored when it is sent. An agent goes on in another process with the stream of
+    Each event is stored when it is sent. An agent continues in another process with the stream of
     the same name::
 
         stream = await BotWireStorage("my-app").stream("user-42")
         reply = await agent.ask("hi", stream=stream)
 
-    The history is called like the stream, so another framework's adapter, given the same name, goes
-    on with it. Objects of classes that are not AG2's own come back only if they are in `types`; to
-    store another is an error, and nothing else is ever made of what is stored.
+    The history has the stream's name, so another framework's adapter continues it under that name.
+    Objects of your own classes come back only if the classes are in `types`; storing any other
+    object is an error, and reading never creates one.
 
     Args:
-        namespace: Whose conversations.
+        namespace: Whose conversations. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
+            ``default``.
         client: A `Memory` or `AsyncMemory` of BotWire to use.
         url: Where memory lives, as for BotWire's `Memory`.
         api_key: For a server.
-        types: Your own events, dataclasses, pydantic models and enums that events hold.
+        types: Your own classes of events, dataclasses, pydantic models and enums.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -62,7 +63,7 @@ class BotWireStorage:
         """Returns the stream of a conversation, begun here or in another process.
 
         Args:
-            name: Any name; a `UUID` is the id of the stream too.
+            name: Any name; a `UUID` is also the id of the stream.
         """
         if not name:
             raise ConfigurationError("a stream needs a name")
@@ -78,15 +79,15 @@ class BotWireStorage:
         """Stores an event at the end of its stream.
 
         Raises:
-            ConflictError: Another process wrote since the model that answers was shown the stream.
-            NotJSONError: It holds what would not come back; it says where.
-            ConfigurationError: It holds an object of a class that is not in `types`.
+            ConflictError: Another process has written since the answering model saw the stream.
+            NotJSONError: The event holds something that could not be read back; the error says
+            where. ConfigurationError: The event holds an object of a class that is not in `types`.
         """
         stream_id = context.stream.id
         history = self._history(stream_id)
         item = await off_loop(to_item, event, self._classes)
         answerer = self._answerers[stream_id]
-        # AG2 answers one request of a stream at a time, and this object is in one process.
+        # Within a process, AG2 answers one request of a stream at a time.
         asked = answerer if isinstance(event, (ModelResponse, ToolResultsEvent)) else Answerer()
         answerer.wrote(
             await asked.answer(
@@ -100,8 +101,8 @@ class BotWireStorage:
     async def get_history(self, stream_id: UUID) -> Iterable[BaseEvent]:
         """Returns the events of a stream, oldest first.
 
-        A call whose process ended inside the tool is followed by an answer that says so; what is
-        stored stays as it was.
+        If a process ended inside a tool, the call is followed by an answer that says so; what is
+        stored does not change.
         """
         history = self._history(stream_id)
         items = await history.read()
@@ -109,9 +110,9 @@ class BotWireStorage:
         return paired(await off_loop(from_items, items, self._classes))
 
     async def set_history(self, stream_id: UUID, events: Iterable[BaseEvent]) -> None:
-        """Puts events in the place of those of a stream, in one step; the old ones are archived.
+        """Replaces the events of a stream in one step; the old ones are archived.
 
-        If the stream's events come first among the new ones, the others are added.
+        If the new events begin with the stored ones, only the rest is appended.
         """
         items = await off_loop(to_items, list(events), self._classes)
         history = self._history(stream_id)

@@ -1,4 +1,4 @@
-"""What models answered, as LangChain's cache."""
+"""Answers of models, as LangChain's cache."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ logger = logging.getLogger("botwire_langchain")
 
 
 class BotWireCache(BaseCache):
-    """A cache of model answers on BotWire, shared by all processes.
+    """A cache of model answers that all processes share.
 
     Args:
         namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        prefix: What the cache's keys start with in the namespace; others are not touched.
+        prefix: The prefix of the cache's keys in the namespace; other keys are left alone.
         client: A `Memory` or `AsyncMemory` to use.
         url: Where memory lives, as for `Memory`.
         api_key: For a server, as for `Memory`.
-        ttl: Seconds until an answer is forgotten; None keeps it for good.
+        ttl: Seconds until an answer expires; None: never.
     """
 
     def __init__(
@@ -44,40 +44,40 @@ class BotWireCache(BaseCache):
         self.ttl = ttl
 
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
-        """Returns what a model answered to a prompt, or None."""
+        """Returns the stored answer to a prompt, or None."""
         return _generations(self.connection.memory.get(self._key(prompt, llm_string)))
 
     async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
-        """As `lookup`."""
+        """Like `lookup`."""
         found = await self.connection.async_memory.get(self._key(prompt, llm_string))
         return _generations(found)
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
-        """Keeps what a model answered."""
+        """Stores the answer to a prompt."""
         value = [_to_json(generation) for generation in return_val]
         self.connection.memory.set(self._key(prompt, llm_string), value, ttl=self.ttl)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
-        """As `update`."""
+        """Like `update`."""
         value = [_to_json(generation) for generation in return_val]
         await self.connection.async_memory.set(self._key(prompt, llm_string), value, ttl=self.ttl)
 
     def clear(self, **kwargs: Any) -> None:
-        """Forgets every answer of this cache."""
+        """Deletes every answer of this cache."""
         memory = self.connection.memory
         with memory.transaction() as transaction:
             for key in memory.list_keys(self.prefix + "*"):
                 transaction.delete(key)
 
     async def aclear(self, **kwargs: Any) -> None:
-        """As `clear`."""
+        """Like `clear`."""
         memory = self.connection.async_memory
         async with memory.transaction() as transaction:
             for key in await memory.list_keys(self.prefix + "*"):
                 transaction.delete(key)
 
     def _key(self, prompt: str, llm_string: str) -> str:
-        # A prompt is longer than a key may be, and its hash tells nobody what was asked.
+        # A prompt may be longer than a key, and its hash does not reveal what was asked.
         text = f"{len(prompt)}:{prompt}{llm_string}"
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
         return self.prefix + digest.hexdigest()
@@ -96,7 +96,7 @@ def _generations(kept: list[dict[str, Any]] | None) -> list[Generation] | None:
     try:
         return [_generation(part) for part in kept]
     except Exception as error:  # noqa: BLE001 - whatever it is, the model can be asked again
-        logger.warning("a cached answer cannot be read and is not used: %s", error)
+        logger.warning("a cached answer cannot be read, so the model is asked again: %s", error)
         return None
 
 

@@ -44,16 +44,16 @@ def to_items(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     """Returns the envelopes of messages.
 
     Raises:
-        NotJSONError: One holds what would not come back; it says which message and where.
+        NotJSONError: A message could not be read back; the error says which one and where.
     """
     return [_to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
 
 
 def item_ids(items: Sequence[dict[str, Any]]) -> list[str | None]:
-    """Returns what tells envelopes apart, so that a repeated one is not stored twice.
+    """Returns an id for each envelope, so that a repeated one is not stored twice.
 
-    Only a message that has an id can be told from another that says the same. Its content counts
-    too: LangChain gives one id to all the chunks of an answer, and an edited message keeps its own.
+    Only a message with an id can be told from another with the same text. The content counts too,
+    since LangChain gives one id to all chunks of an answer, and an edited message keeps its id.
     """
     seen: Counter[str] = Counter()
     ids: list[str | None] = []
@@ -82,7 +82,7 @@ def to_native(message: BaseMessage, path: str) -> Any:
     """Returns LangChain's own serialization of a message, as JSON.
 
     Raises:
-        NotJSONError: It would not come back; it says where.
+        NotJSONError: The message could not be read back; the error says where.
     """
     if not isinstance(message, BaseMessage):
         raise NotJSONError(f"{path} is a {type(message).__name__}, not a LangChain message", path)

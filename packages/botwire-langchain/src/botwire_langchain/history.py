@@ -19,25 +19,25 @@ from botwire_langchain.pairing import pair
 
 
 class BotWireChatMessageHistory(BaseChatMessageHistory):
-    """The messages of one session, kept on BotWire.
+    """The messages of one session, stored on BotWire.
 
     A batch of messages is appended in one step and stays contiguous, however many processes write
-    to the session. Reading and writing are each one request.
+    to the session. Reading and writing take one request each.
 
-    Pass it to `RunnableWithMessageHistory` with ``history_messages_key``: without that, the
-    runnable reads the history a second time and drops the user's message if another process wrote
+    Pass it to `RunnableWithMessageHistory` with ``history_messages_key``. Without that, the
+    runnable reads the history a second time, and drops the user's message if another process wrote
     in between (`langchain_core.runnables.history`, ``_exit_history``).
 
     Args:
-        session_id: Which conversation; the name of the history.
+        session_id: The conversation; also the name of the history.
         namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
         client: A `Memory` or `AsyncMemory` to use.
         url: Where memory lives, as for `Memory`.
         api_key: For a server, as for `Memory`.
-        history_size: Read only the last so many messages; None reads all. All are kept.
-        ttl: Seconds after its last message that a session is forgotten: it reads as empty, its next
-            message begins it anew, and `delete_expired` gives its space back. None keeps it for
-            good. Times are those of the store, compared with this machine's clock.
+        history_size: How many of the last messages to read; None: all. All are stored.
+        ttl: Seconds after its last message when a session expires; None: never. An expired session
+            reads as empty, its next message starts it afresh, and `delete_expired` frees its space.
+            The store's times are compared with this machine's clock.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -76,20 +76,20 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
 
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
-        """The messages in their order, as `get_messages` returns them."""
+        """The messages in order, as `get_messages` returns them."""
         return self.get_messages()
 
     def get_messages(
         self, *, limit: int | None = None, before: str | None = None
     ) -> list[BaseMessage]:
-        """Returns messages in their order.
+        """Returns messages in order.
 
-        Without arguments it returns what a model may be shown: a call of a tool whose answer was
-        never stored is followed by a message that says so, and a window begins with no answer
-        whose call it leaves out. With arguments it returns what is stored.
+        Without arguments, it returns what a model may be shown: a tool call whose answer was never
+        stored is followed by a message that says so, and a window never begins with an answer
+        without its call. With arguments, it returns what is stored.
 
         Args:
-            limit: Only the last so many; only these are read. Unset: `history_size`.
+            limit: How many of the last messages to read. Unset: `history_size`.
             before: Only messages before the one with this id, for paging backwards.
         """
         window = self._window(limit, before)
@@ -104,7 +104,7 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
     async def aget_messages(
         self, *, limit: int | None = None, before: str | None = None
     ) -> list[BaseMessage]:
-        """As `get_messages`."""
+        """Like `get_messages`."""
         window = self._window(limit, before)
         if window.is_all:
             found = _messages(self._alive(await self._async_history.read()))
@@ -120,17 +120,17 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         self.add_messages([message])
 
     async def aadd_message(self, message: BaseMessage) -> None:
-        """As `add_message`."""
+        """Like `add_message`."""
         await self.aadd_messages([message])
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """Appends messages: all or none, and nobody else's in between.
+        """Appends messages, all or none, with nobody else's in between.
 
-        May be done again: a message that has an id and is there already, unchanged, is not stored
-        twice.
+        Safe to retry: a message that has an id and is already stored, unchanged, is not stored
+        again.
 
         Raises:
-            NotJSONError: One holds what would not come back; nothing is written.
+            NotJSONError: A message could not be read back; nothing is written.
         """
         items = to_items(messages)
         if not items:
@@ -140,14 +140,14 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
             last = history.info().last_seq
             newest = next(iter(history.newest_first(page_size=1)), None)
             if newest is not None and self._is_over(newest.created_at):
-                # Whoever began it anew meanwhile has added something after `last`.
+                # Another process that has started it afresh added something after `last`.
                 with suppress(ConflictError):
                     history.replace(items, ids=ids, if_last=last)
                     return
         history.extend(items, ids=ids)
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """As `add_messages`."""
+        """Like `add_messages`."""
         items = to_items(messages)
         if not items:
             return
@@ -167,7 +167,7 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         return self._history.delete_many(found)
 
     async def adelete_messages(self, ids: Iterable[str]) -> int:
-        """As `delete_messages`."""
+        """Like `delete_messages`."""
         found = _seqs(await self._async_history.read(), ids)
         return await self._async_history.delete_many(found)
 
@@ -176,21 +176,21 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         self._history.clear()
 
     async def aclear(self) -> None:
-        """As `clear`."""
+        """Like `clear`."""
         await self._async_history.clear()
 
     def list_sessions(self, prefix: str = "") -> list[str]:
-        """Returns the sessions of the namespace that hold messages and are not forgotten."""
+        """Returns the sessions of the namespace that hold messages and have not expired."""
         infos = self.connection.memory.list_histories(prefix)
         return [info.name for info in infos if not self._is_over(info.updated_at)]
 
     async def alist_sessions(self, prefix: str = "") -> list[str]:
-        """As `list_sessions`."""
+        """Like `list_sessions`."""
         infos = await self.connection.async_memory.list_histories(prefix)
         return [info.name for info in infos if not self._is_over(info.updated_at)]
 
     def delete_expired(self, prefix: str = "") -> int:
-        """Deletes every session of the namespace that `ttl` has ended, and returns how many.
+        """Deletes every expired session of the namespace and returns how many.
 
         Args:
             prefix: Only sessions whose ids begin with it.
@@ -198,14 +198,14 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         count, memory = 0, self.connection.memory
         for info in memory.list_histories(prefix):
             if self._is_over(info.updated_at):
-                # Unless somebody has begun it anew meanwhile.
+                # Unless someone has started it afresh meanwhile.
                 with suppress(ConflictError):
                     memory.history(info.name).replace([], if_last=info.last_seq)
                     count += 1
         return count
 
     async def adelete_expired(self, prefix: str = "") -> int:
-        """As `delete_expired`."""
+        """Like `delete_expired`."""
         count, memory = 0, self.connection.async_memory
         for info in await memory.list_histories(prefix):
             if self._is_over(info.updated_at):
@@ -233,7 +233,7 @@ BotWireChatHistory = BotWireChatMessageHistory
 
 
 class _Window:
-    """The last messages, gathered from items that come newest first."""
+    """Gathers the last messages from items that come newest first."""
 
     def __init__(
         self, limit: int | None, before: str | None, is_over: Callable[[datetime | None], bool]
@@ -246,7 +246,7 @@ class _Window:
 
     @property
     def is_all(self) -> bool:
-        """Whether everything is wanted."""
+        """Whether all messages are wanted."""
         return self._limit is None and self._before is None
 
     @property
@@ -255,7 +255,7 @@ class _Window:
         return 200 if self._limit is None or self._before else max(1, min(self._limit, MAX_PAGE))
 
     def add(self, item: Item) -> bool:
-        """Takes an item and says whether there are enough."""
+        """Adds an item and says whether that is enough."""
         if self._is_first and self._is_over(item.created_at):
             return True
         self._is_first = False

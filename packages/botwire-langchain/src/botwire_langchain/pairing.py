@@ -1,4 +1,4 @@
-"""What of a history a model may be shown: each call of a tool with its answer."""
+"""What a model may be shown of a history: each tool call with its answer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from botwire.tool_calls import NOT_COMPLETED, CallIds, close_calls, match_calls
 
 
 def pair(messages: Sequence[BaseMessage], *, is_window: bool) -> list[BaseMessage]:
-    """Returns messages in which a call that something else followed is answered.
+    """Returns messages in which every call is answered, except at the end.
 
-    A call at the end stays open, as its program may be about to run the tool.
+    A call at the end stays open, since its program may be about to run the tool.
 
     Args:
         messages: Oldest first.
-        is_window: Whether older ones were left out; then an answer may have lost its call, and is
-            left out too.
+        is_window: Whether older messages were left out; then answers without a call are left out.
     """
     known = [_call_ids(message) for message in messages]
     found = match_calls(known)

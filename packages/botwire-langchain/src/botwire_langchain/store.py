@@ -1,4 +1,4 @@
-"""Bytes under keys, as LangChain's stores."""
+"""Bytes by key, as a LangChain store."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class BotWireByteStore(ByteStore):
 
     Args:
         namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        prefix: What the store's keys start with in the namespace; others are not touched.
+        prefix: The prefix of the store's keys in the namespace; other keys are left alone.
         client: A `Memory` or `AsyncMemory` to use.
         url: Where memory lives, as for `Memory`.
         api_key: For a server, as for `Memory`.
-        ttl: Seconds until what is set is gone; None keeps it for good.
+        ttl: Seconds until a value expires; None: never.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class BotWireByteStore(ByteStore):
         self.ttl = ttl
 
     def mget(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Returns the values of keys, None for those that there are not."""
+        """Returns the value of each key, or None where there is none."""
         found = self.connection.memory.get_many(self._inside(keys))
         return [found.get(self.prefix + key) for key in keys]
 
     async def amget(self, keys: Sequence[str]) -> list[bytes | None]:
-        """As `mget`."""
+        """Like `mget`."""
         found = await self.connection.async_memory.get_many(self._inside(keys))
         return [found.get(self.prefix + key) for key in keys]
 
@@ -51,17 +51,17 @@ class BotWireByteStore(ByteStore):
         self.connection.memory.set_many(self._bytes(key_value_pairs), ttl=self.ttl)
 
     async def amset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
-        """As `mset`."""
+        """Like `mset`."""
         await self.connection.async_memory.set_many(self._bytes(key_value_pairs), ttl=self.ttl)
 
     def mdelete(self, keys: Sequence[str]) -> None:
-        """Deletes keys, all or none; those that there are not are no error."""
+        """Deletes keys, all or none; missing keys are ignored."""
         with self.connection.memory.transaction() as transaction:
             for key in self._inside(keys):
                 transaction.delete(key)
 
     async def amdelete(self, keys: Sequence[str]) -> None:
-        """As `mdelete`."""
+        """Like `mdelete`."""
         async with self.connection.async_memory.transaction() as transaction:
             for key in self._inside(keys):
                 transaction.delete(key)
@@ -72,7 +72,7 @@ class BotWireByteStore(ByteStore):
             yield key.removeprefix(self.prefix)
 
     async def ayield_keys(self, *, prefix: str | None = None) -> AsyncIterator[str]:
-        """As `yield_keys`."""
+        """Like `yield_keys`."""
         async for key in self.connection.async_memory.iter_keys(self._pattern(prefix)):
             yield key.removeprefix(self.prefix)
 
@@ -83,10 +83,10 @@ class BotWireByteStore(ByteStore):
         for key, value in pairs:
             if not isinstance(value, (bytes, bytearray, memoryview)):
                 raise ConfigurationError(
-                    f"a byte store holds bytes, and {key!r:.80} is a {type(value).__name__}"
+                    f"a byte store holds bytes, but {key!r:.80} is a {type(value).__name__}"
                 )
         return {self.prefix + key: value for key, value in pairs}
 
     def _pattern(self, prefix: str | None) -> str:
-        # One star at the end is ignored by the client: a prefix that ends with one keeps it so.
+        # The client ignores one star at the end, so a prefix that ends with a star keeps it.
         return f"{self.prefix}{prefix or ''}*"
