@@ -28,7 +28,7 @@ from botwire.cli import main
 from botwire.engines.opening import open_async_engine, open_engine
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.places import find_place
-from botwire_server import access
+from botwire_server import auth
 from botwire_server.api_keys import STALE_SECONDS, APIKey, KeyRing, KeyStore, matches
 from botwire_server.app import create_app
 from conftest import make_key, read_url, running
@@ -111,7 +111,7 @@ def test_with_the_first_key_every_request_needs_one(guarded: Guarded) -> None:
             assert answer.headers["www-authenticate"] == 'Bearer realm="botwire"'
             assert answer.json()["type"] == "urn:botwire:problem:unauthenticated"
             assert answer.json()["request_id"] == answer.headers["x-request-id"]
-        for path in access.PUBLIC:
+        for path in auth.PUBLIC:
             assert http.get(path).status_code == 200, path
 
 
@@ -333,8 +333,8 @@ def test_the_life_of_a_key(guarded: Guarded) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("keys", "revoke", "nope"), "there is no API key 'nope'"),
-        (("keys", "create", "--namespaces", ","), "needs a pattern"),
+        (("keys", "revoke", "nope"), "API key 'nope' does not exist"),
+        (("keys", "create", "--namespaces", ","), "at least one pattern"),
         (("keys", "create", "--expires", "soon"), "ISO 8601"),
         (("keys", "reset"), "--yes"),
         (("keys", "list", "--database", "http://x.test"), "sqlite or postgresql"),
@@ -468,9 +468,9 @@ def test_a_pattern_is_literal_but_for_its_stars(pattern: str, namespace: str) ->
 
 def test_a_key_is_what_it_says() -> None:
     given: dict[str, Any] = {"id": "i", "digest": "d", "label": "", "created_at": 1}
-    with pytest.raises(ConfigurationError, match="a right is one of"):
+    with pytest.raises(ConfigurationError, match="a right must be one of"):
         APIKey(**given, namespaces=("*",), right="root")
-    with pytest.raises(ConfigurationError, match="needs a pattern"):
+    with pytest.raises(ConfigurationError, match="at least one pattern"):
         APIKey(**given, namespaces=(), right="read")
 
 

@@ -133,6 +133,14 @@ def test_two_host_fields_are_refused(server_url: str, second: bytes) -> None:
     check_problem(talk(server_url, sent), {400})
 
 
+@pytest.mark.parametrize(
+    "name", ["Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key"]
+)
+def test_a_repeated_header_is_refused(server_url: str, name: str) -> None:
+    again = f"{name}: gzip\r\n{name}: gzip\r\n\r\n".encode()
+    check_problem(talk(server_url, b"GET " + K + b" HTTP/1.1" + HOST + again), {400})
+
+
 TWICE = {
     "batch": ("POST", "/v1/batch", """{"namespace": "NS", "operations": [
         {"op": "put_key", "key": "k", "value": 1, "value": 2}]}"""),

@@ -234,7 +234,7 @@ def test_conditions_on_writes(client: httpx.Client, base: str, kind: str) -> Non
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         return client.put(url, json=body, headers=names)
 
-    problem(put(If_Match="*"), 412, "there is none")
+    problem(put(If_Match="*"), 412, "it does not exist")
     problem(put(If_Match='"1"'), 412)
     tag = put(If_None_Match="*").headers["etag"]
     problem(put(If_None_Match="*"), 412, tag)
@@ -246,7 +246,7 @@ def test_conditions_on_writes(client: httpx.Client, base: str, kind: str) -> Non
     assert put(If_Match="*").status_code == 200
     assert put(If_None_Match=tag).status_code == 200
     twice = {**body, "if_version": 1}
-    problem(client.put(url, json=twice, headers={"If-Match": tag}), 400, "one condition")
+    problem(client.put(url, json=twice, headers={"If-Match": tag}), 400, "not both")
     problem(client.put(url, json=twice), 409, "expected")
 
 

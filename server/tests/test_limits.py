@@ -123,7 +123,7 @@ def test_workers_count_requests_together(database: Path) -> None:
             answers = [answer for some in pool.map(ask, range(6)) for answer in some]
         brought_back = int((time.monotonic() - started) * limit / 60) + 1
         written = [answer for answer in answers if answer.status_code == 200]
-        slow_down = [answer for answer in answers if "requests a minute" in answer.text]
+        slow_down = [answer for answer in answers if "requests per minute" in answer.text]
         assert len(written) == 20
         assert 60 - limit - brought_back <= len(slow_down) <= 60 - limit
         assert all(int(answer.headers["retry-after"]) <= 60 for answer in slow_down)

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from botwire_server.logs import JSONLines, TogetherHandler
+from botwire_server.logs import BatchingHandler, JSONLines
 
 
 def record(level: int, text: str) -> logging.LogRecord:
@@ -22,7 +22,7 @@ def pipe() -> tuple[int, int]:
 
 
 def test_lines_are_written_together_and_warnings_at_once(pipe: tuple[int, int]) -> None:
-    handler = TogetherHandler(pipe[1])
+    handler = BatchingHandler(pipe[1])
     for i in range(3):
         handler.handle(record(logging.INFO, f"line {i}"))
     assert os.read(pipe[0], 1000) == b"line 0\nline 1\nline 2\n"
@@ -37,7 +37,7 @@ def test_lines_are_written_together_and_warnings_at_once(pipe: tuple[int, int]) 
 
 def test_a_write_that_fails_is_tried_again_and_told_of(pipe: tuple[int, int]) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    handler = TogetherHandler(full)
+    handler = BatchingHandler(full)
     handler.setFormatter(JSONLines())
     handler.flush_seconds = 0.3
     handler.retry_seconds = 0.01
@@ -60,7 +60,7 @@ def test_a_write_that_fails_is_tried_again_and_told_of(pipe: tuple[int, int]) ->
 
 
 def test_a_pipe_that_nobody_reads_makes_nobody_wait(pipe: tuple[int, int]) -> None:
-    handler = TogetherHandler(pipe[1])
+    handler = BatchingHandler(pipe[1])
     handler.flush_seconds = 0.1
     for _ in range(5_000):
         handler.handle(record(logging.ERROR, "x" * 1000))

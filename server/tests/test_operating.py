@@ -15,8 +15,8 @@ import yaml
 
 from botwire.cli import main
 from botwire_server import serving
-from botwire_server.access import PUBLIC
 from botwire_server.api_keys import RIGHTS
+from botwire_server.auth import PUBLIC
 from botwire_server.metrics import Metrics
 from botwire_server.settings import PREFIX, Settings
 

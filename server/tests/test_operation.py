@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -269,6 +270,58 @@ def test_it_says_that_it_stops_and_goes_on_for_a_while(database: Path) -> None:
             assert http.get("/healthz").status_code == 200
             assert httpx.get(f"{url}/healthz").status_code == 200  # new connections too
         assert process.wait(60) in (0, -signal.SIGTERM)
+
+
+def test_ctrl_c_does_not_wait_for_the_drain(database: Path) -> None:
+    with running(database, "--drain", "600") as process:
+        read_url(process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) in (0, 130, -signal.SIGINT)
+
+
+def test_an_unfinished_request_is_waited_for_as_long_as_the_grace(database: Path) -> None:
+    with running(database, "--grace", "1") as process:
+        url = httpx.URL(read_url(process))
+        with socket.create_connection((url.host, url.port)) as connection:
+            head = "PUT /v1/namespaces/n/keys/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9"
+            connection.sendall(f"{head}\r\nExpect: 100-continue\r\n\r\n".encode())
+            assert connection.recv(1000).startswith(b"HTTP/1.1 100")  # it waits for the body
+            process.terminate()
+            assert process.wait(25) in (0, -signal.SIGTERM)  # it ended by itself
+
+
+BLOCKED = """
+import sys, threading
+from botwire_server import hosting
+from botwire_server.settings import Settings
+import socket
+
+def create_app(*args, **options):
+    app = make(*args, **options)
+    @app.get("/block")
+    async def block():
+        print("blocked", flush=True)
+        threading.Event().wait()
+    return app
+
+make, hosting.create_app = hosting.create_app, create_app
+hosting._LAST_SECONDS = 0.1
+listener = socket.create_server(("127.0.0.1", 0))
+url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+hosting.serve_listener(Settings(database=sys.argv[1], grace=0), listener, url)
+"""
+
+
+def test_a_blocked_event_loop_does_not_keep_a_server_from_ending(database: Path) -> None:
+    command = [sys.executable, "-c", BLOCKED, f"sqlite:///{database}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        url = httpx.URL(read_url(process))
+        with socket.create_connection((url.host, url.port)) as connection:
+            connection.sendall(b"GET /block HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert process.stdout is not None
+            assert process.stdout.readline() == "blocked\n"
+            process.terminate()
+            assert process.wait(30) == 1
 
 
 # --- HTTPS and proxies ----------------------------------------------------------------------

@@ -116,7 +116,7 @@ def test_a_repeated_request_lands_once(base: str) -> None:
 
 
 BAD: list[tuple[str, str, dict[str, Any], int, str]] = [
-    ("GET", "/nope", {}, 404, "nothing at this address"),
+    ("GET", "/nope", {}, 404, "nothing at this path"),
     ("PATCH", "/v1/batch", {}, 405, "PATCH"),
     ("POST", "/v1/batch", {"content": "{"}, 400, "not JSON"),
     ("POST", "/v1/batch", {"content": b"\xff\xfe\xfa"}, 400, "not JSON"),
@@ -133,7 +133,7 @@ BAD: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("PUT", f"/v1/namespaces/n/keys/{'x' * 1025}", {"json": {"value": 1}}, 400, "1024"),
     ("PUT", f"/v1/namespaces/{'x' * 257}/keys/k", {"json": {"value": 1}}, 400, "256"),
     ("GET", "/v1/namespaces/n/keys?limit=0", {}, 400, "limit"),
-    ("GET", "/v1/namespaces/n/keys?limt=5", {}, 400, "'limt' here; it takes: after, limit, prefix"),
+    ("GET", "/v1/namespaces/n/keys?limt=5", {}, 400, "'limt': this path takes after, limit"),
     ("DELETE", "/v1/namespaces/n/keys/k?if_versoin=5", {}, 400, "if_versoin"),
     ("DELETE", "/v1/namespaces/n/keys", {}, 400, "all=true"),
     ("DELETE", "/v1/namespaces/n/keys?prefix=a&all=true", {}, 400, "all=true"),
@@ -190,7 +190,7 @@ async def test_a_fault_of_ours_is_a_problem_document_too(
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         answer = await http.request(method, path, json=body)
     await good.aclose()
-    assert "secret" not in str(problem(answer, 500, "its log says more"))
+    assert "secret" not in str(problem(answer, 500, "its log has the details"))
 
 
 def test_it_describes_itself(server_url: str) -> None:

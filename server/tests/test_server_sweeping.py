@@ -56,7 +56,7 @@ async def test_a_server_sweeps_by_itself_and_goes_on_after_a_failure(
                 count = raw.execute("SELECT count(*) FROM botwire_keys").fetchone()
                 assert count == (expected,)
                 store._writer.open().execute("PRAGMA query_only=0")
-    assert "could not be removed now" in caplog.text
+    assert "could not be deleted" in caplog.text
 
 
 @pytest.mark.parametrize("days", [3, 0])

@@ -46,11 +46,11 @@ def test_the_first_that_says_something_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "environ", "says"),
     [
-        (["--port", "x"], {}, "--port is a whole number, not 'x'"),
-        (["--port", "65536"], {}, "port is at most 65535"),
-        (["--workers", "0"], {}, "workers is at least 1"),
+        (["--port", "x"], {}, "--port must be a whole number, not 'x'"),
+        (["--port", "65536"], {}, "port must be at most 65535"),
+        (["--workers", "0"], {}, "workers must be at least 1"),
         (["--tls-cert", "c.pem"], {}, "both"),
-        ([], {"BOTWIRE_FREE_TIER": "maybe"}, "BOTWIRE_FREE_TIER is true or false, not 'maybe'"),
+        ([], {"BOTWIRE_FREE_TIER": "maybe"}, "FREE_TIER must be true or false, not 'maybe'"),
         (["--config", "no.toml"], {}, "no.toml cannot be read"),
         (["--trust-proxy", "proxy.test"], {}, "trust_proxy"),
         (["--trust-proxy", "10.0.0.0/99"], {}, "trust_proxy"),
@@ -69,9 +69,9 @@ def test_what_is_refused(arguments: list[str], environ: dict[str, str], says: st
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("prot = 1", "there is no setting 'prot'; there are: host, port"),
-        ("port = true", "port is a whole number, not True"),
-        ("cors_origins = [1]", "a list of texts"),
+        ("prot = 1", "unknown setting 'prot'; known are host, port"),
+        ("port = true", "port must be a whole number, not True"),
+        ("cors_origins = [1]", "a list of strings"),
         ("port = ", "is not TOML"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Addresses of machines."""
+"""Network addresses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import ipaddress
 
 
 @functools.lru_cache(maxsize=1024)
-@functools.lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
-    """Says whether only this machine can reach an address."""
+    """Returns whether an address is reachable only from this machine."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,10 +1,10 @@
-"""API keys: secrets that say who calls, kept as digests in the store that they open.
+"""API keys: secrets that identify callers, kept as digests in the store that they open.
 
 A key is ``bw_``, a public id of 12 hexadecimal digits, ``_``, and a secret of 256 random bits. The
-store holds its SHA-256: slow hashes protect passwords, which can be guessed; this cannot be.
+store holds its SHA-256. Slow hashes are for passwords, which can be guessed; these secrets cannot.
 
-Keys are entries of the system's namespace, so every process that serves a store has the same ones,
-and each change of them is in the audit log, in the same transaction.
+Keys are entries of the system's namespace, so every process that serves a store has the same ones.
+Each change of a key is logged in the audit log in the same transaction.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -34,38 +34,38 @@ RIGHTS: Mapping[str, frozenset[str]] = {
     "write": frozenset({"read", "write"}),
     "admin": frozenset({"read", "write", "admin", "metrics"}),
 }
-"""What a key of each right may do."""
+"""What each right of a key includes."""
 NO_WRITE = ops.Batch(SYSTEM_NAMESPACE, (ops.DeleteKey("ready"),))
-"""Writes as others do, and changes nothing."""
+"""A write that changes nothing: it fails if the store is not writable."""
 EVERYTHING = "*"
-"""The pattern of all namespaces."""
+"""The pattern that matches all namespaces."""
 STALE_SECONDS = 1.0
-"""For how long after a key was revoked a server may still take it."""
+"""How long a server may still accept a key after it was revoked."""
 TOUCH_SECONDS = 60.0
-"""How often at most the last use of a key is written down."""
+"""Shortest interval at which the last use of a key is stored."""
 
 _FORM = re.compile(r"bw_([0-9a-f]{12})_[0-9a-f]{64}")
 _KEYS = "api-keys/"
 _USES = "api-keys-used/"
 _MICROSECONDS = 1_000_000
-_TRIMMED_AT_ONCE = 500  # entries of the audit log, in one transaction
+_TRIMMED_AT_ONCE = 500  # entries of the audit log deleted in one transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class APIKey:
-    """What is known of an API key; its secret is not.
+    """An API key without its secret.
 
     Attributes:
-        id: Names it in lists, logs and the audit log.
+        id: The public id, for lists and logs.
         digest: The SHA-256 of the whole key, in hexadecimal.
-        label: What it is for, in the words of whoever made it.
-        namespaces: Patterns of the namespaces that it opens; ``*`` is any run of characters.
+        label: What the key is for, in its creator's words.
+        namespaces: Patterns of the namespaces that it opens; ``*`` matches any characters.
         right: One of `RIGHTS`.
-        created_at: In microseconds since 1970, as all times here.
-        expires_at: From when on it opens nothing; None is never.
-        revoked_at: The same, by whoever revoked it.
-        writes: How many it may make in a day (UTC); None is the server's setting.
-        rate: How many requests it may make in a minute; None is the server's setting.
+        created_at: In microseconds since 1970, like all times here.
+        expires_at: When the key expires; None: never.
+        revoked_at: When the key was or will be revoked.
+        writes: Most writes per day (UTC); None: the server's setting.
+        rate: Most requests per minute; None: the server's setting.
     """
 
     id: str
@@ -81,19 +81,21 @@ class APIKey:
 
     def __post_init__(self) -> None:
         if self.right not in RIGHTS:
-            raise ConfigurationError(f"a right is one of {', '.join(RIGHTS)}, not {self.right!r}")
+            raise ConfigurationError(
+                f"a right must be one of {', '.join(RIGHTS)}, not {self.right!r}"
+            )
         if not self.namespaces:
-            raise ConfigurationError("a key needs a pattern of the namespaces that it opens")
+            raise ConfigurationError("a key needs at least one pattern of namespaces that it opens")
         for pattern in self.namespaces:
             check_any_namespace(pattern)
 
     def is_valid(self, at: int) -> bool:
-        """Says whether it opens anything at a moment."""
+        """Returns whether the key is valid at a time."""
         ends = [end for end in (self.expires_at, self.revoked_at) if end is not None]
         return all(at < end for end in ends)
 
     def may(self, right: str, namespace: str | None = None) -> bool:
-        """Says whether it has a right in a namespace; without one, in all there can be."""
+        """Returns whether the key has a right in a namespace; None: in all namespaces."""
         if right not in RIGHTS[self.right]:
             return False
         if EVERYTHING in self.namespaces:
@@ -104,12 +106,12 @@ class APIKey:
 
     @property
     def account(self) -> str:
-        """The reserved namespace under which its writes are counted."""
+        """The reserved namespace in which the key's writes are counted."""
         return f"{SYSTEM_NAMESPACE}/{_KEYS}{self.id}"
 
 
 def matches(pattern: str, namespace: str) -> bool:
-    """Says whether a pattern stands for a namespace: ``*`` is any run of characters."""
+    """Returns whether a pattern matches a namespace; ``*`` matches any characters."""
     first, *others = pattern.split("*")
     if not others:
         return namespace == pattern
@@ -125,15 +127,15 @@ def matches(pattern: str, namespace: str) -> bool:
 
 
 def digest(secret: str) -> str:
-    """Returns what a store keeps of a key."""
+    """Returns the digest of a key, which is what a store keeps."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class KeyStore:
-    """The API keys of a store.
+    """The API keys of a store, and its audit log.
 
     Args:
-        engine: Of the store.
+        engine: The store.
         clock: Returns the present time.
     """
 
@@ -145,51 +147,55 @@ class KeyStore:
         return await self._engine.apply(ops.Batch(SYSTEM_NAMESPACE, operations))
 
     async def create(self, *, who: str, **fields: Any) -> tuple[APIKey, str]:
-        """Makes a key.
+        """Creates a key.
 
         Args:
-            who: Who makes it, for the audit log.
-            fields: Of the `APIKey`, without id, digest and time.
+            who: Who creates it, for the audit log.
+            fields: The fields of the `APIKey` except id, digest and creation time.
 
         Returns:
-            What is known of it, and the key itself, which is nowhere kept.
+            The key, and its secret, which is not stored.
         """
-        id = secrets.token_hex(6)
-        secret = f"bw_{id}_{secrets.token_hex(32)}"
+        id, secret = _new_secret()
         key = APIKey(id=id, digest=digest(secret), created_at=self.clock(), **fields)
         await self._apply(_put(key, 0), _tell("key.create", who, key))
         return key, secret
 
     async def read(self) -> dict[str, APIKey]:
-        """Returns all keys by id, the expired and the revoked too, the oldest first."""
+        """Returns all keys by id, oldest first, including expired and revoked ones."""
         found = [key for key, _ in await self._read()]
         return {key.id: key for key in sorted(found, key=lambda key: (key.created_at, key.id))}
 
     async def _read(self) -> list[tuple[APIKey, int]]:
-        keys, after = [], None
+        keys = []
+        async for entry in self._scan(_KEYS):
+            fields = entry.value.value
+            fields["namespaces"] = tuple(fields["namespaces"])
+            keys.append((APIKey(id=entry.key.removeprefix(_KEYS), **fields), entry.version))
+        return keys
+
+    async def _scan(self, prefix: str) -> AsyncIterator[Any]:
+        after = None
         while True:
-            (page,) = await self._apply(ops.ScanKeys(_KEYS, after=after))
+            (page,) = await self._apply(ops.ScanKeys(prefix, after=after))
             for entry in page.entries:
-                fields = entry.value.value
-                fields["namespaces"] = tuple(fields["namespaces"])
-                id = entry.key.removeprefix(_KEYS)
-                keys.append((APIKey(id=id, **fields), entry.version))
+                yield entry
             if not page.more:
-                return keys
+                return
             after = page.entries[-1].key
 
     async def _find(self, id: str) -> tuple[APIKey, int]:
         for key, version in await self._read():
             if key.id == id:
                 return key, version
-        raise NotFoundError(f"there is no API key {id!r}: `botwire keys list` shows them")
+        raise NotFoundError(f"API key {id!r} does not exist: `botwire keys list` shows all keys")
 
     async def revoke(self, id: str, *, who: str) -> APIKey:
-        """Ends a key at once; it stays in the list. Returns what is known of it.
+        """Revokes a key at once, and returns it; it stays in the list.
 
         Raises:
-            NotFoundError: There is no such key.
-            ConflictError: Someone else changed it at the same time.
+            NotFoundError: The key does not exist.
+            ConflictError: The key was changed at the same time.
         """
         key, version = await self._find(id)
         if key.revoked_at is None:
@@ -198,22 +204,21 @@ class KeyStore:
         return key
 
     async def rotate(self, id: str, *, overlap: float, who: str) -> tuple[APIKey, str]:
-        """Makes a key in the place of another, which ends.
+        """Creates a key that replaces another, which is revoked; returns both as `create` does.
 
         Args:
-            id: Of the other.
-            overlap: Seconds that the other goes on.
+            id: The id of the key to replace.
+            overlap: Seconds that the old key stays valid.
             who: Who does it, for the audit log.
 
         Raises:
-            NotFoundError: There is no such key.
-            ConflictError: It was revoked, or someone else changed it at the same time.
+            NotFoundError: The key does not exist.
+            ConflictError: The key is revoked, or was changed at the same time.
         """
         old, version = await self._find(id)
         if old.revoked_at is not None:
-            raise ConflictError(f"the API key {id!r} was revoked: create a new one")
-        new_id = secrets.token_hex(6)
-        secret = f"bw_{new_id}_{secrets.token_hex(32)}"
+            raise ConflictError(f"API key {id!r} was revoked: create a new one")
+        new_id, secret = _new_secret()
         at = self.clock()
         new = replace(old, id=new_id, digest=digest(secret), created_at=at)
         ended = replace(old, revoked_at=at + round(overlap * _MICROSECONDS))
@@ -225,7 +230,7 @@ class KeyStore:
         return new, secret
 
     async def reset(self, *, who: str) -> int:
-        """Forgets all keys, and that there ever were any; returns how many."""
+        """Deletes all keys, so that the server requires none; returns how many there were."""
         entry = Json.of({"event": "key.reset", "who": who})
         count, _, _ = await self._apply(
             ops.ClearKeys(_KEYS), ops.ClearKeys(_USES), ops.ExtendHistory(AUDIT_LOG, (entry,))
@@ -233,18 +238,13 @@ class KeyStore:
         return int(count)
 
     async def last_uses(self) -> dict[str, int]:
-        """Returns by id when keys were last used, to the minute."""
-        uses: dict[str, int] = {}
-        after = None
-        while True:
-            (page,) = await self._apply(ops.ScanKeys(_USES, after=after))
-            uses |= {one.key.removeprefix(_USES): one.updated_at for one in page.entries}
-            if not page.more:
-                return uses
-            after = page.entries[-1].key
+        """Returns the times, to the minute, when keys were last used, by id."""
+        return {
+            entry.key.removeprefix(_USES): entry.updated_at async for entry in self._scan(_USES)
+        }
 
     async def touch(self, id: str) -> None:
-        """Writes down that a key is used, unless another process just has."""
+        """Stores that a key is used now, unless another process just did."""
         name = _USES + id
         ((entry,),) = await self._apply(ops.GetKeys((name,)))
         if entry and self.clock() - entry.updated_at < TOUCH_SECONDS * _MICROSECONDS:
@@ -252,10 +252,10 @@ class KeyStore:
         try:
             await self._apply(ops.PutKey(name, Json.of(None), None, entry.version if entry else 0))
         except ConflictError:
-            return  # another process just has
+            return  # another process just did
 
     async def changed_since(self, revision: int | None) -> tuple[bool, int]:
-        """Says whether keys may have changed since a revision, and which it is now."""
+        """Returns whether keys may have changed since a revision, and the present revision."""
         changed = revision is None
         while True:
             (page,) = await self._apply(ops.ReadChanges(revision))
@@ -266,7 +266,7 @@ class KeyStore:
                 return changed, page.revision
 
     async def audit(self, limit: int) -> list[dict[str, Any]]:
-        """Returns the last entries of the audit log, the oldest first."""
+        """Returns the latest entries of the audit log, oldest first."""
         found: list[ops.HistoryItem] = []
         before = None
         while len(found) < limit:
@@ -284,8 +284,8 @@ class KeyStore:
         """Deletes the oldest entries of the audit log; returns how many.
 
         Args:
-            before: Only those written before this time. What comes after one that is younger stays
-                with it, as clocks differ: nothing young goes, and the log has no holes.
+            before: Delete entries older than this. As clocks differ, an old entry may follow a
+                newer one; it stays, so the log has no gaps.
         """
         trimmed = 0
         while True:
@@ -298,6 +298,12 @@ class KeyStore:
             trimmed += int(count)
             if len(seqs) < len(page.items) or not page.more:
                 return trimmed
+
+
+def _new_secret() -> tuple[str, str]:
+    """Returns the id of a new key, and the key itself."""
+    id = secrets.token_hex(6)
+    return id, f"bw_{id}_{secrets.token_hex(32)}"
 
 
 def _put(key: APIKey, version: int) -> ops.PutKey:
@@ -321,15 +327,15 @@ def _tell(event: str, who: str, key: APIKey, **more: str) -> ops.ExtendHistory:
 
 
 class KeyRing:
-    """The keys of a store, remembered, so that a request costs no look into it.
+    """A cache of the keys of a store, so that a request need not read it.
 
-    What is remembered is checked against the store's log of changes: before a key is refused, and
-    otherwise when the last check is `STALE_SECONDS` old. So a new key opens at once, and a revoked
-    one for a second at most, in every process.
+    The cache is checked against the store's log of changes before a key is refused, and when the
+    last check is `STALE_SECONDS` old. So in every process a new key works at once, and a revoked
+    one for at most a second.
 
     Args:
-        store: Where the keys are.
-        timer: Returns seconds that only grow.
+        store: The keys.
+        timer: Returns monotonic seconds.
     """
 
     def __init__(self, store: KeyStore, *, timer: Callable[[], float] = time.monotonic) -> None:
@@ -343,12 +349,12 @@ class KeyRing:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def is_empty(self) -> bool:
-        """Says whether there never was a key."""
+        """Returns whether no key exists."""
         await self._refresh(self._timer() - STALE_SECONDS)
         return not self._keys
 
     async def find(self, secret: str) -> APIKey | None:
-        """Returns the key that a secret is, if it is valid."""
+        """Returns the key of a secret, if it is valid."""
         asked_at = self._timer()
         await self._refresh(asked_at - STALE_SECONDS)
         key = self._match(secret)
@@ -358,7 +364,7 @@ class KeyRing:
         return key
 
     async def is_valid(self, key: APIKey) -> bool:
-        """Says whether a key that was found is valid still."""
+        """Returns whether a key that was found is still valid."""
         await self._refresh(self._timer() - STALE_SECONDS)
         known = self._keys.get(key.id)
         return known is not None and known.is_valid(self.store.clock())
@@ -366,18 +372,18 @@ class KeyRing:
     def _match(self, secret: str) -> APIKey | None:
         form = _FORM.fullmatch(secret)
         known = self._keys.get(form[1]) if form else None
-        # Compared in any case, and in constant time: how long it takes says nothing.
+        # Always compared, and in constant time, so that timing reveals nothing.
         same = hmac.compare_digest(known.digest if known else "", digest(secret))
         return known if known and same and known.is_valid(self.store.clock()) else None
 
     async def _refresh(self, since: float) -> None:
-        """Waits until a check is done that began at a moment or later; one serves all who wait."""
+        """Waits for a check that began at a given time or later; all callers share one."""
         while self._checked_at < since:
-            # One that is done began too early, or failed. Waiting for it would not give way to
-            # anybody: for ever, where a check takes longer than what it finds may be old.
+            # A finished check began too early, or failed. Awaiting it would return at once, without
+            # letting the event loop run, over and over if checks take longer than `STALE_SECONDS`.
             if self._check is None or self._check.done():
                 self._check = asyncio.create_task(self._look())
-            # Whoever waits may give up; the check goes on for the others.
+            # If this caller is cancelled, the check continues for the others.
             await asyncio.shield(self._check)
 
     async def _look(self) -> None:
@@ -388,7 +394,7 @@ class KeyRing:
         self._revision, self._checked_at = revision, began
 
     def touch(self, key: APIKey) -> None:
-        """Notes that a key is used; it is written down meanwhile, and rarely."""
+        """Notes that a key is used; now and then this is stored, in the background."""
         at = self._timer()
         if at - self._touched.get(key.id, float("-inf")) >= TOUCH_SECONDS:
             self._touched[key.id] = at
@@ -403,5 +409,5 @@ class KeyRing:
         task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
-        """Waits for what is being written down."""
+        """Waits for what is being stored."""
         await asyncio.gather(*self._tasks, return_exceptions=True)

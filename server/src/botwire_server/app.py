@@ -1,4 +1,4 @@
-"""The application: an engine behind HTTP."""
+"""The application that serves an engine over HTTP."""
 
 from __future__ import annotations
 
@@ -14,36 +14,39 @@ from starlette.types import ASGIApp
 from botwire import wire
 from botwire.engines.lanes import TurnsPool
 from botwire.engines.protocol import AsyncEngine
-from botwire_server import docs, openapi, operation, problems, routes
-from botwire_server.access import Access
+from botwire_server import docs, monitoring, openapi, problems, routes
 from botwire_server.api_keys import KeyRing, KeyStore
+from botwire_server.auth import Authenticator
 from botwire_server.heads import HeadMiddleware
-from botwire_server.lane import BatchLane
 from botwire_server.limits import RateTable
 from botwire_server.metrics import Metrics
-from botwire_server.middleware import AccessMiddleware, RequestMiddleware
+from botwire_server.middleware import CallerMiddleware, RequestMiddleware
 from botwire_server.settings import Settings
+from botwire_server.shortcut import BatchShortcut
 from botwire_server.sweeping import sweeping
 from botwire_server.tracing import Tracing
 from botwire_server.turns import WriteTurns
 from botwire_server.watching import Watchers
 
-# FastAPI's own spans hold paths, and so names of memory; `tracing` makes some that do not. A
-# release of FastAPI that makes none yet takes the argument and leaves it alone.
+# FastAPI's own spans contain paths, and so names; those of `tracing` do not. Releases of FastAPI
+# without spans accept this argument and ignore it.
 _NO_TELEMETRY: dict[str, Any] = {"telemetry": {"tracing": False, "metrics": False, "logs": False}}
 
 
 class Application(FastAPI):
-    """FastAPI behind what every request passes, so that it is asked only for what it answers."""
+    """FastAPI behind our own middleware, which every request passes first."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Returns what answers a request, made when the first one comes."""
+        """Returns what answers requests; called for the first one."""
         state = self.state
         settings: Settings = state.settings
         stack: ASGIApp = HeadMiddleware(super().build_middleware_stack())
-        stack = BatchLane(stack, route=routes.BATCHES)
-        stack = AccessMiddleware(
-            stack, access=state.access, rates=state.rates, key_rate=settings.key_rate
+        stack = BatchShortcut(stack, route=routes.BATCHES)
+        stack = CallerMiddleware(
+            stack,
+            authenticator=state.authenticator,
+            rates=state.rates,
+            key_rate=settings.key_rate,
         )
         stack = RequestMiddleware(
             stack,
@@ -76,9 +79,9 @@ def create_app(
     """Returns the application.
 
     Args:
-        engine: Where memory lives; closed when the application shuts down.
-        settings: What it is told; those about listening are for whoever runs it.
-        rates: Where requests are counted, together with other processes; closed with the engine.
+        engine: The store; closed when the application shuts down.
+        settings: The server's settings; those about listening are not used here.
+        rates: What counts requests, shared with other processes; closed with the engine.
     """
     settings = settings or Settings()
     rates = rates or RateTable()
@@ -98,7 +101,7 @@ def create_app(
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,  # FastAPI's own page loads scripts from elsewhere
+        docs_url=None,  # FastAPI's own page loads scripts from another host
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         **_NO_TELEMETRY,
@@ -115,11 +118,11 @@ def create_app(
     app.state.tracing = Tracing()
     app.state.metrics.follow(engine)
     keys = KeyRing(KeyStore(engine))
-    app.state.access = Access(keys, settings)
+    app.state.authenticator = Authenticator(keys, settings)
     app.include_router(routes.router)
-    app.include_router(operation.router)
+    app.include_router(monitoring.router)
     app.include_router(docs.router)
-    own = [*app.routes, *operation.router.routes, *docs.router.routes]
+    own = [*app.routes, *monitoring.router.routes, *docs.router.routes]
     problems.install(app, lambda scope: routes.methods_of(scope, own))
     openapi.install(app)
     return app

@@ -1,4 +1,4 @@
-"""Bodies on their way in and out: bounded in size and time, gzip on both ways."""
+"""Bodies of requests and answers: limits of size and time, and gzip."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from botwire.errors import InvalidRequestError, PayloadTooLargeError
-from botwire_server.working import BODY_BYTES, BODY_READ
+from botwire_server.request_work import BODY_BYTES, BODY_READ
 
 BODY_SECONDS = 30.0
-"""For a body to arrive, and more by its size."""
+"""Time for a body to arrive; larger bodies get more."""
 BODY_RATE = 16 * 1024
-"""Bytes a second that a client sends at least once it has used up `BODY_SECONDS`."""
+"""Bytes per second that a client must send once it has used up `BODY_SECONDS`."""
 GZIP_FROM = 1024
-"""Bytes of an answer from which on gzip is worth its while."""
+"""Smallest answer, in bytes, that is compressed."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_LEVEL = 4
-_BY_A_THREAD = 64 * 1024  # bytes that take a few milliseconds
+_BY_A_THREAD = 64 * 1024  # bytes that take a few milliseconds to (un)compress
 _BODILESS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})  # methods of ours without a body
 
 
 IS_WHOLE = "botwire.body_is_whole"
-"""Set in a request's scope by a server that has all of the body already."""
+"""Set in a request's scope by a server that has received the whole body."""
 
 
 def bounded(receive: Receive, scope: Scope, headers: Mapping[bytes, bytes], limit: int) -> Receive:
-    """Returns a `receive` that refuses bodies that are too large, too slow or not readable.
+    """Returns a `receive` that refuses bodies that are too large, too slow or unreadable.
 
-    A body in gzip is unpacked, and bounded as it comes out.
+    A gzip body is decompressed, and the limit applies to what comes out.
 
     Args:
         receive: Where the body comes from.
-        scope: Of the request.
-        headers: Of the request.
-        limit: Most bytes of a body.
+        scope: The scope of the request.
+        headers: The headers of the request.
+        limit: Largest body, in bytes.
 
     Raises:
-        PayloadTooLargeError: The request says that its body is larger than that.
-        InvalidRequestError: Its coding is none that is known; of status 415.
+        PayloadTooLargeError: The request announces a larger body.
+        InvalidRequestError: The content coding is unknown (status 415).
     """
     length = headers.get(b"content-length", b"0")
     if length.isdigit() and (len(length) > 18 or int(length) > limit):
         raise _too_large(limit)
     coding = headers.get(b"content-encoding", b"identity").strip().lower()
     if coding not in (b"identity", b"gzip"):
-        raise InvalidRequestError("a body may have the Content-Encoding gzip, or none", status=415)
+        raise InvalidRequestError("the Content-Encoding of a body is gzip, or none", status=415)
     if length == b"0" and b"transfer-encoding" not in headers:
         if scope["method"] in _BODILESS:
-            scope[BODY_READ] = True  # nobody asks for what there is not
+            scope[BODY_READ] = True  # no route reads it
             return receive
 
         async def receive_nothing() -> Message:
@@ -70,7 +70,7 @@ def bounded(receive: Receive, scope: Scope, headers: Mapping[bytes, bytes], limi
 
     async def receive_bounded() -> Message:
         nonlocal size, came, is_whole
-        if is_whole:  # what comes now is that the client went
+        if is_whole:  # all that can follow is that the client left
             return await receive()
         if scope.get(IS_WHOLE):
             message = await receive()
@@ -80,7 +80,7 @@ def bounded(receive: Receive, scope: Scope, headers: Mapping[bytes, bytes], limi
                     message = await receive()
             except TimeoutError:
                 raise InvalidRequestError(
-                    f"the body came too slowly: {came} bytes in {loop.time() - start:.0f} seconds",
+                    f"the body arrived too slowly: {came} bytes in {loop.time() - start:.0f} s",
                     status=408,
                 ) from None
         if message["type"] != "http.request":
@@ -89,7 +89,7 @@ def bounded(receive: Receive, scope: Scope, headers: Mapping[bytes, bytes], limi
         body = message.get("body", b"")
         came += len(body)
         if unpack is not None:
-            # A few bytes may stand for very many.
+            # A few bytes may decompress to very many.
             parts = [unpack(body, is_whole, _BY_A_THREAD)]
             while unpack.is_behind:
                 parts.append(await asyncio.to_thread(unpack, b"", is_whole, limit + 1))
@@ -109,7 +109,7 @@ async def read(receive: Receive) -> bytes:
     """Returns the whole body of a request.
 
     Raises:
-        ClientDisconnect: The client went before it was whole.
+        ClientDisconnect: The client left before it was complete.
     """
     parts = []
     while True:
@@ -122,14 +122,14 @@ async def read(receive: Receive) -> bytes:
 
 
 def _too_large(limit: int) -> PayloadTooLargeError:
-    return PayloadTooLargeError(f"a body is at most {limit} bytes here: send it in parts")
+    return PayloadTooLargeError(f"a body is at most {limit:,} bytes here: send it in parts")
 
 
 class _Unpacker:
-    """Unpacks a body in gzip as it comes.
+    """Decompresses a gzip body as it arrives.
 
     Args:
-        limit: Most bytes that come out.
+        limit: Most bytes that may come out.
     """
 
     def __init__(self, limit: int) -> None:
@@ -137,10 +137,10 @@ class _Unpacker:
         self._room = limit + 1
         self._limit = limit
         self.is_behind = False
-        """Whether more may come out of what was put in."""
+        """Whether more may come out of what has been put in."""
 
     def __call__(self, packed: bytes, is_last: bool, most: int) -> bytes:
-        """Returns some of what comes out, at most so many bytes."""
+        """Returns at most `most` bytes of what comes out."""
         if self._room <= 0:
             raise _too_large(self._limit)
         try:
@@ -154,13 +154,13 @@ class _Unpacker:
             len(body) == most and not self._stream.eof
         )
         if self._stream.unused_data or (is_last and not self._stream.eof and not self.is_behind):
-            raise InvalidRequestError("the body is not one whole gzip stream")
+            raise InvalidRequestError("the body is not one complete gzip stream")
         return body
 
 
-@functools.lru_cache(maxsize=64)  # clients of one kind say the same
+@functools.lru_cache(maxsize=64)  # few different ones are sent
 def accepts_gzip(accepted: bytes) -> bool:
-    """Reads an Accept-Encoding header."""
+    """Returns whether an Accept-Encoding header accepts gzip."""
     for part in accepted.lower().split(b","):
         coding, _, weight = part.partition(b";")
         if coding.strip() in (b"gzip", b"*"):
@@ -169,7 +169,7 @@ def accepts_gzip(accepted: bytes) -> bool:
 
 
 def gzipping(send: Send) -> Send:
-    """Returns a `send` that packs answers; those sent in parts stay as they are."""
+    """Returns a `send` that compresses answers, except those sent in several messages."""
     start: Message | None = None
 
     async def send_packed(message: Message) -> None:
@@ -205,10 +205,10 @@ def _pack(body: bytes) -> bytes:
 def _of_packed(name: bytes, value: bytes, length: int) -> tuple[bytes, bytes]:
     if name == b"content-length":
         return name, str(length).encode()
-    if name == b"etag":  # another representation has another tag (RFC 9110, section 8.8.3.3)
+    if name == b"etag":  # each representation has its own tag (RFC 9110, section 8.8.3.3)
         return name, value[:-1] + PACKED_TAG + b'"'
     return name, value
 
 
 PACKED_TAG = b"-gzip"
-"""What the ETag of an answer in gzip ends with, before its quote."""
+"""Suffix of the ETag of a compressed answer."""

@@ -14,14 +14,14 @@ from botwire_server.key_commands import keys_command
 
 def serve_command(commands: Any) -> None:
     """Adds the server's commands to the command line; see `botwire.cli`."""
-    text = "serve memory to other processes and machines"
+    text = "serve a store to other processes and machines"
     parser: argparse.ArgumentParser = commands.add_parser("serve", help=text, description=text)
     settings.add_options(parser)
     parser.set_defaults(run=_serve)
 
-    text = "show the settings of `botwire serve`, and where each comes from"
+    text = "show the settings of `botwire serve` and the source of each"
     parser = commands.add_parser("config", help=text, description=text)
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     settings.add_options(parser)
     parser.set_defaults(run=_config)
 
@@ -29,7 +29,7 @@ def serve_command(commands: Any) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    # Every command of botwire loads this module: what serves takes longer to load than they to run.
+    # Every botwire command imports this module, and the server is slow to import.
     from botwire_server import serving  # noqa: PLC0415
 
     serving.serve(settings.load(options, os.environ).settings)

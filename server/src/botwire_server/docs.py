@@ -1,4 +1,4 @@
-"""The page about the HTTP API, made of its description: it loads nothing from anywhere."""
+"""The page ``/docs``, rendered from the OpenAPI description; it loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STYLE = (
 
 @router.get("/docs")
 async def read_docs(request: Request) -> HTMLResponse:
-    """Answers the page."""
+    """Returns the page."""
     state = request.app.state
     if getattr(state, "docs", None) is None:
         state.docs = render(request.app.openapi())
@@ -33,7 +33,7 @@ async def read_docs(request: Request) -> HTMLResponse:
 
 
 def render(description: dict[str, Any]) -> str:
-    """Returns the page that shows an OpenAPI description."""
+    """Returns an OpenAPI description as an HTML page."""
     info = description["info"]
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>BotWire</title>',

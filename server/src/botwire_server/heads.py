@@ -1,4 +1,4 @@
-"""HEAD is answered wherever GET is (RFC 9110, section 9.3.2): the same head, and no body."""
+"""Answers HEAD wherever GET is answered, with the same head and no body (RFC 9110, 9.3.2)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadMiddleware:
-    """Lets the routes answer a HEAD as the GET that it stands for.
+    """Lets the routes answer a HEAD request as if it were a GET.
 
-    All around them goes on seeing a HEAD: the log, the counts, the bound on origins, and the ASGI
-    server, which sends no body of such an answer, as Starlette's own routes expect of it. The
-    answer is made whole, so that its head is that of the GET, packed or not.
+    Everything else still sees HEAD: the log, the metrics, the check of origins, and the ASGI
+    server, which drops the body. The answer is built completely, so its head is that of the GET,
+    compressed or not.
 
     Args:
         app: The routes.
@@ -28,13 +28,13 @@ class HeadMiddleware:
 
         async def send_head(message: Message) -> None:
             scope["method"] = "HEAD"
-            if message.get("more_body"):  # a stream, which may have no end
+            if message.get("more_body"):  # a stream, which may never end
                 await send({"type": "http.response.body"})
                 rest.cancel()
             else:
                 await send(message)
 
-        # In its place: routes note in this scope, for those around them, which of them it was.
+        # Changed in place, as the routes record in this scope which of them answered.
         scope["method"] = "GET"
         try:
             with anyio.CancelScope() as rest:

@@ -1,4 +1,4 @@
-"""Runs the application at a socket, until it is told to stop, and ends it without loss."""
+"""Runs the application on a socket until it is told to stop, and ends it without loss."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from botwire_server.workers import ALIVE, ALIVE_SECONDS, READY
 logger = logging.getLogger("botwire.workers")
 
 _SWITCH_SECONDS = 0.0005
-_LAST_SECONDS = 3.0  # after the grace is over, for what has not ended by itself
+_LAST_SECONDS = 3.0  # after the grace period, before the process is ended by force
 
 
 def serve_listener(
@@ -41,13 +41,13 @@ def serve_listener(
     *,
     alive_seconds: float = ALIVE_SECONDS,
 ) -> None:
-    """Serves at a socket until it is told to stop.
+    """Serves on a socket until it is told to stop.
 
     Args:
-        settings: The server's.
+        settings: The server's settings.
         listener: A bound socket.
-        greeting: What to print when it serves.
-        alive_seconds: How often a worker says that its event loop moves.
+        greeting: What to print once it serves.
+        alive_seconds: How often a worker reports that its event loop runs.
     """
     _run(_serve(settings, listener, greeting, alive_seconds))
 
@@ -60,7 +60,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 def _new_loop() -> asyncio.AbstractEventLoop:
     if sys.platform == "win32":
         return asyncio.new_event_loop()
-    uvloop = importlib.import_module("uvloop")  # is not made for Windows
+    uvloop = importlib.import_module("uvloop")  # does not exist for Windows
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
 
@@ -69,8 +69,7 @@ async def _serve(
     settings: Settings, listener: socket.socket, greeting: str, alive_seconds: float
 ) -> None:
     logs.log_to_stderr()
-    # A thread that computes gives way to the event loop so much sooner than by default (5 ms), each
-    # time the loop has waited for anything.
+    # The event loop waits this long for a computing thread, instead of the default of 5 ms.
     sys.setswitchinterval(_SWITCH_SECONDS)
     engine = open_async_engine(settings.place)
     app = create_app(engine, settings, rates=RateTable(rates_path(settings.place)))
@@ -92,7 +91,7 @@ async def _serve(
 
 
 class _Server(uvicorn.Server):
-    """Says where it serves when, and not before, it does; goes on for a while when it stops."""
+    """Prints the greeting once it serves, and keeps serving for a while when told to stop."""
 
     def __init__(
         self,
@@ -112,7 +111,7 @@ class _Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begins to stop: /readyz says so at once, and the rest follows when all have seen it."""
+        """Begins to stop: /readyz reports it at once, and the server stops after the drain time."""
         is_first = not self._state.is_stopping
         self._state.is_stopping = True
         if is_first:
@@ -128,56 +127,56 @@ class _Server(uvicorn.Server):
             super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finishes what was accepted."""
+        """Finishes the requests that were accepted."""
         self._state.is_stopping = True
-        # Streams without end would be waited for until the grace is over.
+        # Streams would otherwise last until the end of the grace period.
         self._state.watchers.close()
         await super().shutdown(sockets)
-        # The signal that stops the server ends the process next, without asking anyone.
+        # uvicorn raises the signal again after this, which ends the process at once.
         for handler in logging.getLogger("botwire").handlers:
             handler.flush()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begins to serve, and says so."""
+        """Begins to serve, and reports it."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        # What is there now stays: looking through it for garbage again and again finds none.
+        # All objects so far are permanent: the garbage collector need not visit them again.
         gc.collect()
         gc.freeze()
         if self._greeting == READY:
             self._loop.call_later(self._alive_seconds, self._say_alive)
         elif hasattr(signal, "SIGHUP"):
             self._loop.add_signal_handler(signal.SIGHUP, self._read_certificates)
-        print(self._greeting, flush=True)  # noqa: T201 - whoever started it waits for this line
+        print(self._greeting, flush=True)  # noqa: T201 - the program that started it waits for this
 
     def _say_alive(self) -> None:
-        """Tells the supervisor that this event loop moves."""
+        """Reports to the supervisor that this event loop runs."""
         assert self._loop is not None
-        with contextlib.suppress(OSError):  # it is gone, and this process follows it
+        with contextlib.suppress(OSError):  # the supervisor is gone, so this process ends too
             print(ALIVE, flush=True)  # noqa: T201 - see `workers`
         self._loop.call_later(self._alive_seconds, self._say_alive)
 
     def _read_certificates(self) -> None:
-        """Takes new certificates for new connections, where one process serves."""
+        """Reloads the certificates, for new connections; for a server of one process."""
         if self.config.ssl is None or self.config.ssl_certfile is None:
-            logger.info("SIGHUP: there is nothing to read again")
+            logger.info("SIGHUP: there is no certificate to reload")
             return
         try:
             self.config.ssl.load_cert_chain(self.config.ssl_certfile, self.config.ssl_keyfile)
         except OSError as error:
-            logger.error("SIGHUP: the certificates stay as they were: %s", error)  # noqa: TRY400
+            logger.error("SIGHUP: the certificate cannot be loaded, the old one stays: %s", error)  # noqa: TRY400
 
 
 def _end_now() -> None:
-    """Ends this process, whatever it does: what was acknowledged is in the store."""
-    logger.error("requests did not end in time: the process ends without them")
+    """Ends this process by force: what was acknowledged is in the store."""
+    logger.error("requests did not end in time: the process ends anyway")
     for handler in logger.parent.handlers if logger.parent else ():
         handler.flush()
     os._exit(1)
 
 
 def _follow_supervisor() -> None:
-    """Ends this process in order when its supervisor is gone."""
+    """Ends this process in order once its supervisor is gone."""
     sys.stdin.read()
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -185,19 +184,20 @@ def _follow_supervisor() -> None:
 def main() -> int:
     """Serves as a worker.
 
-    The arguments are the listener and how often to say that this process is alive; the settings
-    are the first line of the input.
+    Arguments: the listener's file descriptor, and how often to report that this process is alive.
+        The
+    settings are the first line of standard input.
     """
-    told = json.loads(sys.stdin.readline())
+    given = json.loads(sys.stdin.readline())
     fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in told.items()
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
     }
     threading.Thread(target=_follow_supervisor, daemon=True).start()
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         try:
             serve_listener(Settings(**fields), listener, READY, alive_seconds=float(sys.argv[2]))
         except BotWireError as error:
-            logger.error("%s", error)  # noqa: TRY400 - it says what is wrong; where does not matter
+            logger.error("%s", error)  # noqa: TRY400 - the message is enough
             return 1
     return 0
 

@@ -1,7 +1,7 @@
-"""``botwire keys``: makes, lists, ends and replaces API keys, and shows the audit log.
+"""``botwire keys``: creates, lists, revokes and rotates API keys, and shows the audit log.
 
-They work on the database itself and not through a server: whoever may open the database may make
-keys. Servers that run on it know of a change at once.
+These commands work on the database itself, not through a server: access to the database is the
+right to manage its keys. Running servers notice a change at once.
 """
 
 from __future__ import annotations
@@ -32,59 +32,55 @@ Run = Callable[[argparse.Namespace, KeyStore], Coroutine[Any, Any, None]]
 
 def keys_command(commands: Any) -> None:
     """Adds ``keys`` to the command line; see `botwire.cli`."""
-    text = "make, list and end API keys"
+    text = "create, list and revoke API keys"
     parser: argparse.ArgumentParser = commands.add_parser(
-        "keys", help=text, description=f"{text}; works on the database, while it is served or not"
+        "keys", help=text, description=f"{text}; works on the database, served or not"
     )
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    create = _action(actions, "create", _create, "make a key, and print it, this once")
-    create.add_argument("--label", default="", help="what it is for")
+    create = _action(actions, "create", _create, "create a key and print it; it is not shown again")
+    create.add_argument("--label", default="", help="what the key is for")
     create.add_argument(
         "--namespaces",
         default=EVERYTHING,
         metavar="PATTERN,…",
-        help="that it opens: * is any run of characters (%(default)s, all)",
+        help="namespaces that the key opens; * matches any characters (default: all)",
     )
     create.add_argument(
         "--right",
         choices=list(RIGHTS),
         default="write",
-        help="read; write and read; admin is all; metrics is nothing but /metrics (%(default)s)",
+        help="read; write: read too; admin: everything; metrics: only /metrics (%(default)s)",
     )
     create.add_argument(
-        "--expires", type=_moment, metavar="WHEN", help="a time as 90d, 12h, or an ISO 8601 date"
+        "--expires", type=_moment, metavar="WHEN", help="90d or 12h from now, or an ISO 8601 date"
     )
-    create.add_argument(
-        "--if-none", action="store_true", help="only if there is no key yet; else do nothing"
-    )
-    create.add_argument("--writes", type=_count, metavar="N", help="a day, at most")
-    create.add_argument("--rate", type=_count, metavar="N", help="requests a minute, at most")
+    create.add_argument("--if-none", action="store_true", help="do nothing if a key exists already")
+    create.add_argument("--writes", type=_count, metavar="N", help="most writes per day")
+    create.add_argument("--rate", type=_count, metavar="N", help="most requests per minute")
 
-    listed = _action(actions, "list", _list, "show the keys there are")
-    listed.add_argument("--json", action="store_true", help="as JSON")
+    listed = _action(actions, "list", _list, "list all keys")
+    listed.add_argument("--json", action="store_true", help="print JSON")
 
-    revoke = _action(actions, "revoke", _revoke, "end a key at once")
+    revoke = _action(actions, "revoke", _revoke, "revoke a key at once")
     revoke.add_argument("id", metavar="ID")
 
-    rotate = _action(actions, "rotate", _rotate, "print a key that takes the place of another")
+    rotate = _action(actions, "rotate", _rotate, "create a key that replaces another, and print it")
     rotate.add_argument("id", metavar="ID")
     rotate.add_argument(
         "--overlap",
         type=_seconds,
         default=0.0,
         metavar="TIME",
-        help="for which the old one goes on, as 24h (it ends at once)",
+        help="how long the old key stays valid, such as 24h (default: not at all)",
     )
 
-    reset = _action(
-        actions, "reset", _reset, "forget all keys: the server needs none then, as at first"
-    )
-    reset.add_argument("--yes", action="store_true", help="really")
+    reset = _action(actions, "reset", _reset, "delete all keys, so that the server requires none")
+    reset.add_argument("--yes", action="store_true", help="confirm")
 
-    audit = _action(actions, "audit", _audit, "show who changed keys and deleted what")
-    audit.add_argument("-n", type=_count, default=50, metavar="N", help="the last N (%(default)s)")
-    audit.add_argument("--json", action="store_true", help="as JSON, an entry a line")
+    audit = _action(actions, "audit", _audit, "show who changed keys and who deleted what")
+    audit.add_argument("-n", type=_count, default=50, metavar="N", help="entries (%(default)s)")
+    audit.add_argument("--json", action="store_true", help="print JSON, one entry per line")
 
 
 def _action(actions: Any, name: str, run: Run, help: str) -> argparse.ArgumentParser:
@@ -111,9 +107,9 @@ async def _work(options: argparse.Namespace, run: Run) -> None:
 
 
 def _hand_to_owner(path: Path) -> None:
-    """Gives files that root has made to the owner of their folder, who serves them.
+    """Gives files that root created to the owner of their folder, who runs the server.
 
-    The first key of a service is made before it starts, by root.
+    Root usually creates the first key of a service, before the service starts.
     """
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return
@@ -141,7 +137,7 @@ def _who() -> str:
 
 async def _create(options: argparse.Namespace, store: KeyStore) -> None:
     if options.if_none and await store.read():
-        print("botwire: there are keys already", file=sys.stderr)
+        print("botwire: a key exists already", file=sys.stderr)
         return
     key, secret = await store.create(
         who=_who(),
@@ -161,7 +157,7 @@ def _patterns(text: str) -> tuple[str, ...]:
         if pattern != pattern.strip():
             raise ConfigurationError(
                 f"--namespaces has blanks around {pattern.strip()!r}, which would be part of the "
-                "pattern: leave them out"
+                "pattern: remove them"
             )
     return patterns
 
@@ -172,27 +168,27 @@ async def _rotate(options: argparse.Namespace, store: KeyStore) -> None:
 
 
 def _hand_over(key: APIKey, secret: str) -> None:
-    """Prints the secret alone on standard output, so that a script can take it."""
+    """Prints the secret, and nothing else, on standard output, for scripts."""
     print(secret)
     print(
-        f"botwire: key {key.id} may {key.right} in {', '.join(key.namespaces)}; it is shown only "
-        "now. Programs send it by BOTWIRE_API_KEY or api_key=",
+        f"botwire: key {key.id} may {key.right} in {', '.join(key.namespaces)}; it is not shown "
+        "again. Programs use it through BOTWIRE_API_KEY or api_key=",
         file=sys.stderr,
     )
 
 
 async def _revoke(options: argparse.Namespace, store: KeyStore) -> None:
     key = await store.revoke(options.id, who=_who())
-    print(f"botwire: key {key.id} is revoked", file=sys.stderr)
+    print(f"botwire: revoked key {key.id}", file=sys.stderr)
 
 
 async def _reset(options: argparse.Namespace, store: KeyStore) -> None:
     if not options.yes:
         raise ConfigurationError(
-            "without keys the server answers every program of its machine without one: say --yes"
+            "without keys the server serves every program on its machine: pass --yes to confirm"
         )
     count = await store.reset(who=_who())
-    print(f"botwire: {count} keys are forgotten", file=sys.stderr)
+    print(f"botwire: deleted {count} keys", file=sys.stderr)
 
 
 async def _list(options: argparse.Namespace, store: KeyStore) -> None:
@@ -248,24 +244,24 @@ def _time(micros: int | None) -> str | None:
 def _count(text: str) -> int:
     count = int(text)
     if count < 1:
-        raise argparse.ArgumentTypeError("at least 1")
+        raise argparse.ArgumentTypeError("must be at least 1")
     return count
 
 
 def _seconds(text: str) -> float:
     form = re.fullmatch(r"(\d+)([smhdw])", text)
     if form is None:
-        raise argparse.ArgumentTypeError("a time is a number and s, m, h, d or w, as 90d")
+        raise argparse.ArgumentTypeError("must be a number and s, m, h, d or w, such as 90d")
     return int(form[1]) * _UNITS[form[2]]
 
 
 def _moment(text: str) -> int:
-    """Reads a time from now or a date; returns microseconds since 1970."""
+    """Parses a duration from now, or a date; returns microseconds since 1970."""
     if re.fullmatch(r"\d+[smhdw]", text):
         return now() + round(_seconds(text) * 1_000_000)
     try:
         return from_iso(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            "when it expires is a time as 90d, or an ISO 8601 date"
+            "must be a duration such as 90d, or an ISO 8601 date"
         ) from None

@@ -1,12 +1,11 @@
-"""How often a caller may ask, exactly, by however many processes of a machine it is answered.
+"""Rate limits, exact across all processes that serve a database on one machine.
 
-The rate is that of GCRA (the generic cell rate algorithm of ATM, ITU-T I.371): a minute's requests
-may come at once, and then as many as the minute brings back. It needs one number a subject, the
-moment at which all is brought back. The numbers of all processes that serve a database on a
-machine are in one mapped file, whose parts they lock for the few microseconds of a look, so the
-limit is one for all of them; a lock ends with the process that holds it, the file outlives them.
-Several machines count each on its own: what must not, writes a day and bytes, is in the store
-(`botwire.operations.terms`).
+The algorithm is GCRA (the generic cell rate algorithm of ATM, ITU-T I.371): the requests of a
+whole minute may come at once, and are then given back evenly. It needs one number per subject: the
+time at which all of them are given back. The processes keep these numbers in one memory-mapped
+file and lock a part of it for a few microseconds per request. A lock ends with the process that
+holds it; the file outlives the processes. Machines count separately. The limits that must hold
+across machines, writes per day and bytes, are counted in the store (`botwire.operations.terms`).
 """
 
 from __future__ import annotations
@@ -31,21 +30,21 @@ except ImportError:  # Windows, where one process serves
     fcntl = None  # type: ignore[assignment]
 
 _WINDOW = 60.0
-_SLOT = struct.Struct("=Qd")  # whose it is, and when all is brought back
-_BUCKET = 8  # slots in which a subject may be found
+_SLOT = struct.Struct("=Qd")  # a hash of the subject, and when all requests are given back
+_BUCKET = 8  # slots that may hold a subject
 _BUCKETS = 8192
 _BYTES = _SLOT.size * _BUCKET
 
 
 class Policy(NamedTuple):
-    """A limit as it stands, for the headers of an answer.
+    """The present state of a limit, for the headers of an answer.
 
     Attributes:
-        name: Of the limit.
-        quota: What may be used in a window.
-        window: Its length in seconds.
-        left: What is left of the quota.
-        reset: Seconds until all of it is there again.
+        name: The name of the limit.
+        quota: How much may be used in a window.
+        window: The length of a window in seconds.
+        left: How much of the quota is left.
+        reset: Seconds until the whole quota is available again.
     """
 
     name: str
@@ -56,10 +55,10 @@ class Policy(NamedTuple):
 
 
 def rates_path(place: Place) -> str | None:
-    """Returns the file in which this user's servers of a database count on this machine.
+    """Returns the file in which this user's servers of a database count requests on this machine.
 
-    It lies where temporary files do: a restart of a server leaves it alone, and one of the machine,
-    with whose clock the times in it begin anew, may clear it.
+    It is in the folder for temporary files. It outlives a restart of the server, but need not
+    outlive one of the machine, whose clock starts again then.
     """
     if not place.shareable:
         return None
@@ -72,13 +71,13 @@ def rates_path(place: Place) -> str | None:
 
 
 class RateTable:
-    """Counts requests by subject. The file is made with the first that is counted.
+    """Counts requests by subject. The first one counted creates the file.
 
     Args:
-        path: The file that all who count together open; None for one of this process.
+        path: The file that processes share; None: a file of this process alone.
 
     Raises:
-        ConfigurationError: At the first use, if the file is not this user's.
+        ConfigurationError: At the first use, if the file belongs to another user.
     """
 
     def __init__(self, path: str | None = None) -> None:
@@ -89,7 +88,7 @@ class RateTable:
     def _opened(self) -> mmap.mmap:
         if self._map is None:
             self._file = self._open()
-            # Kept open: closing any descriptor of a file gives up all locks the process has on it.
+            # Kept open: closing any descriptor of a file releases all locks of the process on it.
             os.ftruncate(self._file, _BYTES * _BUCKETS)
             self._map = mmap.mmap(self._file, _BYTES * _BUCKETS)
         return self._map
@@ -99,24 +98,24 @@ class RateTable:
             with tempfile.TemporaryFile() as file:
                 return os.dup(file.fileno())
         try:
-            # Others may write into that folder too: what they put there is not ours to follow.
+            # Other users may write to that folder too: do not follow links that they made.
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
             file_descriptor = os.open(self._path, flags, 0o600)
         except OSError as error:
             raise ConfigurationError(
-                f"{self._path}, where requests are counted, cannot be opened ({error.strerror}): "
-                "remove it, or set TMPDIR to another folder"
+                f"the file that counts requests, {self._path}, cannot be opened "
+                f"({error.strerror}): remove it, or set TMPDIR to another folder"
             ) from error
         if hasattr(os, "getuid") and os.fstat(file_descriptor).st_uid != os.getuid():
             os.close(file_descriptor)
             raise ConfigurationError(
-                f"{self._path}, where requests are counted, is another user's: set TMPDIR to "
-                "another folder"
+                f"the file that counts requests, {self._path}, belongs to another user: set "
+                "TMPDIR to another folder"
             )
         return file_descriptor
 
     def close(self) -> None:
-        """Gives the file back."""
+        """Closes the file."""
         if self._map is not None:
             self._map.close()
             os.close(self._file)
@@ -134,15 +133,15 @@ class RateTable:
             fcntl.lockf(self._file, fcntl.LOCK_UN, _BYTES, at)
 
     def take(self, subject: str, quota: int, name: str) -> tuple[Policy, float | None]:
-        """Counts a request, if it may be made.
+        """Counts a request if it is within the limit.
 
         Args:
-            subject: Whose request it is.
-            quota: How many may be made in a minute.
-            name: Of the limit.
+            subject: What requests are counted for.
+            quota: How many requests a minute allows.
+            name: The name of the limit.
 
         Returns:
-            The limit with this request, and the seconds to wait if it may not be made now.
+            The limit with this request, and the seconds to wait if the request is refused.
         """
         table = self._opened()
         now = time.monotonic()  # one clock for all processes of a machine
@@ -154,15 +153,15 @@ class RateTable:
             slots = [_SLOT.unpack_from(table, at + i * _SLOT.size) for i in range(_BUCKET)]
             index = next((i for i, slot in enumerate(slots) if slot[0] == mark), None)
             if index is None:
-                # The one that soonest has all back: mostly long since, or an empty one.
+                # Evicts the subject whose requests are given back first, or takes an empty slot.
                 index = min(range(_BUCKET), key=lambda i: slots[i][1] if slots[i][0] else 0.0)
                 full_at = now
             else:
                 full_at = max(slots[index][1], now)
-                if full_at > now + _WINDOW + step:  # of before the machine was started again
+                if full_at > now + _WINDOW + step:  # from before a restart of the machine
                     full_at = now
             wait = full_at + step - now - _WINDOW
-            # A request comes a little early by the rounding of sums, and never by more.
+            # Rounding may make a request look early by less than this.
             taken = wait <= 1e-6
             if taken:
                 full_at += step
@@ -178,26 +177,26 @@ def take_request(
     """Counts a request.
 
     Args:
-        table: Where.
-        subject: Whose request it is.
-        quota: How many may be made in a minute.
-        name: Of the limit.
-        whose: What to call it in an error.
-        policies: Gets the limit as it stands then.
+        table: What counts.
+        subject: What requests are counted for.
+        quota: How many requests a minute allows.
+        name: The name of the limit.
+        whose: What an error calls the subject.
+        policies: The present state of the limit is added to these.
 
     Raises:
-        QuotaExceededError: It is one too many now.
+        QuotaExceededError: The limit is reached.
     """
     policy, wait = table.take(subject, quota, name)
     policies.append(policy)
     if wait is not None:
         raise QuotaExceededError(
-            f"{whose} may make {quota:,} requests a minute: wait {wait:.1f} s", retry_after=wait
+            f"{whose} may make {quota:,} requests per minute: wait {wait:.1f} s", retry_after=wait
         )
 
 
 def policies_of(terms: Terms, now: int) -> Iterator[Policy]:
-    """Yields the limits of a day that a batch was held to, as they stand then."""
+    """Yields the present state of the daily limits that applied to a batch."""
     for name, quota, usage in (
         ("namespace-writes", terms.quota, terms.usage),
         ("key-writes", terms.account_quota, terms.account_usage),
@@ -208,7 +207,7 @@ def policies_of(terms: Terms, now: int) -> Iterator[Policy]:
 
 
 def headers_of(policies: Sequence[Policy]) -> list[tuple[bytes, bytes]]:
-    """Returns the headers that say how limits stand (draft-ietf-httpapi-ratelimit-headers-10)."""
+    """Returns the headers that report limits (draft-ietf-httpapi-ratelimit-headers-10)."""
     if not policies:
         return []
     last = {policy.name: policy for policy in policies}.values()

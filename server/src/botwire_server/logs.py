@@ -1,4 +1,4 @@
-"""The log: a JSON object a line on standard error, without names, keys or values of memory."""
+"""The log: one JSON object per line on standard error, without namespaces, keys or values."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from collections.abc import Mapping
 
 
 class JSONLines(logging.Formatter):
-    """A log line as a JSON object."""
+    """Formats a log record as a JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Returns the line; what a caller passes as ``extra={"fields": …}`` is part of it."""
+        """Returns the line, which includes what the caller passes as ``extra={"fields": …}``."""
         fields = {
             "time": f"{_second(int(record.created))}.{record.msecs:03.0f}Z",
             "level": record.levelname.lower(),
@@ -35,7 +35,7 @@ def _second(since_1970: int) -> str:
 
 
 class Line(logging.LogRecord):
-    """A line about something that happens so often that who logged it is not looked for.
+    """A record of something so frequent that looking up the code that logged it costs too much.
 
     Args:
         logger: The logger's name.
@@ -43,7 +43,7 @@ class Line(logging.LogRecord):
         fields: Part of the line; see `JSONLines`.
     """
 
-    # What a record's own initializer finds out, which takes longer than all that is done here.
+    # The initializer of `LogRecord` looks these up, which takes longer than everything done here.
     levelno, levelname = logging.INFO, "INFO"
     args = exc_info = exc_text = stack_info = None
     pathname = filename = module = funcName = ""  # noqa: N815 - logging's name
@@ -58,25 +58,25 @@ class Line(logging.LogRecord):
         self.fields = fields
 
 
-class TogetherHandler(logging.Handler):
-    """Writes lines together, a tenth of a second after the first of them, by a thread of its own.
+class BatchingHandler(logging.Handler):
+    """Collects lines and writes them together in a thread of its own.
 
-    Whoever logs never waits: not for a pipe that nobody reads, nor for a disk that is full. What
-    cannot be written is tried again, and kept up to a bound; when lines can be written again, one
-    says how many were lost meanwhile. What is a warning or worse is written at once.
+    Callers never wait, neither for a pipe that nobody reads nor for a full disk. A failed write is
+    retried; meanwhile lines are kept up to a limit. Once a write succeeds, a line reports how many
+    lines were lost. Warnings and errors are written at once.
 
     Args:
         file_descriptor: Where lines are written.
     """
 
     seconds = 0.1
-    """Between the first line and the write."""
+    """From the first line to the write."""
     retry_seconds = 1.0
-    """Between two attempts after one that failed."""
+    """From a failed write to the next attempt."""
     most_bytes = 1024 * 1024
-    """Of lines that wait."""
+    """Size of the lines kept; further ones are lost."""
     flush_seconds = 2.0
-    """For which `flush` waits at most."""
+    """How long `flush` waits at most."""
 
     def __init__(self, file_descriptor: int) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class TogetherHandler(logging.Handler):
         threading.Thread(target=self._write_for_ever, name="botwire-log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keeps a line for the next time."""
+        """Keeps a line for the next write."""
         try:
             line = f"{self.format(record)}\n".encode(errors="backslashreplace")
         except Exception:  # noqa: BLE001 - as in every handler: a bad record must not stop a request
@@ -106,7 +106,7 @@ class TogetherHandler(logging.Handler):
                 self._condition.notify_all()
 
     def flush(self) -> None:
-        """Waits until all lines are written, for a while at most."""
+        """Waits until all lines are written, for at most `flush_seconds`."""
         with self._condition:
             self._is_urgent = True
             self._condition.notify_all()
@@ -124,10 +124,10 @@ class TogetherHandler(logging.Handler):
                 lost, failures = self._lost, self._failures
                 self._lines.clear()
                 self._is_urgent, self._is_writing = False, True
-            # Of what could not be written is told once something can be.
+            # Losses are reported once something can be written.
             rest = self._write(lines)
             if not rest and (lost or failures):
-                rest = self._write(self._tell(lost, failures))
+                rest = self._write(self._report(lost, failures))
                 lost, failures = (0, 0) if rest else (lost, failures)
                 rest = b""
             elif rest:
@@ -144,13 +144,13 @@ class TogetherHandler(logging.Handler):
             if rest:
                 time.sleep(self.retry_seconds)
 
-    def _tell(self, lost: int, failures: int) -> bytes:
+    def _report(self, lost: int, failures: int) -> bytes:
         fields = {"lines": lost, "failed_writes": failures}
         line = Line("botwire.log", "lines of the log were lost or late", fields)
         return f"{self.format(line)}\n".encode()
 
     def _write(self, lines: bytes) -> bytes:
-        """Writes lines; returns those that could not be."""
+        """Writes lines; returns what could not be written."""
         while lines:
             try:
                 written = os.write(self._file_descriptor, lines)
@@ -161,8 +161,8 @@ class TogetherHandler(logging.Handler):
 
 
 def log_to_stderr() -> None:
-    """Sends what BotWire, the HTTP server and the database's driver say to standard error."""
-    handler = TogetherHandler(sys.stderr.fileno())
+    """Logs to standard error what BotWire, uvicorn and psycopg report."""
+    handler = BatchingHandler(sys.stderr.fileno())
     handler.setFormatter(JSONLines())
     for name, level in (
         ("botwire", logging.INFO),

@@ -1,8 +1,8 @@
-"""What the server counts for Prometheus; no name of memory is in it.
+"""Metrics for Prometheus; they contain no namespace and no key.
 
-With several workers each writes its numbers into files of its own, which whoever is asked adds up
-(https://prometheus.github.io/client_python/multiprocess/): the answer is that of all of them, and
-counts of a worker that died are not lost.
+Each of several workers writes its numbers to files of its own, and the one that is asked adds all
+of them up (https://prometheus.github.io/client_python/multiprocess/). So the answer covers every
+worker, and the counts of a worker that died are not lost.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """The numbers of one application."""
+    """The metrics of one application."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -43,26 +43,26 @@ class Metrics:
         )
         self._seconds = Histogram(
             "botwire_request_seconds",
-            "From a request to the end of its answer; a stream is not counted.",
+            "Time from a request to the end of its answer, without streams.",
             ("method", "route"),
             buckets=_SECONDS,
             registry=self._registry,
         )
         self._in_progress = Gauge(
             "botwire_requests_in_progress",
-            "Requests that are being answered.",
+            "Requests being answered.",
             registry=self._registry,
             multiprocess_mode="livesum",
         )
         self._problems = Counter(
             "botwire_problems",
-            "Batches that were refused or failed, by the type of the problem.",
+            "Batches that were refused or failed, by type of problem.",
             ("type",),
             registry=self._registry,
         )
         self._commits = Histogram(
             "botwire_commit_seconds",
-            "Transactions that wrote, from the first statement to the end of the commit.",
+            "Writing transactions, from the first statement to the end of the commit.",
             buckets=_SECONDS,
             registry=self._registry,
         )
@@ -72,7 +72,7 @@ class Metrics:
             buckets=_BATCHES,
             registry=self._registry,
         )
-        # Looking one up by its labels takes longer than counting.
+        # Looking up a metric by its labels takes longer than counting.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         if not self._is_shared:
             ProcessCollector(registry=self._registry)
@@ -82,10 +82,10 @@ class Metrics:
         return "PROMETHEUS_MULTIPROC_DIR" in os.environ
 
     def follow(self, engine: AsyncEngine) -> None:
-        """Counts the commits of an engine, if it tells of them."""
-        teller: Any = getattr(engine, "engine", engine)  # the one that an awaited one stands for
-        if hasattr(teller, "on_commit"):
-            teller.on_commit = self.count_commit
+        """Counts the commits of an engine, if it reports them."""
+        reporting: Any = getattr(engine, "engine", engine)  # the blocking engine inside
+        if hasattr(reporting, "on_commit"):
+            reporting.on_commit = self.count_commit
 
     def count_commit(self, batches: int, seconds: float) -> None:
         """Counts a commit."""
@@ -93,7 +93,7 @@ class Metrics:
         self._batches.observe(batches)
 
     def count_problem(self, slug: str) -> None:
-        """Counts a batch that came to nothing."""
+        """Counts a batch that was refused or failed."""
         self._problems.labels(slug).inc()
 
     def begin_request(self) -> None:
@@ -105,7 +105,7 @@ class Metrics:
     ) -> None:
         """Counts a request that was answered."""
         self._in_progress.dec()
-        method = method if method in _METHODS else "other"  # anyone can think up a method
+        method = method if method in _METHODS else "other"  # clients can invent methods
         child = self._children.get((method, route, status))
         if child is None:
             child = (
@@ -119,21 +119,21 @@ class Metrics:
             histogram.observe(seconds)
 
     def expose(self, store_bytes: int) -> bytes:
-        """Returns all numbers in Prometheus' text format.
+        """Returns all metrics in Prometheus' text format.
 
         Args:
-            store_bytes: What the store takes on disk now.
+            store_bytes: The present size of the store on disk.
         """
         if self._is_shared:
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         else:
             registry = self._registry
-        # Not a gauge of the library's: asked of one worker, it would be added up over all.
+        # Not a gauge of the library, which would add it up over all workers.
         return (
             generate_latest(registry)
             + (
-                "# HELP botwire_store_bytes What the store takes on disk, indexes included.\n"
+                "# HELP botwire_store_bytes Size of the store on disk, including indexes.\n"
                 "# TYPE botwire_store_bytes gauge\n"
                 f"botwire_store_bytes {store_bytes}\n"
             ).encode()

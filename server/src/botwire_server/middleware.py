@@ -1,4 +1,4 @@
-"""What happens to every request: a name, a caller, a bound, one log line, an exact path."""
+"""What happens to every request: an id, limits, a caller, a log line, an exact path."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from botwire import wire
 from botwire.errors import BotWireError, InvalidRequestError
 from botwire_server import bodies, problems
-from botwire_server.access import PUBLIC, Access
+from botwire_server.auth import PUBLIC, Authenticator
 from botwire_server.limits import Policy, RateTable, headers_of, take_request
 from botwire_server.logs import Line
 from botwire_server.metrics import Metrics
 from botwire_server.origins import check_origin
+from botwire_server.request_work import CALLER, WORK, RequestWork
 from botwire_server.tracing import Tracing
-from botwire_server.working import CALLER, WORK, RequestWork
 
-access_log = logging.getLogger("botwire.client.access")
+access_log = logging.getLogger("botwire.access")
 
 REQUEST_ID = "botwire.request_id"
-"""Where in a request's scope its name is."""
+"""Where in a request's scope its id is."""
 HEADERS = "botwire.headers"
-"""Where in a request's scope its headers are by name; of several of one name, the last."""
+"""Where in a request's scope its headers are by name; the last one if a name is repeated."""
 POLICIES = "botwire.policies"
-"""Where in a request's scope the limits are that it was held to."""
+"""Where in a request's scope the limits that applied to it are."""
 
 _ONCE = (b"host", b"authorization", b"content-encoding", b"content-type", b"idempotency-key")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -37,20 +37,20 @@ _ID_HEADER = wire.REQUEST_ID_HEADER.lower().encode()
 
 
 class RequestMiddleware:
-    """Names and logs each request, bounds its body, and keeps paths exact.
+    """Gives each request an id, limits its body, logs it, and keeps paths exact.
 
-    The path that routes see is the one that was sent, still percent-encoded: a name is one
-    segment whatever it holds, and ``%2F`` in it is no separator. `routes` decodes names, once.
+    Routes see the path as it was sent, still percent-encoded: a name is one segment whatever it
+    contains, and ``%2F`` in it does not separate segments. `routes` decodes each name once.
 
-    The log holds no key, no namespace and no value.
+    No key, namespace or value is logged.
 
     Args:
-        app: What answers.
-        max_body: The largest body, in bytes.
+        app: The application that answers.
+        max_body: The largest body accepted, in bytes.
         max_seconds: How long the work on a request may take.
-        origins: Of the pages that may write, besides the server's own.
-        metrics: Where requests are counted.
-        tracing: What traces them.
+        origins: Origins whose pages may write, besides the server's own.
+        metrics: What counts requests.
+        tracing: What traces requests.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class RequestMiddleware:
             try:
                 await self._answer(scope, receive, send_named, headers)
             except Exception as error:
-                if status:  # whoever answered has told of it
+                if status:  # the answer has begun, and whoever sends it has logged the error
                     raise
                 failure = problems.respond(problems.unexpected(error), request_id)
                 await failure(scope, receive, send_named)
@@ -142,21 +142,21 @@ class RequestMiddleware:
             await self._app(scope, bounded, send)
 
 
-class AccessMiddleware:
-    """Finds out who sent a request, and turns away who may not send any, or not so many.
+class CallerMiddleware:
+    """Identifies the caller of each request; refuses unknown callers and those over their rate.
 
     Args:
-        app: What answers.
-        access: Who may.
-        rates: Where requests are counted.
-        key_rate: How many an API key may send in a minute; None is without a limit.
+        app: The application that answers.
+        authenticator: What identifies callers.
+        rates: What counts requests.
+        key_rate: How many requests an API key may send per minute; None: any number.
     """
 
     def __init__(
-        self, app: ASGIApp, *, access: Access, rates: RateTable, key_rate: int | None
+        self, app: ASGIApp, *, authenticator: Authenticator, rates: RateTable, key_rate: int | None
     ) -> None:
         self._app = app
-        self._access = access
+        self._authenticator = authenticator
         self._rates = rates
         self._key_rate = key_rate
 
@@ -174,7 +174,7 @@ class AccessMiddleware:
             await send(message)
 
         try:
-            caller = scope[CALLER] = await self._access.admit(scope)
+            caller = scope[CALLER] = await self._authenticator.identify(scope)
             if caller.key is not None:
                 rate = self._key_rate if caller.key.rate is None else caller.key.rate
                 if rate is not None:
@@ -189,15 +189,17 @@ class AccessMiddleware:
 
 
 def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Refuses a request that says twice what others may read once, and not the same one."""
+    """Refuses a request that repeats a header of which others may read another one than we do."""
     names = [name for name, _ in headers]
     for name in _ONCE:
         if names.count(name) > 1:
-            raise InvalidRequestError(f"a request has one header {name.decode().title()}")
+            raise InvalidRequestError(
+                f"the header {name.decode().title()} is repeated: send it once"
+            )
 
 
 def _sender(scope: Scope) -> dict[str, str]:
-    """Returns what the log says of who sent a request: the address, and the key's public id."""
+    """Returns what is logged about the sender: the address, and the public id of the key."""
     client, caller = scope.get("client"), scope.get(CALLER)
     said = {} if client is None else {"client": client[0]}
     if caller is not None and caller.key is not None:
@@ -206,6 +208,6 @@ def _sender(scope: Scope) -> dict[str, str]:
 
 
 def _route(scope: Scope) -> str:
-    """Returns the route's template, which holds no name."""
+    """Returns the template of the route, which contains no names."""
     route: Any = scope.get("route")
     return getattr(route, "path", "-")

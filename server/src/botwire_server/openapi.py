@@ -1,4 +1,4 @@
-"""The description of the HTTP API: what FastAPI finds, with what only we know."""
+"""The OpenAPI description: what FastAPI generates, completed."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from botwire.errors import (
     QuotaExceededError,
 )
 from botwire_server import problems, schemas
-from botwire_server.access import PUBLIC
-from botwire_server.routes import batches, parts
+from botwire_server.auth import PUBLIC
+from botwire_server.routes import batches, shared
 
 DESCRIPTION = """
 Memory for agents that outlives their process: keys, histories and records in namespaces.
 
-- Names in paths are percent-encoded single segments: `a/b` is `a%2Fb`, and any name works.
-- Errors are problem documents (RFC 9457).
-- A write with an `Idempotency-Key` header may be sent again, the same in every byte: it lands once.
-  The same key on another request is refused (422). Kept for 24 hours.
-- Lists are pages: `more` says whether to ask for the names `after` the last one.
+- Names in paths are percent-encoded single segments: `a/b` is `a%2Fb`, and any name works. -
+Errors are problem documents (RFC 9457). - A write with an `Idempotency-Key` header may be
+repeated, identical in every byte: it is applied once.
+  The same key on another request is refused (422). Keys are remembered for 24 hours.
+- Lists are pages: if `more` is true, ask for the names `after` the last one.
 """
 
 _IDEMPOTENCY = {
     "name": wire.IDEMPOTENCY_HEADER,
     "in": "header",
-    "description": "Makes it safe to send this write again.",
-    "schema": {"type": "string", "maxLength": 512, "pattern": f"^{parts.REQUEST_ID}$"},
+    "description": "Makes it safe to repeat this write.",
+    "schema": {"type": "string", "maxLength": 512, "pattern": f"^{shared.REQUEST_ID}$"},
 }
 _SECURITY = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "bw_…",
-        "description": "An API key; needed as soon as `botwire keys create` has made one.",
+        "description": "An API key; required once `botwire keys create` has created one.",
     },
     "basic": {
         "type": "http",
         "scheme": "basic",
-        "description": "An API key as the password of any user.",
+        "description": "An API key as the password, with any user name.",
     },
 }
 REPEATABLE = frozenset(
@@ -56,11 +56,11 @@ REPEATABLE = frozenset(
         "search_records",
     }
 )
-"""Operations that are asked by POST and change no memory: there is nothing to land once."""
+"""Operations sent by POST that change nothing, so they need no `Idempotency-Key`."""
 
 
 def install(app: FastAPI) -> None:
-    """Makes the application describe itself completely."""
+    """Makes the application's OpenAPI description complete."""
     plain = app.openapi
 
     def describe() -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _complete(document: dict[str, Any]) -> None:
     listed = document.setdefault("components", {}).setdefault("schemas", {})
     listed.update(schemas.components())
     listed["Problem"] = problems.PROBLEM_SCHEMA
-    # What FastAPI says of its own errors, which are problem documents here.
+    # FastAPI's own errors are problem documents here.
     for name in ("HTTPValidationError", "ValidationError"):
         listed.pop(name, None)
     document["components"]["securitySchemes"] = _SECURITY
@@ -98,12 +98,12 @@ def _complete_operation(method: str, operation: dict[str, Any]) -> None:
         operation.setdefault("parameters", []).append(_IDEMPOTENCY)
         _may_answer(operation, 422, "The Idempotency-Key was used by another request")
     if "requestBody" in operation:
-        _may_answer(operation, 408, "The body came too slowly")
-        _may_answer(operation, 415, "The body has a coding other than gzip")
+        _may_answer(operation, 408, "The body arrived too slowly")
+        _may_answer(operation, 415, "The Content-Encoding of the body is not gzip")
 
 
 def _complete_access(operation: dict[str, Any]) -> None:
-    # Either, or none while the server has no keys.
+    # Either of them, or none while the server has no keys.
     operation["security"] = [*({name: []} for name in _SECURITY), {}]
     for error in (AuthenticationError, PermissionDeniedError, QuotaExceededError):
         described = problems.describe_as(error.status, error, error.title)[error.status]

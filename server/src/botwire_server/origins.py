@@ -1,7 +1,7 @@
-"""What pages of other sites may ask of a server, through the browser of someone who can reach it.
+"""Keeps web pages of other sites from writing through the browser of someone with access.
 
-A browser sends some requests of any page to any address, without asking the server first. On a
-server without API keys, such as one on somebody's own machine, they could write memory.
+A browser sends some requests of any page to any address, without asking the server first. Such a
+page could write to a server without API keys, such as one on a developer's own machine.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def check_origin(method: str, headers: Mapping[bytes, bytes], allowed: Collection[str]) -> None:
-    """Refuses what a page of another site sends to change something.
+    """Refuses writes by pages of other sites.
 
     Args:
-        method: Of the request.
-        headers: Of the request.
-        allowed: Origins whose pages may, for example ``https://console.example``; ``*``: all.
+        method: The method of the request.
+        headers: The headers of the request.
+        allowed: Origins whose pages may write, such as ``https://console.example``; ``*``: all.
 
     Raises:
-        PermissionDeniedError: The page is of an origin that may not.
+        PermissionDeniedError: The request comes from a page whose origin is not allowed.
     """
     origin = headers.get(b"origin")
     if origin is None or method in _SAFE:
@@ -32,5 +32,5 @@ def check_origin(method: str, headers: Mapping[bytes, bytes], allowed: Collectio
         return
     if text.partition("://")[2] != headers.get(b"host", b"").decode("latin-1"):
         raise PermissionDeniedError(
-            "pages of this origin may not write here; the setting cors_origins says which may"
+            "pages of this origin may not write here: add the origin to the setting cors_origins"
         )

@@ -1,4 +1,4 @@
-"""Every error is a problem document (RFC 9457), of a type that the client knows."""
+"""Errors as problem documents (RFC 9457), of the types that the client knows."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ logger = logging.getLogger("botwire.server")
 
 MEDIA_TYPE = "application/problem+json"
 CLIENT_GONE = 499
-"""What the log says of a request that was broken off; nginx began it."""
+"""The status that is logged when the client left before the answer, as nginx does."""
 Responses = dict[int | str, dict[str, Any]]
-"""What a route may answer, by status, as FastAPI takes it."""
+"""The OpenAPI descriptions of a route's answers by status, as FastAPI takes them."""
 
 
 def respond(error: APIError, request_id: str | None = None) -> Response:
-    """Returns the answer that stands for an error."""
+    """Returns the answer for an error."""
     problem = error.to_problem()
     if request_id is not None:
         problem["request_id"] = request_id
@@ -45,13 +45,13 @@ def respond(error: APIError, request_id: str | None = None) -> Response:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if isinstance(error, AuthenticationError):
         headers["WWW-Authenticate"] = 'Bearer realm="botwire"'
-    if error.status == 408:  # the rest of the body may come still, and is no request
+    if error.status == 408:  # the rest of the body may still arrive, and is not a request
         headers["Connection"] = "close"
     return Response(json.dumps(problem), error.status, headers, MEDIA_TYPE)
 
 
 def translate(error: BotWireError) -> APIError:
-    """Returns the error to answer with: what a caller did, or what the store failed to do."""
+    """Returns the error to answer with, for one that an engine or a check raised."""
     if isinstance(error, APIError):
         return error
     if isinstance(error, ConfigurationError):
@@ -59,14 +59,14 @@ def translate(error: BotWireError) -> APIError:
         return InvalidRequestError(str(error), status=status)
     if isinstance(error, TransportError):
         logger.error("the database does not answer: %s", error)
-        return ServerError("the database does not answer; try again", status=503, retry_after=1)
+        return ServerError("the database does not answer: try again", status=503, retry_after=1)
     return unexpected(error)
 
 
 def unexpected(error: Exception) -> ServerError:
-    """Logs what should not have happened, and returns the error to answer with."""
+    """Logs an unexpected error, and returns the one to answer with."""
     logger.error("unexpected error", exc_info=error)
-    return ServerError("the server failed; its log says more")
+    return ServerError("the server failed: its log has the details")
 
 
 def install(app: FastAPI, methods_of: Callable[[Scope], Iterable[str]]) -> None:
@@ -74,7 +74,7 @@ def install(app: FastAPI, methods_of: Callable[[Scope], Iterable[str]]) -> None:
 
     Args:
         app: The application.
-        methods_of: Returns the methods that an address takes.
+        methods_of: Returns the methods that a path accepts.
     """
 
     @app.exception_handler(BotWireError)
@@ -83,7 +83,7 @@ def install(app: FastAPI, methods_of: Callable[[Scope], Iterable[str]]) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def on_disconnect(request: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=CLIENT_GONE)  # for the log: nobody is there to be answered
+        return Response(status_code=CLIENT_GONE)  # for the log: the client is gone
 
     @app.exception_handler(RequestValidationError)
     async def on_validation(request: Request, error: RequestValidationError) -> Response:
@@ -93,15 +93,11 @@ def install(app: FastAPI, methods_of: Callable[[Scope], Iterable[str]]) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
-        detail = (
-            f"{request.method} is not for this address"
-            if error.status_code == 405
-            else (
-                "there is nothing at this address"
-                if error.status_code == 404
-                else str(error.detail)
-            )
-        )
+        details = {
+            404: "there is nothing at this path",
+            405: f"this path does not accept {request.method}",
+        }
+        detail = details.get(error.status_code, str(error.detail))
         cls = NotFoundError if error.status_code == 404 else InvalidRequestError
         answer = respond(cls(detail, status=error.status_code), _request_id(request))
         for name, value in (error.headers or {}).items():
@@ -116,7 +112,7 @@ def install(app: FastAPI, methods_of: Callable[[Scope], Iterable[str]]) -> None:
 
 
 def describe(*errors: type[APIError]) -> Responses:
-    """Returns the OpenAPI description of the problems that a route answers with."""
+    """Returns the OpenAPI descriptions of the problems that a route may answer with."""
     described: Responses = {}
     for cls in errors:
         described |= describe_as(cls.status, cls, cls.title)
@@ -124,7 +120,7 @@ def describe(*errors: type[APIError]) -> Responses:
 
 
 def describe_as(status: int, cls: type[APIError], description: str) -> Responses:
-    """Returns the description of a problem that has another status than its class."""
+    """Returns the description of a problem whose status is not the default of its class."""
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": _example(status, cls)}
     return {status: {"description": description, "content": {MEDIA_TYPE: content}}}
 

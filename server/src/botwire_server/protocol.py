@@ -1,7 +1,7 @@
-"""HTTP/1.1 on a connection: uvicorn's, made patient with networks and impatient with attackers.
+"""HTTP/1.1 on a connection: uvicorn's protocol, with limits against slow and hostile clients.
 
-uvicorn waits for ever for the head of a request, of any size, and for a client that does not read
-its answer. Bodies are bounded later, where their limit is known; see `botwire_server.bodies`.
+uvicorn accepts a request head of any size and waits for it without a limit, as it does for a client
+that does not read its answer. `botwire_server.bodies` limits bodies.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from botwire_server.bodies import IS_WHOLE
 from botwire_server.problems import MEDIA_TYPE
 
 MAX_HEAD = 64 * 1024
-"""Most bytes of a request line and its headers."""
+"""Largest request line with headers, in bytes."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """A connection whose client has to come to the point."""
+    """A connection that is closed if its client is too slow or sends too much."""
 
     head_seconds = 20.0
-    """For the request line and the headers, in all."""
+    """How long the request line and the headers may take."""
     unread_seconds = 60.0
-    """For which an answer may wait without the client reading any of it."""
+    """How long a client may go without reading any of its answer."""
 
     _head = 0
     _trailers = 0
@@ -34,69 +34,69 @@ class GuardedProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts to wait for a request."""
+        """Starts the deadline for a request."""
         super().connection_made(transport)
         connection = transport.get_extra_info("socket")
         if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-            # Counts while the other side's window is closed, too; see tcp(7).
+            # This also counts while the client's receive window is closed; see tcp(7).
             milliseconds = round(self.unread_seconds * 1000)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         self._start_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops waiting."""
+        """Stops the deadline."""
         self._stop_waiting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parses what came."""
+        """Parses what arrived."""
         super().data_received(data)
         if self._in_head:
             self._head += len(data)
             if self._head > MAX_HEAD:
                 self.refuse(
                     InvalidRequestError(
-                        f"a request line and its headers are at most {MAX_HEAD} bytes", status=431
+                        f"a request line and its headers are at most {MAX_HEAD:,} bytes", status=431
                     )
                 )
         if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
-            # What comes between requests stops uvicorn's own clock: the next head, a part of it,
-            # or the rest of a body that was refused.
+            # Any data between requests stops uvicorn's own timeout: a part of the next head, or the
+            # rest of a body that was refused.
             self._start_waiting()
 
     def on_message_begin(self) -> None:
-        """Notes that a head begins."""
+        """Notes that a request head begins."""
         self._in_head = True
         self._trailers = 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Takes a header; a trailer is none, whatever it is called."""
+        """Accepts a header; a trailer is never taken for one."""
         if self._in_head:
             super().on_header(name, value)
             return
         self._trailers += len(name) + len(value)
         if self._trailers > MAX_HEAD:
-            self.refuse(InvalidRequestError(f"trailers are at most {MAX_HEAD} bytes", status=431))
+            self.refuse(InvalidRequestError(f"trailers are at most {MAX_HEAD:,} bytes", status=431))
 
     def on_headers_complete(self) -> None:
-        """Notes that a head is whole."""
+        """Notes that the request head is complete."""
         self._in_head = False
         self._head = 0
         self._stop_waiting()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Notes that a body is whole."""
+        """Notes that the body is complete."""
         self.scope[IS_WHOLE] = True  # type: ignore[literal-required]
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what is not HTTP."""
+        """Refuses what is not HTTP."""
         self.refuse(InvalidRequestError("this is not an HTTP/1.1 request"))
 
     def refuse(self, error: APIError) -> None:
-        """Answers with a problem document outside of any request, and closes."""
+        """Answers with a problem document before any request is handled, and closes."""
         if self.transport.is_closing():
             return
         body = json.dumps(error.to_problem()).encode()
@@ -125,7 +125,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_head:
             self.refuse(
                 InvalidRequestError(
-                    f"a request's headers come within {self.head_seconds:g} seconds", status=408
+                    f"the headers did not arrive within {self.head_seconds:g} seconds", status=408
                 )
             )
         else:

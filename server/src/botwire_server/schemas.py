@@ -1,7 +1,7 @@
-"""How operations and their results look in JSON Schema, for the OpenAPI description.
+"""JSON Schemas of operations and results, for the OpenAPI description.
 
-Types, bounds and defaults come from the declarations of the operations, descriptions from their
-docstrings, so what is described is what is read.
+Types, bounds and defaults come from the declarations of operations, descriptions from their
+docstrings, so the description cannot differ from what the server accepts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def list_of(schema: Schema) -> Schema:
 
 
 def _document(cls: type) -> tuple[str, Mapping[str, str]]:
-    """Returns the first paragraph of a docstring, and what it says of each attribute."""
+    """Returns the first paragraph of a docstring, and the description of each attribute."""
     text = inspect.cleandoc(cls.__doc__ or "")
     listed = text.partition("Attributes:\n")[2]
     found = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.MULTILINE)
@@ -43,7 +43,7 @@ def _document(cls: type) -> tuple[str, Mapping[str, str]]:
 
 
 def _in_json(text: str) -> str:
-    """Returns what a docstring says, on one line and in the terms of JSON."""
+    """Returns the text of a docstring on one line and in terms of JSON."""
     text = re.sub(r"\s+", " ", text).strip().replace("`", "")
     for python, name in (("None", "null"), ("True", "true"), ("False", "false")):
         text = re.sub(rf"\b{python}\b", name, text)
@@ -55,8 +55,8 @@ def schema_of(cls: Any, *, without: Collection[str] = (), op: bool = False) -> S
 
     Args:
         cls: The class.
-        without: Fields that are given elsewhere, for example in the path.
-        op: Whether the operation's name is part of it, as in a batch.
+        without: Fields that are given elsewhere, such as in the path.
+        op: Whether the object contains the operation's name, as in a batch.
     """
     summary, said = _document(cls)
     properties: Schema = {"op": {"const": ops.BY_CLASS[cls].name}} if op else {}
@@ -73,7 +73,7 @@ def schema_of(cls: Any, *, without: Collection[str] = (), op: bool = False) -> S
             continue
         if field.codec is VALUE:
             properties[name] = {"description": "Any JSON value."}
-            properties["bytes"] = {**BYTES.schema, "description": "Instead: bytes."}
+            properties["bytes"] = {**BYTES.schema, "description": "Bytes, instead of a value."}
             described["oneOf"] = [{"required": [name]}, {"required": ["bytes"]}]
             continue
         properties[name] = dict(field.codec.schema)
@@ -87,12 +87,12 @@ def schema_of(cls: Any, *, without: Collection[str] = (), op: bool = False) -> S
 
 
 def result_of(schema: Schema) -> Schema:
-    """Returns the schema of an object that holds what is not an object itself, as ``result``."""
+    """Returns the schema of an object that holds something else as ``result``."""
     return {"type": "object", "properties": {"result": schema}, "required": ["result"]}
 
 
 def answer_of(operation: type[ops.AnyOperation]) -> Schema:
-    """Returns the schema of what a route that stands for one operation answers."""
+    """Returns the schema of the answer of a route for one operation."""
     schema = ops.BY_CLASS[operation].result.schema
     return schema if "$ref" in schema else result_of(schema)
 
@@ -105,7 +105,7 @@ def components() -> dict[str, Schema]:
         **operations,
         "Batch": {
             "type": "object",
-            "description": "Operations on one namespace, applied in order, all or none.",
+            "description": "Operations on one namespace, applied in order as one transaction.",
             "properties": {
                 "namespace": NAMESPACE,
                 "operations": list_of({"oneOf": [{"$ref": REF + name} for name in operations]}),
@@ -115,7 +115,7 @@ def components() -> dict[str, Schema]:
         },
         "Results": {
             "type": "object",
-            "description": "What each operation of a batch returns, in their order.",
+            "description": "The result of each operation of a batch, in order.",
             "properties": {"results": list_of({})},
             "required": ["results"],
         },

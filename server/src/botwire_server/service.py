@@ -1,4 +1,4 @@
-"""The one way from a request to the engine: who may not pass is stopped, what is done counted."""
+"""The only path from a request to the engine: checks rights and limits, applies, counts."""
 
 from __future__ import annotations
 
@@ -21,48 +21,47 @@ from botwire.operations import Batch, Results
 from botwire.operations.terms import Quota, Terms
 from botwire.work import Work
 from botwire_server import problems
-from botwire_server.access import Access, Caller
+from botwire_server.auth import Authenticator, Caller
 from botwire_server.limits import Policy, policies_of, take_request
 from botwire_server.middleware import POLICIES, REQUEST_ID
+from botwire_server.request_work import BODY_BYTES, CALLER, WORK, RequestWork, caller_of
 from botwire_server.settings import Settings
 from botwire_server.turns import WriteTurns
-from botwire_server.working import BODY_BYTES, CALLER, WORK, RequestWork, caller_of
 
 WRITE_SECONDS = 5.0
-"""For which a write may look through records while others wait to write."""
+"""How long a write may search records; meanwhile others wait to write."""
 
 _NAMESPACE_RATE = "namespace-requests"
-_LONG_BYTES = 64 * 1024  # of a body whose write takes many milliseconds
-_LISTS = ("entries", "ids", "items", "keys", "records", "seqs", "values")  # fields of operations
-
+_LONG_BYTES = 64 * 1024  # in a body; writing them takes many milliseconds
+_LISTS = ("entries", "ids", "items", "keys", "records", "seqs", "values")  # operations' fields
 logger = logging.getLogger("botwire.server")
 
 
 async def apply_batch(scope: Scope, batch: Batch) -> Results:
-    """Applies a batch for whoever sent a request; every route that touches memory calls this.
+    """Applies a batch for the caller of a request; every route that uses the store calls this.
 
     Args:
-        scope: The request's.
-        batch: What it asks for.
+        scope: The scope of the request.
+        batch: The batch.
 
     Raises:
-        AuthenticationError: The caller's key has ended since the request came.
+        AuthenticationError: The caller's key has become invalid since the request arrived.
         PermissionDeniedError: The caller may not do this.
-        PayloadTooLargeError: The batch has too many operations.
+        PayloadTooLargeError: The batch has too many operations, or lists too much.
         QuotaExceededError: A quota is used up.
     """
     state = scope["app"].state
     settings: Settings = state.settings
-    access: Access = state.access
+    authenticator: Authenticator = state.authenticator
     caller: Caller = scope[CALLER]
-    await access.renew(caller)
+    await authenticator.renew(caller)
     caller.check(batch)
     check_count("operations", len(batch.operations), settings.max_batch)
     check_count(
         "values, items, records or names", sum(map(_elements, batch.operations)), settings.max_batch
     )
     policies: list[Policy] = scope[POLICIES]
-    # A request counts once, however many looks at the store it takes, as a stream does.
+    # A request counts once, however often it reads the store, as a stream does.
     counted = any(policy.name == _NAMESPACE_RATE for policy in policies)
     if settings.namespace_rate is not None and not counted:
         take_request(
@@ -79,7 +78,7 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
             work: RequestWork = scope[WORK]
             if not batch.writes:
                 if any(one.admin for one in batch.operations):
-                    work.extend()  # whoever keeps the store may look at all of it
+                    work.extend()  # administrators may read the whole store
                 terms = Terms(answer=settings.max_answer, work=work)
                 return await work.run(engine.apply(batch.on_terms(terms)))
             terms = _terms(batch, caller, settings, scope[REQUEST_ID])
@@ -96,10 +95,10 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
     except ConfigurationError as error:
         if isinstance(error, (NotJSONError, TooComplexError)):
             raise
-        # The batch was checked when it was made: what is wrong now is wrong with the store.
+        # The batch was checked when it was created, so this is a fault of the store.
         state.is_writable = state.is_writable and not batch.writes
-        logger.error("the store cannot do this: %s", error)  # noqa: TRY400 - it says what is wrong
-        failure = ServerError(f"the store cannot do this: {_public(error)}", status=503)
+        logger.error("the store failed: %s", error)  # noqa: TRY400 - the message is enough
+        failure = ServerError(f"the store failed: {_public(error)}", status=503)
         state.metrics.count_problem(failure.slug)
         raise failure from error
     except BotWireError as error:
@@ -111,7 +110,7 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
 
 
 def check_count(what: str, count: int, most: int) -> None:
-    """Raises `PayloadTooLargeError` if one transaction would do too much."""
+    """Raises `PayloadTooLargeError` if one transaction would do more than it may."""
     if count > most:
         raise PayloadTooLargeError(
             f"a batch has at most {most:,} {what} here, and this one has {count:,}: "
@@ -126,12 +125,12 @@ def _elements(operation: ops.AnyOperation) -> int:
 
 
 def _is_long(scope: Scope, batch: Batch) -> bool:
-    """Says whether a write may keep other writers waiting for many milliseconds."""
+    """Returns whether a write may block other writers for many milliseconds."""
     return scope.get(BODY_BYTES, 0) > _LONG_BYTES or any(map(_is_unbounded, batch.operations))
 
 
 def _is_unbounded(operation: ops.AnyOperation) -> bool:
-    """Says whether what an operation does depends on how much is stored."""
+    """Returns whether the cost of an operation grows with what is stored."""
     if isinstance(operation, ops.DeleteRecords):
         return operation.limit is None and operation.where.ids is None
     if isinstance(operation, (ops.ClearKeys, ops.ClearHistory)):
@@ -140,8 +139,8 @@ def _is_unbounded(operation: ops.AnyOperation) -> bool:
 
 
 def _public(error: ConfigurationError) -> str:
-    """Returns what anyone may know: no path of the server's."""
-    return "whoever runs the server finds in its log why" if "/" in str(error) else str(error)
+    """Returns the message that callers may see: without paths of the server."""
+    return "the server's log says why" if "/" in str(error) else str(error)
 
 
 def _terms(batch: Batch, caller: Caller, settings: Settings, request_id: str) -> Terms:

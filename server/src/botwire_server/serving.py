@@ -1,4 +1,4 @@
-"""``botwire serve``: looks whether it can, listens, and serves by this process or by several."""
+"""``botwire serve``: checks the settings, listens, and serves with one process or several."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def serve(settings: Settings) -> None:
     """Serves until it is told to stop.
 
     Raises:
-        ConfigurationError: A setting is not one that can be served with.
+        ConfigurationError: The server cannot run with these settings.
     """
     _check_certificate(settings)
     with _listen(settings.host, settings.port) as listener:
@@ -32,18 +32,18 @@ def serve(settings: Settings) -> None:
             f"BotWire serves {without_password(settings.place.url)} at {scheme}://{shown}:{port}"
         )
         if settings.workers == 1:
-            from botwire_server import hosting  # noqa: PLC0415 - takes long, and is not for a supervisor
+            from botwire_server import hosting  # noqa: PLC0415 - slow to import, and a supervisor does not need it
 
             hosting.serve_listener(settings, listener, greeting)
             return
         if sys.platform == "win32":
-            raise ConfigurationError("on Windows one process serves: leave out --workers")
+            raise ConfigurationError("on Windows only one process serves: omit --workers")
         listener.listen(BACKLOG)
         Supervisor(settings, listener, greeting).run()
 
 
 async def _prepare(settings: Settings) -> None:
-    """Says what is wrong with the database or with who could reach it, before anyone does."""
+    """Raises `ConfigurationError` if the store is not writable, or open to everyone by accident."""
     engine = open_async_engine(settings.place)
     try:
         is_open = not await KeyStore(engine).read()
@@ -53,7 +53,7 @@ async def _prepare(settings: Settings) -> None:
     if is_open and not settings.allow_anonymous and not is_loopback(settings.host):
         raise ConfigurationError(
             f"there are no API keys, so anyone who can reach {settings.host} could read and write "
-            "everything: make one (`botwire keys create`), listen at 127.0.0.1, or say "
+            "everything: create a key (`botwire keys create`), listen on 127.0.0.1, or pass "
             "--allow-anonymous"
         )
 
@@ -64,15 +64,17 @@ def _check_certificate(settings: Settings) -> None:
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except OSError as error:  # of which the errors of TLS are some
+    except OSError as error:  # includes ssl.SSLError
         raise ConfigurationError(
-            f"HTTPS is not possible with {settings.tls_cert} and {settings.tls_key}: {error}"
+            f"the certificate {settings.tls_cert} with the key {settings.tls_key} cannot be used: "
+            f"{error}"
         ) from error
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named asyncio sets TCP_NODELAY; without, an answer waits 40 ms for an ACK.
+    # asyncio sets TCP_NODELAY only if the protocol is named; without it, an answer waits 40 ms for
+    # an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -80,6 +82,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigurationError(
-            f"cannot listen at {host}:{port}: {error.strerror}; choose another --port"
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another --host or --port"
         ) from error
     return listener

@@ -1,6 +1,6 @@
-"""What a server can be told, each setting declared once: flags, environment, a file, defaults.
+"""The server's settings, each declared once, from flags, the environment, a file and defaults.
 
-The first place that says something wins: a flag (``--max-body``), a variable of the environment
+The first source that has a value wins: a flag (``--max-body``), an environment variable
 (``BOTWIRE_MAX_BODY``), a line of the TOML file that ``--config`` or ``BOTWIRE_CONFIG`` names
 (``max_body = …``), the default.
 """
@@ -23,19 +23,19 @@ from botwire.errors import ConfigurationError
 from botwire.places import Place, default_path, find_place, without_password
 
 PREFIX = "BOTWIRE_"
-"""What the names of variables of the environment begin with."""
+"""Prefix of the environment variables."""
 CONFIG = "config"
-"""The option that names the file."""
+"""The option that names the configuration file."""
 
 BACKLOG = 2048
-"""Connections that wait to be accepted."""
+"""Most connections that wait to be accepted."""
 _DAY_SECONDS = 86_400.0
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 
 FREE_TIER_WRITES = 1_000
-"""Writes a day that the published free tier gives a namespace."""
+"""Writes per day of a namespace in the published free tier."""
 FREE_TIER_BYTES = 50 * 1024 * 1024
-"""Bytes that the published free tier gives a namespace."""
+"""Bytes stored in a namespace in the published free tier."""
 
 
 def _setting(
@@ -51,13 +51,13 @@ def _setting(
     """Declares a setting.
 
     Args:
-        default: Its value where nothing says otherwise.
-        help: What it does, in a few words.
-        metavar: What its value is called.
-        shown: Makes of a value what may be printed.
-        least: The least a number may be.
-        most: The most it may be.
-        check: Raises `ValueError`, which says why, for a part of a list that cannot be one.
+        default: The value if no source has one.
+        help: What the setting does, in a few words.
+        metavar: The name of the value in the help.
+        shown: Returns the form of a value that may be printed.
+        least: The smallest number allowed.
+        most: The largest number allowed.
+        check: Raises `ValueError` with the reason if an element of a list is invalid.
     """
     metadata = {
         "help": help,
@@ -77,7 +77,7 @@ def _check_proxy(text: str) -> None:
 
 def _check_origin(text: str) -> None:
     if text != "*" and not _ORIGIN.fullmatch(text):
-        raise ValueError(f"{text!r} is no origin, as https://console.example, nor *")
+        raise ValueError(f"{text!r} is not an origin such as https://console.example, nor *")
 
 
 def _without_password(url: str | None) -> str | None:
@@ -86,83 +86,89 @@ def _without_password(url: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a server is told. Each attribute's help says what it means."""
+    """The settings of a server. The help of each one says what it means."""
 
-    host: str = _setting("127.0.0.1", "address to listen at")
-    port: int = _setting(8700, "port to listen at; 0 takes a free one", least=0)
+    host: str = _setting("127.0.0.1", "address to listen on")
+    port: int = _setting(8700, "port to listen on; 0 picks a free one", least=0)
     database: str | None = _setting(
         None,
-        "where memory is kept: sqlite:///path (unset: the user's own file) or postgresql://…",
+        "the store: sqlite:///path or postgresql://… (default: the user's own SQLite file)",
         metavar="URL",
         shown=_without_password,
     )
-    workers: int = _setting(1, "processes that serve", metavar="N", least=1)
+    workers: int = _setting(1, "number of processes that serve", metavar="N", least=1)
     allow_anonymous: bool = _setting(
-        False, "while there is no API key, serve whoever can connect, not only this machine"
+        False, "without API keys, serve everyone who can connect, not only this machine"
     )
-    tls_cert: str | None = _setting(None, "certificate chain (PEM) for HTTPS", metavar="FILE")
-    tls_key: str | None = _setting(None, "the certificate's private key (PEM)", metavar="FILE")
+    tls_cert: str | None = _setting(None, "certificate chain for HTTPS (PEM)", metavar="FILE")
+    tls_key: str | None = _setting(None, "private key of the certificate (PEM)", metavar="FILE")
     trust_proxy: tuple[str, ...] = _setting(
         (),
-        "addresses or networks of proxies whose X-Forwarded-For and -Proto are believed",
+        "addresses or networks of proxies whose X-Forwarded-For and -Proto are trusted",
         metavar="ADDRESS,…",
         check=_check_proxy,
     )
     cors_origins: tuple[str, ...] = _setting(
         (),
-        "web pages that may call from a browser, or *",
+        "origins whose web pages may use the server from a browser; * allows all",
         metavar="ORIGIN,…",
         check=_check_origin,
     )
-    max_body: int = _setting(16 * 1024 * 1024, "of a request's body", metavar="BYTES", least=1024)
-    max_answer: int = _setting(
-        32 * 1024 * 1024, "that the answers to one request hold, about", metavar="BYTES", least=1024
+    max_body: int = _setting(
+        16 * 1024 * 1024, "largest request body accepted", metavar="BYTES", least=1024
     )
-    max_batch: int = _setting(10_000, "operations in one batch", metavar="N", least=1)
+    max_answer: int = _setting(
+        32 * 1024 * 1024, "approximate size of the largest answer", metavar="BYTES", least=1024
+    )
+    max_batch: int = _setting(
+        10_000, "most operations, or elements in their lists, in one batch", metavar="N", least=1
+    )
     max_streams: int = _setting(
         100,
-        "watch streams that one API key, or without keys one address, may hold open per process",
+        "most open watch streams per process of one API key, or without keys of one address",
         metavar="N",
         least=1,
     )
     max_seconds: float = _setting(
         30.0,
-        "seconds of work that one request may take",
+        "most seconds of work on one request",
         metavar="SECONDS",
         least=0.1,
         most=_DAY_SECONDS,
     )
     free_tier: bool = _setting(
         False,
-        f"the published free tier: {FREE_TIER_WRITES:,} writes a day and "
-        f"{FREE_TIER_BYTES // 1024**2} MB a namespace, unless other limits are set",
+        f"the published free tier: {FREE_TIER_WRITES:,} writes per day and "
+        f"{FREE_TIER_BYTES // 1024**2} MB per namespace, unless other limits are set",
     )
     namespace_writes: int | None = _setting(
-        None, "writes that a namespace may make in a day (UTC)", metavar="N", least=1
+        None, "most writes per day (UTC) in a namespace", metavar="N", least=1
     )
     namespace_bytes: int | None = _setting(
-        None, "bytes that a namespace may hold", metavar="BYTES", least=1
+        None, "most bytes stored in a namespace", metavar="BYTES", least=1
     )
     namespace_rate: int | None = _setting(
-        None, "requests a minute on a namespace", metavar="N", least=1
+        None, "most requests per minute for a namespace", metavar="N", least=1
     )
     key_writes: int | None = _setting(
-        None, "writes that an API key may make in a day (UTC)", metavar="N", least=1
+        None, "most writes per day (UTC) by an API key", metavar="N", least=1
     )
-    key_rate: int | None = _setting(None, "requests a minute by an API key", metavar="N", least=1)
+    key_rate: int | None = _setting(
+        None, "most requests per minute by an API key", metavar="N", least=1
+    )
     audit_days: int = _setting(
-        400, "days that the audit log keeps its lines; 0: for ever", metavar="N", least=0
+        400, "days that entries stay in the audit log; 0 keeps them forever", metavar="N", least=0
     )
     drain: float = _setting(
         0.0,
-        "seconds to go on serving after the signal to stop, while /readyz says 503",
+        "seconds to keep serving after SIGTERM, while /readyz answers 503",
         metavar="SECONDS",
         least=0,
         most=_DAY_SECONDS,
     )
     grace: float = _setting(
         30.0,
-        "seconds that accepted requests get to finish",
+        "most seconds to finish accepted requests when stopping",
         metavar="SECONDS",
         least=0,
         most=_DAY_SECONDS,
@@ -172,53 +178,53 @@ class Settings:
         for one in dataclasses.fields(self):
             least, value = one.metadata["least"], getattr(self, one.name)
             if least is not None and value is not None and not value >= least:
-                raise ConfigurationError(f"{one.name} is at least {least}, not {value}")
+                raise ConfigurationError(f"{one.name} must be at least {least}, not {value}")
             most, check = one.metadata["most"], one.metadata["check"]
             if most is not None and value > most:
-                raise ConfigurationError(f"{one.name} is at most {most:g}, not {value}")
+                raise ConfigurationError(f"{one.name} must be at most {most:g}, not {value}")
             for part in value if check is not None else ():
                 try:
                     check(part)
                 except ValueError as error:
                     raise ConfigurationError(f"{one.name}: {error}") from None
         if self.port > 65535:
-            raise ConfigurationError(f"port is at most 65535, not {self.port}")
+            raise ConfigurationError(f"port must be at most 65535, not {self.port}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigurationError("HTTPS needs both tls_cert and tls_key")
 
     @property
     def place(self) -> Place:
-        """The place of the memory that is served.
+        """The place of the store that is served.
 
         Raises:
-            ConfigurationError: It is none that can be.
+            ConfigurationError: `database` is not a URL of a database.
         """
         place = find_place(self.database or f"sqlite:///{default_path()}")
         if place.scheme in ("http", "https"):
-            raise ConfigurationError("--database is a sqlite or postgresql URL")
+            raise ConfigurationError("database must be a sqlite or postgresql URL, not a server's")
         return place
 
     @property
     def writes_a_day(self) -> int | None:
-        """Writes that a namespace may make in a day."""
+        """Most writes per day in a namespace."""
         free = FREE_TIER_WRITES if self.free_tier else None
         return free if self.namespace_writes is None else self.namespace_writes
 
     @property
     def bytes_stored(self) -> int | None:
-        """Bytes that a namespace may hold."""
+        """Most bytes stored in a namespace."""
         free = FREE_TIER_BYTES if self.free_tier else None
         return free if self.namespace_bytes is None else self.namespace_bytes
 
 
 class Loaded(NamedTuple):
-    """Settings, and where each came from."""
+    """Settings and the sources of their values."""
 
     settings: Settings
     sources: Mapping[str, str]
 
     def describe(self) -> list[tuple[str, Any, str]]:
-        """Returns each setting's name, its value as it may be shown, and where that came from."""
+        """Returns each setting's name, its value in printable form, and the source of the value."""
         return [
             (
                 one.name,
@@ -233,12 +239,12 @@ def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
     """Adds an option for each setting, and ``--config``.
 
     Args:
-        parser: What gets them.
-        names: Only these settings; all without any.
+        parser: The parser to extend.
+        names: Only these settings; if none are given, all.
     """
     variable = PREFIX + CONFIG.upper()
     parser.add_argument(
-        "--config", metavar="FILE", help=f"TOML with these settings, also {variable}"
+        "--config", metavar="FILE", help=f"TOML file with these settings (also {variable})"
     )
     for one in dataclasses.fields(Settings):
         if names and one.name not in names:
@@ -251,7 +257,7 @@ def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
             )
         else:
             if one.default not in (None, ()):
-                text += f" ({one.default})"
+                text += f" (default: {one.default})"
             parser.add_argument(flag, metavar=one.metadata["metavar"], help=text.replace("%", "%%"))
 
 
@@ -259,11 +265,11 @@ def load(options: argparse.Namespace, environ: Mapping[str, str]) -> Loaded:
     """Returns the settings of a command.
 
     Args:
-        options: What the options of `add_options` were parsed to.
+        options: The parsed options of `add_options`.
         environ: The environment.
 
     Raises:
-        ConfigurationError: A value is not one; the message says which and where it stands.
+        ConfigurationError: A value is invalid; the message names it and its source.
     """
     path = options.config or environ.get(PREFIX + CONFIG.upper())
     file = _read(Path(path)) if path else {}
@@ -271,7 +277,7 @@ def load(options: argparse.Namespace, environ: Mapping[str, str]) -> Loaded:
     unknown = file.keys() - fields.keys()
     if unknown:
         raise ConfigurationError(
-            f"{path}: there is no setting {min(unknown)!r}; there are: {', '.join(fields)}"
+            f"{path}: unknown setting {min(unknown)!r}; known are {', '.join(fields)}"
         )
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -302,7 +308,7 @@ _TYPES = typing.get_type_hints(Settings)
 
 
 def _type(one: dataclasses.Field[Any]) -> Any:
-    """Returns a setting's type, without None."""
+    """Returns the type of a setting, without None."""
     declared = _TYPES[one.name]
     if isinstance(declared, types.UnionType):
         (declared,) = [part for part in typing.get_args(declared) if part is not type(None)]
@@ -311,19 +317,17 @@ def _type(one: dataclasses.Field[Any]) -> Any:
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True}
 _WORDS |= {"false": False, "no": False, "off": False, "0": False}
-
-
-_WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 
 
 def _convert(kind: Any, given: Any, source: str, name: str) -> Any:
-    """Makes a value of what a flag, a variable or a line of the file says."""
+    """Converts the text of a flag or variable, or the value of a line in the file."""
     try:
         return _parse(kind, given)
     except (KeyError, ValueError, TypeError, AttributeError):
         at = source if source.startswith(("--", PREFIX)) else f"{source}: {name}"
         raise ConfigurationError(
-            f"{at} is {_WANTED.get(kind, 'a list of texts')}, not {given!r:.80}"
+            f"{at} must be {_WANTED.get(kind, 'a list of strings')}, not {given!r:.80}"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""What expired is removed, also while nobody writes, and what the audit log need not keep."""
+"""Deletes expired data and old entries of the audit log, even while nobody writes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from botwire_server.api_keys import KeyStore
 logger = logging.getLogger("botwire.server")
 
 SWEEP_SECONDS = 60.0
-"""How long a server waits between two sweeps."""
+"""Seconds between two sweeps."""
 
 
 @contextlib.asynccontextmanager
 async def sweeping(engine: AsyncEngine, keys: KeyStore, audit_days: int) -> AsyncIterator[None]:
-    """Sweeps from time to time while its block runs.
+    """Sweeps now and then during its block.
 
     Args:
-        engine: Where memory lives.
-        keys: What writes the audit log.
-        audit_days: For how many days that log keeps a line; 0 is for ever.
+        engine: The store.
+        keys: The API keys of the store, which has the audit log.
+        audit_days: How many days entries stay in the audit log; 0: forever.
     """
     task = asyncio.create_task(_sweep_for_ever(engine, keys, audit_days))
     try:
@@ -43,4 +43,4 @@ async def _sweep_for_ever(engine: AsyncEngine, keys: KeyStore, audit_days: int) 
             if audit_days:
                 await keys.trim_audit(keys.clock() - audit_days * DAY)
         except BotWireError as error:
-            logger.warning("what expired could not be removed now: %s", error)
+            logger.warning("expired data could not be deleted, retrying later: %s", error)

@@ -1,8 +1,9 @@
-"""Traces for OpenTelemetry, where it is installed and set up; otherwise nothing.
+"""Traces for OpenTelemetry, if it is installed and set up.
 
-Only its API is used, which the extra ``opentelemetry`` brings. Where spans go is for an SDK to say,
-as ``opentelemetry-instrument botwire serve`` sets it up. The instrumentations of ASGI that there
-are record addresses, which hold namespaces and keys; these spans hold the route's template.
+Only its API is used, which the extra ``opentelemetry`` installs. Where spans go is up to an SDK,
+which ``opentelemetry-instrument botwire serve`` sets up, for example. Existing ASGI
+instrumentations record paths, which contain namespaces and keys; these spans contain the template
+of the route.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ _TRACER = "botwire_server"
 
 
 class RequestSpan:
-    """The span of a request, or nothing.
+    """The span of a request.
 
     Args:
-        span: OpenTelemetry's own; None while nobody would see it.
+        span: OpenTelemetry's span; None if tracing is off.
     """
 
     def __init__(self, span: Any = None) -> None:
         self._span = span
 
     def end(self, method: str, route: str, status: int) -> None:
-        """Says what is known only at the end."""
+        """Records what is known only at the end."""
         if self._span is None:
             return
         self._span.update_name(f"{method} {route}")
@@ -48,10 +49,10 @@ _NO_SPAN = contextlib.nullcontext(RequestSpan())
 
 
 class Tracing:
-    """Traces an application, if an SDK is set up when the application is made."""
+    """Traces an application, if an SDK is set up when the application is created."""
 
     def __init__(self) -> None:
-        # Asking takes as long as all the rest that is done for a request here, so it is done once.
+        # Asked once, as asking takes as long as everything else done here for a request.
         self._is_on = trace is not None and not isinstance(
             trace.get_tracer_provider(), trace.ProxyTracerProvider
         )
@@ -59,14 +60,14 @@ class Tracing:
     def request(
         self, method: str, scheme: str, headers: Mapping[bytes, bytes], request_id: str
     ) -> contextlib.AbstractContextManager[RequestSpan]:
-        """Makes a span of a request, below that of whoever sent it (`traceparent`).
+        """Starts the span of a request, as a child of its sender's (`traceparent`).
 
-        Names of attributes are those of https://opentelemetry.io/docs/specs/semconv/http/.
+        The names of attributes are those of https://opentelemetry.io/docs/specs/semconv/http/.
         """
         return _trace_request(method, scheme, headers, request_id) if self._is_on else _NO_SPAN
 
     def batch(self, batch: Batch) -> contextlib.AbstractContextManager[object]:
-        """Makes a span of what the store does."""
+        """Starts the span of the store's work on a batch."""
         return _trace_batch(batch) if self._is_on else _NO_SPAN
 
 

@@ -1,4 +1,4 @@
-"""Long writes, one at a time: what is short waits for one of them at most."""
+"""Long writes run one at a time, so that a short one waits for at most one of them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 
 
 class WriteTurns:
-    """Lets one long write run at a time in this process; callers take turns.
+    """Lets one long write at a time run in this process; callers take turns.
 
-    An engine commits what waits together, and in the order in which it came. A caller that sends
-    many long writes at once would make every other write wait for all of them.
+    An engine commits waiting writes together, in the order in which they arrived. Without turns, a
+    caller that sends many long writes at once would make every other write wait for all of them.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class WriteTurns:
         """Waits for the caller's turn, which lasts as long as the block.
 
         Args:
-            caller: Who takes turns with others.
+            caller: What callers are told apart by.
         """
         if self._is_taken:
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -32,7 +32,7 @@ class WriteTurns:
             try:
                 await waiting
             except asyncio.CancelledError:
-                if not waiting.cancelled():  # its turn came in the same moment
+                if not waiting.cancelled():  # its turn came at the same moment
                     self._pass_on()
                 raise
         self._is_taken = True
@@ -48,6 +48,6 @@ class WriteTurns:
             if queue:
                 self._queues[caller] = queue  # behind the others
             if not waiting.done():
-                waiting.set_result(None)  # still taken, by this one
+                waiting.set_result(None)  # the turn is taken still, by this one
                 return
         self._is_taken = False

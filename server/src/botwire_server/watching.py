@@ -1,4 +1,4 @@
-"""Who waits for changes is woken by those of this process, and looks now and then for others'."""
+"""Waiting for changes: woken by writes of this process, polling for those of others."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from botwire import operations as ops
 from botwire.errors import QuotaExceededError
 
 LOOK_EVERY = 0.5
-"""Seconds between looks for what other processes changed."""
+"""Seconds between polls for changes by other processes."""
 
 Read = Callable[[int | None], Awaitable[ops.ChangePage]]
 """Reads the changes after a revision."""
 
-_RETRY_SECONDS = 5.0  # after which a stream may have ended
+_RETRY_SECONDS = 5.0  # a stream may have ended by then
 
 
 class Watchers:
-    """Those who wait in this process, by namespace."""
+    """The requests of this process that wait for changes, by namespace."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}
@@ -48,24 +48,24 @@ class Watchers:
             del self._streams[caller]
 
     def wake(self, namespace: str) -> None:
-        """Says that this process changed a namespace."""
+        """Wakes those who wait for changes of a namespace: this process made some."""
         for event in self._waiting.get(namespace, ()):
             event.set()
 
     def close(self) -> None:
-        """Ends every wait, for good: the server stops."""
+        """Ends all waiting for good: the server stops."""
         self._closed = True
         for events in self._waiting.values():
             for event in events:
                 event.set()
 
     async def follow(self, namespace: str, after: int, read: Read) -> AsyncIterator[ops.ChangePage]:
-        """Yields pages of changes, and an empty one when a while brought none, until `close`.
+        """Yields pages of changes until `close`; after a while without any, an empty page.
 
         Args:
-            namespace: Whose changes.
+            namespace: The namespace to watch.
             after: Begin after this revision.
-            read: Reads them.
+            read: Reads the changes.
         """
         with self._wait(namespace) as event:
             while not self._closed:

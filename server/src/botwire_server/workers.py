@@ -1,8 +1,8 @@
-"""Several processes that serve one listener: started, replaced when they die, ended together.
+"""A supervisor of several processes that serve one listener.
 
-Each worker is a process of its own program, not a fork, which inherits the listening socket and is
-told the rest on its standard input. That stays open for as long as the supervisor lives, so that
-no worker outlives it, however it ends.
+Each worker is a new process, not a fork. It inherits the listening socket and reads its settings
+from standard input. That stays open as long as the supervisor lives, so no worker outlives it,
+however it ends.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from botwire_server.settings import Settings
 logger = logging.getLogger("botwire.workers")
 
 READY = "ready"
-"""The line by which a worker says that it serves."""
+"""The line that a worker prints when it serves."""
 ALIVE = "alive"
-"""The line by which a worker says that its event loop moves."""
+"""The line that a worker keeps printing as long as its event loop runs."""
 ALIVE_SECONDS = 2.0
-"""Between two of them."""
+"""Interval of these lines."""
 START_SECONDS = 60.0
-"""That a worker may take to serve."""
+"""How long a worker may take to serve."""
 
 PROGRAM = (sys.executable, "-m", "botwire_server.hosting")
 """What a worker runs."""
 
-_MISSED = 15  # of those lines in a row, after which a worker is replaced
-_RETRY_SECONDS = 1.0  # between two starts of a worker that dies at once
+_MISSED = 15  # missing lines in a row after which a worker is replaced
+_RETRY_SECONDS = 1.0  # before a worker that died before it served is replaced
 
 
 class _Worker:
@@ -55,26 +55,27 @@ class _Worker:
         self,
         command: Sequence[str],
         listener: socket.socket,
-        told: str,
+        message: str,
         metrics: str,
         events: queue.SimpleQueue[Any],
     ) -> None:
         self.seen_at = time.monotonic()
-        self.is_ready = threading.Event()
+        self.is_ready = False
+        self.has_settled = threading.Event()  # it serves, or has ended
         self._events = events
         self.process = subprocess.Popen(  # noqa: S603 - this very program
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(listener.fileno(),),
-            # prometheus_client decides at its import where its numbers are.
+            # prometheus_client reads this when it is imported.
             env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": metrics},
-            process_group=0,  # a Ctrl-C is for the supervisor, which ends them in order
+            process_group=0,  # Ctrl-C reaches only the supervisor, which ends workers in order
             text=True,
         )
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it died: seen below
-            self.process.stdin.write(told + "\n")
+        with contextlib.suppress(BrokenPipeError):  # it died, which `_watch` notices
+            self.process.stdin.write(message + "\n")
             self.process.stdin.flush()
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -83,27 +84,29 @@ class _Worker:
         for line in self.process.stdout:
             self.seen_at = time.monotonic()
             if line.strip() == READY:
-                self.is_ready.set()
+                self.is_ready = True
+                self.has_settled.set()
                 self._events.put(("ready", self))
         self.process.wait()
+        self.has_settled.set()
         self._events.put(("exit", self))
 
     def end(self) -> None:
-        """Asks it to finish what it accepted."""
+        """Tells the worker to finish the requests that it accepted."""
         if self.process.poll() is None:
             self.process.terminate()
 
 
 class Supervisor:
-    """Keeps as many workers as are wanted.
+    """Keeps the configured number of workers running.
 
     Args:
-        settings: The server's.
-        listener: A listening socket that all of them accept from.
-        greeting: What to print once all serve.
+        settings: The server's settings.
+        listener: The listening socket that all workers accept from.
+        greeting: What to print once all workers serve.
         alive_seconds: How often a worker reports that its event loop moves. One that is silent for
             15 times as long is killed and replaced.
-        start_seconds: How long a worker may take to serve. One that takes longer is too.
+        start_seconds: How long a worker may take to serve. One that takes longer is killed too.
         program: What a worker runs.
     """
 
@@ -126,19 +129,19 @@ class Supervisor:
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._workers: list[_Worker] = []
         self._retiring: list[_Worker] = []
-        self._told = self._metrics = ""
+        self._message = self._metrics = ""
 
     def run(self) -> None:
         """Serves until it is told to stop; SIGHUP replaces the workers one by one.
 
         Raises:
-            ConfigurationError: A worker cannot be started at all; its log says why.
+            ConfigurationError: A worker cannot start; its log says why.
         """
         logs.log_to_stderr()
         with tempfile.TemporaryDirectory(prefix="botwire-") as folder, _signals(self._events):
             self._metrics = str(Path(folder) / "metrics")
             Path(self._metrics).mkdir()
-            self._told = json.dumps(dataclasses.asdict(self._settings))
+            self._message = json.dumps(dataclasses.asdict(self._settings))
             try:
                 self._workers = [self._start() for _ in range(self._settings.workers)]
                 self._wait_for_all()
@@ -148,21 +151,23 @@ class Supervisor:
 
     def _start(self) -> _Worker:
         command = [*self._program, str(self._listener.fileno()), str(self._alive_seconds)]
-        return _Worker(command, self._listener, self._told, self._metrics, self._events)
+        return _Worker(command, self._listener, self._message, self._metrics, self._events)
 
     def _wait_for_all(self) -> None:
         deadline = time.monotonic() + self._start_seconds
-        while not all(worker.is_ready.is_set() for worker in self._workers):
+        while not all(worker.is_ready for worker in self._workers):
             try:
                 kind, what = self._events.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise ConfigurationError("the workers do not start in time") from None
+                raise ConfigurationError(
+                    f"the workers did not start within {self._start_seconds:g} s"
+                ) from None
             if kind == "exit":
-                raise ConfigurationError("a worker could not start; its log says why")
+                raise ConfigurationError("a worker could not start: the log above says why")
             if kind == "signal" and what != signal.SIGHUP:
                 self._events.put((kind, what))
                 return
-        print(self._greeting, flush=True)  # noqa: T201 - whoever started it waits for this line
+        print(self._greeting, flush=True)  # noqa: T201 - the program that started it waits for this
 
     def _supervise(self) -> None:
         look_every = min(self._alive_seconds, self._start_seconds)
@@ -177,35 +182,35 @@ class Supervisor:
             elif kind == "signal":
                 return
             elif kind == "exit":
-                # Its gauges are of what is no more; its counters stay.
+                # Its gauges no longer hold; its counters stay.
                 multiprocess.mark_process_dead(  # type: ignore[no-untyped-call]
                     what.process.pid, self._metrics
                 )
                 if what not in self._workers:
                     continue
-                logger.error("a worker died with status %s; another takes its place",
-                             what.process.returncode)  # fmt: skip
-                if not what.is_ready.is_set():
+                logger.error("a worker died with status %s: replacing it", what.process.returncode)
+                if not what.is_ready:
                     time.sleep(_RETRY_SECONDS)
                 self._workers[self._workers.index(what)] = self._start()
 
     def _end_hung(self) -> None:
-        """Kills workers whose event loop has not moved for long; others take their place."""
+        """Kills workers whose event loop is stuck; `_supervise` then replaces them."""
         now = time.monotonic()
         for worker in self._workers:
-            is_ready = worker.is_ready.is_set()
-            longest = self._alive_seconds * _MISSED if is_ready else self._start_seconds
+            serving = self._alive_seconds * _MISSED
+            longest = serving if worker.is_ready else self._start_seconds
             if now - worker.seen_at > longest:
-                logger.error("a worker has hung for %.0f seconds: it is killed", longest)
+                logger.error("a worker has hung for %.0f s: killing it", longest)
                 worker.seen_at = now
                 worker.process.kill()
 
     def _replace_all(self) -> None:
-        """Starts a new worker for each, and ends the old one when the new one serves."""
+        """Starts a new worker for each old one, which ends when the new one serves."""
         for i, old in enumerate(self._workers):
             new = self._start()
-            if not new.is_ready.wait(self._start_seconds):
-                logger.error("a new worker does not start; the old ones stay")
+            new.has_settled.wait(self._start_seconds)
+            if not new.is_ready:
+                logger.error("a new worker does not start: keeping the old ones")
                 new.process.kill()
                 return
             self._workers[i] = new
@@ -221,14 +226,14 @@ class Supervisor:
             try:
                 worker.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                logger.error("a worker did not end in time; it is killed")  # noqa: TRY400
+                logger.error("a worker did not end in time: killing it")  # noqa: TRY400
                 worker.process.kill()
                 worker.process.wait()
 
 
 @contextlib.contextmanager
 def _signals(events: queue.SimpleQueue[Any]) -> Iterator[None]:
-    """Turns signals into events while its block runs."""
+    """Turns signals into events during its block."""
     wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = {
         number: signal.signal(number, lambda number, _: events.put(("signal", number)))

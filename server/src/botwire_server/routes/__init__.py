@@ -1,4 +1,4 @@
-"""The addresses of the HTTP API, a module a shape; each route makes operations and answers them."""
+"""The routes of the HTTP API, one module per shape; each turns a request into operations."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from botwire import wire
 from botwire_server.routes import batches, changes, histories, keys, legacy, records, store, usage
 
 router = APIRouter()
-# A plain route, without validation by models: `wire` reads it, and it is the busy one; see `lane`.
+# Not FastAPI's, as it is the busiest route and `wire` validates it; see `shortcut`.
 BATCHES = Route(wire.BATCH_PATH, batches.apply_batch, methods=["POST"])
 router.routes.append(BATCHES)
-_PARTS = [part.router for part in (keys, histories, records, changes, usage, store, legacy)]
-_PARTS.append(store.whole)
-for _part in _PARTS:
-    router.include_router(_part)
+_ROUTERS = [module.router for module in (keys, histories, records, changes, usage, store, legacy)]
+_ROUTERS.append(store.whole)
+for _router in _ROUTERS:
+    router.include_router(_router)
 
 
 def methods_of(scope: Scope, others: Iterable[BaseRoute] = ()) -> set[str]:
-    """Returns the methods that an address takes, whatever the one that was tried.
+    """Returns the methods that the path of a request accepts.
 
     Args:
-        scope: Of the request.
-        others: Routes of the application besides those here.
+        scope: The scope of the request.
+        others: Further routes of the application.
     """
     found: set[str] = set()
-    for route in itertools.chain(others, *(part.routes for part in (router, *_PARTS))):
+    for route in itertools.chain(others, *(one.routes for one in (router, *_ROUTERS))):
         if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
             found |= route.methods or set()
     return found | {"HEAD"} if "GET" in found else found

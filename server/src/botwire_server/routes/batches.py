@@ -1,4 +1,4 @@
-"""The route that clients use: a batch of operations in, their results out."""
+"""The route that BotWire clients use: a batch of operations in, their results out."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from botwire import operations as ops
 from botwire import wire
 from botwire.operations.codecs import REF
 from botwire_server import bodies, service
-from botwire_server.routes import parts
+from botwire_server.routes import describing, shared
 
 
 async def apply_batch(request: Request) -> Response:
-    """Applies a batch; see `botwire.wire` for how it looks."""
+    """Applies a batch; `botwire.wire` defines its form."""
     return Response(await answer(request.scope, request.receive), media_type="application/json")
 
 
 async def answer(scope: Scope, receive: Receive) -> bytes:
-    """Applies the batch that a request brings, and returns the body that answers it."""
+    """Applies the batch in a request, and returns the body of the answer."""
     body = await bodies.read(receive)
-    name = parts.request_id(scope)
+    name = shared.request_id(scope)
     most = scope["app"].state.settings.max_batch
 
     def decode() -> ops.Batch:
-        digest = None if name is None else parts.digest(scope, body)
-        return wire.decode_batch(parts.decode_json(body), name, digest, most=most)
+        digest = None if name is None else shared.digest(scope, body)
+        return wire.decode_batch(shared.decode_json(body), name, digest, most=most)
 
-    batch = await parts.when_short(scope, len(body), decode)
+    batch = await shared.when_short(scope, len(body), decode)
     results = await service.apply_batch(scope, batch)
-    return await parts.encoded(
+    return await shared.encoded(
         scope,
         batch.operations,
         lambda: wire.encode_results(batch.operations, results).encode(),
@@ -41,7 +41,7 @@ async def answer(scope: Scope, receive: Receive) -> bytes:
 
 
 def describe() -> dict[str, Any]:
-    """Returns the OpenAPI description of the route, which is a plain one for the sake of speed."""
+    """Returns the OpenAPI description of the route, which is not FastAPI's, for speed."""
     example = {
         "namespace": "user-123",
         "operations": [
@@ -51,16 +51,16 @@ def describe() -> dict[str, Any]:
         ],
     }
     responses = {
-        **parts.answers_with({"$ref": REF + "Results"}, {"results": [None, 8, [1]]}),
-        **parts.ALWAYS,
-        **parts.CONFLICT,
+        **describing.answers_with({"$ref": REF + "Results"}, {"results": [None, 8, [1]]}),
+        **describing.ALWAYS,
+        **describing.CONFLICT,
     }
     return {
         "tags": ["batches"],
-        "summary": "Apply operations, all or none",
+        "summary": "Apply operations as one transaction",
         "description": "Operations on one namespace are applied in order, as one transaction: "
-        "if one fails, nothing is written. What the BotWire clients send.",
+        "if one fails, nothing is written. This is what BotWire clients send.",
         "operationId": "apply_batch",
-        **parts.takes({"$ref": REF + "Batch"}, example),
+        **describing.takes({"$ref": REF + "Batch"}, example),
         "responses": {str(status): described for status, described in responses.items()},
     }

@@ -1,4 +1,4 @@
-"""Changes: what happened in a namespace, to be asked for or sent as it happens."""
+"""Changes of a namespace: read in pages, or streamed as they happen."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from botwire.errors import BotWireError, InvalidRequestError
 from botwire.models import Change
 from botwire.names import check_prefix
 from botwire_server import problems
-from botwire_server.routes.parts import Limit, Namespace, Prefix, answer, answers, apply, new_router
+from botwire_server.request_work import caller_of
+from botwire_server.routes.describing import answers
+from botwire_server.routes.shared import Limit, Namespace, Prefix, answer, apply, new_router
 from botwire_server.watching import Watchers
-from botwire_server.working import caller_of
 
 router = new_router("changes")
 
 HEARTBEAT = 15.0
-"""Seconds of silence after which a stream shows that it is alive."""
+"""Seconds of silence after which a stream sends a sign of life."""
 
 _CHANGE = {"revision": 42, "shape": "key", "action": "put", "name": "prefs"}
 _STREAM = (
@@ -43,14 +44,14 @@ async def read_changes(
     namespace: Namespace,
     after: Annotated[
         int | None,
-        Query(description="Those after this revision; without, none.", ge=0, lt=2**63),
+        Query(description="Only changes after this revision; if omitted, none.", ge=0, lt=2**63),
     ] = None,
     limit: Limit = ops.MAX_PAGE,
 ) -> Response:
-    """Answers `changes` in their order and the present `revision`, to begin with.
+    """Answers `changes` in order, and the present `revision` to start from.
 
-    They are kept for a day at least, of those the last 10,000; one of action `reset` says that
-    some were missed.
+    Changes are kept for at least a day, but only the last 10,000. A change with the action `reset`
+    reports that some were missed.
     """
     return await answer(request, namespace, ops.ReadChanges(after, limit))
 
@@ -61,7 +62,7 @@ async def read_changes(
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "Server-sent events, without end.",
+            "description": "An endless stream of server-sent events.",
             "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _STREAM}},
         }
     },
@@ -72,26 +73,26 @@ async def watch(
     prefix: Prefix = "",
     after: Annotated[
         int | None,
-        Query(description="Begin after this revision; without, now.", ge=0, lt=2**63),
+        Query(description="Start after this revision; if omitted, now.", ge=0, lt=2**63),
     ] = None,
     last_event_id: Annotated[
         str | None,
         Header(
-            description="Go on after this event; browsers send it by themselves.",
+            description="Resume after this event; browsers send this by themselves.",
             json_schema_extra={"pattern": "^[0-9]{1,18}$"},
         ),
     ] = None,
 ) -> Response:
-    """Sends each change as an event `change`, whose id is the revision, as it happens.
+    """Sends each change as it happens, as an event `change` whose id is the revision.
 
-    After a lost connection go on with the last id in `Last-Event-ID`: nothing is missed.
+    To resume after a lost connection without missing anything, send the last id as `Last-Event-ID`.
     """
     check_prefix(prefix)
     if last_event_id is not None:
         after = _revision(last_event_id)
     if after is None:
         after = (await _read(request, namespace, None)).revision
-    else:  # what is wrong is said now, while there is a status to say it with
+    else:  # reports errors while the answer can still have a status
         await _read(request, namespace, after)
     watchers: Watchers = request.app.state.watchers
     watchers.begin_stream(caller_of(request.scope), request.app.state.settings.max_streams)
@@ -103,10 +104,10 @@ async def watch(
 
 
 class _Stream(StreamingResponse):
-    """A stream that is counted until it ends, whichever way it does."""
+    """A stream that counts as open until it ends, however that happens."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends it; see https://asgi.readthedocs.io."""
+        """Sends the stream; see https://asgi.readthedocs.io."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -116,7 +117,7 @@ class _Stream(StreamingResponse):
 
 def _revision(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise InvalidRequestError("Last-Event-ID is the id of an event, a number")
+        raise InvalidRequestError("Last-Event-ID must be the id of an event, which is a number")
     return int(text)
 
 
@@ -128,23 +129,23 @@ async def _read(request: Request, namespace: str, after: int | None) -> ops.Chan
 async def _events(request: Request, namespace: str, prefix: str, after: int) -> AsyncIterator[str]:
     """Yields the text of a stream; see https://html.spec.whatwg.org/multipage/#sse."""
     watchers: Watchers = request.app.state.watchers
-    # An event without data is not told to anyone, but its id is kept for the next Last-Event-ID.
+    # Clients do not see an event without data, but keep its id for the next Last-Event-ID.
     yield f"retry: 1000\nid: {after}\n\n"
-    spoken = time.monotonic()
+    sent_at = time.monotonic()
     try:
         async for page in watchers.follow(
             namespace, after, lambda after: _read(request, namespace, after)
         ):
-            told = [entry for entry in page.changes if Change(*entry).touches(prefix)]
+            touching = [entry for entry in page.changes if Change(*entry).touches(prefix)]
             if page.changes:
                 after = page.changes[-1].revision
-            if told:
-                yield "".join([_event(entry) for entry in told])
-            elif time.monotonic() - spoken < HEARTBEAT:
+            if touching:
+                yield "".join([_event(entry) for entry in touching])
+            elif time.monotonic() - sent_at < HEARTBEAT:
                 continue
             else:
                 yield f"id: {after}\n\n"
-            spoken = time.monotonic()
+            sent_at = time.monotonic()
     except BotWireError as error:
         problem = problems.translate(error).to_problem()
         yield f"event: problem\ndata: {json.dumps(problem)}\n\n"

@@ -1,49 +1,48 @@
 """Conditional requests (RFC 9110, section 13): an ETag is the version of a key or a record.
 
 On a read, ``If-None-Match`` saves the body (304). On a write, a condition that does not hold is
-412; the same condition said in the body or the query (``if_version``, ``if_last``) is 409. Both
-are the problem ``conflict``. A write that cannot be made conditional refuses these headers: to
-ignore them would overwrite somebody in silence.
+answered with 412; the same condition in the body or the query (``if_version``, ``if_last``) with
+409. Both are the problem ``conflict``. Writes that cannot be conditional refuse these headers:
+ignoring them would overwrite someone's data silently.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from fastapi import Request, Response
 
-from botwire import operations as ops
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire_server.bodies import PACKED_TAG
 from botwire_server.problems import Responses, describe_as
-from botwire_server.routes.parts import answers_with
+from botwire_server.routes.describing import answers_with
 
 _ONE = r'\s*(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"\s*'
 _TAGS = re.compile(f"{_ONE}(?:,{_ONE})*")
 _TAG = re.compile(r'(W/)?"([^"]*)"')
 _HEADER = r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'
-_NEVER = 2**63 - 1  # no key ever has this version
-_ATTEMPTS = 100
+
+NEVER = 2**63 - 1
+"""A version that nothing ever has."""
 
 HEADERS: list[dict[str, Any]] = [
     {
         "name": "If-Match",
         "in": "header",
-        "description": "Only if it has this ETag; `*`: only if it is there.",
+        "description": "Only if the ETag is this one; `*`: only if it exists.",
         "schema": {"type": "string", "pattern": _HEADER, "examples": ['"7"']},
     },
     {
         "name": "If-None-Match",
         "in": "header",
-        "description": "Only if it has not this ETag; `*`: only if it is not there.",
+        "description": "Only if the ETag differs; `*`: only if it does not exist.",
         "schema": {"type": "string", "pattern": _HEADER, "examples": ["*"]},
     },
 ]
-"""How a route that takes conditions describes them."""
+"""The description of these headers, for routes that accept them."""
 FAILED = describe_as(412, ConflictError, "The condition does not hold")
-UNMODIFIED: Responses = {304: {"description": "You have this version."}}
+UNMODIFIED: Responses = {304: {"description": "You have the present version."}}
 VERSION: Responses = answers_with(
     {
         "type": "object",
@@ -55,16 +54,20 @@ VERSION: Responses = answers_with(
 
 
 class Conditions(NamedTuple):
-    """What the present version must be, and must not be; None is no condition, ``"*"`` any."""
+    """Versions that must and must not be the present one; None: no condition, ``"*"``: any."""
 
     match: frozenset[str] | None
     none_match: frozenset[str] | None
 
+    def match_holds(self, version: int) -> bool:
+        """Returns whether the condition of If-Match holds for a version."""
+        return self.match is None or _names(self.match, version)
+
     def hold(self, version: int) -> bool:
-        """Says whether they hold for a version; 0 is that of what is not there."""
-        if self.match is not None and not _names(self.match, version):
+        """Returns whether the conditions hold for a version; 0: it does not exist."""
+        if self.none_match is not None and _names(self.none_match, version):
             return False
-        return self.none_match is None or not _names(self.none_match, version)
+        return self.match_holds(version)
 
 
 def _names(tags: frozenset[str], version: int) -> bool:
@@ -81,7 +84,7 @@ def read_conditions(request: Request) -> Conditions | None:
     none_match = request.headers.get("if-none-match")
     if match is None and none_match is None:
         return None
-    # A weak tag never matches where a write depends on it (section 13.1.1).
+    # Weak tags never match in If-Match (section 13.1.1).
     return Conditions(
         _read_tags("If-Match", match, weak=False),
         _read_tags("If-None-Match", none_match, weak=True),
@@ -94,7 +97,7 @@ def _read_tags(name: str, text: str | None, *, weak: bool) -> frozenset[str] | N
     if text.strip() == "*":
         return frozenset("*")
     if not _TAGS.fullmatch(text):
-        raise InvalidRequestError(f'{name} is * or a list of entity tags such as "7"')
+        raise InvalidRequestError(f'{name} must be * or a list of entity tags such as "7"')
     ending = PACKED_TAG.decode()
     return frozenset(
         tag.removesuffix(ending) for is_weak, tag in _TAG.findall(text) if weak or not is_weak
@@ -102,11 +105,17 @@ def _read_tags(name: str, text: str | None, *, weak: bool) -> frozenset[str] | N
 
 
 def refuse_conditions(request: Request) -> None:
-    """Refuses conditions on a write that cannot depend on them."""
+    """Raises `InvalidRequestError` if a request that cannot be conditional has conditions."""
     if read_conditions(request) is not None:
         raise InvalidRequestError(
-            "this request cannot be conditional: send it without If-Match and If-None-Match"
+            "this request cannot be conditional: omit If-Match and If-None-Match"
         )
+
+
+def failed(version: int) -> ConflictError:
+    """Returns the error for conditions that do not hold for the present version."""
+    found = f'the ETag is "{version}"' if version else "it does not exist"
+    return ConflictError(f"the condition does not hold, as {found}: read it again", status=412)
 
 
 def tagged(response: Response, version: int) -> Response:
@@ -116,56 +125,5 @@ def tagged(response: Response, version: int) -> Response:
 
 
 def answer_version(version: int) -> Response:
-    """Answers the new version of what was written, which is its new ETag too."""
+    """Answers the new version of what was written, which is also its new ETag."""
     return tagged(Response(f'{{"version":{version}}}', media_type="application/json"), version)
-
-
-def answer_read(request: Request, version: int, response: Response) -> Response:
-    """Answers a read of something that is there, or 304 if the caller has this version."""
-    conditions = read_conditions(request)
-    if conditions is not None and not conditions.hold(version):
-        if conditions.match is not None and not _names(conditions.match, version):
-            raise _failed(version)
-        return tagged(Response(status_code=304), version)
-    return tagged(response, version)
-
-
-async def apply_write(
-    request: Request,
-    apply: Callable[[ops.AnyOperation], Awaitable[Any]],
-    make: Callable[[int | None], ops.AnyOperation],
-    current: Callable[[], Awaitable[int]],
-) -> Any:
-    """Applies a write under the conditions of its request.
-
-    Args:
-        request: The request.
-        apply: Applies an operation.
-        make: Makes the operation, given the version that it must find; None is any.
-        current: Reads the present version; 0 if there is none.
-
-    Returns:
-        What the operation answers.
-
-    Raises:
-        ConflictError: They do not hold; of status 412.
-    """
-    conditions = read_conditions(request)
-    if conditions is None:
-        return await apply(make(None))
-    for _ in range(_ATTEMPTS):
-        version = await current()
-        holds = conditions.hold(version)
-        try:
-            # The engine decides in any case: a request that is sent again is answered from its
-            # records, although its conditions, which held, no longer do.
-            return await apply(make(version if holds else _NEVER))
-        except ConflictError:
-            if not holds:
-                raise _failed(version) from None
-    raise _failed(version)
-
-
-def _failed(version: int) -> ConflictError:
-    found = f'its ETag is "{version}"' if version else "there is none"
-    return ConflictError(f"the condition does not hold: {found}; read it again", status=412)

@@ -8,24 +8,18 @@ from fastapi import Path, Query, Request, Response
 
 from botwire import operations as ops
 from botwire.errors import NotFoundError
-from botwire_server.routes.conditions import refuse_conditions
-from botwire_server.routes.parts import (
-    CONFLICT,
-    DONE,
-    MISSING,
+from botwire_server.routes.describing import CONFLICT, DONE, MISSING, answers, answers_with, takes
+from botwire_server.routes.shared import (
     After,
     History,
     Limit,
     Namespace,
     Prefix,
     answer,
+    answer_body,
     answer_in_parts,
-    answers,
-    answers_with,
     apply,
     new_router,
-    read_operation,
-    takes,
 )
 from botwire_server.schemas import ref, result_of, schema_of
 
@@ -69,11 +63,11 @@ async def list_histories(
 
 @router.get(
     "/histories/{history}",
-    summary="Look at a history",
+    summary="Describe a history",
     responses=answers(ops.StatHistory, _STAT),
 )
 async def stat_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Answers counts, the last sequence number and times, zeros if nothing was appended."""
+    """Answers counts, the last sequence number and times; zeros if nothing was appended."""
     return await answer(request, namespace, ops.StatHistory(history))
 
 
@@ -83,8 +77,7 @@ async def stat_history(request: Request, namespace: Namespace, history: History)
     responses=answers(ops.ClearHistory, {"result": 2}),
 )
 async def clear_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Answers how many there were, archived ones too, as `result`."""
-    refuse_conditions(request)
+    """Answers the number of deleted items, including archived ones, as `result`."""
     return await answer_in_parts(request, namespace, ops.ClearHistory(history), ops.PART)
 
 
@@ -97,17 +90,17 @@ async def read_history(
     request: Request,
     namespace: Namespace,
     history: History,
-    after: Annotated[int, Query(ge=0, lt=2**63, description="Only greater numbers.")] = 0,
+    after: Annotated[int, Query(ge=0, lt=2**63, description="Only items after this number.")] = 0,
     before: Annotated[
-        int | None, Query(ge=0, lt=2**63, description="Only smaller numbers.")
+        int | None, Query(ge=0, lt=2**63, description="Only items before this number.")
     ] = None,
     limit: Limit = ops.MAX_PAGE,
-    newest_first: Annotated[bool, Query(description="Backwards from the end.")] = False,
-    archived: Annotated[bool, Query(description="Archived items too.")] = False,
+    newest_first: Annotated[bool, Query(description="In reverse order, from the end.")] = False,
+    archived: Annotated[bool, Query(description="Include archived items.")] = False,
 ) -> Response:
-    """Answers `items` and whether there are `more`.
+    """Answers `items`, and whether there are `more`.
 
-    For the next page ask for those `after` the last one's number, or, newest first, `before` it.
+    For the next page, ask for those `after` the last number, or newest first, `before` it.
     """
     operation = ops.ReadHistory(history, after, before, limit, newest_first, archived)
     return await answer(request, namespace, operation)
@@ -119,7 +112,7 @@ async def read_history(
     responses=answers_with(ref(ops.HistoryItem), _ITEM) | MISSING,
 )
 async def read_item(request: Request, namespace: Namespace, history: History, seq: Seq) -> Response:
-    """Answers the item of a number, archived or not."""
+    """Answers the item with a number, archived or not."""
     operation = ops.ReadHistory(history, seq - 1, seq + 1, limit=1, archived=True)
     page = await apply(request, namespace, operation)
     if not page.items:
@@ -135,13 +128,11 @@ async def read_item(request: Request, namespace: Namespace, history: History, se
     openapi_extra=takes(schema_of(ops.ExtendHistory, without={"name"}), _CHAT),
 )
 async def extend_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Appends a batch, all or none, and answers the sequence numbers as `result`.
+    """Appends items in one transaction, and answers their sequence numbers as `result`.
 
-    An item whose id is there already is not written again.
+    An item whose id exists already is not written again.
     """
-    refuse_conditions(request)
-    operation = await read_operation(request, "extend_history", name=history)
-    return await answer(request, namespace, operation)
+    return await answer_body(request, namespace, "extend_history", name=history)
 
 
 @router.put(
@@ -151,10 +142,8 @@ async def extend_history(request: Request, namespace: Namespace, history: Histor
     openapi_extra=takes(schema_of(ops.ReplaceHistory, without={"name"}), _CHAT),
 )
 async def replace_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Puts these in the place of all there are and answers their numbers as `result`."""
-    refuse_conditions(request)
-    operation = await read_operation(request, "replace_history", name=history)
-    return await answer(request, namespace, operation)
+    """Replaces all items by these, and answers their sequence numbers as `result`."""
+    return await answer_body(request, namespace, "replace_history", name=history)
 
 
 @router.delete(
@@ -168,11 +157,10 @@ async def delete_items(
     history: History,
     seq: Annotated[
         list[Annotated[int, Query(ge=0, lt=2**63)]],
-        Query(description="A number; may be given again.", min_length=1),
+        Query(description="A sequence number; may be repeated.", min_length=1),
     ],
 ) -> Response:
-    """Answers how many of them there were as `result`."""
-    refuse_conditions(request)
+    """Answers the number of deleted items as `result`."""
     return await answer(request, namespace, ops.DeleteItems(history, tuple(seq)))
 
 
@@ -185,8 +173,7 @@ async def delete_items(
 async def delete_item(
     request: Request, namespace: Namespace, history: History, seq: Seq
 ) -> Response:
-    """Answers 204, or 404 if there was no such item."""
-    refuse_conditions(request)
+    """Answers 204, or 404 if the item does not exist."""
     if not await apply(request, namespace, ops.DeleteItems(history, (seq,))):
         raise NotFoundError("there is no such item")
     return Response(status_code=204)
@@ -194,26 +181,23 @@ async def delete_item(
 
 @router.post(
     "/histories/{history}/pop",
-    summary="Take the last item",
+    summary="Remove the last item",
     responses=answers_with(
         {"oneOf": [ref(ops.HistoryItem), result_of({"type": "null"})]},
         _ITEM,
     ),
 )
 async def pop_item(request: Request, namespace: Namespace, history: History) -> Response:
-    """Deletes the last item and answers it, or `result` null if there was none."""
-    refuse_conditions(request)
+    """Deletes the last item and answers it, or `result` null if there is none."""
     return await answer(request, namespace, ops.PopItem(history))
 
 
 @router.post(
     "/histories/{history}/archive",
-    summary="Put items away",
+    summary="Archive items",
     responses=answers(ops.ArchiveHistory, {"result": 2}),
     openapi_extra=takes(schema_of(ops.ArchiveHistory, without={"name"}), {"up_to": 2}),
 )
 async def archive_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Hides items from reads that do not ask for archived ones; answers how many as `result`."""
-    refuse_conditions(request)
-    operation = await read_operation(request, "archive_history", name=history)
-    return await answer(request, namespace, operation)
+    """Hides items from reads without `archived`, and answers their number as `result`."""
+    return await answer_body(request, namespace, "archive_history", name=history)

@@ -1,4 +1,4 @@
-"""Keys: JSON values, or bytes, under a name."""
+"""Keys: JSON values or bytes, by name."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from botwire import operations as ops
 from botwire import wire
 from botwire.errors import InvalidRequestError, NotFoundError
 from botwire_server.routes import conditions
-from botwire_server.routes.parts import (
-    CONFLICT,
-    DONE,
-    MISSING,
+from botwire_server.routes.describing import CONFLICT, DONE, MISSING, answers, answers_with, takes
+from botwire_server.routes.shared import (
     After,
     IfVersion,
     Key,
@@ -22,17 +20,15 @@ from botwire_server.routes.parts import (
     Namespace,
     Prefix,
     answer,
+    answer_body,
+    answer_entry,
     answer_in_parts,
-    answers,
-    answers_with,
-    apply,
     apply_all,
     make_operation,
     new_router,
     read_object,
-    read_operation,
-    takes,
     when_short,
+    write_entry,
 )
 from botwire_server.schemas import NAME, ref, schema_of
 from botwire_server.service import check_count
@@ -66,7 +62,7 @@ async def list_keys(
     after: After = None,
     limit: Limit = ops.MAX_PAGE,
 ) -> Response:
-    """Answers `keys` and whether there are `more`; ask for those `after` the last one."""
+    """Answers `keys`, and whether there are `more` after the last one."""
     return await answer(request, namespace, ops.ListKeys(prefix, after, limit))
 
 
@@ -75,17 +71,14 @@ async def clear_keys(
     request: Request,
     namespace: Namespace,
     prefix: Prefix = "",
-    everything: Annotated[bool, Query(alias="all", description="Say so without a prefix.")] = False,
+    everything: Annotated[bool, Query(alias="all", description="Needed without prefix.")] = False,
 ) -> Response:
-    """Deletes the keys that start with a prefix, and answers how many there were as `result`.
+    """Deletes the keys that start with a prefix, and answers their number as `result`.
 
-    To delete every key, say `all=true`, so that a forgotten name does not.
+    Deleting every key takes `all=true`, so that a forgotten prefix does not.
     """
-    conditions.refuse_conditions(request)
     if everything is bool(prefix):
-        raise InvalidRequestError(
-            "either a prefix or all=true: without a prefix, every key would be deleted"
-        )
+        raise InvalidRequestError("pass either a prefix or all=true, which deletes every key")
     return await answer_in_parts(request, namespace, ops.ClearKeys(prefix), ops.PART)
 
 
@@ -99,16 +92,11 @@ async def clear_keys(
     openapi_extra={"parameters": conditions.HEADERS},
 )
 async def get_key(request: Request, namespace: Namespace, key: Key) -> Response:
-    """Answers the value with its version and times; bytes stand in base64 under `bytes`.
+    """Answers the value with its version and times; bytes are base64 under `bytes`.
 
     The version is the ETag.
     """
-    (entry,) = await apply(request, namespace, ops.GetKeys((key,)))
-    if entry is None:
-        raise NotFoundError("there is no such key")
-    text = ops.BY_CLASS[ops.GetKeys].result.encode((entry,))
-    response = Response(text[1:-1], media_type="application/json")
-    return conditions.answer_read(request, entry.version, response)
+    return await answer_entry(request, namespace, ops.GetKeys((key,)), "key")
 
 
 @router.put(
@@ -123,11 +111,11 @@ async def put_key(
     key: Key,
     ttl: Annotated[
         float | None,
-        Query(description="As in the body; for bytes.", gt=0, le=ops.MAX_TTL),
+        Query(description="Seconds until the key expires; for bytes.", gt=0, le=ops.MAX_TTL),
     ] = None,
     if_version: IfVersion = None,
 ) -> Response:
-    """Answers the new version. A body of `application/octet-stream` is kept as bytes."""
+    """Answers the new version. A body of type `application/octet-stream` is stored as bytes."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "application/octet-stream":
         put = ops.PutKey(key, await request.body(), ttl, if_version)
@@ -141,10 +129,11 @@ async def put_key(
         if version is None:
             return put
         if put.if_version is not None:
-            raise InvalidRequestError("give one condition: a header, or if_version")
+            raise InvalidRequestError("pass either a header or if_version, not both")
         return ops.PutKey(key, put.value, put.ttl, version)
 
-    return conditions.answer_version(await _write(request, namespace, key, make))
+    version = await write_entry(request, namespace, make, ops.GetKeys((key,)))
+    return conditions.answer_version(version)
 
 
 @router.delete(
@@ -157,37 +146,26 @@ async def put_key(
 async def delete_key(
     request: Request, namespace: Namespace, key: Key, if_version: IfVersion = None
 ) -> Response:
-    """Answers 204, or 404 if there was no such key."""
+    """Answers 204, or 404 if the key does not exist."""
 
     def make(version: int | None) -> ops.AnyOperation:
         if None not in (version, if_version):
-            raise InvalidRequestError("give one condition: a header, or if_version")
+            raise InvalidRequestError("pass either a header or if_version, not both")
         return ops.DeleteKey(key, if_version if version is None else version)
 
-    if not await _write(request, namespace, key, make):
+    if not await write_entry(request, namespace, make, ops.GetKeys((key,))):
         raise NotFoundError("there is no such key")
     return Response(status_code=204)
 
 
-async def _write(request: Request, namespace: str, key: str, make: Any) -> Any:
-    async def current() -> int:
-        (entry,) = await apply(request, namespace, ops.GetKeys((key,)))
-        return 0 if entry is None else int(entry.version)
-
-    return await conditions.apply_write(
-        request, lambda operation: apply(request, namespace, operation), make, current
-    )
-
-
 @router.post(
     "/keys/{key}/increment",
-    summary="Add to an int",
+    summary="Add to an integer",
     responses=answers(ops.IncrementKey, {"result": 5}),
     openapi_extra=takes(schema_of(ops.IncrementKey, without={"key"}), {"by": 5}, required=False),
 )
 async def increment_key(request: Request, namespace: Namespace, key: Key) -> Response:
-    """Answers the sum as `result`; a key that is not there counts as 0."""
-    conditions.refuse_conditions(request)
+    """Answers the sum as `result`; a missing key counts as 0."""
     body = await read_object(request, optional=True)
     return await answer(request, namespace, make_operation("increment_key", {"key": key}, body))
 
@@ -197,7 +175,7 @@ async def increment_key(request: Request, namespace: Namespace, key: Key) -> Res
 
 @router.get(
     "/entries",
-    summary="Read keys in order, with what they hold",
+    summary="Read keys in order, with their values",
     responses=answers(ops.ScanKeys, {"entries": [_ENTRY], "more": False}),
 )
 async def scan_keys(
@@ -209,11 +187,11 @@ async def scan_keys(
         Any, Query(description="Only names before this one.", json_schema_extra=NAME)
     ] = None,
     limit: Limit = 100,
-    descending: Annotated[bool, Query(description="From the last to the first.")] = False,
+    descending: Annotated[bool, Query(description="In reverse order.")] = False,
 ) -> Response:
-    """Answers `entries` and whether there are `more`.
+    """Answers `entries`, and whether there are `more`.
 
-    For the next page ask for those `after` the last one, or, descending, `before` it.
+    For the next page, ask for those `after` the last one, or in reverse order `before` it.
     """
     operation = ops.ScanKeys(prefix, after, before, limit, descending)
     return await answer(request, namespace, operation)
@@ -221,7 +199,7 @@ async def scan_keys(
 
 @router.get("/entries/count", summary="Count keys", responses=answers(ops.CountKeys, {"result": 1}))
 async def count_keys(request: Request, namespace: Namespace, prefix: Prefix = "") -> Response:
-    """Answers how many keys start with a prefix as `result`."""
+    """Answers the number of keys that start with a prefix as `result`."""
     return await answer(request, namespace, ops.CountKeys(prefix))
 
 
@@ -232,8 +210,8 @@ async def count_keys(request: Request, namespace: Namespace, prefix: Prefix = ""
     openapi_extra=takes(schema_of(ops.GetKeys), {"keys": ["prefs", "no such key"]}),
 )
 async def get_keys(request: Request, namespace: Namespace) -> Response:
-    """Answers an entry or null for each key, as they were at one moment."""
-    return await answer(request, namespace, await read_operation(request, "get_keys"))
+    """Answers an entry or null for each key, all as of one moment."""
+    return await answer_body(request, namespace, "get_keys")
 
 
 @router.post(
@@ -263,12 +241,11 @@ async def get_keys(request: Request, namespace: Namespace) -> Response:
     ),
 )
 async def set_keys(request: Request, namespace: Namespace) -> Response:
-    """Sets several keys, all or none, and answers the new version of each as `versions`."""
-    conditions.refuse_conditions(request)
+    """Sets several keys in one transaction, and answers the new version of each as `versions`."""
     body = await read_object(request)
     values = body.get("values")
     if not isinstance(values, dict) or not body.keys() <= {"values", "ttl"}:
-        raise InvalidRequestError("the body must be an object with values (an object) and ttl")
+        raise InvalidRequestError("the body must be an object with values, an object, and ttl")
     check_count("values", len(values), request.app.state.settings.max_batch)
     ttl = body.get("ttl")
     versions = await apply_all(

@@ -1,9 +1,9 @@
-"""The wire of the published ``botwire`` 0.2 client, on the same memory as ``/v1``.
+"""The protocol of the published ``botwire`` 0.2 client, on the same memory as ``/v1``.
 
-Its programs move here by their `BOTWIRE_URL`. Addresses, status codes and the texts under
-``detail`` are those of a 0.2.1 server; what it refused for no reason is accepted: any name, values
-of every JSON type, more than 100,000 characters, and a ``ttl``. A value that was sent as a string
-stays one: whoever wants the JSON that old clients wrote into strings decodes it where it is read.
+Its programs move here by changing `BOTWIRE_URL`. Paths, status codes and the texts under ``detail``
+are those of a 0.2.1 server. What that refused without need is accepted: any name, values of every
+JSON type, more than 100,000 characters, and a ``ttl``. A value that was sent as a string stays a
+string; old clients put JSON into strings, which readers decode themselves.
 """
 
 from __future__ import annotations
@@ -25,26 +25,17 @@ from botwire.errors import ConfigurationError, InvalidRequestError, NotFoundErro
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_server.problems import Responses, describe_as
-from botwire_server.routes.parts import (
-    ALWAYS,
-    MISSING,
-    ExactRoute,
-    Key,
-    Namespace,
-    answers_with,
-    apply,
-    read_json,
-    takes,
-)
+from botwire_server.routes.describing import ALWAYS, MISSING, answers_with, takes
+from botwire_server.routes.shared import ExactRoute, Key, Namespace, apply, read_json
 
-_FIRST_PAGE = 16  # entries of unknown size, with what they hold
-_PAGE_BYTES = 2 * 1024 * 1024  # about how much the next ones may hold
+_FIRST_PAGE = 16  # entries of unknown size
+_PAGE_BYTES = 2 * 1024 * 1024  # approximate size of the next pages
 _MICROSECONDS = 1_000_000
-_KEPT_FOR = 10  # times as long as measuring took
+_KEPT_FOR = 10  # times the duration of the measurement
 
 
 class _Route(ExactRoute):
-    """Answers what does not validate as 0.2.1 did: 422, with a list of errors."""
+    """Answers invalid requests as 0.2.1 did: with 422 and a list of errors."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -100,7 +91,7 @@ def _object(**properties: str) -> dict[str, Any]:
             "type": "object",
             "properties": {
                 "value": {"description": "A string, or any other JSON value."},
-                "ttl": {"type": ["number", "null"], "description": "Seconds until it is gone."},
+                "ttl": {"type": ["number", "null"], "description": "Seconds until it expires."},
             },
             "required": ["value"],
         },
@@ -108,7 +99,7 @@ def _object(**properties: str) -> dict[str, Any]:
     ),
 )
 async def put_legacy_key(request: Request, namespace: Namespace, key: Key) -> Response:
-    """Answers its length in characters as `bytes`."""
+    """Answers the length of the value in characters as `bytes`."""
     if "json" not in request.headers.get("content-type", "").lower():
         return _invalid("model_attributes_type", "Input should be JSON", "body")
     try:
@@ -157,7 +148,7 @@ def _invalid(kind: str, message: str, *where: str) -> Response:
     | MISSING,
 )
 async def get_legacy_key(request: Request, namespace: Namespace, key: Key) -> Response:
-    """Answers the value and its times in seconds since 1970; bytes are answered in base64."""
+    """Answers the value, and its times in seconds since 1970; bytes are base64."""
     (entry,) = await apply(request, namespace, ops.GetKeys((key,)))
     if entry is None:
         raise _missing(namespace, key)
@@ -168,7 +159,7 @@ async def get_legacy_key(request: Request, namespace: Namespace, key: Key) -> Re
             "updated_at": entry.updated_at / _MICROSECONDS,
         }
     )
-    # Spliced, so that what is stored is neither decoded nor encoded.
+    # Spliced, so that the stored value is neither decoded nor encoded.
     text = f'{names[:-1]}, "value": {_text(entry.value)}, {times[1:]}'
     return Response(text, media_type="application/json")
 
@@ -183,7 +174,7 @@ async def get_legacy_key(request: Request, namespace: Namespace, key: Key) -> Re
     | MISSING,
 )
 async def delete_legacy_key(request: Request, namespace: Namespace, key: Key) -> Response:
-    """Answers that it is deleted, or 404 if there was no such key."""
+    """Answers that the key is deleted, or 404 if it does not exist."""
     if not await apply(request, namespace, ops.DeleteKey(key)):
         raise _missing(namespace, key)
     return _json({"deleted": True, "namespace": namespace, "key": key})
@@ -191,7 +182,7 @@ async def delete_legacy_key(request: Request, namespace: Namespace, key: Key) ->
 
 @router.get(
     "/memory/{namespace}",
-    summary="List keys, the last written first",
+    summary="List keys, latest written first",
     responses=answers_with(
         _object(namespace="string", count="integer", keys="array"),
         {
@@ -204,7 +195,7 @@ async def delete_legacy_key(request: Request, namespace: Namespace, key: Key) ->
 async def list_legacy_keys(
     request: Request, namespace: Namespace, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> Response:
-    """Answers `limit` keys and how many those are; `/v1` reads all of them, in pages."""
+    """Answers up to `limit` keys and their number; `/v1` lists all keys in pages."""
     latest: list[tuple[int, str, int, int]] = []
     after: str | None = None
     at_a_time = _FIRST_PAGE
@@ -213,7 +204,7 @@ async def list_legacy_keys(
             request, namespace, ops.ScanKeys(after=after, limit=at_a_time)
         )
         found = [
-            # The version says what was written last, whatever the clock said.
+            # The version orders writes, whatever the clock was.
             (entry.version, entry.key, _length(entry.value), entry.updated_at)
             for entry in page.entries
         ]
@@ -232,7 +223,7 @@ async def list_legacy_keys(
 
 @router.get("/memory/{namespace}/", include_in_schema=False)
 async def redirect_listing(request: Request, namespace: Namespace) -> Response:
-    """Leads to the address without the slash."""
+    """Redirects to the path without the slash."""
     query = request.url.query
     path = request.scope["path"].rstrip("/")
     return RedirectResponse(f"{path}?{query}" if query else path)
@@ -247,12 +238,12 @@ async def redirect_listing(request: Request, namespace: Namespace) -> Response:
     ),
 )
 async def legacy_stats(request: Request) -> Response:
-    """Answers how many keys there are, in how many namespaces, and the bytes of all memory.
+    """Answers the number of keys and of namespaces with keys, and the bytes of all namespaces.
 
-    For administrators, where there are API keys. A large store is not measured each time: what
-    was found is answered for ten times as long as it took.
+    For administrators, if there are API keys. The answer is cached for ten times as long as the
+    measurement took.
     """
-    if not await _namespaces(request, None, 1):  # asked in any case: may the caller know?
+    if not await _namespaces(request, None, 1):  # always read, to check the caller's rights
         return _json({"total_entries": 0, "total_namespaces": 0, "total_bytes": 0})
     cached: _Stats | None = getattr(request.app.state, "legacy_stats", None)
     started = time.monotonic()
@@ -292,7 +283,7 @@ async def _namespaces(request: Request, after: str | None, limit: int) -> list[s
     ),
 )
 async def legacy_health() -> Response:
-    """Answers what a 0.2.1 server does."""
+    """Answers what a 0.2.1 server answers."""
     return _json({"status": "ok", "payments": "disabled", "network": "eip155:84532"})
 
 
@@ -301,13 +292,13 @@ def _missing(namespace: str, key: str) -> NotFoundError:
 
 
 def _text(value: ops.Value) -> str:
-    """Returns a value as JSON; bytes become a string in base64, as 0.2 has no bytes."""
+    """Returns a value as JSON; bytes become a base64 string, as 0.2 has no bytes."""
     if isinstance(value, bytes):
         return json.dumps(base64.b64encode(value).decode("ascii"))
     return value.text
 
 
 def _length(value: ops.Value) -> int:
-    """Returns what 0.2.1 calls bytes: the characters of the string that it would hold."""
+    """Returns what 0.2.1 calls bytes: the number of characters of the string that it stores."""
     text = _text(value)
     return len(json.loads(text)) if text.startswith('"') else len(text)

@@ -10,11 +10,8 @@ from botwire import operations as ops
 from botwire import wire
 from botwire.errors import InvalidRequestError, NotFoundError
 from botwire_server.routes import conditions
-from botwire_server.routes.conditions import refuse_conditions
-from botwire_server.routes.parts import (
-    CONFLICT,
-    DONE,
-    MISSING,
+from botwire_server.routes.describing import CONFLICT, DONE, MISSING, answers, answers_with, takes
+from botwire_server.routes.shared import (
     After,
     Collection,
     Limit,
@@ -22,15 +19,15 @@ from botwire_server.routes.parts import (
     Prefix,
     RecordId,
     answer,
+    answer_body,
+    answer_entry,
     answer_in_parts,
-    answers,
-    answers_with,
     apply,
     decode_json,
     new_router,
     read_object,
     read_operation,
-    takes,
+    write_entry,
 )
 from botwire_server.schemas import ID, SCOPE, TIME, list_of, ref, schema_of
 
@@ -58,17 +55,17 @@ _NEW = {
 _WHERE = {"scope": "/crew", "filter": {"topic": "drinks"}}
 _IN = {"collection"}
 
-Embeddings = Annotated[bool, Query(description="Answer embeddings too; without, they are null.")]
+Embeddings = Annotated[bool, Query(description="Answer embeddings too; otherwise they are null.")]
 
 
 async def _selection(
     scope: Annotated[
-        Any, Query(description="Only this scope and those below it.", json_schema_extra=SCOPE)
+        Any, Query(description="Only this scope and the scopes below it.", json_schema_extra=SCOPE)
     ] = "/",
     tag: Annotated[
         list[Any] | None,
         Query(
-            description="Only records with one of these; may be given again.",
+            description="Only records with one of these tags; may be repeated.",
             json_schema_extra=list_of(ID),
         ),
     ] = None,
@@ -76,7 +73,7 @@ async def _selection(
         Any,
         Query(
             alias="filter",
-            description="Only records whose metadata match: an object in JSON, with the operators "
+            description="Only records whose metadata match this JSON object, with the operators "
             "$eq $ne $gt $gte $lt $lte $in $nin $exists $and $or $not.",
             examples=['{"topic": "drinks"}'],
             json_schema_extra={
@@ -119,7 +116,7 @@ async def list_collections(
     after: After = None,
     limit: Limit = ops.MAX_PAGE,
 ) -> Response:
-    """Answers `collections` that hold records and whether there are `more`."""
+    """Answers the `collections` that have records, and whether there are `more`."""
     return await answer(request, namespace, ops.ListCollections(prefix, after, limit))
 
 
@@ -143,13 +140,8 @@ async def get_record(
     embeddings: Embeddings = False,
 ) -> Response:
     """Answers the record; its version is the ETag."""
-    operation = ops.GetRecords(collection, (record,), embeddings)
-    (entry,) = await apply(request, namespace, operation)
-    if entry is None:
-        raise NotFoundError("there is no such record")
-    text = ops.BY_CLASS[ops.GetRecords].result.encode((entry,))
-    response = Response(text[1:-1], media_type="application/json")
-    return conditions.answer_read(request, entry.version, response)
+    read = ops.GetRecords(collection, (record,), embeddings)
+    return await answer_entry(request, namespace, read, "record")
 
 
 @router.put(
@@ -167,28 +159,21 @@ async def get_record(
 async def put_record(
     request: Request, namespace: Namespace, collection: Collection, record: RecordId
 ) -> Response:
-    """Answers the new version. Without an embedding, the one that is stored stays."""
+    """Answers the new version. Without an embedding, the stored one is kept."""
     body = await read_object(request)
     if "id" in body:
-        raise InvalidRequestError("the body has the unknown field 'id': it is in the path")
+        raise InvalidRequestError("the body must not contain 'id': it is given in the path")
 
     def make(version: int | None) -> ops.AnyOperation:
         condition = {} if version is None else {"if_version": version}
         if condition.keys() & body.keys():
-            raise InvalidRequestError("give one condition: a header, or if_version")
+            raise InvalidRequestError("pass either a header or if_version, not both")
         new = {"id": record, **body, **condition}
         put = {"op": "put_records", "collection": collection, "records": [new]}
         return wire.decode_operation(put, "the body")
 
-    async def current() -> int:
-        (entry,) = await apply(
-            request, namespace, ops.GetRecords(collection, (record,), embeddings=False)
-        )
-        return 0 if entry is None else int(entry.version)
-
-    (version,) = await conditions.apply_write(
-        request, lambda operation: apply(request, namespace, operation), make, current
-    )
+    read = ops.GetRecords(collection, (record,), embeddings=False)
+    (version,) = await write_entry(request, namespace, make, read)
     return conditions.answer_version(version)
 
 
@@ -201,8 +186,7 @@ async def put_record(
 async def delete_record(
     request: Request, namespace: Namespace, collection: Collection, record: RecordId
 ) -> Response:
-    """Answers 204, or 404 if there was no such record."""
-    refuse_conditions(request)
+    """Answers 204, or 404 if the record does not exist."""
     one = ops.DeleteRecords(collection, ops.Selection(ids=(record,)))
     if not await apply(request, namespace, one):
         raise NotFoundError("there is no such record")
@@ -223,12 +207,12 @@ async def list_records(
     collection: Collection,
     where: Where,
     limit: Limit = 100,
-    offset: Annotated[int, Query(description="How many to leave out.", ge=0, lt=2**63)] = 0,
+    offset: Annotated[int, Query(description="Number of records to skip.", ge=0, lt=2**63)] = 0,
     embeddings: Embeddings = False,
 ) -> Response:
-    """Answers `records` by the time of their creation and whether there are `more`.
+    """Answers `records`, the newest first, and whether there are `more`.
 
-    The selection is applied before `limit` and `offset`.
+    The selection applies before `limit` and `offset`.
     """
     operation = _make(
         "list_records",
@@ -248,14 +232,11 @@ async def list_records(
     openapi_extra=takes(schema_of(ops.PutRecords, without=_IN), {"records": [_NEW]}),
 )
 async def put_records(request: Request, namespace: Namespace, collection: Collection) -> Response:
-    """Adds records, or puts them in the place of those with the same id, all or none.
+    """Adds records, or replaces those with the same ids, in one transaction.
 
     Answers the new version of each as `result`.
     """
-    refuse_conditions(request)
-    return await answer(
-        request, namespace, await read_operation(request, "put_records", collection=collection)
-    )
+    return await answer_body(request, namespace, "put_records", collection=collection)
 
 
 @router.patch(
@@ -268,14 +249,11 @@ async def put_records(request: Request, namespace: Namespace, collection: Collec
     ),
 )
 async def patch_records(request: Request, namespace: Namespace, collection: Collection) -> Response:
-    """Sets fields of the metadata of these records; other fields stay.
+    """Sets fields in the metadata of these records, and keeps the other fields.
 
-    Answers how many of them there were as `result`.
+    Answers the number of records that exist as `result`.
     """
-    refuse_conditions(request)
-    return await answer(
-        request, namespace, await read_operation(request, "patch_records", collection=collection)
-    )
+    return await answer_body(request, namespace, "patch_records", collection=collection)
 
 
 @router.post(
@@ -288,10 +266,8 @@ async def patch_records(request: Request, namespace: Namespace, collection: Coll
     ),
 )
 async def get_records(request: Request, namespace: Namespace, collection: Collection) -> Response:
-    """Answers a record or null for each id, as they were at one moment."""
-    return await answer(
-        request, namespace, await read_operation(request, "get_records", collection=collection)
-    )
+    """Answers a record or null for each id, all as of one moment."""
+    return await answer_body(request, namespace, "get_records", collection=collection)
 
 
 @router.post(
@@ -303,11 +279,10 @@ async def get_records(request: Request, namespace: Namespace, collection: Collec
 async def delete_records(
     request: Request, namespace: Namespace, collection: Collection
 ) -> Response:
-    """Deletes the records selected and answers how many as `result`.
+    """Deletes the selected records, and answers their number as `result`.
 
-    To delete every record, say `all` and no selection.
+    Deleting every record takes `all` instead of a selection.
     """
-    refuse_conditions(request)
     operation = await read_operation(request, "delete_records", collection=collection)
     if isinstance(operation, ops.DeleteRecords) and operation.all and operation.limit is None:
         return await answer_in_parts(request, namespace, operation, ops.RECORDS_PART)
@@ -327,13 +302,11 @@ async def delete_records(
 async def search_records(
     request: Request, namespace: Namespace, collection: Collection
 ) -> Response:
-    """Answers the records that fit a vector, a text or both best, the best first, as `result`.
+    """Answers the records that match a vector, a text or both, the best first, as `result`.
 
-    The selection is applied before the limit.
+    The selection applies before the limit.
     """
-    return await answer(
-        request, namespace, await read_operation(request, "search_records", collection=collection)
-    )
+    return await answer_body(request, namespace, "search_records", collection=collection)
 
 
 # --- what there is --------------------------------------------------------------------------
@@ -355,7 +328,7 @@ async def search_records(
 async def stat_records(
     request: Request, namespace: Namespace, collection: Collection, where: Where
 ) -> Response:
-    """Answers how many records are selected, and the times of the oldest and the newest."""
+    """Answers the number of selected records, and the times of the oldest and the newest."""
     return await answer(request, namespace, _make("stat_records", collection, where=where))
 
 
@@ -369,10 +342,10 @@ async def list_scopes(
     namespace: Namespace,
     collection: Collection,
     parent: Annotated[
-        Any, Query(description="Above the scopes asked for.", json_schema_extra=SCOPE)
+        Any, Query(description="The scope above those to list.", json_schema_extra=SCOPE)
     ] = "/",
 ) -> Response:
-    """Answers the scopes one segment below `parent` that lead to records as `result`."""
+    """Answers the scopes one segment below `parent` that contain records as `result`."""
     return await answer(request, namespace, ops.ListScopes(collection, parent))
 
 
@@ -384,5 +357,5 @@ async def list_scopes(
 async def list_tags(
     request: Request, namespace: Namespace, collection: Collection, where: Where
 ) -> Response:
-    """Answers each tag of the records selected and how many have it, as `result`."""
+    """Answers the tags of the selected records, each with its number of records, as `result`."""
     return await answer(request, namespace, _make("list_tags", collection, where=where))

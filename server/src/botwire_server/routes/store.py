@@ -1,7 +1,7 @@
-"""What a store holds, for whoever keeps it: namespaces, their sizes, is it sound, erase one.
+"""Routes for administrators: list, measure and check namespaces and the store; erase a namespace.
 
-What `botwire export` and `import` send (``dump_…``, ``restore_…``) has no address of its own: it
-goes through the batch.
+What `botwire export` and `import` send (``dump_…``, ``restore_…``) has no route of its own: it goes
+through the batch.
 """
 
 from __future__ import annotations
@@ -14,25 +14,23 @@ from fastapi import Request, Response
 
 from botwire import operations as ops
 from botwire.names import SYSTEM_NAMESPACE
-from botwire_server.access import Caller
-from botwire_server.routes.conditions import refuse_conditions
-from botwire_server.routes.parts import (
+from botwire_server.auth import Caller
+from botwire_server.request_work import CALLER
+from botwire_server.routes.describing import answers, answers_with
+from botwire_server.routes.shared import (
     After,
     Clearing,
     Limit,
     Namespace,
     Prefix,
     answer,
-    answers,
-    answers_with,
     apply,
     apply_in_parts,
+    encode_answer,
     new_router,
     request_id,
-    written,
 )
 from botwire_server.schemas import TEXT, list_of, result_of
-from botwire_server.working import CALLER
 
 whole = new_router("store", prefix="/v1")
 router = new_router("store")
@@ -66,7 +64,7 @@ _STAT = {
 async def list_namespaces(
     request: Request, prefix: Prefix = "", after: After = None, limit: Limit = ops.MAX_PAGE
 ) -> Response:
-    """Answers `namespaces` and whether there are `more`. For administrators."""
+    """Answers `namespaces`, and whether there are `more`. For administrators."""
     operation = ops.ListNamespaces(prefix, after, limit)
     return await answer(request, SYSTEM_NAMESPACE, operation)
 
@@ -77,7 +75,7 @@ async def list_namespaces(
     responses=answers(ops.StatStore, {"engine": "sqlite", "bytes": 1_048_576}),
 )
 async def stat_store(request: Request) -> Response:
-    """Answers what kind of database it is and what it takes on disk. For administrators."""
+    """Answers the kind of database and its size on disk. For administrators."""
     return await answer(request, SYSTEM_NAMESPACE, ops.StatStore())
 
 
@@ -87,28 +85,26 @@ async def stat_store(request: Request) -> Response:
     responses=answers_with(result_of(_WRONG), {"result": []}),
 )
 async def check_store(request: Request) -> Response:
-    """Has the database check its files and answers what is wrong as `result`; may take long.
+    """Lets the database check its files, and answers what is wrong as `result`.
 
-    For administrators.
+    This may take long. For administrators.
     """
-    refuse_conditions(request)
     return await answer(request, SYSTEM_NAMESPACE, ops.CheckStore())
 
 
 @whole.post(
     "/store/compact",
-    summary="Give back free space",
+    summary="Return free space",
     responses=answers(ops.CompactStore, {"rewritten": True, "detail": ""}),
 )
 async def compact_store(request: Request) -> Response:
-    """Rewrites the database's files without what was deleted; writers wait. For administrators."""
-    refuse_conditions(request)
+    """Rewrites the database's files without deleted data; writers wait. For administrators."""
     return await answer(request, SYSTEM_NAMESPACE, ops.CompactStore())
 
 
 @router.get("/stat", summary="Measure a namespace", responses=answers(ops.StatNamespace, _STAT))
 async def stat_namespace(request: Request, namespace: Namespace) -> Response:
-    """Answers how many keys, items and records there are and their bytes, zeros if none."""
+    """Answers the numbers of keys, items and records, and their bytes; zeros if there are none."""
     return await answer(request, namespace, ops.StatNamespace())
 
 
@@ -118,8 +114,7 @@ async def stat_namespace(request: Request, namespace: Namespace) -> Response:
     responses=answers_with(result_of(_WRONG), {"result": []}),
 )
 async def check_namespace(request: Request, namespace: Namespace) -> Response:
-    """Compares counts with what they count, and answers what is wrong as `result`."""
-    refuse_conditions(request)
+    """Compares stored counts with what they count, and answers what is wrong as `result`."""
     return await answer(request, namespace, ops.CheckNamespace())
 
 
@@ -129,26 +124,25 @@ async def check_namespace(request: Request, namespace: Namespace) -> Response:
     responses=answers(ops.ForgetNamespace, {"result": [{"kind": "keys", "count": 3}]}),
 )
 async def forget_namespace(request: Request, namespace: Namespace) -> Response:
-    """Erases every row that belongs to it and answers how many of each kind as `result`.
+    """Erases every row of the namespace, and answers the number of each kind as `result`.
 
-    A large namespace is emptied in parts first, between which others write. The bytes may stay in
+    A large namespace is first emptied in parts, so that others can write. The bytes may stay in
     free space of the database's files until `/v1/store/compact`. For administrators.
     """
-    refuse_conditions(request)
     operation = ops.ForgetNamespace(namespace)
     caller: Caller = request.scope[CALLER]
     caller.check(ops.Batch(SYSTEM_NAMESPACE, (operation,)))  # before anything is deleted
-    # A request that is named is one transaction, so that it can be sent again.
-    named = request_id(request.scope) is not None
-    emptied = Counter[str]() if named else await _empty(request, namespace)
+    # With an Idempotency-Key it is one transaction, so that it can be repeated.
+    is_whole = request_id(request.scope) is not None
+    emptied = Counter[str]() if is_whole else await _empty(request, namespace)
     counts: Sequence[ops.RowCount] = await apply(request, SYSTEM_NAMESPACE, operation)
-    return written(
+    return encode_answer(
         operation, tuple(one._replace(count=one.count + emptied[one.kind]) for one in counts)
     )
 
 
 async def _empty(request: Request, namespace: str) -> Counter[str]:
-    """Deletes in parts what a namespace has much of; returns how many rows of each kind."""
+    """Deletes in parts what a namespace has many of; returns the number of rows of each kind."""
     emptied: Counter[str] = Counter()
 
     async def clear(kind: str, operation: Clearing, part: int) -> None:

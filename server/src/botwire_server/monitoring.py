@@ -1,4 +1,4 @@
-"""The addresses for whoever runs the server: is it alive, is it ready, what does it count?"""
+"""Routes for monitoring: is the process alive, is it ready, what are its metrics?"""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from botwire.errors import BotWireError, ServerError
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_server import metrics
 from botwire_server.api_keys import NO_WRITE
-from botwire_server.working import CALLER
+from botwire_server.request_work import CALLER
 
 router = APIRouter(tags=["operation"])
 
 
 @router.get("/healthz", summary="Is the process alive?")
 async def read_health() -> dict[str, str]:
-    """Answers 200 while it is."""
+    """Answers 200 while the process is alive."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", summary="Does the store answer?")
 async def read_readiness(request: Request) -> Response:
-    """Answers 503 when it does not, and when the server is about to stop."""
+    """Answers 503 if the store does not answer, and once the server is about to stop."""
     state = request.app.state
     if state.is_stopping:
         raise ServerError("the server is stopping", status=503)
@@ -38,11 +38,11 @@ async def read_readiness(request: Request) -> Response:
 
 @router.get(
     "/metrics",
-    summary="Numbers for Prometheus",
+    summary="Metrics for Prometheus",
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def read_metrics(request: Request) -> Response:
-    """Answers requests, latencies, commits and sizes; with API keys, to the right `metrics`."""
+    """Answers requests, latencies, commits and sizes. API keys need the right `metrics`."""
     request.scope[CALLER].require("metrics")
     state = request.app.state
     batch = ops.Batch(SYSTEM_NAMESPACE, (ops.StatStore(),))

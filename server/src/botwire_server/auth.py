@@ -1,8 +1,8 @@
-"""Who may do what: every request is somebody's, and every batch is checked here before it runs.
+"""Who may do what: identifies the caller of each request, and checks each batch before it runs.
 
-While there is no API key, programs of this machine may do everything, and nobody else may do
-anything. With the first key every request needs one. What is refused, and in what words, depends
-on the key and the request alone, so nobody learns what there is in a namespace that is not theirs.
+Until the first API key exists, programs on this machine may do everything, and others nothing.
+From then on, every request needs a key. A refusal and its wording depend only on the key and the
+request, so nobody learns what a namespace that is not theirs contains.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from botwire_server.api_keys import APIKey, KeyRing
 from botwire_server.settings import Settings
 
 PUBLIC = frozenset({"/healthz", "/readyz", "/health", "/docs", "/openapi.json"})
-"""What anyone may read: whether the server is well, and what its interface is."""
+"""Paths that need no key: the state of the server, and the description of its API."""
 
-# Headers that proxies add: those of standards, and of nginx, Envoy, Cloudflare, Akamai, Fly, …
+# Headers that proxies add: the standard ones, and those of nginx, Envoy, Cloudflare, Akamai, Fly, …
 _FORWARDED = frozenset(
     {
         b"cdn-loop",
@@ -48,10 +48,10 @@ _FORWARDING = (b"x-forwarded-", b"x-original-", b"x-envoy-", b"x-arr-", b"x-amzn
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request.
+    """The sender of a request.
 
     Attributes:
-        key: The API key it came with; None while none is needed.
+        key: The API key that was sent; None while no key is needed.
     """
 
     key: APIKey | None = None
@@ -61,7 +61,7 @@ class Caller:
         if is_reserved(batch.namespace) and not (
             batch.operations and all(one.storewide for one in batch.operations)
         ):
-            raise PermissionDeniedError("nobody may do this in that namespace")
+            raise PermissionDeniedError("this namespace belongs to the server: use another one")
         if self.key is None:
             return
         for operation in batch.operations or (ops.CountKeys(),):
@@ -70,24 +70,26 @@ class Caller:
                 where = "in all namespaces" if operation.storewide else "in this namespace"
                 raise PermissionDeniedError(
                     f"the API key {self.key.id} does not have the right to {right} {where}: it has "
-                    f"the right to {self.key.right} in {', '.join(self.key.namespaces)}; ask "
-                    "whoever runs the server for another"
+                    f"the right to {self.key.right} in {', '.join(self.key.namespaces)}; ask the "
+                    "administrator for another key"
                 )
 
     def require(self, right: str) -> None:
-        """Raises `PermissionDeniedError` unless the caller has a right that is not a namespace's.
+        """Raises `PermissionDeniedError` unless the caller has a right outside of namespaces.
 
         Args:
             right: ``metrics``.
         """
         if self.key is not None and not self.key.may(right):
-            raise PermissionDeniedError(f"the API key {self.key.id} has no right to {right}")
+            raise PermissionDeniedError(
+                f"the API key {self.key.id} does not have the right to {right}"
+            )
 
     def audit(self, batch: ops.Batch, request_id: str | None) -> Mapping[int, Sequence[Json]]:
-        """Returns what the audit log is to say of each operation that takes something away.
+        """Returns an entry of the audit log for each operation that deletes something.
 
-        It names what is gone, by whom, and never holds a value. Without keys there is nobody to
-        name, and nothing is written.
+        It names what was deleted and by whom, and never contains a value. Without keys there is
+        nobody to name, and nothing is logged.
         """
         if self.key is None:
             return {}
@@ -108,7 +110,7 @@ class Caller:
 
 
 def _target(operation: ops.AnyOperation) -> str | None:
-    """Returns the key, history or collection that an operation is about; a prefix of keys too."""
+    """Returns the key, history, collection or prefix that an operation applies to."""
     if operation.storewide:
         return None
     for field in ("key", "name", "collection", "prefix"):
@@ -125,23 +127,23 @@ def right_of(operation: ops.AnyOperation) -> str:
     return "write" if operation.writes else "read"
 
 
-class Access:
-    """Says who sent a request.
+class Authenticator:
+    """Identifies the callers of requests.
 
     Args:
-        keys: Those there are.
-        settings: The server's.
+        keys: The API keys of the store.
+        settings: The server's settings.
     """
 
     def __init__(self, keys: KeyRing, settings: Settings) -> None:
         self.keys = keys
         self._allow_anonymous = settings.allow_anonymous
 
-    async def admit(self, scope: Scope) -> Caller:
-        """Returns who sent a request.
+    async def identify(self, scope: Scope) -> Caller:
+        """Returns the caller of a request.
 
         Raises:
-            AuthenticationError: It needs an API key, and has none that is known.
+            AuthenticationError: An API key is needed, and the request has no valid one.
         """
         headers = dict(scope["headers"])
         given = headers.get(b"authorization", b"").decode("latin-1").strip()
@@ -157,26 +159,26 @@ class Access:
             return Caller()
         if given:
             raise AuthenticationError(
-                "this API key is not known here, has expired or was revoked: send another one as "
+                "this API key is unknown, has expired or was revoked: send another one as "
                 "`Authorization: Bearer bw_…` (in Python: api_key=, or BOTWIRE_API_KEY)"
             )
         raise AuthenticationError(
             "this server needs an API key: send it as `Authorization: Bearer bw_…` (in Python: "
-            "api_key=, or BOTWIRE_API_KEY); whoever runs it makes one by `botwire keys create`"
+            "api_key=, or BOTWIRE_API_KEY); administrators create one with `botwire keys create`"
         )
 
     async def renew(self, caller: Caller) -> None:
-        """Raises `AuthenticationError` if the caller's key has ended meanwhile."""
+        """Raises `AuthenticationError` if the caller's key has become invalid since."""
         if caller.key is not None and not await self.keys.is_valid(caller.key):
             raise AuthenticationError("this API key has expired or was revoked")
 
     def _check_local(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
-        """Raises `AuthenticationError` unless a request comes from a program of this machine.
+        """Raises `AuthenticationError` unless a request comes from a program on this machine.
 
-        Web pages run on this machine too. One that has its own name point here is known by the
-        Host it sends; what others send is for `origins` to refuse. A proxy is known by a header
-        that it adds, by the Host, or by HTTP/1.0, which is what nginx has long spoken to servers
-        unless told otherwise, and no client does. One that hides itself cannot be told.
+        A browser on this machine runs web pages too. If a page's own domain resolves to this
+        machine, its Host header gives it away; `origins` refuses the other pages. A proxy is
+        recognized by a header that it adds, by the Host, or by HTTP/1.0: nginx speaks that to
+        servers by default, and no client does. A proxy that shows none of these is not recognized.
         """
         client = scope.get("client")
         host = headers.get(b"host", b"").decode("latin-1")
@@ -189,17 +191,17 @@ class Access:
         )
         if not local:
             raise AuthenticationError(
-                "without API keys this server answers only programs of its own machine that reach "
-                "it directly: make a key (`botwire keys create`), or start it with "
-                "--allow-anonymous"
+                "without API keys this server answers only programs on its own machine that "
+                "connect to it directly: create a key (`botwire keys create`), or start the server "
+                "with --allow-anonymous"
             )
 
 
 def _secret(authorization: str) -> str | None:
-    """Returns the API key of an Authorization header, or None if it holds none.
+    """Returns the API key of an Authorization header, or None if it contains none.
 
-    HTTP Basic holds it as the password, of any user: what cannot be taught to send a header, such
-    as the 0.2 client, takes a URL with a password.
+    HTTP Basic carries the key as the password of any user. That is for clients that cannot send a
+    header of their own but accept a URL with a password, such as the 0.2 client.
     """
     scheme, _, given = authorization.partition(" ")
     if scheme.lower() == "bearer":

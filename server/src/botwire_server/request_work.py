@@ -1,7 +1,7 @@
-"""What a request may cost: time, a thread when its turn comes, and nothing once its client left.
+"""The work on a request: limited in time, cancelled when the client leaves, in threads if long.
 
-The event loop does what is short. Whatever is not (decoding a large body, encoding a large answer)
-is done by threads that callers use in turn.
+The event loop does what is short. What is not (decoding a large body, encoding a large answer) runs
+in threads that callers use in turn.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from botwire.work import Work
 T = TypeVar("T")
 
 AT_ONCE = 16 * 1024
-"""Bytes of a body that the event loop decodes itself: one or two milliseconds at the worst."""
+"""Largest body, in bytes, that the event loop decodes itself, in at most two milliseconds."""
 BODY_READ = "botwire.body_read"
-"""Set in a request's scope when its body was read to the end, or there is none."""
+"""Set in a request's scope once its body has been read completely, or if it has none."""
 BODY_BYTES = "botwire.body_bytes"
-"""How many bytes of a request's body have been read, in the request's scope."""
+"""Where in a request's scope the number of bytes read from its body is."""
 WORK = "botwire.work"
 """Where in a request's scope its `RequestWork` is."""
 CALLER = "botwire.caller"
 """Where in a request's scope its `Caller` is."""
 
-_WATCH_AFTER = 0.1  # seconds after which it is worth looking whether a client is still there
+_WATCH_AFTER = 0.1  # seconds; shorter requests end before it matters that their client left
 
 
 class RequestWork(Work):
-    """The work on a request, which ends when its client leaves.
+    """The work on a request, which is cancelled when its client leaves.
 
     Args:
         seconds: How long it may take.
-        scope: The request's.
-        receive: What tells that the client left.
+        scope: The scope of the request.
+        receive: What reports that the client left.
     """
 
     __slots__ = ("_on_cancel", "_receive", "_scope", "_timer", "_watching")
@@ -58,7 +58,7 @@ class RequestWork(Work):
     def _begin_to_watch(self) -> None:
         if self._scope.get(BODY_READ):
             self._watching = asyncio.get_running_loop().create_task(self._watch())
-        else:  # what comes is the body's still
+        else:  # what is received is still the body
             self._timer = self._wait()
 
     async def _watch(self) -> None:
@@ -67,22 +67,22 @@ class RequestWork(Work):
         self.cancel()
 
     def cancel(self) -> None:
-        """Says that the client has left."""
+        """Cancels the work: the client has left."""
         super().cancel()
         if self._on_cancel is not None:
             self._on_cancel()
 
     def close(self) -> None:
-        """Stops looking: the request is answered."""
+        """Stops watching the client: the request has been answered."""
         self._timer.cancel()
         if self._watching is not None:
             self._watching.cancel()
 
     async def run(self, waiting: Coroutine[Any, Any, T]) -> T:
-        """Awaits what nobody needs once the client has left.
+        """Awaits what is not needed once the client has left.
 
         Raises:
-            ClientDisconnect: It has.
+            ClientDisconnect: The client has left.
         """
         task = asyncio.current_task()
         assert task is not None
@@ -101,11 +101,11 @@ class RequestWork(Work):
 
 
 async def by_turns(scope: Scope, call: Callable[[], T]) -> T:
-    """Runs what takes long in a thread, when it is the caller's turn.
+    """Runs a long function in a thread, when it is the caller's turn.
 
     Args:
-        scope: The request's.
-        call: Looks up now and then; see `botwire.work`.
+        scope: The scope of the request.
+        call: The function; it calls `botwire.work.look` now and then.
     """
     held_to: RequestWork = scope[WORK]
     pool: TurnsPool = scope["app"].state.decoders
@@ -119,7 +119,7 @@ async def by_turns(scope: Scope, call: Callable[[], T]) -> T:
 
 
 def caller_of(scope: Scope) -> object:
-    """Returns who takes turns with others: an API key, or without keys an address."""
+    """Returns what callers are told apart by: the API key, or without keys the address."""
     caller, client = scope.get(CALLER), scope.get("client")
     key = getattr(caller, "key", None)
     return key.id if key is not None else client and client[0]

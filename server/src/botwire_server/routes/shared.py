@@ -1,4 +1,4 @@
-"""What the routes share: names in paths, pages, bodies, the way to the engine and back."""
+"""What routes share: names in paths, pages, bodies, applying operations, encoding results."""
 
 from __future__ import annotations
 
@@ -19,54 +19,34 @@ from starlette.types import Scope
 from botwire import names, pieces, wire
 from botwire import operations as ops
 from botwire.engines.sql import pages
-from botwire.errors import (
-    AuthenticationError,
-    ConflictError,
-    InvalidRequestError,
-    NotFoundError,
-    NotJSONError,
-    PayloadTooLargeError,
-    PermissionDeniedError,
-    QuotaExceededError,
-    ServerError,
-)
-from botwire.operations.codecs import Schema
+from botwire.errors import ConflictError, InvalidRequestError, NotFoundError, NotJSONError
 from botwire_server import schemas, service
 from botwire_server.middleware import HEADERS
-from botwire_server.problems import Responses, describe
-from botwire_server.schemas import answer_of
-from botwire_server.working import AT_ONCE, by_turns
+from botwire_server.request_work import AT_ONCE, by_turns
+from botwire_server.routes import conditions
+from botwire_server.routes.describing import ALWAYS
 
 T = TypeVar("T")
 
-MISSING = describe(NotFoundError)
-CONFLICT = describe(ConflictError)
-ALWAYS = describe(
-    InvalidRequestError,
-    AuthenticationError,
-    PermissionDeniedError,
-    PayloadTooLargeError,
-    QuotaExceededError,
-    ServerError,
-)
-"""The problems that every route may answer with."""
 REQUEST_ID = "[ -~]*[!-~][ -~]*"
-"""What an `Idempotency-Key` is made of; the regular expression that the description has too."""
+"""The pattern of an `Idempotency-Key`, for the check and for the description."""
 
 Clearing = ops.ClearKeys | ops.ClearHistory | ops.DeleteRecords
-"""An operation that deletes a part at a time if it is told to."""
+"""Operations that can delete a part at a time."""
 
-_FEW = 100  # elements of an answer that are encoded in a few milliseconds, larger ones spliced
+_FEW = 100  # elements of a result that take a few milliseconds to encode; large values are spliced
+_ATTEMPTS = 100
+_READS_BY_POST = frozenset({"get_keys", "get_records", "search_records"})
 _REQUEST_ID = re.compile(REQUEST_ID)
 _ID_HEADER = wire.IDEMPOTENCY_HEADER.lower().encode()
 
 
 class ExactRequest(Request):
-    """A request whose query is decoded exactly: names in it may hold lone surrogates."""
+    """A request whose query is decoded exactly: names in it may contain lone surrogates."""
 
     @property
     def query_params(self) -> QueryParams:
-        """The parameters; what is not UTF-8 is refused."""
+        """The query parameters; raises `InvalidRequestError` if they are not UTF-8."""
         if not hasattr(self, "_query_params"):
             query = self.scope["query_string"].decode("latin-1")
             try:
@@ -78,10 +58,10 @@ class ExactRequest(Request):
 
 
 class ExactRoute(APIRoute):
-    """A route that is given an `ExactRequest`."""
+    """A route whose handler gets an `ExactRequest`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Returns what handles a request; FastAPI's documented way to give it another one."""
+        """Returns the handler; overriding this is FastAPI's documented way to replace requests."""
         handle = super().get_route_handler()
 
         async def handle_exactly(request: Request) -> Response:
@@ -91,29 +71,29 @@ class ExactRoute(APIRoute):
 
 
 def new_router(tag: str, *, prefix: str = "/v1/namespaces/{namespace}") -> APIRouter:
-    """Returns a router for addresses below a namespace.
+    """Returns a router for paths below a namespace.
 
     Args:
-        tag: Under what the OpenAPI description lists them.
-        prefix: Below what else they are.
+        tag: The heading of its routes in the OpenAPI description.
+        prefix: The paths start with this instead.
     """
     return APIRouter(
         prefix=prefix,
         tags=[tag],
         route_class=ExactRoute,
         responses=ALWAYS,
-        dependencies=[Depends(_refuse_unknown_query)],
+        dependencies=[Depends(_refuse_unknown_query), Depends(_refuse_conditions)],
     )
 
 
-# --- what a request names -------------------------------------------------------------------
+# --- names and parameters -------------------------------------------------------------------
 
 
 def decode_name(segment: str, what: str) -> str:
-    """Decodes a path segment, exactly once.
+    """Returns the decoded name of a path segment.
 
     Raises:
-        InvalidRequestError: It is not UTF-8.
+        InvalidRequestError: The segment is not UTF-8.
     """
     try:
         return unquote_to_bytes(segment).decode("utf-8", "surrogatepass")
@@ -122,17 +102,22 @@ def decode_name(segment: str, what: str) -> str:
 
 
 def _in_path(description: str, example: str, most: int = names.MAX_NAME_BYTES) -> Any:
-    # The bound is told and not checked here: what is checked is the name, once decoded.
+    # The limit is only described here; the decoded name is checked later.
     bound = {"minLength": 1, "maxLength": most}
     return Path(description=description, examples=[example], json_schema_extra=bound)
 
 
-# FastAPI runs what is not asynchronous in a thread, which costs more than all of these do.
+# Asynchronous, as FastAPI runs other dependencies in a thread, which costs more than they do.
 
 
 async def _namespace(
     namespace: Annotated[
-        str, _in_path("Whose memory it is.", "user-123", names.MAX_NAMESPACE_BYTES)
+        str,
+        _in_path(
+            "The namespace, which isolates one user, agent or tenant.",
+            "user-123",
+            names.MAX_NAMESPACE_BYTES,
+        ),
     ],
 ) -> str:
     return decode_name(namespace, "namespace")
@@ -163,34 +148,33 @@ Key = Annotated[str, Depends(_key)]
 History = Annotated[str, Depends(_history)]
 Collection = Annotated[str, Depends(_collection)]
 RecordId = Annotated[str, Depends(_record)]
-# What pydantic takes for a string has no lone surrogate: names pass as they are, to be checked by
-# the operation that is made of them.
+# Pydantic's strings have no lone surrogates, so names pass unchecked; operations check them.
 Prefix = Annotated[
     Any, Query(description="Only names that start with this.", json_schema_extra=schemas.PREFIX)
 ]
 After = Annotated[
     Any,
     Query(
-        description="Only names after this one: the last of the page before.",
+        description="Only names after this one, which is the last of the previous page.",
         json_schema_extra=schemas.NAME,
     ),
 ]
-Limit = Annotated[int, Query(description="How many at most.", ge=1, le=ops.MAX_PAGE)]
+Limit = Annotated[int, Query(description="Most entries to answer.", ge=1, le=ops.MAX_PAGE)]
 IfVersion = Annotated[
     int | None,
-    Query(description="Only if it has this version; 0: none.", ge=0, lt=2**63),
+    Query(description="Only if this is the present version; 0: it does not exist.", ge=0, lt=2**63),
 ]
 
 
 async def _refuse_unknown_query(request: Request) -> None:
-    """A misspelt condition or bound must not be ignored."""
+    """Refuses unknown query parameters: a misspelt condition must not be ignored."""
     if not request.scope["query_string"]:
         return
     known = set(_query_names(request.scope["route"].dependant))
     unknown = request.query_params.keys() - known
     if unknown:
-        takes = f"it takes: {', '.join(sorted(known))}" if known else "it takes none"
-        raise InvalidRequestError(f"there is no query parameter {min(unknown)!r:.80} here; {takes}")
+        takes = f"this path takes {', '.join(sorted(known)) or 'none'}"
+        raise InvalidRequestError(f"unknown query parameter {min(unknown)!r:.80}: {takes}")
 
 
 def _query_names(dependant: Dependant) -> Iterator[str]:
@@ -200,39 +184,47 @@ def _query_names(dependant: Dependant) -> Iterator[str]:
         yield from _query_names(inner)
 
 
-# --- what it brings -------------------------------------------------------------------------
+async def _refuse_conditions(request: Request) -> None:
+    """Refuses If-Match and If-None-Match on writes that cannot be conditional."""
+    route = request.scope["route"]
+    takes_them = "parameters" in (route.openapi_extra or {})
+    if request.method != "GET" and not takes_them and route.name not in _READS_BY_POST:
+        conditions.refuse_conditions(request)
+
+
+# --- bodies ---------------------------------------------------------------------------------
 
 
 async def when_short(scope: Scope, size: int, call: Callable[[], T]) -> T:
-    """Runs at once what is short, and in a thread, when it is the caller's turn, what is not.
+    """Runs a function at once if it is short, else in a thread when it is the caller's turn.
 
     Args:
-        scope: The request's.
-        size: About how many bytes it is done with.
+        scope: The scope of the request.
+        size: About how many bytes the function processes.
         call: The function.
     """
     return call() if size <= AT_ONCE else await by_turns(scope, call)
 
 
 async def read_json(request: Request) -> Any:
-    """Returns the decoded body of a request; large values in it as `botwire.exact.Json`.
+    """Returns the decoded body of a request; large values in it are `botwire.exact.Json`.
 
     Raises:
-        InvalidRequestError: It is not JSON.
+        InvalidRequestError: The body is not JSON.
     """
     body = await request.body()
     return await when_short(request.scope, len(body), lambda: decode_json(body))
 
 
 def decode_json(body: bytes, what: str = "the body") -> Any:
-    """Decodes JSON that may be anything.
+    """Returns decoded JSON.
 
     Args:
-        body: The text, in UTF-8.
-        what: What to call it in an error.
+        body: The text in UTF-8.
+        what: What an error calls it.
 
     Raises:
-        InvalidRequestError: It is not JSON.
+        InvalidRequestError: The text is not JSON.
     """
     try:
         return pieces.decode(body.decode())
@@ -245,14 +237,14 @@ def decode_json(body: bytes, what: str = "the body") -> Any:
     except json.JSONDecodeError as error:
         why = str(error)
     except ValueError as error:
-        # Python's own bound on digits (sys.set_int_max_str_digits), NaN, or a key twice.
+        # Python's limit of digits (sys.set_int_max_str_digits), NaN, or a repeated key.
         is_long = "digits" in str(error) and not isinstance(error, pieces.DuplicateKeyError)
         why = "an integer has too many digits" if is_long else str(error)
     raise InvalidRequestError(f"{what} is not JSON: {why}")
 
 
 async def read_object(request: Request, *, optional: bool = False) -> dict[str, Any]:
-    """Returns the body, an object; an empty one where the body is optional and left out."""
+    """Returns the body, which must be an object; an empty one if the body is optional and empty."""
     if optional and not await request.body():
         return {}
     body = await read_json(request)
@@ -262,35 +254,35 @@ async def read_object(request: Request, *, optional: bool = False) -> dict[str, 
 
 
 async def read_operation(request: Request, op: str, **fields: Any) -> ops.AnyOperation:
-    """Makes an operation of the body's fields and those given elsewhere."""
+    """Returns an operation with the fields of the body and those given elsewhere."""
     body = await read_object(request)
     size = len(await request.body())
     return await when_short(request.scope, size, lambda: make_operation(op, fields, body))
 
 
 def make_operation(op: str, fields: dict[str, Any], body: dict[str, Any]) -> ops.AnyOperation:
-    """Makes an operation of the fields given elsewhere and those of the body."""
+    """Returns an operation with the fields of a body and those given elsewhere."""
     taken = {"op", *fields} & body.keys()
     if taken:
-        raise InvalidRequestError(f"the body must not hold {min(taken)!r}: it stands elsewhere")
+        raise InvalidRequestError(f"the body must not contain {min(taken)!r}: it is set elsewhere")
     return wire.decode_operation({"op": op, **fields, **body}, "the body")
 
 
 def request_id(scope: Scope) -> str | None:
-    """Returns what the caller named this write, so that sending it again is harmless."""
+    """Returns the id under which a write may be repeated, or None."""
     header = scope[HEADERS].get(_ID_HEADER)
     if header is None:
         return None
     given = header.decode("latin-1")
     if not _REQUEST_ID.fullmatch(given):
         raise InvalidRequestError(
-            f"the {wire.IDEMPOTENCY_HEADER} is of printable ASCII characters, and not empty"
+            f"the {wire.IDEMPOTENCY_HEADER} must be printable ASCII characters, and not blank"
         )
     return names.check_id(given)
 
 
 def digest(scope: Scope, body: bytes) -> str:
-    """Returns a hash of all that says what is to be done, to know a request again."""
+    """Returns a hash of everything that determines what a request does."""
     headers = scope[HEADERS]
     parts = (
         body,
@@ -304,13 +296,13 @@ def digest(scope: Scope, body: bytes) -> str:
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
 
 
-# --- to the engine and back -----------------------------------------------------------------
+# --- applying operations --------------------------------------------------------------------
 
 
 async def apply_all(
     request: Request, namespace: str, operations: Iterable[ops.AnyOperation]
 ) -> ops.Results:
-    """Applies operations, all or none, and returns what they answer."""
+    """Applies operations as one transaction and returns their results."""
     batch = ops.Batch(namespace, tuple(operations))
     name = request_id(request.scope) if batch.writes else None
     if name is not None:
@@ -321,14 +313,14 @@ async def apply_all(
 
 
 async def apply(request: Request, namespace: str, operation: ops.AnyOperation) -> Any:
-    """Applies one operation and returns what it answers."""
+    """Applies one operation and returns its result."""
     (result,) = await apply_all(request, namespace, (operation,))
     return result
 
 
-def written(operation: ops.AnyOperation, result: Any) -> Response:
-    """Returns a result as JSON; one that is not an object is put into one, as ``result``."""
-    text = ops.declaration_of(operation).result.encode(result)
+def encode_answer(operation: ops.AnyOperation, result: Any) -> Response:
+    """Returns a result as JSON; one that is not an object becomes ``result`` in an object."""
+    text = ops.BY_CLASS[type(operation)].result.encode(result)
     body = text if text.startswith("{") else f'{{"result":{text}}}'
     return Response(body, media_type="application/json")
 
@@ -336,7 +328,12 @@ def written(operation: ops.AnyOperation, result: Any) -> Response:
 async def answer(request: Request, namespace: str, operation: ops.AnyOperation) -> Response:
     """Applies one operation and answers its result as JSON."""
     result = await apply(request, namespace, operation)
-    return await encoded(request.scope, (operation,), lambda: written(operation, result))
+    return await encoded(request.scope, (operation,), lambda: encode_answer(operation, result))
+
+
+async def answer_body(request: Request, namespace: str, op: str, **fields: Any) -> Response:
+    """Applies the operation that the body describes, and answers its result."""
+    return await answer(request, namespace, await read_operation(request, op, **fields))
 
 
 async def answer_in_parts(
@@ -345,17 +342,17 @@ async def answer_in_parts(
     operation: Clearing,
     part: int,
 ) -> Response:
-    """Deletes so many at a time, between which others write, and answers how many in all.
+    """Deletes a limited number at a time, so that others can write, and answers the total.
 
-    A request that is named is one transaction, so that it can be sent again.
+    A request with an `Idempotency-Key` is one transaction, so that it can be repeated.
     """
     if request_id(request.scope) is not None:
         return await answer(request, namespace, operation)
-    return written(operation, await apply_in_parts(request, namespace, operation, part))
+    return encode_answer(operation, await apply_in_parts(request, namespace, operation, part))
 
 
 async def apply_in_parts(request: Request, namespace: str, operation: Clearing, part: int) -> int:
-    """Deletes so many at a time, between which others write; returns how many in all."""
+    """Deletes a limited number at a time, so that others can write; returns the total."""
     limited = replace(operation, limit=part)
     total = 0
     while True:
@@ -365,39 +362,78 @@ async def apply_in_parts(request: Request, namespace: str, operation: Clearing, 
             return total
 
 
+async def answer_entry(
+    request: Request, namespace: str, read: ops.GetKeys | ops.GetRecords, what: str
+) -> Response:
+    """Answers a key or record with its version as the ETag, or 304 if the caller has it.
+
+    Args:
+        request: The request.
+        namespace: The namespace.
+        read: Reads that one key or record.
+        what: What an error calls it.
+
+    Raises:
+        NotFoundError: It does not exist.
+        ConflictError: The condition of If-Match does not hold (status 412).
+    """
+    (entry,) = await apply(request, namespace, read)
+    if entry is None:
+        raise NotFoundError(f"there is no such {what}")
+    given = conditions.read_conditions(request)
+    if given is not None and not given.hold(entry.version):
+        if not given.match_holds(entry.version):
+            raise conditions.failed(entry.version)
+        return conditions.tagged(Response(status_code=304), entry.version)
+    text = ops.BY_CLASS[type(read)].result.encode((entry,))
+    response = Response(text[1:-1], media_type="application/json")
+    return conditions.tagged(response, entry.version)
+
+
+async def write_entry(
+    request: Request,
+    namespace: str,
+    make: Callable[[int | None], ops.AnyOperation],
+    read: ops.GetKeys | ops.GetRecords,
+) -> Any:
+    """Writes a key or record under the conditions of the request, and returns the result.
+
+    Args:
+        request: The request.
+        namespace: The namespace.
+        make: Returns the write, given the version that it requires; None: any.
+        read: Reads that one key or record.
+
+    Raises:
+        ConflictError: The conditions do not hold (status 412).
+    """
+    given = conditions.read_conditions(request)
+    if given is None:
+        return await apply(request, namespace, make(None))
+    for _ in range(_ATTEMPTS):
+        (entry,) = await apply(request, namespace, read)
+        version = 0 if entry is None else entry.version
+        holds = given.hold(version)
+        try:
+            # The write is always tried: the engine recognizes a repeated request, whose conditions
+            # held the first time and no longer do.
+            return await apply(request, namespace, make(version if holds else conditions.NEVER))
+        except ConflictError:
+            if not holds:
+                break
+    raise conditions.failed(version)
+
+
 async def encoded(
     scope: Scope, operations: Sequence[ops.AnyOperation], encode: Callable[[], T], asked: int = 0
 ) -> T:
-    """Encodes what operations answered: at once if it is short, else in a thread, by turns.
+    """Encodes results at once if they are short, else in a thread when it is the caller's turn.
 
     Args:
-        scope: The request's.
-        operations: What was asked.
-        encode: Encodes the answers.
-        asked: Bytes of the request, as much as whose answer a write has.
+        scope: The scope of the request.
+        operations: The operations that were applied.
+        encode: Encodes their results.
+        asked: The size of the request in bytes; the results of writes grow with it.
     """
     long = asked > AT_ONCE or any(not one.writes and pages.count(one) > _FEW for one in operations)
     return await by_turns(scope, encode) if long else encode()
-
-
-# --- how it is described --------------------------------------------------------------------
-
-
-def answers(operation: type[ops.AnyOperation], example: Any) -> Responses:
-    """Returns the OpenAPI description of a route's answer: the result of one operation."""
-    return answers_with(answer_of(operation), example)
-
-
-def answers_with(schema: Schema, example: Any) -> Responses:
-    """Returns the OpenAPI description of a route's answer."""
-    content = {"application/json": {"schema": schema, "example": example}}
-    return {200: {"description": "Done.", "content": content}}
-
-
-DONE: Responses = {204: {"description": "Done."}}
-
-
-def takes(schema: Schema, example: Any, *, required: bool = True) -> dict[str, Any]:
-    """Returns the OpenAPI description of a body that a route reads itself."""
-    content = {"application/json": {"schema": schema, "example": example}}
-    return {"requestBody": {"required": required, "content": content}}

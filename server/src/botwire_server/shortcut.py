@@ -1,4 +1,4 @@
-"""The short way of the busy route: what clients send does not walk through the router."""
+"""A shortcut for the busiest route, which is what BotWire clients send: it bypasses FastAPI."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from botwire_server.middleware import REQUEST_ID
 from botwire_server.routes import batches
 
 
-class BatchLane:
-    """Answers batches before the application is asked, which costs as much again as the answer.
+class BatchShortcut:
+    """Answers batches without FastAPI, whose layers take as long as the answer itself.
 
     Args:
-        app: What answers everything else.
+        app: The application, which answers everything else.
         route: The route of batches, which the application has too.
     """
 
@@ -43,7 +43,7 @@ class BatchLane:
             await problem(scope, receive, send)
             return
         except ClientDisconnect:
-            return  # nobody is there to be answered
+            return  # nobody waits for an answer
         headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
