@@ -197,7 +197,7 @@ def test_taken_tokens_leave_less_room() -> None:
     history = [message("user", 5), message("assistant", 5), message("user", 5)]
     assert window(history, 20) == history
     assert window(history, 20, initial=6) == history[-1:]
-    with pytest.raises(ConfigurationError, match="21 tokens are taken"):
+    with pytest.raises(ConfigurationError, match="Initial token count exceeds token limit"):
         window(history, 20, initial=21)
 
 
@@ -306,7 +306,7 @@ async def test_a_window_with_images_and_taken_tokens(place_url: str, namespace: 
     assert memories[0].get()[0] == seen
     assert len(memories[0].get(initial_token_count=6)) == 2
     assert len(await memories[0].aget(initial_token_count=6)) == 2
-    with pytest.raises(ConfigurationError, match=r"^Initial token count exceeds token limit$"):
+    with pytest.raises(ConfigurationError, match="Initial token count exceeds token limit"):
         memories[0].get(initial_token_count=13)
     # As SimpleChatEngine does with every memory.
     assert len(memories[1].get(initial_token_count=6)) == 4
@@ -344,7 +344,7 @@ async def test_a_long_history_is_not_read_whole(place_url: str, namespace: str) 
     newer = BotWireMemory.from_defaults(
         client=client, token_limit=3000, chat_history_token_ratio=1.0, tokenizer_fn=words
     )
-    history = [message(("user", "assistant")[i % 2], 40, i) for i in range(10_000)]
+    history = [message(("user", "assistant")[i % 2], 40, i) for i in range(9_998)]
     memory.set([message("system", 3), *history])
     connection = memory.chat_store.connection
     first, again = (3, 1001), (2, 1)  # requests, items at most: what was read is not read again
@@ -365,7 +365,7 @@ async def test_a_long_history_is_not_read_whole(place_url: str, namespace: str) 
     newer.put(message("user", 40))
     reads.stop()
     assert (reads.requests, reads.items) == (4, 1)  # append, look, read one, archive the rest
-    assert len(newer.get_all()) == 10_002
+    assert len(newer.get_all()) == 10_000
     assert len(newer.get_all(MessageStatus.ACTIVE)) < 80
 
 
