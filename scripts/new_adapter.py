@@ -18,7 +18,8 @@ from botwire import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = Path(__file__).resolve().parent / "adapter_template"
-OF_TESTS = Path("tests/conftest.py")  # the repository has these fixtures already
+OUTSIDE, INSIDE = Path("tests/conftest.py"), Path("tests/conftest_inside.py")
+"""What the tests need elsewhere, and in this repository, whose own fixtures they use."""
 
 NEXT = """\
 {folder} is a package that works. What is left:
@@ -32,12 +33,13 @@ NEXT = """\
 """
 
 
-def make(name: str, packages: Path) -> Path:
+def make(name: str, packages: Path, *, inside: bool = False) -> Path:
     """Creates the package of an adapter; returns its folder.
 
     Args:
         name: The framework's name, in lower case with hyphens: ``agent-framework``.
         packages: The folder to create it in.
+        inside: Whether its tests run with the fixtures of this repository.
 
     Raises:
         ValueError: The name is not valid, or the package exists.
@@ -59,9 +61,10 @@ def make(name: str, packages: Path) -> Path:
     pattern = re.compile("|".join(map(re.escape, names)))
     for source in sorted(TEMPLATE.rglob("*")):
         path = source.relative_to(TEMPLATE)
-        is_left_out = path == OF_TESTS and packages == ROOT / "packages"
-        if source.is_dir() or "__pycache__" in source.parts or is_left_out:
+        if source.is_dir() or "__pycache__" in source.parts or path == (INSIDE, OUTSIDE)[inside]:
             continue
+        if path == INSIDE:
+            path = OUTSIDE
         target = folder / pattern.sub(lambda match: names[match[0]], str(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(pattern.sub(lambda match: names[match[0]], source.read_text()))
@@ -76,7 +79,8 @@ def main() -> None:
     parser.add_argument("--into", type=Path, default=ROOT / "packages", metavar="FOLDER")
     given = parser.parse_args()
     try:
-        folder = make(given.name, given.into.resolve())
+        packages = given.into.resolve()
+        folder = make(given.name, packages, inside=packages == ROOT / "packages")
     except ValueError as error:
         sys.exit(str(error))
     print(NEXT.format(folder=folder, name=given.name))

@@ -13,6 +13,7 @@ import pytest
 import botwire
 import new_adapter
 import readme_programs
+from new_adapter import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,24 @@ def test_a_new_adapter_passes_its_tests(folder: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "8 passed" in done.stdout
+
+
+def test_in_this_repository_it_passes_them_with_the_fixtures_of_all(tmp_path: Path) -> None:
+    folder = new_adapter.make("my-framework", tmp_path, inside=True)
+    # It is not below the repository's conftest.py, which is therefore loaded by name.
+    options = ["-p", "conftest", "-c", ROOT / "pyproject.toml", "-o", f"cache_dir={tmp_path}"]
+    options += ["-n0", "-k", "call_without", "--places=embedded"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, folder],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder / 'src'}"},
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
 
 
 def test_the_program_of_its_readme_runs(
