@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from botwire import ConfigurationError, Memory, QuotaExceededError
+from botwire import operations as ops
 from botwire.engines.opening import open_async_engine
 from botwire.engines.protocol import AsyncEngine
 from botwire.places import find_place
@@ -266,3 +267,63 @@ async def test_long_writes_take_turns_by_caller() -> None:
     assert done == ["many", "many", "one", "many", "many"]
     async with asyncio.timeout(10), turns.turn("later"):
         pass
+
+
+class SlowEngine:
+    """Applies writes when it is told to, and notes which it was given."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self.given: list[str] = []
+        self.was_given_short = asyncio.Event()
+        self.may_write = asyncio.Event()
+
+    async def apply(self, batch: ops.Batch) -> ops.Results:
+        if batch.writes:
+            self.given.append(batch.namespace)
+            if batch.namespace == "short":
+                self.was_given_short.set()
+            await self.may_write.wait()
+        return await self._engine.apply(batch)
+
+    async def sweep(self) -> None:
+        await self._engine.sweep()
+
+    async def aclose(self) -> None:
+        await self._engine.aclose()
+
+
+async def test_a_short_write_does_not_wait_for_all_long_ones(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = SlowEngine(open_async_engine(find_place(f"sqlite:///{database}")))
+    waiting: list[object] = []
+    are_waiting = asyncio.Event()
+    turn = WriteTurns.turn
+
+    def note_turn(turns: WriteTurns, caller: object) -> Any:
+        waiting.append(caller)
+        if len(waiting) == 4:
+            are_waiting.set()
+        return turn(turns, caller)
+
+    monkeypatch.setattr(WriteTurns, "turn", note_turn)
+    async with serving(engine, Settings()) as http, asyncio.timeout(30):
+
+        async def put(namespace: str, value: str) -> int:
+            path = f"/v1/namespaces/{namespace}/keys/k"
+            return (await http.put(path, json={"value": value})).status_code
+
+        async def clear(namespace: str) -> int:
+            path = f"/v1/namespaces/{namespace}/collections/c/delete"
+            return (await http.post(path, json={"where": {"tags": ["t"]}})).status_code
+
+        long = [asyncio.create_task(put(f"long {i}", "x" * 100_000)) for i in range(3)]
+        long.append(asyncio.create_task(clear("long too")))
+        await are_waiting.wait()
+        short = asyncio.create_task(put("short", "x"))
+        await engine.was_given_short.wait()
+        assert len(engine.given) == 2
+        engine.may_write.set()
+        assert set(await asyncio.gather(short, *long)) == {200}
+        assert len(engine.given) == 5
