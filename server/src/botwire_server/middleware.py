@@ -189,7 +189,7 @@ class CallerMiddleware:
 
 
 def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Refuses a request that repeats a header of which others may read another one than we do."""
+    """Refuses repeated headers, of which a proxy may read another one than the server."""
     names = [name for name, _ in headers]
     for name in _ONCE:
         if names.count(name) > 1:

@@ -48,6 +48,6 @@ class WriteTurns:
             if queue:
                 self._queues[caller] = queue  # behind the others
             if not waiting.done():
-                waiting.set_result(None)  # the turn is taken still, by this one
+                waiting.set_result(None)  # still taken, now by this one
                 return
         self._is_taken = False
