@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import environments
 from environments import ROOT, EnvironmentMissingError
@@ -201,6 +202,21 @@ class Outcome:
         return "-" if self.milliseconds is None else f"{self.milliseconds:.1f}"
 
 
+def start(
+    command: list[str], folder: Path, environment: dict[str, str], stderr: IO[str]
+) -> subprocess.Popen[str]:
+    """Starts one of the two processes, with pipes to it and from it."""
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    )
+
+
 class Trial:
     """One interface at one place.
 
@@ -290,15 +306,7 @@ class Trial:
         }
         with (
             (self._folder / f"{name}.stderr").open("w") as stderr,
-            subprocess.Popen(
-                command,
-                cwd=home,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-            ) as process,
+            start(command, home, environment, stderr) as process,
         ):
             # One that hangs is ended, and reading from it too.
             watchdog = threading.Timer(PATIENCE_SECONDS, self._end, [process])

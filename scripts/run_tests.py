@@ -31,14 +31,16 @@ from environments import DEFAULT, ROOT, EnvironmentMissingError
 
 SUMMARY = "WORKSHOP_SUMMARY"
 """The environment variable that tells a part where to write its results; see conftest.py."""
-ACROSS = ROOT / "tests"
+ACROSS = ROOT / "tests/across"
 """Tests that start programs in all environments."""
 FOLDERS = {
+    "tests": ROOT / "tests",
     "packages/botwire-core": ROOT / "packages/botwire-core/tests",
     "server": ROOT / "server/tests",
-    "tests": ACROSS,
+    "tests/across": ACROSS,
 }
-"""The parts of the default environment, the longest first."""
+"""The parts of the default environment, the longest first; the last one needs all environments."""
+CORES = os.cpu_count() or 1
 TAKES_A_VALUE = {
     *("-c", "-k", "-m", "-n", "-o", "-p", "-r", "-W"),
     *("--deselect", "--durations", "--ignore", "--junit-xml", "--maxfail", "--places", "--tb"),
@@ -130,7 +132,8 @@ def read_order(arguments: Sequence[str]) -> Order:
     """Returns what the command line asks for."""
     paths: list[str] = []
     options: list[str] = []
-    at_once, cover, before = os.cpu_count() or 1, False, ""
+    # One more than there are cores, as tests wait for servers and for time to pass.
+    at_once, cover, before = CORES + 1, False, ""
     for argument in arguments:
         if argument == "--cover":
             cover = True
@@ -155,13 +158,15 @@ def read_order(arguments: Sequence[str]) -> Order:
 
 
 def _processes(said: str) -> int:
-    return int(said) if said.isdigit() else os.cpu_count() or 1
+    return int(said) if said.isdigit() else CORES
 
 
 def choose(paths: Sequence[str]) -> list[Part]:
     """Returns the parts in which tests under some paths are; without paths, all."""
     folders = {name: (DEFAULT, folder) for name, folder in FOLDERS.items()}
-    for name, folder in environments.adapters().items():
+    adapters = environments.adapters().items()
+    # Those with the most tests first, so that a short part is the last to end.
+    for name, folder in sorted(adapters, key=lambda one: _size(one[1]), reverse=True):
         folders[folder.relative_to(ROOT).as_posix()] = (name, folder / "tests")
     chosen = []
     for name, (environment, folder) in folders.items():
@@ -169,6 +174,8 @@ def choose(paths: Sequence[str]) -> list[Part]:
         for path in paths or [str(ROOT)]:
             file, separator, test = path.partition("::")
             absolute = Path(file).resolve()
+            if folder != ACROSS and ACROSS in (absolute, *absolute.parents):
+                continue
             if absolute == folder or absolute in folder.parents:
                 inside.append(str(folder))
             elif folder in absolute.parents:
@@ -176,6 +183,10 @@ def choose(paths: Sequence[str]) -> list[Part]:
         if inside:
             chosen.append(Part(name, environment, tuple(inside), is_across=folder == ACROSS))
     return chosen
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("tests/**/*.py"))
 
 
 # --- running it
@@ -208,7 +219,7 @@ class Runner:
                 self._pythons[name] = self._makers.submit(environments.python, name)
         total = Result()
         with ThreadPoolExecutor(max(1, self._order.at_once)) as pool:
-            running = [pool.submit(self._run_part, part) for part in self._in_turn(parts)]
+            running = [pool.submit(self._run_part, part) for part in parts]
             try:
                 for done in as_completed(running):
                     total.add(done.result())
@@ -216,10 +227,6 @@ class Runner:
                 self._stop()
                 raise
         return total
-
-    def _in_turn(self, parts: Sequence[Part]) -> list[Part]:
-        """Those first that take long."""
-        return list(parts)
 
     def _stop(self) -> None:
         self._stopped = True
@@ -273,6 +280,7 @@ class Runner:
             *("-o", f"cache_dir=.cache/pytest/{part.name}"),
             *(["-n", str(workers), "--dist", "worksteal"] if workers > 1 else ["-n0"]),
             *(["--color", "yes"] if sys.stdout.isatty() else []),
+            *([f"--ignore={ACROSS}"] if part.name == "tests" else []),
             *order.options,
             *part.paths,
         ]

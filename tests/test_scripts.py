@@ -269,14 +269,16 @@ def test_without_paths_every_package_has_a_part_in_its_environment() -> None:
     assert {part.environment for part in parts} == {DEFAULT, *environments.adapters()}
     covered = [path for part in parts for path in part.paths]
     folders = [ROOT / "tests", ROOT / "server/tests", *ROOT.glob("packages/*/tests")]
-    assert sorted(covered) == sorted(map(str, folders))
+    assert sorted(covered) == sorted(map(str, [*folders, ROOT / "tests/across"]))
 
 
 def test_a_path_leads_to_its_environment() -> None:
     test = "packages/botwire-ag2/tests/test_ag2_kept.py::TestStorage::test_x[a::b]"
     (part,) = run_tests.read_order([test]).parts
     assert (part.environment, part.paths) == ("ag2", (str(ROOT / test),))
-    assert names("server", "tests/test_docs.py") == ["server", "tests"]
+    assert names("tests/across/test_docs.py", "server") == ["server", "tests/across"]
+    assert names("tests") == ["tests", "tests/across"]
+    assert names("tests/test_memory.py") == ["tests"]
     assert set(names("packages")) == {name for name in names() if name.startswith("packages/")}
 
 

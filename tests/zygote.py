@@ -170,13 +170,14 @@ class Zygote:
 
     Args:
         modules: What to import first. None of them may start a thread.
+        python: The interpreter, of any environment.
     """
 
-    def __init__(self, *modules: str) -> None:
+    def __init__(self, *modules: str, python: str = sys.executable) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-c", _PROGRAM, str(theirs.fileno()), ROOT,
+                [python, "-W", "ignore", "-c", _PROGRAM, str(theirs.fileno()), ROOT,
                  *modules],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -186,12 +187,27 @@ class Zygote:
         self._control.settimeout(START_SECONDS)
         assert self._control.recv(10) == b"ready"
 
-    def start(self, code: str, *arguments: str, env: dict[str, str] | None = None) -> Program:
-        """Starts a program, in this process's folder and with its settings and some more."""
-        request = [code, arguments, {**os.environ, **(env or {})}, str(Path.cwd())]
+    def start(
+        self,
+        code: str,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        folder: Path | None = None,
+        errors: IO[str] | None = None,
+    ) -> Program:
+        """Starts a program, by default in this process's folder.
+
+        Args:
+            code: Its text.
+            arguments: Its own.
+            env: Settings, besides those of this process.
+            folder: Where it runs.
+            errors: A file for what it writes on standard error.
+        """
+        request = [code, arguments, {**os.environ, **(env or {})}, str(folder or Path.cwd())]
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         (stdin, to_it), (from_it, stdout) = os.pipe(), os.pipe()
-        errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by the program
+        errors = errors or tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by the program
         opened = [stdin, stdout, errors.fileno(), theirs.fileno()]
         socket.send_fds(self._control, [json.dumps(request).encode()], opened)
         for one in (stdin, stdout):

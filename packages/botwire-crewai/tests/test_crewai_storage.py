@@ -298,7 +298,7 @@ def test_it_goes_on_after_being_closed_and_copied(storage: BotWireStorage) -> No
 def test_a_server_that_is_down_is_an_error_of_ours(unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}"
     with pytest.raises(TransportError, match=url) as caught:
-        BotWireStorage("n", url=url).search([1.0])
+        BotWireStorage("n", url=url, timeout=0.5).search([1.0])
     assert not isinstance(caught.value, RuntimeError)  # which CrewAI drops without a word
 
 

@@ -295,7 +295,7 @@ async def test_either_client_serves_both_halves(place_url: str, namespace: str) 
 def test_a_server_that_is_down_is_an_error_and_not_an_empty_session(unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}"
     with pytest.raises(TransportError, match=url):
-        _ = BotWireChatMessageHistory("s", namespace="n", url=url).messages
+        _ = BotWireChatMessageHistory("s", client=Memory("n", url=url, timeout=0.5)).messages
 
 
 def test_a_secret_is_never_shown(place_url: str) -> None:

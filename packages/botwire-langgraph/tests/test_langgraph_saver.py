@@ -373,7 +373,7 @@ def test_a_type_that_is_not_allowed_is_plain_data_and_says_so(
 
 def test_a_server_that_is_down_is_an_error_that_names_it(unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}"
-    app = graph(BotWireSaver("n", url=url))
+    app = graph(BotWireSaver(client=Memory("n", url=url, timeout=0.5)))
     with pytest.raises(TransportError, match=url):
         app.invoke({"log": ["in"]}, thread("t"))
 

@@ -37,6 +37,7 @@ from llama_index.core.storage.chat_store.loading import load_chat_store
 from llama_index.core.storage.kvstore.types import BaseKVStore
 from pydantic import BaseModel
 
+import botwire
 from botwire import ConfigurationError, NotJSONError, TransportError
 from botwire.connection import Connection
 from botwire.places import without_password
@@ -383,7 +384,7 @@ def test_copies_and_dumps_refer_to_the_same_place(
 def test_a_server_that_is_down_is_an_error_and_not_an_empty_session(unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}"
     with pytest.raises(TransportError, match=url):
-        BotWireChatStore("n", url=url).get_messages("k")
+        BotWireChatStore(client=botwire.Memory("n", url=url, timeout=0.5)).get_messages("k")
 
 
 @pytest.mark.anyio

@@ -19,7 +19,7 @@ from autogen_core.models import (
 
 from botwire import Item
 from botwire_autogen import BotWireChatCompletionContext, llm_messages
-from tests.speakers.said import PIXEL_URL, SESSION, Said, Speaker, text
+from tests.across.speakers.said import PIXEL_URL, SESSION, Said, Speaker, text
 
 
 class AutoGen(Speaker):

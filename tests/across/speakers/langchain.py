@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from botwire import Item
 from botwire_langchain import BotWireChatMessageHistory, convert
-from tests.speakers.said import PIXEL_URL, SESSION, Said, Speaker, text
+from tests.across.speakers.said import PIXEL_URL, SESSION, Said, Speaker, text
 
 
 class LangChain(Speaker):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import re
-import subprocess
-import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-from demo import INTERFACES, Interface, demonstrate, main
-
-DEMO = Path(__file__).parent.parent / "scripts/demo.py"
+import demo
+from demo import EXAMPLES, INTERFACES, Interface, demonstrate, main
+from tests.zygote import Program, Zygote
 
 # What a program needs to take part, besides a memory: it answers, and its model writes down.
 CHAT = """
@@ -32,16 +35,78 @@ def program(folder: Path, text: str) -> Interface:
     return Interface("None", "no memory", "botwire:History.tail", str(path))
 
 
-@pytest.mark.timeout(500)  # ninety seconds where nothing else runs
-def test_all_frameworks_remember() -> None:
-    command = [sys.executable, str(DEMO)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"All {len(INTERFACES)} remembered across SIGKILL" in done.stdout
+RUN = """
+import runpy, sys
+from pathlib import Path
+
+sys.argv = sys.argv[1:]
+sys.path[0] = str(Path(sys.argv[0]).parent)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def imports(program: Path) -> set[str]:
+    """What a program imports from outside `examples`."""
+    found = set()
+    for node in ast.parse(program.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            inner = EXAMPLES / node.module.replace(".", "/")
+            if inner.with_suffix(".py").exists():
+                found |= imports(inner.with_suffix(".py"))
+            elif not inner.exists():
+                found.add(node.module)
+    return found
+
+
+class Forks:
+    """Starts the demo's processes as forks of those that have imported their frameworks.
+
+    It is what they are not told that counts: a zygote knows nothing but what it imported.
+    """
+
+    def __init__(self, opened: ExitStack) -> None:
+        self._opened = opened
+        self._lock = threading.Lock()
+        modules: dict[str, set[str]] = {}
+        for interface in INTERFACES:
+            for name in interface.programs:
+                program = EXAMPLES / name
+                modules.setdefault(demo.interpreter(program), set()).update(imports(program))
+        self._modules = modules
+        self._zygotes: dict[str, Zygote] = {}
+
+    def start(
+        self, command: list[str], folder: Path, environment: dict[str, str], stderr: IO[str]
+    ) -> Program:
+        """Does what `demo.start` does."""
+        python, *arguments = command
+        with self._lock:
+            if python not in self._zygotes:
+                zygote = Zygote(*sorted(self._modules[python]), python=python)
+                self._zygotes[python] = self._opened.enter_context(zygote)
+        zygote = self._zygotes[python]
+        return zygote.start(RUN, *arguments, env=environment, folder=folder, errors=stderr)
+
+
+@pytest.fixture
+def forks() -> Iterator[Forks]:
+    with ExitStack() as opened:
+        yield Forks(opened)
+
+
+@pytest.mark.timeout(300)  # half a minute where nothing else runs
+def test_all_frameworks_remember(
+    forks: Forks, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "start", forks.start)
+    code = demonstrate(INTERFACES)
+    done = capsys.readouterr()
+    assert code == 0, done.out + done.err
+    assert f"All {len(INTERFACES)} remembered across SIGKILL" in done.out
     # The made-up words, and the milliseconds of a memory call at both places.
     row = re.compile(r"heron-[0-9a-f]{6}, \d{6} +\d+\.\d +\d+\.\d$", re.MULTILINE)
-    assert len(row.findall(done.stdout)) == len(INTERFACES)
-    assert done.stderr.count("its model received both facts") == 2 * len(INTERFACES)
+    assert len(row.findall(done.out)) == len(INTERFACES)
+    assert done.err.count("its model received both facts") == 2 * len(INTERFACES)
 
 
 def test_an_interface_that_is_given_another_place_forgets(

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from demo import INTERFACES, interpreter
+from environments import ROOT
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = ROOT / "examples"
 IN_DEMO = {program for interface in INTERFACES for program in interface.programs}
 CHATS = sorted({path.name for path in EXAMPLES.glob("*.py")} - IN_DEMO - {"two_lines.py"})
 

@@ -1,6 +1,6 @@
 """A conversation that one framework wrote is read by the others: in every direction, all of it.
 
-Each framework speaks in a process of its own environment, see `tests.speakers.said`.
+Each framework speaks in a process of its own environment, see `tests.across.speakers.said`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import environments
-from tests.speakers.said import Said, text
+from tests.across.speakers.said import Said, text
 
 FRAMEWORKS = ("langchain", "llamaindex", "autogen", "agent-framework")
 WITH_PICTURES = ("langchain", "llamaindex", "autogen")
@@ -29,7 +29,7 @@ class Speaker:
     """A process that speaks for one framework."""
 
     def __init__(self, name: str) -> None:
-        module = f"tests.speakers.{name.replace('-', '_')}"
+        module = f"tests.across.speakers.{name.replace('-', '_')}"
         self._process = subprocess.Popen(
             [environments.python(name), "-W", "ignore", "-m", module],
             cwd=environments.ROOT,
@@ -40,7 +40,7 @@ class Speaker:
         )
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        """Calls a method of `tests.speakers.said.Speaker` and returns its answer."""
+        """Calls a method of `tests.across.speakers.said.Speaker` and returns its answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([method, *arguments]) + "\n")

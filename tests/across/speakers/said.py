@@ -1,7 +1,7 @@
 """What a process that speaks for one framework does: it writes and reads what others wrote.
 
-``python -m tests.speakers.FRAMEWORK``, in that framework's environment, reads a call per line,
-``[METHOD, ARGUMENT…]`` as JSON, and prints what it returned, as JSON on a line.
+``python -m tests.across.speakers.FRAMEWORK``, in that framework's environment, reads calls, each a
+line of JSON: ``[METHOD, ARGUMENT…]``. It prints what each returned, as JSON on a line.
 """
 
 from __future__ import annotations

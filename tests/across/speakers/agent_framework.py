@@ -10,7 +10,7 @@ from agent_framework import Content, Message
 
 from botwire import Item
 from botwire_agent_framework import convert
-from tests.speakers.said import Said, Speaker, text
+from tests.across.speakers.said import Said, Speaker, text
 
 
 class AgentFramework(Speaker):

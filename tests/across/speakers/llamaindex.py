@@ -17,7 +17,7 @@ from llama_index.core.base.llms.types import (
 
 from botwire import Item
 from botwire_llamaindex import BotWireChatStore, convert
-from tests.speakers.said import PIXEL, SESSION, Said, Speaker, text
+from tests.across.speakers.said import PIXEL, SESSION, Said, Speaker, text
 
 
 class LlamaIndex(Speaker):
