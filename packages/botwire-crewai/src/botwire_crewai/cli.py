@@ -1,4 +1,4 @@
-"""The command line: ``python -m botwire_crewai``, as CrewAI's own browser opens only LanceDB."""
+"""The command line ``python -m botwire_crewai``: CrewAI's own browser opens only LanceDB."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command.
 
     Returns:
-        The exit code: 0 when it worked, 1 when it asks for ``--yes``, 2 when it failed.
+        The exit code: 0 for success, 1 if ``--yes`` is required, 2 for failure.
     """
     options = _parser().parse_args(arguments)
     run: Callable[[BotWireStorage, argparse.Namespace], int] = options.run
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"botwire_crewai: {error}", file=sys.stderr)
         return FAILED
     except BrokenPipeError:
-        # Whoever read what is printed has read enough; nothing may be written at exit either.
+        # The reader closed the pipe. Python must not flush into it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
 
@@ -42,28 +42,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m botwire_crewai",
-        description="Looks at what CrewAI's crews remember on BotWire.",
-        epilog="Memory lives at --url, else where BOTWIRE_URL says, else in a file of this user's; "
-        "a key for a server comes from BOTWIRE_API_KEY.",
+        description="Shows and manages what CrewAI's crews remember on BotWire.",
+        epilog="Memory lives at --url, else at BOTWIRE_URL, else in a file of the current user. "
+        "The API key of a server is read from BOTWIRE_API_KEY.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, run, text in (
         ("inspect", _inspect, "show scopes, categories and the newest records"),
-        ("export", _export, "print every record with its vector, one JSON object a line"),
-        ("reset", _reset, "delete the records of a scope, or all"),
+        ("export", _export, "print every record with its vector, one JSON object per line"),
+        ("reset", _reset, "delete the records of a scope, or all records"),
         ("migrate", _migrate, "copy the records of a LanceDB store"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=run)
-        command.add_argument("namespace", help="whose records")
-        command.add_argument("--url", help="where memory lives")
+        command.add_argument("namespace", help="namespace of the records")
+        where = "where memory lives (default: BOTWIRE_URL, else a local file)"
+        command.add_argument("--url", help=where)
         if name == "migrate":
-            default = "by default CrewAI's own, as seen from this folder"
-            command.add_argument("--path", help=f"the store's folder; {default}")
+            default = "default: CrewAI's own store for the current folder"
+            command.add_argument("--path", help=f"folder of the store ({default})")
         else:
-            command.add_argument("--scope", default="/", help="only this scope and those below")
+            command.add_argument("--scope", default="/", help="only this scope and those below it")
         if name == "reset":
-            command.add_argument("--yes", action="store_true", help="delete, and do not ask")
+            command.add_argument("--yes", action="store_true", help="delete without asking")
     return parser
 
 
@@ -82,7 +83,7 @@ def _inspect(storage: BotWireStorage, options: argparse.Namespace) -> int:
 
 
 def _export(storage: BotWireStorage, options: argparse.Namespace) -> int:
-    # CrewAI's lists are without vectors, so these are read as BotWire's.
+    # CrewAI lists records without their vectors, so read them from BotWire itself.
     records = storage.connection.memory.records(COLLECTION)
     offset = 0
     while page := records.list(scope=options.scope, limit=_PAGE, offset=offset):
@@ -96,7 +97,7 @@ def _export(storage: BotWireStorage, options: argparse.Namespace) -> int:
 def _reset(storage: BotWireStorage, options: argparse.Namespace) -> int:
     count = storage.count(options.scope)
     if not options.yes:
-        print(f"{count} records would be deleted: say --yes", file=sys.stderr)
+        print(f"{count} records would be deleted: add --yes to delete them", file=sys.stderr)
         return REFUSED
     print(f"{storage.delete(options.scope)} records deleted")
     return OK

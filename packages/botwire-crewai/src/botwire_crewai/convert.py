@@ -1,7 +1,7 @@
-"""CrewAI's memory records to BotWire's and back.
+"""Converts CrewAI's memory records to BotWire's and back.
 
-What CrewAI has beside text, scope, embedding and creation is kept in the metadata. Its times are
-naive and in UTC; BotWire's are aware.
+Fields that BotWire's records lack are stored in the metadata. CrewAI's times are naive and in UTC;
+BotWire's have a time zone.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from botwire import Record
 from botwire_crewai.fitting import changed, fit_metadata, fit_scope, fit_tag, fit_text
 
 NO_VECTOR = "no_vector"
-"""In the metadata of a record that CrewAI gave no vector: `ZEROS` or `PENDING`."""
+"""Marks, in its metadata, a record to which CrewAI gave no vector: `ZEROS` or `PENDING`."""
 ZEROS = "zeros"
-"""It has a vector of zeros, so that searches find it."""
+"""The record has a vector of zeros, so that searches find it."""
 PENDING = "pending"
-"""It has none yet: nobody knew of how many numbers."""
+"""The record has no vector yet, since the collection's dimension was unknown."""
 
 
 def to_record(memory: MemoryRecord, notes: list[str] | None = None) -> Record:
-    """Returns the record that keeps a memory.
+    """Returns a memory as a record.
 
     Args:
         memory: The memory.
-        notes: Is told what had to be shortened or left out.
+        notes: Receives a line for everything that was shortened or left out.
     """
     notes = [] if notes is None else notes
     has_vector = memory.embedding is not None and len(memory.embedding) > 0
@@ -57,7 +57,7 @@ def to_record(memory: MemoryRecord, notes: list[str] | None = None) -> Record:
 
 
 def from_record(record: Record) -> MemoryRecord:
-    """Returns the memory that a record keeps."""
+    """Returns a record as a memory."""
     kept: dict[str, Any] = dict(record.metadata)
     has_vector = record.embedding is not None and NO_VECTOR not in kept
     return MemoryRecord(
@@ -76,19 +76,19 @@ def from_record(record: Record) -> MemoryRecord:
 
 
 def to_tags(categories: Iterable[str]) -> tuple[str, ...]:
-    """Returns the tags that stand for categories; a model may make an empty one, which is none."""
+    """Returns the tags for categories. Empty ones, which a model may make up, are left out."""
     return tuple(dict.fromkeys(map(fit_tag, filter(None, categories))))
 
 
 def naive(moment: datetime | None) -> datetime:
-    """Returns a time as CrewAI takes it: naive, in UTC."""
+    """Returns a time as CrewAI expects it: naive, in UTC."""
     if moment is None:
         return datetime.now(UTC).replace(tzinfo=None)
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def to_text(moment: datetime) -> str:
-    """Returns a time in ISO 8601; a naive one is UTC."""
+    """Returns a time in ISO 8601. A naive time is taken as UTC."""
     return naive(moment).isoformat() + "Z"
 
 

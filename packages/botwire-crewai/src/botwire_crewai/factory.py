@@ -1,4 +1,4 @@
-"""Makes BotWire what CrewAI takes when it is told ``memory=True``, or nothing at all."""
+"""Makes BotWire the default of CrewAI: for ``memory=True``, ``@persist()`` and knowledge."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ from botwire_crewai.specs import SPEC_PREFIX
 from botwire_crewai.storage import BotWireStorage
 from botwire_crewai.tenancy import Namespace
 
-_DEFAULT_SPECS = ("lancedb",)  # what CrewAI asks for when nobody says anything else
+_DEFAULT_SPECS = ("lancedb",)  # what CrewAI asks for by default
 
 
 class _Factory:
-    """Answers CrewAI's specs, and asks who was there before for those that are not ours."""
+    """Returns storages for CrewAI's specs, and passes other specs to the previous factory."""
 
     def __init__(self, defaults: dict[str, Any], *, takeover: bool) -> None:
         self.previous: Any = None
-        self.default = BotWireStorage(**defaults)  # wrong arguments are found before a first crew
+        self.default = BotWireStorage(**defaults)  # raises for wrong arguments now
         self._defaults = defaults
         self._lock = threading.Lock()
         specs = ("botwire", SPEC_PREFIX, *(_DEFAULT_SPECS if takeover else ()))
         self._storages = dict.fromkeys(specs, self.default)
 
     def __call__(self, spec: str) -> StorageBackend | None:
-        # CrewAI asks once for every memory it makes.
+        # CrewAI asks once per memory, so a storage is shared.
         with self._lock:
             if spec.startswith(SPEC_PREFIX) and spec not in self._storages:
                 self._storages[spec] = BotWireStorage.from_spec(spec, **self._defaults)
@@ -67,31 +67,30 @@ def install(
     takeover: bool = True,
     **options: Any,
 ) -> BotWireStorage:
-    """Makes BotWire the memory of every `Crew`, `Agent` and `Flow` of this process.
+    """Makes BotWire the memory of every `Crew`, `Agent` and `Flow` in this process.
 
-    Afterwards ``memory=True`` and a bare ``Memory()`` are on BotWire, and so are
-    ``Memory(storage="botwire")`` and ``Memory(storage="botwire://other-namespace")``. States of
-    flows with ``@persist`` are kept there too, and so is knowledge. A memory made before on
-    CrewAI's default store goes on here; of flows and knowledge made before, which stay where they
-    are, a warning tells.
+    Afterwards ``memory=True`` and a bare ``Memory()`` use BotWire, and so do
+    ``Memory(storage="botwire")`` and ``Memory(storage="botwire://other-namespace")``. Knowledge and
+    the states of flows with ``@persist`` are stored there too. A memory that already uses CrewAI's
+    default store is moved to BotWire. Existing flows and knowledge stay where they are, and a
+    warning says so.
 
-    ``crewai reset-memories``, started in the project's folder, reaches this memory wherever
-    `install` is called.
+    ``crewai reset-memories``, run in the project's folder, resets this memory, whichever module
+    calls `install`.
 
     Args:
-        namespace: Whose records, where a spec names none: a name, or a function or `ContextVar`
-            that says it at each call, so that one process serves many tenants. Unset: the client's,
-            else ``BOTWIRE_NAMESPACE``, else one of this project's own.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        namespace: A name, or a function or `ContextVar` that gives the name at each call, so that
+            one process can serve many tenants; used where a spec names none. Defaults to the
+            client's, then to ``BOTWIRE_NAMESPACE``, then to this project's own.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server, as for BotWire's `Memory`.
-        timeout: Seconds that a call to a server may take in all.
-        takeover: Whether to answer for CrewAI's own default as well, for states of flows and for
-            knowledge.
+        api_key: The server's API key, as for BotWire's `Memory`.
+        timeout: Seconds that a call to a server may take, retries included.
+        takeover: Whether to replace CrewAI's defaults, for knowledge and the states of flows too.
         **options: Further arguments of `BotWireStorage`.
 
     Returns:
-        What ``memory=True`` now leads to; its `health` says whether it works.
+        The storage that ``memory=True`` now uses; its `health` checks whether it works.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -117,7 +116,7 @@ def install(
 
 
 def uninstall() -> None:
-    """Undoes `install`, for what is made from now on; does nothing if it is not in effect."""
+    """Undoes `install` for everything made from now on; a no-op if it is not in effect."""
     if isinstance(flow_factory._factory, _FlowFactory):  # noqa: SLF001
         forget_installed()
     _uninstall()
@@ -134,8 +133,8 @@ def reinstall() -> None:
         install(place["namespace"], url=place.get("url"))
     elif place is None:
         raise ConfigurationError(
-            "this project's memory is one of many tenants, or of one process: nothing was reset. "
-            "Use: python -m botwire_crewai reset NAMESPACE"
+            "nothing was reset, since this project's memory has many tenants or belongs to one "
+            "process. Use: python -m botwire_crewai reset NAMESPACE"
         )
 
 
@@ -161,13 +160,13 @@ def _take_over_what_exists(storage: BotWireStorage) -> None:
             ):
                 one._storage = storage  # noqa: SLF001
         elif kind is SQLiteFlowPersistence and one.db_path == default_flows:
-            stays.append("states of flows whose @persist came first")
+            stays.append("states of flows whose @persist() ran first")
         elif kind is KnowledgeStorage:
             stays.append("knowledge that was made first")
     for what in dict.fromkeys(stays):
         logger.warning(
-            "%s stay where CrewAI keeps them: call botwire_crewai.install() before the modules "
-            "that define crews and flows are imported",
+            "%s stay in CrewAI's own files: call botwire_crewai.install() before importing the "
+            "modules that define crews and flows",
             what,
         )
 
@@ -186,7 +185,7 @@ def _uninstall() -> None:
 
 @dataclass(frozen=True)
 class _FlowFactory:
-    """Makes what keeps the states of flows."""
+    """Makes CrewAI's default persistence of flows."""
 
     place: dict[str, Any]
     previous: Any
@@ -197,13 +196,13 @@ class _FlowFactory:
 
 @dataclass(frozen=True)
 class _KnowledgeFactory:
-    """Makes what keeps knowledge."""
+    """Makes CrewAI's default storage of knowledge."""
 
     place: dict[str, Any]
     previous: Any
 
     def __call__(self, embedder: Any, collection_name: str | None) -> BotWireKnowledgeStorage:
-        # Crews of every project ask for the same names; each makes its knowledge from its sources.
+        # Crews of every project use the same names, and each builds knowledge from its own sources.
         collection = f"{project_name()}/{collection_name or ''}"
         named: dict[str, Any] = {"embedder": embedder, "collection_name": collection}
         return BotWireKnowledgeStorage(**self.place, **named)

@@ -1,4 +1,4 @@
-"""What CrewAI swallows, told once: it goes on without a word when a storage raises."""
+"""Reports failures that CrewAI swallows: it carries on silently when a storage raises."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ logger = logging.getLogger("botwire.crewai")
 
 
 class Failures:
-    """Says when a memory begins to fail and when it works again, and keeps the first failure.
+    """Logs when a memory starts to fail and when it works again, and holds the first failure.
 
-    Reading and writing are told apart: where a quota is used up, reads go on working, and must not
-    make every refused write the first one again. A failure belongs to the kickoff in which it was
-    swallowed, and is given out once.
+    Reading and writing are tracked separately: once a quota is used up, reads still succeed, and
+    must not turn every refused write into a first failure. A failure belongs to the kickoff that
+    swallowed it, and is handed out once.
 
     Args:
-        name: What to call the memory.
-        what: What it is.
+        name: The memory's name in messages.
+        what: Its kind in messages, such as ``memory`` or ``knowledge``.
     """
 
     def __init__(self, name: str, what: str = "memory") -> None:
@@ -36,10 +36,10 @@ class Failures:
         self._kickoff: Any = None
 
     def take(self, *, of_any_kickoff: bool = False) -> BotWireError | None:
-        """Returns the first failure of the present kickoff, and forgets it.
+        """Returns the first failure of the current kickoff and forgets it.
 
         Args:
-            of_any_kickoff: Whether one of another kickoff will do.
+            of_any_kickoff: Whether to return a failure of another kickoff too.
         """
         with self._lock:
             error, kickoff = self._first, self._kickoff
@@ -47,7 +47,7 @@ class Failures:
         return error if of_any_kickoff or kickoff is get_crew_context() else None
 
     def failed(self, doing: Doing, error: BotWireError) -> None:
-        """Notes a failure, and logs it if it follows a success."""
+        """Records a failure, and logs it if it follows a success."""
         kickoff = get_crew_context()  # the same object in all threads of a kickoff
         with self._lock:
             if self._first is None or self._kickoff is not kickoff:
@@ -64,7 +64,7 @@ class Failures:
             )
 
     def succeeded(self, doing: Doing) -> None:
-        """Notes a success, and logs it if it follows a failure."""
+        """Records a success, and logs it if it follows a failure."""
         if doing not in self._failing:  # the usual case takes no lock
             return
         with self._lock:
@@ -74,6 +74,6 @@ class Failures:
             logger.info("%s CrewAI's %s %r works again", doing, self._what, self._name)
 
     def shortened(self, notes: list[str]) -> None:
-        """Logs what had to be shortened or left out."""
+        """Logs what was shortened or left out."""
         if notes:
             logger.warning("CrewAI's %s %r: %s", self._what, self._name, "; ".join(notes[:10]))

@@ -1,7 +1,7 @@
-"""Makes what a model or a user made up fit: shortened or left out with a warning, never refused.
+"""Makes names and metadata fit: they are shortened or left out with a warning, never refused.
 
-A model chooses scopes, categories and metadata. CrewAI saves the memories of a task together and
-swallows what goes wrong, so one category that is too long would lose them all.
+A model chooses scopes, categories and metadata. CrewAI saves all memories of a task together and
+swallows errors, so one category that is too long would lose them all.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from botwire.names import MAX_ID_BYTES, MAX_NAME_BYTES, to_bytes
 from botwire.operations import MAX_METADATA
 
 MAX_SEGMENT = 255
-"""Longest segment of a scope, in bytes; a longer one is shortened."""
+"""Longest segment of a scope, in bytes; longer ones are shortened."""
 MAX_METADATA_BYTES = 8 * 1024 * 1024
-"""Longest metadata of a memory as JSON, in bytes; what is above it is left out."""
+"""Longest metadata of a memory as JSON, in bytes; values beyond it are left out."""
 
 _HASH = 12  # characters that keep two shortened names apart
 
 
 def fit_text(text: Any) -> str:
-    """Returns a text that JSON can hold: two code points that form a character become it."""
+    """Returns a text that JSON can hold: surrogate pairs become the character they stand for."""
     if not isinstance(text, str):
         return str(text)
     if text.isascii():
@@ -34,14 +34,14 @@ def fit_text(text: Any) -> str:
 
 
 def fit_tag(category: Any) -> str:
-    """Returns the tag that stands for a category; the same one for the same category."""
+    """Returns the tag for a category, always the same one."""
     return _shortened(fit_text(category), MAX_ID_BYTES)
 
 
 def fit_scope(path: Any) -> str:
-    """Returns a scope path without blanks around it and with no part that is too long.
+    """Returns a scope path without surrounding blanks and without segments that are too long.
 
-    A segment is shortened by itself, so what was below a scope still is.
+    Each segment is shortened on its own, so scopes stay below their parents.
     """
     segments = [
         _shortened(fit_text(segment), MAX_SEGMENT)
@@ -59,14 +59,14 @@ def fit_scope(path: Any) -> str:
 
 
 def fit_metadata(metadata: Any, notes: list[str]) -> Any:
-    """Returns metadata without the parts that JSON, or a record, cannot hold.
+    """Returns metadata without the values that JSON or a record cannot hold.
 
-    What no JSON parser makes, such as an object of a class, stays: it is a program's mistake, which
-    the store refuses.
+    Values that no model can produce, such as instances of a class, stay: they are a bug in a
+    program, and the store refuses them.
 
     Args:
-        metadata: What CrewAI gives.
-        notes: Is told what was left out, and why.
+        metadata: CrewAI's metadata.
+        notes: Receives a line for every value that was left out, with the reason.
     """
     if not isinstance(metadata, dict):
         if metadata is not None:
@@ -83,7 +83,7 @@ def fit_metadata(metadata: Any, notes: list[str]) -> Any:
             notes.append(f"its metadata {name!r:.40} {error} and was left out")
             continue
         except (TypeError, ValueError, RecursionError):
-            part, size, count = value, 0, 0  # which the store refuses, and says why
+            part, size, count = value, 0, 0  # the store refuses it with a reason
         if size > left or count > values:
             notes.append(f"its metadata {name!r:.40} is too long and was left out")
             continue
@@ -94,7 +94,7 @@ def fit_metadata(metadata: Any, notes: list[str]) -> Any:
 
 
 class _UnfitError(Exception):
-    """A value of metadata that JSON cannot hold."""
+    """JSON cannot hold a value of metadata."""
 
 
 def _fit_value(value: Any, depth: int = 4) -> Any:  # metadata is itself some levels deep
@@ -112,11 +112,11 @@ def _fit_value(value: Any, depth: int = 4) -> Any:  # metadata is itself some le
 
 
 def _count(text: str) -> int:
-    return 1 + text.count(",") + text.count("[") + text.count("{")  # at least as many as there are
+    return 1 + text.count(",") + text.count("[") + text.count("{")  # an upper bound
 
 
 def changed(given: Iterable[str], kept: Iterable[str], what: str) -> list[str]:
-    """Returns notes of the names that were shortened."""
+    """Returns a note for each name that was shortened."""
     return [
         f"its {what} {before[:40]!r}… of {len(before)} characters was shortened"
         for before, after in zip(given, kept, strict=True)

@@ -1,4 +1,4 @@
-"""The states of CrewAI's flows, on BotWire's keys."""
+"""CrewAI's flow states, on BotWire's keys."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from botwire_crewai.tenancy import Namespace, Tenancy
 
 
 class BotWireFlowPersistence(Placed, FlowPersistence):
-    """Keeps the state of flows: ``@persist(BotWireFlowPersistence("my-flows"))``.
+    """Stores the states of flows: ``@persist(BotWireFlowPersistence("my-flows"))``.
 
-    The state is written after each method. Of two runs of one flow at the same time, one gets a
-    `ConflictError`, which CrewAI raises as the cause of a `RuntimeError`. A flow that waits for a
-    person's feedback is kept with its question.
+    The state is written after each method. If two runs of one flow overlap, the one that saves
+    second gets a `ConflictError`, which CrewAI raises as the cause of a `RuntimeError`. A flow that
+    waits for a person's feedback is stored with its question.
 
     Args:
-        namespace: Whose states: a name, or a function or `ContextVar` that says it at each call.
-            Unset: the client's, else ``BOTWIRE_NAMESPACE``, else one of this project's own.
-        client: A `Memory` or `AsyncMemory` to use.
+        namespace: A name, or a function or `ContextVar` that gives the name at each call. Defaults
+            to the client's, then to ``BOTWIRE_NAMESPACE``, then to this project's own.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`; never part of a dump.
-        timeout: Seconds that a call to a server may take in all.
+        api_key: The server's API key, as for `Memory`; never part of a dump.
+        timeout: Seconds that a call to a server may take, retries included.
     """
 
     persistence_type: str = "BotWireFlowPersistence"
@@ -59,10 +59,10 @@ class BotWireFlowPersistence(Placed, FlowPersistence):
     def save_state(
         self, flow_uuid: str, method_name: str, state_data: dict[str, Any] | BaseModel
     ) -> None:
-        """Keeps the state of a flow after one of its methods.
+        """Stores the state of a flow after one of its methods.
 
         Raises:
-            ConflictError: Another run saved it after this one had loaded it.
+            ConflictError: Another run saved the state after this one loaded it.
         """
         memory = self._connection.memory
         key = _state_key(flow_uuid)
@@ -83,10 +83,10 @@ class BotWireFlowPersistence(Placed, FlowPersistence):
         context: PendingFeedbackContext,
         state_data: dict[str, Any] | BaseModel,
     ) -> None:
-        """Keeps the state of a flow that waits for feedback, and what it asked, in one step.
+        """Stores the state of a flow that waits for feedback and its question, in one step.
 
         Raises:
-            ConflictError: Another run saved it after this one had loaded it.
+            ConflictError: Another run saved the state after this one loaded it.
         """
         memory = self._connection.memory
         state = _to_state(state_data)
@@ -105,9 +105,9 @@ class BotWireFlowPersistence(Placed, FlowPersistence):
     def load_pending_feedback(
         self, flow_uuid: str
     ) -> tuple[dict[str, Any], PendingFeedbackContext] | None:
-        """Returns the state of a flow that waits for feedback and what it asked, or None."""
+        """Returns the state of a flow that waits for feedback and its question, or None."""
         memory = self._connection.memory
-        state = memory.entry(_state_key(flow_uuid))  # first: what is newer must be a conflict
+        state = memory.entry(_state_key(flow_uuid))  # read first, so that a newer one is a conflict
         kept = memory.get(_pending_key(flow_uuid))
         if kept is None:
             return None
@@ -116,7 +116,7 @@ class BotWireFlowPersistence(Placed, FlowPersistence):
         return from_json(kept["state"]), context
 
     def clear_pending_feedback(self, flow_uuid: str) -> None:
-        """Forgets that a flow waits for feedback."""
+        """Records that a flow no longer waits for feedback."""
         self._connection.memory.delete(_pending_key(flow_uuid))
 
 
@@ -133,7 +133,7 @@ def _to_state(state: dict[str, Any] | BaseModel) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    # As CrewAI's own SQLite persistence writes it, so that a flow finds what it would find there.
+    # Convert as CrewAI's own SQLite persistence does, so that a flow reads back the same values.
     return to_json(json.loads(json.dumps(value, default=_fallback)))
 
 

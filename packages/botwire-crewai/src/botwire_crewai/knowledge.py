@@ -31,22 +31,22 @@ from botwire_crewai.tenancy import Namespace, Tenancy
 
 
 class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
-    """Keeps the chunks of a crew's or an agent's sources: ``Knowledge("docs", storage=…)``.
+    """Stores the chunks of a crew's or an agent's sources: ``Knowledge("docs", storage=…)``.
 
-    Exact search, shared by processes. A chunk that is saved again replaces itself. Scores are those
-    of CrewAI's own storage, (1 + cosine) / 2, so its thresholds mean what they mean; a failure is
-    raised, and not an empty answer.
+    Search is exact, and processes share the chunks. Saving a chunk again replaces it. Scores are
+    those of CrewAI's own storage, (1 + cosine) / 2, so thresholds keep their meaning. A failure
+    raises an error instead of returning an empty answer.
 
     Args:
-        namespace: Whose knowledge: a name, or a function or `ContextVar` that says it at each call.
-            Unset: the client's, else ``BOTWIRE_NAMESPACE``, else one of this project's own.
-        collection_name: Keeps the knowledge of several crews or agents apart.
-        embedder: A function that takes texts and returns their vectors, or what CrewAI's
-            ``embedder=`` takes. Unset: CrewAI's own default, which asks OpenAI.
-        client: A `Memory` or `AsyncMemory` to use.
+        namespace: A name, or a function or `ContextVar` that gives the name at each call. Defaults
+            to the client's, then to ``BOTWIRE_NAMESPACE``, then to this project's own.
+        collection_name: Separates the knowledge of several crews or agents.
+        embedder: A function that takes texts and returns their vectors, or a value of CrewAI's
+            ``embedder=``. Defaults to CrewAI's own, which calls OpenAI.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`; never part of a dump.
-        timeout: Seconds that a call to a server may take in all.
+        api_key: The server's API key, as for `Memory`; never part of a dump.
+        timeout: Seconds that a call to a server may take, retries included.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -80,13 +80,13 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
         metadata_filter: dict[str, Any] | None = None,
         score_threshold: float = 0.6,
     ) -> list[SearchResult]:
-        """Returns the chunks nearest to the queries, taken together; the best first.
+        """Returns the chunks nearest to the joined queries, best first.
 
         Args:
-            query: What is asked.
-            limit: How many at most.
-            metadata_filter: As BotWire's filters; the chunks of CrewAI's sources have no metadata.
-            score_threshold: Only chunks with at least this score, 0 to 1.
+            query: The queries.
+            limit: Maximum number of chunks.
+            metadata_filter: A BotWire filter. The chunks of CrewAI's sources have no metadata.
+            score_threshold: Lowest score to return, 0 to 1.
 
         Raises:
             BotWireError: Memory cannot be reached, or the vectors have another dimension.
@@ -104,7 +104,7 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
         metadata_filter: dict[str, Any] | None = None,
         score_threshold: float = 0.6,
     ) -> list[SearchResult]:
-        """As `search`; the embedder, which blocks, is called in a thread."""
+        """Like `search`. The embedder, which blocks, runs in a thread."""
         with self._told("reading"):
             ((_, vector),) = await asyncio.to_thread(self._embed, [_joined(query)])
             records = self._connection.async_memory.records(self._collection)
@@ -112,7 +112,7 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
         return [_result(match) for match in found]
 
     def save(self, documents: list[str]) -> None:
-        """Keeps chunks, all or none.
+        """Stores chunks, all or none.
 
         Raises:
             BotWireError: Memory cannot be reached, or the vectors have another dimension.
@@ -122,7 +122,7 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
             self._connection.memory.records(self._collection).put(new)
 
     async def asave(self, documents: list[str]) -> None:
-        """As `save`; the embedder, which blocks, is called in a thread."""
+        """Like `save`. The embedder, which blocks, runs in a thread."""
         with self._told("writing"):
             new = _records(await asyncio.to_thread(self._embed, documents))
             await self._connection.async_memory.records(self._collection).put(new)
@@ -132,22 +132,22 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
         self._connection.memory.records(self._collection).clear()
 
     async def areset(self) -> None:
-        """As `reset`."""
+        """Like `reset`."""
         await self._connection.async_memory.records(self._collection).clear()
 
     @contextlib.contextmanager
     def _told(self, doing: Doing) -> Iterator[None]:
-        # A crew whose knowledge fails goes on without it: CrewAI swallows the error.
+        # CrewAI swallows the error, and the crew goes on without its knowledge.
         try:
             yield
         except InvalidRequestError as error:
             self._failures.failed(doing, error)
             error.add_note(
-                "After a change of the embedder, the knowledge is to be made anew: call reset(), "
-                "or 'crewai reset-memories --knowledge'."
+                "If the embedder was changed, rebuild the knowledge: call reset(), or run "
+                "'crewai reset-memories --knowledge'."
             )
             logger.warning(
-                "was the embedder changed? Then reset this knowledge, which is made anew from its "
+                "if the embedder was changed, reset this knowledge, which is then rebuilt from its "
                 "sources: crew.reset_memories('knowledge')"
             )
             raise
@@ -161,7 +161,7 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
         return f"crewai-knowledge/{self.collection_name or ''}"
 
     def _embed(self, texts: Sequence[str]) -> list[tuple[str, list[float]]]:
-        """Returns the texts that are not blank, each once, with their vectors."""
+        """Returns each text that is not blank with its vector, without duplicates."""
         wanted = list(dict.fromkeys(fit_text(text) for text in texts if text.strip()))
         if wanted and not callable(self.embedder):
             self.embedder = build_embedder(self.embedder or {"provider": "openai", "config": {}})
@@ -174,7 +174,7 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
 def _joined(query: Sequence[str]) -> str:
     text = " ".join(query)
     if not text.strip():
-        raise ConfigurationError("a query is not empty")
+        raise ConfigurationError("the query is empty: ask for at least one word")
     return text
 
 
@@ -191,7 +191,7 @@ def _search(
 
 
 def _records(embedded: list[tuple[str, list[float]]]) -> list[Record]:
-    # An id of the content, as CrewAI's own storage makes it: saved again it is the same chunk.
+    # The id is a hash of the content, as in CrewAI's own storage, so saving again replaces it.
     return [
         Record(text, id=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), embedding=v)
         for text, v in embedded

@@ -23,22 +23,22 @@ from botwire_crewai.tenancy import Namespace
 class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loaded there
     """CrewAI's `Memory` on BotWire: ``Crew(memory=BotWireMemory("my-crew"))``.
 
-    A dump to JSON holds a spec in the place of the storage, a string without any secret, and
-    `model_validate` finds the same records again. What is still being saved in the background when
-    the process ends is waited for; CrewAI's own `Memory` loses it without a word.
+    A dump to JSON holds a spec instead of the storage, a string without any secret, and
+    `model_validate` finds the same records again. A process that ends waits for background saves,
+    which CrewAI's own `Memory` silently drops.
 
     Args:
-        namespace: Whose records: a name, or a function or `ContextVar` that says it at each call.
-            Unset: the client's, else ``BOTWIRE_NAMESPACE``, else one of this project's own.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        namespace: A name, or a function or `ContextVar` that gives the name at each call. Defaults
+            to the client's, then to ``BOTWIRE_NAMESPACE``, then to this project's own.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server, as for BotWire's `Memory`.
-        timeout: Seconds that a call to a server may take in all.
-        strict: `Crew.kickoff` raises the first failure of memory that CrewAI swallowed in it, when
-            its tasks are done; the error's ``result`` is the crew's output. So do `recall` and
-            `drain_writes`. A failure is raised once.
-        **fields: Those of CrewAI's `Memory`, for example `llm` and `embedder`; `storage` is a
-            `BotWireStorage` or its spec, in the place of the first four.
+        api_key: The server's API key, as for BotWire's `Memory`.
+        timeout: Seconds that a call to a server may take, retries included.
+        strict: Whether `Crew.kickoff` raises the first failure of memory that CrewAI swallowed
+            during it, once its tasks are done; the error's ``result`` is the crew's output.
+            `recall` and `drain_writes` raise it too. Each failure is raised once.
+        **fields: Fields of CrewAI's `Memory`, for example `llm` and `embedder`. `storage` is a
+            `BotWireStorage` or its spec, and replaces the first four arguments.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -57,7 +57,7 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
     ) -> None:
         storage = fields.pop("storage", None)
         if storage is not None and (namespace is not None or client is not None or url is not None):
-            raise ConfigurationError("a storage knows its place: give it, or namespace and url")
+            raise ConfigurationError("storage has its own place: pass it, or namespace and url")
         options: dict[str, Any] = {"api_key": api_key, "timeout": timeout, "strict": strict}
         if isinstance(storage, str) and storage.startswith(SPEC_PREFIX):
             storage = BotWireStorage.from_spec(storage, **options)
@@ -69,15 +69,15 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
         _OPEN[id(self)] = self
 
     def health(self) -> None:
-        """Raises what makes this memory fail, if anything; see `BotWireStorage.health`.
+        """Raises an error if this memory does not work; see `BotWireStorage.health`.
 
         Raises:
-            BotWireError: Memory cannot be reached, or not be used.
+            BotWireError: Memory cannot be reached or used.
         """
         self._kept.health()
 
     def drain_writes(self) -> None:
-        """Waits for what is saved in the background; a crew does so when its tasks are done.
+        """Waits for background saves, as a crew does when its tasks are done.
 
         Raises:
             BotWireError: With `strict`, the first failure that CrewAI swallowed.
@@ -86,28 +86,28 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
         self._raise_swallowed()
 
     def recall(self, *args: Any, **options: Any) -> list[Any]:
-        """As CrewAI's; with `strict` it does not take a failed search for an empty memory."""
+        """Like CrewAI's own method. With `strict`, a failed search raises an error."""
         found: list[Any] = self._asked(super().recall, *args, **options)
         self._raise_swallowed()
         return found
 
-    # What is raised to the caller was not swallowed, and no kickoff raises it again.
+    # An error raised to the caller was not swallowed, so no kickoff raises it again.
 
     def remember(self, *args: Any, **options: Any) -> Any:
-        """As CrewAI's."""
+        """Like CrewAI's own method."""
         return self._asked(super().remember, *args, **options)
 
     def forget(self, *args: Any, **options: Any) -> int:
-        """As CrewAI's."""
+        """Like CrewAI's own method."""
         count: int = self._asked(super().forget, *args, **options)
         return count
 
     def update(self, *args: Any, **options: Any) -> Any:
-        """As CrewAI's."""
+        """Like CrewAI's own method."""
         return self._asked(super().update, *args, **options)
 
     def reset(self, *args: Any, **options: Any) -> None:
-        """As CrewAI's."""
+        """Like CrewAI's own method."""
         self._asked(super().reset, *args, **options)
 
     def _asked(self, ask: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -119,14 +119,14 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
 
     def _raise_swallowed(self) -> None:
         error = self._kept.take_swallowed()
-        # A crew whose task failed waits for memory too, and tells its own error.
+        # A crew whose task failed waits for memory too, and raises its own error.
         if error is not None and not _is_crew_failing():
             error.result = _result_of_kickoff()  # type: ignore[attr-defined]
             raise error
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> BotWireMemory:
-        # CrewAI's own fails before Python 3.13, where a lock is of no class. This one saves through
-        # the same thread, and so nothing that was begun is lost with either.
+        # CrewAI's own copy fails before Python 3.13, which cannot copy locks. This copy saves
+        # through the same thread, so neither loses a save that has begun.
         copy: BotWireMemory = self.model_copy()
         _OPEN[id(copy)] = copy
         return copy
@@ -136,16 +136,16 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
         storage: BotWireStorage = self._storage
         return storage
 
-    # Only in JSON: `Agent.copy` makes a memory of the other dump, and must find the storage there.
+    # Only in JSON: `Agent.copy` builds a memory from the other kind of dump, storage included.
     @field_serializer("storage", when_used="json")
     def _dump_storage(self, storage: Any) -> Any:
         return storage.spec if isinstance(storage, BotWireStorage) else storage
 
 
 def _is_crew_failing() -> bool:
-    """Says whether an exception is on its way through CrewAI.
+    """Says whether an exception is propagating through CrewAI.
 
-    One that a caller handles does not count: a crew started in an `except` block is told too.
+    An exception that the caller is handling does not count: a crew may run in an `except` block.
     """
     error = sys.exc_info()[1]
     trace = None if error is None else error.__traceback__
@@ -157,10 +157,10 @@ def _is_crew_failing() -> bool:
 
 
 def _result_of_kickoff() -> Any:
-    """Returns the output of the crew that waits for its memory, or None.
+    """Returns the output of the crew that is waiting for its memory, or None.
 
-    CrewAI waits when the tasks are done and before it returns their output, which the caller has
-    paid for and would not get; there is no public way to it.
+    CrewAI waits after the tasks are done and before it returns their output. The caller has paid
+    for that output and would lose it, and CrewAI offers no public way to reach it.
     """
     frame = sys._getframe(1)  # noqa: SLF001
     while frame is not None:
@@ -176,10 +176,10 @@ _OPEN: weakref.WeakValueDictionary[int, BotWireMemory] = weakref.WeakValueDictio
 
 def _finish_saving() -> None:
     for memory in list(_OPEN.values()):
-        with contextlib.suppress(Exception):  # an exit goes on; what failed was logged
+        with contextlib.suppress(Exception):  # failures were logged, and the exit continues
             crewai.memory.Memory.drain_writes(memory)
 
 
-# CrewAI saves in thread pools, which take nothing more once the interpreter waits for its threads;
-# functions of `atexit` come after that, and only these before. There is no public name for it.
+# CrewAI saves in thread pools, which accept no work once the interpreter waits for its threads.
+# Functions of `atexit` run after that; only these, which have no public name, run before.
 getattr(threading, "_register_atexit", lambda finish: None)(_finish_saving)

@@ -1,4 +1,4 @@
-"""Brings what CrewAI kept in LanceDB, its default, over to BotWire."""
+"""Copies memories from LanceDB, CrewAI's default store, to BotWire."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _PAGE = 500  # records read and written at a time
 
 
 def default_path() -> Path:
-    """Returns the folder of CrewAI's own store: its `LanceDBStorage` keeps the rule to itself.
+    """Returns the folder of CrewAI's own store, by the rule that `LanceDBStorage` does not expose.
 
-    It depends on ``CREWAI_STORAGE_DIR``, else on the name of the present folder.
+    It depends on ``CREWAI_STORAGE_DIR``, else on the name of the current folder.
     """
     folder = os.environ.get("CREWAI_STORAGE_DIR") or db_storage_path()
     return Path(folder) / "memory"
@@ -32,24 +32,23 @@ def default_path() -> Path:
 def migrate_lancedb(
     path: str | Path | None, storage: BotWireStorage, *, table: str = "memories"
 ) -> int:
-    """Copies the records of a LanceDB store with their vectors; the store stays as it is.
+    """Copies the records of a LanceDB store with their vectors, and leaves the store unchanged.
 
-    What is broken off can be started again: a record that is there already is replaced. Of records
-    that the store holds twice under one id, the later one stays; its zero vectors, which stand for
-    none, become none.
+    Safe to repeat after an interruption: existing records are replaced. If the store holds an id
+    twice, the later record wins. Zero vectors, which stand for a missing one, are not copied.
 
     Args:
-        path: The folder that CrewAI's `LanceDBStorage` was given; None is the one that it has
-            when this runs in the folder where the crew was started.
-        storage: Where to.
-        table: The table's name there.
+        path: The folder of CrewAI's `LanceDBStorage`; None: its default for the current folder,
+            which must be the one in which the crew runs.
+        storage: The storage to copy to.
+        table: Name of the table in LanceDB.
 
     Returns:
-        How many records there are now of those read.
+        Number of records copied.
 
     Raises:
         ConfigurationError: There is no such store, or lancedb is not installed.
-        EmbeddingDimensionMismatchError: The vectors have another dimension than those here.
+        EmbeddingDimensionMismatchError: The vectors differ in dimension from those in `storage`.
     """
     ids: set[str] = set()
     for rows in _pages(default_path() if path is None else Path(path), table):
@@ -63,7 +62,7 @@ def _pages(path: Path, name: str) -> Iterator[list[dict[str, Any]]]:
         lancedb: Any = importlib.import_module("lancedb")
     except ImportError as error:
         raise ConfigurationError(f"reading a LanceDB store needs lancedb: {error}") from error
-    if not path.is_dir():  # connecting would make it
+    if not path.is_dir():  # connecting would create it
         raise ConfigurationError(f"there is no folder {path}")
     try:
         table = lancedb.connect(str(path)).open_table(name)

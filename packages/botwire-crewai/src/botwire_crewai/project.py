@@ -1,4 +1,4 @@
-"""Which project this is, and where its memory went: for defaults, and for CrewAI's own commands."""
+"""The current project and where its memory is, for defaults and for CrewAI's own commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("botwire.crewai")
 _STORAGE_VARIABLE = "CREWAI_STORAGE_DIR"
 _NOTE = "botwire.json"
 _SETTINGS = "pyproject.toml"
-_NAME = 60  # characters of a folder's name that a namespace shows
+_NAME = 60  # longest part of a folder's name in a namespace
 
 
 def default_namespace() -> str:
@@ -55,7 +55,7 @@ def project_name() -> str:
 
 
 def project_folder() -> Path:
-    """Returns what tells this project from others.
+    """Returns the folder that identifies this project.
 
     It is CrewAI's storage folder if ``CREWAI_STORAGE_DIR`` names one, else the nearest folder above
     whose ``pyproject.toml`` has ``[tool.crewai]``, else the working folder.

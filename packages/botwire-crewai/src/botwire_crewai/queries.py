@@ -1,4 +1,4 @@
-"""What CrewAI asks of its storage, as filters of records, and what it is answered."""
+"""CrewAI's queries as filters of records, and records as answers to them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def embeddings_of(records: Iterable[MemoryRecord]) -> list[list[float] | None]:
 
 
 def refuse_empty(dimension: int | None) -> None:
-    """Raises the error for a search by an empty vector, if there is anything to compare it with."""
+    """Raises the error for a search with an empty vector, unless the collection has no vectors."""
     if dimension is not None:
         raise EmbeddingDimensionMismatchError(dimension, 0)
 
 
 def scored(found: list[Match]) -> list[tuple[MemoryRecord, float]]:
-    """Returns what a search has found, as CrewAI takes it."""
+    """Returns the matches of a search as CrewAI expects them."""
     return [(from_record(match.record), match.score) for match in found]
 
 
 def protected(new: Record, old: Record | None) -> Record:
-    """Returns a record with the source and the privacy of a private one that it replaces."""
+    """Returns a record that stays private, with its source, if it replaces a private one."""
     if old is None or not old.metadata.get("private"):
         return new
     kept = {"source": old.metadata.get("source"), "private": True}
@@ -42,7 +42,7 @@ def protected(new: Record, old: Record | None) -> Record:
 def mismatch(
     error: BotWireError, stored: int | None, embeddings: Iterable[Sequence[float] | None]
 ) -> tuple[int, int] | None:
-    """Returns the dimension of the others and that of an embedding that differs, if one does."""
+    """Returns the expected dimension and that of an embedding that differs, if any does."""
     if not isinstance(error, InvalidRequestError):
         return None
     given = [len(one) for one in embeddings if one is not None and len(one)]
@@ -58,7 +58,7 @@ def selection(
     ids: list[str] | None = None,
     older_than: datetime | None = None,
 ) -> dict[str, Any]:
-    """Returns the filters that are given, as those of `Records`."""
+    """Returns the given filters as arguments of `Records`."""
     where: dict[str, Any] = {}
     if scope is not None and fit_scope(scope) != "/":
         where["scope"] = fit_scope(scope)

@@ -8,13 +8,13 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 from botwire import ConfigurationError
 
 SPEC_PREFIX = "botwire://"
-"""What a spec begins with."""
+"""The prefix of a spec."""
 DEFAULT_SCORE = "l2"
-"""How scores are made where a spec does not say."""
+"""The score of a spec that names none."""
 
 
 def read_spec(spec: str) -> dict[str, str]:
-    """Returns the arguments of `BotWireStorage` that a spec holds.
+    """Returns the arguments of `BotWireStorage` in a spec.
 
     Raises:
         ConfigurationError: It is not a spec.
@@ -30,11 +30,11 @@ def read_spec(spec: str) -> dict[str, str]:
 
 
 def write_spec(reference: Mapping[str, str], score: str) -> str:
-    """Returns the spec of a place, which holds no secret.
+    """Returns the spec of a place, without any secret.
 
     Args:
         reference: The place; see `botwire.connection.Connection.reference`.
-        score: How scores are made.
+        score: ``l2`` or ``cosine``.
     """
     options = {"url": reference["url"]} if "url" in reference else {}
     if score != DEFAULT_SCORE:

@@ -1,4 +1,4 @@
-"""The storage of CrewAI's memory, on BotWire's records."""
+"""CrewAI's memory storage, on BotWire's records."""
 
 from __future__ import annotations
 
@@ -54,33 +54,32 @@ COLLECTION = "crewai"
 """The collection that holds CrewAI's memories."""
 _PENDING: dict[str, Any] = {NO_VECTOR: {"$eq": PENDING}}
 _REFUSALS = (ConfigurationError, NotJSONError, APIError)
-_ATTEMPTS = 20  # of an update that others keep getting in the way of
+_ATTEMPTS = 20  # of an update that others keep interrupting
 
 
 class BotWireStorage:
-    """Keeps the records of CrewAI's memory: ``Memory(storage=BotWireStorage("my-crew"))``.
+    """Stores the records of CrewAI's memory: ``Memory(storage=BotWireStorage("my-crew"))``.
 
-    Implements CrewAI's `StorageBackend`. All filters of a call must hold, and are applied before
-    its limit; a scope holds what is below it and no neighbour whose name begins alike; what
-    another process wrote is seen at once.
+    Implements CrewAI's `StorageBackend`. A record must pass every filter of a call, and filters are
+    applied before the limit. A scope holds everything below it, and nothing of a scope whose name
+    merely begins alike. Reads see what another process has just written.
 
-    CrewAI goes on without a word when a storage fails, so the first failure after a success is
-    logged as a warning; `health` raises it. See `strict` for crews that must not go on.
+    CrewAI carries on silently when a storage fails, so the first failure after a success is logged
+    as a warning, and `health` raises it. Use `strict` for crews that must not carry on.
 
     Args:
-        namespace: Whose records: a name, or a function or `ContextVar` that says it at each call.
-            Unset: the client's, else ``BOTWIRE_NAMESPACE``, else one of this project's own.
-        client: A `Memory` or `AsyncMemory` to use.
+        namespace: A name, or a function or `ContextVar` that gives the name at each call. Defaults
+            to the client's, then to ``BOTWIRE_NAMESPACE``, then to this project's own.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`.
-        timeout: Seconds that a call to a server may take in all.
-        score: ``l2`` is 1 / (1 + the squared distance), as CrewAI's own storage has it and its
-            thresholds expect; ``cosine`` is the cosine of the angle.
-        protect_private: Keep the source and the privacy of a private record that is updated
-            without a source, as CrewAI does when it consolidates.
-        strict: Keep the first failure that CrewAI swallowed, for `health` to raise; in a
-            `BotWireMemory`, the `Crew.kickoff` in which it was swallowed raises it, when its tasks
-            are done.
+        api_key: The server's API key, as for `Memory`.
+        timeout: Seconds that a call to a server may take, retries included.
+        score: ``l2`` scores a match 1 / (1 + squared distance), as CrewAI's own storage does and
+            its thresholds expect; ``cosine`` scores it by the cosine of the angle.
+        protect_private: Whether a private record stays private and keeps its source when an update
+            brings no source, as when CrewAI consolidates memories.
+        strict: Whether `health` also raises the first failure that CrewAI swallowed. In a
+            `BotWireMemory`, the `Crew.kickoff` that swallowed it raises it once its tasks are done.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -118,12 +117,12 @@ class BotWireStorage:
 
     @property
     def connection(self) -> Connection:
-        """The connection to the namespace that is right where this is asked."""
+        """The connection to the current namespace."""
         return self._tenancy.connection
 
     @property
     def has_one_namespace(self) -> bool:
-        """Whether it is the same namespace for every call."""
+        """Whether every call uses the same namespace."""
         return self._tenancy.is_fixed
 
     @classmethod
@@ -134,7 +133,7 @@ class BotWireStorage:
 
         Args:
             spec: The spec, its parts percent-encoded.
-            **defaults: Arguments of the class for what the spec does not say.
+            **defaults: Arguments of the class that the spec does not give.
 
         Raises:
             ConfigurationError: It is not a spec.
@@ -143,13 +142,13 @@ class BotWireStorage:
 
     @property
     def spec(self) -> str:
-        """What finds these records again in another process, without any secret."""
+        """A string that finds these records again in another process, without any secret."""
         return write_spec(self.connection.reference(), self._score)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._tenancy.label!r})"
 
-    # Copies of a crew share its storage; another process makes its own of the same place.
+    # Copies of a crew share its storage. Another process opens the same place itself.
 
     def __copy__(self) -> BotWireStorage:
         return self
@@ -181,7 +180,7 @@ class BotWireStorage:
         self._call(_save(self._records(records)), embeddings_of(records), "writing")
 
     async def asave(self, records: list[MemoryRecord]) -> None:
-        """As `save`."""
+        """Like `save`."""
         await self._acall(_save(self._records(records)), embeddings_of(records), "writing")
 
     def _records(self, memories: Iterable[MemoryRecord]) -> list[Record]:
@@ -231,9 +230,10 @@ class BotWireStorage:
         older_than: datetime | None = None,
         metadata_filter: dict[str, Any] | None = None,
     ) -> int:
-        """Deletes the records that pass every filter, all without any; returns how many.
+        """Deletes the records that pass every filter and returns how many.
 
-        An empty list of ids or categories is none of them, and deletes nothing.
+        Without a filter it deletes all records. An empty list of ids or categories matches no
+        record, so nothing is deleted.
         """
         where = selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
         delete = one(lambda kept: kept.delete(**where, all=not where))
@@ -248,20 +248,20 @@ class BotWireStorage:
         older_than: datetime | None = None,
         metadata_filter: dict[str, Any] | None = None,
     ) -> int:
-        """As `delete`."""
+        """Like `delete`."""
         where = selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
         delete = one(lambda kept: kept.delete(**where, all=not where))
         deleted: int = await self._acall(delete, doing="writing")
         return deleted
 
     def reset(self, scope_prefix: str | None = None) -> None:
-        """Deletes a scope and what is below it; without one, every record of this namespace."""
+        """Deletes a scope and everything below it, or all records of this namespace."""
         self.delete(scope_prefix)
 
     # --- reading ----------------------------------------------------------------------------
 
-    # Records are read without their embeddings, which would be most of what is sent: CrewAI only
-    # gives them back, and `update` keeps the one that is stored.
+    # Records are read without their embeddings, which would be most of the traffic. CrewAI only
+    # passes them back, and `update` keeps the stored one.
 
     def search(
         self,
@@ -286,7 +286,7 @@ class BotWireStorage:
         limit: int = 10,
         min_score: float = 0.0,
     ) -> list[tuple[MemoryRecord, float]]:
-        """As `search`."""
+        """Like `search`."""
         where = selection(scope_prefix, categories or None, metadata_filter)
         work = self._search(query_embedding, where, limit, min_score)
         return await self._acall(work, [query_embedding])
@@ -308,7 +308,7 @@ class BotWireStorage:
             **where,
         }
         found = yield lambda kept: kept.search(**query)
-        # A record without a vector that came first in its collection could not be given zeros.
+        # If the first records of a collection had no vector, nobody knew how many zeros to give.
         if self._may_be_unsettled(found) and (yield from _settle(len(vector))):
             found = yield lambda kept: kept.search(**query)
         return scored(found)
@@ -366,13 +366,13 @@ class BotWireStorage:
     # --- the connection ---------------------------------------------------------------------
 
     def health(self) -> None:
-        """Raises what makes CrewAI's memory fail, if anything; ask before a long run, and after.
+        """Raises an error if CrewAI's memory does not work; call it before and after a long run.
 
-        With `strict`, first the failure that CrewAI swallowed since the last call, if any; asked
-        again, it says how memory is now.
+        With `strict`, the first call after a failure that CrewAI swallowed raises that failure; the
+        next call checks memory as it is now.
 
         Raises:
-            BotWireError: Memory cannot be reached, or not be used.
+            BotWireError: Memory cannot be reached or used.
         """
         error = self._failures.take(of_any_kickoff=True)
         if self._strict and error is not None:
@@ -383,15 +383,15 @@ class BotWireStorage:
             self._failures.take()
 
     def take_swallowed(self) -> BotWireError | None:
-        """With `strict`, returns the first failure of the present kickoff, if any, and forgets it.
+        """With `strict`, returns the first failure of the current kickoff, if any, and forgets it.
 
-        Outside of a kickoff, it is the first since this was last asked.
+        Outside a kickoff, it is the first failure since the last call.
         """
         error = self._failures.take()
         return error if self._strict else None
 
     def close(self) -> None:
-        """Does nothing: CrewAI calls a storage after closing it, and connections are shared."""
+        """Does nothing: CrewAI uses a storage after closing it, and connections are shared."""
 
     def optimize(self) -> None:
         """Does nothing: there is nothing to compact."""

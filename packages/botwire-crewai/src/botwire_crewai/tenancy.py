@@ -1,4 +1,4 @@
-"""Whose memory it is: one namespace, or whichever is right where the call is made."""
+"""The namespace of a call: always the same one, or one per tenant."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from botwire.places import DEFAULT_TIMEOUT
 from botwire_crewai.project import default_namespace
 
 Namespace = str | Callable[[], str] | ContextVar[str]
-"""A name, or what says it at each call: so one process serves many tenants."""
+"""A name, or what gives the name at each call, so that one process can serve many tenants."""
 
 _REMEMBERED = 1000  # tenants
 
 
 class Tenancy:
-    """The connection of the namespace that is right now.
+    """Holds the connection to the current namespace.
 
     Args:
-        namespace: A name, or a function or context variable that says it at each call. Unset: the
-            client's, else ``BOTWIRE_NAMESPACE``, else the project's own.
-        client: A `Memory` or `AsyncMemory` to work with.
+        namespace: A name, or a function or `ContextVar` that gives the name at each call. Defaults
+            to the client's, then to ``BOTWIRE_NAMESPACE``, then to this project's own.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`.
-        timeout: Seconds that a call to a server may take in all.
+        api_key: The server's API key, as for `Memory`.
+        timeout: Seconds that a call to a server may take, retries included.
         gather_reads: As for `Connection`.
 
     Raises:
@@ -69,25 +69,25 @@ class Tenancy:
         self._others: OrderedDict[str, Connection] = OrderedDict()
 
     def reference(self) -> dict[str, str]:
-        """Returns what finds the place again, without any secret, as of the first namespace."""
+        """Returns what finds the place and the first namespace again, without any secret."""
         return self._first.reference()
 
     @property
     def label(self) -> str:
-        """What to call the namespace in messages."""
+        """The namespace's name in messages."""
         return self._first.namespace if self._chooser is None else "of each tenant"
 
     @property
     def is_fixed(self) -> bool:
-        """Whether it is one namespace."""
+        """Whether there is only one namespace."""
         return self._chooser is None
 
     @property
     def connection(self) -> Connection:
-        """The connection of the namespace that is right now.
+        """The connection to the current namespace.
 
         Raises:
-            ConfigurationError: Nothing says which one is, or what is said is no namespace.
+            ConfigurationError: The namespace is not set here, or is not a valid name.
         """
         if self._chooser is None:
             return self._first
@@ -111,14 +111,14 @@ class Tenancy:
                 name = chooser.get()
             except LookupError:
                 raise ConfigurationError(
-                    f"the context variable {chooser.name!r} says whose memory it is, and is not "
-                    "set here: set it before the crew runs"
+                    f"the context variable {chooser.name!r} names the namespace, but is not set: "
+                    "set it before the crew runs"
                 ) from None
         if not isinstance(name, str):  # above all None, which must not mean the default
             raise ConfigurationError(f"a namespace is a string, not {type(name).__name__}")
         return name
 
-    # Copies share it; a pickle holds no secret, as that of a `Connection`.
+    # Copies share the connection. A pickle holds no secret, like that of a `Connection`.
 
     def __copy__(self) -> Tenancy:
         return self

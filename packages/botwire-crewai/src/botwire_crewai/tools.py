@@ -1,4 +1,4 @@
-"""Tools with which an agent remembers by itself, without any embedder."""
+"""Tools with which an agent remembers on its own, without an embedder."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def _never(_arguments: Any = None, _result: Any = None) -> bool:
 
 
 class _MemoryTool(BaseTool):
-    # An answer of today is not that of tomorrow, though `Crew(cache=True)` would keep it.
+    # Answers change, so `Crew(cache=True)` must not cache them.
     cache_function: SerializableCallable = _never
     storage: Any = Field(exclude=True)
     scope: str = "/"
 
     @property
     def connection(self) -> Connection:
-        """The connection to the namespace that is right where this is asked."""
+        """The connection to the current namespace."""
         connection: Connection = self.storage.connection
         return connection
 
@@ -147,18 +147,18 @@ def memory_tools(
 ) -> list[BaseTool]:
     """Returns tools for an agent: remember, recall, list_memories and forget.
 
-    They find memories by their words and need no embedder. Records of `BotWireStorage` in the
-    same namespace are found too, private ones excepted. A crew's own memory in that namespace
-    recalls what these keep, though without a vector it cannot tell which of them fit best.
+    They find memories by their words and need no embedder. They also find the records of a
+    `BotWireStorage` in the same namespace, except private ones. A crew's own memory in that
+    namespace recalls what they store, but cannot rank it, since it has no vectors.
 
     Args:
-        namespace: Whose memories: a name, or a function or `ContextVar` that says it at each call.
-            Unset: the client's, else ``BOTWIRE_NAMESPACE``, else one of this project's own.
-        client: A `Memory` or `AsyncMemory` to use.
+        namespace: A name, or a function or `ContextVar` that gives the name at each call. Defaults
+            to the client's, then to ``BOTWIRE_NAMESPACE``, then to this project's own.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`.
-        timeout: Seconds that a call to a server may take in all.
-        scope: The path below which memories are kept and looked for.
+        api_key: The server's API key, as for `Memory`.
+        timeout: Seconds that a call to a server may take, retries included.
+        scope: The path below which memories are stored and searched.
     """
     storage = BotWireStorage(namespace, client=client, url=url, api_key=api_key, timeout=timeout)
     scope = fit_scope(scope)

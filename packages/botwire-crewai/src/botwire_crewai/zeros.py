@@ -1,4 +1,4 @@
-"""Memories to which CrewAI gave no vector: zeros stand for one, as in its own store."""
+"""Gives a vector of zeros to memories without one, as CrewAI's own store does."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def ids_of(records: Iterable[Record]) -> list[str]:
 
 
 def by_id(records: Iterable[Record | None]) -> dict[str, Record]:
-    """Returns the records that there are, by their ids."""
+    """Returns the records that exist, by their ids."""
     return {record.id: record for record in records if record is not None}
 
 
 def with_zeros(new: list[Record], old: dict[str, Record], dimension: int | None) -> list[Record]:
-    """Returns records of which those without a vector get one of zeros, as CrewAI's own store has.
+    """Returns records with a vector of zeros where they had none.
 
-    A search then finds them, with the score that CrewAI's own store gives them. One that replaces
-    another keeps its vector.
+    A search then finds them with the score that CrewAI's own store gives them. A record that
+    replaces another keeps the stored vector.
     """
     given = next((len(one.embedding) for one in new if one.embedding is not None), None)
     zeros = [0.0] * (dimension or given or 0)
