@@ -1,4 +1,4 @@
-"""Conversations as the chat store that LlamaIndex's `Memory` takes: active and archived ones."""
+"""The chat store of LlamaIndex's `Memory`, with active and archived messages."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _ALL = 2**63 - 1  # a sequence number after every other
 class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
     """The conversations of a namespace, for ``Memory.from_defaults(chat_store=…)``.
 
-    Each key is a history of that name, the same one that `BotWireChatStore` has. Archived messages
-    are the oldest ones, kept out of the way and still readable.
+    Each key is a history of that name, the same one as in `BotWireChatStore`. Archived messages are
+    the oldest ones; they are set aside and remain readable.
 
     Args:
-        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        client: A `Memory` or `AsyncMemory` to use.
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`; never part of a dump.
+        api_key: The server's API key, as for `Memory`; never part of a dump.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -44,13 +44,13 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         limit: int | None = None,
         offset: int | None = None,
     ) -> list[ChatMessage]:
-        """Returns messages in their order.
+        """Returns messages in order.
 
         Args:
-            key: Which conversation.
-            status: Active or archived ones; None returns both.
-            limit: How many at most, counted from the oldest.
-            offset: How many of the oldest to leave out.
+            key: The conversation.
+            status: Active or archived messages; None: both.
+            limit: Maximum number of messages, counted from the oldest.
+            offset: Number of oldest messages to skip.
         """
         skip = offset or 0
         items = await self._read(key, status, None if limit is None else skip + limit)
@@ -68,7 +68,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
     async def count_messages(
         self, key: str, status: MessageStatus | None = MessageStatus.ACTIVE
     ) -> int:
-        """Returns how many messages there are, without reading them."""
+        """Returns the number of messages without reading them."""
         info = await self._history(key).info()
         if status is None:
             return info.count + info.archived
@@ -83,12 +83,12 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
     async def add_messages(
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
-        """Adds messages at the end: all or none, and nobody else's in between.
+        """Adds messages at the end, all or none, with nobody else's in between.
 
         Raises:
             ConfigurationError: `status` is not active: only the oldest messages are archived.
-            ConflictError: They are an answer, and since its question was added here, someone else
-                added another one.
+            ConflictError: The messages are an answer, and someone else has added a question since
+                theirs was added here.
         """
         if status is not MessageStatus.ACTIVE:
             raise ConfigurationError(
@@ -100,7 +100,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
     async def set_messages(
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
-        """Puts messages in the place of all there are, archived ones too, in one step."""
+        """Replaces all messages, archived ones too, in one step."""
         writing = Writing(self._connection, key, messages)
         async with self._connection.async_memory.transaction() as transaction:
             history = transaction.history(key)
@@ -113,7 +113,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         """Deletes the active message at a position, from the end if negative, and returns it.
 
         Returns:
-            None if there is no such position.
+            The message; None if there is no such position.
         """
         found = from_items(await self._read(key, MessageStatus.ACTIVE))
         if not -len(found) <= idx < len(found):
@@ -122,7 +122,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         return message if await self._history(key).delete(seq) else None
 
     async def delete_messages(self, key: str, status: MessageStatus | None = None) -> None:
-        """Deletes messages: active or archived ones, or all."""
+        """Deletes the active or the archived messages, or all."""
         if status is None:
             await self._history(key).clear()
         else:
@@ -134,24 +134,24 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         """Deletes every conversation of this namespace, archived messages too.
 
         Returns:
-            How many conversations there were.
+            Number of conversations deleted.
         """
         return sum([await self._history(key).clear() > 0 for key in await self.get_keys()])
 
     async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
-        """Deletes the oldest `n` active messages of those that are there now.
+        """Deletes the `n` messages that are now the oldest active ones.
 
         Returns:
-            Those that this call has deleted, oldest first.
+            The messages that this call deleted, oldest first.
         """
         history = self._history(key)
         return [message for seq, message in await self._oldest(key, n) if await history.delete(seq)]
 
     async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
-        """Archives the oldest `n` active messages of those that are there now.
+        """Archives the `n` messages that are now the oldest active ones.
 
         Returns:
-            Those that are now archived and were not, oldest first.
+            The messages that this call archived, oldest first.
         """
         oldest = await self._oldest(key, n)
         if oldest:

@@ -51,7 +51,7 @@ def write(batch: list[T], send: Callable[[list[T]], Any]) -> None:
 
 
 async def awrite(batch: list[T], send: Callable[[list[T]], Awaitable[Any]]) -> None:
-    """As `write`."""
+    """Like `write`."""
     try:
         await send(batch)
     except PayloadTooLargeError:

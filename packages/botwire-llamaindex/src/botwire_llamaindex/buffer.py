@@ -1,4 +1,4 @@
-"""Chat memory as LlamaIndex's agents and chat engines take it."""
+"""Chat memory for LlamaIndex's agents and chat engines."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _PAGE = 200  # items read at a time
 
 
 class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
-    """A `ChatMemoryBuffer` whose messages are kept on BotWire.
+    """A `ChatMemoryBuffer` whose messages are stored on BotWire.
 
-    `get` reads from the end only as much as fits `token_limit`; messages put together are appended
-    in one step. A dump refers to the conversation and does not hold it, so a workflow's `Context`
-    keeps its memory between runs and across processes.
+    `get` reads from the end, and only as much as fits `token_limit`. Messages put together are
+    appended in one step. A dump refers to the conversation instead of holding it, so a workflow's
+    `Context` keeps its memory between runs and across processes.
 
     Args:
-        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        token_limit: How many tokens `get` returns at most.
-        chat_store: A `BotWireChatStore`, in the place of all the others.
-        client: A `Memory` or `AsyncMemory` to use.
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        token_limit: Maximum number of tokens that `get` returns.
+        chat_store: A `BotWireChatStore` to use instead of `namespace` and the arguments below.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`; never part of a dump.
-        **fields: `chat_store_key`, which conversation it is, and `tokenizer_fn`.
+        api_key: The server's API key, as for `Memory`; never part of a dump.
+        **fields: `chat_store_key`, the conversation, and `tokenizer_fn`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -92,17 +92,17 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         """Makes a memory.
 
         Args:
-            chat_history: Put in the place of what is stored, in one step. An empty list, which
-                chat engines pass, replaces nothing: use `reset` to forget.
-            llm: Whose context window sets the limit if `token_limit` does not.
+            chat_history: Replaces what is stored, in one step. An empty list, which chat engines
+                pass, replaces nothing: use `reset` to delete a conversation.
+            llm: Sets the limit by its context window if `token_limit` is unset.
             chat_store: A `BotWireChatStore`; not together with the four below.
-            chat_store_key: Which conversation.
-            token_limit: How many tokens `get` returns at most (3,000).
-            tokenizer_fn: Splits a text into tokens.
-            namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-            client: A `Memory` or `AsyncMemory` to use.
+            chat_store_key: The conversation.
+            token_limit: Maximum number of tokens that `get` returns (3,000).
+            tokenizer_fn: A function that splits a text into tokens.
+            namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+            client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
             url: Where memory lives, as for `Memory`.
-            api_key: For a server, as for `Memory`.
+            api_key: The server's API key, as for `Memory`.
             **kwargs: Other fields of the class.
 
         Raises:
@@ -129,7 +129,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         return memory
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
-        """Returns what finds this conversation again, in any process: no message, no key."""
+        """Returns a reference to this conversation, without any message or key."""
         return {
             "class_name": self.class_name(),
             "token_limit": self.token_limit,
@@ -144,10 +144,10 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> BotWireChatMemoryBuffer:
-        """Makes the memory that `to_dict` described.
+        """Returns the memory that `to_dict` refers to.
 
-        In the process that described it with its key and its tokenizer, in any other one with the
-        key from the environment and LlamaIndex's own tokenizer.
+        In the process that made the reference, it has the same key and tokenizer. In another one,
+        it has the key from the environment and LlamaIndex's own tokenizer.
         """
         return cls(
             token_limit=data["token_limit"],
@@ -168,11 +168,11 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         initial_token_count: int = 0,
         **kwargs: Any,
     ) -> list[ChatMessage]:
-        """Returns the last whole turns that fit, after the system message if there is one.
+        """Returns the last whole turns that fit, preceded by the system message if there is one.
 
         Args:
             input: Not used.
-            initial_token_count: Tokens that are taken already.
+            initial_token_count: Tokens that are already used.
             **kwargs: Not used.
         """
         window = Window(self.token_limit, self.tokenizer_fn, initial_token_count)
@@ -188,7 +188,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         initial_token_count: int = 0,
         **kwargs: Any,
     ) -> list[ChatMessage]:
-        """As `get`."""
+        """Like `get`."""
         window = Window(self.token_limit, self.tokenizer_fn, initial_token_count)
         history = self._async_history()
         complete = await self._kept.aread(self._counted(), history, window, _PAGE)
@@ -201,24 +201,24 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         return self.chat_store.connection, self.chat_store_key, self.tokenizer_fn
 
     def reset(self) -> None:
-        """Forgets the conversation."""
+        """Deletes the conversation."""
         self._history().clear()
 
     async def areset(self) -> None:
-        """As `reset`."""
+        """Like `reset`."""
         await self._async_history().clear()
 
     def put_messages(self, messages: list[ChatMessage]) -> None:
-        """Adds messages: all or none, and nobody else's in between."""
+        """Adds messages, all or none, with nobody else's in between."""
         self.chat_store.add_messages(self.chat_store_key, messages)
 
     async def aput_messages(self, messages: list[ChatMessage]) -> None:
-        """As `put_messages`."""
+        """Like `put_messages`."""
         await self.chat_store.async_add_messages(self.chat_store_key, messages)
 
 
 class PersistentChatMemory(BotWireChatMemoryBuffer):
-    """A conversation that stays, in one line: ``PersistentChatMemory("user-456")``."""
+    """A persistent conversation in one line: ``PersistentChatMemory("user-456")``."""
 
     @classmethod
     def class_name(cls) -> str:
@@ -230,7 +230,7 @@ class PersistentChatMemory(BotWireChatMemoryBuffer):
         super().put(_message(message, content))
 
     async def aput(self, message: ChatMessage | str, content: str | None = None) -> None:
-        """As `put`."""
+        """Like `put`."""
         await super().aput(_message(message, content))
 
 
@@ -239,7 +239,7 @@ def _first(items: Iterable[Item]) -> ChatMessage | None:
 
 
 def _message(message: ChatMessage | str, content: str | None) -> ChatMessage:
-    """Returns what `PersistentChatMemory.put` was given as a message."""
+    """Returns the arguments of `PersistentChatMemory.put` as a message."""
     if isinstance(message, ChatMessage) and content is None:
         return message
     roles = [role.value for role in MessageRole]

@@ -74,7 +74,7 @@ class Kept:
     async def aread(
         self, of: tuple[object, ...], history: AsyncHistory, choice: Choice, page: int
     ) -> bool:
-        """As `read`."""
+        """Like `read`."""
         last = self._state if self._state.of == of else _State(of)
         if last.items is not None:
             info = await history.info()

@@ -1,4 +1,4 @@
-"""Documents and indexes as LlamaIndex's `StorageContext` takes them, on a key-value store."""
+"""The document and index stores of LlamaIndex's `StorageContext`, on BotWire's keys."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _BATCH_SIZE = 100
 
 
 class BotWireKVStore(MadeFromPlace, BaseKVStore):
-    """The collections of a namespace, kept on BotWire: a key each, of whatever characters.
+    """The collections of a namespace, with one key per value, of any characters.
 
     Args:
-        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        client: A `Memory` or `AsyncMemory` to use.
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`.
+        api_key: The server's API key, as for `Memory`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -53,7 +53,7 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
     async def aput(
         self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION
     ) -> None:
-        """As `put`."""
+        """Like `put`."""
         await self.aput_all([(key, val)], collection)
 
     def put_all(
@@ -62,9 +62,9 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
         collection: str = DEFAULT_COLLECTION,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> None:
-        """Puts values under keys, `batch_size` of them in one step, all or none.
+        """Puts values under keys, `batch_size` of them per step, each step all or none.
 
-        Large values are put in more steps, each no larger than a server takes.
+        Large values take more steps, each no larger than a server accepts.
         """
         for batch in _batches(kv_pairs, collection, batch_size):
             write(batch, lambda pairs: self.connection.memory.set_many(dict(pairs)))
@@ -75,16 +75,16 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
         collection: str = DEFAULT_COLLECTION,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> None:
-        """As `put_all`."""
+        """Like `put_all`."""
         for batch in _batches(kv_pairs, collection, batch_size):
             await awrite(batch, lambda pairs: self.connection.async_memory.set_many(dict(pairs)))
 
     def get(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
-        """Returns the value of a key, None if there is no such key."""
+        """Returns the value of a key, or None."""
         return _value(self.connection.memory.get(key_of(collection, key)))
 
     async def aget(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
-        """As `get`."""
+        """Like `get`."""
         return _value(await self.connection.async_memory.get(key_of(collection, key)))
 
     def get_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
@@ -96,7 +96,7 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
         }
 
     async def aget_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
-        """As `get_all`."""
+        """Like `get_all`."""
         start = key_of(collection, "")
         return {
             entry.key.removeprefix(start): from_json(entry.value)
@@ -108,7 +108,7 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
         return self.connection.memory.delete(key_of(collection, key))
 
     async def adelete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
-        """As `delete`."""
+        """Like `delete`."""
         return await self.connection.async_memory.delete(key_of(collection, key))
 
 
@@ -116,12 +116,12 @@ class BotWireDocumentStore(MadeFromPlace, KVDocumentStore):
     """The documents and nodes of a namespace, for ``StorageContext.from_defaults(docstore=…)``.
 
     Args:
-        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        name: Tells several stores of a namespace apart; ``docstore`` if unset.
-        batch_size: How many nodes are written in one step; fewer if they are large.
-        client: A `Memory` or `AsyncMemory` to use.
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        name: Separates several stores of a namespace. Defaults to ``docstore``.
+        batch_size: Number of nodes written in one step; fewer if they are large.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`.
+        api_key: The server's API key, as for `Memory`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -145,11 +145,11 @@ class BotWireIndexStore(MadeFromPlace, KVIndexStore):
     """The indexes of a namespace, for ``StorageContext.from_defaults(index_store=…)``.
 
     Args:
-        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        name: Tells several stores of a namespace apart; ``index_store`` if unset.
-        client: A `Memory` or `AsyncMemory` to use.
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        name: Separates several stores of a namespace. Defaults to ``index_store``.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`.
+        api_key: The server's API key, as for `Memory`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -169,7 +169,7 @@ class BotWireIndexStore(MadeFromPlace, KVIndexStore):
 
 
 def key_of(collection: str, key: str) -> str:
-    """Returns BotWire's key for the key of a collection."""
+    """Returns BotWire's key for a key of a collection."""
     # A collection has slashes in its name, and so may a key: only one of them is the border.
     return f"{_PREFIX}{collection.replace('%', '%25').replace('/', '%2F')}/{key}"
 
@@ -182,7 +182,7 @@ def _value(stored: Any) -> dict[str, Any] | None:
 def _batches(
     pairs: list[tuple[str, dict[str, Any]]], collection: str, size: int
 ) -> Iterator[list[tuple[str, Any]]]:
-    """Returns the keys and values to be set together; all are converted before the first."""
+    """Returns batches of keys and values, all converted before the first is written."""
     if size < 1:
         raise ConfigurationError(f"batch_size is at least 1, not {size}")
     named = [(key_of(collection, key), to_json(value, f"{key!r:.80}")) for key, value in pairs]

@@ -61,24 +61,24 @@ _MEDIA = (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)
 
 
 class BotWireMemory(FoundAgain, Memory):
-    """A `Memory` whose messages are kept on BotWire.
+    """A `Memory` whose messages are stored on BotWire.
 
-    What differs from the stock one: the system message stays when it is archived; arguments of tool
-    calls count; concurrent puts do not archive too much; messages are archived after the memory
-    blocks took them, so that a block that fails gets them again; what a `FactExtractionMemoryBlock`
-    has found outlives the process; a dump refers to the conversation and does not hold it, so a
-    workflow's `Context` keeps its memory between runs and across processes.
+    It differs from LlamaIndex's own: the system message is shown even after it is archived;
+    arguments of tool calls count as tokens; concurrent puts do not archive too much; messages are
+    archived only after the memory blocks accept them, so a block that fails gets them again; facts
+    of a `FactExtractionMemoryBlock` outlive the process; a dump refers to the conversation instead
+    of holding it, so a workflow's `Context` keeps its memory between runs and across processes.
 
-    Memory blocks are awaited only: with them, `get` and `put` run them on an event loop as the
-    stock ones do. Without, the blocking methods need none.
+    Memory blocks are asynchronous, so with them `get` and `put` need an event loop, as in
+    LlamaIndex's own class. Without them, the blocking methods need none.
 
     Args:
-        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        token_limit: How many tokens `get` returns at most, memory blocks included.
-        sql_store: A `BotWireAsyncChatStore`, in the place of all the others.
-        client: A `botwire.Memory` or `AsyncMemory` to use.
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        token_limit: Maximum number of tokens that `get` returns, memory blocks included.
+        sql_store: A `BotWireAsyncChatStore`, instead of `namespace` and the arguments below.
+        client: A `botwire.Memory` or `AsyncMemory`, instead of `url` and `api_key`.
         url: Where memory lives, as for `botwire.Memory`.
-        api_key: For a server, as for `botwire.Memory`; never part of a dump.
+        api_key: The server's API key, as for `botwire.Memory`; never part of a dump.
         **fields: See `from_defaults`.
 
     Raises:
@@ -140,27 +140,27 @@ class BotWireMemory(FoundAgain, Memory):
         """Makes a memory.
 
         Args:
-            session_id: Which conversation. Unset, it is ``chat_history``, and not one of its own
-                that nobody would find again.
-            chat_history: Put in the place of what is stored, in one step. An empty list, which
-                chat engines pass, replaces nothing: use `reset` to forget.
-            token_limit: How many tokens `get` returns at most, memory blocks included.
-            memory_blocks: What archived messages are given to, and what adds to them.
-            tokenizer_fn: Splits a text into tokens.
-            chat_history_token_ratio: How much of `token_limit` is for messages.
-            token_flush_size: How many tokens to archive at least when there are too many; a tenth
-                of `token_limit` if unset.
-            memory_blocks_template: How the content of blocks is written.
-            insert_method: Whether it goes to the system or to the user message.
-            image_token_size_estimate: Tokens of an image.
-            audio_token_size_estimate: Tokens of a sound.
-            video_token_size_estimate: Tokens of a video.
+            session_id: The conversation. Defaults to ``chat_history``, since nobody would find a
+                random one again.
+            chat_history: Replaces what is stored, in one step. An empty list, which chat engines
+                pass, replaces nothing: use `reset` to delete a conversation.
+            token_limit: Maximum number of tokens that `get` returns, memory blocks included.
+            memory_blocks: Blocks that receive archived messages and add to what `get` returns.
+            tokenizer_fn: A function that splits a text into tokens.
+            chat_history_token_ratio: The share of `token_limit` for messages, 0 to 1.
+            token_flush_size: Minimum number of tokens to archive when there are too many. Defaults
+                to a tenth of `token_limit`.
+            memory_blocks_template: The template for the content of blocks.
+            insert_method: Whether that content goes into the system or the user message.
+            image_token_size_estimate: Tokens per image.
+            audio_token_size_estimate: Tokens per audio block.
+            video_token_size_estimate: Tokens per video.
             chat_store: A `BotWireAsyncChatStore`; not together with the four below.
-            namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-            client: A `botwire.Memory` or `AsyncMemory` to use.
+            namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+            client: A `botwire.Memory` or `AsyncMemory`, instead of `url` and `api_key`.
             url: Where memory lives, as for `botwire.Memory`.
-            api_key: For a server, as for `botwire.Memory`.
-            **kwargs: Other fields of the class. A table or a database of SQLAlchemy is none.
+            api_key: The server's API key, as for `botwire.Memory`.
+            **kwargs: Other fields of the class, but no tables or databases of SQLAlchemy.
 
         Raises:
             ConfigurationError: An argument is not valid.
@@ -192,9 +192,9 @@ class BotWireMemory(FoundAgain, Memory):
         return memory
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
-        """Returns what finds this conversation again, in any process: no message, no key.
+        """Returns a reference to this conversation, without any message or key.
 
-        Of memory blocks, which are objects of a process, it holds the names.
+        Memory blocks are objects of a process, so it holds only their names.
         """
         blocks = [block.name for block in self.memory_blocks]
         if blocks:
@@ -210,14 +210,14 @@ class BotWireMemory(FoundAgain, Memory):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> BotWireMemory:
-        """Makes the memory that `to_dict` described.
+        """Returns the memory that `to_dict` refers to.
 
-        In the process that described it with its key and its tokenizer, in any other one with the
-        key from the environment and LlamaIndex's own tokenizer. Memory blocks are those of the
-        memory of the same conversation that was last made in this process.
+        In the process that made the reference, it has the same key and tokenizer. In another one,
+        it has the key from the environment and LlamaIndex's own tokenizer. Its memory blocks are
+        those of the last memory of this conversation that this process made.
 
         Raises:
-            ConfigurationError: It has memory blocks, and none with these was made.
+            ConfigurationError: It has memory blocks, and this process made no memory with them.
         """
         store = BotWireAsyncChatStore.from_dict(data["chat_store"])
         fields: dict[str, Any] = {name: data[name] for name in _SETTINGS}
@@ -233,9 +233,9 @@ class BotWireMemory(FoundAgain, Memory):
         )
 
     def _scope(self) -> str:
-        """Returns what memory blocks know this conversation by, wherever they keep what they know.
+        """Returns the id of this conversation for memory blocks, unique across namespaces.
 
-        Two namespaces may each have a session of one name, and share a vector store.
+        Two namespaces may each have a session of the same name, and share a vector store.
         """
         return f"{self.sql_store.namespace}/{self.session_id}"
 
@@ -275,7 +275,7 @@ class BotWireMemory(FoundAgain, Memory):
         """Returns the active messages and what memory blocks add, after the system message.
 
         Args:
-            input: What the user says next, for memory blocks.
+            input: The user's next message, for memory blocks.
             **block_kwargs: For memory blocks.
         """
         history = self._async_history()
@@ -296,7 +296,7 @@ class BotWireMemory(FoundAgain, Memory):
         input: str | ChatMessage | None = None,  # noqa: A002 - named by LlamaIndex
         **block_kwargs: Any,
     ) -> list[ChatMessage]:
-        """As `aget`."""
+        """Like `aget`."""
         if self.memory_blocks:
             return asyncio_run(self.aget(input, **block_kwargs))  # type: ignore[no-any-return]
         entries = self._queue().kept()
@@ -323,14 +323,14 @@ class BotWireMemory(FoundAgain, Memory):
         """Adds messages, all or none; then archives the oldest ones if there are too many.
 
         Raises:
-            ConflictError: They are an answer, and since its question was added here, someone else
-                added another one.
+            ConflictError: The messages are an answer, and someone else has added a question since
+                theirs was added here.
         """
         await async_add_messages(self.sql_store.connection, self.session_id, messages)
         await self._aput_away()
 
     async def _aput_away(self) -> None:
-        """Archives the oldest messages if there are too many, once memory blocks took them."""
+        """Archives the oldest messages if there are too many, after memory blocks accept them."""
         history = self._async_history()
         up_to = (await self._aqueue()).archive_up_to()
         if up_to is None:
@@ -381,11 +381,11 @@ class BotWireMemory(FoundAgain, Memory):
             self._facts_stored = stored is not None
 
     def put(self, message: ChatMessage) -> None:
-        """As `aput`."""
+        """Like `aput`."""
         self.put_messages([message])
 
     def put_messages(self, messages: list[ChatMessage]) -> None:
-        """As `aput_messages`."""
+        """Like `aput_messages`."""
         add_messages(self.sql_store.connection, self.session_id, messages)
         if self.memory_blocks:
             asyncio_run(self._aput_away())
@@ -393,12 +393,12 @@ class BotWireMemory(FoundAgain, Memory):
             self._history().archive(up_to)
 
     def set(self, messages: list[ChatMessage]) -> None:
-        """Puts messages in the place of all there are, archived ones too, in one step."""
+        """Replaces all messages, archived ones too, in one step."""
         writing = Writing(self.sql_store.connection, self.session_id, messages)
         writing.wrote(self._history().replace(writing.items))
 
     def reset(self) -> None:
-        """Forgets the conversation, archived messages and facts learned from it too."""
+        """Deletes the conversation with its archived messages and the facts learned from it."""
         with self.sql_store.connection.memory.transaction() as transaction:
             transaction.history(self.session_id).clear()
             transaction.delete(facts_key(self.session_id))
@@ -442,7 +442,7 @@ class BotWireMemory(FoundAgain, Memory):
         return self.sql_store.connection, self.session_id, self.tokenizer_fn, *estimates
 
     def _estimate_token_count(self, message_or_blocks: Any) -> int:
-        """As the stock one, with what tools are called with."""
+        """Like LlamaIndex's own method, with the arguments of tool calls."""
         if not isinstance(message_or_blocks, ChatMessage):
             return int(super()._estimate_token_count(message_or_blocks))
         message = message_or_blocks

@@ -1,4 +1,4 @@
-"""Moving to BotWire: copies the conversations of any other LlamaIndex chat store."""
+"""Copies the conversations of any other LlamaIndex chat store to BotWire."""
 
 from __future__ import annotations
 
@@ -27,25 +27,24 @@ def import_chat_store(
     into: BotWireChatStore | BotWireAsyncChatStore,
     keys: Iterable[str] | None = None,
 ) -> dict[str, int]:
-    """Copies conversations, in their order, and leaves the source as it is.
+    """Copies conversations in order and leaves the source unchanged.
 
-    A message that an earlier import has copied is not copied again, so an import that was
-    interrupted is simply repeated, and what has been said since is added. Two equal messages of a
-    conversation stay two.
+    Messages that an earlier import copied are not copied again, so repeat an import after an
+    interruption, or to add new messages. Two equal messages of a conversation stay two.
 
     Args:
         source: A chat store, such as `SimpleChatStore`, `RedisChatStore` or `PostgresChatStore`.
-        into: Where to. `BotWireChatMemoryBuffer.chat_store` and `BotWireMemory.sql_store` are such.
-        keys: Which conversations. Unset, all that the source names; a Redis database that holds
-            other things too names those as well.
+        into: A chat store of BotWire, such as `BotWireChatMemoryBuffer.chat_store`.
+        keys: The conversations to copy. Defaults to all keys of the source; a Redis database may
+            hold other keys too.
 
     Returns:
-        For each key how many messages the source has, which are all there now.
+        The number of messages per key; all of them are now stored.
 
     Raises:
-        NotJSONError: A message would not come back. Nothing of its conversation was written; those
-            before it are there.
-        BotWireError: Memory could not be reached or refused; repeat the import.
+        NotJSONError: A message could not be read back. Nothing of its conversation was written;
+            earlier conversations were.
+        BotWireError: Memory could not be reached, or refused a write; repeat the import.
     """
     copied = {}
     for key in source.get_keys() if keys is None else keys:

@@ -1,4 +1,4 @@
-"""Where the stores of this package live, and how they are made."""
+"""The place of this package's stores, and the constructors they share."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from botwire.connection import Connection
 
 
 class MadeFromPlace:
-    """The constructors by which LlamaIndex's other stores are made, beside the plain one."""
+    """The alternative constructors that LlamaIndex's other stores have."""
 
     @classmethod
     def from_uri(
         cls, uri: str, namespace: str | None = None, api_key: str | None = None, **kwargs: Any
     ) -> Self:
-        """Makes a store at a URL; the other arguments are those of the class."""
+        """Returns a store at a URL; the other arguments are those of the class."""
         return cls.from_params(namespace, uri, api_key, **kwargs)
 
     @classmethod
@@ -42,9 +42,9 @@ class MadeFromPlace:
 
 
 class FoundAgain(BaseComponent):
-    """A part of a model of pydantic's, such as a workflow's typed state, that a dump refers to.
+    """A field of a pydantic model, such as a workflow's typed state, that a dump refers to.
 
-    The model is dumped and read by pydantic, which calls neither `to_dict` nor `from_dict`.
+    Pydantic dumps and reads the model, and calls neither `to_dict` nor `from_dict`.
     """
 
     def __init__(self, **data: Any) -> None:
@@ -63,18 +63,18 @@ class FoundAgain(BaseComponent):
     def custom_model_dump(
         self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
     ) -> dict[str, Any]:
-        """Returns what finds this object again; named as LlamaIndex's own, which it replaces."""
+        """Returns a reference to this object, in place of LlamaIndex's own dump."""
         return self.to_dict()
 
 
 class PlacedStore(MadeFromPlace, FoundAgain):
-    """The part that both chat stores have in common: a namespace at a place.
+    """What both chat stores share: a namespace at a place.
 
     Args:
-        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        client: A `Memory` or `AsyncMemory` to use.
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`; never part of a dump.
+        api_key: The server's API key, as for `Memory`; never part of a dump.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -100,17 +100,17 @@ class PlacedStore(MadeFromPlace, FoundAgain):
         self._connection = connection  # after: pydantic resets private attributes
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
-        """Returns what finds this store again: no message, no key."""
+        """Returns a reference to this store, without any message or key."""
         return {**self._connection.reference(), "class_name": self.class_name()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], **kwargs: Any) -> Self:
-        """Makes the store that a dump describes; see `Connection.from_reference` for its key."""
+        """Returns the store that a dump refers to; see `Connection.from_reference` for its key."""
         return cls(client=Connection.from_reference(data).memory)
 
     @property
     def connection(self) -> Connection:
-        """Where memory lives."""
+        """The connection to where memory lives."""
         return self._connection
 
 
@@ -126,10 +126,10 @@ def store_at(
     url: str | None,
     api_key: str | None,
 ) -> Any:
-    """Returns the chat store of a memory: the one that was given, or one at the place given.
+    """Returns the chat store of a memory: the given one, or one at the given place.
 
     Raises:
-        ConfigurationError: It is of another class, or both were given.
+        ConfigurationError: The store is of another class, or both were given.
     """
     if store is None:
         return cls(namespace, client=client, url=url, api_key=api_key)
@@ -143,7 +143,7 @@ def store_at(
 def refuse_unknown(
     cls: _Named, given: Mapping[str, Any], known: Mapping[str, Any] | None = None
 ) -> None:
-    """Raises `ConfigurationError` for arguments that would be dropped in silence."""
+    """Raises `ConfigurationError` for arguments that would be silently dropped."""
     unknown = sorted(given.keys() - (known or {}).keys())
     if unknown:
         raise ConfigurationError(f"{cls.__name__} takes no {', '.join(map(repr, unknown))}")

@@ -32,9 +32,9 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
     Args:
         namespace: Where to keep messages. Unset, with `client` and `url` unset too: where the
             memory is that has this block.
-        client: A `botwire.Memory` or `AsyncMemory` to use.
+        client: A `botwire.Memory` or `AsyncMemory`, instead of `url` and `api_key`.
         url: Where memory lives, as for `botwire.Memory`.
-        api_key: For a server, as for `botwire.Memory`.
+        api_key: The server's API key, as for `botwire.Memory`.
         **fields: `per`: ``"session"`` recalls what was said in the same conversation, ``"user"``
             what was said in any conversation of the same namespace. `embed_model` searches by
             meaning; without one, by words. `similarity_top_k`: how many messages to recall at most.
@@ -144,7 +144,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         await self._records().delete(scope=self._scope(None, per="session"))
 
     def reset(self) -> None:
-        """As `areset`."""
+        """Like `areset`."""
         scope = self._scope(None, per="session")
         self._place().memory.records(self.collection).delete(scope=scope)
 

@@ -1,4 +1,4 @@
-"""Conversations as LlamaIndex's chat store: one history a key."""
+"""LlamaIndex's chat store, with one history per key."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from botwire_llamaindex.turns import Writing, add_messages, async_add_messages
 
 
 class BotWireChatStore(PlacedStore, BaseChatStore):
-    """The conversations of a namespace, kept on BotWire.
+    """The conversations of a namespace, stored on BotWire.
 
-    Each key is a history of that name. An append is one request, whatever the length, and a batch
-    of messages is appended in one step. A dump holds where memory lives and no message, no key.
+    Each key is a history of that name. An append takes one request, however long the history is,
+    and a batch of messages is appended in one step. A dump holds the place, but no message or key.
 
     Args:
-        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        client: A `Memory` or `AsyncMemory` to use.
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`; never part of a dump.
+        api_key: The server's API key, as for `Memory`; never part of a dump.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -42,28 +42,28 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         return self._connection.async_memory.history(key)
 
     def set_messages(self, key: str, messages: list[ChatMessage]) -> None:
-        """Puts messages in the place of all there are, in one step."""
+        """Replaces all messages in one step."""
         writing = Writing(self._connection, key, messages)
         writing.wrote(self._history(key).replace(writing.items))
 
     async def aset_messages(self, key: str, messages: list[ChatMessage]) -> None:
-        """As `set_messages`."""
+        """Like `set_messages`."""
         writing = Writing(self._connection, key, messages)
         writing.wrote(await self._async_history(key).replace(writing.items))
 
     def get_messages(self, key: str) -> list[ChatMessage]:
-        """Returns all messages, none for a key that there is not."""
+        """Returns all messages; an empty list for an unknown key."""
         return _messages(self._history(key).read())
 
     async def aget_messages(self, key: str) -> list[ChatMessage]:
-        """As `get_messages`."""
+        """Like `get_messages`."""
         return _messages(await self._async_history(key).read())
 
     def add_message(self, key: str, message: ChatMessage, idx: int | None = None) -> None:
         """Adds a message at the end, or before the one at position `idx`.
 
         Raises:
-            ConflictError: With `idx`, if somebody else has added something meanwhile.
+            ConflictError: `idx` is given, and someone else has added a message meanwhile.
         """
         if idx is None:
             return self.add_messages(key, [message])
@@ -79,7 +79,7 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
     async def async_add_message(
         self, key: str, message: ChatMessage, idx: int | None = None
     ) -> None:
-        """As `add_message`."""
+        """Like `add_message`."""
         if idx is None:
             return await self.async_add_messages(key, [message])
         last = (await self._async_history(key).info()).last_seq
@@ -92,25 +92,25 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         return None
 
     def add_messages(self, key: str, messages: list[ChatMessage]) -> None:
-        """Adds messages at the end: all or none, and nobody else's in between.
+        """Adds messages at the end, all or none, with nobody else's in between.
 
         Raises:
-            ConflictError: They are an answer, and since its question was added here, someone else
-                added another one.
+            ConflictError: The messages are an answer, and someone else has added a question since
+                theirs was added here.
         """
         add_messages(self._connection, key, messages)
 
     async def async_add_messages(self, key: str, messages: list[ChatMessage]) -> None:
-        """As `add_messages`."""
+        """Like `add_messages`."""
         await async_add_messages(self._connection, key, messages)
 
     def delete_messages(self, key: str) -> list[ChatMessage] | None:
-        """Deletes all messages and returns what they were, None if there were none."""
+        """Deletes all messages and returns them, or None if there were none."""
         messages = self.get_messages(key)
         return messages if self._history(key).clear() else None
 
     async def adelete_messages(self, key: str) -> list[ChatMessage] | None:
-        """As `delete_messages`."""
+        """Like `delete_messages`."""
         messages = await self.aget_messages(key)
         count = await self._async_history(key).clear()
         return messages if count else None
@@ -119,19 +119,19 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         """Deletes every conversation of this namespace, archived messages too.
 
         Returns:
-            How many conversations there were.
+            Number of conversations deleted.
         """
         return sum(self._history(key).clear() > 0 for key in self.get_keys())
 
     async def adelete_all(self) -> int:
-        """As `delete_all`."""
+        """Like `delete_all`."""
         return sum([await self._async_history(key).clear() > 0 for key in await self.aget_keys()])
 
     def delete_message(self, key: str, idx: int) -> ChatMessage | None:
         """Deletes the message at a position, from the end if negative, and returns it.
 
         Returns:
-            None if there is no such position.
+            The message; None if there is no such position.
         """
         found = _at(self._history(key).read(), idx)
         if found is None or not self._history(key).delete(found[0]):
@@ -139,7 +139,7 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         return found[1]
 
     async def adelete_message(self, key: str, idx: int) -> ChatMessage | None:
-        """As `delete_message`."""
+        """Like `delete_message`."""
         history = self._async_history(key)
         found = _at(await history.read(), idx)
         if found is None or not await history.delete(found[0]):
@@ -147,14 +147,14 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         return found[1]
 
     def delete_last_message(self, key: str) -> ChatMessage | None:
-        """Deletes the last message and returns it, None if there was none."""
+        """Deletes the last message and returns it, or None if there was none."""
         history = self._history(key)
         for item in history.newest_first():
             return _taken(item, history.delete(item.seq))
         return None
 
     async def adelete_last_message(self, key: str) -> ChatMessage | None:
-        """As `delete_last_message`."""
+        """Like `delete_last_message`."""
         history = self._async_history(key)
         async for item in history.newest_first():
             return _taken(item, await history.delete(item.seq))
@@ -165,7 +165,7 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         return [info.name for info in self._connection.memory.list_histories()]
 
     async def aget_keys(self) -> list[str]:
-        """As `get_keys`."""
+        """Like `get_keys`."""
         return [info.name for info in await self._connection.async_memory.list_histories()]
 
 

@@ -140,7 +140,7 @@ class Writing:
 
 
 def add_messages(connection: Connection, name: str, messages: Sequence[ChatMessage]) -> None:
-    """Adds messages at the end: all or none, and nobody else's in between.
+    """Adds messages at the end, all or none, with nobody else's in between.
 
     Raises:
         ConflictError: They are an answer, and someone else asked something after its question.
@@ -159,7 +159,7 @@ def add_messages(connection: Connection, name: str, messages: Sequence[ChatMessa
 async def async_add_messages(
     connection: Connection, name: str, messages: Sequence[ChatMessage]
 ) -> None:
-    """As `add_messages`."""
+    """Like `add_messages`."""
     history: AsyncHistory = connection.async_memory.history(name)
     writing = Writing(connection, name, messages)
     try:

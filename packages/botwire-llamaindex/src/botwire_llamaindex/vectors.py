@@ -36,12 +36,12 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
     (vectors), ``text_search`` or ``sparse`` (words), and ``hybrid`` (the mean of both).
 
     Args:
-        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         collection: Tells several stores of a namespace apart. All embeddings of one have the same
             dimension.
-        client: A `Memory` or `AsyncMemory` to use.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`; never part of a dump.
+        api_key: The server's API key, as for `Memory`; never part of a dump.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -107,7 +107,7 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
         return [record.id for record in made]
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """As `add`."""
+        """Like `add`."""
         made = _made(nodes)
         for batch in in_batches(made, _BATCH, _length):
             await awrite(batch, lambda part: self._async_records().put(part, keep_embedding=False))
@@ -118,7 +118,7 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
         self._records().delete(filter={"ref_doc_id": ref_doc_id})
 
     async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """As `delete`."""
+        """Like `delete`."""
         await self._async_records().delete(filter={"ref_doc_id": ref_doc_id})
 
     def delete_nodes(
@@ -145,7 +145,7 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
         filters: MetadataFilters | None = None,
         **delete_kwargs: Any,
     ) -> None:
-        """As `delete_nodes`."""
+        """Like `delete_nodes`."""
         condition, predicate = _to_delete(node_ids, filters)
         if predicate is None:
             await self._async_records().delete(ids=node_ids, filter=condition)
@@ -158,7 +158,7 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
         self._records().clear()
 
     async def aclear(self) -> None:
-        """As `clear`."""
+        """Like `clear`."""
         await self._async_records().clear()
 
     # --- what is found ------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
     async def aget_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
-        """As `get_nodes`."""
+        """Like `get_nodes`."""
         condition, predicate = to_filter(filters)
         found = await self._async_records().list(ids=node_ids, filter=condition, limit=None)
         return [from_record(one) for one in found if _passes(predicate, one)]
@@ -198,7 +198,7 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
         return _result(found[:limit])
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """As `query`."""
+        """Like `query`."""
         search, predicate, limit = _read(query)
         found: list[Match] = []
         offset, size = 0, limit if predicate is None else max(limit, _PAGE)
