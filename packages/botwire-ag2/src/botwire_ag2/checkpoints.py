@@ -27,9 +27,9 @@ class BotWireCheckpointStore:
 
     Args:
         namespace: Whose tasks. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server.
+        api_key: The server's API key.
         ttl: Seconds after which a task's last checkpoint expires; None: never.
         prefix: The prefix of the keys that hold the states.
 

@@ -47,9 +47,9 @@ class BotWireKnowledgeStore:
 
     Args:
         namespace: Whose files. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server.
+        api_key: The server's API key.
         prefix: The prefix of the histories that hold the files. Agents with the same namespace and
             prefix share their files, including their working memory.
         poll: Seconds between polls for changes when nothing happens.

@@ -33,9 +33,9 @@ class BotWireStorage:
     Args:
         namespace: Whose conversations. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
             ``default``.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server.
+        api_key: The server's API key.
         types: Your own classes of events, dataclasses, pydantic models and enums.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Checkpoints of workflows."""
+"""Agent Framework's checkpoint storage."""
 
 from __future__ import annotations
 
@@ -37,21 +37,20 @@ _EPOCH = datetime(1, 1, 1, tzinfo=UTC)
 class BotWireCheckpointStorage:
     """Agent Framework's checkpoint storage on BotWire: ``WorkflowBuilder(checkpoint_storage=…)``.
 
-    A checkpoint is a key; the names of a workflow's sort by their times, so the latest is found
-    without reading the others. It is stored in one step, with the key that finds it by its id, and
-    to save it again changes nothing. What a checkpoint holds comes back as it was, objects
-    included, and nothing is unpickled: only Agent Framework's values and classes of `types` are
-    ever made.
+    Each checkpoint is a key, and the keys of a workflow sort by time, so the latest is found
+    without reading the others. A checkpoint is stored in one step with the key that finds it by its
+    id, and saving it again changes nothing. Its contents are restored exactly, objects included.
+    Nothing is unpickled: only Agent Framework's values and classes in `types` are ever created.
 
     Args:
-        namespace: Whose workflows.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        namespace: The namespace of the workflows.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server.
-        types: Your own classes of what executors send, keep in state, ask for and are answered
-            with: dataclasses, pydantic models, enums, named tuples, plain classes.
-        ttl: Seconds until a checkpoint is gone; None keeps them for good.
-        prefix: What the names of the keys begin with.
+        api_key: The server's API key.
+        types: Your own classes in messages, state, requests and responses of executors:
+            dataclasses, pydantic models, enums, named tuples, plain classes.
+        ttl: Seconds until a checkpoint expires; None: never.
+        prefix: The prefix of the keys.
 
     Raises:
         ConfigurationError: An argument is not valid.

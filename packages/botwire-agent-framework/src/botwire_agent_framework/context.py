@@ -1,4 +1,4 @@
-"""What an agent is told of all that it was told before, in any session."""
+"""Agent Framework's context provider: memories of earlier conversations."""
 
 from __future__ import annotations
 
@@ -34,34 +34,35 @@ PROMPT = "Consider what you remember from earlier conversations:"
 
 
 class BotWireContextProvider(ContextProvider):
-    """Agent Framework's context provider on BotWire: what was said before, session by session.
+    """Agent Framework's context provider on BotWire, which recalls what was said before.
 
-    Each session has memories of its own, so no user is told what another one said. To let a user's
-    sessions share them, say who the user is: ``user=lambda session: session.state["user"]``, or a
-    string, where the namespace has only one user.
+    Each session has its own memories, so no user is told what another one said. To share memories
+    among a user's sessions, name the user: ``user=lambda session: session.state["user"]``, or a
+    string if the namespace has only one user.
 
-    Before a run the agent is told what fits what it is given and, where that is fewer than `k`, the
-    newest others: found by words, with an `embedder` by meaning too. After a run it keeps what it
-    was given. What it is told is no part of the stored conversation.
+    Before a run, the agent gets the memories that match its input, by words and, with an
+    `embedder`, by meaning. If they are fewer than `k`, the newest others follow. After a run, its
+    input is stored. Recalled memories are not part of the stored conversation.
 
     Args:
-        namespace: Whose memory.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        namespace: The namespace of the memories.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server.
-        source_id: The provider's name among an agent's.
+        api_key: The server's API key.
+        source_id: The provider's name within an agent.
         name: The collection of records that holds the memories.
-        user: Whose memories a session has: a function that returns the user's id, or a string, the
-            same user for all sessions. None: each session is a user of its own.
-        k: How many memories an agent is told at most, up to 1,000.
-        remember: What is kept after a run: the ``inputs`` that a user gave, ``all``: the answers
-            too, or ``nothing``: only what `add` is given.
-        filter: Only memories whose metadata this describes, with the operators of
-            `botwire.filters`. Kept of a run are ``role``, ``session_id`` and ``author_name``.
+        user: A function that returns the user's id for a session, or a string that is the user of
+            all sessions. None: each session has memories of its own.
+        k: Maximum number of memories that an agent gets, up to 1,000.
+        remember: What to store after a run: ``inputs`` for the user's input, ``all`` for the
+        answers
+            too, or ``nothing`` for only what `add` is given.
+        filter: A filter on the metadata, with the operators of `botwire.filters`. Memories of a run
+            have ``role``, ``session_id`` and ``author_name``.
         embedder: Returns a vector for each text, awaited or not. Needs the extra ``vector``.
-        prompt: What comes before the memories.
+        prompt: The text before the memories.
         recall_timeout: Seconds that a run waits for its memories.
-        strict: Let a run fail if its memories cannot be read, instead of logging a warning.
+        strict: Whether a run fails, instead of logging a warning, if its memories cannot be read.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -117,7 +118,7 @@ class BotWireContextProvider(ContextProvider):
     async def add(
         self, text: str, metadata: Mapping[str, Any] | None = None, *, user: str | None = None
     ) -> None:
-        """Keeps a memory.
+        """Stores a memory.
 
         Args:
             text: What is remembered.

@@ -1,4 +1,4 @@
-"""Conversations, each the history of a session."""
+"""Agent Framework's history provider: each session's conversation is a history."""
 
 from __future__ import annotations
 
@@ -28,36 +28,37 @@ from botwire_agent_framework.convert import from_items, item_id, to_items
 class BotWireHistoryProvider(HistoryProvider):
     """Agent Framework's history provider on BotWire: ``Agent(context_providers=[…])``.
 
-    A session's conversation is the history that is called like the session, so another framework's
-    adapter, given the same name, goes on with it. What is stored: Agent Framework decides; by
-    default the input and the answer, when a run ends. With
-    ``require_per_service_call_history_persistence=True`` an agent stores after each call of its
-    model, and a process that is killed loses less. A tool's call that was stored and never
-    answered is closed for the model, which would refuse it otherwise.
+    A session's conversation is the history with the session's name, so the adapter of another
+    framework can continue it under the same name. Agent Framework decides what is stored; by
+    default it is the input and the answer, at the end of a run. With
+    ``require_per_service_call_history_persistence=True`` an agent stores after each model call, so
+    a killed process loses less. A stored tool call without an answer is closed for the model, which
+    would refuse it otherwise.
 
-    Of two runs of one session at once, one is refused with a `ConflictError`: what a model answers
-    is stored only if nobody wrote since the model was shown the conversation.
+    If two runs of one session overlap, one is refused with a `ConflictError`: a model's answer is
+    stored only if nobody has written since the model was shown the conversation.
 
-    An agent with several of these, say one that only keeps a record, gives each a namespace.
+    If an agent has several of these providers, for example one that only keeps a record, give each
+    a namespace of its own.
 
-    A message of an id that is stored already is not stored again. Messages without one may be
-    equal: who says "go on" twice has said it twice.
+    A message whose id is already stored is not stored again. Messages without an id may be equal: a
+    user who says "go on" twice has said it twice.
 
     Args:
-        namespace: Whose conversations.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        namespace: The namespace of the conversations.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server.
-        source_id: The provider's name among an agent's.
-        max_messages: Load only the last so many; None loads all. Nothing is deleted.
-        skip_excluded: Leave out messages that are marked as excluded. With it, what the
-            ``after_strategy`` of a `CompactionProvider` of this ``history_source_id`` excludes is
-            archived: no later run loads it, and nothing is deleted.
+        api_key: The server's API key.
+        source_id: The provider's name within an agent.
+        max_messages: Number of last messages to load; None: all. Nothing is deleted.
+        skip_excluded: Whether to skip messages marked as excluded. If so, messages that the
+            ``after_strategy`` of a `CompactionProvider` with this ``history_source_id`` excludes
+            are archived: later runs do not load them, and nothing is deleted.
         load_messages: See `HistoryProvider`, as for the next four.
-        store_inputs: Whether to store what an agent is given.
-        store_outputs: Whether to store what it answers.
-        store_context_messages: Whether to store what other providers add.
-        store_context_from: Only of these providers.
+        store_inputs: Whether to store an agent's input.
+        store_outputs: Whether to store an agent's answers.
+        store_context_messages: Whether to store messages of other providers.
+        store_context_from: The providers whose messages to store; None: all.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -145,7 +146,7 @@ class BotWireHistoryProvider(HistoryProvider):
         state: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Stores messages at the end of a session's, all or none.
+        """Appends messages to a session, all or none.
 
         Args:
             session_id: Whose.
@@ -262,7 +263,7 @@ class BotWireHistoryProvider(HistoryProvider):
         )
 
     async def list_sessions(self) -> list[str]:
-        """Returns the ids of all sessions of the namespace, those of other frameworks too."""
+        """Returns the ids of all sessions in the namespace, including those of other frameworks."""
         return [info.name for info in await self.connection.async_memory.list_histories()]
 
     async def clear(self, session_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Sessions: what an agent keeps between runs beside the conversation.
+"""Agent Framework's session store: the state that an agent keeps between runs.
 
 This module is not imported with the package: ``SessionStore`` is experimental, and Agent Framework
 says so, once, to whoever uses it.
@@ -32,17 +32,17 @@ _READ_AT = "_botwire_read_at"
 class BotWireSessionStore(SessionStore):
     """Agent Framework's ``SessionStore`` on BotWire, for its hosting and for your own.
 
-    A session goes on as it was read, in any process. Two requests of one session at once would lose
-    what the first of them did: the second one's `set` is refused instead, with a `ConflictError`.
-    Custom classes in a session's state come back if they were given to ``register_state_type``.
+    Any process can resume a session. If two requests of one session overlap, the second `set` is
+    refused with a `ConflictError` instead of overwriting the first. Custom classes in a session's
+    state are restored if they were registered with ``register_state_type``.
 
     Args:
-        namespace: Whose sessions.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        namespace: The namespace of the sessions.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server.
-        ttl: Seconds after its last `set` that a session is gone; None keeps them for good.
-        prefix: What the names of the keys begin with.
+        api_key: The server's API key.
+        ttl: Seconds after its last `set` when a session expires; None: never.
+        prefix: The prefix of the keys.
         on_conflict: ``overwrite`` lets the last `set` win, as Agent Framework's own stores do.
 
     Raises:

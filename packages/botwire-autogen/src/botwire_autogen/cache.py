@@ -32,9 +32,9 @@ class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
 
     Args:
         namespace: Whose cache.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server; never part of a component's dump.
+        api_key: The server's API key; never part of a component's dump.
         prefix: What the keys of the cache begin with. AutoGen's key of an answer does not say which
             model gave it: caches of two models need two prefixes or namespaces.
         ttl: Seconds that a value is kept; None: always.

@@ -72,9 +72,9 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         max_turns: How many turns a run has at most.
         custom_message_types: Types of messages that neither the team was given nor its agents
             declare.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server.
+        api_key: The server's API key.
 
     Raises:
         ConfigurationError: An argument is not valid, or the team cannot be resumed.

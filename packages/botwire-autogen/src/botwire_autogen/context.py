@@ -1,4 +1,4 @@
-"""The conversation that a model is shown, kept as it grows."""
+"""AutoGen's model context: the conversation that a model is shown."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _MESSAGES: TypeAdapter[list[LLMMessage]] = TypeAdapter(list[LLMMessage])
 
 
 class BotWireChatCompletionContextConfig(BaseModel):
-    """How a `BotWireChatCompletionContext` is described in a component; it holds no secret.
+    """The configuration of a `BotWireChatCompletionContext` in a component, without secrets.
 
-    What a model client puts into its own component is its own doing.
+    A model client decides what its own component holds.
     """
 
     namespace: str
@@ -59,33 +59,35 @@ class BotWireChatCompletionContext(
 ):
     """An AutoGen model context whose messages are a history of BotWire.
 
-    Pass it as ``AssistantAgent(model_context=…)``. Each message is stored when it is added. All
-    of them stay; what a model is shown is all (the default), the last `buffer_size`, the first
-    `head_size` and the last `buffer_size`, or the last that fit into `token_limit`. Only what is
-    shown is read (for tokens, pages of 200). No view shows a tool's call without its answer, or an
-    answer without its call: a call whose process ended is closed, by a message that says so.
+    Pass it as ``AssistantAgent(model_context=…)``. Each message is stored when it is added, and
+    none is deleted. A model is shown all messages (the default), the last `buffer_size`, the first
+    `head_size` and the last `buffer_size`, or the last that fit into `token_limit`. Only messages
+    that are shown are read (for tokens, pages of 200). No view shows a tool call without its answer
+    or an answer without its call: a call whose process ended is closed by a message that says so.
 
-    Of two requests at once, one is refused: what a model answers is stored only if nobody wrote
-    since the model was shown the conversation, and else `add_message` raises `ConflictError`.
+    If two requests run at once, one is refused: a model's answer is stored only if nobody has
+    written since the model was shown the conversation. Otherwise `add_message` raises
+    `ConflictError`.
 
-    What is loaded from a component's dump has the conversation of the same name, here or elsewhere.
-    To run a copy that begins anew, give it another name.
+    A context loaded from a component's dump has the conversation of the same name, in any process.
+    To run a copy that starts afresh, give it another name.
 
-    A saved state is a reference: where the messages are, and up to which. `clear` and `load_state`
-    archive messages, they delete none.
+    A saved state is a reference to the messages and to the last one of them. `clear` and
+    `load_state` archive messages instead of deleting them.
 
     Args:
-        namespace: Whose conversation.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        namespace: The namespace of the conversation.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server; never part of a component's dump.
-        name: The history that holds the messages, one for each agent and conversation. Unset, it
-            is ``context``, and only one agent may speak there.
-        buffer_size: Show the last so many messages.
-        head_size: With `buffer_size`: show the first so many too, and say how many are skipped.
-        token_limit: Show the last messages that together have at most so many tokens.
-        model_client: Counts tokens, message by message.
-        initial_messages: What a new history begins with.
+        api_key: The server's API key; never part of a component's dump.
+        name: The history that holds the messages, one per agent and conversation. Defaults to
+            ``context``, which only one agent may use.
+        buffer_size: Number of last messages to show.
+        head_size: Number of first messages to show before them; a message says how many are
+            skipped. Needs `buffer_size`.
+        token_limit: Maximum number of tokens of the messages shown.
+        model_client: Counts the tokens of each message.
+        initial_messages: The first messages of a new history.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -145,7 +147,7 @@ class BotWireChatCompletionContext(
         return self._initial_messages or []
 
     async def add_message(self, message: LLMMessage) -> None:
-        """Stores a message at the end.
+        """Appends a message.
 
         Raises:
             ConflictError: Someone else wrote since the model that answers here was shown the
@@ -170,7 +172,7 @@ class BotWireChatCompletionContext(
         self._conversation.answerer.saw(None if said else seq)
 
     async def _check_agent(self, agent: str) -> None:
-        """Raises `ConfigurationError` if agents share what none of them has named."""
+        """Raises `ConfigurationError` if several agents use the default name."""
         if self._name is not None or self._agent == agent:
             return
         owner = await self._conversation.claim(agent)
@@ -215,7 +217,7 @@ class BotWireChatCompletionContext(
         return items, [*head, gap, *tail]
 
     async def _within(self, limit: int) -> tuple[list[Item], list[LLMMessage]]:
-        """Returns the newest messages that have at most so many tokens, and the last item."""
+        """Returns the newest messages within the token limit, and the last item."""
         assert self._model_client is not None  # the constructor asks for it
         newest: list[Item] = []
         found: list[LLMMessage] = []

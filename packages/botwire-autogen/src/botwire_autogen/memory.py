@@ -1,4 +1,4 @@
-"""What an agent is told at the beginning of each run."""
+"""AutoGen's memory: what an agent is told at the beginning of each run."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ _SOURCE = "memory"  # who says it where the role is `user`
 
 
 class BotWireMemoryConfig(BaseModel):
-    """How a `BotWireMemory` is described in a component; it holds no secret.
+    """The configuration of a `BotWireMemory` in a component, without secrets.
 
-    What an embedder puts into its own component is its own doing.
+    An embedder decides what its own component holds.
     """
 
     namespace: str
@@ -63,36 +63,36 @@ class BotWireMemoryConfig(BaseModel):
 class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
     """An AutoGen memory on BotWire: pass it in ``AssistantAgent(memory=[…])``.
 
-    Each run of an agent is told what it does not yet have in its context, in one message. If the
-    store does not answer in time, the run goes on without, and a warning is logged.
+    Each run of an agent gets one message with the memories that are not yet in its context. If the
+    store does not answer in time, the run continues without it, and a warning is logged.
 
-    How memories are found, by `retrieval`:
+    `retrieval` selects how memories are found:
 
-    - ``auto`` (the default): a query returns those that fit its text best: by words, and with an
-      `embedder` by meaning too. A run is told those that fit the last thing the user said and,
-      where they are fewer than `k`, the newest others.
-    - ``recent``: the newest, whatever is asked.
-    - ``keyword``, ``vector``, ``hybrid``: only those that fit: by words (BM25), by meaning, or by
-      both.
+    - ``auto`` (the default): a query returns the memories that match its text best, by words and,
+      with an `embedder`, by meaning. A run gets those that match the user's last message and, if
+      they are fewer than `k`, the newest others.
+    - ``recent``: the newest memories, whatever the query is.
+    - ``keyword``, ``vector``, ``hybrid``: only memories that match, by words (BM25), by meaning or
+      by both.
 
     Args:
-        namespace: Whose memory.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        namespace: The namespace of the memories.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server; never part of a component's dump.
+        api_key: The server's API key; never part of a component's dump.
         name: The collection of records that holds the memories.
-        k: How many memories a query returns at most, up to 1,000.
-        retrieval: How they are found.
-        score_threshold: Only those that fit the text this well: 0 … 1, where 1 is best.
-        filter: Only those whose JSON this describes, with the operators of `botwire.filters`. Paths
-            begin with a field of the content: ``{"metadata.topic": "tea"}``,
+        k: Maximum number of memories that a query returns, up to 1,000.
+        retrieval: How memories are found.
+        score_threshold: Lowest score to return, 0 to 1.
+        filter: A filter on the content's JSON, with the operators of `botwire.filters`. Paths begin
+            with a field of the content: ``{"metadata.topic": "tea"}``,
             ``{"content.city": {"$in": ["Oslo"]}}``, ``{"mime_type": "text/plain"}``.
         embedder: Returns a vector for each text, awaited or not. To be part of a component's dump
             it must be one of AutoGen's components itself. Needs the extra ``vector``.
-        role: Who tells a run: ``system``, or ``user`` for models that take one system message only
-            (Anthropic's refuse a second one).
-        recall_timeout: Seconds that a run waits to be told.
-        strict: Let a run fail that cannot be told, in the place of going on without.
+        role: The role of the message: ``system``, or ``user`` for models that accept only one
+            system message, such as Anthropic's.
+        recall_timeout: Seconds that a run waits for its memories.
+        strict: Whether a run fails, instead of continuing, if its memories cannot be read.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -155,7 +155,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
     async def add(
         self, content: MemoryContent, cancellation_token: CancellationToken | None = None
     ) -> None:
-        """Keeps a content.
+        """Stores a content.
 
         Raises:
             NotJSONError: It holds what would not come back; it says where.
@@ -282,7 +282,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
         return UpdateContextResult(memories=MemoryQueryResult(results=contents))
 
     async def clear(self) -> None:
-        """Deletes what this memory holds, and nothing else of the namespace."""
+        """Deletes the memories of this object, and nothing else in the namespace."""
         await self._records.clear()
 
     async def close(self) -> None:

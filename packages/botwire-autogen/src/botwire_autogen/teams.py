@@ -1,4 +1,4 @@
-"""The state of a team under a key: saved whole, resumed by one process at a time."""
+"""States of teams, each saved as a whole and resumed by one process at a time."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class SavedState(NamedTuple):
     """A team's state as it is stored.
 
     Attributes:
-        state: What the team's ``save_state`` gave.
-        extra: What was saved beside it, a JSON object.
-        version: Of the key; the next save states it.
+        state: The result of the team's ``save_state``.
+        extra: A JSON object that was saved with it.
+        version: The version of the key, which the next save expects.
     """
 
     state: Mapping[str, Any]
@@ -54,16 +54,16 @@ class SavedState(NamedTuple):
 
 
 class BotWireStateStore:
-    """Where the state of teams is kept, each under a name.
+    """Stores the states of teams, each under a name.
 
-    The team's conversation, which only grows, is a history; all else is one value. So a save of a
-    team that was loaded or saved here writes what is new, however long the conversation is.
+    A team's conversation, which only grows, is a history; everything else is one value. Saving a
+    team that this store has loaded or saved before writes only what is new.
 
     Args:
-        namespace: Whose teams.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        namespace: The namespace of the teams.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server.
+        api_key: The server's API key.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -92,7 +92,7 @@ class BotWireStateStore:
         extra: Mapping[str, Any] | None = None,
         if_version: int | None = None,
     ) -> int:
-        """Stores a state instead of the one before, in one step.
+        """Replaces the stored state in one step.
 
         Args:
             name: The team's.
@@ -125,7 +125,7 @@ class BotWireStateStore:
         return int(tx.results[0])
 
     async def load(self, name: str) -> SavedState | None:
-        """Returns what is stored of a team, or None.
+        """Returns the stored state of a team, or None.
 
         Raises:
             ConfigurationError: It is of a format that this version does not read.
@@ -200,7 +200,7 @@ class BotWireStateStore:
             )
 
     async def delete(self, name: str) -> bool:
-        """Deletes what is stored of a team and says whether there was something."""
+        """Deletes the stored state of a team and says whether there was one."""
         self._known.pop(name, None)
         self._rewriters.pop(name, None)
         async with self.connection.async_memory.transaction() as tx:
@@ -227,9 +227,9 @@ async def save_team(
         name: The team's name in the store. Unset, it is ``team``, and another team of the namespace
             needs a name.
         if_version: What the last save or resume returned, so that no one's is overwritten.
-        client: A `Memory` or `AsyncMemory` of BotWire to use.
+        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
         url: Where memory lives, as for BotWire's `Memory`.
-        api_key: For a server.
+        api_key: The server's API key.
 
     Returns:
         The version of what is stored.

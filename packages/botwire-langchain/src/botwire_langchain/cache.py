@@ -21,11 +21,11 @@ class BotWireCache(BaseCache):
     """A cache of model answers that all processes share.
 
     Args:
-        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         prefix: The prefix of the cache's keys in the namespace; other keys are left alone.
-        client: A `Memory` or `AsyncMemory` to use.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`.
+        api_key: The server's API key, as for `Memory`.
         ttl: Seconds until an answer expires; None: never.
     """
 

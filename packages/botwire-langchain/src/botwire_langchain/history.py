@@ -30,10 +30,10 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
 
     Args:
         session_id: The conversation; also the name of the history.
-        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        client: A `Memory` or `AsyncMemory` to use.
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`.
+        api_key: The server's API key, as for `Memory`.
         history_size: How many of the last messages to read; None: all. All are stored.
         ttl: Seconds after its last message when a session expires; None: never. An expired session
             reads as empty, its next message starts it afresh, and `delete_expired` frees its space.

@@ -14,11 +14,11 @@ class BotWireByteStore(ByteStore):
     """A byte store on BotWire, for example for `CacheBackedEmbeddings`.
 
     Args:
-        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         prefix: The prefix of the store's keys in the namespace; other keys are left alone.
-        client: A `Memory` or `AsyncMemory` to use.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`.
+        api_key: The server's API key, as for `Memory`.
         ttl: Seconds until a value expires; None: never.
     """
 

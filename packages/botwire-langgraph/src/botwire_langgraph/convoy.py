@@ -74,7 +74,7 @@ class Convoy:
         run(connection, _go_on(program, operations, results))
 
     async def afollow(self, connection: Connection, thread: str, program: Steps[None]) -> None:
-        """As `follow`."""
+        """Like `follow`."""
         operations = next(program, None)
         if operations is None or isinstance(operations, Pause):  # which it never begins with
             return

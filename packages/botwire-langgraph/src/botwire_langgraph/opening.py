@@ -23,4 +23,4 @@ class Opened(Generic[T]):
         return self._opened
 
     async def __aexit__(self, *error: object) -> None:
-        """As `__exit__`."""
+        """Like `__exit__`."""

@@ -55,9 +55,9 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     Args:
         namespace: Whose threads. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
             ``default``.
-        client: A `Memory` or `AsyncMemory` to use.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`.
+        api_key: The server's API key, as for `Memory`.
         serde: A serializer in the place of the strict one.
         allowed_types: Classes of yours that may be revived from what is stored.
         on_conflict: What happens to a run on a thread that another run has. ``reject``: it gets a
@@ -116,7 +116,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         """Does nothing: the store makes its tables. Here because other savers need it called."""
 
     async def asetup(self) -> None:
-        """As `setup`."""
+        """Like `setup`."""
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -131,7 +131,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         return close_calls(found, caller.loop)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """As `get_tuple`."""
+        """Like `get_tuple`."""
         caller = self._caller()
         lease = self._lease_for(caller, config)
         if lease is not None:
@@ -176,7 +176,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """As `list`."""
+        """Like `list`."""
         caller = self._caller()
         last: str | None = None
         left = _Limit(limit)
@@ -209,7 +209,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """As `put`."""
+        """Like `put`."""
         program = self._put(config, checkpoint, metadata, new_versions, putting_loop())
         return await self._arun(self._convoy.lead(Thread.of(config).id, program))
 
@@ -231,7 +231,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """As `put_writes`."""
+        """Like `put_writes`."""
         program = self._put_writes(config, writes, task_id, task_path)
         await self._convoy.afollow(self.connection, Thread.of(config).id, program)
 
@@ -240,7 +240,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         self._run(steps.delete_thread(thread_id))
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """As `delete_thread`."""
+        """Like `delete_thread`."""
         await self._arun(steps.delete_thread(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
@@ -248,7 +248,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         self._run(upkeep.delete_for_runs(self.serde, run_ids))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """As `delete_for_runs`."""
+        """Like `delete_for_runs`."""
         await self._arun(upkeep.delete_for_runs(self.serde, run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
@@ -256,7 +256,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         self._run(upkeep.copy_thread(source_thread_id, target_thread_id))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """As `copy_thread`."""
+        """Like `copy_thread`."""
         await self._arun(upkeep.copy_thread(source_thread_id, target_thread_id))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
@@ -270,7 +270,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         self._run(upkeep.prune(self.serde, thread_ids, strategy))
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """As `prune`."""
+        """Like `prune`."""
         await self._arun(upkeep.prune(self.serde, thread_ids, strategy))
 
     def get_delta_channel_history(
@@ -282,7 +282,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, Any]:
-        """As `get_delta_channel_history`."""
+        """Like `get_delta_channel_history`."""
         return await self._arun(upkeep.delta_history(self.serde, config, channels))
 
     def is_running(self, thread_id: str) -> bool:
@@ -293,7 +293,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         return self._run(leases.is_running(str(thread_id)))
 
     async def ais_running(self, thread_id: str) -> bool:
-        """As `is_running`."""
+        """Like `is_running`."""
         return await self._arun(leases.is_running(str(thread_id)))
 
     # `list` is a method here, so the annotations say Sequence.
@@ -306,7 +306,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         return self._run(upkeep.threads(prefix))
 
     async def athreads(self, prefix: str = "") -> Sequence[ThreadInfo]:
-        """As `threads`."""
+        """Like `threads`."""
         return await self._arun(upkeep.threads(prefix))
 
     def list_threads(self, prefix: str = "", limit: int | None = None) -> Sequence[str]:
@@ -319,7 +319,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         return [info.thread_id for info in self.threads(prefix)[:limit]]
 
     async def alist_threads(self, prefix: str = "", limit: int | None = None) -> Sequence[str]:
-        """As `list_threads`."""
+        """Like `list_threads`."""
         return [info.thread_id for info in (await self.athreads(prefix))[:limit]]
 
     def import_threads(
@@ -445,7 +445,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
             _warn_of_release(lease, error)
 
     async def _aend(self, lease: Lease) -> None:
-        """As `_end`."""
+        """Like `_end`."""
         self._note_end(lease)
         try:
             await self._arun(lease.release())

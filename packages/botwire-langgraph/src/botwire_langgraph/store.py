@@ -40,9 +40,9 @@ class BotWireStore(BaseStore):
     Args:
         namespace: Whose memory. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
             ``default``. The namespaces of LangGraph are within it.
-        client: A `Memory` or `AsyncMemory` to use.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`.
+        api_key: The server's API key, as for `Memory`.
         index: How to embed, for semantic search. Unset, a query is compared with texts.
         ttl: How long items are kept, in minutes. With ``sweep_interval_minutes`` a write also
             deletes everything expired, if the last one to do so is that long ago.
@@ -107,7 +107,7 @@ class BotWireStore(BaseStore):
         """Does nothing: the tables are made when needed. Here because other stores need it."""
 
     async def asetup(self) -> None:
-        """As `setup`."""
+        """Like `setup`."""
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Applies operations in one request; reads see what was there before the writes."""
@@ -135,7 +135,7 @@ class BotWireStore(BaseStore):
         return run(self.connection, sweep(self._settings.collection, now()))
 
     async def asweep_ttl(self) -> int:
-        """As `sweep_ttl`."""
+        """Like `sweep_ttl`."""
         return await arun(self.connection, sweep(self._settings.collection, now()))
 
     async def apply(self, operations: Sequence[Op]) -> list[Result]:
