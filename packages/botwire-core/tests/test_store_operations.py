@@ -273,7 +273,7 @@ def test_an_id_that_was_given_again_is_no_conflict_where_the_old_item_goes(engin
     old, new = (ops.HistoryItem(seq, "id", Json.of(seq), NOW - 9) for seq in (1, 2))
     ask(engine, ops.RestoreHistory(state, (old,)))
     later = state._replace(last_seq=2, updated_at=NOW - 8)
-    with pytest.raises(ConflictError, match="its id at another place"):
+    with pytest.raises(ConflictError, match="its id elsewhere"):
         ask(engine, ops.RestoreHistory(later, (new,)))
     restored = ask(engine, ops.RestoreHistory(later, (new,), until=9))
     assert restored == ops.Restored(1, 0, 1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from botwire.engines.sql import store
-from botwire.engines.sql.steps import Rows, Scope, Statement, Steps
+from botwire.engines.sql import store, tables
+from botwire.engines.sql.steps import Context, Rows, Statement, Steps
 from botwire.names import to_bytes
 from botwire.operations.terms import DAY, Terms, Usage
 
@@ -71,49 +71,44 @@ def enter(namespace: bytes, now: int, lock: str, request_id: bytes | None = None
         )
 
 
-def leave(scope: Scope, row: Row, writes: int) -> Steps[None]:
+def leave(context: Context, row: Row, writes: int) -> Steps[None]:
     """Writes down what a batch changed in its namespace.
 
     Args:
-        scope: The batch's.
+        context: The batch's.
         row: As the batch found it.
         writes: How many it made.
     """
-    usage = row.usage.on(scope.now)
-    largest = max(row.largest, scope.largest)
-    written = (scope.revision, scope.grown, largest, usage.writes + writes)
+    usage = row.usage.on(context.now)
+    largest = max(row.largest, context.largest)
+    written = (context.revision, context.grown, largest, usage.writes + writes)
     if usage.day == row.usage.day:  # as nearly always; the index is left alone
         yield Statement(
             "UPDATE botwire_namespaces SET revision = ?, bytes = bytes + ?, largest = ?, "
             "writes = ? WHERE namespace = ?",
-            (*written, scope.namespace),
+            (*written, context.namespace),
         )
     else:
         yield Statement(
             "UPDATE botwire_namespaces SET revision = ?, bytes = bytes + ?, largest = ?, "
             "writes = ?, day = ?, day_began = ? WHERE namespace = ?",
-            (*written, usage.day, row.revision, scope.namespace),
+            (*written, usage.day, row.revision, context.namespace),
         )
         # Those of yesterday may be seconds old; those of before are a day old at least. Where the
         # day goes back, as its clock was wrong, nothing is known of their age.
         of_yesterday = usage.day == row.usage.day + 1
         if usage.day > row.usage.day:
-            yield from _forget_changes(scope, row.day_began if of_yesterday else row.revision)
-    if scope.changes:
-        yield Statement(
-            "INSERT INTO botwire_changes (namespace, revision, shape, action, name) "
-            "VALUES (?, ?, ?, ?, ?)",
-            scope.changes,
-            many=True,
-        )
-    if scope.revision // _PRUNE_EVERY > row.revision // _PRUNE_EVERY:
-        yield from _forget_changes(scope, scope.revision - KEPT_CHANGES)
+            yield from _forget_changes(context, row.day_began if of_yesterday else row.revision)
+    if context.changes:
+        yield Statement(tables.CHANGES.insert(), context.changes, many=True)
+    if context.revision // _PRUNE_EVERY > row.revision // _PRUNE_EVERY:
+        yield from _forget_changes(context, context.revision - KEPT_CHANGES)
 
 
-def _forget_changes(scope: Scope, up_to: int) -> Steps[None]:
+def _forget_changes(context: Context, up_to: int) -> Steps[None]:
     yield Statement(
         "DELETE FROM botwire_changes WHERE namespace = ? AND revision <= ?",
-        (scope.namespace, up_to),
+        (context.namespace, up_to),
     )
 
 
@@ -126,37 +121,37 @@ def find_quiet(now: int, limit: int) -> Steps[list[bytes]]:
     return [namespace for (namespace,) in rows]
 
 
-def tidy(scope: Scope, row: Row) -> Steps[int]:
+def tidy(context: Context, row: Row) -> Steps[int]:
     """Writes down what a sweep freed, and forgets the changes if all are old; answers how many.
 
     Args:
-        scope: The sweep's, of one namespace.
+        context: The sweep's, of one namespace.
         row: As the sweep found it.
     """
-    if 0 < row.usage.day < scope.now // DAY - 1:
+    if 0 < row.usage.day < context.now // DAY - 1:
         rows = yield Statement(
             "DELETE FROM botwire_changes WHERE namespace = ? RETURNING revision",
-            (scope.namespace,),
+            (context.namespace,),
         )
         yield Statement(
             "UPDATE botwire_namespaces SET bytes = bytes + ?, writes = 0, day = 0 "
             "WHERE namespace = ?",
-            (scope.grown, scope.namespace),
+            (context.grown, context.namespace),
         )
         return len(rows)
     yield Statement(
         "UPDATE botwire_namespaces SET bytes = bytes + ? WHERE namespace = ?",
-        (scope.grown, scope.namespace),
+        (context.grown, context.namespace),
     )
     return 0
 
 
-def hold(terms: Terms, scope: Scope, usage: Usage, writes: int, lock: str) -> Steps[None]:
+def hold(terms: Terms, context: Context, usage: Usage, writes: int, lock: str) -> Steps[None]:
     """Holds a batch to its terms, before it is committed, and counts it in its account.
 
     Args:
         terms: The batch's.
-        scope: The batch's, all operations applied.
+        context: The batch's, all operations applied.
         usage: What its namespace used before.
         writes: How many it made.
         lock: As in `enter`.
@@ -164,18 +159,20 @@ def hold(terms: Terms, scope: Scope, usage: Usage, writes: int, lock: str) -> St
     Raises:
         QuotaExceededError: A quota is used up.
     """
-    terms.usage = Usage(usage.bytes + scope.grown, usage.writes + writes, usage.day)
+    terms.usage = Usage(usage.bytes + context.grown, usage.writes + writes, usage.day)
     terms.quota.check(
-        terms.usage, scope.now, whose="this namespace", writes=writes, grown=scope.grown
+        terms.usage, context.now, whose="this namespace", writes=writes, grown=context.grown
     )
     if terms.account is None or not writes:
         return
     account = to_bytes(terms.account)
-    row = yield from enter(account, scope.now, lock)
-    counted = row.usage.on(scope.now)
+    row = yield from enter(account, context.now, lock)
+    counted = row.usage.on(context.now)
     counted = counted._replace(writes=counted.writes + writes)
     terms.account_usage = counted
-    terms.account_quota.check(counted, scope.now, whose=terms.account_name, writes=writes, grown=0)
+    terms.account_quota.check(
+        counted, context.now, whose=terms.account_name, writes=writes, grown=0
+    )
     yield Statement(
         "UPDATE botwire_namespaces SET writes = ?, day = ? WHERE namespace = ?",
         (counted.writes, counted.day, account),

@@ -25,10 +25,11 @@ from botwire.engines.sql import (
     search,
     sizes,
     store,
+    tables,
     transfer,
 )
 from botwire.engines.sql.handlers import check_complete, handler_of, handles
-from botwire.engines.sql.steps import WAIT, Scope, Statement, Steps, side_by_side
+from botwire.engines.sql.steps import WAIT, Context, Statement, Steps, side_by_side
 from botwire.engines.sql.vector_cache import VectorCache
 from botwire.errors import InvalidRequestError
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
@@ -56,35 +57,35 @@ def read(
             the database is far away.
     """
     limit = None if batch.terms is None else batch.terms.answer
-    scope = Scope(to_bytes(batch.namespace), now, 0, vectors, limit=limit)
-    parts = [handler_of(operation)(scope, operation) for operation in batch.operations]
+    context = Context(to_bytes(batch.namespace), now, 0, vectors, limit=limit)
+    parts = [handler_of(operation)(context, operation) for operation in batch.operations]
     if in_rounds and len(parts) > 1:
-        return (yield from _in_rounds(scope, batch.operations, parts))
+        return (yield from _in_rounds(context, batch.operations, parts))
     results: ops.Results = []
     for part in parts:
         result = yield from part
         results.append(result)
         if limit is not None and len(parts) > 1:
-            scope.answered += pages.size_of(result)
+            context.answered += pages.size_of(result)
     return results
 
 
 def _in_rounds(
-    scope: Scope, operations: Sequence[ops.AnyOperation], parts: Sequence[Steps[Any]]
+    context: Context, operations: Sequence[ops.AnyOperation], parts: Sequence[Steps[Any]]
 ) -> Steps[ops.Results]:
     """Applies operations that only read, together; a few at a time if they may answer much."""
     together = len(parts)
-    if scope.limit is not None and together > _TOGETHER:
-        most = (yield from pages.largest(scope)) * sum(map(pages.count, operations))
-        together = together if most <= scope.limit else _TOGETHER
+    if context.limit is not None and together > _TOGETHER:
+        most = (yield from pages.largest(context)) * sum(map(pages.count, operations))
+        together = together if most <= context.limit else _TOGETHER
     results: ops.Results = []
     for start in range(0, len(parts), together):
         round_ = parts[start : start + together]
         if len(round_) <= _TOGETHER:
-            scope.sharing = len(round_)
+            context.sharing = len(round_)
         found = yield from side_by_side(round_)
-        if scope.limit is not None:
-            scope.answered += sum(map(pages.size_of, found))
+        if context.limit is not None:
+            context.answered += sum(map(pages.size_of, found))
         results += found
     return results
 
@@ -102,8 +103,8 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps[ops.Results]:
     request_id = None if batch.request_id is None else to_bytes(batch.request_id)
     row = yield from accounts.enter(namespace, now, lock, request_id)
     answer = None if batch.terms is None else batch.terms.answer
-    scope = Scope(namespace, now, row.revision, lock=lock, limit=answer)
-    scope.known = row.largest
+    context = Context(namespace, now, row.revision, lock=lock, limit=answer)
+    context.known = row.largest
     usage = row.usage.on(now)
     if row.answered is not None:
         recorded = json.loads(row.answered)
@@ -121,35 +122,28 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps[ops.Results]:
     changed: list[int] = []
     writes = 0
     for index, operation in enumerate(batch.operations):
-        at = scope.revision
-        result = yield from handler_of(operation)(scope, operation)
+        at = context.revision
+        result = yield from handler_of(operation)(context, operation)
         results.append(result)
         if answer is not None and len(batch.operations) > 1:
-            scope.answered += pages.size_of(result)
-        if scope.revision > at or operation.storewide:
+            context.answered += pages.size_of(result)
+        if context.revision > at or operation.storewide:
             changed.append(index)
             writes += not operation.removes
     yield WAIT  # for how much it has grown
 
     if batch.terms is not None:
         limit = batch.terms.quota.bytes
-        if limit is not None and usage.bytes + scope.grown > limit:
-            yield from _make_room(scope, usage.bytes + scope.grown - limit)
-        yield from accounts.hold(batch.terms, scope, usage, writes, lock)
-    if scope.changes or scope.grown:
-        yield from accounts.leave(scope, row, writes)
+        if limit is not None and usage.bytes + context.grown > limit:
+            yield from _make_room(context, usage.bytes + context.grown - limit)
+        yield from accounts.hold(batch.terms, context, usage, writes, lock)
+    if context.changes or context.grown:
+        yield from accounts.leave(context, row, writes)
     if batch.terms is not None:
         yield from _write_down(batch.terms, changed, now, lock)
     if request_id is not None:
-        yield Statement(
-            "INSERT INTO botwire_requests (namespace, id, results, created_at) VALUES (?, ?, ?, ?)",
-            (
-                namespace,
-                request_id,
-                wire.encode_results(batch.operations, results, batch.digest),
-                now,
-            ),
-        )
+        answer_text = wire.encode_results(batch.operations, results, batch.digest)
+        yield Statement(tables.REQUESTS.insert(), (namespace, request_id, answer_text, now))
     return results
 
 
@@ -161,27 +155,27 @@ def _write_down(terms: Terms, changed: Sequence[int], now: int, lock: str) -> St
     # The last lock that a batch takes, so that two which write here cannot wait for each other.
     namespace = to_bytes(SYSTEM_NAMESPACE)
     row = yield from accounts.enter(namespace, now, lock)
-    scope = Scope(namespace, now, row.revision)
-    yield from histories.append(scope, to_bytes(AUDIT_LOG), entries)
-    yield from accounts.leave(scope, row, 0)
+    context = Context(namespace, now, row.revision)
+    yield from histories.append(context, to_bytes(AUDIT_LOG), entries)
+    yield from accounts.leave(context, row, 0)
 
 
-def _make_room(scope: Scope, bytes_: int) -> Steps[None]:
+def _make_room(context: Context, bytes_: int) -> Steps[None]:
     """Deletes what expired in the namespace until it has freed so many bytes."""
-    target = scope.grown - bytes_
-    while scope.grown > target and (yield from _forget_expired(scope)):
+    target = context.grown - bytes_
+    while context.grown > target and (yield from _forget_expired(context)):
         pass
 
 
-def _forget_expired(scope: Scope) -> Steps[int]:
+def _forget_expired(context: Context) -> Steps[int]:
     """Deletes some of what expired in the namespace, and answers how many keys."""
     rows = yield Statement(
         "DELETE FROM botwire_keys WHERE namespace = ? AND key IN "
         "(SELECT key FROM botwire_keys WHERE namespace = ? AND expires_at <= ? LIMIT ?) "
         f"RETURNING {sizes.KEY}",
-        (scope.namespace, scope.namespace, scope.now, _SWEPT_ROWS),
+        (context.namespace, context.namespace, context.now, _SWEPT_ROWS),
     )
-    scope.grown -= sum(size for (size,) in rows)
+    context.grown -= sum(size for (size,) in rows)
     return len(rows)
 
 
@@ -236,9 +230,9 @@ def sweep_namespace(namespace: bytes, now: int, lock: str) -> Steps[int]:
     All its changes too, if they are old; answers how many.
     """
     row = yield from accounts.enter(namespace, now, lock)
-    scope = Scope(namespace, now, row.revision)
-    yield from _forget_expired(scope)
-    return (yield from accounts.tidy(scope, row))
+    context = Context(namespace, now, row.revision)
+    yield from _forget_expired(context)
+    return (yield from accounts.tidy(context, row))
 
 
 def forget_requests(now: int) -> Steps[bool]:
@@ -256,11 +250,11 @@ def forget_requests(now: int) -> Steps[bool]:
 
 
 @handles(ops.ReadChanges)
-def _read_changes(scope: Scope, op: ops.ReadChanges) -> Steps[ops.ChangePage]:
+def _read_changes(context: Context, op: ops.ReadChanges) -> Steps[ops.ChangePage]:
     rows = yield Statement(
         "SELECT revision, COALESCE((SELECT min(revision) FROM botwire_changes "
         "WHERE namespace = ?), revision + 1) FROM botwire_namespaces WHERE namespace = ?",
-        (scope.namespace, scope.namespace),
+        (context.namespace, context.namespace),
     )
     revision, oldest = rows[0] if rows else (0, 1)
     if op.after is None or op.after == revision:
@@ -271,7 +265,7 @@ def _read_changes(scope: Scope, op: ops.ReadChanges) -> Steps[ops.ChangePage]:
     rows = yield Statement(
         "SELECT revision, shape, action, name FROM botwire_changes "
         "WHERE namespace = ? AND revision > ? ORDER BY revision LIMIT ?",
-        (scope.namespace, op.after, op.limit),
+        (context.namespace, op.after, op.limit),
     )
     changes = [
         ops.ChangeEntry(at, shape, action, from_bytes(name)) for at, shape, action, name in rows
@@ -280,11 +274,12 @@ def _read_changes(scope: Scope, op: ops.ReadChanges) -> Steps[ops.ChangePage]:
 
 
 @handles(ops.ReadUsage)
-def _read_usage(scope: Scope, op: ops.ReadUsage) -> Steps[Usage]:
+def _read_usage(context: Context, op: ops.ReadUsage) -> Steps[Usage]:
     rows = yield Statement(
-        "SELECT bytes, writes, day FROM botwire_namespaces WHERE namespace = ?", (scope.namespace,)
+        "SELECT bytes, writes, day FROM botwire_namespaces WHERE namespace = ?",
+        (context.namespace,),
     )
-    return Usage(*(rows[0] if rows else (0, 0, 0))).on(scope.now)
+    return Usage(*(rows[0] if rows else (0, 0, 0))).on(context.now)
 
 
 # Importing these registers what their operations mean.

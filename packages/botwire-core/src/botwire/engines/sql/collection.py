@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from botwire.engines.sql.steps import Scope, Statement, Steps
+from botwire.engines.sql.steps import Context, Statement, Steps
+from botwire.engines.sql.tables import COLLECTIONS
 from botwire.errors import InvalidRequestError
 from botwire.names import to_bytes
 
@@ -24,27 +25,19 @@ class Collection(NamedTuple):
     bytes: int = 0
 
 
-_COLUMNS = ", ".join(Collection._fields[1:])
-
-
-def read_collection(scope: Scope, name: str) -> Steps[Collection]:
+def read_collection(context: Context, name: str) -> Steps[Collection]:
     """Answers the `Collection`, all zeros if nothing was ever put into it."""
     key = to_bytes(name)
     rows = yield Statement(
-        f"SELECT {_COLUMNS} FROM botwire_collections WHERE {HERE}", (scope.namespace, key)
+        f"SELECT {COLLECTIONS.columns} FROM botwire_collections WHERE {HERE}",
+        (context.namespace, key),
     )
     return Collection(key, *rows[0]) if rows else Collection(key)
 
 
-def save_collection(scope: Scope, collection: Collection) -> Steps[None]:
+def save_collection(context: Context, collection: Collection) -> Steps[None]:
     """Writes what is known of a collection."""
-    values = ", ".join("?" for _ in range(len(collection) + 1))
-    changes = ", ".join(f"{column} = excluded.{column}" for column in Collection._fields[1:])
-    yield Statement(
-        f"INSERT INTO botwire_collections (namespace, collection, {_COLUMNS}) "
-        f"VALUES ({values}) ON CONFLICT (namespace, collection) DO UPDATE SET {changes}",
-        (scope.namespace, *collection),
-    )
+    yield Statement(COLLECTIONS.upsert(), (context.namespace, *collection))
 
 
 def check_dimension(collection: str, stored: int | None, given: int) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from botwire import operations as ops
-from botwire.engines.sql.steps import Scope, Steps
+from botwire.engines.sql.steps import Context, Steps
 from botwire.errors import ConfigurationError
 
 R = TypeVar("R")
-Handler = Callable[[Scope, Any], Steps[R]]
+Handler = Callable[[Context, Any], Steps[R]]
 """Is given what its batch shares and an operation; yields statements and returns the result."""
 
 _HANDLERS: dict[type[Any], Handler[Any]] = {}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from botwire import operations as ops
 from botwire.engines.sql import sizes
 from botwire.engines.sql.sizes import ROW
-from botwire.engines.sql.steps import Rows, Scope, Statement, Steps, chunks, marks
+from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
 
 LARGEST = "SELECT largest FROM botwire_namespaces WHERE namespace = ?"
 """Reads a size that no element of a namespace is larger than; no row is none."""
@@ -43,34 +43,34 @@ class Source(NamedTuple):
     size: str
 
 
-def read_page(scope: Scope, source: Source, order: str, limit: int) -> Steps[tuple[Rows, bool]]:
+def read_page(context: Context, source: Source, order: str, limit: int) -> Steps[tuple[Rows, bool]]:
     """Answers the rows of a page, one at least if there is any, and whether there are more.
 
     Args:
-        scope: The batch's.
+        context: The batch's.
         source: Which rows.
         order: Which first, ``ORDER BY …``.
         limit: How many at most.
     """
-    room = scope.room()
+    room = context.room()
     wanted = limit + 1
     share = room // wanted
     plain, guarded, summed, sized = _statements(source.select, source.rows, order, source.size)
-    if scope.known is not None and max(scope.known, scope.largest) <= share:
+    if context.known is not None and max(context.known, context.largest) <= share:
         rows = yield Statement(plain, (*source.parameters, wanted))
         return rows[:limit], len(rows) > limit
     if wanted <= _PROBE:
         rows = yield Statement(plain, (*source.parameters, wanted))
         return _cut(rows, limit, room)
-    parameters = (*source.parameters, scope.namespace, _bound(scope, share), wanted)
+    parameters = (*source.parameters, context.namespace, _bound(context, share), wanted)
     if wanted <= _FEW:
         rows = yield Statement(guarded, parameters)
     else:
-        more_parameters = (scope.namespace, _bound(scope, share * _LITTLE), *source.parameters)
+        more_parameters = (context.namespace, _bound(context, share * _LITTLE), *source.parameters)
         rows = yield Statement(summed, (*parameters, *more_parameters, wanted, room, wanted))
     if len(rows) > _PROBE:
         return rows[:limit], len(rows) > limit
-    if len(rows) < _PROBE or (yield from largest(scope)) <= share:
+    if len(rows) < _PROBE or (yield from largest(context)) <= share:
         return _cut(rows, limit, room)
 
     def measure(start: int, count: int) -> Steps[list[int]]:
@@ -111,14 +111,14 @@ def _statements(select: str, rows: str, order: str, size: str) -> tuple[str, str
 
 
 def read_named(
-    scope: Scope, source: Source, column: str, names: Sequence[bytes], room: int | None
+    context: Context, source: Source, column: str, names: Sequence[bytes], room: int | None
 ) -> Steps[tuple[Rows, int]]:
     """Answers the rows with these names, and how many of the names they are for.
 
     That is all names, or the first of them if all would hold too much, one at least.
 
     Args:
-        scope: The batch's.
+        context: The batch's.
         source: Which rows, beside the names.
         column: That has the name.
         names: The names; one that is there twice counts twice.
@@ -129,10 +129,10 @@ def read_named(
         share = room // fitting
         guard = f" AND ({LARGEST}) <= ?"
         rows = yield from _named(
-            source, column, names, guard, (scope.namespace, _bound(scope, share))
+            source, column, names, guard, (context.namespace, _bound(context, share))
         )
         # None of them is there, or not all may be read.
-        if rows or (yield from largest(scope)) <= share:
+        if rows or (yield from largest(context)) <= share:
             return rows, fitting
 
         def measure(start: int, count: int) -> Steps[list[int]]:
@@ -191,17 +191,17 @@ def _measure(
     return found
 
 
-def _bound(scope: Scope, share: int) -> int:
+def _bound(context: Context, share: int) -> int:
     """Returns what no element may be larger than, which none is if this batch wrote larger."""
-    return share if scope.largest <= share else -1
+    return share if context.largest <= share else -1
 
 
-def largest(scope: Scope) -> Steps[int]:
+def largest(context: Context) -> Steps[int]:
     """Answers a size that no element of the namespace is larger than."""
-    if scope.known is None:
-        rows = yield Statement(LARGEST, (scope.namespace,))
-        scope.known = rows[0][0] if rows else 0
-    return max(scope.known, scope.largest)
+    if context.known is None:
+        rows = yield Statement(LARGEST, (context.namespace,))
+        context.known = rows[0][0] if rows else 0
+    return max(context.known, context.largest)
 
 
 def _fitting(found: Iterable[int], room: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from botwire import filters, scopes
 from botwire import operations as ops
-from botwire.engines.sql import pages, sizes, words
+from botwire.engines.sql import pages, sizes, tables, words
 from botwire.engines.sql.collection import HERE as _HERE
 from botwire.engines.sql.collection import (
     Collection,
@@ -17,11 +17,10 @@ from botwire.engines.sql.collection import (
     save_collection,
 )
 from botwire.engines.sql.handlers import handles
-from botwire.engines.sql.steps import Rows, Scope, Statement, Steps, chunks, marks
+from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
 from botwire.errors import ConflictError
 from botwire.exact import Json
 from botwire.names import from_bytes, prefix_end, to_bytes
-from botwire.vectors import Vector
 
 _PAGE = 500  # records read at a time where a filter is not one that SQL knows
 _PAGE_BYTES = 32 * 1024 * 1024  # that these may hold, about
@@ -41,10 +40,10 @@ class _Old(NamedTuple):
 
 
 @handles(ops.PutRecords)
-def _put_records(scope: Scope, op: ops.PutRecords) -> Steps[tuple[int, ...]]:
+def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]:
     if not op.records:
         return ()
-    here = (scope.namespace, to_bytes(op.collection))
+    here = (context.namespace, to_bytes(op.collection))
     there: Rows = []
     for chunk in chunks([to_bytes(record.id) for record in op.records]):
         yield Statement(
@@ -54,7 +53,7 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps[tuple[int, ...]]:
             (*here, *chunk),
             then=there.extend,
         )
-    collection: Collection = yield from read_collection(scope, op.collection)
+    collection: Collection = yield from read_collection(context, op.collection)
     dimension = collection.dimension
     for record in op.records:
         if record.embedding is not None:
@@ -64,7 +63,7 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps[tuple[int, ...]]:
     for record in op.records:
         _expect(record, found.get(to_bytes(record.id)))
 
-    revision = scope.change("record", "put", collection.name)
+    revision = context.change("record", "put", collection.name)
     removed, added = [], []
     parameters = []
     added_sizes: list[int] = []
@@ -78,46 +77,20 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps[tuple[int, ...]]:
                 removed.append((id, old.text))
         created_at = record.created_at
         if created_at is None:
-            created_at = old.created_at if old else scope.now
-        embedding = None if record.embedding is None else record.embedding.raw
-        content = (
-            id,
-            text,
-            record.metadata.text,
-            json.dumps(list(dict.fromkeys(record.tags))),
-            to_bytes(record.scope),
-            embedding,
-        )
+            created_at = old.created_at if old else context.now
+        content = tables.record_content(record)
         size = sizes.record(*content)
         if old is not None:
             freed += old.size
-            if embedding is None and op.keep_embedding:
+            if record.embedding is None and op.keep_embedding:
                 size += old.embedding
         added_sizes.append(size)
-        parameters.append(
-            (
-                *here,
-                *content,
-                revision,
-                created_at,
-                scope.now,
-            )
-        )
-    kept = "botwire_records.embedding" if op.keep_embedding else "NULL"
-    yield Statement(
-        "INSERT INTO botwire_records (namespace, collection, id, text, metadata, tags, scope, "
-        "embedding, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (namespace, collection, id) DO UPDATE SET text = excluded.text, "
-        "metadata = excluded.metadata, tags = excluded.tags, scope = excluded.scope, "
-        f"embedding = COALESCE(excluded.embedding, {kept}), version = excluded.version, "
-        "created_at = excluded.created_at, updated_at = excluded.updated_at",
-        parameters,
-        many=True,
-    )
-    fewer = yield from remove_words(scope, collection.name, removed)
-    more = yield from add_words(scope, collection.name, added)
+        parameters.append((*content, revision, created_at, context.now))
+    yield tables.upsert_records(here, parameters, keep=op.keep_embedding)
+    fewer = yield from remove_words(context, collection.name, removed)
+    more = yield from add_words(context, collection.name, added)
     yield from save_collection(
-        scope,
+        context,
         collection._replace(
             dimension=dimension,
             size=collection.size + len(op.records) - len(found),
@@ -128,7 +101,7 @@ def _put_records(scope: Scope, op: ops.PutRecords) -> Steps[tuple[int, ...]]:
             bytes=collection.bytes + sum(added_sizes) - freed,
         ),
     )
-    scope.grow(added_sizes, freed)
+    context.grow(added_sizes, freed)
     return (revision,) * len(op.records)
 
 
@@ -142,7 +115,9 @@ def _expect(record: ops.NewRecord, old: _Old | None) -> None:
         )
 
 
-def add_words(scope: Scope, collection: bytes, texts: Sequence[tuple[bytes, bytes]]) -> Steps[int]:
+def add_words(
+    context: Context, collection: bytes, texts: Sequence[tuple[bytes, bytes]]
+) -> Steps[int]:
     """Writes the index of texts and answers how many words they have."""
     parameters, total = [], 0
     for id, text in texts:
@@ -150,27 +125,23 @@ def add_words(scope: Scope, collection: bytes, texts: Sequence[tuple[bytes, byte
         among = counts.total()
         total += among
         parameters += [
-            (scope.namespace, collection, word, id, times, among) for word, times in counts.items()
+            (context.namespace, collection, word, id, times, among)
+            for word, times in counts.items()
         ]
     if parameters:
-        yield Statement(
-            "INSERT INTO botwire_words (namespace, collection, word, id, times, among) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            sorted(parameters),
-            many=True,
-        )
+        yield Statement(tables.WORDS.insert(), sorted(parameters), many=True)
     return total
 
 
 def remove_words(
-    scope: Scope, collection: bytes, texts: Sequence[tuple[bytes, bytes]]
+    context: Context, collection: bytes, texts: Sequence[tuple[bytes, bytes]]
 ) -> Steps[int]:
     """Deletes the index of texts and answers how many words they had."""
     parameters, total = [], 0
     for id, text in texts:
         counts = words.count(from_bytes(text))
         total += counts.total()
-        parameters += [(scope.namespace, collection, word, id) for word in counts]
+        parameters += [(context.namespace, collection, word, id) for word in counts]
     if parameters:
         yield Statement(
             f"DELETE FROM botwire_words WHERE {_HERE} AND word = ? AND id = ?",
@@ -181,9 +152,9 @@ def remove_words(
 
 
 @handles(ops.PatchRecords)
-def _patch_records(scope: Scope, op: ops.PatchRecords) -> Steps[int]:
-    collection: Collection = yield from read_collection(scope, op.collection)
-    here = (scope.namespace, collection.name)
+def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
+    collection: Collection = yield from read_collection(context, op.collection)
+    here = (context.namespace, collection.name)
     patch = op.metadata.value
     found: list[tuple[bytes, str, int]] = []
     for chunk in chunks([to_bytes(id) for id in dict.fromkeys(op.ids)]):
@@ -194,7 +165,7 @@ def _patch_records(scope: Scope, op: ops.PatchRecords) -> Steps[int]:
         )
     if not found:
         return 0
-    revision = scope.change("record", "put", collection.name)
+    revision = context.change("record", "put", collection.name)
     patched = []
     for id, old, size in found:
         new = Json.of({**json.loads(old), **patch}, "the metadata")
@@ -203,37 +174,37 @@ def _patch_records(scope: Scope, op: ops.PatchRecords) -> Steps[int]:
     yield Statement(
         "UPDATE botwire_records SET metadata = ?, version = ?, updated_at = ? "
         f"WHERE {_HERE} AND id = ?",
-        [(new, revision, scope.now, *here, id) for id, _, new in patched],
+        [(new, revision, context.now, *here, id) for id, _, new in patched],
         many=True,
     )
     added = [rest + len(new) for _, rest, new in patched]
     freed = sum(size for *_, size in found)
     yield from save_collection(
-        scope, collection._replace(revision=revision, bytes=collection.bytes + sum(added) - freed)
+        context, collection._replace(revision=revision, bytes=collection.bytes + sum(added) - freed)
     )
-    scope.grow(added, freed)
+    context.grow(added, freed)
     return len(found)
 
 
 @handles(ops.DeleteRecords)
-def _delete_records(scope: Scope, op: ops.DeleteRecords) -> Steps[int]:
-    collection: Collection = yield from read_collection(scope, op.collection)
+def _delete_records(context: Context, op: ops.DeleteRecords) -> Steps[int]:
+    collection: Collection = yield from read_collection(context, op.collection)
     if collection.size == 0:
         return 0
-    here = (scope.namespace, collection.name)
+    here = (context.namespace, collection.name)
     if op.all and (op.limit is None or collection.size <= op.limit):
         yield Statement(f"DELETE FROM botwire_records WHERE {_HERE}", here)
         yield Statement(f"DELETE FROM botwire_words WHERE {_HERE}", here)
         count, fewer, freed = collection.size, collection.words, collection.bytes
     else:
-        rows = yield from matching(scope, collection.name, op.where, limit=op.limit)
+        rows = yield from matching(context, collection.name, op.where, limit=op.limit)
         ids = [row.id for row in rows]
-        count, fewer, freed = yield from remove_records(scope, collection, ids)
+        count, fewer, freed = yield from remove_records(context, collection, ids)
     if count:
-        revision = scope.change("record", "clear" if op.all else "delete", collection.name)
+        revision = context.change("record", "clear" if op.all else "delete", collection.name)
         left = collection.size - count
         yield from save_collection(
-            scope,
+            context,
             collection._replace(
                 dimension=collection.dimension if left else None,
                 size=left,
@@ -243,12 +214,12 @@ def _delete_records(scope: Scope, op: ops.DeleteRecords) -> Steps[int]:
                 bytes=collection.bytes - freed,
             ),
         )
-        scope.grown -= freed
+        context.grown -= freed
     return count
 
 
 def remove_records(
-    scope: Scope, collection: Collection, ids: Sequence[bytes]
+    context: Context, collection: Collection, ids: Sequence[bytes]
 ) -> Steps[tuple[int, int, int]]:
     """Deletes records and their indexes; answers how many there were, of words and bytes too."""
     deleted: list[tuple[bytes, bytes, int]] = []
@@ -256,10 +227,10 @@ def remove_records(
         deleted += yield Statement(
             f"DELETE FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)}) "
             f"RETURNING id, text, {sizes.RECORD}",
-            (scope.namespace, collection.name, *chunk),
+            (context.namespace, collection.name, *chunk),
         )
     texts = [(id, text) for id, text, _ in deleted]
-    fewer = yield from remove_words(scope, collection.name, texts)
+    fewer = yield from remove_words(context, collection.name, texts)
     return len(deleted), fewer, sum(size for *_, size in deleted)
 
 
@@ -320,7 +291,7 @@ def tester(where: ops.Selection) -> Passing | None:
 
 
 def matching(
-    scope: Scope,
+    context: Context,
     collection: bytes,
     where: ops.Selection,
     *,
@@ -333,7 +304,7 @@ def matching(
     """
     sql, parameters = conditions(where)
     passing = tester(where)
-    here = [scope.namespace, collection, *parameters]
+    here = [context.namespace, collection, *parameters]
     # Backwards through the index of times; any other order of ids costs a sort of each moment.
     direction, beyond = ("DESC", "<") if limit is None else ("ASC", ">")
     order = f"ORDER BY created_at DESC, id {direction} LIMIT ?"
@@ -344,7 +315,7 @@ def matching(
         )
         return [Found(*row) for row in rows]
     found: list[Found] = []
-    size = max(1, min(_PAGE, _PAGE_BYTES // max(1, (yield from pages.largest(scope)))))
+    size = max(1, min(_PAGE, _PAGE_BYTES // max(1, (yield from pages.largest(context)))))
     wanted = None if limit is None else offset + limit
     after: tuple[int, bytes] | None = None
     while wanted is None or len(found) < wanted:
@@ -366,12 +337,12 @@ def matching(
 
 
 def fetch(
-    scope: Scope, collection: bytes, ids: Sequence[bytes], room: int | None, *, embeddings: bool
+    context: Context, collection: bytes, ids: Sequence[bytes], room: int | None, *, embeddings: bool
 ) -> Steps[list[ops.RecordEntry | None]]:
     """Answers a `RecordEntry` or None for each of the first ids, for those that fit.
 
     Args:
-        scope: The batch's.
+        context: The batch's.
         collection: Of which collection.
         ids: The ids.
         room: How many bytes they may hold; None: any number.
@@ -381,73 +352,57 @@ def fetch(
     source = pages.Source(
         f"SELECT id, text, metadata, tags, scope, {embedding}, version, created_at, updated_at",
         f"FROM botwire_records WHERE {_HERE}",
-        (scope.namespace, collection),
+        (context.namespace, collection),
         sizes.RECORD if embeddings else sizes.BARE_RECORD,
     )
-    rows, fitting = yield from pages.read_named(scope, source, "id", ids, room)
-    entries = {row[0]: entry(row) for row in rows}
+    rows, fitting = yield from pages.read_named(context, source, "id", ids, room)
+    entries = {row[0]: tables.record_entry(row) for row in rows}
     return [entries.get(id) for id in ids[:fitting]]
 
 
 def fetch_all(
-    scope: Scope, collection: bytes, ids: Sequence[bytes], *, embeddings: bool
+    context: Context, collection: bytes, ids: Sequence[bytes], *, embeddings: bool
 ) -> Steps[list[ops.RecordEntry | None]]:
     """Answers what `fetch` does for all ids.
 
     Raises:
         PayloadTooLargeError: That would be more than the batch may answer.
     """
-    found = yield from fetch(scope, collection, ids, scope.rest(), embeddings=embeddings)
+    found = yield from fetch(context, collection, ids, context.rest(), embeddings=embeddings)
     if len(found) < len(ids):
-        raise scope.too_large()
+        raise context.too_large()
     return found
 
 
-def entry(row: tuple[Any, ...]) -> ops.RecordEntry:
-    """Returns the record of a row of all columns but the first two."""
-    id, text, metadata, tags, path, embedding, version, created_at, updated_at = row
-    return ops.RecordEntry(
-        from_bytes(id),
-        from_bytes(text),
-        Json.from_text(metadata),
-        tuple(json.loads(tags)),
-        from_bytes(path),
-        None if embedding is None else Vector.stored(embedding),
-        version,
-        created_at,
-        updated_at,
-    )
-
-
 @handles(ops.GetRecords)
-def _get_records(scope: Scope, op: ops.GetRecords) -> Steps[tuple[ops.RecordEntry | None, ...]]:
+def _get_records(context: Context, op: ops.GetRecords) -> Steps[tuple[ops.RecordEntry | None, ...]]:
     ids = [to_bytes(id) for id in op.ids]
     collection = to_bytes(op.collection)
-    return tuple((yield from fetch_all(scope, collection, ids, embeddings=op.embeddings)))
+    return tuple((yield from fetch_all(context, collection, ids, embeddings=op.embeddings)))
 
 
 @handles(ops.ListRecords)
-def _list_records(scope: Scope, op: ops.ListRecords) -> Steps[ops.RecordPage]:
+def _list_records(context: Context, op: ops.ListRecords) -> Steps[ops.RecordPage]:
     collection = to_bytes(op.collection)
-    found = yield from matching(scope, collection, op.where, limit=op.limit + 1, offset=op.offset)
+    found = yield from matching(context, collection, op.where, limit=op.limit + 1, offset=op.offset)
     ids = [row.id for row in found[: op.limit]]
-    entries = yield from fetch(scope, collection, ids, scope.room(), embeddings=op.embeddings)
+    entries = yield from fetch(context, collection, ids, context.room(), embeddings=op.embeddings)
     return ops.RecordPage(tuple(filter(None, entries)), len(found) > len(entries))
 
 
 @handles(ops.StatRecords)
-def _stat_records(scope: Scope, op: ops.StatRecords) -> Steps[ops.RecordStat]:
-    collection: Collection = yield from read_collection(scope, op.collection)
+def _stat_records(context: Context, op: ops.StatRecords) -> Steps[ops.RecordStat]:
+    collection: Collection = yield from read_collection(context, op.collection)
     if tester(op.where) is None:
         sql, parameters = conditions(op.where)
         rows = yield Statement(
             "SELECT count(*), min(created_at), max(created_at) FROM botwire_records "
             f"WHERE {_HERE}{sql}",
-            (scope.namespace, collection.name, *parameters),
+            (context.namespace, collection.name, *parameters),
         )
         count, oldest, newest = rows[0]
         return ops.RecordStat(count, oldest, newest, collection.dimension)
-    found = yield from matching(scope, collection.name, op.where)
+    found = yield from matching(context, collection.name, op.where)
     if not found:
         return ops.RecordStat(0, None, None, collection.dimension)
     return ops.RecordStat(
@@ -456,26 +411,26 @@ def _stat_records(scope: Scope, op: ops.StatRecords) -> Steps[ops.RecordStat]:
 
 
 @handles(ops.ListScopes)
-def _list_scopes(scope: Scope, op: ops.ListScopes) -> Steps[tuple[str, ...]]:
+def _list_scopes(context: Context, op: ops.ListScopes) -> Steps[tuple[str, ...]]:
     first, after = scopes.below(op.parent)
     rows = yield Statement(
         f"SELECT DISTINCT scope FROM botwire_records WHERE {_HERE} AND scope >= ? AND scope < ?",
-        (scope.namespace, to_bytes(op.collection), first, after),
+        (context.namespace, to_bytes(op.collection), first, after),
     )
     return scopes.children(op.parent, [from_bytes(row[0]) for row in rows])
 
 
 @handles(ops.ListTags)
-def _list_tags(scope: Scope, op: ops.ListTags) -> Steps[tuple[ops.TagCount, ...]]:
+def _list_tags(context: Context, op: ops.ListTags) -> Steps[tuple[ops.TagCount, ...]]:
     collection = to_bytes(op.collection)
     if tester(op.where) is None:
         sql, parameters = conditions(op.where)
         rows = yield Statement(
             f"SELECT tags, count(*) FROM botwire_records WHERE {_HERE}{sql} GROUP BY tags",
-            (scope.namespace, collection, *parameters),
+            (context.namespace, collection, *parameters),
         )
     else:
-        found = yield from matching(scope, collection, op.where)
+        found = yield from matching(context, collection, op.where)
         rows = [(row.tags, 1) for row in found]
     counts: dict[str, int] = {}
     for text, count in rows:
@@ -485,7 +440,7 @@ def _list_tags(scope: Scope, op: ops.ListTags) -> Steps[tuple[ops.TagCount, ...]
 
 
 @handles(ops.ListCollections)
-def _list_collections(scope: Scope, op: ops.ListCollections) -> Steps[ops.CollectionPage]:
+def _list_collections(context: Context, op: ops.ListCollections) -> Steps[ops.CollectionPage]:
     low, end = to_bytes(op.prefix), prefix_end(to_bytes(op.prefix))
     sql, parameters = " AND collection >= ?", [low]
     if end is not None:
@@ -495,7 +450,7 @@ def _list_collections(scope: Scope, op: ops.ListCollections) -> Steps[ops.Collec
     rows = yield Statement(
         f"SELECT collection FROM botwire_collections WHERE namespace = ?{sql} AND size > 0 "
         "ORDER BY collection LIMIT ?",
-        (scope.namespace, *parameters, op.limit + 1),
+        (context.namespace, *parameters, op.limit + 1),
     )
     names = [from_bytes(row[0]) for row in rows]
     return ops.CollectionPage(tuple(names[: op.limit]), len(names) > op.limit)

@@ -10,7 +10,7 @@ from botwire.engines.sql.collection import HERE as _HERE
 from botwire.engines.sql.collection import Collection, check_dimension, read_collection
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.records import conditions, fetch_all, tester
-from botwire.engines.sql.steps import Scope, Statement, Steps, chunks, marks
+from botwire.engines.sql.steps import Context, Statement, Steps, chunks, marks
 from botwire.engines.sql.text_search import Ranked, by_text
 from botwire.engines.sql.vector_cache import Row, Snapshot, load_numpy
 
@@ -20,10 +20,10 @@ _MORE_FILTERED = 1_000  # found by text beside those wanted where a filter will 
 
 
 @handles(ops.SearchRecords)
-def _search_records(scope: Scope, op: ops.SearchRecords) -> Steps[tuple[ops.RecordMatch, ...]]:
+def _search_records(context: Context, op: ops.SearchRecords) -> Steps[tuple[ops.RecordMatch, ...]]:
     if op.vector is not None:
         load_numpy()  # it is missing even where there is nothing to search yet
-    collection: Collection = yield from read_collection(scope, op.collection)
+    collection: Collection = yield from read_collection(context, op.collection)
     if op.vector is not None:
         check_dimension(op.collection, collection.dimension, op.vector.dimension)
     if collection.size == 0:
@@ -31,16 +31,16 @@ def _search_records(scope: Scope, op: ops.SearchRecords) -> Steps[tuple[ops.Reco
     best = op.offset + op.limit
     ranked: Ranked
     if op.text is None:
-        ranked = _sorted((yield from _by_vector(scope, collection, op, best)))
+        ranked = _sorted((yield from _by_vector(context, collection, op, best)))
     elif op.vector is None:
-        ranked = yield from _by_text(scope, collection, op, best)
+        ranked = yield from _by_text(context, collection, op, best)
     else:
-        ranked = _sorted((yield from _by_both(scope, collection, op, best)))
+        ranked = _sorted((yield from _by_both(context, collection, op, best)))
     if op.min_score is not None:
         ranked = [(id, score) for id, score in ranked if score >= op.min_score]
     page = ranked[op.offset : best]
     ids = [id for id, _ in page]
-    entries = yield from fetch_all(scope, collection.name, ids, embeddings=op.embeddings)
+    entries = yield from fetch_all(context, collection.name, ids, embeddings=op.embeddings)
     return tuple(
         [
             ops.RecordMatch(entry, score)
@@ -65,38 +65,38 @@ def _rank(pair: tuple[bytes, float]) -> tuple[float, bytes]:
 
 
 def _by_vector(
-    scope: Scope, collection: Collection, op: ops.SearchRecords, best: int
+    context: Context, collection: Collection, op: ops.SearchRecords, best: int
 ) -> Steps[Ranked]:
     """Answers the scores of at least the `best` records selected, in no order."""
     assert op.vector is not None
     if collection.dimension is None:
         return []
-    snapshot: Snapshot = yield from _snapshot(scope, collection, collection.dimension)
+    snapshot: Snapshot = yield from _snapshot(context, collection, collection.dimension)
     return snapshot.scores(op.vector.raw, snapshot.select(op.where), op.metric, best)
 
 
 def _by_both(
-    scope: Scope, collection: Collection, op: ops.SearchRecords, best: int
+    context: Context, collection: Collection, op: ops.SearchRecords, best: int
 ) -> Steps[Ranked]:
     """Answers the mean of both scores of at least the `best` records selected, in no order."""
     assert op.vector is not None
     assert op.text is not None
-    found: Ranked = yield from by_text(scope, collection, op.text, None)
+    found: Ranked = yield from by_text(context, collection, op.text, None)
     by_vector: Ranked = []
     if collection.dimension is not None:
-        snapshot: Snapshot = yield from _snapshot(scope, collection, collection.dimension)
+        snapshot: Snapshot = yield from _snapshot(context, collection, collection.dimension)
         rows = snapshot.select(op.where)
         by_vector = snapshot.scores(op.vector.raw, rows, op.metric, best, dict(found))
         there = snapshot.ids()
         found = [pair for pair in found if pair[0] not in there]
-    without_vector = yield from _selected(scope, collection, op.where, found, None)
+    without_vector = yield from _selected(context, collection, op.where, found, None)
     return [(id, total / 2) for id, total in by_vector + without_vector]
 
 
-def _snapshot(scope: Scope, collection: Collection, dimension: int) -> Steps[Snapshot]:
+def _snapshot(context: Context, collection: Collection, dimension: int) -> Steps[Snapshot]:
     """Answers the collection's embeddings as this reader may see them."""
-    cache = scope.vectors
-    key = (scope.namespace, collection.name)
+    cache = context.vectors
+    key = (context.namespace, collection.name)
     while True:
         base, is_current = (None, False) if cache is None else cache.find(key, collection.revision)
         if base is not None and is_current:
@@ -137,21 +137,21 @@ def _snapshot(scope: Scope, collection: Collection, dimension: int) -> Steps[Sna
 
 
 def _by_text(
-    scope: Scope, collection: Collection, op: ops.SearchRecords, best: int
+    context: Context, collection: Collection, op: ops.SearchRecords, best: int
 ) -> Steps[Ranked]:
     """Answers the `best` records selected that hold a word of the text, in order."""
     assert op.text is not None
     many = best if op.where.is_everything else best + _MORE_FILTERED
-    ranked = _sorted((yield from by_text(scope, collection, op.text, many)), many)
-    selected = yield from _selected(scope, collection, op.where, ranked, best)
+    ranked = _sorted((yield from by_text(context, collection, op.text, many)), many)
+    selected = yield from _selected(context, collection, op.where, ranked, best)
     if len(selected) < best and len(ranked) == many:
-        scores = yield from by_text(scope, collection, op.text, None)
-        selected = yield from _selected(scope, collection, op.where, _sorted(scores), best)
+        scores = yield from by_text(context, collection, op.text, None)
+        selected = yield from _selected(context, collection, op.where, _sorted(scores), best)
     return selected
 
 
 def _selected(
-    scope: Scope,
+    context: Context,
     collection: Collection,
     where: ops.Selection,
     ranked: Sequence[tuple[bytes, float]],
@@ -170,7 +170,7 @@ def _selected(
         rows = yield Statement(
             f"SELECT id, tags, metadata FROM botwire_records "
             f"WHERE {_HERE}{sql} AND id IN ({marks(ids)})",
-            (scope.namespace, collection.name, *parameters, *ids),
+            (context.namespace, collection.name, *parameters, *ids),
         )
         passed = {row[0] for row in (rows if passing is None else passing(rows))}
         selected += [pair for pair in chunk if pair[0] in passed]

@@ -101,7 +101,7 @@ def side_by_side(parts: Sequence[Steps[Any]]) -> Steps[list[Any]]:
     return results
 
 
-class Scope:
+class Context:
     """What the operations of one batch share.
 
     Attributes:

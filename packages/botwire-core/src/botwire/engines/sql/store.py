@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from botwire import operations as ops
-from botwire.engines.sql import pages, sizes, words
+from botwire.engines.sql import pages, sizes, tables, words
 from botwire.engines.sql.handlers import handles
-from botwire.engines.sql.steps import Scope, Statement, Steps, bounds, chunks, marks
+from botwire.engines.sql.steps import Context, Statement, Steps, bounds, chunks, marks
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
 
@@ -41,7 +41,7 @@ def first_revision() -> Steps[int]:
 
 
 @handles(ops.ListNamespaces)
-def _list_namespaces(scope: Scope, op: ops.ListNamespaces) -> Steps[ops.NamespacePage]:
+def _list_namespaces(context: Context, op: ops.ListNamespaces) -> Steps[ops.NamespacePage]:
     condition, parameters = bounds("namespace", op.prefix, op.after)
     system = to_bytes(SYSTEM_NAMESPACE)
     rows = yield Statement(
@@ -56,11 +56,11 @@ def _list_namespaces(scope: Scope, op: ops.ListNamespaces) -> Steps[ops.Namespac
 
 
 @handles(ops.ForgetNamespace)
-def _forget_namespace(scope: Scope, op: ops.ForgetNamespace) -> Steps[tuple[ops.RowCount, ...]]:
+def _forget_namespace(context: Context, op: ops.ForgetNamespace) -> Steps[tuple[ops.RowCount, ...]]:
     namespace = to_bytes(op.name)
     # Writers hold this row: what they write is there now, or is written after all is erased.
     rows = yield Statement(
-        f"SELECT revision FROM botwire_namespaces WHERE namespace = ?{scope.lock}", (namespace,)
+        f"SELECT revision FROM botwire_namespaces WHERE namespace = ?{context.lock}", (namespace,)
     )
     counts = []
     for kind, table in NAMESPACED.items():
@@ -73,16 +73,11 @@ def _forget_namespace(scope: Scope, op: ops.ForgetNamespace) -> Steps[tuple[ops.
         floor = yield from first_revision()
         if rows[0][0] > floor:
             value = Json.of(rows[0][0])
-            replaced = yield Statement(
-                "INSERT INTO botwire_keys "
-                "(namespace, key, value_json, version, created_at, updated_at, replaced) "
-                "VALUES (?, ?, ?, 1, ?, ?, 0) ON CONFLICT (namespace, key) DO UPDATE SET "
-                f"replaced = {sizes.STORED_KEY}, "
-                "value_json = excluded.value_json, updated_at = excluded.updated_at "
-                "RETURNING replaced",
-                (*_FLOOR, value.text, scope.now, scope.now),
-            )
-            scope.grow([sizes.key(_FLOOR[1], value)], replaced[0][0])
+            key = from_bytes(_FLOOR[1])
+            entry = ops.KeyEntry(key, value, 1, context.now, context.now, None)
+            row = tables.key_row(_FLOOR[0], entry)
+            context.grow([sizes.key(_FLOOR[1], value)])
+            yield Statement(tables.PUT_KEY, row, then=context.count_replaced)
     return tuple(counts)
 
 
@@ -90,18 +85,15 @@ def _forget_namespace(scope: Scope, op: ops.ForgetNamespace) -> Steps[tuple[ops.
 
 
 @handles(ops.StatNamespace)
-def _stat_namespace(scope: Scope, op: ops.StatNamespace) -> Steps[ops.NamespaceStat]:
-    here = (scope.namespace,)
+def _stat_namespace(context: Context, op: ops.StatNamespace) -> Steps[ops.NamespaceStat]:
+    here = (context.namespace,)
     rows = yield Statement(
         "SELECT revision, created_at, bytes FROM botwire_namespaces WHERE namespace = ?", here
     )
     revision, created_at, size = rows[0] if rows else (0, None, 0)
     counts: list[int] = []
     for sql, *parameters in (
-        (
-            "botwire_keys WHERE namespace = ? AND (expires_at IS NULL OR expires_at > ?)",
-            scope.now,
-        ),
+        (f"botwire_keys WHERE namespace = ? AND {tables.LIVE}", context.now),
         ("botwire_histories WHERE namespace = ? AND size + archived > 0",),
         ("botwire_items WHERE namespace = ?",),
         ("botwire_collections WHERE namespace = ? AND size > 0",),
@@ -253,20 +245,20 @@ _BYTES = (
 
 
 @handles(ops.CheckNamespace)
-def _check_namespace(scope: Scope, op: ops.CheckNamespace) -> Steps[tuple[str, ...]]:
+def _check_namespace(context: Context, op: ops.CheckNamespace) -> Steps[tuple[str, ...]]:
     problems: list[str] = []
     for says, sql in _CHECKS:
-        rows = yield Statement(f"{sql} LIMIT {_SHOWN}", (scope.namespace,))
+        rows = yield Statement(f"{sql} LIMIT {_SHOWN}", (context.namespace,))
         problems += [says.format(repr(from_bytes(row[0]))) for row in rows]
     rows = yield Statement(
         "SELECT max(revision), (SELECT revision FROM botwire_namespaces n WHERE n.namespace = ?) "
         "FROM botwire_changes WHERE namespace = ?",
-        (scope.namespace, scope.namespace),
+        (context.namespace, context.namespace),
     )
     last, revision = rows[0]
     if last is not None and last > (revision or 0):
         problems.append(f"there is a change {last} beyond the namespace's revision {revision}")
-    for counted, largest, held, *sized in (yield Statement(_BYTES, (scope.namespace,))):
+    for counted, largest, held, *sized in (yield Statement(_BYTES, (context.namespace,))):
         if counted != held:
             problems.append(f"the namespace counts {counted} bytes and holds {held}")
         if largest < max(sized):
@@ -275,16 +267,16 @@ def _check_namespace(scope: Scope, op: ops.CheckNamespace) -> Steps[tuple[str, .
 
 
 @handles(ops.CheckRecords)
-def _check_records(scope: Scope, op: ops.CheckRecords) -> Steps[ops.RecordCheck]:
+def _check_records(context: Context, op: ops.CheckRecords) -> Steps[ops.RecordCheck]:
     collection = to_bytes(op.collection)
     after = b"" if op.after is None else to_bytes(op.after)
     source = pages.Source(
         "SELECT id, text",
         "FROM botwire_records WHERE namespace = ? AND collection = ? AND id > ?",
-        (scope.namespace, collection, after),
+        (context.namespace, collection, after),
         sizes.RECORD,
     )
-    rows, more = yield from pages.read_page(scope, source, "ORDER BY id", op.limit)
+    rows, more = yield from pages.read_page(context, source, "ORDER BY id", op.limit)
     problems: list[str] = []
     for id, text in rows:
         counts = words.count(from_bytes(text))
@@ -295,7 +287,7 @@ def _check_records(scope: Scope, op: ops.CheckRecords) -> Steps[ops.RecordCheck]
             found = yield Statement(
                 "SELECT word, times, among FROM botwire_words WHERE namespace = ? "
                 f"AND collection = ? AND word IN ({marks(chunk)}) AND id = ?",
-                (scope.namespace, collection, *chunk, id),
+                (context.namespace, collection, *chunk, id),
             )
             indexed.update((word, (times, total)) for word, times, total in found)
         if indexed != {word: (times, among) for word, times in counts.items()}:

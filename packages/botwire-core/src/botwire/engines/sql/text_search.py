@@ -16,7 +16,7 @@ from botwire import work
 from botwire.engines.sql import words
 from botwire.engines.sql.collection import HERE as _HERE
 from botwire.engines.sql.collection import Collection
-from botwire.engines.sql.steps import WAIT, Rows, Scope, Statement, Steps, chunks, marks
+from botwire.engines.sql.steps import WAIT, Context, Rows, Statement, Steps, chunks, marks
 
 Ranked = list[tuple[bytes, float]]
 """Ids of records with their scores."""
@@ -25,16 +25,16 @@ _FEW = 2_000  # records of a collection whose words are not worth counting first
 _SLACK = 1e-9  # what sums in another order may differ by, and more
 
 
-def by_text(scope: Scope, collection: Collection, text: str, best: int | None) -> Steps[Ranked]:
+def by_text(context: Context, collection: Collection, text: str, best: int | None) -> Steps[Ranked]:
     """Answers the scores of the records that hold a word of the text, in no order.
 
     Args:
-        scope: The batch's.
+        context: The batch's.
         collection: Where to search.
         text: What to search for.
         best: How many of the best there must be among them; None: all.
     """
-    search = _Search(scope, collection, words.query_words(text))
+    search = _Search(context, collection, words.query_words(text))
     if best is None or collection.size <= _FEW or len(search.query) == 1:
         yield from search.read(search.query)  # in their order: the sums are the scores
         return [(id, words.normal(total)) for id, total in search.sums.items()]
@@ -60,8 +60,8 @@ class _Search:
         sums: What the words that were read give each record, added in the order they were read.
     """
 
-    def __init__(self, scope: Scope, collection: Collection, query: Sequence[bytes]) -> None:
-        self._scope = scope
+    def __init__(self, context: Context, collection: Collection, query: Sequence[bytes]) -> None:
+        self._scope = context
         self._collection = collection
         self._average = collection.words / collection.size
         self._parts: dict[bytes, tuple[dict[tuple[int, int], float], Rows]] = {}

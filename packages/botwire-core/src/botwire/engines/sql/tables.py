@@ -1,0 +1,166 @@
+"""The rows of the tables: how each is written, and the value it is read as; see `schema`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from botwire import operations as ops
+from botwire.engines.sql import sizes
+from botwire.engines.sql.steps import Statement
+from botwire.exact import Json
+from botwire.names import from_bytes, to_bytes
+from botwire.vectors import Vector
+
+Row = tuple[Any, ...]
+
+
+class Table(NamedTuple):
+    """A table whose rows are written here and nowhere else.
+
+    Attributes:
+        name: What the database calls it.
+        key: The columns of its primary key.
+        columns: The other columns, in the order in which values are given.
+    """
+
+    name: str
+    key: str
+    columns: str
+
+    def insert(self) -> str:
+        """Returns the statement that inserts a row."""
+        columns = f"{self.key}, {self.columns}"
+        marks = ", ".join("?" for _ in columns.split(","))
+        return f"INSERT INTO {self.name} ({columns}) VALUES ({marks})"
+
+    def upsert(self, **changes: str) -> str:
+        """Returns the statement that inserts a row, or changes the one with the same key.
+
+        Args:
+            changes: SQL for the new value of a column; the others take the value that is given.
+        """
+        sets = ", ".join(
+            f"{column} = {changes.get(column, f'excluded.{column}')}"
+            for column in self.columns.split(", ")
+        )
+        return f"{self.insert()} ON CONFLICT ({self.key}) DO UPDATE SET {sets}"
+
+
+KEYS = Table(
+    "botwire_keys",
+    "namespace, key",
+    "value_json, value_bytes, version, created_at, updated_at, expires_at, replaced",
+)
+HISTORIES = Table(
+    "botwire_histories",
+    "namespace, history",
+    "last_seq, size, archived, archived_seq, created_at, updated_at, bytes",
+)
+ITEMS = Table("botwire_items", "namespace, history, seq", "id, value_json, created_at")
+COLLECTIONS = Table(
+    "botwire_collections",
+    "namespace, collection",
+    "dimension, size, words, revision, removed, bytes",
+)
+RECORDS = Table(
+    "botwire_records",
+    "namespace, collection, id",
+    "text, metadata, tags, scope, embedding, version, created_at, updated_at",
+)
+WORDS = Table("botwire_words", "namespace, collection, word, id", "times, among")
+CHANGES = Table("botwire_changes", "namespace, revision", "shape, action, name")
+REQUESTS = Table("botwire_requests", "namespace, id", "results, created_at")
+
+LIVE = "(expires_at IS NULL OR expires_at > ?)"
+"""The condition that a row has not expired, at a time that is given."""
+PUT_KEY = (
+    KEYS.upsert(
+        replaced=sizes.STORED_KEY,
+        # A key that expired is gone: what is set next is a new key.
+        created_at="CASE WHEN botwire_keys.expires_at <= excluded.updated_at "
+        "THEN excluded.created_at ELSE botwire_keys.created_at END",
+    )
+    + " RETURNING replaced"
+)
+"""Sets a key, and returns the size of what it replaced."""
+
+KEY_ENTRY = "key, value_json, value_bytes, version, created_at, updated_at, expires_at"
+"""The columns that `key_entry` reads."""
+HISTORY_ITEM = "seq, id, value_json, created_at"
+"""The columns that `history_item` reads."""
+RECORD_ENTRY = "id, text, metadata, tags, scope, embedding, version, created_at, updated_at"
+"""The columns that `record_entry` reads."""
+
+
+def key_entry(row: Row) -> ops.KeyEntry:
+    """Returns the value of the columns `KEY_ENTRY`."""
+    key, text, raw, *rest = row
+    value = raw if text is None else Json.from_text(text)
+    return ops.KeyEntry(from_bytes(key), value, *rest)
+
+
+def key_row(namespace: bytes, entry: ops.KeyEntry) -> Row:
+    """Returns the row of `KEYS` that holds an entry."""
+    key, value, *rest = entry
+    text, raw = (value.text, None) if isinstance(value, Json) else (None, value)
+    return (namespace, to_bytes(key), text, raw, *rest, 0)
+
+
+def history_item(row: Row) -> ops.HistoryItem:
+    """Returns the value of the columns `HISTORY_ITEM`."""
+    seq, id, text, created_at = row
+    return ops.HistoryItem(
+        seq, None if id is None else from_bytes(id), Json.from_text(text), created_at
+    )
+
+
+def insert_items(
+    namespace: bytes, history: bytes, items: Iterable[tuple[int, bytes | None, Json, int]]
+) -> Statement:
+    """Returns the statement that writes items: number, id, value, time of creation."""
+    rows = [
+        (namespace, history, seq, id, value.text, created_at)
+        for seq, id, value, created_at in items
+    ]
+    return Statement(ITEMS.insert(), rows, many=True)
+
+
+def record_entry(row: Row) -> ops.RecordEntry:
+    """Returns the value of the columns `RECORD_ENTRY`."""
+    id, text, metadata, tags, path, embedding, *rest = row
+    return ops.RecordEntry(
+        from_bytes(id),
+        from_bytes(text),
+        Json.from_text(metadata),
+        tuple(json.loads(tags)),
+        from_bytes(path),
+        None if embedding is None else Vector.stored(embedding),
+        *rest,
+    )
+
+
+def record_content(record: ops.NewRecord | ops.RecordEntry) -> Row:
+    """Returns the columns of a record's row that hold its content: those before its version."""
+    return (
+        to_bytes(record.id),
+        to_bytes(record.text),
+        record.metadata.text,
+        json.dumps(list(dict.fromkeys(record.tags))),
+        to_bytes(record.scope),
+        None if record.embedding is None else record.embedding.raw,
+    )
+
+
+def upsert_records(here: Sequence[bytes], rows: Iterable[Row], *, keep: bool) -> Statement:
+    """Returns the statement that writes records, over those with the same ids.
+
+    Args:
+        here: Namespace and collection.
+        rows: The content of each record, its version and its times.
+        keep: Whether a record without an embedding keeps the one that is stored.
+    """
+    kept = "COALESCE(excluded.embedding, botwire_records.embedding)"
+    sql = RECORDS.upsert(embedding=kept) if keep else RECORDS.upsert()
+    return Statement(sql, [(*here, *row) for row in rows], many=True)
