@@ -17,6 +17,7 @@ from typing import Any
 
 from botwire import filters, scopes
 from botwire import operations as ops
+from botwire.clock import Clock
 from botwire.engines.sql import words
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire.exact import Json
@@ -29,6 +30,8 @@ class _History:
     items: list[ops.HistoryItem] = field(default_factory=list)
     last_seq: int = 0
     archived_seq: int = 0
+    created_at: int = 0
+    updated_at: int = 0
 
 
 @dataclass
@@ -44,16 +47,27 @@ class _Namespace:
     Attributes:
         revision: How many changes were made; a version is the revision of its write.
         committed: The same without those of the batch that is being applied.
-        bytes: How many it uses, without what the batch that is being applied changes.
+        usage: What it uses, without what the batch that is being applied changes.
+        now: The time of the batch that is being applied.
+        stored: The keys, those that have expired too.
     """
 
     revision: int = 0
     committed: int = 0
-    bytes: int = 0
-    keys: dict[str, ops.KeyEntry] = field(default_factory=dict)
+    usage: Usage = field(default_factory=lambda: Usage(0, 0, 0))
+    now: int = 0
+    stored: dict[str, ops.KeyEntry] = field(default_factory=dict)
     histories: dict[str, _History] = field(default_factory=dict)
     collections: dict[str, _Collection] = field(default_factory=dict)
     changes: list[ops.ChangeEntry] = field(default_factory=list)
+
+    @property
+    def keys(self) -> dict[str, ops.KeyEntry]:
+        """The keys that have not expired."""
+        return {key: entry for key, entry in self.stored.items() if not self._is_expired(entry)}
+
+    def _is_expired(self, entry: ops.KeyEntry) -> bool:
+        return entry.expires_at is not None and entry.expires_at <= self.now
 
     def change(self, shape: str, action: str, name: str) -> int:
         self.revision += 1
@@ -62,20 +76,38 @@ class _Namespace:
 
 
 class Model:
-    """An engine that keeps plain values. Its times are all 0, its searches those of the formula."""
+    """An engine that keeps plain values, whose searches are those of the formula.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Returns the present time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._namespaces: dict[str, _Namespace] = {}
 
     def apply(self, batch: ops.Batch) -> ops.Results:
         """Applies a batch; one that fails leaves everything as it was."""
         before = self._namespaces.setdefault(batch.namespace, _Namespace())
         after = copy.deepcopy(before)
-        results = [_HANDLERS[type(operation)](after, operation) for operation in batch.operations]
+        after.now = self._clock()
+        usage = after.usage.on(after.now)
+        results: list[Any] = []
+        writes = 0
+        for operation in batch.operations:
+            revision = after.revision
+            results.append(_HANDLERS[type(operation)](after, operation))
+            writes += after.revision > revision and not operation.removes
+        if after.revision > after.committed:
+            after.usage = Usage(_bytes(after), usage.writes + writes, usage.day)
         after.committed = after.revision
-        after.bytes = _bytes(after)
         self._namespaces[batch.namespace] = after
         return results
+
+    def is_swept(self, namespace: str) -> bool:
+        """Says whether all engines must count the same bytes, as nothing expired is left."""
+        space = self._namespaces[namespace]
+        return len(space.keys) == len(space.stored)
 
 
 def _page(found: Iterable[Any], limit: int) -> tuple[tuple[Any, ...], bool]:
@@ -94,9 +126,15 @@ def _expect(space: _Namespace, key: str, version: int | None) -> None:
 
 def _put_key(space: _Namespace, op: ops.PutKey) -> int:
     _expect(space, op.key, op.if_version)
-    version = space.change("key", "put", op.key)
-    expires_at = None if op.ttl is None else 0
-    space.keys[op.key] = ops.KeyEntry(op.key, op.value, version, 0, 0, expires_at)
+    expires_at = None if op.ttl is None else space.now + max(1, round(op.ttl * 1_000_000))
+    return _put(space, op.key, op.value, expires_at)
+
+
+def _put(space: _Namespace, key: str, value: ops.Value, expires_at: int | None) -> int:
+    version = space.change("key", "put", key)
+    old = space.keys.get(key)
+    created_at = old.created_at if old else space.now
+    space.stored[key] = ops.KeyEntry(key, value, version, created_at, space.now, expires_at)
     return version
 
 
@@ -130,8 +168,9 @@ def _count_keys(space: _Namespace, op: ops.CountKeys) -> int:
 
 def _delete_key(space: _Namespace, op: ops.DeleteKey) -> bool:
     _expect(space, op.key, op.if_version)
-    if space.keys.pop(op.key, None) is None:
+    if op.key not in space.keys:
         return False
+    del space.stored[op.key]
     space.change("key", "delete", op.key)
     return True
 
@@ -139,7 +178,11 @@ def _delete_key(space: _Namespace, op: ops.DeleteKey) -> bool:
 def _clear_keys(space: _Namespace, op: ops.ClearKeys) -> int:
     keys = _selected_keys(space, op.prefix)[: op.limit]
     for key in keys:
-        del space.keys[key]
+        del space.stored[key]
+    if op.limit is None:
+        # What has expired goes too, and is not counted.
+        for key in [key for key in space.stored if key.startswith(op.prefix)]:
+            del space.stored[key]
     if keys:
         space.change("key", "clear", op.prefix)
     return len(keys)
@@ -153,10 +196,7 @@ def _increment_key(space: _Namespace, op: ops.IncrementKey) -> int:
         if isinstance(start, bool) or not isinstance(start, int):
             raise InvalidRequestError("not an int")
     total = int(start) + op.by
-    version = space.change("key", "put", op.key)
-    space.keys[op.key] = ops.KeyEntry(
-        op.key, Json.of(total), version, 0, 0, None if old is None else old.expires_at
-    )
+    _put(space, op.key, Json.of(total), None if old is None else old.expires_at)
     return total
 
 
@@ -170,12 +210,13 @@ def _check_key(space: _Namespace, op: ops.CheckKey) -> None:
 def _append(
     space: _Namespace, name: str, values: Iterable[tuple[Json, str | None]]
 ) -> tuple[int, ...]:
-    history = space.histories.setdefault(name, _History())
+    history = space.histories.setdefault(name, _History(created_at=space.now))
+    history.updated_at = space.now
     seqs = []
     for value, id in values:
         history.last_seq += 1
         seqs.append(history.last_seq)
-        history.items.append(ops.HistoryItem(history.last_seq, id, value, 0))
+        history.items.append(ops.HistoryItem(history.last_seq, id, value, space.now))
     space.change("history", "append", name)
     return tuple(seqs)
 
@@ -225,7 +266,8 @@ def _stat(space: _Namespace, name: str) -> ops.HistoryStat:
     history = space.histories.get(name, _History())
     archived = sum(item.seq <= history.archived_seq for item in history.items)
     size = len(history.items) - archived
-    return ops.HistoryStat(name, size, archived, history.last_seq, 0, 0)
+    times = history.created_at, history.updated_at
+    return ops.HistoryStat(name, size, archived, history.last_seq, *times)
 
 
 def _stat_history(space: _Namespace, op: ops.StatHistory) -> ops.HistoryStat:
@@ -238,6 +280,7 @@ def _delete_items(space: _Namespace, op: ops.DeleteItems) -> int:
     count = len(history.items) - len(kept)
     if count:
         history.items = kept
+        history.updated_at = space.now
         space.change("history", "delete", op.name)
     return count
 
@@ -258,6 +301,7 @@ def _archive_history(space: _Namespace, op: ops.ArchiveHistory) -> int:
         return 0
     count = sum(history.archived_seq < item.seq <= up_to for item in history.items)
     history.archived_seq = up_to
+    history.updated_at = space.now
     space.change("history", "archive", op.name)
     return count
 
@@ -269,6 +313,7 @@ def _clear_history(space: _Namespace, op: ops.ClearHistory) -> int:
         if count < len(history.items):
             history.archived_seq = history.last_seq
         history.items = history.items[count:]
+        history.updated_at = space.now
         space.change("history", "clear", op.name)
     return count
 
@@ -311,7 +356,7 @@ def _put_records(space: _Namespace, op: ops.PutRecords) -> tuple[int, ...]:
     for record in op.records:
         old = entries.get(record.id)
         kept = old.embedding if old and op.keep_embedding else None
-        assert record.created_at is not None, "the model has no clock"
+        created_at = old.created_at if old else space.now
         entries[record.id] = ops.RecordEntry(
             record.id,
             record.text,
@@ -320,8 +365,8 @@ def _put_records(space: _Namespace, op: ops.PutRecords) -> tuple[int, ...]:
             record.scope,
             record.embedding or kept,
             revision,
-            record.created_at,
-            0,
+            created_at if record.created_at is None else record.created_at,
+            space.now,
         )
     return (revision,) * len(op.records)
 
@@ -333,7 +378,9 @@ def _patch_records(space: _Namespace, op: ops.PatchRecords) -> int:
         revision = space.change("record", "put", op.collection)
         for id in found:
             metadata = Json.of({**entries[id].metadata.value, **op.metadata.value})
-            entries[id] = entries[id]._replace(metadata=metadata, version=revision)
+            entries[id] = entries[id]._replace(
+                metadata=metadata, version=revision, updated_at=space.now
+            )
     return len(found)
 
 
@@ -496,11 +543,11 @@ def _size(*parts: str | bytes | Json | Vector | None) -> int:
 
 
 def _read_usage(space: _Namespace, op: ops.ReadUsage) -> Usage:
-    return Usage(space.bytes, 0, 0)
+    return space.usage.on(space.now)
 
 
 def _bytes(space: _Namespace) -> int:
-    sizes = [_size(key, entry.value) for key, entry in space.keys.items()]
+    sizes = [_size(key, entry.value) for key, entry in space.stored.items()]
     for history in space.histories.values():
         sizes += [_size(item.id, item.value) for item in history.items]
     for collection in space.collections.values():

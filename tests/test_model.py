@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from botwire import BotWireError, Memory
 from botwire import operations as ops
-from botwire.engines.opening import open_engine
-from botwire.engines.protocol import Engine
-from botwire.engines.sqlite import SQLiteEngine
+from botwire.engines.http import HTTPEngine
+from botwire.engines.postgres import AsyncPostgresEngine, PostgresEngine
+from botwire.engines.protocol import AsyncEngine, Engine
+from botwire.engines.sqlite import MEMORY, AsyncSQLiteEngine, SQLiteEngine
 from botwire.exact import Json
 from botwire.operations.terms import Usage
-from botwire.places import find_place
 from botwire.vectors import Vector
-from tests.conftest import SHARED
+from botwire_server.app import create_app
 from tests.model import Model
 
-TIMES = ("created_at", "updated_at", "expires_at")
+HOUR = 3_600_000_000  # microseconds
+BEGIN = 20_000 * 24 * HOUR + 20 * HOUR  # an evening: midnight comes while a test runs
+LONGEST = 20 * HOUR  # after a day, when old changes are forgotten depends on who sweeps
 
 # Few of each, so that operations meet; odd ones, so that order and prefixes are those of bytes.
-names = st.sampled_from(["a", "ab", "a/b", "b", "\u00e9", "\uffff", "\ud800", "\U0001f600"])
+NAMES = ["a", "ab", "a/b", "b", "\u00e9", "\uffff", "\ud800", "\U0001f600"]
+names = st.just("a") | st.sampled_from(NAMES)
 name_lists = st.lists(names, max_size=4).map(tuple)
 prefixes = st.sampled_from(["", "a", "a/", "\ud800", "zz"])
 bounds = st.none() | names
@@ -43,7 +49,8 @@ values = st.sampled_from(
 ids = st.sampled_from(["i", "j", "k", "\ud800"])
 tags = st.lists(st.sampled_from(["red", "green", "\u00e9"]), max_size=2).map(tuple)
 paths = st.sampled_from(["/", "/crew", "/crew/al", "/crew/alice", "/crew/al/x", "/\u00e9"])
-times = st.integers(1_000, 1_004)
+times = st.integers(1_000, 1_004) | st.sampled_from([BEGIN, BEGIN + HOUR, BEGIN + 5 * HOUR])
+ttls = st.sampled_from([None, None, 1e-6, 1.0, 3600.0])
 texts = st.lists(
     st.sampled_from(["tea", "Tea!", "coffee", "\u8336\u8336\u9053", "x", "\ud800"]), max_size=5
 ).map(" ".join)
@@ -78,7 +85,7 @@ new_records = st.builds(
     tags,
     paths,
     st.none() | vectors,
-    times,
+    st.none() | st.none() | times,
     versions,
 )
 
@@ -99,9 +106,7 @@ def _id_or_itself(pair: tuple[Json, str | None]) -> object:
 
 parts = st.none() | st.integers(1, 3)
 operations = st.one_of(
-    st.builds(
-        ops.PutKey, names, values | st.binary(max_size=3), st.none() | st.just(3600.0), versions
-    ),
+    st.builds(ops.PutKey, names, values | st.binary(max_size=3), ttls, versions),
     st.builds(ops.GetKeys, name_lists),
     st.builds(ops.ListKeys, prefixes, bounds, limits),
     st.builds(ops.ScanKeys, prefixes, bounds, bounds, limits, st.booleans()),
@@ -158,7 +163,6 @@ operations = st.one_of(
     st.builds(ops.ListCollections, prefixes, bounds, limits),
 )
 
-NAMES = ["a", "ab", "a/b", "b", "\u00e9", "\uffff", "\ud800", "\U0001f600"]
 EVERYTHING = (
     ops.ScanKeys(),
     ops.ListHistories(),
@@ -173,19 +177,11 @@ EVERYTHING = (
 
 
 def comparable(answer: Any) -> Any:
-    """Returns an answer as plain values, without the times that a clock made."""
+    """Returns an answer as plain values of comparable types."""
     if isinstance(answer, (Json, Vector)):
         return (type(answer).__name__, answer.text if isinstance(answer, Json) else answer.raw)
-    if isinstance(answer, Usage):
-        return answer.bytes  # what is counted of a day, a clock decides
     if isinstance(answer, tuple) and hasattr(answer, "_fields"):
-        own_times = isinstance(answer, ops.RecordEntry)
-        return {
-            name: part is not None
-            if name in TIMES and not (own_times and name == "created_at")
-            else comparable(part)
-            for name, part in answer._asdict().items()
-        }
+        return {name: comparable(part) for name, part in answer._asdict().items()}
     if isinstance(answer, (tuple, list)):
         return [comparable(part) for part in answer]
     return (type(answer).__name__, answer)
@@ -195,42 +191,87 @@ Engines = dict[str, tuple[Engine, ...]]
 """The engines of each place; those of one place have the same memory, as other processes would."""
 
 
-class SameAnswers(RuleBasedStateMachine):
+@dataclass
+class Clock:
+    """The one clock of the model and of all engines."""
+
+    time: int = BEGIN
+
+    def __call__(self) -> int:
+        return self.time
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Time passes; what expired may be removed then, which no answer shows."""
+
+    micros: int
+    sweeps: bool
+
+    def run(self, comparison: Comparison) -> None:
+        """Lets time pass."""
+        clock = comparison.clock
+        clock.time = min(clock.time + self.micros, BEGIN + LONGEST)
+        if self.sweeps:
+            for engine, *_ in comparison.engines.values():
+                engine.sweep()
+
+
+@dataclass(frozen=True)
+class Apply:
+    """A batch is applied everywhere, and succeeds or fails alike."""
+
+    batch: tuple[ops.AnyOperation, ...]
+    which: int
+    process: int
+
+    def run(self, comparison: Comparison) -> None:
+        """Compares what comes of it."""
+        comparison.compare(self.batch, self.which, self.process)
+
+
+steps = st.one_of(
+    st.builds(Wait, st.sampled_from([0, 1, 1_000_000, HOUR - 1, HOUR, 3 * HOUR]), st.booleans()),
+    *[
+        st.builds(
+            Apply,
+            st.lists(operations, min_size=1, max_size=4).map(tuple),
+            st.integers(0, 1),
+            st.integers(0, 1),
+        )
+    ]
+    * 4,
+)
+
+
+class Comparison:
     """Applies batches to a model and to every engine, in a namespace of their own."""
 
-    def __init__(self, engines: Engines) -> None:
-        super().__init__()
-        self.engines: Engines = {"model": (Model(),), **engines}
-        self.run = uuid.uuid4().hex
+    def __init__(self, engines: Engines, clock: Clock) -> None:
+        self.engines = engines
+        self.clock = clock
+        self._model = Model(clock)
+        self._run = uuid.uuid4().hex
 
-    @rule(
-        batch=st.lists(operations, min_size=1, max_size=4).map(tuple),
-        which=st.integers(0, 1),
-        process=st.integers(0, 1),
-    )
-    def apply(self, batch: tuple[ops.AnyOperation, ...], which: int, process: int) -> None:
-        """Applies one batch everywhere; it succeeds or fails, and alike."""
-        self._compare(batch, which, process)
-
-    def _compare(self, batch: tuple[ops.AnyOperation, ...], which: int, process: int) -> None:
-        answers: dict[str, Any] = {}
+    def compare(self, batch: tuple[ops.AnyOperation, ...], which: int, process: int) -> None:
+        """Applies a batch to one of two namespaces, by one of two processes."""
+        expected = self._answer(self._model, f"model-{which}", batch)
         for place, engines in self.engines.items():
-            try:
-                # Places may share a database, and no two share a namespace.
-                results = engines[process % len(engines)].apply(
-                    ops.Batch(f"{self.run}-{place}-{which}", batch)
-                )
-            except BotWireError as error:
-                answers[place] = type(error)
-            else:
-                answers[place] = comparable(results)
-        for place, answer in answers.items():
-            assert answer == answers["model"], place
+            engine = engines[process % len(engines)]
+            # Places may share a database, and no two share a namespace.
+            assert self._answer(engine, f"{self._run}-{place}-{which}", batch) == expected, place
 
-    def teardown(self) -> None:
-        """Compares all that is there in the end."""
-        for which in range(2):
-            self._compare(EVERYTHING, which, 1 - which)
+    def _answer(self, engine: Any, namespace: str, batch: tuple[ops.AnyOperation, ...]) -> Any:
+        try:
+            results = engine.apply(ops.Batch(namespace, batch))
+        except BotWireError as error:
+            return type(error)
+        is_swept = self._model.is_swept(f"model-{namespace[-1]}")
+        # What has expired counts until it is swept.
+        return [
+            comparable(one._replace(bytes=0) if isinstance(one, Usage) and not is_swept else one)
+            for one in results
+        ]
 
 
 @pytest.fixture
@@ -262,22 +303,65 @@ def split_url(postgres_database_url: str) -> str:
     return url
 
 
+class Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__(uvicorn.Config(create_app(engine), port=0, log_level="error"))
+        self.listens = threading.Event()
+
+    async def startup(self, *arguments: Any, **more: Any) -> None:
+        await super().startup(*arguments, **more)
+        self.listens.set()
+
+
+@contextlib.contextmanager
+def serving(engine: AsyncEngine) -> Iterator[str]:
+    """Serves an engine of this process, whose clock is the test's, at the URL that it yields."""
+    server = Server(engine)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert server.listens.wait(10)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
 @pytest.fixture
-def engines(request: pytest.FixtureRequest, tmp_path: Path, split_url: str) -> Iterator[Engines]:
+def clock() -> Clock:
+    """The clock of all engines."""
+    return Clock()
+
+
+@pytest.fixture
+def engines(
+    clock: Clock, tmp_path: Path, split_url: str, own_postgres_url: str, served_postgres_url: str
+) -> Iterator[Engines]:
     """The engines of each place, open for the whole test."""
-    urls = {place: str(request.getfixturevalue(name)) for place, name in SHARED.items()}
-    urls["split"] = split_url
-    opened: Engines = {
-        # Two engines of a file in one process are two processes, as far as it can tell.
-        "embedded": (SQLiteEngine(tmp_path / "memory.db"), SQLiteEngine(tmp_path / "memory.db")),
-        "in-memory": (open_engine(find_place("sqlite://")),),
-    }
-    for place, url in urls.items():
-        opened[place] = (open_engine(find_place(url)), open_engine(find_place(url)))
-    yield opened
-    for engines in opened.values():
-        for engine in engines:
-            engine.close()
+    path = tmp_path / "memory.db"
+    served = AsyncSQLiteEngine(SQLiteEngine(tmp_path / "served.db", clock=clock))
+    served_postgres = AsyncPostgresEngine(served_postgres_url, clock=clock)
+    with contextlib.ExitStack() as stack:
+        urls = [stack.enter_context(serving(engine)) for engine in (served, served_postgres)]
+
+        def pair(make: Callable[[], Engine]) -> tuple[Engine, Engine]:
+            # Two engines in one process are two processes, as far as the database can tell.
+            both = make(), make()
+            for engine in both:
+                stack.callback(engine.close)
+            return both
+
+        yield {
+            "embedded": pair(lambda: SQLiteEngine(path, clock=clock)),
+            "in-memory": pair(lambda: SQLiteEngine(MEMORY, clock=clock))[:1],
+            "postgres": pair(lambda: PostgresEngine(own_postgres_url, clock=clock)),
+            "split": pair(lambda: PostgresEngine(split_url, clock=clock)),
+            "http": pair(lambda: HTTPEngine(urls[0])),
+            "http-postgres": pair(lambda: HTTPEngine(urls[1])),
+        }
 
 
 def test_every_operation_is_among_the_random_ones() -> None:
@@ -296,13 +380,15 @@ def test_every_operation_is_among_the_random_ones() -> None:
 
 
 @pytest.mark.timeout(300)  # as long as it takes where other tests run at the same time
-def test_every_place_answers_as_the_model(engines: Engines) -> None:
-    run_state_machine_as_test(
-        lambda: SameAnswers(engines),
-        settings=settings(
-            max_examples=15,
-            stateful_step_count=25,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+def test_every_place_answers_as_the_model(engines: Engines, clock: Clock) -> None:
+    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(steps, min_size=40, max_size=60))
+    def run(steps: list[Wait | Apply]) -> None:
+        clock.time = BEGIN
+        comparison = Comparison(engines, clock)
+        for step in steps:
+            step.run(comparison)
+        for which in range(2):
+            comparison.compare(EVERYTHING, which, 1 - which)
+
+    run()
