@@ -9,7 +9,7 @@ from botwire import Memory, Record
 from botwire import operations as ops
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.operations import PART, RECORDS_PART, CheckNamespace
-from botwire.transfer import upkeep
+from botwire.transfer import admin
 
 
 class Interrupted(SQLiteEngine):
@@ -38,7 +38,7 @@ def test_others_write_while_keys_are_cleared(tmp_path: Path) -> None:
     assert other.get("writes") == engine.batches == 3
     assert memory.count() == 0
     assert memory.clear() == 0
-    assert upkeep.apply(engine, "n", CheckNamespace()) == ()
+    assert admin.apply(engine, "n", CheckNamespace()) == ()
     engine.close()
     other.close()
 
@@ -54,7 +54,7 @@ def test_nobody_reads_half_a_history_that_is_cleared(tmp_path: Path) -> None:
     assert seen == [[], []]
     assert history.info().archived == 0
     assert history.append("again") == PART + 6
-    assert upkeep.apply(engine, "n", CheckNamespace()) == ()
+    assert admin.apply(engine, "n", CheckNamespace()) == ()
     engine.close()
 
 
@@ -67,7 +67,7 @@ def test_records_are_cleared_in_parts_and_their_words_with_them(tmp_path: Path) 
     engine.between = lambda: counts.append(other.count())
     assert records.clear() == RECORDS_PART + 5
     assert counts == [5, 0]
-    assert upkeep.apply(engine, "n", CheckNamespace()) == ()
+    assert admin.apply(engine, "n", CheckNamespace()) == ()
     records.put([Record("now of another dimension", embedding=[1, 2, 3])])
     engine.close()
 
@@ -80,9 +80,9 @@ def test_a_large_namespace_is_forgotten_in_parts_and_the_receipt_counts_them(
     memory.set_many({f"k{i}": i for i in range(PART + 1)})
     memory.history("chat").extend(range(PART + 2))
     memory.records().put(Record("text", f"r{i}") for i in range(RECORDS_PART + 3))
-    (receipt,) = upkeep.forget(engine, "n")
+    (receipt,) = admin.forget(engine, "n")
     assert receipt.erased["keys"] == PART + 1
     assert receipt.erased["items"] == PART + 2
     assert receipt.erased["records"] == RECORDS_PART + 3
-    assert list(upkeep.stat(engine)) == []
+    assert list(admin.stat(engine)) == []
     engine.close()

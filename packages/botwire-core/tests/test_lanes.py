@@ -10,7 +10,7 @@ import time
 import pytest
 
 from botwire import work
-from botwire.engines.lanes import Lanes, TurnsPool
+from botwire.engines.lanes import FairPool, Lanes
 from botwire.errors import InvalidRequestError
 
 
@@ -38,7 +38,7 @@ async def test_what_is_long_makes_room_for_what_is_short() -> None:
 
 
 async def test_callers_take_turns() -> None:
-    pool = TurnsPool(1, "test")
+    pool = FairPool(1, "test")
     begun, order = threading.Event(), []
 
     def first() -> None:

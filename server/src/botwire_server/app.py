@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from botwire import wire
-from botwire.engines.lanes import TurnsPool
+from botwire.engines.lanes import FairPool
 from botwire.engines.protocol import AsyncEngine
 from botwire_server import docs, monitoring, openapi, problems, routes
 from botwire_server.api_keys import KeyRing, KeyStore
@@ -108,7 +108,7 @@ def create_app(
     )
     app.state.engine = engine
     app.state.settings = settings
-    app.state.decoders = TurnsPool(2, "botwire-decode")
+    app.state.decoders = FairPool(2, "botwire-decode")
     app.state.watchers = Watchers()
     app.state.write_turns = WriteTurns()
     app.state.rates = rates

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from botwire import work
-from botwire.engines.lanes import TurnsPool
+from botwire.engines.lanes import FairPool
 from botwire.work import Work
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ async def by_turns(scope: Scope, call: Callable[[], T]) -> T:
         call: The function; it calls `botwire.work.look` now and then.
     """
     held_to: RequestWork = scope[WORK]
-    pool: TurnsPool = scope["app"].state.decoders
+    pool: FairPool = scope["app"].state.decoders
 
     def run() -> T:
         with work.on(held_to.verdict):

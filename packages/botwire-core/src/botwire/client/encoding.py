@@ -1,4 +1,4 @@
-"""From what callers give to what operations hold; a bad value is refused here, before any I/O."""
+"""Converts a caller's arguments to values of operations; rejects bad ones before any I/O."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from botwire.vectors import Vector
 
 
 def encode_value(value: Any, path: str = "value") -> Value:
-    """Returns what a key holds for `value`: bytes as they are, everything else as JSON.
+    """Returns the stored form of a key's value: bytes as they are, anything else as JSON.
 
     Args:
         value: A JSON value, or bytes.
-        path: What to call it in an error.
+        path: The name of the value in errors.
 
     Raises:
-        NotJSONError: JSON cannot hold it.
+        NotJSONError: JSON cannot hold the value.
     """
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
@@ -33,40 +33,44 @@ def encode_value(value: Any, path: str = "value") -> Value:
 
 
 def encode_items(values: Iterable[Any]) -> tuple[Json, ...]:
-    """Returns the items of a history.
+    """Returns the values of history items as JSON.
 
     Raises:
-        NotJSONError: JSON cannot hold one; the message says which.
+        NotJSONError: JSON cannot hold one of them; the message says which.
     """
     if isinstance(values, (str, bytes, dict)):
-        raise ConfigurationError(f"values are a list of JSON values, not a {type(values).__name__}")
+        raise ConfigurationError(
+            f"values must be a list of JSON values, not {type(values).__name__}"
+        )
     return tuple([Json.of(value, f"values[{i}]") for i, value in enumerate(values)])
 
 
 def encode_ids(ids: Iterable[str | None] | None) -> tuple[str | None, ...] | None:
-    """Returns the ids of items."""
+    """Returns the ids of items as a tuple, or None."""
     return None if ids is None else tuple(ids)
 
 
 def encode_records(
     given: Iterable[Record], versions: Iterable[int | None] | None = None
 ) -> tuple[ops.NewRecord, ...]:
-    """Returns records to be put.
+    """Returns records in the form that `PutRecords` takes.
 
     Args:
         given: The records.
-        versions: For each, the version it must have.
+        versions: The version that each stored record must have, or None.
 
     Raises:
-        ConfigurationError: A part of one is not what it should be; the message says which.
-        NotJSONError: JSON cannot hold the metadata of one; it says where.
+        ConfigurationError: A field has the wrong type; the message says which.
+        NotJSONError: JSON cannot hold a record's metadata; the message says where.
     """
     if isinstance(given, (Record, str, Mapping)):
-        raise ConfigurationError(f"records are a list of Record, not a {type(given).__name__}")
+        raise ConfigurationError(f"records must be a list of Record, not {type(given).__name__}")
     listed = list(given)
     expected = [None] * len(listed) if versions is None else list(versions)
     if len(expected) != len(listed):
-        raise ConfigurationError(f"{len(listed)} records need {len(listed)} versions")
+        raise ConfigurationError(
+            f"{len(listed)} records were given with {len(expected)} versions: give one per record"
+        )
     pairs = enumerate(zip(listed, expected, strict=True))
     return tuple([_encode_record(record, i, version) for i, (record, version) in pairs])
 
@@ -74,10 +78,10 @@ def encode_records(
 def _encode_record(record: Record, i: int, version: int | None) -> ops.NewRecord:
     where = f"records[{i}]"
     if not isinstance(record, Record):
-        raise ConfigurationError(f"{where} is a {type(record).__name__}, not a Record")
+        raise ConfigurationError(f"{where} must be a Record, not {type(record).__name__}")
     if not isinstance(record.text, str):
-        raise ConfigurationError(f"{where}.text is a string, not {type(record.text).__name__}")
-    Json.of(record.text, f"{where}.text")  # refuses what would not come back equal
+        raise ConfigurationError(f"{where}.text must be a string, not {type(record.text).__name__}")
+    Json.of(record.text, f"{where}.text")  # rejects text that would not come back equal
     embedding = record.embedding
     return ops.NewRecord(
         record.id,
@@ -99,10 +103,10 @@ def encode_selection(
     created_after: datetime | None = None,
     created_before: datetime | None = None,
 ) -> ops.Selection:
-    """Returns the selection that filters describe, None for one that is not given.
+    """Returns the selection of records that pass all the given filters.
 
     Raises:
-        ConfigurationError: One is not valid; the message says which and why.
+        ConfigurationError: A filter is not valid; the message says which and why.
     """
     return ops.Selection(
         None if ids is None else _strings(ids, "ids"),
@@ -115,11 +119,11 @@ def encode_selection(
 
 
 def encode_filter(condition: Mapping[str, Any]) -> Json:
-    """Returns a filter as JSON, which has no infinity: one stands for a bound that all meet.
+    """Returns a filter as JSON. JSON has no infinity, so infinite bounds are rewritten.
 
     Raises:
-        ConfigurationError: It is no object.
-        NotJSONError: JSON cannot hold it; it says where.
+        ConfigurationError: The filter is not an object.
+        NotJSONError: JSON cannot hold the filter; the message says where.
     """
     try:
         return encode_object(condition, "filter")
@@ -131,18 +135,18 @@ def encode_filter(condition: Mapping[str, Any]) -> Json:
 
 
 def encode_object(value: Mapping[str, Any], path: str) -> Json:
-    """Returns a JSON object.
+    """Returns a mapping as a JSON object.
 
     Raises:
-        ConfigurationError: It is something else.
-        NotJSONError: JSON cannot hold it; it says where.
+        ConfigurationError: The value is not a mapping.
+        NotJSONError: JSON cannot hold the value; the message says where.
     """
     if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{path} is an object, not {type(value).__name__}")
+        raise ConfigurationError(f"{path} must be an object, not {type(value).__name__}")
     return Json.of(dict(value), path)
 
 
 def _strings(values: Iterable[str], what: str) -> tuple[str, ...]:
     if isinstance(values, (str, bytes)):
-        raise ConfigurationError(f"{what} is a list of strings, not one")
+        raise ConfigurationError(f"{what} must be a list of strings, not a single string")
     return tuple(values)

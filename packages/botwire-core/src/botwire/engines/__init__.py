@@ -1,1 +1,1 @@
-"""Where memory lives: the engines that apply batches of operations."""
+"""The engines, which apply batches of operations wherever memory lives."""

@@ -1,4 +1,4 @@
-"""An engine before another: what several threads read at once is one request."""
+"""An engine in front of another that sends concurrent reads as one request."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from botwire.engines.protocol import Engine
 from botwire.errors import BotWireError, TransportError
 from botwire.operations import Batch, Results
 
-_TOGETHER = 32  # batches of one request; their answers are held in memory at once
+_TOGETHER = 32  # most batches per request; all their answers are in memory at once
 
 _Waiting = tuple[Batch, "Future[Results]"]
 
 
 class GatheringEngine:
-    """Sends reads that come while another is on its way as one batch, the next.
+    """Collects the reads that arrive during a request and sends them together as the next one.
 
-    For frameworks that read from many threads over a network: CrewAI makes up to 120 searches for
-    one recall. A lone read goes at once and alone, so nobody waits for company; nothing is kept
-    between reads, and each sees memory as it is after it was asked. Writes pass as they come.
+    For frameworks that read from many threads over a network: CrewAI makes up to 120 searches per
+    recall. A lone read is sent at once, nothing is cached, and writes are passed on directly.
 
     Args:
-        engine: Where batches are applied; closed with this.
+        engine: The engine that applies batches. Closed with this one.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -33,14 +32,14 @@ class GatheringEngine:
 
     @property
     def waiting(self) -> int:
-        """How many reads wait for the one that is on its way."""
+        """How many reads wait for the current request to end."""
         return len(self._turn().waiting)
 
     def apply(self, batch: Batch) -> Results:
-        """Applies a batch, perhaps together with those of other threads.
+        """Applies a batch, possibly in one request with those of other threads.
 
         Raises:
-            BotWireError: It failed; another's failure is not raised here.
+            BotWireError: This batch failed. Failures of other batches are not raised here.
         """
         if batch.writes:
             return self.engine.apply(batch)
@@ -48,21 +47,21 @@ class GatheringEngine:
         answer: Future[Results] = Future()
         turn.waiting.append((batch, answer))
         with turn.lock:
-            # Whoever gets the lock asks for all who wait; the others then find their answers.
+            # The thread that gets the lock sends all that wait; the others then find their answers.
             while not answer.done():
                 self._send(turn)
         return answer.result()
 
     def sweep(self) -> None:
-        """Removes what expired; see `Engine.sweep`."""
+        """Removes expired data; see `Engine.sweep`."""
         self.engine.sweep()
 
     def close(self) -> None:
-        """Closes the engine behind; see `Engine.close`."""
+        """Closes the engine behind this one; see `Engine.close`."""
         self.engine.close()
 
     def _turn(self) -> _Turn:
-        # A fork may copy a lock that a thread holds which is not copied: a child has its own.
+        # A fork may copy a lock whose owning thread is not copied, so a child uses its own.
         process = os.getpid()
         return self._turns.get(process) or self._turns.setdefault(process, _Turn())
 
@@ -71,18 +70,18 @@ class GatheringEngine:
         try:
             answers = self._apply_all([batch for batch, _ in together])
         except TransportError as error:
-            # Whoever came meanwhile has waited for this same answer: one time limit is enough.
+            # Those that arrived meanwhile fail too: they have already waited for the whole timeout.
             _fail([*together, *turn.take_all()], error)
         except BotWireError as error:
             if len(together) == 1:
                 _fail(together, error)
                 return
-            # One of them may be to blame, for example a vector of another dimension.
+            # One batch may be to blame, for example for a vector of the wrong dimension.
             for batch, answer in together:
                 try:
                     answer.set_result(self.engine.apply(batch))
-                except BotWireError as its_own:
-                    answer.set_exception(its_own)
+                except BotWireError as own_error:
+                    answer.set_exception(own_error)
         except BaseException as error:
             _fail(together, error)
             raise
@@ -97,14 +96,14 @@ class GatheringEngine:
 
 
 class _Turn:
-    """Who waits, in the order they came."""
+    """The waiting reads, in order of arrival."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()  # held by whoever sends
+        self.lock = threading.Lock()  # held by the thread that sends
         self.waiting: deque[_Waiting] = deque()
 
     def take(self) -> list[_Waiting]:
-        """Returns the first who wait, all of one namespace."""
+        """Removes and returns the first waiting reads, all of one namespace."""
         together = [self.waiting.popleft()]
         namespace = together[0][0].namespace
         while self.waiting and len(together) < _TOGETHER:
@@ -114,7 +113,7 @@ class _Turn:
         return together
 
     def take_all(self) -> list[_Waiting]:
-        """Returns all who wait."""
+        """Removes and returns all waiting reads."""
         return [self.waiting.popleft() for _ in range(len(self.waiting))]
 
 

@@ -1,8 +1,8 @@
-"""Threads for work of all lengths: what is short never waits for what is long.
+"""Thread pools in which short work never waits for long work.
 
-All work begins in the quick lane. If it is still there after a twentieth of a second and others
-wait, it gives up its thread and starts again in the slow lane, where the callers take turns. So a
-caller with a hundred long requests makes only their own requests wait.
+All work starts in the quick lane. If it runs for more than a twentieth of a second while others
+wait, it gives up its thread and restarts in the slow lane, where callers take turns. So a caller
+with a hundred long requests delays only its own.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from botwire.errors import BotWireError
 T = TypeVar("T")
 
 SHARE = 0.05
-"""Seconds for which work keeps its thread in the quick lane while others wait."""
+"""Seconds that work may keep a thread of the quick lane while others wait."""
 
 
-class TurnsPool:
-    """A few threads that callers use in turn, whatever each of them asks for.
+class FairPool:
+    """A thread pool that serves callers round robin, however much each submits.
 
     Args:
-        threads: How many.
-        name: What their names begin with.
+        threads: The number of threads.
+        name: The prefix of the threads' names.
     """
 
     def __init__(self, threads: int, name: str) -> None:
@@ -39,10 +39,10 @@ class TurnsPool:
         self._queues = OrderedDict()
 
     async def run(self, caller: object, call: Callable[[], T]) -> T:
-        """Runs a function in a thread, when it is the caller's turn, and returns what it returns.
+        """Runs a function in a thread when it is the caller's turn, and returns its result.
 
         Args:
-            caller: Who takes turns with others.
+            caller: Identifies the caller that takes turns with others.
             call: The function.
         """
         future: Future[T] = Future()
@@ -61,39 +61,39 @@ class TurnsPool:
             return
         try:
             result = call()
-        except BaseException as error:  # noqa: BLE001 - whoever waits is told, whatever it is
+        except BaseException as error:  # noqa: BLE001 - re-raised where the future is awaited
             future.set_exception(error)
         else:
             future.set_result(result)
 
     def close(self) -> None:
-        """Takes no more work; what runs ends by itself."""
+        """Accepts no more work. Running calls finish."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class Lanes:
-    """The quick lane and the slow one.
+    """The quick lane and the slow lane.
 
     Args:
-        name: What the names of their threads begin with.
-        quick: Threads of the quick lane.
-        slow: Threads of the slow lane.
+        name: The prefix of the threads' names.
+        quick: The number of threads in the quick lane.
+        slow: The number of threads in the slow lane.
     """
 
     def __init__(self, name: str, *, quick: int, slow: int) -> None:
         self._quick = ThreadPoolExecutor(quick, thread_name_prefix=name)
-        self._slow = TurnsPool(slow, f"{name}-slow")
+        self._slow = FairPool(slow, f"{name}-slow")
         self._waiting: set[object] = set()
 
     async def run(
         self, caller: object, call: Callable[[], T], held_to: work.Verdict | None = None
     ) -> T:
-        """Runs a function that can start again from the beginning, and returns what it returns.
+        """Runs a function that can be restarted, and returns its result.
 
         Args:
-            caller: Who takes turns with others in the slow lane.
-            call: The function; it looks up now and then, see `botwire.work`.
-            held_to: What ends it early.
+            caller: Identifies the caller that takes turns with others in the slow lane.
+            call: The function. It calls `botwire.work.look` now and then.
+            held_to: Ends the function early.
         """
         ticket = object()
         self._waiting.add(ticket)
@@ -114,7 +114,7 @@ class Lanes:
         given: list[BotWireError] = []
 
         def verdict() -> BotWireError | None:
-            # Once given it stays: a database that was interrupted asks again why.
+            # A verdict is final: an interrupted database asks a second time for the reason.
             if not given:
                 if self._waiting and time.monotonic() > end:
                     given.append(work.PreemptedError("others wait"))
@@ -125,7 +125,7 @@ class Lanes:
         return _held(verdict, call)
 
     def close(self) -> None:
-        """Takes no more work; what runs ends by itself."""
+        """Accepts no more work. Running calls finish."""
         self._quick.shutdown(wait=False, cancel_futures=True)
         self._slow.close()
 

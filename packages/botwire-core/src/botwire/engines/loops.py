@@ -1,4 +1,4 @@
-"""What belongs to one event loop, and its blocking twin: clients, and turns of those who wait."""
+"""Clients, gates and turns that are bound to an event loop, each with a blocking twin."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from collections.abc import (
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
 
-_COURTESY = 1.0  # seconds that a thread waits for its turn
+_LONGEST_WAIT = 1.0  # seconds that a thread waits for its turn
 
 T = TypeVar("T")
 
-_FULL = "too many long reads at the same time"
-_MANY = 64  # rows that a generator of statements is sent by a thread
+_FULL = "too many long reads run at the same time"
+_MANY = 64  # rows from which a generator of statements runs in a thread
 
 
 class Ended(NamedTuple):
-    """What a generator has returned."""
+    """The return value of a generator."""
 
     value: Any
 
@@ -35,21 +35,21 @@ class Ended(NamedTuple):
 def _send(steps: Generator[Any, Any, Any], rows: Any) -> Any:
     try:
         return steps.send(rows)
-    except StopIteration as stop:  # which no future can carry
+    except StopIteration as stop:  # a future cannot carry this exception
         return Ended(stop.value)
 
 
 class AsyncSender:
-    """Sends rows to generators of statements, which may do much with them."""
+    """Sends rows to generators of statements, which may take long to process them."""
 
     @staticmethod
     async def send(steps: Generator[Any, Any, Any], rows: Any, weight: int) -> Any:
-        """Returns what a generator yields, or `Ended`; in a thread if there is much to do.
+        """Returns what the generator yields next, or `Ended`; heavy work runs in a thread.
 
         Args:
             steps: The generator.
-            rows: What it is sent.
-            weight: How many rows it looks at.
+            rows: The rows to send.
+            weight: The work to expect, in rows.
         """
         if weight < _MANY:
             return _send(steps, rows)
@@ -57,19 +57,19 @@ class AsyncSender:
 
 
 class Sender:
-    """The blocking twin: the thread is the caller's."""
+    """The blocking twin: it runs in the caller's thread."""
 
     @staticmethod
     def send(steps: Generator[Any, Any, Any], rows: Any, weight: int) -> Any:
-        """Returns what a generator yields, or `Ended`."""
+        """Returns what the generator yields next, or `Ended`."""
         return _send(steps, rows)
 
 
 class AsyncGate:
-    """Lets so many through at a time.
+    """Limits how many blocks run at a time.
 
     Args:
-        width: How many.
+        width: The limit.
     """
 
     def __init__(self, width: int) -> None:
@@ -77,7 +77,7 @@ class AsyncGate:
 
     @asynccontextmanager
     async def passing(self, seconds: float) -> AsyncIterator[None]:
-        """Waits for a place; raises `TimeoutError` if that takes longer."""
+        """Waits until the block may run; raises `TimeoutError` after `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 await self._free.acquire()
@@ -93,7 +93,7 @@ class Gate:
     """The blocking twin.
 
     Args:
-        width: How many.
+        width: The limit.
     """
 
     def __init__(self, width: int) -> None:
@@ -101,7 +101,7 @@ class Gate:
 
     @contextmanager
     def passing(self, seconds: float) -> Iterator[None]:
-        """Waits for a place; raises `TimeoutError` if that takes longer."""
+        """Waits until the block may run; raises `TimeoutError` after `seconds`."""
         if not self._free.acquire(timeout=max(0.0, seconds)):
             raise TimeoutError(_FULL)
         try:
@@ -111,11 +111,11 @@ class Gate:
 
 
 class AsyncClientPerLoop(Generic[T]):
-    """Makes a client for each event loop that asks, and closes it when the loop ends.
+    """Makes one client per event loop, and closes it when the loop ends.
 
     Args:
-        make: Makes one.
-        close: Closes one.
+        make: Makes a client.
+        close: Closes a client.
     """
 
     def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[Any]]) -> None:
@@ -138,11 +138,11 @@ class AsyncClientPerLoop(Generic[T]):
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[T]:
-        """Gives the running loop's client to a block."""
+        """Lends the running loop's client to a block."""
         yield await self.get()
 
     async def close(self) -> None:
-        """Closes the running loop's client, if it has one; the next `get` makes another."""
+        """Closes the running loop's client, if any. The next `get` makes a new one."""
         held = self._clients.pop(asyncio.get_running_loop(), None)
         if held is not None:
             await held[1].aclose()
@@ -151,8 +151,8 @@ class AsyncClientPerLoop(Generic[T]):
 async def _closed_with_loop(
     client: T, close: Callable[[T], Awaitable[Any]]
 ) -> AsyncGenerator[None]:
-    # `asyncio.run` closes every generator that was begun in its loop: nobody else says that a loop
-    # ends, and a connection left open is a warning for the user, who never saw it.
+    # `asyncio.run` closes every generator started in its loop. There is no other notice that a loop
+    # ends, and a connection left open would give the user a warning about an object they never saw.
     try:
         yield
     finally:
@@ -163,8 +163,8 @@ class ClientPerLoop(Generic[T]):
     """The blocking twin: one client for all threads of a process, and a new one after a fork.
 
     Args:
-        make: Makes one.
-        close: Closes one.
+        make: Makes a client.
+        close: Closes a client.
     """
 
     def __init__(self, make: Callable[[], T], close: Callable[[T], Any]) -> None:
@@ -173,7 +173,7 @@ class ClientPerLoop(Generic[T]):
         self._client: T | None = None
         self._process = os.getpid()
         self._lock = threading.RLock()
-        self._users: set[int] = set()  # threads
+        self._users: set[int] = set()  # ids of threads inside `use`
 
     def get(self) -> T:
         """Returns the client."""
@@ -181,17 +181,17 @@ class ClientPerLoop(Generic[T]):
         if client is None or self._process != os.getpid():
             with self._lock:
                 if self._client is None or self._process != os.getpid():
-                    # The parent's connections are the parent's: dropped here, not closed.
+                    # Connections of the parent process are dropped here, not closed.
                     self._client, self._process = self._make(), os.getpid()
                 client = self._client
         return client
 
     @contextmanager
     def use(self) -> Iterator[T]:
-        """Gives the client to a block.
+        """Lends the client to a block.
 
-        A call that cuts into another of the same thread, as a signal handler's or a finalizer's
-        does, gets a client of its own: the locks that the first one holds would never be released.
+        A signal handler or a finalizer may call this while its own thread is inside another call.
+        It gets a client of its own, as the interrupted call cannot release the locks it holds.
         """
         thread = threading.get_ident()
         if thread in self._users:
@@ -208,7 +208,7 @@ class ClientPerLoop(Generic[T]):
             self._users.discard(thread)
 
     def close(self) -> None:
-        """Closes the client, if there is one; the next `get` makes another."""
+        """Closes the client, if any. The next `get` makes a new one."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None and self._process == os.getpid():
@@ -219,14 +219,14 @@ class ClientPerLoop(Generic[T]):
 
 
 class AsyncTurns:
-    """Lets tasks of one loop that want the same thing have it one after the other, as they came."""
+    """Gives tasks of one loop that want the same thing their turns, in order of arrival."""
 
     def __init__(self) -> None:
         self._queues: dict[tuple[asyncio.AbstractEventLoop, Hashable], _Queue] = {}
 
     @asynccontextmanager
     async def take(self, thing: Hashable) -> AsyncIterator[None]:
-        """Waits for a turn, which lasts as long as the block."""
+        """Waits for a turn, which lasts for the block."""
         key = (asyncio.get_running_loop(), thing)
         queue = self._queues.setdefault(key, _Queue(asyncio.Lock()))
         queue.length += 1
@@ -242,8 +242,8 @@ class AsyncTurns:
 class Turns:
     """The blocking twin, for threads.
 
-    A courtesy, and no guarantee: who has waited for a second goes on all the same. So two threads
-    that want the same two things, each in its own order, do not wait for ever.
+    Best effort: a thread that has waited for a second proceeds without its turn. So two threads
+    that want the same two things in opposite order do not deadlock.
     """
 
     def __init__(self) -> None:
@@ -252,13 +252,13 @@ class Turns:
 
     @contextmanager
     def take(self, thing: Hashable) -> Iterator[None]:
-        """Waits for a turn, which lasts as long as the block."""
+        """Waits for a turn, which lasts for the block."""
         with self._lock:
             queue = self._queues.setdefault(thing, _Queue(threading.RLock()))
             queue.length += 1
         has_turn = False
         try:
-            has_turn = queue.lock.acquire(timeout=_COURTESY)
+            has_turn = queue.lock.acquire(timeout=_LONGEST_WAIT)
             yield
         finally:
             if has_turn:
@@ -272,4 +272,4 @@ class Turns:
 class _Queue:
     def __init__(self, lock: Any) -> None:
         self.lock = lock
-        self.length = 0  # of those who have the lock or wait for it
+        self.length = 0  # how many hold the lock or wait for it

@@ -1,12 +1,12 @@
-"""Opens the engine of a place by the scheme of its URL, and finds the other half of an open one.
+"""Opens engines by the scheme of a URL, and finds the other half of an open engine.
 
-A scheme of your own makes an engine of three methods (`Engine`) work wherever a URL is taken, the
-asynchronous half of every adapter included::
+An engine of your own has three methods (`Engine`). Register a scheme for it, and it works wherever
+a URL is accepted, including the asynchronous half of every adapter::
 
     register_scheme("redis", Scheme(open=lambda place: RedisEngine(place.url)))
 
-A package that offers one declares it as an entry point of the group ``botwire.engines`` under the
-scheme's name; then the CLI and the server know it too.
+A package declares its scheme as an entry point in the group ``botwire.engines``, named like the
+scheme. Then the CLI and the server know it too.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from botwire.places import ENGINES, Place, known_schemes
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """How the engines behind the URLs of a scheme are opened.
+    """How to open the engines for the URLs of a scheme.
 
     Attributes:
         open: Returns a blocking engine.
-        open_async: Returns an engine to be awaited; None: the blocking one in threads.
+        open_async: Returns an asynchronous engine; None runs the blocking one in threads.
     """
 
     open: Callable[[Place], Engine]
     open_async: Callable[[Place], AsyncEngine] | None = None
 
 
-# Imported when first used: only a server's clients need httpx, and psycopg is an extra.
+# Imported on first use: only clients of a server need httpx, and psycopg is an extra.
 _BUILT_IN = {
     "sqlite": "botwire.engines.sqlite",
     "http": "botwire.engines.http",
@@ -49,22 +49,22 @@ _registered: dict[str, Scheme] = {}
 
 
 def register_scheme(name: str, scheme: Scheme) -> None:
-    """Makes URLs that begin with ``name://`` open with `scheme`, in this process.
+    """Makes this process open URLs that begin with ``name://`` with `scheme`.
 
     Raises:
-        ConfigurationError: The scheme is one of BotWire's own.
+        ConfigurationError: The scheme is built in.
     """
     if name in _BUILT_IN:
-        raise ConfigurationError(f"the scheme {name} is BotWire's own: choose another")
+        raise ConfigurationError(f"the scheme {name} is built into BotWire: choose another name")
     _registered[name.lower()] = scheme
     known_schemes.add(name.lower())
 
 
 def find_scheme(name: str) -> Scheme | None:
-    """Returns how URLs of a scheme are opened; None if nobody said how.
+    """Returns how to open URLs of a scheme; None if the scheme is unknown.
 
     Raises:
-        ConfigurationError: What the scheme needs is not installed.
+        ConfigurationError: A package that the scheme needs is not installed.
     """
     if name in _BUILT_IN:
         try:
@@ -88,12 +88,12 @@ def _scheme_of(place: Place) -> Scheme:
 
 
 def open_engine(place: Place) -> Engine:
-    """Returns the engine of a place; one for each SQLite file in a process."""
+    """Returns the engine of a place. A process has one engine per SQLite file."""
     return _scheme_of(place).open(place)
 
 
 def open_async_engine(place: Place) -> AsyncEngine:
-    """Returns the engine of a place, to be awaited."""
+    """Returns the asynchronous engine of a place."""
     scheme = _scheme_of(place)
     if scheme.open_async is None:
         return ThreadedEngine(scheme.open(place))
@@ -102,24 +102,24 @@ def open_async_engine(place: Place) -> AsyncEngine:
 
 @functools.lru_cache(maxsize=64)
 def shared_engine(place: Place) -> Engine:
-    """Returns the engine that all adapters of this process use for a place; nobody closes it.
+    """Returns the engine that all adapters in this process share for a place. It is never closed.
 
-    Frameworks make an object per session or request; those must not each open a connection.
+    Frameworks make an object per session or request, which must not open a connection each.
     """
     return open_engine(place)
 
 
 @functools.lru_cache(maxsize=64)
 def shared_async_engine(place: Place) -> AsyncEngine:
-    """Returns the same to be awaited; its connections close with their event loops."""
+    """Returns the shared asynchronous engine. Its connections close with their event loops."""
     return open_async_engine(place)
 
 
 @functools.singledispatch
 def to_async(engine: Engine) -> AsyncEngine:
-    """Returns an engine to be awaited that works on the same memory.
+    """Returns an asynchronous engine for the same memory.
 
-    Each engine of BotWire's registers its own; any other is called in threads.
+    Each built-in engine registers its own; any other engine runs in threads.
     """
     return ThreadedEngine(engine)
 
@@ -131,14 +131,14 @@ def _(engine: GatheringEngine) -> AsyncEngine:
 
 @functools.singledispatch
 def to_blocking(engine: AsyncEngine) -> Engine:
-    """Returns a blocking engine that works on the same memory.
+    """Returns a blocking engine for the same memory.
 
     Raises:
-        ConfigurationError: The engine can only be awaited.
+        ConfigurationError: The engine is asynchronous only.
     """
     raise ConfigurationError(
-        f"{type(engine).__name__} can only be awaited, and this needs a blocking engine: give a "
-        "Memory with one, whose calls are then awaited in threads"
+        f"{type(engine).__name__} is asynchronous only, and this needs a blocking engine: pass a "
+        "Memory with a blocking engine, which also runs in threads for asynchronous calls"
     )
 
 

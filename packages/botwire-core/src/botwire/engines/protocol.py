@@ -1,4 +1,4 @@
-"""What an engine is."""
+"""The protocols that an engine implements."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from typing import Protocol
 from botwire.operations import Batch, Results
 
 OnCommit = Callable[[int, float], None]
-"""Is told of each commit: how many batches shared it, and the seconds that it took."""
+"""Called after each commit with the number of batches that shared it and the seconds it took."""
 
 
 class Engine(Protocol):
-    """Applies batches of operations, each all or not at all, and may be used by many threads."""
+    """Applies batches of operations, each atomically. Safe to use from many threads."""
 
     def apply(self, batch: Batch) -> Results:
-        """Applies a batch and returns one result an operation.
+        """Applies a batch and returns one result per operation.
 
         A write is durable when this returns.
 
         Raises:
-            APIError: The batch was refused or failed; nothing of it was applied.
-            TransportError: No answer came; a batch with a `request_id` may be tried again.
+            APIError: The batch was refused or failed; none of it was applied.
+            TransportError: No answer came; a batch with a `request_id` can be retried safely.
         """
         ...
 
     def sweep(self) -> None:
-        """Removes what expired, which no read shows; also done now and then by those who write.
+        """Removes expired data, which no read returns any more. Writers also do so now and then.
 
         Raises:
-            ServerError: The database failed; the next sweep goes on.
+            ServerError: The database failed; the next sweep continues.
         """
         ...
 
     def close(self) -> None:
-        """Gives back connections. Stored memory stays."""
+        """Closes connections. Stored memory stays."""
         ...
 
 
 class AsyncEngine(Protocol):
-    """An `Engine` whose methods are awaited."""
+    """An `Engine` with asynchronous methods."""
 
     async def apply(self, batch: Batch) -> Results:
-        """As `Engine.apply`."""
+        """Applies a batch; see `Engine.apply`."""
         ...
 
     async def sweep(self) -> None:
-        """As `Engine.sweep`."""
+        """Removes expired data; see `Engine.sweep`."""
         ...
 
     async def aclose(self) -> None:
-        """As `Engine.close`."""
+        """Closes connections; see `Engine.close`."""
         ...

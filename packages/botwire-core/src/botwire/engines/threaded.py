@@ -1,4 +1,4 @@
-"""Any engine, awaited: each call runs in a thread."""
+"""An asynchronous engine that runs any blocking engine in threads."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from botwire.operations import Batch, Results
 
 
 class ThreadedEngine:
-    """Awaits an `Engine` that has no asynchronous twin, such as one of the user's own.
+    """Runs an `Engine` that has no asynchronous half, such as a user's own, in threads.
 
     Args:
-        engine: Where batches are applied; closed with this.
+        engine: The engine that applies batches. Closed with this one.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     async def apply(self, batch: Batch) -> Results:
-        """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        """Applies a batch and returns one result per operation; see `Engine.apply`."""
         return await asyncio.to_thread(self.engine.apply, batch)
 
     async def sweep(self) -> None:
-        """Removes what expired; see `Engine.sweep`."""
+        """Removes expired data; see `Engine.sweep`."""
         await asyncio.to_thread(self.engine.sweep)
 
     async def aclose(self) -> None:
-        """Closes the engine behind; see `Engine.close`."""
+        """Closes the blocking engine; see `Engine.close`."""
         await asyncio.to_thread(self.engine.close)

@@ -6,12 +6,12 @@ two places will do, and memory use does not grow with what is moved. ``botwire e
 ``copy``, ``check`` and ``forget`` are made of them.
 """
 
+from botwire.transfer.admin import Receipt, backup, check, compact, forget, restore, stat
 from botwire.transfer.copying import Difference, compare, copy
 from botwire.transfer.exporting import export
 from botwire.transfer.importing import load
 from botwire.transfer.progress import Tally
 from botwire.transfer.reading import list_namespaces, read_namespace
-from botwire.transfer.upkeep import Receipt, backup, check, compact, forget, restore, stat
 
 __all__ = [
     "Difference",

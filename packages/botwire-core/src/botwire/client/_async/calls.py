@@ -1,4 +1,4 @@
-"""How a client asks an engine: one operation, page after page, part after part."""
+"""Applies a client's operations: one at a time, page by page, or in parts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ R = TypeVar("R")
 
 
 class AsyncCalls:
-    """Operations on one namespace of an engine.
+    """Applies operations to one namespace.
 
     Args:
-        engine: Where they are applied.
-        namespace: Whose memory it is.
+        engine: The engine that applies them.
+        namespace: The namespace.
     """
 
     def __init__(self, engine: AsyncEngine, namespace: str) -> None:
@@ -31,11 +31,11 @@ class AsyncCalls:
         return result
 
     async def pages(self, operation: ops.Paged[R], most: int | None = None) -> AsyncIterator[R]:
-        """Yields the page that an operation reads, and those that follow it.
+        """Yields the page that an operation reads, and all pages after it.
 
         Args:
-            operation: Reads the first page; its limit is that of every page.
-            most: How many elements to read in all; None: all there are.
+            operation: Reads the first page. Its limit is the size of every page.
+            most: How many elements to read in all; None reads to the end.
         """
         left = most
         following: Any = operation
@@ -51,10 +51,10 @@ class AsyncCalls:
     async def in_parts(
         self, operation: ops.ClearKeys | ops.ClearHistory | ops.DeleteRecords
     ) -> int:
-        """Deletes in parts of the operation's limit, between which others write.
+        """Repeats a delete, each time up to the operation's limit, so that others can write.
 
         Returns:
-            How much was deleted.
+            How much was deleted in all.
         """
         total = 0
         while True:

@@ -7,21 +7,21 @@ from typing import Any
 
 from botwire import operations as ops
 from botwire.client._async.calls import AsyncCalls
-from botwire.client.access import AwaitedHistoryAccess
 from botwire.client.encoding import encode_ids, encode_items
+from botwire.client.operators import AsyncHistoryOperators
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError
 from botwire.exact import Json
 from botwire.models import HistoryInfo, Item
 from botwire.names import check_history
 
-_PAGE = 200  # items read at a time when walking backwards: a window of tokens is rarely longer
+_PAGE = 200  # items per page when reading backwards: a token window is rarely longer
 
 
-class AsyncHistory(AwaitedHistoryAccess):
-    """The items under one name, made by `AsyncMemory.history`.
+class AsyncHistory(AsyncHistoryOperators):
+    """An ordered list of JSON items, returned by `AsyncMemory.history`.
 
-    What an append or a `tail` costs does not depend on how long the history is.
+    The cost of `append` and `tail` does not depend on the history's length.
 
     Attributes:
         name: The history's name.
@@ -35,17 +35,14 @@ class AsyncHistory(AwaitedHistoryAccess):
         return f"{type(self).__name__}({self.name!r}, namespace={self._calls.namespace!r})"
 
     async def append(self, value: Any, *, id: str | None = None) -> int:
-        """Adds an item at the end.
+        """Appends an item and returns its sequence number.
 
         Args:
             value: A JSON value.
-            id: Makes a retry safe: if an item of this id is there already, nothing is written.
-
-        Returns:
-            The item's sequence number.
+            id: Makes a retry safe: if an item with this id exists, nothing is written.
 
         Raises:
-            NotJSONError: JSON cannot hold the value; it says where.
+            NotJSONError: JSON cannot hold the value; the message says where.
         """
         ids = None if id is None else (id,)
         operation = ops.ExtendHistory(self.name, (Json.of(value),), ids)
@@ -58,19 +55,19 @@ class AsyncHistory(AwaitedHistoryAccess):
         ids: Iterable[str | None] | None = None,
         if_last: int | None = None,
     ) -> list[int]:
-        """Adds items at the end: all or none, and nobody else's in between.
+        """Appends items, all or none, with nobody else's in between.
 
         Args:
             values: JSON values.
-            ids: One for each value; an item whose id is there already is not written twice.
-            if_last: Add only if this is still the last sequence number; 0 for a new history.
+            ids: One id per value; a value whose id already exists is not written again.
+            if_last: Append only if this is still the last sequence number; 0 for a new history.
 
         Returns:
-            The sequence number of each item, also of those that were there.
+            The sequence number of each item, including those that already existed.
 
         Raises:
-            ConflictError: Someone else added something after `if_last`.
-            NotJSONError: JSON cannot hold a value; it says which and where.
+            ConflictError: Someone else appended after `if_last`.
+            NotJSONError: JSON cannot hold a value; the message says which and where.
         """
         operation = ops.ExtendHistory(self.name, encode_items(values), encode_ids(ids), if_last)
         return list(await self._calls.apply(operation))
@@ -82,18 +79,18 @@ class AsyncHistory(AwaitedHistoryAccess):
         ids: Iterable[str | None] | None = None,
         if_last: int | None = None,
     ) -> list[int]:
-        """Puts items in the place of all there are, archived ones too, in one step.
+        """Replaces all items, archived ones included, atomically.
 
         Args:
             values: JSON values.
-            ids: One for each value.
+            ids: One id per value.
             if_last: Replace only if this is still the last sequence number.
 
         Returns:
-            The sequence number of each item; they go on from where the old ones ended.
+            The sequence number of each item. Numbers continue after the old items.
 
         Raises:
-            ConflictError: Someone else added something after `if_last`.
+            ConflictError: Someone else appended after `if_last`.
             NotJSONError: JSON cannot hold a value; nothing was replaced.
         """
         operation = ops.ReplaceHistory(self.name, encode_items(values), encode_ids(ids), if_last)
@@ -102,7 +99,7 @@ class AsyncHistory(AwaitedHistoryAccess):
     async def tail(self, n: int) -> list[Any]:
         """Returns the values of the last `n` items, oldest first."""
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
-            raise ConfigurationError(f"tail takes a number of items, not {n!r}")
+            raise ConfigurationError(f"tail takes a non-negative number of items, not {n!r}")
         values: list[Any] = []
         async for page in self._calls.pages(ops.ReadHistory(self.name, newest_first=True), n):
             values += [item.value.value for item in page.items]
@@ -112,12 +109,12 @@ class AsyncHistory(AwaitedHistoryAccess):
     async def read(
         self, after: int = 0, limit: int | None = None, *, archived: bool = False
     ) -> list[Item]:
-        """Returns items in their order.
+        """Returns items, oldest first.
 
         Args:
             after: Start after this sequence number.
             limit: How many at most; None reads to the end.
-            archived: Include what `archive` put away.
+            archived: Include archived items.
         """
         if limit is not None:
             ops.check_count(limit, "limit")
@@ -128,12 +125,12 @@ class AsyncHistory(AwaitedHistoryAccess):
     async def newest_first(
         self, before: int | None = None, *, archived: bool = False, page_size: int = _PAGE
     ) -> AsyncIterator[Item]:
-        """Yields items from the last to the first, read in pages as they are asked for.
+        """Yields items, newest first; pages are read as needed.
 
         Args:
-            before: Begin before this sequence number; None begins with the last item.
-            archived: Include what `archive` put away.
-            page_size: How many to read at a time, 1 to 1,000.
+            before: Start before this sequence number; None starts with the last item.
+            archived: Include archived items.
+            page_size: Items per page, 1 to 1,000.
         """
         read = ops.ReadHistory(
             self.name, before=before, limit=page_size, newest_first=True, archived=archived
@@ -143,38 +140,38 @@ class AsyncHistory(AwaitedHistoryAccess):
                 yield Item.of(item)
 
     async def delete(self, seq: int) -> bool:
-        """Deletes the item with this sequence number and says whether there was one."""
+        """Deletes the item with this sequence number and returns whether it existed."""
         return bool(await self._calls.apply(ops.DeleteItems(self.name, (seq,))))
 
     async def delete_many(self, seqs: Iterable[int]) -> int:
-        """Deletes the items with these sequence numbers, all or none; returns how many."""
+        """Deletes the items with these sequence numbers, atomically, and returns how many."""
         return await self._calls.apply(ops.DeleteItems(self.name, tuple(seqs)))
 
     async def pop(self, default: Any = None) -> Any:
-        """Deletes the last item and returns its value, or `default` if there is none."""
+        """Deletes the last item and returns its value, or `default` if the history is empty."""
         item = await self._calls.apply(ops.PopItem(self.name))
         return default if item is None else item.value.value
 
     async def archive(self, up_to: int) -> int:
-        """Hides items from reads that do not ask for archived ones; returns how many.
+        """Archives items, which hides them from most reads, and returns how many.
 
         Args:
-            up_to: The last sequence number to put away.
+            up_to: The last sequence number to archive.
         """
         return await self._calls.apply(ops.ArchiveHistory(self.name, up_to))
 
     async def info(self) -> HistoryInfo:
-        """Returns counts, the last sequence number and times, without reading an item."""
+        """Returns the counts, last sequence number and times, without reading any item."""
         return HistoryInfo.of(await self._calls.apply(ops.StatHistory(self.name)))
 
     async def count(self) -> int:
-        """Returns how many items reads return; archived ones are not counted."""
+        """Returns the number of items, without archived ones."""
         return (await self.info()).count
 
     async def clear(self) -> int:
-        """Deletes every item, archived ones too, and returns how many.
+        """Deletes every item, archived ones included, and returns how many.
 
-        More than 1,000 are hidden from readers at once and deleted in parts, between which others
-        write; what they append before the last part is deleted too.
+        More than 1,000 items are hidden from readers at once and then deleted in parts. Others can
+        write in between; an item they append before the last part is deleted too.
         """
         return await self._calls.in_parts(ops.ClearHistory(self.name, ops.PART))

@@ -1,4 +1,4 @@
-"""`AsyncMemory`, the entry to everything: keys, histories and records of one namespace."""
+"""`AsyncMemory`, the entry point to the keys, histories and records of one namespace."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from botwire.client._async.calls import AsyncCalls
 from botwire.client._async.history import AsyncHistory
 from botwire.client._async.records import AsyncRecords
 from botwire.client._async.transaction import AsyncTransaction
-from botwire.client.access import AwaitedAccess
 from botwire.client.encoding import encode_value
+from botwire.client.operators import AsyncMemoryOperators
 from botwire.engines import retry
 from botwire.engines.loops import AsyncTurns
 from botwire.engines.opening import open_async_engine
@@ -24,25 +24,25 @@ from botwire.models import Change, Entry, HistoryInfo, plain
 from botwire.names import check_key, check_namespace
 from botwire.places import DEFAULT_TIMEOUT, Place, find_place
 
-_turns = AsyncTurns()  # of those in this process who update the same key
-_ENTRIES = 100  # keys read at a time with what they hold, which may be much
+_turns = AsyncTurns()  # serializes updates of the same key within this process
+_ENTRIES = 100  # keys per page when their values are read too, as those may be large
 
 
-class AsyncMemory(AwaitedAccess):
-    """The memory of one user, agent or tenant, which outlives the process.
+class AsyncMemory(AsyncMemoryOperators):
+    """The memory of one user, agent or tenant. It outlives the process.
 
-    Nothing is opened before the first use. May be used by any number of threads, tasks and event
-    loops at once.
+    Nothing is opened before the first call. Any number of threads, tasks and event loops may share
+    one object.
 
     Args:
-        namespace: Whose memory it is. A namespace never shows another's.
+        namespace: The user, agent or tenant. Namespaces are isolated from each other.
         url: Where memory lives: ``sqlite:///path``, ``http(s)://host`` of a BotWire server, or
-            ``postgresql://…``. Unset: ``BOTWIRE_URL``, else a SQLite file in the user's data
+            ``postgresql://…``. Default: ``BOTWIRE_URL``, else a SQLite file in the user's data
             folder.
-        api_key: For a server. Unset: ``BOTWIRE_API_KEY``.
-        timeout: Seconds that a call to a server may take in all, retries included.
-        place: A `Place` in the place of the three above.
-        engine: An open engine in the place of all the above; it is then yours to close.
+        api_key: The API key for a server. Default: ``BOTWIRE_API_KEY``.
+        timeout: Seconds that a call to a server may take, retries included.
+        place: A `Place`, instead of `url`, `api_key` and `timeout`.
+        engine: An open engine, instead of all of the above. You close it.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -70,20 +70,20 @@ class AsyncMemory(AwaitedAccess):
         return f"{type(self).__name__}({self.namespace!r})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self  # it holds connections, and any number may use it
+        return self  # holds connections, and is safe to share
 
     def __reduce__(self) -> str:
         raise ConfigurationError(
-            f"{self!r} holds connections and perhaps an API key, and cannot be pickled: make one "
-            f"where it is needed, {type(self).__name__}({self.namespace!r}, url=…)"
+            f"{self!r} holds connections and perhaps an API key, so it cannot be pickled: create "
+            f"{type(self).__name__}({self.namespace!r}, url=…) where it is needed"
         )
 
     def with_namespace(self, namespace: str) -> AsyncMemory:
-        """Returns the memory of another namespace over the same connections."""
+        """Returns the memory of another namespace, on the same connections."""
         return AsyncMemory(namespace, place=self.place, engine=self.engine)
 
     async def aclose(self) -> None:
-        """Gives back connections; stored memory stays, and the next call opens them again."""
+        """Closes the connections. Stored memory stays, and the next call connects again."""
         if self._owns_engine:
             await self.engine.aclose()
 
@@ -109,61 +109,61 @@ class AsyncMemory(AwaitedAccess):
         if_version: int | None = None,
         ttl_seconds: float | None = None,
     ) -> int:
-        """Sets a key.
+        """Sets a key and returns its new version.
 
         Args:
             key: Any non-empty string of at most 1,024 bytes.
-            value: A JSON value, or bytes. It comes back equal, of the same type.
-            ttl: Seconds until it is gone; None keeps it for good.
-            if_version: Set only if the key still has this version; 0 if there is no such key yet.
-            ttl_seconds: The same as `ttl`.
+            value: A JSON value, or bytes. It comes back equal and of the same type.
+            ttl: Seconds until the key expires; None keeps it until it is deleted.
+            if_version: Set only if the key still has this version; 0 means it must not exist.
+            ttl_seconds: Another name for `ttl`.
 
         Returns:
             The key's new version.
 
         Raises:
-            ConflictError: The version is another; someone else wrote first.
-            NotJSONError: JSON cannot hold the value; it says where. Also a `TypeError`.
+            ConflictError: The key has another version: someone else wrote first.
+            NotJSONError: JSON cannot hold the value; the message says where. Also a `TypeError`.
         """
         if ttl_seconds is not None:
             if ttl is not None:
-                raise ConfigurationError("ttl and ttl_seconds are the same: give one")
+                raise ConfigurationError("ttl and ttl_seconds mean the same: give only one")
             ttl = ttl_seconds
         return await self._calls.apply(ops.PutKey(key, encode_value(value), ttl, if_version))
 
     async def get(self, key: str, default: Any = None) -> Any:
-        """Returns the value of a key, or `default` if there is no such key."""
+        """Returns the value of a key, or `default` if it does not exist."""
         (entry,) = await self._calls.apply(ops.GetKeys((key,)))
         return default if entry is None else plain(entry.value)
 
     async def entry(self, key: str) -> Entry | None:
-        """Returns a key's value, version and times, or None if there is no such key."""
+        """Returns a key's value, version and times, or None if it does not exist."""
         (entry,) = await self._calls.apply(ops.GetKeys((key,)))
         return None if entry is None else Entry.of(entry)
 
     async def exists(self, key: str) -> bool:
-        """Says whether there is such a key, whatever its value, None included."""
-        # The first of those that start with it, so what it holds is not read.
+        """Returns whether the key exists, even with the value None."""
+        # Lists one key instead of reading its value, which may be large.
         page = await self._calls.apply(ops.ListKeys(check_key(key), limit=1))
         return list(page.keys[:1]) == [key]
 
     async def delete(self, key: str, *, if_version: int | None = None) -> bool:
-        """Deletes a key and says whether there was one.
+        """Deletes a key and returns whether it existed.
 
         Args:
             key: The key.
             if_version: Delete only if the key still has this version.
 
         Raises:
-            ConflictError: The version is another; someone else wrote first.
+            ConflictError: The key has another version: someone else wrote first.
         """
         return await self._calls.apply(ops.DeleteKey(key, if_version))
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Returns the values of those keys that there are, as they were at one moment.
+        """Returns the values of the keys that exist, all as of one moment.
 
-        A server answers about 32 MB at once: values that hold more are read from it in parts, each
-        as of a moment of its own.
+        A server answers at most about 32 MB at once. Larger results are read in parts, each as of
+        its own moment.
         """
         entries = await self._calls.apply(ops.GetKeys(tuple(keys)))
         return {entry.key: plain(entry.value) for entry in entries if entry is not None}
@@ -174,7 +174,7 @@ class AsyncMemory(AwaitedAccess):
         """Sets several keys, all or none.
 
         Returns:
-            The new version of each.
+            The new version of each key.
         """
         puts = [
             ops.PutKey(key, encode_value(value, f"values[{key!r:.60}]"), ttl)
@@ -184,19 +184,21 @@ class AsyncMemory(AwaitedAccess):
         return dict(zip(values, versions, strict=True))
 
     async def update(self, key: str, fn: Callable[[Any], Any], default: Any = None) -> Any:
-        """Reads a key, changes its value and writes it back, so that no one's change is lost.
+        """Reads a key, changes its value and writes it back, without losing anyone's change.
+
+        The key then no longer expires.
 
         Args:
             key: The key.
-            fn: Takes the present value and returns the new one. Called again with the newer
-                value when someone else wrote in between. The key's expiry is dropped.
-            default: What `fn` is given if there is no such key; it gets a copy.
+            fn: Takes the current value and returns the new one. Called again with the newer value
+                when someone else wrote in between.
+            default: Passed to `fn`, as a copy, if the key does not exist.
 
         Returns:
             The new value.
 
         Raises:
-            ConflictError: Other processes kept writing first, a hundred times.
+            ConflictError: Other processes wrote first in a hundred attempts.
         """
         async with _turns.take((self.place or id(self.engine), self.namespace, key)):
             return await self._update(key, fn, default)
@@ -217,27 +219,27 @@ class AsyncMemory(AwaitedAccess):
         raise AssertionError("unreachable")
 
     async def increment(self, key: str, by: int = 1) -> int:
-        """Adds to an int, which starts at 0, and returns the sum; concurrent calls all count.
+        """Adds to an integer, atomically, and returns the sum. A missing key counts as 0.
 
         Raises:
-            InvalidRequestError: The key holds something else than an int.
+            InvalidRequestError: The key holds something other than an integer.
         """
         return await self._calls.apply(ops.IncrementKey(key, by))
 
     async def list_keys(self, prefix: str = "") -> list[str]:
-        """Returns every key that starts with `prefix`, however many, in code point order.
+        """Returns every key that starts with `prefix`, in code point order.
 
         Args:
-            prefix: What they start with; one ``*`` at its end is ignored.
+            prefix: The prefix; one trailing ``*`` is ignored.
         """
         return [key async for key in self.iter_keys(prefix)]
 
     async def keys(self) -> list[str]:
-        """Returns every key; the same as `list_keys()`."""
+        """Returns every key, as `list_keys()` does."""
         return await self.list_keys()
 
     async def iter_keys(self, prefix: str = "") -> AsyncIterator[str]:
-        """Yields what `list_keys` returns, read in pages as it is asked for."""
+        """Yields what `list_keys` returns; pages are read as needed."""
         async for page in self._calls.pages(ops.ListKeys(_without_star(prefix))):
             for key in page.keys:
                 yield key
@@ -245,11 +247,11 @@ class AsyncMemory(AwaitedAccess):
     async def iter_entries(
         self, prefix: str = "", *, descending: bool = False
     ) -> AsyncIterator[Entry]:
-        """Yields the keys that start with `prefix` with what they hold, in code point order.
+        """Yields the entries of the keys that start with `prefix`, in code point order.
 
         Args:
-            prefix: What they start with; one ``*`` at its end is ignored.
-            descending: From the last to the first.
+            prefix: The prefix; one trailing ``*`` is ignored.
+            descending: Reverse the order.
         """
         read = ops.ScanKeys(_without_star(prefix), limit=_ENTRIES, descending=descending)
         async for page in self._calls.pages(read):
@@ -261,17 +263,17 @@ class AsyncMemory(AwaitedAccess):
         return await self._calls.apply(ops.CountKeys(_without_star(prefix)))
 
     async def clear(self) -> int:
-        """Deletes every key and returns how many there were; histories and records stay.
+        """Deletes every key and returns how many there were. Histories and records stay.
 
-        More than 1,000 are deleted in parts, between which others write; what they set before the
-        last part is deleted too.
+        More than 1,000 keys are deleted in parts. Others can write in between; a key they set
+        before the last part is deleted too.
         """
         return await self._calls.in_parts(ops.ClearKeys(limit=ops.PART))
 
     # --- histories --------------------------------------------------------------------------
 
     def history(self, name: str) -> AsyncHistory:
-        """Returns the history of this name; it need not exist yet.
+        """Returns the history with this name, which need not exist yet.
 
         Args:
             name: Any non-empty string of at most 1,024 bytes.
@@ -279,14 +281,14 @@ class AsyncMemory(AwaitedAccess):
         return AsyncHistory(self.engine, self.namespace, name)
 
     async def list_histories(self, prefix: str = "") -> list[HistoryInfo]:
-        """Returns every history that holds items and whose name starts with `prefix`, by name."""
+        """Returns every non-empty history whose name starts with `prefix`, sorted by name."""
         pages = self._calls.pages(ops.ListHistories(_without_star(prefix)))
         return [HistoryInfo.of(stat) async for page in pages for stat in page.histories]
 
     # --- records ----------------------------------------------------------------------------
 
     def records(self, collection: str = "default") -> AsyncRecords:
-        """Returns the records of a collection; it need not exist yet.
+        """Returns the records of a collection, which need not exist yet.
 
         Args:
             collection: Any non-empty string of at most 1,024 bytes.
@@ -294,29 +296,29 @@ class AsyncMemory(AwaitedAccess):
         return AsyncRecords(self.engine, self.namespace, collection)
 
     async def list_collections(self, prefix: str = "") -> list[str]:
-        """Returns every collection that holds records and whose name starts with `prefix`."""
+        """Returns every non-empty collection whose name starts with `prefix`, sorted by name."""
         pages = self._calls.pages(ops.ListCollections(_without_star(prefix)))
         return [name async for page in pages for name in page.collections]
 
     # --- across the shapes ------------------------------------------------------------------
 
     async def revision(self) -> int:
-        """Returns the number of the namespace's last change, for `watch` to go on after."""
+        """Returns the number of the namespace's last change; pass it to `watch` as `after`."""
         return (await self._calls.apply(ops.ReadChanges())).revision
 
     async def watch(
         self, prefix: str = "", *, after: int | None = None, poll: float = 0.5
     ) -> AsyncIterator[Change]:
-        """Yields each change of the namespace as it happens, by whichever process, without end.
+        """Yields each change of the namespace as it happens, whichever process made it. Never ends.
 
-        What expires is not a change. Changes are kept for a day at least, of those the last
-        10,000; who asks for older ones gets a change of action ``reset``.
+        An expiry is not a change. The last 10,000 changes are kept for at least a day; a watcher
+        that asks for older ones gets a change whose action is ``reset``.
 
         Args:
-            prefix: Only what starts with it; one ``*`` at its end is ignored.
-            after: Begin after this revision, for example the last one seen before a restart;
-                None begins with what changes from now on.
-            poll: Seconds between looks when nothing happens; shorter just after a change.
+            prefix: Only yield changes of names that start with it; one trailing ``*`` is ignored.
+            after: Start after this revision, for example the last one seen before a restart;
+                None starts now.
+            poll: Seconds between polls while nothing happens; shorter just after a change.
         """
         prefix = _without_star(prefix)
         if after is None:
@@ -336,7 +338,7 @@ class AsyncMemory(AwaitedAccess):
                 wait = shortest
 
     def transaction(self) -> AsyncTransaction:
-        """Returns a transaction: what its block writes lands together, or not at all."""
+        """Returns a transaction, whose writes are applied together or not at all."""
         return AsyncTransaction(self.engine, self.namespace)
 
 

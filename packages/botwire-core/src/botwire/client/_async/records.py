@@ -16,20 +16,20 @@ from botwire.models import Match, Record, RecordsInfo
 from botwire.names import check_collection
 from botwire.vectors import Vector
 
-_PAGE = 200  # records read at a time with what they hold, which may be much
+_PAGE = 200  # records per page
 
 
 class AsyncRecords:
-    """The records of one collection, made by `AsyncMemory.records`.
+    """The records of one collection, returned by `AsyncMemory.records`.
 
-    Methods that select records take the same filters, all of which must hold:
+    Methods that select records take the same filters. A record must pass all that are given:
 
-    - ``ids``: only these; an empty list is none.
-    - ``scope``: only this path and those below it. ``/crew/al`` does not hold ``/crew/alice``.
-    - ``tags``: only records with one of these.
-    - ``filter``: only records whose metadata match, for example ``{"year": {"$gte": 2020}}``; see
+    - ``ids``: it has one of these ids; an empty list selects nothing.
+    - ``scope``: it is at this path or below. ``/crew/al`` does not contain ``/crew/alice``.
+    - ``tags``: it has at least one of these tags.
+    - ``filter``: its metadata match, for example ``{"year": {"$gte": 2020}}``; see
       `botwire.filters` for the operators.
-    - ``created_after``, ``created_before``: only records created then; a naive time is UTC.
+    - ``created_after``, ``created_before``: it was created then; a naive datetime means UTC.
 
     Attributes:
         collection: The collection's name.
@@ -49,23 +49,23 @@ class AsyncRecords:
         keep_embedding: bool = True,
         if_versions: Iterable[int | None] | None = None,
     ) -> builtins.list[int]:
-        """Adds records, or puts them in the place of those with the same id: all or none.
+        """Adds records, replacing those with the same id, all or none.
 
         The first embedding fixes the dimension of the collection's embeddings.
 
         Args:
             records: The records.
-            keep_embedding: A record without an embedding keeps the one that is stored.
-            if_versions: For each record, put only if it still has this version; 0 if there is
-                no such record yet, None in any case.
+            keep_embedding: A record without an embedding keeps the stored one.
+            if_versions: One version per record: put it only if the stored record still has this
+                version; 0 means it must not exist, None does not check.
 
         Returns:
-            The new version of each.
+            The new version of each record.
 
         Raises:
-            ConflictError: A version is another; someone else wrote first.
-            InvalidRequestError: An embedding has another dimension than the collection's.
-            NotJSONError: JSON cannot hold the metadata of one; it says where.
+            ConflictError: A record has another version: someone else wrote first.
+            InvalidRequestError: An embedding's dimension differs from the collection's.
+            NotJSONError: JSON cannot hold a record's metadata; the message says where.
         """
         encoded = encode_records(records, if_versions)
         return list(
@@ -73,12 +73,9 @@ class AsyncRecords:
         )
 
     async def patch(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> int:
-        """Sets fields of the metadata of those of these records that there are.
+        """Sets metadata fields of the records that exist and returns how many.
 
-        Everything else about them stays, whoever changes it at the same time.
-
-        Returns:
-            How many records there were.
+        All else about a record stays as it is, even if someone changes it at the same time.
         """
         patch = encode_object(metadata, "metadata")
         return await self._calls.apply(ops.PatchRecords(self.collection, tuple(ids), patch))
@@ -86,7 +83,7 @@ class AsyncRecords:
     async def get(
         self, ids: Iterable[str], *, embeddings: bool = True
     ) -> builtins.list[Record | None]:
-        """Returns the record of each id, or None where there is none, as of one moment.
+        """Returns the record of each id, or None if it does not exist, all as of one moment.
 
         More than about 32 MB are read from a server in parts; see `AsyncMemory.get_many`.
 
@@ -109,7 +106,7 @@ class AsyncRecords:
         created_before: datetime | None = None,
         all: bool = False,  # noqa: A002 - what it says
     ) -> int:
-        """Deletes the records that pass every filter, and returns how many.
+        """Deletes the records that pass every filter and returns how many.
 
         Args:
             ids: See the class.
@@ -118,20 +115,20 @@ class AsyncRecords:
             filter: See the class.
             created_after: See the class.
             created_before: See the class.
-            all: Delete every record; must be said, as no filter could be a mistake.
+            all: Delete every record. Required without a filter, which may be a mistake.
 
         Raises:
-            ConfigurationError: No filter was given and not `all` either, or both.
+            ConfigurationError: Neither a filter nor `all` was given, or both were.
         """
         where = encode_selection(ids, scope, tags, filter, created_after, created_before)
         delete = ops.DeleteRecords(self.collection, where, all, ops.RECORDS_PART if all else None)
         return await self._calls.in_parts(delete)
 
     async def clear(self) -> int:
-        """Deletes every record and returns how many; embeddings may then have any dimension.
+        """Deletes every record and returns how many. Embeddings may then have a new dimension.
 
-        More than 200 are deleted in parts, between which others write; what they put before the
-        last part is deleted too.
+        More than 200 records are deleted in parts. Others can write in between; a record they put
+        before the last part is deleted too.
         """
         return await self.delete(all=True)
 
@@ -152,30 +149,30 @@ class AsyncRecords:
         metric: Literal["cosine", "l2"] = "cosine",
         embeddings: bool = True,
     ) -> builtins.list[Match]:
-        """Returns the records that fit best, of those that pass every filter; the best first.
+        """Returns the best matches among the records that pass every filter, best first.
 
         Args:
-            vector: Find the nearest embeddings, exactly; records without one are left out.
-            text: Find texts that hold one of its words, the more and the rarer the better (BM25,
-                mapped to 0 … 1). With a vector too, the score is the mean of both, 0 for the one
-                that does not find the record.
+            vector: Find the nearest embeddings, exactly. Records without an embedding are skipped.
+            text: Find texts that contain one of its words, ranked by BM25, mapped to 0 … 1. With a
+                vector too, the score is the mean of both; a search that does not find the record
+                counts as 0.
             filter: See the class.
             scope: See the class.
             tags: See the class.
             ids: See the class.
             created_after: See the class.
             created_before: See the class.
-            limit: How many at most; above 1,000 they are read in pages, one after the other.
-            offset: How many of the best to leave out.
-            min_score: Only matches with at least this score.
+            limit: How many at most; more than 1,000 are read in pages.
+            offset: How many of the best matches to skip.
+            min_score: Only return matches with at least this score.
             metric: ``cosine``: the score is the cosine of the angle between the vectors.
                 ``l2``: it is 1 / (1 + their squared Euclidean distance).
             embeddings: Whether to read embeddings.
 
         Raises:
-            InvalidRequestError: The vector has another dimension than the collection's.
-            ConfigurationError: An argument is not valid, or numpy is not installed where the
-                search is done (extra ``vector``).
+            InvalidRequestError: The vector's dimension differs from the collection's.
+            ConfigurationError: An argument is not valid, or numpy (extra ``vector``) is not
+                installed where the search runs.
         """
         ops.check_count(limit, "limit")
         where = encode_selection(ids, scope, tags, filter, created_after, created_before)
@@ -211,17 +208,17 @@ class AsyncRecords:
         tags: Iterable[str] | None = None,
         limit: int = 10,
     ) -> builtins.list[Record]:
-        """Returns what an agent is told: what fits, and then the newest others, up to `limit`.
+        """Returns records to show an agent: the best matches, filled up with the newest others.
 
-        They come in the order in which they were last written, without embeddings.
+        The records are in the order of their last write and without embeddings.
 
         Args:
-            text: What they are searched for; without words, the newest are all there is.
-            vector: Its embedding, to find by meaning too.
+            text: What to search for; without words, only the newest records are returned.
+            vector: The embedding of the text, to search by meaning too.
             filter: See the class.
             scope: See the class.
             tags: See the class.
-            limit: How many at most; 1,000 at most.
+            limit: How many at most, up to 1,000.
         """
         where: dict[str, Any] = {"filter": filter, "scope": scope, "tags": tags}
         found: builtins.list[Record] = []
@@ -254,7 +251,7 @@ class AsyncRecords:
         offset: int = 0,
         embeddings: bool = True,
     ) -> builtins.list[Record]:
-        """Returns the records that pass every filter, the newest first.
+        """Returns the records that pass every filter, newest first.
 
         Args:
             ids: See the class.
@@ -263,8 +260,8 @@ class AsyncRecords:
             filter: See the class.
             created_after: See the class.
             created_before: See the class.
-            limit: How many at most; None returns all, in pages read one after the other.
-            offset: How many of the newest to leave out.
+            limit: How many at most; None returns all, read in pages.
+            offset: How many of the newest to skip.
             embeddings: Whether to read embeddings.
         """
         where = encode_selection(ids, scope, tags, filter, created_after, created_before)
@@ -287,24 +284,24 @@ class AsyncRecords:
         return (await self._stat(where)).count
 
     async def info(self, scope: str | None = None) -> RecordsInfo:
-        """Returns how many records a scope holds, from when to when, and their dimension.
+        """Returns the number of records, when the oldest and newest were made, and the dimension.
 
         Args:
-            scope: A path; unset, all of them.
+            scope: Only count records at this path and below; default: all.
         """
         return RecordsInfo.of(await self._stat(encode_selection(scope=scope)))
 
     async def scopes(self, parent: str = scopes.ROOT) -> builtins.list[str]:
-        """Returns the full paths one segment below `parent` that lead to records."""
+        """Returns the full paths one segment below `parent` that contain records."""
         return list(
             await self._calls.apply(ops.ListScopes(self.collection, scopes.normalise(parent)))
         )
 
     async def tags(self, *, scope: str | None = None) -> dict[str, int]:
-        """Returns each tag and how many records have it.
+        """Returns each tag with the number of records that have it.
 
         Args:
-            scope: Only records of this path and below it; unset, all of them.
+            scope: Only count records at this path and below; default: all.
         """
         where = encode_selection(scope=scope)
         return dict(await self._calls.apply(ops.ListTags(self.collection, where)))

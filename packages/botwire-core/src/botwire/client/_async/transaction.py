@@ -1,4 +1,4 @@
-"""A transaction: reads that must still hold and writes that land together, or not at all."""
+"""Transactions: writes that are applied together, if what was read still holds."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from botwire.names import check_collection, check_history
 
 
 class AsyncTransaction:
-    """Collects operations and applies them in one step when its block ends.
+    """Collects writes and applies them atomically when its block ends.
 
-    Nothing is locked meanwhile. What was read with `get` is checked at the end: if someone else
-    has written it, `ConflictError` is raised and nothing of the transaction is applied. If the
-    block raises, nothing is applied either.
+    Nothing is locked meanwhile. At the end, every key read with `get` is checked: if someone else
+    has written it, `ConflictError` is raised and no write is applied. If the block raises, no write
+    is applied either.
 
-    Made by `AsyncMemory.transaction`.
+    Returned by `AsyncMemory.transaction`.
 
     Attributes:
-        results: After the block, what each operation answered, in their order: the new version
-            for `set`, the sum for `increment`, whether there was one for `delete`, sequence
-            numbers for an append, versions for `put`.
+        results: After the block, the result of each write in order: the new version for `set`, the
+            sum for `increment`, whether the key existed for `delete`, sequence numbers for an
+            append, versions for `put`.
     """
 
     def __init__(self, engine: AsyncEngine, namespace: str) -> None:
@@ -65,27 +65,30 @@ class AsyncTransaction:
         self.results = (await self._engine.apply(batch))[len(checks) :]
 
     async def get(self, key: str, default: Any = None) -> Any:
-        """Returns the value of a key, as this transaction has set it or as it is stored.
+        """Returns the value of a key, as set in this transaction or as stored.
 
-        A stored one must still be the same when the transaction is applied.
+        A stored value must still be the same when the transaction is applied.
         """
         self._refuse_when_done()
         if key in self._unknown:
-            raise ConfigurationError(f"key {key!r:.80} has its value only when this is applied")
+            raise ConfigurationError(
+                f"key {key!r:.80} was incremented in this transaction, so its value is known only "
+                "when the transaction is applied: read it before, or see results"
+            )
         if key in self._written:
             value = self._written[key]
             return default if value is None else plain(value)
         operation = ops.GetKeys((key,))
         ((entry,),) = await self._engine.apply(ops.Batch(self._namespace, (operation,)))
         check = ops.CheckKey(key, 0 if entry is None else entry.version)
-        # The first read counts: if the key has changed since, the end must fail.
+        # The first read counts: if the key has changed since, the transaction must fail.
         self._reads.setdefault(key, check)
         return default if entry is None else plain(entry.value)
 
     def check(self, key: str, version: int) -> None:
-        """Demands that a key has this version when the transaction is applied; 0: no such key.
+        """Requires a key to have this version when the transaction is applied; 0: not to exist.
 
-        What `get` has read is checked all the same.
+        Keys read with `get` are checked without this.
         """
         self._refuse_when_done()
         self._checks.append(ops.CheckKey(key, version))
@@ -106,16 +109,16 @@ class AsyncTransaction:
         self._unknown.discard(key)
 
     def increment(self, key: str, by: int = 1) -> None:
-        """Adds to an int; see `AsyncMemory.increment`."""
+        """Adds to an integer; see `AsyncMemory.increment`."""
         self._add(ops.IncrementKey(key, by))
         self._unknown.add(key)
 
     def history(self, name: str) -> TransactionHistory:
-        """Returns the history of this name, to be written to by this transaction."""
+        """Returns the history with this name, for writing in this transaction."""
         return TransactionHistory(self, check_history(name))
 
     def records(self, collection: str = "default") -> TransactionRecords:
-        """Returns the records of this collection, to be written to by this transaction."""
+        """Returns the records of a collection, for writing in this transaction."""
         return TransactionRecords(self, check_collection(collection))
 
     def _add(self, operation: ops.AnyOperation) -> None:
@@ -124,18 +127,18 @@ class AsyncTransaction:
 
     def _refuse_when_done(self) -> None:
         if self._done:
-            raise ConfigurationError("this transaction has ended: begin another one")
+            raise ConfigurationError("this transaction has ended: start another one")
 
 
 class TransactionHistory:
-    """The writes of a history, collected by a transaction."""
+    """Writes to a history, collected by a transaction."""
 
     def __init__(self, transaction: AsyncTransaction, name: str) -> None:
         self.name = name
         self._transaction = transaction
 
     def append(self, value: Any, *, id: str | None = None) -> None:
-        """Adds an item at the end; see `AsyncHistory.append`."""
+        """Appends an item; see `AsyncHistory.append`."""
         self.extend([value], ids=None if id is None else [id])
 
     def extend(
@@ -145,7 +148,7 @@ class TransactionHistory:
         ids: Iterable[str | None] | None = None,
         if_last: int | None = None,
     ) -> None:
-        """Adds items at the end; see `AsyncHistory.extend`."""
+        """Appends items; see `AsyncHistory.extend`."""
         self._add(ops.ExtendHistory(self.name, encode_items(values), encode_ids(ids), if_last))
 
     def replace(
@@ -155,7 +158,7 @@ class TransactionHistory:
         ids: Iterable[str | None] | None = None,
         if_last: int | None = None,
     ) -> None:
-        """Puts items in the place of all there are; see `AsyncHistory.replace`."""
+        """Replaces all items; see `AsyncHistory.replace`."""
         self._add(ops.ReplaceHistory(self.name, encode_items(values), encode_ids(ids), if_last))
 
     def delete(self, seq: int) -> None:
@@ -167,7 +170,7 @@ class TransactionHistory:
         self._add(ops.DeleteItems(self.name, tuple(seqs)))
 
     def archive(self, up_to: int) -> None:
-        """Hides items from reads; see `AsyncHistory.archive`."""
+        """Archives items; see `AsyncHistory.archive`."""
         self._add(ops.ArchiveHistory(self.name, up_to))
 
     def clear(self) -> None:
@@ -179,7 +182,7 @@ class TransactionHistory:
 
 
 class TransactionRecords:
-    """The writes of a collection of records, collected by a transaction."""
+    """Writes to a collection of records, collected by a transaction."""
 
     def __init__(self, transaction: AsyncTransaction, collection: str) -> None:
         self.collection = collection
@@ -197,7 +200,7 @@ class TransactionRecords:
         self._add(ops.PutRecords(self.collection, encoded, keep_embedding))
 
     def patch(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> None:
-        """Sets fields of the metadata of records; see `AsyncRecords.patch`."""
+        """Sets metadata fields of records; see `AsyncRecords.patch`."""
         patch = encode_object(metadata, "metadata")
         self._add(ops.PatchRecords(self.collection, tuple(ids), patch))
 

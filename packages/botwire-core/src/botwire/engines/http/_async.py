@@ -1,4 +1,4 @@
-"""The HTTP transport: an engine that is somewhere else. The only module that imports httpx."""
+"""The HTTP engine, which sends batches to a server. Only this module imports httpx."""
 
 from __future__ import annotations
 
@@ -23,26 +23,25 @@ from botwire.errors import (
     TransportError,
     from_problem,
 )
-from botwire.operations import Batch, Results
-from botwire.operations import halving as parts
+from botwire.operations import Batch, Results, halving
 
 _HEALTH_PATH = "/healthz"
-_REFUSAL = 0.25  # seconds to find out whether a server that refused connections still does
+_REFUSAL = 0.25  # seconds of a probe after a server refused connections: a refusal comes at once
 
 
 class AsyncHTTPEngine:
     """Sends batches to a BotWire server.
 
-    A write carries an id, so it lands once, however often it has to be sent.
+    A write carries an id, so it is applied once, however often it is sent.
 
     Args:
-        url: The server's, with ``http`` or ``https``; a path in it is kept as a prefix.
+        url: The server's ``http`` or ``https`` URL; a path in it is kept as a prefix.
         api_key: Sent as a bearer token.
-        timeout: Seconds that a call may take in all, retries included.
-        transport: The HTTP library's own transport, in the place of the network; for tests.
+        timeout: Seconds that a call may take, retries included.
+        transport: An httpx transport that replaces the network in tests.
 
     Raises:
-        ConfigurationError: The URL is not one.
+        ConfigurationError: The URL or the API key is not valid.
     """
 
     def __init__(
@@ -58,56 +57,56 @@ class AsyncHTTPEngine:
         except httpx.InvalidURL as error:
             raise ConfigurationError(f"{url!r} is not a URL: {error}") from None
         if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise ConfigurationError(f"{url!r} is not the URL of a server (http://host:port)")
+            raise ConfigurationError(f"{url!r} is not a server's URL: use http://host:port")
         if parsed.userinfo:
-            raise ConfigurationError("a URL with a password ends up in logs: use api_key")
+            raise ConfigurationError("the URL has a password, which logs would show: use api_key")
         self.url = str(parsed).rstrip("/")
         self._endpoint = httpx.URL(self.url + wire.BATCH_PATH)
         self._api_key = api_key
         self._timeout = timeout
         self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if parsed.host in ("localhost", "127.0.0.1", "::1"):
-            # Within a machine, packing an answer takes longer than sending it.
+            # On one machine, compressing an answer takes longer than sending it.
             self._headers["Accept-Encoding"] = "identity"
         if api_key is not None:
             if not api_key or not api_key.isascii() or not api_key.isprintable():
-                raise ConfigurationError("an API key is a non-empty string of ASCII characters")
+                raise ConfigurationError("an API key must be a non-empty string of printable ASCII")
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._transport = transport
         self._outage = retry.Outage()
         self._clients = AsyncClientPerLoop(self._open, httpx.AsyncClient.aclose)
 
     def settings(self) -> dict[str, Any]:
-        """Returns the arguments that make another engine for the same server, secrets included."""
+        """Returns the arguments for another engine on the same server, including the API key."""
         return {"url": self.url, "api_key": self._api_key, "timeout": self._timeout}
 
     def _open(self) -> httpx.AsyncClient:
-        # Certificates and proxies come from the environment, as for every other HTTP client.
+        # Certificates and proxies come from the environment, as with every other HTTP client.
         return httpx.AsyncClient(
             headers=self._headers,
             timeout=self._timeout,
             transport=self._transport,
-            verify=_trust() if self.url.startswith("https") else _nobody(),
+            verify=_trusting() if self.url.startswith("https") else _trusting_nobody(),
             follow_redirects=False,
         )
 
     async def apply(self, batch: Batch) -> Results:
-        """Applies a batch and returns one result an operation; see `Engine.apply`.
+        """Applies a batch and returns one result per operation; see `Engine.apply`.
 
-        What reads more than the server answers at once is asked in parts, one after the other.
+        A read whose answer exceeds the server's limit is split and sent in parts.
         """
         try:
             return await self._apply(batch)
         except PayloadTooLargeError:
-            halves = parts.halve(batch)
+            halves = halving.halve(batch)
             if halves is None:
                 raise
         first, second = halves
-        return parts.join(batch, await self.apply(first), await self.apply(second))
+        return halving.join(batch, await self.apply(first), await self.apply(second))
 
     async def _apply(self, batch: Batch) -> Results:
         content = wire.encode_batch(batch)
-        # An answer can get lost on the way: sent again, a write must not be applied again.
+        # An answer can get lost: a write that is sent again must not be applied again.
         request_id = (batch.request_id or uuid.uuid4().hex) if batch.writes else None
         deadline = time.monotonic() + self._outage.limit(self._timeout)
         if self._outage.ask_first:
@@ -120,10 +119,10 @@ class AsyncHTTPEngine:
             if isinstance(answer, TransportError):
                 refused = refused or isinstance(answer.__cause__, httpx.ConnectError)
                 if wait is None:
-                    # A place that refused is not silent, though the last moment of a call may be
-                    # too short for it to refuse again.
+                    # A server that refused once is not silent, even if the last attempt was cut
+                    # off by the timeout.
                     if refused:
-                        self._outage.begin(answer, probe=_REFUSAL)  # which comes at once
+                        self._outage.begin(answer, probe=_REFUSAL)
                     elif isinstance(answer.__cause__, httpx.ConnectTimeout):
                         self._outage.begin(answer, pause=retry.PAUSE)
                     elif isinstance(answer.__cause__, httpx.ReadTimeout):
@@ -136,10 +135,10 @@ class AsyncHTTPEngine:
             await asyncio.sleep(wait)
 
     async def _ask_first(self) -> None:
-        """Ends the outage if the server answers anything at all.
+        """Probes the server and ends the outage if anything answers.
 
         Raises:
-            TransportError: It does not.
+            RequestTimeoutError: Nothing answered.
         """
         try:
             async with self._clients.use() as client:
@@ -156,11 +155,11 @@ class AsyncHTTPEngine:
     async def _send(
         self, batch: Batch, content: str, request_id: str | None, seconds: float
     ) -> httpx.Response | TransportError:
-        """Sends a request once; returns the answer, or why there is none."""
-        doubt = "; whether the write arrived is not known" if batch.writes else ""
+        """Sends a request once and returns the answer, or the reason why there is none."""
+        doubt = "; the write may or may not have been applied" if batch.writes else ""
         try:
             async with self._clients.use() as client:
-                # Made here, as `client.post` parses the address and merges settings each time.
+                # Built by hand: `client.post` parses the URL and merges settings each time.
                 request = httpx.Request(
                     "POST",
                     self._endpoint,
@@ -196,32 +195,31 @@ class AsyncHTTPEngine:
             raise from_problem(document, status=response.status_code, request_id=request_id)
         if response.status_code in retry.RETRIED_STATUSES:
             raise TransportError(
-                f"no answer from {self.url}: a gateway says HTTP status {response.status_code}",
+                f"no answer from {self.url}: a gateway returned HTTP status {response.status_code}",
                 url=self.url,
             )
         if response.status_code != 200 or not isinstance(document, dict):
             raise ProtocolError(
-                f"{self.url} is not a BotWire server: it answered {wire.BATCH_PATH} with status "
-                f"{response.status_code} and {kind}"
+                f"{self.url} is not a BotWire server: it answered {wire.BATCH_PATH} with HTTP "
+                f"status {response.status_code} and content type {kind}"
             )
         return wire.decode_results(batch.operations, document)
 
     async def sweep(self) -> None:
-        """Does nothing: a server sweeps by itself."""
+        """Does nothing: the server sweeps on its own."""
 
     async def aclose(self) -> None:
-        """Closes the connections of the running event loop; the next use opens new ones."""
+        """Closes the running event loop's connections. The next call opens new ones."""
         await self._clients.close()
 
 
 @functools.cache
-def _trust() -> ssl.SSLContext:
-    # Reading all certificates takes longer than a hundred requests: once a process is enough.
+def _trusting() -> ssl.SSLContext:
+    # Loading the certificates takes longer than a hundred requests, so do it once per process.
     return httpx.create_ssl_context()
 
 
 @functools.cache
-def _nobody() -> ssl.SSLContext:
-    # Without TLS nobody has to be trusted, and no certificate read; should a proxy want TLS all
-    # the same, it fails.
+def _trusting_nobody() -> ssl.SSLContext:
+    # Plain HTTP needs no certificates. A proxy that asks for TLS anyway is rejected.
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

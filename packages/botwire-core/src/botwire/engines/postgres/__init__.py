@@ -1,4 +1,4 @@
-"""The PostgreSQL engine: memory in a database that many machines share. Needs psycopg."""
+"""The PostgreSQL engine: memory in a database shared by many machines. Needs psycopg."""
 
 from botwire.engines.opening import Scheme, to_async, to_blocking
 from botwire.engines.postgres._async.engine import AsyncPostgresEngine

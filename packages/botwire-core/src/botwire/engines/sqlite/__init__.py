@@ -1,4 +1,4 @@
-"""The SQLite engine: memory in a file of this machine; see `engine`."""
+"""The SQLite engine: memory in a file on this machine; see `engine`."""
 
 from botwire.engines.opening import Scheme, to_async, to_blocking
 from botwire.engines.protocol import AsyncEngine, Engine

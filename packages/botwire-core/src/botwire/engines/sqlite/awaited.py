@@ -1,4 +1,4 @@
-"""The SQLite engine, awaited: threads read in two lanes, and those who write share commits."""
+"""The asynchronous SQLite engine: reads run in two lanes of threads, writes share commits."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ from botwire.engines.sqlite.engine import SQLiteEngine
 from botwire.errors import BotWireError
 from botwire.operations import Batch, Results
 
-_QUICK, _SLOW = 4, 2  # threads that read; see `lanes`
+_QUICK, _SLOW = 4, 2  # threads for reads; see `lanes`
 
 _Waiting = list[tuple[Batch, "asyncio.Future[Results]"]]
 
 
 class _Threads(NamedTuple):
-    """Readers, writers and whoever maintains the database have threads of their own."""
+    """Separate threads for reads, writes and maintenance."""
 
     readers: Lanes
     writer: ThreadPoolExecutor
-    keeper: ThreadPoolExecutor
+    maintainer: ThreadPoolExecutor
 
 
 class AsyncSQLiteEngine:
-    """Awaits a `SQLiteEngine`, from any number of event loops.
+    """Runs a `SQLiteEngine` in threads, for any number of event loops.
 
-    SQLite has no asynchronous interface: threads do the work while the loop goes on. Batches that
-    come while a commit is under way are handed over together as the next one, so a thousand
-    concurrent writers cost a thread switch a commit and not one each.
+    SQLite has no asynchronous interface. Batches that arrive during a commit are handed over
+    together as the next one, so a thousand concurrent writers cost one thread switch per commit.
 
     Args:
-        engine: Where batches are applied; closed with this.
+        engine: The engine that applies batches. Closed with this one.
     """
 
     def __init__(self, engine: SQLiteEngine) -> None:
@@ -53,20 +52,20 @@ class AsyncSQLiteEngine:
         return _Threads(
             Lanes("botwire-read", quick=_QUICK, slow=_SLOW),
             ThreadPoolExecutor(1, thread_name_prefix="botwire-write"),
-            ThreadPoolExecutor(1, thread_name_prefix="botwire-keep"),
+            ThreadPoolExecutor(1, thread_name_prefix="botwire-maintain"),
         )
 
     def _pool(self) -> _Threads:
         if self._process != os.getpid():
-            # A fork copies this object and not its threads.
+            # A fork copies this object but not its threads.
             self._threads, self._process = self._start_threads(), os.getpid()
         return self._threads
 
     async def apply(self, batch: Batch) -> Results:
-        """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        """Applies a batch and returns one result per operation; see `Engine.apply`."""
         loop = asyncio.get_running_loop()
         if batch.maintains:
-            return await loop.run_in_executor(self._pool().keeper, self.engine.apply, batch)
+            return await loop.run_in_executor(self._pool().maintainer, self.engine.apply, batch)
         if not batch.writes:
             results = self.engine.read_at_once(batch) if pages.is_short(batch) else None
             if results is not None:
@@ -79,7 +78,7 @@ class AsyncSQLiteEngine:
         self._waiting.setdefault(loop, []).append((batch, answer))
         if loop not in self._committing:
             self._committing[loop] = loop.create_task(self._commit(loop))
-        # A caller that is cancelled gives up its own answer, and not the commit of all who wait.
+        # A cancelled caller gives up its own answer, not the commit that others share.
         return await answer
 
     async def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -91,8 +90,8 @@ class AsyncSQLiteEngine:
                         self._pool().writer, self.engine.apply_group, batches
                     )
                 except asyncio.CancelledError:
-                    # The loop ends, and whoever waited was cancelled too: nobody would look at an
-                    # exception, and asyncio complains of one that nobody looked at.
+                    # The loop ends and the waiting callers were cancelled too. asyncio would warn
+                    # about an exception that nobody retrieves, so cancel instead.
                     for _, answer in waiting:
                         answer.cancel()
                     raise
@@ -114,11 +113,11 @@ class AsyncSQLiteEngine:
             del self._committing[loop]
 
     async def sweep(self) -> None:
-        """Removes what expired; see `SQLiteEngine.sweep`."""
-        await asyncio.get_running_loop().run_in_executor(self._pool().keeper, self.engine.sweep)
+        """Removes expired data; see `SQLiteEngine.sweep`."""
+        await asyncio.get_running_loop().run_in_executor(self._pool().maintainer, self.engine.sweep)
 
     async def aclose(self) -> None:
-        """Waits for what is being written and gives the file back."""
+        """Waits for the current commit and closes the file."""
         loop = asyncio.get_running_loop()
         if committing := self._committing.get(loop):
             await committing
@@ -126,5 +125,5 @@ class AsyncSQLiteEngine:
         await loop.run_in_executor(threads.writer, self.engine.close)
         threads.readers.close()
         threads.writer.shutdown(wait=False)
-        threads.keeper.shutdown(wait=False)
-        self._process = 0  # the next use starts threads again
+        threads.maintainer.shutdown(wait=False)
+        self._process = 0  # makes the next use start new threads

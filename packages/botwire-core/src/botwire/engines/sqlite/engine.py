@@ -1,8 +1,8 @@
-"""The SQLite engine: memory in a file of this machine, shared by its threads and processes.
+"""The SQLite engine: memory in a file, shared by threads and processes of this machine.
 
-WAL with ``synchronous=FULL``: a write is in the log and synced when it is acknowledged. One writer
-at a time is SQLite's rule; writers that wait for their turn in this process share the next commit,
-each batch atomic on its own. Readers never wait for writers.
+The file is in WAL mode with ``synchronous=FULL``: a write is in the log and synced before it is
+acknowledged. SQLite allows one writer at a time. Batches that wait for their turn in this process
+share the next commit, each atomic on its own. Readers never wait for writers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from botwire.engines.protocol import OnCommit
 from botwire.engines.sql import batches, pages
 from botwire.engines.sql.steps import SWEEP_EVERY
 from botwire.engines.sql.vector_cache import VectorCache
-from botwire.engines.sqlite import upkeep
+from botwire.engines.sqlite import maintenance
 from botwire.engines.sqlite.file import SQLiteFile, run
 from botwire.engines.sqlite.writer import Outcome, SQLiteWriter
 from botwire.errors import BotWireError, ConfigurationError
@@ -31,26 +31,25 @@ from botwire.names import to_bytes
 from botwire.operations import AnyOperation, Batch, CompactStore, Results
 from botwire.places import MEMORY
 
-_LOOK_EVERY = 20_000  # instructions of SQLite's between two looks; some milliseconds
-_AT_ONCE = 1024 * 1024  # bytes that are read on an event loop
-_FORK_SECONDS = 5.0  # that a fork waits for a transaction; one waits for another process at most
+_LOOK_EVERY = 20_000  # SQLite instructions between two calls of `work.is_over`: a few milliseconds
+_AT_ONCE = 1024 * 1024  # most bytes to read on an event loop
+_FORK_SECONDS = 5.0  # how long a fork waits for a transaction to end
 
 
 class SQLiteEngine:
     """Applies batches to a SQLite file.
 
-    May be used by many threads at once, and survives a fork. Other processes may use the same
-    file through engines of their own.
+    Safe to use from many threads and after a fork. Other processes may use the same file through
+    engines of their own.
 
     Args:
-        path: The file, made if it is not there, or `MEMORY`. Only its owner may read what is made.
-        clock: Returns the present time.
-        read_only: Whether every write is refused; the file must then be there, and of this
-            release's version.
+        path: The file, or `MEMORY`. A missing file is created, readable by its owner only.
+        clock: Returns the current time.
+        read_only: Refuse every write. The file must exist and have this release's version.
 
     Raises:
-        ConfigurationError: At the first use, if the file is not a BotWire database, is of a
-            newer version, or cannot be opened for writing.
+        ConfigurationError: On first use, if the file is not a BotWire database, has a newer
+            version, or cannot be opened for writing.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class SQLiteEngine:
         _REGISTRY.all.add(self)
 
     def _reset(self) -> None:
-        self._lock = threading.RLock()  # of what is counted and kept here; the writer has its own
+        self._lock = threading.RLock()  # guards this object's state; the writer has its own lock
         self._writer = SQLiteWriter(
             connect=self._file.connect_to_write,
             alone=self.path == MEMORY,
@@ -78,13 +77,13 @@ class SQLiteEngine:
             explain=self._file.failure,
         )
         self._readers: deque[sqlite3.Connection] = deque()
-        self._hasty: deque[sqlite3.Connection] = deque()  # readers that never wait for a lock
+        self._hasty: deque[sqlite3.Connection] = deque()  # readers without a busy timeout
         self._file.forget()
-        self._swept_at: int | None = None  # when all that had expired was removed
+        self._swept_at: int | None = None  # when the last sweep was complete
         self._vectors = VectorCache()
 
     def apply(self, batch: Batch) -> Results:
-        """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        """Applies a batch and returns one result per operation; see `Engine.apply`."""
         outcome: Outcome
         if self.read_only and (batch.writes or isinstance(batch.operations[0], CompactStore)):
             self._refuse_to_write(batch)
@@ -99,7 +98,7 @@ class SQLiteEngine:
                 connection = self._readers.pop()
             except IndexError:
                 connection = self._file.connect()
-                # The writer has none: what is interrupted takes a whole transaction with it.
+                # Not for the writer: an interrupted statement rolls back the whole transaction.
                 connection.set_progress_handler(work.is_over, _LOOK_EVERY)
             outcome = self._read(connection, batch)
             self._readers.append(connection)
@@ -108,24 +107,24 @@ class SQLiteEngine:
         return outcome
 
     def read_at_once(self, batch: Batch) -> Results | None:
-        """Applies a batch that only reads; returns None if that would have to wait for anything."""
+        """Applies a batch that only reads, or returns None if it would have to wait."""
         outcome: Outcome | None
         if self.path == MEMORY:
             outcome = self._writer.try_use(lambda connection: self._read(connection, batch))
         else:
             connection = self._take_hasty()
             if connection is None:
-                return None  # to open one takes long
+                return None  # opening a connection takes too long
             is_large = self._is_large(connection, batch)
             outcome = [] if is_large else self._read(connection, batch)
             self._hasty.append(connection)
             if is_large:
                 return None
-        # Whatever an error says, perhaps only that the file is busy: a thread finds out.
+        # The error may only mean that the file is busy, so let a thread retry.
         return None if isinstance(outcome, BotWireError) else outcome
 
     def _is_large(self, connection: sqlite3.Connection, batch: Batch) -> bool:
-        """Says whether a batch may read more than an event loop should be kept for."""
+        """Returns whether a batch may read too much to block an event loop for it."""
         try:
             rows = connection.execute(pages.LARGEST, (to_bytes(batch.namespace),)).fetchall()
         except sqlite3.Error:
@@ -145,10 +144,10 @@ class SQLiteEngine:
         return connection
 
     def apply_group(self, batches: Sequence[Batch]) -> list[Outcome]:
-        """Applies batches that share a commit; one that fails leaves the others untouched.
+        """Applies batches that share a commit. One that fails does not affect the others.
 
         Returns:
-            Results or an error for each batch.
+            The results of each batch, or its error.
         """
         if self.read_only and batches:
             self._refuse_to_write(batches[0])
@@ -157,16 +156,17 @@ class SQLiteEngine:
     def _refuse_to_write(self, batch: Batch) -> None:
         names = ", ".join(type(operation).__name__ for operation in batch.operations)
         raise ConfigurationError(
-            f"{self.path} was opened to be read only (mode=ro), and {names:.200} would write to it"
+            f"{self.path} was opened read-only (mode=ro), and {names:.200} would write to it: "
+            "remove mode=ro from the URL"
         )
 
     def sweep(self) -> None:
-        """Removes what expired; writers do it too, now and then, so it is for when nobody writes.
+        """Removes expired data. Writers also do so now and then; this is for idle stores.
 
-        Each part is a transaction of its own, so that writers need not wait for all of it.
+        Runs in several transactions, so writers do not wait for the whole sweep.
 
         Raises:
-            ServerError: The database failed; what is left goes with the next sweep.
+            ServerError: The database failed; the next sweep continues.
         """
         if self.read_only:
             return
@@ -175,13 +175,13 @@ class SQLiteEngine:
             self._writer.tidy_up()
 
     def share(self) -> SQLiteEngine:
-        """Returns this engine for one more user, each of whom calls `close` once."""
+        """Returns this engine for one more user. Each user must call `close` once."""
         with self._lock:
             self._users += 1
         return self
 
     def close(self) -> None:
-        """Closes the file when its last user has called this; the next use opens it again."""
+        """Closes the file when the last user calls this. The next use opens it again."""
         with self._lock:
             self._users -= 1
             if self._users > 0:
@@ -195,24 +195,27 @@ class SQLiteEngine:
             connection.close()
 
     def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
-        """Copies the database, as it is at one moment, while it is used; see `upkeep`."""
-        self._aside(lambda connection: upkeep.backup(connection, target, progress))
+        """Copies the database as of one moment, while it is in use; see `maintenance.backup`."""
+        self._aside(lambda connection: maintenance.backup(connection, target, progress))
 
     def restore(self, source: Path) -> None:
-        """Puts what a backup holds in the place of everything, while the file is used.
+        """Replaces everything by a backup, while the file is in use; see `maintenance.restore`.
 
         Raises:
-            ConfigurationError: The source is not a sound backup of a store.
+            ConfigurationError: The source is not an intact backup of a store.
         """
         if self.read_only:
-            raise ConfigurationError(f"{self.path} was opened to be read only (mode=ro)")
-        self._aside(lambda connection: upkeep.restore(connection, source))
+            raise ConfigurationError(
+                f"{self.path} was opened read-only (mode=ro), so nothing was restored: remove "
+                "mode=ro from the URL"
+            )
+        self._aside(lambda connection: maintenance.restore(connection, source))
 
     def _maintain(self, operation: AnyOperation) -> object:
-        return self._aside(lambda connection: upkeep.maintain(connection, operation))
+        return self._aside(lambda connection: maintenance.maintain(connection, operation))
 
     def _aside(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        """Does something long on a connection of its own, where there can be another."""
+        """Runs long work on a connection of its own; in-memory databases have only one."""
         try:
             if self.path == MEMORY:
                 return self._writer.use(work)
@@ -264,35 +267,35 @@ class SQLiteEngine:
 
 
 class _Registry:
-    """The engines of this process."""
+    """All SQLite engines of this process."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()  # a finalizer may open a store while one is being opened
+        self.lock = threading.RLock()  # reentrant: a finalizer may open a store during an opening
         self.all: weakref.WeakSet[SQLiteEngine] = weakref.WeakSet()
         self.by_path: dict[tuple[str, bool], SQLiteEngine] = {}
-        # Connections of the parent: closing them in a child could release its locks on the file.
+        # The parent's connections stay open: closing one in a child could drop its file locks.
         self.inherited: list[Any] = []
         self.paused: list[SQLiteWriter] = []
 
     def before_fork(self) -> None:
-        """Waits until no thread is in a transaction that writes.
+        """Waits until no thread is inside a write transaction.
 
-        SQLite notes in the memory of a process which locks its connections hold. A child would take
-        over what another thread holds at this moment, which nobody in it will ever release.
+        SQLite keeps a process's locks in its memory. A child would inherit the locks that another
+        thread holds at this moment, and nothing in the child would ever release them.
         """
         self.paused = [
             engine._writer for engine in list(self.all) if engine._writer.pause(_FORK_SECONDS)
         ]
 
     def after_fork_in_parent(self) -> None:
-        """Lets the writers go on."""
+        """Resumes the writers."""
         while self.paused:
             self.paused.pop().resume()
 
     def after_fork_in_child(self) -> None:
-        """Forgets the parent's connections and locks, which a child must not touch."""
+        """Drops the parent's connections and locks, which a child must not touch."""
         self.paused = []
-        self.lock = threading.RLock()  # a finalizer may open a store while one is being opened
+        self.lock = threading.RLock()
         for engine in self.all:
             self.inherited.append((engine._writer, engine._readers, engine._hasty))
             engine._reset()
@@ -302,9 +305,9 @@ _REGISTRY = _Registry()
 
 
 def open_sqlite(path: str, *, read_only: bool = False) -> SQLiteEngine:
-    """Returns the engine of a file, one for all who ask in this process.
+    """Returns the engine of a file, shared within this process. `MEMORY` gets a new one each time.
 
-    Each call needs a call of `close`. For `MEMORY` each call makes an engine of its own.
+    Each caller must call `close` once.
     """
     if path == MEMORY:
         return SQLiteEngine(MEMORY)

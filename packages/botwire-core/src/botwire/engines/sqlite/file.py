@@ -1,4 +1,4 @@
-"""The file of a SQLite store: opened, brought up to date, and compared with what its path names."""
+"""Opens and migrates the file of a SQLite store, and detects when it is removed or replaced."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from botwire.engines import retry
 from botwire.engines.sql import migrations
 from botwire.engines.sql.schema import SQLITE
 from botwire.engines.sql.steps import WAIT, Steps
-from botwire.engines.sqlite import upkeep
-from botwire.engines.sqlite.upkeep import BACKUP_ID
+from botwire.engines.sqlite import maintenance
+from botwire.engines.sqlite.maintenance import BACKUP_ID
 from botwire.errors import BotWireError, ConfigurationError, ServerError
 from botwire.files import make_private
 from botwire.places import MEMORY
@@ -26,21 +26,21 @@ from botwire.places import MEMORY
 T = TypeVar("T")
 
 APPLICATION_ID = 0x42575245
-"""Marks the files that are BotWire's (``BWRE``); see https://sqlite.org/pragma.html."""
+"""Marks BotWire's files (``BWRE``); see https://sqlite.org/pragma.html."""
 
 _BUSY_SECONDS = 60.0
 _BUSY_PART_MS = 50
-# Kilobytes of pages that a connection keeps, where there are so many. The index of texts is written
-# to all over: with fewer, a writer of many records writes pages out and reads them again.
+# Page cache per connection, in kilobytes. Writes to the text index are spread over many pages: with
+# a smaller cache, a writer of many records evicts pages and reads them again.
 _READER_CACHE, _WRITER_CACHE = 16_000, 64_000
 
 
 class SQLiteFile:
-    """Opens connections to a file, which is made if it is not there.
+    """Opens connections to a file.
 
     Args:
-        path: The file, or `MEMORY`.
-        read_only: Whether it is only read; it must then be there, and of this release's version.
+        path: The file, or `MEMORY`. A missing file is created.
+        read_only: Open it for reading only. It must exist and have this release's version.
     """
 
     def __init__(self, path: str, *, read_only: bool) -> None:
@@ -50,18 +50,17 @@ class SQLiteFile:
         self.forget()
 
     def forget(self) -> None:
-        """Takes the file for one that was never open: all connections are closed, or another's."""
-        self._migrating: set[int] = set()  # threads
+        """Resets what is known of the file, once no connection of this process is open."""
+        self._migrating: set[int] = set()  # ids of threads
         self._is_known = False
         self._identity: tuple[int, ...] | None = None
 
     def connect_to_write(self) -> sqlite3.Connection:
-        """Returns a connection that writes."""
+        """Returns a connection for writing."""
         connection = self.connect()
         connection.execute(f"PRAGMA cache_size=-{_WRITER_CACHE}")
-        # Waits in parts (`_begin`): Python handles no signal while SQLite waits. Short ones, as
-        # SQLite looks less and less often, and would hardly ever find the lock free beside others
-        # that take it again and again.
+        # `begin` waits in short parts: Python handles no signals while SQLite waits, and SQLite
+        # polls less and less often, so it would rarely find a contended lock free.
         connection.execute(f"PRAGMA busy_timeout={_BUSY_PART_MS}")
         return connection
 
@@ -69,11 +68,11 @@ class SQLiteFile:
         """Returns a connection.
 
         Raises:
-            ConfigurationError: The file is not a BotWire database, is of a newer version, or
-                cannot be opened.
+            ConfigurationError: The file is not a BotWire database, has a newer version, or cannot
+                be opened.
         """
         if "\0" in self.path:
-            raise ConfigurationError(f"{self.path!r} cannot be the path of a file")
+            raise ConfigurationError(f"{self.path!r} is not a file path: it has a NUL character")
         connection = None
         try:
             if self.path != MEMORY and not self.read_only:
@@ -103,24 +102,24 @@ class SQLiteFile:
         if version < migrations.latest():
             raise ConfigurationError(
                 f"{self.path} has tables of version {version}, and this release reads version "
-                f"{migrations.latest()}: open it once to write, which brings it up to date"
+                f"{migrations.latest()}: open it once without mode=ro, which migrates it"
             )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         if not self._is_known:
-            upkeep.refuse_foreign_log(self.path)
+            maintenance.refuse_foreign_log(self.path)
             self._is_known = True
         connection.execute("PRAGMA synchronous=FULL")
-        # What is deleted is overwritten. Costs nothing that could be measured, as a page is freed
-        # in a commit that is synced anyway.
+        # Overwrites deleted data. The cost is not measurable: a page is freed in a commit that is
+        # synced anyway.
         connection.execute("PRAGMA secure_delete=ON")
         connection.execute(f"PRAGMA cache_size=-{_READER_CACHE}")
         version = self.version(connection)
-        # A backup of a database in WAL mode is not in WAL mode: never take it for granted.
+        # Set each time: a backup of a database in WAL mode is not in WAL mode.
         if _use_wal(connection) not in ("wal", "memory"):
             raise ConfigurationError(
-                f"{self.path}: this file system cannot hold a SQLite database that several "
-                "processes write to (no WAL); choose another place"
+                f"{self.path}: this file system does not support SQLite's WAL mode, which several "
+                "processes need to share a database: choose another file system"
             )
         if version < migrations.latest() or _mark(connection) != APPLICATION_ID:
             with self._alone():
@@ -130,13 +129,14 @@ class SQLiteFile:
     def _alone(self) -> Iterator[None]:
         """Keeps this thread from opening the file again while it holds the file's lock.
 
-        No finalizer runs meanwhile. A signal handler may, and gets an error instead of a deadlock.
+        Garbage collection is off, so no finalizer runs. A signal handler may still run; it gets an
+        error instead of a deadlock.
         """
         thread = threading.get_ident()
         if thread in self._migrating:
             raise ServerError(
-                f"{self.path} is being opened by the call that this one, of a signal handler, "
-                "has interrupted; nothing was written"
+                f"{self.path} is being opened by the call that this signal handler interrupted; "
+                "nothing was written: use the store outside of the handler"
             )
         collects = gc.isenabled()
         self._migrating.add(thread)
@@ -151,7 +151,7 @@ class SQLiteFile:
     def _migrate(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            # Read again: another process may have been first.
+            # Read it again: another process may have migrated first.
             version = self.version(connection)
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             if version < migrations.latest():
@@ -166,10 +166,10 @@ class SQLiteFile:
         """Returns the version of the file's tables, 0 if it has none.
 
         Raises:
-            ConfigurationError: They are another program's, or a newer release's.
+            ConfigurationError: The tables belong to another program or a newer release.
         """
-        # In this order: should another process make the tables meanwhile, the mark that comes with
-        # them is seen by whoever has seen them.
+        # In this order: if another process creates the tables meanwhile and they are seen here, the
+        # application id that was set with them is seen too.
         tables = connection.execute("SELECT 1 FROM sqlite_master").fetchone()
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         application = _mark(connection)
@@ -178,28 +178,32 @@ class SQLiteFile:
             return version
         if application or version or tables:
             raise ConfigurationError(
-                f"{self.path} is a SQLite database of another program, not BotWire's"
+                f"{self.path} is another program's SQLite database: choose another file"
             )
         return 0
 
     def failure(self, error: sqlite3.Error | OSError) -> BotWireError:
-        """Returns the error of ours for one of SQLite's, or of the file's."""
+        """Returns the BotWire error for an error of SQLite or of the file system."""
         code = getattr(error, "sqlite_errorname", "") or ""
         parent = Path(self.path).parent
         if code.startswith("SQLITE_NOTADB"):
             return ConfigurationError(f"{self.path} is not a SQLite database")
         if code.startswith("SQLITE_CANTOPEN") or isinstance(error, OSError):
             if isinstance(error, PermissionError):
-                return ConfigurationError(f"{self.path} may not be written to, nor its folder")
+                return ConfigurationError(
+                    f"{self.path} cannot be written: permission denied for it or its folder"
+                )
             if self.read_only:
                 return ConfigurationError(
-                    f"{self.path} cannot be opened to be read: is it there, and may its folder be "
-                    "written to, where SQLite keeps its log?"
+                    f"{self.path} cannot be opened for reading: check that it exists and that its "
+                    "folder is writable, as SQLite keeps its log there"
                 )
-            why = "cannot be opened" if parent.is_dir() else f"cannot be made: no folder {parent}"
-            return ConfigurationError(f"{self.path} {why}")
+            why = "opened" if parent.is_dir() else f"created: the folder {parent} does not exist"
+            return ConfigurationError(f"{self.path} cannot be {why}")
         if code.startswith("SQLITE_READONLY"):
-            return ConfigurationError(f"{self.path} may not be written to, nor its folder")
+            return ConfigurationError(
+                f"{self.path} cannot be written: permission denied for it or its folder"
+            )
         if code.startswith("SQLITE_FULL"):
             return ServerError(f"{self.path}: the disk is full; nothing was written", status=507)
         return ServerError(f"{self.path}: {error} ({code or type(error).__name__})")
@@ -208,7 +212,7 @@ class SQLiteFile:
         """Begins a transaction that holds the file's write lock.
 
         Raises:
-            ConfigurationError: The file has become one of a newer version.
+            ConfigurationError: A newer release has migrated the file meanwhile.
         """
         deadline = time.monotonic() + _BUSY_SECONDS
         while True:
@@ -218,22 +222,23 @@ class SQLiteFile:
             except sqlite3.OperationalError as error:
                 if not _is_busy(error) or time.monotonic() > deadline:
                     raise
-        # A newer release may have changed the tables while this one had them open.
+        # A newer release may have migrated the tables while this one had them open.
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         migrations.refuse_newer(found, self.path)
 
     def check(self) -> None:
-        """Raises unless what was just committed is in the file that the path names.
+        """Raises `ServerError` unless the path still names the file that was just committed to.
 
-        A file that was removed or replaced stays open, and takes writes that nobody will read. Its
-        log is lost in another way too: a program that opens and closes the file by itself drops
-        this process's locks on it (see https://sqlite.org/howtocorrupt.html#_posix_advisory_locks),
-        and another process that closes it then takes itself for the last, and removes the log.
+        A file that was removed or replaced stays open and accepts writes that nobody will read. The
+        log can vanish in another way too: a program in this process that opens and closes the file
+        itself drops this process's locks (https://sqlite.org/howtocorrupt.html, POSIX advisory
+        locks). Another process that closes the file then believes it is the last and removes the
+        log.
         """
         if self.path == MEMORY:
             return
         try:
-            # Before each acknowledgement, and pathlib takes half as long again.
+            # os.stat, as this runs before each acknowledgement and pathlib is slower.
             file, log = map(os.stat, self._watched)
         except OSError:
             found = None
@@ -243,9 +248,8 @@ class SQLiteFile:
             self._identity = found
         if found is None or found != self._identity:
             raise ServerError(
-                f"{self.path} was removed or replaced while this process had it open: what is "
-                "written now would be lost. Put the file back if you can, and start the program "
-                "again"
+                f"{self.path} was removed or replaced while this process had it open, so this "
+                "write would be lost: put the file back if you can, and restart the program"
             )
 
 
@@ -262,7 +266,7 @@ def run(connection: sqlite3.Connection, steps: Steps[T]) -> T:
                 then(connection.execute(sql, parameters).fetchall())
                 step = steps.send([])
             elif step is WAIT:
-                step = steps.send([])  # nothing is ever late here
+                step = steps.send([])  # every statement here has already returned its rows
             else:
                 step = steps.send(connection.execute(sql, parameters).fetchall())
     except StopIteration as stop:
@@ -271,10 +275,10 @@ def run(connection: sqlite3.Connection, steps: Steps[T]) -> T:
 
 
 def _use_wal(connection: sqlite3.Connection) -> str:
-    """Puts a file into WAL mode and returns the mode that it is in then.
+    """Puts a file into WAL mode and returns its actual mode.
 
-    SQLite's own waiting is not for this: a file that another process opens at the same moment is
-    said to be locked at once.
+    Retries by itself: SQLite's busy timeout does not apply here, so a file that another process is
+    opening at the same moment is reported as locked at once.
     """
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
@@ -298,6 +302,6 @@ def _is_busy(error: sqlite3.Error) -> bool:
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
-    # After a full disk or an I/O error SQLite has rolled back by itself and says so.
+    # Fails if SQLite has already rolled back, as after a full disk or an I/O error.
     with contextlib.suppress(sqlite3.Error):
         connection.execute("ROLLBACK")

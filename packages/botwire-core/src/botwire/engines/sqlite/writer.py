@@ -1,14 +1,13 @@
-"""The writer of a SQLite file, and the batches that wait for it.
+"""The writer of a SQLite file: group commit without a thread of its own.
 
-Whoever holds the lock commits everything that waits, in one transaction (group commit); the other
-threads then find their answers. No thread is needed for it, so a lone caller pays no switch.
+The thread that gets the lock commits all waiting batches in one transaction; the other threads then
+find their answers. A lone caller pays for no thread switch.
 
-The price is that a commit runs in a caller's thread, where two things may happen between any two
-bytecodes: an exception (Ctrl-C, or whatever a signal handler raises), and a call of this writer by
-the same thread (a signal handler, or a finalizer that the garbage collector runs). Both find the
-writer in the same state, a `_Flight` under way, and both settle it in the same way: what the
-connection says tells whether the flight was committed, and what was not committed still waits.
-A call that cuts in then commits what waits on a connection of its own.
+The price is that a commit runs in a caller's thread. Between any two bytecodes, an exception may be
+raised (Ctrl-C, or by a signal handler), or the same thread may call this writer again (from a
+signal handler or a finalizer). Either way a `_Flight` is left in progress, which the next step
+settles: the connection's state tells whether the flight was committed. Batches that were not
+committed still wait. A nested call then commits them on a connection of its own.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from botwire.engines.protocol import OnCommit
 from botwire.errors import BotWireError
 from botwire.operations import Batch, Results
 
-_GROUP = 256  # most batches that share a commit
+_GROUP = 256  # most batches per commit
 
 Outcome = Results | BotWireError
 T = TypeVar("T")
 
 
 class _Ticket:
-    """A batch that waits for its commit, and what came of it."""
+    """A batch that waits for its commit, and its outcome."""
 
     __slots__ = ("batch", "outcome", "withdrawn")
 
@@ -42,13 +41,13 @@ class _Ticket:
 
 
 class _Flight:
-    """A transaction on its way to its commit.
+    """A transaction between its beginning and its commit.
 
     Attributes:
-        connection: Where it is made, once that is open.
-        tickets: What it commits. They wait until they have an outcome.
-        outcomes: What its batches answer; there before the commit is tried.
-        error: Why nothing of it was committed.
+        connection: The connection, once it is open.
+        tickets: The batches to commit. They wait until they have an outcome.
+        outcomes: The batches' outcomes, set before the commit is tried.
+        error: Why the transaction failed.
     """
 
     __slots__ = ("connection", "error", "outcomes", "tickets")
@@ -61,17 +60,17 @@ class _Flight:
 
 
 class SQLiteWriter:
-    """Commits the batches of all threads of a process, together where they come together.
+    """Commits the batches of all threads of a process, concurrent ones together.
 
     Args:
         connect: Opens a connection.
-        alone: Whether there can be only one, as for memory that is a connection's own.
+        alone: Whether there can be only one connection, as for an in-memory database.
         begin: Begins a transaction that holds the file's write lock.
-        write: Applies a batch inside of a transaction.
-        tidy: Runs in each transaction behind its batches.
-        check: Runs behind each commit; what it raises is the answer instead of success.
-        committed: Is told of each commit that held batches.
-        explain: Returns the error of ours for one of SQLite's.
+        write: Applies a batch inside a transaction.
+        tidy: Runs in each transaction, after its batches.
+        check: Runs after each commit; an error it raises is the outcome instead of success.
+        committed: Called after each commit that contained batches.
+        explain: Returns the BotWire error for an error of SQLite.
     """
 
     def __init__(
@@ -94,19 +93,19 @@ class SQLiteWriter:
         self._check = check
         self._committed = committed
         self._explain = explain
-        # Of C, so that no interrupt comes between taking it and the block that gives it back.
+        # RLock is written in C, so no interrupt comes between acquiring it and entering its block.
         self._lock = threading.RLock()
         self._owner: int | None = None
-        self._waiting: dict[_Ticket, None] = {}  # in the order in which they came
+        self._waiting: dict[_Ticket, None] = {}  # in order of arrival
         self._flight: _Flight | None = None
-        self._depth = 0  # how many calls of the owner have cut into one another
-        self._connections: list[sqlite3.Connection] = []  # one for each depth
+        self._depth = 0  # how deeply the owner's calls are nested
+        self._connections: list[sqlite3.Connection] = []  # one per depth
 
     def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
-        """Applies batches, each on its own all or not at all, and returns what each answers.
+        """Applies batches, each atomically, and returns the outcome of each.
 
-        An interrupt goes through; whether the caller's batches were committed is then not known,
-        as with any call that was cut off, and those of other threads are not touched by it.
+        An interrupt is passed on. The caller then does not know whether its batches were committed;
+        batches of other threads are not affected.
         """
         tickets = [_Ticket(batch) for batch in batches]
         try:
@@ -128,19 +127,19 @@ class SQLiteWriter:
         return [ticket.outcome for ticket in tickets if ticket.outcome is not None]
 
     def use(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Returns what a function makes of the connection, outside of any transaction."""
+        """Calls a function with the connection, outside of any transaction; returns its result."""
         with self._lock:
             nested = self._enter()
             try:
                 connection = self.open()
-                if connection.in_transaction:  # of a call that was cut into
+                if connection.in_transaction:  # of an interrupted call
                     _roll_back(connection)
                 return work(connection)
             finally:
                 self._leave(nested=nested)
 
     def try_use(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """Does the same, or returns None if it would have to wait for another thread."""
+        """Does what `use` does, or returns None if it would have to wait for another thread."""
         if not self._lock.acquire(blocking=False):
             return None
         try:
@@ -149,7 +148,7 @@ class SQLiteWriter:
             self._lock.release()
 
     def tidy_up(self) -> None:
-        """Commits what tidies up, without any batch.
+        """Runs `tidy` in a transaction without batches.
 
         Raises:
             BotWireError: The database failed.
@@ -164,24 +163,24 @@ class SQLiteWriter:
             raise failure
 
     def close(self) -> None:
-        """Closes the connection; the next use opens it again."""
+        """Closes the connections. The next use opens them again."""
         with self._lock:
             nested = self._enter()
-            if not nested:  # whoever is interrupted by this call still needs them
+            if not nested:  # an interrupted call still needs its connection
                 self._owner = None
                 while self._connections:
                     self._connections.pop().close()
 
     def pause(self, seconds: float) -> bool:
-        """Lets no other thread commit until `resume`; says whether that came about in time."""
+        """Blocks commits of other threads until `resume`; returns False if it timed out."""
         return self._lock.acquire(timeout=seconds)
 
     def resume(self) -> None:
-        """Ends a pause; for the thread that it was granted to."""
+        """Ends a pause. Must be called by the thread that paused."""
         self._lock.release()
 
     def open(self) -> sqlite3.Connection:
-        """Returns the connection of the call that holds the lock."""
+        """Returns the connection for the current depth. The caller holds the lock."""
         depth = 0 if self._alone else self._depth
         while len(self._connections) <= depth:
             self._connections.append(self._connect())
@@ -190,7 +189,7 @@ class SQLiteWriter:
     # --- the lock is held from here on ------------------------------------------------------
 
     def _enter(self) -> bool:
-        """Makes the writer ready for a call; says whether it interrupts another of this thread."""
+        """Prepares for a call; returns whether it is nested in another call of this thread."""
         thread = threading.get_ident()
         nested = self._owner == thread
         self._owner = thread
@@ -201,10 +200,10 @@ class SQLiteWriter:
 
     def _leave(self, *, nested: bool) -> None:
         interrupt: BaseException | None = None
-        while self._flight is not None:  # an exception is on its way
+        while self._flight is not None:  # an exception is propagating
             try:
                 self._settle(nested=False)
-            except BaseException as error:  # noqa: BLE001 - raised below: a second Ctrl-C
+            except BaseException as error:  # noqa: BLE001 - a second Ctrl-C, raised below
                 interrupt = error
         self._depth -= nested
         if not nested:
@@ -215,15 +214,15 @@ class SQLiteWriter:
             raise interrupt
 
     def _settle(self, *, nested: bool) -> None:
-        """Ends what an exception, or a call of the same thread, has cut off.
+        """Ends the flight that an exception or a nested call has interrupted.
 
-        May itself be cut off anywhere, and is then done again.
+        May itself be interrupted anywhere, and is then repeated.
         """
         flight = self._flight
         if flight is not None and flight.connection is not None:
             in_transaction = flight.connection.in_transaction
             if flight.outcomes is not None and flight.error is None and not in_transaction:
-                # The commit was tried and did not fail: it is over, as no transaction is open.
+                # No transaction is open and the commit did not fail, so it succeeded.
                 self._land(flight, flight.outcomes)
             else:
                 if in_transaction:
@@ -233,19 +232,19 @@ class SQLiteWriter:
         self._flight = None
 
     def _fly(self, most: int = _GROUP) -> BotWireError | None:
-        """Commits what waits; returns why, if nothing of it could be."""
+        """Commits waiting batches; returns the error if the transaction failed."""
         flight = _Flight()
         self._flight = flight
-        # Only from here on does a call that cuts in leave a mark, so nothing was looked at before.
+        # A nested call clears self._flight, so do not read any state before this line.
         began = time.perf_counter()
         try:
             flight.tickets = self._take(most)
             flight.connection = connection = self.open()
-            if connection.in_transaction:  # of a flight that was cut into
+            if connection.in_transaction:  # of an interrupted flight
                 _roll_back(connection)
             self._begin(connection)
-            # If a call of this thread has cut in, it has seen to the tickets, and this transaction
-            # is not, or no more, what the flight says.
+            # If a nested call has run, it has committed the tickets, and this transaction no longer
+            # is what the flight says.
             if self._flight is flight:
                 outcomes = self._write_all(connection, flight.tickets)
                 self._tidy(connection)
@@ -254,7 +253,7 @@ class SQLiteWriter:
                     connection.execute("COMMIT")
                     if self._flight is flight:
                         self._check()
-        # Nothing may come before these: an interrupt would make a failure look like a success.
+        # Record the error first: an interrupt before that would make a failure look like a success.
         except sqlite3.Error as error:
             flight.error = error
         except BotWireError as error:
@@ -262,7 +261,8 @@ class SQLiteWriter:
         except Exception:
             if self._flight is flight:
                 raise
-            # Rows of two transactions made no sense together; the batches are seen to.
+            # A nested call ran in between, so `write` saw rows of two transactions. The nested call
+            # has already committed the batches.
         if self._flight is not flight:
             if flight.connection is not None and flight.connection.in_transaction:
                 _roll_back(flight.connection)
@@ -295,7 +295,7 @@ class SQLiteWriter:
         while True:
             try:
                 return tuple(self._waiting)
-            except RuntimeError:  # another thread, or a finalizer, has added to it meanwhile
+            except RuntimeError:  # another thread or a finalizer has added a ticket meanwhile
                 continue
 
     def _land(self, flight: _Flight, outcomes: Sequence[Outcome]) -> None:
@@ -307,7 +307,7 @@ class SQLiteWriter:
         self, connection: sqlite3.Connection, tickets: Sequence[_Ticket]
     ) -> list[Outcome]:
         if len(tickets) == 1:
-            # The transaction is its own: if it fails, that is rolled back.
+            # It has the transaction to itself, so a failure rolls that back.
             return [self._write(connection, tickets[0].batch)]
         return [self._write_shared(connection, ticket.batch) for ticket in tickets]
 
@@ -324,16 +324,16 @@ class SQLiteWriter:
 
 
 def _begin_in_vain(connection: sqlite3.Connection) -> None:
-    """Makes harmless what a call that was cut into may be about to execute.
+    """Begins a transaction that will never be committed.
 
-    It goes on with statements of a transaction that is no more. In this one they have no effect, as
-    it is never committed.
+    An interrupted call may go on to execute statements of a transaction that no longer exists. In
+    this one they have no effect.
     """
     with contextlib.suppress(sqlite3.Error):
         connection.execute("BEGIN")
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
-    # After a full disk or an I/O error SQLite has rolled back by itself and says so.
+    # Fails if SQLite has already rolled back, as after a full disk or an I/O error.
     with contextlib.suppress(sqlite3.Error):
         connection.execute("ROLLBACK")

@@ -1,4 +1,4 @@
-"""The PostgreSQL engine: memory in a database that many machines share."""
+"""The PostgreSQL engine: memory in a database shared by many machines."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from botwire import work
 from botwire.clock import Clock, now
 from botwire.engines import retry
 from botwire.engines.loops import AsyncClientPerLoop
-from botwire.engines.postgres._async import upkeep
+from botwire.engines.postgres._async import maintenance
 from botwire.engines.postgres._async.pool import AsyncPostgresPool
-from botwire.engines.postgres._async.steps import SNAPSHOT, WRITING, run, transact
+from botwire.engines.postgres._async.runner import SNAPSHOT, WRITING, run, transact
 from botwire.engines.protocol import OnCommit
 from botwire.engines.sql import batches, migrations, pages
 from botwire.engines.sql.schema import POSTGRES
@@ -39,32 +39,30 @@ from botwire.places import without_password
 logger = logging.getLogger("botwire.postgres")
 
 _NOTHING = contextlib.nullcontext()
-_CHARACTERS_A_ROW = 256  # whose words are found in the time that a row takes
-_SWEEP_SECONDS = 0.02  # how long a write may be held up by what is removed behind it
-_FILL_SECONDS = 1.0  # how long a write may be held up by what is filled in behind it
+_CHARACTERS_PER_ROW = 256  # text that takes as long to split into words as a row to process
+_SWEEP_SECONDS = 0.02  # how long a sweep may delay the write that triggered it
 
-# What another attempt can mend, by the beginning of its code: a connection (also one between the
-# nodes of a cluster, of which the node that answers tells), a lost race, a lack of resources, a
-# restart, a session that was idle for too long. See
+# Classes of errors that a retry may fix: a connection (also between the nodes of a cluster), a lost
+# race, a lack of resources, a restart, a session that was idle for too long. See
 # https://www.postgresql.org/docs/current/errcodes-appendix.html.
-_PASSING = ("08", "40", "53", "57P", "25P03")
+_TRANSIENT = ("08", "40", "53", "57P", "25P03")
 
 
 class AsyncPostgresEngine:
     """Applies batches to a PostgreSQL database.
 
-    Each write locks the row of its namespace: the changes of one namespace are in one order, and
-    namespaces do not wait for each other. A write whose answer got lost is sent again under the
-    same id and lands once.
+    Each write locks the row of its namespace: the changes of one namespace have one order, and
+    namespaces do not wait for each other. A write whose answer got lost is retried under the same
+    id and applied once.
 
     Args:
         url: ``postgresql://user@host:port/database``, several hosts allowed; see
             https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS.
-        timeout: Seconds that a call may take in all, retries and waiting for locks included.
-        clock: Returns the present time.
+        timeout: Seconds that a call may take, including retries and waiting for locks.
+        clock: Returns the current time.
 
     Raises:
-        ConfigurationError: The URL is not one.
+        ConfigurationError: The URL is not valid.
     """
 
     def __init__(self, url: str, *, timeout: float = 10.0, clock: Clock = now) -> None:
@@ -86,14 +84,14 @@ class AsyncPostgresEngine:
         self._pools = AsyncClientPerLoop(self._make_pool, AsyncPostgresPool.close)
 
     def settings(self) -> dict[str, Any]:
-        """Returns the arguments that make another engine for the same database."""
+        """Returns the arguments for another engine on the same database, password included."""
         return {"url": self._url, "timeout": self._timeout, "clock": self._clock}
 
     def _make_pool(self) -> AsyncPostgresPool:
         return AsyncPostgresPool(self._url, timeout=self._timeout)
 
     async def apply(self, batch: Batch) -> Results:
-        """Applies a batch and returns one result an operation; see `Engine.apply`."""
+        """Applies a batch and returns one result per operation; see `Engine.apply`."""
         if batch.writes and batch.request_id is None:
             batch = replace(batch, request_id=uuid.uuid4().hex)
         async with self._pools.use() as pool:
@@ -123,7 +121,7 @@ class AsyncPostgresEngine:
             except BotWireError:
                 raise
             except pg.UndefinedTable as error:
-                # Someone dropped the tables: the next attempt looks again and says what is wrong.
+                # Someone dropped the tables; the next call checks them again.
                 self._is_current = False
                 raise self._failure(error) from error
             except (
@@ -147,19 +145,19 @@ class AsyncPostgresEngine:
                 is_lost = error.sqlstate is None and isinstance(
                     error, (psycopg.OperationalError, psycopg.InterfaceError)
                 )
-                if not is_lost and (wait is None or not _may_pass(error)):
+                if not is_lost and (wait is None or not _is_transient(error)):
                     raise self._failure(error) from error
                 if wait is None:
                     raise TransportError(
                         f"no answer from {self.url}: {_reason(error)}", url=self.url
                     ) from error
             await asyncio.sleep(wait)
-            # One lost connection is rarely alone: those that wait in the pool are looked at too.
+            # A lost connection rarely comes alone, so check those in the pool too.
             await pool.check()
 
     async def _run(self, connection: psycopg.AsyncConnection[Any], batch: Batch) -> Results:
         if batch.maintains:
-            return [await upkeep.maintain(connection, batch.operations[0])]
+            return [await maintenance.maintain(connection, batch.operations[0])]
         moment = self._clock()
         if batch.writes:
             began = time.perf_counter()
@@ -179,10 +177,10 @@ class AsyncPostgresEngine:
         return results
 
     async def sweep(self) -> None:
-        """Removes what expired; writers do it too, now and then, so it is for when nobody writes.
+        """Removes expired data. Writers also do so now and then; this is for idle stores.
 
         Raises:
-            ServerError: The database failed; the next sweep goes on.
+            ServerError: The database failed; the next sweep continues.
         """
         async with self._pools.use() as pool:
             try:
@@ -195,43 +193,41 @@ class AsyncPostgresEngine:
                 raise self._failure(error) from error
 
     async def _sweep_behind(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Sweeps a little behind a write, which has succeeded whatever comes of this."""
+        """Sweeps briefly after a write. A failure is only logged, as the write has succeeded."""
         try:
             await self._sweep(connection, _SWEEP_SECONDS)
         except psycopg.Error:
             self._swept_at = self._clock()
-            logger.warning(
-                "what expired could not be removed now, and is tried again", exc_info=True
-            )
+            logger.warning("a sweep of expired data failed, and will be retried", exc_info=True)
 
     async def _sweep(
         self, connection: psycopg.AsyncConnection[Any], seconds: float | None = None
     ) -> None:
-        """Removes what expired, in transactions that are short; all of it without `seconds`."""
+        """Removes expired data in short transactions, for `seconds` or until none is left."""
         began = time.monotonic()
         now = self._clock()
-        # One namespace after the other, each locked first as by its writers: a lock on all that
-        # expired would make them wait, and two processes that sweep wait for each other.
+        # One namespace at a time, locked as its writers lock it: locking all expired rows at once
+        # would block writers, and two processes that sweep could deadlock.
         while namespaces := await run(connection, batches.find_expired(now)):
             for namespace in namespaces:
                 steps = batches.sweep_namespace(namespace, now, " FOR UPDATE")
                 await transact(connection, WRITING, steps)
                 if seconds is not None and time.monotonic() - began > seconds:
-                    return  # the next write goes on
+                    return  # the next write continues
         while await run(connection, batches.forget_requests(now)):
             if seconds is not None and time.monotonic() - began > seconds:
                 return
         self._swept_at = now
 
     async def _prepare(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Makes the tables, or brings them up to this release's version."""
+        """Creates the tables, or migrates them to this release's version."""
         while not self._is_current:
             try:
                 version = await self._version(connection)
                 if version < migrations.latest():
                     await self._migrate(connection)
             except (pg.DuplicateTable, pg.UniqueViolation, pg.DuplicateObject):
-                continue  # another process made them at the same time: look again
+                continue  # another process created them at the same time: check again
             self._is_current = True
 
     async def _version(
@@ -249,9 +245,9 @@ class AsyncPostgresEngine:
 
     async def _migrate(self, connection: psycopg.AsyncConnection[Any]) -> None:
         async with connection.transaction():
-            # However long it takes, and however long another process that does it takes.
+            # A migration may take long, here or in another process that holds the lock.
             await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
-            # The lock on this row lets one process do it; the others then find it done.
+            # The lock on this row lets one process migrate; the others then find it done.
             version = await self._version(connection, lock=True)
             if version == 0:
                 await connection.execute("CREATE TABLE botwire_schema (version BIGINT PRIMARY KEY)")
@@ -263,13 +259,13 @@ class AsyncPostgresEngine:
 
     def _failure(self, error: psycopg.Error) -> BotWireError:
         if isinstance(error, (pg.InsufficientPrivilege, pg.ReadOnlySqlTransaction)):
-            return ConfigurationError(f"{self.url} may not be written to: {_reason(error)}")
+            return ConfigurationError(f"{self.url} cannot be written: {_reason(error)}")
         if isinstance(error, pg.DiskFull):
             return ServerError(f"{self.url}: the disk is full; nothing was written", status=507)
         return ServerError(f"{self.url}: {_reason(error)} ({error.sqlstate})")
 
     async def aclose(self) -> None:
-        """Closes the connections of the running event loop; the next use opens new ones."""
+        """Closes the running event loop's connections. The next call opens new ones."""
         await self._pools.close()
 
 
@@ -279,18 +275,18 @@ def _write_verdict(batch: Batch) -> work.Verdict | None:
 
 
 def _weight(batch: Batch) -> int:
-    """Returns how much a write has to compute, in rows that it might read instead."""
+    """Returns how much a write has to compute, in the rows that it could process instead."""
     texts = [
         record.text
         for operation in batch.operations
         for record in getattr(operation, "records", ())
     ]
-    return sum(map(len, texts)) // _CHARACTERS_A_ROW
+    return sum(map(len, texts)) // _CHARACTERS_PER_ROW
 
 
-def _may_pass(error: psycopg.Error) -> bool:
-    """Says whether another attempt may succeed where this one was refused."""
-    return not isinstance(error, pg.DiskFull) and (error.sqlstate or "").startswith(_PASSING)
+def _is_transient(error: psycopg.Error) -> bool:
+    """Returns whether a retry may succeed."""
+    return not isinstance(error, pg.DiskFull) and (error.sqlstate or "").startswith(_TRANSIENT)
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The connections to PostgreSQL: there soon after an outage, and until then why there is none."""
+"""The connection pool: reconnects soon after an outage, and tells why there is no connection."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from botwire.places import without_password
 
 logger = logging.getLogger("botwire.postgres")
 
-_LARGEST = 10  # connections of one process; writers of one namespace wait for each other anyway
-_LONG_READS = 6  # of these, for reads that may take long
-_NAME = "botwire-"  # begins the names of these pools
+_LARGEST = 10  # connections per process; writers of one namespace wait for each other anyway
+_LONG_READS = 6  # connections that long reads may use at a time
+_NAME = "botwire-"  # prefix of the names of these pools
 _numbers = itertools.count(1)
-_RECONNECT_SECONDS = 0.5  # between attempts, while someone waits; the pool's own pause doubles
+_RECONNECT_SECONDS = 0.5  # psycopg's delay between attempts doubles, so give up early and restart
 
 
 class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
-    """A pool of connections in autocommit mode, not open yet.
+    """A pool of connections in autocommit mode, initially closed.
 
     Args:
-        url: Of the database.
-        timeout: Seconds that a statement, waiting for a lock, or connecting may take.
+        url: The database's URL.
+        timeout: Seconds that a statement, a wait for a lock, or connecting may take.
     """
 
     def __init__(self, url: str, *, timeout: float) -> None:
@@ -37,14 +37,14 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
         shown = without_password(url)
         milliseconds = max(1, round(timeout * 1000))
         limits = {"statement_timeout": milliseconds, "lock_timeout": milliseconds}
-        # The URL's own come last, and count.
+        # The URL's own options come last, so they win.
         options = " ".join(f"-c {name}={value}" for name, value in limits.items())
         if "options" in settings:
             options += f" {settings['options']}"
         refused_options: list[str] = []
 
         class Connection(psycopg.AsyncConnection[Any]):
-            """A connection of this pool's, which otherwise only logs why it has none."""
+            """Keeps the reason why connecting failed, which psycopg's pool would only log."""
 
             is_botwires = True
 
@@ -60,7 +60,7 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
                     refusals.append(reason)
                     raise
                 if refusals:
-                    logger.warning("there is a connection to %s again", shown)
+                    logger.warning("connected to %s again", shown)
                 refusals.clear()
                 return connection
 
@@ -70,7 +70,7 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
                     try:
                         return await super().connect(*args, options=options, **kwargs)
                     except psycopg.OperationalError as error:
-                        # What poolers such as PgBouncer say of settings that they do not know.
+                        # Poolers such as PgBouncer reject settings that they do not know.
                         if "startup parameter" not in str(error):
                             raise
                         refused_options.append(str(error))
@@ -97,25 +97,25 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
         )
         self._refusals = refusals
         self.long_reads = AsyncGate(_LONG_READS)
-        """Those that may take long leave connections for writers and for short reads."""
+        """Limits long reads, which leaves connections for writes and short reads."""
 
     @property
     def refusal(self) -> str | None:
-        """Why the last attempt to connect failed; None if it did not."""
+        """Why the last attempt to connect failed; None if it succeeded."""
         return self._refusals[0] if self._refusals else None
 
 
 async def _keep_trying(pool: AsyncConnectionPool[Any]) -> None:
-    """Goes on after a pool has given up connecting, as long as someone waits for a connection."""
+    """Restarts a pool that has given up connecting while callers still wait for a connection."""
     if pool.get_stats()["requests_waiting"]:
-        await pool.check()  # which lets it grow again
+        await pool.check()  # makes the pool try to connect again
 
 
 def _is_of_others(record: logging.LogRecord) -> bool:
-    """Says whether a line of the driver's is not about these pools.
+    """Returns whether a log record of psycopg is about another application's pool.
 
-    It logs each attempt to connect, some six a second. These pools write one line when an outage
-    begins and one when it ends.
+    psycopg logs each attempt to connect, some six per second. These pools log one line when an
+    outage begins and one when it ends.
     """
     parts = record.args if isinstance(record.args, tuple) else ()
     return not any(

@@ -1,4 +1,4 @@
-"""How generators of statements run on a connection to PostgreSQL: with few waits for answers."""
+"""Runs generators of statements on a PostgreSQL connection, in few round trips."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ _Cursor = psycopg.AsyncCursor[Any]
 
 
 async def transact(connection: _Connection, begin: bytes, steps: Steps[T], weight: int = 0) -> T:
-    """Runs the statements of a generator as a transaction and returns what it returns.
+    """Runs the statements of a generator as a transaction and returns the generator's result.
 
-    Answers are waited for where the generator looks at rows, and for the commit: what is sent
-    between two of these takes one round trip, however many statements it is.
+    It waits for answers only where the generator needs rows, and for the commit. All statements
+    sent in between take one round trip.
 
     Args:
-        connection: In autocommit mode and idle; it is so again afterwards, unless it is lost.
+        connection: An idle connection in autocommit mode, which it still is afterwards unless the
+            connection is lost.
         begin: `WRITING` or `SNAPSHOT`.
         steps: The generator. If it raises, nothing is committed.
         weight: See `run`.
@@ -45,7 +46,7 @@ async def transact(connection: _Connection, begin: bytes, steps: Steps[T], weigh
             await connection.execute(b"COMMIT")
     except psycopg.Error:
         if not connection.closed:
-            # Forgets prepared statements too: some were not, as they came after what failed.
+            # This also clears prepared statements, as those after the failure were not prepared.
             with contextlib.suppress(psycopg.Error):
                 await connection.rollback()
         raise
@@ -53,12 +54,12 @@ async def transact(connection: _Connection, begin: bytes, steps: Steps[T], weigh
 
 
 async def run(connection: _Connection, steps: Steps[T], weight: int = 0) -> T:
-    """Runs the statements of a generator and returns what it returns.
+    """Runs the statements of a generator and returns the generator's result.
 
     Args:
-        connection: Where.
+        connection: The connection.
         steps: The generator.
-        weight: How much it has to do beside looking at rows, in rows.
+        weight: The generator's work besides processing rows, in rows.
     """
     unread: list[tuple[_Cursor, Callable[[Rows], None]]] = []
     seen = weight
@@ -81,12 +82,12 @@ async def run(connection: _Connection, steps: Steps[T], weight: int = 0) -> T:
             if step.waits:
                 seen += await _read(unread)
     except BotWireError:
-        await _read(unread)  # what was asked before and is wrong comes first
+        await _read(unread)  # an error of an earlier statement comes first
         raise
 
 
 async def _send(connection: _Connection, statement: Statement) -> _Cursor:
-    # In a pipeline the rows come to the cursor later, so each statement has its own.
+    # In a pipeline the rows arrive later, so each statement needs its own cursor.
     cursor = connection.cursor()
     sql = _translate(statement.sql)
     if statement.many:
@@ -97,7 +98,7 @@ async def _send(connection: _Connection, statement: Statement) -> _Cursor:
 
 
 async def _read(unread: list[tuple[_Cursor, Callable[[Rows], None]]]) -> int:
-    """Hands over the rows that were not read yet, and returns how many there are."""
+    """Delivers the rows that were not read yet and returns how many there were."""
     answers = [(await cursor.fetchall(), then) for cursor, then in unread]
     unread.clear()
     for rows, then in answers:
@@ -107,10 +108,10 @@ async def _read(unread: list[tuple[_Cursor, Callable[[Rows], None]]]) -> int:
 
 @contextlib.asynccontextmanager
 async def _pipeline(connection: _Connection) -> AsyncIterator[None]:
-    """Lets statements be sent without waiting for those before, where libpq can: from 14 on.
+    """Sends statements without waiting for earlier ones, if libpq is 14 or newer.
 
-    What fails is raised by whatever is sent or waited for next, at the latest at the end, and as
-    itself; the statements after it are not executed. See
+    An error is raised at the next send or wait, or at the end of the block. The statements after
+    the failed one are not executed. See
     https://www.postgresql.org/docs/current/libpq-pipeline-mode.html and
     https://www.psycopg.org/psycopg3/docs/advanced/pipeline.html.
     """
@@ -123,7 +124,7 @@ async def _pipeline(connection: _Connection) -> AsyncIterator[None]:
             try:
                 yield
             except psycopg.Error as error:
-                # Kept from psycopg, which would log what it meets on its way out because of it.
+                # Hidden from psycopg, which would otherwise log the errors that follow from it.
                 failure = error
     except psycopg.Error as error:
         failure = failure or error

@@ -1,4 +1,4 @@
-"""What only one of the two clients can have: operators cannot be awaited."""
+"""Operators of the clients, which the generated halves cannot share: an operator cannot await."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 
-class AwaitedAccess:
-    """What `AsyncMemory` has beside the methods of both."""
+class AsyncMemoryOperators:
+    """Adds to `AsyncMemory` what `Memory` lacks."""
 
     def __aiter__(self) -> AsyncIterator[str]:
-        """Iterates over the keys, read in pages as they are asked for."""
+        """Iterates over the keys; pages are read as needed."""
         return self.iter_keys()  # type: ignore[attr-defined, no-any-return]
 
     async def list(self, prefix: str = "") -> builtins.list[str]:
-        """The same as `list_keys`."""
+        """Returns what `list_keys` returns."""
         return await self.list_keys(prefix)  # type: ignore[attr-defined, no-any-return]
 
 
-class MappingAccess:
-    """What `Memory` has beside the methods of both: the operators of a mapping.
+class MemoryOperators:
+    """Adds the operators of a mapping to `Memory`.
 
-    There is no ``len()`` and no truth value: frameworks write ``memory or default``, and an empty
-    memory must not vanish. `count` counts.
+    There is no ``len()`` and no truth value: frameworks write ``memory or default``, which must not
+    replace an empty memory. Use `count` instead.
     """
 
     def __iter__(self) -> Iterator[str]:
-        """Iterates over the keys, read in pages as they are asked for."""
+        """Iterates over the keys; pages are read as needed."""
         return self.iter_keys()  # type: ignore[attr-defined, no-any-return]
 
     def __contains__(self, key: object) -> bool:
-        """Says whether there is such a key."""
+        """Returns whether the key exists."""
         return self.exists(key)  # type: ignore[attr-defined, no-any-return]
 
     def __getitem__(self, key: str) -> Any:
-        """Returns the value of a key; raises `KeyError` if there is none."""
+        """Returns the value of a key; raises `KeyError` if it does not exist."""
         entry = self.entry(key)  # type: ignore[attr-defined]
         if entry is None:
             raise KeyError(key)
@@ -46,29 +46,29 @@ class MappingAccess:
         self.set(key, value)  # type: ignore[attr-defined]
 
     def __delitem__(self, key: str) -> None:
-        """Deletes a key; raises `KeyError` if there is none."""
+        """Deletes a key; raises `KeyError` if it does not exist."""
         if not self.delete(key):  # type: ignore[attr-defined]
             raise KeyError(key)
 
     def list(self, prefix: str = "") -> builtins.list[str]:
-        """The same as `list_keys`."""
+        """Returns what `list_keys` returns."""
         return self.list_keys(prefix)  # type: ignore[attr-defined, no-any-return]
 
 
-class AwaitedHistoryAccess:
-    """What `AsyncHistory` has beside the methods of both."""
+class AsyncHistoryOperators:
+    """Nothing: `AsyncHistory` is read with `read` and `newest_first`."""
 
 
-class HistoryAccess:
-    """What `History` has beside the methods of both."""
+class HistoryOperators:
+    """Makes a `History` iterable in both directions."""
 
     def __iter__(self) -> Iterator[Any]:
-        """Iterates over the items in their order, a page at a time."""
+        """Iterates over the items, oldest first, a page at a time."""
         after = 0
         while page := self.read(after, 1000):  # type: ignore[attr-defined]
             yield from page
             after = page[-1].seq
 
     def __reversed__(self) -> Iterator[Any]:
-        """Iterates over the items from the last to the first, a page at a time."""
+        """Iterates over the items, newest first, a page at a time."""
         return self.newest_first()  # type: ignore[attr-defined, no-any-return]

@@ -1,4 +1,4 @@
-"""What a SQLite file itself can say and do: its size, its soundness, a rewrite, a backup."""
+"""Maintenance of a SQLite file: its size, integrity check, compaction, backup and restore."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from botwire.operations import AnyOperation
 BACKUP_ID = 0x4257424B
 """Marks a backup (``BWBK``) until it is opened as a store."""
 
-_PAGES = 4096  # of a backup between two calls of its progress
+_PAGES = 4096  # pages per step of a backup
 
 
 def maintain(connection: sqlite3.Connection, operation: AnyOperation) -> object:
-    """Answers an operation that is the database's own, outside of any transaction."""
+    """Applies a maintenance operation, outside of any transaction."""
     if isinstance(operation, ops.StatStore):
         (size,) = connection.execute(
             "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
@@ -34,13 +34,13 @@ def maintain(connection: sqlite3.Connection, operation: AnyOperation) -> object:
         rows = [row for statement in statements for row in connection.execute(statement.sql)]
         return (*problems, *store.describe_orphans(rows))
     assert isinstance(operation, ops.CompactStore)
-    # VACUUM copies what is stored into a new file, and nothing else comes along; the pages go
-    # through the log, which then still holds old ones, until it is emptied.
+    # VACUUM copies only live data into a new file. The pages go through the log, which keeps old
+    # ones until it is truncated.
     connection.execute("VACUUM")
     busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
         return ops.Compaction(
-            rewritten=False, detail="the log is still being read by another process: try again"
+            rewritten=False, detail="another process still reads the log: try again"
         )
     return ops.Compaction(rewritten=True, detail="")
 
@@ -48,24 +48,24 @@ def maintain(connection: sqlite3.Connection, operation: AnyOperation) -> object:
 def backup(
     connection: sqlite3.Connection, target: Path, progress: Callable[[int, int], None] | None
 ) -> None:
-    """Copies a database, as it is at one moment, while others write to it.
+    """Copies a database as of one moment, while others write to it.
 
     Args:
-        connection: To the database.
-        target: The file to make.
-        progress: Called with the pages copied and the pages there are.
+        connection: A connection to the database.
+        target: The file to create.
+        progress: Called with the number of pages copied and the number of all pages.
 
     Raises:
-        ConfigurationError: The target is there already, or cannot be written.
-        ServerError: The database is damaged; nothing was made.
+        ConfigurationError: The target exists or cannot be written.
+        ServerError: The database is damaged; no backup was made.
     """
     if target.exists():
-        raise ConfigurationError(f"{target} is there already: choose another file")
+        raise ConfigurationError(f"{target} already exists: choose another file")
     partial = target.with_name(target.name + ".partial")
     try:
         partial.unlink(missing_ok=True)
         make_private(partial)
-        # In a transaction what is copied stays the same; without, each write begins it anew.
+        # The transaction pins a snapshot; without it, each write would restart the backup.
         connection.execute("BEGIN")
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -83,8 +83,8 @@ def backup(
             connection.execute("ROLLBACK")
         if problems:
             raise ServerError(
-                f"the store is damaged, so it was not backed up to {target}: {problems[0]} "
-                "(botwire check says all; botwire export reads what can be read)"
+                f"the store is damaged, so {target} was not written: {problems[0]} (botwire check "
+                "lists all problems; botwire export saves what can still be read)"
             )
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -96,20 +96,20 @@ def backup(
 
 
 def restore(connection: sqlite3.Connection, source: Path) -> None:
-    """Puts what a backup holds in the place of a database, in one transaction.
+    """Replaces the contents of a database by a backup, in one transaction.
 
-    Everyone who has the database open goes on with the backup. Versions go on from what was there,
-    so none is given a second time, and those who watch are told that anything may have changed.
+    Programs that have the database open continue with the backup's data. Versions continue above
+    those of the replaced data, so none is used twice. Watchers get a ``reset``.
 
     Args:
-        connection: To the database.
+        connection: A connection to the database.
         source: The backup.
 
     Raises:
-        ConfigurationError: The source is not a sound backup of a store, or of another version.
+        ConfigurationError: The source is not an intact backup of a store, or has another version.
     """
     if not source.is_file():
-        raise ConfigurationError(f"{source} is not there: give a file that botwire backup made")
+        raise ConfigurationError(f"{source} does not exist: give a file made by botwire backup")
     with contextlib.closing(sqlite3.connect(source)) as backup_:
         try:
             found = backup_.execute("PRAGMA user_version").fetchone()[0]
@@ -121,13 +121,13 @@ def restore(connection: sqlite3.Connection, source: Path) -> None:
             raise ConfigurationError(f"{source} is not a backup of a BotWire store")
         if found != migrations.latest():
             raise ConfigurationError(
-                f"{source} has tables of version {found}, this store of {migrations.latest()}: "
-                "open the backup once as a store, which brings it up to date"
+                f"{source} has tables of version {found} and this store of {migrations.latest()}: "
+                "open the backup once as a store, which migrates it"
             )
         if problems:
-            raise ConfigurationError(f"{source} is damaged, nothing was restored: {problems[0]}")
+            raise ConfigurationError(f"{source} is damaged; nothing was restored: {problems[0]}")
         with contextlib.closing(sqlite3.connect("", isolation_level=None)) as prepared:
-            # A file of its own, which SQLite removes: what others see changes in one step.
+            # Prepared in a temporary file, so that others see all changes at once.
             backup_.backup(prepared)
             (reached,) = connection.execute(
                 "SELECT COALESCE(max(revision), 0) FROM botwire_namespaces"
@@ -147,12 +147,12 @@ def restore(connection: sqlite3.Connection, source: Path) -> None:
 
 
 def refuse_foreign_log(path: str) -> None:
-    """Raises `ConfigurationError` if a backup was copied over a store whose log is still there.
+    """Raises `ConfigurationError` if a backup was copied over a store whose log still exists.
 
-    SQLite would read the log of the old store as if it were the backup's.
+    SQLite would replay the old store's log into the backup.
 
     Args:
-        path: Of the database, not open yet.
+        path: The database file, not open yet.
     """
     log = Path(path + "-wal")
     try:
@@ -160,7 +160,7 @@ def refuse_foreign_log(path: str) -> None:
             return
     except OSError:
         return
-    # Reads the file itself, without its log.
+    # Reads the file without its log.
     uri = f"file:{quote(path)}?immutable=1"
     with (
         contextlib.suppress(sqlite3.Error),
@@ -168,13 +168,13 @@ def refuse_foreign_log(path: str) -> None:
     ):
         if raw.execute("PRAGMA application_id").fetchone()[0] == BACKUP_ID:
             raise ConfigurationError(
-                f"{path} is a backup that was copied over a store, and {log.name} beside it is the "
-                f"log of that store: stop what still has it open, move {log.name} and "
-                f"{Path(path).name}-shm away, and start again (botwire restore does it safely)"
+                f"{path} is a backup that was copied over a store, and {log.name} next to it is "
+                f"that store's log: stop all programs that use it, move {log.name} and "
+                f"{Path(path).name}-shm away, and start again (botwire restore avoids this)"
             )
 
 
 def _check_file(connection: sqlite3.Connection) -> list[str]:
-    """Returns what SQLite finds wrong with a database."""
+    """Returns the problems that SQLite finds in a database."""
     found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
     return [] if found == ["ok"] else found

@@ -1,5 +1,4 @@
-# Generated from engines/postgres/_async/upkeep.py by scripts/generate_blocking.py: do not edit.
-"""What PostgreSQL itself can say of a store: how large its tables are, and that they belong."""
+"""Maintenance of a PostgreSQL store: the size of its tables and a check for orphaned rows."""
 
 from __future__ import annotations
 
@@ -12,25 +11,25 @@ from botwire.engines.sql import store
 from botwire.operations import AnyOperation
 
 
-def maintain(connection: psycopg.Connection[Any], operation: AnyOperation) -> object:
-    """Answers an operation that is the database's own."""
+async def maintain(connection: psycopg.AsyncConnection[Any], operation: AnyOperation) -> object:
+    """Applies a maintenance operation."""
     if isinstance(operation, ops.StatStore):
-        cursor = connection.execute(
+        cursor = await connection.execute(
             "SELECT COALESCE(sum(pg_total_relation_size(oid)), 0)::BIGINT FROM pg_class "
             "WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' "
             r"AND relname LIKE 'botwire\_%'"
         )
-        ((size,),) = cursor.fetchall()
+        ((size,),) = await cursor.fetchall()
         return ops.StoreStat("postgresql", size)
     if isinstance(operation, ops.CheckStore):
         rows: list[Any] = []
         for statement in store.orphans():
-            cursor = connection.execute(statement.sql.encode())
-            rows += cursor.fetchall()
+            cursor = await connection.execute(statement.sql.encode())
+            rows += await cursor.fetchall()
         return tuple(store.describe_orphans(rows))
     assert isinstance(operation, ops.CompactStore)
     return ops.Compaction(
         rewritten=False,
-        detail="PostgreSQL keeps the bytes of deleted rows until VACUUM FULL has rewritten its "
-        "tables, and its log and backups for as long as they are set to: run it when nobody waits",
+        detail="PostgreSQL keeps the bytes of deleted rows until VACUUM FULL rewrites the tables, "
+        "and in its log and backups for as long as those are retained: run VACUUM FULL off-peak",
     )
