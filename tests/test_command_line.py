@@ -227,11 +227,11 @@ def test_what_cannot_be_reached_or_opened_says_so_and_shows_no_secret(
     gone = f"http://127.0.0.1:{unused_tcp_port}"
     base = f"postgresql://ada:s3cret@127.0.0.1:{unused_tcp_port}/db?password=s3cret"
     for arguments, code, says in [
-        (["ls", "--url", gone, "--api-key", "s3cret", "--timeout", "1"], 4, "does `botwire serve`"),
+        (["ls", "--url", gone, "--api-key", "s3cret", "--timeout", "1"], 4, "is `botwire serve`"),
         (["stats", "--url", base, "--timeout", "1"], 4, "postgresql://ada@127.0.0.1"),
         (["ls", "--url", "http://ada:s3cret@h"], 2, "use api_key"),
-        (["ls", "--url", "ftp://ada:s3cret@h/?password=s3cret"], 2, "not where memory can live"),
-        (["export", "--url", f"sqlite:///{tmp_path}/no.db"], 1, "there is no store: no file"),
+        (["ls", "--url", "ftp://ada:s3cret@h/?password=s3cret"], 2, "no engine handles the URL"),
+        (["export", "--url", f"sqlite:///{tmp_path}/no.db"], 1, "there is no store: the file"),
         (["copy", f"sqlite:///{tmp_path}/no.db", "sqlite://"], 1, "there is no store"),
         (["import", str(tmp_path / "no.ndjson")], 2, "no.ndjson: No such file"),
         (["get"], 2, "usage: botwire get"),
@@ -260,11 +260,11 @@ def test_an_export_is_a_whole_file_or_none(url: str, tmp_path: Path) -> None:
     assert Ran("import", str(target), "--url", other).err == (
         "botwire: 1 namespace, 0 keys, 1 history, 3 items, 1 collection, 1 record: 4 written\n"
     )
-    assert Ran("check", "--compare", url, other).err == "botwire: both hold the same\n"
+    assert Ran("check", "--compare", url, other).err == "botwire: no differences\n"
     for broken in (target.read_bytes()[:-30], b"not packed"):
         (tmp_path / "broken.gz").write_bytes(broken)
         ran = Ran("import", str(tmp_path / "broken.gz"), "--url", other)
-        assert (ran.code, "broken.gz is not packed by gzip" in ran.err) == (2, True)
+        assert (ran.code, "broken.gz is not a gzip file" in ran.err) == (2, True)
     memory = Memory("default", url=other)
     memory.set("more", 1)
     compared = Ran("check", "--compare", url, other, "--json")
@@ -292,10 +292,10 @@ def test_forget_asks_and_prints_a_receipt(url: str, tmp_path: Path) -> None:
     memory = Memory("eve@example.org", url=url)
     memory.set("secret", "Rosebud")
     alone = Ran("forget", "eve@example.org")
-    assert (alone.code, "say --yes" in alone.err) == (2, True)
+    assert (alone.code, "confirm with --yes" in alone.err) == (2, True)
     asked = Ran("forget", "eve@example.org", stdin=b"n\n", terminal=True)
     assert asked.code == 1
-    assert "for good. Go on? [y/N]" in asked.err
+    assert "for good. Continue? [y/N]" in asked.err
     assert memory.get("secret") == "Rosebud"
     receipt = Ran("forget", "eve@example.org", stdin=b"y\n", terminal=True).lines[0]
     assert receipt["erased"]["keys"] == 1

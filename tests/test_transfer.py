@@ -385,7 +385,7 @@ def many(engine: Engine) -> bytes:
         (900, b"[]", "line 900: it is not a JSON object with a type"),
         (900, b'{"type":"future","namespace":"n"}', "line 900: it is of the unknown type 'future'"),
         (900, b'{"type":"key","namespace":"n"}', "line 900: it is no key: "),
-        (900, b'{"type":"key"}', "line 900: a namespace is a string"),
+        (900, b'{"type":"key"}', "line 900: a namespace must be a string"),
         (900, b'{"type":"namespace","namespace":"n"}', "line 900: it is no namespace: 'revision'"),
         (
             900,

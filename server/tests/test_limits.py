@@ -157,7 +157,7 @@ async def test_a_batch_has_so_many_operations(database: Path) -> None:
             body = {"namespace": "n", "operations": [{"op": "count_keys"}] * count}
             answer = await http.post("/v1/batch", json=body)
             assert answer.status_code == status
-        assert "in parts" in answer.json()["detail"]
+        assert "split it" in answer.json()["detail"]
 
 
 def test_a_file_that_others_put_there_is_not_followed(tmp_path: Path) -> None:

@@ -368,7 +368,7 @@ def test_what_the_command_refuses(tmp_path: Path, server_url: str) -> None:
     assert "is not a SQLite database" in refused(*free, f"sqlite:///{junk}")
     assert "no folder" in refused(*free, f"sqlite:///{tmp_path / 'no' / 'm.db'}")
     assert "sqlite or postgresql" in refused(*free, "http://x.test")
-    assert "not where memory can live" in refused(*free, "redis://x.test")
+    assert "no engine handles the URL" in refused(*free, "redis://x.test")
 
 
 def test_the_command_is_one_of_botwires() -> None:

@@ -103,19 +103,19 @@ def test_what_matches(condition: Any, matches: bool) -> None:
 @pytest.mark.parametrize(
     ("condition", "says"),
     [
-        ([], "filter is an object"),
-        (None, "filter is an object"),
+        ([], "filter must be an object"),
+        (None, "filter must be an object"),
         ({"$near": 1}, r"filter\['\$near'\] is not an operator"),
         ({"a": {"$near": 1}}, r"filter\['a'\]\['\$near'\] is not an operator"),
         ({"$eq": 1}, "not an operator"),
         ({"a": {"$eq": 1, "b": 2}}, "mixes"),
         ({"a": {"$in": "abc"}}, "list of values"),
         ({"a": {"$exists": 1}}, "true or false"),
-        ({"$or": []}, "list of filters"),
-        ({"$or": {"a": 1}}, "list of filters"),
-        ({"$and": [{"a": 1}, 2]}, r"filter\['\$and'\]\[1\] is an object"),
-        ({"$not": 1}, "is an object"),
-        ({1: 1}, "no string"),
+        ({"$or": []}, "non-empty list of filters"),
+        ({"$or": {"a": 1}}, "non-empty list of filters"),
+        ({"$and": [{"a": 1}, 2]}, r"filter\['\$and'\]\[1\] must be an object"),
+        ({"$not": 1}, "must be an object"),
+        ({1: 1}, "not a string"),
     ],
 )
 def test_what_is_no_filter_is_refused_with_its_place(condition: Any, says: str) -> None:

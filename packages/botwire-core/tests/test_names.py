@@ -69,6 +69,6 @@ def test_a_namespace_is_shorter() -> None:
 @pytest.mark.parametrize("name", [SYSTEM_NAMESPACE, f"{SYSTEM_NAMESPACE}/x"])
 @pytest.mark.parametrize("client", [Memory, AsyncMemory])
 def test_the_system_namespace_is_nobodys_memory(client: type[Memory], name: str) -> None:
-    with pytest.raises(ConfigurationError, match="BotWire's own"):
+    with pytest.raises(ConfigurationError, match="is reserved"):
         client(name, url="sqlite://")
     assert client(f"{SYSTEM_NAMESPACE}x", url="sqlite://").namespace == f"{SYSTEM_NAMESPACE}x"

@@ -111,7 +111,7 @@ def test_urls_that_would_surprise_are_refused(url: str) -> None:
 
 
 def test_a_path_that_no_file_can_have() -> None:
-    with pytest.raises(ConfigurationError, match="cannot be the path"):
+    with pytest.raises(ConfigurationError, match="is not a file path"):
         Memory("n", engine=SQLiteEngine("a\0b")).get("k")
 
 
@@ -154,7 +154,7 @@ def test_what_is_no_sound_backup_is_not_restored(path: Path, tmp_path: Path) -> 
     for source, says in (
         (other, "not a backup"),
         (noise, "not a SQLite"),
-        (tmp_path / "no", "not there"),
+        (tmp_path / "no", "does not exist"),
     ):
         with pytest.raises(ConfigurationError, match=says):
             transfer.restore(engine, source)
@@ -193,7 +193,7 @@ def test_a_backup_copied_over_a_store_with_a_log_is_not_read_as_if_it_were_its_o
     log = path.with_name("memory.db-wal")
     assert log.stat().st_size > 0
     shutil.copy(backup, path)
-    with pytest.raises(ConfigurationError, match="log of that store"):
+    with pytest.raises(ConfigurationError, match="is that store's log"):
         Memory("n", engine=SQLiteEngine(path)).get("k")
     log.unlink()
     path.with_name("memory.db-shm").unlink()

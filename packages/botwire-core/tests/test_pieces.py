@@ -70,8 +70,8 @@ MANY = ",".join(f'"{i}": 1' for i in range(20_000))
 @pytest.mark.parametrize(
     ("text", "error", "why"),
     [
-        ('{"value": {"a": 1, "a": 2}}', pieces.DuplicateKeyError, "'a' is there twice"),
-        (f'{{"value": {{{MANY}, "7": 2}}}}', pieces.DuplicateKeyError, "'7' is there twice"),
+        ('{"value": {"a": 1, "a": 2}}', pieces.DuplicateKeyError, "has the key 'a' twice"),
+        (f'{{"value": {{{MANY}, "7": 2}}}}', pieces.DuplicateKeyError, "has the key '7' twice"),
         (f'{{"value": [{"1," * 20_000}NaN]}}', ValueError, "it holds NaN"),
         (f'{{"value": [{"1," * 20_000}1e999]}}', NotJSONError, "inf"),
         (f'{{"value": {"[" * 20_000}', RecursionError, None),

@@ -208,7 +208,7 @@ def test_a_file_of_a_newer_version(path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no folder"):
+    with pytest.raises(ConfigurationError, match="does not exist"):
         Memory("n", url=f"sqlite:///{tmp_path / 'no' / 'memory.db'}").get("k")
 
 

@@ -287,7 +287,7 @@ def state(**fields: Any) -> dict[str, Any]:
         ({}, "namespace and operations"),
         ({"namespace": "n", "operations": {}}, "operations must be a list"),
         ({"namespace": "", "operations": []}, "namespace must not be empty"),
-        ({"namespace": 1, "operations": []}, "namespace is a string"),
+        ({"namespace": 1, "operations": []}, "namespace must be a string"),
         ({"namespace": "n", "operations": [], "more": 1}, "namespace and operations"),
         ({"namespace": "n", "operations": [1]}, r"operations\[0\] must be an object"),
         ({"namespace": "n", "operations": [{}]}, r"operations\[0\].op must be one of"),

@@ -1,11 +1,11 @@
-"""Answers: stored only if nobody has spoken since the model was shown the conversation.
+"""Stores a model's reply only if nobody has spoken since the model was shown the conversation.
 
-Two requests at once on one conversation, in one process or in two, would mix otherwise. One of them
-is refused with a `ConflictError`, and runs again. What tools returned is nobody's turn: it may come
-in between, and it is stored even if the request that called them is refused.
+Otherwise two concurrent requests on one conversation, in one process or in two, would interleave.
+One of them gets a `ConflictError` and must be run again. Tool results are exempt: they may be
+written in between, and are stored even if the request that called the tools is refused.
 
     answerer = answerers.of_task(history.name)
-    await answerer.shown(history, items)  # a model is shown these
+    await answerer.shown(history, items)  # the model is shown these
     await answerer.answer(history, lambda last: history.extend([item], if_last=last), where="…")
 """
 
@@ -27,31 +27,32 @@ _SPEAKERS = ("user", "assistant", "system")
 
 
 class Answerer:
-    """What one request knows of a conversation.
+    """What one request has seen of a conversation.
 
     Attributes:
-        seen: The last item it knows; None if it was shown nothing, and may write whatever is there.
+        seen: The number of the last item that it has seen. None if it was shown nothing, so that it
+            may write in any case.
     """
 
     def __init__(self) -> None:
         self.seen: int | None = None
-        self._own: set[int] = set()  # what it wrote after others had written
+        self._own: set[int] = set()  # items that it wrote after someone else's
 
     async def shown(self, history: AsyncHistory, items: Sequence[Item]) -> None:
-        """Notes that a model is shown a conversation up to the last of these items."""
+        """Records that the model is shown the conversation up to the last of these items."""
         if items:
             self.saw(items[-1].seq)
         else:
             info = await history.info()
-            self.saw(info.last_seq - info.count)  # what came meanwhile was not seen
+            self.saw(info.last_seq - info.count)  # items appended meanwhile were not seen
 
     def saw(self, seq: int | None) -> None:
-        """Notes up to which item the conversation is known; None: the request has ended."""
+        """Records the last item that was seen; None if the request has ended."""
         self.seen = seq
         self._own.clear()
 
     def wrote(self, seqs: Iterable[int]) -> None:
-        """Notes what this request has stored itself."""
+        """Records the items that this request has written."""
         for seq in seqs:
             if self.seen is not None and seq == self.seen + 1:
                 self.seen = seq
@@ -59,7 +60,7 @@ class Answerer:
                 self._own.add(seq)
 
     async def overtaken(self, history: AsyncHistory) -> bool:
-        """Says whether somebody else has spoken since."""
+        """Returns whether someone else has spoken since."""
         return self.seen is not None and self._spoken(await history.read(self.seen))
 
     async def answer(
@@ -70,16 +71,16 @@ class Answerer:
         where: str,
         keep: bool = False,
     ) -> T:
-        """Stores what a model or its tools answered, and returns what `write` does.
+        """Stores the output of a model or its tools and returns the result of `write`.
 
         Args:
-            history: The conversation's.
-            write: Stores it if the history's last item is still this one; None: in any case.
-            where: What the conversation is called in the error.
-            keep: Store it even if the request is refused, as what a tool did must not be lost.
+            history: The conversation's history.
+            write: Stores the output if the history's last item is still this one; None: always.
+            where: The conversation's name in errors.
+            keep: Store the output even if the request is refused, so that no tool result is lost.
 
         Raises:
-            ConflictError: Somebody else has spoken since the model was shown the conversation.
+            ConflictError: Someone else has spoken since the model was shown the conversation.
         """
         after = self.seen
         while True:
@@ -94,8 +95,8 @@ class Answerer:
                     with suppress(ConflictError):
                         await write(None)
                 raise ConflictError(
-                    f"another request wrote to {where} since this one read it: only one at a time "
-                    f"can answer. Run this one again ({error.detail})",
+                    f"another request wrote to {where} since this one read it, and only one at a "
+                    f"time can reply: run this request again ({error.detail})",
                     request_id=error.request_id,
                 ) from error
 
@@ -104,7 +105,7 @@ class Answerer:
 
 
 class Answerers:
-    """The answerer of each running task: a task runs one request at a time."""
+    """The answerers of running tasks. A task runs one request at a time."""
 
     def __init__(self) -> None:
         self._of: weakref.WeakKeyDictionary[asyncio.Task[Any], tuple[str, Answerer]] = (
@@ -112,7 +113,7 @@ class Answerers:
         )
 
     def of_task(self, name: str) -> Answerer:
-        """Returns the running task's, a new one if its last was for a history of another name."""
+        """Returns the running task's answerer; a new one if its last had another history."""
         task = asyncio.current_task()
         held = None if task is None else self._of.get(task)
         if held is None or held[0] != name:

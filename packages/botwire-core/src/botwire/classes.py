@@ -1,9 +1,8 @@
-"""Classes that may be made of what is stored: a framework's own, and those that the caller gives.
+"""Finds the classes that stored data may instantiate: a framework's own and the caller's.
 
-Whoever can write to a store must not choose what runs where it is read. So a stored name is never
-just imported and called. A class counts if it is the caller's, or defined in the framework's own
-package, by its own name and not by that of a module that has imported it; and if it is of the kind
-that is asked for.
+Someone who can write to a store must not decide which code runs where it is read. So a stored name
+is never simply imported and called. A class is allowed if the caller gave it, or if the framework's
+own package defines it under exactly this name. It must also be of the requested kind.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from botwire.errors import ConfigurationError
 
 
 def name_of(cls: type) -> str:
-    """Returns a class's full name, by which it is found again."""
+    """Returns a class's full name, by which `Classes` finds it."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
@@ -24,13 +23,13 @@ class Classes:
     """Finds classes by their full names.
 
     Args:
-        packages: The framework's packages; those below them count too.
+        packages: The framework's packages, including all below them.
         types: The caller's own classes.
-        kind: What the caller's must be, at least.
-        kinds: What those are called in an error.
+        kind: Returns whether a class of the caller's is acceptable.
+        kinds: The name of acceptable classes in errors.
 
     Raises:
-        ConfigurationError: One of `types` is no class of this kind.
+        ConfigurationError: One of `types` is not acceptable.
     """
 
     def __init__(
@@ -46,18 +45,18 @@ class Classes:
         self._types: dict[str, type] = {}
         for cls in types:
             if not isinstance(cls, type) or not kind(cls):
-                raise ConfigurationError(f"types are {kinds}, not {cls!r}")
+                raise ConfigurationError(f"types must be {kinds}, not {cls!r}")
             self._types[name_of(cls)] = cls
 
     def find(self, name: object, kind: Callable[[type], bool]) -> type:
-        """Returns the class of a full name.
+        """Returns the class with a full name.
 
         Args:
-            name: Whatever was stored as one.
-            kind: What the class must be.
+            name: The stored name, of any type.
+            kind: Returns whether the class is acceptable.
 
         Raises:
-            ValueError: There is none that counts.
+            ValueError: No such class is allowed.
         """
         cls = None
         if isinstance(name, str):
@@ -72,17 +71,17 @@ class Classes:
 
 
 def _import(name: str) -> type | None:
-    """Returns the class that a module defines, or has imported, under this name."""
+    """Returns the class that a module has under this name, defined or imported there."""
     parts = name.split(".")
     if any(part.startswith("__") for part in parts):
-        return None  # a __main__ is a program
+        return None  # importing a __main__ runs a program
     for length in range(len(parts) - 1, 0, -1):
         try:
             found: Any = importlib.import_module(".".join(parts[:length]))
         except ImportError:
             continue
         for part in parts[length:]:
-            # Not getattr(): a module that is asked for what it lacks may import other packages.
+            # Not getattr(): a module's __getattr__ may import other packages.
             found = vars(found).get(part) if hasattr(found, "__dict__") else None
         return found if isinstance(found, type) else None
     return None

@@ -1,4 +1,4 @@
-"""Times: integers inside (microseconds since 1970, UTC), datetimes and ISO 8601 outside."""
+"""Times: internally microseconds since 1970 (UTC), outside datetimes and ISO 8601."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], int]
-"""Returns the present time, in microseconds since 1970 (UTC)."""
+"""Returns the current time, in microseconds since 1970 (UTC)."""
 
 Micros = int
 """A time: microseconds since 1970 (UTC)."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_IN_UTC = datetime(1970, 1, 1)  # noqa: DTZ001 - of which nothing but its text is used
+_EPOCH_IN_UTC = datetime(1970, 1, 1)  # noqa: DTZ001 - only used for formatting
 _MICROSECOND = timedelta(microseconds=1)
 
 MIN_TIME = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
-"""The first time there is, at the beginning of the year 1."""
+"""The earliest time, the beginning of the year 1."""
 MAX_TIME = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
-"""The last one, at the end of the year 9999."""
+"""The latest time, the end of the year 9999."""
 
 
 def now() -> int:
-    """Returns the present time of this machine."""
+    """Returns the current time of this machine."""
     return time.time_ns() // 1000
 
 
 def to_datetime(micros: int) -> datetime:
-    """Returns the time as an aware datetime in UTC."""
+    """Returns a time as an aware datetime in UTC."""
     return _EPOCH + timedelta(microseconds=micros)
 
 
 def from_datetime(moment: datetime) -> int:
-    """Returns a datetime as microseconds; a naive one is taken as UTC.
+    """Returns a datetime in microseconds; a naive datetime means UTC.
 
     Raises:
-        ValueError: In UTC it is not in the years 1 to 9999.
+        ValueError: In UTC, the year is not in 1 to 9999.
     """
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     try:
         return (moment.astimezone(UTC) - _EPOCH) // _MICROSECOND
     except OverflowError:
-        raise ValueError(f"{moment.isoformat()} is outside the calendar in UTC") from None
+        raise ValueError(f"{moment.isoformat()} is not in the years 1 to 9999 in UTC") from None
 
 
 def to_iso(micros: int) -> str:
-    """Returns the time as ISO 8601, for example ``2026-11-24T09:30:00.000001Z``."""
+    """Returns a time in ISO 8601, for example ``2026-11-24T09:30:00.000001Z``."""
     return (_EPOCH_IN_UTC + timedelta(microseconds=micros)).isoformat("T", "microseconds") + "Z"
 
 
 def from_iso(text: str) -> int:
-    """Reads a time in ISO 8601; one without an offset is taken as UTC.
+    """Parses a time in ISO 8601; without an offset it means UTC.
 
     Raises:
-        ValueError: It is not one.
+        ValueError: The text is not a time in ISO 8601.
     """
     return from_datetime(datetime.fromisoformat(text))

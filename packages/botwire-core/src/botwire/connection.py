@@ -1,4 +1,4 @@
-"""What the classes of every framework adapter hold: one place, and both clients for it."""
+"""The connection that every adapter's classes hold: one place, with both clients for it."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from botwire.places import DEFAULT_TIMEOUT, NAMESPACE_VARIABLE, Place, find_plac
 
 _REMEMBERED = 10_000
 _places: OrderedDict[tuple[str, str | None], Place] = OrderedDict()
-"""What a reference leaves out, for references that come back to the process that made them."""
+"""Places by reference, with the secrets that a reference leaves out; for this process only."""
 _places_lock = threading.RLock()
 
 
 class Connection:
-    """A namespace at a place, as a blocking and as an awaited client, each made when needed.
+    """A blocking and an asynchronous client for one namespace at a place, each made when needed.
 
-    A framework calls the blocking and the asynchronous half of its interface as it likes, from
-    any thread and any event loop; both halves are real. All that are made for a place in a process
-    share its connections, so an object a session or a request costs none. Copies share it, and a
-    pickle holds a `reference`, never a secret.
+    A framework may call either half of its interface, from any thread and any event loop; neither
+    half wraps the other. All connections to one place share their network connections within a
+    process, so an object per session or request costs none. Copies share the connection. A pickle
+    contains a `reference`, never a secret.
 
     Args:
-        namespace: Whose memory it is. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
+        namespace: The namespace. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
             ``default``.
-        client: A `Memory` or `AsyncMemory` to work with; the other half then uses the same place.
+        client: A `Memory` or `AsyncMemory` to use. The other half then uses the same place.
         url: Where memory lives, as for `Memory`; not together with `client`.
-        api_key: For a server, as for `Memory`; not together with `client`.
-        timeout: Seconds that a call to a server may take in all.
-        gather_reads: What several threads read at once over a network is one request; see
+        api_key: The API key for a server, as for `Memory`; not together with `client`.
+        timeout: Seconds that a call to a server may take, retries included.
+        gather_reads: Send concurrent reads of several threads as one request; see
             `GatheringEngine`.
 
     Raises:
@@ -54,10 +54,10 @@ class Connection:
         gather_reads: bool = False,
     ) -> None:
         if client is not None and (url is not None or api_key is not None):
-            raise ConfigurationError("a client knows its place: give client, or url and api_key")
+            raise ConfigurationError("client already has a place: give client, or url and api_key")
         if client is not None and not isinstance(client, (Memory, AsyncMemory)):
             raise ConfigurationError(
-                f"client is a botwire Memory or AsyncMemory, not {type(client).__name__}"
+                f"client must be a botwire Memory or AsyncMemory, not {type(client).__name__}"
             )
         if namespace is None:
             namespace = client.namespace if client else os.environ.get(NAMESPACE_VARIABLE)
@@ -69,7 +69,7 @@ class Connection:
         self._async_memory: AsyncMemory | None = None
         if client is None:
             self._place: Place | None = find_place(url, api_key, timeout)
-            # Wrong arguments are found here, not in the middle of a conversation.
+            # Opened now, so that a wrong argument fails here and not in mid-conversation.
             self._memory = self._open()
         else:
             self._place = client.place
@@ -89,7 +89,7 @@ class Connection:
 
     @property
     def async_memory(self) -> AsyncMemory:
-        """The awaited client, for any event loop."""
+        """The asynchronous client, for any event loop."""
         with self._lock:
             if self._async_memory is None:
                 self._async_memory = self._open_async()
@@ -105,7 +105,7 @@ class Connection:
         return self._gathering(Memory(self.namespace, place=self._place, engine=engine))
 
     def _gathering(self, memory: Memory) -> Memory:
-        # A file is read by many threads at once, and nothing travels.
+        # Threads read a file in parallel, without a network to save requests on.
         if not self._gather_reads or isinstance(memory.engine, SQLiteEngine):
             return memory
         return Memory(self.namespace, place=self._place, engine=GatheringEngine(memory.engine))
@@ -119,9 +119,9 @@ class Connection:
         return AsyncMemory(self.namespace, place=self._place, engine=engine)
 
     def reference(self) -> dict[str, str]:
-        """Returns what `from_reference` finds this place again with, without any secret.
+        """Returns a description of this place for `from_reference`, without secrets.
 
-        A URL from the environment is left out, to be taken from the environment there too.
+        A URL that comes from the environment is left out; the reader takes it from its own.
         """
         reference = {"namespace": self.namespace}
         url = self._url or (self._place.url if self._place is not None else None)
@@ -135,25 +135,25 @@ class Connection:
     def from_reference(
         cls, reference: Mapping[str, str | None], *, gather_reads: bool = False
     ) -> Self:
-        """Finds the place again that `reference` describes.
+        """Returns a connection to the place that a reference describes.
 
-        In the process that made the reference, with the key, the password and the timeout it had
-        there: frameworks write state down and read it back between two steps of one process. In
-        any other process those come from the environment.
+        In the process that made the reference, the connection has the original API key, password
+        and timeout: frameworks save and restore state between two steps of one process. In any
+        other process these come from the environment.
 
         Args:
             reference: What `reference` returned.
-            gather_reads: As for the class.
+            gather_reads: See the class.
 
         Raises:
-            ConfigurationError: It was memory of a process, which only that process's objects have.
+            ConfigurationError: The place was in-memory, so nothing else can open it.
         """
         namespace, url = reference["namespace"], reference.get("url")
         place = _places.get((namespace or "", url)) or find_place(url)
         if not place.shareable:
             raise ConfigurationError(
-                f"memory at {place.url!r} ends with its objects and cannot be found again: "
-                "use a file, sqlite:///path"
+                f"memory at {place.url!r} exists only in the objects that use it, so it cannot be "
+                "opened again: use a file, sqlite:///path"
             )
         return cls(
             namespace,

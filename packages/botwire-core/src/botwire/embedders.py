@@ -1,4 +1,4 @@
-"""Functions that make vectors of texts, as callers bring them: awaited or not."""
+"""Embedders: functions of the caller's that embed texts, blocking or asynchronous."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from collections.abc import Awaitable, Callable, Sequence
 from botwire.errors import ConfigurationError
 
 Embeddings = Sequence[Sequence[float]]
-"""A vector for each text, in the order of the texts."""
+"""One vector per text, in the order of the texts."""
 
 Embedder = Callable[[list[str]], Embeddings | Awaitable[Embeddings]]
-"""Returns a vector for each text. A blocking one is called in a thread."""
+"""Returns one vector per text. Called in a thread, so it may block."""
 
 
 async def embed(embedder: Embedder, text: str) -> Sequence[float]:
-    """Returns the vector of a text, without holding up the event loop.
+    """Returns the vector of a text, without blocking the event loop.
 
     Raises:
-        ConfigurationError: The embedder made another number of vectors than one.
+        ConfigurationError: The embedder did not return exactly one vector.
     """
-    # A coroutine function only makes its coroutine in the thread.
+    # In the thread, a coroutine function only creates its coroutine.
     vectors = await asyncio.to_thread(embedder, [text])
     if inspect.isawaitable(vectors):
         vectors = await vectors
     if len(vectors) != 1:
-        raise ConfigurationError(f"the embedder made {len(vectors)} vectors of one text")
+        raise ConfigurationError(
+            f"the embedder returned {len(vectors)} vectors for 1 text: it must return one per text"
+        )
     return vectors[0]

@@ -1,14 +1,14 @@
-"""Every error BotWire raises, and the problem types that name them on the wire.
+"""The errors that BotWire raises, and the problem types that stand for them over HTTP.
 
 ::
 
     BotWireError
     ├── ConfigurationError (also ValueError)    a wrong argument or setting, before any I/O
-    │   ├── NotJSONError (also TypeError)       a value that JSON cannot hold, and where it sits
-    │   └── TooComplexError                     more than one operation may ask for
+    │   ├── NotJSONError (also TypeError)       a value that JSON cannot hold, and where it is
+    │   └── TooComplexError                     an argument beyond the limits of one operation
     ├── TransportError                          no answer came; names the URL
     │   └── RequestTimeoutError
-    ├── ProtocolError                           an answer that is not BotWire's
+    ├── ProtocolError                           an answer that is not from a BotWire server
     └── APIError                                .status .type .title .detail .request_id
         ├── InvalidRequestError                 400
         ├── AuthenticationError                 401
@@ -19,8 +19,8 @@
         ├── QuotaExceededError                  429, .retry_after
         └── ServerError                         5xx
 
-The embedded engines raise the same classes as the server answers with, so a program that
-handles an error on a laptop handles it against a shared server.
+Embedded engines raise the same classes as a server answers with, so a program handles an error in
+the same way everywhere.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PROBLEM_PREFIX = "urn:botwire:problem:"
 
 
 class BotWireError(Exception):
-    """The root of everything BotWire raises."""
+    """The base class of all errors of BotWire."""
 
 
 class ConfigurationError(BotWireError, ValueError):
@@ -40,10 +40,10 @@ class ConfigurationError(BotWireError, ValueError):
 
 
 class NotJSONError(ConfigurationError, TypeError):
-    """A value holds something that JSON cannot give back as it was.
+    """A value contains something that would not come back equal from JSON.
 
     Attributes:
-        path: Where it sits, as an expression, for example ``value['tags'][2]``.
+        path: Where it is, as an expression, for example ``value['tags'][2]``.
     """
 
     def __init__(self, message: str, path: str = "value") -> None:
@@ -52,14 +52,14 @@ class NotJSONError(ConfigurationError, TypeError):
 
 
 class TooComplexError(ConfigurationError):
-    """An argument asks for more than one operation may: the message names the limit.
+    """An argument exceeds a limit of one operation; the message names the limit.
 
-    A server answers it with status 422.
+    A server answers with status 422.
     """
 
 
 class TransportError(BotWireError):
-    """No answer came. Whether a write arrived is unknown, unless the message says so.
+    """No answer came. A write may or may not have been applied, unless the message says so.
 
     Attributes:
         url: The server that was asked, without credentials.
@@ -74,22 +74,23 @@ class TransportError(BotWireError):
 
 
 class RequestTimeoutError(TransportError):
-    """No answer came within the time allowed."""
+    """No answer came within the timeout."""
 
 
 class ProtocolError(BotWireError):
-    """Something answered, but not a BotWire server of a version this client knows."""
+    """Something answered that is not a BotWire server, or one of an unknown version."""
 
 
 class APIError(BotWireError):
-    """The operation was refused or failed, with a reason.
+    """The operation was refused or failed, for a known reason.
 
     Attributes:
-        status: The HTTP status code that stands for this problem, embedded or not.
+        status: The HTTP status code for this problem, on embedded engines too.
         type: The problem type (RFC 9457), for example ``urn:botwire:problem:conflict``.
         title: The problem type in words, the same for each occurrence.
         detail: What happened this time and what to do.
         request_id: The server's id of the request, if a server answered.
+        retry_after: Seconds after which a retry makes sense, if known.
     """
 
     status: int = 500
@@ -117,7 +118,7 @@ class APIError(BotWireError):
         return PROBLEM_PREFIX + self.slug
 
     def to_problem(self) -> dict[str, Any]:
-        """Returns the problem document (RFC 9457) that stands for this error."""
+        """Returns the problem document (RFC 9457) for this error."""
         problem: dict[str, Any] = {
             "type": self.type,
             "title": self.title,
@@ -141,7 +142,7 @@ class APIError(BotWireError):
 
 
 class InvalidRequestError(APIError):
-    """The request cannot be understood or asks for something impossible."""
+    """The request is malformed or asks for something impossible."""
 
     status = 400
     slug = "invalid-request"
@@ -149,7 +150,7 @@ class InvalidRequestError(APIError):
 
 
 class AuthenticationError(APIError):
-    """No API key was given, or one that is not known."""
+    """The API key is missing or unknown."""
 
     status = 401
     slug = "unauthenticated"
@@ -165,7 +166,7 @@ class PermissionDeniedError(APIError):
 
 
 class NotFoundError(APIError):
-    """There is nothing under that name."""
+    """Nothing exists under that name."""
 
     status = 404
     slug = "not-found"
@@ -173,7 +174,7 @@ class NotFoundError(APIError):
 
 
 class ConflictError(APIError):
-    """Someone else wrote first: a version or a position was not the expected one."""
+    """Someone else wrote first: a version or sequence number is not the expected one."""
 
     status = 409
     slug = "conflict"
@@ -181,7 +182,7 @@ class ConflictError(APIError):
 
 
 class PayloadTooLargeError(APIError):
-    """The request is larger than the server takes, or asks for more than it answers at once."""
+    """The request, or the answer it asks for, exceeds a size limit of the server."""
 
     status = 413
     slug = "payload-too-large"
@@ -189,11 +190,7 @@ class PayloadTooLargeError(APIError):
 
 
 class QuotaExceededError(APIError):
-    """A quota is used up.
-
-    Attributes:
-        retry_after: Seconds after which trying again makes sense, if known.
-    """
+    """A quota is used up. `retry_after` says when a retry makes sense."""
 
     status = 429
     slug = "quota-exceeded"
@@ -201,7 +198,7 @@ class QuotaExceededError(APIError):
 
 
 class ServerError(APIError):
-    """The store failed. What was acknowledged before is safe."""
+    """The store failed. Acknowledged writes are safe."""
 
     status = 500
     slug = "server-error"
@@ -221,7 +218,7 @@ PROBLEM_TYPES: Mapping[str, type[APIError]] = {
         ServerError,
     )
 }
-"""The problem types, one table for client and server."""
+"""The error class of each problem type, for client and server."""
 
 _BY_STATUS: Mapping[int, type[APIError]] = {cls.status: cls for cls in PROBLEM_TYPES.values()}
 
@@ -229,10 +226,10 @@ _BY_STATUS: Mapping[int, type[APIError]] = {cls.status: cls for cls in PROBLEM_T
 def from_problem(
     problem: Mapping[str, Any], *, status: int, request_id: str | None = None
 ) -> APIError:
-    """Turns a problem document back into the error it stands for.
+    """Returns the error that a problem document stands for.
 
     Args:
-        problem: The decoded document; unknown types fall back to the status code.
+        problem: The decoded document. The status code decides if its type is unknown.
         status: The HTTP status code of the answer.
         request_id: The server's id of the request.
     """

@@ -1,8 +1,8 @@
-"""Exact JSON: what comes back equals what went in, or it is refused before any I/O.
+"""Exact JSON: a value comes back equal, or is rejected before any I/O.
 
-The standard library's `json` turns tuples into lists, numbers used as keys into strings and NaN
-into something that is not JSON, all without a word. Here a value is encoded, decoded again and
-compared, in C, and only if the two differ is it walked to say where the trouble sits.
+The standard library's `json` silently turns tuples into lists, numeric keys into strings and NaN
+into something that is not JSON. Here a value is encoded, decoded and compared, all in C. It is
+walked only if the two differ, to say where the problem is.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 from botwire.errors import NotJSONError
 
 MAX_DEPTH = 200
-"""Deepest nesting of lists and objects; far below what any decoder's stack allows."""
+"""Deepest nesting of lists and objects; far below the limit of any decoder's stack."""
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 _decoder = json.JSONDecoder()
 
 
 class Json:
-    """A JSON value, held as text or as an object, converted when the other form is asked for.
+    """A JSON value, held as text or as an object and converted only when needed.
 
-    An engine keeps the text as it is and never decodes it; a client that was sent an object
-    never encodes it again. Each side converts at most once.
+    An engine stores the text and never decodes it. A client that received an object never encodes
+    it again. So each side converts at most once.
     """
 
     __slots__ = ("_text", "_value")
@@ -37,8 +37,8 @@ class Json:
         """Encodes a caller's value.
 
         Args:
-            value: What to keep: None, bool, int, float, str, list or dict, nested.
-            path: What to call the value in an error.
+            value: None, bool, int, float, str, list or dict, nested.
+            path: The name of the value in errors.
 
         Raises:
             NotJSONError: The value would not come back equal.
@@ -51,7 +51,7 @@ class Json:
 
     @classmethod
     def from_text(cls, text: str) -> Json:
-        """Takes a text that `of` made before."""
+        """Wraps a text that `of` has made."""
         new = cls.__new__(cls)
         new._text = text
         new._value = None
@@ -59,7 +59,7 @@ class Json:
 
     @classmethod
     def from_decoded(cls, value: Any) -> Json:
-        """Takes an object fresh from a JSON decoder that nobody else holds."""
+        """Wraps an object fresh from a JSON decoder, to which there is no other reference."""
         new = cls.__new__(cls)
         new._text = None
         new._value = value
@@ -67,7 +67,7 @@ class Json:
 
     @property
     def text(self) -> str:
-        """The value as JSON text of ASCII characters only."""
+        """The value as JSON text in ASCII."""
         if self._text is None:
             self._text = _encode(self._value)
         return self._text
@@ -88,7 +88,7 @@ class Json:
 
     @property
     def is_text(self) -> bool:
-        """Whether the text is there already, and so is known to be exact."""
+        """Whether the value is held as text, and so is known to be exact."""
         return self._text is not None
 
     def __eq__(self, other: object) -> bool:
@@ -119,23 +119,23 @@ def encode(value: Any, path: str = "value") -> str:
 
 
 def encode_decoded(value: Any, path: str = "value", above: int = 0) -> str:
-    """Returns the text of a value fresh from a JSON decoder that refuses NaN.
+    """Returns the text of a value fresh from a JSON decoder that rejects NaN.
 
-    Whatever such a decoder makes comes back equal, but for what is nested too deeply and for
-    numbers beyond every float, which it takes for infinite.
+    Values from such a decoder come back equal, with two exceptions: those nested too deeply, and
+    numbers too large for a float, which the decoder turns into infinity.
 
     Args:
         value: The value.
-        path: What to call it in an error.
-        above: How many levels it is nested in.
+        path: The name of the value in errors.
+        above: The depth at which the value is nested.
 
     Raises:
-        NotJSONError: It is one of these.
+        NotJSONError: The value is one of the exceptions.
     """
     try:
         text = _encode(value)
     except (ValueError, RecursionError):
-        return encode(value, path)  # which says where
+        return encode(value, path)  # raises an error that says where
     if _brackets(text) > MAX_DEPTH - above and _is_too_deep(value, MAX_DEPTH - above):
         raise NotJSONError(f"{path} is nested deeper than {MAX_DEPTH} levels", path)
     return text
@@ -143,9 +143,9 @@ def encode_decoded(value: Any, path: str = "value", above: int = 0) -> str:
 
 def decode(text: str) -> Any:
     """Decodes text that `encode` made."""
-    # There is no white space around it, and to look for some takes as long as a small value does.
+    # Skipping white space, of which there is none, would take as long as decoding a small value.
     value, end = _decoder.raw_decode(text)
-    return value if end == len(text) else _decoder.decode(text)  # which says what is wrong
+    return value if end == len(text) else _decoder.decode(text)  # raises the precise error
 
 
 def _brackets(text: str) -> int:
@@ -176,29 +176,29 @@ def _refuse(value: Any, path: str) -> None:
         if isinstance(part, str):
             if decode(_encode(part)) != part:
                 raise NotJSONError(
-                    f"{where} holds a surrogate pair as two code points, which JSON cannot tell "
-                    "from the one character they encode: write the character itself",
+                    f"{where} has a surrogate pair as two code points, which JSON cannot tell from "
+                    "the one character they encode: write the character itself",
                     where,
                 )
         elif isinstance(part, int):
             try:
                 int.__repr__(part)
             except ValueError:
-                raise NotJSONError(f"{where} is an int of too many digits", where) from None
+                raise NotJSONError(f"{where} is an int with too many digits", where) from None
         elif isinstance(part, float):
             if not math.isfinite(part):
                 raise NotJSONError(f"{where} is {part!r}, which JSON does not have", where)
         elif isinstance(part, (dict, list)):
             if depth > MAX_DEPTH:
                 raise NotJSONError(
-                    f"{path} is nested deeper than {MAX_DEPTH} levels, or holds itself", where
+                    f"{path} is nested deeper than {MAX_DEPTH} levels, or contains itself", where
                 )
             if isinstance(part, dict):
                 for key in part:
                     if not isinstance(key, str):
                         raise NotJSONError(
                             f"{where} has the key {key!r:.40} of type {type(key).__name__}: "
-                            "JSON keys are strings",
+                            "JSON keys must be strings",
                             where,
                         )
                     stack.append((key, f"a key of {where}", depth))
@@ -208,7 +208,7 @@ def _refuse(value: Any, path: str) -> None:
             stack.extend((item, name, depth + 1) for item, name in reversed(items))
         else:
             raise NotJSONError(
-                f"{where} is of type {_type_name(part)}, which JSON does not have{_hint(part)}",
+                f"{where} has the type {_type_name(part)}, which JSON does not have{_hint(part)}",
                 where,
             )
 

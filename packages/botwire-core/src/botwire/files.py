@@ -1,4 +1,4 @@
-"""Files that hold memory: readable by their owner only."""
+"""Creates the files that contain memory, readable by their owner only."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _OWNER_ONLY = 0o600
 
 
 def make_private(path: str | os.PathLike[str]) -> None:
-    """Makes an empty file that only its owner may read; does nothing if it is there.
+    """Creates an empty file that only its owner may read. Does nothing if the file exists.
 
-    Made by an administrator, it belongs to the owner of its folder: a service that runs as that
-    user must be able to write to it.
+    If root creates it, the file belongs to the owner of its folder, so that a service that runs as
+    that user can write to it.
 
     Args:
-        path: The file. What SQLite puts beside a database has the database's mode and owner.
+        path: The file. SQLite gives its log the same mode and owner.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The file cannot be created.
     """
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ONLY)

@@ -1,17 +1,16 @@
-"""Filters on metadata: which JSON objects match a condition that is JSON itself.
+"""Filters on metadata. A filter is itself JSON.
 
-- ``{"topic": "tea"}``: the field equals a value; all fields named must match.
-- ``{"year": {"$gte": 2020, "$lt": 2030}}``: with the operators ``$eq $ne $gt $gte $lt $lte``,
+- ``{"topic": "tea"}``: the field equals a value. Of several fields, all must match.
+- ``{"year": {"$gte": 2020, "$lt": 2030}}``: the operators are ``$eq $ne $gt $gte $lt $lte``,
   ``$in`` and ``$nin`` (a list of values), ``$exists`` (true or false) and ``$not`` (a condition).
 - ``{"$or": [{…}, {…}]}``, ``{"$and": […]}``, ``{"$not": {…}}``.
 
-A field is a key of the object; where there is no such key, dots lead into nested objects
-(``"address.city"``). A field that is missing, or that cannot be compared with the value, does not
-match, whatever the operator: ``{"a": {"$ne": 1}}`` needs an ``a``, ``{"$not": {"a": 1}}`` does not.
-Numbers compare with numbers, strings with strings by code point; true and false are not numbers.
+A field is a key of the object. If there is no such key, dots lead into nested objects
+(``"address.city"``). A field that is missing, or that cannot be compared with the value, never
+matches: ``{"a": {"$ne": 1}}`` requires an ``a``, ``{"$not": {"a": 1}}`` does not. Numbers compare
+with numbers, strings with strings by code point; true and false are not numbers.
 
-How much a filter may ask for is bounded, the same wherever memory lives: see `MAX_CONDITIONS` and
-what follows it.
+The size of a filter is limited, equally on every engine: see `MAX_CONDITIONS` and the following.
 """
 
 from __future__ import annotations
@@ -27,21 +26,21 @@ from botwire.errors import ConfigurationError, TooComplexError
 from botwire.exact import Json
 
 Predicate = Callable[[Any], bool]
-"""Says whether something matches."""
+"""Returns whether a value matches."""
 
 MAX_CONDITIONS = 1_000
-"""Most conditions of a filter. A list or an object among the values of ``$in`` is one too."""
+"""Most conditions in a filter. A list or an object among the values of ``$in`` also counts."""
 MAX_VALUES = 10_000
-"""Most values in all lists of a filter's ``$in`` and ``$nin``."""
+"""Most values in all ``$in`` and ``$nin`` lists of a filter."""
 MAX_BYTES = 512 * 1024
 """Longest filter, as JSON."""
 MAX_DOTS = 32
-"""Most dots in the name of a field. The name itself is as long as a key may be."""
+"""Most dots in a field name. The name may be as long as a key."""
 MAX_DEPTH = 200
-"""How deep filters may be nested."""
+"""Deepest nesting of filters."""
 
-_TOGETHER, _TOGETHER_BYTES = 100, 16 * 1024  # texts that are decoded by one call
-_SMALL_BITS = 60  # an int of so many has a hash of its own
+_TOGETHER, _TOGETHER_BYTES = 100, 16 * 1024  # texts per call of the decoder
+_SMALL_BITS = 60  # smaller ints are their own hash, so they do not collide
 
 _MISSING = object()
 
@@ -59,37 +58,37 @@ _OF_FILTERS = ("$and", "$or", "$not")
 
 
 def read_filter(stored: Json) -> Predicate:
-    """Returns the predicate of a filter as it is stored and sent; see `compile_filter`.
+    """Returns the predicate of a filter in stored form; see `compile_filter`.
 
     Raises:
-        ConfigurationError: It is not a filter.
-        TooComplexError: It is a filter that asks for too much.
+        ConfigurationError: The value is not a filter.
+        TooComplexError: The filter exceeds a limit.
     """
     if len(stored.text) > MAX_BYTES:
         raise TooComplexError(
-            f"a filter is at most {MAX_BYTES:,} bytes of JSON, not {len(stored.text):,}"
+            f"a filter may have at most {MAX_BYTES:,} bytes of JSON, not {len(stored.text):,}"
         )
     return compile_filter(stored.value)
 
 
 def compile_filter(condition: Any, path: str = "filter") -> Predicate:
-    """Returns the predicate that a filter describes; it never raises.
+    """Returns the predicate of a filter. The predicate never raises.
 
     Args:
         condition: The filter.
-        path: What to call it in an error.
+        path: The name of the filter in errors.
 
     Raises:
-        ConfigurationError: It is not a filter; the message says where and why.
-        TooComplexError: It is a filter that asks for too much.
+        ConfigurationError: The value is not a filter; the message says where and why.
+        TooComplexError: The filter exceeds a limit.
     """
     return _Compiler().filter(condition, path, 0)
 
 
 def decode_all(texts: Sequence[str]) -> Iterator[Any]:
-    """Yields the values of JSON texts, a few decoded at a time; looks up in between.
+    """Yields the values of JSON texts, calling `work.look` in between.
 
-    One call of the decoder for several takes a third of the time of one for each.
+    Decodes several per call, which takes a third of the time of one call each.
     """
     start = 0
     while start < len(texts):
@@ -105,10 +104,10 @@ def decode_all(texts: Sequence[str]) -> Iterator[Any]:
 
 
 def without_infinities(condition: Any) -> Any:
-    """Returns a filter that JSON can hold and that matches the same objects.
+    """Returns an equivalent filter without infinities and NaN, which JSON lacks.
 
-    JSON has no infinity and no NaN, so no stored number equals one. Any number is less than
-    infinity, and no number compares with NaN.
+    No stored number equals one of these. Any number is less than infinity, and no number compares
+    with NaN.
 
     Args:
         condition: A filter, or a part of one.
@@ -139,7 +138,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def passes_all(condition: Mapping[str, Any]) -> bool:
-    """Says whether a filter has no condition that anything could fail, such as ``{}``."""
+    """Returns whether a filter matches everything, such as ``{}``."""
     return all(_is_void(name, part) for name, part in condition.items())
 
 
@@ -164,7 +163,7 @@ def _is_never(name: str, part: Any) -> bool:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Says whether two JSON values are equal; unlike in Python, true is not 1."""
+    """Returns whether two JSON values are equal. Unlike in Python, true is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):
@@ -175,7 +174,7 @@ def equal(one: Any, other: Any) -> bool:
 
 
 class _Compiler:
-    """Makes the predicate of one filter, and counts what is in it."""
+    """Compiles one filter and checks its size."""
 
     def __init__(self) -> None:
         self._conditions = 0
@@ -183,29 +182,31 @@ class _Compiler:
 
     def filter(self, condition: Any, path: str, depth: int) -> Predicate:
         if not isinstance(condition, Mapping):
-            raise ConfigurationError(f"{path} is an object, not {type(condition).__name__}")
+            raise ConfigurationError(f"{path} must be an object, not {type(condition).__name__}")
         if depth > MAX_DEPTH:
-            raise TooComplexError(f"a filter is nested {MAX_DEPTH} levels deep at most")
+            raise TooComplexError(f"a filter may be nested at most {MAX_DEPTH} levels deep")
         return _all([self._part(name, part, path, depth) for name, part in condition.items()])
 
     def _count(self, conditions: int = 1, values: int = 0) -> None:
         self._conditions += conditions
         self._values += values
         if self._conditions > MAX_CONDITIONS:
-            raise TooComplexError(f"a filter has {MAX_CONDITIONS:,} conditions at most")
+            raise TooComplexError(f"a filter may have at most {MAX_CONDITIONS:,} conditions")
         if self._values > MAX_VALUES:
             raise TooComplexError(
-                f"a filter has {MAX_VALUES:,} values at most in its $in and $nin: ask in parts"
+                f"a filter may have at most {MAX_VALUES:,} values in its $in and $nin: split it"
             )
 
     def _part(self, name: object, part: Any, path: str, depth: int) -> Predicate:
         if not isinstance(name, str):
-            raise ConfigurationError(f"{path} has a key that is no string: {names.shown(name, 60)}")
+            raise ConfigurationError(
+                f"{path} has a key that is not a string: {names.shown(name, 60)}"
+            )
         where = f"{path}[{names.shown(name, 60)}]"
         self._count()
         if name in ("$and", "$or"):
             if not isinstance(part, list) or not part:
-                raise ConfigurationError(f"{where} is a list of filters, with one at least")
+                raise ConfigurationError(f"{where} must be a non-empty list of filters")
             parts = [self.filter(inner, f"{where}[{i}]", depth + 1) for i, inner in enumerate(part)]
             return (
                 _all(parts) if name == "$and" else lambda value: any(test(value) for test in parts)
@@ -214,11 +215,11 @@ class _Compiler:
             return _not(self.filter(part, where, depth + 1))
         if name.startswith("$"):
             raise ConfigurationError(
-                f"{where} is not an operator: between filters there are {', '.join(_OF_FILTERS)}"
+                f"{where} is not an operator: those on filters are {', '.join(_OF_FILTERS)}"
             )
         if len(name) > names.MAX_NAME_BYTES:
             raise TooComplexError(
-                f"the name of a field is at most {names.MAX_NAME_BYTES:,} characters in a filter, "
+                f"a field name in a filter may have at most {names.MAX_NAME_BYTES:,} characters, "
                 f"and {where} has {len(name):,}"
             )
         if name.count(".") > MAX_DOTS:
@@ -227,16 +228,16 @@ class _Compiler:
         return lambda metadata: test(_field(metadata, name))
 
     def _condition(self, part: Any, path: str, depth: int) -> Predicate:
-        """Returns the predicate on a field's value, or on `_MISSING`."""
+        """Returns the predicate for a field's value, which may be `_MISSING`."""
         operators = (
             [key for key in part if str(key).startswith("$")] if isinstance(part, dict) else []
         )
         if not operators:
             return lambda value: value is not _MISSING and equal(value, part)
         if len(operators) != len(part):
-            raise ConfigurationError(f"{path} mixes operators and fields")
+            raise ConfigurationError(f"{path} mixes operators and fields: use one kind of them")
         if depth > MAX_DEPTH:
-            raise TooComplexError(f"a filter is nested {MAX_DEPTH} levels deep at most")
+            raise TooComplexError(f"a filter may be nested at most {MAX_DEPTH} levels deep")
         return _all(
             [
                 self._operator(name, part[name], f"{path}[{names.shown(name, 60)}]", depth)
@@ -253,7 +254,7 @@ class _Compiler:
         if name in ("$in", "$nin"):
             if not isinstance(operand, list):
                 raise ConfigurationError(
-                    f"{path} is a list of values, not {type(operand).__name__}"
+                    f"{path} must be a list of values, not {type(operand).__name__}"
                 )
             self._count(0, len(operand))
             among = self._among(operand)
@@ -261,7 +262,9 @@ class _Compiler:
             return lambda value: value is not _MISSING and among(value) is wanted
         if name == "$exists":
             if not isinstance(operand, bool):
-                raise ConfigurationError(f"{path} is true or false, not {type(operand).__name__}")
+                raise ConfigurationError(
+                    f"{path} must be true or false, not {type(operand).__name__}"
+                )
             return lambda value: (value is not _MISSING) is operand
         if name == "$not":
             return _not(self._condition(operand, path, depth + 1))
@@ -269,11 +272,11 @@ class _Compiler:
             compare = _ORDERS[name]
             return lambda value: _comparable(value, operand) and compare(value, operand)
         raise ConfigurationError(
-            f"{path} is not an operator: for a field there are {', '.join(_OF_FIELDS)}"
+            f"{path} is not an operator: those on fields are {', '.join(_OF_FIELDS)}"
         )
 
     def _among(self, values: list[Any]) -> Predicate:
-        """Returns what says whether a value equals one of these, however many they are."""
+        """Returns the predicate for membership in `values`, by a hash lookup if possible."""
         plain = {_key(value) for value in values if isinstance(value, _PLAIN)}
         others = [value for value in values if not isinstance(value, _PLAIN)]
         self._count(len(others))
@@ -290,9 +293,9 @@ _PLAIN = (str, int, float, type(None))  # bool is an int
 
 
 def _key(value: str | float | None) -> object:
-    """Returns what is the same for equal values, and in a set as quick as any.
+    """Returns a set key that is the same for equal values and cannot be made to collide.
 
-    Python's hash of a large int is a remainder, so numbers can be chosen to collide.
+    Python's hash of a large int is a remainder, so an attacker could choose numbers that collide.
     """
     if isinstance(value, bool):
         return ("bool", value)

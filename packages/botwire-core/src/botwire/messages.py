@@ -1,22 +1,22 @@
-"""One conversation, every framework: the envelope in which adapters keep messages.
+"""The envelope in which adapters store messages, so that every framework can read them.
 
-An item is an object with a portable part, which anyone can read, and under ``native`` the
-framework's own serialization, kept as it is::
+An item has a portable part, which every framework can read. Under ``native`` it has the writing
+framework's own serialization, verbatim::
 
     {
       "envelope": 1,
       "role": "assistant",              # system, user, assistant or tool
       "text": "It is 12 degrees.",
-      "id": "msg-7",                    # the rest only where there is one
+      "id": "msg-7",                    # this and what follows is optional
       "name": "weather-bot",
       "tool_calls": [{"id": "call-1", "name": "weather", "arguments": {"city": "Oslo"}}],
-      "tool_call_id": "call-1",         # on a tool's answer: the call it answers
+      "tool_call_id": "call-1",         # on an answer: the call that it answers
       "created_at": "2026-11-24T09:30:00.000000Z",
       "native": {"framework": "langchain", "format": 1, "data": …}
     }
 
-The framework that wrote it reads ``native`` back without loss, every other one the portable part.
-Nothing stored is ever executed on load.
+The framework that wrote an item reads ``native`` back without loss; all others read the portable
+part. Nothing stored is ever executed on load.
 """
 
 from __future__ import annotations
@@ -42,33 +42,33 @@ M = TypeVar("M")
 
 
 class UnreadableItemError(ValueError):
-    """An item is not a message of a format that is known here."""
+    """An item is not a message, or has an unknown format."""
 
 
 def read_native(value: Any, *, framework: str, formats: Collection[int]) -> Any:
-    """Returns the data of what `Native.to_value` returned.
+    """Returns the data in a value written by `Native.to_value`.
 
     Raises:
-        UnreadableItemError: It is of another framework, or of a format that is not known.
+        UnreadableItemError: Another framework wrote the value, or its format is unknown.
     """
     if not isinstance(value, dict) or value.keys() != {"framework", "format", "data"}:
         raise UnreadableItemError(f"it was not written by {framework}")
     if value["framework"] != framework or value["format"] not in formats:
         raise UnreadableItemError(
-            f"it was written by {value['framework']!r:.80} as format {value['format']!r:.80}"
+            f"it was written by {value['framework']!r:.80} in format {value['format']!r:.80}"
         )
     return value["data"]
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a tool that a model asked for.
+    """A model's request to call a tool.
 
     Attributes:
-        id: What the answer refers to.
+        id: The id that the answer refers to.
         name: The tool's name.
-        arguments: By name, with what JSON lacks tagged (`botwire.tagged`); or the text of the
-            arguments where it is not an object in JSON.
+        arguments: The arguments by name, with types that JSON lacks as tags (`botwire.tagged`); or
+            their text, if it is not a JSON object.
     """
 
     id: str
@@ -77,10 +77,10 @@ class ToolCall:
 
     @classmethod
     def of(cls, id: str, name: str, arguments: Mapping[str, Any] | str) -> ToolCall:
-        """Makes one of what a framework has: arguments by name, or their text in JSON.
+        """Converts a framework's tool call: arguments by name, or as JSON text.
 
         Raises:
-            NotJSONError: The arguments hold what would not come back; it says where.
+            NotJSONError: An argument would not come back equal; the message says where.
         """
         given: Any = arguments
         if isinstance(arguments, str):
@@ -94,7 +94,7 @@ class ToolCall:
 
     @property
     def values(self) -> dict[str, Any] | str:
-        """The arguments by name as they were before they were tagged, or their text."""
+        """The arguments by name, without tags, or their text."""
         if isinstance(self.arguments, str):
             return self.arguments
         values: dict[str, Any] = from_json(dict(self.arguments))
@@ -106,9 +106,9 @@ class Native:
     """A framework's own serialization of a message.
 
     Attributes:
-        framework: For example ``langchain``.
-        format: The version of what `data` holds; goes up when it changes.
-        data: A JSON value (see `botwire.tagged` for what JSON lacks).
+        framework: The framework's name, for example ``langchain``.
+        format: The version of the format of `data`.
+        data: A JSON value (see `botwire.tagged` for types that JSON lacks).
     """
 
     framework: str
@@ -116,22 +116,22 @@ class Native:
     data: Any
 
     def to_value(self) -> dict[str, Any]:
-        """Returns the JSON object that a key or item holds which is no message."""
+        """Returns a JSON object to store under a key or in an item that is not a message."""
         return {"framework": self.framework, "format": self.format, "data": self.data}
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as every framework can understand it, and as one wrote it.
+    """A message: the portable part that every framework understands, and the native part.
 
     Attributes:
         role: Who speaks.
-        text: What is said, without images, sounds and files.
+        text: The text, without images, audio and files.
         id: The framework's id of the message.
-        name: The speaker's or tool's name.
-        tool_calls: What the assistant asked for.
-        tool_call_id: On a tool's answer, the call that it answers.
-        created_at: When it was said, in ISO 8601.
+        name: The name of the speaker or tool.
+        tool_calls: The calls that the assistant makes.
+        tool_call_id: On an answer, the id of the call that it answers.
+        created_at: The message's time, in ISO 8601.
         native: The framework's own serialization.
     """
 
@@ -168,13 +168,13 @@ class Message:
         """Reads an envelope.
 
         Raises:
-            UnreadableItemError: It is none, or of a newer version.
+            UnreadableItemError: The item is not an envelope, or has a newer version.
         """
         if not isinstance(item, dict) or "envelope" not in item:
             raise UnreadableItemError("it is not a message")
         if item["envelope"] != ENVELOPE:
             raise UnreadableItemError(
-                f"its envelope is of version {item['envelope']!r}; this version reads {ENVELOPE}"
+                f"its envelope has version {item['envelope']!r}; this release reads {ENVELOPE}"
             )
         if item.get("role") not in ROLES or not isinstance(item.get("text"), str):
             raise UnreadableItemError(f"its role is {item.get('role')!r}, not one of {ROLES}")
@@ -205,17 +205,17 @@ def read_item(
     from_native: Callable[[Any], M],
     from_portable: Callable[[Message], M],
 ) -> M:
-    """Turns one stored item into a framework's message.
+    """Returns a stored item as a framework's message.
 
     Args:
         item: The value of an item.
-        framework: Whose native part `from_native` understands.
-        formats: Which versions of it.
-        from_native: Makes a message of `Native.data`. It raises when it cannot.
-        from_portable: Makes a message of the portable part.
+        framework: The framework whose native part `from_native` reads.
+        formats: The formats that `from_native` reads.
+        from_native: Converts `Native.data` to a message; raises if it cannot.
+        from_portable: Converts the portable part to a message.
 
     Raises:
-        UnreadableItemError: It is not a message.
+        UnreadableItemError: The item is not a message.
     """
     message = Message.from_item(item)
     native = message.native
@@ -223,11 +223,11 @@ def read_item(
         if native.format in formats:
             try:
                 return from_native(native.data)
-            except Exception as error:  # noqa: BLE001 - whatever a framework raises on odd data
+            except Exception as error:  # noqa: BLE001 - a framework may raise anything
                 why = f"{type(error).__name__}: {error}"
         else:
             why = f"its format {native.format!r} is newer than this adapter"
-        logger.warning("a %s message can only be read in part (its text): %s", framework, why[:500])
+        logger.warning("only the text of a %s message can be read: %s", framework, why[:500])
     return from_portable(message)
 
 
@@ -239,13 +239,12 @@ def read_items(
     from_native: Callable[[Any], M],
     from_portable: Callable[[Message], M],
 ) -> list[tuple[int, M]]:
-    """Turns stored items into a framework's messages; see `read_item`.
+    """Returns stored items as a framework's messages; see `read_item`.
 
-    An item that cannot be read is reported in the log with its sequence number and left out: it
-    does not make the others unreadable.
+    An unreadable item is skipped and logged with its sequence number.
 
     Returns:
-        The sequence number and the message of each.
+        The sequence number and the message of each readable item.
     """
     known = tuple(formats)
     messages = []
@@ -259,7 +258,7 @@ def read_items(
                 from_portable=from_portable,
             )
         except UnreadableItemError as error:
-            logger.warning("item %d of a conversation is left out: %s", item.seq, error)
+            logger.warning("skipped item %d of a conversation: %s", item.seq, error)
         else:
             messages.append((item.seq, message))
     return messages

@@ -1,4 +1,4 @@
-"""What `Memory` returns, for people: times are datetimes, values are objects."""
+"""What the clients return: times are datetimes, values are Python objects."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from botwire.clock import to_datetime
 
 
 class Entry(NamedTuple):
-    """A key and what is known of it.
+    """A key with its value, version and times.
 
     Attributes:
         key: The key.
-        value: What was set: a JSON value, or bytes.
+        value: The value that was set: a JSON value, or bytes.
         version: Grows with each write of the key and is never reused, not even after a delete.
         created_at: When the key was first set, in UTC.
-        updated_at: When it was last set, in UTC.
-        expires_at: When it will be gone, in UTC; None if never.
+        updated_at: When the key was last set, in UTC.
+        expires_at: When the key expires, in UTC; None if never.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 
     @classmethod
     def of(cls, entry: ops.KeyEntry) -> Entry:
-        """Reads an operation's result."""
+        """Converts an operation's result."""
         return cls(
             entry.key,
             plain(entry.value),
@@ -48,7 +48,7 @@ class Item(NamedTuple):
     """An item of a history.
 
     Attributes:
-        seq: Its sequence number; grows along the history and is never reused.
+        seq: The sequence number; it grows along the history and is never reused.
         id: The id it was appended with, or None.
         value: The JSON value that was appended.
         created_at: When it was appended, in UTC.
@@ -61,20 +61,20 @@ class Item(NamedTuple):
 
     @classmethod
     def of(cls, item: ops.HistoryItem) -> Item:
-        """Reads an operation's result."""
+        """Converts an operation's result."""
         return cls(item.seq, item.id, item.value.value, to_datetime(item.created_at))
 
 
 class HistoryInfo(NamedTuple):
-    """What is known of a history without reading it.
+    """The counts and times of a history.
 
     Attributes:
-        name: Its name.
-        count: How many items reads return.
-        archived: How many items were put away by `archive`.
-        last_seq: The greatest sequence number ever given; 0 if none was.
-        created_at: When its first item was appended, in UTC; None if there never was one.
-        updated_at: When it last changed, in UTC; None if it never did.
+        name: The history's name.
+        count: The number of items, without archived ones.
+        archived: The number of archived items.
+        last_seq: The highest sequence number ever assigned; 0 if none was.
+        created_at: When the first item was appended, in UTC; None if there never was one.
+        updated_at: When the history last changed, in UTC; None if it never did.
     """
 
     name: str
@@ -86,7 +86,7 @@ class HistoryInfo(NamedTuple):
 
     @classmethod
     def of(cls, stat: ops.HistoryStat) -> HistoryInfo:
-        """Reads an operation's result."""
+        """Converts an operation's result."""
         known = stat.last_seq > 0
         return cls(
             stat.name,
@@ -104,15 +104,15 @@ class Record:
 
     Attributes:
         text: What is remembered.
-        id: Unset, a new one is made up.
-        metadata: A JSON object; searches can filter by it.
-        tags: Any strings; each counts once.
-        scope: A path such as ``/crew/alice``; slashes at its ends do not count.
-        embedding: Finite numbers, kept in 32 bits. None: there is none, or a put keeps the one
-            that is stored, or a read was told to leave it out.
-        created_at: Given, it is kept (a naive one is taken as UTC). Unset, a put takes the
-            present time for a new record and leaves that of a known one.
-        updated_at: When it was last written, in UTC; set by the store.
+        id: The record's id. Default: a random one.
+        metadata: A JSON object, which searches can filter by.
+        tags: Any strings; duplicates are dropped.
+        scope: A path such as ``/crew/alice``. Leading and trailing slashes do not matter.
+        embedding: Finite numbers, stored in 32 bits. None if there is none, if a put shall keep the
+            stored one, or if a read left it out.
+        created_at: When the record was created; a naive datetime means UTC. If None, a put uses the
+            current time for a new record and keeps the time of an existing one.
+        updated_at: When the record was last written, in UTC; set by the store.
         version: Grows with each write and is never reused; set by the store.
     """
 
@@ -128,7 +128,7 @@ class Record:
 
     @classmethod
     def of(cls, entry: ops.RecordEntry) -> Record:
-        """Reads an operation's result."""
+        """Converts an operation's result."""
         return cls(
             entry.text,
             entry.id,
@@ -147,7 +147,7 @@ class Match(NamedTuple):
 
     Attributes:
         record: The record.
-        score: How well it fits; more is better.
+        score: How well it matches; higher is better.
     """
 
     record: Record
@@ -155,7 +155,7 @@ class Match(NamedTuple):
 
     @classmethod
     def of(cls, match: ops.RecordMatch) -> Match:
-        """Reads an operation's result."""
+        """Converts an operation's result."""
         return cls(Record.of(match.record), match.score)
 
 
@@ -164,9 +164,9 @@ class RecordsInfo(NamedTuple):
 
     Attributes:
         count: How many there are.
-        oldest: When the oldest was created, in UTC; None if there is none.
-        newest: When the newest was created, in UTC; None if there is none.
-        dimension: How many numbers an embedding of the collection has; None while it has none.
+        oldest: When the oldest record was created, in UTC; None if there is none.
+        newest: When the newest record was created, in UTC; None if there is none.
+        dimension: The length of the collection's embeddings; None while it has none.
     """
 
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody misses
@@ -176,7 +176,7 @@ class RecordsInfo(NamedTuple):
 
     @classmethod
     def of(cls, stat: ops.RecordStat) -> RecordsInfo:
-        """Reads an operation's result."""
+        """Converts an operation's result."""
         oldest, newest = stat.oldest, stat.newest
         return cls(
             stat.count,
@@ -187,15 +187,14 @@ class RecordsInfo(NamedTuple):
 
 
 class Change(NamedTuple):
-    """That something changed; read it to know what it is now.
+    """A change of a namespace. It says what changed, not the new value.
 
     Attributes:
-        revision: Counts the changes of the namespace; `AsyncMemory.watch` goes on after it.
+        revision: The change's number; pass it to `AsyncMemory.watch` as `after` to resume.
         shape: ``key``, ``history`` or ``record``; ``namespace`` for a ``reset``.
-        action: What was done, for example ``put``, ``delete``, ``append`` or ``clear``. After a
-            ``reset`` anything may have changed: more was missed than is kept.
-        name: Of the key, history or collection of records; of a ``clear`` of keys, what their
-            names start with.
+        action: What was done, for example ``put``, ``delete``, ``append`` or ``clear``. A ``reset``
+            means that older changes are no longer kept, so anything may have changed.
+        name: The name of the key, history or collection; for a ``clear`` of keys, their prefix.
     """
 
     revision: int
@@ -204,12 +203,12 @@ class Change(NamedTuple):
     name: str
 
     def touches(self, prefix: str) -> bool:
-        """Says whether names that start with `prefix` may have changed."""
+        """Returns whether anything whose name starts with `prefix` may have changed."""
         if self.name.startswith(prefix) or self.action == "reset":
             return True
         return self.shape == "key" and self.action == "clear" and prefix.startswith(self.name)
 
 
 def plain(value: ops.Value) -> Any:
-    """Returns a stored value as the caller gave it."""
+    """Returns a stored value as a Python object, as the caller gave it."""
     return value if isinstance(value, bytes) else value.value

@@ -1,8 +1,8 @@
-"""What a namespace, a key, a history's name or an id may be.
+"""Checks names: of namespaces, keys, histories and collections, and ids, tags and scope paths.
 
-Any non-empty string is a name: slashes, dots, spaces, control characters, emoji, a lone surrogate.
-Engines store names as bytes (UTF-8, surrogates passed through), so that order, prefixes and
-equality are those of code points on every engine, whatever collation a database has.
+Any non-empty string is a valid name: slashes, dots, spaces, control characters, emoji, a lone
+surrogate. Engines store names as bytes (UTF-8, surrogates passed through). So order, prefixes and
+equality are those of code points on every engine, whatever a database's collation is.
 """
 
 from __future__ import annotations
@@ -16,55 +16,55 @@ from urllib.parse import quote
 from botwire.errors import ConfigurationError
 
 MAX_NAMESPACE_BYTES = 256
-"""Longest namespace. Namespace, name and id together must fit a PostgreSQL index row (2,704)."""
+"""Longest namespace. Namespace, name and id must fit a PostgreSQL index row (2,704 bytes)."""
 MAX_NAME_BYTES = 1024
 """Longest key, history name, collection name or scope path, in bytes of UTF-8."""
 MAX_ID_BYTES = 512
 """Longest id of an item or record, in bytes of UTF-8."""
 
 SYSTEM_NAMESPACE = "$botwire"
-"""Where a server keeps what is its own, such as API keys. It and all below it (``$botwire/…``) are
-nobody's memory: clients refuse them, and a server does there what an administrator may ask."""
+"""The namespace for a server's own data, such as API keys. It and all below it (``$botwire/…``) are
+reserved: clients refuse them, and a server requires the right to administer."""
 
-_BRIEF = reprlib.Repr()  # a few parts of a few levels
+_BRIEF = reprlib.Repr()  # abbreviates long and deep values
 
-# Two surrogates that form a pair: JSON cannot tell them from the one character they encode.
+# A surrogate pair as two code points: JSON cannot tell it from the one character it encodes.
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def to_bytes(name: str) -> bytes:
-    """Returns the form of a name that engines store and compare."""
+    """Returns a name as bytes, the form that engines store and compare."""
     return name.encode("utf-8", "surrogatepass")
 
 
 def from_bytes(raw: bytes) -> str:
-    """Returns the name that [`to_bytes`][botwire.names.to_bytes] was given."""
+    """Returns the name whose bytes these are."""
     return raw.decode("utf-8", "surrogatepass")
 
 
 def prefix_end(prefix: bytes) -> bytes | None:
-    """Returns the first name after all that start with `prefix`, or None when there is none."""
+    """Returns the first name after all that start with `prefix`, or None if there is none."""
     end = prefix.rstrip(b"\xff")
     return end[:-1] + bytes([end[-1] + 1]) if end else None
 
 
 MAX_PART = 160
-"""Longest part of a name that `join_parts` keeps as it is, in bytes; six fit a key."""
+"""Longest part, in bytes, that `join_parts` does not hash; six of them fit a key."""
 
 
 def join_parts(*parts: str) -> str:
-    """Returns a name made of parts, in which a slash only ever separates.
+    """Returns a name made of parts, separated by slashes.
 
-    Each part is percent-encoded, so one name is never the beginning of another whose parts are
-    others, and the names that begin with these parts and a slash are those below them. A part that
-    is too long is replaced by its hash.
+    Each part is percent-encoded, so different parts never make the same name, and the names that
+    start with a joined name and a slash are exactly those with more parts. A part that is too long
+    is replaced by its hash.
     """
     return "/".join(map(_part, parts))
 
 
 def encode_part(part: str) -> str:
-    """Returns a part as it stands in a name of `join_parts`, however long it is."""
-    # A tilde, which begins a hash, is the one sign beside letters that quote() would leave.
+    """Returns a part as `join_parts` encodes it, but never hashed."""
+    # A tilde marks a hash, and quote() does not encode it.
     return quote(part, safe="", errors="surrogatepass").replace("~", "%7E")
 
 
@@ -77,60 +77,60 @@ def _part(part: str) -> str:
 
 
 def is_reserved(namespace: str) -> bool:
-    """Says whether a namespace is the system's or below it."""
+    """Returns whether a namespace is the system namespace or below it."""
     return namespace == SYSTEM_NAMESPACE or namespace.startswith(SYSTEM_NAMESPACE + "/")
 
 
 def check_namespace(namespace: object) -> str:
-    """Returns `namespace` if it can be somebody's; raises `ConfigurationError` otherwise."""
+    """Returns `namespace` if it is valid and not reserved; raises `ConfigurationError` if not."""
     checked = check_any_namespace(namespace)
     if is_reserved(checked):
-        raise ConfigurationError(f"the namespace {checked!r} is BotWire's own: choose another")
+        raise ConfigurationError(f"the namespace {checked!r} is reserved: choose another name")
     return checked
 
 
 def check_any_namespace(namespace: object) -> str:
-    """Returns `namespace` if it is one, reserved or not; raises `ConfigurationError` otherwise."""
+    """Returns `namespace` if it is valid, reserved or not; raises `ConfigurationError` if not."""
     return _check(namespace, "namespace", MAX_NAMESPACE_BYTES)
 
 
 def check_key(key: object) -> str:
-    """Returns `key` if it is a valid one; raises `ConfigurationError` otherwise."""
+    """Returns `key` if it is valid; raises `ConfigurationError` otherwise."""
     return _check(key, "key", MAX_NAME_BYTES)
 
 
 def check_history(name: object) -> str:
-    """Returns `name` if it can name a history; raises `ConfigurationError` otherwise."""
+    """Returns `name` if it is a valid history name; raises `ConfigurationError` otherwise."""
     return _check(name, "history name", MAX_NAME_BYTES)
 
 
 def check_collection(name: object) -> str:
-    """Returns `name` if it can name a collection; raises `ConfigurationError` otherwise."""
+    """Returns `name` if it is a valid collection name; raises `ConfigurationError` otherwise."""
     return _check(name, "collection name", MAX_NAME_BYTES)
 
 
 def check_scope(path: object) -> str:
-    """Returns `path` if it can be a scope path; raises `ConfigurationError` otherwise."""
+    """Returns `path` if it is a valid scope path; raises `ConfigurationError` otherwise."""
     return _check(path, "scope path", MAX_NAME_BYTES)
 
 
 def check_tag(tag: object) -> str:
-    """Returns `tag` if it can be a tag; raises `ConfigurationError` otherwise."""
+    """Returns `tag` if it is a valid tag; raises `ConfigurationError` otherwise."""
     return _check(tag, "tag", MAX_ID_BYTES)
 
 
 def check_id(id: object) -> str:
-    """Returns `id` if it can identify an item or record; raises `ConfigurationError` otherwise."""
+    """Returns `id` if it is a valid id; raises `ConfigurationError` otherwise."""
     return _check(id, "id", MAX_ID_BYTES)
 
 
 def check_prefix(prefix: object) -> str:
-    """Returns `prefix` if names can start with it; the empty one is allowed."""
+    """Returns `prefix` if it is valid or empty; raises `ConfigurationError` otherwise."""
     return prefix if prefix == "" else _check(prefix, "prefix", MAX_NAME_BYTES)
 
 
 def shown(value: object, length: int = 80) -> str:
-    """Returns the beginning of a value's `repr`, which takes no longer for a large value."""
+    """Returns the beginning of a value's `repr`, quickly even for a large value."""
     if isinstance(value, (str, bytes)):
         return f"{value[:length]!r:.{length}}"
     return f"{_BRIEF.repr(value):.{length}}"
@@ -138,24 +138,27 @@ def shown(value: object, length: int = 80) -> str:
 
 def _check(name: object, what: str, limit: int) -> str:
     if not isinstance(name, str):
-        raise ConfigurationError(f"a {what} is a string, not {type(name).__name__}: {shown(name)}")
+        raise ConfigurationError(
+            f"a {what} must be a string, not {type(name).__name__}: {shown(name)}"
+        )
     if not name:
         raise ConfigurationError(f"a {what} must not be empty")
-    if len(name) > limit:  # its bytes, which are more, need not be counted
+    if len(name) > limit:  # it has at least as many bytes
         raise ConfigurationError(
-            f"a {what} is at most {limit} bytes of UTF-8; {name[:40]!r}… has {len(name)} characters"
+            f"a {what} may have at most {limit} bytes of UTF-8; {name[:40]!r}… has {len(name)} "
+            "characters"
         )
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
         if _SURROGATE_PAIR.search(name):
             raise ConfigurationError(
-                f"the {what} {name!r:.80} holds a surrogate pair as two code points: "
+                f"the {what} {name!r:.80} has a surrogate pair as two code points: "
                 "write the character itself"
             ) from None
         size = len(to_bytes(name))
     if size > limit:
         raise ConfigurationError(
-            f"a {what} is at most {limit} bytes of UTF-8; {name[:40]!r}… has {size}"
+            f"a {what} may have at most {limit} bytes of UTF-8; {name[:40]!r}… has {size}"
         )
     return name

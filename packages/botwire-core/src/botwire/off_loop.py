@@ -1,7 +1,7 @@
-"""Conversions of large values in a worker thread, so that the event loop serves others meanwhile.
+"""Converts large values in a worker thread, so that they do not block the event loop.
 
-A photo in a message is megabytes of base64, which take tens of milliseconds to convert and more to
-compress. A small value is converted where it is: handing it to a thread would take longer.
+A photo in a message is megabytes of base64, which take tens of milliseconds to convert and longer
+to compress. Small values are converted on the spot, as a thread switch would take longer.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 LARGE = 100_000
-"""Characters or bytes, beyond which a value is converted in a thread: about a millisecond."""
+"""Characters or bytes above which a value is converted in a thread: about a millisecond."""
 
-_PART = 100  # what a part counts beside its text, so that a value of many small parts is large too
+_OVERHEAD = 100  # added per object, so that a value of many small objects counts as large too
 
 
 async def off_loop(convert: Callable[..., T], *values: Any) -> T:
-    """Returns what a function makes of values; in a worker thread if they are large."""
+    """Calls a function, in a worker thread if its arguments are large, and returns its result."""
     if is_large(values):
         return await asyncio.to_thread(convert, *values)
     return convert(*values)
 
 
 def is_large(value: Any) -> bool:
-    """Says whether a value takes long to convert, with all it holds; looks no further than that."""
+    """Returns whether a value, with all it contains, takes long to convert."""
     left = LARGE
     pending = [value]
     while pending:
         part = pending.pop()
-        left -= _PART
+        left -= _OVERHEAD
         if isinstance(part, (str, bytes, bytearray)):
             left -= len(part)
         elif isinstance(part, Mapping):
@@ -40,7 +40,7 @@ def is_large(value: Any) -> bool:
             pending += part
         elif isinstance(part, type):
             continue
-        elif hasattr(part, "tobytes"):  # an image or an array, which says its size in its own way
+        elif hasattr(part, "tobytes"):  # an image or an array
             return True
         else:
             pending += getattr(part, "__dict__", {}).values()

@@ -1,9 +1,8 @@
-"""Large JSON, decoded a piece at a time: no call of the decoder takes longer than a moment.
+"""Decodes large JSON in pieces, so that no single call of the decoder takes long.
 
-The decoder of the standard library is one call in C, during which no other thread of the process
-runs, however large the text: a body of some megabytes would stop a server for seconds. Here the
-decoder is given pieces of a few kilobytes. What is a value of a caller's, and large, is not kept
-as objects at all: it becomes the text that is to be stored.
+The standard library's decoder is one call in C, which holds the GIL however large the text is: a
+body of a few megabytes would stop a server for seconds. Here the decoder gets pieces of a few
+kilobytes. A caller's large value never becomes objects: it becomes the text to store.
 """
 
 from __future__ import annotations
@@ -17,32 +16,32 @@ from botwire import work
 from botwire.exact import MAX_DEPTH, Json, encode_decoded
 
 PIECE = 16 * 1024
-"""Characters that the decoder is given at once; a single string may be longer."""
+"""Most characters per call of the decoder; a single string may be longer."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _COMMA = re.compile(r"[ \t\n\r]*,")
 _SPACES = (" ", "\t", "\n", "\r")
 _VALUES = frozenset({"value", "metadata", "filter"})
-"""Fields of operations that hold a value of a caller's, wherever they stand."""
+"""Fields of operations that contain a caller's value."""
 _LISTS = frozenset({"values"})
-"""Fields that hold several: each part of them is one."""
+"""Fields of operations whose elements are callers' values."""
 _CUTS = (",", "],", "},")
-_REST, _LONGEST_REST = 16, 1024  # parts to read singly where none of the cuts was one
+_REST, _LONGEST_REST = 16, 1024  # how many parts to read singly after a wrong guess
 _SMALLEST = 256
 
 
 class DuplicateKeyError(ValueError):
-    """An object has a key twice, of which a decoder would keep the last."""
+    """An object has a key twice. A decoder would silently keep the last one."""
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Makes an object; raises `DuplicateKeyError` if it has a key twice."""
+    """Returns an object made of pairs; raises `DuplicateKeyError` if a key is repeated."""
     made = dict(pairs)
     if len(made) != len(pairs):
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise DuplicateKeyError(f"the key {key[:60]!r} is there twice in one object")
+                raise DuplicateKeyError(f"an object has the key {key[:60]!r} twice")
             seen.add(key)
     return made
 
@@ -58,12 +57,12 @@ _scan = _decoder.raw_decode
 def decode(text: str) -> Any:
     """Decodes JSON, in one call if it is short.
 
-    Large values of callers' (see `_VALUES`) come as `Json`, exact already.
+    Callers' large values (see `_VALUES`) are returned as `Json` and need no further check.
 
     Raises:
-        ValueError: It is not JSON, or has a key twice.
-        RecursionError: It is nested too deeply.
-        NotJSONError: A large value does not come back equal.
+        ValueError: The text is not JSON, or an object has a key twice.
+        RecursionError: The text is nested too deeply.
+        NotJSONError: A large value would not come back equal.
     """
     if len(text) <= PIECE:
         return _decoder.decode(text)
@@ -71,12 +70,12 @@ def decode(text: str) -> Any:
 
 
 class _Pieces:
-    """One text."""
+    """The text that is decoded."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        # Characters to try at once. Fewer after something was larger, so that what is nested is not
-        # read as many times as it is deep.
+        # Characters to try at once. Shrinks after a failure, so that nested parts are not read once
+        # per level.
         self.size = PIECE
 
     def whole(self) -> Any:
@@ -87,17 +86,17 @@ class _Pieces:
         return found
 
     def skip(self, at: int) -> int:
-        """Returns where white space ends."""
+        """Returns the position after white space."""
         match = _SPACE.match(self.text, at)
         return at if match is None else match.end()
 
     def _read(self, at: int, depth: int, *, is_value: bool) -> tuple[Any, int]:
-        """Returns what begins at a position, and where it ends.
+        """Returns the JSON value at a position, and where it ends.
 
         Args:
-            at: Where.
-            depth: In how many lists and objects it is.
-            is_value: Whether it is a caller's value, which comes as `Json` if it is large.
+            at: The position.
+            depth: In how many lists and objects it is nested.
+            is_value: Whether it is a caller's value, which is returned as `Json` if it is large.
         """
         work.look()
         first = self.text[at : at + 1]
@@ -121,14 +120,14 @@ class _Pieces:
             found, end = _scan(piece, 0)
         except json.JSONDecodeError:
             if len(piece) < self.size:
-                return _scan(self.text, at)  # which says what is wrong
+                return _scan(self.text, at)  # raises an error with the right position
             self.size = max(_SMALLEST, self.size // 4)
             return None
         self.size = PIECE
         return found, at + end
 
     def _key(self, at: int) -> tuple[str, int]:
-        """Returns the key that begins at a position, and where its value begins."""
+        """Returns the key at a position, and where its value begins."""
         text = self.text
         if text[at : at + 1] != '"':
             raise json.JSONDecodeError(
@@ -141,7 +140,7 @@ class _Pieces:
         return key, self.skip(at + 1)
 
     def _next(self, at: int, close: str) -> tuple[int, bool]:
-        """Returns where the next part begins, and whether there is none."""
+        """Returns where the next part begins, and whether the list or object has ended."""
         at = self.skip(at)
         sign = self.text[at : at + 1]
         if sign == close:
@@ -150,7 +149,7 @@ class _Pieces:
             raise json.JSONDecodeError("Expecting ',' delimiter", self.text, at)
         return self.skip(at + 1), False
 
-    # --- what is structure: objects for Python ----------------------------------------------
+    # --- structure becomes Python objects ---------------------------------------------------
 
     def _object(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
         found: dict[str, Any] = {}
@@ -160,7 +159,7 @@ class _Pieces:
         while True:
             key, at = self._key(at)
             if key in found:
-                raise DuplicateKeyError(f"the key {key[:60]!r} is there twice in one object")
+                raise DuplicateKeyError(f"an object has the key {key[:60]!r} twice")
             if key in _LISTS and self.text[at : at + 1] in ("[", "{"):
                 read = self._list if self.text[at] == "[" else self._members
                 found[key], at = read(at, depth + 1, parts_are_values=True)
@@ -180,7 +179,7 @@ class _Pieces:
         while True:
             key, at = self._key(at)
             if key in found:
-                raise DuplicateKeyError(f"the key {key[:60]!r} is there twice in one object")
+                raise DuplicateKeyError(f"an object has the key {key[:60]!r} twice")
             found[key], at = self._read(at, depth + 1, is_value=parts_are_values)
             at, is_last = self._next(at, "}")
             if is_last:
@@ -203,10 +202,10 @@ class _Pieces:
             if is_last:
                 return found, at
 
-    # --- what is a value: text for the store ------------------------------------------------
+    # --- values become text to store --------------------------------------------------------
 
     def _copy(self, at: int, depth: int, parts: list[str]) -> int:
-        """Copies the list or object at a position in its canonical form; returns where it ends."""
+        """Copies a list or object in canonical form to `parts`; returns where it ends."""
         work.look()
         text = self.text
         if depth >= MAX_DEPTH:
@@ -250,10 +249,10 @@ class _Pieces:
 
 
 class _Several:
-    """Reads many parts of a list or an object at once, where that is possible.
+    """Reads many parts of a list or object at once, if possible.
 
-    It guesses that a comma some way ahead stands between two parts, and the decoder tells whether
-    it does. After a wrong guess parts are read singly for a while.
+    It guesses that a comma further ahead separates two parts, and the decoder tells if it does.
+    After a wrong guess, parts are read singly for a while.
     """
 
     def __init__(self, pieces: _Pieces, brackets: str) -> None:
@@ -262,7 +261,7 @@ class _Several:
         self._wait, self._rest = 0, _REST
 
     def read(self, at: int) -> tuple[Any, int]:
-        """Returns some parts or None, and where the next one begins; there is a next one."""
+        """Returns some parts or None, and where the next part begins, of which there is one."""
         if self._wait:
             self._wait -= 1
             return None, at
@@ -277,7 +276,7 @@ class _Several:
                 found, stop = _scan(piece, 0)
             except json.JSONDecodeError:
                 if self._open == "[":
-                    break  # one after the other is as quick as another guess
+                    break  # reading singly is as fast as another guess
                 continue
             if stop == len(piece) and found:
                 self._rest = _REST
@@ -292,7 +291,7 @@ class _Several:
         return None, at
 
     def _one_by_one(self, piece: str) -> tuple[list[Any], int] | None:
-        """Returns the parts that a piece begins with and a comma follows, and where they end."""
+        """Returns the leading parts of a piece that a comma follows, and where they end."""
         found = []
         at = end = 0
         try:
@@ -316,5 +315,5 @@ class _Several:
 def _refuse_known(keys: set[str], more: Iterable[str]) -> None:
     for key in more:
         if key in keys:
-            raise DuplicateKeyError(f"the key {key[:60]!r} is there twice in one object")
+            raise DuplicateKeyError(f"an object has the key {key[:60]!r} twice")
     keys.update(more)

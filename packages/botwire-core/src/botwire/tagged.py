@@ -1,9 +1,9 @@
-r"""Python values in JSON: what JSON lacks is written as an object with one tagged key.
+r"""Converts Python values to JSON and back; types that JSON lacks become an object with a tag.
 
 Frameworks put bytes, times, tuples and sets into messages and metadata. ``{"$bytes": "AP8="}``
-stands for ``b"\x00\xff"``; an object of the caller's that looks like a tag is wrapped as
-``{"$dict": …}``, so every value has one reading. Decoding builds nothing but these types, and what
-the caller's own readers make. The tags follow MongoDB's Extended JSON in spirit.
+stands for ``b"\x00\xff"``. A caller's object that looks like a tag is wrapped in ``{"$dict": …}``,
+so the encoding is unambiguous. Decoding only creates these types, and what the caller's own readers
+return. The tags follow MongoDB's Extended JSON in spirit.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from botwire.errors import NotJSONError
 from botwire.exact import MAX_DEPTH
 
 Writer = Callable[[Any, str], tuple[str, Any]]
-"""Takes a value and what to call it in an error; returns a tag (``$`` and a word) and what it
-holds: values that `to_json` writes, and others for this function again."""
+"""Takes a value and its name in errors; returns a tag (``$`` and a word) and its content, which may
+contain values for `to_json` and for this function."""
 
 Readers = Mapping[str, Callable[[Any], Any]]
-"""What is made of the tags of a `Writer`: each is given what the tag holds, as a value again."""
+"""A function for each tag of a `Writer`, which takes the tag's decoded content."""
 
-_MARSHAL = 2  # the version of its format: in later ones equal values may have different bytes
+_MARSHAL = 2  # in later versions of the format, equal values may have different bytes
 _PLAIN = frozenset((NoneType, bool, int, str))
 _EXACT = _PLAIN.union((float, bytes, list, dict, tuple, set, frozenset))
 _EXACT = _EXACT.union((datetime, date, time, timedelta, Decimal, UUID))
@@ -39,14 +39,14 @@ def to_json(value: Any, path: str = "value", *, write: Writer | None = None) -> 
     """Returns `value` as a JSON value.
 
     Args:
-        value: None, bool, int, float (NaN too), str, bytes, list, tuple, dict (of any keys), set,
-            frozenset, datetime, date, time, timedelta, Decimal or UUID, nested. An object of a
-            class that is derived from one of them becomes one of them, unless there is a `write`.
-        path: What to call it in an error.
-        write: For objects that are of none of these classes exactly, derived ones included.
+        value: None, bool, int, float (including NaN), str, bytes, list, tuple, dict (with any
+            keys), set, frozenset, datetime, date, time, timedelta, Decimal or UUID, nested. Without
+            `write`, an instance of a subclass becomes an instance of the base class.
+        path: The name of the value in errors.
+        write: Converts objects of all other classes, including subclasses of these.
 
     Raises:
-        NotJSONError: A part is of another type; the message says where.
+        NotJSONError: A part has another type; the message says where.
     """
     return _to(value, path, 0, write)
 
@@ -54,7 +54,7 @@ def to_json(value: Any, path: str = "value", *, write: Writer | None = None) -> 
 def _to(value: Any, path: str, depth: int, write: Writer | None) -> Any:
     if write is not None and type(value) not in _EXACT:
         if depth > MAX_DEPTH:
-            raise NotJSONError(f"{path} is nested too deeply, or holds itself", path)
+            raise NotJSONError(f"{path} is nested too deeply, or contains itself", path)
         tag, held = write(value, path)
         return {tag: _to(held, path, depth + 1, write)}
     if value is None or isinstance(value, (bool, str, int)):
@@ -62,7 +62,7 @@ def _to(value: Any, path: str, depth: int, write: Writer | None) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else {"$float": repr(value)}
     if depth > MAX_DEPTH:
-        raise NotJSONError(f"{path} is nested too deeply, or holds itself", path)
+        raise NotJSONError(f"{path} is nested too deeply, or contains itself", path)
     if isinstance(value, list):
         return [
             part if type(part) in _PLAIN else _to(part, f"{path}[{i}]", depth + 1, write)
@@ -87,7 +87,7 @@ def _to(value: Any, path: str, depth: int, write: Writer | None) -> Any:
             ]
         }
     if isinstance(value, (tuple, set, frozenset)):
-        # Sorted where it can be, so that equal sets are equal texts.
+        # Sorted, so that equal sets have equal texts.
         parts = value if isinstance(value, tuple) else sorted(value, key=repr)
         listed = [_to(part, f"{path}[{i}]", depth + 1, write) for i, part in enumerate(parts)]
         name = "tuple" if isinstance(value, tuple) else type(value).__name__
@@ -105,42 +105,42 @@ def _to(value: Any, path: str, depth: int, write: Writer | None) -> Any:
         return {"$uuid": str(value)}
     cls = type(value)
     raise NotJSONError(
-        f"{path} is of type {cls.__module__}.{cls.__qualname__}, which cannot be kept", path
+        f"{path} has the type {cls.__module__}.{cls.__qualname__}, which cannot be stored", path
     )
 
 
 class Rewriter:
-    """Writes a value that grows, again and again: what it was last is not converted anew.
+    """Converts a growing value again and again, at the cost of what is new.
 
-    Of lists of objects, at any depth of objects, the part that was there before is reused as it was
-    written; a conversation of a thousand messages is written at the cost of the new ones.
+    For lists of objects, at any depth of nested objects, it reuses the converted beginning that is
+    unchanged. So a conversation of a thousand messages costs no more than its new ones.
     """
 
     def __init__(self) -> None:
-        # By path: what each part looked like, and how it was written.
+        # By path: a fingerprint of each element, and its converted form.
         self._lists: dict[str, tuple[list[bytes | str], list[Any]]] = {}
 
     def to_json(self, value: Any, path: str = "value") -> Any:
-        """Returns what the function `to_json` does; what it returns is not to be changed."""
+        """Returns the same as the function `to_json`. Do not modify the result."""
         if type(value) is dict and all(type(key) is str for key in value):
             plain = {key: self.to_json(part, f"{path}.{key}") for key, part in value.items()}
             return {"$dict": plain} if _looks_tagged(plain) else plain
         if type(value) is not list or not value or type(value[0]) is not dict:
             return to_json(value, path)
         before, written = self._lists.get(path, ([], []))
-        looks = list(map(_look, value))
-        pairs = enumerate(zip(before, looks, strict=False))
-        same = next((i for i, (old, new) in pairs if old != new), min(len(before), len(looks)))
+        prints = list(map(_fingerprint, value))
+        pairs = enumerate(zip(before, prints, strict=False))
+        same = next((i for i, (old, new) in pairs if old != new), min(len(before), len(prints)))
         new = [to_json(part, f"{path}[{i}]") for i, part in enumerate(value[same:], same)]
-        self._lists[path] = (looks, [*written[:same], *new])
+        self._lists[path] = (prints, [*written[:same], *new])
         return self._lists[path][1]
 
 
-def _look(value: Any) -> bytes | str:
-    """Returns what differs if values do: 1 equals True, and what was given may be changed later."""
+def _fingerprint(value: Any) -> bytes | str:
+    """Returns bytes or text that differ whenever two values differ, 1 and True included."""
     try:
         return marshal.dumps(value, _MARSHAL)
-    except ValueError:  # something else than plain values
+    except ValueError:  # it contains other than plain values
         return repr(value)
 
 
@@ -167,14 +167,14 @@ _NONE: Readers = {}
 
 
 def from_json(value: Any, *, readers: Readers = _NONE) -> Any:
-    """Returns the value that `to_json` was given.
+    """Returns the value that was passed to `to_json`.
 
     Args:
         value: What `to_json` returned.
-        readers: For the tags of the `Writer` that it was given.
+        readers: Functions for the tags of the `Writer` that was used.
 
     Raises:
-        ValueError: A tag holds something it cannot; the value was not written by `to_json`.
+        ValueError: The content of a tag is not valid, so `to_json` did not write the value.
     """
     if isinstance(value, list):
         return [
@@ -193,7 +193,7 @@ def from_json(value: Any, *, readers: Readers = _NONE) -> Any:
             if tag in readers:
                 return readers[tag](read(part))
         except (TypeError, ArithmeticError, AttributeError) as error:
-            raise ValueError(f"{tag} holds what it cannot: {error}") from error
+            raise ValueError(f"{tag} has invalid content: {error}") from error
     return {
         key: part if type(part) in _PLAIN else from_json(part, readers=readers)
         for key, part in value.items()

@@ -1,15 +1,15 @@
-"""Tool calls and their answers: no model is shown a call without its answer.
+"""Pairs tool calls with their answers, so that no model is shown a call without its answer.
 
-Services refuse a conversation in which a call is not followed by its answer, or an answer does not
-follow its call. A process that dies inside a tool leaves such a conversation behind, and so do two
-requests at once and a window that cuts between the two. `pair_answers` repairs what is about to be
-shown; what is stored stays as it is. Nothing here does I/O or knows a framework: an adapter says,
-message by message, which calls it makes and which it answers (`CallIds`).
+Model services reject a conversation in which a call is not followed by its answer, or an answer
+does not follow its call. Such conversations arise when a process dies inside a tool, when two
+requests run at once, and when a window cuts between call and answer. `pair_answers` repairs what a
+model is shown, not what is stored. It does no I/O and knows no framework: an adapter tells, message
+by message, which calls it makes and which it answers (`CallIds`).
 
     shown = pair_answers(messages, ids=call_ids, close=say_not_completed)
 
-Calls and answers are matched by id, never by their number or place. Some models use an id more than
-once: an answer then belongs to the last message before it that has an open call of this id.
+Calls and answers are matched by id. Some models use an id more than once: an answer then belongs to
+the last message before it with an open call of that id.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from typing import NamedTuple, TypeVar
 from botwire.messages import Message
 
 NOT_COMPLETED = "This call was not completed: the process that made it ended."
-"""What a model is told of a call whose answer was never stored."""
+"""The answer shown to a model for a call whose answer was never stored."""
 
 M = TypeVar("M")
 
 
 @dataclass(frozen=True, slots=True)
 class CallIds:
-    """What of a message `match_calls` looks at.
+    """The calls that a message makes and answers.
 
     Attributes:
-        calls: The ids of the calls that it makes, in their order.
-        answers: The ids of the calls that it answers, in their order.
+        calls: The ids of the calls that it makes, in order.
+        answers: The ids of the calls that it answers, in order.
     """
 
     calls: Sequence[str] = ()
@@ -40,17 +40,17 @@ class CallIds:
 
     @classmethod
     def of(cls, message: Message) -> CallIds:
-        """Returns those of an envelope's portable part."""
+        """Returns the ids in the portable part of an envelope."""
         answers = () if message.tool_call_id is None else (message.tool_call_id,)
         return cls([call.id for call in message.tool_calls], answers)
 
 
 class Spot(NamedTuple):
-    """A call or an answer in a conversation.
+    """The position of a call or an answer in a conversation.
 
     Attributes:
-        message: The index of its message.
-        position: Which of the message's calls, or of its answers.
+        message: The index of the message.
+        position: The index among the message's calls, or among its answers.
     """
 
     message: int
@@ -59,12 +59,12 @@ class Spot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Which calls of a conversation are answered, and where.
+    """The calls of a conversation with their answers.
 
     Attributes:
-        answered: The answer of each call that has one.
-        unanswered: The calls without an answer, in their order.
-        orphans: The answers without a call, second answers included, in their order.
+        answered: The answer of each answered call.
+        unanswered: The calls without an answer, in order.
+        orphans: The answers without a call, including second answers, in order.
     """
 
     answered: dict[Spot, Spot] = field(default_factory=dict)
@@ -75,16 +75,16 @@ class Matches:
 def match_calls(
     conversation: Iterable[CallIds | None], *, settled: Collection[str] = ()
 ) -> Matches:
-    """Finds the answer of each call, the calls without one, and the answers without a call.
+    """Returns the answer of each call, the calls without one, and the answers without a call.
 
     Args:
-        conversation: What each message calls and answers, oldest first; None for what is no
+        conversation: The ids of each message, oldest first; None for an entry that is not a
             message.
-        settled: Ids of calls that are left out of the search, with their answers.
+        settled: Ids of calls that are never reported as unanswered, nor their answers as orphans.
     """
     answered: dict[Spot, Spot] = {}
     orphans: list[Spot] = []
-    waiting: dict[str, list[list[Spot]]] = {}  # by id: a list per message, the last message last
+    waiting: dict[str, list[list[Spot]]] = {}  # open calls by id, one list per message
     for index, ids in enumerate(conversation):
         if ids is None:
             continue
@@ -123,22 +123,23 @@ def pair_answers(
     select: Callable[[M, Sequence[int], bool], M | None] = _all_or_none,
     settled: Collection[str] = (),
 ) -> list[M]:
-    """Returns messages in which each call is followed by its answer, and nothing else is answered.
+    """Returns messages in which each call is followed by its answer, and no answer lacks a call.
 
-    An answer that stands elsewhere is moved to its call. A call without one is closed with what
-    `close` returns. An answer without a call is left out, and so is a second answer to a call. A
-    conversation that needs no repair comes back as it is.
+    An answer that stands elsewhere is moved to its call. An unanswered call gets the messages that
+    `close` returns. An answer without a call is dropped, as is a second answer to a call. A
+    conversation that needs no repair is returned unchanged.
 
     Args:
-        messages: A framework's, oldest first.
-        ids: What a message calls and answers; None for what is no message, which may stand between
-            a call and its answer.
-        close: Given a message and the positions of its open calls, returns messages that say so.
-        select: Given a message, the positions of the answers to keep, and whether to keep all else
-            it holds, returns the message with only that, or None if nothing is left. Needed where
-            a message has several answers, or answers and something else.
-        settled: Ids of calls that are answered elsewhere, or wait for a person. They are not
-            closed, and their answers are kept without a call too.
+        messages: A framework's messages, oldest first.
+        ids: Returns the calls and answers of a message; None for an entry that is not a message,
+            which may stand between a call and its answer.
+        close: Takes a message and the positions of its open calls; returns messages that answer
+            them.
+        select: Takes a message, the positions of the answers to keep, and whether to keep its other
+            content; returns the message with only that, or None if nothing is left. Needed if a
+            message has several answers, or answers and other content.
+        settled: Ids of calls that are answered elsewhere or wait for a person. They are not closed,
+            and their answers are kept even without a call.
     """
     conversation = list(messages)
     known = [ids(message) for message in conversation]
@@ -199,13 +200,13 @@ def close_calls(
     ids: Callable[[M], CallIds | None],
     close: Callable[[M, Sequence[int]], Iterable[M]],
 ) -> list[M]:
-    """Returns messages with some of their calls closed, each behind the answers that follow it.
+    """Returns messages with the given calls closed, after the answers that follow the call.
 
-    Nothing is moved or left out, as `pair_answers` does: for what is stored again.
+    Unlike `pair_answers`, it moves and drops nothing, so the result can be stored.
 
     Args:
-        messages: A framework's, oldest first.
-        spots: The calls to close, as `match_calls` names them.
+        messages: A framework's messages, oldest first.
+        spots: The calls to close, from `match_calls`.
         ids: See `pair_answers`.
         close: See `pair_answers`.
     """
@@ -226,10 +227,9 @@ def close_calls(
 
 
 def drop_open_end(messages: Iterable[M], *, ids: Callable[[M], CallIds | None]) -> list[M]:
-    """Returns messages without a call at their end that is not answered in full there.
+    """Returns messages without a last calling message whose calls are not all answered.
 
-    For the first part of a conversation when what follows is skipped: the call may well have been
-    answered, only not here.
+    For the beginning of a conversation whose rest is skipped: the answers may be in the rest.
     """
     kept = list(messages)
     known = [ids(message) for message in kept]

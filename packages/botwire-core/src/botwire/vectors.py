@@ -1,4 +1,4 @@
-"""Embeddings as they are kept and sent: 32-bit floats, four bytes a number."""
+"""Embeddings as they are stored and sent: 32-bit floats."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MAX_DIMENSION = 65_536
 
 
 class Vector:
-    """An embedding, an immutable value.
+    """An immutable embedding.
 
     Attributes:
-        raw: Its numbers as little-endian 32-bit floats.
+        raw: The numbers as little-endian 32-bit floats.
     """
 
     __slots__ = ("raw",)
@@ -27,34 +27,38 @@ class Vector:
 
     @classmethod
     def of(cls, values: Iterable[float], path: str = "embedding") -> Vector:
-        """Takes a caller's numbers, rounded to 32 bits.
+        """Returns the vector of a caller's numbers, rounded to 32 bits.
 
         Args:
             values: Finite numbers: a list, or a one-dimensional array.
-            path: What to call them in an error.
+            path: The name of the value in errors.
 
         Raises:
-            ConfigurationError: They are not that.
+            ConfigurationError: The value is not a list of finite numbers.
         """
         if isinstance(values, Vector):
             return values
         if isinstance(values, (str, bytes, bytearray, memoryview, dict, set)):
-            raise ConfigurationError(f"{path} is a list of numbers, not {type(values).__name__}")
+            raise ConfigurationError(
+                f"{path} must be a list of numbers, not {type(values).__name__}"
+            )
         try:
             numbers = array("f", values)
         except (TypeError, ValueError, OverflowError) as error:
-            raise ConfigurationError(f"{path} is a list of numbers: {error}") from None
+            raise ConfigurationError(f"{path} must be a list of numbers: {error}") from None
         return cls._checked(numbers, path)
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Vector:
-        """Takes bytes that came from somewhere else.
+        """Returns the vector of untrusted bytes.
 
         Raises:
             ConfigurationError: They are not finite 32-bit floats.
         """
         if len(raw) % 4:
-            raise ConfigurationError("an embedding is 32-bit floats, four bytes each")
+            raise ConfigurationError(
+                f"an embedding must be 32-bit floats, four bytes each, not {len(raw):,} bytes"
+            )
         numbers = array("f", raw)
         if sys.byteorder == "big":
             numbers.byteswap()
@@ -63,11 +67,13 @@ class Vector:
     @classmethod
     def _checked(cls, numbers: array[float], path: str) -> Vector:
         if not 1 <= len(numbers) <= MAX_DIMENSION:
-            raise ConfigurationError(f"{path} has 1 to {MAX_DIMENSION} numbers, not {len(numbers)}")
+            raise ConfigurationError(
+                f"{path} must have 1 to {MAX_DIMENSION} numbers, not {len(numbers)}"
+            )
         # A sum of so few 32-bit floats cannot overflow, so it is finite if and only if all are.
         if not math.isfinite(sum(numbers)):
             i = next(i for i, number in enumerate(numbers) if not math.isfinite(number))
-            raise ConfigurationError(f"{path}[{i}] is not a number that fits 32 bits")
+            raise ConfigurationError(f"{path}[{i}] is not a finite number that fits 32 bits")
         if sys.byteorder == "big":
             numbers = array("f", numbers)
             numbers.byteswap()
@@ -75,7 +81,7 @@ class Vector:
 
     @classmethod
     def stored(cls, raw: bytes) -> Vector:
-        """Takes the `raw` of a vector that was made before."""
+        """Returns the vector of trusted bytes: the `raw` of another vector."""
         new = cls.__new__(cls)
         new.raw = raw
         return new
@@ -87,14 +93,14 @@ class Vector:
 
     @property
     def values(self) -> list[float]:
-        """Its numbers; the caller owns the list."""
+        """The numbers; the caller owns the list."""
         numbers = array("f", self.raw)
         if sys.byteorder == "big":
             numbers.byteswap()
         return numbers.tolist()
 
     def normalised(self) -> tuple[Vector, float]:
-        """Returns it divided by its length, and its length; one of zeros stays as it is."""
+        """Returns the vector scaled to length 1, and its old length; a zero vector is unchanged."""
         values = self.values
         norm = math.hypot(*values)
         if not norm:

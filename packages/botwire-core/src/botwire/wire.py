@@ -1,11 +1,11 @@
-"""How batches and their results look in JSON: client and server both read it here.
+"""Encodes batches and their results as JSON, and decodes them, for client and server.
 
 A batch is ``{"namespace": …, "operations": [{"op": "put_key", "key": …, "value": …}, …]}``, its
-answer ``{"results": […]}``. An operation's fields are those of its class; a field left out has
-its default. A stored value is spliced into the text as it is kept, neither decoded nor encoded.
-Bytes travel as base64 under ``bytes`` instead of ``value``; times as ISO 8601 in UTC.
+answer ``{"results": […]}``. An operation has the fields of its class; an omitted field has its
+default. A stored value is spliced into the text without being decoded or encoded. Bytes are sent as
+base64 under ``bytes`` instead of ``value``, times as ISO 8601 in UTC.
 
-The same texts record the results of a request, for answering it again (see `Batch.request_id`).
+Results are recorded in the same form, to answer a retried request (see `Batch.request_id`).
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from botwire.errors import (
 from botwire.operations.codecs import Codec, MismatchError, field_of, quote
 
 BATCH_PATH = "/v1/batch"
-"""Where a server takes a batch by POST."""
+"""The path to which a client posts a batch."""
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 """The header that carries `Batch.request_id` (draft-ietf-httpapi-idempotency-key-header)."""
 REQUEST_ID_HEADER = "X-Request-ID"
-"""The header in which a server names each answer, for its logs."""
+"""The header with the server's id of a request, which its logs contain too."""
 
 
 _codecs: dict[type[Any], Codec] = {}
 
 
 def codec_of(cls: type[Any]) -> Codec:
-    """Returns how the objects of a class look in JSON: an entry, an item, a page."""
+    """Returns the codec of a result class, such as an entry, an item or a page."""
     if cls not in _codecs:
         _codecs[cls] = field_of(cls).codec
     return _codecs[cls]
@@ -47,7 +47,7 @@ def operation_name(operation: ops.AnyOperation) -> str:
 
 
 def encode_batch(batch: ops.Batch) -> str:
-    """Returns the body that asks a server to apply `batch`."""
+    """Returns the request body for a batch."""
     texts = [ops.declaration_of(operation).encode(operation) for operation in batch.operations]
     return f'{{"namespace":{quote(batch.namespace)},"operations":[{",".join(texts)}]}}'
 
@@ -59,17 +59,17 @@ def decode_batch(
     *,
     most: int | None = None,
 ) -> ops.Batch:
-    """Reads the body that `encode_batch` writes; trusts nothing in it.
+    """Decodes and validates a request body written by `encode_batch`.
 
     Args:
         document: The body, decoded by `json.loads`.
-        request_id: From the `IDEMPOTENCY_HEADER`, if there was one.
-        digest: Of the request; see `Batch.digest`.
-        most: How many operations it may have; None: any number.
+        request_id: The value of the `IDEMPOTENCY_HEADER`, if given.
+        digest: The digest of the request; see `Batch.digest`.
+        most: How many operations are allowed; None: any number.
 
     Raises:
-        InvalidRequestError: It is not a batch; the detail says where and why.
-        PayloadTooLargeError: It has too many operations.
+        InvalidRequestError: The body is not a batch; the detail says where and why.
+        PayloadTooLargeError: The batch has too many operations.
     """
     body = _object(document, "the body", ("namespace", "operations"))
     listed = body["operations"]
@@ -77,8 +77,8 @@ def decode_batch(
         raise InvalidRequestError("operations must be a list")
     if most is not None and len(listed) > most:
         raise PayloadTooLargeError(
-            f"a batch has at most {most} operations here, and this one has {len(listed)}: send it "
-            "in parts"
+            f"a batch may have at most {most} operations here, and this one has {len(listed)}: "
+            "split it"
         )
     decoded = tuple(_decode_each(listed))
     try:
@@ -94,14 +94,14 @@ def _decode_each(listed: Sequence[object]) -> Iterator[ops.AnyOperation]:
 
 
 def decode_operation(document: object, where: str) -> ops.AnyOperation:
-    """Reads one operation.
+    """Decodes and validates one operation.
 
     Args:
-        document: The decoded object, with its name under ``op``.
-        where: What to call it in an error.
+        document: The decoded object, with the operation's name under ``op``.
+        where: The name of the object in errors.
 
     Raises:
-        InvalidRequestError: It is not an operation; the detail says where and why.
+        InvalidRequestError: The object is not an operation; the detail says where and why.
     """
     if not isinstance(document, dict):
         raise InvalidRequestError(f"{where} must be an object")
@@ -115,10 +115,10 @@ def decode_operation(document: object, where: str) -> ops.AnyOperation:
 
 
 def decode_stored(make: type[Any], document: object) -> Any:
-    """Reads an object of a class, as its codec wrote it; trusts nothing in it.
+    """Decodes and validates an object of a class, as written by the class's codec.
 
     Raises:
-        InvalidRequestError: It is not that; the detail says why.
+        InvalidRequestError: The document is not such an object; the detail says why.
     """
     return _strictly(codec_of(make).decode, document, "it")
 
@@ -134,12 +134,12 @@ def _strictly(decode: Callable[[Any, str | None], Any], document: object, where:
 def encode_results(
     operations: Sequence[ops.AnyOperation], results: ops.Results, digest: str | None = None
 ) -> str:
-    """Returns the body that answers a batch.
+    """Returns the response body for a batch.
 
     Args:
-        operations: Those of the batch.
-        results: What they returned.
-        digest: That of the batch (see `Batch.digest`), to be recorded with its results.
+        operations: The batch's operations.
+        results: The result of each operation.
+        digest: The batch's digest (see `Batch.digest`), to record it with the results.
     """
     texts = [
         ops.declaration_of(operation).result.encode(result)
@@ -150,14 +150,14 @@ def encode_results(
 
 
 def decode_results(operations: Sequence[ops.AnyOperation], document: object) -> ops.Results:
-    """Reads the body that `encode_results` writes.
+    """Decodes a response body written by `encode_results`.
 
     Raises:
-        ProtocolError: It is not the answer to these operations.
+        ProtocolError: The body is not the answer to these operations.
     """
     results = document.get("results") if isinstance(document, dict) else None
     if not isinstance(results, list) or len(results) != len(operations):
-        raise ProtocolError("the answer does not hold one result for each operation")
+        raise ProtocolError("the answer does not have one result per operation")
     decoded = []
     for i, (operation, part) in enumerate(zip(operations, results, strict=True)):
         try:

@@ -1,7 +1,7 @@
-"""How long the work on a request may go on: a deadline, a caller who left, others who wait.
+"""Limits on the work for a request: a deadline, a caller that left, other work that waits.
 
-Work that takes long looks up now and then (`look`), many times in a tenth of a second. What it is
-held to is set around it (`on`), and travels with it through generators, threads and tasks.
+Long-running work calls `look` many times per tenth of a second. `on` sets the limits around it;
+they follow the work through generators, threads and tasks.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from botwire.errors import BotWireError, InvalidRequestError
 
 
 class CancelledWorkError(BotWireError):
-    """The caller left: nobody waits for the answer."""
+    """The caller has left, so nobody waits for the answer."""
 
 
 class PreemptedError(BotWireError):
-    """The work has had its share for now, and others wait: it starts again later."""
+    """The work has used its share of time while others wait. It restarts later."""
 
 
 class Work:
-    """What the work on one request is held to.
+    """The limits for the work on one request.
 
     Args:
-        seconds: How long it may take in all, from now on; None: as long as it needs.
+        seconds: How long the work may take from now on; None sets no limit.
 
     Attributes:
         is_cancelled: Whether the caller has left.
@@ -40,39 +40,39 @@ class Work:
         self.is_cancelled = False
 
     def cancel(self) -> None:
-        """Says that the caller has left."""
+        """Ends the work, as the caller has left."""
         self.is_cancelled = True
 
     def extend(self) -> None:
-        """Takes the deadline away."""
+        """Removes the deadline."""
         self._deadline = None
 
     def restarted(self) -> Work:
-        """Returns what is held to the same, from now on."""
+        """Returns new limits with the same number of seconds, from now on."""
         return Work(self._seconds)
 
     def verdict(self) -> BotWireError | None:
-        """Returns why the work must end now, or None if it may go on."""
+        """Returns why the work must end now, or None if it may continue."""
         if self.is_cancelled:
             return CancelledWorkError("the caller has left")
         if self._deadline is not None and time.monotonic() > self._deadline:
             return InvalidRequestError(
-                f"this needs more than the {self._seconds:g} seconds of work that a request may "
-                "take here: narrow it down, or ask for it in parts",
+                f"this request needs more than the {self._seconds:g} seconds of work allowed per "
+                "request: narrow it down or split it",
                 status=422,
             )
         return None
 
 
 Verdict = Callable[[], BotWireError | None]
-"""Returns why work must end now, or None if it may go on."""
+"""Returns why the work must end now, or None if it may continue."""
 
 _verdict: ContextVar[Verdict | None] = ContextVar("botwire_work", default=None)
 
 
 @contextlib.contextmanager
 def on(verdict: Verdict | None) -> Iterator[None]:
-    """Holds the work in its block to a verdict; None changes nothing."""
+    """Applies limits to the work in its block; None changes nothing."""
     if verdict is None:
         yield
         return
@@ -84,7 +84,7 @@ def on(verdict: Verdict | None) -> Iterator[None]:
 
 
 def look() -> None:
-    """Raises the error that says why this work must end now, if it must."""
+    """Raises an error if this work must end now."""
     ask = _verdict.get()
     if ask is not None:
         error = ask()
@@ -93,6 +93,6 @@ def look() -> None:
 
 
 def is_over() -> bool:
-    """Says whether this work must end now: for what cannot raise, such as a database's callback."""
+    """Returns whether this work must end now, for callbacks that cannot raise."""
     ask = _verdict.get()
     return ask is not None and ask() is not None

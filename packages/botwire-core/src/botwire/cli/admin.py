@@ -1,4 +1,4 @@
-"""Commands for whoever keeps a store: what is in it, is it sound, a backup, an erasure."""
+"""Commands for administrators of a store: statistics, checks, backups and erasure."""
 
 from __future__ import annotations
 
@@ -38,37 +38,35 @@ _COLUMNS = {
     "records": "record",
     "bytes": "byte",
 }
-"""What a table shows of a namespace, and what one of it is called."""
+"""The columns of a table of namespaces, with the noun for what they count."""
 
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the command line."""
-    stats = add_command(commands, "stats", _stats, "count what each namespace holds")
+    stats = add_command(commands, "stats", _stats, "count the contents of each namespace")
     add_place(stats, LONG_TIMEOUT)
     add_patterns(stats)
     add_json(stats)
 
     backup = add_command(commands, "backup", _backup, "copy a SQLite store while it is in use")
-    backup.add_argument("target", help="the file to make")
+    backup.add_argument("target", help="file to create")
     add_place(backup, LONG_TIMEOUT)
 
     restore = add_command(
         commands, "restore", _restore, "replace a SQLite store by a backup, while it is in use"
     )
-    restore.add_argument("source", help="a file that botwire backup made")
+    restore.add_argument("source", help="file made by botwire backup")
     add_place(restore, LONG_TIMEOUT)
-    restore.add_argument("--yes", action="store_true", help="do not ask")
+    restore.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
-    compact = add_command(
-        commands, "compact", _compact, "give back the disk space of what was deleted"
-    )
+    compact = add_command(commands, "compact", _compact, "free the disk space of deleted data")
     add_place(compact, LONG_TIMEOUT)
 
-    check = add_command(commands, "check", _check, "look for what is wrong with a store")
+    check = add_command(commands, "check", _check, "check a store for damage")
     add_place(check, LONG_TIMEOUT)
     add_patterns(check)
     check.add_argument(
-        "--compare", nargs=2, metavar=("A", "B"), help="say where two places differ instead"
+        "--compare", nargs=2, metavar=("A", "B"), help="instead, list the differences of two URLs"
     )
     add_json(check)
 
@@ -77,9 +75,9 @@ def add_commands(commands: Any) -> None:
     )
     forget.add_argument("namespaces", nargs="+", metavar="namespace")
     add_place(forget, LONG_TIMEOUT)
-    forget.add_argument("--yes", action="store_true", help="do not ask")
+    forget.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     forget.add_argument(
-        "--no-rewrite", action="store_true", help="leave the rewriting of a large file for later"
+        "--no-rewrite", action="store_true", help="do not compact the file, which may take long"
     )
 
 
@@ -112,13 +110,13 @@ def _backup(options: argparse.Namespace) -> int:
         ProgressLine("backup") as progress,
     ):
         transfer.backup(engine, Path(options.target), progress.part)
-    say(f"{options.target}: a store of its own, at sqlite:///{options.target}")
+    say(f"backed up to {options.target}; it opens as sqlite:///{options.target}")
     return OK
 
 
 def _restore(options: argparse.Namespace) -> int:
     with open_store(options.url, options.api_key, options.timeout, make=True) as engine:
-        if not _is_agreed(options, f"replaces everything in the store by {options.source}"):
+        if not _is_confirmed(options, f"replaces everything in the store by {options.source}"):
             say("nothing was restored")
             return NO
         transfer.restore(engine, Path(options.source))
@@ -139,13 +137,13 @@ def _compact(options: argparse.Namespace) -> int:
     return OK
 
 
-def _is_agreed(options: argparse.Namespace, what: str) -> bool:
-    """Asks whether to do what cannot be undone, unless told not to ask."""
+def _is_confirmed(options: argparse.Namespace, what: str) -> bool:
+    """Asks for confirmation of what cannot be undone, unless ``--yes`` was given."""
     if options.yes:
         return True
     if not sys.stdin.isatty():
-        raise ConfigurationError(f"this {what}: say --yes where nobody can be asked")
-    print(f"This {what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+        raise ConfigurationError(f"this {what}: confirm with --yes, as there is no terminal")
+    print(f"This {what}. Continue? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -163,7 +161,7 @@ def _check(options: argparse.Namespace) -> int:
     else:
         for problem in problems:
             say(problem)
-        say(count_of(len(problems), "problem") if problems else "all is sound")
+        say(count_of(len(problems), "problem") if problems else "no problems found")
     return NO if problems else OK
 
 
@@ -179,13 +177,13 @@ def _compare(options: argparse.Namespace) -> int:
             rows = (difference._asdict() for difference in differences)
             return NO if print_rows([], rows, as_json=True) else OK
         count = report_differences(differences)
-    say(count_of(count, "difference") if count else "both hold the same")
+    say(count_of(count, "difference") if count else "no differences")
     return NO if count else OK
 
 
 def _forget(options: argparse.Namespace) -> int:
     named = ", ".join(map(repr, options.namespaces))
-    if not _is_agreed(options, f"erases {named} for good"):
+    if not _is_confirmed(options, f"erases {named} for good"):
         say("nothing was erased")
         return NO
     place = find_place(options.url, options.api_key, options.timeout)
@@ -203,5 +201,6 @@ def _forget(options: argparse.Namespace) -> int:
     if receipts[0].rewritten:
         return OK
     say(receipts[0].detail)
-    # PostgreSQL rewrites nothing from here. A SQLite file that is read by others can be, later.
+    # Compacting PostgreSQL is up to its administrator. A SQLite file that others read can be
+    # compacted later.
     return OK if options.no_rewrite or place.scheme.startswith("postgres") else FAILED

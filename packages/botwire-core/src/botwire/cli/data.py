@@ -1,4 +1,4 @@
-"""Commands that look at and change what a namespace holds."""
+"""Commands that read and change the contents of a namespace."""
 
 from __future__ import annotations
 
@@ -30,49 +30,67 @@ from botwire.pieces import unique
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the command line."""
-    get = _command(commands, "get", _get, "print the value of a key, as JSON; bytes as they are")
+    get = _command(commands, "get", _get, "print the value of a key as JSON, or its raw bytes")
     get.add_argument("key")
 
     put = _command(commands, "set", _set, "set a key")
     put.add_argument("key")
     put.add_argument(
-        "value", nargs="?", default="-", help="as JSON: 42, '\"text\"', '{\"a\": 1}'; - reads it"
+        "value",
+        nargs="?",
+        default="-",
+        help="JSON: 42, '\"text\"', '{\"a\": 1}'; - reads it from standard input",
     )
     kind = put.add_mutually_exclusive_group()
-    kind.add_argument("--text", action="store_true", help="the value is a text, and no JSON")
-    kind.add_argument("--bytes", metavar="FILE", help="store the bytes of a file; - reads them")
-    put.add_argument("--ttl", type=float, metavar="SECONDS", help="after which it is gone")
+    kind.add_argument("--text", action="store_true", help="the value is plain text, not JSON")
+    kind.add_argument(
+        "--bytes", metavar="FILE", help="store the bytes of a file; - reads standard input"
+    )
+    put.add_argument("--ttl", type=float, metavar="SECONDS", help="seconds until the key expires")
     put.add_argument(
-        "--if-version", type=int, metavar="N", help="only if the key has it; 0: if there is none"
+        "--if-version",
+        type=int,
+        metavar="N",
+        help="set only if the key has version N; 0: only if it does not exist",
     )
 
-    keys = _command(commands, "ls", _list, "list keys, one a line")
-    keys.add_argument("prefix", nargs="?", default="", help="that they start with")
-    keys.add_argument("-l", "--long", action="store_true", help="with versions, times and sizes")
+    keys = _command(commands, "ls", _list, "list keys, one per line")
+    keys.add_argument("prefix", nargs="?", default="", help="only keys that start with this")
+    keys.add_argument("-l", "--long", action="store_true", help="show versions, times and sizes")
 
-    history = _command(commands, "history", _history, "print a history, an item a line")
-    history.add_argument("name", nargs="?", help="which; without it, the histories there are")
-    history.add_argument("-n", type=positive, metavar="N", help="only the last N")
-    history.add_argument("--after", type=int, default=0, metavar="SEQ", help="only those after it")
-    history.add_argument("--archived", action="store_true", help="with those put away")
+    history = _command(commands, "history", _history, "print a history, one item per line")
+    history.add_argument("name", nargs="?", help="the history; without it, list all histories")
+    history.add_argument("-n", type=positive, metavar="N", help="only the last N items")
+    history.add_argument(
+        "--after", type=int, default=0, metavar="SEQ", help="only items after this number"
+    )
+    history.add_argument("--archived", action="store_true", help="include archived items")
 
-    search = _command(commands, "search", _search, "find records by their words, the best first")
+    search = _command(commands, "search", _search, "search the text of records, best match first")
     search.add_argument("text")
-    search.add_argument("--collection", default="default", help="(%(default)s)")
-    search.add_argument("--scope", help="only this path and those below")
-    search.add_argument("--tag", action="append", help="only with one of these; may be repeated")
-    search.add_argument("--filter", metavar="JSON", help='by metadata: {"year": {"$gte": 2020}}')
-    search.add_argument("-n", type=positive, default=10, metavar="N", help="at most (%(default)s)")
+    search.add_argument(
+        "--collection", default="default", help="collection to search (default: %(default)s)"
+    )
+    search.add_argument("--scope", help="only records at this path or below")
+    search.add_argument(
+        "--tag", action="append", help="only records with one of these tags; may be repeated"
+    )
+    search.add_argument(
+        "--filter", metavar="JSON", help='only matching metadata: {"year": {"$gte": 2020}}'
+    )
+    search.add_argument(
+        "-n", type=positive, default=10, metavar="N", help="most matches to print (%(default)s)"
+    )
 
     remove = _command(commands, "rm", _remove, "delete keys, histories or collections of records")
     remove.add_argument("names", nargs="+", metavar="name")
     what = remove.add_mutually_exclusive_group()
-    what.add_argument("--history", action="store_true", help="the names are those of histories")
-    what.add_argument("--collection", action="store_true", help="… of collections")
+    what.add_argument("--history", action="store_true", help="the names are histories")
+    what.add_argument("--collection", action="store_true", help="the names are collections")
 
     watch = _command(commands, "watch", _watch, "print each change as it happens, until Ctrl-C")
-    watch.add_argument("prefix", nargs="?", default="", help="that names start with")
-    watch.add_argument("--after", type=int, metavar="REVISION", help="begin after this one")
+    watch.add_argument("prefix", nargs="?", default="", help="only names that start with this")
+    watch.add_argument("--after", type=int, metavar="REVISION", help="start after this revision")
     watch.add_argument("-n", type=positive, metavar="N", help="stop after N changes")
 
 
@@ -122,12 +140,12 @@ def _entry(entry: Any) -> dict[str, Any]:
 def _set(options: argparse.Namespace) -> int:
     if options.bytes is not None:
         if options.value != "-":
-            raise ConfigurationError("--bytes takes the value from a file: leave the value out")
+            raise ConfigurationError("--bytes reads the value from a file: omit the value argument")
         value: Any = _read_bytes(options.bytes)
     else:
         value = sys.stdin.read() if options.value == "-" else options.value
         if not options.text:
-            value = _from_json(value, "the value", ": quote a text twice, '\"a\"', or say --text")
+            value = _from_json(value, "the value", ": quote text twice, '\"a\"', or use --text")
     memory = open_memory(options)
     version = memory.set(options.key, value, ttl=options.ttl, if_version=options.if_version)
     if options.json:
@@ -243,7 +261,7 @@ def _item(item: Item) -> dict[str, Any]:
 
 
 def _summary(item: Item) -> str:
-    """Returns what a person sees of an item: who says what, if it is a message."""
+    """Returns an item for a terminal: the speaker and text, if it is a message."""
     try:
         message = Message.from_item(item.value)
     except UnreadableItemError:

@@ -1,4 +1,4 @@
-"""What a command's exit code says."""
+"""The exit codes of commands."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from botwire.errors import (
 )
 
 OK = 0
-"""It worked."""
+"""Success."""
 NO = 1
-"""It worked, and the answer is no: nothing there, nothing found, not the same, not sound."""
+"""Success with a negative answer: not found, no match, different, or damaged."""
 FAILED = 2
-"""It did not work; also what `argparse` says of a wrong command line."""
+"""Failure; also returned by `argparse` for a wrong command line."""
 CONFLICT = 3
-"""Something newer is there, and was left as it is."""
+"""A conflict: newer data exists and was not changed."""
 UNREACHABLE = 4
 """No answer came: nothing listens there, or it took too long."""
 DENIED = 5
-"""The API key is missing, not known, or does not allow this."""
+"""The API key is missing or unknown, or does not allow this."""
 INTERRUPTED = 130
-"""Stopped by Ctrl-C, as shells say it."""
+"""Stopped by Ctrl-C, the code that shells use."""
 
 
 def exit_code(error: BotWireError) -> int:
-    """Returns the exit code that stands for an error."""
+    """Returns the exit code for an error."""
     if isinstance(error, NotFoundError):
         return NO
     if isinstance(error, ConflictError):

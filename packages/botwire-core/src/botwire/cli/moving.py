@@ -1,4 +1,4 @@
-"""Commands that move memory: into a file, out of one, and from one place to another."""
+"""Commands that move memory: export, import and copy."""
 
 from __future__ import annotations
 
@@ -27,33 +27,36 @@ from botwire.errors import ConfigurationError
 from botwire.files import make_private
 from botwire.operations import CONFLICTS, OVERWRITE, REFUSE
 
-_SHOWN = 20  # differences
+_SHOWN = 20  # most differences to print
 
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to the command line."""
-    export = add_command(
-        commands, "export", _export, "write all of a store as lines of JSON, exactly"
+    export = add_command(commands, "export", _export, "write a store as lines of JSON, exactly")
+    export.add_argument(
+        "file",
+        nargs="?",
+        default="-",
+        help="file to create, compressed if it ends in .gz; - is standard output",
     )
-    export.add_argument("file", nargs="?", default="-", help="a new one, .gz packs it; - prints it")
     add_place(export, LONG_TIMEOUT)
     add_patterns(export)
-    export.add_argument("--force", action="store_true", help="replace the file if it is there")
+    export.add_argument("--force", action="store_true", help="replace an existing file")
 
     load = add_command(commands, "import", _import, "read an export into a store, exactly")
-    load.add_argument("file", help="that botwire export wrote; - reads it")
+    load.add_argument("file", help="file written by botwire export; - is standard input")
     add_place(load, LONG_TIMEOUT)
     add_patterns(load)
     _add_conflict(load)
     add_json(load)
 
     copy = add_command(
-        commands, "copy", _copy, "make namespaces of one place what they are in another"
+        commands, "copy", _copy, "copy namespaces from one place to another, exactly"
     )
-    copy.add_argument("source", metavar="FROM", help="URL of the place to read; may be in use")
-    copy.add_argument("target", metavar="TO", help="URL of the place to write to")
-    copy.add_argument("--from-api-key", metavar="KEY", help="of a server that is read")
-    copy.add_argument("--to-api-key", metavar="KEY", help="of a server that is written to")
+    copy.add_argument("source", metavar="FROM", help="URL to read; may be in use")
+    copy.add_argument("target", metavar="TO", help="URL to write to")
+    copy.add_argument("--from-api-key", metavar="KEY", help="API key for reading from a server")
+    copy.add_argument("--to-api-key", metavar="KEY", help="API key for writing to a server")
     add_timeout(copy)
     add_patterns(copy)
     _add_conflict(copy)
@@ -68,14 +71,14 @@ def _add_conflict(parser: argparse.ArgumentParser) -> None:
         choices=CONFLICTS,
         default=REFUSE,
         dest="conflict",
-        help="where something newer is there already (%(default)s)",
+        help="what to do if the target has newer data (default: %(default)s)",
     )
     group.add_argument(
         "--overwrite",
         action="store_const",
         const=OVERWRITE,
         dest="conflict",
-        help="the same as --on-conflict overwrite",
+        help="short for --on-conflict overwrite",
     )
 
 
@@ -93,13 +96,13 @@ def _export(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
-    """Opens a file to be written, which has its name only when it is whole."""
+    """Opens a file for writing. It gets its name only when it is complete."""
     if name == "-":
         yield sys.stdout.buffer
         return
     target = Path(name)
     if target.exists() and not force:
-        raise ConfigurationError(f"{target} is there already: choose another file, or say --force")
+        raise ConfigurationError(f"{target} already exists: choose another file, or use --force")
     partial = target.with_name(target.name + ".partial")
     try:
         partial.unlink(missing_ok=True)
@@ -146,8 +149,8 @@ def _old_file(name: str) -> Iterator[IO[bytes]]:
                 yield cast(IO[bytes], packed)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ConfigurationError(
-                f"{name} is not packed by gzip, or was cut off ({error}): what could be read of it "
-                "in whole batches is written"
+                f"{name} is not a gzip file, or is truncated ({error}): all complete batches "
+                "before that were imported"
             ) from None
 
 
@@ -166,7 +169,7 @@ def _copy(options: argparse.Namespace) -> int:
             )
         same = True
         if options.verify:
-            # What only the target has is no part of the copy.
+            # Ignores namespaces that only the target has.
             chosen = list(transfer.list_namespaces(source, options.namespace))
             with ProgressLine("compare") as progress:
                 same = not chosen or not report_differences(
@@ -177,7 +180,7 @@ def _copy(options: argparse.Namespace) -> int:
 
 
 def report_differences(differences: Iterator[transfer.Difference]) -> int:
-    """Says what differs, the first of it, and returns how much there is."""
+    """Prints the first differences and returns how many there are."""
     count = 0
     for count, difference in enumerate(differences, 1):
         if count <= _SHOWN:

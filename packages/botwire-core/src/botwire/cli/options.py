@@ -1,4 +1,4 @@
-"""The options that commands share, and what they open."""
+"""Options that commands share, and functions that open what they name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botwire.errors import NotFoundError
 from botwire.places import DEFAULT_TIMEOUT, find_place
 
 LONG_TIMEOUT = 300.0
-"""Seconds that a call may take by default where one is about a whole store."""
+"""Default timeout in seconds for commands on a whole store."""
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -35,19 +35,21 @@ def positive(text: str) -> int:
     """Reads a whole number above 0, for `argparse`."""
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
+        raise argparse.ArgumentTypeError("must be at least 1")
     return number
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Adds ``--json``."""
-    parser.add_argument("--json", action="store_true", help="print JSON, an object a line")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
 
 
 def add_place(parser: argparse.ArgumentParser, timeout: float = DEFAULT_TIMEOUT) -> None:
     """Adds the options that say where memory lives."""
     parser.add_argument("--url", help="where memory lives")
-    parser.add_argument("--api-key", metavar="KEY", help="for a server; better in the environment")
+    parser.add_argument(
+        "--api-key", metavar="KEY", help="API key for a server; safer in the environment"
+    )
     add_timeout(parser, timeout)
 
 
@@ -58,24 +60,24 @@ def add_timeout(parser: argparse.ArgumentParser, timeout: float = LONG_TIMEOUT) 
         type=float,
         default=timeout,
         metavar="SECONDS",
-        help="that a call may take (%(default)g)",
+        help="timeout per call (default: %(default)g)",
     )
 
 
 def add_namespace(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--namespace`` of a command about one."""
-    parser.add_argument("-N", "--namespace", help="whose memory (default)")
+    """Adds ``--namespace`` for one namespace."""
+    parser.add_argument("-N", "--namespace", help="namespace to use (default: default)")
 
 
 def add_patterns(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--namespace`` of a command about many."""
+    """Adds ``--namespace`` for a pattern of namespaces."""
     parser.add_argument(
         "-N",
         "--namespace",
         action="append",
         default=[],
         metavar="PATTERN",
-        help="only namespaces like this: * is any run of characters; may be repeated",
+        help="only namespaces that match; * matches any characters; may be repeated",
     )
 
 
@@ -90,22 +92,22 @@ def open_memory(options: argparse.Namespace) -> Memory:
 def open_store(
     url: str | None, api_key: str | None, timeout: float, *, make: bool = False
 ) -> Iterator[Engine]:
-    """Opens a store, and closes it.
+    """Opens a store for a block, then closes it.
 
     Args:
-        url: Where it is, as for `Memory`.
-        api_key: As for `Memory`.
+        url: Where memory lives, as for `Memory`.
+        api_key: The API key for a server, as for `Memory`.
         timeout: Seconds that a call may take.
-        make: Whether a file may be made that is not there.
+        make: Whether to create a missing file.
 
     Raises:
-        NotFoundError: The file is not there: a mistyped path is no empty store.
+        NotFoundError: The file does not exist, which may be a typo and not an empty store.
     """
     place = find_place(url, api_key, timeout)
     if not make and place.scheme == "sqlite" and place.sqlite_path != MEMORY:
         path = Path(place.sqlite_path)
         if not path.exists():
-            raise NotFoundError(f"there is no store: no file {path}")
+            raise NotFoundError(f"there is no store: the file {path} does not exist")
     engine = open_engine(place)
     try:
         yield engine

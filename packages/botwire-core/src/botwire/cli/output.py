@@ -1,8 +1,8 @@
-"""What commands print: tables for people, JSON and plain lines for programs.
+"""Prints the output of commands: tables for people, JSON or tab-separated lines for programs.
 
-On a terminal rows are a table with a heading. Elsewhere they are lines with tabs between the
-fields, without a heading; with ``--json`` they are objects, one a line. What a program reads goes
-to standard output; what is said about it, and progress, to standard error.
+On a terminal, rows are a table with a heading; elsewhere, tab-separated lines without a heading.
+With ``--json`` they are objects, one per line. Data goes to standard output, messages and progress
+to standard error.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, Self
 from botwire.transfer import Tally
 from botwire.transfer.progress import REPORT_EVERY
 
-_MEASURED = 200  # rows by which the widths of a table's columns are chosen
-_WIDEST = 60  # characters of a column, but the last
+_MEASURED = 200  # rows that determine the widths of a table's columns
+_WIDEST = 60  # most characters to pad a column to
 _REDRAWN_EVERY = 0.2  # seconds
 
 
 def say(text: str) -> None:
-    """Tells a person something, beside what is printed."""
+    """Prints a message to standard error."""
     print(f"botwire: {text}", file=sys.stderr)
 
 
@@ -32,22 +32,22 @@ def print_json(value: Any) -> None:
     encoding = (sys.stdout.encoding or "ascii").lower()
     text = json.dumps(value, ensure_ascii=not encoding.startswith("utf"))
     if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
-        text = json.dumps(value)  # UTF-8 has no lone surrogates, JSON has
+        text = json.dumps(value)  # UTF-8 cannot encode lone surrogates; JSON escapes can
     print(text)
 
 
 def show(text: str) -> str:
-    """Returns a name as it can be printed in a line: one with line breaks, say, as JSON."""
+    """Returns a name as printed on one line: as JSON if it has line breaks or the like."""
     return text if text.isprintable() else json.dumps(text)
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> int:
-    """Prints rows as they come and returns how many there were.
+    """Prints rows as they arrive and returns how many there were.
 
     Args:
-        columns: The fields of a row that a table shows; with JSON all are printed.
+        columns: The fields that a table shows. JSON has all fields.
         rows: The rows.
-        as_json: Whether to print objects.
+        as_json: Whether to print JSON objects.
     """
     count = 0
     if as_json:
@@ -82,17 +82,17 @@ def _cell(value: Any) -> str:
 
 
 def count_of(number: int, what: str) -> str:
-    """Returns a number with what it counts, in the plural where it is not one."""
+    """Returns a number with a noun, in the plural unless the number is 1."""
     if number != 1:
         what = what[:-1] + "ies" if what.endswith("ry") else what + "s"
     return f"{number:,} {what}"
 
 
 class ProgressLine:
-    """A line on a terminal that says how far long work is; elsewhere nothing.
+    """Shows the progress of a long command on one line of a terminal; elsewhere, nothing.
 
     Args:
-        what: What is done.
+        what: The name of the command.
     """
 
     def __init__(self, what: str) -> None:
@@ -108,13 +108,13 @@ class ProgressLine:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
     def __call__(self, tally: Tally) -> None:
-        """Shows what was moved so far."""
+        """Shows how much was transferred so far."""
         ahead = f", {tally.ahead:,} read ahead" if tally.ahead >= REPORT_EVERY else ""
         moved = f"{count_of(tally.lines, 'line')} of {count_of(tally.namespace, 'namespace')}"
         self._draw(moved + ahead)
 
     def part(self, done: int, total: int) -> None:
-        """Shows how much is done of how much."""
+        """Shows how much of the whole is done."""
         bar = "#" * (30 * done // max(1, total))
         self._draw(f"[{bar:30}] {100 * done // max(1, total)} %")
 

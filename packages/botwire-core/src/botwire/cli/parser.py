@@ -1,4 +1,4 @@
-"""The parser of the command line, and what happens to a command that fails."""
+"""Parses the command line, runs the command and reports its errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botwire.errors import BotWireError, PermissionDeniedError, TransportError
 from botwire.places import API_KEY_VARIABLE, NAMESPACE_VARIABLE, URL_VARIABLE
 
 COMMANDS = "botwire.commands"
-"""The entry point group of other distributions' commands."""
+"""The entry point group in which other distributions declare commands."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(str(error) + _hint(error))
         return exit_code(error)
     except BrokenPipeError:
-        # Whoever read what is printed has read enough; Python would complain when it ends.
+        # The reader of a pipe has closed it. Python would report that at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except OSError as error:
@@ -45,27 +45,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _hint(error: BotWireError) -> str:
     if isinstance(error, TransportError) and error.url.startswith("http"):
-        return "; does `botwire serve` run there?"
+        return "; is `botwire serve` running there?"
     if isinstance(error, PermissionDeniedError) and "in all namespaces" in str(error):
-        return ". Name the namespaces that it opens, -N NAME, if that is enough"
+        return ". Name the namespaces that the key allows with -N NAME"
     return ""
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="botwire",
-        description="Memory that stays when the process ends.",
-        epilog=f"Memory lives at --url, else {URL_VARIABLE}, else in a file of this user's. "
-        f"{API_KEY_VARIABLE} and {NAMESPACE_VARIABLE} stand for --api-key and --namespace. "
-        "Exit codes: 0 it worked; 1 nothing there, or not the same; 2 it failed; 3 something "
-        "newer is there; 4 no answer; 5 not allowed.",
+        description="Memory for agents that outlives their process.",
+        epilog=f"Memory lives at --url, else at {URL_VARIABLE}, else in a file in your data "
+        f"folder. {API_KEY_VARIABLE} and {NAMESPACE_VARIABLE} replace --api-key and --namespace. "
+        "Exit codes: 0 success; 1 not found, or different; 2 failure; 3 conflict with newer data; "
+        "4 no answer; 5 access denied.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (data, moving, admin):
         module.add_commands(commands)
     if given and given[0] in commands.choices:
-        return parser  # a server's modules take a second to load, and are not needed
+        return parser  # skips loading the server's modules, which takes a second
     found = importlib.metadata.entry_points(group=COMMANDS)
     for entry_point in found:
         entry_point.load()(commands)
@@ -76,5 +76,5 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _no_server(options: Any) -> int:
-    say('the server is a package of its own: pip install "botwire[server]"')
+    say('the server is not installed: pip install "botwire[server]"')
     return FAILED
