@@ -3,7 +3,7 @@
 An adapter's environment holds what ``botwire[EXTRA]`` brings: what it forgot to declare is missing
 there. The programs of its README run in it, twice, as a product that remembers meets them a second
 time. The last environments are ``botwire[all]`` and one in which pip brings the published botwire
-0.2 up to date. Run ``hatch build --all`` first.
+0.2 up to date. Run ``hatch run build`` first.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from readme_programs import needs
@@ -47,7 +48,7 @@ def wheels(root: Path) -> dict[str, Path]:
         stem = f"{project['name'].replace('-', '_')}-{project['version']}"
         for file in (f"{stem}.tar.gz", f"{stem}-py3-none-any.whl"):
             if not (root / "dist" / file).exists():
-                raise SystemExit(f"dist/{file} is missing: run `hatch build --all` first")
+                raise SystemExit(f"dist/{file} is missing: run `hatch run build` first")
         found[project["name"]] = root / "dist" / f"{stem}-py3-none-any.whl"
     return found
 
@@ -116,8 +117,10 @@ def main() -> int:
     )
     upgrade = "botwire over botwire 0.2"
     cases[upgrade] = [str(built[CORE]), str(built["botwire"])], []
-    for name, (requirements, imported) in cases.items():
+
+    def try_case(name: str) -> str:
         start = time.monotonic()
+        requirements, imported = cases[name]
         try_out(
             requirements,
             imported,
@@ -126,7 +129,11 @@ def main() -> int:
             readme=readmes.get(name),
         )
         took = time.monotonic() - start
-        print(f"{name}: installs, imports, remembers, runs its README ({took:.1f} s)", flush=True)
+        return f"{name}: installs, imports, remembers, runs its README ({took:.1f} s)"
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for line in pool.map(try_case, cases):
+            print(line, flush=True)
     return 0
 
 

@@ -1,0 +1,27 @@
+"""Builds every distribution of this repository into ``dist``.
+
+``hatch build --all`` would build only the members of the default environment, and the adapters are
+in environments of their own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from environments import ROOT
+
+
+def main() -> int:
+    """Builds a wheel and an archive of each distribution; returns the exit code."""
+    packages = [file.parent for file in sorted(ROOT.glob("packages/*/pyproject.toml"))]
+    for folder in [*packages, ROOT / "server"]:
+        command = [sys.executable, "-m", "hatchling", "build", "-d", str(ROOT / "dist")]
+        done = subprocess.run(command, cwd=folder, check=False)
+        if done.returncode:
+            return done.returncode
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
