@@ -1,4 +1,4 @@
-"""What a run is told whose thread is not as it expects."""
+"""Errors of a run whose thread is not in the state it expects."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from botwire import ConflictError
 
 
 class ConcurrentRunError(ConflictError):
-    """Another run has the thread, or went on in it first; nothing was written.
+    """Another run holds the thread, or wrote to it first; nothing was written.
 
-    What this run put before stays. Run the turn again, with the same message ids if its input may
-    have been stored: `add_messages` then replaces it.
+    Earlier writes of this run stay. Run the turn again, with the same message ids if its input may
+    have been stored, so that `add_messages` replaces it.
     """
 
 
 class ThreadDeletedError(ConflictError):
-    """A run wanted to continue in a thread that was deleted meanwhile; nothing was written."""
+    """The thread was deleted while a run was active on it; nothing was written."""
 
 
 def busy(thread: str) -> ConcurrentRunError:
-    """Returns the error for a thread that another run has."""
+    """Returns the error for a thread that another run holds."""
     return ConcurrentRunError(
         f"another run is going on in the thread {thread!r:.80}; nothing was stored: run the turn "
         'again when it is over, or let it wait with BotWireSaver(on_conflict="wait")'

@@ -46,29 +46,29 @@ list_ = list  # which is also the name of a method here
 class BotWireSaver(BaseCheckpointSaver[str]):
     """A checkpointer on BotWire, blocking and asynchronous in one.
 
-    Pass it as ``checkpointer=`` to `create_agent` or to `StateGraph.compile`. A put is one
-    request, the latest checkpoint two.
+    Pass it as ``checkpointer=`` to `create_agent` or to `StateGraph.compile`. A put takes one
+    request, and reading the latest checkpoint takes two.
 
-    What is stored is never executed: only LangGraph's safe types, the data classes that the graph
-    names, and `allowed_types` are revived. Others come back as plain data. Pickle is never used.
+    Stored data is never executed, and pickle is never used. Only LangGraph's safe types, the data
+    classes that the graph's schema names, and `allowed_types` are restored as objects; other
+    classes come back as plain data.
 
     Args:
-        namespace: Whose threads. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
-            ``default``.
+        namespace: The namespace of the threads. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
         api_key: The server's API key, as for `Memory`.
-        serde: A serializer in the place of the strict one.
-        allowed_types: Classes of yours that may be revived from what is stored.
-        on_conflict: What happens to a run on a thread that another run has. ``reject``: it gets a
-            `ConcurrentRunError` before it begins. ``wait``: it begins when the other is over.
-            ``fork``: both run, the thread continues from the later one, and what the other did is
-            only in the thread's past; LangGraph's own savers do that, and say nothing. With the
-            first two, a turn that returned is in the thread.
-        lease: Seconds for which a run keeps others waiting after its process was killed. A run that
-            is over keeps nobody waiting, however it ended, and one that is alive keeps the thread,
-            however long it takes. 0: a run keeps nobody waiting, and is refused itself if another
-            came first.
+        serde: A serializer to use instead of the strict one.
+        allowed_types: Your own classes that may be restored from stored data.
+        on_conflict: What happens to a run on a thread on which another run is active. ``reject``:
+            it gets a `ConcurrentRunError` before it begins. ``wait``: it begins when the other run
+            ends. ``fork``: both run, the thread continues from the later one, and the other's work
+            is only in the thread's past, as silently happens with LangGraph's own savers. With
+            ``reject`` and ``wait``, a turn that returned is never lost.
+        lease: Seconds for which a run holds its thread after its process was killed. A live run
+            holds the thread however long it takes, and a run that has ended holds it no longer,
+            however it ended. 0: a run holds nothing, and is refused if another wrote first.
 
     Raises:
         ConfigurationError: An argument is not valid.

@@ -29,27 +29,27 @@ from botwire_langgraph.running import arun, run
 class BotWireStore(BaseStore):
     """A store on BotWire, blocking and asynchronous in one.
 
-    Pass it as ``store=`` to `create_agent` or to `StateGraph.compile`. A batch is one request, and
-    asynchronous calls made at the same time share one.
+    Pass it as ``store=`` to `create_agent` or to `StateGraph.compile`. A batch takes one request,
+    and concurrent asynchronous calls share one.
 
-    Filters take ``$eq $ne $gt $gte $lt $lte`` and also ``$in $nin $exists $not $and $or``, with
-    dots into nested objects, and are applied before the limit. A field that is missing or cannot
-    be compared does not match; it is never an error. Items come newest first, or best first if
-    there is a query. An expired item is never returned, whatever `TTLConfig` says of it.
+    Filters accept ``$eq $ne $gt $gte $lt $lte`` and also ``$in $nin $exists $not $and $or``, with
+    dots for nested objects, and are applied before the limit. A field that is missing or cannot be
+    compared does not match, and never raises an error. Items come newest first, or best first if
+    there is a query. An expired item is never returned, whatever `TTLConfig` says.
 
     Args:
-        namespace: Whose memory. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
-            ``default``. The namespaces of LangGraph are within it.
+        namespace: The namespace of the items, which contains LangGraph's own namespaces. Defaults
+            to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
         api_key: The server's API key, as for `Memory`.
-        index: How to embed, for semantic search. Unset, a query is compared with texts.
-        ttl: How long items are kept, in minutes. With ``sweep_interval_minutes`` a write also
-            deletes everything expired, if the last one to do so is that long ago.
+        index: How to embed items for semantic search. Unset: queries are compared with texts.
+        ttl: How long items live, in minutes. With ``sweep_interval_minutes``, a write also deletes
+            all expired items if no write has done so for that long.
         search: ``semantic`` compares a query with embeddings, ``text`` with words (BM25),
-            ``hybrid`` with both. Unset: ``semantic`` with an `index`, else ``text``. What a query
-            does not find at all is left out.
-        collection: The records' collection; stores with different ones share nothing.
+            ``hybrid`` with both. Defaults to ``semantic`` with an `index`, else to ``text``. Items
+            that do not match a query at all are left out.
+        collection: The collection of the records. Stores with different collections share nothing.
 
     Raises:
         ConfigurationError: An argument is not valid.
