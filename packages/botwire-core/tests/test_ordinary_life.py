@@ -295,8 +295,12 @@ def test_whether_a_key_exists_is_told_without_its_value(path: Path) -> None:
 def test_a_memory_is_copied_as_itself_and_never_pickled(path: Path, kind: Any) -> None:
     memory = kind("n", url=f"sqlite:///{path}")
     assert copy.deepcopy({"m": memory})["m"] is memory
-    with pytest.raises(ConfigurationError, match="pickle"):
-        pickle.dumps(memory)
+    assert copy.copy(memory) is memory
+    for part in (memory.history("h"), memory.records("r")):
+        assert repr(copy.copy(part)) == repr(copy.deepcopy(part)) == repr(part)
+    for one in (memory, memory.history("h"), memory.records("r")):
+        with pytest.raises(ConfigurationError, match="pickle"):
+            pickle.dumps(one)
 
 
 # --- many at once ---------------------------------------------------------------------------

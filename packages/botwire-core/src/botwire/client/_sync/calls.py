@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from botwire import operations as ops
 from botwire.engines.protocol import Engine
+from botwire.errors import ConfigurationError
 
 R = TypeVar("R")
 
@@ -24,6 +25,15 @@ class Calls:
     def __init__(self, engine: Engine, namespace: str) -> None:
         self.engine = engine
         self.namespace = namespace
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # it holds connections, which copies share
+
+    def __reduce__(self) -> str:
+        raise ConfigurationError(
+            "a history or collection holds connections and perhaps an API key, and cannot be "
+            "pickled: pickle its name and open it where it is needed"
+        )
 
     def apply(self, operation: ops.Operation[R]) -> R:
         """Applies one operation and returns its result."""

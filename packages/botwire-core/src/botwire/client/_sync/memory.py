@@ -70,6 +70,9 @@ class Memory(MemoryOperators):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.namespace!r})"
 
+    def __copy__(self) -> Self:
+        return self
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # holds connections, and is safe to share
 
