@@ -1,4 +1,4 @@
-"""What whoever keeps a store does beside moving it: counts, checks, backs up, forgets."""
+"""What an administrator does with a store: statistics, checks, backups and erasure."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def stat(engine: Engine, namespaces: Iterable[str] = ()) -> Iterator[tuple[str, 
 def check(
     engine: Engine, *, namespaces: Iterable[str] = (), progress: Progress | None = None
 ) -> Iterator[str]:
-    """Yields what is wrong with a store; nothing if it is sound.
+    """Yields the problems of a store; nothing if there are none.
 
-    The database checks its files, counts are compared with what they count, and everything is read.
+    The database checks its files, stored counts are compared with the rows, and all data is read.
 
     Args:
         engine: The store.
         namespaces: Only those that one of these patterns matches; the database's own check is
             then left out.
-        progress: Is called now and then.
+        progress: Called now and then.
     """
     wanted = list(namespaces)
     if not wanted:
@@ -89,14 +89,14 @@ def _check_words(engine: Engine, namespace: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """That a namespace was erased, for whoever has to show it.
+    """The proof that a namespace was erased.
 
     Attributes:
-        namespace: Which.
-        erased: How many rows of each kind, all 0 if there was no such namespace any more.
-        at: When, in UTC.
-        rewritten: Whether the database's files hold nothing of it any more.
-        detail: Why not, and what to do.
+        namespace: The namespace.
+        erased: The number of rows erased of each kind; all 0 if the namespace did not exist.
+        at: When it was erased, in UTC.
+        rewritten: Whether the database's files no longer contain its data.
+        detail: If they still may, why and what to do.
     """
 
     namespace: str
@@ -107,18 +107,18 @@ class Receipt:
 
 
 def forget(engine: Engine, *namespaces: str, rewrite: bool = True) -> list[Receipt]:
-    """Erases namespaces: every row that belongs to them, and their bytes in the database's files.
+    """Erases namespaces: all their rows, and their bytes in the database's files.
 
-    What was exported, backed up or logged elsewhere is not reached. May be repeated.
+    Exports, backups and logs elsewhere are not erased. Repeating the call is safe.
 
     Args:
         engine: The store.
-        namespaces: Which.
-        rewrite: Whether to rewrite the files without what was erased, once for all of them. It
-            takes as long as writing the whole store, and writers wait.
+        namespaces: The namespaces.
+        rewrite: Whether to compact the files afterwards, once for all namespaces. This takes as
+            long as writing the whole store, and blocks writers.
 
     Returns:
-        A receipt for each.
+        A receipt per namespace.
     """
     for namespace in namespaces:
         check_namespace(namespace)
@@ -137,7 +137,7 @@ def forget(engine: Engine, *namespaces: str, rewrite: bool = True) -> list[Recei
         try:
             compaction = apply(engine, SYSTEM_NAMESPACE, ops.CompactStore())
         except BotWireError as error:
-            # The rows are gone, and whoever asked must have it in writing.
+            # The rows are gone, so the caller must get the receipt.
             compaction = ops.Compaction(
                 rewritten=False, detail=f"the files could not be rewritten, run it again: {error}"
             )
@@ -163,15 +163,16 @@ def _empty(engine: Engine, namespace: str) -> dict[str, int]:
 def backup(
     engine: Engine, target: Path, progress: Callable[[int, int], None] | None = None
 ) -> None:
-    """Copies a SQLite store into a file, as it is at one moment, while it is in use.
+    """Copies a SQLite store to a file as of one moment, while it is in use.
 
     Args:
         engine: The store.
-        target: The file to make.
-        progress: Called with how much is copied and how much there is.
+        target: The file to create.
+        progress: Called with the number of pages copied and the number of all pages.
 
     Raises:
-        ConfigurationError: The store is not a file of this machine, or the target cannot be made.
+        ConfigurationError: The store is not a file on this machine, or the target cannot be
+            created.
     """
     if not isinstance(engine, SQLiteEngine):
         raise ConfigurationError(
@@ -182,17 +183,17 @@ def backup(
 
 
 def restore(engine: Engine, source: Path) -> None:
-    """Puts what a backup holds in the place of everything in a SQLite store, while it is in use.
+    """Replaces the contents of a SQLite store by a backup, while it is in use.
 
-    Never copy a backup over a store by hand: programs that have it open would go on with the old
-    one, and a log that is left beside it would undo the copy.
+    Never copy a backup over a store by hand: programs that have it open would keep using the old
+    file, and a leftover log would damage the copy.
 
     Args:
         engine: The store.
-        source: A file that `backup` made.
+        source: A file made by `backup`.
 
     Raises:
-        ConfigurationError: The store is not a file of this machine, or the source not a sound
+        ConfigurationError: The store is not a file on this machine, or the source is not an intact
             backup. Nothing was changed.
     """
     if not isinstance(engine, SQLiteEngine):
@@ -204,10 +205,10 @@ def restore(engine: Engine, source: Path) -> None:
 
 
 def compact(engine: Engine) -> ops.Compaction:
-    """Rewrites a store's files without what was deleted, so that they shrink; writers wait.
+    """Rewrites a store's files without deleted data, which shrinks them and blocks writers.
 
     Returns:
-        Whether it was done, else why not.
+        Whether the files were rewritten, and why if not.
     """
     done: ops.Compaction = apply(engine, SYSTEM_NAMESPACE, ops.CompactStore())
     return done

@@ -29,25 +29,25 @@ def copy(
     conflict: str = REFUSE,
     progress: Progress | None = None,
 ) -> Tally:
-    """Makes namespaces of one store what they are in another, which may be in use.
+    """Copies namespaces from one store, which may be in use, to another.
 
-    Each namespace is copied as it was at one moment. Copied again, what was changed and deleted
-    since follows. Other namespaces of the target are not touched.
+    Each namespace is copied as of one moment. Copying again transfers what was changed and deleted
+    since. Other namespaces of the target are not touched.
 
     Args:
         source: The store to read.
         target: The store to write to.
         namespaces: Only those that one of these patterns matches; see `list_namespaces`.
-        conflict: What to do where the target was written to by others: ``refuse``, ``keep`` that,
-            or ``overwrite`` it. A namespace that is no copy of the source's is replaced as a whole.
-        progress: Is called now and then.
+        conflict: What to do if others wrote to the target: ``refuse``, ``keep`` their data, or
+            ``overwrite`` it. ``overwrite`` replaces a namespace that is not a copy as a whole.
+        progress: Called now and then.
 
     Returns:
-        What was read, and what came of it.
+        How much was read, written and left as it was.
 
     Raises:
-        ConflictError: See `conflict`; what was copied until then is there.
-        NotFoundError: There is no namespace of such a name.
+        ConflictError: See `conflict`. What was copied before stays.
+        NotFoundError: A named namespace does not exist.
     """
     tally = Tally()
     for namespace in list_namespaces(source, namespaces):
@@ -66,26 +66,26 @@ def copy(
 
 
 def _expect_copy(target: Engine, namespace: str, state: NamespaceState, conflict: str) -> None:
-    """Makes way for a namespace, unless what is there is a copy of it, or nothing."""
+    """Erases the target's namespace if it is not a copy and may be overwritten."""
     there: ops.NamespaceStat = apply(target, namespace, ops.StatNamespace())
-    # The microsecond of its first write tells a namespace from another of the same name.
+    # A copy has the creation time of its source, to the microsecond.
     if there.created_at in (None, state.created_at) or not there.revision:
         return
     if conflict != OVERWRITE:
         raise ConflictError(
-            f"namespace {namespace!r:.80} is there already, and is no copy of this one: leave it "
-            "out, or overwrite it by saying so"
+            f"namespace {namespace!r:.80} already exists in the target and is not a copy of this "
+            "one: leave it out, or choose to overwrite it"
         )
     apply(target, SYSTEM_NAMESPACE, ops.ForgetNamespace(namespace))
 
 
 class Difference(NamedTuple):
-    """What one store has and the other has not, or not so.
+    """A difference between two stores.
 
     Attributes:
-        namespace: Where.
+        namespace: The namespace.
         kind: ``namespace``, ``key``, ``history``, ``item``, ``collection`` or ``record``.
-        name: Its name or id; of an item its number.
+        name: Its name or id; an item's number.
         parent: The history of an item, the collection of a record.
         what: ``only in the first``, ``only in the second`` or ``different``.
     """
@@ -108,15 +108,15 @@ def compare(
     namespaces: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Iterator[Difference]:
-    """Yields where two stores differ: in values, versions, numbers, ids, times, embeddings.
+    """Yields the differences of two stores: in values, versions, numbers, ids, times, embeddings.
 
-    How many changes a namespace has seen is not compared.
+    The revisions of namespaces are not compared.
 
     Args:
-        first: A store.
-        second: Another.
+        first: One store.
+        second: The other store.
         namespaces: Only those that one of these patterns matches; see `list_namespaces`.
-        progress: Is called now and then.
+        progress: Called now and then.
     """
     wanted = list(namespaces)
     tally = Tally()
@@ -143,7 +143,7 @@ def compare(
 def _join(
     first: Iterator[T], second: Iterator[T], order: Callable[[T], Any]
 ) -> Iterator[tuple[T | None, T | None]]:
-    """Yields what has the same place in two ordered streams together, and what has none alone."""
+    """Merges two sorted streams into pairs; one side is None where the other has no equal."""
     one, other = next(first, None), next(second, None)
     while one is not None or other is not None:
         if other is None or (one is not None and order(one) < order(other)):

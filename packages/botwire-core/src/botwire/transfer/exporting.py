@@ -1,4 +1,4 @@
-"""Writes memory as lines of JSON; see `transfer.lines`."""
+"""Exports memory as lines of JSON; see `transfer.lines`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def export(
     namespaces: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Tally:
-    """Writes everything a store holds; each namespace is as it was at one moment.
+    """Writes the contents of a store to a file, each namespace as of one moment.
 
     Args:
         engine: The store.
-        file: Where to write, in binary mode.
+        file: The file, in binary mode.
         namespaces: Only those that one of these patterns matches; see `list_namespaces`.
-        progress: Is called now and then.
+        progress: Called now and then.
 
     Returns:
         What was written.
 
     Raises:
-        NotFoundError: There is no namespace of such a name.
+        NotFoundError: A named namespace does not exist.
         ConflictError: A namespace is written to faster than it can be read.
     """
     tally = Tally()

@@ -24,24 +24,24 @@ def load(
 ) -> Tally:
     """Writes the lines of an export into a store.
 
-    What is there already as it is in the lines is left alone, so an import that was cut off is
-    simply run again. Each batch of some hundred lines is there whole or not at all.
+    Data that the store already has is left alone, so an interrupted import can simply be repeated.
+    Each batch of some hundred lines is atomic.
 
     Args:
         engine: The store to write to.
         given: The lines, for example a file in binary mode.
         namespaces: Only those that one of these patterns matches; ``*`` is any characters.
-        conflict: What to do where something newer is stored, or something else in the same
-            place: ``refuse``, ``keep`` what is stored, or ``overwrite`` it.
-        progress: Is called now and then.
+        conflict: What to do if the store has newer or different data: ``refuse``, ``keep`` the
+            stored data, or ``overwrite`` it.
+        progress: Called now and then.
 
     Returns:
-        What was read, and what came of it.
+        How much was read, written and left as it was.
 
     Raises:
-        ConfigurationError: A line is broken or of a newer release; says which. It and its batch
-            are not written. Or the export was cut off at its end; what it had is written.
-        ConflictError: See `conflict`; says in which lines.
+        ConfigurationError: A line is damaged or of a newer release; the message says which. Its
+            batch is not written. Or the export is truncated; what it has is written.
+        ConflictError: See `conflict`; the message names the lines.
         NotFoundError: A pattern without ``*`` names a namespace that is not in the export.
     """
     tally = Tally()
@@ -51,10 +51,10 @@ def load(
     restorer = Restorer(engine, tally, conflict=conflict)
     numbered = enumerate(given, 1)
     number, whole = 1, False
-    with _place(1):
+    with _at_line(1):
         lines.check_header(next(numbered, (1, b""))[1])
     for number, text in numbered:
-        with _place(number):
+        with _at_line(number):
             if whole:
                 raise ConfigurationError("there is more after the last line")
             document = lines.load_object(text)
@@ -71,7 +71,7 @@ def load(
                 tally.skipped += 1
         if progress is not None and tally.lines % REPORT_EVERY == 0:
             progress(tally)
-    with _place(number):
+    with _at_line(number):
         restorer.close()
     if progress is not None:
         progress(tally)
@@ -86,8 +86,8 @@ def load(
 
 
 @contextmanager
-def _place(number: int) -> Iterator[None]:
-    """Says in errors which line they are about."""
+def _at_line(number: int) -> Iterator[None]:
+    """Adds the number of the line to errors."""
     try:
         yield
     except APIError as error:

@@ -1,4 +1,4 @@
-"""Reads what a namespace holds in pages, each as of a moment of its own."""
+"""Reads the contents of a namespace in pages, each as of its own moment."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from botwire import operations as ops
 from botwire.engines.protocol import Engine
 from botwire.transfer.lines import Line
 
-_FIRST = 16  # of a shape in a first page, whose size nobody knows
-_BYTES = 2 * 1024 * 1024  # about how much a page should hold
+_FIRST = 16  # entries in a first page, before their size is known
+_BYTES = 2 * 1024 * 1024  # approximate size of a page
 
 
 def apply(engine: Engine, namespace: str, operation: ops.AnyOperation) -> Any:
@@ -19,11 +19,11 @@ def apply(engine: Engine, namespace: str, operation: ops.AnyOperation) -> Any:
 
 
 class Pages:
-    """The pages of a namespace, neither huge nor tiny whatever it holds.
+    """Reads a namespace in pages of about the same size in bytes.
 
     Args:
         engine: The store.
-        namespace: Which.
+        namespace: The namespace.
     """
 
     def __init__(self, engine: Engine, namespace: str) -> None:
@@ -32,7 +32,7 @@ class Pages:
         self._limits: dict[str, int] = {}
 
     def everything(self) -> Iterator[Line]:
-        """Yields all lines of the namespace but its own, in the order of an export."""
+        """Yields all lines of the namespace except its own, in the order of an export."""
         yield from self.keys()
         yield from self.histories()
         yield from self.collections()
@@ -81,7 +81,7 @@ class Pages:
     def _read(
         self, field: str, ask: Callable[[Any, int], ops.AnyOperation], after: Any
     ) -> Iterator[Any]:
-        """Yields what pages hold; `ask` makes the operation of what comes after the last one."""
+        """Yields the entries of all pages; `ask` makes the operation that reads the next page."""
         while True:
             limit = self._limits.get(field, _FIRST)
             page = apply(self._engine, self._namespace, ask(after, limit))
@@ -96,7 +96,7 @@ class Pages:
 
 
 def size_of(entry: Any) -> int:
-    """Returns how many bytes what a line holds takes, about."""
+    """Returns the approximate size of an entry in bytes."""
     if isinstance(entry, ops.KeyEntry):
         value = entry.value
         return len(value) if isinstance(value, bytes) else len(value.text)

@@ -1,4 +1,4 @@
-"""How much was moved so far."""
+"""Counts what was transferred, and reports progress."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ KINDS = ("namespace", "key", "history", "item", "collection", "record")
 
 @dataclass(slots=True)
 class Tally:
-    """Counts what was read, and what came of it where it was written.
+    """Counts what was read, and what happened to it.
 
     Attributes:
-        written: Keys, items and records that the other side did not have as they are.
-        kept: Those not taken because something newer is there, where that was asked for.
-        removed: What the other side had and should not have.
-        expired: Those left out because their time is over.
-        skipped: Those of namespaces that were not asked for.
-        ahead: Lines of the present namespace that are read and put aside, to be moved next.
+        written: Keys, items and records that were new to the target or different there.
+        kept: Those not written because the target has newer data that is to be kept.
+        removed: Those deleted from the target.
+        expired: Those skipped because they have expired.
+        skipped: Those of namespaces that were not selected.
+        ahead: Lines of the current namespace that are read but not yet transferred.
     """
 
     namespace: int = 0
@@ -46,7 +46,7 @@ class Tally:
 
     @property
     def same(self) -> int:
-        """How many keys, items and records were there already as they are in the lines."""
+        """How many keys, items and records the target already had."""
         entries = self.key + self.item + self.record
         return entries - self.written - self.kept - self.expired - self.skipped
 
@@ -60,10 +60,10 @@ class Tally:
 
 
 REPORT_EVERY = 500
-"""After how many lines a `Progress` is called."""
+"""Lines between two calls of a `Progress`."""
 
 Progress = Callable[[Tally], None]
-"""Is called now and then with what was moved so far."""
+"""Called now and then with what was transferred so far."""
 
 
 def read_ahead(lines: Iterable[T], tally: Tally, progress: Progress | None) -> Iterator[T]:

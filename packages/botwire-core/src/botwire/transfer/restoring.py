@@ -1,4 +1,4 @@
-"""Writes lines into a store, in batches that are all there or not at all."""
+"""Writes lines into a store, in atomic batches."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ BATCH_BYTES = 1024 * 1024
 _LAST_SEQ = 2**63 - 1
 
 
-# A run is what follows one another and belongs together. `after` is the last of those that an
-# earlier batch took; a closed run is followed by something else.
+# A run is a sequence of entries that belong together: keys, or one history or collection. `after`
+# is the last entry of an earlier batch; a closed run has no further entries.
 
 
 @dataclass
@@ -96,8 +96,8 @@ class Restorer:
     Args:
         engine: The store to write to.
         tally: Counts what came of them.
-        conflict: What to do about what is newer there; see `operations.CONFLICTS`.
-        mirror: Whether what is there and not among the lines was deleted, and is to go.
+        conflict: What to do about newer data; see `operations.CONFLICTS`.
+        mirror: Whether to delete data that is not among the lines.
     """
 
     def __init__(
