@@ -366,7 +366,7 @@ def test_what_the_command_refuses(tmp_path: Path, server_url: str) -> None:
     junk.write_bytes(b"junk" * 1000)
     free = ("--port", "0", "--database")
     assert "is not a SQLite database" in refused(*free, f"sqlite:///{junk}")
-    assert "no folder" in refused(*free, f"sqlite:///{tmp_path / 'no' / 'm.db'}")
+    assert "cannot be created" in refused(*free, f"sqlite:///{tmp_path / 'no' / 'm.db'}")
     assert "sqlite or postgresql" in refused(*free, "http://x.test")
     assert "no engine handles the URL" in refused(*free, "redis://x.test")
 
