@@ -100,7 +100,7 @@ def leave(context: Context, row: Row, writes: int) -> Steps[None]:
         if usage.day > row.usage.day:
             yield from _forget_changes(context, row.day_began if of_yesterday else row.revision)
     if context.changes:
-        yield Statement(tables.CHANGES.insert(), context.changes, many=True)
+        yield Statement(tables.CHANGES.insert, context.changes, many=True)
     if context.revision // _PRUNE_EVERY > row.revision // _PRUNE_EVERY:
         yield from _forget_changes(context, context.revision - KEPT_CHANGES)
 

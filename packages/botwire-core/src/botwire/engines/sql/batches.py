@@ -143,7 +143,7 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps[ops.Results]:
         yield from _write_down(batch.terms, changed, now, lock)
     if request_id is not None:
         answer_text = wire.encode_results(batch.operations, results, batch.digest)
-        yield Statement(tables.REQUESTS.insert(), (namespace, request_id, answer_text, now))
+        yield Statement(tables.REQUESTS.insert, (namespace, request_id, answer_text, now))
     return results
 
 

@@ -25,6 +25,9 @@ class Collection(NamedTuple):
     bytes: int = 0
 
 
+_SAVE = COLLECTIONS.upsert()
+
+
 def read_collection(context: Context, name: str) -> Steps[Collection]:
     """Answers the `Collection`, all zeros if nothing was ever put into it."""
     key = to_bytes(name)
@@ -37,7 +40,7 @@ def read_collection(context: Context, name: str) -> Steps[Collection]:
 
 def save_collection(context: Context, collection: Collection) -> Steps[None]:
     """Writes what is known of a collection."""
-    yield Statement(COLLECTIONS.upsert(), (context.namespace, *collection))
+    yield Statement(_SAVE, (context.namespace, *collection))
 
 
 def check_dimension(collection: str, stored: int | None, given: int) -> None:

@@ -75,10 +75,8 @@ def _put(context: Context, key: bytes, value: ops.Value, expires_at: int | None)
     version = context.change("key", "put", key)
     now = context.now
     context.grow([sizes.key(key, value)])
-    entry = ops.KeyEntry(from_bytes(key), value, version, now, now, expires_at)
-    yield Statement(
-        tables.PUT_KEY, tables.key_row(context.namespace, entry), then=context.count_replaced
-    )
+    row = tables.key_row(context.namespace, key, value, version, now, now, expires_at)
+    yield Statement(tables.PUT_KEY, row, then=context.count_replaced)
     return version
 
 

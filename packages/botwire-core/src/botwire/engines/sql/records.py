@@ -129,7 +129,7 @@ def add_words(
             for word, times in counts.items()
         ]
     if parameters:
-        yield Statement(tables.WORDS.insert(), sorted(parameters), many=True)
+        yield Statement(tables.WORDS.insert, sorted(parameters), many=True)
     return total
 
 

@@ -73,9 +73,7 @@ def _forget_namespace(context: Context, op: ops.ForgetNamespace) -> Steps[tuple[
         floor = yield from first_revision()
         if rows[0][0] > floor:
             value = Json.of(rows[0][0])
-            key = from_bytes(_FLOOR[1])
-            entry = ops.KeyEntry(key, value, 1, context.now, context.now, None)
-            row = tables.key_row(_FLOOR[0], entry)
+            row = tables.key_row(*_FLOOR, value, 1, context.now, context.now, None)
             context.grow([sizes.key(_FLOOR[1], value)])
             yield Statement(tables.PUT_KEY, row, then=context.count_replaced)
     return tuple(counts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from botwire import operations as ops
 from botwire.engines.sql import sizes
@@ -16,24 +16,24 @@ from botwire.vectors import Vector
 Row = tuple[Any, ...]
 
 
-class Table(NamedTuple):
+class Table:
     """A table whose rows are written here and nowhere else.
 
-    Attributes:
+    Args:
         name: What the database calls it.
         key: The columns of its primary key.
         columns: The other columns, in the order in which values are given.
+
+    Attributes:
+        columns: As above.
+        insert: The statement that inserts a row.
     """
 
-    name: str
-    key: str
-    columns: str
-
-    def insert(self) -> str:
-        """Returns the statement that inserts a row."""
-        columns = f"{self.key}, {self.columns}"
-        marks = ", ".join("?" for _ in columns.split(","))
-        return f"INSERT INTO {self.name} ({columns}) VALUES ({marks})"
+    def __init__(self, name: str, key: str, columns: str) -> None:
+        self.columns = columns
+        self._key = key
+        marks = ", ".join("?" for _ in f"{key}, {columns}".split(","))
+        self.insert = f"INSERT INTO {name} ({key}, {columns}) VALUES ({marks})"
 
     def upsert(self, **changes: str) -> str:
         """Returns the statement that inserts a row, or changes the one with the same key.
@@ -45,7 +45,7 @@ class Table(NamedTuple):
             f"{column} = {changes.get(column, f'excluded.{column}')}"
             for column in self.columns.split(", ")
         )
-        return f"{self.insert()} ON CONFLICT ({self.key}) DO UPDATE SET {sets}"
+        return f"{self.insert} ON CONFLICT ({self._key}) DO UPDATE SET {sets}"
 
 
 KEYS = Table(
@@ -86,6 +86,11 @@ PUT_KEY = (
 )
 """Sets a key, and returns the size of what it replaced."""
 
+_PUT_RECORDS = RECORDS.upsert()
+_KEEP_EMBEDDINGS = RECORDS.upsert(
+    embedding="COALESCE(excluded.embedding, botwire_records.embedding)"
+)
+
 KEY_ENTRY = "key, value_json, value_bytes, version, created_at, updated_at, expires_at"
 """The columns that `key_entry` reads."""
 HISTORY_ITEM = "seq, id, value_json, created_at"
@@ -101,11 +106,10 @@ def key_entry(row: Row) -> ops.KeyEntry:
     return ops.KeyEntry(from_bytes(key), value, *rest)
 
 
-def key_row(namespace: bytes, entry: ops.KeyEntry) -> Row:
-    """Returns the row of `KEYS` that holds an entry."""
-    key, value, *rest = entry
+def key_row(namespace: bytes, key: bytes, value: ops.Value, *rest: int | None) -> Row:
+    """Returns the row of `KEYS` that holds a value; `rest` is its version and its times."""
     text, raw = (value.text, None) if isinstance(value, Json) else (None, value)
-    return (namespace, to_bytes(key), text, raw, *rest, 0)
+    return (namespace, key, text, raw, *rest, 0)
 
 
 def history_item(row: Row) -> ops.HistoryItem:
@@ -124,7 +128,7 @@ def insert_items(
         (namespace, history, seq, id, value.text, created_at)
         for seq, id, value, created_at in items
     ]
-    return Statement(ITEMS.insert(), rows, many=True)
+    return Statement(ITEMS.insert, rows, many=True)
 
 
 def record_entry(row: Row) -> ops.RecordEntry:
@@ -161,6 +165,4 @@ def upsert_records(here: Sequence[bytes], rows: Iterable[Row], *, keep: bool) ->
         rows: The content of each record, its version and its times.
         keep: Whether a record without an embedding keeps the one that is stored.
     """
-    kept = "COALESCE(excluded.embedding, botwire_records.embedding)"
-    sql = RECORDS.upsert(embedding=kept) if keep else RECORDS.upsert()
-    return Statement(sql, [(*here, *row) for row in rows], many=True)
+    return Statement(_KEEP_EMBEDDINGS if keep else _PUT_RECORDS, [(*here, *row) for row in rows], many=True)

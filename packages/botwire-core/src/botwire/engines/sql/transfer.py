@@ -146,7 +146,7 @@ def _restore_keys(context: Context, op: ops.RestoreKeys) -> Steps[ops.Restored]:
         context.change("key", "put", to_bytes(key))
         freed = 0 if old is None else sizes.key(to_bytes(key), old.value)
         context.grow([sizes.key(to_bytes(key), entry.value)], freed)
-        written.append(tables.key_row(context.namespace, entry))
+        written.append(tables.key_row(context.namespace, to_bytes(key), *entry[1:]))
     if written:
         yield Statement(tables.KEYS.upsert(), written, many=True)
     if op.span is not None:
