@@ -105,8 +105,9 @@ class Model:
         return results
 
     def is_swept(self, namespace: str) -> bool:
-        """Says whether all engines must count the same bytes, as nothing expired is left."""
-        space = self._namespaces[namespace]
+        """Says whether all engines count the same bytes now, as nothing expired is left."""
+        space = self._namespaces.get(namespace, _Namespace())
+        space.now = self._clock()
         return len(space.keys) == len(space.stored)
 
 

@@ -255,23 +255,27 @@ class Comparison:
 
     def compare(self, batch: tuple[ops.AnyOperation, ...], which: int, process: int) -> None:
         """Applies a batch to one of two namespaces, by one of two processes."""
-        expected = self._answer(self._model, f"model-{which}", batch)
+        # What has expired counts until it is swept.
+        counts = self._model.is_swept(f"model-{which}")
+        expected = _answer(self._model, f"model-{which}", batch, counts=counts)
         for place, engines in self.engines.items():
             engine = engines[process % len(engines)]
             # Places may share a database, and no two share a namespace.
-            assert self._answer(engine, f"{self._run}-{place}-{which}", batch) == expected, place
+            namespace = f"{self._run}-{place}-{which}"
+            assert _answer(engine, namespace, batch, counts=counts) == expected, place
 
-    def _answer(self, engine: Any, namespace: str, batch: tuple[ops.AnyOperation, ...]) -> Any:
-        try:
-            results = engine.apply(ops.Batch(namespace, batch))
-        except BotWireError as error:
-            return type(error)
-        is_swept = self._model.is_swept(f"model-{namespace[-1]}")
-        # What has expired counts until it is swept.
-        return [
-            comparable(one._replace(bytes=0) if isinstance(one, Usage) and not is_swept else one)
-            for one in results
-        ]
+
+def _answer(
+    engine: Any, namespace: str, batch: tuple[ops.AnyOperation, ...], *, counts: bool
+) -> Any:
+    try:
+        results = engine.apply(ops.Batch(namespace, batch))
+    except BotWireError as error:
+        return type(error)
+    return [
+        comparable(one._replace(bytes=0) if isinstance(one, Usage) and not counts else one)
+        for one in results
+    ]
 
 
 @pytest.fixture

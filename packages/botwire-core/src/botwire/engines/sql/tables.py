@@ -165,4 +165,5 @@ def upsert_records(here: Sequence[bytes], rows: Iterable[Row], *, keep: bool) ->
         rows: The content of each record, its version and its times.
         keep: Whether a record without an embedding keeps the one that is stored.
     """
-    return Statement(_KEEP_EMBEDDINGS if keep else _PUT_RECORDS, [(*here, *row) for row in rows], many=True)
+    sql = _KEEP_EMBEDDINGS if keep else _PUT_RECORDS
+    return Statement(sql, [(*here, *row) for row in rows], many=True)
