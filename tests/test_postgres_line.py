@@ -24,8 +24,8 @@ import pytest
 from botwire import AsyncMemory, ConflictError, InvalidRequestError, Memory, Record, TransportError
 from botwire import operations as ops
 from botwire.engines.postgres import PostgresEngine
-from botwire.engines.postgres._async import steps as awaited
-from botwire.engines.postgres._sync import steps as blocking
+from botwire.engines.postgres._async import runner as awaited
+from botwire.engines.postgres._sync import runner as blocking
 from botwire.engines.sql.steps import WAIT, Statement, Steps, has_rows
 from botwire.exact import Json
 from conftest import read_url, running
