@@ -272,7 +272,7 @@ async def test_what_another_framework_said_is_read(
     assert asked.contents[0].parse_arguments() == {"at": 1}
     assert (answered.role, answered.contents[0].call_id) == ("tool", "c")
     assert last.text == "and?"
-    assert "left out" in caplog.text
+    assert "skipped item" in caplog.text
 
 
 async def test_a_server_that_is_down_is_no_empty_conversation(unused_tcp_port: int) -> None:
