@@ -342,12 +342,16 @@ def clock() -> Clock:
 
 @pytest.fixture
 def engines(
-    clock: Clock, tmp_path: Path, split_url: str, own_postgres_url: str, served_postgres_url: str
+    clock: Clock, tmp_path: Path, split_url: str, fresh_postgres_url: str
 ) -> Iterator[Engines]:
-    """The engines of each place, open for the whole test."""
+    """The engines of each place, open for the whole test.
+
+    No database is shared with other tests: their engines would sweep by another clock, and a
+    namespace that one of them forgot would raise the first version.
+    """
     path = tmp_path / "memory.db"
     served = AsyncSQLiteEngine(SQLiteEngine(tmp_path / "served.db", clock=clock))
-    served_postgres = AsyncPostgresEngine(served_postgres_url, clock=clock)
+    served_postgres = AsyncPostgresEngine(fresh_postgres_url, clock=clock)
     with contextlib.ExitStack() as stack:
         urls = [stack.enter_context(serving(engine)) for engine in (served, served_postgres)]
 
@@ -361,7 +365,7 @@ def engines(
         yield {
             "embedded": pair(lambda: SQLiteEngine(path, clock=clock)),
             "in-memory": pair(lambda: SQLiteEngine(MEMORY, clock=clock))[:1],
-            "postgres": pair(lambda: PostgresEngine(own_postgres_url, clock=clock)),
+            "postgres": pair(lambda: PostgresEngine(fresh_postgres_url, clock=clock)),
             "split": pair(lambda: PostgresEngine(split_url, clock=clock)),
             "http": pair(lambda: HTTPEngine(urls[0])),
             "http-postgres": pair(lambda: HTTPEngine(urls[1])),
