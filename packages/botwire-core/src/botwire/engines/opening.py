@@ -54,10 +54,11 @@ def register_scheme(name: str, scheme: Scheme) -> None:
     Raises:
         ConfigurationError: The scheme is built in.
     """
+    name = name.lower()  # as schemes of URLs are read
     if name in _BUILT_IN:
         raise ConfigurationError(f"the scheme {name} is built into BotWire: choose another name")
-    _registered[name.lower()] = scheme
-    known_schemes.add(name.lower())
+    _registered[name] = scheme
+    known_schemes.add(name)
 
 
 def find_scheme(name: str) -> Scheme | None:

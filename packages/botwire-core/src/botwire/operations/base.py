@@ -15,7 +15,7 @@ from typing import (
 )
 
 from botwire.errors import ConfigurationError
-from botwire.operations.codecs import Checked, Codec, decoder_of, encoder_of, field_of, members_of
+from botwire.operations.codecs import Checked, Codec, decoder_of, encoder_of, field_of
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -74,7 +74,6 @@ class Declaration:
     Attributes:
         make: The class.
         name: What the operation is called in JSON, for example ``put_key``.
-        fields: The names of its fields.
         encode: Returns an operation as JSON.
         decode: Reads the fields of an operation; see `codecs.Codec`.
         result: The codec of its result.
@@ -82,7 +81,6 @@ class Declaration:
 
     make: type[AnyOperation]
     name: str
-    fields: tuple[str, ...]
     encode: Callable[[Any], str]
     decode: Callable[[Any, str | None], Any]
     result: Codec
@@ -119,15 +117,17 @@ def operation(cls: type[T]) -> type[T]:
         TypeError: The result, or a field, has no form in JSON.
     """
     made: Any = dataclass(frozen=True, slots=True)(cls)
-    bases = made.__orig_bases__ if hasattr(made, "__orig_bases__") else ()
-    result = [get_args(base) for base in bases if issubclass(get_origin(base), Operation)]
+    result = [
+        get_args(base)
+        for base in getattr(made, "__orig_bases__", ())
+        if issubclass(get_origin(base) or object, Operation)
+    ]
     if not result:
         raise TypeError(f"{cls.__name__} must name its result: class {cls.__name__}(Operation[…])")
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
     OPERATIONS[name] = BY_CLASS[made] = Declaration(
         made,
         name,
-        tuple(member.name for member in members_of(made)),
         encoder_of(made, f'"op":"{name}"'),
         decoder_of(made),
         field_of(result[0][0]).codec,

@@ -262,6 +262,8 @@ class Records:
             embeddings: Whether to read embeddings.
         """
         where = encode_selection(ids, scope, tags, filter, created_after, created_before)
+        if limit is not None:
+            ops.check_count(limit, "limit")
         read = ops.ListRecords(self.collection, where, _PAGE, offset, embeddings)
         pages = self._calls.pages(read, limit)
         return [Record.of(entry) for page in pages for entry in page.records]
