@@ -99,7 +99,9 @@ class Model:
             results.append(_HANDLERS[type(operation)](after, operation))
             writes += after.revision > revision and not operation.removes
         if after.revision > after.committed:
-            after.usage = Usage(_bytes(after), usage.writes + writes, usage.day)
+            after.usage = Usage(0, usage.writes + writes, usage.day)
+        # Clearing removes expired keys too, which is no change.
+        after.usage = after.usage._replace(bytes=_bytes(after))
         after.committed = after.revision
         self._namespaces[batch.namespace] = after
         return results

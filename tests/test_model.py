@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 import uvicorn
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from botwire import BotWireError, Memory
@@ -389,12 +389,19 @@ def test_every_operation_is_among_the_random_ones() -> None:
 
 @pytest.mark.timeout(300)  # as long as it takes where other tests run at the same time
 def test_every_place_answers_as_the_model(engines: Engines, clock: Clock) -> None:
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    # A run takes a second, so a failure is not shrunk: its steps are printed instead.
+    @settings(
+        max_examples=12,
+        deadline=None,
+        phases=(Phase.reuse, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
     @given(st.lists(steps, min_size=40, max_size=60))
     def run(steps: list[Wait | Apply]) -> None:
         clock.time = BEGIN
         comparison = Comparison(engines, clock)
         for step in steps:
+            note(repr(step))
             step.run(comparison)
         for which in range(2):
             comparison.compare(EVERYTHING, which, 1 - which)
