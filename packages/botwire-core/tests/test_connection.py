@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import pickle
 import subprocess
 import sys
+from typing import Unpack
 
 import pytest
 
 from botwire import ConfigurationError, Memory
-from botwire.connection import Connection
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 
 URL = "https://memory.test"
 
@@ -61,3 +63,25 @@ def test_memory_of_a_process_is_not_found_again_empty() -> None:
     reference = Connection("ada", url="sqlite://").reference()
     with pytest.raises(ConfigurationError, match="use a file"):
         Connection.from_reference(reference)
+
+
+def test_a_constructor_shows_and_passes_on_where_memory_lives() -> None:
+    class Store:
+        @takes_connection
+        def __init__(
+            self,
+            namespace: str | None = None,
+            *,
+            prefix: str = "",
+            **connection: Unpack[ConnectionOptions],
+        ) -> None:
+            self.connection = Connection(namespace, **connection)
+
+    assert list(inspect.signature(Store).parameters) == [
+        "namespace", "prefix", "client", "url", "api_key", "timeout",
+    ]  # fmt: skip
+    place = Store("ada", url=URL, api_key="bw_mine", timeout=3).connection.memory.place
+    assert place is not None
+    assert (place.url, place.api_key, place.timeout) == (URL, "bw_mine", 3)
+    with pytest.raises(TypeError, match="'urll'"):
+        Store("ada", urll=URL)  # type: ignore[call-arg]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
-import botwire
-from botwire import AsyncMemory
-from botwire.connection import Connection
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.messages import Native, UnreadableItemError, read_native
 from botwire.names import check_key
 from botwire.off_loop import off_loop
@@ -27,27 +25,25 @@ class BotWireCheckpointStore:
 
     Args:
         namespace: Whose tasks. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
-        url: Where memory lives, as for BotWire's `Memory`.
-        api_key: The server's API key.
         ttl: Seconds after which a task's last checkpoint expires; None: never.
         prefix: The prefix of the keys that hold the states.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
-        client: botwire.Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         ttl: float | None = None,
         prefix: str = "tasks",
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         if ttl is not None:
             check_ttl(ttl)
         self._ttl = ttl

@@ -7,14 +7,13 @@ import builtins
 import contextlib
 import logging
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 from ag2.knowledge import ChangeSubscription
 from ag2.knowledge.base import ChangeCallback
 
-import botwire
-from botwire import AsyncHistory, AsyncMemory, BotWireError, ConflictError, Item
-from botwire.connection import Connection
+from botwire import AsyncHistory, BotWireError, ConflictError, Item
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.names import check_history
 
 logger = logging.getLogger("botwire.ag2")
@@ -47,28 +46,26 @@ class BotWireKnowledgeStore:
 
     Args:
         namespace: Whose files. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
-        url: Where memory lives, as for BotWire's `Memory`.
-        api_key: The server's API key.
         prefix: The prefix of the histories that hold the files. Agents with the same namespace and
             prefix share their files, including their working memory.
         poll: Seconds between polls for changes when nothing happens.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
-        client: botwire.Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         prefix: str = "knowledge",
         poll: float = 0.5,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         self._prefix = check_history(prefix.rstrip("/"))
         self._poll = poll
         self._ends: dict[str, _End] = {}

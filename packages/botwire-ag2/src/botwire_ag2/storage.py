@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Unpack
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from ag2 import Context, MemoryStream
 from ag2.events import BaseEvent, ModelResponse, ToolResultsEvent
 
-import botwire
-from botwire import AsyncHistory, AsyncMemory, ConfigurationError
+from botwire import AsyncHistory, ConfigurationError
 from botwire.answers import Answerer
-from botwire.connection import Connection
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.off_loop import off_loop
 from botwire_ag2.convert import from_items, own_classes, paired, to_item, to_items
 
@@ -33,25 +33,23 @@ class BotWireStorage:
     Args:
         namespace: Whose conversations. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
             ``default``.
-        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
-        url: Where memory lives, as for BotWire's `Memory`.
-        api_key: The server's API key.
         types: Your own classes of events, dataclasses, pydantic models and enums.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
-        client: botwire.Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         types: Iterable[type] = (),
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         self._classes = own_classes(types)
         self._names: dict[UUID, str] = {}
         self._answerers: defaultdict[UUID, Answerer] = defaultdict(Answerer)

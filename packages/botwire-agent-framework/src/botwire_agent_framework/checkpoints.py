@@ -6,15 +6,14 @@ import logging
 import zlib
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from agent_framework import WorkflowCheckpoint
 from agent_framework.exceptions import WorkflowCheckpointException
 
-import botwire
-from botwire import AsyncMemory, ConflictError, Entry, NotJSONError
+from botwire import ConflictError, Entry, NotJSONError
 from botwire import operations as ops
-from botwire.connection import Connection
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.exact import decode, encode
 from botwire.messages import Native, read_native
 from botwire.names import check_key, join_parts
@@ -44,30 +43,28 @@ class BotWireCheckpointStorage:
 
     Args:
         namespace: The namespace of the workflows.
-        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
-        url: Where memory lives, as for BotWire's `Memory`.
-        api_key: The server's API key.
         types: Your own classes in messages, state, requests and responses of executors:
             dataclasses, pydantic models, enums, named tuples, plain classes.
         ttl: Seconds until a checkpoint expires; None: never.
         prefix: The prefix of the keys.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
-        client: botwire.Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         types: Iterable[type] = (),
         ttl: float | None = None,
         prefix: str = "workflow",
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         self._objects = Objects(types)
         self._ttl = ttl
         self._prefix = check_key(prefix)

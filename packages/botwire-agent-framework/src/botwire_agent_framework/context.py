@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Unpack, get_args
 from urllib.parse import quote
 
 from agent_framework import (
@@ -17,9 +17,8 @@ from agent_framework import (
     SupportsAgentRun,
 )
 
-import botwire
-from botwire import AsyncMemory, AsyncRecords, ConfigurationError, Record
-from botwire.connection import Connection
+from botwire import AsyncRecords, ConfigurationError, Record
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.embedders import Embedder, embed
 from botwire.filters import compile_filter
 from botwire.names import check_collection
@@ -46,9 +45,6 @@ class BotWireContextProvider(ContextProvider):
 
     Args:
         namespace: The namespace of the memories.
-        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
-        url: Where memory lives, as for BotWire's `Memory`.
-        api_key: The server's API key.
         source_id: The provider's name within an agent.
         name: The collection of records that holds the memories.
         user: A function that returns the user's id for a session, or a string that is the user of
@@ -63,18 +59,18 @@ class BotWireContextProvider(ContextProvider):
         prompt: The text before the memories.
         recall_timeout: Seconds that a run waits for its memories.
         strict: Whether a run fails, instead of logging a warning, if its memories cannot be read.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
-        client: botwire.Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         source_id: str = "botwire_memory",
         name: str = "memories",
         user: User | None = None,
@@ -85,6 +81,7 @@ class BotWireContextProvider(ContextProvider):
         prompt: str = PROMPT,
         recall_timeout: float = 2.0,
         strict: bool = False,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         super().__init__(source_id)
         if not 1 <= k <= 1000:
@@ -95,7 +92,7 @@ class BotWireContextProvider(ContextProvider):
             raise ConfigurationError(f"recall_timeout is above 0 seconds, not {recall_timeout!r}")
         if filter is not None:
             compile_filter(filter)
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         self._name = check_collection(name)
         self._user = user
         if user is not None and not callable(user):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from agent_framework import (
     AgentSession,
@@ -15,10 +15,9 @@ from agent_framework import (
     SupportsAgentRun,
 )
 
-import botwire
-from botwire import AsyncHistory, AsyncMemory, ConfigurationError, ConflictError
+from botwire import AsyncHistory, ConfigurationError, ConflictError
 from botwire.answers import Answerer, Answerers
-from botwire.connection import Connection
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.off_loop import off_loop
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 from botwire_agent_framework.compaction import after_strategies, compact
@@ -46,9 +45,6 @@ class BotWireHistoryProvider(HistoryProvider):
 
     Args:
         namespace: The namespace of the conversations.
-        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
-        url: Where memory lives, as for BotWire's `Memory`.
-        api_key: The server's API key.
         source_id: The provider's name within an agent.
         max_messages: Number of last messages to load; None: all. Nothing is deleted.
         skip_excluded: Whether to skip messages marked as excluded. If so, messages that the
@@ -59,18 +55,18 @@ class BotWireHistoryProvider(HistoryProvider):
         store_outputs: Whether to store an agent's answers.
         store_context_messages: Whether to store messages of other providers.
         store_context_from: The providers whose messages to store; None: all.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
-        client: botwire.Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         source_id: str = "botwire_history",
         max_messages: int | None = None,
         skip_excluded: bool = False,
@@ -79,6 +75,7 @@ class BotWireHistoryProvider(HistoryProvider):
         store_outputs: bool = True,
         store_context_messages: bool = False,
         store_context_from: set[str] | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         super().__init__(
             source_id,
@@ -90,7 +87,7 @@ class BotWireHistoryProvider(HistoryProvider):
         )
         if max_messages is not None and max_messages < 1:
             raise ConfigurationError(f"max_messages is at least 1, not {max_messages}")
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         self.max_messages = max_messages
         self.skip_excluded = skip_excluded
         self._answerers = Answerers()

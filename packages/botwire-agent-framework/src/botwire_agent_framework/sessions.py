@@ -6,14 +6,13 @@ says so, once, to whoever uses it.
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Unpack, get_args
 
 from agent_framework import AgentSession, SessionStore
 
-import botwire
-from botwire import AsyncMemory, ConfigurationError, ConflictError, NotJSONError
+from botwire import ConfigurationError, ConflictError, NotJSONError
 from botwire.classes import name_of
-from botwire.connection import Connection
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.messages import Native, UnreadableItemError, read_native
 from botwire.names import check_key
 from botwire.off_loop import off_loop
@@ -38,34 +37,32 @@ class BotWireSessionStore(SessionStore):
 
     Args:
         namespace: The namespace of the sessions.
-        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
-        url: Where memory lives, as for BotWire's `Memory`.
-        api_key: The server's API key.
         ttl: Seconds after its last `set` when a session expires; None: never.
         prefix: The prefix of the keys.
         on_conflict: ``overwrite`` lets the last `set` win, as Agent Framework's own stores do.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
-        client: botwire.Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         ttl: float | None = None,
         prefix: str = "sessions",
         on_conflict: OnConflict = "reject",
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         super().__init__()
         if on_conflict not in get_args(OnConflict):
             raise ConfigurationError(
                 f"on_conflict is one of {get_args(OnConflict)}, not {on_conflict!r}"
             )
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         self._ttl = ttl
         self._prefix = check_key(prefix)
         self._on_conflict = on_conflict

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from autogen_core import CacheStore, Component
 from pydantic import BaseModel
 
-import botwire
-from botwire import AsyncMemory, ConfigurationError
-from botwire.connection import Connection
+from botwire import ConfigurationError
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.tagged import from_json, to_json
 
 T = TypeVar("T")
@@ -32,12 +31,11 @@ class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
 
     Args:
         namespace: Whose cache.
-        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
-        url: Where memory lives, as for BotWire's `Memory`.
-        api_key: The server's API key; never part of a component's dump.
         prefix: What the keys of the cache begin with. AutoGen's key of an answer does not say which
             model gave it: caches of two models need two prefixes or namespaces.
         ttl: Seconds that a value is kept; None: always.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -46,19 +44,18 @@ class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
     component_config_schema = BotWireCacheStoreConfig
     component_provider_override = "botwire_autogen.BotWireCacheStore"
 
+    @takes_connection
     def __init__(
         self,
         namespace: str,
         *,
-        client: botwire.Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         prefix: str = "autogen/cache/",
         ttl: float | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         if ttl is not None and not ttl > 0:
             raise ConfigurationError(f"ttl is above 0 seconds, not {ttl!r}")
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         self._prefix = prefix
         self._ttl = ttl
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from autogen_agentchat.base import TaskResult, Team, TerminationCondition
 from autogen_agentchat.messages import (
@@ -17,8 +17,8 @@ from autogen_agentchat.teams import MagenticOneGroupChat
 from autogen_core import CancellationToken, Component, ComponentModel
 from pydantic import BaseModel
 
-import botwire
-from botwire import AsyncMemory, ConfigurationError
+from botwire import ConfigurationError
+from botwire.connection import ConnectionOptions, takes_connection
 from botwire.off_loop import off_loop
 from botwire.tagged import from_json, to_json
 from botwire_autogen.tasks import same_task, task_messages
@@ -72,9 +72,8 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         max_turns: How many turns a run has at most.
         custom_message_types: Types of messages that neither the team was given nor its agents
             declare.
-        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
-        url: Where memory lives, as for BotWire's `Memory`.
-        api_key: The server's API key.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid, or the team cannot be resumed.
@@ -83,6 +82,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
     component_config_schema = CheckpointedTeamConfig
     component_provider_override = "botwire_autogen.CheckpointedTeam"
 
+    @takes_connection
     def __init__(
         self,
         team: Team,
@@ -92,9 +92,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         termination_condition: TerminationCondition | None = None,
         max_turns: int | None = None,
         custom_message_types: Sequence[type[BaseAgentEvent | BaseChatMessage]] = (),
-        client: botwire.Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         if isinstance(team, MagenticOneGroupChat):
             raise ConfigurationError("MagenticOne plans anew with every run: it cannot be resumed")
@@ -116,7 +114,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         for message_type in custom_message_types:
             if not self._factory.is_registered(message_type):
                 self._factory.register(message_type)
-        self._store = BotWireStateStore(namespace, client=client, url=url, api_key=api_key)
+        self._store = BotWireStateStore(namespace, **connection)
         self._ours = name is not None  # whether the stored state is known to be this team's
         self._version: int | None = None  # None: not loaded, or the team was left within a turn
         self._turns: list[int] = []  # where the turns of the run begin in the thread

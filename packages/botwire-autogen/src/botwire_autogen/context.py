@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from autogen_core import Component, ComponentModel
 from autogen_core.model_context import ChatCompletionContext
@@ -16,9 +16,8 @@ from autogen_core.models import (
 )
 from pydantic import BaseModel, TypeAdapter
 
-import botwire
-from botwire import AsyncMemory, ConfigurationError, Item
-from botwire.connection import Connection
+from botwire import ConfigurationError, Item
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.names import check_history
 from botwire.off_loop import off_loop
 from botwire_autogen.conversation import Conversation, Reference
@@ -77,9 +76,6 @@ class BotWireChatCompletionContext(
 
     Args:
         namespace: The namespace of the conversation.
-        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
-        url: Where memory lives, as for BotWire's `Memory`.
-        api_key: The server's API key; never part of a component's dump.
         name: The history that holds the messages, one per agent and conversation. Defaults to
             ``context``, which only one agent may use.
         buffer_size: Number of last messages to show.
@@ -88,6 +84,8 @@ class BotWireChatCompletionContext(
         token_limit: Maximum number of tokens of the messages shown.
         model_client: Counts the tokens of each message.
         initial_messages: The first messages of a new history.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -96,19 +94,18 @@ class BotWireChatCompletionContext(
     component_config_schema = BotWireChatCompletionContextConfig
     component_provider_override = "botwire_autogen.BotWireChatCompletionContext"
 
+    @takes_connection
     def __init__(
         self,
         namespace: str,
         *,
-        client: botwire.Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         name: str | None = None,
         buffer_size: int | None = None,
         head_size: int | None = None,
         token_limit: int | None = None,
         model_client: ChatCompletionClient | None = None,
         initial_messages: Sequence[LLMMessage] | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         super().__init__(list(initial_messages) if initial_messages else None)
         sizes = {"buffer_size": buffer_size, "head_size": head_size, "token_limit": token_limit}
@@ -121,7 +118,7 @@ class BotWireChatCompletionContext(
             raise ConfigurationError("a view has a buffer_size or a token_limit, not both")
         if (token_limit is None) != (model_client is None):
             raise ConfigurationError("token_limit and model_client, which counts, go together")
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         self._name = name
         self._conversation = Conversation(
             self.connection, check_history(DEFAULT_NAME if name is None else name)

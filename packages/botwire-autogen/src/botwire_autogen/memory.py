@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Any, Literal, Self, TypeVar, Unpack, get_args
 
 from autogen_core import (
     CancellationToken,
@@ -20,9 +20,8 @@ from autogen_core.model_context import ChatCompletionContext
 from autogen_core.models import LLMMessage, SystemMessage, UserMessage
 from pydantic import BaseModel
 
-import botwire
-from botwire import AsyncMemory, AsyncRecords, ConfigurationError, Record, RequestTimeoutError
-from botwire.connection import Connection
+from botwire import AsyncRecords, ConfigurationError, Record, RequestTimeoutError
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.embedders import Embedder, embed
 from botwire.filters import compile_filter
 from botwire.names import check_collection
@@ -77,9 +76,6 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
 
     Args:
         namespace: The namespace of the memories.
-        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
-        url: Where memory lives, as for BotWire's `Memory`.
-        api_key: The server's API key; never part of a component's dump.
         name: The collection of records that holds the memories.
         k: Maximum number of memories that a query returns, up to 1,000.
         retrieval: How memories are found.
@@ -93,6 +89,8 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
             system message, such as Anthropic's.
         recall_timeout: Seconds that a run waits for its memories.
         strict: Whether a run fails, instead of continuing, if its memories cannot be read.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -102,13 +100,11 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
     component_config_schema = BotWireMemoryConfig
     component_provider_override = "botwire_autogen.BotWireMemory"
 
+    @takes_connection
     def __init__(
         self,
         namespace: str,
         *,
-        client: botwire.Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         name: str = "memories",
         k: int = 20,
         retrieval: Retrieval = "auto",
@@ -118,6 +114,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
         role: Role = "system",
         recall_timeout: float = 2.0,
         strict: bool = False,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         for argument, value, known in (
             ("retrieval", retrieval, get_args(Retrieval)),
@@ -129,7 +126,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
             raise ConfigurationError(f"retrieval={retrieval!r} needs an embedder")
         if not recall_timeout > 0:
             raise ConfigurationError(f"recall_timeout is above 0 seconds, not {recall_timeout!r}")
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         self._name = check_collection(name)
         self._k = _check_k(k)
         self._retrieval: Retrieval = retrieval

@@ -7,7 +7,7 @@ import sys
 import weakref
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 from autogen_agentchat.base import Team
 from autogen_agentchat.messages import BaseChatMessage, HandoffMessage
@@ -15,9 +15,8 @@ from autogen_core import AgentId
 from autogen_core.models import LLMMessage
 from pydantic import TypeAdapter
 
-import botwire
-from botwire import AsyncMemory, ConfigurationError, ConflictError, Item
-from botwire.connection import Connection
+from botwire import ConfigurationError, ConflictError, Item
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.messages import Message, Native
 from botwire.tagged import Rewriter, from_json
 from botwire_autogen.context import BotWireChatCompletionContext
@@ -61,23 +60,20 @@ class BotWireStateStore:
 
     Args:
         namespace: The namespace of the teams.
-        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
-        url: Where memory lives, as for BotWire's `Memory`.
-        api_key: The server's API key.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str,
-        *,
-        client: botwire.Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         self._known: dict[str, tuple[int, list[Any]]] = {}  # by name: a version and its thread
         self._rewriters: defaultdict[str, Rewriter] = defaultdict(Rewriter)
 
@@ -209,15 +205,14 @@ class BotWireStateStore:
         return bool(tx.results[0])
 
 
+@takes_connection
 async def save_team(
     team: Team,
     namespace: str,
     *,
     name: str | None = None,
     if_version: int | None = None,
-    client: botwire.Memory | AsyncMemory | None = None,
-    url: str | None = None,
-    api_key: str | None = None,
+    **connection: Unpack[ConnectionOptions],
 ) -> int:
     """Saves a team that is not running: the state of one that runs is torn.
 
@@ -227,9 +222,8 @@ async def save_team(
         name: The team's name in the store. Unset, it is ``team``, and another team of the namespace
             needs a name.
         if_version: What the last save or resume returned, so that no one's is overwritten.
-        client: BotWire's `Memory` or `AsyncMemory`, to use instead of `url` and `api_key`.
-        url: Where memory lives, as for BotWire's `Memory`.
-        api_key: The server's API key.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Returns:
         The version of what is stored.
@@ -238,7 +232,7 @@ async def save_team(
         ConflictError: Another process saved or resumed the team since.
         ConfigurationError: Another team of the namespace has no name either.
     """
-    store = BotWireStateStore(namespace, client=client, url=url, api_key=api_key)
+    store = BotWireStateStore(namespace, **connection)
     if name is None:
         await store.check_owner(team)
     return await store.save(
@@ -249,14 +243,13 @@ async def save_team(
     )
 
 
+@takes_connection
 async def resume_team(
     team: Team,
     namespace: str,
     *,
     name: str | None = None,
-    client: botwire.Memory | AsyncMemory | None = None,
-    url: str | None = None,
-    api_key: str | None = None,
+    **connection: Unpack[ConnectionOptions],
 ) -> int:
     """Puts a new team into the state that was saved, if there is one.
 
@@ -270,7 +263,7 @@ async def resume_team(
         ConflictError: Another process resumes it at the same time.
         ConfigurationError: What was saved is of another team.
     """
-    store = BotWireStateStore(namespace, client=client, url=url, api_key=api_key)
+    store = BotWireStateStore(namespace, **connection)
     if name is None:
         await store.check_owner(team)
     saved = await store.claim(DEFAULT_NAME if name is None else name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self, TypedDict, TypeVar
 
 from botwire.client import AsyncMemory, Memory
 from botwire.engines.gathering import GatheringEngine
@@ -19,6 +20,48 @@ _REMEMBERED = 10_000
 _places: OrderedDict[tuple[str, str | None], Place] = OrderedDict()
 """Places by reference, with the secrets that a reference leaves out; for this process only."""
 _places_lock = threading.RLock()
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class ConnectionOptions(TypedDict, total=False):
+    """The arguments by which every adapter's constructors say where memory lives.
+
+    A constructor takes them after its ``namespace`` and passes them on as they are::
+
+        @takes_connection
+        def __init__(
+            self, namespace: str | None = None, **connection: Unpack[ConnectionOptions]
+        ) -> None:
+            self.connection = Connection(namespace, **connection)
+
+    Attributes:
+        client: A `Memory` or `AsyncMemory` to use instead of the other three.
+        url: Where memory lives, as for `Memory`.
+        api_key: The server's API key, as for `Memory`.
+        timeout: Seconds that a call to a server may take, retries included.
+    """
+
+    client: Memory | AsyncMemory | None
+    url: str | None
+    api_key: str | None
+    timeout: float
+
+
+def takes_connection(function: _Function) -> _Function:
+    """Shows `ConnectionOptions` one by one in the signature that `help` and notebooks print.
+
+    Args:
+        function: A function or constructor that takes ``**connection``.
+    """
+    written = inspect.signature(function)
+    parameters = [p for p in written.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    options = inspect.signature(Connection).parameters
+    parameters += [options[name] for name in ConnectionOptions.__annotations__]
+    function.__signature__ = written.replace(  # type: ignore[attr-defined]
+        parameters=parameters
+    )
+    return function
 
 
 class Connection:

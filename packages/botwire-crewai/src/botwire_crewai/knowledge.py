@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from crewai.knowledge.storage.base_knowledge_storage import BaseKnowledgeStorage
 from crewai.memory import embed_texts
@@ -15,15 +15,13 @@ from crewai.rag.types import SearchResult
 from pydantic import Field, PrivateAttr
 
 from botwire import (
-    AsyncMemory,
     BotWireError,
     ConfigurationError,
     InvalidRequestError,
     Match,
-    Memory,
     Record,
 )
-from botwire.places import DEFAULT_TIMEOUT
+from botwire.connection import ConnectionOptions, takes_connection
 from botwire_crewai.failures import Doing, Failures, logger
 from botwire_crewai.fitting import fit_text
 from botwire_crewai.placed import Placed
@@ -43,10 +41,8 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
         collection_name: Separates the knowledge of several crews or agents.
         embedder: A function that takes texts and returns their vectors, or a value of CrewAI's
             ``embedder=``. Defaults to CrewAI's own, which calls OpenAI.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`; never part of a dump.
-        timeout: Seconds that a call to a server may take, retries included.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -56,18 +52,16 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
     embedder: Any = Field(default=None, exclude=True)
     _failures: Failures = PrivateAttr()
 
+    @takes_connection
     def __init__(
         self,
         namespace: Namespace | None = None,
         *,
         collection_name: str | None = None,
         embedder: Any = None,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
-        tenancy = Tenancy(namespace, client=client, url=url, api_key=api_key, timeout=timeout)
+        tenancy = Tenancy(namespace, **connection)
         named: dict[str, Any] = {"collection_name": collection_name, "embedder": embedder}
         super().__init__(**tenancy.reference(), **named)
         self._tenancy = tenancy

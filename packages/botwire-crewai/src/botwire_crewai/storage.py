@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, Unpack
 
 from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
 from crewai.memory.types import MemoryRecord, ScopeInfo
 
 from botwire import (
     APIError,
-    AsyncMemory,
     BotWireError,
     ConfigurationError,
     ConflictError,
     InvalidRequestError,
     Match,
-    Memory,
     NotJSONError,
     Record,
 )
-from botwire.connection import Connection
-from botwire.places import DEFAULT_TIMEOUT
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire_crewai.convert import (
     NO_VECTOR,
     PENDING,
@@ -70,16 +67,14 @@ class BotWireStorage:
     Args:
         namespace: A name, or a function or `ContextVar` that gives the name at each call. Defaults
             to the client's, then to ``BOTWIRE_NAMESPACE``, then to this project's own.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`.
-        timeout: Seconds that a call to a server may take, retries included.
         score: ``l2`` scores a match 1 / (1 + squared distance), as CrewAI's own storage does and
             its thresholds expect; ``cosine`` scores it by the cosine of the angle.
         protect_private: Whether a private record stays private and keeps its source when an update
             brings no source, as when CrewAI consolidates memories.
         strict: Whether `health` also raises the first failure that CrewAI swallowed. In a
             `BotWireMemory`, the `Crew.kickoff` that swallowed it raises it once its tasks are done.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -87,26 +82,21 @@ class BotWireStorage:
 
     # Neither a pydantic model nor a dataclass: CrewAI turns those into dicts when it copies.
 
+    @takes_connection
     def __init__(
         self,
         namespace: Namespace | None = None,
         *,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
         score: Score = "l2",
         protect_private: bool = True,
         strict: bool = False,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         if score not in ("l2", "cosine"):
             raise ConfigurationError(f"score is 'l2' or 'cosine', not {score!r}")
         self._tenancy = Tenancy(
             namespace,
-            client=client,
-            url=url,
-            api_key=api_key,
-            timeout=timeout,
+            **connection,
             gather_reads=True,  # CrewAI makes up to 120 searches for one recall, in four threads
         )
         self._score: Score = score

@@ -6,11 +6,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Unpack
 
-from botwire import AsyncMemory, ConfigurationError, Memory
-from botwire.connection import Connection
-from botwire.places import DEFAULT_TIMEOUT
+from botwire import ConfigurationError
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire_crewai.project import default_namespace
 
 Namespace = str | Callable[[], str] | ContextVar[str]
@@ -25,25 +24,21 @@ class Tenancy:
     Args:
         namespace: A name, or a function or `ContextVar` that gives the name at each call. Defaults
             to the client's, then to ``BOTWIRE_NAMESPACE``, then to this project's own.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`.
-        timeout: Seconds that a call to a server may take, retries included.
         gather_reads: As for `Connection`.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: Namespace | None = None,
         *,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
         gather_reads: bool = False,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         self._chooser: Callable[[], str] | ContextVar[str] | None = None
         name: str | None
@@ -51,15 +46,12 @@ class Tenancy:
             self._chooser, name = namespace, None
         else:
             name = namespace
-        if name is None and client is None:
+        if name is None and connection.get("client") is None:
             name = default_namespace()
         self._gather_reads = gather_reads
         self._first = Connection(
             name,
-            client=client,
-            url=url,
-            api_key=api_key,
-            timeout=timeout,
+            **connection,
             gather_reads=gather_reads,
         )
         self._prepare()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from crewai.memory.types import MemoryRecord
 from crewai.tools import BaseTool
 from crewai.types.callback import SerializableCallable
 from pydantic import BaseModel, Field
 
-from botwire import AsyncMemory, AsyncRecords, Memory, Record, Records
-from botwire.connection import Connection
-from botwire.places import DEFAULT_TIMEOUT
+from botwire import AsyncRecords, Record, Records
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire_crewai.fitting import fit_scope
 from botwire_crewai.storage import COLLECTION, BotWireStorage
 from botwire_crewai.tenancy import Namespace
@@ -136,14 +135,12 @@ class ForgetTool(_MemoryTool):
         return _forgotten(count)
 
 
+@takes_connection
 def memory_tools(
     namespace: Namespace | None = None,
     *,
-    client: Memory | AsyncMemory | None = None,
-    url: str | None = None,
-    api_key: str | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
     scope: str = "/",
+    **connection: Unpack[ConnectionOptions],
 ) -> list[BaseTool]:
     """Returns tools for an agent: remember, recall, list_memories and forget.
 
@@ -154,13 +151,11 @@ def memory_tools(
     Args:
         namespace: A name, or a function or `ContextVar` that gives the name at each call. Defaults
             to the client's, then to ``BOTWIRE_NAMESPACE``, then to this project's own.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`.
-        timeout: Seconds that a call to a server may take, retries included.
         scope: The path below which memories are stored and searched.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
     """
-    storage = BotWireStorage(namespace, client=client, url=url, api_key=api_key, timeout=timeout)
+    storage = BotWireStorage(namespace, **connection)
     scope = fit_scope(scope)
     return [
         RememberTool(storage=storage, scope=scope),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import Any
+from typing import Any, Unpack
 
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.outputs import ChatGeneration, Generation
 
-from botwire import AsyncMemory, Memory
-from botwire.connection import Connection
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.tagged import from_json, to_json
 from botwire_langchain.convert import from_native, to_native
 
@@ -23,23 +22,21 @@ class BotWireCache(BaseCache):
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         prefix: The prefix of the cache's keys in the namespace; other keys are left alone.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`.
         ttl: Seconds until an answer expires; None: never.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
         prefix: str = "cache/",
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         ttl: float | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         self.prefix = prefix
         self.ttl = ttl
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from typing import Unpack
 
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage
 
-from botwire import AsyncHistory, AsyncMemory, ConflictError, History, Item, Memory
+from botwire import AsyncHistory, ConflictError, History, Item
 from botwire.clock import now, to_datetime
-from botwire.connection import Connection
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.names import check_history
 from botwire.operations import MAX_PAGE, check_count, check_ttl
 from botwire_langchain.convert import from_items, item_ids, to_items
@@ -31,28 +32,26 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
     Args:
         session_id: The conversation; also the name of the history.
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`.
         history_size: How many of the last messages to read; None: all. All are stored.
         ttl: Seconds after its last message when a session expires; None: never. An expired session
             reads as empty, its next message starts it afresh, and `delete_expired` frees its space.
             The store's times are compared with this machine's clock.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         session_id: str,
         *,
         namespace: str | None = None,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         history_size: int | None = None,
         ttl: float | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         if history_size is not None:
             check_count(history_size, "history_size", least=1)
@@ -61,7 +60,7 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         self.session_id = check_history(session_id)
         self.history_size = history_size
         self.ttl = ttl
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.session_id!r}, {self.connection!r})"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Unpack
 
 from langchain_core.stores import ByteStore
 
-from botwire import AsyncMemory, ConfigurationError, Memory
-from botwire.connection import Connection
+from botwire import ConfigurationError
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 
 
 class BotWireByteStore(ByteStore):
@@ -16,23 +17,21 @@ class BotWireByteStore(ByteStore):
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         prefix: The prefix of the store's keys in the namespace; other keys are left alone.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`.
         ttl: Seconds until a value expires; None: never.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
         prefix: str = "bytes/",
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         ttl: float | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         self.prefix = prefix
         self.ttl = ttl
 

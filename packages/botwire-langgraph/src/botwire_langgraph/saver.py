@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -18,8 +18,8 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from botwire import AsyncMemory, BotWireError, ConfigurationError, Memory
-from botwire.connection import Connection
+from botwire import BotWireError, ConfigurationError
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.operations import check_ttl
 from botwire_langgraph import importing, leases, steps, upkeep
 from botwire_langgraph.convoy import Convoy
@@ -56,9 +56,6 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     Args:
         namespace: The namespace of the threads. Defaults to the client's, then to
             ``BOTWIRE_NAMESPACE``, then to ``default``.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`.
         serde: A serializer to use instead of the strict one.
         allowed_types: Your own classes that may be restored from stored data.
         on_conflict: What happens to a run on a thread on which another run is active. ``reject``:
@@ -69,22 +66,23 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         lease: Seconds for which a run holds its thread after its process was killed. A live run
             holds the thread however long it takes, and a run that has ended holds it no longer,
             however it ended. 0: a run holds nothing, and is refused if another wrote first.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         serde: SerializerProtocol | None = None,
         allowed_types: Collection[type] = (),
         on_conflict: OnConflict = "reject",
         lease: float = 2.0,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         if serde is not None and allowed_types:
             raise ConfigurationError("a serde knows its types: give serde, or allowed_types")
@@ -93,7 +91,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
                 f"on_conflict is reject, wait or fork, not {on_conflict!r:.80}"
             )
         super().__init__(serde=serde or StrictSerializer(allowed_types))
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         if lease:
             check_ttl(lease)
         self._fork = on_conflict == "fork"

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Unpack
 from weakref import WeakKeyDictionary
 
 from langgraph.store.base import (
@@ -18,9 +18,9 @@ from langgraph.store.base import (
     ensure_embeddings,
 )
 
-from botwire import APIError, AsyncMemory, ConfigurationError, Memory
+from botwire import APIError, ConfigurationError
 from botwire.clock import now
-from botwire.connection import Connection
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire_langgraph.opening import Opened
 from botwire_langgraph.plan import Plan, SearchBy, Settings, sweep
 from botwire_langgraph.running import arun, run
@@ -40,9 +40,6 @@ class BotWireStore(BaseStore):
     Args:
         namespace: The namespace of the items, which contains LangGraph's own namespaces. Defaults
             to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`.
         index: How to embed items for semantic search. Unset: queries are compared with texts.
         ttl: How long items live, in minutes. With ``sweep_interval_minutes``, a write also deletes
             all expired items if no write has done so for that long.
@@ -50,6 +47,8 @@ class BotWireStore(BaseStore):
             ``hybrid`` with both. Defaults to ``semantic`` with an `index`, else to ``text``. Items
             that do not match a query at all are left out.
         collection: The collection of the records. Stores with different collections share nothing.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -57,17 +56,16 @@ class BotWireStore(BaseStore):
 
     supports_ttl = True
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
         index: IndexConfig | None = None,
         ttl: TTLConfig | None = None,
         search: SearchBy | None = None,
         collection: str = "langgraph-store",
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         super().__init__()
         if search not in (None, "semantic", "text", "hybrid"):
@@ -76,9 +74,7 @@ class BotWireStore(BaseStore):
             raise ConfigurationError(f"a {search} search needs an index that says how to embed")
         if index is not None and "embed" not in index:
             raise ConfigurationError("the index does not say how to embed")
-        self.connection = Connection(
-            namespace, client=client, url=url, api_key=api_key, gather_reads=True
-        )
+        self.connection = Connection(namespace, **connection, gather_reads=True)
         self.ttl_config = ttl
         self.embeddings = None if index is None else ensure_embeddings(index["embed"])
         self._settings = Settings(

@@ -21,9 +21,8 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
 
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`; never part of a dump.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`. A dump never contains the API key.
 
     Raises:
         ConfigurationError: An argument is not valid.

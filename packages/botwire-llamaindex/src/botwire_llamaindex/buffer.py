@@ -19,6 +19,8 @@ from llama_index.core.utils import get_tokenizer
 from pydantic import Field, PrivateAttr
 
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError, History, Item, Memory
+from botwire.connection import ConnectionOptions
+from botwire.places import DEFAULT_TIMEOUT
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.kept import Kept
 from botwire_llamaindex.place import FoundAgain, refuse_unknown, store_at
@@ -43,6 +45,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
         url: Where memory lives, as for `Memory`.
         api_key: The server's API key, as for `Memory`; never part of a dump.
+        timeout: Seconds that a call to a server may take, retries included.
         **fields: `chat_store_key`, the conversation, and `tokenizer_fn`.
 
     Raises:
@@ -62,10 +65,12 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         client: Memory | AsyncMemory | None = None,
         url: str | None = None,
         api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
         **fields: Any,
     ) -> None:
         refuse_unknown(type(self), fields, type(self).model_fields)
-        store = store_at(BotWireChatStore, chat_store, namespace, client, url, api_key)
+        options = ConnectionOptions(client=client, url=url, api_key=api_key, timeout=timeout)
+        store = store_at(BotWireChatStore, chat_store, namespace, options)
         super().__init__(token_limit=token_limit, chat_store=store, **fields)
 
     @classmethod
@@ -87,6 +92,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         client: Memory | AsyncMemory | None = None,
         url: str | None = None,
         api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
         **kwargs: Any,
     ) -> BotWireChatMemoryBuffer:
         """Makes a memory.
@@ -95,7 +101,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
             chat_history: Replaces what is stored, in one step. An empty list, which chat engines
                 pass, replaces nothing: use `reset` to delete a conversation.
             llm: Sets the limit by its context window if `token_limit` is unset.
-            chat_store: A `BotWireChatStore`; not together with the four below.
+            chat_store: A `BotWireChatStore`; not together with the five below.
             chat_store_key: The conversation.
             token_limit: Maximum number of tokens that `get` returns (3,000).
             tokenizer_fn: A function that splits a text into tokens.
@@ -103,6 +109,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
             client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
             url: Where memory lives, as for `Memory`.
             api_key: The server's API key, as for `Memory`.
+            timeout: Seconds that a call to a server may take, retries included.
             **kwargs: Other fields of the class.
 
         Raises:
@@ -120,6 +127,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
             client=client,
             url=url,
             api_key=api_key,
+            timeout=timeout,
             tokenizer_fn=tokenizer_fn or get_tokenizer(),
             chat_store_key=chat_store_key,
             **kwargs,

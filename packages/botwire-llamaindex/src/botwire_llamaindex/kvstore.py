@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Unpack
 
 from llama_index.core.storage.docstore.keyval_docstore import KVDocumentStore
 from llama_index.core.storage.index_store.keyval_index_store import KVIndexStore
@@ -13,8 +13,8 @@ from llama_index.core.storage.kvstore.types import (
     BaseKVStore,
 )
 
-from botwire import AsyncMemory, ConfigurationError, Memory
-from botwire.connection import Connection
+from botwire import ConfigurationError
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.tagged import from_json, to_json
 from botwire_llamaindex.batches import awrite, in_batches, size_of, write
 from botwire_llamaindex.place import MadeFromPlace
@@ -28,23 +28,20 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
 
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
-        *,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
 
     def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
         """Puts a value under a key."""
@@ -119,25 +116,23 @@ class BotWireDocumentStore(MadeFromPlace, KVDocumentStore):
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         name: Separates several stores of a namespace. Defaults to ``docstore``.
         batch_size: Number of nodes written in one step; fewer if they are large.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
         name: str | None = None,
         batch_size: int = _BATCH_SIZE,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
-        store = BotWireKVStore(namespace, client=client, url=url, api_key=api_key)
+        store = BotWireKVStore(namespace, **connection)
         super().__init__(store, name, batch_size)
 
 
@@ -147,24 +142,22 @@ class BotWireIndexStore(MadeFromPlace, KVIndexStore):
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         name: Separates several stores of a namespace. Defaults to ``index_store``.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
         name: str | None = None,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
-        store = BotWireKVStore(namespace, client=client, url=url, api_key=api_key)
+        store = BotWireKVStore(namespace, **connection)
         super().__init__(store, name)
 
 

@@ -32,6 +32,8 @@ from pydantic import Field, PrivateAttr
 
 import botwire
 from botwire import AsyncHistory, AsyncMemory, ConflictError, Item
+from botwire.connection import ConnectionOptions
+from botwire.places import DEFAULT_TIMEOUT
 from botwire_llamaindex.async_store import BotWireAsyncChatStore
 from botwire_llamaindex.blocks import (
     CLAIM_SECONDS,
@@ -79,6 +81,7 @@ class BotWireMemory(FoundAgain, Memory):
         client: A `botwire.Memory` or `AsyncMemory`, instead of `url` and `api_key`.
         url: Where memory lives, as for `botwire.Memory`.
         api_key: The server's API key, as for `botwire.Memory`; never part of a dump.
+        timeout: Seconds that a call to a server may take, retries included.
         **fields: See `from_defaults`.
 
     Raises:
@@ -100,10 +103,12 @@ class BotWireMemory(FoundAgain, Memory):
         client: botwire.Memory | AsyncMemory | None = None,
         url: str | None = None,
         api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
         **fields: Any,
     ) -> None:
         refuse_unknown(type(self), fields, type(self).model_fields)
-        store = store_at(BotWireAsyncChatStore, sql_store, namespace, client, url, api_key)
+        options = ConnectionOptions(client=client, url=url, api_key=api_key, timeout=timeout)
+        store = store_at(BotWireAsyncChatStore, sql_store, namespace, options)
         super().__init__(token_limit=token_limit, sql_store=store, **fields)
         self.memory_blocks = own_blocks(self.memory_blocks, store.connection, self.session_id)
         if self.memory_blocks:
@@ -135,6 +140,7 @@ class BotWireMemory(FoundAgain, Memory):
         client: botwire.Memory | AsyncMemory | None = None,
         url: str | None = None,
         api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
         **kwargs: Any,
     ) -> BotWireMemory:
         """Makes a memory.
@@ -155,11 +161,12 @@ class BotWireMemory(FoundAgain, Memory):
             image_token_size_estimate: Tokens per image.
             audio_token_size_estimate: Tokens per audio block.
             video_token_size_estimate: Tokens per video.
-            chat_store: A `BotWireAsyncChatStore`; not together with the four below.
+            chat_store: A `BotWireAsyncChatStore`; not together with the five below.
             namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
             client: A `botwire.Memory` or `AsyncMemory`, instead of `url` and `api_key`.
             url: Where memory lives, as for `botwire.Memory`.
             api_key: The server's API key, as for `botwire.Memory`.
+            timeout: Seconds that a call to a server may take, retries included.
             **kwargs: Other fields of the class, but no tables or databases of SQLAlchemy.
 
         Raises:
@@ -175,6 +182,7 @@ class BotWireMemory(FoundAgain, Memory):
             client=client,
             url=url,
             api_key=api_key,
+            timeout=timeout,
             session_id=session_id or DEFAULT_CHAT_STORE_KEY,
             token_flush_size=-1 if token_flush_size is None else token_flush_size,
             memory_blocks=memory_blocks or [],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, Unpack
 
 from llama_index.core.schema import BaseComponent
 from pydantic import (
@@ -15,8 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from botwire import AsyncMemory, ConfigurationError, Memory
-from botwire.connection import Connection
+from botwire import ConfigurationError
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 
 
 class MadeFromPlace:
@@ -72,9 +72,8 @@ class PlacedStore(MadeFromPlace, FoundAgain):
 
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`; never part of a dump.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`. A dump never contains the API key.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -85,19 +84,16 @@ class PlacedStore(MadeFromPlace, FoundAgain):
 
     _connection: Connection = PrivateAttr()
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
-        *,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
-        **unknown: Any,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
-        refuse_unknown(type(self), unknown)
-        connection = Connection(namespace, client=client, url=url, api_key=api_key)
-        super().__init__(**connection.reference())
-        self._connection = connection  # after: pydantic resets private attributes
+        refuse_unknown(type(self), connection, ConnectionOptions.__annotations__)
+        connected = Connection(namespace, **connection)
+        super().__init__(**connected.reference())
+        self._connection = connected  # after: pydantic resets private attributes
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """Returns a reference to this store, without any message or key."""
@@ -122,9 +118,7 @@ def store_at(
     cls: type[PlacedStore],
     store: Any,
     namespace: str | None,
-    client: Memory | AsyncMemory | None,
-    url: str | None,
-    api_key: str | None,
+    connection: ConnectionOptions,
 ) -> Any:
     """Returns the chat store of a memory: the given one, or one at the given place.
 
@@ -132,10 +126,11 @@ def store_at(
         ConfigurationError: The store is of another class, or both were given.
     """
     if store is None:
-        return cls(namespace, client=client, url=url, api_key=api_key)
+        return cls(namespace, **connection)
     if not isinstance(store, cls):
         raise ConfigurationError(f"chat_store is a {cls.__name__}, not {type(store).__name__}")
-    if (namespace, client, url, api_key) != (None, None, None, None):
+    place = (connection.get(name) for name in ("client", "url", "api_key"))
+    if namespace is not None or any(option is not None for option in place):
         raise ConfigurationError("a chat_store knows its place: give it, or namespace and url")
     return store
 

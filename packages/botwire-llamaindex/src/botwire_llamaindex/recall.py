@@ -15,6 +15,7 @@ from pydantic import PrivateAttr
 from botwire import AsyncMemory, AsyncRecords, ConfigurationError, Memory, Record
 from botwire.connection import Connection
 from botwire.names import join_parts
+from botwire.places import DEFAULT_TIMEOUT
 from botwire_llamaindex.batches import awrite, in_batches
 from botwire_llamaindex.place import refuse_unknown
 
@@ -35,6 +36,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         client: A `botwire.Memory` or `AsyncMemory`, instead of `url` and `api_key`.
         url: Where memory lives, as for `botwire.Memory`.
         api_key: The server's API key, as for `botwire.Memory`.
+        timeout: Seconds that a call to a server may take, retries included.
         **fields: `per`: ``"session"`` recalls what was said in the same conversation, ``"user"``
             what was said in any conversation of the same namespace. `embed_model` searches by
             meaning; without one, by words. `similarity_top_k`: how many messages to recall at most.
@@ -60,12 +62,15 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         client: Memory | AsyncMemory | None = None,
         url: str | None = None,
         api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
         **fields: Any,
     ) -> None:
         refuse_unknown(type(self), fields, type(self).model_fields)
         super().__init__(**fields)
         if (namespace, client, url, api_key) != (None, None, None, None):
-            self._connection = Connection(namespace, client=client, url=url, api_key=api_key)
+            self._connection = Connection(
+                namespace, client=client, url=url, api_key=api_key, timeout=timeout
+            )
 
     def owned_by(self, connection: Connection, session_id: str) -> Self:
         """Returns this block for one conversation, at the place of it unless it has its own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
@@ -14,8 +14,8 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 
-from botwire import AsyncMemory, AsyncRecords, ConfigurationError, Match, Memory, Record, Records
-from botwire.connection import Connection
+from botwire import AsyncRecords, ConfigurationError, Match, Memory, Record, Records
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire_llamaindex.batches import awrite, in_batches, size_of, write
 from botwire_llamaindex.nodes import Predicate, all_of, from_record, to_filter, to_record
 from botwire_llamaindex.place import PlacedStore
@@ -39,9 +39,8 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         collection: Tells several stores of a namespace apart. All embeddings of one have the same
             dimension.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`; never part of a dump.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`. A dump never contains the API key.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -50,17 +49,15 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
     stores_text: bool = True
     collection: str = _COLLECTION
 
+    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
         collection: str = _COLLECTION,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
-        **unknown: Any,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
-        super().__init__(namespace, client=client, url=url, api_key=api_key, **unknown)
+        super().__init__(namespace, **connection)
         self.collection = collection
         self._records()  # refuses a bad name here, not in the middle of an import
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
-from botwire import AsyncHistory, AsyncMemory, Memory
+from botwire import AsyncHistory
 from botwire.answers import Answerer
-from botwire.connection import Connection
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.names import check_history
 from botwire.off_loop import off_loop
 from botwire_newframework.convert import ChatMessage, from_items, is_input, paired, to_items
@@ -19,25 +20,23 @@ class BotWireConversation:
     Args:
         name: Which conversation. Another framework's adapter finds it by the same name.
         namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        client: A `Memory` or `AsyncMemory` to use.
-        url: Where memory lives, as for `Memory`.
-        api_key: For a server, as for `Memory`.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         name: str,
         *,
         namespace: str | None = None,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         self.name = check_history(name)
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
         self._answerer = Answerer()
 
     def __repr__(self) -> str:
