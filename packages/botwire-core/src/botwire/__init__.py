@@ -19,7 +19,7 @@ from botwire.errors import (
     ServerError,
     TransportError,
 )
-from botwire.models import Change, Entry, HistoryInfo, Item, Match, Record, RecordsInfo
+from botwire.models import Change, Entry, HistoryInfo, Item, Match, Recall, Record, RecordsInfo
 
 __all__ = [
     "APIError",
@@ -44,6 +44,7 @@ __all__ = [
     "PermissionDeniedError",
     "ProtocolError",
     "QuotaExceededError",
+    "Recall",
     "Record",
     "Records",
     "RecordsInfo",

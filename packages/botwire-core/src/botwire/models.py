@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 from botwire import operations as ops
 from botwire.clock import to_datetime
@@ -157,6 +157,40 @@ class Match(NamedTuple):
     def of(cls, match: ops.RecordMatch) -> Match:
         """Converts an operation's result."""
         return cls(Record.of(match.record), match.score)
+
+
+@dataclass(frozen=True, slots=True)
+class Recall(Sequence[Record]):
+    """The memories that a recall found, the best first: a sequence of `Record`.
+
+    ``str()`` gives the text to show a model: one memory per line, or what was searched in vain.
+
+    Attributes:
+        records: The memories.
+        scores: The score of each; empty if there was no query, so the newest come first.
+        searched: What was searched and how. If nothing was found, it says among how many memories.
+    """
+
+    records: tuple[Record, ...]
+    scores: tuple[float, ...]
+    searched: str
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Record, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Record | tuple[Record, ...]:
+        return self.records[index]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __str__(self) -> str:
+        if not self.records:
+            return f"No memory was found: {self.searched}."
+        return "\n".join(f"- {record.text}" for record in self.records)
 
 
 class RecordsInfo(NamedTuple):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 from botwire import operations as ops
+from botwire import scopes
 from botwire.client._async.calls import AsyncCalls
 from botwire.client._async.history import AsyncHistory
+from botwire.client._async.recall import recall, remember
 from botwire.client._async.records import AsyncRecords
 from botwire.client._async.transaction import AsyncTransaction
 from botwire.client.encoding import encode_value
@@ -20,7 +23,7 @@ from botwire.engines.loops import AsyncTurns
 from botwire.engines.opening import open_async_engine
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError, ConflictError
-from botwire.models import Change, Entry, HistoryInfo, plain
+from botwire.models import Change, Entry, HistoryInfo, Recall, plain
 from botwire.names import check_key, check_namespace
 from botwire.places import DEFAULT_TIMEOUT, Place, find_place
 
@@ -302,6 +305,53 @@ class AsyncMemory(AsyncMemoryOperators):
         """Returns every non-empty collection whose name starts with `prefix`, sorted by name."""
         pages = self._calls.pages(ops.ListCollections(_without_star(prefix)))
         return [name async for page in pages for name in page.collections]
+
+    # --- memories ---------------------------------------------------------------------------
+
+    async def remember(
+        self,
+        text: str,
+        *,
+        about: str = scopes.ROOT,
+        tags: Iterable[str] = (),
+        id: str | None = None,
+    ) -> str:
+        """Remembers a text for `recall` and returns its id.
+
+        It becomes a record of the collection ``default``, so `records` reads and deletes it too.
+
+        Args:
+            text: What to remember, in words that stand for themselves.
+            about: A path that says who or what it is about, such as ``/people/ada``.
+            tags: Any strings to recall it by.
+            id: An id of your own; it replaces the memory that has it. Default: a random one.
+        """
+        return await remember(self.records(), text, about, tags, id)
+
+    async def recall(
+        self,
+        query: str | None = None,
+        *,
+        about: str | None = None,
+        tags: Iterable[str] | None = None,
+        since: datetime | None = None,
+        limit: int = 8,
+        max_chars: int | None = None,
+    ) -> Recall:
+        """Returns the memories that match a query best, or the newest ones.
+
+        All filters must hold. If nothing is found, the result says what was searched.
+
+        Args:
+            query: A question or some words; None or a blank string returns the newest memories.
+            about: Only memories about this path and those below it.
+            tags: Only memories with at least one of these tags.
+            since: Only memories created after this moment; a naive datetime means UTC.
+            limit: How many at most.
+            max_chars: How many characters their texts may have in all. A memory that does not fit
+                is left out, and shorter ones may follow.
+        """
+        return await recall(self.records(), query, about, tags, since, limit, max_chars)
 
     # --- across the shapes ------------------------------------------------------------------
 

@@ -6,12 +6,15 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 from botwire import operations as ops
+from botwire import scopes
 from botwire.client._sync.calls import Calls
 from botwire.client._sync.history import History
+from botwire.client._sync.recall import recall, remember
 from botwire.client._sync.records import Records
 from botwire.client._sync.transaction import Transaction
 from botwire.client.encoding import encode_value
@@ -21,7 +24,7 @@ from botwire.engines.loops import Turns
 from botwire.engines.opening import open_engine
 from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError, ConflictError
-from botwire.models import Change, Entry, HistoryInfo, plain
+from botwire.models import Change, Entry, HistoryInfo, Recall, plain
 from botwire.names import check_key, check_namespace
 from botwire.places import DEFAULT_TIMEOUT, Place, find_place
 
@@ -299,6 +302,53 @@ class Memory(MemoryOperators):
         """Returns every non-empty collection whose name starts with `prefix`, sorted by name."""
         pages = self._calls.pages(ops.ListCollections(_without_star(prefix)))
         return [name for page in pages for name in page.collections]
+
+    # --- memories ---------------------------------------------------------------------------
+
+    def remember(
+        self,
+        text: str,
+        *,
+        about: str = scopes.ROOT,
+        tags: Iterable[str] = (),
+        id: str | None = None,
+    ) -> str:
+        """Remembers a text for `recall` and returns its id.
+
+        It becomes a record of the collection ``default``, so `records` reads and deletes it too.
+
+        Args:
+            text: What to remember, in words that stand for themselves.
+            about: A path that says who or what it is about, such as ``/people/ada``.
+            tags: Any strings to recall it by.
+            id: An id of your own; it replaces the memory that has it. Default: a random one.
+        """
+        return remember(self.records(), text, about, tags, id)
+
+    def recall(
+        self,
+        query: str | None = None,
+        *,
+        about: str | None = None,
+        tags: Iterable[str] | None = None,
+        since: datetime | None = None,
+        limit: int = 8,
+        max_chars: int | None = None,
+    ) -> Recall:
+        """Returns the memories that match a query best, or the newest ones.
+
+        All filters must hold. If nothing is found, the result says what was searched.
+
+        Args:
+            query: A question or some words; None or a blank string returns the newest memories.
+            about: Only memories about this path and those below it.
+            tags: Only memories with at least one of these tags.
+            since: Only memories created after this moment; a naive datetime means UTC.
+            limit: How many at most.
+            max_chars: How many characters their texts may have in all. A memory that does not fit
+                is left out, and shorter ones may follow.
+        """
+        return recall(self.records(), query, about, tags, since, limit, max_chars)
 
     # --- across the shapes ------------------------------------------------------------------
 

@@ -1,0 +1,93 @@
+"""Memories: what is remembered is recalled, wherever memory lives, for both clients."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from botwire import ConfigurationError, Record
+
+
+@pytest.fixture
+async def filled(memory: Any) -> Any:
+    """A memory that remembers three texts."""
+    await memory.remember("Ada drinks green tea", about="/people/ada", tags=["drink"], id="tea")
+    await memory.remember("Bob drinks black coffee", about="people/bob/", tags=["drink"], id="bob")
+    await memory.remember("The office closes at six", id="office")
+    return memory
+
+
+def ids(found: Any) -> list[str]:
+    return [record.id for record in found]
+
+
+async def test_what_was_remembered_is_recalled(filled: Any) -> None:
+    found = await filled.recall("green tea")
+    assert ids(found) == ["tea"]
+    assert (found[0].text, found[0].scope, found[0].tags) == (
+        "Ada drinks green tea", "/people/ada", ("drink",)
+    )  # fmt: skip
+    assert len(found.scores) == 1
+    assert str(found) == "- Ada drinks green tea"
+    assert ids(await filled.recall("drinks", about="/people/bob")) == ["bob"]
+    assert ids(await filled.recall("drinks", tags=["drink"], limit=1)) in (["tea"], ["bob"])
+    assert ids(await filled.recall("drinks", since=datetime.now(UTC) + timedelta(days=1))) == []
+
+
+async def test_without_a_query_the_newest_come_first(filled: Any) -> None:
+    for query in (None, "", " "):
+        found = await filled.recall(query, limit=2)
+        assert (ids(found), found.scores) == (["office", "bob"], ())
+
+
+async def test_an_id_names_one_memory(filled: Any) -> None:
+    id = await filled.remember("Something else")
+    assert await filled.remember("Ada drinks water", id="tea") == "tea"
+    assert [record.text for record in await filled.records().get([id, "tea"])] == [
+        "Something else", "Ada drinks water"
+    ]  # fmt: skip
+    assert ids(await filled.recall("green")) == []
+
+
+async def test_only_what_fits_is_recalled(filled: Any) -> None:
+    assert ids(await filled.recall(max_chars=45)) == ["office", "tea"]
+    assert ids(await filled.recall(max_chars=0)) == []
+    assert "longer than max_chars" in str(await filled.recall(max_chars=3))
+
+
+async def test_an_empty_answer_says_what_was_searched(filled: Any) -> None:
+    found = await filled.recall("peanuts", about="people", tags=["drink", "x"], since=datetime(2020, 1, 2, tzinfo=UTC))  # fmt: skip # noqa: E501
+    assert not found
+    assert str(found) == (
+        "No memory was found: searched 2 memories about /people tagged 'drink' or 'x' "
+        "since 2020-01-02T00:00:00+00:00 for the words of 'peanuts'."
+    )
+    assert "1 memory" in str(await filled.recall("peanuts", about="/people/ada"))
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "says"),
+    [
+        ("remember", {"text": ""}, "blank"),
+        ("remember", {"text": b"x"}, "text must be a string"),
+        ("remember", {"text": "x", "tags": "drink"}, "tags must be a list"),
+        ("remember", {"text": "x", "about": 1}, "path must be a string"),
+        ("recall", {"query": 1}, "query must be a string"),
+        ("recall", {"tags": "drink"}, "tags must be a list"),
+        ("recall", {"limit": -1}, "limit"),
+        ("recall", {"max_chars": "9"}, "max_chars"),
+    ],
+)
+async def test_bad_arguments_are_refused(
+    memory: Any, call: str, arguments: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        await getattr(memory, call)(**arguments)
+    assert await memory.records().count() == 0
+
+
+async def test_memories_are_records_of_the_default_collection(memory: Any) -> None:
+    await memory.records().put([Record("Carol plays chess", scope="/people/carol")])
+    assert len(await memory.recall("chess", about="/people")) == 1
