@@ -45,6 +45,7 @@ LAYERS = (
     ("client",),
     ("connection",),
     ("messages", "tool_calls", "answers", "classes", "embedders", "off_loop", "testing"),
+    ("memory_files",),
     ("transfer",),
     ("cli", "__main__"),
 )
