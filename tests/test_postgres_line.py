@@ -21,7 +21,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from botwire import AsyncMemory, ConflictError, InvalidRequestError, Memory, Record, TransportError
+from botwire import (
+    AsyncMemory,
+    ConflictError,
+    InvalidRequestError,
+    Memory,
+    Record,
+    RequestTimeoutError,
+    TransportError,
+)
 from botwire import operations as ops
 from botwire.engines.postgres import PostgresEngine
 from botwire.engines.postgres._async import runner as awaited
@@ -32,6 +40,7 @@ from conftest import read_url, running
 from tests.chaos.processes import Postgres, own_postgres
 from tests.chaos.proxy import Proxy
 from tests.clients import Awaited, open_client
+from tests.waiting import until
 
 Work = Callable[[Any], Awaitable[None]]
 
@@ -136,6 +145,42 @@ async def test_what_nobody_reads_is_not_waited_for(
         "_search": 4,  # the collection, the words, the records; the end
         "_read_several": 2,  # all at once; the end
     }
+
+
+# --- silence --------------------------------------------------------------------------------
+
+
+async def _seconds(call: Awaitable[object], match: str) -> float:
+    began = time.monotonic()
+    with pytest.raises(RequestTimeoutError, match=match):
+        await call
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("flavor", ["blocking", "awaited"])
+async def test_a_database_that_is_silent_is_waited_for_once(
+    line: Proxy, namespace: str, flavor: str
+) -> None:
+    client = {"blocking": Memory, "awaited": AsyncMemory}[flavor]
+    memory: Any = client(namespace, url=url_of(line), timeout=0.5)
+    async with memory if flavor == "awaited" else Awaited(memory) as memory:
+        await memory.set("k", 1)
+        line.stall(2.5)
+        # On an open connection: the call itself, and a second for the database to end it.
+        assert await _seconds(memory.set("k", 2), "may or may not have been applied") < 2
+        assert await _seconds(memory.get("k"), "nothing was sent") < 0.2
+        memory.engine._outage._until = 0
+        # On a new connection.
+        assert await _seconds(memory.get("k"), "no answer") < 0.8
+        assert await _seconds(memory.get("k"), "nothing was sent") < 0.2
+        memory.engine._outage._until = 0
+
+        async def is_back() -> bool:
+            with contextlib.suppress(RequestTimeoutError):
+                return await memory.get("k") in (1, 2)
+            return False
+
+        await until(is_back)
 
 
 # --- poolers --------------------------------------------------------------------------------

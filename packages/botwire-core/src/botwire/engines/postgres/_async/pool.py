@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
+import math
+import time
 from collections import deque
-from typing import Any, Self
+from collections.abc import Generator, Iterator
+from typing import Any, NamedTuple, Self
 
 import psycopg
 import psycopg.conninfo
+from psycopg import errors as pg
 from psycopg_pool import AsyncConnectionPool
 
 from botwire.engines.loops import AsyncGate
+from botwire.engines.retry import PROBE
 from botwire.places import without_password
 
 logger = logging.getLogger("botwire.postgres")
@@ -21,6 +27,24 @@ _LONG_READS = 6  # connections that long reads may use at a time
 _NAME = "botwire-"  # prefix of the names of these pools
 _numbers = itertools.count(1)
 _RECONNECT_SECONDS = 0.5  # psycopg's delay between attempts doubles, so give up early and restart
+_GRACE = 1.0  # seconds for the error about a statement that took too long to arrive
+_SILENT_SECONDS = 0.5  # an attempt to connect that takes longer gets no answer
+
+
+class Refusal(NamedTuple):
+    """Why there is no connection.
+
+    Attributes:
+        reason: What the database or the network said.
+        is_silence: Whether nothing answered, so that each further attempt takes its full time.
+    """
+
+    reason: str
+    is_silence: bool
+
+
+class SilenceError(psycopg.OperationalError):
+    """A connection brought no answer for longer than the database itself allows a statement."""
 
 
 class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
@@ -32,33 +56,44 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
     """
 
     def __init__(self, url: str, *, timeout: float) -> None:
-        refusals: deque[str] = deque(maxlen=1)
+        refusals: deque[Refusal] = deque(maxlen=1)
+        pending: dict[object, float] = {}
         settings = psycopg.conninfo.conninfo_to_dict(url)
         shown = without_password(url)
         milliseconds = max(1, round(timeout * 1000))
         limits = {"statement_timeout": milliseconds, "lock_timeout": milliseconds}
         # The URL's own options come last, so they win.
+        options_given = str(settings.get("options", ""))
         options = " ".join(f"-c {name}={value}" for name, value in limits.items())
-        if "options" in settings:
-            options += f" {settings['options']}"
+        if options_given:
+            options += f" {options_given}"
         refused_options: list[str] = []
 
         class Connection(psycopg.AsyncConnection[Any]):
             """Keeps the reason why connecting failed, which psycopg's pool would only log."""
 
             is_botwires = True
+            silent_after = math.inf if "statement_timeout" in options_given else timeout + _GRACE
+
+            async def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
+                """Waits for an answer, but not for ever: the other end may be gone."""
+                return await super().wait(_watched(self, gen), *args, **kwargs)
 
             @classmethod
             async def connect(cls, *args: Any, **kwargs: Any) -> Self:
                 """Connects."""
+                attempt = object()
+                pending[attempt] = time.monotonic()
                 try:
                     connection = await cls._connect_with_limits(*args, **kwargs)
                 except psycopg.Error as error:
                     reason = " ".join(str(error).split())
                     if not refusals:
                         logger.warning("no connection to %s: %s", shown, reason)
-                    refusals.append(reason)
+                    refusals.append(Refusal(reason, isinstance(error, pg.ConnectionTimeout)))
                     raise
+                finally:
+                    del pending[attempt]
                 if refusals:
                     logger.warning("connected to %s again", shown)
                 refusals.clear()
@@ -83,6 +118,7 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
             url,
             name=f"{_NAME}{next(_numbers)}",
             connection_class=Connection,
+            check=self._check_if_suspect,
             min_size=0,
             max_size=_LARGEST,
             open=False,
@@ -91,18 +127,64 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
             reconnect_failed=_keep_trying,
             kwargs={
                 "autocommit": True,
-                "connect_timeout": settings.get("connect_timeout") or max(2, round(timeout)),
+                # Half of the time, so that an attempt without an answer does not outlast its call.
+                "connect_timeout": settings.get("connect_timeout") or max(2, round(timeout / 2)),
                 "application_name": settings.get("application_name") or "botwire",
             },
         )
         self._refusals = refusals
+        self._pending = pending
+        self.is_suspect = False
+        """Whether a connection was silent, so that the others are checked before they are used."""
         self.long_reads = AsyncGate(_LONG_READS)
         """Limits long reads, which leaves connections for writes and short reads."""
 
+    async def _check_if_suspect(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        if self.is_suspect:
+            with silent_after(connection, PROBE):
+                await self.check_connection(connection)
+
     @property
-    def refusal(self) -> str | None:
-        """Why the last attempt to connect failed; None if it succeeded."""
-        return self._refusals[0] if self._refusals else None
+    def refusal(self) -> Refusal | None:
+        """Why the last attempt to connect failed, or has not ended yet; None if it succeeded."""
+        if self._refusals:
+            return self._refusals[0]
+        began = min(self._pending.values(), default=None)
+        if began is None or time.monotonic() - began < _SILENT_SECONDS:
+            return None
+        return Refusal("it accepts connections, but does not answer", is_silence=True)
+
+
+def _watched(connection: Any, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Wraps what psycopg waits with: closes the connection if nothing arrives for too long.
+
+    The database ends a statement that takes too long. If not even that arrives, the database, or
+    the network on the way, is gone. Without this a caller would wait until TCP gives up, which
+    takes hours.
+    """
+    try:
+        state = next(gen)
+        since = time.monotonic()
+        while True:
+            ready = yield state
+            if ready:
+                since = time.monotonic()
+            elif time.monotonic() - since > connection.silent_after:
+                connection.pgconn.finish()
+                raise SilenceError("the connection is open, but silent")
+            state = gen.send(ready)
+    except StopIteration as stop:
+        return stop.value
+
+
+@contextlib.contextmanager
+def silent_after(connection: Any, seconds: float) -> Iterator[None]:
+    """Sets how long a connection may bring no answer before it counts as silent."""
+    connection.silent_after, before = seconds, connection.silent_after
+    try:
+        yield
+    finally:
+        connection.silent_after = before
 
 
 async def _keep_trying(pool: AsyncConnectionPool[Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 import uuid
 from dataclasses import replace
@@ -19,7 +20,7 @@ from botwire.clock import Clock, now
 from botwire.engines import retry
 from botwire.engines.loops import ClientPerLoop
 from botwire.engines.postgres._sync import maintenance
-from botwire.engines.postgres._sync.pool import PostgresPool
+from botwire.engines.postgres._sync.pool import PostgresPool, SilenceError, silent_after
 from botwire.engines.postgres._sync.runner import SNAPSHOT, WRITING, run, transact
 from botwire.engines.protocol import OnCommit
 from botwire.engines.sql import batches, migrations, pages
@@ -117,6 +118,7 @@ class PostgresEngine:
                     if batch.writes and self._clock() - self._swept_at >= SWEEP_EVERY:
                         self._sweep_behind(connection)
                     self._outage.end()
+                    pool.is_suspect = False
                     return results
             except BotWireError:
                 raise
@@ -134,12 +136,18 @@ class PostgresEngine:
                 refusal = pool.refusal if isinstance(error, PoolTimeout) else None
                 failure = RequestTimeoutError(
                     f"no answer from {self.url} within {self._timeout:g} s: "
-                    f"{refusal or _reason(error)}",
+                    f"{_reason(error) if refusal is None else refusal.reason}",
                     url=self.url,
                 )
                 if refusal is not None:
-                    self._outage.begin(failure)
+                    self._outage.begin(failure, pause=retry.PAUSE if refusal.is_silence else 0)
                 raise failure from error
+            except SilenceError as error:
+                pool.is_suspect = True
+                said = f"no answer from {self.url} within {self._timeout:g} s: {error}"
+                self._outage.begin(RequestTimeoutError(said, url=self.url), pause=retry.PAUSE)
+                doubt = "; the write may or may not have been applied" if batch.writes else ""
+                raise RequestTimeoutError(said + doubt, url=self.url) from error
             except psycopg.Error as error:
                 wait = retry.delay(attempt, remaining=deadline - time.monotonic())
                 is_lost = error.sqlstate is None and isinstance(
@@ -240,6 +248,10 @@ class PostgresEngine:
         return version
 
     def _migrate(self, connection: psycopg.Connection[Any]) -> None:
+        with silent_after(connection, math.inf):
+            self._migrate_patiently(connection)
+
+    def _migrate_patiently(self, connection: psycopg.Connection[Any]) -> None:
         with connection.transaction():
             # A migration may take long, here or in another process that holds the lock.
             connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
