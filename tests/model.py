@@ -19,7 +19,7 @@ from botwire import filters, scopes
 from botwire import operations as ops
 from botwire.clock import Clock
 from botwire.engines.sql import words
-from botwire.errors import ConflictError, InvalidRequestError
+from botwire.errors import ConflictError, InvalidRequestError, NotFoundError
 from botwire.exact import Json
 from botwire.operations.terms import Usage
 from botwire.vectors import Vector
@@ -32,6 +32,16 @@ class _History:
     archived_seq: int = 0
     created_at: int = 0
     updated_at: int = 0
+    metadata: Json = ops.NO_METADATA
+    metadata_version: int = 0
+    expires_at: int | None = None
+
+    @property
+    def exists(self) -> bool:
+        return bool(self.items or self.metadata.value)
+
+    def is_expired(self, now: int) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
 
 
 @dataclass
@@ -50,6 +60,7 @@ class _Namespace:
         usage: What it uses, without what the batch that is being applied changes.
         now: The time of the batch that is being applied.
         stored: The keys, those that have expired too.
+        has_dead: Whether items of expired histories may wait for the sweep.
     """
 
     revision: int = 0
@@ -58,6 +69,7 @@ class _Namespace:
     now: int = 0
     stored: dict[str, ops.KeyEntry] = field(default_factory=dict)
     histories: dict[str, _History] = field(default_factory=dict)
+    has_dead: bool = False
     collections: dict[str, _Collection] = field(default_factory=dict)
     changes: list[ops.ChangeEntry] = field(default_factory=list)
 
@@ -110,7 +122,8 @@ class Model:
         """Says whether all engines count the same bytes now, as nothing expired is left."""
         space = self._namespaces.get(namespace, _Namespace())
         space.now = self._clock()
-        return len(space.keys) == len(space.stored)
+        expired = [one for one in space.histories.values() if one.is_expired(space.now)]
+        return len(space.keys) == len(space.stored) and not expired and not space.has_dead
 
 
 def _page(found: Iterable[Any], limit: int) -> tuple[tuple[Any, ...], bool]:
@@ -210,17 +223,48 @@ def _check_key(space: _Namespace, op: ops.CheckKey) -> None:
 # --- histories ------------------------------------------------------------------------------
 
 
-def _append(
-    space: _Namespace, name: str, values: Iterable[tuple[Json, str | None]]
-) -> tuple[int, ...]:
-    history = space.histories.setdefault(name, _History(created_at=space.now))
+def _seen(space: _Namespace, name: str) -> _History:
+    """Returns a history as readers see it: one that expired is empty."""
+    history = space.histories.get(name, _History())
+    return _buried(history) if history.is_expired(space.now) else history
+
+
+def _buried(history: _History) -> _History:
+    return _History(
+        last_seq=history.last_seq,
+        archived_seq=history.last_seq,
+        created_at=history.created_at,
+        updated_at=history.updated_at,
+    )
+
+
+def _entered(space: _Namespace, name: str) -> _History:
+    """Returns a history to change, created if there is none."""
+    history = space.histories.setdefault(name, _History())
+    if history.is_expired(space.now):
+        space.has_dead |= bool(history.items)
+        history = space.histories[name] = _buried(history)
+    return history
+
+
+def _touch(space: _Namespace, history: _History, ttl: float | None = None) -> None:
     history.updated_at = space.now
+    history.created_at = history.created_at or space.now
+    if ttl is not None:
+        history.expires_at = space.now + max(1, round(ttl * 1_000_000))
+
+
+def _append(
+    space: _Namespace, name: str, values: Iterable[tuple[Json, str | None]], ttl: float | None
+) -> tuple[int, ...]:
+    history = _entered(space, name)
+    _touch(space, history, ttl)
+    version = space.change("history", "append", name)
     seqs = []
     for value, id in values:
         history.last_seq += 1
         seqs.append(history.last_seq)
-        history.items.append(ops.HistoryItem(history.last_seq, id, value, space.now))
-    space.change("history", "append", name)
+        history.items.append(ops.HistoryItem(history.last_seq, id, value, space.now, version))
     return tuple(seqs)
 
 
@@ -232,27 +276,71 @@ def _expect_last(space: _Namespace, name: str, if_last: int | None) -> None:
 
 def _extend_history(space: _Namespace, op: ops.ExtendHistory) -> tuple[int, ...]:
     ids = op.ids or (None,) * len(op.values)
-    history = space.histories.get(op.name, _History())
+    history = _seen(space, op.name)
     known = {item.id: item.seq for item in history.items if item.id is not None}
     new = [(value, id) for value, id in zip(op.values, ids, strict=True) if id not in known]
     if not new:
         return tuple(known[id] for id in ids if id is not None)
     _expect_last(space, op.name, op.if_last)
-    seqs = iter(_append(space, op.name, new))
+    seqs = iter(_append(space, op.name, new, op.ttl))
     return tuple(known[id] if id is not None and id in known else next(seqs) for id in ids)
 
 
 def _replace_history(space: _Namespace, op: ops.ReplaceHistory) -> tuple[int, ...]:
     _expect_last(space, op.name, op.if_last)
-    _clear_history(space, ops.ClearHistory(op.name))
+    history = _entered(space, op.name)
+    if history.items:
+        history.items = []
+        _touch(space, history)
+        space.change("history", "clear", op.name)
     if not op.values:
         return ()
     ids = op.ids or (None,) * len(op.values)
-    return _append(space, op.name, zip(op.values, ids, strict=True))
+    return _append(space, op.name, zip(op.values, ids, strict=True), op.ttl)
+
+
+def _update_item(space: _Namespace, op: ops.UpdateItem) -> int:
+    history = _entered(space, op.name)
+    found = [
+        i
+        for i, item in enumerate(history.items)
+        if item.seq == op.seq or (op.id is not None and item.id == op.id)
+    ]
+    if not found:
+        raise NotFoundError("no such item")
+    (i,) = found
+    item = history.items[i]
+    if op.if_version not in (None, item.version):
+        raise ConflictError(f"version {item.version}")
+    version = space.change("history", "update", op.name)
+    history.items[i] = item._replace(value=op.value, version=version)
+    _touch(space, history, op.ttl)
+    return version
+
+
+def _set_history_metadata(space: _Namespace, op: ops.SetHistoryMetadata) -> int:
+    history = _entered(space, op.name)
+    if op.if_version not in (None, history.metadata_version):
+        raise ConflictError(f"version {history.metadata_version}")
+    version = space.change("history", "metadata", op.name)
+    history.metadata = op.metadata
+    history.metadata_version = version if op.metadata.value else 0
+    _touch(space, history)
+    return version
+
+
+def _expire_history(space: _Namespace, op: ops.ExpireHistory) -> bool:
+    history = _entered(space, op.name)
+    if not history.exists:
+        return False
+    space.change("history", "expire", op.name)
+    history.expires_at = None
+    _touch(space, history, op.ttl)
+    return True
 
 
 def _read_history(space: _Namespace, op: ops.ReadHistory) -> ops.ItemPage:
-    history = space.histories.get(op.name, _History())
+    history = _seen(space, op.name)
     items = [
         item
         for item in history.items
@@ -266,11 +354,12 @@ def _read_history(space: _Namespace, op: ops.ReadHistory) -> ops.ItemPage:
 
 
 def _stat(space: _Namespace, name: str) -> ops.HistoryStat:
-    history = space.histories.get(name, _History())
+    history = _seen(space, name)
     archived = sum(item.seq <= history.archived_seq for item in history.items)
     size = len(history.items) - archived
     times = history.created_at, history.updated_at
-    return ops.HistoryStat(name, size, archived, history.last_seq, *times)
+    about = history.metadata, history.metadata_version, history.expires_at
+    return ops.HistoryStat(name, size, archived, history.last_seq, *times, *about)
 
 
 def _stat_history(space: _Namespace, op: ops.StatHistory) -> ops.HistoryStat:
@@ -278,7 +367,7 @@ def _stat_history(space: _Namespace, op: ops.StatHistory) -> ops.HistoryStat:
 
 
 def _delete_items(space: _Namespace, op: ops.DeleteItems) -> int:
-    history = space.histories.get(op.name, _History())
+    history = _entered(space, op.name)
     kept = [item for item in history.items if item.seq not in op.seqs]
     count = len(history.items) - len(kept)
     if count:
@@ -298,7 +387,7 @@ def _pop_item(space: _Namespace, op: ops.PopItem) -> ops.HistoryItem | None:
 
 
 def _archive_history(space: _Namespace, op: ops.ArchiveHistory) -> int:
-    history = space.histories.get(op.name, _History())
+    history = _entered(space, op.name)
     up_to = min(op.up_to, history.last_seq)
     if up_to <= history.archived_seq:
         return 0
@@ -310,11 +399,14 @@ def _archive_history(space: _Namespace, op: ops.ArchiveHistory) -> int:
 
 
 def _clear_history(space: _Namespace, op: ops.ClearHistory) -> int:
-    history = space.histories.get(op.name, _History())
+    history = _entered(space, op.name)
     count = len(history.items[: op.limit])
-    if count:
+    if history.exists:
         if count < len(history.items):
             history.archived_seq = history.last_seq
+        else:
+            history.metadata, history.metadata_version = ops.NO_METADATA, 0
+            history.expires_at = None
         history.items = history.items[count:]
         history.updated_at = space.now
         space.change("history", "clear", op.name)
@@ -322,12 +414,25 @@ def _clear_history(space: _Namespace, op: ops.ClearHistory) -> int:
 
 
 def _list_histories(space: _Namespace, op: ops.ListHistories) -> ops.HistoryPage:
-    names = sorted(
-        name
-        for name, history in space.histories.items()
-        if history.items and name.startswith(op.prefix) and (op.after is None or name > op.after)
-    )
-    return ops.HistoryPage(*_page((_stat(space, name) for name in names), op.limit))
+    by_time = op.order == "updated"
+    found = [_stat(space, name) for name in space.histories if _seen(space, name).exists]
+
+    def place(stat: ops.HistoryStat) -> tuple[int, str]:
+        return (stat.updated_at if by_time else 0, stat.name)
+
+    found.sort(key=place, reverse=op.descending)
+    if op.after is not None:
+        start = (op.after_time or 0, op.after)
+        found = [
+            stat
+            for stat in found
+            if (place(stat) < start if op.descending else place(stat) > start)
+        ]
+    found = [stat for stat in found if stat.name.startswith(op.prefix)]
+    if op.where is not None:
+        test = filters.read_filter(op.where)
+        found = [stat for stat in found if test(stat.metadata.value)]
+    return ops.HistoryPage(*_page(found, op.limit))
 
 
 # --- records --------------------------------------------------------------------------------
@@ -553,6 +658,8 @@ def _bytes(space: _Namespace) -> int:
     sizes = [_size(key, entry.value) for key, entry in space.stored.items()]
     for history in space.histories.values():
         sizes += [_size(item.id, item.value) for item in history.items]
+        if history.metadata.value:
+            sizes.append(len(history.metadata.text))
     for collection in space.collections.values():
         sizes += [
             _size(r.id, r.text, r.metadata, json.dumps(list(r.tags)), r.scope, r.embedding)
@@ -573,6 +680,9 @@ _HANDLERS: dict[type[Any], Callable[[_Namespace, Any], Any]] = {
     ops.CheckKey: _check_key,
     ops.ExtendHistory: _extend_history,
     ops.ReplaceHistory: _replace_history,
+    ops.UpdateItem: _update_item,
+    ops.SetHistoryMetadata: _set_history_metadata,
+    ops.ExpireHistory: _expire_history,
     ops.ReadHistory: _read_history,
     ops.StatHistory: _stat_history,
     ops.DeleteItems: _delete_items,

@@ -93,17 +93,28 @@ new_records = st.builds(
 def _with_ids(cls: type[Any]) -> st.SearchStrategy[Any]:
     items = st.lists(st.tuples(values, st.none() | ids), max_size=4, unique_by=_id_or_itself)
 
-    def build(name: str, pairs: list[Any], if_last: int | None) -> Any:
+    def build(name: str, pairs: list[Any], if_last: int | None, ttl: float | None) -> Any:
         given = tuple(id for _, id in pairs)
-        return cls(name, tuple(value for value, _ in pairs), given if any(given) else None, if_last)
+        ids = given if any(given) else None
+        return cls(name, tuple(value for value, _ in pairs), ids, if_last, ttl)
 
-    return st.builds(build, names, items, lasts)
+    return st.builds(build, names, items, lasts, ttls)
 
 
 def _id_or_itself(pair: tuple[Json, str | None]) -> object:
     return pair[1] or id(pair)
 
 
+def _list_histories(
+    prefix: str, after: str | None, limit: int, order: str, descending: bool, where: Any, time: int
+) -> ops.ListHistories:
+    at = time if order == "updated" and after is not None else None
+    return ops.ListHistories(prefix, after, limit, order, descending, where, at)
+
+
+orders = st.sampled_from(["name", "updated"])
+wheres = st.none() | filters
+moments = st.sampled_from([BEGIN, BEGIN + 1, BEGIN + HOUR, BEGIN + 5 * HOUR])
 parts = st.none() | st.integers(1, 3)
 operations = st.one_of(
     st.builds(ops.PutKey, names, values | st.binary(max_size=3), ttls, versions),
@@ -124,7 +135,13 @@ operations = st.one_of(
     st.builds(ops.PopItem, names),
     st.builds(ops.ArchiveHistory, names, seqs),
     st.builds(ops.ClearHistory, names, parts),
-    st.builds(ops.ListHistories, prefixes, bounds, limits),
+    st.one_of(
+        st.builds(ops.UpdateItem, names, values, seqs, st.none(), versions, ttls),
+        st.builds(ops.UpdateItem, names, values, st.none(), ids, versions, ttls),
+    ),
+    st.builds(ops.SetHistoryMetadata, names, metadata.map(Json.of), versions),
+    st.builds(ops.ExpireHistory, names, ttls),
+    st.builds(_list_histories, prefixes, bounds, limits, orders, st.booleans(), wheres, moments),
     st.builds(ops.ReadChanges, st.none() | seqs, limits),
     st.builds(ops.ReadUsage),
     *[
@@ -165,7 +182,7 @@ operations = st.one_of(
 
 EVERYTHING = (
     ops.ScanKeys(),
-    ops.ListHistories(),
+    ops.ListHistories(order="updated", descending=True),
     *[ops.ReadHistory(name, archived=True) for name in NAMES],
     *[ops.StatHistory(name) for name in NAMES],
     ops.ListCollections(),

@@ -72,8 +72,18 @@ some_names = st.none() | name_lists
 entries = st.builds(
     ops.KeyEntry, names, values | st.binary(), versions, moments, moments, st.none() | moments
 )
-items = st.builds(ops.HistoryItem, st.integers(1, 9), st.none() | names, values, moments)
-states = st.builds(ops.HistoryState, names, st.integers(9, 99), st.integers(0, 9), moments, moments)
+items = st.builds(ops.HistoryItem, st.integers(1, 9), st.none() | names, values, moments, counts)
+states = st.builds(
+    ops.HistoryState,
+    names,
+    st.integers(9, 99),
+    st.integers(0, 9),
+    moments,
+    moments,
+    objects,
+    counts,
+    st.none() | moments,
+)
 plain_vectors = st.lists(st.integers(-9, 9), min_size=2, max_size=2).map(Vector.of)
 stored_records = st.builds(
     ops.RecordEntry,
@@ -100,11 +110,17 @@ def with_ids(cls: type[Any]) -> st.SearchStrategy[Any]:
     """Items with an id for each, for some, or for none."""
 
     def build(parts: tuple[Any, ...]) -> Any:
-        name, items, tagged, if_last = parts
+        name, items, tagged, if_last, ttl = parts
         ids = tuple(str(i) if tagged & 1 << i else None for i in range(len(items)))
-        return cls(name, items, ids if tagged else None, if_last)
+        return cls(name, items, ids if tagged else None, if_last, ttl)
 
-    return st.tuples(names, json_lists, st.integers(0, 7), st.none() | counts).map(build)
+    return st.tuples(names, json_lists, st.integers(0, 7), st.none() | counts, ttls).map(build)
+
+
+def list_histories(order: str, after: str | None, time: int, *others: Any) -> ops.ListHistories:
+    prefix, limit, descending, where = others
+    at = time if order == "updated" and after is not None else None
+    return ops.ListHistories(prefix, after, limit, order, descending, where, at)
 
 
 EVERY_OPERATION: dict[type[ops.AnyOperation], st.SearchStrategy[Any]] = {
@@ -129,7 +145,22 @@ EVERY_OPERATION: dict[type[ops.AnyOperation], st.SearchStrategy[Any]] = {
     ops.PopItem: st.builds(ops.PopItem, names),
     ops.ArchiveHistory: st.builds(ops.ArchiveHistory, names, counts),
     ops.ClearHistory: st.builds(ops.ClearHistory, names, st.none() | pages),
-    ops.ListHistories: st.builds(ops.ListHistories, prefixes, st.none() | names, pages),
+    ops.UpdateItem: st.one_of(
+        st.builds(ops.UpdateItem, names, values, counts, st.none(), st.none() | counts, ttls),
+        st.builds(ops.UpdateItem, names, values, st.none(), names, st.none() | counts, ttls),
+    ),
+    ops.SetHistoryMetadata: st.builds(ops.SetHistoryMetadata, names, objects, st.none() | counts),
+    ops.ExpireHistory: st.builds(ops.ExpireHistory, names, ttls),
+    ops.ListHistories: st.builds(
+        list_histories,
+        st.sampled_from(["name", "updated"]),
+        st.none() | names,
+        moments,
+        prefixes,
+        pages,
+        st.booleans(),
+        st.none() | filters,
+    ),
     ops.ReadChanges: st.builds(ops.ReadChanges, st.none() | counts, pages),
     ops.ReadUsage: st.builds(ops.ReadUsage),
     ops.PutRecords: st.builds(
@@ -386,7 +417,12 @@ RESULTS: list[tuple[ops.AnyOperation, Any]] = [
     (ops.ExtendHistory("h", ()), (1, 2)),
     (ops.ReadHistory("h"), ops.ItemPage((ops.HistoryItem(1, None, Json.of(None), 5),), False)),
     (ops.PopItem("h"), None),
+    (ops.PopItem("h"), ops.HistoryItem(1, "a", Json.of({}), 5, 7)),
     (ops.StatHistory("h"), ops.HistoryStat("h", 1, 2, 3, 4, 5)),
+    (ops.StatHistory("h"), ops.HistoryStat("h", 1, 2, 3, 4, 5, Json.of({"a": 1}), 6, 7)),
+    (ops.UpdateItem("h", Json.of(1), id="a"), 8),
+    (ops.SetHistoryMetadata("h", Json.of({})), 9),
+    (ops.ExpireHistory("h"), True),
     (ops.ReadUsage(), Usage(10**12, 3, 20_783)),
     (ops.ReadChanges(1), ops.ChangePage((ops.ChangeEntry(2, "key", "put", "\ud800"),), 2)),
     (ops.ListHistories(), ops.HistoryPage((ops.HistoryStat("h", 1, 2, 3, 4, 5),), False)),

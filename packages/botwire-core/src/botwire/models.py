@@ -52,21 +52,24 @@ class Item(NamedTuple):
         id: The id it was appended with, or None.
         value: The JSON value that was appended.
         created_at: When it was appended, in UTC.
+        version: Changes when the value is updated; pass it to `AsyncHistory.update`.
     """
 
     seq: int
     id: str | None
     value: Any
     created_at: datetime
+    version: int = 0
 
     @classmethod
     def of(cls, item: ops.HistoryItem) -> Item:
         """Converts an operation's result."""
-        return cls(item.seq, item.id, item.value.value, to_datetime(item.created_at))
+        created_at = to_datetime(item.created_at)
+        return cls(item.seq, item.id, item.value.value, created_at, item.version)
 
 
 class HistoryInfo(NamedTuple):
-    """The counts and times of a history.
+    """The counts, times and metadata of a history.
 
     Attributes:
         name: The history's name.
@@ -75,6 +78,9 @@ class HistoryInfo(NamedTuple):
         last_seq: The highest sequence number ever assigned; 0 if none was.
         created_at: When the first item was appended, in UTC; None if there never was one.
         updated_at: When the history last changed, in UTC; None if it never did.
+        metadata: What `AsyncHistory.set_metadata` set: a JSON object, empty if nothing was set.
+        metadata_version: Changes with each `set_metadata`; 0 if there is no metadata.
+        expires_at: When the history expires, in UTC; None if never.
     """
 
     name: str
@@ -83,11 +89,14 @@ class HistoryInfo(NamedTuple):
     last_seq: int
     created_at: datetime | None
     updated_at: datetime | None
+    metadata: Mapping[str, Any]
+    metadata_version: int
+    expires_at: datetime | None
 
     @classmethod
     def of(cls, stat: ops.HistoryStat) -> HistoryInfo:
         """Converts an operation's result."""
-        known = stat.last_seq > 0
+        known = stat.created_at > 0
         return cls(
             stat.name,
             stat.count,
@@ -95,6 +104,9 @@ class HistoryInfo(NamedTuple):
             stat.last_seq,
             to_datetime(stat.created_at) if known else None,
             to_datetime(stat.updated_at) if known else None,
+            stat.metadata.value,
+            stat.metadata_version,
+            None if stat.expires_at is None else to_datetime(stat.expires_at),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query, Request, Response
 
@@ -11,6 +11,7 @@ from botwire.errors import NotFoundError
 from botwire_server.routes.describing import CONFLICT, DONE, MISSING, answers, answers_with, takes
 from botwire_server.routes.shared import (
     After,
+    Filter,
     History,
     Limit,
     Namespace,
@@ -19,9 +20,11 @@ from botwire_server.routes.shared import (
     answer_body,
     answer_in_parts,
     apply,
+    decode_filter,
+    make_operation,
     new_router,
 )
-from botwire_server.schemas import ref, result_of, schema_of
+from botwire_server.schemas import TIME, ref, result_of, schema_of
 
 router = new_router("histories")
 
@@ -32,12 +35,16 @@ _STAT = {
     "last_seq": 2,
     "created_at": "2026-11-24T09:30:00.000001Z",
     "updated_at": "2026-11-24T09:30:05.000001Z",
+    "metadata": {"title": "Introductions"},
+    "metadata_version": 4,
+    "expires_at": "2026-12-24T09:30:05.000001Z",
 }
 _ITEM = {
     "seq": 2,
     "id": None,
     "value": {"role": "user", "text": "My name is Ada."},
     "created_at": "2026-11-24T09:30:05.000001Z",
+    "version": 3,
 }
 _CHAT = {"values": [{"role": "user", "text": "My name is Ada."}], "ids": ["message-1"]}
 Seq = Annotated[
@@ -47,7 +54,7 @@ Seq = Annotated[
 
 @router.get(
     "/histories",
-    summary="List histories by name",
+    summary="List histories by name or by last change",
     responses=answers(ops.ListHistories, {"histories": [_STAT], "more": False}),
 )
 async def list_histories(
@@ -56,9 +63,29 @@ async def list_histories(
     prefix: Prefix = "",
     after: After = None,
     limit: Limit = ops.MAX_PAGE,
+    order: Annotated[Literal["name", "updated"], Query(description="What to order by.")] = "name",
+    descending: Annotated[bool, Query(description="Reverse the order.")] = False,
+    filter_: Filter = None,
+    after_time: Annotated[
+        Any,
+        Query(
+            description="In the order `updated`: the `updated_at` of the history that `after` "
+            "names, which is the last of the previous page.",
+            json_schema_extra=TIME,
+        ),
+    ] = None,
 ) -> Response:
-    """Answers `histories`, each with its counts and times, and whether there are `more`."""
-    return await answer(request, namespace, ops.ListHistories(prefix, after, limit))
+    """Answers `histories`, each with counts, times and metadata, and whether there are `more`."""
+    fields = {
+        "prefix": prefix,
+        "after": after,
+        "limit": limit,
+        "order": order,
+        "descending": descending,
+        "where": decode_filter(filter_),
+        "after_time": after_time,
+    }
+    return await answer(request, namespace, make_operation("list_histories", fields, {}))
 
 
 @router.get(
@@ -67,8 +94,34 @@ async def list_histories(
     responses=answers(ops.StatHistory, _STAT),
 )
 async def stat_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Answers counts, the last sequence number and times; zeros if nothing was appended."""
+    """Answers counts, times and metadata; zeros if nothing was ever written."""
     return await answer(request, namespace, ops.StatHistory(history))
+
+
+@router.put(
+    "/histories/{history}/metadata",
+    summary="Set the metadata",
+    responses=answers(ops.SetHistoryMetadata, {"result": 4}) | CONFLICT,
+    openapi_extra=takes(
+        schema_of(ops.SetHistoryMetadata, without={"name"}), {"metadata": {"title": "Tea"}}
+    ),
+)
+async def set_history_metadata(
+    request: Request, namespace: Namespace, history: History
+) -> Response:
+    """Replaces the metadata, and answers their version as `result`. An empty object removes it."""
+    return await answer_body(request, namespace, "set_history_metadata", name=history)
+
+
+@router.put(
+    "/histories/{history}/expiry",
+    summary="Set when a history expires",
+    responses=answers(ops.ExpireHistory, {"result": True}),
+    openapi_extra=takes(schema_of(ops.ExpireHistory, without={"name"}), {"ttl": 86400}),
+)
+async def expire_history(request: Request, namespace: Namespace, history: History) -> Response:
+    """Answers whether the history exists as `result`. Without a `ttl` it no longer expires."""
+    return await answer_body(request, namespace, "expire_history", name=history)
 
 
 @router.delete(
@@ -144,6 +197,22 @@ async def extend_history(request: Request, namespace: Namespace, history: Histor
 async def replace_history(request: Request, namespace: Namespace, history: History) -> Response:
     """Replaces all items by these, and answers their sequence numbers as `result`."""
     return await answer_body(request, namespace, "replace_history", name=history)
+
+
+@router.put(
+    "/histories/{history}/items/{seq}",
+    summary="Replace the value of an item",
+    responses=answers(ops.UpdateItem, {"result": 5}) | CONFLICT | MISSING,
+    openapi_extra=takes(
+        schema_of(ops.UpdateItem, without={"name", "seq", "id"}),
+        {"value": {"role": "user", "text": "My name is Ada Lovelace."}, "if_version": 3},
+    ),
+)
+async def update_item(
+    request: Request, namespace: Namespace, history: History, seq: Seq
+) -> Response:
+    """Replaces the value in place, and answers the item's new version as `result`."""
+    return await answer_body(request, namespace, "update_item", name=history, seq=seq)
 
 
 @router.delete(

@@ -14,6 +14,7 @@ from botwire_server.routes.describing import CONFLICT, DONE, MISSING, answers, a
 from botwire_server.routes.shared import (
     After,
     Collection,
+    Filter,
     Limit,
     Namespace,
     Prefix,
@@ -23,7 +24,7 @@ from botwire_server.routes.shared import (
     answer_entry,
     answer_in_parts,
     apply,
-    decode_json,
+    decode_filter,
     new_router,
     read_object,
     read_operation,
@@ -69,28 +70,14 @@ async def _selection(
             json_schema_extra=list_of(ID),
         ),
     ] = None,
-    filter_: Annotated[
-        Any,
-        Query(
-            alias="filter",
-            description="Only records whose metadata match this JSON object, with the operators "
-            "$eq $ne $gt $gte $lt $lte $in $nin $exists $and $or $not.",
-            examples=['{"topic": "drinks"}'],
-            json_schema_extra={
-                "type": "string",
-                "contentMediaType": "application/json",
-                "contentSchema": {"type": "object"},
-            },
-        ),
-    ] = None,
+    filter_: Filter = None,
     created_after: Annotated[Any, Query(description="ISO 8601.", json_schema_extra=TIME)] = None,
     created_before: Annotated[Any, Query(description="ISO 8601.", json_schema_extra=TIME)] = None,
 ) -> dict[str, Any]:
-    condition = filter_ and decode_json(filter_.encode("utf-8", "surrogatepass"), "the filter")
     given = {
         "scope": scope,
         "tags": tag,
-        "filter": condition,
+        "filter": decode_filter(filter_),
         "created_after": created_after,
         "created_before": created_before,
     }

@@ -159,6 +159,20 @@ After = Annotated[
         json_schema_extra=schemas.NAME,
     ),
 ]
+Filter = Annotated[
+    Any,
+    Query(
+        alias="filter",
+        description="Only those whose metadata match this JSON object, with the operators "
+        "$eq $ne $gt $gte $lt $lte $in $nin $exists $and $or $not.",
+        examples=['{"topic": "drinks"}'],
+        json_schema_extra={
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"type": "object"},
+        },
+    ),
+]
 Limit = Annotated[int, Query(description="Most entries to answer.", ge=1, le=ops.MAX_PAGE)]
 IfVersion = Annotated[
     int | None,
@@ -214,6 +228,11 @@ async def read_json(request: Request) -> Any:
     """
     body = await request.body()
     return await when_short(request.scope, len(body), lambda: decode_json(body))
+
+
+def decode_filter(given: str | None) -> Any:
+    """Returns the filter in a query as decoded JSON; None if there is none."""
+    return given and decode_json(given.encode("utf-8", "surrogatepass"), "the filter")
 
 
 def decode_json(body: bytes, what: str = "the body") -> Any:

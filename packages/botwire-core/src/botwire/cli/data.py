@@ -60,11 +60,24 @@ def add_commands(commands: Any) -> None:
 
     history = _command(commands, "history", _history, "print a history, one item per line")
     history.add_argument("name", nargs="?", help="the history; without it, list all histories")
-    history.add_argument("-n", type=positive, metavar="N", help="only the last N items")
+    history.add_argument(
+        "-n", type=positive, metavar="N", help="only the last N items, or the first N histories"
+    )
     history.add_argument(
         "--after", type=int, default=0, metavar="SEQ", help="only items after this number"
     )
     history.add_argument("--archived", action="store_true", help="include archived items")
+    history.add_argument(
+        "--by",
+        choices=["name", "updated"],
+        default="name",
+        help="list histories by name, or the most recently updated first (default: %(default)s)",
+    )
+    history.add_argument(
+        "--where",
+        metavar="FILTER",
+        help="list only histories whose metadata match this filter (JSON)",
+    )
 
     search = _command(commands, "search", _search, "search the text of records, best match first")
     search.add_argument("text")
@@ -217,19 +230,26 @@ def _size(value: Any) -> int:
 def _history(options: argparse.Namespace) -> int:
     memory = open_memory(options)
     if options.name is None:
-        columns = ["name", "count", "archived", "last_seq", "updated_at"]
+        columns = ["name", "count", "archived", "last_seq", "updated_at", "metadata"]
+        listed = memory.list_histories(
+            order=options.by,
+            descending=options.by == "updated",
+            limit=options.n,
+            where=None if options.where is None else _from_json(options.where, "--where"),
+        )
         rows = (
             {
                 **info._asdict(),
                 "created_at": _time(info.created_at),
                 "updated_at": _time(info.updated_at),
+                "expires_at": _time(info.expires_at),
             }
-            for info in memory.list_histories()
+            for info in listed
         )
         print_rows(columns, rows, as_json=options.json)
         return OK
     history = memory.history(options.name)
-    if history.info().last_seq == 0:
+    if history.info().created_at is None:
         say(f"no history {options.name!r}")
         return NO
     items = _items(history, options)

@@ -12,7 +12,7 @@ from botwire.clock import from_datetime
 from botwire.errors import ConfigurationError, NotJSONError
 from botwire.exact import Json
 from botwire.filters import without_infinities
-from botwire.models import Record
+from botwire.models import HistoryInfo, Record
 from botwire.operations import Value
 from botwire.vectors import Vector
 
@@ -116,6 +116,28 @@ def encode_selection(
         None if created_after is None else from_datetime(created_after),
         None if created_before is None else from_datetime(created_before),
     )
+
+
+def encode_cursor(after: HistoryInfo | str | None, order: str) -> tuple[str | None, int | None]:
+    """Returns the name and the time after which a list of histories continues.
+
+    Raises:
+        ConfigurationError: In that order, it takes a history and not just its name.
+    """
+    if after is None or (isinstance(after, str) and order != "updated"):
+        return after, None
+    if not isinstance(after, HistoryInfo):
+        raise ConfigurationError(
+            'after takes a HistoryInfo where order="updated", as a list returns it, and otherwise '
+            f"a name too, not {after!r:.80}"
+        )
+    if order != "updated":
+        return after.name, None
+    if after.updated_at is None:
+        raise ConfigurationError(
+            f"history {after.name!r:.80} never changed, so no list returned it"
+        )
+    return after.name, from_datetime(after.updated_at)
 
 
 def encode_filter(condition: Mapping[str, Any]) -> Json:

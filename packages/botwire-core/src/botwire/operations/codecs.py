@@ -325,25 +325,32 @@ def encoder_of(cls: Any, first: str = "") -> Callable[[Any], str]:
 
 def decoder_of(cls: Any) -> Callable[[Any, str | None], Any]:
     """Returns what reads objects of a class; see `Codec.decode`."""
+    missing = dataclasses.MISSING
     members = [
-        (name, field.codec.decode, default is dataclasses.MISSING, field.codec is VALUE)
+        (name, field.codec.decode, default is missing, field.codec is VALUE)
         for name, field, default in members_of(cls)
     ]
     known = {name for name, *_ in members}
     known_sent = known | {"bytes"} if any(is_value for *_, is_value in members) else known
 
-    trusted = [(name, decode_member) for name, decode_member, *_ in members]
-    is_plain = all(required for _, _, required, _ in members)
+    trusted = [(name, field.codec.decode, default) for name, field, default in members_of(cls)]
 
     def decode(part: object, where: str | None) -> Any:
         if not isinstance(part, dict):
             raise _mismatch("an object", where)
-        if where is None and is_plain and "bytes" not in part:
+        if where is None and "bytes" not in part:
             # A page holds a thousand of these.
             try:
-                return cls(*[decode_member(part[name], None) for name, decode_member in trusted])
-            except KeyError as missing:
-                raise MismatchError(f"an object with {missing}") from None
+                return cls(
+                    *[
+                        decode_member(part[name], None)
+                        if default is missing or name in part
+                        else default
+                        for name, decode_member, default in trusted
+                    ]
+                )
+            except KeyError as absent:
+                raise MismatchError(f"an object with {absent}") from None
         if where is not None and not part.keys() <= known_sent:
             unknown = names.shown(min(part.keys() - known_sent), 60)
             takes = ", ".join(name for name, *_ in members)

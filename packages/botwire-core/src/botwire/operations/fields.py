@@ -24,6 +24,10 @@ MAX_TTL = 100 * 365 * 86_400.0
 """Longest time to live: a hundred years, in seconds."""
 MAX_METADATA = 100_000
 """Most values, at all levels together, in the metadata of a record."""
+MAX_HISTORY_METADATA = 16_384
+"""Most bytes of JSON in the metadata of a history, which listings return."""
+HISTORY_ORDERS = ("name", "updated")
+"""What histories are listed by; see `ListHistories`."""
 METRICS = ("cosine", "l2")
 """How vectors are compared; see `SearchRecords`."""
 
@@ -84,6 +88,22 @@ def check_metadata(metadata: Json, what: str = "metadata") -> None:
         raise TooComplexError(
             f"{what} holds {MAX_METADATA:,} values at most: keep large data in a key or the text"
         )
+
+
+def check_history_metadata(metadata: Json, what: str = "metadata") -> None:
+    """Raises `ConfigurationError` unless metadata is an object of `MAX_HISTORY_METADATA` bytes."""
+    if not metadata.is_object:
+        raise ConfigurationError(f"{what} is an object")
+    if len(metadata.text) > MAX_HISTORY_METADATA:
+        raise ConfigurationError(
+            f"the {what} of a history holds {MAX_HISTORY_METADATA:,} bytes of JSON at most, not "
+            f"{len(metadata.text):,}: keep large data in a key"
+        )
+
+
+def _check_order(order: object, what: str) -> None:
+    if order not in HISTORY_ORDERS:
+        raise ConfigurationError(f"{what} is one of {', '.join(HISTORY_ORDERS)}, not {order!r:.40}")
 
 
 def _count(value: Any) -> int:
@@ -178,6 +198,15 @@ Value = Annotated[Json | bytes, Rule(None, {}, VALUE)]
 """What a key holds: a JSON value, or bytes."""
 Metadata = Annotated[Json, Rule(check_metadata, {"type": "object"})]
 """A JSON object."""
+HistoryMetadata = Annotated[
+    Json,
+    Rule(
+        check_history_metadata,
+        {"type": "object", "examples": [{"title": "Travel plans", "user": "u-7"}]},
+    ),
+]
+"""A small JSON object."""
+HistoryOrder = Annotated[str, Rule(_check_order, {"enum": list(HISTORY_ORDERS)})]
 Filter = Annotated[
     Json,
     Rule(

@@ -1,21 +1,43 @@
 """The operations on histories."""
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple, Self
 
 from botwire.errors import ConfigurationError
 from botwire.exact import Json
 from botwire.operations.base import Operation, Paged, operation
-from botwire.operations.fields import MAX_PAGE, Count, HistoryName, Id, Limit, Prefix, Time
+from botwire.operations.fields import (
+    MAX_PAGE,
+    Count,
+    Filter,
+    HistoryMetadata,
+    HistoryName,
+    HistoryOrder,
+    Id,
+    Limit,
+    Prefix,
+    Seconds,
+    Time,
+)
+
+NO_METADATA = Json.of({})
+"""The metadata of a history that has none."""
 
 
 class HistoryItem(NamedTuple):
-    """An item as it is stored."""
+    """An item as it is stored.
+
+    Attributes:
+        version: The revision of the write that stored the value; 0 if it was written before items
+            had versions.
+    """
 
     seq: Count
     id: Id | None
     value: Json
     created_at: Time
+    version: Count = 0
 
 
 class ItemPage(NamedTuple):
@@ -32,6 +54,9 @@ class HistoryStat(NamedTuple):
         count: Items that reads return.
         archived: Items hidden by `ArchiveHistory`.
         last_seq: The greatest sequence number ever given; 0 if none was.
+        metadata: What `SetHistoryMetadata` set.
+        metadata_version: The version that it returned; 0 if there is no metadata.
+        expires_at: When the history expires; None if never.
     """
 
     name: HistoryName
@@ -40,10 +65,13 @@ class HistoryStat(NamedTuple):
     last_seq: Count
     created_at: Time
     updated_at: Time
+    metadata: HistoryMetadata = NO_METADATA
+    metadata_version: Count = 0
+    expires_at: Time | None = None
 
 
 class HistoryPage(NamedTuple):
-    """Histories in the order of their names, and whether there are more."""
+    """Histories in the order asked for, and whether there are more."""
 
     histories: Sequence[HistoryStat]
     more: bool
@@ -80,6 +108,7 @@ class ExtendHistory(_Appends):
         ids: An id or None for each item; None: no item has one.
         if_last: Append only if this is the last sequence number; 0: if nothing was ever appended.
             Ignored if every item is already there.
+        ttl: The history then expires after so many seconds; None: leave its expiry as it is.
     """
 
     writes: ClassVar[bool] = True
@@ -87,6 +116,7 @@ class ExtendHistory(_Appends):
     values: tuple[Json, ...]
     ids: tuple[Id | None, ...] | None = None
     if_last: Count | None = None
+    ttl: Seconds | None = None
 
 
 @operation
@@ -98,6 +128,7 @@ class ReplaceHistory(_Appends):
     Attributes:
         ids: An id or None for each item; None: no item has one.
         if_last: Replace only if this is the last sequence number.
+        ttl: The history then expires after so many seconds; None: leave its expiry as it is.
     """
 
     writes: ClassVar[bool] = True
@@ -105,6 +136,64 @@ class ReplaceHistory(_Appends):
     values: tuple[Json, ...]
     ids: tuple[Id | None, ...] | None = None
     if_last: Count | None = None
+    ttl: Seconds | None = None
+
+
+@operation
+class UpdateItem(Operation[Count]):
+    """Replaces the value of an item, which keeps its number, id and time; returns its new version.
+
+    Raises `NotFoundError` if there is no such item.
+
+    Attributes:
+        seq: The item's sequence number; give this or `id`.
+        id: The item's id.
+        if_version: Replace only if the item has this version.
+        ttl: The history then expires after so many seconds; None: leave its expiry as it is.
+    """
+
+    writes: ClassVar[bool] = True
+    name: HistoryName
+    value: Json
+    seq: Count | None = None
+    id: Id | None = None
+    if_version: Count | None = None
+    ttl: Seconds | None = None
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` unless exactly one of `seq` and `id` is given."""
+        if (self.seq is None) == (self.id is None):
+            raise ConfigurationError("an item is updated by its seq or by its id: give one of them")
+
+
+@operation
+class SetHistoryMetadata(Operation[Count]):
+    """Sets the metadata of a history, which need not hold items; returns the metadata's version.
+
+    Attributes:
+        metadata: Replaces what was set before; an empty object removes it.
+        if_version: Set only if the metadata has this version; 0: only if there is none.
+    """
+
+    writes: ClassVar[bool] = True
+    name: HistoryName
+    metadata: HistoryMetadata
+    if_version: Count | None = None
+
+
+@operation
+class ExpireHistory(Operation[bool]):
+    """Sets when a history expires; returns whether it exists.
+
+    An expired history is as if it had been cleared: without items, metadata and expiry.
+
+    Attributes:
+        ttl: Seconds from now; None: it does not expire.
+    """
+
+    writes: ClassVar[bool] = True
+    name: HistoryName
+    ttl: Seconds | None = None
 
 
 @operation
@@ -172,7 +261,7 @@ class ArchiveHistory(Operation[Count]):
 
 @operation
 class ClearHistory(Operation[Count]):
-    """Deletes all items, archived ones too; returns how many.
+    """Deletes all items, archived ones too, with metadata and expiry; returns how many items.
 
     Attributes:
         limit: Most items to delete, the oldest first; None: all. If there are more, all items are
@@ -187,12 +276,39 @@ class ClearHistory(Operation[Count]):
 
 @operation
 class ListHistories(Paged[HistoryPage]):
-    """Returns the histories that hold items, by name.
+    """Returns the histories that hold items or have metadata.
 
     Attributes:
         after: Start after this name, which need not exist; None: at the first.
+        limit: Most histories to return.
+        order: ``name``, or ``updated``: by the time of the last change, and by name where times
+            are equal.
+        descending: Reverse the order.
+        where: Only histories whose metadata match; see `botwire.filters`.
+        after_time: With `after`, in the order ``updated``: start after a history of this name that
+            was updated at this time.
     """
 
     prefix: Prefix = ""
     after: HistoryName | None = None
     limit: Limit = MAX_PAGE
+    order: HistoryOrder = "name"
+    descending: bool = False
+    where: Filter | None = None
+    after_time: Time | None = None
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` if `after` and `after_time` do not fit the order."""
+        if (self.after_time is not None) != (self.after is not None and self.order == "updated"):
+            raise ConfigurationError(
+                "a list ordered by updated continues after a name and the time it was updated at "
+                "(after, after_time), one ordered by name after a name alone"
+            )
+
+    def following(self, page: Any) -> Self | None:
+        """Returns the operation that reads the page after `page`; None if that was the last."""
+        if not page.more:
+            return None
+        last = page.histories[-1]
+        time = last.updated_at if self.order == "updated" else None
+        return replace(self, after=last.name, after_time=time)

@@ -18,16 +18,18 @@ from botwire.operations.fields import (
     MAX_PAGE,
     CollectionName,
     Count,
+    HistoryMetadata,
     HistoryName,
     Id,
     Key,
     Limit,
     Time,
     check_count,
+    check_history_metadata,
     check_scope,
     check_time,
 )
-from botwire.operations.histories import HistoryItem
+from botwire.operations.histories import NO_METADATA, HistoryItem
 from botwire.operations.keys import KeyEntry
 from botwire.operations.records import RecordEntry, RecordPage
 
@@ -55,6 +57,9 @@ class HistoryState(NamedTuple):
     Attributes:
         last_seq: The greatest sequence number ever given.
         archived_seq: The items up to this number are archived.
+        metadata: See `HistoryStat`.
+        metadata_version: See `HistoryStat`.
+        expires_at: When the history expires; None if never.
     """
 
     name: HistoryName
@@ -62,6 +67,9 @@ class HistoryState(NamedTuple):
     archived_seq: Count
     created_at: Time
     updated_at: Time
+    metadata: HistoryMetadata = NO_METADATA
+    metadata_version: Count = 0
+    expires_at: Time | None = None
 
 
 class HistoryStates(NamedTuple):
@@ -247,6 +255,7 @@ class RestoreHistory(Operation[Restored]):
             if item.id is not None:
                 names.check_id(item.id)
             check_time(item.created_at, f"a time in {where}")
+            check_count(item.version, f"a version in {where}")
         _check_distinct([item.seq for item in self.items], f"numbers in {where}")
         _check_distinct([i.id for i in self.items if i.id is not None], f"ids in {where}")
 
@@ -301,6 +310,10 @@ def check_history_state(state: HistoryState) -> None:
     check_count(state.archived_seq, f"archived_seq of {where}")
     check_time(state.created_at, f"a time of {where}")
     check_time(state.updated_at, f"a time of {where}")
+    check_history_metadata(state.metadata, f"metadata of {where}")
+    check_count(state.metadata_version, f"metadata_version of {where}")
+    if state.expires_at is not None:
+        check_time(state.expires_at, f"a time of {where}")
     if state.archived_seq > state.last_seq:
         raise ConfigurationError(
             f"{where} ends at {state.last_seq} and cannot be archived up to {state.archived_seq}"

@@ -7,8 +7,8 @@
     {"type":"key","namespace":…,"key":…,"value":…,"version":…,"created_at":…,"updated_at":…,
      "expires_at":…}
     {"type":"history","namespace":…,"name":…,"last_seq":…,"archived_seq":…,"created_at":…,
-     "updated_at":…}
-    {"type":"item","namespace":…,"history":…,"seq":…,"id":…,"value":…,"created_at":…}
+     "updated_at":…,"metadata":…,"metadata_version":…,"expires_at":…}
+    {"type":"item","namespace":…,"history":…,"seq":…,"id":…,"value":…,"created_at":…,"version":…}
     {"type":"collection","namespace":…,"name":…,"dimension":…}
     {"type":"record","namespace":…,"collection":…,"id":…,"text":…,"metadata":…,"tags":…,"scope":…,
      "embedding":…,"version":…,"created_at":…,"updated_at":…}

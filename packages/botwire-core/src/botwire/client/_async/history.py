@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from botwire import operations as ops
 from botwire.client._async.calls import AsyncCalls
-from botwire.client.encoding import encode_ids, encode_items
+from botwire.client.encoding import encode_ids, encode_items, encode_object
 from botwire.client.operators import AsyncHistoryOperators
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError
@@ -25,10 +25,17 @@ class AsyncHistory(AsyncHistoryOperators):
 
     Attributes:
         name: The history's name.
+        ttl: Seconds that the history lives after an item was written through this object; None
+            leaves its expiry as it is.
     """
 
-    def __init__(self, engine: AsyncEngine, namespace: str, name: str) -> None:
+    def __init__(
+        self, engine: AsyncEngine, namespace: str, name: str, *, ttl: float | None = None
+    ) -> None:
         self.name = check_history(name)
+        if ttl is not None:
+            ops.check_ttl(ttl)
+        self.ttl = ttl
         self._calls = AsyncCalls(engine, namespace)
 
     def __repr__(self) -> str:
@@ -45,7 +52,7 @@ class AsyncHistory(AsyncHistoryOperators):
             NotJSONError: JSON cannot hold the value; the message says where.
         """
         ids = None if id is None else (id,)
-        operation = ops.ExtendHistory(self.name, (Json.of(value),), ids)
+        operation = ops.ExtendHistory(self.name, (Json.of(value),), ids, ttl=self.ttl)
         return (await self._calls.apply(operation))[0]
 
     async def extend(
@@ -69,7 +76,9 @@ class AsyncHistory(AsyncHistoryOperators):
             ConflictError: Someone else appended after `if_last`.
             NotJSONError: JSON cannot hold a value; the message says which and where.
         """
-        operation = ops.ExtendHistory(self.name, encode_items(values), encode_ids(ids), if_last)
+        operation = ops.ExtendHistory(
+            self.name, encode_items(values), encode_ids(ids), if_last, self.ttl
+        )
         return list(await self._calls.apply(operation))
 
     async def replace(
@@ -79,7 +88,7 @@ class AsyncHistory(AsyncHistoryOperators):
         ids: Iterable[str | None] | None = None,
         if_last: int | None = None,
     ) -> list[int]:
-        """Replaces all items, archived ones included, atomically.
+        """Replaces all items, archived ones included, atomically. The metadata stays.
 
         Args:
             values: JSON values.
@@ -93,8 +102,66 @@ class AsyncHistory(AsyncHistoryOperators):
             ConflictError: Someone else appended after `if_last`.
             NotJSONError: JSON cannot hold a value; nothing was replaced.
         """
-        operation = ops.ReplaceHistory(self.name, encode_items(values), encode_ids(ids), if_last)
+        operation = ops.ReplaceHistory(
+            self.name, encode_items(values), encode_ids(ids), if_last, self.ttl
+        )
         return list(await self._calls.apply(operation))
+
+    async def update(
+        self, seq_or_id: int | str, value: Any, *, if_value_version: int | None = None
+    ) -> int:
+        """Replaces the value of an item in place: it keeps its number, id and time.
+
+        Args:
+            seq_or_id: The item's sequence number, or its id.
+            value: A JSON value.
+            if_value_version: Replace only if the item still has this version (`Item.version`).
+
+        Returns:
+            The item's new version.
+
+        Raises:
+            NotFoundError: There is no such item.
+            ConflictError: Someone else updated the item first.
+            NotJSONError: JSON cannot hold the value; the message says where.
+        """
+        seq, id = (None, seq_or_id) if isinstance(seq_or_id, str) else (seq_or_id, None)
+        operation = ops.UpdateItem(self.name, Json.of(value), seq, id, if_value_version, self.ttl)
+        return await self._calls.apply(operation)
+
+    async def metadata(self) -> dict[str, Any]:
+        """Returns the metadata, an empty dict if none was set; see `set_metadata`."""
+        return dict((await self.info()).metadata)
+
+    async def set_metadata(
+        self, metadata: Mapping[str, Any], *, if_version: int | None = None
+    ) -> int:
+        """Replaces the metadata: a small JSON object, such as title and owner, for listings.
+
+        Args:
+            metadata: A JSON object of at most 16 KB; an empty one removes the metadata.
+            if_version: Set only if `HistoryInfo.metadata_version` is still this; 0 means none.
+
+        Returns:
+            The new version.
+
+        Raises:
+            ConflictError: Someone else set the metadata first.
+            NotJSONError: JSON cannot hold a value; the message says where.
+        """
+        encoded = encode_object(metadata, "metadata")
+        return await self._calls.apply(ops.SetHistoryMetadata(self.name, encoded, if_version))
+
+    async def expire(self, ttl: float | None) -> bool:
+        """Sets when the history expires and returns whether it exists.
+
+        An expired history is empty and has no metadata. What is appended later starts it again;
+        its sequence numbers continue.
+
+        Args:
+            ttl: Seconds from now; None keeps the history until it is cleared.
+        """
+        return await self._calls.apply(ops.ExpireHistory(self.name, ttl))
 
     async def tail(self, n: int) -> list[Any]:
         """Returns the values of the last `n` items, oldest first."""
@@ -161,7 +228,7 @@ class AsyncHistory(AsyncHistoryOperators):
         return await self._calls.apply(ops.ArchiveHistory(self.name, up_to))
 
     async def info(self) -> HistoryInfo:
-        """Returns the counts, last sequence number and times, without reading any item."""
+        """Returns counts, times and metadata without reading any item."""
         return HistoryInfo.of(await self._calls.apply(ops.StatHistory(self.name)))
 
     async def count(self) -> int:
@@ -169,7 +236,7 @@ class AsyncHistory(AsyncHistoryOperators):
         return (await self.info()).count
 
     async def clear(self) -> int:
-        """Deletes every item, archived ones included, and returns how many.
+        """Deletes every item, archived ones included, with the metadata; returns how many items.
 
         More than 1,000 items are hidden from readers at once and then deleted in parts. Others can
         write in between; an item they append before the last part is deleted too.

@@ -7,7 +7,7 @@ import copy
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from botwire import operations as ops
 from botwire import scopes
@@ -16,7 +16,7 @@ from botwire.client._async.history import AsyncHistory
 from botwire.client._async.recall import recall, remember
 from botwire.client._async.records import AsyncRecords
 from botwire.client._async.transaction import AsyncTransaction
-from botwire.client.encoding import encode_value
+from botwire.client.encoding import encode_cursor, encode_filter, encode_value
 from botwire.client.operators import AsyncMemoryOperators
 from botwire.engines import retry
 from botwire.engines.loops import AsyncTurns
@@ -278,17 +278,53 @@ class AsyncMemory(AsyncMemoryOperators):
 
     # --- histories --------------------------------------------------------------------------
 
-    def history(self, name: str) -> AsyncHistory:
+    def history(self, name: str, *, ttl: float | None = None) -> AsyncHistory:
         """Returns the history with this name, which need not exist yet.
 
         Args:
             name: Any non-empty string of at most 1,024 bytes.
+            ttl: Seconds that the history lives after the last item was written through this object;
+                None leaves its expiry as it is. See `AsyncHistory.expire`.
         """
-        return AsyncHistory(self.engine, self.namespace, name)
+        return AsyncHistory(self.engine, self.namespace, name, ttl=ttl)
 
-    async def list_histories(self, prefix: str = "") -> list[HistoryInfo]:
-        """Returns every non-empty history whose name starts with `prefix`, sorted by name."""
-        pages = self._calls.pages(ops.ListHistories(_without_star(prefix)))
+    async def list_histories(
+        self,
+        prefix: str = "",
+        *,
+        order: Literal["name", "updated"] = "name",
+        descending: bool = False,
+        after: HistoryInfo | str | None = None,
+        limit: int | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> list[HistoryInfo]:
+        """Returns the histories that hold items or have metadata.
+
+        The most recent conversations of an agent::
+
+            await memory.list_histories(order="updated", descending=True, limit=20)
+
+        Args:
+            prefix: Only names that start with it; one trailing ``*`` is ignored.
+            order: ``name``, or ``updated``: by the time of the last change.
+            descending: Reverse the order.
+            after: Start after this history, the last one of the page before. A name is enough where
+                the order is ``name``.
+            limit: How many at most; None returns all.
+            where: Only histories whose metadata match this filter; see `botwire.filters`.
+        """
+        if limit is not None:
+            ops.check_count(limit, "limit")
+        name, time = encode_cursor(after, order)
+        read = ops.ListHistories(
+            _without_star(prefix),
+            name,
+            order=order,
+            descending=descending,
+            where=None if where is None else encode_filter(where),
+            after_time=time,
+        )
+        pages = self._calls.pages(read, limit)
         return [HistoryInfo.of(stat) async for page in pages for stat in page.histories]
 
     # --- records ----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from botwire.client.encoding import (
 )
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError
+from botwire.exact import Json
 from botwire.models import Record, plain
 from botwire.names import check_collection, check_history
 
@@ -113,9 +114,14 @@ class AsyncTransaction:
         self._add(ops.IncrementKey(key, by))
         self._unknown.add(key)
 
-    def history(self, name: str) -> TransactionHistory:
-        """Returns the history with this name, for writing in this transaction."""
-        return TransactionHistory(self, check_history(name))
+    def history(self, name: str, *, ttl: float | None = None) -> TransactionHistory:
+        """Returns the history with this name, for writing in this transaction.
+
+        Args:
+            name: The history's name.
+            ttl: See `AsyncMemory.history`.
+        """
+        return TransactionHistory(self, check_history(name), ttl)
 
     def records(self, collection: str = "default") -> TransactionRecords:
         """Returns the records of a collection, for writing in this transaction."""
@@ -133,9 +139,10 @@ class AsyncTransaction:
 class TransactionHistory:
     """Writes to a history, collected by a transaction."""
 
-    def __init__(self, transaction: AsyncTransaction, name: str) -> None:
+    def __init__(self, transaction: AsyncTransaction, name: str, ttl: float | None = None) -> None:
         self.name = name
         self._transaction = transaction
+        self._ttl = ttl
 
     def append(self, value: Any, *, id: str | None = None) -> None:
         """Appends an item; see `AsyncHistory.append`."""
@@ -149,7 +156,9 @@ class TransactionHistory:
         if_last: int | None = None,
     ) -> None:
         """Appends items; see `AsyncHistory.extend`."""
-        self._add(ops.ExtendHistory(self.name, encode_items(values), encode_ids(ids), if_last))
+        self._add(
+            ops.ExtendHistory(self.name, encode_items(values), encode_ids(ids), if_last, self._ttl)
+        )
 
     def replace(
         self,
@@ -159,7 +168,25 @@ class TransactionHistory:
         if_last: int | None = None,
     ) -> None:
         """Replaces all items; see `AsyncHistory.replace`."""
-        self._add(ops.ReplaceHistory(self.name, encode_items(values), encode_ids(ids), if_last))
+        self._add(
+            ops.ReplaceHistory(self.name, encode_items(values), encode_ids(ids), if_last, self._ttl)
+        )
+
+    def update(
+        self, seq_or_id: int | str, value: Any, *, if_value_version: int | None = None
+    ) -> None:
+        """Replaces the value of an item; see `AsyncHistory.update`."""
+        seq, id = (None, seq_or_id) if isinstance(seq_or_id, str) else (seq_or_id, None)
+        self._add(ops.UpdateItem(self.name, Json.of(value), seq, id, if_value_version, self._ttl))
+
+    def set_metadata(self, metadata: Mapping[str, Any], *, if_version: int | None = None) -> None:
+        """Replaces the metadata; see `AsyncHistory.set_metadata`."""
+        encoded = encode_object(metadata, "metadata")
+        self._add(ops.SetHistoryMetadata(self.name, encoded, if_version))
+
+    def expire(self, ttl: float | None) -> None:
+        """Sets when the history expires; see `AsyncHistory.expire`."""
+        self._add(ops.ExpireHistory(self.name, ttl))
 
     def delete(self, seq: int) -> None:
         """Deletes the item with this sequence number."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from botwire import operations as ops
 from botwire import scopes
@@ -17,7 +17,7 @@ from botwire.client._sync.history import History
 from botwire.client._sync.recall import recall, remember
 from botwire.client._sync.records import Records
 from botwire.client._sync.transaction import Transaction
-from botwire.client.encoding import encode_value
+from botwire.client.encoding import encode_cursor, encode_filter, encode_value
 from botwire.client.operators import MemoryOperators
 from botwire.engines import retry
 from botwire.engines.loops import Turns
@@ -275,17 +275,53 @@ class Memory(MemoryOperators):
 
     # --- histories --------------------------------------------------------------------------
 
-    def history(self, name: str) -> History:
+    def history(self, name: str, *, ttl: float | None = None) -> History:
         """Returns the history with this name, which need not exist yet.
 
         Args:
             name: Any non-empty string of at most 1,024 bytes.
+            ttl: Seconds that the history lives after the last item was written through this object;
+                None leaves its expiry as it is. See `History.expire`.
         """
-        return History(self.engine, self.namespace, name)
+        return History(self.engine, self.namespace, name, ttl=ttl)
 
-    def list_histories(self, prefix: str = "") -> list[HistoryInfo]:
-        """Returns every non-empty history whose name starts with `prefix`, sorted by name."""
-        pages = self._calls.pages(ops.ListHistories(_without_star(prefix)))
+    def list_histories(
+        self,
+        prefix: str = "",
+        *,
+        order: Literal["name", "updated"] = "name",
+        descending: bool = False,
+        after: HistoryInfo | str | None = None,
+        limit: int | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> list[HistoryInfo]:
+        """Returns the histories that hold items or have metadata.
+
+        The most recent conversations of an agent::
+
+            memory.list_histories(order="updated", descending=True, limit=20)
+
+        Args:
+            prefix: Only names that start with it; one trailing ``*`` is ignored.
+            order: ``name``, or ``updated``: by the time of the last change.
+            descending: Reverse the order.
+            after: Start after this history, the last one of the page before. A name is enough where
+                the order is ``name``.
+            limit: How many at most; None returns all.
+            where: Only histories whose metadata match this filter; see `botwire.filters`.
+        """
+        if limit is not None:
+            ops.check_count(limit, "limit")
+        name, time = encode_cursor(after, order)
+        read = ops.ListHistories(
+            _without_star(prefix),
+            name,
+            order=order,
+            descending=descending,
+            where=None if where is None else encode_filter(where),
+            after_time=time,
+        )
+        pages = self._calls.pages(read, limit)
         return [HistoryInfo.of(stat) for page in pages for stat in page.histories]
 
     # --- records ----------------------------------------------------------------------------

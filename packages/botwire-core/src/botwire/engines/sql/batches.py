@@ -168,7 +168,7 @@ def _make_room(context: Context, bytes_: int) -> Steps[None]:
 
 
 def _forget_expired(context: Context) -> Steps[int]:
-    """Deletes some of what expired in the namespace, and answers how many keys."""
+    """Deletes some of what expired in the namespace; answers how many keys and items."""
     rows = yield Statement(
         "DELETE FROM botwire_keys WHERE namespace = ? AND key IN "
         "(SELECT key FROM botwire_keys WHERE namespace = ? AND expires_at <= ? LIMIT ?) "
@@ -176,7 +176,7 @@ def _forget_expired(context: Context) -> Steps[int]:
         (context.namespace, context.namespace, context.now, _SWEPT_ROWS),
     )
     context.grown -= sum(size for (size,) in rows)
-    return len(rows)
+    return len(rows) + (yield from histories.sweep(context, _SWEPT_ROWS))
 
 
 def sweep(now: int) -> Steps[bool]:
@@ -205,12 +205,30 @@ def sweep(now: int) -> Steps[bool]:
         )
     if len(rows) == _SWEPT_ROWS:
         return True
+    left = _SWEPT_ROWS
+    for namespace in (yield from _with_expired_histories(now)):
+        left -= yield from _sweep_histories(namespace, now, left)
+        if left <= 0:
+            return True
     forgotten = 0
     for namespace in (yield from accounts.find_quiet(now, _SWEPT_NAMESPACES)):
         forgotten += yield from sweep_namespace(namespace, now, "")
         if forgotten >= _SWEPT_CHANGES:
             return True
     return (yield from forget_requests(now))
+
+
+def _with_expired_histories(now: int) -> Steps[list[bytes]]:
+    rows = yield Statement(histories.FIND_EXPIRED, (now, _SWEPT_NAMESPACES, _SWEPT_NAMESPACES))
+    return [namespace for (namespace,) in rows]
+
+
+def _sweep_histories(namespace: bytes, now: int, most: int) -> Steps[int]:
+    row = yield from accounts.enter(namespace, now, "")
+    context = Context(namespace, now, row.revision)
+    removed = yield from histories.sweep(context, most)
+    yield from accounts.tidy(context, row)
+    return removed
 
 
 def find_expired(now: int) -> Steps[list[bytes]]:
@@ -221,6 +239,7 @@ def find_expired(now: int) -> Steps[list[bytes]]:
         (now,),
     )
     expired = [namespace for (namespace,) in rows]
+    expired += yield from _with_expired_histories(now)
     return expired + (yield from accounts.find_quiet(now, _SWEPT_NAMESPACES))
 
 

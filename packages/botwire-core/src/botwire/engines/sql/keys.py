@@ -67,8 +67,7 @@ def _check_key(context: Context, op: ops.CheckKey) -> Steps[None]:
 @handles(ops.PutKey)
 def _put_key(context: Context, op: ops.PutKey) -> Steps[int]:
     yield from _expect(context, op.key, op.if_version)
-    expires_at = None if op.ttl is None else context.now + max(1, round(op.ttl * 1_000_000))
-    return (yield from _put(context, to_bytes(op.key), op.value, expires_at))
+    return (yield from _put(context, to_bytes(op.key), op.value, context.expiry(op.ttl)))
 
 
 def _put(context: Context, key: bytes, value: ops.Value, expires_at: int | None) -> Steps[int]:

@@ -23,6 +23,7 @@ from botwire.engines.sql.schema import (
     VERSION_5,
     VERSION_7,
     VERSION_7_POSTGRES,
+    VERSION_8,
     Dialect,
 )
 from botwire.engines.sql.steps import Statement, Steps
@@ -145,6 +146,11 @@ def _version_7(dialect: Dialect) -> Steps[None]:
         yield Statement(sql)
 
 
+def _version_8(dialect: Dialect) -> Steps[None]:
+    for sql in VERSION_8:
+        yield Statement(dialect.spell(sql))
+
+
 VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
     _version_1,
     _version_2,
@@ -153,6 +159,7 @@ VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
     _version_5,
     _version_6,
     _version_7,
+    _version_8,
 )
 """What makes version 1 of nothing, version 2 of version 1, and so on."""
 

@@ -16,6 +16,10 @@ locks. Names are bytes (see `botwire.names`), times microseconds.
 - ``botwire_keys.replaced`` is the size of the key that the last write replaced, which the statement
   that writes can then return.
 - ``botwire_histories.archived_seq``: the items up to it are archived.
+- ``botwire_items.version`` is the revision of the item's last write; 0 before format 8.
+- ``botwire_histories.dead_seq``: the items up to it belonged to the history before it expired, and
+  the sweep removes them; ``dead`` is how many are left. ``archived_seq`` is never below it.
+- ``botwire_histories.metadata`` is NULL if there is none, and counts in ``bytes`` otherwise.
 - ``botwire_records.version`` is the revision of the record's last write too, and
   ``botwire_collections.revision`` that of the last write of any, ``removed`` that of the last
   delete or restoration: who remembers a collection as of a revision knows what to read again.
@@ -193,3 +197,19 @@ VERSION_7_POSTGRES: Sequence[str] = (
     "DROP TABLE IF EXISTS botwire_vectors",
 )
 """What takes the second table of vectors away again, which PostgreSQL had where it has pgvector."""
+
+VERSION_8: Sequence[str] = (
+    "ALTER TABLE botwire_histories ADD COLUMN metadata TEXT",
+    "ALTER TABLE botwire_histories ADD COLUMN metadata_version BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_histories ADD COLUMN expires_at BIGINT",
+    "ALTER TABLE botwire_histories ADD COLUMN dead_seq BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_histories ADD COLUMN dead BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_items ADD COLUMN version BIGINT NOT NULL DEFAULT 0",
+    """CREATE INDEX botwire_histories_updated
+        ON botwire_histories (namespace, updated_at, history)""",
+    """CREATE INDEX botwire_histories_expiry ON botwire_histories (expires_at, namespace)
+        WHERE expires_at IS NOT NULL""",
+    """CREATE INDEX botwire_histories_dead ON botwire_histories (namespace, history)
+        WHERE dead > 0""",
+)
+"""What makes histories sessions: metadata, a list by last change, expiry, updates of items."""

@@ -148,6 +148,10 @@ class Context:
         self.changes.append((self.namespace, self.revision, shape, action, name))
         return self.revision
 
+    def expiry(self, ttl: float | None) -> int | None:
+        """Returns when what is given so many seconds to live now expires; None if never."""
+        return None if ttl is None else self.now + max(1, round(ttl * 1_000_000))
+
     def count_replaced(self, rows: Rows) -> None:
         """Takes from what it has grown what a statement replaced, whose only row is its size."""
         self.grown -= rows[0][0]

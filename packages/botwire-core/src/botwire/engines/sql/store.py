@@ -8,6 +8,7 @@ from typing import Any
 from botwire import operations as ops
 from botwire.engines.sql import pages, sizes, tables, words
 from botwire.engines.sql.handlers import handles
+from botwire.engines.sql.histories import EXISTS
 from botwire.engines.sql.steps import Context, Statement, Steps, bounds, chunks, marks
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
@@ -91,14 +92,19 @@ def _stat_namespace(context: Context, op: ops.StatNamespace) -> Steps[ops.Namesp
     revision, created_at, size = rows[0] if rows else (0, None, 0)
     counts: list[int] = []
     for sql, *parameters in (
-        (f"botwire_keys WHERE namespace = ? AND {tables.LIVE}", context.now),
-        ("botwire_histories WHERE namespace = ? AND size + archived > 0",),
-        ("botwire_items WHERE namespace = ?",),
-        ("botwire_collections WHERE namespace = ? AND size > 0",),
-        ("botwire_records WHERE namespace = ?",),
+        (f"count(*) FROM botwire_keys WHERE namespace = ? AND {tables.LIVE}", context.now),
+        (
+            (
+                "count(*), COALESCE(sum(size + archived), 0) FROM botwire_histories "
+                f"WHERE namespace = ? AND {EXISTS} AND {tables.LIVE}"
+            ),
+            context.now,
+        ),
+        ("count(*) FROM botwire_collections WHERE namespace = ? AND size > 0",),
+        ("count(*) FROM botwire_records WHERE namespace = ?",),
     ):
-        rows = yield Statement(f"SELECT count(*) FROM {sql}", (*here, *parameters))
-        counts.append(rows[0][0])
+        rows = yield Statement(f"SELECT {sql}", (*here, *parameters))
+        counts += [int(number) for number in rows[0]]
     keys, histories, items, collections, records = counts
     return ops.NamespaceStat(
         revision, created_at, keys, histories, items, collections, records, size
@@ -126,17 +132,18 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         (
             "SELECT h.history FROM botwire_histories h LEFT JOIN botwire_items i "
             "ON i.namespace = h.namespace AND i.history = h.history WHERE h.namespace = ? "
-            "GROUP BY h.history, h.size, h.archived, h.archived_seq HAVING h.archived <> "
-            "sum(CASE WHEN i.seq <= h.archived_seq THEN 1 ELSE 0 END) "
-            "OR h.size + h.archived <> count(i.seq)"
+            "GROUP BY h.history, h.size, h.archived, h.archived_seq, h.dead, h.dead_seq "
+            "HAVING h.dead <> sum(CASE WHEN i.seq <= h.dead_seq THEN 1 ELSE 0 END) "
+            "OR h.dead + h.archived <> sum(CASE WHEN i.seq <= h.archived_seq THEN 1 ELSE 0 END) "
+            "OR h.size + h.archived + h.dead <> count(i.seq)"
         ),
     ),
     (
         "history {} counts other bytes than it has",
         (
             f"SELECT h.history FROM botwire_histories h WHERE h.namespace = ? AND h.bytes <> "
-            f"COALESCE((SELECT sum({sizes.ITEM}) FROM botwire_items i "
-            "WHERE i.namespace = h.namespace AND i.history = h.history), 0)"
+            f"COALESCE(length(h.metadata), 0) + COALESCE((SELECT sum({sizes.ITEM}) "
+            "FROM botwire_items i WHERE i.namespace = h.namespace AND i.history = h.history), 0)"
         ),
     ),
     (

@@ -56,9 +56,10 @@ KEYS = Table(
 HISTORIES = Table(
     "botwire_histories",
     "namespace, history",
-    "last_seq, size, archived, archived_seq, created_at, updated_at, bytes",
+    "last_seq, size, archived, archived_seq, created_at, updated_at, bytes, metadata, "
+    "metadata_version, expires_at, dead_seq, dead",
 )
-ITEMS = Table("botwire_items", "namespace, history, seq", "id, value_json, created_at")
+ITEMS = Table("botwire_items", "namespace, history, seq", "id, value_json, created_at, version")
 COLLECTIONS = Table(
     "botwire_collections",
     "namespace, collection",
@@ -93,7 +94,7 @@ _KEEP_EMBEDDINGS = RECORDS.upsert(
 
 KEY_ENTRY = "key, value_json, value_bytes, version, created_at, updated_at, expires_at"
 """The columns that `key_entry` reads."""
-HISTORY_ITEM = "seq, id, value_json, created_at"
+HISTORY_ITEM = "seq, id, value_json, created_at, version"
 """The columns that `history_item` reads."""
 RECORD_ENTRY = "id, text, metadata, tags, scope, embedding, version, created_at, updated_at"
 """The columns that `record_entry` reads."""
@@ -114,20 +115,15 @@ def key_row(namespace: bytes, key: bytes, value: ops.Value, *rest: int | None) -
 
 def history_item(row: Row) -> ops.HistoryItem:
     """Returns the value of the columns `HISTORY_ITEM`."""
-    seq, id, text, created_at = row
-    return ops.HistoryItem(
-        seq, None if id is None else from_bytes(id), Json.from_text(text), created_at
-    )
+    seq, id, text, *rest = row
+    return ops.HistoryItem(seq, None if id is None else from_bytes(id), Json.from_text(text), *rest)
 
 
 def insert_items(
-    namespace: bytes, history: bytes, items: Iterable[tuple[int, bytes | None, Json, int]]
+    namespace: bytes, history: bytes, items: Iterable[tuple[int, bytes | None, Json, int, int]]
 ) -> Statement:
-    """Returns the statement that writes items: number, id, value, time of creation."""
-    rows = [
-        (namespace, history, seq, id, value.text, created_at)
-        for seq, id, value, created_at in items
-    ]
+    """Returns the statement that writes items: number, id, value, time of creation, version."""
+    rows = [(namespace, history, seq, id, value.text, *rest) for seq, id, value, *rest in items]
     return Statement(ITEMS.insert, rows, many=True)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from botwire import operations as ops
-from botwire.engines.sql import pages, records, sizes, tables
+from botwire.engines.sql import histories, pages, records, sizes, tables
 from botwire.engines.sql.collection import (
     check_dimension,
     read_collection,
@@ -33,12 +33,22 @@ def _dump_histories(context: Context, op: ops.DumpHistories) -> Steps[ops.Histor
     condition, parameters = bounds("history", "", op.after)
     only, named = _named("history", op.names)
     rows = yield Statement(
-        "SELECT history, last_seq, archived_seq, created_at, updated_at FROM botwire_histories "
+        f"SELECT history, {histories.STAT} FROM botwire_histories "
         f"WHERE namespace = ?{condition}{only} ORDER BY history LIMIT ?",
         (context.namespace, *parameters, *named, op.limit + 1),
     )
-    states = [ops.HistoryState(from_bytes(row[0]), *row[1:]) for row in rows[: op.limit]]
+    states = [
+        _state(from_bytes(name), histories.Stat(*row).on(context.now))
+        for name, *row in rows[: op.limit]
+    ]
     return ops.HistoryStates(tuple(states), len(rows) > op.limit)
+
+
+def _state(name: str, stat: histories.Stat) -> ops.HistoryState:
+    return ops.HistoryState(
+        *(name, stat.last_seq, stat.archived_seq, stat.created_at, stat.updated_at),
+        *(histories.metadata_of(stat.metadata), stat.metadata_version, stat.expires_at),
+    )
 
 
 @handles(ops.DumpCollections)
@@ -207,17 +217,16 @@ def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Rest
     tally = _Tally()
     history = to_bytes(op.state.name)
     here = (context.namespace, history)
-    rows = yield Statement(
-        "SELECT last_seq, archived_seq, created_at, updated_at, size, archived "
-        "FROM botwire_histories WHERE namespace = ? AND history = ?",
-        here,
-    )
-    state, changed = op.state, not rows
+    stat = yield from histories.enter(context, history)
+    if stat.dead:
+        # The ids and numbers of dead items are free.
+        stat = yield from histories.remove_dead(context, history, stat)
+    state, changed = op.state, not stat.created_at
     counts: tuple[int, int] | None = (0, 0)
-    if rows:
-        old = ops.HistoryState(op.state.name, *rows[0][:4])
+    if stat.created_at:
+        old = _state(op.state.name, stat)
         state = _merge(op, old)
-        counts = rows[0][4:] if state.archived_seq == old.archived_seq else None
+        counts = (stat.size, stat.archived) if state.archived_seq == old.archived_seq else None
         changed = state != old
 
     removed = yield from _find_removed(here, op, tally)
@@ -236,13 +245,31 @@ def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Rest
     added = [sizes.item(id, item.value) for id, item in zip(ids, new, strict=True)]
     if new:
         items = [
-            (item.seq, id, item.value, item.created_at) for id, item in zip(ids, new, strict=True)
+            (item.seq, id, item.value, item.created_at, item.version)
+            for id, item in zip(ids, new, strict=True)
         ]
         yield tables.insert_items(context.namespace, history, items)
     if changed or new or going:
         numbers = _count(state, counts, [item.seq for item in new], going)
         context.grow(added, freed)
-        yield from _save_history(context, history, state, numbers, sum(added) - freed)
+        metadata = None if state.metadata.text == ops.NO_METADATA.text else state.metadata.text
+        growth = len(metadata or "") - stat.metadata_size
+        context.grown += growth
+        # These versions are not given again.
+        context.revision = max(
+            context.revision, state.metadata_version, *(item.version for item in new)
+        )
+        row = stat._replace(
+            last_seq=state.last_seq,
+            archived_seq=state.archived_seq,
+            created_at=state.created_at,
+            updated_at=state.updated_at,
+            bytes=stat.bytes + sum(added) - freed + growth,
+            metadata=metadata,
+            metadata_version=state.metadata_version,
+            expires_at=state.expires_at,
+        )
+        yield from _save_history(context, history, row, numbers)
         context.change("history", "restore", history)
     return tally.result()
 
@@ -343,27 +370,19 @@ def _count(
     return before[0] + len(new) - len(gone) - put_away, before[1] + put_away
 
 
-_SAVE_HISTORY = tables.HISTORIES.upsert(bytes="botwire_histories.bytes + excluded.bytes")
-
-
 def _save_history(
-    context: Context,
-    history: bytes,
-    state: ops.HistoryState,
-    numbers: tuple[int, int] | None,
-    grown: int,
+    context: Context, history: bytes, stat: histories.Stat, numbers: tuple[int, int] | None
 ) -> Steps[None]:
     if numbers is None:
         counted = yield Statement(
             "SELECT count(*), COALESCE(sum(CASE WHEN seq <= ? THEN 1 ELSE 0 END), 0) "
             "FROM botwire_items WHERE namespace = ? AND history = ?",
-            (state.archived_seq, context.namespace, history),
+            (stat.archived_seq, context.namespace, history),
         )
         total, archived = counted[0]
         numbers = (total - archived, archived)
-    _, last_seq, archived_seq, *times = state
-    row = (context.namespace, history, last_seq, *numbers, archived_seq, *times, grown)
-    yield Statement(_SAVE_HISTORY, row)
+    size, archived = numbers
+    yield from histories.save(context, history, stat._replace(size=size, archived=archived))
 
 
 @handles(ops.RestoreRecords)

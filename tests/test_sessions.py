@@ -1,0 +1,363 @@
+"""Histories as sessions: metadata, lists by last change, updates in place and expiry."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botwire import ConfigurationError, ConflictError, NotFoundError, transfer
+from botwire import operations as ops
+from botwire.engines.postgres import PostgresEngine
+from botwire.engines.protocol import Engine
+from botwire.engines.sqlite import SQLiteEngine
+from botwire.exact import Json
+
+pytestmark = pytest.mark.anyio
+
+
+# --- metadata -------------------------------------------------------------------------------
+
+
+async def test_metadata_comes_back_as_it_was_set(memory: Any) -> None:
+    chat = memory.history("chat")
+    assert await chat.metadata() == {}
+    assert (await chat.info()).metadata_version == 0
+    document = {"title": "Tea \ud800", "n": 10**40, "tags": [None, 1.5], "a.b": {"$": "x"}}
+    version = await chat.set_metadata(document)
+    assert await chat.metadata() == document
+    info = await chat.info()
+    assert (info.metadata, info.metadata_version) == (document, version)
+    await chat.append("hi")
+    assert await chat.metadata() == document
+    assert await chat.replace(["hello"]) == [2]
+    assert await chat.metadata() == document
+
+
+async def test_metadata_is_overwritten_only_as_expected(memory: Any) -> None:
+    chat = memory.history("chat")
+    first = await chat.set_metadata({"title": "one"}, if_version=0)
+    with pytest.raises(ConflictError, match="metadata of history 'chat' has version"):
+        await chat.set_metadata({"title": "two"}, if_version=0)
+    assert await chat.set_metadata({"title": "two"}, if_version=first) > first
+    with pytest.raises(ConflictError):
+        await chat.set_metadata({"title": "three"}, if_version=first)
+    assert await chat.metadata() == {"title": "two"}
+
+
+async def test_metadata_that_no_listing_could_hold_is_refused(memory: Any) -> None:
+    chat = memory.history("chat")
+    with pytest.raises(ConfigurationError, match="16,384 bytes"):
+        await chat.set_metadata({"text": "x" * 20_000})
+    with pytest.raises(ConfigurationError, match="metadata must be an object"):
+        await chat.set_metadata(["title"])
+    assert await memory.list_histories() == []
+
+
+async def test_a_history_with_metadata_alone_is_listed_until_it_is_cleared(memory: Any) -> None:
+    await memory.history("new").set_metadata({"title": "Untitled"})
+    (info,) = await memory.list_histories()
+    assert (info.name, info.count, info.metadata) == ("new", 0, {"title": "Untitled"})
+    assert info.created_at == info.updated_at
+    assert await memory.history("new").clear() == 0
+    assert await memory.list_histories() == []
+    assert await memory.history("new").metadata() == {}
+    await memory.history("new").set_metadata({"title": "again"}, if_version=0)
+    await memory.history("new").set_metadata({})
+    assert await memory.list_histories() == []
+
+
+# --- lists ----------------------------------------------------------------------------------
+
+
+async def _make(memory: Any, names: list[str]) -> None:
+    for name in names:
+        await memory.history(name).append(name)
+
+
+async def test_histories_are_listed_by_last_change(memory: Any) -> None:
+    await _make(memory, ["b", "a", "c"])
+    await memory.history("b").append("again")
+    names = [info.name for info in await memory.list_histories(order="updated", descending=True)]
+    assert names == ["b", "c", "a"]
+    names = [info.name for info in await memory.list_histories(order="updated")]
+    assert names == ["a", "c", "b"]
+    names = [info.name for info in await memory.list_histories(descending=True)]
+    assert names == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize("order", ["name", "updated"])
+@pytest.mark.parametrize("descending", [False, True])
+async def test_pages_of_a_list_are_the_list(memory: Any, order: str, descending: bool) -> None:
+    await _make(memory, ["b", "d", "a", "\ud800", "c", "e/1", "e/2"])
+    options: Any = {"order": order, "descending": descending}
+    everything = await memory.list_histories(**options)
+    assert len(everything) == 7
+    pages, after = [], None
+    while page := await memory.list_histories(**options, after=after, limit=2):
+        assert len(page) <= 2
+        pages += page
+        after = page[-1]
+    assert pages == everything
+    found = await memory.list_histories("e/", **options)
+    assert [info.name for info in found] == [i.name for i in everything if i.name[:2] == "e/"]
+
+
+async def test_a_list_is_filtered_by_metadata_before_its_limit(memory: Any) -> None:
+    for i in range(30):
+        await memory.history(f"{i:02}").set_metadata({"user": f"u-{i % 3}", "n": i})
+    options: Any = {"order": "updated", "descending": True}
+    found = await memory.list_histories(where={"user": "u-1"}, limit=3, **options)
+    assert [info.name for info in found] == ["28", "25", "22"]
+    found = await memory.list_histories(where={"user": "u-1"}, after=found[-1], **options)
+    assert [info.name for info in found] == ["19", "16", "13", "10", "07", "04", "01"]
+    assert await memory.list_histories(where={"n": {"$gt": 100}}) == []
+    assert len(await memory.list_histories(where={"n": {"$lt": float("inf")}})) == 30
+
+
+async def test_a_cursor_that_does_not_fit_the_order_is_refused(memory: Any) -> None:
+    with pytest.raises(ConfigurationError, match="HistoryInfo"):
+        await memory.list_histories(order="updated", after="a")
+    with pytest.raises(ConfigurationError, match="order is one of name, updated"):
+        await memory.list_histories(order="size")
+    with pytest.raises(ConfigurationError, match="limit"):
+        await memory.list_histories(limit=-1)
+    assert await memory.list_histories(limit=0) == []
+
+
+async def test_a_history_that_never_changed_is_no_cursor(memory: Any) -> None:
+    nothing = await memory.history("nothing").info()
+    with pytest.raises(ConfigurationError, match="never changed"):
+        await memory.list_histories(order="updated", after=nothing)
+
+
+# --- updates --------------------------------------------------------------------------------
+
+
+async def test_an_item_is_updated_in_place(memory: Any) -> None:
+    chat = memory.history("chat")
+    await chat.extend(["a", "b", "c"], ids=["1", None, "3"])
+    before = await chat.read()
+    version = await chat.update(2, {"text": "B"})
+    assert version > before[1].version
+    assert await chat.update("3", None) > version
+    after = await chat.read()
+    assert [item.value for item in after] == ["a", {"text": "B"}, None]
+    assert [(item.seq, item.id, item.created_at) for item in after] == [
+        (item.seq, item.id, item.created_at) for item in before
+    ]
+    assert await chat.append("d") == 4
+    assert await chat.append("c again", id="3") == 3
+
+
+async def test_an_update_does_not_overwrite_a_later_one(memory: Any) -> None:
+    chat = memory.history("chat")
+    await chat.append("draft")
+    (read,) = await chat.read()
+    version = await chat.update(1, "mine", if_value_version=read.version)
+    with pytest.raises(ConflictError, match="item 1 of history 'chat' has version"):
+        await chat.update(1, "yours", if_value_version=read.version)
+    assert await chat.update(1, "mine again", if_value_version=version) > version
+    assert await chat.tail(1) == ["mine again"]
+
+
+async def test_an_item_that_is_not_there_is_not_updated(memory: Any) -> None:
+    chat = memory.history("chat")
+    await chat.append("a", id="1")
+    for missing in (2, 0, "2"):
+        with pytest.raises(NotFoundError, match="history 'chat' has no item"):
+            await chat.update(missing, "x")
+    assert await chat.tail(9) == ["a"]
+
+
+async def test_a_transaction_updates_and_describes_a_history(memory: Any) -> None:
+    await memory.history("chat").append("a")
+    async with _transaction(memory) as tx:
+        log = tx.history("chat")
+        log.update(1, "b")
+        log.set_metadata({"title": "t"})
+        log.expire(3600)
+    info = await memory.history("chat").info()
+    assert (await memory.history("chat").tail(1), info.metadata) == (["b"], {"title": "t"})
+    assert info.expires_at is not None
+
+
+@contextlib.asynccontextmanager
+async def _transaction(memory: Any) -> Any:
+    transaction = memory.transaction()
+    if hasattr(transaction, "__aenter__"):
+        async with transaction as tx:
+            yield tx
+    else:
+        with transaction as tx:
+            yield tx
+
+
+# --- expiry ---------------------------------------------------------------------------------
+
+
+async def test_the_expiry_of_a_history_is_set_and_removed(memory: Any) -> None:
+    chat = memory.history("chat")
+    assert await chat.expire(60) is False
+    await chat.append("hi")
+    assert await chat.expire(60) is True
+    info = await chat.info()
+    assert (info.expires_at - info.updated_at).total_seconds() == 60
+    await chat.append("an append without ttl leaves it")
+    assert (await chat.info()).expires_at == info.expires_at
+    assert await chat.expire(None) is True
+    assert (await chat.info()).expires_at is None
+    for ttl in (0, -1, True, "60"):
+        with pytest.raises(ConfigurationError, match="ttl"):
+            await chat.expire(ttl)
+        with pytest.raises(ConfigurationError, match="ttl"):
+            memory.history("chat", ttl=ttl)
+
+
+async def test_each_write_with_a_ttl_renews_it(memory: Any) -> None:
+    chat = memory.history("chat", ttl=60)
+    writes: list[Callable[[], Any]] = [
+        lambda: chat.append("a"),
+        lambda: chat.extend(["b"]),
+        lambda: chat.update(1, "A"),
+        lambda: chat.replace(["c"]),
+    ]
+    for write in writes:
+        await write()
+        info = await chat.info()
+        assert (info.expires_at - info.updated_at).total_seconds() == 60
+
+
+HOUR = 3_600_000_000  # microseconds
+
+
+class _Clock:
+    time = 20_000 * 24 * HOUR
+
+    def __call__(self) -> int:
+        return self.time
+
+
+class _Store:
+    """A store whose time a test sets."""
+
+    def __init__(self, make: Callable[[Callable[[], int]], Engine]) -> None:
+        self.clock = _Clock()
+        self.engine = make(self.clock)
+
+    def apply(self, *operations: Any, namespace: str = "n") -> list[Any]:
+        return list(self.engine.apply(ops.Batch(namespace, operations)))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[_Store]:
+    if request.param == "sqlite":
+        made = _Store(lambda clock: SQLiteEngine(tmp_path / "memory.db", clock=clock))
+    else:
+        url = request.getfixturevalue("postgres_database_url")
+        made = _Store(lambda clock: PostgresEngine(url, clock=clock))
+    with contextlib.closing(made.engine):
+        yield made
+
+
+def _values(*values: Any) -> tuple[Json, ...]:
+    return tuple(Json.of(value) for value in values)
+
+
+def _expired(store: _Store, *, many: int = 3) -> None:
+    values = _values(*range(many))
+    ids = tuple(str(i) for i in range(many))
+    store.apply(
+        ops.ExtendHistory("chat", values, ids, ttl=3600),
+        ops.SetHistoryMetadata("chat", Json.of({"title": "t"})),
+        ops.ArchiveHistory("chat", 1),
+    )
+    store.clock.time += HOUR
+
+
+def test_an_expired_history_is_empty(store: _Store) -> None:
+    _expired(store)
+    page, archived, stat, listed = store.apply(
+        ops.ReadHistory("chat"),
+        ops.ReadHistory("chat", archived=True, newest_first=True),
+        ops.StatHistory("chat"),
+        ops.ListHistories(),
+    )
+    assert (page.items, archived.items, listed.histories) == ((), (), ())
+    assert (stat.count, stat.archived, stat.last_seq, stat.expires_at) == (0, 0, 3, None)
+    assert stat.metadata == ops.NO_METADATA
+    assert store.apply(ops.PopItem("chat"), ops.DeleteItems("chat", (2,))) == [None, 0]
+    assert store.apply(ops.ExpireHistory("chat", 5), ops.ClearHistory("chat")) == [False, 0]
+    with pytest.raises(NotFoundError):
+        store.apply(ops.UpdateItem("chat", Json.of(1), seq=2))
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_a_history_begins_again_after_it_expired(store: _Store, swept: bool) -> None:
+    _expired(store)
+    if swept:
+        store.engine.sweep()
+    # Ids are free again, and numbers go on.
+    (seqs,) = store.apply(ops.ExtendHistory("chat", _values("x", "y"), ("1", None)))
+    assert seqs == (4, 5)
+    page, stat = store.apply(ops.ReadHistory("chat", archived=True), ops.StatHistory("chat"))
+    assert [item.value.value for item in page.items] == ["x", "y"]
+    assert (stat.count, stat.archived, stat.expires_at, stat.metadata.value) == (2, 0, None, {})
+    assert list(transfer.check(store.engine)) == []
+    store.engine.sweep()
+    assert list(transfer.check(store.engine)) == []
+    (page,) = store.apply(ops.ReadHistory("chat", archived=True))
+    assert [item.seq for item in page.items] == [4, 5]
+    (usage,) = store.apply(ops.ReadUsage())
+    assert usage.bytes == 2 * 32 + len('"x"1"y"')
+
+
+@pytest.mark.parametrize("write", ["replace", "metadata", "append"])
+def test_the_first_write_after_an_expiry_keeps_nothing(store: _Store, write: str) -> None:
+    _expired(store)
+    operations: dict[str, ops.AnyOperation] = {
+        "replace": ops.ReplaceHistory("chat", _values("x"), ("0",), ttl=60),
+        "metadata": ops.SetHistoryMetadata("chat", Json.of({"a": 1}), if_version=0),
+        "append": ops.ExtendHistory("chat", _values("x"), ttl=60),
+    }
+    store.apply(operations[write])
+    page, stat = store.apply(ops.ReadHistory("chat", archived=True), ops.StatHistory("chat"))
+    assert [item.value.value for item in page.items] == ([] if write == "metadata" else ["x"])
+    assert stat.metadata.value == ({"a": 1} if write == "metadata" else {})
+    assert (stat.expires_at is None) is (write == "metadata")
+    assert list(transfer.check(store.engine)) == []
+
+
+def test_the_sweep_removes_a_long_history_in_parts(store: _Store) -> None:
+    _expired(store, many=2_500)
+    store.apply(ops.ExtendHistory("other", _values("stays")))
+    store.apply(ops.ExtendHistory("chat", _values("elsewhere")), namespace="m")
+    store.engine.sweep()
+    (usage,) = store.apply(ops.ReadUsage())
+    assert usage.bytes == 32 + len('"stays"')
+    assert list(transfer.check(store.engine)) == []
+    (page,) = store.apply(ops.ReadHistory("chat"), namespace="m")
+    assert len(page.items) == 1
+
+
+def test_an_expiry_moves_with_its_history(store: _Store, tmp_path: Path) -> None:
+    _expired(store)
+    store.apply(
+        ops.ExtendHistory("lives", _values("a", "b"), ttl=3600),
+        ops.SetHistoryMetadata("lives", Json.of({"title": "t"})),
+        ops.UpdateItem("lives", Json.of("B"), seq=2),
+    )
+    with contextlib.closing(SQLiteEngine(tmp_path / "copy.db", clock=store.clock)) as copied:
+        transfer.copy(store.engine, copied)
+        for operation in (
+            ops.StatHistory("lives"),
+            ops.ReadHistory("lives"),
+            ops.ReadHistory("chat", archived=True),
+            ops.ListHistories(order="updated"),
+        ):
+            batch = ops.Batch("n", (operation,))
+            assert copied.apply(batch) == store.engine.apply(batch)
+        assert list(transfer.check(copied)) == []
