@@ -21,7 +21,7 @@ def remember(records: Records, text: str, about: str, tags: Iterable[str], id: s
     if not text.strip():
         raise ConfigurationError("text is blank: give the words to remember")
     _check_tags(tags)
-    named = {} if id is None else {"id": id}
+    named: dict[str, Any] = {} if id is None else {"id": id}
     record = Record(text, tags=tuple(tags), scope=about, **named)
     records.put([record])
     return record.id
