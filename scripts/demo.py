@@ -146,6 +146,12 @@ INTERFACES = (
         "ag2_agent.py",
     ),
     Interface(
+        "OpenAI Agents SDK",
+        "Runner.run, BotWireSession",
+        "botwire_openai_agents:BotWireSession.get_items,add_items",
+        "openai_agents_agent.py",
+    ),
+    Interface(
         "two in one",
         "told in LangChain, asked in LlamaIndex",
         LLAMAINDEX_CALLS,

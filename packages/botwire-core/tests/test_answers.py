@@ -66,6 +66,20 @@ async def test_what_was_written_and_deleted_was_said_too(history: AsyncHistory) 
             await answer(history, answerer)
 
 
+async def test_what_was_deleted_before_it_was_shown_refuses_nobody(history: AsyncHistory) -> None:
+    answerer = Answerer()
+    await history.extend([said("user", "hello"), said("user", "a slip")])
+    await history.pop()
+    last = (await history.info()).last_seq
+    await answerer.shown(history, await history.read(), last=last)
+    assert await answer(history, answerer) == [3]
+    await history.clear()
+    await answerer.shown(history, [], last=3)
+    await history.append(said("user", "another"))
+    with pytest.raises(ConflictError):
+        await answer(history, answerer)
+
+
 async def test_tools_of_others_and_own_items_disturb_nobody(history: AsyncHistory) -> None:
     answerer = Answerer()
     await history.append(said("user", "hello"))

@@ -38,9 +38,20 @@ class Answerer:
         self.seen: int | None = None
         self._own: set[int] = set()  # items that it wrote after someone else's
 
-    async def shown(self, history: AsyncHistory, items: Sequence[Item]) -> None:
-        """Records that the model is shown the conversation up to the last of these items."""
-        if items:
+    async def shown(
+        self, history: AsyncHistory, items: Sequence[Item], *, last: int | None = None
+    ) -> None:
+        """Records that the model is shown the conversation up to the last of these items.
+
+        Args:
+            history: The conversation's history.
+            items: What the model is shown.
+            last: The history's `last_seq` before the items were read. Without it, a request is
+                refused if items at the end were deleted before.
+        """
+        if last is not None:
+            self.saw(max(last, items[-1].seq) if items else last)
+        elif items:
             self.saw(items[-1].seq)
         else:
             info = await history.info()

@@ -16,7 +16,9 @@ framework's own serialization, verbatim::
     }
 
 The framework that wrote an item reads ``native`` back without loss; all others read the portable
-part. Nothing stored is ever executed on load.
+part. An item that is part of a conversation in one framework only, such as a model's reasoning, is
+that framework's native part alone (`Native.to_value`); all others skip it. Nothing stored is ever
+executed on load.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ ENVELOPE = 1
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = get_args(Role)
 
+_NATIVE_PARTS = {"framework", "format", "data"}
+
 logger = logging.getLogger("botwire.messages")
 
 M = TypeVar("M")
@@ -51,7 +55,7 @@ def read_native(value: Any, *, framework: str, formats: Collection[int]) -> Any:
     Raises:
         UnreadableItemError: Another framework wrote the value, or its format is unknown.
     """
-    if not isinstance(value, dict) or value.keys() != {"framework", "format", "data"}:
+    if not isinstance(value, dict) or value.keys() != _NATIVE_PARTS:
         raise UnreadableItemError(f"it was not written by {framework}")
     if value["framework"] != framework or value["format"] not in formats:
         raise UnreadableItemError(
@@ -217,6 +221,12 @@ def read_item(
     Raises:
         UnreadableItemError: The item is not a message.
     """
+    if isinstance(item, dict) and item.keys() == _NATIVE_PARTS:
+        data = read_native(item, framework=framework, formats=tuple(formats))
+        try:
+            return from_native(data)
+        except Exception as error:
+            raise UnreadableItemError(f"{type(error).__name__}: {error}"[:500]) from error
     message = Message.from_item(item)
     native = message.native
     if native is not None and native.framework == framework:
@@ -241,7 +251,8 @@ def read_items(
 ) -> list[tuple[int, M]]:
     """Returns stored items as a framework's messages; see `read_item`.
 
-    An unreadable item is skipped and logged with its sequence number.
+    An unreadable item is skipped and logged with its sequence number. An item that another
+    framework stored for itself alone is skipped too.
 
     Returns:
         The sequence number and the message of each readable item.
@@ -258,7 +269,10 @@ def read_items(
                 from_portable=from_portable,
             )
         except UnreadableItemError as error:
-            logger.warning("skipped item %d of a conversation: %s", item.seq, error)
+            value = item.value
+            alone = isinstance(value, dict) and value.keys() == _NATIVE_PARTS
+            if not alone or value["framework"] == framework:
+                logger.warning("skipped item %d of a conversation: %s", item.seq, error)
         else:
             messages.append((item.seq, message))
     return messages

@@ -1,0 +1,93 @@
+"""The end of a session, for a compaction to replace in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from agents.items import TResponseInputItem
+
+from botwire import AsyncMemory, ConflictError
+from botwire_openai_agents.convert import from_items, to_items
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The last items of a session.
+
+    Attributes:
+        items: The items, oldest first.
+        complete: Whether they are all there are.
+        replace_suffix: Takes an index and new items, and replaces the items from there on. Returns
+            False, and does nothing, if the session has changed since.
+    """
+
+    items: list[TResponseInputItem]
+    complete: bool
+    replace_suffix: Callable[[int, list[TResponseInputItem]], Awaitable[bool]]
+
+
+async def take_snapshot(
+    memory: AsyncMemory,
+    session_id: str,
+    limit: int,
+    prune_prefix: Callable[[TResponseInputItem], bool] | None,
+    wrote: Callable[[Sequence[int]], None],
+) -> Snapshot | None:
+    """Returns the last items of a session; None if one cannot be read.
+
+    Args:
+        memory: Where the session is.
+        session_id: The session.
+        limit: How many items.
+        prune_prefix: Says of an item before the replaced ones, from the oldest on, whether it has
+            expired and is deleted too.
+        wrote: Is told the numbers of the new items.
+    """
+    history = memory.history(session_id)
+    stored = []
+    async for item in history.newest_first():
+        stored.append(item)
+        if len(stored) > limit:
+            break
+    complete = len(stored) <= limit
+    stored = stored[:limit][::-1]
+    groups = from_items(stored)
+    if len(groups) != len(stored):
+        return None
+    items = [item for _, group in groups for item in group]
+    # The number of the stored item that begins at an index of `items`.
+    starts: dict[int, int] = {}
+    index = 0
+    for seq, group in groups:
+        starts[index] = seq
+        index += len(group)
+
+    async def replace_suffix(start: int, output: list[TResponseInputItem]) -> bool:
+        first = starts.get(start)
+        if first is None:
+            return False
+        last = (await history.info()).last_seq
+        expected = [item.seq for item in stored if item.seq >= first]
+        if [item.seq for item in await history.read(first - 1)] != expected:
+            return False
+        expired = []
+        if prune_prefix is not None:
+            for seq, group in from_items(await history.read(limit=limit)):
+                if seq >= first or not all(map(prune_prefix, group)):
+                    break
+                expired.append(seq)
+        try:
+            async with memory.transaction() as tx:
+                suffix = tx.history(session_id)
+                if complete and start == 0:
+                    suffix.archive(expected[-1])  # superseded, and still there for a person
+                else:
+                    suffix.delete_many([*expired, *expected])
+                suffix.extend(to_items(output), if_last=last)
+        except ConflictError:
+            return False
+        wrote(tx.results[-1])
+        return True
+
+    return Snapshot(items, complete, replace_suffix)

@@ -1,0 +1,240 @@
+"""A conversation as a session of the OpenAI Agents SDK."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from agents import RunContextWrapper, SessionSettings
+from agents.items import TResponseInputItem
+from agents.memory import SessionABC
+
+from botwire import AsyncHistory, AsyncMemory, ConfigurationError, Item, Memory
+from botwire.answers import Answerer
+from botwire.connection import Connection
+from botwire.names import check_history
+from botwire.off_loop import off_loop
+from botwire.operations import MAX_PAGE
+from botwire_openai_agents.compaction import Snapshot, take_snapshot
+from botwire_openai_agents.convert import from_items, has_own_id, is_question, to_items, waits
+
+
+@dataclass
+class _Run:
+    """What one run of an agent has seen of a session.
+
+    Attributes:
+        unanswered: The questions at the end of what it was shown.
+    """
+
+    answerer: Answerer = field(default_factory=Answerer)
+    unanswered: list[Any] = field(default_factory=list)
+
+
+class BotWireSession(SessionABC):
+    """A session on BotWire: ``Runner.run(agent, "hi", session=BotWireSession("user-42"))``.
+
+    The items of one call are appended in one step and stay contiguous, however many processes write
+    to the session. Its history has the session's id as its name, so the adapter of another
+    framework continues the conversation under that name.
+
+    If two runs of one session overlap, one is refused with a `ConflictError`: what a run produces
+    is stored only if nobody has spoken since it read the session. A question that ends the session
+    unanswered, since its run failed, is not stored again when the run is repeated.
+
+    Args:
+        session_id: The conversation.
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
+        url: Where memory lives, as for `Memory`.
+        api_key: The server's API key, as for `Memory`.
+        session_settings: The SDK's settings, such as how many of the last items to read.
+        namespace_of: Returns the namespace of a run, given its ``context``, so that one session
+            object serves many users. Instead of `namespace`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        namespace: str | None = None,
+        client: Memory | AsyncMemory | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        session_settings: SessionSettings | Mapping[str, Any] | None = None,
+        namespace_of: Callable[[Any], str] | None = None,
+    ) -> None:
+        if namespace is not None and namespace_of is not None:
+            raise ConfigurationError("give namespace or namespace_of, not both")
+        if isinstance(session_settings, Mapping):
+            if unknown := session_settings.keys() - {one.name for one in fields(SessionSettings)}:
+                raise ConfigurationError(f"session_settings has no {min(unknown)!r}")
+            session_settings = SessionSettings(**session_settings)
+        self.session_id = check_history(session_id)
+        self.session_settings = session_settings or SessionSettings()
+        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self._namespace_of = namespace_of
+        self._runs: weakref.WeakKeyDictionary[RunContextWrapper[Any], _Run]
+        self._runs = weakref.WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.session_id!r}, {self.connection!r})"
+
+    async def get_items(
+        self, limit: int | None = None, *, wrapper: RunContextWrapper[Any] | None = None
+    ) -> list[TResponseInputItem]:
+        """Returns the items, oldest first.
+
+        Args:
+            limit: How many of the last items to return; negative: all. Unset: the limit of
+                `session_settings`, else all.
+            wrapper: The run that reads; the SDK passes it.
+        """
+        history = self._history(wrapper)
+        if limit is None:
+            limit = self.session_settings.limit if self.session_settings else None
+        last = None if wrapper is None else (await history.info()).last_seq
+        if limit is None or limit < 0:
+            items = await history.read()
+            groups = [group for _, group in await off_loop(from_items, items)]
+        else:
+            items, groups = await _last(history, limit)
+        if wrapper is not None:
+            run = self._runs.setdefault(wrapper, _Run())
+            await run.answerer.shown(history, items, last=last)
+            run.unanswered = _unanswered(items)
+        found = [item for group in groups for item in group]
+        return found if limit is None or limit < 0 else found[len(found) - min(limit, len(found)) :]
+
+    async def add_items(
+        self,
+        items: list[TResponseInputItem],
+        *,
+        wrapper: RunContextWrapper[Any] | None = None,
+    ) -> None:
+        """Appends items, all or none, with nobody else's in between.
+
+        Outside of a run, items that have ids of their own are not stored again if they are the last
+        ones already, so a call whose answer was lost can be repeated.
+
+        Args:
+            items: What to append.
+            wrapper: The run that writes; the SDK passes it.
+
+        Raises:
+            ConflictError: Another run has written to the session since this one read it.
+            NotJSONError: An item could not be read back; the error says which one and where.
+        """
+        if not items:
+            return
+        values = await off_loop(to_items, items)
+        history = self._history(wrapper)
+        run = None if wrapper is None else self._runs.get(wrapper)
+        if run is None:
+            if any(map(has_own_id, items)) and await history.tail(len(values)) == values:
+                return
+            self._wrote(await history.extend(values))
+            return
+        repeated = run.unanswered[-len(values) :] == values
+        run.unanswered = []
+        if not repeated:
+            seqs = await run.answerer.answer(
+                history,
+                lambda last: history.extend(values, if_last=last),
+                where=f"the session {self.session_id!r}",
+            )
+            run.answerer.wrote(seqs)
+            if waits(values):  # for a person, who may take days, while others go on
+                run.answerer.saw(None)
+
+    async def pop_item(
+        self, *, wrapper: RunContextWrapper[Any] | None = None
+    ) -> TResponseInputItem | None:
+        """Deletes the last item and returns it; None if there is none.
+
+        Args:
+            wrapper: The run that writes; the SDK passes it.
+        """
+        history = self._history(wrapper)
+        async for stored in history.newest_first(page_size=1):
+            held = [item for _, group in from_items([stored]) for item in group]
+            if len(held) > 1:  # a message of another framework, of which the last part goes
+                async with self._memory(wrapper).transaction() as tx:
+                    tx.history(history.name).delete(stored.seq)
+                    tx.history(history.name).extend(to_items(held[:-1]))
+            elif not await history.delete(stored.seq):
+                continue  # another process was faster
+            if held:
+                return held[-1]
+        return None
+
+    async def clear_session(self, *, wrapper: RunContextWrapper[Any] | None = None) -> None:
+        """Deletes the items.
+
+        Args:
+            wrapper: The run that writes; the SDK passes it.
+        """
+        await self._history(wrapper).clear()
+
+    async def _get_compaction_snapshot(
+        self,
+        limit: int,
+        *,
+        prune_prefix: Callable[[TResponseInputItem], bool] | None = None,
+    ) -> Snapshot | None:
+        """Returns the last items, for `OpenAIResponsesCompactionSession` to replace atomically.
+
+        Releases of the SDK from 0.23 on look for this method.
+        """
+        if self._namespace_of is not None:
+            return None  # there is no run to tell the namespace
+        memory = self.connection.async_memory
+        return await take_snapshot(memory, self.session_id, limit, prune_prefix, self._wrote)
+
+    def _wrote(self, seqs: Iterable[int]) -> None:
+        # A compaction, or a tool that adds to the session of its run, refuses no run.
+        for run in list(self._runs.values()):
+            run.answerer.wrote(seqs)
+
+    def _memory(self, wrapper: RunContextWrapper[Any] | None) -> AsyncMemory:
+        memory = self.connection.async_memory
+        if self._namespace_of is None:
+            return memory
+        if wrapper is None:
+            raise ConfigurationError(
+                f"the session {self.session_id!r} takes its namespace from a run's context, so it "
+                "is used by a run, or with wrapper=RunContextWrapper(context)"
+            )
+        return memory.with_namespace(self._namespace_of(wrapper.context))
+
+    def _history(self, wrapper: RunContextWrapper[Any] | None) -> AsyncHistory:
+        return self._memory(wrapper).history(self.session_id)
+
+
+async def _last(
+    history: AsyncHistory, limit: int
+) -> tuple[list[Item], list[list[TResponseInputItem]]]:
+    """Returns as many of the last stored items as hold `limit` items, and those."""
+    items: list[Item] = []
+    groups: list[list[TResponseInputItem]] = []
+    left = limit
+    async for item in history.newest_first(page_size=max(1, min(limit, MAX_PAGE))):
+        items.append(item)
+        read = await off_loop(from_items, [item])
+        groups += [group for _, group in read]
+        left -= sum(len(group) for _, group in read)
+        if left <= 0:
+            break
+    return items[::-1], groups[::-1]
+
+
+def _unanswered(items: Sequence[Item]) -> list[Any]:
+    start = len(items)
+    while start and is_question(items[start - 1].value):
+        start -= 1
+    return [item.value for item in items[start:]]
