@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,11 +17,12 @@ from agents.memory import session as sdk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botwire import ConfigurationError, ConflictError, Memory, NotJSONError
+from botwire import ConfigurationError, ConflictError, NotJSONError
 from botwire.messages import Message, ToolCall, read_items
 from botwire_openai_agents import BotWireSession, list_sessions
 from botwire_openai_agents.convert import from_items, to_items
 from tests.scripted_responses import ScriptedModel, call, message
+from tests.waiting import until
 
 HAS_SNAPSHOTS = hasattr(sdk, "_CompactionSnapshot")
 """Whether this release of the SDK replaces the end of a session in one step."""
@@ -177,21 +179,47 @@ async def test_each_users_runs_have_a_namespace_of_their_own(
             assert texts(model.received[0]) == [f"I am {user}", "fine"] * turn + [f"I am {user}"]
     with pytest.raises(ConfigurationError, match="wrapper="):
         await session.get_items()
-    assert [info.name for info in await list_sessions(f"{namespace}/ada", url=place_url)] == [
-        "chat"
-    ]
+    (info,) = await list_sessions(f"{namespace}/ada", url=place_url)
+    assert info.name == "chat"
 
 
 async def test_sessions_are_listed(namespace: str, place_url: str) -> None:
+    where: Any = {"namespace": namespace, "url": place_url}
     for name in ("b/2", "a", "b/1"):
-        await BotWireSession(name, namespace=namespace, url=place_url).add_items([USER, ANSWER])
-    client = Memory(namespace, url=place_url)
-    assert [(one.name, one.count) for one in await list_sessions(client=client)] == [
-        ("a", 2),
-        ("b/1", 2),
-        ("b/2", 2),
-    ]
-    assert [one.name for one in await list_sessions(client=client, prefix="b/")] == ["b/1", "b/2"]
+        session = BotWireSession(name, **where)
+        await session.add_items([USER, ANSWER])
+        await session.set_metadata({"owner": "ada" if name == "a" else "bob"})
+    assert await session.metadata() == {"owner": "bob"}
+    listed = await list_sessions(**where)
+    assert [(one.name, one.count) for one in listed] == [("b/1", 2), ("a", 2), ("b/2", 2)]
+
+    async def names(**options: Any) -> list[str]:
+        return [one.name for one in await list_sessions(**where, **options)]
+
+    assert await names(prefix="b/") == ["b/1", "b/2"]
+    assert await names(order="name", descending=False) == ["a", "b/1", "b/2"]
+    assert await names(where={"owner": "ada"}) == ["a"]
+    assert await names(after=listed[0], limit=1) == ["a"]
+
+
+async def test_a_session_expires_after_its_last_write(namespace: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'memory.db'}"
+    session = BotWireSession("user-42", namespace=namespace, url=url, ttl=1000)
+    agent = Agent("helper", model=ScriptedModel("one", "two"))
+    await Runner.run(agent, "hi", session=session)
+    (info,) = await list_sessions(namespace, url=url)
+    assert info.updated_at is not None
+    assert info.expires_at == info.updated_at + timedelta(seconds=1000)
+    await session.connection.async_memory.history("user-42").expire(0.001)
+
+    async def is_empty() -> bool:
+        return not await session.get_items()
+
+    await until(is_empty)
+    await Runner.run(agent, "hi again", session=session)
+    assert texts(await session.get_items()) == ["hi again", "two"]
+    with pytest.raises(ConfigurationError):
+        BotWireSession("user-42", ttl=0)
 
 
 async def test_an_encrypted_session_is_kept_as_it_is(

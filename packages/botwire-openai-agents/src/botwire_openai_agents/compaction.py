@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agents.items import TResponseInputItem
 
-from botwire import AsyncMemory, ConflictError
+from botwire import AsyncMemory, ConflictError, NotFoundError
 from botwire_openai_agents.convert import from_items, to_items
 
 
@@ -45,6 +45,7 @@ async def take_snapshot(
         wrote: Is told the numbers of the new items.
     """
     history = memory.history(session_id)
+    last = (await history.info()).last_seq
     stored = []
     async for item in history.newest_first():
         stored.append(item)
@@ -56,6 +57,7 @@ async def take_snapshot(
     if len(groups) != len(stored):
         return None
     items = [item for _, group in groups for item in group]
+    newest = stored[-1] if stored else None
     # The number of the stored item that begins at an index of `items`.
     starts: dict[int, int] = {}
     index = 0
@@ -65,12 +67,9 @@ async def take_snapshot(
 
     async def replace_suffix(start: int, output: list[TResponseInputItem]) -> bool:
         first = starts.get(start)
-        if first is None:
+        if first is None or newest is None:
             return False
-        last = (await history.info()).last_seq
         expected = [item.seq for item in stored if item.seq >= first]
-        if [item.seq for item in await history.read(first - 1)] != expected:
-            return False
         expired = []
         if prune_prefix is not None:
             for seq, group in from_items(await history.read(limit=limit)):
@@ -80,12 +79,14 @@ async def take_snapshot(
         try:
             async with memory.transaction() as tx:
                 suffix = tx.history(session_id)
+                # The last item is still there: nothing was popped or cleared meanwhile.
+                suffix.update(newest.seq, newest.value, if_value_version=newest.version)
                 if complete and start == 0:
                     suffix.archive(expected[-1])  # superseded, and still there for a person
                 else:
                     suffix.delete_many([*expired, *expected])
                 suffix.extend(to_items(output), if_last=last)
-        except ConflictError:
+        except (ConflictError, NotFoundError):
             return False
         wrote(tx.results[-1])
         return True

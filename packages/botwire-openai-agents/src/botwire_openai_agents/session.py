@@ -5,18 +5,18 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal, Unpack
 
 from agents import RunContextWrapper, SessionSettings
 from agents.items import TResponseInputItem
 from agents.memory import SessionABC
 
-from botwire import AsyncHistory, AsyncMemory, ConfigurationError, Item, Memory
+from botwire import AsyncHistory, AsyncMemory, ConfigurationError, HistoryInfo, Item
 from botwire.answers import Answerer
-from botwire.connection import Connection
+from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.names import check_history
 from botwire.off_loop import off_loop
-from botwire.operations import MAX_PAGE
+from botwire.operations import MAX_PAGE, check_ttl
 from botwire_openai_agents.compaction import Snapshot, take_snapshot
 from botwire_openai_agents.convert import from_items, has_own_id, is_question, to_items, waits
 
@@ -47,27 +47,28 @@ class BotWireSession(SessionABC):
     Args:
         session_id: The conversation.
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
-        client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
-        url: Where memory lives, as for `Memory`.
-        api_key: The server's API key, as for `Memory`.
+        ttl: Seconds after its last write when the session expires; None: never. An expired session
+            is empty, and the next write starts it afresh.
         session_settings: The SDK's settings, such as how many of the last items to read.
         namespace_of: Returns the namespace of a run, given its ``context``, so that one session
             object serves many users. Instead of `namespace`.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
+    @takes_connection
     def __init__(
         self,
         session_id: str,
         *,
         namespace: str | None = None,
-        client: Memory | AsyncMemory | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
+        ttl: float | None = None,
         session_settings: SessionSettings | Mapping[str, Any] | None = None,
         namespace_of: Callable[[Any], str] | None = None,
+        **connection: Unpack[ConnectionOptions],
     ) -> None:
         if namespace is not None and namespace_of is not None:
             raise ConfigurationError("give namespace or namespace_of, not both")
@@ -77,7 +78,10 @@ class BotWireSession(SessionABC):
             session_settings = SessionSettings(**session_settings)
         self.session_id = check_history(session_id)
         self.session_settings = session_settings or SessionSettings()
-        self.connection = Connection(namespace, client=client, url=url, api_key=api_key)
+        self.connection = Connection(namespace, **connection)
+        if ttl is not None:
+            check_ttl(ttl)
+        self.ttl = ttl
         self._namespace_of = namespace_of
         self._runs: weakref.WeakKeyDictionary[RunContextWrapper[Any], _Run]
         self._runs = weakref.WeakKeyDictionary()
@@ -166,7 +170,7 @@ class BotWireSession(SessionABC):
             if len(held) > 1:  # a message of another framework, of which the last part goes
                 async with self._memory(wrapper).transaction() as tx:
                     tx.history(history.name).delete(stored.seq)
-                    tx.history(history.name).extend(to_items(held[:-1]))
+                    tx.history(history.name, ttl=self.ttl).extend(to_items(held[:-1]))
             elif not await history.delete(stored.seq):
                 continue  # another process was faster
             if held:
@@ -180,6 +184,21 @@ class BotWireSession(SessionABC):
             wrapper: The run that writes; the SDK passes it.
         """
         await self._history(wrapper).clear()
+
+    async def metadata(self, *, wrapper: RunContextWrapper[Any] | None = None) -> dict[str, Any]:
+        """Returns the session's metadata, an empty dict if none was set."""
+        return await self._history(wrapper).metadata()
+
+    async def set_metadata(
+        self, metadata: Mapping[str, Any], *, wrapper: RunContextWrapper[Any] | None = None
+    ) -> None:
+        """Replaces the session's metadata, such as title and owner, for `list_sessions`.
+
+        Args:
+            metadata: A JSON object of at most 16 KB.
+            wrapper: A run, whose context tells the namespace; see ``namespace_of``.
+        """
+        await self._history(wrapper).set_metadata(metadata)
 
     async def _get_compaction_snapshot(
         self,
@@ -213,7 +232,40 @@ class BotWireSession(SessionABC):
         return memory.with_namespace(self._namespace_of(wrapper.context))
 
     def _history(self, wrapper: RunContextWrapper[Any] | None) -> AsyncHistory:
-        return self._memory(wrapper).history(self.session_id)
+        return self._memory(wrapper).history(self.session_id, ttl=self.ttl)
+
+
+@takes_connection
+async def list_sessions(
+    namespace: str | None = None,
+    *,
+    prefix: str = "",
+    order: Literal["name", "updated"] = "updated",
+    descending: bool = True,
+    after: HistoryInfo | None = None,
+    limit: int | None = None,
+    where: Mapping[str, Any] | None = None,
+    **connection: Unpack[ConnectionOptions],
+) -> list[HistoryInfo]:
+    """Returns the sessions of a namespace, by default the last used ones first.
+
+    An info's ``name`` is the session's id. Sessions of other frameworks can be continued, so they
+    are listed too. Sessions with `namespace_of` are in several namespaces: list each.
+
+    Args:
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        prefix: Only sessions whose ids begin with it.
+        order: By id (``name``) or by the time of the last change (``updated``).
+        descending: Whether the last one comes first.
+        after: Start after this session, the last one of the page before.
+        limit: How many at most; None: all.
+        where: Only sessions whose metadata match this filter; see `botwire.filters`.
+        **connection: Where memory lives; see `ConnectionOptions`.
+    """
+    memory = Connection(namespace, **connection).async_memory
+    return await memory.list_histories(
+        prefix, order=order, descending=descending, after=after, limit=limit, where=where
+    )
 
 
 async def _last(
