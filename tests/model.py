@@ -61,6 +61,7 @@ class _Namespace:
         now: The time of the batch that is being applied.
         stored: The keys, those that have expired too.
         has_dead: Whether items of expired histories may wait for the sweep.
+        has_forks: Whether histories share items, which count once and as long as any reads them.
     """
 
     revision: int = 0
@@ -70,6 +71,7 @@ class _Namespace:
     stored: dict[str, ops.KeyEntry] = field(default_factory=dict)
     histories: dict[str, _History] = field(default_factory=dict)
     has_dead: bool = False
+    has_forks: bool = False
     collections: dict[str, _Collection] = field(default_factory=dict)
     changes: list[ops.ChangeEntry] = field(default_factory=list)
 
@@ -123,7 +125,8 @@ class Model:
         space = self._namespaces.get(namespace, _Namespace())
         space.now = self._clock()
         expired = [one for one in space.histories.values() if one.is_expired(space.now)]
-        return len(space.keys) == len(space.stored) and not expired and not space.has_dead
+        hidden = expired or space.has_dead or space.has_forks
+        return len(space.keys) == len(space.stored) and not hidden
 
 
 def _page(found: Iterable[Any], limit: int) -> tuple[tuple[Any, ...], bool]:
@@ -327,6 +330,21 @@ def _set_history_metadata(space: _Namespace, op: ops.SetHistoryMetadata) -> int:
     history.metadata_version = version if op.metadata.value else 0
     _touch(space, history)
     return version
+
+
+def _fork_history(space: _Namespace, op: ops.ForkHistory) -> int:
+    source, target = _entered(space, op.name), _entered(space, op.to)
+    if target.last_seq or target.exists:
+        raise ConflictError("not new")
+    if not source.exists:
+        raise NotFoundError("no such history")
+    up_to = source.last_seq if op.up_to is None else min(op.up_to, source.last_seq)
+    space.change("history", "fork", op.to)
+    space.has_forks = True
+    target.items = [item for item in source.items if item.seq <= up_to]
+    target.last_seq, target.archived_seq = up_to, min(source.archived_seq, up_to)
+    _touch(space, target)
+    return len(target.items)
 
 
 def _expire_history(space: _Namespace, op: ops.ExpireHistory) -> bool:
@@ -683,6 +701,7 @@ _HANDLERS: dict[type[Any], Callable[[_Namespace, Any], Any]] = {
     ops.UpdateItem: _update_item,
     ops.SetHistoryMetadata: _set_history_metadata,
     ops.ExpireHistory: _expire_history,
+    ops.ForkHistory: _fork_history,
     ops.ReadHistory: _read_history,
     ops.StatHistory: _stat_history,
     ops.DeleteItems: _delete_items,

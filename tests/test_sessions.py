@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from botwire import ConfigurationError, ConflictError, NotFoundError, transfer
+from botwire import ConfigurationError, ConflictError, History, Memory, NotFoundError, transfer
 from botwire import operations as ops
 from botwire.engines.postgres import PostgresEngine
 from botwire.engines.protocol import Engine
@@ -361,3 +361,130 @@ def test_an_expiry_moves_with_its_history(store: _Store, tmp_path: Path) -> None
             batch = ops.Batch("n", (operation,))
             assert copied.apply(batch) == store.engine.apply(batch)
         assert list(transfer.check(copied)) == []
+
+
+# --- forks ----------------------------------------------------------------------------------
+
+
+async def test_a_fork_begins_with_the_same_items(memory: Any) -> None:
+    chat = memory.history("chat")
+    await chat.extend(["a", "b", "c", "d"], ids=["1", None, "3", None])
+    await chat.set_metadata({"title": "t"})
+    await chat.archive(1)
+    assert (await chat.fork("fork", up_to=3)).name == "fork"
+    fork = memory.history("fork")
+    assert await fork.read(archived=True) == (await chat.read(archived=True))[:3]
+    assert (await fork.info())[1:4] == (2, 1, 3)
+    assert await fork.metadata() == {}
+    # Each goes on for itself; an id of a shared item is taken in both.
+    assert await fork.append("other") == 4
+    assert await chat.append("e") == 5
+    assert await fork.append("again", id="3") == 3
+    assert await fork.tail(9) == ["b", "c", "other"]
+    assert await chat.tail(9) == ["b", "c", "d", "e"]
+    assert [item.seq async for item in fork.newest_first(archived=True)] == [4, 3, 2, 1]
+
+
+CHANGES: dict[str, Callable[[History], Any]] = {
+    "update": lambda history: history.update(2, "changed"),
+    "delete": lambda history: history.delete_many([1, 3]),
+    "delete the first": lambda history: history.delete_many([1, 2]),
+    "delete the last": lambda history: history.delete_many([5, 4]),
+    "pop": lambda history: history.pop(),
+    "archive": lambda history: history.archive(3),
+    "replace": lambda history: history.replace(["x"], ids=["1"]),
+    "clear": lambda history: history.clear(),
+    "append": lambda history: history.append("x"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["base", "fork", "fork of the fork"])
+def test_a_change_of_one_does_not_show_in_the_others(
+    store: _Store, change: str, which: int
+) -> None:
+    memory = Memory("n", engine=store.engine)
+    base = memory.history("base")
+    base.extend(["a", "b", "c"], ids=["1", "2", None])
+    fork = base.fork("fork")
+    fork.extend(["d", "e"])
+    again = fork.fork("again", up_to=4)
+    base.extend(["D", "E"])
+    again.append("f")
+    histories = [base, fork, again]
+    before = [history.read(archived=True) for history in histories]
+    counts = [history.count() for history in histories]
+    plain = memory.history("plain")
+    plain.extend([i.value for i in before[which]], ids=[i.id for i in before[which]])
+
+    CHANGES[change](histories[which])
+
+    for i, history in enumerate(histories):
+        if i != which:
+            assert history.read(archived=True) == before[i]
+            assert history.count() == counts[i]
+    # The changed one is as one that shares nothing.
+    CHANGES[change](plain)
+    found = [(item.seq, item.id, item.value) for item in histories[which].read()]
+    assert found == [(item.seq, item.id, item.value) for item in plain.read()]
+    assert histories[which].count() == len(found)
+    assert list(transfer.check(store.engine)) == []
+
+
+async def test_a_fork_goes_into_a_new_history_only(memory: Any) -> None:
+    chat = memory.history("chat")
+    with pytest.raises(NotFoundError, match="history 'chat' does not exist"):
+        await chat.fork("fork")
+    await chat.append("a")
+    await memory.history("used").append("b")
+    await memory.history("used").clear()
+    with pytest.raises(ConflictError, match="history 'used' has been written to"):
+        await chat.fork("used")
+    with pytest.raises(ConfigurationError, match="not into itself"):
+        await chat.fork("chat")
+    await chat.fork("beyond", up_to=99)
+    assert await memory.history("beyond").append("next") == 2
+
+
+def test_what_forks_no_longer_read_is_swept(store: _Store) -> None:
+    values = _values(*range(1_500))
+    store.apply(ops.ExtendHistory("base", values), ops.ForkHistory("base", "fork", 1_400))
+    store.apply(ops.UpdateItem("base", Json.of("new"), seq=7), ops.ClearHistory("base"))
+    store.engine.sweep()
+    (page,) = store.apply(ops.ReadHistory("fork", after=1_395))
+    assert [item.value.value for item in page.items] == list(range(1_395, 1_400))
+    assert list(transfer.check(store.engine)) == []
+    store.apply(ops.ClearHistory("fork"))
+    store.engine.sweep()
+    (usage,) = store.apply(ops.ReadUsage())
+    assert usage.bytes == 0
+    assert list(transfer.check(store.engine)) == []
+
+
+def test_a_fork_outlives_a_history_that_expires(store: _Store) -> None:
+    _expired(store)
+    store.clock.time -= HOUR // 2
+    store.apply(ops.ForkHistory("chat", "fork"))
+    store.clock.time += HOUR
+    for _ in range(2):
+        page, stat = store.apply(ops.ReadHistory("fork", archived=True), ops.StatHistory("fork"))
+        assert [item.value.value for item in page.items] == [0, 1, 2]
+        assert (stat.count, stat.archived, stat.expires_at) == (2, 1, None)
+        store.engine.sweep()
+    store.apply(ops.ExtendHistory("chat", _values("x"), ("0",)))
+    (page,) = store.apply(ops.ReadHistory("fork", archived=True))
+    assert [item.id for item in page.items] == ["0", "1", "2"]
+    assert list(transfer.check(store.engine)) == []
+
+
+def test_a_fork_is_copied_with_all_its_items(store: _Store, tmp_path: Path) -> None:
+    store.apply(ops.ExtendHistory("base", _values(*"abcd"), ("1", "2", None, None)))
+    store.apply(ops.ForkHistory("base", "fork", 3), ops.ExtendHistory("fork", _values("D")))
+    with contextlib.closing(SQLiteEngine(tmp_path / "copy.db", clock=store.clock)) as copied:
+        for _ in range(2):
+            transfer.copy(store.engine, copied)
+            batch = ops.Batch("n", (ops.StatHistory("fork"), ops.ReadHistory("fork")))
+            assert copied.apply(batch) == store.engine.apply(batch)
+            assert list(transfer.check(copied)) == []
+            store.apply(ops.UpdateItem("base", Json.of("B"), seq=2))
+            store.apply(ops.DeleteItems("fork", (1,)))

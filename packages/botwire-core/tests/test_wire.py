@@ -150,6 +150,9 @@ EVERY_OPERATION: dict[type[ops.AnyOperation], st.SearchStrategy[Any]] = {
         st.builds(ops.UpdateItem, names, values, st.none(), names, st.none() | counts, ttls),
     ),
     ops.SetHistoryMetadata: st.builds(ops.SetHistoryMetadata, names, objects, st.none() | counts),
+    ops.ForkHistory: st.tuples(names, names, st.none() | counts)
+    .filter(lambda given: given[0] != given[1])
+    .map(lambda given: ops.ForkHistory(*given)),
     ops.ExpireHistory: st.builds(ops.ExpireHistory, names, ttls),
     ops.ListHistories: st.builds(
         list_histories,
@@ -423,6 +426,7 @@ RESULTS: list[tuple[ops.AnyOperation, Any]] = [
     (ops.UpdateItem("h", Json.of(1), id="a"), 8),
     (ops.SetHistoryMetadata("h", Json.of({})), 9),
     (ops.ExpireHistory("h"), True),
+    (ops.ForkHistory("h", "i"), 3),
     (ops.ReadUsage(), Usage(10**12, 3, 20_783)),
     (ops.ReadChanges(1), ops.ChangePage((ops.ChangeEntry(2, "key", "put", "\ud800"),), 2)),
     (ops.ListHistories(), ops.HistoryPage((ops.HistoryStat("h", 1, 2, 3, 4, 5),), False)),

@@ -249,6 +249,22 @@ async def delete_item(
 
 
 @router.post(
+    "/histories/{history}/fork",
+    summary="Fork a history",
+    responses=answers(ops.ForkHistory, {"result": 2}) | CONFLICT | MISSING,
+    openapi_extra=takes(
+        schema_of(ops.ForkHistory, without={"name"}), {"to": "chat, again", "up_to": 2}
+    ),
+)
+async def fork_history(request: Request, namespace: Namespace, history: History) -> Response:
+    """Makes a new history that begins with the same items; answers how many these are as `result`.
+
+    Later changes of one of the two do not show in the other.
+    """
+    return await answer_body(request, namespace, "fork_history", name=history)
+
+
+@router.post(
     "/histories/{history}/pop",
     summary="Remove the last item",
     responses=answers_with(

@@ -197,6 +197,34 @@ class ExpireHistory(Operation[bool]):
 
 
 @operation
+class ForkHistory(Operation[Count]):
+    """Makes a history that begins with the items of another; returns how many items these are.
+
+    The items keep their numbers, ids and times, archived ones stay archived, and what happens to
+    them in one history does not change the other. Metadata and expiry are not taken over. The cost
+    does not depend on how many items there are. Raises `NotFoundError` if there is no such history,
+    and `ConflictError` if the new one was ever written to.
+
+    Attributes:
+        name: The history to begin with.
+        to: The new history.
+        up_to: The number of the last item to take over; None: all.
+    """
+
+    writes: ClassVar[bool] = True
+    name: HistoryName
+    to: HistoryName
+    up_to: Count | None = None
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` if both names are the same."""
+        if self.name == self.to:
+            raise ConfigurationError(
+                f"a history is forked into another one, not into itself: {self.to!r:.80}"
+            )
+
+
+@operation
 class ReadHistory(Paged[ItemPage]):
     """Returns the items between two sequence numbers, both exclusive.
 

@@ -225,7 +225,8 @@ class RestoreKeys(Operation[Restored]):
 class RestoreHistory(Operation[Restored]):
     """Writes a history and some of its items as they were read.
 
-    An item that is already there is left alone; another one under its number or id is a conflict.
+    An item that is already there is left alone, and one with a lower version is overwritten;
+    another one under its number or id is a conflict.
 
     Attributes:
         state: Written unless the stored history changed later.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from botwire import operations as ops
 from botwire.client._async.calls import AsyncCalls
@@ -128,6 +128,23 @@ class AsyncHistory(AsyncHistoryOperators):
         seq, id = (None, seq_or_id) if isinstance(seq_or_id, str) else (seq_or_id, None)
         operation = ops.UpdateItem(self.name, Json.of(value), seq, id, if_value_version, self.ttl)
         return await self._calls.apply(operation)
+
+    async def fork(self, name: str, *, up_to: int | None = None) -> Self:
+        """Returns a new history that begins with the items of this one.
+
+        The items keep their numbers, ids and times. What is appended, updated or deleted later in
+        one of the two does not change the other. The cost does not depend on the number of items.
+
+        Args:
+            name: The name of the new history, which must never have been written to.
+            up_to: The sequence number of the last item to take over; None takes all.
+
+        Raises:
+            ConflictError: There is, or was, a history with this name.
+            NotFoundError: This history does not exist.
+        """
+        await self._calls.apply(ops.ForkHistory(self.name, name, up_to))
+        return type(self)(self._calls.engine, self._calls.namespace, name, ttl=self.ttl)
 
     async def metadata(self) -> dict[str, Any]:
         """Returns the metadata, an empty dict if none was set; see `set_metadata`."""

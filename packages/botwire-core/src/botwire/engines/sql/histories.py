@@ -3,17 +3,39 @@
 An expired history is as if it had been cleared, which is no change, as with keys. Reads see that by
 its row alone. The next write, or the sweep, buries it: its items become dead, and the sweep removes
 them in parts.
+
+A fork shares items with other histories; see `history_rows`. What changes one of them in the middle
+copies them all first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from botwire import filters
 from botwire import operations as ops
 from botwire.engines.sql import pages, sizes, tables
 from botwire.engines.sql.handlers import handles
+from botwire.engines.sql.history_rows import (
+    EXISTS,
+    HERE,
+    STAT,
+    Shared,
+    Stat,
+    bury,
+    enter,
+    items_of,
+    keep_past,
+    metadata_of,
+    own_all,
+    read_row,
+    release,
+    remove_dead,
+    save,
+    share,
+    trim,
+)
 from botwire.engines.sql.steps import (
     Context,
     Rows,
@@ -28,9 +50,6 @@ from botwire.errors import ConflictError, NotFoundError
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
 
-_HERE = "namespace = ? AND history = ?"
-EXISTS = "(size + archived > 0 OR metadata IS NOT NULL)"
-"""The condition that a history, which has not expired, holds anything."""
 # An expired history keeps its expiry until it is buried, which shows that it must be.
 _APPEND = (
     tables.HISTORIES.upsert(
@@ -39,6 +58,7 @@ _APPEND = (
             for kept in (
                 *("archived", "archived_seq", "created_at"),
                 *("metadata", "metadata_version", "dead_seq", "dead"),
+                *("base", "forks", "forked_seq", "forked_version", "past"),
             )
         },
         **{
@@ -51,97 +71,6 @@ _APPEND = (
     )
     + " RETURNING last_seq, expires_at"
 )
-STAT = tables.HISTORIES.columns
-"""The columns of a `Stat`."""
-
-
-class Stat(NamedTuple):
-    """A history's row; see `schema`."""
-
-    last_seq: int = 0
-    size: int = 0
-    archived: int = 0
-    archived_seq: int = 0
-    created_at: int = 0
-    updated_at: int = 0
-    bytes: int = 0
-    metadata: str | None = None
-    metadata_version: int = 0
-    expires_at: int | None = None
-    dead_seq: int = 0
-    dead: int = 0
-
-    def is_expired(self, now: int) -> bool:
-        """Says whether readers no longer see what the row says."""
-        return self.expires_at is not None and self.expires_at <= now
-
-    def on(self, now: int) -> Stat:
-        """Returns what readers see: an expired history is empty."""
-        return self.buried() if self.is_expired(now) else self
-
-    def buried(self) -> Stat:
-        """Returns the row of an expired history after its items became dead."""
-        return self._replace(
-            size=0,
-            archived=0,
-            archived_seq=self.last_seq,
-            bytes=self.bytes - self.metadata_size,
-            metadata=None,
-            metadata_version=0,
-            expires_at=None,
-            dead_seq=self.last_seq,
-            dead=self.dead + self.size + self.archived,
-        )
-
-    @property
-    def metadata_size(self) -> int:
-        """How many bytes the metadata count."""
-        return len(self.metadata or "")
-
-
-def _read_row(context: Context, history: bytes) -> Steps[Stat]:
-    rows = yield Statement(
-        f"SELECT {STAT} FROM botwire_histories WHERE {_HERE}", (context.namespace, history)
-    )
-    return Stat(*rows[0]) if rows else Stat()
-
-
-def enter(context: Context, history: bytes) -> Steps[Stat]:
-    """Answers the row of a history that is about to be written, buried if it has expired."""
-    stat = yield from _read_row(context, history)
-    if not stat.is_expired(context.now):
-        return stat
-    return (yield from _bury(context, history, stat))
-
-
-def _bury(context: Context, history: bytes, stat: Stat, new: int = 0) -> Steps[Stat]:
-    """Makes the items of an expired history dead, all but the last `new`; answers its row."""
-    buried = stat._replace(last_seq=stat.last_seq - new, size=stat.size - new).buried()
-    buried = buried._replace(last_seq=stat.last_seq, size=new)
-    context.grown -= stat.metadata_size
-    yield from save(context, history, buried)
-    return buried
-
-
-_SAVE = tables.HISTORIES.upsert()
-
-
-def save(context: Context, history: bytes, stat: Stat) -> Steps[None]:
-    """Writes the row of a history."""
-    yield Statement(_SAVE, (context.namespace, history, *stat))
-
-
-def remove_dead(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
-    """Deletes the dead items of a history; answers its row."""
-    rows = yield Statement(
-        f"DELETE FROM botwire_items WHERE {_HERE} AND seq <= ? RETURNING {sizes.ITEM}",
-        (context.namespace, history, stat.dead_seq),
-    )
-    freed = sum(size for (size,) in rows)
-    context.grown -= freed
-    stat = stat._replace(dead=0, bytes=stat.bytes - freed)
-    yield from save(context, history, stat)
-    return stat
 
 
 def _expect_last(context: Context, name: str, if_last: int | None) -> Steps[None]:
@@ -157,7 +86,7 @@ def _expect_last(context: Context, name: str, if_last: int | None) -> Steps[None
             )
 
     yield Statement(
-        f"SELECT last_seq FROM botwire_histories WHERE {_HERE}",
+        f"SELECT last_seq FROM botwire_histories WHERE {HERE}",
         (context.namespace, to_bytes(name)),
         then=compare,
     )
@@ -167,7 +96,7 @@ def _floor(column: str) -> str:
     """Returns SQL for the number of the last item that a reader does not see."""
     return (
         f"COALESCE((SELECT CASE WHEN expires_at <= ? THEN last_seq ELSE {column} END "
-        f"FROM botwire_histories WHERE {_HERE}), 0)"
+        f"FROM botwire_histories WHERE {HERE}), 0)"
     )
 
 
@@ -196,24 +125,38 @@ def _extend_history(context: Context, op: ops.ExtendHistory) -> Steps[tuple[int,
 
 def _known(context: Context, history: bytes, ids: Sequence[str | None]) -> Steps[dict[str, int]]:
     """Answers the numbers of the items that have these ids, for the ids that are taken."""
-    known: dict[str, int] = {}
-    dead: list[int] = []
-    for chunk in chunks([to_bytes(id) for id in ids if id is not None]):
-        rows = yield Statement(
-            f"SELECT id, seq, seq <= {_floor('dead_seq')} FROM botwire_items "
-            f"WHERE {_HERE} AND id IN ({marks(chunk)})",
-            (*(context.now, context.namespace, history), context.namespace, history, *chunk),
-        )
-        for id, seq, is_dead in rows:
-            if is_dead:
-                dead.append(seq)
-            else:
-                known[from_bytes(id)] = seq
+    given = [to_bytes(id) for id in ids if id is not None]
+    if not given:
+        return {}
+    stats: Rows = []
+    yield Statement(
+        f"SELECT {STAT} FROM botwire_histories WHERE {HERE}",
+        (context.namespace, history),
+        then=stats.extend,
+    )
+    own = f"FROM botwire_items WHERE {HERE}", [context.namespace, history]
+    found = yield from _numbered(own, given)
+    stat = Stat(*stats[0]) if stats else Stat()
+    seen = stat.on(context.now)
+    dead = [seq for _, seq in found if seq <= seen.dead_seq]
     if dead:
         # Their ids are free again, so the rows must go before others get the ids.
         stat = yield from enter(context, history)
         yield from _remove(context, history, stat, dead, dead=True)
-    return known
+    if seen.base is not None:
+        table, parameters = items_of(context, history, seen.shared)
+        found = yield from _numbered((f"FROM {table} WHERE seq > ?", [*parameters, 0]), given)
+    return {from_bytes(id): seq for id, seq in found if seq > seen.dead_seq}
+
+
+def _numbered(source: tuple[str, list[Any]], ids: Sequence[bytes]) -> Steps[Rows]:
+    sql, parameters = source
+    found: Rows = []
+    for chunk in chunks(ids):
+        found += yield Statement(
+            f"SELECT id, seq {sql} AND id IN ({marks(chunk)})", (*parameters, *chunk)
+        )
+    return found
 
 
 def append(
@@ -230,13 +173,13 @@ def append(
         _APPEND,
         (
             *(context.namespace, history, len(new), len(new), 0, 0, now, now, sum(added)),
-            *(None, 0, expires_at, 0, 0),
+            *(None, 0, expires_at, 0, 0, None, 0, 0, 0, 0),
         ),
     )
     last, expiry = rows[0]
     if expiry is not None and expiry <= now:
-        stat = yield from _read_row(context, history)
-        buried = yield from _bury(context, history, stat, len(new))
+        stat = yield from read_row(context, history)
+        buried = yield from bury(context, history, stat, len(new))
         yield from save(context, history, buried._replace(expires_at=expires_at))
     first: int = last - len(new) + 1
     version = context.change("history", "append", history)
@@ -266,10 +209,20 @@ def _replace_history(context: Context, op: ops.ReplaceHistory) -> Steps[tuple[in
 
 def _empty(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
     """Deletes all items; answers the row, which keeps metadata and expiry."""
-    yield Statement(f"DELETE FROM botwire_items WHERE {_HERE}", (context.namespace, history))
+    here = (context.namespace, history)
+    stat = yield from keep_past(context, history, stat, "1 = 1", ())
+    yield Statement(f"DELETE FROM botwire_items WHERE {HERE}", here)
+    yield from release(context, stat.shared)
     left = stat.metadata_size
+    if stat.past:
+        rows = yield Statement(
+            f"SELECT COALESCE(sum({sizes.ITEM}), 0) FROM botwire_past_items WHERE {HERE}", here
+        )
+        left += int(rows[0][0])
     context.grown -= stat.bytes - left
-    emptied = stat._replace(size=0, archived=0, dead=0, bytes=left, updated_at=context.now)
+    emptied = stat.sharing(())._replace(
+        size=0, archived=0, dead=0, bytes=left, updated_at=context.now
+    )
     yield from save(context, history, emptied)
     return emptied
 
@@ -279,10 +232,10 @@ def _update_item(context: Context, op: ops.UpdateItem) -> Steps[int]:
     history = to_bytes(op.name)
     stat = yield from enter(context, history)
     column, given = ("seq", op.seq) if op.id is None else ("id", to_bytes(op.id))
+    table, parameters = items_of(context, history, stat.shared)
     rows = yield Statement(
-        f"SELECT seq, id, version, {sizes.ITEM} FROM botwire_items "
-        f"WHERE {_HERE} AND {column} = ? AND seq > ?",
-        (context.namespace, history, given, stat.dead_seq),
+        f"SELECT seq, id, version, {sizes.ITEM} FROM {table} WHERE {column} = ? AND seq > ?",
+        (*parameters, given, stat.dead_seq),
     )
     if not rows:
         which = op.seq if op.id is None else f"{op.id!r:.80}"
@@ -293,9 +246,12 @@ def _update_item(context: Context, op: ops.UpdateItem) -> Steps[int]:
             f"item {seq} of history {op.name!r:.80} has version {version}, not {op.if_version}: "
             "read it again and retry"
         )
+    if stat.base is not None and seq <= stat.shared[0].up_to:
+        stat = yield from own_all(context, history, stat)
+    stat = yield from keep_past(context, history, stat, "seq = ?", (seq,))
     new = context.change("history", "update", history)
     yield Statement(
-        f"UPDATE botwire_items SET value_json = ?, version = ? WHERE {_HERE} AND seq = ?",
+        f"UPDATE botwire_items SET value_json = ?, version = ? WHERE {HERE} AND seq = ?",
         (op.value.text, new, context.namespace, history, seq),
     )
     added = sizes.item(id, op.value)
@@ -336,7 +292,7 @@ def _set_history_metadata(context: Context, op: ops.SetHistoryMetadata) -> Steps
 def _expire_history(context: Context, op: ops.ExpireHistory) -> Steps[bool]:
     history = to_bytes(op.name)
     stat = yield from enter(context, history)
-    if not (stat.size + stat.archived or stat.metadata is not None):
+    if not stat.exists:
         return False
     context.change("history", "expire", history)
     stat = stat._replace(expires_at=context.expiry(op.ttl), updated_at=context.now)
@@ -347,24 +303,42 @@ def _expire_history(context: Context, op: ops.ExpireHistory) -> Steps[bool]:
 @handles(ops.ReadHistory)
 def _read_history(context: Context, op: ops.ReadHistory) -> Steps[ops.ItemPage]:
     history = to_bytes(op.name)
+    here = (context.namespace, history)
     floor = _floor("dead_seq" if op.archived else "archived_seq")
-    sql = f"FROM botwire_items WHERE {_HERE} AND seq > {floor}"
-    parameters: list[Any] = [context.namespace, history, context.now, context.namespace, history]
+    condition = f"seq > {floor}"
+    bounds: list[Any] = [context.now, *here]
     if op.after:
-        sql += " AND seq > ?"
-        parameters.append(op.after)
+        condition += " AND seq > ?"
+        bounds.append(op.after)
     if op.before is not None:
-        sql += " AND seq < ?"
-        parameters.append(op.before)
-    source = pages.Source(f"SELECT {tables.HISTORY_ITEM}", sql, parameters, sizes.ITEM)
+        condition += " AND seq < ?"
+        bounds.append(op.before)
     order = f"ORDER BY seq {'DESC' if op.newest_first else 'ASC'}"
-    rows, more = yield from pages.read_page(context, source, order, op.limit)
+
+    select = f"SELECT {tables.HISTORY_ITEM}"
+    # Asked along with the items: nearly every history has only its own.
+    forked: Rows = []
+    yield Statement(
+        f"SELECT {STAT} FROM botwire_histories WHERE {HERE} AND base IS NOT NULL",
+        here,
+        then=forked.extend,
+    )
+    own = pages.Source(
+        select, f"FROM botwire_items WHERE {HERE} AND {condition}", [*here, *bounds], sizes.ITEM
+    )
+    rows, more = yield from pages.read_page(context, own, order, op.limit)
+    if forked:
+        also = f" AND {condition} {order} LIMIT ?"
+        shared = Stat(*forked[0]).shared
+        table, parameters = items_of(context, history, shared, also, [*bounds, op.limit + 1])
+        every = pages.Source(select, f"FROM {table} WHERE 1 = 1", parameters, sizes.ITEM)
+        rows, more = yield from pages.read_page(context, every, order, op.limit)
     return ops.ItemPage(tuple([tables.history_item(row) for row in rows]), more)
 
 
 @handles(ops.StatHistory)
 def _stat_history(context: Context, op: ops.StatHistory) -> Steps[ops.HistoryStat]:
-    stat = yield from _read_row(context, to_bytes(op.name))
+    stat = yield from read_row(context, to_bytes(op.name))
     return _public_stat((to_bytes(op.name), *stat.on(context.now)))
 
 
@@ -386,11 +360,6 @@ def _public_stat(row: Sequence[Any]) -> ops.HistoryStat:
     )
 
 
-def metadata_of(text: str | None) -> Json:
-    """Returns the metadata in a column that is NULL if there is none."""
-    return ops.NO_METADATA if text is None else Json.from_text(text)
-
-
 @handles(ops.DeleteItems)
 def _delete_items(context: Context, op: ops.DeleteItems) -> Steps[int]:
     history = to_bytes(op.name)
@@ -406,27 +375,62 @@ def _remove(
 ) -> Steps[int]:
     """Deletes items with these numbers, either dead ones or the others; answers how many."""
     deleted: list[int] = []
-    freed = 0
+    if stat.base is not None and not dead:
+        stat, deleted = yield from _leave_out(context, history, stat, seqs)
+    bytes_before = stat.bytes
     for chunk in chunks(seqs):
+        condition = f"seq IN ({marks(chunk)}) AND seq {'<=' if dead else '>'} ?"
+        parameters = (*chunk, stat.dead_seq)
+        stat = yield from keep_past(context, history, stat, condition, parameters)
         rows = yield Statement(
-            f"DELETE FROM botwire_items WHERE {_HERE} AND seq IN ({marks(chunk)}) "
-            f"AND seq {'<=' if dead else '>'} ? RETURNING seq, {sizes.ITEM}",
-            (context.namespace, history, *chunk, stat.dead_seq),
+            f"DELETE FROM botwire_items WHERE {HERE} AND {condition} RETURNING seq, {sizes.ITEM}",
+            (context.namespace, history, *parameters),
         )
         deleted += [seq for seq, _ in rows]
-        freed += sum(size for _, size in rows)
-    if deleted:
+        freed = sum(size for _, size in rows)
+        context.grown -= freed
+        stat = stat._replace(bytes=stat.bytes - freed)
+    if deleted or stat.bytes != bytes_before:
         archived = 0 if dead else sum(1 for seq in deleted if seq <= stat.archived_seq)
         stat = stat._replace(
             size=stat.size - (0 if dead else len(deleted) - archived),
             archived=stat.archived - archived,
             dead=stat.dead - (len(deleted) if dead else 0),
-            bytes=stat.bytes - freed,
             updated_at=stat.updated_at if dead else context.now,
         )
         yield from save(context, history, stat)
-        context.grown -= freed
     return len(deleted)
+
+
+def _leave_out(
+    context: Context, history: bytes, stat: Stat, seqs: Sequence[int]
+) -> Steps[tuple[Stat, list[int]]]:
+    """Leaves shared items with these numbers out of a fork, if they are its first or its last.
+
+    Otherwise it copies all that are shared, to be deleted as any.
+
+    Returns:
+        The row, and the numbers of the items that were left out.
+    """
+    end = stat.shared[0].up_to
+    table, parameters = items_of(context, history, stat.shared)
+    given = sorted({seq for seq in seqs if seq <= end})
+    found: Rows = []
+    for chunk in chunks(given):
+        found += yield Statement(
+            f"SELECT seq FROM {table} WHERE seq IN ({marks(chunk)})", (*parameters, *chunk)
+        )
+    gone = sorted(seq for (seq,) in found)
+    if not gone:
+        return stat, []
+    for newest, bound in ((True, ">= ?"), (False, "<= ?")):
+        rows = yield Statement(
+            f"SELECT seq FROM {table} WHERE seq {bound} AND seq <= ? LIMIT ?",
+            (*parameters, gone[0] if newest else gone[-1], end, len(gone) + 1),
+        )
+        if len(rows) == len(gone):
+            return (yield from trim(context, stat, gone, newest=newest)), gone
+    return (yield from own_all(context, history, stat)), []
 
 
 @handles(ops.PopItem)
@@ -446,11 +450,7 @@ def _archive_history(context: Context, op: ops.ArchiveHistory) -> Steps[int]:
     up_to = min(op.up_to, stat.last_seq)
     if up_to <= stat.archived_seq:
         return 0
-    rows = yield Statement(
-        f"SELECT count(*) FROM botwire_items WHERE {_HERE} AND seq > ? AND seq <= ?",
-        (context.namespace, history, stat.archived_seq, up_to),
-    )
-    count = count_in(rows)
+    count = yield from _count(context, history, stat, stat.archived_seq, up_to)
     stat = stat._replace(
         archived_seq=up_to,
         archived=stat.archived + count,
@@ -462,17 +462,27 @@ def _archive_history(context: Context, op: ops.ArchiveHistory) -> Steps[int]:
     return count
 
 
+def _count(context: Context, history: bytes, stat: Stat, after: int, up_to: int) -> Steps[int]:
+    """Answers how many items have numbers after one and up to another."""
+    table, parameters = items_of(context, history, stat.shared)
+    rows = yield Statement(
+        f"SELECT count(*) FROM {table} WHERE seq > ? AND seq <= ?", (*parameters, after, up_to)
+    )
+    return count_in(rows)
+
+
 @handles(ops.ClearHistory)
 def _clear_history(context: Context, op: ops.ClearHistory) -> Steps[int]:
     history = to_bytes(op.name)
     stat = yield from enter(context, history)
     count = stat.size + stat.archived
-    if not count and stat.metadata is None:
+    if not stat.exists:
         return 0
     if op.limit is None or count <= op.limit:
         stat = yield from _empty(context, history, stat)
         context.grown -= stat.metadata_size
-        stat = stat._replace(bytes=0, metadata=None, metadata_version=0, expires_at=None)
+        left = stat.bytes - stat.metadata_size
+        stat = stat._replace(bytes=left, metadata=None, metadata_version=0, expires_at=None)
         yield from save(context, history, stat)
     else:
         count = yield from _clear_oldest(context, history, stat, op.limit)
@@ -483,20 +493,23 @@ def _clear_history(context: Context, op: ops.ClearHistory) -> Steps[int]:
 def _clear_oldest(context: Context, history: bytes, stat: Stat, limit: int) -> Steps[int]:
     """Archives all items and deletes the oldest of them; answers how many."""
     stat = stat._replace(archived_seq=stat.last_seq, archived=stat.archived + stat.size, size=0)
+    table, parameters = items_of(context, history, stat.shared)
     rows = yield Statement(
-        f"SELECT seq FROM botwire_items WHERE {_HERE} AND seq > ? ORDER BY seq LIMIT ?",
-        (context.namespace, history, stat.dead_seq, limit),
+        f"SELECT seq FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?",
+        (*parameters, stat.dead_seq, limit),
     )
     return (yield from _remove(context, history, stat, [seq for (seq,) in rows]))
 
 
 # --- what expired ---------------------------------------------------------------------------
 
-_DUE = 100  # expired histories that are buried in one transaction
+_DUE = 100  # histories that are looked at in one transaction
 
 
 def sweep(context: Context, most: int) -> Steps[int]:
     """Buries expired histories of the namespace and removes dead items; answers how many.
+
+    Past items that no fork reads any more go too.
 
     Args:
         context: The sweep's, of one namespace.
@@ -509,33 +522,101 @@ def sweep(context: Context, most: int) -> Steps[int]:
     )
     done = len(rows)
     for history, *columns in rows:
-        stat = Stat(*columns)
-        context.grown -= stat.metadata_size
-        yield from save(context, history, stat.buried())
+        yield from bury(context, history, Stat(*columns))
     rows = yield Statement(
-        f"SELECT history, {STAT} FROM botwire_histories WHERE namespace = ? AND dead > 0 LIMIT ?",
+        f"SELECT history, {STAT} FROM botwire_histories WHERE namespace = ? AND {_UNSWEPT} LIMIT ?",
         (context.namespace, _DUE),
     )
     for history, *columns in rows:
         stat = Stat(*columns)
-        found = yield Statement(
-            f"SELECT seq FROM botwire_items WHERE {_HERE} AND seq <= ? ORDER BY seq LIMIT ?",
-            (context.namespace, history, stat.dead_seq, most),
-        )
-        done += yield from _remove(context, history, stat, [seq for (seq,) in found], dead=True)
-        most -= len(found)
+        if stat.dead:
+            found = yield Statement(
+                f"SELECT seq FROM botwire_items WHERE {HERE} AND seq <= ? ORDER BY seq LIMIT ?",
+                (context.namespace, history, stat.dead_seq, most),
+            )
+            removed = yield from _remove(
+                context, history, stat, [seq for (seq,) in found], dead=True
+            )
+        else:
+            removed = yield from _forget_past(context, history, stat, most)
+        done += removed
+        most -= removed
         if most <= 0:
             break
     return done
 
 
+def _forget_past(context: Context, history: bytes, stat: Stat, most: int) -> Steps[int]:
+    """Deletes some past items of a history without forks; answers how many."""
+    here = (context.namespace, history)
+    rows = yield Statement(
+        f"DELETE FROM botwire_past_items WHERE {HERE} AND (seq, until) IN (SELECT seq, until "
+        f"FROM botwire_past_items WHERE {HERE} LIMIT ?) RETURNING {sizes.ITEM}",
+        (*here, *here, most),
+    )
+    freed = sum(size for (size,) in rows)
+    context.grown -= freed
+    left = stat._replace(past=stat.past - len(rows), bytes=stat.bytes - freed)
+    yield from save(context, history, left)
+    return len(rows)
+
+
+_UNSWEPT = "(dead > 0 OR (past > 0 AND forks = 0))"
 FIND_EXPIRED = (
     "SELECT DISTINCT namespace FROM (SELECT namespace FROM botwire_histories "
     "WHERE expires_at <= ? ORDER BY expires_at LIMIT ?) due UNION "
     "SELECT DISTINCT namespace FROM (SELECT namespace FROM botwire_histories "
-    "WHERE dead > 0 LIMIT ?) dead"
+    f"WHERE {_UNSWEPT} LIMIT ?) unswept"
 )
 """Finds some of the namespaces that `sweep` has work in."""
+
+
+# --- forks ----------------------------------------------------------------------------------
+
+
+@handles(ops.ForkHistory)
+def _fork_history(context: Context, op: ops.ForkHistory) -> Steps[int]:
+    source, name = to_bytes(op.name), to_bytes(op.to)
+    target = yield from enter(context, name)
+    if target.last_seq or target.exists:
+        raise ConflictError(
+            f"history {op.to!r:.80} has been written to: fork into a history that is new"
+        )
+    stat = yield from enter(context, source)
+    if not stat.exists:
+        raise NotFoundError(f"history {op.name!r:.80} does not exist, so it cannot be forked")
+    up_to = stat.last_seq if op.up_to is None else min(op.up_to, stat.last_seq)
+    count = yield from _count_up_to(context, source, stat, up_to)
+    archived = stat.archived if up_to >= stat.archived_seq else count
+    version = context.change("history", "fork", name)
+    shared = [one._replace(up_to=min(one.up_to, up_to)) for one in stat.shared]
+    own_after = max([stat.dead_seq, *(one.up_to for one in stat.shared[:1])])
+    shared = [Shared(source, own_after, up_to, version), *shared]
+    shared = [one for one in shared if one.after < one.up_to]
+    yield from share(context, shared)
+    forked = target.sharing(shared)._replace(
+        last_seq=up_to,
+        size=count - archived,
+        archived=archived,
+        archived_seq=min(stat.archived_seq, up_to),
+        created_at=target.created_at or context.now,
+        updated_at=context.now,
+    )
+    yield from save(context, name, forked)
+    return count
+
+
+def _count_up_to(context: Context, history: bytes, stat: Stat, up_to: int) -> Steps[int]:
+    """Answers how many items have numbers up to one, without looking at many of them."""
+    total = stat.size + stat.archived
+    first = stat.shared[-1].after if stat.shared else stat.dead_seq
+    if up_to >= stat.last_seq:
+        return total
+    if stat.last_seq - first == total:  # none was deleted
+        return max(0, up_to - first)
+    if stat.last_seq - up_to < up_to - first:
+        return total - (yield from _count(context, history, stat, up_to, stat.last_seq))
+    return (yield from _count(context, history, stat, stat.dead_seq, up_to))
 
 
 # --- lists ----------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from botwire.engines.sql.schema import (
     VERSION_7,
     VERSION_7_POSTGRES,
     VERSION_8,
+    VERSION_9,
     Dialect,
 )
 from botwire.engines.sql.steps import Statement, Steps
@@ -151,6 +152,11 @@ def _version_8(dialect: Dialect) -> Steps[None]:
         yield Statement(dialect.spell(sql))
 
 
+def _version_9(dialect: Dialect) -> Steps[None]:
+    for sql in VERSION_9:
+        yield Statement(dialect.spell(sql))
+
+
 VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
     _version_1,
     _version_2,
@@ -160,6 +166,7 @@ VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
     _version_6,
     _version_7,
     _version_8,
+    _version_9,
 )
 """What makes version 1 of nothing, version 2 of version 1, and so on."""
 

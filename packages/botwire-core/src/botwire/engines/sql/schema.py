@@ -20,6 +20,10 @@ locks. Names are bytes (see `botwire.names`), times microseconds.
 - ``botwire_histories.dead_seq``: the items up to it belonged to the history before it expired, and
   the sweep removes them; ``dead`` is how many are left. ``archived_seq`` is never below it.
 - ``botwire_histories.metadata`` is NULL if there is none, and counts in ``bytes`` otherwise.
+- ``botwire_histories.base`` says which items a fork shares with which histories (`history_rows`),
+  NULL if none. In those, ``forks`` is how many share theirs, ``forked_seq`` and ``forked_version``
+  bound the items that these read, and ``past`` counts the rows of ``botwire_past_items``: items as
+  they were before the revision ``until``.
 - ``botwire_records.version`` is the revision of the record's last write too, and
   ``botwire_collections.revision`` that of the last write of any, ``removed`` that of the last
   delete or restoration: who remembers a collection as of a revision knows what to read again.
@@ -213,3 +217,26 @@ VERSION_8: Sequence[str] = (
         WHERE dead > 0""",
 )
 """What makes histories sessions: metadata, a list by last change, expiry, updates of items."""
+
+VERSION_9: Sequence[str] = (
+    "ALTER TABLE botwire_histories ADD COLUMN base TEXT",
+    "ALTER TABLE botwire_histories ADD COLUMN forks BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_histories ADD COLUMN forked_seq BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_histories ADD COLUMN forked_version BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_histories ADD COLUMN past BIGINT NOT NULL DEFAULT 0",
+    "DROP INDEX botwire_histories_dead",
+    """CREATE INDEX botwire_histories_unswept ON botwire_histories (namespace, history)
+        WHERE dead > 0 OR (past > 0 AND forks = 0)""",
+    """CREATE TABLE botwire_past_items (
+        namespace {bytes} NOT NULL,
+        history {bytes} NOT NULL,
+        seq BIGINT NOT NULL,
+        until BIGINT NOT NULL,
+        id {bytes},
+        value_json TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        version BIGINT NOT NULL,
+        PRIMARY KEY (namespace, history, seq, until)
+    )""",
+)
+"""What lets a history begin with the items of another."""

@@ -8,7 +8,7 @@ from typing import Any
 from botwire import operations as ops
 from botwire.engines.sql import pages, sizes, tables, words
 from botwire.engines.sql.handlers import handles
-from botwire.engines.sql.histories import EXISTS
+from botwire.engines.sql.history_rows import EXISTS
 from botwire.engines.sql.steps import Context, Statement, Steps, bounds, chunks, marks
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
@@ -17,6 +17,7 @@ NAMESPACED = {
     "keys": "botwire_keys",
     "histories": "botwire_histories",
     "items": "botwire_items",
+    "past_items": "botwire_past_items",
     "collections": "botwire_collections",
     "records": "botwire_records",
     "words": "botwire_words",
@@ -131,7 +132,8 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         "history {} counts other items than it has",
         (
             "SELECT h.history FROM botwire_histories h LEFT JOIN botwire_items i "
-            "ON i.namespace = h.namespace AND i.history = h.history WHERE h.namespace = ? "
+            "ON i.namespace = h.namespace AND i.history = h.history "
+            "WHERE h.namespace = ? AND h.base IS NULL "
             "GROUP BY h.history, h.size, h.archived, h.archived_seq, h.dead, h.dead_seq "
             "HAVING h.dead <> sum(CASE WHEN i.seq <= h.dead_seq THEN 1 ELSE 0 END) "
             "OR h.dead + h.archived <> sum(CASE WHEN i.seq <= h.archived_seq THEN 1 ELSE 0 END) "
@@ -143,7 +145,9 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         (
             f"SELECT h.history FROM botwire_histories h WHERE h.namespace = ? AND h.bytes <> "
             f"COALESCE(length(h.metadata), 0) + COALESCE((SELECT sum({sizes.ITEM}) "
-            "FROM botwire_items i WHERE i.namespace = h.namespace AND i.history = h.history), 0)"
+            "FROM botwire_items i WHERE i.namespace = h.namespace AND i.history = h.history), 0) "
+            f"+ COALESCE((SELECT sum({sizes.ITEM}) FROM botwire_past_items p "
+            "WHERE p.namespace = h.namespace AND p.history = h.history), 0)"
         ),
     ),
     (

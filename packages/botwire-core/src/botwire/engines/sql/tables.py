@@ -57,7 +57,7 @@ HISTORIES = Table(
     "botwire_histories",
     "namespace, history",
     "last_seq, size, archived, archived_seq, created_at, updated_at, bytes, metadata, "
-    "metadata_version, expires_at, dead_seq, dead",
+    "metadata_version, expires_at, dead_seq, dead, base, forks, forked_seq, forked_version, past",
 )
 ITEMS = Table("botwire_items", "namespace, history, seq", "id, value_json, created_at, version")
 COLLECTIONS = Table(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from botwire import operations as ops
-from botwire.engines.sql import histories, pages, records, sizes, tables
+from botwire.engines.sql import history_rows, pages, records, sizes, tables
 from botwire.engines.sql.collection import (
     check_dimension,
     read_collection,
@@ -33,21 +33,21 @@ def _dump_histories(context: Context, op: ops.DumpHistories) -> Steps[ops.Histor
     condition, parameters = bounds("history", "", op.after)
     only, named = _named("history", op.names)
     rows = yield Statement(
-        f"SELECT history, {histories.STAT} FROM botwire_histories "
+        f"SELECT history, {history_rows.STAT} FROM botwire_histories "
         f"WHERE namespace = ?{condition}{only} ORDER BY history LIMIT ?",
         (context.namespace, *parameters, *named, op.limit + 1),
     )
     states = [
-        _state(from_bytes(name), histories.Stat(*row).on(context.now))
+        _state(from_bytes(name), history_rows.Stat(*row).on(context.now))
         for name, *row in rows[: op.limit]
     ]
     return ops.HistoryStates(tuple(states), len(rows) > op.limit)
 
 
-def _state(name: str, stat: histories.Stat) -> ops.HistoryState:
+def _state(name: str, stat: history_rows.Stat) -> ops.HistoryState:
     return ops.HistoryState(
         *(name, stat.last_seq, stat.archived_seq, stat.created_at, stat.updated_at),
-        *(histories.metadata_of(stat.metadata), stat.metadata_version, stat.expires_at),
+        *(history_rows.metadata_of(stat.metadata), stat.metadata_version, stat.expires_at),
     )
 
 
@@ -217,10 +217,11 @@ def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Rest
     tally = _Tally()
     history = to_bytes(op.state.name)
     here = (context.namespace, history)
-    stat = yield from histories.enter(context, history)
+    stat = yield from history_rows.enter(context, history)
     if stat.dead:
         # The ids and numbers of dead items are free.
-        stat = yield from histories.remove_dead(context, history, stat)
+        stat = yield from history_rows.remove_dead(context, history, stat)
+    stat = yield from history_rows.own_all(context, history, stat)
     state, changed = op.state, not stat.created_at
     counts: tuple[int, int] | None = (0, 0)
     if stat.created_at:
@@ -234,6 +235,9 @@ def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Rest
     going = sorted(removed | taken)
     freed = 0
     for chunk in chunks(going):
+        stat = yield from history_rows.keep_past(
+            context, history, stat, f"seq IN ({marks(chunk)})", chunk
+        )
         gone = yield Statement(
             "DELETE FROM botwire_items "
             f"WHERE namespace = ? AND history = ? AND seq IN ({marks(chunk)}) "
@@ -343,7 +347,9 @@ def _find_new(
         elsewhere = None if item.id is None else seqs.get(item.id)
         # The id of a deleted item may have been given to a later one.
         taken = {seq for seq in (old and item.seq, elsewhere) if seq is not None} - removed
-        if taken and not _resolve(
+        # The same item, updated at the source since.
+        is_later = old is not None and old.id == item.id and old.version < item.version
+        if taken - ({item.seq} if is_later else set()) and not _resolve(
             op.conflict,
             f"history {op.state.name!r:.80} has another item {item.seq}, or its id elsewhere",
         ):
@@ -371,7 +377,7 @@ def _count(
 
 
 def _save_history(
-    context: Context, history: bytes, stat: histories.Stat, numbers: tuple[int, int] | None
+    context: Context, history: bytes, stat: history_rows.Stat, numbers: tuple[int, int] | None
 ) -> Steps[None]:
     if numbers is None:
         counted = yield Statement(
@@ -382,7 +388,7 @@ def _save_history(
         total, archived = counted[0]
         numbers = (total - archived, archived)
     size, archived = numbers
-    yield from histories.save(context, history, stat._replace(size=size, archived=archived))
+    yield from history_rows.save(context, history, stat._replace(size=size, archived=archived))
 
 
 @handles(ops.RestoreRecords)

@@ -1,0 +1,294 @@
+"""The row of a history, and where its items are: its own, and those it shares with others.
+
+A fork begins with the items of another history without copying them. Its row says which it shares:
+`Shared` ranges, the nearest history first. The other history keeps the rows that a fork reads: what
+it changes or deletes of them goes to ``botwire_past_items`` (`keep_past`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from botwire import operations as ops
+from botwire.engines.sql import sizes, tables
+from botwire.engines.sql.steps import Context, Statement, Steps, count_in
+from botwire.exact import Json
+from botwire.names import from_bytes, to_bytes
+
+HERE = "namespace = ? AND history = ?"
+"""The condition that a row is of a history."""
+EXISTS = "(size + archived > 0 OR metadata IS NOT NULL)"
+"""The condition that a history, which has not expired, holds anything."""
+STAT = tables.HISTORIES.columns
+"""The columns of a `Stat`."""
+
+
+class Shared(NamedTuple):
+    """Items that a fork shares with another history.
+
+    Attributes:
+        history: The other history.
+        after: The items after this number…
+        up_to: …up to and including this one.
+        version: As they were at this revision of the namespace.
+    """
+
+    history: bytes
+    after: int
+    up_to: int
+    version: int
+
+
+class Stat(NamedTuple):
+    """A history's row; see `schema`."""
+
+    last_seq: int = 0
+    size: int = 0
+    archived: int = 0
+    archived_seq: int = 0
+    created_at: int = 0
+    updated_at: int = 0
+    bytes: int = 0
+    metadata: str | None = None
+    metadata_version: int = 0
+    expires_at: int | None = None
+    dead_seq: int = 0
+    dead: int = 0
+    base: str | None = None
+    forks: int = 0
+    forked_seq: int = 0
+    forked_version: int = 0
+    past: int = 0
+
+    @property
+    def exists(self) -> bool:
+        """Whether it holds anything."""
+        return bool(self.size + self.archived or self.metadata is not None)
+
+    @property
+    def metadata_size(self) -> int:
+        """How many bytes the metadata count."""
+        return len(self.metadata or "")
+
+    @property
+    def shared(self) -> list[Shared]:
+        """What it shares with other histories, the last items first."""
+        if self.base is None:
+            return []
+        return [Shared(to_bytes(name), *rest) for name, *rest in json.loads(self.base)]
+
+    def sharing(self, shared: Iterable[Shared]) -> Stat:
+        """Returns the row of a history that shares these."""
+        listed = [(from_bytes(one.history), *one[1:]) for one in shared]
+        return self._replace(base=json.dumps(listed) if listed else None)
+
+    def is_expired(self, now: int) -> bool:
+        """Says whether readers no longer see what the row says."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def on(self, now: int) -> Stat:
+        """Returns what readers see: an expired history is empty."""
+        return self.buried(0) if self.is_expired(now) else self
+
+    def buried(self, own: int) -> Stat:
+        """Returns the row of an expired history after its items became dead.
+
+        Args:
+            own: How many of its items were its own.
+        """
+        return self._replace(
+            size=0,
+            archived=0,
+            archived_seq=self.last_seq,
+            bytes=self.bytes - self.metadata_size,
+            metadata=None,
+            metadata_version=0,
+            expires_at=None,
+            dead_seq=self.last_seq,
+            dead=self.dead + own,
+            base=None,
+        )
+
+
+def read_row(context: Context, history: bytes) -> Steps[Stat]:
+    """Answers the row of a history, all zeros if there is none."""
+    rows = yield Statement(
+        f"SELECT {STAT} FROM botwire_histories WHERE {HERE}", (context.namespace, history)
+    )
+    return Stat(*rows[0]) if rows else Stat()
+
+
+_SAVE = tables.HISTORIES.upsert()
+
+
+def save(context: Context, history: bytes, stat: Stat) -> Steps[None]:
+    """Writes the row of a history."""
+    yield Statement(_SAVE, (context.namespace, history, *stat))
+
+
+def enter(context: Context, history: bytes) -> Steps[Stat]:
+    """Answers the row of a history that is about to be written, buried if it has expired."""
+    stat = yield from read_row(context, history)
+    if not stat.is_expired(context.now):
+        return stat
+    return (yield from bury(context, history, stat))
+
+
+def bury(context: Context, history: bytes, stat: Stat, new: int = 0) -> Steps[Stat]:
+    """Makes the items of an expired history dead, all but the last `new`; answers its row."""
+    shared = stat.shared
+    own = stat.size + stat.archived - new
+    if shared:
+        rows = yield Statement(
+            f"SELECT count(*) FROM botwire_items WHERE {HERE} AND seq > ? AND seq <= ?",
+            (context.namespace, history, shared[0].up_to, stat.last_seq - new),
+        )
+        own = count_in(rows)
+        yield from release(context, shared)
+    buried = stat._replace(last_seq=stat.last_seq - new).buried(own)
+    buried = buried._replace(last_seq=stat.last_seq, size=new)
+    context.grown -= stat.metadata_size
+    yield from save(context, history, buried)
+    return buried
+
+
+def metadata_of(text: str | None) -> Json:
+    """Returns the metadata in a column that is NULL if there is none."""
+    return ops.NO_METADATA if text is None else Json.from_text(text)
+
+
+# --- items ----------------------------------------------------------------------------------
+
+_COLUMNS = tables.HISTORY_ITEM
+_OWN = f"SELECT {_COLUMNS} FROM botwire_items WHERE {HERE}"
+_RANGE = "seq > ? AND seq <= ? AND version <= ?"
+_PAST = f"SELECT {_COLUMNS} FROM botwire_past_items WHERE {HERE} AND {_RANGE} AND until > ?"
+
+
+def items_of(
+    context: Context,
+    history: bytes,
+    shared: Sequence[Shared],
+    also: str = "",
+    bounds: Sequence[Any] = (),
+) -> tuple[str, list[Any]]:
+    """Returns SQL for a table of a history's items, dead and archived ones too, to select from.
+
+    Args:
+        context: The batch's.
+        history: The history.
+        shared: What it shares.
+        also: Added to the statement that reads the items of each history, such as an order and a
+            limit, which databases do not push down.
+        bounds: The parameters of `also`.
+    """
+    parts = [f"{_OWN} AND seq > ?"]
+    parameters: list[Any] = [context.namespace, history, shared[0].up_to if shared else 0, *bounds]
+    for name, *span in shared:
+        parts += [f"{_OWN} AND {_RANGE}", _PAST]
+        here = (context.namespace, name, *span)
+        parameters += [*here, *bounds, *here, span[-1], *bounds]
+    if also:
+        parts = [f"SELECT * FROM ({part}{also}) part" for part in parts]
+    return f"({' UNION ALL '.join(parts)}) items", parameters
+
+
+_KEPT = "seq <= ? AND version <= ?"
+
+
+def keep_past(
+    context: Context, history: bytes, stat: Stat, condition: str, parameters: Sequence[Any]
+) -> Steps[Stat]:
+    """Keeps, of items that are about to change or go, those that forks read; answers the row.
+
+    They count in its bytes as long as they are kept.
+    """
+    if not stat.forks:
+        return stat
+    rows = yield Statement(
+        "INSERT INTO botwire_past_items (namespace, history, seq, until, id, value_json, "
+        "created_at, version) SELECT namespace, history, seq, CAST(? AS BIGINT), id, value_json, "
+        f"created_at, version FROM botwire_items WHERE {HERE} AND {_KEPT} AND {condition} "
+        f"RETURNING {sizes.ITEM}",
+        (
+            *(context.revision + 1, context.namespace, history),
+            *(stat.forked_seq, stat.forked_version, *parameters),
+        ),
+    )
+    kept = sum(size for (size,) in rows)
+    context.grown += kept
+    return stat._replace(past=stat.past + len(rows), bytes=stat.bytes + kept)
+
+
+def remove_dead(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
+    """Deletes the dead items of a history; answers its row."""
+    stat = yield from keep_past(context, history, stat, "seq <= ?", (stat.dead_seq,))
+    rows = yield Statement(
+        f"DELETE FROM botwire_items WHERE {HERE} AND seq <= ? RETURNING {sizes.ITEM}",
+        (context.namespace, history, stat.dead_seq),
+    )
+    freed = sum(size for (size,) in rows)
+    context.grown -= freed
+    stat = stat._replace(dead=0, bytes=stat.bytes - freed)
+    yield from save(context, history, stat)
+    return stat
+
+
+# --- forks ----------------------------------------------------------------------------------
+
+
+def share(context: Context, shared: Sequence[Shared]) -> Steps[None]:
+    """Notes in the histories that a fork shares items with which of them it reads."""
+    for one in shared:
+        yield Statement(
+            "UPDATE botwire_histories SET forks = forks + 1, "
+            "forked_seq = CASE WHEN forked_seq < ? THEN ? ELSE forked_seq END, "
+            "forked_version = CASE WHEN forked_version < ? THEN ? ELSE forked_version END "
+            f"WHERE {HERE}",
+            (*(one.up_to, one.up_to, one.version, one.version), context.namespace, one.history),
+        )
+
+
+def release(context: Context, shared: Sequence[Shared]) -> Steps[None]:
+    """Notes in the histories that a fork shared items with that it no longer reads them."""
+    for one in shared:
+        yield Statement(
+            "UPDATE botwire_histories SET forks = forks - 1, "
+            "forked_seq = CASE WHEN forks = 1 THEN 0 ELSE forked_seq END, "
+            "forked_version = CASE WHEN forks = 1 THEN 0 ELSE forked_version END "
+            f"WHERE {HERE}",
+            (context.namespace, one.history),
+        )
+
+
+def own_all(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
+    """Copies the items that a fork shares, so that it shares none; answers its row."""
+    shared = stat.shared
+    if not shared:
+        return stat
+    table, parameters = items_of(context, history, shared)
+    rows = yield Statement(
+        "INSERT INTO botwire_items (namespace, history, seq, id, value_json, created_at, version) "
+        f"SELECT ?, ?, {_COLUMNS} FROM {table} WHERE seq <= ? RETURNING {sizes.ITEM}",
+        (context.namespace, history, *parameters, shared[0].up_to),
+    )
+    copied = sum(size for (size,) in rows)
+    context.grown += copied
+    yield from release(context, shared)
+    return stat.sharing(())._replace(bytes=stat.bytes + copied)
+
+
+def trim(context: Context, stat: Stat, seqs: Sequence[int], *, newest: bool) -> Steps[Stat]:
+    """Leaves out the first or the last of the shared items; answers the row."""
+    left: list[Shared] = []
+    gone: list[Shared] = []
+    for one in stat.shared:
+        if newest:
+            trimmed = one._replace(up_to=min(one.up_to, *[seq - 1 for seq in seqs]))
+        else:
+            trimmed = one._replace(after=max(one.after, *seqs))
+        (left if trimmed.after < trimmed.up_to else gone).append(trimmed)
+    yield from release(context, gone)
+    return stat.sharing(left)
