@@ -91,3 +91,43 @@ async def test_bad_arguments_are_refused(
 async def test_memories_are_records_of_the_default_collection(memory: Any) -> None:
     await memory.records().put([Record("Carol plays chess", scope="/people/carol")])
     assert len(await memory.recall("chess", about="/people")) == 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "query", "found"),
+    [
+        (["Ada drinks tea", "Ada reads"], "What is Ada drinking?", ["Ada drinks tea", "Ada reads"]),
+        (["Ada drinks tea"], "who drank tea", ["Ada drinks tea"]),
+        (["running shoes", "a run", "runs"], "runs", ["runs", "running shoes", "a run"]),
+        (["Der Hund schläft", "Die Katzen schlafen"], "die Hunde", ["Der Hund schläft"]),
+        (["она читает книгу"], "какие книги", ["она читает книгу"]),
+        (["il mange des pommes"], "la pomme", ["il mange des pommes"]),
+        (["Will lives in Oslo", "it will rain"], "Where does Will live?", None),
+        (["the order", "order 4711"], "the order 4711", ["order 4711", "the order"]),
+        (["x86 and x64"], "x86", ["x86 and x64"]),
+        (["x86 and x64"], "x8", []),
+        (["我喜欢茶", "我喜欢咖啡"], "喜欢茶", ["我喜欢茶", "我喜欢咖啡"]),
+        (["to be or not to be", "a question"], "to be", ["to be or not to be"]),
+        (["ж" * 200], "ж" * 200, ["ж" * 200]),
+    ],
+)
+async def test_words_are_found_in_all_their_forms(
+    memory: Any, texts: list[str], query: str, found: list[str] | None
+) -> None:
+    for i, text in enumerate(texts):
+        await memory.remember(text, id=f"m{i}")
+    result = [record.text for record in await memory.recall(query)]
+    if found is None:
+        assert result[0] == texts[0]
+    else:
+        assert result == found
+
+
+async def test_an_exact_word_ranks_above_another_form(memory: Any) -> None:
+    for i, word in enumerate(["painted", "painting", "paints", "paint"]):
+        await memory.remember(f"they {word} it", id=f"{i}")
+    for i, word in enumerate(["painted", "painting", "paints", "paint"]):
+        result = await memory.recall(word)
+        assert result[0].id == str(i)
+        assert len(result) == 4
+        assert result.scores[0] > result.scores[1]

@@ -123,7 +123,8 @@ def test_a_store_of_an_older_release_is_read_and_written(store: Store, version: 
         assert history.append("e") == 5
         notes = memory.records("notes")
         assert [match.record.id for match in notes.search(vector=[1, 0, 0])] == ["tea", "coffee"]
-        assert [match.record.id for match in notes.search(text="coffee")] == ["coffee"]
+        for query in ("coffee", "coffees"):  # forms of a word need no index of their own
+            assert [match.record.id for match in notes.search(text=query)] == ["coffee"]
         assert memory.with_namespace("other").get("k") == "other's"
     assert store.version() == migrations.latest()
 

@@ -263,8 +263,9 @@ class SearchRecords(Operation[tuple[RecordMatch, ...]]):
 
     Attributes:
         vector: Finds the nearest embeddings, exactly.
-        text: Finds records that contain at least one of its words; scored by BM25, mapped to
-            0 … 1.
+        text: Finds records that contain at least one of its words, in any form; scored by BM25,
+            mapped to 0 … 1. An exact word counts more than another form of it. Stop words count
+            only if there is nothing else.
         metric: ``cosine``: the score is the cosine of the angle, -1 to 1, and 0 for a vector of
             zeros. ``l2``: the score is 1 / (1 + the squared Euclidean distance), 0 to 1.
         min_score: Only matches with at least this score.

@@ -1,7 +1,10 @@
 """The search of records by their text: the best by BM25, without reading what cannot be among them.
 
-A common word says little, and its list of records is long. Once the rarer words of a query have
-given enough records a higher score than the common ones can give any other, the common words are
+A word of a query stands for all its forms that the collection has (`languages`): together they are
+one *term*, counted as if the text had one and the same word.
+
+A common term says little, and its list of records is long. Once the rarer terms of a query have
+given enough records a higher score than the common ones can give any other, the common terms are
 looked up only for the records that may still win (MaxScore; Turtle and Flood, "Query evaluation:
 strategies and optimizations", Information Processing & Management 31(6), 1995).
 """
@@ -13,16 +16,31 @@ from collections.abc import Collection as Sized
 from collections.abc import Iterable, Sequence
 
 from botwire import work
-from botwire.engines.sql import words
+from botwire.engines.sql import languages, words
 from botwire.engines.sql.collection import HERE as _HERE
 from botwire.engines.sql.collection import Collection
 from botwire.engines.sql.steps import WAIT, Context, Rows, Statement, Steps, chunks, marks
+from botwire.names import prefix_end
 
 Ranked = list[tuple[bytes, float]]
 """Ids of records with their scores."""
 
+Term = tuple[bytes, ...]
+"""A word of a query and its other forms."""
+
 _FEW = 2_000  # records of a collection whose words are not worth counting first
 _SLACK = 1e-9  # what sums in another order may differ by, and more
+_MOST_WORDS = 1_000  # with the same beginning, that are read to find forms of a word
+_MOST_STEMMED = 200  # of these, the shortest
+
+# Steps from each word to the next one through the primary key: DISTINCT would read all their rows.
+_NEXT = f"SELECT word FROM botwire_words WHERE {_HERE} AND word {{}} AND word < ?"
+_BEGINNING = (
+    f"WITH RECURSIVE found(word) AS (SELECT ({_NEXT.format('>= ?')} ORDER BY word LIMIT 1) "
+    f"UNION ALL SELECT ({_NEXT.format('> found.word')} ORDER BY word LIMIT 1) "
+    "FROM found WHERE found.word IS NOT NULL) "
+    "SELECT word FROM found WHERE word IS NOT NULL LIMIT ?"
+)
 
 
 def by_text(context: Context, collection: Collection, text: str, best: int | None) -> Steps[Ranked]:
@@ -34,48 +52,91 @@ def by_text(context: Context, collection: Collection, text: str, best: int | Non
         text: What to search for.
         best: How many of the best there must be among them; None: all.
     """
-    search = _Search(context, collection, words.query_words(text))
-    if best is None or collection.size <= _FEW or len(search.query) == 1:
-        yield from search.read(search.query)  # in their order: the sums are the scores
+    terms: list[Term] = yield from _terms(context, collection, text)
+    search = _Search(context, collection, terms)
+    if best is None or collection.size <= _FEW or len(terms) == 1:
+        yield from search.read(terms)  # in their order: the sums are the scores
         return [(id, words.normal(total)) for id, total in search.sums.items()]
-    counts = yield from search.count()
-    bounds = {word: search.bound(count) for word, count in counts.items()}
-    order = sorted(bounds, key=lambda word: -bounds[word])
+    yield from search.count()
+    bounds = {term: search.bound(term) for term in terms if search.holding(term)}
+    order = sorted(bounds, key=lambda term: -bounds[term])
     rest = sum(bounds.values())
-    for i, word in enumerate(order):
+    for i, term in enumerate(order):
         threshold = _nth(search.sums.values(), best)
         if rest < threshold * (1 - _SLACK):
             return search.scores((yield from search.finish(order[i:], bounds, best)))
-        yield from search.read([word])
+        yield from search.read([term])
         rest = sum(bounds[later] for later in order[i + 1 :])
     return search.scores(search.sums)
 
 
+def _terms(context: Context, collection: Collection, text: str) -> Steps[list[Term]]:
+    """Answers the terms to look for, in the order of their words."""
+    asked = [_decode(word) for word in words.query_words(text)]
+    names = [_decode(word) for word in words.names(text)]
+    found: list[tuple[languages.Wanted, Rows]] = []
+    for wanted in languages.plan(asked, names):
+        rows: Rows = []
+        if wanted.language is not None:
+            low = _encode(wanted.begins)
+            here = (context.namespace, collection.name)
+            end = prefix_end(low)
+            yield Statement(
+                _BEGINNING, (*here, low, end, *here, end, _MOST_WORDS), then=rows.extend
+            )
+        found.append((wanted, rows))
+    yield WAIT
+    terms: dict[frozenset[bytes], Term] = {}  # "drink" and "drinks" in one query are one term
+    for wanted, rows in found:
+        forms = {*wanted.forms, *_forms(wanted, [_decode(row[0]) for row in rows])}
+        term = (_encode(wanted.word), *sorted(map(_encode, forms)))
+        terms.setdefault(frozenset(term), term)
+    return list(terms.values())
+
+
+def _forms(wanted: languages.Wanted, known: Iterable[str]) -> list[str]:
+    """Returns the forms of a word among those that the collection has."""
+    shortest = sorted((word for word in known if wanted.may_be(word)), key=lambda w: (len(w), w))
+    forms = []
+    for word in shortest[:_MOST_STEMMED]:
+        work.look()
+        if wanted.is_form(word):
+            forms.append(word)
+    return forms
+
+
+def _decode(word: bytes) -> str:
+    return word.decode("utf-8", "surrogateescape")  # a long word is cut anywhere
+
+
+def _encode(word: str) -> bytes:
+    return word.encode("utf-8", "surrogateescape")
+
+
 class _Search:
-    """What was read of the words of a query.
+    """What was read of the terms of a query.
 
     Attributes:
-        query: The words, in the order in which their parts of a score are added up: a record's
+        query: The terms, in the order in which their parts of a score are added up: a record's
             score is the same to the last digit, however much else was read.
-        sums: What the words that were read give each record, added in the order they were read.
+        sums: What the terms that were read give each record, added in the order they were read.
     """
 
-    def __init__(self, context: Context, collection: Collection, query: Sequence[bytes]) -> None:
+    def __init__(self, context: Context, collection: Collection, query: Sequence[Term]) -> None:
         self._scope = context
         self._collection = collection
         self._average = collection.words / collection.size
-        self._parts: dict[bytes, tuple[dict[tuple[int, int], float], Rows]] = {}
+        self._parts: dict[Term, dict[bytes, float]] = {}
         self._counts: dict[bytes, int] = {}
         self.query = query
         self.sums: dict[bytes, float] = {}
 
-    def count(self) -> Steps[dict[bytes, int]]:
-        """Answers how many records hold each word that any does."""
-        for word in self.query:
+    def count(self) -> Steps[None]:
+        """Counts how many records hold each word."""
+        for word in {word for term in self.query for word in term}:
 
             def keep(rows: Rows, word: bytes = word) -> None:
-                if rows[0][0]:
-                    self._counts[word] = rows[0][0]
+                self._counts[word] = rows[0][0]
 
             yield Statement(
                 f"SELECT count(*) FROM botwire_words WHERE {_HERE} AND word = ?",
@@ -83,72 +144,97 @@ class _Search:
                 then=keep,
             )
         yield WAIT
-        return self._counts
 
-    def bound(self, holding: int) -> float:
-        """Returns what a word gives a record at most, which `holding` records hold."""
-        return words.weight(holding, self._collection.size) * words.HIGHEST
+    def holding(self, term: Term) -> int:
+        """Returns how many records hold a form of a term; those that hold two count twice."""
+        return sum(self._counts[word] for word in term)
 
-    def read(self, some: Iterable[bytes], among: Sized[bytes] | None = None) -> Steps[None]:
-        """Reads who holds these words, of all records or of some."""
-        found: list[tuple[bytes, Rows]] = []
-        for word in some:
-            rows: Rows = []
-            here = (self._scope.namespace, self._collection.name, word)
-            sql = f"SELECT id, times, among FROM botwire_words WHERE {_HERE} AND word = ?"
-            if among is None:
-                yield Statement(sql, here, then=rows.extend)
-            else:
-                for ids in chunks(list(among)):
-                    yield Statement(
-                        f"{sql} AND id IN ({marks(ids)})", (*here, *ids), then=rows.extend
-                    )
-            found.append((word, rows))
+    def _weight(self, term: Term) -> float:
+        size = self._collection.size
+        return words.weight(min(self.holding(term), size), size)
+
+    def bound(self, term: Term) -> float:
+        """Returns what a term gives a record at most."""
+        return self._weight(term) * words.HIGHEST
+
+    def read(self, some: Iterable[Term], among: Sized[bytes] | None = None) -> Steps[None]:
+        """Reads who holds these terms, of all records or of some."""
+        found: list[tuple[Term, list[Rows]]] = []
+        for term in some:
+            lists: list[Rows] = [[] for _ in term]
+            for word, rows in zip(term, lists, strict=True):
+                here = (self._scope.namespace, self._collection.name, word)
+                sql = f"SELECT id, times, among FROM botwire_words WHERE {_HERE} AND word = ?"
+                if among is None:
+                    yield Statement(sql, here, then=rows.extend)
+                else:
+                    for ids in chunks(list(among)):
+                        yield Statement(
+                            f"{sql} AND id IN ({marks(ids)})", (*here, *ids), then=rows.extend
+                        )
+            found.append((term, lists))
         yield WAIT
-        for word, rows in found:
+        for term, lists in found:
             work.look()
-            self._add(word, rows)
+            for word, rows in zip(term, lists, strict=True):
+                self._counts.setdefault(word, len(rows))
+            self._add(term, lists)
 
-    def _add(self, word: bytes, rows: Rows) -> None:
-        weight = words.weight(self._counts.get(word, len(rows)), self._collection.size)
+    def _add(self, term: Term, lists: Sequence[Rows]) -> None:
+        weight = self._weight(term)
+        exact, *others = lists
+        form: dict[bytes, tuple[int, int]] = {}
+        for rows in others:
+            for id, times, among in rows:
+                form[id] = (times + form.get(id, (0, 0))[0], among)
         # Texts have few lengths, and a word is in them once or twice.
         known: dict[tuple[int, int], float] = {}
-        sums = self.sums
-        for id, times, among in rows:
+        part: dict[bytes, float] = {}
+        for id, times, among in exact:
+            total = times + form.pop(id)[0] if id in form else times
+            score = known.get((total, among))
+            if score is None:
+                score = weight * words.relevance(total, among, self._average)
+                known[total, among] = score
+            part[id] = score
+        for id, (times, among) in form.items():
             score = known.get((times, among))
             if score is None:
                 score = weight * words.relevance(times, among, self._average)
                 known[times, among] = score
+            part[id] = score * words.OTHER_FORM
+        sums = self.sums
+        for id, score in part.items():
             sums[id] = sums.get(id, 0.0) + score
-        self._parts[word] = known, rows
+        self._parts[term] = part
 
     def finish(
-        self, left: Sequence[bytes], bounds: dict[bytes, float], best: int
+        self, left: Sequence[Term], bounds: dict[Term, float], best: int
     ) -> Steps[Sized[bytes]]:
-        """Reads the words that are left for the records that may win, and answers which these are.
+        """Reads the terms that are left for the records that may win, and answers which these are.
 
         Args:
-            left: The words, none of which can make a record win that has no other.
-            bounds: What each word gives at most.
+            left: The terms, none of which can make a record win that has no other.
+            bounds: What each term gives at most.
             best: How many win.
         """
         winning: Sized[bytes] = self.sums
-        for i, word in enumerate(left):
+        for i, term in enumerate(left):
             rest = sum(bounds[later] for later in left[i:])
             needed = _nth([self.sums[id] for id in winning], best) * (1 - _SLACK) - rest
             winning = [id for id in winning if self.sums[id] >= needed]
-            many = len(winning) > self._counts[word] / 4
-            yield from self.read([word], None if many else winning)
+            many = len(winning) > self.holding(term) / 4
+            yield from self.read([term], None if many else winning)
         return winning
 
     def scores(self, ids: Iterable[bytes]) -> Ranked:
         """Returns the scores of records, from 0 to 1."""
         totals = dict.fromkeys(ids, 0.0)
-        for word in self.query:
-            known, rows = self._parts.get(word, ({}, ()))
-            for id, times, among in rows:
-                if id in totals:
-                    totals[id] += known[times, among]
+        for term in self.query:
+            part = self._parts.get(term, {})
+            for id in totals:
+                if id in part:
+                    totals[id] += part[id]
         return [(id, words.normal(total)) for id, total in totals.items()]
 
 

@@ -29,6 +29,7 @@ _LONGEST_PIECE = 1_000_000  # where there is neither a space nor a sign
 # run of them in time that is quadratic in its length, and nobody writes long ones.
 _SIGNS = re.compile(r"([^\w\s]{64})[^\w\s]+")
 _RUN = re.compile(r"[^\W_]+")
+_NAME = re.compile(r"(?<=[\w,;] )(?!I\b)[A-Z]\w*")
 _SPACE = re.compile(r"\s")
 _SIGN = re.compile(r"\W")
 # Symbols that stand for themselves: signs, dingbats, emoji, but not the colours of their skins.
@@ -42,8 +43,10 @@ _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u11ff\u1780-\u17ff\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf\u4e00-\u9fff"
     "\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
-_K1 = 1.2
-_B = 0.75
+# Lower than for documents: memories are short, and a word that is there twice says little more.
+# Chosen by `benchmarks/recall.py`.
+_K1 = 0.6
+_B = 0.2
 
 HIGHEST = _K1 + 1
 """What `relevance` comes to at most."""
@@ -68,7 +71,7 @@ def count(text: str) -> Counter[bytes]:
 
 
 def query_words(text: str) -> list[bytes]:
-    """Returns the words to look for, each once, in order.
+    """Returns the words of a query, each once, in order.
 
     Where a script has no spaces, those are the pairs of neighbours: what has them all has nearly
     always the whole. A single character is looked for as such.
@@ -80,6 +83,14 @@ def query_words(text: str) -> list[bytes]:
             if len(found) == MAX_QUERY_WORDS:
                 return sorted(found)
     return sorted(found)
+
+
+def names(text: str) -> set[bytes]:
+    """Returns the words of a query that are capitalized as names are, within a sentence."""
+    text = text[:MAX_QUERY_CHARACTERS]
+    if text.isupper():
+        return set()
+    return {word for match in _NAME.finditer(text) for word in words(match[0])}
 
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
@@ -140,6 +151,10 @@ def weight(holding: int, texts: int) -> float:
         texts: How many there are.
     """
     return math.log(1 + (texts - holding + 0.5) / (holding + 0.5))
+
+
+OTHER_FORM = 0.9
+"""The part of a word's score that a text gets that only has other forms of it."""
 
 
 def relevance(times: int, among: int, average: float) -> float:
