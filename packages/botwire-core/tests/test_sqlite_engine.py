@@ -104,13 +104,12 @@ def test_a_batch_is_all_or_nothing(path: Path) -> None:
 
 def test_a_bad_batch_in_a_group_fails_alone(path: Path) -> None:
     engine = SQLiteEngine(path)
-    outcomes = engine.apply_group(
-        [
-            ops.Batch("n", (put("a", 1),)),
-            ops.Batch("n", (put("b", 1), put("a", 2, if_version=0))),
-            ops.Batch("n", (put("c", 1),)),
-        ]
+    batches = (
+        ops.Batch("n", (put("a", 1),)),
+        ops.Batch("n", (put("b", 1), put("a", 2, if_version=0))),
+        ops.Batch("n", (put("c", 1),)),
     )
+    outcomes = engine.apply_group([engine.plan(batch, 0) for batch in batches])
     assert [type(outcome) for outcome in outcomes] == [list, ConflictError, list]
     assert Memory("n", engine=engine).list_keys() == ["a", "c"]
 

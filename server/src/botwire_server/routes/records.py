@@ -271,7 +271,7 @@ async def delete_records(
     Deleting every record takes `all` instead of a selection.
     """
     operation = await read_operation(request, "delete_records", collection=collection)
-    if isinstance(operation, ops.DeleteRecords) and operation.all and operation.limit is None:
+    if isinstance(operation, ops.DeleteRecords) and operation.limit is None:
         return await answer_in_parts(request, namespace, operation, ops.RECORDS_PART)
     return await answer(request, namespace, operation)
 

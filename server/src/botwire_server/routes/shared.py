@@ -377,7 +377,7 @@ async def apply_in_parts(request: Request, namespace: str, operation: Clearing, 
     while True:
         count: int = await apply(request, namespace, limited)
         total += count
-        if count < part:
+        if limited.is_over(count):
             return total
 
 

@@ -129,16 +129,19 @@ async def forget_namespace(request: Request, namespace: Namespace) -> Response:
     A large namespace is first emptied in parts, so that others can write. The bytes may stay in
     free space of the database's files until `/v1/store/compact`. For administrators.
     """
-    operation = ops.ForgetNamespace(namespace)
-    caller: Caller = request.scope[CALLER]
-    caller.check(ops.Batch(SYSTEM_NAMESPACE, (operation,)))  # before anything is deleted
     # With an Idempotency-Key it is one transaction, so that it can be repeated.
     is_whole = request_id(request.scope) is not None
-    emptied = Counter[str]() if is_whole else await _empty(request, namespace)
-    counts: Sequence[ops.RowCount] = await apply(request, SYSTEM_NAMESPACE, operation)
-    return encode_answer(
-        operation, tuple(one._replace(count=one.count + emptied[one.kind]) for one in counts)
-    )
+    operation = ops.ForgetNamespace(namespace, None if is_whole else ops.PART)
+    caller: Caller = request.scope[CALLER]
+    caller.check(ops.Batch(SYSTEM_NAMESPACE, (operation,)))  # before anything is deleted
+    erased = Counter[str]() if is_whole else await _empty(request, namespace)
+    while True:
+        counts: Sequence[ops.RowCount] = await apply(request, SYSTEM_NAMESPACE, operation)
+        erased.update(dict(counts))
+        if operation.is_over(counts):
+            return encode_answer(
+                operation, tuple(one._replace(count=erased[one.kind]) for one in counts)
+            )
 
 
 async def _empty(request: Request, namespace: str) -> Counter[str]:

@@ -15,6 +15,7 @@ from botwire.operations.base import (
     Declaration,
     Operation,
     Paged,
+    Parted,
     declaration_of,
     operation,
 )
@@ -249,6 +250,7 @@ __all__ = [
     "NewRecord",
     "Operation",
     "Paged",
+    "Parted",
     "PatchRecords",
     "PopItem",
     "Prefix",

@@ -63,6 +63,17 @@ class Paged(Operation[R_co]):
         return replace(self, **{bound: last if isinstance(last, str) else last[0]})  # type: ignore[type-var]
 
 
+class Parted(Operation[R_co]):
+    """Deletes a limited amount at a time, if it has a limit, and is repeated until it is over."""
+
+    __slots__ = ()
+
+    def is_over(self, count: int) -> bool:
+        """Returns whether nothing is left, after `count` were deleted."""
+        limit: int | None = getattr(self, "limit", None)
+        return limit is None or count < limit
+
+
 AnyOperation = Operation[Any]
 """An operation, whatever its result."""
 

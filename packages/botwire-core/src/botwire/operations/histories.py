@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from botwire.errors import ConfigurationError
 from botwire.exact import Json
-from botwire.operations.base import Operation, Paged, operation
+from botwire.operations.base import Operation, Paged, Parted, operation
 from botwire.operations.fields import (
     MAX_PAGE,
     Count,
@@ -288,7 +288,7 @@ class ArchiveHistory(Operation[Count]):
 
 
 @operation
-class ClearHistory(Operation[Count]):
+class ClearHistory(Parted[Count]):
     """Deletes all items, archived ones too, with metadata and expiry; returns how many items.
 
     Attributes:

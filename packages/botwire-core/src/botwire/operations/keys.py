@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
-from botwire.operations.base import Operation, Paged, operation
+from botwire.operations.base import Operation, Paged, Parted, operation
 from botwire.operations.fields import (
     MAX_PAGE,
     Count,
@@ -135,7 +135,7 @@ class DeleteKey(Operation[bool]):
 
 
 @operation
-class ClearKeys(Operation[Count]):
+class ClearKeys(Parted[Count]):
     """Deletes every key that starts with `prefix`; returns how many.
 
     Attributes:

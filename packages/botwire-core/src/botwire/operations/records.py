@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from botwire import filters, scopes
 from botwire.errors import ConfigurationError, TooComplexError
-from botwire.operations.base import Operation, Paged, operation
+from botwire.operations.base import Operation, Paged, Parted, operation
 from botwire.operations.codecs import Checked
 from botwire.operations.fields import (
     MAX_PAGE,
@@ -206,12 +206,13 @@ class GetRecords(Operation[tuple[RecordEntry | None, ...]]):
 
 
 @operation
-class DeleteRecords(Operation[Count]):
+class DeleteRecords(Parted[Count]):
     """Deletes records; returns how many.
 
     Attributes:
         all: Required to delete without a selection, and refused with one.
-        limit: Most records to delete, the newest first; None: all. Repeat until fewer are deleted.
+        limit: Most records to delete, the newest first; None: all. Fewer are deleted if their texts
+            are long. Repeat until none is deleted.
     """
 
     writes: ClassVar[bool] = True
@@ -229,6 +230,10 @@ class DeleteRecords(Operation[Count]):
                 if self.all
                 else "a delete without any filter would delete every record: say all=True, or clear"
             )
+
+    def is_over(self, count: int) -> bool:
+        """Returns whether nothing is left, after `count` were deleted."""
+        return self.limit is None or count == 0
 
 
 @operation

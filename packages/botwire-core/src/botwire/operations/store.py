@@ -74,6 +74,10 @@ class ForgetNamespace(Operation[tuple[RowCount, ...]]):
     answers to requests, and the namespace itself. If it is written to again, its versions continue
     above those it had. The erased bytes may remain in free space of the database's files; see
     `CompactStore`.
+
+    Attributes:
+        limit: Most changes, and most answers, to erase; None: all. If there are more, nothing else
+            is erased yet. Repeat until fewer are.
     """
 
     writes: ClassVar[bool] = True
@@ -81,6 +85,14 @@ class ForgetNamespace(Operation[tuple[RowCount, ...]]):
     storewide: ClassVar[bool] = True
     admin: ClassVar[bool] = True
     name: Namespace
+    limit: Limit | None = None
+
+    def is_over(self, counts: Sequence[RowCount]) -> bool:
+        """Returns whether nothing is left, after so much was erased."""
+        logs = ("changes", "answers")
+        return self.limit is None or all(
+            one.count < self.limit for one in counts if one.kind in logs
+        )
 
 
 class StoreStat(NamedTuple):

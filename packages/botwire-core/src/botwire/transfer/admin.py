@@ -8,12 +8,12 @@ from datetime import datetime
 from pathlib import Path
 
 from botwire import operations as ops
-from botwire.client import Memory
 from botwire.clock import now, to_datetime
 from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import BotWireError, ConfigurationError
 from botwire.names import SYSTEM_NAMESPACE, check_namespace
+from botwire.transfer.erasing import erase
 from botwire.transfer.pages import apply
 from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
 from botwire.transfer.reading import list_namespaces, read_namespace
@@ -122,13 +122,7 @@ def forget(engine: Engine, *namespaces: str, rewrite: bool = True) -> list[Recei
     """
     for namespace in namespaces:
         check_namespace(namespace)
-    erased = []
-    for namespace in namespaces:
-        emptied = _empty(engine, namespace)
-        counts = dict(apply(engine, SYSTEM_NAMESPACE, ops.ForgetNamespace(namespace)))
-        for kind, count in emptied.items():
-            counts[kind] += count
-        erased.append((namespace, counts, to_datetime(now())))
+    erased = [(namespace, erase(engine, namespace), to_datetime(now())) for namespace in namespaces]
     compaction = ops.Compaction(
         rewritten=False,
         detail="the files were not rewritten, so they or their log may still hold what was erased",
@@ -142,22 +136,6 @@ def forget(engine: Engine, *namespaces: str, rewrite: bool = True) -> list[Recei
                 rewritten=False, detail=f"the files could not be rewritten, run it again: {error}"
             )
     return [Receipt(*one, *compaction) for one in erased]
-
-
-def _empty(engine: Engine, namespace: str) -> dict[str, int]:
-    """Deletes in parts what a namespace has much of; returns how many rows of each kind."""
-    has: ops.NamespaceStat = apply(engine, namespace, ops.StatNamespace())
-    memory = Memory(namespace, engine=engine)
-    emptied = {"keys": 0, "items": 0, "records": 0}
-    if has.keys > ops.PART:
-        emptied["keys"] = memory.clear()
-    if has.items > ops.PART:
-        for history in memory.list_histories():
-            emptied["items"] += memory.history(history.name).clear()
-    if has.records > ops.RECORDS_PART:
-        for collection in memory.list_collections():
-            emptied["records"] += memory.records(collection).clear()
-    return emptied
 
 
 def backup(

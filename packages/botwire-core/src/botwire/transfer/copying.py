@@ -10,8 +10,8 @@ from botwire import operations as ops
 from botwire.clock import now
 from botwire.engines.protocol import Engine
 from botwire.errors import ConflictError
-from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations import OVERWRITE, REFUSE, HistoryItem, KeyEntry
+from botwire.transfer.erasing import erase
 from botwire.transfer.lines import Line, NamespaceState, encode
 from botwire.transfer.pages import apply
 from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
@@ -76,7 +76,7 @@ def _expect_copy(target: Engine, namespace: str, state: NamespaceState, conflict
             f"namespace {namespace!r:.80} already exists in the target and is not a copy of this "
             "one: leave it out, or choose to overwrite it"
         )
-    apply(target, SYSTEM_NAMESPACE, ops.ForgetNamespace(namespace))
+    erase(target, namespace)
 
 
 class Difference(NamedTuple):

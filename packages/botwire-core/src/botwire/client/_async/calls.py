@@ -58,9 +58,7 @@ class AsyncCalls:
                 left -= len(page[0])
             following = following.following(page)
 
-    async def in_parts(
-        self, operation: ops.ClearKeys | ops.ClearHistory | ops.DeleteRecords
-    ) -> int:
+    async def in_parts(self, operation: ops.Parted[int]) -> int:
         """Repeats a delete, each time up to the operation's limit, so that others can write.
 
         Returns:
@@ -70,5 +68,5 @@ class AsyncCalls:
         while True:
             count = await self.apply(operation)
             total += count
-            if operation.limit is None or count < operation.limit:
+            if operation.is_over(count):
                 return total

@@ -59,7 +59,7 @@ class Calls:
                 left -= len(page[0])
             following = following.following(page)
 
-    def in_parts(self, operation: ops.ClearKeys | ops.ClearHistory | ops.DeleteRecords) -> int:
+    def in_parts(self, operation: ops.Parted[int]) -> int:
         """Repeats a delete, each time up to the operation's limit, so that others can write.
 
         Returns:
@@ -69,5 +69,5 @@ class Calls:
         while True:
             count = self.apply(operation)
             total += count
-            if operation.limit is None or count < operation.limit:
+            if operation.is_over(count):
                 return total

@@ -105,6 +105,9 @@ class Records:
     ) -> int:
         """Deletes the records that pass every filter and returns how many.
 
+        More than 200 records, or fewer with long texts, are deleted in parts, so that others can
+        write in between. In a transaction they are deleted together.
+
         Args:
             ids: See the class.
             scope: See the class.
@@ -118,7 +121,8 @@ class Records:
             ConfigurationError: Neither a filter nor `all` was given, or both were.
         """
         where = encode_selection(ids, scope, tags, filter, created_after, created_before)
-        delete = ops.DeleteRecords(self.collection, where, all, ops.RECORDS_PART if all else None)
+        few = where.ids is not None and len(where.ids) <= ops.RECORDS_PART
+        delete = ops.DeleteRecords(self.collection, where, all, None if few else ops.RECORDS_PART)
         return self._calls.in_parts(delete)
 
     def clear(self) -> int:

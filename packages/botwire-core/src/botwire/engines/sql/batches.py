@@ -29,6 +29,7 @@ from botwire.engines.sql import (
     transfer,
 )
 from botwire.engines.sql.handlers import check_complete, handler_of, handles
+from botwire.engines.sql.plans import Plan
 from botwire.engines.sql.steps import WAIT, Context, Statement, Steps, side_by_side
 from botwire.engines.sql.vector_cache import VectorCache
 from botwire.errors import InvalidRequestError
@@ -90,7 +91,9 @@ def _in_rounds(
     return results
 
 
-def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps[ops.Results]:
+def write(
+    batch: ops.Batch, now: int, *, lock: str = "", plan: Plan | None = None
+) -> Steps[ops.Results]:
     """Applies a batch inside a transaction of the engine's.
 
     Args:
@@ -98,12 +101,16 @@ def write(batch: ops.Batch, now: int, *, lock: str = "") -> Steps[ops.Results]:
         now: The present time.
         lock: What to add to a SELECT so that it locks the row, where a transaction does not
             lock the whole database.
+        plan: What was found out before; see `planning`.
+
+    Raises:
+        UnplannedError: A new plan is needed.
     """
     namespace = to_bytes(batch.namespace)
     request_id = None if batch.request_id is None else to_bytes(batch.request_id)
     row = yield from accounts.enter(namespace, now, lock, request_id)
     answer = None if batch.terms is None else batch.terms.answer
-    context = Context(namespace, now, row.revision, lock=lock, limit=answer)
+    context = Context(namespace, now, row.revision, lock=lock, limit=answer, plan=plan)
     context.known = row.largest
     usage = row.usage.on(now)
     if row.answered is not None:

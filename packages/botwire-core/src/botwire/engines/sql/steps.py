@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from botwire import operations as ops
+from botwire.engines.sql import words
+from botwire.engines.sql.plans import MAX_UNPLANNED, Plan, UnplannedError
 from botwire.engines.sql.vector_cache import VectorCache
 from botwire.errors import BotWireError, PayloadTooLargeError
-from botwire.names import prefix_end, to_bytes
+from botwire.names import from_bytes, prefix_end, to_bytes
 
 SWEEP_EVERY = 60_000_000
 """How often an engine that is written to removes what expired, in microseconds."""
@@ -117,6 +120,7 @@ class Context:
         limit: How many bytes it may answer at most, about; None: any number.
         answered: How many bytes its operations have answered so far, if there is a limit.
         sharing: How many of its operations share what is left of the limit.
+        plan: What was found out before the lock was taken; None: nothing, and nobody could.
     """
 
     def __init__(
@@ -128,6 +132,7 @@ class Context:
         lock: str = "",
         *,
         limit: int | None = None,
+        plan: Plan | None = None,
     ) -> None:
         self.namespace = namespace
         self.now = now
@@ -140,6 +145,8 @@ class Context:
         self.known: int | None = None
         self.answered = 0
         self.sharing = 1
+        self.plan = plan
+        self._counted = 0
         self.changes: list[tuple[bytes, int, str, str, bytes]] = []
 
     def change(self, shape: str, action: str, name: bytes) -> int:
@@ -151,6 +158,21 @@ class Context:
     def expiry(self, ttl: float | None) -> int | None:
         """Returns when what is given so many seconds to live now expires; None if never."""
         return None if ttl is None else self.now + max(1, round(ttl * 1_000_000))
+
+    def words_of(self, text: bytes) -> Counter[bytes]:
+        """Returns how often each word of a text occurs.
+
+        Raises:
+            UnplannedError: That was not found out before the lock was taken, and takes long.
+        """
+        plan = self.plan
+        known = None if plan is None else plan.counts.get(text)
+        if known is not None:
+            return known
+        self._counted += len(text)
+        if plan is not None and not plan.is_last and self._counted > MAX_UNPLANNED:
+            raise UnplannedError("long texts were not expected")
+        return words.count(from_bytes(text))
 
     def count_replaced(self, rows: Rows) -> None:
         """Takes from what it has grown what a statement replaced, whose only row is its size."""

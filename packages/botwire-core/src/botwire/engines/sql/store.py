@@ -64,10 +64,22 @@ def _forget_namespace(context: Context, op: ops.ForgetNamespace) -> Steps[tuple[
     rows = yield Statement(
         f"SELECT revision FROM botwire_namespaces WHERE namespace = ?{context.lock}", (namespace,)
     )
+    erased = dict.fromkeys(NAMESPACED, 0)
+    if op.limit is not None:
+        for kind, column in (("changes", "revision"), ("answers", "id")):
+            table = NAMESPACED[kind]
+            gone = yield Statement(
+                f"DELETE FROM {table} WHERE namespace = ? AND {column} IN (SELECT {column} "
+                f"FROM {table} WHERE namespace = ? ORDER BY {column} LIMIT ?) RETURNING 1",
+                (namespace, namespace, op.limit),
+            )
+            erased[kind] = len(gone)
+        if op.limit in erased.values():
+            return tuple([ops.RowCount(*one) for one in erased.items()])
     counts = []
     for kind, table in NAMESPACED.items():
         found = yield Statement(f"SELECT count(*) FROM {table} WHERE namespace = ?", (namespace,))
-        counts.append(ops.RowCount(kind, found[0][0]))
+        counts.append(ops.RowCount(kind, erased[kind] + found[0][0]))
         if found[0][0]:
             yield Statement(f"DELETE FROM {table} WHERE namespace = ?", (namespace,))
     if rows:

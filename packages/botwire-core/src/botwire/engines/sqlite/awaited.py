@@ -9,14 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from botwire.engines.lanes import Lanes
-from botwire.engines.sql import pages
+from botwire.engines.sql import pages, planning
+from botwire.engines.sql.plans import UnplannedError
 from botwire.engines.sqlite.engine import SQLiteEngine
+from botwire.engines.sqlite.writer import Planned
 from botwire.errors import BotWireError
 from botwire.operations import Batch, Results
 
 _QUICK, _SLOW = 4, 2  # threads for reads; see `lanes`
 
-_Waiting = list[tuple[Batch, "asyncio.Future[Results]"]]
+_Waiting = list[tuple[Planned, "asyncio.Future[Results]"]]
 
 
 class _Threads(NamedTuple):
@@ -74,8 +76,25 @@ class AsyncSQLiteEngine:
             return await self._pool().readers.run(
                 batch.namespace, lambda: self.engine.apply(batch), held_to
             )
+        tried = 0
+        while True:
+            try:
+                return await self._write(loop, await self._plan(loop, batch, tried))
+            except UnplannedError:
+                tried += 1
+
+    async def _plan(self, loop: asyncio.AbstractEventLoop, batch: Batch, tried: int) -> Planned:
+        first = planning.first_plan(batch) if tried == 0 else None
+        if first is not None:
+            return Planned(batch, first)
+        held_to = None if batch.terms is None else batch.terms.verdict
+        return await self._pool().readers.run(
+            batch.namespace, lambda: self.engine.plan(batch, tried), held_to
+        )
+
+    async def _write(self, loop: asyncio.AbstractEventLoop, planned: Planned) -> Results:
         answer: asyncio.Future[Results] = loop.create_future()
-        self._waiting.setdefault(loop, []).append((batch, answer))
+        self._waiting.setdefault(loop, []).append((planned, answer))
         if loop not in self._committing:
             self._committing[loop] = loop.create_task(self._commit(loop))
         # A cancelled caller gives up its own answer, not the commit that others share.

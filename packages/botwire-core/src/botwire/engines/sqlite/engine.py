@@ -15,21 +15,24 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from botwire import work
 from botwire.clock import Clock, now
 from botwire.engines.protocol import OnCommit
-from botwire.engines.sql import batches, pages
-from botwire.engines.sql.steps import SWEEP_EVERY
+from botwire.engines.sql import batches, pages, planning
+from botwire.engines.sql.plans import Plan, UnplannedError
+from botwire.engines.sql.steps import SWEEP_EVERY, Steps
 from botwire.engines.sql.vector_cache import VectorCache
 from botwire.engines.sqlite import maintenance
 from botwire.engines.sqlite.file import SQLiteFile, run
-from botwire.engines.sqlite.writer import Outcome, SQLiteWriter
+from botwire.engines.sqlite.writer import Outcome, Planned, SQLiteWriter
 from botwire.errors import BotWireError, ConfigurationError
 from botwire.names import to_bytes
 from botwire.operations import AnyOperation, Batch, CompactStore, Results
 from botwire.places import MEMORY
+
+T = TypeVar("T")
 
 _LOOK_EVERY = 20_000  # SQLite instructions between two calls of `work.is_over`: a few milliseconds
 _AT_ONCE = 1024 * 1024  # most bytes to read on an event loop
@@ -81,6 +84,7 @@ class SQLiteEngine:
         self._file.forget()
         self._swept_at: int | None = None  # when the last sweep was complete
         self._vectors = VectorCache()
+        self._selections = planning.Selections()
 
     def apply(self, batch: Batch) -> Results:
         """Applies a batch and returns one result per operation; see `Engine.apply`."""
@@ -90,21 +94,48 @@ class SQLiteEngine:
         if batch.maintains:
             return [self._maintain(batch.operations[0])]
         if batch.writes:
-            (outcome,) = self._writer.commit((batch,))
-        elif self.path == MEMORY:
-            outcome = self._writer.use(lambda connection: self._read(connection, batch))
+            outcome = UnplannedError("not tried yet")
+            tried = 0
+            while isinstance(outcome, UnplannedError):
+                (outcome,) = self._writer.commit((self.plan(batch, tried),))
+                tried += 1
         else:
-            try:
-                connection = self._readers.pop()
-            except IndexError:
-                connection = self._file.connect()
-                # Not for the writer: an interrupted statement rolls back the whole transaction.
-                connection.set_progress_handler(work.is_over, _LOOK_EVERY)
-            outcome = self._read(connection, batch)
-            self._readers.append(connection)
+            outcome = self._with_reader(lambda connection: self._read(connection, batch))
         if isinstance(outcome, BotWireError):
             raise outcome
         return outcome
+
+    def plan(self, batch: Batch, tried: int) -> Planned:
+        """Finds out what a write needs to know, without holding the lock.
+
+        Args:
+            batch: The batch.
+            tried: How often it was tried with a plan that was not enough.
+        """
+        first = planning.first_plan(batch) if tried == 0 else None
+        if first is not None:
+            return Planned(batch, first)
+        is_last = tried >= planning.TRIES
+        made: Plan = self._with_reader(
+            lambda connection: self._in_snapshot(
+                connection,
+                planning.plan(batch, self._clock(), self._selections, is_last=is_last),
+            )
+        )
+        return Planned(batch, made)
+
+    def _with_reader(self, use: Callable[[sqlite3.Connection], T]) -> T:
+        if self.path == MEMORY:
+            return self._writer.use(use)
+        try:
+            connection = self._readers.pop()
+        except IndexError:
+            connection = self._file.connect()
+            # Not for the writer: an interrupted statement rolls back the whole transaction.
+            connection.set_progress_handler(work.is_over, _LOOK_EVERY)
+        result = use(connection)
+        self._readers.append(connection)
+        return result
 
     def read_at_once(self, batch: Batch) -> Results | None:
         """Applies a batch that only reads, or returns None if it would have to wait."""
@@ -143,14 +174,14 @@ class SQLiteEngine:
         connection.execute("PRAGMA busy_timeout=0")
         return connection
 
-    def apply_group(self, batches: Sequence[Batch]) -> list[Outcome]:
+    def apply_group(self, batches: Sequence[Planned]) -> list[Outcome]:
         """Applies batches that share a commit. One that fails does not affect the others.
 
         Returns:
             The results of each batch, or its error.
         """
         if self.read_only and batches:
-            self._refuse_to_write(batches[0])
+            self._refuse_to_write(batches[0].batch)
         return self._writer.commit(batches)
 
     def _refuse_to_write(self, batch: Batch) -> None:
@@ -227,32 +258,40 @@ class SQLiteEngine:
     # --- reading ----------------------------------------------------------------------------
 
     def _read(self, connection: sqlite3.Connection, batch: Batch) -> Outcome:
+        steps = batches.read(batch, self._clock(), self._vectors)
         try:
-            steps = batches.read(batch, self._clock(), self._vectors)
-            if not batch.needs_snapshot:
-                return run(connection, steps)
-            connection.execute("BEGIN")
-            try:
-                return run(connection, steps)
-            finally:
-                connection.execute("ROLLBACK")
+            if batch.needs_snapshot:
+                return self._in_snapshot(connection, steps)
+            return self._run(connection, steps)
         except BotWireError as error:
             return error
+
+    def _in_snapshot(self, connection: sqlite3.Connection, steps: Steps[T]) -> T:
+        try:
+            connection.execute("BEGIN")
+        except sqlite3.Error as error:
+            raise self._file.failure(error) from error
+        try:
+            return self._run(connection, steps)
+        finally:
+            connection.execute("ROLLBACK")
+
+    def _run(self, connection: sqlite3.Connection, steps: Steps[T]) -> T:
+        try:
+            return run(connection, steps)
         except sqlite3.Error as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                try:
-                    work.look()
-                except BotWireError as why:
-                    return why
-            return self._file.failure(error)
+                work.look()
+            raise self._file.failure(error) from error
 
     # --- writing ----------------------------------------------------------------------------
 
-    def _write(self, connection: sqlite3.Connection, batch: Batch) -> Results:
+    def _write(self, connection: sqlite3.Connection, planned: Planned) -> Results:
+        batch, plan = planned
         terms = batch.terms
         held_to = None if terms is None or terms.work is None else terms.work.restarted().verdict
         with work.on(held_to):
-            return run(connection, batches.write(batch, self._clock()))
+            return run(connection, batches.write(batch, self._clock(), plan=plan))
 
     def _sweep_behind(self, connection: sqlite3.Connection) -> None:
         moment = self._clock()

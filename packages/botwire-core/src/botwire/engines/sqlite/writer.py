@@ -17,9 +17,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from botwire.engines.protocol import OnCommit
+from botwire.engines.sql.plans import Plan
 from botwire.errors import BotWireError
 from botwire.operations import Batch, Results
 
@@ -29,12 +30,19 @@ Outcome = Results | BotWireError
 T = TypeVar("T")
 
 
+class Planned(NamedTuple):
+    """A batch, and what was found out about it before it waits for its commit."""
+
+    batch: Batch
+    plan: Plan
+
+
 class _Ticket:
     """A batch that waits for its commit, and its outcome."""
 
     __slots__ = ("batch", "outcome", "withdrawn")
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Planned) -> None:
         self.batch = batch
         self.outcome: Outcome | None = None
         self.withdrawn = False
@@ -79,7 +87,7 @@ class SQLiteWriter:
         connect: Callable[[], sqlite3.Connection],
         alone: bool,
         begin: Callable[[sqlite3.Connection], None],
-        write: Callable[[sqlite3.Connection, Batch], Results],
+        write: Callable[[sqlite3.Connection, Planned], Results],
         tidy: Callable[[sqlite3.Connection], None],
         check: Callable[[], None],
         committed: OnCommit,
@@ -101,7 +109,7 @@ class SQLiteWriter:
         self._depth = 0  # how deeply the owner's calls are nested
         self._connections: list[sqlite3.Connection] = []  # one per depth
 
-    def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
+    def commit(self, batches: Sequence[Planned]) -> list[Outcome]:
         """Applies batches, each atomically, and returns the outcome of each.
 
         An interrupt is passed on. The caller then does not know whether its batches were committed;
@@ -311,7 +319,7 @@ class SQLiteWriter:
             return [self._write(connection, tickets[0].batch)]
         return [self._write_shared(connection, ticket.batch) for ticket in tickets]
 
-    def _write_shared(self, connection: sqlite3.Connection, batch: Batch) -> Outcome:
+    def _write_shared(self, connection: sqlite3.Connection, batch: Planned) -> Outcome:
         connection.execute("SAVEPOINT batch")
         try:
             results = self._write(connection, batch)

@@ -23,7 +23,8 @@ from botwire.engines.postgres._sync import maintenance
 from botwire.engines.postgres._sync.pool import PostgresPool, SilenceError, silent_after
 from botwire.engines.postgres._sync.runner import SNAPSHOT, WRITING, run, transact
 from botwire.engines.protocol import OnCommit
-from botwire.engines.sql import batches, migrations, pages
+from botwire.engines.sql import batches, migrations, pages, planning
+from botwire.engines.sql.plans import UnplannedError
 from botwire.engines.sql.schema import POSTGRES
 from botwire.engines.sql.steps import SWEEP_EVERY
 from botwire.engines.sql.vector_cache import VectorCache
@@ -79,6 +80,7 @@ class PostgresEngine:
         self.on_commit: OnCommit | None = None
         self._clock = clock
         self._vectors = VectorCache()
+        self._selections = planning.Selections()
         self._is_current = False
         self._swept_at = 0
         self._outage = retry.Outage()
@@ -168,14 +170,7 @@ class PostgresEngine:
             return [maintenance.maintain(connection, batch.operations[0])]
         moment = self._clock()
         if batch.writes:
-            began = time.perf_counter()
-            steps = batches.write(batch, moment, lock=" FOR UPDATE")
-            weight = _weight(batch)
-            with work.on(_write_verdict(batch)):
-                results: Results = transact(connection, WRITING, steps, weight)
-            if self.on_commit is not None:
-                self.on_commit(1, time.perf_counter() - began)
-            return results
+            return self._write(connection, batch, moment)
         steps = batches.read(batch, moment, self._vectors, in_rounds=True)
         with work.on(None if batch.terms is None else batch.terms.verdict):
             if batch.needs_snapshot:
@@ -183,6 +178,28 @@ class PostgresEngine:
             else:
                 results = run(connection, steps)
         return results
+
+    def _write(self, connection: psycopg.Connection[Any], batch: Batch, moment: int) -> Results:
+        plan = planning.first_plan(batch)
+        tried = 0
+        with work.on(_write_verdict(batch)):
+            while True:
+                if plan is None:
+                    is_last = tried >= planning.TRIES
+                    making = planning.plan(batch, moment, self._selections, is_last=is_last)
+                    plan = transact(connection, SNAPSHOT, making, _weight(batch))
+                began = time.perf_counter()
+                steps = batches.write(batch, moment, lock=" FOR UPDATE", plan=plan)
+                weight = 0 if plan.counts else _weight(batch)
+                try:
+                    results: Results = transact(connection, WRITING, steps, weight)
+                except UnplannedError:
+                    plan = None
+                    tried += 1
+                    continue
+                if self.on_commit is not None:
+                    self.on_commit(1, time.perf_counter() - began)
+                return results
 
     def sweep(self) -> None:
         """Removes expired data. Writers also do so now and then; this is for idle stores.

@@ -1,0 +1,139 @@
+"""Makes the plan of a write: selects records and counts words without holding the lock."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+
+from botwire import operations as ops
+from botwire.engines.sql import records, words
+from botwire.engines.sql.collection import HERE, Collection, read_collection
+from botwire.engines.sql.plans import MAX_UNPLANNED, NO_PLAN, Plan, Selected, UnplannedError
+from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
+from botwire.names import from_bytes, to_bytes
+from botwire.operations.base import declaration_of
+
+TRIES = 4
+"""How often a batch is planned before it must be applied anyway."""
+
+_REMEMBERED = 8
+_LONG = 1_000  # bytes of a stored text that is worth counting ahead
+
+
+class Selections:
+    """Remembers what large deletes have selected, for their next part. Safe to share by threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._all: OrderedDict[tuple[bytes, str], Selected] = OrderedDict()
+
+    def take(self, key: tuple[bytes, str]) -> Selected | None:
+        """Returns a selection and forgets it."""
+        with self._lock:
+            return self._all.pop(key, None)
+
+    def keep(self, key: tuple[bytes, str], selected: Selected) -> None:
+        """Remembers a selection."""
+        with self._lock:
+            self._all[key] = selected
+            if len(self._all) > _REMEMBERED:
+                self._all.popitem(last=False)
+
+
+def first_plan(batch: ops.Batch) -> Plan | None:
+    """Returns the plan to try a batch with first, or None if one must be made."""
+    for operation in batch.operations:
+        if isinstance(operation, ops.DeleteRecords) and records.selects(operation):
+            return None
+        if isinstance(operation, (ops.PutRecords, ops.RestoreRecords)) and (
+            sum(len(record.text) for record in operation.records) > MAX_UNPLANNED
+        ):
+            return None
+    return NO_PLAN
+
+
+def plan(
+    batch: ops.Batch, now: int, selections: Selections, *, is_last: bool = False
+) -> Steps[Plan]:
+    """Makes the plan of a batch, inside a transaction that only reads."""
+    context = Context(to_bytes(batch.namespace), now, 0)
+    counts: dict[bytes, Counter[bytes]] = {}
+    selected: dict[int, Selected] = {}
+    for operation in batch.operations:
+        if isinstance(operation, ops.DeleteRecords):
+            collection: Collection = yield from read_collection(context, operation.collection)
+            ids: Sequence[bytes]
+            if records.selects(operation):
+                found = yield from _select(context, collection, operation, selections)
+                selected[id(operation)] = found
+                ids = [one.id for one in found.found]
+            elif operation.where.ids is not None:
+                ids = [to_bytes(one) for one in operation.where.ids]
+            else:
+                newest = yield from records.matching(
+                    context, collection.name, operation.where, limit=operation.limit
+                )
+                ids = [one.id for one in newest]
+            if operation.limit is not None:
+                ids = yield from records.part(context, collection.name, ids, operation.limit)
+            yield from _count_stored(context, collection.name, ids, counts)
+        elif isinstance(operation, ops.PutRecords):
+            _count(map(_text, operation.records), counts)
+            ids = [to_bytes(record.id) for record in operation.records]
+            yield from _count_stored(context, to_bytes(operation.collection), ids, counts)
+        elif isinstance(operation, ops.RestoreRecords):
+            _count(map(_text, operation.records), counts)
+    return Plan(counts, selected, is_last)
+
+
+def _text(record: ops.NewRecord | ops.RecordEntry) -> bytes:
+    return to_bytes(record.text)
+
+
+def _count(texts: Sequence[bytes] | map[bytes], counts: dict[bytes, Counter[bytes]]) -> None:
+    for text in texts:
+        if text not in counts:
+            counts[text] = words.count(from_bytes(text))
+
+
+def _count_stored(
+    context: Context,
+    collection: bytes,
+    ids: Sequence[bytes],
+    counts: dict[bytes, Counter[bytes]],
+) -> Steps[None]:
+    """Counts the words of the long ones among stored texts."""
+    for chunk in chunks(ids):
+        rows: Rows = yield Statement(
+            f"SELECT text FROM botwire_records WHERE {HERE} AND id IN ({marks(chunk)}) "
+            "AND length(text) > ?",
+            (context.namespace, collection, *chunk, _LONG),
+        )
+        _count([text for (text,) in rows], counts)
+
+
+def _select(
+    context: Context,
+    collection: Collection,
+    operation: ops.DeleteRecords,
+    selections: Selections,
+) -> Steps[Selected]:
+    if operation.limit is None:
+        found = yield from records.matching(context, collection.name, operation.where)
+        return Selected(collection.revision, found)
+    key = (context.namespace, declaration_of(operation).encode(operation))
+    known = selections.take(key)
+    if known is not None:
+        try:
+            known = yield from records.renewed(context, collection, operation.where, known)
+        except UnplannedError:
+            known = None
+    if known is None or not (known.found or known.is_whole):
+        found = yield from records.matching(
+            context, collection.name, operation.where, limit=records.SELECTED
+        )
+        known = Selected(collection.revision, found, len(found) < records.SELECTED)
+    if known.found:
+        selections.keep(key, known)
+    return known

@@ -1,0 +1,60 @@
+"""What a write has found out before it takes the lock, so that it holds the lock only to write."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from botwire.errors import BotWireError
+
+MAX_UNPLANNED = 20_000
+"""Bytes of text whose words a write may count while it holds the lock: some 20 ms."""
+MAX_CHANGED = 1_000
+"""Records changed since the plan that a write may look at while it holds the lock."""
+
+
+class UnplannedError(BotWireError):
+    """The write would hold the lock for long: the engine makes a new plan, and tries again."""
+
+
+class Found(NamedTuple):
+    """A record that a selection holds, without its text."""
+
+    id: bytes
+    created_at: int
+    tags: str
+
+
+class Selected(NamedTuple):
+    """The records that a selection held when its collection had this revision, newest first.
+
+    Attributes:
+        revision: The collection's revision.
+        found: The records.
+        is_whole: Whether that is all of them.
+    """
+
+    revision: int
+    found: list[Found]
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was found out about a batch that writes.
+
+    Attributes:
+        counts: Texts with the number of times that each of their words occurs.
+        selections: What each operation selects, by the operation's `id`.
+        is_last: Whether the write must make do with it, however long it holds the lock.
+    """
+
+    counts: Mapping[bytes, Counter[bytes]] = field(default_factory=dict)
+    selections: Mapping[int, Selected] = field(default_factory=dict)
+    is_last: bool = False
+
+
+NO_PLAN = Plan()
+"""The plan of a batch that probably needs none."""
