@@ -22,6 +22,8 @@ from readme_programs import needs
 ROOT = Path(__file__).resolve().parent.parent
 CORE = "botwire-core"
 SERVER = "botwire-server"
+APART = {"botwire-mcp"}
+"""Not installable with all others: crewai needs mcp 1, and botwire-mcp needs mcp 2."""
 
 PROBE = """
 import importlib, sys
@@ -102,7 +104,6 @@ def try_out(
 def main() -> int:
     """Tries every wheel; returns the exit code."""
     built = wheels(ROOT)
-    files = [str(file) for file in built.values()]
     modules = {name: name.replace("-", "_") for name in built if name not in ("botwire", CORE)}
     cases: dict[str, tuple[list[str], list[str]]] = {CORE: ([str(built[CORE])], [])}
     readmes: dict[str, Path] = {CORE: ROOT / "packages" / CORE / "README.md"}
@@ -111,9 +112,10 @@ def main() -> int:
         cases[name] = [str(built[CORE]), str(built[name]), extra], [module]
         readmes[name] = ROOT / ("server" if name == SERVER else f"packages/{name}") / "README.md"
         cases[name][0].extend(needs(readmes[name]))
+    together = {name: file for name, file in built.items() if name not in APART}
     cases["botwire[all]"] = (
-        [*files, f"botwire[all] @ {built['botwire'].as_uri()}"],
-        list(modules.values()),
+        [*map(str, together.values()), f"botwire[all] @ {built['botwire'].as_uri()}"],
+        [module for name, module in modules.items() if name not in APART],
     )
     upgrade = "botwire over botwire 0.2"
     cases[upgrade] = [str(built[CORE]), str(built["botwire"])], []
