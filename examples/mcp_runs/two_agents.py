@@ -1,12 +1,17 @@
 """Two MCP clients share one memory: the second recalls what the first remembered."""
 
 import asyncio
+import os
 import sys
 
 from mcp import Client, StdioServerParameters
 
 # In a client's settings: "command": "uvx", "args": ["botwire-mcp"]
-SERVER = StdioServerParameters(command=sys.executable, args=["-m", "botwire_mcp"])
+SERVER = StdioServerParameters(
+    command=sys.executable,
+    args=["-m", "botwire_mcp"],
+    env=dict(os.environ),  # clients hide most of it from their servers, BOTWIRE_URL too
+)
 
 
 async def main(said: str) -> None:

@@ -53,9 +53,7 @@ async def test_what_many_processes_write_is_all_kept(memory: Memory, stdio: Stdi
     assert sorted(memory.get(LOG).splitlines()) == sorted(acknowledged)
 
 
-async def test_a_killed_server_has_kept_what_it_acknowledged(
-    memory: Memory, stdio: Stdio
-) -> None:
+async def test_a_killed_server_has_kept_what_it_acknowledged(memory: Memory, stdio: Stdio) -> None:
     acknowledged: list[str] = []
     pid = ""
     parameters = stdio()

@@ -122,9 +122,7 @@ class Update(MemoryTool):
         if old.version != self.version:
             raise _changed(old)
         try:
-            (version,) = await records.put(
-                [new], keep_embedding=False, if_versions=[self.version]
-            )
+            (version,) = await records.put([new], keep_embedding=False, if_versions=[self.version])
         except ConflictError:
             (old,) = await records.get([self.id], embeddings=False)
             if old is None:
