@@ -32,7 +32,7 @@ from botwire.engines.opening import open_engine
 from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.exact import Json
-from botwire.operations.terms import Terms
+from botwire.operations.terms import BatchTerms
 from botwire.places import find_place
 from botwire.transfer.lines import Line, decode, encode
 from tests.test_model import operations
@@ -202,7 +202,7 @@ class Meddling:
     Args:
         engine: What applies them.
         happen: What is called.
-        answer: How many bytes an answer may hold; see `Terms.answer`.
+        answer: How many bytes an answer may hold; see `BatchTerms.answer`.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class Meddling:
     ) -> None:
         self._engine = engine
         self._happen = happen
-        self._terms = Terms(answer=answer)
+        self._terms = BatchTerms(answer=answer)
 
     def apply(self, batch: ops.Batch) -> ops.Results:
         results = self._engine.apply(batch.on_terms(self._terms))

@@ -18,7 +18,7 @@ from botwire.engines.sql import pages
 from botwire.engines.sql.steps import Steps
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 from botwire.exact import Json
-from botwire.operations.terms import Terms
+from botwire.operations.terms import BatchTerms
 
 BOUND = 4_000
 NOTHING = ops.Selection()
@@ -39,7 +39,7 @@ def engine(
 
 
 def ask(engine: Engine, *operations: ops.AnyOperation, answer: int | None = None) -> list[Any]:
-    terms = None if answer is None else Terms(answer=answer)
+    terms = None if answer is None else BatchTerms(answer=answer)
     return engine.apply(ops.Batch("n", operations, terms=terms))
 
 

@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import ConflictError
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
-from botwire.operations.terms import AUDIT_LOG, DAY, Quota, Terms, Usage
+from botwire.operations.terms import AUDIT_LOG, DAY, BatchTerms, Quota, Usage, UsageReport
 from botwire.vectors import Vector
 
 NOON = 20_000 * DAY + DAY // 2
@@ -47,7 +48,9 @@ class Store:
         self.clock = clock
         self.namespace = f"test-{uuid.uuid4().hex}"
 
-    def apply(self, *operations: ops.AnyOperation, terms: Terms | None = None, id: str = "") -> Any:
+    def apply(
+        self, *operations: ops.AnyOperation, terms: BatchTerms | None = None, id: str = ""
+    ) -> Any:
         return self.engine.apply(ops.Batch(self.namespace, operations, id or None, terms=terms))
 
     def usage(self) -> Usage:
@@ -79,14 +82,15 @@ def append(*values: Any, ids: tuple[str | None, ...] | None = None) -> ops.Exten
     return ops.ExtendHistory("h", tuple(map(Json.of, values)), ids)
 
 
-def writes(limit: int) -> Terms:
-    return Terms(Quota(writes=limit))
+def writes(limit: int) -> BatchTerms:
+    return BatchTerms(Quota(writes=limit))
 
 
 def test_a_day_has_so_many_writes_and_the_next_day_as_many(store: Store) -> None:
-    terms = writes(3)
+    reports: list[UsageReport] = []
+    terms = replace(writes(3), report=reports.append)
     store.apply(put("a"), append(1, 2, 3), terms=terms)  # an append of three is one write
-    assert terms.usage == Usage(store.usage().bytes, 2, 20_000)
+    assert reports == [UsageReport(Usage(store.usage().bytes, 2, 20_000))]
     with pytest.raises(QuotaExceededError, match=r"3 writes a day, 1 of them are left.*needs 2"):
         store.apply(put("b"), put("c"), terms=writes(3))
     store.apply(put("b"), terms=writes(3))
@@ -119,16 +123,17 @@ def test_what_takes_away_or_changes_nothing_is_no_write(store: Store) -> None:
 
 def test_a_request_that_is_repeated_counts_once_and_one_that_fails_not(store: Store) -> None:
     for _ in range(3):
-        terms = writes(5)
+        reports: list[UsageReport] = []
+        terms = replace(writes(5), report=reports.append)
         assert store.apply(ops.IncrementKey("n"), terms=terms, id="same") == [1]
-        assert terms.usage == store.usage()
+        assert reports == [UsageReport(store.usage())]
     with pytest.raises(ConflictError):
         store.apply(put("a"), ops.PutKey("n", Json.of(1), if_version=99), terms=writes(5))
     assert store.usage().writes == 1
 
 
 def test_a_namespace_holds_so_many_bytes(store: Store) -> None:
-    terms = Terms(Quota(bytes=200))
+    terms = BatchTerms(Quota(bytes=200))
     store.apply(put("a", 67), append("12345", ids=("i",)), terms=terms)
     assert store.usage().bytes == (32 + 1 + 67) + (32 + 1 + 7)
     store.apply(put("a", 67), terms=terms)  # in the place of itself
@@ -137,13 +142,13 @@ def test_a_namespace_holds_so_many_bytes(store: Store) -> None:
     assert (refused.value.status, refused.value.retry_after) == (413, None)
     store.apply(put("b", 27), terms=terms)
     assert store.usage().bytes == 200
-    store.apply(put("a", 60), terms=Terms(Quota(bytes=10)))  # fewer are always welcome
-    store.apply(ops.DeleteKey("a"), terms=Terms(Quota(bytes=10)))
+    store.apply(put("a", 60), terms=BatchTerms(Quota(bytes=10)))  # fewer are always welcome
+    store.apply(ops.DeleteKey("a"), terms=BatchTerms(Quota(bytes=10)))
     assert store.usage().bytes == 100
 
 
 def test_what_expired_takes_no_room(store: Store) -> None:
-    terms = Terms(Quota(bytes=150))
+    terms = BatchTerms(Quota(bytes=150))
     store.apply(ops.PutKey("short", Json.of("x" * 93), ttl=10), terms=terms)
     with pytest.raises(QuotaExceededError):
         store.apply(put("next", 50), terms=terms)
@@ -171,7 +176,7 @@ def test_records_count_with_their_embeddings(store: Store) -> None:
 def test_others_of_the_same_commit_are_not_touched(tmp_path: Path) -> None:
     engine = SQLiteEngine(tmp_path / "memory.db")
     batches = [ops.Batch("n", (put(f"k{i}"),), terms=writes(3)) for i in range(6)]
-    outcomes = engine.apply_group(batches)
+    outcomes = engine.apply_group([engine.plan(batch, 0) for batch in batches])
     assert [isinstance(one, QuotaExceededError) for one in outcomes] == [False] * 3 + [True] * 3
     (page,) = engine.apply(ops.Batch("n", (ops.ListKeys(),)))
     assert page.keys == ("k0", "k1", "k2")
@@ -185,7 +190,7 @@ from botwire import operations as ops
 from botwire.engines.opening import open_engine
 from botwire.exact import Json
 from botwire.places import find_place
-from botwire.operations.terms import Quota, Terms
+from botwire.operations.terms import Quota, BatchTerms
 
 url, namespace, who, account = sys.argv[1:]
 engine = open_engine(find_place(url))
@@ -194,7 +199,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 done = 0
 for i in range(60):
-    terms = Terms(Quota(writes=50), account or None, Quota(writes=50), "the key")
+    terms = BatchTerms(Quota(writes=50), account or None, Quota(writes=50), "the key")
     batch = ops.Batch(namespace, (ops.PutKey(f"{who}-{i}", Json.of(i)),), terms=terms)
     try:
         engine.apply(batch)
@@ -242,12 +247,15 @@ def test_the_audit_log_says_what_was_done_and_not_what_was_tried(store: Store) -
     def entry(what: str) -> tuple[Json]:
         return (Json.of([store.namespace, what]),)
 
-    store.apply(put("a"), terms=Terms(audit={0: entry("put a")}))
-    terms = Terms(audit={0: entry("delete a"), 1: entry("delete b")})
+    store.apply(put("a"), terms=BatchTerms(audit={0: entry("put a")}))
+    terms = BatchTerms(audit={0: entry("delete a"), 1: entry("delete b")})
     for _ in range(2):
         store.apply(ops.DeleteKey("a"), ops.DeleteKey("b"), terms=terms, id="once")
     with pytest.raises(ConflictError):
         store.apply(
-            put("c"), ops.DeleteKey("c"), ops.CheckKey("c", 5), terms=Terms(audit={1: entry("c")})
+            put("c"),
+            ops.DeleteKey("c"),
+            ops.CheckKey("c", 5),
+            terms=BatchTerms(audit={1: entry("c")}),
         )
     assert log() == ["put a", "delete a"]

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from botwire.errors import ConfigurationError, QuotaExceededError
-from botwire.operations.terms import Terms
+from botwire.operations.terms import BatchTerms, UsageReport
 from botwire.places import Place, without_password
 
 try:
@@ -195,11 +195,11 @@ def take_request(
         )
 
 
-def policies_of(terms: Terms, now: int) -> Iterator[Policy]:
+def policies_of(terms: BatchTerms, used: UsageReport, now: int) -> Iterator[Policy]:
     """Yields the present state of the daily limits that applied to a batch."""
     for name, quota, usage in (
-        ("namespace-writes", terms.quota, terms.usage),
-        ("key-writes", terms.account_quota, terms.account_usage),
+        ("namespace-writes", terms.quota, used.namespace),
+        ("key-writes", terms.account_quota, used.account),
     ):
         if quota.writes is not None and usage is not None:
             left = max(0, quota.writes - usage.writes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from starlette.types import Scope
 
@@ -18,7 +19,7 @@ from botwire.errors import (
     TooComplexError,
 )
 from botwire.operations import Batch, Results
-from botwire.operations.terms import Quota, Terms
+from botwire.operations.terms import BatchTerms, Quota, UsageReport
 from botwire.work import Work
 from botwire_server import problems
 from botwire_server.auth import Authenticator, Caller
@@ -79,10 +80,10 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
             if not batch.writes:
                 if any(one.admin for one in batch.operations):
                     work.extend()  # administrators may read the whole store
-                terms = Terms(answer=settings.max_answer, work=work)
+                terms = BatchTerms(answer=settings.max_answer, work=work)
                 return await work.run(engine.apply(batch.on_terms(terms)))
-            terms = _terms(batch, caller, settings, scope[REQUEST_ID])
-            terms.work = Work(WRITE_SECONDS)
+            reports: list[UsageReport] = []
+            terms = _terms(batch, caller, settings, scope[REQUEST_ID], reports.append)
             try:
                 if _is_long(scope, batch):
                     turns: WriteTurns = state.write_turns
@@ -91,7 +92,8 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
                 else:
                     results = await engine.apply(batch.on_terms(terms))
             finally:
-                policies.extend(policies_of(terms, now()))
+                for report in reports[-1:]:
+                    policies.extend(policies_of(terms, report, now()))
     except ConfigurationError as error:
         if isinstance(error, (NotJSONError, TooComplexError)):
             raise
@@ -143,17 +145,24 @@ def _public(error: ConfigurationError) -> str:
     return "the server's log says why" if "/" in str(error) else str(error)
 
 
-def _terms(batch: Batch, caller: Caller, settings: Settings, request_id: str) -> Terms:
-    terms = Terms(
+def _terms(
+    batch: Batch,
+    caller: Caller,
+    settings: Settings,
+    request_id: str,
+    report: Callable[[UsageReport], None],
+) -> BatchTerms:
+    key = caller.key
+    writes = None if key is None else key.writes
+    if key is not None and writes is None:
+        writes = settings.key_writes
+    return BatchTerms(
         Quota(settings.writes_a_day, settings.bytes_stored),
+        account=key.account if key is not None and writes is not None else None,
+        account_quota=Quota(writes),
+        account_name="this API key",
         audit=caller.audit(batch, request_id),
         answer=settings.max_answer,
+        work=Work(WRITE_SECONDS),
+        report=report,
     )
-    key = caller.key
-    if key is not None:
-        writes = settings.key_writes if key.writes is None else key.writes
-        if writes is not None:
-            terms.account = key.account
-            terms.account_quota = Quota(writes)
-            terms.account_name = "this API key"
-    return terms

@@ -17,6 +17,7 @@ from botwire.errors import (
     QuotaExceededError,
     RequestTimeoutError,
     ServerError,
+    TooComplexError,
     TransportError,
 )
 from botwire.models import Change, Entry, HistoryInfo, Item, Match, Recall, Record, RecordsInfo
@@ -50,6 +51,7 @@ __all__ = [
     "RecordsInfo",
     "RequestTimeoutError",
     "ServerError",
+    "TooComplexError",
     "TransportError",
     "__version__",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 from botwire import names
 from botwire.errors import ConfigurationError
 from botwire.operations.base import AnyOperation
-from botwire.operations.terms import Terms
+from botwire.operations.terms import BatchTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Batch:
     operations: tuple[AnyOperation, ...]
     request_id: str | None = None
     digest: str | None = None
-    terms: Terms | None = field(default=None, compare=False)
+    terms: BatchTerms | None = field(default=None, compare=False)
     writes: bool = field(init=False, repr=False, compare=False)
     maintains: bool = field(init=False, repr=False, compare=False)
     needs_snapshot: bool = field(init=False, repr=False, compare=False)
@@ -50,7 +50,7 @@ class Batch:
         object.__setattr__(self, "maintains", maintains)
         object.__setattr__(self, "needs_snapshot", needs_snapshot)
 
-    def on_terms(self, terms: Terms) -> "Batch":
+    def on_terms(self, terms: BatchTerms) -> "Batch":
         """Returns this batch on other terms."""
         new = object.__new__(Batch)
         # All is checked already, which `dataclasses.replace` would not know.

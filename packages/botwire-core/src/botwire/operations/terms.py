@@ -1,13 +1,13 @@
 """On what terms a server takes a batch: what it may use, and what is written down about it.
 
-Terms travel with a batch to the engine, which holds a batch to them in the batch's own
+BatchTerms travel with a batch to the engine, which holds a batch to them in the batch's own
 transaction: what is counted is exactly what was written, by however many processes, and a batch
 that is refused leaves nothing behind. They never travel over the wire.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -92,8 +92,20 @@ class Quota:
             )
 
 
-@dataclass(slots=True)
-class Terms:
+class UsageReport(NamedTuple):
+    """What is used with a batch, or would have been if it was refused.
+
+    Attributes:
+        namespace: By the batch's namespace.
+        account: By its account; None if it has none, or writes nothing.
+    """
+
+    namespace: Usage
+    account: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTerms:
     """On what terms a batch is taken.
 
     Attributes:
@@ -104,8 +116,7 @@ class Terms:
         audit: What to write into the `AUDIT_LOG` if the operation of that index changes something.
         answer: About how many bytes the batch may answer at most; None is without a limit.
         work: What the work on it is held to; None is nothing.
-        usage: Set by the engine: what the namespace uses with the batch, or would have.
-        account_usage: The same of the account.
+        report: Called with what is used, before the batch is committed; with each attempt anew.
     """
 
     quota: Quota = Quota()
@@ -115,13 +126,17 @@ class Terms:
     audit: Mapping[int, Sequence[Json]] = field(default_factory=dict)
     answer: int | None = None
     work: Work | None = None
-    usage: Usage | None = None
-    account_usage: Usage | None = None
+    report: Callable[[UsageReport], object] | None = None
 
     @property
     def verdict(self) -> Verdict | None:
         """Says why the work must end now; see `botwire.work`."""
         return None if self.work is None else self.work.verdict
+
+    def tell(self, namespace: Usage, account: Usage | None = None) -> None:
+        """Reports what is used, if anybody wants to know."""
+        if self.report is not None:
+            self.report(UsageReport(namespace, account))
 
     def __post_init__(self) -> None:
         if self.account is not None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from botwire.engines.sql import store, tables
 from botwire.engines.sql.steps import Context, Rows, Statement, Steps
 from botwire.names import to_bytes
-from botwire.operations.terms import DAY, Terms, Usage
+from botwire.operations.terms import DAY, BatchTerms, Usage
 
 KEPT_CHANGES = 10_000
 """How many of a namespace's last changes can still be asked for, if they are of the last day."""
@@ -146,7 +146,7 @@ def tidy(context: Context, row: Row) -> Steps[int]:
     return 0
 
 
-def hold(terms: Terms, context: Context, usage: Usage, writes: int, lock: str) -> Steps[None]:
+def hold(terms: BatchTerms, context: Context, usage: Usage, writes: int, lock: str) -> Steps[None]:
     """Holds a batch to its terms, before it is committed, and counts it in its account.
 
     Args:
@@ -159,17 +159,16 @@ def hold(terms: Terms, context: Context, usage: Usage, writes: int, lock: str) -
     Raises:
         QuotaExceededError: A quota is used up.
     """
-    terms.usage = Usage(usage.bytes + context.grown, usage.writes + writes, usage.day)
-    terms.quota.check(
-        terms.usage, context.now, whose="this namespace", writes=writes, grown=context.grown
-    )
+    used = Usage(usage.bytes + context.grown, usage.writes + writes, usage.day)
+    terms.tell(used)
+    terms.quota.check(used, context.now, whose="this namespace", writes=writes, grown=context.grown)
     if terms.account is None or not writes:
         return
     account = to_bytes(terms.account)
     row = yield from enter(account, context.now, lock)
     counted = row.usage.on(context.now)
     counted = counted._replace(writes=counted.writes + writes)
-    terms.account_usage = counted
+    terms.tell(used, counted)
     terms.account_quota.check(
         counted, context.now, whose=terms.account_name, writes=writes, grown=0
     )

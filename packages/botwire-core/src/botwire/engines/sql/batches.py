@@ -34,7 +34,7 @@ from botwire.engines.sql.steps import WAIT, Context, Statement, Steps, side_by_s
 from botwire.engines.sql.vector_cache import VectorCache
 from botwire.errors import InvalidRequestError
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
-from botwire.operations.terms import AUDIT_LOG, Terms, Usage
+from botwire.operations.terms import AUDIT_LOG, BatchTerms, Usage
 
 KEPT_REQUESTS = 24 * 3600 * 1_000_000
 """For how long a repeated request is recognised, in microseconds."""
@@ -122,7 +122,7 @@ def write(
                 status=422,
             )
         if batch.terms is not None:
-            batch.terms.usage = usage
+            batch.terms.tell(usage)
         return wire.decode_results(batch.operations, recorded)
 
     results: ops.Results = []
@@ -154,7 +154,7 @@ def write(
     return results
 
 
-def _write_down(terms: Terms, changed: Sequence[int], now: int, lock: str) -> Steps[None]:
+def _write_down(terms: BatchTerms, changed: Sequence[int], now: int, lock: str) -> Steps[None]:
     """Writes what was done into the audit log, in the transaction in which it was done."""
     entries = [(entry, None) for index in changed for entry in terms.audit.get(index, ())]
     if not entries:
