@@ -152,6 +152,18 @@ INTERFACES = (
         "openai_agents_agent.py",
     ),
     Interface(
+        "Claude Agent SDK",
+        "ClaudeSDKClient, BotWireSessionStore",
+        "botwire_claude:BotWireSessionStore.load,append",
+        "claude_session.py",
+    ),
+    Interface(
+        "Anthropic SDK",
+        "tool_runner, BotWireMemoryTool",
+        "botwire_claude:BotWireMemoryTool.call",
+        "claude_memory.py",
+    ),
+    Interface(
         "two in one",
         "told in LangChain, asked in LlamaIndex",
         LLAMAINDEX_CALLS,

@@ -1,0 +1,196 @@
+"""Entries of a Claude transcript to items of a history and back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+from uuid import NAMESPACE_URL, uuid5
+
+from claude_agent_sdk import SessionStoreEntry
+
+from botwire import Item, NotJSONError
+from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_native
+
+FRAMEWORK = "claude"
+FORMAT = 1
+"""The entry, as it is in the transcript.
+
+Prompts, answers and tool results are messages, stored as envelopes. Other entries, such as titles,
+are not part of a conversation: ``{"entry": {"framework": "claude", "format": 1, "data": …}}``.
+
+An envelope holds one tool result. An entry with several is stored as several items; the entry is in
+the last, and the others have None as their native data.
+"""
+
+_NOTICE = "informational"
+"""The subtype of a system entry that the transcript shows as a text."""
+
+_MAX_ID = 400
+
+logger = logging.getLogger("botwire.claude")
+
+
+def to_items(
+    entries: Sequence[SessionStoreEntry],
+) -> tuple[list[dict[str, Any]], list[str | None]]:
+    """Returns the items that hold entries, and an id for each item.
+
+    Of entries with one uuid, the first counts.
+
+    Raises:
+        NotJSONError: An entry is not a JSON object; the error says which and where.
+    """
+    items: list[dict[str, Any]] = []
+    ids: list[str | None] = []
+    for number, entry in enumerate(entries):
+        path = f"entries[{number}]"
+        if not isinstance(entry, dict):
+            raise NotJSONError(f"{path} is not an object: {entry!r:.80}", path)
+        uuid = entry.get("uuid")
+        known = isinstance(uuid, str) and 0 < len(uuid) <= _MAX_ID
+        if known and uuid in ids:
+            continue
+        made = _items_of(dict(entry))
+        items += made
+        # An entry without an id is never the same as another one.
+        ids += [
+            (f"{uuid}:{left}" if left else uuid) if known else None
+            for left in reversed(range(len(made)))
+        ]
+    return items, ids
+
+
+def from_items(items: Iterable[Item], session_id: str) -> list[SessionStoreEntry]:
+    """Returns the entries that items hold, those of other frameworks too.
+
+    A message of another framework continues the entry before it. An item that cannot be read is
+    logged and left out.
+
+    Args:
+        items: The items, oldest first.
+        session_id: The id of the session.
+    """
+    entries: list[SessionStoreEntry] = []
+    leaf: str | None = None
+    for item in items:
+        try:
+            entry = _from_item(item, session_id, leaf)
+        except UnreadableItemError as error:
+            logger.warning("item %d of a session is left out: %s", item.seq, error)
+            continue
+        if entry is not None:
+            entries.append(entry)
+            leaf = entry.get("uuid", leaf)
+    return entries
+
+
+# --- to items -----------------------------------------------------------------------------------
+
+
+def _items_of(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    native = Native(FRAMEWORK, FORMAT, entry)
+    messages = list(_messages_of(entry))
+    if not messages:
+        return [{"entry": native.to_value()}]
+    part = Native(FRAMEWORK, FORMAT, None)
+    natives = [*[part] * (len(messages) - 1), native]
+    about: dict[str, Any] = {
+        name: value
+        for name, key in (("id", "uuid"), ("created_at", "timestamp"))
+        if isinstance(value := entry.get(key), str)
+    }
+    return [
+        replace(message, **about, native=kept).to_item()
+        for message, kept in zip(messages, natives, strict=True)
+    ]
+
+
+def _messages_of(entry: Mapping[str, Any]) -> Iterable[Message]:
+    kind, message = entry.get("type"), entry.get("message")
+    if kind == "system" and entry.get("subtype") == _NOTICE:
+        yield Message("system", str(entry.get("content", "")))
+    if kind not in ("user", "assistant") or not isinstance(message, dict):
+        return
+    content = message.get("content")
+    blocks = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    results = [block for block in blocks if _is(block, "tool_result")]
+    for block in results:
+        answer = block.get("content")
+        text = answer if isinstance(answer, str) else _text(answer or ())
+        yield Message("tool", text, tool_call_id=str(block.get("tool_use_id")))
+    text = _text(blocks)
+    if results and not text:
+        return
+    calls = [
+        ToolCall.of(str(block.get("id")), str(block.get("name")), block.get("input") or {})
+        for block in blocks
+        if _is(block, "tool_use")
+    ]
+    yield Message("user" if kind == "user" else "assistant", text, tool_calls=calls)
+
+
+def _is(block: Any, kind: str) -> bool:
+    return isinstance(block, dict) and block.get("type") == kind
+
+
+def _text(blocks: Iterable[Any]) -> str:
+    texts = (block.get("text") for block in blocks if _is(block, "text"))
+    return "\n\n".join(text for text in texts if isinstance(text, str))
+
+
+# --- from items ---------------------------------------------------------------------------------
+
+
+def _from_item(item: Item, session_id: str, leaf: str | None) -> SessionStoreEntry | None:
+    value = item.value
+    if isinstance(value, dict) and value.keys() == {"entry"}:
+        entry: SessionStoreEntry = read_native(
+            value["entry"], framework=FRAMEWORK, formats=(FORMAT,)
+        )
+        return entry
+    message = Message.from_item(value)
+    native = message.native
+    if native is not None and native.framework == FRAMEWORK and native.format == FORMAT:
+        return cast("SessionStoreEntry | None", native.data)
+    return _from_portable(message, item, session_id, leaf)
+
+
+def _input(call: ToolCall) -> dict[str, Any]:
+    values = call.values
+    return {"input": values} if isinstance(values, str) else values
+
+
+def _from_portable(
+    message: Message, item: Item, session_id: str, leaf: str | None
+) -> SessionStoreEntry:
+    """Makes the entry of a message that another framework stored, the same at each reading."""
+    made: dict[str, Any] = {
+        "parentUuid": leaf,
+        "isSidechain": False,
+        "type": message.role,
+        "uuid": str(uuid5(NAMESPACE_URL, f"botwire:{session_id}:{item.seq}")),
+        "timestamp": item.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "sessionId": session_id,
+        "userType": "external",
+    }
+    if message.role == "system":
+        return cast("SessionStoreEntry", made | {"subtype": _NOTICE, "content": message.text})
+    content: list[dict[str, Any]] = [{"type": "text", "text": message.text}] * bool(message.text)
+    if message.role == "tool":
+        made["type"] = "user"
+        answered = {"type": "tool_result", "tool_use_id": message.tool_call_id}
+        content = [{**answered, "content": message.text}]
+    elif message.role == "assistant":
+        content += [
+            {"type": "tool_use", "id": call.id, "name": call.name, "input": _input(call)}
+            for call in message.tool_calls
+        ]
+    body: dict[str, Any] = {
+        "role": made["type"],
+        "content": message.text if message.role == "user" else content,
+    }
+    if message.role == "assistant":
+        body |= {"id": f"msg_{made['uuid']}", "type": "message", "model": "<synthetic>"}
+    return cast("SessionStoreEntry", made | {"message": body})

@@ -1,0 +1,215 @@
+"""Sessions of the Claude Agent SDK, mirrored into BotWire as they are written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Unpack
+
+from claude_agent_sdk import (
+    SessionKey,
+    SessionListSubkeysKey,
+    SessionStore,
+    SessionStoreEntry,
+    SessionStoreListEntry,
+    SessionSummaryEntry,
+    fold_session_summary,
+)
+
+from botwire import AsyncHistory, ConfigurationError, ConflictError, HistoryInfo
+from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.names import join_parts
+from botwire.off_loop import off_loop
+from botwire.operations import check_ttl
+from botwire_claude.convert import FRAMEWORK, from_items, to_items
+
+_ATTEMPTS = 100  # of an append that others come before
+_LONGEST = 2000  # characters of a text in a summary: metadata are small
+
+
+class BotWireSessionStore(SessionStore):
+    """A `claude_agent_sdk.SessionStore` on BotWire: sessions outlive the machine they ran on.
+
+    ::
+
+        store = BotWireSessionStore("user-42", url="https://memory.example.com")
+        options = ClaudeAgentOptions(session_store=store, session_store_flush="eager")
+
+    A transcript is a history, so another framework's adapter continues a session under
+    `history_name`.
+
+    Args:
+        namespace: Whose sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
+            ``default``.
+        ttl: Seconds that a transcript is kept after its last entry; None: for ever.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    @takes_connection
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        ttl: float | None = None,
+        **connection: Unpack[ConnectionOptions],
+    ) -> None:
+        self.connection = Connection(namespace, **connection)
+        if ttl is not None:
+            check_ttl(ttl)
+        self.ttl = ttl
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.connection.namespace!r})"
+
+    @staticmethod
+    def history_name(key: SessionKey) -> str:
+        """Returns the name of the history that holds a transcript.
+
+        Raises:
+            ConfigurationError: A part of the key is missing or empty.
+        """
+        if key.get("session_id") is None:
+            raise ConfigurationError(f"a session has a session_id: {key!r:.200}")
+        return join_parts("claude", *_parts(key))
+
+    async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
+        """Stores entries at the end of a transcript, all or none.
+
+        An entry whose uuid is there already is not stored again. The summary of the session changes
+        in the same transaction.
+
+        Raises:
+            NotJSONError: An entry would not come back equal; the error says which and where.
+        """
+        history = self._history(key)
+        items, ids = await off_loop(to_items, entries)
+        if not items:
+            return
+        for attempt in range(1, _ATTEMPTS + 1):
+            info = await history.info()
+            about = await self._about(key, info)
+            expected = list(range(info.last_seq + 1, info.last_seq + 1 + len(items)))
+            about = _fold(about, key, entries) | {"last": expected[-1]}
+            try:
+                async with self.connection.async_memory.transaction() as tx:
+                    written = tx.history(history.name, ttl=self.ttl)
+                    written.extend(items, ids=ids, if_last=info.last_seq)
+                    written.set_metadata(about, if_version=info.metadata_version)
+            except ConflictError:  # another process came first
+                if attempt == _ATTEMPTS:
+                    raise
+                await asyncio.sleep(0.001 * min(attempt, 20))
+            else:
+                if list(tx.results[0]) != expected:
+                    await self._recount(key)
+                return
+
+    async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
+        """Returns the entries of a transcript in order, or None if there are none.
+
+        Messages that another framework stored come as entries too.
+        """
+        items = await self._history(key).read()
+        return await off_loop(from_items, items, key["session_id"]) or None
+
+    async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
+        """Returns the id of each session of a project, and when it last changed."""
+        return [
+            {"session_id": info.metadata["session_id"], "mtime": _milliseconds(info)}
+            for info in await self._transcripts({"project_key": project_key})
+        ]
+
+    async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
+        """Returns the summary of each session of a project."""
+        return [
+            _summary(info.metadata, _milliseconds(info))
+            for info in await self._transcripts({"project_key": project_key})
+        ]
+
+    async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
+        """Returns the subpath of each transcript of a session's subagents."""
+        return [info.metadata["subpath"] for info in await self._transcripts(key)]
+
+    async def delete(self, key: SessionKey) -> None:
+        """Deletes a transcript; that of a session with those of its subagents."""
+        names = [self.history_name(key)]
+        if key.get("subpath") is None:
+            names += [info.name for info in await self._transcripts(key)]
+        async with self.connection.async_memory.transaction() as tx:
+            for name in names:
+                tx.history(name).clear()
+                tx.history(name).set_metadata({})
+
+    def _history(self, key: SessionKey) -> AsyncHistory:
+        return self.connection.async_memory.history(self.history_name(key), ttl=self.ttl)
+
+    async def _transcripts(self, key: Mapping[str, Any]) -> list[HistoryInfo]:
+        """Returns the transcripts that are one part below a key."""
+        prefix = join_parts("claude", *_parts(key)) + "/"
+        found = await self.connection.async_memory.list_histories(prefix)
+        return [
+            info
+            for info in found
+            if info.metadata.get("framework") == FRAMEWORK and "/" not in info.name[len(prefix) :]
+        ]
+
+    async def _about(self, key: SessionKey, info: HistoryInfo) -> Mapping[str, Any] | None:
+        """Returns what is known of a transcript; None if nothing is stored.
+
+        Another framework may have written since: then the entries are read.
+        """
+        if not info.last_seq or info.metadata.get("last") == info.last_seq:
+            return info.metadata or None
+        items = await self._history(key).read()
+        return _fold(None, key, await off_loop(from_items, items, key["session_id"]))
+
+    async def _recount(self, key: SessionKey) -> None:
+        """Folds a summary anew: some entries were stored before, and must not count twice."""
+        info = await self._history(key).info()
+        about = await self._about(key, info._replace(metadata={}))
+        with suppress(ConflictError):  # who came first has read the entries too
+            await self._history(key).set_metadata(
+                {**(about or {}), "last": info.last_seq}, if_version=info.metadata_version
+            )
+
+
+def _fold(
+    before: Mapping[str, Any] | None, key: SessionKey, entries: list[SessionStoreEntry]
+) -> dict[str, Any]:
+    """Returns the metadata of a transcript after more entries."""
+    about: dict[str, Any] = {"framework": FRAMEWORK, **key}
+    if key.get("subpath") is None:
+        summary = None if before is None else _summary(before, 0)
+        data = fold_session_summary(summary, key, entries)["data"]
+        about["summary"] = {
+            name: value[:_LONGEST] if isinstance(value, str) else value
+            for name, value in data.items()
+        }
+    return about
+
+
+def _summary(metadata: Mapping[str, Any], mtime: int) -> SessionSummaryEntry:
+    data = dict(metadata.get("summary", {}))
+    return {"session_id": metadata["session_id"], "mtime": mtime, "data": data}
+
+
+def _milliseconds(info: HistoryInfo) -> int:
+    assert info.updated_at is not None  # it has items
+    return int(info.updated_at.timestamp() * 1000)
+
+
+def _parts(key: Mapping[str, Any]) -> list[str]:
+    parts: list[str] = []
+    for name in ("project_key", "session_id", "subpath"):
+        part = key.get(name)
+        if part is None and parts:
+            break
+        if not isinstance(part, str) or not part:
+            raise ConfigurationError(f"the {name} of a session must be a non-empty text: {part!r}")
+        parts.append(part)
+    return parts

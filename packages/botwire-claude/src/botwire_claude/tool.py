@@ -1,0 +1,100 @@
+"""The memory tool of Anthropic's SDK: files that a model keeps, on BotWire."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+from anthropic.lib.tools import BetaAbstractMemoryTool, BetaAsyncAbstractMemoryTool, ToolError
+from anthropic.types.beta import BetaCacheControlEphemeralParam
+
+from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.memory_files import AsyncMemoryFiles, FileCommandError, MemoryFiles
+
+
+class BotWireMemoryTool(BetaAbstractMemoryTool):
+    """Claude's memory tool on BotWire: its files outlive the process and are shared.
+
+    ::
+
+        tool = BotWireMemoryTool("user-42")
+        client.beta.messages.run_tools(model=…, messages=…, tools=[tool], max_tokens=…)
+
+    Two agents that edit one file at the same time both land.
+
+    Args:
+        namespace: Whose files. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
+            ``default``.
+        cache_control: As for `BetaAbstractMemoryTool`.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    @takes_connection
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        cache_control: BetaCacheControlEphemeralParam | None = None,
+        **connection: Unpack[ConnectionOptions],
+    ) -> None:
+        super().__init__(cache_control=cache_control)
+        self.connection = Connection(namespace, **connection)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.connection.namespace!r})"
+
+    def _run(self, command: Any) -> str:
+        try:
+            return MemoryFiles(self.connection.memory).run(dict(command))
+        except FileCommandError as error:
+            raise ToolError(str(error)) from error
+
+    view = create = str_replace = insert = delete = rename = _run
+
+    def clear_all_memory(self) -> str:
+        """Deletes every file. Other memory of the namespace stays."""
+        return MemoryFiles(self.connection.memory).clear()
+
+
+class BotWireAsyncMemoryTool(BetaAsyncAbstractMemoryTool):
+    """`BotWireMemoryTool` for `AsyncAnthropic`, without threads.
+
+    Args:
+        namespace: Whose files. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
+            ``default``.
+        cache_control: As for `BetaAsyncAbstractMemoryTool`.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    @takes_connection
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        cache_control: BetaCacheControlEphemeralParam | None = None,
+        **connection: Unpack[ConnectionOptions],
+    ) -> None:
+        super().__init__(cache_control=cache_control)
+        self.connection = Connection(namespace, **connection)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.connection.namespace!r})"
+
+    async def _run(self, command: Any) -> str:
+        try:
+            return await AsyncMemoryFiles(self.connection.async_memory).run(dict(command))
+        except FileCommandError as error:
+            raise ToolError(str(error)) from error
+
+    view = create = str_replace = insert = delete = rename = _run
+
+    async def clear_all_memory(self) -> str:
+        """Deletes every file. Other memory of the namespace stays."""
+        return await AsyncMemoryFiles(self.connection.async_memory).clear()
