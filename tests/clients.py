@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 from botwire import AsyncMemory, History, Memory
+from botwire.clock import now
+from botwire.engines.sqlite import SQLiteEngine
 
 
 class Awaited:
@@ -64,3 +68,10 @@ def open_client(flavor: str, namespace: str, url: str) -> Any:
     if flavor == "blocking":
         return blocking(Memory(namespace, url=url))
     return AsyncMemory(namespace, url=url)
+
+
+@contextlib.contextmanager
+def later(path: Path, namespace: str, seconds: float) -> Iterator[Memory]:
+    """Yields a client of a SQLite file by a clock that is so many seconds ahead."""
+    with contextlib.closing(SQLiteEngine(path, clock=lambda: now() + round(seconds * 1e6))) as engine:
+        yield Memory(namespace, engine=engine)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 import uuid
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from langchain_core.messages import (
 from botwire import AsyncMemory, ConfigurationError, Memory, NotJSONError, TransportError
 from botwire_langchain import BotWireChatHistory, BotWireChatMessageHistory
 from botwire_langchain.convert import from_native, to_native
+from tests.clients import later
 from tests.zygote import Zygote
 
 EVERY_KIND: list[BaseMessage] = [
@@ -214,49 +215,60 @@ def test_a_repeated_append_stores_a_message_with_an_id_once(
     assert history.messages == turn
 
 
-class Clock:
-    """A clock that a test sets ahead."""
-
-    seconds = 0.0
-
-    def __call__(self) -> int:
-        return round((time.time() + self.seconds) * 1_000_000)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("botwire_langchain.history.now", clock)
-    return clock
+EXPIRING = """
+import sys
+from botwire_langchain import BotWireChatMessageHistory
+url, namespace, text = sys.argv[1:]
+history = BotWireChatMessageHistory("s", namespace=namespace, url=url, ttl=60)
+history.add_user_message(text)
+"""
 
 
 @pytest.mark.anyio
-async def test_a_session_is_forgotten(place_url: str, namespace: str, clock: Clock) -> None:
-    def session(name: str, ttl: float | None = 60) -> BotWireChatMessageHistory:
-        return BotWireChatMessageHistory(name, namespace=namespace, url=place_url, ttl=ttl)
+async def test_a_session_expires_by_the_stores_clock(
+    zygote: Zygote, tmp_path: Path, namespace: str
+) -> None:
+    path = tmp_path / "memory.db"
 
-    for name in ("a", "b", "c"):
-        session(name).add_user_message("before")
-    clock.seconds = 59
-    assert len(session("a").messages) == len(await session("a").aget_messages(limit=2)) == 1
-    clock.seconds = 61
-    assert session("a").messages == session("a").get_messages(limit=1) == []
-    assert await session("a").aget_messages() == await session("a").aget_messages(limit=1) == []
-    assert session("a").list_sessions() == await session("a").alist_sessions() == []
-    assert len(session("a", None).messages) == 1  # who sets no ttl sees what is still there
-    # The next message begins it anew: nothing of before comes back with it.
-    clock.seconds = 0
-    clock_of_store = session("a", ttl=1e-9)  # over at once
-    clock_of_store.add_user_message("after")
-    await session("b", ttl=1e-9).aadd_messages([HumanMessage("after")])
-    assert [m.content for m in session("a").messages] == ["after"]
-    assert [m.content for m in session("b").messages] == ["after"]
-    clock.seconds = 61
-    assert session("a").delete_expired("a") == 1
-    assert await session("a").adelete_expired() == 2
-    assert session("a", None).list_sessions() == []
-    with pytest.raises(ConfigurationError, match="ttl"):
-        session("a", ttl=0)
+    def say(text: str) -> None:
+        with zygote.start(EXPIRING, f"sqlite:///{path}", namespace, text) as process:
+            assert process.wait() == 0, process.stderr
+
+    say("before")
+    with later(path, namespace, 50) as client:
+        session = BotWireChatMessageHistory("s", client=client, ttl=60)
+        assert [m.content for m in session.messages] == ["before"]
+        await session.aadd_messages([HumanMessage("again")])  # renews the expiry
+        # A write without a ttl, a deletion and metadata leave the expiry as it is.
+        untimed = BotWireChatMessageHistory("s", client=client)
+        untimed.add_messages([HumanMessage("untimed", id="1")])
+        assert untimed.delete_messages(["1"]) == 1
+    with later(path, namespace, 100) as client:
+        assert len(BotWireChatMessageHistory("s", client=client).messages) == 2
+    with later(path, namespace, 120) as client:
+        session = BotWireChatMessageHistory("s", client=client)  # expired for every reader
+        assert session.messages == session.get_messages(limit=1) == []
+        assert await session.aget_messages() == await session.aget_messages(limit=1) == []
+        assert session.list_sessions() == await session.alist_sessions() == []
+        session.add_user_message("after")  # and begins afresh, without an expiry
+        assert [m.content for m in session.messages] == ["after"]
+    with later(path, namespace, 1_000_000) as client:
+        assert len(BotWireChatMessageHistory("s", client=client).messages) == 1
+
+
+def test_a_ttl_is_a_positive_number_of_seconds(history: BotWireChatMessageHistory) -> None:
+    for ttl in (0, -1, "60"):
+        with pytest.raises(ConfigurationError, match="ttl"):
+            BotWireChatMessageHistory("s", client=history.connection.memory, ttl=ttl)  # type: ignore[arg-type]
+
+
+@pytest.mark.anyio
+async def test_a_session_without_messages_is_not_listed(history: BotWireChatMessageHistory) -> None:
+    titled = BotWireChatMessageHistory("titled", client=history.connection.memory)
+    history.connection.memory.history("titled").set_metadata({"title": "Untitled"})
+    assert history.list_sessions() == await history.alist_sessions() == []
+    titled.add_user_message("hi")
+    assert history.list_sessions() == await history.alist_sessions() == ["titled"]
 
 
 def test_only_the_last_messages_when_asked(place_url: str, namespace: str) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from typing import Unpack
 
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage
 
-from botwire import AsyncHistory, ConflictError, History, Item
-from botwire.clock import now, to_datetime
+from botwire import AsyncHistory, History, HistoryInfo, Item
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.names import check_history
 from botwire.operations import MAX_PAGE, check_count, check_ttl
@@ -33,9 +30,9 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         session_id: The conversation; also the name of the history.
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         history_size: How many of the last messages to read; None: all. All are stored.
-        ttl: Seconds after its last message when a session expires; None: never. An expired session
-            reads as empty, its next message starts it afresh, and `delete_expired` frees its space.
-            The store's times are compared with this machine's clock.
+        ttl: Seconds after its last message when the session expires, by the store's clock; None
+            leaves its expiry as it is. An expired session is empty for every reader, and the store
+            deletes its messages. Its next message starts it afresh.
         **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
             `ConnectionOptions`.
 
@@ -67,11 +64,11 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
 
     @property
     def _history(self) -> History:
-        return self.connection.memory.history(self.session_id)
+        return self.connection.memory.history(self.session_id, ttl=self.ttl)
 
     @property
     def _async_history(self) -> AsyncHistory:
-        return self.connection.async_memory.history(self.session_id)
+        return self.connection.async_memory.history(self.session_id, ttl=self.ttl)
 
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
@@ -93,7 +90,7 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         """
         window = self._window(limit, before)
         if window.is_all:
-            return pair(_messages(self._alive(self._history.read())), is_window=False)
+            return pair(_messages(self._history.read()), is_window=False)
         for item in self._history.newest_first(page_size=window.page_size):
             if window.add(item):
                 break
@@ -106,7 +103,7 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         """Like `get_messages`."""
         window = self._window(limit, before)
         if window.is_all:
-            found = _messages(self._alive(await self._async_history.read()))
+            found = _messages(await self._async_history.read())
             return pair(found, is_window=False)
         async for item in self._async_history.newest_first(page_size=window.page_size):
             if window.add(item):
@@ -131,34 +128,13 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         Raises:
             NotJSONError: A message could not be read back; nothing is written.
         """
-        items = to_items(messages)
-        if not items:
-            return
-        ids, history = item_ids(items), self._history
-        if self.ttl is not None:
-            last = history.info().last_seq
-            newest = next(iter(history.newest_first(page_size=1)), None)
-            if newest is not None and self._is_over(newest.created_at):
-                # Another process that has started it afresh added something after `last`.
-                with suppress(ConflictError):
-                    history.replace(items, ids=ids, if_last=last)
-                    return
-        history.extend(items, ids=ids)
+        if items := to_items(messages):
+            self._history.extend(items, ids=item_ids(items))
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Like `add_messages`."""
-        items = to_items(messages)
-        if not items:
-            return
-        ids, history = item_ids(items), self._async_history
-        if self.ttl is not None:
-            last = (await history.info()).last_seq
-            newest = await anext(history.newest_first(page_size=1), None)
-            if newest is not None and self._is_over(newest.created_at):
-                with suppress(ConflictError):
-                    await history.replace(items, ids=ids, if_last=last)
-                    return
-        await history.extend(items, ids=ids)
+        if items := to_items(messages):
+            await self._async_history.extend(items, ids=item_ids(items))
 
     def delete_messages(self, ids: Iterable[str]) -> int:
         """Deletes the messages with these ids and returns how many there were."""
@@ -180,51 +156,16 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
 
     def list_sessions(self, prefix: str = "") -> list[str]:
         """Returns the sessions of the namespace that hold messages and have not expired."""
-        infos = self.connection.memory.list_histories(prefix)
-        return [info.name for info in infos if not self._is_over(info.updated_at)]
+        return _with_messages(self.connection.memory.list_histories(prefix))
 
     async def alist_sessions(self, prefix: str = "") -> list[str]:
         """Like `list_sessions`."""
-        infos = await self.connection.async_memory.list_histories(prefix)
-        return [info.name for info in infos if not self._is_over(info.updated_at)]
-
-    def delete_expired(self, prefix: str = "") -> int:
-        """Deletes every expired session of the namespace and returns how many.
-
-        Args:
-            prefix: Only sessions whose ids begin with it.
-        """
-        count, memory = 0, self.connection.memory
-        for info in memory.list_histories(prefix):
-            if self._is_over(info.updated_at):
-                # Unless someone has started it afresh meanwhile.
-                with suppress(ConflictError):
-                    memory.history(info.name).replace([], if_last=info.last_seq)
-                    count += 1
-        return count
-
-    async def adelete_expired(self, prefix: str = "") -> int:
-        """Like `delete_expired`."""
-        count, memory = 0, self.connection.async_memory
-        for info in await memory.list_histories(prefix):
-            if self._is_over(info.updated_at):
-                with suppress(ConflictError):
-                    await memory.history(info.name).replace([], if_last=info.last_seq)
-                    count += 1
-        return count
+        return _with_messages(await self.connection.async_memory.list_histories(prefix))
 
     def _window(self, limit: int | None, before: str | None) -> _Window:
         if limit is not None:
             check_count(limit, "limit")
-        return _Window(self.history_size if limit is None else limit, before, self._is_over)
-
-    def _alive(self, items: Sequence[Item]) -> Sequence[Item]:
-        return [] if items and self._is_over(items[-1].created_at) else items
-
-    def _is_over(self, last: datetime | None) -> bool:
-        if self.ttl is None or last is None:
-            return False
-        return (to_datetime(now()) - last).total_seconds() >= self.ttl
+        return _Window(self.history_size if limit is None else limit, before)
 
 
 BotWireChatHistory = BotWireChatMessageHistory
@@ -234,14 +175,10 @@ BotWireChatHistory = BotWireChatMessageHistory
 class _Window:
     """Gathers the last messages from items that come newest first."""
 
-    def __init__(
-        self, limit: int | None, before: str | None, is_over: Callable[[datetime | None], bool]
-    ) -> None:
+    def __init__(self, limit: int | None, before: str | None) -> None:
         self._limit = limit
         self._before = before
-        self._is_over = is_over
         self._items: list[Item] = []
-        self._is_first = True
 
     @property
     def is_all(self) -> bool:
@@ -255,9 +192,6 @@ class _Window:
 
     def add(self, item: Item) -> bool:
         """Adds an item and says whether that is enough."""
-        if self._is_first and self._is_over(item.created_at):
-            return True
-        self._is_first = False
         if self._limit != 0:
             if self._before is None:
                 self._items.append(item)
@@ -271,6 +205,10 @@ class _Window:
 
 def _messages(items: Iterable[Item]) -> list[BaseMessage]:
     return [message for _, message in from_items(items)]
+
+
+def _with_messages(infos: Iterable[HistoryInfo]) -> list[str]:
+    return [info.name for info in infos if info.count]
 
 
 def _seqs(items: Iterable[Item], ids: Iterable[str]) -> list[int]:
