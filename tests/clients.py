@@ -73,5 +73,9 @@ def open_client(flavor: str, namespace: str, url: str) -> Any:
 @contextlib.contextmanager
 def later(path: Path, namespace: str, seconds: float) -> Iterator[Memory]:
     """Yields a client of a SQLite file by a clock that is so many seconds ahead."""
-    with contextlib.closing(SQLiteEngine(path, clock=lambda: now() + round(seconds * 1e6))) as engine:
+
+    def ahead() -> int:
+        return now() + round(seconds * 1_000_000)
+
+    with contextlib.closing(SQLiteEngine(path, clock=ahead)) as engine:
         yield Memory(namespace, engine=engine)

@@ -7,7 +7,7 @@ from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, Messag
 
 from botwire import AsyncHistory, ConfigurationError, Item
 from botwire_llamaindex.convert import from_items
-from botwire_llamaindex.place import PlacedStore
+from botwire_llamaindex.place import PlacedStore, keys_of
 from botwire_llamaindex.turns import Writing, async_add_messages
 
 _ALL = 2**63 - 1  # a sequence number after every other
@@ -21,6 +21,8 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
 
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        ttl: Seconds that a conversation lives after the last message was written, by the store's
+            clock; None leaves its expiry as it is.
         **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
             `ConnectionOptions`. A dump never contains the API key.
 
@@ -34,7 +36,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         return "BotWireAsyncChatStore"
 
     def _history(self, key: str) -> AsyncHistory:
-        return self._connection.async_memory.history(key)
+        return self._connection.async_memory.history(key, ttl=self.ttl)
 
     async def get_messages(
         self,
@@ -94,7 +96,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
                 "a message is added at the end, and only the oldest are archived: add it, then "
                 "archive_oldest_messages"
             )
-        await async_add_messages(self._connection, key, messages)
+        await async_add_messages(self._connection, key, messages, ttl=self.ttl)
 
     async def set_messages(
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
@@ -102,7 +104,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         """Replaces all messages, archived ones too, in one step."""
         writing = Writing(self._connection, key, messages)
         async with self._connection.async_memory.transaction() as transaction:
-            history = transaction.history(key)
+            history = transaction.history(key, ttl=self.ttl)
             history.replace(writing.items)
             if status is MessageStatus.ARCHIVED:
                 history.archive(_ALL)
@@ -135,7 +137,8 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         Returns:
             Number of conversations deleted.
         """
-        return sum([await self._history(key).clear() > 0 for key in await self.get_keys()])
+        infos = await self._connection.async_memory.list_histories()
+        return sum([await self._history(info.name).clear() > 0 for info in infos])
 
     async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Deletes the `n` messages that are now the oldest active ones.
@@ -170,4 +173,4 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
 
     async def get_keys(self) -> list[str]:
         """Returns the keys of this namespace that hold messages."""
-        return [info.name for info in await self._connection.async_memory.list_histories()]
+        return keys_of(await self._connection.async_memory.list_histories())

@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from llama_index.core.memory import FactExtractionMemoryBlock
 from llama_index.core.memory.memory import BaseMemoryBlock
 
-from botwire import ConfigurationError
+from botwire import AsyncMemory, ConfigurationError, ConflictError
 from botwire.connection import Connection
 from botwire_llamaindex.kvstore import key_of
 from botwire_llamaindex.recall import BotWireMemoryBlock
@@ -122,6 +123,21 @@ def merge_facts(before: Facts, after: Facts) -> Callable[[Facts], Facts]:
         return merged
 
     return merge
+
+
+async def renew_facts(memory: AsyncMemory, session_id: str, ttl: float) -> None:
+    """Lets the facts of a session live as long as its messages, the last of which is just written.
+
+    Args:
+        memory: Where they are.
+        session_id: The session.
+        ttl: Seconds that they live from now.
+    """
+    key = facts_key(session_id)
+    entry = await memory.entry(key)
+    if entry is not None:
+        with suppress(ConflictError):  # another process has just written them, and renews them
+            await memory.set(key, entry.value, ttl=ttl, if_version=entry.version)
 
 
 def _learning(blocks: Blocks) -> list[FactExtractionMemoryBlock]:

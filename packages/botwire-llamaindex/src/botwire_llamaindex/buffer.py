@@ -46,6 +46,8 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         url: Where memory lives, as for `Memory`.
         api_key: The server's API key, as for `Memory`; never part of a dump.
         timeout: Seconds that a call to a server may take, retries included.
+        ttl: Seconds that the conversation lives after its last message was written, by the store's
+            clock; None leaves its expiry as it is.
         **fields: `chat_store_key`, the conversation, and `tokenizer_fn`.
 
     Raises:
@@ -66,11 +68,12 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         url: str | None = None,
         api_key: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        ttl: float | None = None,
         **fields: Any,
     ) -> None:
         refuse_unknown(type(self), fields, type(self).model_fields)
         options = ConnectionOptions(client=client, url=url, api_key=api_key, timeout=timeout)
-        store = store_at(BotWireChatStore, chat_store, namespace, options)
+        store = store_at(BotWireChatStore, chat_store, namespace, options, ttl)
         super().__init__(token_limit=token_limit, chat_store=store, **fields)
 
     @classmethod
@@ -93,6 +96,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         url: str | None = None,
         api_key: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        ttl: float | None = None,
         **kwargs: Any,
     ) -> BotWireChatMemoryBuffer:
         """Makes a memory.
@@ -101,7 +105,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
             chat_history: Replaces what is stored, in one step. An empty list, which chat engines
                 pass, replaces nothing: use `reset` to delete a conversation.
             llm: Sets the limit by its context window if `token_limit` is unset.
-            chat_store: A `BotWireChatStore`; not together with the five below.
+            chat_store: A `BotWireChatStore`; not together with the six below.
             chat_store_key: The conversation.
             token_limit: Maximum number of tokens that `get` returns (3,000).
             tokenizer_fn: A function that splits a text into tokens.
@@ -110,6 +114,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
             url: Where memory lives, as for `Memory`.
             api_key: The server's API key, as for `Memory`.
             timeout: Seconds that a call to a server may take, retries included.
+            ttl: Seconds that the conversation lives after its last message was written.
             **kwargs: Other fields of the class.
 
         Raises:
@@ -128,6 +133,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
             url=url,
             api_key=api_key,
             timeout=timeout,
+            ttl=ttl,
             tokenizer_fn=tokenizer_fn or get_tokenizer(),
             chat_store_key=chat_store_key,
             **kwargs,

@@ -46,6 +46,7 @@ from botwire_llamaindex.blocks import (
     own_blocks,
     recalling,
     remember_owner,
+    renew_facts,
     take_facts,
 )
 from botwire_llamaindex.convert import from_items
@@ -82,6 +83,8 @@ class BotWireMemory(FoundAgain, Memory):
         url: Where memory lives, as for `botwire.Memory`.
         api_key: The server's API key, as for `botwire.Memory`; never part of a dump.
         timeout: Seconds that a call to a server may take, retries included.
+        ttl: Seconds that the conversation lives after its last message was written, by the store's
+            clock; None leaves its expiry as it is.
         **fields: See `from_defaults`.
 
     Raises:
@@ -104,11 +107,12 @@ class BotWireMemory(FoundAgain, Memory):
         url: str | None = None,
         api_key: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        ttl: float | None = None,
         **fields: Any,
     ) -> None:
         refuse_unknown(type(self), fields, type(self).model_fields)
         options = ConnectionOptions(client=client, url=url, api_key=api_key, timeout=timeout)
-        store = store_at(BotWireAsyncChatStore, sql_store, namespace, options)
+        store = store_at(BotWireAsyncChatStore, sql_store, namespace, options, ttl)
         super().__init__(token_limit=token_limit, sql_store=store, **fields)
         self.memory_blocks = own_blocks(self.memory_blocks, store.connection, self.session_id)
         if self.memory_blocks:
@@ -141,6 +145,7 @@ class BotWireMemory(FoundAgain, Memory):
         url: str | None = None,
         api_key: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        ttl: float | None = None,
         **kwargs: Any,
     ) -> BotWireMemory:
         """Makes a memory.
@@ -161,12 +166,13 @@ class BotWireMemory(FoundAgain, Memory):
             image_token_size_estimate: Tokens per image.
             audio_token_size_estimate: Tokens per audio block.
             video_token_size_estimate: Tokens per video.
-            chat_store: A `BotWireAsyncChatStore`; not together with the five below.
+            chat_store: A `BotWireAsyncChatStore`; not together with the six below.
             namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
             client: A `botwire.Memory` or `AsyncMemory`, instead of `url` and `api_key`.
             url: Where memory lives, as for `botwire.Memory`.
             api_key: The server's API key, as for `botwire.Memory`.
             timeout: Seconds that a call to a server may take, retries included.
+            ttl: Seconds that the conversation lives after its last message was written.
             **kwargs: Other fields of the class, but no tables or databases of SQLAlchemy.
 
         Raises:
@@ -183,6 +189,7 @@ class BotWireMemory(FoundAgain, Memory):
             url=url,
             api_key=api_key,
             timeout=timeout,
+            ttl=ttl,
             session_id=session_id or DEFAULT_CHAT_STORE_KEY,
             token_flush_size=-1 if token_flush_size is None else token_flush_size,
             memory_blocks=memory_blocks or [],
@@ -211,7 +218,7 @@ class BotWireMemory(FoundAgain, Memory):
             "class_name": self.class_name(),
             **{name: getattr(self, name) for name in _SETTINGS},
             "insert_method": self.insert_method.value,
-            "chat_store": self.sql_store.connection.reference(),
+            "chat_store": self.sql_store.to_dict(),
             **name_tokenizer(self.tokenizer_fn),
             **({"memory_blocks": blocks} if blocks else {}),
         }
@@ -334,11 +341,13 @@ class BotWireMemory(FoundAgain, Memory):
             ConflictError: The messages are an answer, and someone else has added a question since
                 theirs was added here.
         """
-        await async_add_messages(self.sql_store.connection, self.session_id, messages)
+        store = self.sql_store
+        await async_add_messages(store.connection, self.session_id, messages, ttl=store.ttl)
         await self._aput_away()
 
     async def _aput_away(self) -> None:
         """Archives the oldest messages if there are too many, after memory blocks accept them."""
+        await self._renew_facts()
         history = self._async_history()
         up_to = (await self._aqueue()).archive_up_to()
         if up_to is None:
@@ -378,6 +387,11 @@ class BotWireMemory(FoundAgain, Memory):
             key = facts_key(self.session_id)
             await self._async_memory().update(key, merge_facts(before, after), default={})
             self._facts_stored = True
+            await self._renew_facts()
+
+    async def _renew_facts(self) -> None:
+        if self.sql_store.ttl is not None and facts_of(self.memory_blocks):
+            await renew_facts(self._async_memory(), self.session_id, self.sql_store.ttl)
 
     async def _recall_facts(self) -> None:
         if facts_of(self.memory_blocks):
@@ -394,7 +408,8 @@ class BotWireMemory(FoundAgain, Memory):
 
     def put_messages(self, messages: list[ChatMessage]) -> None:
         """Like `aput_messages`."""
-        add_messages(self.sql_store.connection, self.session_id, messages)
+        store = self.sql_store
+        add_messages(store.connection, self.session_id, messages, ttl=store.ttl)
         if self.memory_blocks:
             asyncio_run(self._aput_away())
         elif (up_to := self._queue().archive_up_to()) is not None:
@@ -466,10 +481,11 @@ class BotWireMemory(FoundAgain, Memory):
         return self.sql_store.connection.async_memory
 
     def _async_history(self) -> AsyncHistory:
-        return self._async_memory().history(self.session_id)
+        return self._async_memory().history(self.session_id, ttl=self.sql_store.ttl)
 
     def _history(self) -> botwire.History:
-        return self.sql_store.connection.memory.history(self.session_id)
+        store = self.sql_store
+        return store.connection.memory.history(self.session_id, ttl=store.ttl)
 
 
 def _messages(entries: list[Entry]) -> list[ChatMessage]:

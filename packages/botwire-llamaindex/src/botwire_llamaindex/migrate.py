@@ -49,7 +49,7 @@ def import_chat_store(
     copied = {}
     for key in source.get_keys() if keys is None else keys:
         messages = source.get_messages(key)
-        history = into.connection.memory.history(key)
+        history = into.connection.memory.history(key, ttl=into.ttl)
         for values, ids in _batches(key, messages):
             history.extend(values, ids=ids)
         copied[key] = len(messages)
@@ -76,7 +76,7 @@ async def aimport_chat_store(
             messages = archived + await source.get_messages(key, status=MessageStatus.ACTIVE)
         else:
             messages = await source.aget_messages(key)
-        history = into.connection.async_memory.history(key)
+        history = into.connection.async_memory.history(key, ttl=into.ttl)
         seqs: list[int] = []
         for values, ids in _batches(key, messages):
             seqs += await history.extend(values, ids=ids)

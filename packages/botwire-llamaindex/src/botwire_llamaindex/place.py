@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, Self, Unpack
 
 from llama_index.core.schema import BaseComponent
@@ -15,8 +15,9 @@ from pydantic import (
     model_validator,
 )
 
-from botwire import ConfigurationError
+from botwire import ConfigurationError, HistoryInfo
 from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.operations import check_ttl
 
 
 class MadeFromPlace:
@@ -72,6 +73,8 @@ class PlacedStore(MadeFromPlace, FoundAgain):
 
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        ttl: Seconds that a conversation lives after the last message was written, by the store's
+            clock; None leaves its expiry as it is.
         **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
             `ConnectionOptions`. A dump never contains the API key.
 
@@ -81,6 +84,7 @@ class PlacedStore(MadeFromPlace, FoundAgain):
 
     namespace: str | None = None
     url: str | None = None
+    ttl: float | None = None
 
     _connection: Connection = PrivateAttr()
 
@@ -88,26 +92,36 @@ class PlacedStore(MadeFromPlace, FoundAgain):
     def __init__(
         self,
         namespace: str | None = None,
+        *,
+        ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
+        if ttl is not None:
+            check_ttl(ttl)
         refuse_unknown(type(self), connection, ConnectionOptions.__annotations__)
         connected = Connection(namespace, **connection)
-        super().__init__(**connected.reference())
+        super().__init__(**connected.reference(), ttl=ttl)
         self._connection = connected  # after: pydantic resets private attributes
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """Returns a reference to this store, without any message or key."""
-        return {**self._connection.reference(), "class_name": self.class_name()}
+        kept = {} if self.ttl is None else {"ttl": self.ttl}
+        return {**self._connection.reference(), **kept, "class_name": self.class_name()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], **kwargs: Any) -> Self:
         """Returns the store that a dump refers to; see `Connection.from_reference` for its key."""
-        return cls(client=Connection.from_reference(data).memory)
+        return cls(client=Connection.from_reference(data).memory, ttl=data.get("ttl"))
 
     @property
     def connection(self) -> Connection:
         """The connection to where memory lives."""
         return self._connection
+
+
+def keys_of(infos: Iterable[HistoryInfo]) -> list[str]:
+    """Returns the names of the histories that hold messages, not metadata alone."""
+    return [info.name for info in infos if info.count or info.archived]
 
 
 class _Named(Protocol):
@@ -119,6 +133,7 @@ def store_at(
     store: Any,
     namespace: str | None,
     connection: ConnectionOptions,
+    ttl: float | None,
 ) -> Any:
     """Returns the chat store of a memory: the given one, or one at the given place.
 
@@ -126,12 +141,14 @@ def store_at(
         ConfigurationError: The store is of another class, or both were given.
     """
     if store is None:
-        return cls(namespace, **connection)
+        return cls(namespace, ttl=ttl, **connection)
     if not isinstance(store, cls):
         raise ConfigurationError(f"chat_store is a {cls.__name__}, not {type(store).__name__}")
-    place = (connection.get(name) for name in ("client", "url", "api_key"))
-    if namespace is not None or any(option is not None for option in place):
-        raise ConfigurationError("a chat_store knows its place: give it, or namespace and url")
+    own = (namespace, ttl, *(connection.get(name) for name in ("client", "url", "api_key")))
+    if any(option is not None for option in own):
+        raise ConfigurationError(
+            "a chat_store knows its place and ttl: give it, or namespace, url and ttl"
+        )
     return store
 
 

@@ -10,7 +10,7 @@ from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
 
 from botwire import AsyncHistory, History, Item
 from botwire_llamaindex.convert import from_items, to_items
-from botwire_llamaindex.place import PlacedStore
+from botwire_llamaindex.place import PlacedStore, keys_of
 from botwire_llamaindex.turns import Writing, add_messages, async_add_messages
 
 
@@ -22,6 +22,8 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
 
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        ttl: Seconds that a conversation lives after the last message was written, by the store's
+            clock; None leaves its expiry as it is.
         **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
             `ConnectionOptions`. A dump never contains the API key.
 
@@ -35,10 +37,10 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         return "BotWireChatStore"
 
     def _history(self, key: str) -> History:
-        return self._connection.memory.history(key)
+        return self._connection.memory.history(key, ttl=self.ttl)
 
     def _async_history(self, key: str) -> AsyncHistory:
-        return self._connection.async_memory.history(key)
+        return self._connection.async_memory.history(key, ttl=self.ttl)
 
     def set_messages(self, key: str, messages: list[ChatMessage]) -> None:
         """Replaces all messages in one step."""
@@ -69,7 +71,7 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         last = self._history(key).info().last_seq
         later = _from_position(self._history(key).read(), idx)
         with self._connection.memory.transaction() as transaction:
-            history = transaction.history(key)
+            history = transaction.history(key, ttl=self.ttl)
             history.delete_many(item.seq for item in later)
             values, ids = _again(message, later)
             history.extend(values, ids=ids, if_last=last)
@@ -84,7 +86,7 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         last = (await self._async_history(key).info()).last_seq
         later = _from_position(await self._async_history(key).read(), idx)
         async with self._connection.async_memory.transaction() as transaction:
-            history = transaction.history(key)
+            history = transaction.history(key, ttl=self.ttl)
             history.delete_many(item.seq for item in later)
             values, ids = _again(message, later)
             history.extend(values, ids=ids, if_last=last)
@@ -97,11 +99,11 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
             ConflictError: The messages are an answer, and someone else has added a question since
                 theirs was added here.
         """
-        add_messages(self._connection, key, messages)
+        add_messages(self._connection, key, messages, ttl=self.ttl)
 
     async def async_add_messages(self, key: str, messages: list[ChatMessage]) -> None:
         """Like `add_messages`."""
-        await async_add_messages(self._connection, key, messages)
+        await async_add_messages(self._connection, key, messages, ttl=self.ttl)
 
     def delete_messages(self, key: str) -> list[ChatMessage] | None:
         """Deletes all messages and returns them, or None if there were none."""
@@ -120,11 +122,13 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         Returns:
             Number of conversations deleted.
         """
-        return sum(self._history(key).clear() > 0 for key in self.get_keys())
+        infos = self._connection.memory.list_histories()
+        return sum(self._history(info.name).clear() > 0 for info in infos)
 
     async def adelete_all(self) -> int:
         """Like `delete_all`."""
-        return sum([await self._async_history(key).clear() > 0 for key in await self.aget_keys()])
+        infos = await self._connection.async_memory.list_histories()
+        return sum([await self._async_history(info.name).clear() > 0 for info in infos])
 
     def delete_message(self, key: str, idx: int) -> ChatMessage | None:
         """Deletes the message at a position, from the end if negative, and returns it.
@@ -161,11 +165,11 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
 
     def get_keys(self) -> list[str]:
         """Returns the keys of this namespace that hold messages."""
-        return [info.name for info in self._connection.memory.list_histories()]
+        return keys_of(self._connection.memory.list_histories())
 
     async def aget_keys(self) -> list[str]:
         """Like `get_keys`."""
-        return [info.name for info in await self._connection.async_memory.list_histories()]
+        return keys_of(await self._connection.async_memory.list_histories())
 
 
 # `ChatMemoryBuffer.from_dict` finds stores by their name here.

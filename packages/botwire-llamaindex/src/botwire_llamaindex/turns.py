@@ -139,14 +139,26 @@ class Writing:
         return turn
 
 
-def add_messages(connection: Connection, name: str, messages: Sequence[ChatMessage]) -> None:
+def add_messages(
+    connection: Connection,
+    name: str,
+    messages: Sequence[ChatMessage],
+    *,
+    ttl: float | None = None,
+) -> None:
     """Adds messages at the end, all or none, with nobody else's in between.
+
+    Args:
+        connection: Where the conversation is.
+        name: The name of its history.
+        messages: What is added.
+        ttl: Seconds that the conversation then lives; None leaves its expiry as it is.
 
     Raises:
         ConflictError: They are an answer, and someone else asked something after its question.
         NotJSONError: A message holds what would not come back.
     """
-    history: History = connection.memory.history(name)
+    history: History = connection.memory.history(name, ttl=ttl)
     writing = Writing(connection, name, messages)
     try:
         seqs = history.extend(writing.items, if_last=writing.after)
@@ -157,10 +169,14 @@ def add_messages(connection: Connection, name: str, messages: Sequence[ChatMessa
 
 
 async def async_add_messages(
-    connection: Connection, name: str, messages: Sequence[ChatMessage]
+    connection: Connection,
+    name: str,
+    messages: Sequence[ChatMessage],
+    *,
+    ttl: float | None = None,
 ) -> None:
     """Like `add_messages`."""
-    history: AsyncHistory = connection.async_memory.history(name)
+    history: AsyncHistory = connection.async_memory.history(name, ttl=ttl)
     writing = Writing(connection, name, messages)
     try:
         seqs = await history.extend(writing.items, if_last=writing.after)
