@@ -47,6 +47,7 @@ from botwire.messages import Message, ToolCall
 from botwire.tool_calls import NOT_COMPLETED
 from botwire_ag2 import BotWireCheckpointStore, BotWireStorage
 from botwire_ag2.convert import from_items, own_classes, to_item
+from tests.clients import later
 from tests.holding import longest_hold
 from tests.zygote import Zygote
 
@@ -110,6 +111,49 @@ async def test_the_model_is_shown_what_was_said_before(place_url: str, namespace
         ModelRequest([TextInput("Who am I?")]),
     )
     assert answer.content == "noted"
+
+
+EXPIRING = """
+import asyncio, sys
+from ag2 import Agent
+from ag2.testing import TestConfig
+from botwire_ag2 import BotWireStorage
+url, namespace = sys.argv[1:]
+async def main():
+    stream = await BotWireStorage(namespace, url=url, ttl=60).stream("s")
+    await Agent("a", config=TestConfig("noted")).ask("I am Ada.", stream=stream)
+asyncio.run(main())
+"""
+
+
+async def test_a_stream_expires_a_while_after_its_last_event(
+    zygote: Zygote, tmp_path: Path, namespace: str
+) -> None:
+    path = tmp_path / "memory.db"
+
+    async def ask(client: Memory, said: str, ttl: float | None = 60) -> list[Any]:
+        config = Recording("noted")
+        stream = await BotWireStorage(client=client, ttl=ttl).stream("s")
+        await Agent("a", config=config).ask(said, stream=stream)
+        return config.received[0]
+
+    with zygote.start(EXPIRING, f"sqlite:///{path}", namespace) as process:
+        assert process.wait() == 0, process.stderr
+    with later(path, namespace, 50) as client:  # the answer renews the expiry
+        assert len(await ask(client, "hi")) == 3
+    with later(path, namespace, 100) as client:
+        storage = BotWireStorage(client=client, ttl=60)
+        stream = await storage.stream("s")
+        events = list(await stream.history.get_events())
+        await storage.set_history(stream.id, events[:-1])  # so does what replaces the events
+    with later(path, namespace, 150) as client:
+        assert len(await ask(client, "hello", None)) > 1  # a write without a ttl leaves it
+    with later(path, namespace, 161) as client:
+        assert await ask(client, "who am I?", None) == [ModelRequest([TextInput("who am I?")])]
+    with later(path, namespace, 1_000_000) as client:
+        assert len(await ask(client, "and now?")) == 3
+    with pytest.raises(ConfigurationError, match="ttl"):
+        BotWireStorage(namespace, ttl=0)
 
 
 EVENTS: list[BaseEvent] = [

@@ -30,8 +30,10 @@ from botwire.messages import Message as Envelope
 from botwire.messages import ToolCall
 from botwire_agent_framework import BotWireCheckpointStorage, BotWireHistoryProvider
 from botwire_agent_framework.convert import from_items, item_id, to_item
+from tests.clients import later
 from tests.holding import longest_hold
 from tests.scripted_agent import ScriptedClient, call
+from tests.zygote import Zygote
 
 ROOT = Path(__file__).resolve().parents[3]
 Texts = list[tuple[str, str]]
@@ -62,6 +64,47 @@ async def test_a_conversation_goes_on_with_another_agent(place_url: str, namespa
     assert sorted(await provider.list_sessions()) == ["s1", "s2"]
     await provider.clear("s1")
     assert await provider.get_messages("s1") == []
+
+
+EXPIRING = """
+import asyncio, sys
+from agent_framework import Agent, AgentSession
+from botwire_agent_framework import BotWireHistoryProvider
+from tests.scripted_agent import ScriptedClient
+url, namespace = sys.argv[1:]
+provider = BotWireHistoryProvider(namespace, url=url, ttl=60)
+agent = Agent(client=ScriptedClient("noted"), context_providers=[provider])
+asyncio.run(agent.run("I am Ada", session=AgentSession(session_id="s")))
+"""
+
+
+async def test_a_conversation_expires_a_while_after_its_last_message(
+    zygote: Zygote, tmp_path: Path, namespace: str
+) -> None:
+    path = tmp_path / "memory.db"
+
+    async def run(client: Memory, said: str, ttl: float | None = 60) -> Texts:
+        model = ScriptedClient("noted")
+        provider = BotWireHistoryProvider(client=client, ttl=ttl)
+        agent = Agent(client=model, context_providers=[provider])
+        await agent.run(said, session=AgentSession(session_id="s"))
+        return texts(model.received[0])
+
+    with zygote.start(EXPIRING, f"sqlite:///{path}", namespace) as process:
+        assert process.wait() == 0, process.stderr
+    with later(path, namespace, 50) as client:  # the run renews the expiry
+        assert (await run(client, "hi"))[0] == ("user", "I am Ada")
+    with later(path, namespace, 100) as client:
+        assert len(await BotWireHistoryProvider(client=client).get_messages("s")) == 4
+    with later(path, namespace, 120) as client:
+        assert await BotWireHistoryProvider(client=client).list_sessions() == []
+        assert await run(client, "who am I?", None) == [("user", "who am I?")]
+    with later(path, namespace, 1_000_000) as client:
+        assert await BotWireHistoryProvider(client=client).list_sessions() == ["s"]
+        client.history("titled").set_metadata({"title": "Untitled"})
+        assert await BotWireHistoryProvider(client=client).list_sessions() == ["s"]
+    with pytest.raises(ConfigurationError, match="ttl"):
+        BotWireHistoryProvider(namespace, ttl=0)
 
 
 async def test_a_stream_and_a_tool_are_stored_as_agent_framework_does(
@@ -329,8 +372,10 @@ import asyncio, os, signal, sys
 sys.path.insert(0, sys.argv[4])
 from agent_framework import Agent, AgentSession, tool
 from botwire_agent_framework import BotWireContextProvider, BotWireHistoryProvider
+from tests.clients import later
 from tests.holding import longest_hold
 from tests.scripted_agent import ScriptedClient, call
+from tests.zygote import Zygote
 
 url, namespace, dies = sys.argv[1:4]
 

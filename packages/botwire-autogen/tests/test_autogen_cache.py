@@ -70,8 +70,9 @@ def test_values_come_back_and_none_is_a_value(place_url: str, namespace: str) ->
     assert store.get("other") is None
     with pytest.raises(NotJSONError):
         store.set("k", object())
-    with pytest.raises(ConfigurationError):
-        BotWireCacheStore(namespace, url=place_url, ttl=0)
+    for ttl in (0, "60"):
+        with pytest.raises(ConfigurationError, match="ttl"):
+            BotWireCacheStore(namespace, url=place_url, ttl=ttl)  # type: ignore[arg-type]
 
 
 def test_a_component_comes_back_without_a_key(server_url: str, namespace: str) -> None:

@@ -79,6 +79,13 @@ def test_a_byte_store_takes_bytes(place_url: str, namespace: str) -> None:
     assert list(store.yield_keys()) == []
 
 
+@pytest.mark.parametrize("cls", [BotWireByteStore, BotWireCache])
+def test_a_ttl_that_cannot_be_is_refused(place_url: str, namespace: str, cls: type) -> None:
+    for ttl in (0, "60"):
+        with pytest.raises(ConfigurationError, match="ttl"):
+            cls(namespace, url=place_url, ttl=ttl)
+
+
 def test_an_answer_that_cannot_be_read_is_asked_for_again(
     place_url: str, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,6 +14,7 @@ from botwire import AsyncHistory, ConfigurationError
 from botwire.answers import Answerer
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.off_loop import off_loop
+from botwire.operations import check_ttl
 from botwire_ag2.convert import from_items, own_classes, paired, to_item, to_items
 
 
@@ -34,6 +35,8 @@ class BotWireStorage:
         namespace: Whose conversations. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
             ``default``.
         types: Your own classes of events, dataclasses, pydantic models and enums.
+        ttl: Seconds after its last event when a stream expires, by the store's clock; None leaves
+            its expiry as it is.
         **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
             `ConnectionOptions`.
 
@@ -47,9 +50,13 @@ class BotWireStorage:
         namespace: str | None = None,
         *,
         types: Iterable[type] = (),
+        ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
+        if ttl is not None:
+            check_ttl(ttl)
         self.connection = Connection(namespace, **connection)
+        self.ttl = ttl
         self._classes = own_classes(types)
         self._names: dict[UUID, str] = {}
         self._answerers: defaultdict[UUID, Answerer] = defaultdict(Answerer)
@@ -71,7 +78,7 @@ class BotWireStorage:
 
     def _history(self, stream_id: UUID) -> AsyncHistory:
         name = self._names.get(stream_id, str(stream_id))
-        return self.connection.async_memory.history(name)
+        return self.connection.async_memory.history(name, ttl=self.ttl)
 
     async def save_event(self, event: BaseEvent, context: Context) -> None:
         """Stores an event at the end of its stream.
@@ -122,7 +129,7 @@ class BotWireStorage:
         async with self.connection.async_memory.transaction() as tx:
             tx.history(history.name).archive(stored[-1].seq)
             if items:
-                tx.history(history.name).extend(items)
+                tx.history(history.name, ttl=self.ttl).extend(items)
         self._answerers[stream_id].wrote(tx.results[1] if items else ())
 
     async def drop_history(self, stream_id: UUID) -> None:

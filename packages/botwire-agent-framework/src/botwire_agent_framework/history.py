@@ -19,6 +19,7 @@ from botwire import AsyncHistory, ConfigurationError, ConflictError
 from botwire.answers import Answerer, Answerers
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.off_loop import off_loop
+from botwire.operations import check_ttl
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 from botwire_agent_framework.compaction import after_strategies, compact
 from botwire_agent_framework.convert import from_items, item_id, to_items
@@ -55,6 +56,8 @@ class BotWireHistoryProvider(HistoryProvider):
         store_outputs: Whether to store an agent's answers.
         store_context_messages: Whether to store messages of other providers.
         store_context_from: The providers whose messages to store; None: all.
+        ttl: Seconds after its last message when a conversation expires, by the store's clock; None
+            leaves its expiry as it is.
         **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
             `ConnectionOptions`.
 
@@ -75,6 +78,7 @@ class BotWireHistoryProvider(HistoryProvider):
         store_outputs: bool = True,
         store_context_messages: bool = False,
         store_context_from: set[str] | None = None,
+        ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         super().__init__(
@@ -87,7 +91,10 @@ class BotWireHistoryProvider(HistoryProvider):
         )
         if max_messages is not None and max_messages < 1:
             raise ConfigurationError(f"max_messages is at least 1, not {max_messages}")
+        if ttl is not None:
+            check_ttl(ttl)
         self.connection = Connection(namespace, **connection)
+        self.ttl = ttl
         self.max_messages = max_messages
         self.skip_excluded = skip_excluded
         self._answerers = Answerers()
@@ -100,7 +107,7 @@ class BotWireHistoryProvider(HistoryProvider):
             raise ConfigurationError(
                 "a conversation needs the id of its session: AgentSession(session_id=…)"
             )
-        return self.connection.async_memory.history(session_id)
+        return self.connection.async_memory.history(session_id, ttl=self.ttl)
 
     async def get_messages(
         self, session_id: str | None, *, state: dict[str, Any] | None = None, **kwargs: Any
@@ -260,8 +267,9 @@ class BotWireHistoryProvider(HistoryProvider):
         )
 
     async def list_sessions(self) -> list[str]:
-        """Returns the ids of all sessions in the namespace, including those of other frameworks."""
-        return [info.name for info in await self.connection.async_memory.list_histories()]
+        """Returns the ids of all sessions that hold messages, including other frameworks'."""
+        infos = await self.connection.async_memory.list_histories()
+        return [info.name for info in infos if info.count]
 
     async def clear(self, session_id: str) -> None:
         """Deletes a session's messages."""

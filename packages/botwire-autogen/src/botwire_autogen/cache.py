@@ -7,8 +7,8 @@ from typing import Any, Self, TypeVar, Unpack
 from autogen_core import CacheStore, Component
 from pydantic import BaseModel
 
-from botwire import ConfigurationError
 from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.operations import check_ttl
 from botwire.tagged import from_json, to_json
 
 T = TypeVar("T")
@@ -53,8 +53,8 @@ class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
         ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        if ttl is not None and not ttl > 0:
-            raise ConfigurationError(f"ttl is above 0 seconds, not {ttl!r}")
+        if ttl is not None:
+            check_ttl(ttl)
         self.connection = Connection(namespace, **connection)
         self._prefix = prefix
         self._ttl = ttl

@@ -10,6 +10,7 @@ from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.outputs import ChatGeneration, Generation
 
 from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.operations import check_ttl
 from botwire.tagged import from_json, to_json
 from botwire_langchain.convert import from_native, to_native
 
@@ -25,6 +26,9 @@ class BotWireCache(BaseCache):
         ttl: Seconds until an answer expires; None: never.
         **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
             `ConnectionOptions`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
     """
 
     @takes_connection
@@ -36,6 +40,8 @@ class BotWireCache(BaseCache):
         ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
+        if ttl is not None:
+            check_ttl(ttl)
         self.connection = Connection(namespace, **connection)
         self.prefix = prefix
         self.ttl = ttl

@@ -9,6 +9,7 @@ from langchain_core.stores import ByteStore
 
 from botwire import ConfigurationError
 from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.operations import check_ttl
 
 
 class BotWireByteStore(ByteStore):
@@ -20,6 +21,9 @@ class BotWireByteStore(ByteStore):
         ttl: Seconds until a value expires; None: never.
         **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
             `ConnectionOptions`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
     """
 
     @takes_connection
@@ -31,6 +35,8 @@ class BotWireByteStore(ByteStore):
         ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
+        if ttl is not None:
+            check_ttl(ttl)
         self.connection = Connection(namespace, **connection)
         self.prefix = prefix
         self.ttl = ttl
