@@ -18,7 +18,7 @@ from typing import Any
 from botwire import filters, scopes
 from botwire import operations as ops
 from botwire.clock import Clock
-from botwire.engines.sql import words
+from botwire.engines.sql import languages, words
 from botwire.errors import ConflictError, InvalidRequestError, NotFoundError
 from botwire.exact import Json
 from botwire.operations.terms import Usage
@@ -571,19 +571,28 @@ def _similarity(one: bytes, other: bytes, metric: str) -> float:
     return max(-1.0, min(1.0, dot / lengths)) if lengths else 0.0
 
 
-def _text_scores(entries: Iterable[ops.RecordEntry], text: str) -> dict[str, float]:
+def _text_sums(entries: Iterable[ops.RecordEntry], text: str) -> dict[str, float]:
     counts = {entry.id: words.count(entry.text) for entry in entries}
     if not counts:
         return {}
     average = sum(count.total() for count in counts.values()) / len(counts)
-    scores: dict[str, float] = {}
-    for word in words.query_words(text):
-        holding = [id for id, count in counts.items() if word in count]
-        for id in holding:
-            scores[id] = scores.get(id, 0.0) + words.weight(
-                len(holding), len(counts)
-            ) * words.relevance(counts[id][word], counts[id].total(), average)
-    return {id: words.normal(score) for id, score in scores.items()}
+    known = {word for count in counts.values() for word in count}
+    sums: dict[str, float] = {}
+    asked = [word.decode() for word in words.query_words(text)]
+    terms: dict[frozenset[bytes], bytes] = {}
+    for wanted in languages.plan(asked, [word.decode() for word in words.names(text)]):
+        forms = {wanted.word.encode(), *(form.encode() for form in wanted.forms)}
+        if wanted.language is not None:
+            forms |= {word for word in known if wanted.is_form(word.decode())}
+        terms.setdefault(frozenset(forms), wanted.word.encode())
+    for forms, exact in terms.items():
+        holding = sum(form in count for form in forms for count in counts.values())
+        weight = words.weight(min(holding, len(counts)), len(counts))
+        for id, count in counts.items():
+            if times := sum(count[form] for form in forms):
+                part = weight * words.relevance(times, count.total(), average)
+                sums[id] = sums.get(id, 0.0) + part * (1 if exact in count else words.OTHER_FORM)
+    return sums
 
 
 def _search_records(space: _Namespace, op: ops.SearchRecords) -> Any:
@@ -602,12 +611,20 @@ def _search_records(space: _Namespace, op: ops.SearchRecords) -> Any:
             }
         )
     if op.text is not None:
-        parts.append(_text_scores(entries.values(), op.text))
+        sums = _text_sums(entries.values(), op.text)
+        if op.vector is None:
+            parts.append({id: words.normal(total) for id, total in sums.items()})
+        else:
+            count = words.BESIDE_A_VECTOR
+            beside = {id: words.normal_beside_a_vector(total) for id, total in sums.items()}
+            parts.append({id: count * score for id, score in beside.items()})
     scores: dict[str, float] = {}
-    for part in parts:
+    for part in reversed(parts):
         for id, score in part.items():
             if id in chosen:
-                scores[id] = scores.get(id, 0.0) + score / len(parts)
+                scores[id] = scores.get(id, 0.0) + score
+    if len(parts) == 2:
+        scores = {id: score / (words.BESIDE_A_VECTOR + 1) for id, score in scores.items()}
     ranked = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
     if op.min_score is not None:
         ranked = [pair for pair in ranked if pair[1] >= op.min_score]

@@ -52,7 +52,10 @@ paths = st.sampled_from(["/", "/crew", "/crew/al", "/crew/alice", "/crew/al/x", 
 times = st.integers(1_000, 1_004) | st.sampled_from([BEGIN, BEGIN + HOUR, BEGIN + 5 * HOUR])
 ttls = st.sampled_from([None, None, 1e-6, 1.0, 3600.0])
 texts = st.lists(
-    st.sampled_from(["tea", "Tea!", "coffee", "\u8336\u8336\u9053", "x", "\ud800"]), max_size=5
+    st.sampled_from(
+        ["tea", "Teas!", "coffee", "the", "drank", "drinking", "\u8336\u8336\u9053", "x", "\ud800"]
+    ),
+    max_size=5,
 ).map(" ".join)
 # Small whole numbers: sums and products of them are exact, and so is the order of the scores.
 vectors = st.lists(st.integers(-2, 2), min_size=2, max_size=3).map(Vector.of)

@@ -33,7 +33,7 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
     """The nodes of a namespace with their texts, for ``StorageContext.from_defaults``.
 
     Searches are exact. Filters are applied before the best are chosen. The modes are ``default``
-    (vectors), ``text_search`` or ``sparse`` (words), and ``hybrid`` (the mean of both).
+    (vectors), ``text_search`` or ``sparse`` (words), and ``hybrid`` (a mean of both).
 
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.

@@ -263,8 +263,9 @@ class SearchRecords(Operation[tuple[RecordMatch, ...]]):
     """Returns the records that match best, the best first.
 
     The selection is applied before the limit. A search by vector does not find records without an
-    embedding. With a vector and a text, the score is the mean of both; a part that does not find
-    the record counts as 0. A server refuses an answer that would be too large; see `GetKeys`.
+    embedding. With a vector and a text, the score is a mean in which the text counts more; a part
+    that does not find the record counts as 0. A server refuses an answer that would be too large;
+    see `GetKeys`.
 
     Attributes:
         vector: Finds the nearest embeddings, exactly.

@@ -159,7 +159,8 @@ class AsyncRecords:
             vector: Find the nearest embeddings, exactly. Records without an embedding are skipped.
             text: Find texts that contain one of its words, in any form, ranked by BM25, mapped to
                 0 … 1. Stop words are ignored unless there is nothing else. With a vector too, the
-                score is the mean of both; a search that does not find the record counts as 0.
+                score is a mean in which the text counts more; a search that does not find the
+                record counts as 0.
             filter: See the class.
             scope: See the class.
             tags: See the class.

@@ -13,6 +13,7 @@ from botwire.engines.sql.records import conditions, fetch_all, tester
 from botwire.engines.sql.steps import Context, Statement, Steps, chunks, marks
 from botwire.engines.sql.text_search import Ranked, by_text
 from botwire.engines.sql.vector_cache import Row, Snapshot, load_numpy
+from botwire.engines.sql.words import BESIDE_A_VECTOR, normal, normal_beside_a_vector
 
 _ROW = "id, embedding, scope, tags, metadata, created_at, version"
 
@@ -33,7 +34,8 @@ def _search_records(context: Context, op: ops.SearchRecords) -> Steps[tuple[ops.
     if op.text is None:
         ranked = _sorted((yield from _by_vector(context, collection, op, best)))
     elif op.vector is None:
-        ranked = yield from _by_text(context, collection, op, best)
+        sums: Ranked = yield from _by_text(context, collection, op, best)
+        ranked = [(id, normal(total)) for id, total in sums]
     else:
         ranked = _sorted((yield from _by_both(context, collection, op, best)))
     if op.min_score is not None:
@@ -78,10 +80,11 @@ def _by_vector(
 def _by_both(
     context: Context, collection: Collection, op: ops.SearchRecords, best: int
 ) -> Steps[Ranked]:
-    """Answers the mean of both scores of at least the `best` records selected, in no order."""
+    """Answers the weighted mean of both scores of at least the `best` selected, in no order."""
     assert op.vector is not None
     assert op.text is not None
-    found: Ranked = yield from by_text(context, collection, op.text, None)
+    sums: Ranked = yield from by_text(context, collection, op.text, None)
+    found = [(id, BESIDE_A_VECTOR * normal_beside_a_vector(total)) for id, total in sums]
     by_vector: Ranked = []
     if collection.dimension is not None:
         snapshot: Snapshot = yield from _snapshot(context, collection, collection.dimension)
@@ -90,7 +93,7 @@ def _by_both(
         there = snapshot.ids()
         found = [pair for pair in found if pair[0] not in there]
     without_vector = yield from _selected(context, collection, op.where, found, None)
-    return [(id, total / 2) for id, total in by_vector + without_vector]
+    return [(id, total / (BESIDE_A_VECTOR + 1)) for id, total in by_vector + without_vector]
 
 
 def _snapshot(context: Context, collection: Collection, dimension: int) -> Steps[Snapshot]:
@@ -139,7 +142,7 @@ def _snapshot(context: Context, collection: Collection, dimension: int) -> Steps
 def _by_text(
     context: Context, collection: Collection, op: ops.SearchRecords, best: int
 ) -> Steps[Ranked]:
-    """Answers the `best` records selected that hold a word of the text, in order."""
+    """Answers the sums of the `best` records selected that hold a word of the text, in order."""
     assert op.text is not None
     many = best if op.where.is_everything else best + _MORE_FILTERED
     ranked = _sorted((yield from by_text(context, collection, op.text, many)), many)

@@ -23,7 +23,7 @@ from botwire.engines.sql.steps import WAIT, Context, Rows, Statement, Steps, chu
 from botwire.names import prefix_end
 
 Ranked = list[tuple[bytes, float]]
-"""Ids of records with their scores."""
+"""Ids of records with their sums or scores."""
 
 Term = tuple[bytes, ...]
 """A word of a query and its other forms."""
@@ -44,7 +44,7 @@ _BEGINNING = (
 
 
 def by_text(context: Context, collection: Collection, text: str, best: int | None) -> Steps[Ranked]:
-    """Answers the scores of the records that hold a word of the text, in no order.
+    """Answers the sums of BM25 of the records that hold a word of the text, in no order.
 
     Args:
         context: The batch's.
@@ -56,7 +56,7 @@ def by_text(context: Context, collection: Collection, text: str, best: int | Non
     search = _Search(context, collection, terms)
     if best is None or collection.size <= _FEW or len(terms) == 1:
         yield from search.read(terms)  # in their order: the sums are the scores
-        return [(id, words.normal(total)) for id, total in search.sums.items()]
+        return list(search.sums.items())
     yield from search.count()
     bounds = {term: search.bound(term) for term in terms if search.holding(term)}
     order = sorted(bounds, key=lambda term: -bounds[term])
@@ -228,14 +228,14 @@ class _Search:
         return winning
 
     def scores(self, ids: Iterable[bytes]) -> Ranked:
-        """Returns the scores of records, from 0 to 1."""
+        """Returns the sums of records, each added in the order of the query."""
         totals = dict.fromkeys(ids, 0.0)
         for term in self.query:
             part = self._parts.get(term, {})
             for id in totals:
                 if id in part:
                     totals[id] += part[id]
-        return [(id, words.normal(total)) for id, total in totals.items()]
+        return list(totals.items())
 
 
 def _nth(values: Sized[float], n: int) -> float:

@@ -45,11 +45,19 @@ _UNSPACED = re.compile(
 )
 # Lower than for documents: memories are short, and a word that is there twice says little more.
 # Chosen by `benchmarks/recall.py`.
-_K1 = 0.6
-_B = 0.2
+_K1 = 0.4
+_B = 0.1
 
 HIGHEST = _K1 + 1
 """What `relevance` comes to at most."""
+
+OTHER_FORM = 0.85
+"""The part of a word's score that a text gets that only has other forms of it."""
+
+BESIDE_A_VECTOR = 2.5
+"""How much the words of a text count where its vector counts 1."""
+
+_HALF = 20
 
 
 def words(text: str) -> Iterator[bytes]:
@@ -153,10 +161,6 @@ def weight(holding: int, texts: int) -> float:
     return math.log(1 + (texts - holding + 0.5) / (holding + 0.5))
 
 
-OTHER_FORM = 0.9
-"""The part of a word's score that a text gets that only has other forms of it."""
-
-
 def relevance(times: int, among: int, average: float) -> float:
     """Returns how much a text is about a word that is in it `times`, `among` so many words (BM25).
 
@@ -168,9 +172,14 @@ def relevance(times: int, among: int, average: float) -> float:
     return times * (_K1 + 1) / (times + _K1 * (1 - _B + _B * among / max(average, 1e-9)))
 
 
-def normal(score: float) -> float:
-    """Maps a score from 0 … ∞ to 0 … 1, in the same order."""
-    return score / (1 + score)
+def normal(total: float) -> float:
+    """Maps a sum of BM25 from 0 … ∞ to 0 … 1, in the same order."""
+    return total / (1 + total)
+
+
+def normal_beside_a_vector(total: float) -> float:
+    """Maps a sum of BM25 from 0 … ∞ to 0 … 1, nearly evenly: cosines do not crowd near 1 either."""
+    return total / (_HALF + total)
 
 
 def _clip(word: str) -> bytes:
