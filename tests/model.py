@@ -60,7 +60,8 @@ class _Namespace:
         usage: What it uses, without what the batch that is being applied changes.
         now: The time of the batch that is being applied.
         stored: The keys, those that have expired too.
-        has_dead: Whether items of expired histories may wait for the sweep.
+        has_dead: Whether items of expired histories, or expired records, may wait for the sweep.
+        has_dead_records: Whether expired records may; the scores of texts still count them.
         has_forks: Whether histories share items, which count once and as long as any reads them.
     """
 
@@ -71,6 +72,7 @@ class _Namespace:
     stored: dict[str, ops.KeyEntry] = field(default_factory=dict)
     histories: dict[str, _History] = field(default_factory=dict)
     has_dead: bool = False
+    has_dead_records: bool = False
     has_forks: bool = False
     collections: dict[str, _Collection] = field(default_factory=dict)
     changes: list[ops.ChangeEntry] = field(default_factory=list)
@@ -80,8 +82,17 @@ class _Namespace:
         """The keys that have not expired."""
         return {key: entry for key, entry in self.stored.items() if not self._is_expired(entry)}
 
-    def _is_expired(self, entry: ops.KeyEntry) -> bool:
+    def _is_expired(self, entry: ops.KeyEntry | ops.RecordEntry) -> bool:
         return entry.expires_at is not None and entry.expires_at <= self.now
+
+    def forget_expired_records(self) -> None:
+        for collection in self.collections.values():
+            records = collection.records
+            for id in [id for id, record in records.items() if self._is_expired(record)]:
+                del records[id]
+                self.has_dead = self.has_dead_records = True
+                if not records:
+                    collection.dimension = None
 
     def change(self, shape: str, action: str, name: str) -> int:
         self.revision += 1
@@ -105,6 +116,7 @@ class Model:
         before = self._namespaces.setdefault(batch.namespace, _Namespace())
         after = copy.deepcopy(before)
         after.now = self._clock()
+        after.forget_expired_records()
         usage = after.usage.on(after.now)
         results: list[Any] = []
         writes = 0
@@ -125,8 +137,16 @@ class Model:
         space = self._namespaces.get(namespace, _Namespace())
         space.now = self._clock()
         expired = [one for one in space.histories.values() if one.is_expired(space.now)]
+        space.forget_expired_records()
         hidden = expired or space.has_dead or space.has_forks
         return len(space.keys) == len(space.stored) and not hidden
+
+    def scores_texts(self, namespace: str) -> bool:
+        """Says whether all engines score texts alike now, as no expired record is left."""
+        space = self._namespaces.get(namespace, _Namespace())
+        space.now = self._clock()
+        space.forget_expired_records()
+        return not space.has_dead_records
 
 
 def _page(found: Iterable[Any], limit: int) -> tuple[tuple[Any, ...], bool]:
@@ -493,6 +513,7 @@ def _put_records(space: _Namespace, op: ops.PutRecords) -> tuple[int, ...]:
             revision,
             created_at if record.created_at is None else record.created_at,
             space.now,
+            None if record.ttl is None else space.now + max(1, round(record.ttl * 1_000_000)),
         )
     return (revision,) * len(op.records)
 

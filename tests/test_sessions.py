@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from botwire import ConfigurationError, ConflictError, History, Memory, NotFoundError, transfer
+from botwire import (
+    ConfigurationError,
+    ConflictError,
+    History,
+    Memory,
+    NotFoundError,
+    Record,
+    transfer,
+)
 from botwire import operations as ops
 from botwire.engines.postgres import PostgresEngine
 from botwire.engines.protocol import Engine
@@ -488,3 +496,70 @@ def test_a_fork_is_copied_with_all_its_items(store: _Store, tmp_path: Path) -> N
             assert list(transfer.check(copied)) == []
             store.apply(ops.UpdateItem("base", Json.of("B"), seq=2))
             store.apply(ops.DeleteItems("fork", (1,)))
+
+
+# --- records --------------------------------------------------------------------------------
+
+
+async def test_records_expire(memory: Any) -> None:
+    notes = memory.records("notes")
+    await notes.put([Record("tea", "t", embedding=[1.0, 0.0])], ttl=3600)
+    (tea,) = await notes.get(["t"])
+    assert (tea.expires_at - tea.updated_at).total_seconds() == 3600
+    await notes.patch(["t"], {"seen": True})
+    assert (await notes.get(["t"]))[0].expires_at == tea.expires_at
+    await notes.put([Record("tea", "t")])
+    assert (await notes.get(["t"]))[0].expires_at is None
+    with pytest.raises(ConfigurationError, match="ttl"):
+        await notes.put([Record("x")], ttl=-1)
+    await memory.remember("for an hour", id="m", ttl=3600)
+    assert (await memory.recall("hour"))[0].expires_at is not None
+
+
+def test_an_expired_record_is_found_by_nothing(store: _Store, tmp_path: Path) -> None:
+    memory = Memory("n", engine=store.engine)
+    notes = memory.records("notes")
+    notes.put([Record("tea here", "a", {"n": 1}, ["x"], "/a", [1.0, 0.0])], ttl=3600)
+    notes.put([Record("tea there", "b", {"n": 1}, ["y"], "/b", [1.0, 0.0])])
+    notes.search(vector=[1.0, 0.0])  # fills the cache
+    store.clock.time += HOUR
+    for _ in range(2):
+        for options in (
+            {"vector": [1.0, 0.0]},
+            {"text": "tea"},
+            {"vector": [1.0, 0.0], "text": "tea"},
+        ):
+            found = notes.search(**options)
+            assert [match.record.id for match in found] == ["b"]
+        assert notes.get(["a", "b"])[0] is None
+        assert [record.id for record in notes.list()] == ["b"]
+        assert notes.count() == notes.count(filter={"n": 1}) == 1
+        assert (notes.scopes("/"), notes.tags()) == (["/b"], {"y": 1})
+        assert notes.patch(["a"], {"n": 2}) == 0
+        assert list(transfer.check(store.engine)) == []
+        store.engine.sweep()
+    with contextlib.closing(SQLiteEngine(tmp_path / "copy.db", clock=store.clock)) as copied:
+        transfer.copy(store.engine, copied)
+        copy = Memory("n", engine=copied).records("notes")
+        assert [record.id for record in copy.list()] == ["b"]
+    assert notes.delete(filter={"n": 1}) == 1
+    assert list(transfer.check(store.engine)) == []
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_a_collection_of_expired_records_is_empty(store: _Store, swept: bool) -> None:
+    memory = Memory("n", engine=store.engine)
+    notes = memory.records("notes")
+    notes.put([Record(f"tea {i}", str(i), embedding=[1.0, 0.0]) for i in range(250)], ttl=60)
+    store.clock.time += HOUR
+    if swept:
+        store.engine.sweep()
+    assert memory.list_collections() == []
+    assert notes.info().dimension is None
+    assert notes.search(vector=[1.0, 2.0, 3.0]) == []
+    notes.put([Record("new", "1", embedding=[1.0, 2.0, 3.0])], if_versions=[0])
+    assert [match.record.id for match in notes.search(vector=[1.0, 2.0, 3.0])] == ["1"]
+    assert notes.info().count == 1
+    assert list(transfer.check(store.engine)) == []
+    store.engine.sweep()
+    assert list(transfer.check(store.engine)) == []

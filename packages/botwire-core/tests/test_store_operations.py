@@ -84,12 +84,15 @@ def test_every_table_with_rows_of_a_namespace_is_known(engine: Engine, tmp_path:
 
 
 def test_a_forgotten_namespace_is_gone_from_every_table(engine: Engine, tmp_path: Path) -> None:
-    fill(engine, "n")
-    fill(engine, "other")
+    for namespace in ("n", "other"):
+        fill(engine, namespace)
+        history = Memory(namespace, engine=engine).history("history x")
+        history.fork("fork")
+        history.update(1, "updated")
     counts = dict(ask(engine, ops.ForgetNamespace("n")))
     assert counts == {
-        "keys": 2, "histories": 2, "items": 3, "collections": 1, "records": 1, "words": 2,
-        "changes": 6, "answers": 1,
+        "keys": 2, "histories": 3, "items": 3, "past_items": 1, "collections": 1, "records": 1,
+        "words": 2, "changes": 8, "answers": 1,
     }  # fmt: skip
     with sqlite3.connect(tmp_path / "memory.db") as database:
         for table in [*NAMESPACED.values(), "botwire_namespaces"]:

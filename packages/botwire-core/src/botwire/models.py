@@ -126,6 +126,8 @@ class Record:
             current time for a new record and keeps the time of an existing one.
         updated_at: When the record was last written, in UTC; set by the store.
         version: Grows with each write and is never reused; set by the store.
+        expires_at: When the record expires, in UTC; None if never. Set by the store; see the `ttl`
+            of `AsyncRecords.put`.
     """
 
     text: str
@@ -137,6 +139,7 @@ class Record:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     version: int = 0
+    expires_at: datetime | None = None
 
     @classmethod
     def of(cls, entry: ops.RecordEntry) -> Record:
@@ -151,6 +154,7 @@ class Record:
             to_datetime(entry.created_at),
             to_datetime(entry.updated_at),
             entry.version,
+            None if entry.expires_at is None else to_datetime(entry.expires_at),
         )
 
 

@@ -51,13 +51,16 @@ def encode_ids(ids: Iterable[str | None] | None) -> tuple[str | None, ...] | Non
 
 
 def encode_records(
-    given: Iterable[Record], versions: Iterable[int | None] | None = None
+    given: Iterable[Record],
+    versions: Iterable[int | None] | None = None,
+    ttl: float | None = None,
 ) -> tuple[ops.NewRecord, ...]:
     """Returns records in the form that `PutRecords` takes.
 
     Args:
         given: The records.
         versions: The version that each stored record must have, or None.
+        ttl: Seconds until they expire; None if never.
 
     Raises:
         ConfigurationError: A field has the wrong type; the message says which.
@@ -72,10 +75,10 @@ def encode_records(
             f"{len(listed)} records were given with {len(expected)} versions: give one per record"
         )
     pairs = enumerate(zip(listed, expected, strict=True))
-    return tuple([_encode_record(record, i, version) for i, (record, version) in pairs])
+    return tuple([_encode_record(record, i, version, ttl) for i, (record, version) in pairs])
 
 
-def _encode_record(record: Record, i: int, version: int | None) -> ops.NewRecord:
+def _encode_record(record: Record, i: int, version: int | None, ttl: float | None) -> ops.NewRecord:
     where = f"records[{i}]"
     if not isinstance(record, Record):
         raise ConfigurationError(f"{where} must be a Record, not {type(record).__name__}")
@@ -92,6 +95,7 @@ def _encode_record(record: Record, i: int, version: int | None) -> ops.NewRecord
         None if embedding is None else Vector.of(embedding, f"{where}.embedding"),
         None if record.created_at is None else from_datetime(record.created_at),
         version,
+        ttl,
     )
 
 

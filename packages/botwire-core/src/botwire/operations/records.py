@@ -20,6 +20,7 @@ from botwire.operations.fields import (
     Prefix,
     Scope,
     Score,
+    Seconds,
     Tag,
     Time,
 )
@@ -43,6 +44,7 @@ class RecordEntry(NamedTuple):
     version: Count
     created_at: Time
     updated_at: Time
+    expires_at: Time | None = None
 
 
 class RecordPage(NamedTuple):
@@ -95,6 +97,7 @@ class NewRecord(Checked):
     Attributes:
         created_at: None: now for a new record; an existing record keeps its time.
         if_version: Put only if the record has this version; 0: only if there is no such record.
+        ttl: Seconds until the record expires; None: it does not.
     """
 
     id: Id
@@ -105,6 +108,7 @@ class NewRecord(Checked):
     embedding: Vector | None = None
     created_at: Time | None = None
     if_version: Count | None = None
+    ttl: Seconds | None = None
 
 
 @dataclass(frozen=True, slots=True)

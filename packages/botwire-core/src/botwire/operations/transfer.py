@@ -290,6 +290,8 @@ class RestoreRecords(Operation[Restored]):
             check_scope(record.scope)
             check_time(record.created_at, f"a time of {where}")
             check_time(record.updated_at, f"a time of {where}")
+            if record.expires_at is not None:
+                check_time(record.expires_at, f"a time of {where}")
             if not record.metadata.is_object:
                 raise ConfigurationError(f"the metadata of {where} is not an object")
             try:

@@ -351,6 +351,7 @@ class AsyncMemory(AsyncMemoryOperators):
         about: str = scopes.ROOT,
         tags: Iterable[str] = (),
         id: str | None = None,
+        ttl: float | None = None,
     ) -> str:
         """Remembers a text for `recall` and returns its id.
 
@@ -361,8 +362,9 @@ class AsyncMemory(AsyncMemoryOperators):
             about: A path that says who or what it is about, such as ``/people/ada``.
             tags: Any strings to recall it by.
             id: An id of your own; it replaces the memory that has it. Default: a random one.
+            ttl: Seconds until the memory expires; None keeps it until it is deleted.
         """
-        return await remember(self.records(), text, about, tags, id)
+        return await remember(self.records(), text, about, tags, id, ttl)
 
     async def recall(
         self,

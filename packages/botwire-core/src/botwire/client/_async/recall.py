@@ -14,7 +14,12 @@ from botwire.models import Match, Recall, Record
 
 
 async def remember(
-    records: AsyncRecords, text: str, about: str, tags: Iterable[str], id: str | None
+    records: AsyncRecords,
+    text: str,
+    about: str,
+    tags: Iterable[str],
+    id: str | None,
+    ttl: float | None,
 ) -> str:
     """Puts a memory and returns its id; see `AsyncMemory.remember`."""
     if not isinstance(text, str):
@@ -24,7 +29,7 @@ async def remember(
     _check_tags(tags)
     named: dict[str, Any] = {} if id is None else {"id": id}
     record = Record(text, tags=tuple(tags), scope=about, **named)
-    await records.put([record])
+    await records.put([record], ttl=ttl)
     return record.id
 
 

@@ -48,6 +48,7 @@ class AsyncRecords:
         *,
         keep_embedding: bool = True,
         if_versions: Iterable[int | None] | None = None,
+        ttl: float | None = None,
     ) -> builtins.list[int]:
         """Adds records, replacing those with the same id, all or none.
 
@@ -58,6 +59,7 @@ class AsyncRecords:
             keep_embedding: A record without an embedding keeps the stored one.
             if_versions: One version per record: put it only if the stored record still has this
                 version; 0 means it must not exist, None does not check.
+            ttl: Seconds until the records expire; None keeps them until they are deleted.
 
         Returns:
             The new version of each record.
@@ -67,7 +69,7 @@ class AsyncRecords:
             InvalidRequestError: An embedding's dimension differs from the collection's.
             NotJSONError: JSON cannot hold a record's metadata; the message says where.
         """
-        encoded = encode_records(records, if_versions)
+        encoded = encode_records(records, if_versions, ttl)
         return list(
             await self._calls.apply(ops.PutRecords(self.collection, encoded, keep_embedding))
         )

@@ -14,7 +14,14 @@ from botwire.errors import ConfigurationError
 from botwire.models import Match, Recall, Record
 
 
-def remember(records: Records, text: str, about: str, tags: Iterable[str], id: str | None) -> str:
+def remember(
+    records: Records,
+    text: str,
+    about: str,
+    tags: Iterable[str],
+    id: str | None,
+    ttl: float | None,
+) -> str:
     """Puts a memory and returns its id; see `Memory.remember`."""
     if not isinstance(text, str):
         raise ConfigurationError(f"text must be a string, not {type(text).__name__}")
@@ -23,7 +30,7 @@ def remember(records: Records, text: str, about: str, tags: Iterable[str], id: s
     _check_tags(tags)
     named: dict[str, Any] = {} if id is None else {"id": id}
     record = Record(text, tags=tuple(tags), scope=about, **named)
-    records.put([record])
+    records.put([record], ttl=ttl)
     return record.id
 
 

@@ -222,9 +222,10 @@ class TransactionRecords:
         *,
         keep_embedding: bool = True,
         if_versions: Iterable[int | None] | None = None,
+        ttl: float | None = None,
     ) -> None:
         """Adds or replaces records; see `Records.put`."""
-        encoded = encode_records(records, if_versions)
+        encoded = encode_records(records, if_versions, ttl)
         self._add(ops.PutRecords(self.collection, encoded, keep_embedding))
 
     def patch(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> None:

@@ -42,6 +42,12 @@ KEPT_REQUESTS = 24 * 3600 * 1_000_000
 _TOGETHER = 4  # operations that are asked together where they may answer much, a page each
 _SWEPT_NAMESPACES = 1_000  # that are looked for at once
 _SWEPT_ROWS = 1_000  # keys or answers in one transaction, some 10 ms of it
+_DUE = (
+    "SELECT EXISTS (SELECT 1 FROM botwire_histories WHERE namespace = ? AND expires_at <= ?) "
+    f"OR EXISTS (SELECT 1 FROM botwire_histories WHERE namespace = ? AND {histories.UNSWEPT}), "
+    "EXISTS (SELECT 1 FROM botwire_records WHERE namespace = ? AND expires_at <= ?)"
+)  # what the sweep has to do in a namespace, beside keys: histories, records
+_SWEPT_RECORDS = 100  # in one transaction, with the words of their texts
 _SWEPT_CHANGES = 10_000  # in one transaction on all namespaces, some 15 ms of it
 
 
@@ -175,7 +181,7 @@ def _make_room(context: Context, bytes_: int) -> Steps[None]:
 
 
 def _forget_expired(context: Context) -> Steps[int]:
-    """Deletes some of what expired in the namespace; answers how many keys and items."""
+    """Deletes some of what expired in the namespace; answers how many elements."""
     rows = yield Statement(
         "DELETE FROM botwire_keys WHERE namespace = ? AND key IN "
         "(SELECT key FROM botwire_keys WHERE namespace = ? AND expires_at <= ? LIMIT ?) "
@@ -183,7 +189,14 @@ def _forget_expired(context: Context) -> Steps[int]:
         (context.namespace, context.namespace, context.now, _SWEPT_ROWS),
     )
     context.grown -= sum(size for (size,) in rows)
-    return len(rows) + (yield from histories.sweep(context, _SWEPT_ROWS))
+    here = context.namespace
+    due = yield Statement(_DUE, (here, context.now, here, here, context.now))
+    done = len(rows)
+    if due[0][0]:
+        done += yield from histories.sweep(context, _SWEPT_ROWS)
+    if due[0][1]:
+        done += yield from records.sweep(context, _SWEPT_RECORDS)
+    return done
 
 
 def sweep(now: int) -> Steps[bool]:
@@ -213,8 +226,8 @@ def sweep(now: int) -> Steps[bool]:
     if len(rows) == _SWEPT_ROWS:
         return True
     left = _SWEPT_ROWS
-    for namespace in (yield from _with_expired_histories(now)):
-        left -= yield from _sweep_histories(namespace, now, left)
+    for namespace in (yield from _find_expired(now)):
+        left -= yield from _sweep_shapes(namespace, now, left)
         if left <= 0:
             return True
     forgotten = 0
@@ -225,15 +238,19 @@ def sweep(now: int) -> Steps[bool]:
     return (yield from forget_requests(now))
 
 
-def _with_expired_histories(now: int) -> Steps[list[bytes]]:
+def _find_expired(now: int) -> Steps[list[bytes]]:
+    """Answers some of the namespaces in which histories or records have expired."""
     rows = yield Statement(histories.FIND_EXPIRED, (now, _SWEPT_NAMESPACES, _SWEPT_NAMESPACES))
-    return [namespace for (namespace,) in rows]
+    rows += yield Statement(records.FIND_EXPIRED, (now, _SWEPT_NAMESPACES))
+    return list(dict.fromkeys(namespace for (namespace,) in rows))
 
 
-def _sweep_histories(namespace: bytes, now: int, most: int) -> Steps[int]:
+def _sweep_shapes(namespace: bytes, now: int, most: int) -> Steps[int]:
     row = yield from accounts.enter(namespace, now, "")
     context = Context(namespace, now, row.revision)
     removed = yield from histories.sweep(context, most)
+    # A record takes ten times as long as an item, with the words of its text.
+    removed += 10 * (yield from records.sweep(context, max(1, (most - removed) // 10)))
     yield from accounts.tidy(context, row)
     return removed
 
@@ -246,7 +263,7 @@ def find_expired(now: int) -> Steps[list[bytes]]:
         (now,),
     )
     expired = [namespace for (namespace,) in rows]
-    expired += yield from _with_expired_histories(now)
+    expired += yield from _find_expired(now)
     return expired + (yield from accounts.find_quiet(now, _SWEPT_NAMESPACES))
 
 

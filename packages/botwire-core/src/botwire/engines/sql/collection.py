@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from botwire.engines.sql import tables
 from botwire.engines.sql.steps import Context, Statement, Steps
-from botwire.engines.sql.tables import COLLECTIONS
 from botwire.errors import InvalidRequestError
 from botwire.names import to_bytes
 
 HERE = "namespace = ? AND collection = ?"
 """The condition that a row is of a collection."""
+LIVE_HERE = f"{HERE} AND {tables.LIVE}"
+"""The condition that a record is of a collection and has not expired, at a time that is given."""
 
 
 class Collection(NamedTuple):
@@ -23,19 +25,38 @@ class Collection(NamedTuple):
     revision: int = 0
     removed: int = 0
     bytes: int = 0
+    expiring: int = 0
 
 
-_SAVE = COLLECTIONS.upsert()
+_SAVE = tables.COLLECTIONS.upsert()
 
 
 def read_collection(context: Context, name: str) -> Steps[Collection]:
     """Answers the `Collection`, all zeros if nothing was ever put into it."""
     key = to_bytes(name)
     rows = yield Statement(
-        f"SELECT {COLLECTIONS.columns} FROM botwire_collections WHERE {HERE}",
+        f"SELECT {tables.COLLECTIONS.columns} FROM botwire_collections WHERE {HERE}",
         (context.namespace, key),
     )
     return Collection(key, *rows[0]) if rows else Collection(key)
+
+
+def has_records(context: Context, collection: Collection) -> Steps[bool]:
+    """Says whether a collection holds a record that has not expired."""
+    if not collection.size or not collection.expiring:
+        return bool(collection.size)
+    rows = yield Statement(
+        f"SELECT 1 FROM botwire_records WHERE {LIVE_HERE} LIMIT 1",
+        (context.namespace, collection.name, context.now),
+    )
+    return bool(rows)
+
+
+def read_dimension(context: Context, collection: Collection) -> Steps[int | None]:
+    """Answers the dimension of the embeddings; None if all records have expired."""
+    if collection.dimension is None or not collection.expiring:
+        return collection.dimension
+    return collection.dimension if (yield from has_records(context, collection)) else None
 
 
 def save_collection(context: Context, collection: Collection) -> Steps[None]:

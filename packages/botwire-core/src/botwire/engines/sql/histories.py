@@ -524,7 +524,7 @@ def sweep(context: Context, most: int) -> Steps[int]:
     for history, *columns in rows:
         yield from bury(context, history, Stat(*columns))
     rows = yield Statement(
-        f"SELECT history, {STAT} FROM botwire_histories WHERE namespace = ? AND {_UNSWEPT} LIMIT ?",
+        f"SELECT history, {STAT} FROM botwire_histories WHERE namespace = ? AND {UNSWEPT} LIMIT ?",
         (context.namespace, _DUE),
     )
     for history, *columns in rows:
@@ -561,12 +561,13 @@ def _forget_past(context: Context, history: bytes, stat: Stat, most: int) -> Ste
     return len(rows)
 
 
-_UNSWEPT = "(dead > 0 OR (past > 0 AND forks = 0))"
+UNSWEPT = "(dead > 0 OR (past > 0 AND forks = 0))"
+"""The condition that `sweep` has to remove items of a history."""
 FIND_EXPIRED = (
     "SELECT DISTINCT namespace FROM (SELECT namespace FROM botwire_histories "
     "WHERE expires_at <= ? ORDER BY expires_at LIMIT ?) due UNION "
     "SELECT DISTINCT namespace FROM (SELECT namespace FROM botwire_histories "
-    f"WHERE {_UNSWEPT} LIMIT ?) unswept"
+    f"WHERE {UNSWEPT} LIMIT ?) unswept"
 )
 """Finds some of the namespaces that `sweep` has work in."""
 

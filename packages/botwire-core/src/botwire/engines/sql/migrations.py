@@ -25,6 +25,7 @@ from botwire.engines.sql.schema import (
     VERSION_7_POSTGRES,
     VERSION_8,
     VERSION_9,
+    VERSION_10,
     Dialect,
 )
 from botwire.engines.sql.steps import Statement, Steps
@@ -157,6 +158,11 @@ def _version_9(dialect: Dialect) -> Steps[None]:
         yield Statement(dialect.spell(sql))
 
 
+def _version_10(dialect: Dialect) -> Steps[None]:
+    for sql in VERSION_10:
+        yield Statement(dialect.spell(sql))
+
+
 VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
     _version_1,
     _version_2,
@@ -167,6 +173,7 @@ VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
     _version_7,
     _version_8,
     _version_9,
+    _version_10,
 )
 """What makes version 1 of nothing, version 2 of version 1, and so on."""
 

@@ -11,15 +11,18 @@ from botwire import filters, scopes
 from botwire import operations as ops
 from botwire.engines.sql import pages, sizes, tables
 from botwire.engines.sql.collection import HERE as _HERE
+from botwire.engines.sql.collection import LIVE_HERE as _LIVE_HERE
 from botwire.engines.sql.collection import (
     Collection,
     check_dimension,
+    has_records,
     read_collection,
+    read_dimension,
     save_collection,
 )
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.plans import MAX_CHANGED, Found, Selected, UnplannedError
-from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
+from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, count_in, marks
 from botwire.errors import ConflictError
 from botwire.exact import Json
 from botwire.names import from_bytes, prefix_end, to_bytes
@@ -54,11 +57,13 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
         yield Statement(
             "SELECT id, text, version, created_at, COALESCE(length(embedding), 0), "
             f"{sizes.RECORD} FROM botwire_records "
-            f"WHERE {_HERE} AND id IN ({marks(chunk)})",
-            (*here, *chunk),
+            f"WHERE {_LIVE_HERE} AND id IN ({marks(chunk)})",
+            (*here, context.now, *chunk),
             then=there.extend,
         )
-    collection: Collection = yield from read_collection(context, op.collection)
+    collection = yield from enter_collection(
+        context, op.collection, [record.id for record in op.records]
+    )
     dimension = collection.dimension
     for record in op.records:
         if record.embedding is not None:
@@ -90,7 +95,8 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
             if record.embedding is None and op.keep_embedding:
                 size += old.embedding
         added_sizes.append(size)
-        parameters.append((*content, revision, created_at, context.now))
+        expires_at = context.expiry(record.ttl)
+        parameters.append((*content, revision, created_at, context.now, expires_at))
     yield tables.upsert_records(here, parameters, keep=op.keep_embedding)
     fewer = yield from remove_words(context, collection.name, removed)
     more = yield from add_words(context, collection.name, added)
@@ -104,10 +110,107 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
             # A new one may have had a namesake in a namespace that was forgotten.
             removed=collection.removed if collection.revision else revision,
             bytes=collection.bytes + sum(added_sizes) - freed,
+            expiring=int(collection.expiring or any(r.ttl is not None for r in op.records)),
         ),
     )
     context.grow(added_sizes, freed)
     return (revision,) * len(op.records)
+
+
+def enter_collection(context: Context, name: str, ids: Sequence[str] = ()) -> Steps[Collection]:
+    """Answers a collection that is about to be written.
+
+    Some of the records that have expired are deleted: those with these ids, which are free again,
+    and a few others; all of them if no other record is left.
+
+    Args:
+        context: The batch's.
+        name: The collection.
+        ids: The records that are going to be written.
+    """
+    collection = yield from read_collection(context, name)
+    if not collection.expiring:
+        return collection
+    if not (yield from has_records(context, collection)):
+        return (yield from _forget(context, collection, None))
+    expired: list[bytes] = []
+    for chunk in chunks([to_bytes(id) for id in ids]):
+        rows = yield Statement(
+            f"SELECT id FROM botwire_records WHERE {_HERE} AND expires_at <= ? "
+            f"AND id IN ({marks(chunk)})",
+            (context.namespace, collection.name, context.now, *chunk),
+        )
+        expired += [id for (id,) in rows]
+    expired += yield from _expired(context, collection, _FORGOTTEN)
+    return (yield from _forget(context, collection, list(dict.fromkeys(expired))))
+
+
+_FORGOTTEN = 20  # expired records that a write deletes beside its own work
+
+
+def _expired(context: Context, collection: Collection, most: int) -> Steps[list[bytes]]:
+    rows = yield Statement(
+        f"SELECT id FROM botwire_records WHERE {_HERE} AND expires_at <= ? "
+        "ORDER BY expires_at LIMIT ?",
+        (context.namespace, collection.name, context.now, most),
+    )
+    return [id for (id,) in rows]
+
+
+def _forget(
+    context: Context, collection: Collection, ids: Sequence[bytes] | None
+) -> Steps[Collection]:
+    """Deletes records that have expired, which is no change; None: all there are."""
+    if ids is not None and not ids:
+        return collection
+    if ids is None:
+        here = (context.namespace, collection.name)
+        yield Statement(f"DELETE FROM botwire_records WHERE {_HERE}", here)
+        yield Statement(f"DELETE FROM botwire_words WHERE {_HERE}", here)
+        count, fewer, freed = collection.size, collection.words, collection.bytes
+    else:
+        count, fewer, freed = yield from remove_records(context, collection, ids)
+    left = collection.size - count
+    collection = collection._replace(
+        dimension=collection.dimension if left else None,
+        size=left,
+        words=collection.words - fewer,
+        bytes=collection.bytes - freed,
+        expiring=collection.expiring if left else 0,
+    )
+    yield from save_collection(context, collection)
+    context.grown -= freed
+    return collection
+
+
+def sweep(context: Context, most: int) -> Steps[int]:
+    """Deletes records of the namespace that have expired; answers how many.
+
+    Args:
+        context: The sweep's, of one namespace.
+        most: How many to delete, about.
+    """
+    rows = yield Statement(
+        "SELECT DISTINCT collection FROM (SELECT collection FROM botwire_records "
+        "WHERE namespace = ? AND expires_at <= ? ORDER BY expires_at LIMIT ?) due",
+        (context.namespace, context.now, most),
+    )
+    done = 0
+    for (name,) in rows:
+        collection = yield from read_collection(context, from_bytes(name))
+        ids = yield from _expired(context, collection, most - done)
+        yield from _forget(context, collection, ids)
+        done += len(ids)
+        if done >= most:
+            break
+    return done
+
+
+FIND_EXPIRED = (
+    "SELECT DISTINCT namespace FROM (SELECT namespace FROM botwire_records "
+    "WHERE expires_at <= ? ORDER BY expires_at LIMIT ?) due"
+)
+"""Finds some of the namespaces that `sweep` has work in."""
 
 
 def _expect(record: ops.NewRecord, old: _Old | None) -> None:
@@ -158,15 +261,15 @@ def remove_words(
 
 @handles(ops.PatchRecords)
 def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
-    collection: Collection = yield from read_collection(context, op.collection)
+    collection = yield from enter_collection(context, op.collection)
     here = (context.namespace, collection.name)
     patch = op.metadata.value
     found: list[tuple[bytes, str, int]] = []
     for chunk in chunks([to_bytes(id) for id in dict.fromkeys(op.ids)]):
         found += yield Statement(
             f"SELECT id, metadata, {sizes.RECORD} FROM botwire_records "
-            f"WHERE {_HERE} AND id IN ({marks(chunk)})",
-            (*here, *chunk),
+            f"WHERE {_LIVE_HERE} AND id IN ({marks(chunk)})",
+            (*here, context.now, *chunk),
         )
     if not found:
         return 0
@@ -193,14 +296,21 @@ def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
 
 @handles(ops.DeleteRecords)
 def _delete_records(context: Context, op: ops.DeleteRecords) -> Steps[int]:
-    collection: Collection = yield from read_collection(context, op.collection)
+    collection = yield from enter_collection(context, op.collection)
     if collection.size == 0:
         return 0
     here = (context.namespace, collection.name)
     is_short = op.limit is None or (
         collection.size <= op.limit and collection.words <= _CLEARED_WORDS
     )
+    gone = 0
     if op.all and is_short:
+        if collection.expiring:
+            rows = yield Statement(
+                f"SELECT count(*) FROM botwire_records WHERE {_HERE} AND expires_at <= ?",
+                (*here, context.now),
+            )
+            gone = count_in(rows)
         yield Statement(f"DELETE FROM botwire_records WHERE {_HERE}", here)
         yield Statement(f"DELETE FROM botwire_words WHERE {_HERE}", here)
         count, fewer, freed = collection.size, collection.words, collection.bytes
@@ -219,10 +329,11 @@ def _delete_records(context: Context, op: ops.DeleteRecords) -> Steps[int]:
                 revision=revision,
                 removed=revision,
                 bytes=collection.bytes - freed,
+                expiring=collection.expiring if left else 0,
             ),
         )
         context.grown -= freed
-    return count
+    return count - gone
 
 
 def selects(op: ops.DeleteRecords) -> bool:
@@ -407,13 +518,14 @@ def matching(
     """
     sql, parameters = conditions(where)
     passing = tester(where)
-    here = [context.namespace, collection, *parameters]
+    here = [context.namespace, collection, context.now, *parameters]
     # Backwards through the index of times; any other order of ids costs a sort of each moment.
     direction, beyond = ("DESC", "<") if limit is None else ("ASC", ">")
     order = f"ORDER BY created_at DESC, id {direction} LIMIT ?"
     if passing is None:
         rows = yield Statement(
-            f"SELECT id, created_at, tags FROM botwire_records WHERE {_HERE}{sql} {order} OFFSET ?",
+            f"SELECT id, created_at, tags FROM botwire_records WHERE {_LIVE_HERE}{sql} {order} "
+            "OFFSET ?",
             (*here, 2**62 if limit is None else limit, offset),
         )
         return [Found(*row) for row in rows]
@@ -429,7 +541,7 @@ def matching(
             bounds = [after[0], *after]
         rows = yield Statement(
             "SELECT id, created_at, tags, metadata FROM botwire_records "
-            f"WHERE {_HERE}{sql}{page} {order}",
+            f"WHERE {_LIVE_HERE}{sql}{page} {order}",
             (*here, *bounds, size),
         )
         found += [Found(*row[:3]) for row in passing(rows)]
@@ -453,9 +565,9 @@ def fetch(
     """
     embedding = "embedding" if embeddings else "NULL"
     source = pages.Source(
-        f"SELECT id, text, metadata, tags, scope, {embedding}, version, created_at, updated_at",
-        f"FROM botwire_records WHERE {_HERE}",
-        (context.namespace, collection),
+        f"SELECT {tables.RECORD_ENTRY.replace('embedding', embedding)}",
+        f"FROM botwire_records WHERE {_LIVE_HERE}",
+        (context.namespace, collection, context.now),
         sizes.RECORD if embeddings else sizes.BARE_RECORD,
     )
     rows, fitting = yield from pages.read_named(context, source, "id", ids, room)
@@ -496,29 +608,29 @@ def _list_records(context: Context, op: ops.ListRecords) -> Steps[ops.RecordPage
 @handles(ops.StatRecords)
 def _stat_records(context: Context, op: ops.StatRecords) -> Steps[ops.RecordStat]:
     collection: Collection = yield from read_collection(context, op.collection)
+    dimension = yield from read_dimension(context, collection)
     if tester(op.where) is None:
         sql, parameters = conditions(op.where)
         rows = yield Statement(
             "SELECT count(*), min(created_at), max(created_at) FROM botwire_records "
-            f"WHERE {_HERE}{sql}",
-            (context.namespace, collection.name, *parameters),
+            f"WHERE {_LIVE_HERE}{sql}",
+            (context.namespace, collection.name, context.now, *parameters),
         )
         count, oldest, newest = rows[0]
-        return ops.RecordStat(count, oldest, newest, collection.dimension)
+        return ops.RecordStat(count, oldest, newest, dimension)
     found = yield from matching(context, collection.name, op.where)
     if not found:
-        return ops.RecordStat(0, None, None, collection.dimension)
-    return ops.RecordStat(
-        len(found), found[-1].created_at, found[0].created_at, collection.dimension
-    )
+        return ops.RecordStat(0, None, None, dimension)
+    return ops.RecordStat(len(found), found[-1].created_at, found[0].created_at, dimension)
 
 
 @handles(ops.ListScopes)
 def _list_scopes(context: Context, op: ops.ListScopes) -> Steps[tuple[str, ...]]:
     first, after = scopes.below(op.parent)
     rows = yield Statement(
-        f"SELECT DISTINCT scope FROM botwire_records WHERE {_HERE} AND scope >= ? AND scope < ?",
-        (context.namespace, to_bytes(op.collection), first, after),
+        "SELECT DISTINCT scope FROM botwire_records "
+        f"WHERE {_LIVE_HERE} AND scope >= ? AND scope < ?",
+        (context.namespace, to_bytes(op.collection), context.now, first, after),
     )
     return scopes.children(op.parent, [from_bytes(row[0]) for row in rows])
 
@@ -529,8 +641,8 @@ def _list_tags(context: Context, op: ops.ListTags) -> Steps[tuple[ops.TagCount, 
     if tester(op.where) is None:
         sql, parameters = conditions(op.where)
         rows = yield Statement(
-            f"SELECT tags, count(*) FROM botwire_records WHERE {_HERE}{sql} GROUP BY tags",
-            (context.namespace, collection, *parameters),
+            f"SELECT tags, count(*) FROM botwire_records WHERE {_LIVE_HERE}{sql} GROUP BY tags",
+            (context.namespace, collection, context.now, *parameters),
         )
     else:
         found = yield from matching(context, collection, op.where)
@@ -542,6 +654,13 @@ def _list_tags(context: Context, op: ops.ListTags) -> Steps[tuple[ops.TagCount, 
     return tuple([ops.TagCount(tag, counts[tag]) for tag in sorted(counts)])
 
 
+HOLDS_RECORDS = (
+    "size > 0 AND (expiring = 0 OR EXISTS (SELECT 1 FROM botwire_records r "
+    f"WHERE r.namespace = c.namespace AND r.collection = c.collection AND {tables.LIVE}))"
+)
+"""The condition that a collection ``c`` holds records, at a time that is given."""
+
+
 @handles(ops.ListCollections)
 def _list_collections(context: Context, op: ops.ListCollections) -> Steps[ops.CollectionPage]:
     low, end = to_bytes(op.prefix), prefix_end(to_bytes(op.prefix))
@@ -551,9 +670,9 @@ def _list_collections(context: Context, op: ops.ListCollections) -> Steps[ops.Co
     if op.after is not None:
         sql, parameters = sql + " AND collection > ?", [*parameters, to_bytes(op.after)]
     rows = yield Statement(
-        f"SELECT collection FROM botwire_collections WHERE namespace = ?{sql} AND size > 0 "
-        "ORDER BY collection LIMIT ?",
-        (context.namespace, *parameters, op.limit + 1),
+        f"SELECT collection FROM botwire_collections c WHERE namespace = ?{sql} "
+        f"AND {HOLDS_RECORDS} ORDER BY collection LIMIT ?",
+        (context.namespace, *parameters, context.now, op.limit + 1),
     )
     names = [from_bytes(row[0]) for row in rows]
     return ops.CollectionPage(tuple(names[: op.limit]), len(names) > op.limit)

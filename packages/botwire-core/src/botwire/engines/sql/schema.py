@@ -27,6 +27,8 @@ locks. Names are bytes (see `botwire.names`), times microseconds.
 - ``botwire_records.version`` is the revision of the record's last write too, and
   ``botwire_collections.revision`` that of the last write of any, ``removed`` that of the last
   delete or restoration: who remembers a collection as of a revision knows what to read again.
+- ``botwire_collections.expiring`` is 1 once a record was put that expires. What has expired is left
+  out of every read, and removed by the next write to the collection, or by the sweep.
 - ``botwire_words`` is the index of the texts: which record holds a word, how often, among how many.
 - ``botwire_changes`` says what changed at which revision, for a while.
 - ``botwire_requests`` keeps what a request was answered, for a while, so that a repeated one is
@@ -240,3 +242,13 @@ VERSION_9: Sequence[str] = (
     )""",
 )
 """What lets a history begin with the items of another."""
+
+VERSION_10: Sequence[str] = (
+    "ALTER TABLE botwire_records ADD COLUMN expires_at BIGINT",
+    "ALTER TABLE botwire_collections ADD COLUMN expiring BIGINT NOT NULL DEFAULT 0",
+    """CREATE INDEX botwire_records_expiry ON botwire_records (expires_at, namespace)
+        WHERE expires_at IS NOT NULL""",
+    """CREATE INDEX botwire_records_expiring
+        ON botwire_records (namespace, collection, expires_at) WHERE expires_at IS NOT NULL""",
+)
+"""What lets records expire."""

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Sequence
 
 from botwire import operations as ops
 from botwire.engines.sql.collection import HERE as _HERE
-from botwire.engines.sql.collection import Collection, check_dimension, read_collection
+from botwire.engines.sql.collection import LIVE_HERE as _LIVE_HERE
+from botwire.engines.sql.collection import (
+    Collection,
+    check_dimension,
+    read_collection,
+    read_dimension,
+)
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.records import conditions, fetch_all, tester
 from botwire.engines.sql.steps import Context, Statement, Steps, chunks, marks
@@ -15,7 +21,7 @@ from botwire.engines.sql.text_search import Ranked, by_text
 from botwire.engines.sql.vector_cache import Row, Snapshot, load_numpy
 from botwire.engines.sql.words import BESIDE_A_VECTOR, normal, normal_beside_a_vector
 
-_ROW = "id, embedding, scope, tags, metadata, created_at, version"
+_ROW = "id, embedding, scope, tags, metadata, created_at, version, expires_at"
 
 _MORE_FILTERED = 1_000  # found by text beside those wanted where a filter will leave some out
 
@@ -26,7 +32,11 @@ def _search_records(context: Context, op: ops.SearchRecords) -> Steps[tuple[ops.
         load_numpy()  # it is missing even where there is nothing to search yet
     collection: Collection = yield from read_collection(context, op.collection)
     if op.vector is not None:
-        check_dimension(op.collection, collection.dimension, op.vector.dimension)
+        dimension = yield from read_dimension(context, collection)
+        check_dimension(op.collection, dimension, op.vector.dimension)
+        if dimension is None and op.text is None:
+            return ()
+        collection = collection._replace(dimension=dimension)
     if collection.size == 0:
         return ()
     best = op.offset + op.limit
@@ -74,7 +84,8 @@ def _by_vector(
     if collection.dimension is None:
         return []
     snapshot: Snapshot = yield from _snapshot(context, collection, collection.dimension)
-    return snapshot.scores(op.vector.raw, snapshot.select(op.where), op.metric, best)
+    rows = snapshot.select(op.where, context.now)
+    return snapshot.scores(op.vector.raw, rows, op.metric, best)
 
 
 def _by_both(
@@ -88,7 +99,7 @@ def _by_both(
     by_vector: Ranked = []
     if collection.dimension is not None:
         snapshot: Snapshot = yield from _snapshot(context, collection, collection.dimension)
-        rows = snapshot.select(op.where)
+        rows = snapshot.select(op.where, context.now)
         by_vector = snapshot.scores(op.vector.raw, rows, op.metric, best, dict(found))
         there = snapshot.ids()
         found = [pair for pair in found if pair[0] not in there]
@@ -144,13 +155,18 @@ def _by_text(
 ) -> Steps[Ranked]:
     """Answers the sums of the `best` records selected that hold a word of the text, in order."""
     assert op.text is not None
-    many = best if op.where.is_everything else best + _MORE_FILTERED
+    many = best if _takes_all(collection, op.where) else best + _MORE_FILTERED
     ranked = _sorted((yield from by_text(context, collection, op.text, many)), many)
     selected = yield from _selected(context, collection, op.where, ranked, best)
     if len(selected) < best and len(ranked) == many:
         scores = yield from by_text(context, collection, op.text, None)
         selected = yield from _selected(context, collection, op.where, _sorted(scores), best)
     return selected
+
+
+def _takes_all(collection: Collection, where: ops.Selection) -> bool:
+    """Whether no record that is indexed is left out."""
+    return where.is_everything and not collection.expiring
 
 
 def _selected(
@@ -161,7 +177,7 @@ def _selected(
     best: int | None,
 ) -> Steps[Ranked]:
     """Answers the first `best` that are selected, in the order given; None: all."""
-    if where.is_everything:
+    if _takes_all(collection, where):
         return list(ranked)
     sql, parameters = conditions(where)
     passing = tester(where)
@@ -172,8 +188,8 @@ def _selected(
         ids = [id for id, _ in chunk]
         rows = yield Statement(
             f"SELECT id, tags, metadata FROM botwire_records "
-            f"WHERE {_HERE}{sql} AND id IN ({marks(ids)})",
-            (context.namespace, collection.name, *parameters, *ids),
+            f"WHERE {_LIVE_HERE}{sql} AND id IN ({marks(ids)})",
+            (context.namespace, collection.name, context.now, *parameters, *ids),
         )
         passed = {row[0] for row in (rows if passing is None else passing(rows))}
         selected += [pair for pair in chunk if pair[0] in passed]

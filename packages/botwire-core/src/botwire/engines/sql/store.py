@@ -9,6 +9,7 @@ from botwire import operations as ops
 from botwire.engines.sql import pages, sizes, tables, words
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.history_rows import EXISTS
+from botwire.engines.sql.records import HOLDS_RECORDS
 from botwire.engines.sql.steps import Context, Statement, Steps, bounds, chunks, marks
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
@@ -113,8 +114,11 @@ def _stat_namespace(context: Context, op: ops.StatNamespace) -> Steps[ops.Namesp
             ),
             context.now,
         ),
-        ("count(*) FROM botwire_collections WHERE namespace = ? AND size > 0",),
-        ("count(*) FROM botwire_records WHERE namespace = ?",),
+        (
+            f"count(*) FROM botwire_collections c WHERE namespace = ? AND {HOLDS_RECORDS}",
+            context.now,
+        ),
+        (f"count(*) FROM botwire_records WHERE namespace = ? AND {tables.LIVE}", context.now),
     ):
         rows = yield Statement(f"SELECT {sql}", (*here, *parameters))
         counts += [int(number) for number in rows[0]]

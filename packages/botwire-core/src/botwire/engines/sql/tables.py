@@ -63,12 +63,12 @@ ITEMS = Table("botwire_items", "namespace, history, seq", "id, value_json, creat
 COLLECTIONS = Table(
     "botwire_collections",
     "namespace, collection",
-    "dimension, size, words, revision, removed, bytes",
+    "dimension, size, words, revision, removed, bytes, expiring",
 )
 RECORDS = Table(
     "botwire_records",
     "namespace, collection, id",
-    "text, metadata, tags, scope, embedding, version, created_at, updated_at",
+    "text, metadata, tags, scope, embedding, version, created_at, updated_at, expires_at",
 )
 WORDS = Table("botwire_words", "namespace, collection, word, id", "times, among")
 CHANGES = Table("botwire_changes", "namespace, revision", "shape, action, name")
@@ -96,7 +96,7 @@ KEY_ENTRY = "key, value_json, value_bytes, version, created_at, updated_at, expi
 """The columns that `key_entry` reads."""
 HISTORY_ITEM = "seq, id, value_json, created_at, version"
 """The columns that `history_item` reads."""
-RECORD_ENTRY = "id, text, metadata, tags, scope, embedding, version, created_at, updated_at"
+RECORD_ENTRY = f"id, {RECORDS.columns}"
 """The columns that `record_entry` reads."""
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from botwire import operations as ops
 from botwire.engines.sql import history_rows, pages, records, sizes, tables
 from botwire.engines.sql.collection import (
+    LIVE_HERE,
     check_dimension,
-    read_collection,
     save_collection,
 )
 from botwire.engines.sql.handlers import handles
@@ -69,8 +69,8 @@ def _dump_records(context: Context, op: ops.DumpRecords) -> Steps[ops.RecordPage
     condition, parameters = bounds("id", "", op.after)
     source = Source(
         f"SELECT {tables.RECORD_ENTRY}",
-        f"FROM botwire_records WHERE namespace = ? AND collection = ?{condition}",
-        (context.namespace, to_bytes(op.collection), *parameters),
+        f"FROM botwire_records WHERE {LIVE_HERE}{condition}",
+        (context.namespace, to_bytes(op.collection), context.now, *parameters),
         sizes.RECORD,
     )
     rows, more = yield from pages.read_page(context, source, "ORDER BY id", op.limit)
@@ -394,7 +394,9 @@ def _save_history(
 @handles(ops.RestoreRecords)
 def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Restored]:
     tally = _Tally()
-    collection = yield from read_collection(context, op.collection.name)
+    collection = yield from records.enter_collection(
+        context, op.collection.name, [record.id for record in op.records]
+    )
     here = (context.namespace, collection.name)
     written, replaced = yield from _choose_records(here, op, tally)
     going: list[bytes] = []
@@ -421,7 +423,7 @@ def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Rest
     freed += sum(sizes.record(*tables.record_content(record)) for record in replaced)
     if written:
         rows = [
-            (*content, record.version, record.created_at, record.updated_at)
+            (*content, record.version, record.created_at, record.updated_at, record.expires_at)
             for content, record in zip(contents, written, strict=True)
         ]
         yield tables.upsert_records(here, rows, keep=False)
@@ -439,6 +441,9 @@ def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Rest
             # What is restored has an old version: a cache of the collection must look at all.
             removed=revision,
             bytes=collection.bytes + sum(added) - freed,
+            expiring=int(
+                collection.expiring or any(record.expires_at is not None for record in written)
+            ),
         ),
     )
     context.grow(added, freed)

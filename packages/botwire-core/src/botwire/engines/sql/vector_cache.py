@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 CACHE_BYTES = 512 * 1024 * 1024
 """How much the matrices of an engine take at most; the one used last is always kept."""
 
+_NEVER = 2**63 - 1  # when a record expires that does not
 _SNAPSHOTS = 4  # remembered for each collection: readers a moment behind still find theirs
 
 
@@ -47,6 +48,7 @@ class Row(NamedTuple):
     metadata: str
     created_at: int
     version: int
+    expires_at: int | None = None
 
 
 class _Table:
@@ -59,6 +61,7 @@ class _Table:
         self.matrix: Floats = np.empty((capacity, dimension), np.float32)
         self.squares: Doubles = np.empty(capacity, np.float64)
         self.created: Times = np.empty(capacity, np.int64)
+        self.expires: Times = np.empty(capacity, np.int64)
         self.scopes: Codes = np.empty(capacity, np.int32)
         self.tags: Codes = np.empty(capacity, np.int32)
         # Scopes and sets of tags are few and shared by many: each is looked at once a search.
@@ -74,7 +77,7 @@ class _Table:
         first, end = self.size, self.size + len(rows)
         if end > len(self.matrix):
             capacity = max(end, 2 * len(self.matrix))
-            for name in ("matrix", "squares", "created", "scopes", "tags"):
+            for name in ("matrix", "squares", "created", "expires", "scopes", "tags"):
                 old = getattr(self, name)
                 new = np.empty((capacity, *old.shape[1:]), old.dtype)
                 new[:first] = old[:first]
@@ -84,6 +87,9 @@ class _Table:
         self.matrix[first:end] = added
         self.squares[first:end] = np.einsum("ij,ij->i", added, added, dtype=np.float64)
         self.created[first:end] = [row.created_at for row in rows]
+        self.expires[first:end] = [
+            _NEVER if row.expires_at is None else row.expires_at for row in rows
+        ]
         self.scopes[first:end] = [_code(self.scope_codes, row.scope) for row in rows]
         self.tags[first:end] = [_code(self.tags_codes, row.tags) for row in rows]
         for i, row in enumerate(rows, first):
@@ -111,6 +117,7 @@ class Snapshot:
         self._matrix = table.matrix
         self._squares = table.squares
         self._created = table.created
+        self._expires = table.expires
         self._scopes = table.scopes
         self._tags = table.tags
         self._scope_names = list(table.scope_codes)
@@ -178,6 +185,7 @@ class Snapshot:
                 old.metadata[i],
                 int(old.created[i]),
                 old.versions[i],
+                None if old.expires[i] == _NEVER else int(old.expires[i]),
             )
             for i in np.flatnonzero(self._alive)
         ]
@@ -188,11 +196,11 @@ class Snapshot:
         """How much memory the rows take, about."""
         return self._matrix.nbytes + 400 * len(self._alive)
 
-    def select(self, where: Selection) -> Indices:
-        """Returns the rows of the records selected."""
+    def select(self, where: Selection, now: int) -> Indices:
+        """Returns the rows of the records selected that have not expired."""
         np = load_numpy()
         end = len(self._alive)
-        mask = self._alive.copy()
+        mask = self._alive & (self._expires[:end] > now)
         ids, metadata = self._table.ids, self._table.metadata
         if where.scope != scopes.ROOT:
             wanted = [scopes.contains(where.scope, from_bytes(name)) for name in self._scope_names]
