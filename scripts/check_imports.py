@@ -33,7 +33,18 @@ from environments import ROOT
 CORE = "botwire"
 HTTP_MODULES = ("botwire/engines/http/_async.py", "botwire/engines/http/_sync.py")
 LAYERS = (
-    ("_version", "errors", "clock", "exact", "names", "scopes", "vectors", "work", "files"),
+    (
+        "_version",
+        "errors",
+        "clock",
+        "exact",
+        "names",
+        "scopes",
+        "vectors",
+        "work",
+        "files",
+        "programs",
+    ),
     ("filters", "pieces", "tagged"),
     ("operations",),
     ("record_operations", "store_operations", "exact_operations"),  # former names

@@ -175,14 +175,12 @@ class KeyStore:
         return keys
 
     async def _scan(self, prefix: str) -> AsyncIterator[Any]:
-        after = None
-        while True:
-            (page,) = await self._apply(ops.ScanKeys(prefix, after=after))
+        following: ops.ScanKeys | None = ops.ScanKeys(prefix)
+        while following is not None:
+            (page,) = await self._apply(following)
             for entry in page.entries:
                 yield entry
-            if not page.more:
-                return
-            after = page.entries[-1].key
+            following = following.following(page)
 
     async def _find(self, id: str) -> tuple[APIKey, int]:
         for key, version in await self._read():

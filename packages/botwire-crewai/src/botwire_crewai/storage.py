@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, TypeVar, Unpack
@@ -19,6 +19,7 @@ from botwire import (
     Match,
     NotJSONError,
     Record,
+    programs,
 )
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire_crewai.convert import (
@@ -31,7 +32,6 @@ from botwire_crewai.convert import (
 )
 from botwire_crewai.failures import Doing, Failures, logger
 from botwire_crewai.fitting import fit_scope
-from botwire_crewai.halves import Work, arun, one, run
 from botwire_crewai.queries import (
     embeddings_of,
     mismatch,
@@ -46,6 +46,10 @@ from botwire_crewai.zeros import by_id, ids_of, with_zeros, zeroed
 
 Score = Literal["l2", "cosine"]
 T = TypeVar("T")
+
+_Step = Callable[[Any], Any]
+_Work = programs.Program[_Step, T]
+"""Work that is written once: a step takes a `Records`, or an `AsyncRecords` and is awaited."""
 
 COLLECTION = "crewai"
 """The collection that holds CrewAI's memories."""
@@ -186,7 +190,7 @@ class BotWireStorage:
         (new,) = self._records([record])
         self._call(self._update(new), embeddings_of([record]), "writing")
 
-    def _update(self, new: Record) -> Work[None]:
+    def _update(self, new: Record) -> _Work[None]:
         for attempt in range(1, _ATTEMPTS + 1):
             guarded = self._protect_private and new.metadata["source"] is None
             if not guarded and new.embedding is not None:
@@ -210,7 +214,7 @@ class BotWireStorage:
     def touch_records(self, ids: list[str]) -> None:
         """Notes that records were just recalled."""
         accessed = {"last_accessed": to_text(datetime.now(UTC))}
-        self._call(one(lambda kept: kept.patch(ids, accessed)), doing="writing")
+        self._call(_one(lambda kept: kept.patch(ids, accessed)), doing="writing")
 
     def delete(
         self,
@@ -226,7 +230,7 @@ class BotWireStorage:
         record, so nothing is deleted.
         """
         where = selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
-        delete = one(lambda kept: kept.delete(**where, all=not where))
+        delete = _one(lambda kept: kept.delete(**where, all=not where))
         deleted: int = self._call(delete, doing="writing")
         return deleted
 
@@ -240,7 +244,7 @@ class BotWireStorage:
     ) -> int:
         """Like `delete`."""
         where = selection(scope_prefix, categories, metadata_filter, record_ids, older_than)
-        delete = one(lambda kept: kept.delete(**where, all=not where))
+        delete = _one(lambda kept: kept.delete(**where, all=not where))
         deleted: int = await self._acall(delete, doing="writing")
         return deleted
 
@@ -283,7 +287,7 @@ class BotWireStorage:
 
     def _search(
         self, vector: list[float], where: dict[str, Any], limit: int, min_score: float
-    ) -> Work[list[tuple[MemoryRecord, float]]]:
+    ) -> _Work[list[tuple[MemoryRecord, float]]]:
         if limit <= 0:
             return []
         if not len(vector):
@@ -311,7 +315,7 @@ class BotWireStorage:
 
     def get_record(self, record_id: str) -> MemoryRecord | None:
         """Returns the record of an id with its embedding, or None."""
-        (record,) = self._call(one(lambda kept: kept.get([record_id])))
+        (record,) = self._call(_one(lambda kept: kept.get([record_id])))
         return None if record is None else from_record(record)
 
     def list_records(
@@ -321,29 +325,29 @@ class BotWireStorage:
         if limit <= 0 or offset < 0:
             return []
         page = {"scope": fit_scope(scope_prefix), "limit": limit, "offset": offset}
-        found = self._call(one(lambda kept: kept.list(**page, embeddings=False)))
+        found = self._call(_one(lambda kept: kept.list(**page, embeddings=False)))
         return [from_record(record) for record in found]
 
     def count(self, scope_prefix: str | None = None) -> int:
         """Returns how many records a scope and those below it hold."""
         scope = fit_scope(scope_prefix)
-        count: int = self._call(one(lambda kept: kept.count(scope=scope)))
+        count: int = self._call(_one(lambda kept: kept.count(scope=scope)))
         return count
 
     def list_scopes(self, parent: str = "/") -> list[str]:
         """Returns the scopes directly below one, as whole paths."""
         scope = fit_scope(parent)
-        return self._call(one(lambda kept: kept.scopes(scope)))
+        return self._call(_one(lambda kept: kept.scopes(scope)))
 
     def list_categories(self, scope_prefix: str | None = None) -> dict[str, int]:
         """Returns how many records each category has."""
         scope = fit_scope(scope_prefix)
-        return self._call(one(lambda kept: kept.tags(scope=scope)))
+        return self._call(_one(lambda kept: kept.tags(scope=scope)))
 
     def get_scope_info(self, scope: str) -> ScopeInfo:
         """Returns exact numbers on what a scope and those below it hold."""
         path = fit_scope(scope)
-        info = self._call(one(lambda kept: kept.info(path)))
+        info = self._call(_one(lambda kept: kept.info(path)))
         return ScopeInfo(
             path=path,
             record_count=info.count,
@@ -388,25 +392,27 @@ class BotWireStorage:
 
     def _call(
         self,
-        work: Work[T],
+        work: _Work[T],
         embeddings: Iterable[list[float] | None] = (),
         doing: Doing = "reading",
     ) -> T:
         records = self.connection.memory.records(COLLECTION)
-        return run(self._watched(work, embeddings, doing), records)
+        return programs.run(self._watched(work, embeddings, doing), lambda step: step(records))
 
     async def _acall(
         self,
-        work: Work[T],
+        work: _Work[T],
         embeddings: Iterable[list[float] | None] = (),
         doing: Doing = "reading",
     ) -> T:
         records = self.connection.async_memory.records(COLLECTION)
-        return await arun(self._watched(work, embeddings, doing), records)
+        return await programs.arun(
+            self._watched(work, embeddings, doing), lambda step: step(records)
+        )
 
     def _watched(
-        self, work: Work[T], embeddings: Iterable[list[float] | None], doing: Doing
-    ) -> Work[T]:
+        self, work: _Work[T], embeddings: Iterable[list[float] | None], doing: Doing
+    ) -> _Work[T]:
         """Notes whether work fails, and raises CrewAI's own error for a wrong dimension."""
         try:
             result = yield from work
@@ -421,7 +427,12 @@ class BotWireStorage:
         return result
 
 
-def _save(new: list[Record]) -> Work[None]:
+def _one(step: _Step) -> _Work[Any]:
+    """Returns work of a single step, whose result is its own."""
+    return (yield step)
+
+
+def _save(new: list[Record]) -> _Work[None]:
     if any(record.embedding is None for record in new):
         old = by_id((yield lambda kept: kept.get(ids_of(new), embeddings=False)))
         new = with_zeros(new, old, (yield _info).dimension)
@@ -441,7 +452,7 @@ def _save(new: list[Record]) -> Work[None]:
             raise refused from None
 
 
-def _settle(dimension: int) -> Work[bool]:
+def _settle(dimension: int) -> _Work[bool]:
     """Gives zeros to the records that have no vector yet, and says whether there were any."""
     pending = yield lambda kept: kept.list(filter=_PENDING, embeddings=False)
     if not pending:

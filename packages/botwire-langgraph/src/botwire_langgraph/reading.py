@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -173,9 +172,11 @@ def take(
 def rest(scan: ops.ScanKeys, page: ops.EntryPage) -> Steps[list[ops.KeyEntry]]:
     """Returns the entries of the first page of a scan and of all that follow."""
     entries = list(page.entries)
-    while page.more:
-        (page,) = yield (replace(scan, after=entries[-1].key),)
+    following = scan.following(page)
+    while following is not None:
+        (page,) = yield (following,)
         entries += page.entries
+        following = following.following(page)
     return entries
 
 

@@ -6,9 +6,9 @@ import asyncio
 import time
 from typing import TypeVar
 
-from botwire import BotWireError
+from botwire import programs
 from botwire.connection import Connection
-from botwire.operations import Batch
+from botwire.operations import AnyOperation, Batch, Results
 from botwire_langgraph.reading import Pause, Steps
 
 T = TypeVar("T")
@@ -17,40 +17,24 @@ T = TypeVar("T")
 def run(connection: Connection, program: Steps[T]) -> T:
     """Runs a program; an error of the store is raised where the program asked."""
     memory = connection.memory
-    try:
-        operations = next(program)
-        while True:
-            if isinstance(operations, Pause):
-                time.sleep(operations.seconds)
-                operations = program.send([])
-                continue
-            try:
-                results = memory.engine.apply(Batch(memory.namespace, operations))
-            except BotWireError as error:
-                operations = program.throw(error)
-            else:
-                operations = program.send(results)
-    except StopIteration as stop:
-        found: T = stop.value
-        return found
+
+    def perform(step: tuple[AnyOperation, ...] | Pause) -> Results:
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return []
+        return memory.engine.apply(Batch(memory.namespace, step))
+
+    return programs.run(program, perform)
 
 
 async def arun(connection: Connection, program: Steps[T]) -> T:
-    """As `run`, awaited."""
+    """Like `run`, awaited."""
     memory = connection.async_memory
-    try:
-        operations = next(program)
-        while True:
-            if isinstance(operations, Pause):
-                await asyncio.sleep(operations.seconds)
-                operations = program.send([])
-                continue
-            try:
-                results = await memory.engine.apply(Batch(memory.namespace, operations))
-            except BotWireError as error:
-                operations = program.throw(error)
-            else:
-                operations = program.send(results)
-    except StopIteration as stop:
-        found: T = stop.value
-        return found
+
+    async def perform(step: tuple[AnyOperation, ...] | Pause) -> Results:
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+            return []
+        return await memory.engine.apply(Batch(memory.namespace, step))
+
+    return await programs.arun(program, perform)

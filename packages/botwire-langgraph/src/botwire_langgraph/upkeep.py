@@ -142,18 +142,16 @@ def copy_thread(source: str, target: str) -> Steps[None]:
     # Parts of a list before the checkpoints that are made of them.
     for kind in reversed(layout.KINDS):
         prefix = layout.of_thread(kind, source)
-        last: str | None = None
-        while True:
-            (page,) = yield (ops.ScanKeys(prefix, after=last, limit=_PAGE),)
+        following: ops.ScanKeys | None = ops.ScanKeys(prefix, limit=_PAGE)
+        while following is not None:
+            (page,) = yield (following,)
             for entry in page.entries:
                 size += len(_bytes(entry.value))
                 batch.append(_copy(entry, target))
             if size > _BATCH_BYTES:
                 yield tuple(batch)
                 batch, size = [], 0
-            if not page.more:
-                break
-            last = page.entries[-1].key
+            following = following.following(page)
     if batch:
         yield tuple(batch)
 
@@ -296,8 +294,9 @@ def _entries(prefix: str) -> Steps[list[ops.KeyEntry]]:
 
 def _list_keys(prefix: str) -> Steps[list[str]]:
     keys: list[str] = []
-    while True:
-        (page,) = yield (ops.ListKeys(prefix, keys[-1] if keys else None),)
+    following: ops.ListKeys | None = ops.ListKeys(prefix)
+    while following is not None:
+        (page,) = yield (following,)
         keys += page.keys
-        if not page.more:
-            return keys
+        following = following.following(page)
+    return keys

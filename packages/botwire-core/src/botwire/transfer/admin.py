@@ -14,7 +14,7 @@ from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import BotWireError, ConfigurationError
 from botwire.names import SYSTEM_NAMESPACE, check_namespace
 from botwire.transfer.erasing import erase
-from botwire.transfer.pages import apply
+from botwire.transfer.pages import apply, read_pages
 from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
 from botwire.transfer.reading import list_namespaces, read_namespace
 
@@ -69,9 +69,7 @@ def check(
 
 
 def _check_words(engine: Engine, namespace: str) -> Iterator[str]:
-    after: str | None = None
-    while True:
-        page: ops.CollectionPage = apply(engine, namespace, ops.ListCollections(after=after))
+    for page in read_pages(engine, namespace, ops.ListCollections()):
         for collection in page.collections:
             last: str | None = None
             while True:
@@ -82,9 +80,6 @@ def _check_words(engine: Engine, namespace: str) -> Iterator[str]:
                 if found.last is None:
                     break
                 last = found.last
-        if not page.more:
-            return
-        after = page.collections[-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from botwire import operations as ops
 from botwire.engines.protocol import Engine
 from botwire.transfer.lines import Line
+
+R = TypeVar("R")
 
 _FIRST = 16  # entries in a first page, before their size is known
 _BYTES = 2 * 1024 * 1024  # approximate size of a page
@@ -16,6 +18,15 @@ _BYTES = 2 * 1024 * 1024  # approximate size of a page
 def apply(engine: Engine, namespace: str, operation: ops.AnyOperation) -> Any:
     """Applies one operation and returns its result."""
     return engine.apply(ops.Batch(namespace, (operation,)))[0]
+
+
+def read_pages(engine: Engine, namespace: str, operation: ops.Paged[R]) -> Iterator[R]:
+    """Yields the page that an operation reads, and all pages after it."""
+    following: ops.Paged[R] | None = operation
+    while following is not None:
+        page: R = apply(engine, namespace, following)
+        yield page
+        following = following.following(page)
 
 
 class Pages:

@@ -19,7 +19,7 @@ from botwire.engines.protocol import Engine
 from botwire.errors import ConflictError, NotFoundError, PayloadTooLargeError
 from botwire.names import SYSTEM_NAMESPACE, check_namespace, to_bytes
 from botwire.transfer.lines import Line, NamespaceState, decode, kind_of, to_text
-from botwire.transfer.pages import Pages, apply, size_of
+from botwire.transfer.pages import Pages, apply, read_pages, size_of
 from botwire.transfer.progress import Progress, Tally, read_ahead
 
 _IN_MEMORY = 8 * 1024 * 1024  # bytes put aside before a temporary file is used
@@ -69,16 +69,10 @@ def list_namespaces(
                 raise NotFoundError(f"there is no namespace {name!r}")
         return
     matches = matcher(wanted)
-    after: str | None = None
-    while True:
-        listing = ops.ListNamespaces(after=after)
-        page: ops.NamespacePage = apply(engine, SYSTEM_NAMESPACE, listing)
+    for page in read_pages(engine, SYSTEM_NAMESPACE, ops.ListNamespaces()):
         for entry in page.namespaces:
             if matches(entry.name):
                 yield entry.name
-        if not page.more:
-            return
-        after = page.namespaces[-1].name
 
 
 def read_namespace(
