@@ -23,8 +23,8 @@ from tests.offline import TELEMETRY_OFF
 ROUNDS = 2000
 PARTS = (
     *("engine", "postgres", "server"),
-    *("llamaindex", "langgraph", "crewai", "autogen", "agent_framework", "openai_agents"),
-    "claude",
+    *("llamaindex", "langgraph", "crewai", "autogen"),
+    *("agent_framework", "openai_agents", "claude", "pydantic_ai"),
     "transfer",
 )
 """Each is a program ``…_rows.py``, so none is measured in a process that has run another."""

@@ -164,6 +164,12 @@ INTERFACES = (
         "claude_memory.py",
     ),
     Interface(
+        "Pydantic AI",
+        "Agent.run, BotWireConversationStore",
+        "botwire_pydantic_ai:BotWireConversationStore.load,save",
+        "pydantic_ai_agent.py",
+    ),
+    Interface(
         "two in one",
         "told in LangChain, asked in LlamaIndex",
         LLAMAINDEX_CALLS,

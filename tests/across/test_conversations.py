@@ -20,7 +20,15 @@ from hypothesis import strategies as st
 import environments
 from tests.across.speakers.said import Said, text
 
-FRAMEWORKS = ("langchain", "llamaindex", "autogen", "agent-framework", "openai-agents", "claude")
+FRAMEWORKS = (
+    "langchain",
+    "llamaindex",
+    "autogen",
+    "agent-framework",
+    "openai-agents",
+    "claude",
+    "pydantic-ai",
+)
 SPLITTING = ("openai-agents",)
 """Those for which a text and each call of a tool are messages of their own."""
 WITH_PICTURES = ("langchain", "llamaindex", "autogen")

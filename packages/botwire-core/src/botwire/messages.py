@@ -49,13 +49,18 @@ class UnreadableItemError(ValueError):
     """An item is not a message, or has an unknown format."""
 
 
+def is_native_alone(value: Any) -> bool:
+    """Returns whether a value is what `Native.to_value` writes, which others skip."""
+    return isinstance(value, dict) and value.keys() == _NATIVE_PARTS
+
+
 def read_native(value: Any, *, framework: str, formats: Collection[int]) -> Any:
     """Returns the data in a value written by `Native.to_value`.
 
     Raises:
         UnreadableItemError: Another framework wrote the value, or its format is unknown.
     """
-    if not isinstance(value, dict) or value.keys() != _NATIVE_PARTS:
+    if not is_native_alone(value):
         raise UnreadableItemError(f"it was not written by {framework}")
     if value["framework"] != framework or value["format"] not in formats:
         raise UnreadableItemError(
@@ -221,7 +226,7 @@ def read_item(
     Raises:
         UnreadableItemError: The item is not a message.
     """
-    if isinstance(item, dict) and item.keys() == _NATIVE_PARTS:
+    if is_native_alone(item):
         data = read_native(item, framework=framework, formats=tuple(formats))
         try:
             return from_native(data)
@@ -269,9 +274,7 @@ def read_items(
                 from_portable=from_portable,
             )
         except UnreadableItemError as error:
-            value = item.value
-            alone = isinstance(value, dict) and value.keys() == _NATIVE_PARTS
-            if not alone or value["framework"] == framework:
+            if not is_native_alone(item.value) or item.value["framework"] == framework:
                 logger.warning("skipped item %d of a conversation: %s", item.seq, error)
         else:
             messages.append((item.seq, message))

@@ -1,0 +1,230 @@
+"""Pydantic AI's entries to items of a history and back.
+
+A request of Pydantic AI may hold several messages of others: a system prompt and a question, or the
+answers of several tools. Each is an item; the first has the whole entry as its native part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic_ai.conversation_store import ConversationEntry, ConversationRecord
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    RetryFeedbackPart,
+    SystemPromptPart,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+
+from botwire import Item, NotJSONError
+from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_item, read_native
+from botwire.tagged import from_json, to_json
+from botwire.tool_calls import NOT_COMPLETED
+
+FRAMEWORK = "pydantic-ai"
+FORMAT = 1
+"""``{"id", "parent_id", "message"}`` of an entry, the message as Pydantic AI serializes it;
+``{"of"}`` in further items of an entry; ``{"left"}`` around an item that a branch has left."""
+
+_RECORDS = TypeAdapter(ConversationRecord)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What an item holds.
+
+    Attributes:
+        id: The id of its entry.
+        parent_id: The entry before it; None if it is the item before it that tells.
+        message: The message; None in further items of an entry.
+        is_foreign: Whether another framework wrote it.
+        is_left: Whether it is on a branch that its conversation has left.
+    """
+
+    id: str
+    parent_id: str | None
+    message: ModelMessage | None
+    is_foreign: bool
+    is_left: bool
+
+
+def record_to_value(record: ConversationRecord) -> Any:
+    """Returns a record as JSON.
+
+    Raises:
+        NotJSONError: It holds something that could not be read back.
+    """
+    return _dump(lambda: _RECORDS.dump_python(record, mode="json"), "record")
+
+
+def record_from_value(value: Any) -> ConversationRecord:
+    """Returns the record that `record_to_value` was given."""
+    return _RECORDS.validate_python(from_json(value))
+
+
+def to_items(entry: ConversationEntry, path: str) -> list[dict[str, Any]]:
+    """Returns the items of an entry, at least one.
+
+    Raises:
+        NotJSONError: It holds something that could not be read back; the error says where.
+    """
+    message = _dump(
+        lambda: ModelMessagesTypeAdapter.dump_python([entry.message], mode="json")[0], path
+    )
+    data = {"id": entry.id, "parent_id": entry.parent_id, "message": message}
+    native, items = Native(FRAMEWORK, FORMAT, data), []
+    for one in _portable(entry.message):
+        items.append(Message(**one, native=native).to_item())
+        native = Native(FRAMEWORK, FORMAT, {"of": entry.id})
+    return items or [native.to_value()]
+
+
+def read(item: Item, history: str) -> Stored:
+    """Returns what an item of a history holds.
+
+    Raises:
+        UnreadableItemError: It is no message.
+    """
+    value, is_left = original(item.value)
+    data = _own(value)
+    if data is None:
+        message = read_item(
+            value,
+            framework=FRAMEWORK,
+            formats=(FORMAT,),
+            from_native=from_json,
+            from_portable=lambda one: _from_portable(one, item.created_at),
+        )
+        given = foreign_id(history, item.seq)
+        return Stored(given, None, message, is_foreign=True, is_left=is_left)
+    if "of" in data:
+        return Stored(data["of"], None, None, is_foreign=False, is_left=is_left)
+    try:
+        (message,) = ModelMessagesTypeAdapter.validate_python([from_json(data["message"])])
+    except ValueError as error:
+        raise UnreadableItemError(str(error)[:500]) from error
+    return Stored(data["id"], data["parent_id"], message, is_foreign=False, is_left=is_left)
+
+
+def is_foreign(value: Any) -> bool:
+    """Says whether a stored value is a message that another framework wrote."""
+    return isinstance(value, dict) and "envelope" in value and _own(value) is None
+
+
+def left(value: Any) -> dict[str, Any]:
+    """Returns a value as it is stored on a branch that was left: others skip it."""
+    return Native(FRAMEWORK, FORMAT, {"left": value}).to_value()
+
+
+def original(value: Any) -> tuple[Any, bool]:
+    """Returns a value as it was before `left`, and whether it was left."""
+    data = _own(value)
+    return (data["left"], True) if data is not None and "left" in data else (value, False)
+
+
+def foreign_id(history: str, seq: int) -> str:
+    """Returns the id of the entry that an item of another framework is."""
+    return f"item-{seq}-of-{history}"
+
+
+def foreign_place(entry_id: str) -> tuple[str, int] | None:
+    """Returns the history and number of the item that `foreign_id` names."""
+    kind, seq, of, history = [*entry_id.split("-", 3), "", "", ""][:4]
+    is_known = kind == "item" and of == "of" and seq.isdecimal() and history
+    return (history, int(seq)) if is_known else None
+
+
+def name_answers(entries: Sequence[ConversationEntry]) -> None:
+    """Gives the answers of other frameworks' tools the names of their tools."""
+    names: dict[str, str] = {}
+    for entry in entries:
+        for part in entry.message.parts:
+            if isinstance(part, ToolCallPart):
+                names[part.tool_call_id] = part.tool_name
+            elif isinstance(part, ToolReturnPart) and not part.tool_name:
+                part.tool_name = names.get(part.tool_call_id, "tool")
+
+
+def closed(message: ModelMessage) -> ModelMessage:
+    """Returns the last message of a conversation without its calls, which nobody will answer.
+
+    Pydantic AI refuses a question after an open call, and closes those before the last message.
+    """
+    if not isinstance(message, ModelResponse) or not message.tool_calls:
+        return message
+    parts = [part for part in message.parts if not isinstance(part, ToolCallPart)]
+    return replace(message, parts=[*parts, TextPart(NOT_COMPLETED)])
+
+
+def _own(value: Any) -> Any:
+    """Returns the native data of this adapter in a value; None if it has none."""
+    if not isinstance(value, dict):
+        return None
+    try:
+        return read_native(value.get("native", value), framework=FRAMEWORK, formats=(FORMAT,))
+    except UnreadableItemError:
+        return None
+
+
+def _dump(dump: Any, path: str) -> Any:
+    try:
+        return to_json(dump(), path)
+    except NotJSONError:
+        raise
+    except Exception as error:  # pydantic and serializers of users' own raise anything
+        raise NotJSONError(f"{path} cannot be stored: {error}", path) from error
+
+
+def _portable(message: ModelMessage) -> Iterator[dict[str, Any]]:
+    """Yields what other frameworks read of a message."""
+    if isinstance(message, ModelResponse):
+        texts = [part.content for part in message.parts if isinstance(part, TextPart)]
+        calls = [
+            ToolCall.of(part.tool_call_id, part.tool_name, part.args or {})
+            for part in message.parts
+            if isinstance(part, ToolCallPart)
+        ]
+        if texts or calls:
+            yield {"role": "assistant", "text": "".join(texts), "tool_calls": calls}
+        return
+    for part in message.parts:
+        if isinstance(part, SystemPromptPart):
+            yield {"role": "system", "text": part.content}
+        elif isinstance(part, UserPromptPart):
+            contents = [part.content] if isinstance(part.content, str) else part.content
+            yield {"role": "user", "text": "\n".join(one for one in contents if type(one) is str)}
+        elif isinstance(part, ToolReturnPart):
+            text = part.model_response_str()
+            yield {"role": "tool", "text": text, "tool_call_id": part.tool_call_id}
+        elif isinstance(part, RetryFeedbackPart):
+            yield {"role": "user", "text": part.model_response()}
+
+
+def _from_portable(message: Message, said_at: datetime) -> ModelMessage:
+    """Makes a message of one that another framework stored; a tool's name is left empty."""
+    if message.role == "assistant":
+        has_text = message.text or not message.tool_calls
+        parts: list[Any] = [TextPart(message.text)] if has_text else []
+        for call in message.tool_calls:
+            args: Any = call.values
+            parts.append(ToolCallPart(call.name, args, call.id))
+        return ModelResponse(parts, timestamp=said_at)
+    part: Any
+    if message.role == "tool":
+        call_id = message.tool_call_id or ""
+        part = ToolReturnPart(message.name or "", message.text, call_id, timestamp=said_at)
+    elif message.role == "system":
+        part = SystemPromptPart(message.text, timestamp=said_at)
+    else:
+        part = UserPromptPart(message.text, timestamp=said_at)
+    return ModelRequest([part])
