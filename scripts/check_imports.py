@@ -53,6 +53,7 @@ LAYERS = (
     ("engines.threaded", "engines.gathering", "engines.opening"),
     ("engines.sql",),
     ("engines.sqlite", "engines.http", "engines.postgres"),
+    ("mounts",),
     ("client",),
     ("connection",),
     ("messages", "tool_calls", "answers", "classes", "embedders", "off_loop", "testing"),

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from botwire import wire
 from botwire.engines.lanes import FairPool
 from botwire.engines.protocol import AsyncEngine
-from botwire_server import docs, monitoring, openapi, problems, routes
+from botwire_server import docs, monitoring, mounting, openapi, problems, routes
 from botwire_server.api_keys import KeyRing, KeyStore
 from botwire_server.auth import Authenticator
 from botwire_server.heads import HeadMiddleware
@@ -42,6 +42,7 @@ class Application(FastAPI):
         settings: Settings = state.settings
         stack: ASGIApp = HeadMiddleware(super().build_middleware_stack())
         stack = BatchShortcut(stack, route=routes.BATCHES)
+        stack = state.mounts.before(stack)
         stack = CallerMiddleware(
             stack,
             authenticator=state.authenticator,
@@ -88,7 +89,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with sweeping(engine, keys.store, settings.audit_days):
+        async with sweeping(engine, keys.store, settings.audit_days), app.state.mounts.lifespan():
             yield
         await keys.aclose()
         app.state.decoders.close()
@@ -110,6 +111,7 @@ def create_app(
     app.state.settings = settings
     app.state.decoders = FairPool(2, "botwire-decode")
     app.state.watchers = Watchers()
+    app.state.mounts = mounting.load()
     app.state.write_turns = WriteTurns()
     app.state.rates = rates
     app.state.is_stopping = False

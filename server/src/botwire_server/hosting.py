@@ -131,6 +131,7 @@ class _Server(uvicorn.Server):
         self._state.is_stopping = True
         # Streams would otherwise last until the end of the grace period.
         self._state.watchers.close()
+        self._state.mounts.stop()
         await super().shutdown(sockets)
         # uvicorn raises the signal again after this, which ends the process at once.
         for handler in logging.getLogger("botwire").handlers:

@@ -51,6 +51,9 @@ IDEMPOTENCY_KEY = "botwire/idempotencyKey"
 OpenMemory = Callable[[ServerRequestContext[Any, Any]], AsyncMemory]
 """Returns the memory that a request is about."""
 
+ToolsOf = Callable[[ServerRequestContext[Any, Any]], Mapping[str, type[MemoryTool]]]
+"""Returns the tools that a request may use, by name."""
+
 _USED = 422  # the status of a write whose id another write has used
 
 logger = logging.getLogger("botwire.mcp")
@@ -99,26 +102,27 @@ def create_server(
         ConfigurationError: An argument is not valid.
     """
     memory = Connection(namespace, **connection).async_memory
-    return build_server(lambda context: memory, choose_tools(tools, read_only=read_only))
+    chosen = choose_tools(tools, read_only=read_only)
+    return build_server(lambda context: memory, lambda context: chosen)
 
 
-def build_server(open_memory: OpenMemory, tools: Mapping[str, type[MemoryTool]]) -> Server[Any]:
+def build_server(open_memory: OpenMemory, tools_of: ToolsOf) -> Server[Any]:
     """Returns an MCP server that finds out for each request which memory it is about.
 
     Args:
         open_memory: Returns the memory of a request.
-        tools: The tools to offer, by name.
+        tools_of: Returns the tools to offer for a request, by name.
     """
 
     async def list_tools(
         context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
     ) -> ListToolsResult:
-        return ListToolsResult(tools=[tool.describe() for tool in tools.values()])
+        return ListToolsResult(tools=[tool.describe() for tool in tools_of(context).values()])
 
     async def call_tool(
         context: ServerRequestContext[Any, Any], params: CallToolRequestParams
     ) -> CallToolResult:
-        tool = tools.get(params.name)
+        tool = tools_of(context).get(params.name)
         if tool is None:
             raise MCPError(INVALID_PARAMS, f"there is no tool {params.name!r:.80} here")
         try:

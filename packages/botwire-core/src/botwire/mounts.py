@@ -1,0 +1,50 @@
+"""What a package needs in order to answer below a path of ``botwire serve``.
+
+A package declares a function by an entry point in the group ``botwire.mounts``. The name of the
+entry point is the path: botwire-mcp declares ``mcp`` and answers at ``/mcp``. The function takes a
+`Host` and returns a `Mount`. The server has then identified the sender of each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from botwire.engines.protocol import AsyncEngine
+
+MOUNTS = "botwire.mounts"
+"""The entry point group in which packages declare what they mount."""
+
+Scope = MutableMapping[str, Any]
+"""The scope of a request; see https://asgi.readthedocs.io."""
+App = Callable[[Scope, Callable[..., Any], Callable[..., Any]], Awaitable[None]]
+"""An ASGI application."""
+
+
+class Host(Protocol):
+    """The server, as a mounted application sees it."""
+
+    def engine_for(self, scope: Scope) -> AsyncEngine:
+        """Returns the store with the rights, quotas and limits of the sender of a request."""
+        ...
+
+    def namespace_of(self, scope: Scope) -> str | None:
+        """Returns the only namespace that the sender's API key allows; None if there are more."""
+        ...
+
+
+@dataclass(frozen=True)
+class Mount:
+    """An application to mount.
+
+    Attributes:
+        app: Answers requests to the path and below. It must leave ``scope["app"]`` as it is.
+        lifespan: Entered before the first request, and left when the server stops.
+        stop: Ends streams that would otherwise keep a server from stopping.
+    """
+
+    app: App
+    lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
+    stop: Callable[[], None] = lambda: None

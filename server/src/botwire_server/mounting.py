@@ -1,0 +1,116 @@
+"""Applications of other packages that answer below a path of the server; see `botwire.mounts`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from botwire.errors import InvalidRequestError
+from botwire.mounts import MOUNTS, Mount
+from botwire.mounts import Scope as MountedScope
+from botwire.operations import Batch, Results
+from botwire_server import problems
+from botwire_server.auth import Caller
+from botwire_server.request_work import CALLER
+from botwire_server.service import apply_batch
+
+logger = logging.getLogger("botwire.server")
+
+
+class Mounts:
+    """The applications of the packages that are installed, by path.
+
+    Args:
+        mounts: The applications by path, such as ``/mcp``.
+    """
+
+    def __init__(self, mounts: Mapping[str, Mount]) -> None:
+        self._mounts = mounts
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Runs the applications for a block."""
+        async with AsyncExitStack() as stack:
+            for mount in self._mounts.values():
+                await stack.enter_async_context(mount.lifespan())
+            yield
+
+    def stop(self) -> None:
+        """Ends streams: the server stops."""
+        for mount in self._mounts.values():
+            mount.stop()
+
+    def before(self, app: ASGIApp) -> ASGIApp:
+        """Returns an application that passes on to `app` what no mount answers."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                for path, mount in self._mounts.items():
+                    if scope["path"] == path or scope["path"].startswith(path + "/"):
+                        scope["route"] = SimpleNamespace(path=path)  # for the log and the metrics
+                        await mount.app(scope, receive, send)
+                        return
+            await app(scope, receive, send)
+
+        return answer
+
+
+class ServerHost:
+    """What mounted applications use of this server; see `botwire.mounts.Host`."""
+
+    def engine_for(self, scope: MountedScope) -> CallerEngine:
+        """Returns the store with the rights, quotas and limits of the sender of a request."""
+        return CallerEngine(scope)
+
+    def namespace_of(self, scope: MountedScope) -> str | None:
+        """Returns the only namespace that the sender's API key allows; None if there are more."""
+        caller: Caller = scope[CALLER]
+        namespaces = () if caller.key is None else caller.key.namespaces
+        if len(namespaces) == 1 and "*" not in namespaces[0]:
+            return namespaces[0]
+        return None
+
+
+class CallerEngine:
+    """The store as the sender of a request may use it; an `AsyncEngine`.
+
+    Args:
+        scope: The scope of the request.
+    """
+
+    def __init__(self, scope: MountedScope) -> None:
+        self._scope = scope
+
+    async def apply(self, batch: Batch) -> Results:
+        """Applies a batch for the sender; see `botwire_server.service.apply_batch`."""
+        try:
+            return await apply_batch(self._scope, batch)
+        except ClientDisconnect:
+            raise InvalidRequestError("the client left", status=problems.CLIENT_GONE) from None
+
+    async def sweep(self) -> None:
+        """Does nothing: the server sweeps."""
+
+    async def aclose(self) -> None:
+        """Does nothing: the server closes the store."""
+
+
+def load() -> Mounts:
+    """Returns the applications of the packages that are installed.
+
+    A package that cannot be loaded is logged, and all else is served.
+    """
+    mounts: dict[str, Mount] = {}
+    for entry_point in importlib.metadata.entry_points(group=MOUNTS):
+        path = f"/{entry_point.name}"
+        try:
+            mounts[path] = entry_point.load()(ServerHost())
+        except Exception:
+            logger.exception("nothing is served at %s: its package cannot be loaded", path)
+    return Mounts(mounts)
