@@ -107,7 +107,7 @@ async def test_a_conversation_goes_on_with_another_agent(namespace: str, place_u
     assert [record.scope for record in await store.list_conversations()] == ["ada"]
 
 
-MESSAGES = [
+MESSAGES: list[ModelMessage] = [
     ModelRequest([SystemPromptPart("be kind"), UserPromptPart("hi")], instructions="short"),
     ModelResponse(
         [

@@ -84,7 +84,7 @@ class TestStore(AdapterTests):
     async def give_refused(self, agent: Any) -> None:
         store, user = agent
         conversation = await store.load(user)
-        conversation.messages.append(ModelResponse([TextPart(object())]))
+        conversation.messages.append(ModelResponse([TextPart("a")], metadata={"b": object()}))
         await store.save(conversation)
 
     def test_a_process_that_was_killed_in_a_tool_leaves_nothing_half_done(

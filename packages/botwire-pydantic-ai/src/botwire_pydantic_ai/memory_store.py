@@ -1,0 +1,179 @@
+"""The files of the harness's memory, each a key."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Unpack
+
+from pydantic_ai_harness.memory import (
+    MemoryConflictError,
+    MemoryFile,
+    MemoryMutation,
+    MemoryOperation,
+    MemoryOperationConflictError,
+)
+
+from botwire import ConfigurationError, ConflictError
+from botwire.connection import Connection, ConnectionOptions, takes_connection
+
+_FILES = "pydantic-ai/files/"
+_OPERATIONS = "pydantic-ai/operations/"
+_REMEMBERED = 30 * 24 * 3600.0
+"""Seconds in which a repeated operation returns its first result."""
+
+
+class BotWireMemoryStore:
+    """A `MemoryStore` of Pydantic AI's harness on BotWire, for any number of processes.
+
+    A write is applied only to the version it was made for, and a repeated operation returns its
+    first result for thirty days. File and result are stored in one transaction.
+
+    Args:
+        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    @takes_connection
+    def __init__(
+        self, namespace: str | None = None, **connection: Unpack[ConnectionOptions]
+    ) -> None:
+        self.connection = Connection(namespace, **connection)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.connection.namespace!r})"
+
+    async def read(self, path: str, *, max_chars: int) -> MemoryFile | None:
+        """Returns a file, or None.
+
+        Args:
+            path: Its path.
+            max_chars: How much of its content to return.
+        """
+        if max_chars <= 0:
+            raise ConfigurationError(f"max_chars must be positive, not {max_chars}")
+        value = await self.connection.async_memory.get(_FILES + _checked(path))
+        if value is None:
+            return None
+        content = value["content"]
+        return MemoryFile(
+            content=content[:max_chars],
+            version=value["version"],
+            operation_id=value["operation"],
+            truncated=len(content) > max_chars,
+        )
+
+    async def get_operation(self, operation: MemoryOperation) -> MemoryMutation | None:
+        """Returns the result of an operation, or None if it was not applied.
+
+        Raises:
+            MemoryOperationConflictError: The operation had other arguments.
+        """
+        key = _OPERATIONS + operation.id
+        return _replayed(await self.connection.async_memory.get(key), operation)
+
+    async def write(
+        self,
+        path: str,
+        content: str,
+        *,
+        expected_version: str | None,
+        operation: MemoryOperation | None = None,
+    ) -> MemoryMutation:
+        """Creates or replaces a file.
+
+        Args:
+            path: Its path.
+            content: Its content.
+            expected_version: The version it must have; None: it must not exist.
+            operation: Makes a retry safe: a repeated operation is not applied again.
+
+        Raises:
+            MemoryConflictError: The file has another version.
+            MemoryOperationConflictError: The operation had other arguments.
+        """
+        value = {
+            "content": content,
+            "version": uuid.uuid4().hex,
+            "operation": None if operation is None else operation.id,
+        }
+        return await self._mutate(path, value, expected_version, operation)
+
+    async def delete(
+        self,
+        path: str,
+        *,
+        expected_version: str | None,
+        operation: MemoryOperation | None = None,
+    ) -> MemoryMutation:
+        """Deletes a file; see `write`."""
+        return await self._mutate(path, None, expected_version, operation)
+
+    async def list_paths(self, prefix: str = "", *, limit: int) -> list[str]:
+        """Returns the paths that start with a prefix, sorted.
+
+        Args:
+            prefix: The prefix; empty: all.
+            limit: How many at most.
+        """
+        if limit <= 0:
+            raise ConfigurationError(f"limit must be positive, not {limit}")
+        if prefix:
+            _checked(prefix.removesuffix("/"))
+        paths: list[str] = []
+        async for key in self.connection.async_memory.iter_keys(f"{_FILES}{prefix}*"):
+            paths.append(key.removeprefix(_FILES))
+            if len(paths) == limit:
+                break
+        return paths
+
+    async def _mutate(
+        self,
+        path: str,
+        value: dict[str, Any] | None,
+        expected_version: str | None,
+        operation: MemoryOperation | None,
+    ) -> MemoryMutation:
+        key = _FILES + _checked(path)
+        while True:
+            try:
+                async with self.connection.async_memory.transaction() as tx:
+                    if operation is not None:
+                        receipt = await tx.get(_OPERATIONS + operation.id)
+                        if (done := _replayed(receipt, operation)) is not None:
+                            return done
+                    stored = await tx.get(key)
+                    if (stored["version"] if stored else None) != expected_version:
+                        raise MemoryConflictError(f"memory path {path!r} has another version")
+                    version = None if value is None else value["version"]
+                    if value is not None:
+                        tx.set(key, value)
+                    elif stored is not None:
+                        tx.delete(key)
+                    if operation is not None:
+                        result = [operation.fingerprint, version, stored is not None]
+                        tx.set(_OPERATIONS + operation.id, result, ttl=_REMEMBERED)
+            except ConflictError:
+                continue  # another writer: its version tells
+            return MemoryMutation(version=version, replayed=False, existed=stored is not None)
+
+
+def _checked(path: str) -> str:
+    segments = path.split("/")
+    if any(not one or one == "." or ".." in one or len(one) > 200 for one in segments):
+        raise ConfigurationError(f"invalid memory path: {path!r:.300}")
+    return path
+
+
+def _replayed(receipt: Any, operation: MemoryOperation) -> MemoryMutation | None:
+    if receipt is None:
+        return None
+    fingerprint, version, existed = receipt
+    if fingerprint != operation.fingerprint:
+        raise MemoryOperationConflictError(
+            f"operation id {operation.id!r} was used before with other arguments"
+        )
+    return MemoryMutation(version=version, replayed=True, existed=existed)
