@@ -48,7 +48,7 @@ LAYERS = (
     ("filters", "pieces", "tagged"),
     ("operations",),
     ("record_operations", "store_operations", "exact_operations"),  # former names
-    ("models", "wire", "places"),
+    ("models", "wire", "places", "embedders"),
     ("engines.protocol", "engines.retry", "engines.loops", "engines.lanes"),
     ("engines.threaded", "engines.gathering", "engines.opening"),
     ("engines.sql",),
@@ -56,7 +56,7 @@ LAYERS = (
     ("mounts",),
     ("client",),
     ("connection",),
-    ("messages", "tool_calls", "answers", "classes", "embedders", "off_loop", "testing"),
+    ("messages", "tool_calls", "answers", "classes", "off_loop", "testing"),
     ("memory_files",),
     ("transfer",),
     ("cli", "__main__"),
@@ -135,9 +135,16 @@ def distributions(requirement: Requirement) -> set[str]:
 
 @cache
 def modules(distribution: str) -> frozenset[str]:
-    """Returns the names of the modules in an installed distribution, packages included."""
+    """Returns the names of the modules in an installed distribution, packages included.
+
+    An extra that no environment has, such as a provider of embedders, is imported by name only.
+    """
     found = set()
-    for file in importlib.metadata.files(distribution) or []:
+    try:
+        files = importlib.metadata.files(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        return frozenset()
+    for file in files:
         parts = [part.partition(".")[0] for part in file.parts]
         found |= {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
     return frozenset(found)

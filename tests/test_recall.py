@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import types
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from botwire import ConfigurationError, Record
+from botwire import AsyncMemory, ConfigurationError, EmbedderMismatchError, Memory, Record
+from tests.clients import blocking
 
 
 @pytest.fixture
@@ -131,3 +135,157 @@ async def test_an_exact_word_ranks_above_another_form(memory: Any) -> None:
         assert result[0].id == str(i)
         assert len(result) == 4
         assert result.scores[0] > result.scores[1]
+
+
+# --- vectors --------------------------------------------------------------------------------
+
+MEANINGS = {"drink": [1.0, 0.0, 0.1], "sport": [0.0, 1.0, 0.1]}
+
+
+def by_meaning(texts: list[str]) -> list[list[float]]:
+    """An embedder that knows two meanings."""
+    drinks = ("tea", "coffee", "beverage")
+    return [MEANINGS["drink" if any(w in text for w in drinks) else "sport"] for text in texts]
+
+
+async def by_meaning_awaited(texts: list[str]) -> list[list[float]]:
+    return by_meaning(texts)
+
+
+def other(texts: list[str]) -> list[list[float]]:
+    """Another embedder with vectors of the same length."""
+    return by_meaning(texts)
+
+
+@pytest.fixture
+def reopen(memory: Any) -> Any:
+    """Opens the same memory again, with an embedder."""
+
+    def again(embed: Any) -> Any:
+        if isinstance(memory, AsyncMemory):
+            return AsyncMemory(memory.namespace, engine=memory.engine, embed=embed)
+        return blocking(Memory(memory.namespace, engine=memory.engine, embed=embed))
+
+    return again
+
+
+async def test_a_memory_with_an_embedder_finds_meanings(reopen: Any) -> None:
+    memory = reopen(by_meaning)
+    await memory.remember("Ada has green tea", id="tea")
+    await memory.remember("Bob rides a bike", id="bike")
+    assert ids(await memory.recall("a hot beverage"))[0] == "tea"
+    assert ids(await memory.recall("bike"))[0] == "bike"
+    found = await memory.recall("a hot beverage", about="/nobody")
+    assert "for the words and meaning of" in str(found)
+    assert ids(await reopen(None).recall("beverage")) == []  # no embedder: words only
+    assert ids(await reopen(None).recall("bikes")) == ["bike"]
+
+
+async def test_two_embedders_never_mix(reopen: Any) -> None:
+    memory, another = reopen(by_meaning), reopen(other)
+    assert ids(await memory.recall("tea")) == []
+    await memory.remember("Ada has green tea", id="tea")
+    for call in (another.remember("Bob has coffee"), another.recall("tea")):
+        with pytest.raises(EmbedderMismatchError, match=r"by_meaning.*other.*another namespace"):
+            await call
+    assert await memory.records().count() == 1
+    await memory.records().clear()
+    await another.remember("Bob has coffee", id="coffee")  # nothing is left to mix with
+    with pytest.raises(EmbedderMismatchError):
+        await memory.recall("tea")
+
+
+async def test_the_first_of_two_embedders_wins(reopen: Any) -> None:
+    both = [reopen(by_meaning), reopen(other)]
+
+    async def write(memory: Any) -> bool:
+        try:
+            await memory.remember("Ada has green tea")
+        except EmbedderMismatchError:
+            return False
+        return True
+
+    done = await asyncio.gather(*(write(memory) for memory in both for _ in range(3)))
+    assert sorted(done) == [False] * 3 + [True] * 3
+    assert await both[0].records().count() == 3
+
+
+async def test_vectors_of_unknown_origin_are_not_compared(reopen: Any) -> None:
+    memory = reopen(by_meaning)
+    await memory.records().put([Record("mine", embedding=[1.0, 0.0, 0.0])])
+    with pytest.raises(EmbedderMismatchError, match="unknown embedder"):
+        await memory.remember("Ada has green tea")
+    assert await memory.records().count() == 1
+
+
+async def test_a_text_without_a_vector_keeps_none_of_the_text_before(reopen: Any) -> None:
+    await reopen(by_meaning).remember("Ada has green tea", id="one")
+    await reopen(None).remember("Ada rides a bike", id="one")
+    (record,) = await reopen(None).records().get(["one"])
+    assert record.embedding is None
+
+
+async def test_an_asynchronous_embedder_needs_an_asynchronous_client(reopen: Any) -> None:
+    memory = reopen(by_meaning_awaited)
+    if isinstance(memory, AsyncMemory):
+        await memory.remember("Ada has green tea", id="tea")
+        assert ids(await memory.recall("beverage")) == ["tea"]
+    else:
+        with pytest.raises(ConfigurationError, match="asynchronous"):
+            await memory.remember("Ada has green tea")
+
+
+@pytest.mark.parametrize(
+    ("embed", "says"),
+    [
+        ("word2vec:x", "fastembed or openai"),
+        ("openai", "PROVIDER:MODEL"),
+        (3, "must be a function"),
+    ],
+)
+def test_an_embedder_that_is_none_is_refused(embed: Any, says: str) -> None:
+    for client in (Memory, AsyncMemory):
+        with pytest.raises(ConfigurationError, match=says):
+            client("n", url="sqlite:///:memory:", embed=embed)
+
+
+def test_a_provider_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fastembed", None)
+    with Memory("n", url="sqlite:///:memory:", embed="fastembed:small") as memory:
+        with pytest.raises(ConfigurationError, match=r'pip install "botwire-core\[fastembed\]"'):
+            memory.remember("Ada has green tea")
+        assert memory.records().count() == 0
+
+
+def test_embedders_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Vector(list[float]):
+        def tolist(self) -> list[float]:
+            return list(self)
+
+    class TextEmbedding:
+        def __init__(self, *, model_name: str) -> None:
+            assert model_name == "BAAI/small:1"
+
+        def embed(self, texts: list[str]) -> Any:
+            return iter([Vector(vector) for vector in by_meaning(texts)])
+
+    class OpenAI:
+        embeddings: Any
+
+        def __init__(self) -> None:
+            self.embeddings = self
+
+        def create(self, *, model: str, input: list[str]) -> Any:  # noqa: A002 - its name there
+            assert model == "small"
+            data = [types.SimpleNamespace(embedding=vector) for vector in by_meaning(input)]
+            return types.SimpleNamespace(data=data)
+
+    fastembed = types.SimpleNamespace(TextEmbedding=TextEmbedding)
+    monkeypatch.setitem(sys.modules, "fastembed", fastembed)
+    monkeypatch.setitem(sys.modules, "openai", types.SimpleNamespace(OpenAI=OpenAI))
+    for name in ("fastembed:BAAI/small:1", "openai:small"):
+        with Memory("n", url="sqlite:///:memory:", embed=name) as memory:
+            memory.remember("Ada has green tea")
+            memory.remember("Bob rides a bike")
+            assert memory.recall("beverage")[0].text == "Ada has green tea"
+            assert memory["$botwire/embedder/default"] == name

@@ -5,7 +5,8 @@
     BotWireError
     ├── ConfigurationError (also ValueError)    a wrong argument or setting, before any I/O
     │   ├── NotJSONError (also TypeError)       a value that JSON cannot hold, and where it is
-    │   └── TooComplexError                     an argument beyond the limits of one operation
+    │   ├── TooComplexError                     an argument beyond the limits of one operation
+    │   └── EmbedderMismatchError               the memory's vectors are another embedder's
     ├── TransportError                          no answer came; names the URL
     │   └── RequestTimeoutError
     ├── ProtocolError                           an answer that is not from a BotWire server
@@ -55,6 +56,13 @@ class TooComplexError(ConfigurationError):
     """An argument exceeds a limit of one operation; the message names the limit.
 
     A server answers with status 422.
+    """
+
+
+class EmbedderMismatchError(ConfigurationError):
+    """A memory holds vectors of another embedder, which cannot be compared with this one's.
+
+    Nothing was written.
     """
 
 

@@ -18,6 +18,7 @@ from botwire.client._async.records import AsyncRecords
 from botwire.client._async.transaction import AsyncTransaction
 from botwire.client.encoding import encode_cursor, encode_filter, encode_value
 from botwire.client.operators import AsyncMemoryOperators
+from botwire.embedders import AsyncTextEmbedder, Embedder
 from botwire.engines import retry
 from botwire.engines.loops import AsyncTurns
 from botwire.engines.opening import open_async_engine
@@ -46,6 +47,10 @@ class AsyncMemory(AsyncMemoryOperators):
         timeout: Seconds that a call to a server may take, retries included.
         place: A `Place`, instead of `url`, `api_key` and `timeout`.
         engine: An open engine, instead of all of the above. You close it.
+        embed: Makes the vectors by which `recall` finds memories of a similar meaning: a function
+            that takes a list of texts and returns a vector for each, awaited or not, or a name such
+            as ``fastembed:BAAI/bge-small-en-v1.5`` or ``openai:text-embedding-3-small`` (extras
+            ``fastembed`` and ``openai``). Needs the extra ``vector``.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -60,6 +65,7 @@ class AsyncMemory(AsyncMemoryOperators):
         timeout: float = DEFAULT_TIMEOUT,
         place: Place | None = None,
         engine: AsyncEngine | None = None,
+        embed: str | Embedder | None = None,
     ) -> None:
         self.namespace = check_namespace(namespace)
         self._owns_engine = engine is None
@@ -68,6 +74,7 @@ class AsyncMemory(AsyncMemoryOperators):
         self.place = place
         self.engine: AsyncEngine = engine or open_async_engine(place or find_place())
         self._calls = AsyncCalls(self.engine, self.namespace)
+        self._embedder = None if embed is None else AsyncTextEmbedder(embed)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.namespace!r})"
@@ -86,7 +93,8 @@ class AsyncMemory(AsyncMemoryOperators):
 
     def with_namespace(self, namespace: str) -> AsyncMemory:
         """Returns the memory of another namespace, on the same connections."""
-        return AsyncMemory(namespace, place=self.place, engine=self.engine)
+        embed = None if self._embedder is None else self._embedder.given
+        return AsyncMemory(namespace, place=self.place, engine=self.engine, embed=embed)
 
     async def aclose(self) -> None:
         """Closes the connections. Stored memory stays, and the next call connects again."""
@@ -363,8 +371,13 @@ class AsyncMemory(AsyncMemoryOperators):
             tags: Any strings to recall it by.
             id: An id of your own; it replaces the memory that has it. Default: a random one.
             ttl: Seconds until the memory expires; None keeps it until it is deleted.
+
+        Raises:
+            EmbedderMismatchError: The memories have vectors of another embedder.
         """
-        return await remember(self.records(), text, about, tags, id, ttl)
+        return await remember(
+            self.records(), self._calls, self._embedder, text, about, tags, id, ttl
+        )
 
     async def recall(
         self,
@@ -388,8 +401,21 @@ class AsyncMemory(AsyncMemoryOperators):
             limit: How many at most.
             max_chars: How many characters their texts may have in all. A memory that does not fit
                 is left out, and shorter ones may follow.
+
+        Raises:
+            EmbedderMismatchError: The memories have vectors of another embedder.
         """
-        return await recall(self.records(), query, about, tags, since, limit, max_chars)
+        return await recall(
+            self.records(),
+            self._calls,
+            self._embedder,
+            query,
+            about,
+            tags,
+            since,
+            limit,
+            max_chars,
+        )
 
     # --- across the shapes ------------------------------------------------------------------
 

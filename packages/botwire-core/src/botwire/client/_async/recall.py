@@ -1,20 +1,37 @@
-"""What `AsyncMemory.remember` and `AsyncMemory.recall` do with the records of a collection."""
+"""What `AsyncMemory.remember` and `AsyncMemory.recall` do with the records of a collection.
+
+The name of the embedder whose vectors a collection holds is the value of a key. A memory and that
+key are written in one batch, so two embedders cannot both be the first.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from botwire import operations as ops
 from botwire import scopes
+from botwire.client._async.calls import AsyncCalls
 from botwire.client._async.records import AsyncRecords
-from botwire.errors import ConfigurationError
-from botwire.models import Match, Recall, Record
+from botwire.client.encoding import encode_records
+from botwire.embedders import AsyncTextEmbedder
+from botwire.errors import ConfigurationError, ConflictError, EmbedderMismatchError
+from botwire.exact import Json
+from botwire.models import Match, Recall, Record, plain
+from botwire.vectors import Vector
+
+_EMBEDDER = "$botwire/embedder/"
+"""Begins the key that holds a collection's embedder; the collection's name follows."""
+
+_ATTEMPTS = 5
 
 
 async def remember(
     records: AsyncRecords,
+    calls: AsyncCalls,
+    embedder: AsyncTextEmbedder | None,
     text: str,
     about: str,
     tags: Iterable[str],
@@ -29,12 +46,67 @@ async def remember(
     _check_tags(tags)
     named: dict[str, Any] = {} if id is None else {"id": id}
     record = Record(text, tags=tuple(tags), scope=about, **named)
-    await records.put([record], ttl=ttl)
+    (new,) = encode_records([record], ttl=ttl)  # refuses bad arguments before the text is embedded
+    if embedder is None:
+        # A vector that is stored belongs to the text that is replaced.
+        await records.put([record], keep_embedding=False, ttl=ttl)
+        return record.id
+    first = await _first_step(calls, embedder, records.collection)
+    vector = Vector.of(await embedder.vector(text), "the embedder's vector")
+    put = ops.PutRecords(records.collection, (replace(new, embedding=vector),))
+    for _ in range(_ATTEMPTS):
+        try:
+            await calls.engine.apply(ops.Batch(calls.namespace, (first, put)))
+        except ConflictError:  # another process wrote the first vector
+            first = await _first_step(calls, embedder, records.collection)
+        else:
+            return record.id
+    await calls.engine.apply(ops.Batch(calls.namespace, (first, put)))
     return record.id
+
+
+async def _first_step(
+    calls: AsyncCalls, embedder: AsyncTextEmbedder, collection: str
+) -> ops.CheckKey | ops.PutKey:
+    """Returns what must hold when a vector is written: the embedder's name is, or becomes, ours.
+
+    Raises:
+        EmbedderMismatchError: The collection holds another embedder's vectors.
+    """
+    key = _EMBEDDER + collection
+    stored, version, dimension = await _known(calls, collection)
+    if dimension is None:
+        return ops.PutKey(key, Json.of(embedder.name), None, version)
+    _check_embedder(embedder, stored, calls.namespace, collection)
+    return ops.CheckKey(key, version)
+
+
+async def _known(calls: AsyncCalls, collection: str) -> tuple[object, int, int | None]:
+    """Returns the embedder's name, its version, and the dimension of the vectors if there are."""
+    read = (ops.GetKeys((_EMBEDDER + collection,)), ops.StatRecords(collection))
+    (entry,), stat = await calls.engine.apply(ops.Batch(calls.namespace, read))
+    if entry is None:
+        return None, 0, stat.dimension
+    return plain(entry.value), entry.version, stat.dimension
+
+
+def _check_embedder(
+    embedder: AsyncTextEmbedder, stored: object, namespace: str, collection: str
+) -> None:
+    if stored == embedder.name:
+        return
+    made_by = "an unknown embedder" if stored is None else f"the embedder {stored!r:.200}"
+    raise EmbedderMismatchError(
+        f"the memories of namespace {namespace!r:.80} have vectors of {made_by}, which cannot be "
+        f"compared with those of {embedder.name!r:.200}: use that embedder, another namespace, or "
+        f"none. (The key {_EMBEDDER + collection!r} holds the name.)"
+    )
 
 
 async def recall(
     records: AsyncRecords,
+    calls: AsyncCalls,
+    embedder: AsyncTextEmbedder | None,
     query: str | None,
     about: str | None,
     tags: Iterable[str] | None,
@@ -53,14 +125,24 @@ async def recall(
         tags = tuple(tags)
     where: dict[str, Any] = {"scope": about, "tags": tags, "created_after": since}
     matches: Sequence[Match]
+    by = "words"
     if query is None or not query.strip():
         query = None
         newest = await records.list(**where, limit=limit, embeddings=False)
         matches = [Match(record, 0.0) for record in newest]
     else:
-        matches = await records.search(text=query, **where, limit=limit, embeddings=False)
+        vector = None
+        if embedder is not None:
+            stored, _, dimension = await _known(calls, records.collection)
+            if dimension is not None:
+                _check_embedder(embedder, stored, calls.namespace, records.collection)
+                vector = await embedder.vector(query)
+                by = "words and meaning"
+        matches = await records.search(
+            text=query, vector=vector, **where, limit=limit, embeddings=False
+        )
     fitting = _fitting(matches, max_chars)
-    searched = _describe(query, about, tags, since)
+    searched = _describe(query, by, about, tags, since)
     if fitting:
         searched = f"searched memories {searched}"
     elif matches:
@@ -88,7 +170,11 @@ def _fitting(matches: Sequence[Match], max_chars: int | None) -> Sequence[Match]
 
 
 def _describe(
-    query: str | None, about: str | None, tags: Sequence[str] | None, since: datetime | None
+    query: str | None,
+    by: str,
+    about: str | None,
+    tags: Sequence[str] | None,
+    since: datetime | None,
 ) -> str:
     parts = []
     if about is not None and scopes.normalise(about) != scopes.ROOT:
@@ -97,7 +183,7 @@ def _describe(
         parts.append(f"tagged {' or '.join(repr(tag) for tag in tags)}" if tags else "with no tag")
     if since is not None:
         parts.append(f"since {since.isoformat()}")
-    parts.append("for the newest" if query is None else f"for the words of {query!r:.200}")
+    parts.append("for the newest" if query is None else f"for the {by} of {query!r:.200}")
     return " ".join(parts)
 
 

@@ -19,6 +19,7 @@ from botwire.client._sync.records import Records
 from botwire.client._sync.transaction import Transaction
 from botwire.client.encoding import encode_cursor, encode_filter, encode_value
 from botwire.client.operators import MemoryOperators
+from botwire.embedders import Embedder, TextEmbedder
 from botwire.engines import retry
 from botwire.engines.loops import Turns
 from botwire.engines.opening import open_engine
@@ -47,6 +48,10 @@ class Memory(MemoryOperators):
         timeout: Seconds that a call to a server may take, retries included.
         place: A `Place`, instead of `url`, `api_key` and `timeout`.
         engine: An open engine, instead of all of the above. You close it.
+        embed: Makes the vectors by which `recall` finds memories of a similar meaning: a function
+            that takes a list of texts and returns a vector for each, awaited or not, or a name such
+            as ``fastembed:BAAI/bge-small-en-v1.5`` or ``openai:text-embedding-3-small`` (extras
+            ``fastembed`` and ``openai``). Needs the extra ``vector``.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -61,6 +66,7 @@ class Memory(MemoryOperators):
         timeout: float = DEFAULT_TIMEOUT,
         place: Place | None = None,
         engine: Engine | None = None,
+        embed: str | Embedder | None = None,
     ) -> None:
         self.namespace = check_namespace(namespace)
         self._owns_engine = engine is None
@@ -69,6 +75,7 @@ class Memory(MemoryOperators):
         self.place = place
         self.engine: Engine = engine or open_engine(place or find_place())
         self._calls = Calls(self.engine, self.namespace)
+        self._embedder = None if embed is None else TextEmbedder(embed)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.namespace!r})"
@@ -87,7 +94,8 @@ class Memory(MemoryOperators):
 
     def with_namespace(self, namespace: str) -> Memory:
         """Returns the memory of another namespace, on the same connections."""
-        return Memory(namespace, place=self.place, engine=self.engine)
+        embed = None if self._embedder is None else self._embedder.given
+        return Memory(namespace, place=self.place, engine=self.engine, embed=embed)
 
     def close(self) -> None:
         """Closes the connections. Stored memory stays, and the next call connects again."""
@@ -360,8 +368,11 @@ class Memory(MemoryOperators):
             tags: Any strings to recall it by.
             id: An id of your own; it replaces the memory that has it. Default: a random one.
             ttl: Seconds until the memory expires; None keeps it until it is deleted.
+
+        Raises:
+            EmbedderMismatchError: The memories have vectors of another embedder.
         """
-        return remember(self.records(), text, about, tags, id, ttl)
+        return remember(self.records(), self._calls, self._embedder, text, about, tags, id, ttl)
 
     def recall(
         self,
@@ -385,8 +396,21 @@ class Memory(MemoryOperators):
             limit: How many at most.
             max_chars: How many characters their texts may have in all. A memory that does not fit
                 is left out, and shorter ones may follow.
+
+        Raises:
+            EmbedderMismatchError: The memories have vectors of another embedder.
         """
-        return recall(self.records(), query, about, tags, since, limit, max_chars)
+        return recall(
+            self.records(),
+            self._calls,
+            self._embedder,
+            query,
+            about,
+            tags,
+            since,
+            limit,
+            max_chars,
+        )
 
     # --- across the shapes ------------------------------------------------------------------
 
