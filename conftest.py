@@ -170,6 +170,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             for report in stats.get(word, ())
         ]
         counts = {word: len(reports) for word, reports in stats.items() if word}
+        if terminalreporter.config.option.collectonly:
+            deselected = len(stats.get("deselected", ()))
+            # There is no public count.
+            counts["collected"] = terminalreporter._numcollected - deselected  # noqa: SLF001
         Path(file).write_text(json.dumps({"counts": counts, "failed": failed}), encoding="utf-8")
 
 

@@ -49,7 +49,10 @@ TAKES_A_VALUE = {
 COLUMNS = 80
 OK, FAILED, INTERRUPTED, NOTHING = 0, 1, 2, 5
 """Exit codes, as pytest has them."""
-WORDS = ("failed", "passed", "skipped", "deselected", "xfailed", "xpassed", "warnings", "errors")
+WORDS = (
+    "collected", "failed", "passed", "skipped", "deselected", "xfailed", "xpassed", "warnings",
+    "errors",
+)  # fmt: skip
 """What the closing line counts, in pytest's order."""
 AS_COUNTED = {"warnings": "warnings", "error": "errors"}
 

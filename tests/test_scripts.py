@@ -301,6 +301,7 @@ def test_a_path_that_is_not_there_is_pytests_to_complain_about() -> None:
         ({"passed": 4102, "skipped": 3}, 700.12, " 4102 passed, 3 skipped in 700.12s (0:11:40) "),
         ({"errors": 1, "failed": 2, "warnings": 1}, 1, " 2 failed, 1 warning, 1 error in 1.00s "),
         ({}, 0.5, " no tests ran in 0.50s "),
+        ({"collected": 3}, 0.5, " 3 collected in 0.50s "),
     ],
 )
 def test_the_closing_line_is_pytests(counts: dict[str, int], seconds: float, line: str) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from botwire import Memory, Record
 from botwire import operations as ops
-from botwire.engines.sql import planning, steps
-from botwire.engines.sql import records as records_module
+from botwire.engines.sql import deletes, planning, steps
 from botwire.engines.sqlite import SQLiteEngine
+from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations import PART, RECORDS_PART, CheckNamespace
 from botwire.transfer import admin
@@ -150,7 +150,7 @@ def test_a_delete_heeds_what_was_written_since_it_selected(
 def test_a_delete_selects_again_if_much_was_written_and_ends_if_writing_does_not(
     memory: Memory, meanwhile: list[Callable[[], object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records_module, "MAX_CHANGED", 2)
+    monkeypatch.setattr(deletes, "MAX_CHANGED", 2)
     records = memory.records()
     records.put(Record("old", f"r{i}", metadata={"old": True}) for i in range(5))
     other = memory.with_namespace(memory.namespace).records()
@@ -160,6 +160,23 @@ def test_a_delete_selects_again_if_much_was_written_and_ends_if_writing_does_not
     assert records.delete(filter={"old": True}) == 5 + 3 * (planning.TRIES + 1)
     assert records.count() == 0
     _check(memory)
+
+
+@pytest.mark.parametrize("is_one_piece", [True, False])
+def test_a_record_that_expires_after_it_was_selected_is_not_deleted(
+    tmp_path: Path, meanwhile: list[Callable[[], object]], is_one_piece: bool
+) -> None:
+    now = [1_000_000_000]
+    engine = SQLiteEngine(tmp_path / "memory.db", clock=lambda: now[0])
+    records = Memory("n", engine=engine).records()
+    records.put(Record("stays", f"s{i}", metadata={"old": True}) for i in range(3))
+    records.put((Record("goes", f"g{i}", metadata={"old": True}) for i in range(50)), ttl=5)
+    meanwhile.append(lambda: now.__setitem__(0, now[0] + 10_000_000))
+    where = ops.Selection(filter=Json.of({"old": True}))
+    limit = None if is_one_piece else RECORDS_PART
+    assert admin.apply(engine, "n", ops.DeleteRecords("default", where, limit=limit)) == 3
+    assert admin.apply(engine, "n", CheckNamespace()) == ()
+    engine.close()
 
 
 def test_a_filter_deletes_in_parts_and_a_transaction_at_once(memory: Memory) -> None:

@@ -18,6 +18,7 @@ from botwire import operations as ops
 from botwire import wire
 from botwire.engines.sql import (
     accounts,
+    deletes,
     histories,
     keys,
     pages,
@@ -326,5 +327,5 @@ def _read_usage(context: Context, op: ops.ReadUsage) -> Steps[Usage]:
 
 
 # Importing these registers what their operations mean.
-SHAPES = (keys, histories, records, search, transfer, store)
+SHAPES = (keys, histories, records, deletes, search, transfer, store)
 check_complete()

@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
 from botwire import operations as ops
-from botwire.engines.sql import records, words
+from botwire.engines.sql import deletes, records, words
 from botwire.engines.sql.collection import HERE, Collection, read_collection
 from botwire.engines.sql.plans import MAX_UNPLANNED, NO_PLAN, Plan, Selected, UnplannedError
 from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
@@ -44,7 +44,7 @@ class Selections:
 def first_plan(batch: ops.Batch) -> Plan | None:
     """Returns the plan to try a batch with first, or None if one must be made."""
     for operation in batch.operations:
-        if isinstance(operation, ops.DeleteRecords) and records.selects(operation):
+        if isinstance(operation, ops.DeleteRecords) and deletes.selects(operation):
             return None
         if isinstance(operation, (ops.PutRecords, ops.RestoreRecords)) and (
             sum(len(record.text) for record in operation.records) > MAX_UNPLANNED
@@ -64,7 +64,7 @@ def plan(
         if isinstance(operation, ops.DeleteRecords):
             collection: Collection = yield from read_collection(context, operation.collection)
             ids: Sequence[bytes]
-            if records.selects(operation):
+            if deletes.selects(operation):
                 found = yield from _select(context, collection, operation, selections)
                 selected[id(operation)] = found
                 ids = [one.id for one in found.found]
@@ -76,7 +76,7 @@ def plan(
                 )
                 ids = [one.id for one in newest]
             if operation.limit is not None:
-                ids = yield from records.part(context, collection.name, ids, operation.limit)
+                ids = yield from deletes.part(context, collection.name, ids, operation.limit)
             yield from _count_stored(context, collection.name, ids, counts)
         elif isinstance(operation, ops.PutRecords):
             _count(map(_text, operation.records), counts)
@@ -126,14 +126,14 @@ def _select(
     known = selections.take(key)
     if known is not None:
         try:
-            known = yield from records.renewed(context, collection, operation.where, known)
+            known = yield from deletes.renewed(context, collection, operation.where, known)
         except UnplannedError:
             known = None
     if known is None or not (known.found or known.is_whole):
         found = yield from records.matching(
-            context, collection.name, operation.where, limit=records.SELECTED
+            context, collection.name, operation.where, limit=deletes.SELECTED
         )
-        known = Selected(collection.revision, found, len(found) < records.SELECTED)
+        known = Selected(collection.revision, found, len(found) < deletes.SELECTED)
     if known.found:
         selections.keep(key, known)
     return known
