@@ -39,7 +39,7 @@ items = st.dictionaries(st.text(max_size=3), st.integers(0, 9) | st.text() | st.
 def test_every_version_of_a_list_is_made_of_the_parts(versions: list[Any], random: Any) -> None:
     """Versions share items in any order; some go on from an older one, as forks do."""
     parts: dict[int, bytes] = {}
-    made: list[tuple[list[Any], list[lists.Run], lists.Kept]] = []
+    made: list[tuple[list[Any], list[lists.Span], lists.Kept]] = []
     for version in versions:
         before = random.choice(made)[2] if made and random.random() < 0.8 else lists.NOTHING
         value = version + (random.choice(made)[0] if made else [])

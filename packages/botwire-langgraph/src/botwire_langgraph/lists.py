@@ -22,7 +22,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from botwire_langgraph.images import Image
 from botwire_langgraph.serializer import from_blob, is_known, to_blob
 
-Run = list[int]
+Span = list[int]
 """``[first, last]``: all items of these parts. ``[part, part, start, stop]``: some of one part."""
 
 MARK = b"parts\x00"
@@ -34,7 +34,7 @@ _PLAIN = JsonPlusSerializer()
 _MSGPACK = b"msgpack\x00"
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where an item is kept."""
 
     part: int
@@ -54,13 +54,13 @@ class Kept(NamedTuple):
         recipe: What `runs` returns; None if it is not known yet.
     """
 
-    places: Sequence[Place]
+    places: Sequence[Position]
     digests: Sequence[bytes]
     sizes: Mapping[int, int]
     last: int
     image: Image | None = None
     revived: Image | None = None
-    recipe: list[Run] | None = None
+    recipe: list[Span] | None = None
 
     @property
     def weight(self) -> int:
@@ -72,19 +72,19 @@ class Kept(NamedTuple):
         count = len(self.revived.types) if self.revived else 0
         return {part for part, _ in self.places[count:]}
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[Span]:
         """Returns the recipe."""
         return self._runs() if self.recipe is None else [list(run) for run in self.recipe]
 
-    def _runs(self) -> list[Run]:
-        runs: list[Run] = []
+    def _runs(self) -> list[Span]:
+        runs: list[Span] = []
         for place in self.places:
             run = runs[-1] if runs else []
             if run and run[1] == place.part and run[3] == place.position:
                 run[3] += 1
             else:
                 runs.append([place.part, place.part, place.position, place.position + 1])
-        whole: list[Run] = []
+        whole: list[Span] = []
         for run in runs:
             part, _, start, stop = run
             if start or stop != self.sizes[part]:
@@ -148,7 +148,7 @@ def _append(
     else:
         recipe.append([part, part])
     kept = Kept(
-        [*before.places, *(Place(part, position) for position in range(len(blobs)))],
+        [*before.places, *(Position(part, position) for position in range(len(blobs)))],
         [*before.digests, *_digests(serde, blobs, items)],
         {**before.sizes, part: len(blobs)},
         part,
@@ -164,7 +164,7 @@ def _place(
 ) -> tuple[Kept, list[bytes]]:
     # Each known item is taken once, in order: of equal ones the new are stored again, and the
     # recipe stays short.
-    known: defaultdict[bytes, deque[Place]] = defaultdict(deque)
+    known: defaultdict[bytes, deque[Position]] = defaultdict(deque)
     for digest, place in zip(before.digests, before.places, strict=True):
         known[digest].append(place)
     part = before.last + 1
@@ -174,7 +174,7 @@ def _place(
         if known[digest]:
             places.append(known[digest].popleft())
         else:
-            places.append(Place(part, len(fresh)))
+            places.append(Position(part, len(fresh)))
             fresh.append(blob)
     sizes = {**before.sizes, part: len(fresh)} if fresh else before.sizes
     last = part if fresh else before.last
@@ -197,12 +197,12 @@ def split(part: bytes) -> list[bytes]:
 
 
 def rebuild(
-    serde: SerializerProtocol, runs: Iterable[Run], parts: Mapping[int, bytes]
+    serde: SerializerProtocol, runs: Iterable[Span], parts: Mapping[int, bytes]
 ) -> tuple[list[Any], Kept]:
     """Returns the list that a recipe makes of parts, and what is then known of it."""
     pieces = {number: split(part) for number, part in parts.items()}
     places = [
-        Place(number, position)
+        Position(number, position)
         for first, last, *window in runs
         for number in range(first, last + 1)
         for position in range(*window or (0, len(pieces[number])))
@@ -251,7 +251,7 @@ def _is_msgpack(blob: bytes) -> bool:
     return blob.startswith(_MSGPACK)
 
 
-def numbers(runs: Iterable[Run]) -> set[int]:
+def numbers(runs: Iterable[Span]) -> set[int]:
     """Returns the numbers of the parts that a recipe takes."""
     return {number for first, last, *_ in runs for number in range(first, last + 1)}
 

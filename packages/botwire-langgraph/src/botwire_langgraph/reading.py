@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from botwire import operations as ops
 from botwire_langgraph import layout, lists
-from botwire_langgraph.lists import Kept, Run
+from botwire_langgraph.lists import Kept, Span
 from botwire_langgraph.records import Header
 from botwire_langgraph.serializer import from_blob
 
@@ -51,12 +51,12 @@ class Loaded(NamedTuple):
     writes: Sequence[ops.KeyEntry]
     known: Mapping[str, Kept] = MappingProxyType({})
 
-    def recipe(self, channel: str) -> Sequence[Run] | None:
+    def recipe(self, channel: str) -> Sequence[Span] | None:
         """Returns how a channel's list is made of parts; None if it is no such list."""
         if channel in self.header.lists:
             return self.header.lists[channel]
         blob = self.values.get(self.header.blobs().get(channel, ""), b"")
-        runs: list[Run] | None = None
+        runs: list[Span] | None = None
         if blob.startswith(lists.MARK):
             runs = json.loads(blob.removeprefix(lists.MARK))
         return runs
@@ -180,7 +180,7 @@ def rest(scan: ops.ScanKeys, page: ops.EntryPage) -> Steps[list[ops.KeyEntry]]:
     return entries
 
 
-def _add(needed: dict[str, set[int]], header: Header, channel: str, runs: Iterable[Run]) -> None:
+def _add(needed: dict[str, set[int]], header: Header, channel: str, runs: Iterable[Span]) -> None:
     numbers = lists.numbers(runs)
     if numbers:
         prefix = layout.parts(header.thread.id, header.thread.namespace, channel)

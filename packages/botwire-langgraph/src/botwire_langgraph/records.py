@@ -18,7 +18,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from botwire import operations as ops
 from botwire.exact import Json
 from botwire_langgraph import layout
-from botwire_langgraph.lists import Run
+from botwire_langgraph.lists import Span
 
 
 class Thread(NamedTuple):
@@ -64,7 +64,7 @@ class Header(NamedTuple):
     parent: str | None
     checkpoint: Checkpoint
     metadata: CheckpointMetadata
-    lists: Mapping[str, Sequence[Run]]
+    lists: Mapping[str, Sequence[Span]]
     ends: Mapping[str, int]
 
     def to_value(self, serde: SerializerProtocol) -> ops.Value:

@@ -21,20 +21,20 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from botwire import BotWireError, ConfigurationError
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.operations import check_ttl
-from botwire_langgraph import importing, leases, steps, upkeep
+from botwire_langgraph import importing, leases, pruning, steps
 from botwire_langgraph.convoy import Convoy
 from botwire_langgraph.cut_off import close_calls
-from botwire_langgraph.keeper import keeper
+from botwire_langgraph.lease_renewal import renewer
 from botwire_langgraph.leases import Lease, OnConflict
 from botwire_langgraph.opening import Opened
+from botwire_langgraph.pruning import ThreadInfo
 from botwire_langgraph.reading import Steps
 from botwire_langgraph.records import Header, Thread
 from botwire_langgraph.running import arun, run
 from botwire_langgraph.runs import Caller, Run, putting_loop
 from botwire_langgraph.schemas import allow, graph_types
-from botwire_langgraph.seen import Seen
 from botwire_langgraph.serializer import StrictSerializer
-from botwire_langgraph.upkeep import ThreadInfo
+from botwire_langgraph.thread_cache import ThreadCache
 
 logger = logging.getLogger("botwire_langgraph")
 
@@ -97,7 +97,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         self._fork = on_conflict == "fork"
         self._waits = on_conflict == "wait"
         self._lease = 0 if self._fork else lease
-        self._seen = Seen()
+        self._seen = ThreadCache()
         self._convoy = Convoy()
 
     @classmethod
@@ -124,7 +124,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         lease = self._lease_for(caller, config)
         if lease is not None:
             caller.loop.stack.callback(self._end, lease)
-            keeper.keep(lease, self.connection)
+            renewer.keep(lease, self.connection)
         found = self._run(steps.get_tuple(self.serde, self._seen, config, caller.loop, lease))
         return close_calls(found, caller.loop)
 
@@ -134,7 +134,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         lease = self._lease_for(caller, config)
         if lease is not None:
             caller.loop.stack.push_async_callback(self._aend, lease)
-            keeper.keep(lease, self.connection)
+            renewer.keep(lease, self.connection)
         program = steps.get_tuple(self.serde, self._seen, config, caller.loop, lease)
         return close_calls(await self._arun(program), caller.loop)
 
@@ -243,19 +243,19 @@ class BotWireSaver(BaseCheckpointSaver[str]):
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Deletes the checkpoints that these runs made, of whichever thread."""
-        self._run(upkeep.delete_for_runs(self.serde, run_ids))
+        self._run(pruning.delete_for_runs(self.serde, run_ids))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Like `delete_for_runs`."""
-        await self._arun(upkeep.delete_for_runs(self.serde, run_ids))
+        await self._arun(pruning.delete_for_runs(self.serde, run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copies a thread, its whole past included, in the place of another."""
-        self._run(upkeep.copy_thread(source_thread_id, target_thread_id))
+        self._run(pruning.copy_thread(source_thread_id, target_thread_id))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Like `copy_thread`."""
-        await self._arun(upkeep.copy_thread(source_thread_id, target_thread_id))
+        await self._arun(pruning.copy_thread(source_thread_id, target_thread_id))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Gives space back.
@@ -265,23 +265,23 @@ class BotWireSaver(BaseCheckpointSaver[str]):
             strategy: ``keep_latest`` keeps the latest checkpoint of each namespace, with those
                 ancestors from which its delta channels are rebuilt; ``delete`` keeps nothing.
         """
-        self._run(upkeep.prune(self.serde, thread_ids, strategy))
+        self._run(pruning.prune(self.serde, thread_ids, strategy))
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Like `prune`."""
-        await self._arun(upkeep.prune(self.serde, thread_ids, strategy))
+        await self._arun(pruning.prune(self.serde, thread_ids, strategy))
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, Any]:
         """Returns the writes of delta channels since their last snapshot, in a few requests."""
-        return self._run(upkeep.delta_history(self.serde, config, channels))
+        return self._run(pruning.delta_history(self.serde, config, channels))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, Any]:
         """Like `get_delta_channel_history`."""
-        return await self._arun(upkeep.delta_history(self.serde, config, channels))
+        return await self._arun(pruning.delta_history(self.serde, config, channels))
 
     def is_running(self, thread_id: str) -> bool:
         """Says whether a run is going on in a thread, in this process or another.
@@ -301,11 +301,11 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         Args:
             prefix: What their ids begin with.
         """
-        return self._run(upkeep.threads(prefix))
+        return self._run(pruning.threads(prefix))
 
     async def athreads(self, prefix: str = "") -> Sequence[ThreadInfo]:
         """Like `threads`."""
-        return await self._arun(upkeep.threads(prefix))
+        return await self._arun(pruning.threads(prefix))
 
     def list_threads(self, prefix: str = "", limit: int | None = None) -> Sequence[str]:
         """Returns the ids of the threads that hold checkpoints, in order.
@@ -337,7 +337,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         for thread_id in thread_ids:
             config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
             found = list_(source.list(config))
-            there = self._run(upkeep.list_checkpoints(thread_id))
+            there = self._run(pruning.list_checkpoints(thread_id))
             for copy in importing.copies(found):
                 if copy.key not in there:
                     self._run(self._copy(*copy.put))
@@ -356,7 +356,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         for thread_id in thread_ids:
             config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
             found = [one async for one in source.alist(config)]
-            there = await self._arun(upkeep.list_checkpoints(thread_id))
+            there = await self._arun(pruning.list_checkpoints(thread_id))
             for copy in importing.copies(found):
                 if copy.key not in there:
                     await self._arun(self._copy(*copy.put))
@@ -452,7 +452,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
 
     def _note_end(self, lease: Lease) -> None:
         lease.run.end()
-        keeper.drop(lease)
+        renewer.drop(lease)
 
     def _run(self, program: Steps[T]) -> T:
         return run(self.connection, program)

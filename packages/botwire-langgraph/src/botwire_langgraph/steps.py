@@ -31,8 +31,8 @@ from botwire_langgraph.leases import Lease
 from botwire_langgraph.lists import Kept
 from botwire_langgraph.reading import Loaded, Steps, asking, load, take
 from botwire_langgraph.records import Header, Thread, write_value
-from botwire_langgraph.seen import Fences, Late, Seen, Tip
 from botwire_langgraph.serializer import is_known, to_blob
+from botwire_langgraph.thread_cache import Fences, Late, ThreadCache, Tip
 
 PAGE = 100  # checkpoints read at a time, with their values
 _BY_HAND = ("update", "fork")
@@ -46,7 +46,7 @@ _FENCE_TTL = 30 * 86_400.0  # seconds; no run goes on for longer
 
 def get_tuple(
     serde: SerializerProtocol,
-    seen: Seen,
+    seen: ThreadCache,
     config: RunnableConfig,
     loop: Any = None,
     lease: Lease | None = None,
@@ -192,7 +192,7 @@ def load_tuples(
 
 def put(
     serde: SerializerProtocol,
-    seen: Seen,
+    seen: ThreadCache,
     config: RunnableConfig,
     checkpoint: Checkpoint,
     metadata: CheckpointMetadata,
@@ -312,7 +312,7 @@ def _plan(
 
 def _read_tip(
     serde: SerializerProtocol,
-    seen: Seen,
+    seen: ThreadCache,
     thread: Thread,
     checkpoint: Checkpoint,
     new_versions: ChannelVersions,
@@ -357,7 +357,7 @@ def _read_tip(
 
 def put_writes(
     serde: SerializerProtocol,
-    seen: Seen,
+    seen: ThreadCache,
     config: RunnableConfig,
     writes: Sequence[tuple[str, Any]],
     task_id: str,
@@ -403,7 +403,7 @@ def put_writes(
 
 
 def _check_deleted(
-    seen: Seen, thread: Thread, fences: Fences, *, known: bool, loop: Any = None
+    seen: ThreadCache, thread: Thread, fences: Fences, *, known: bool, loop: Any = None
 ) -> None:
     """Raises if the checkpoint from which a run goes on was deleted.
 

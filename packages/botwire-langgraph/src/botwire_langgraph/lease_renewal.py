@@ -21,7 +21,7 @@ from botwire_langgraph.running import run
 logger = logging.getLogger("botwire_langgraph")
 
 
-class Keeper:
+class LeaseRenewer:
     """The leases that are held, and the thread that renews them; one is enough for a process."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ def _renew(connection: Connection, leases: list[Lease]) -> None:
             if lease.run.version:  # until it has the thread it waits for that, or is refused
                 alive.append(lease)
         else:  # its event loop is gone, or it failed when it began
-            keeper.drop(lease)
+            renewer.drop(lease)
             run(connection, lease.release())
     if not alive:
         return
@@ -101,8 +101,8 @@ def _renew(connection: Connection, leases: list[Lease]) -> None:
             run(connection, lease.release())
 
 
-keeper = Keeper()
+renewer = LeaseRenewer()
 """The one of this process."""
 
 # A fork has none of the threads, and none of the runs.
-os.register_at_fork(after_in_child=keeper.__init__)  # type: ignore[misc]
+os.register_at_fork(after_in_child=renewer.__init__)  # type: ignore[misc]

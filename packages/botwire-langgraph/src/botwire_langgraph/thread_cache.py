@@ -107,7 +107,7 @@ _reads: ContextVar[Mapping[_Key, _Read] | None] = ContextVar(
 _tokens = itertools.count()
 
 
-class Seen:
+class ThreadCache:
     """The tips of threads, shared by the copies of a saver; for any thread and event loop."""
 
     def __init__(self) -> None:

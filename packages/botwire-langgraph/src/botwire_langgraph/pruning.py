@@ -20,7 +20,7 @@ from botwire.exact import Json
 from botwire_langgraph import layout, lists, steps
 from botwire_langgraph.reading import Steps, load, rest
 from botwire_langgraph.records import Header, Thread, pending_writes
-from botwire_langgraph.seen import Late
+from botwire_langgraph.thread_cache import Late
 
 _PAGE = 100
 _ATTEMPTS = 50
