@@ -19,6 +19,7 @@ from botwire import (
     NotJSONError,
     Record,
 )
+from botwire.engines.sql import words
 
 ODD = [
     "/", "a/b", ".", "..", "%", "_", "a%b", "é", "日本", "😀", "\ud800", "\x00", "'", '"', "\\",
@@ -405,8 +406,10 @@ async def test_both_a_vector_and_a_text(records: Any) -> None:
     found = await records.search(vector=[1, 0], text="tea")
     assert [m.record.id for m in found] == ["both", "vector", "text"]
     (by_text,) = await records.search(text="tea", ids=["text"])
-    assert [m.score for m in found] == pytest.approx(
-        [(1 + by_text.score) / 2, 0.5, by_text.score / 2]
+    text = words.normal_beside_a_vector(by_text.score / (1 - by_text.score))
+    weight = words.BESIDE_A_VECTOR
+    assert [m.score * (weight + 1) for m in found] == pytest.approx(
+        [1 + weight * text, 1, weight * text]
     )
 
 
