@@ -12,7 +12,10 @@ import anyio
 from mcp.server.stdio import stdio_server
 
 from botwire.errors import BotWireError
-from botwire_mcp.server import TOOLS, create_server
+from botwire.places import API_KEY_VARIABLE, NAMESPACE_VARIABLE, URL_VARIABLE
+from botwire_mcp import installing
+from botwire_mcp.installing import CLIENTS
+from botwire_mcp.server import TOOLS, choose_tools, create_server
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +39,7 @@ def mcp_command(commands: Any) -> None:
     _add_options(commands.add_parser("mcp", help=text, description=text[0].upper() + text[1:]))
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: argparse.ArgumentParser, *, is_main: bool = True) -> None:
     parser.add_argument("--url", help="where memory lives (default: BOTWIRE_URL, else a file)")
     parser.add_argument("--api-key", metavar="KEY", help="API key; safer in BOTWIRE_API_KEY")
     parser.add_argument(
@@ -50,6 +53,18 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--read-only", action="store_true", help="only offer tools that read")
     parser.set_defaults(run=_serve)
+    if not is_main:
+        return
+    actions = parser.add_subparsers(title="actions", metavar="install", required=False)
+    text = "add the server to the settings of a client; keeps a backup and never overwrites"
+    install = actions.add_parser("install", help=text, description=text[0].upper() + text[1:])
+    install.add_argument("client", choices=list(CLIENTS))
+    install.add_argument("--dry-run", action="store_true", help="only show the change")
+    install.add_argument(
+        "--project", action="store_true", help="only for the project in this folder"
+    )
+    _add_options(install, is_main=False)
+    install.set_defaults(run=_install)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -67,4 +82,29 @@ def _serve(options: argparse.Namespace) -> int:
             await server.run(read, write, server.create_initialization_options())
 
     anyio.run(run)
+    return 0
+
+
+def _install(options: argparse.Namespace) -> int:
+    choose_tools(options.tools)  # refuses unknown ones
+    arguments = ["--read-only"] if options.read_only else []
+    if options.tools:
+        arguments += ["--tools", ",".join(options.tools)]
+    environment = {
+        URL_VARIABLE: options.url,
+        NAMESPACE_VARIABLE: options.namespace,
+        API_KEY_VARIABLE: options.api_key,
+    }
+    entry = installing.entry_of(arguments, environment)
+    change = installing.plan(options.client, entry, project=options.project)
+    if change is None:
+        print("it is installed already: nothing to change")
+        return 0
+    print(change.show(options.api_key))
+    if options.dry_run:
+        print("nothing was written (--dry-run)")
+        return 0
+    backup = change.write()
+    kept = "" if backup is None else f"; the old file is {backup}"
+    print(f"installed in {change.path}{kept}. Restart {options.client} to use it.")
     return 0
