@@ -170,6 +170,12 @@ INTERFACES = (
         "pydantic_ai_agent.py",
     ),
     Interface(
+        "Strands Agents",
+        "Agent, BotWireSessionManager",
+        "botwire_strands:BotWireSessionManager.initialize,append_message",
+        "strands_agent.py",
+    ),
+    Interface(
         "two in one",
         "told in LangChain, asked in LlamaIndex",
         LLAMAINDEX_CALLS,

@@ -1,0 +1,151 @@
+"""Strands' messages to items of a history and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from strands.types.content import ContentBlock
+from strands.types.content import Message as StrandsMessage
+from strands.types.session import SessionMessage
+from strands.types.tools import ToolResult
+
+from botwire import Item
+from botwire.messages import Message, Native, ToolCall, read_items
+from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
+
+FRAMEWORK = "strands"
+FORMAT = 1
+"""``SessionMessage.to_dict()``.
+
+An envelope holds one tool result. A message with several is stored as several items; the message is
+in the last, and the others have None as their native data.
+"""
+
+
+def to_items(message: SessionMessage) -> list[dict[str, Any]]:
+    """Returns the items that hold a message."""
+    said = message.to_message()
+    parts = list(_messages_of(said))
+    part, whole = (Native(FRAMEWORK, FORMAT, data) for data in (None, message.to_dict()))
+    natives = [*[part] * (len(parts) - 1), whole]
+    return [
+        replace(one, created_at=message.created_at, native=native).to_item()
+        for one, native in zip(parts, natives, strict=True)
+    ]
+
+
+def from_items(items: Iterable[Item]) -> list[SessionMessage]:
+    """Returns the messages that items hold, those of other frameworks too.
+
+    The number of a message is one less than its item's, so no two have the same. System messages of
+    other frameworks are left out: an agent has a system prompt of its own.
+    """
+    found = read_items(
+        items,
+        framework=FRAMEWORK,
+        formats=(FORMAT,),
+        from_native=lambda data: None if data is None else SessionMessage.from_dict(data),
+        from_portable=_from_portable,
+    )
+    messages = []
+    for seq, message in found:
+        if message is not None:
+            message.message_id = seq - 1
+            messages.append(message)
+    return messages
+
+
+def is_prompt(message: StrandsMessage) -> bool:
+    """Says whether a message begins a request, and does not belong to an answer."""
+    return message["role"] == "user" and not _results(message)
+
+
+def has_results(message: StrandsMessage) -> bool:
+    """Says whether a message holds what tools returned."""
+    return bool(_results(message))
+
+
+def only_answers(item: Item) -> bool:
+    """Says whether an item holds what a tool returned, and nothing else."""
+    return isinstance(item.value, dict) and item.value.get("role") == "tool"
+
+
+def paired(messages: Iterable[StrandsMessage]) -> list[StrandsMessage]:
+    """Returns messages in which each call is answered by the next message, as models demand."""
+    whole = pair_answers(messages, ids=_call_ids, close=_close, select=_select)
+    merged: list[StrandsMessage] = []
+    for message in whole:
+        if _results(message) and merged and _results(merged[-1]):
+            content = [*merged[-1]["content"], *message["content"]]
+            merged[-1] = {**merged[-1], "content": content}
+        else:
+            merged.append(message)
+    return merged
+
+
+def _messages_of(message: StrandsMessage) -> Iterator[Message]:
+    content = message["content"]
+    for result in _results(message):
+        yield Message("tool", _result_text(result), tool_call_id=result["toolUseId"])
+    text = "\n\n".join(block["text"] for block in content if "text" in block)
+    if _results(message) and not text:
+        return
+    calls = [
+        ToolCall.of(use["toolUseId"], use["name"], use["input"] or {})
+        for block in content
+        if (use := block.get("toolUse")) is not None
+    ]
+    yield Message(message["role"], text, tool_calls=calls)
+
+
+def _results(message: StrandsMessage) -> list[ToolResult]:
+    return [block["toolResult"] for block in message["content"] if "toolResult" in block]
+
+
+def _result_text(result: ToolResult) -> str:
+    parts = (
+        part["text"] if "text" in part else json.dumps(part["json"], default=str)
+        for part in result["content"]
+        if "text" in part or "json" in part
+    )
+    return "\n\n".join(parts)
+
+
+def _from_portable(message: Message) -> SessionMessage | None:
+    if message.role == "system":
+        return None
+    content: list[ContentBlock] = [{"text": message.text}] if message.text else []
+    if message.tool_call_id is not None:
+        content = [_result(message.tool_call_id, message.text)]
+    for call in message.tool_calls:
+        values = call.values
+        given = {"input": values} if isinstance(values, str) else values
+        content.append({"toolUse": {"toolUseId": call.id, "name": call.name, "input": given}})
+    role = "assistant" if message.role == "assistant" else "user"
+    made: StrandsMessage = {"role": role, "content": content}  # type: ignore[typeddict-item]
+    return SessionMessage.from_message(made, 0)
+
+
+def _result(call_id: str, text: str, status: Any = "success") -> ContentBlock:
+    return {"toolResult": {"toolUseId": call_id, "status": status, "content": [{"text": text}]}}
+
+
+def _call_ids(message: StrandsMessage) -> CallIds:
+    uses = [block["toolUse"]["toolUseId"] for block in message["content"] if "toolUse" in block]
+    return CallIds(uses, [result["toolUseId"] for result in _results(message)])
+
+
+def _select(message: StrandsMessage, answers: Sequence[int], rest: bool) -> StrandsMessage | None:
+    kept = [{"toolResult": _results(message)[position]} for position in answers]
+    others = [block for block in message["content"] if "toolResult" not in block] if rest else []
+    content: Any = [*kept, *others]
+    return {**message, "content": content} if content else None
+
+
+def _close(message: StrandsMessage, positions: Sequence[int]) -> Iterator[StrandsMessage]:
+    calls = _call_ids(message).calls
+    closed = [_result(calls[position], NOT_COMPLETED, "error") for position in positions]
+    yield {"role": "user", "content": closed}

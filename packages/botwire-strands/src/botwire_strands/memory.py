@@ -1,0 +1,84 @@
+"""Memories that an agent searches and adds to."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Unpack
+
+from strands.memory.types import MemoryEntry, MemoryStore, SearchOptions
+
+from botwire import AsyncRecords, ConfigurationError, Record
+from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.names import check_collection, to_bytes
+
+_RESULTS = 5
+
+
+class BotWireMemoryStore(MemoryStore):
+    """A `strands.memory.MemoryStore` on BotWire, for ``MemoryManager(stores=[…])``.
+
+    A memory that is added twice is there once.
+
+    Args:
+        name: The name of the store, by which agents choose one, and of its collection of records.
+        namespace: Whose memories. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
+            ``default``.
+        description: What is in it, for the model.
+        max_search_results: How many memories a search returns.
+        writable: Whether agents may add to it.
+        extraction: Whether the manager extracts memories from conversations; see `MemoryStore`.
+        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
+            `ConnectionOptions`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    @takes_connection
+    def __init__(
+        self,
+        name: str = "default",
+        *,
+        namespace: str | None = None,
+        description: str | None = None,
+        max_search_results: int | None = None,
+        writable: bool = True,
+        extraction: Any = None,
+        **connection: Unpack[ConnectionOptions],
+    ) -> None:
+        self.connection = Connection(namespace, **connection)
+        self.name = check_collection(name)
+        self.description = description
+        self.max_search_results = max_search_results
+        self.writable = writable
+        self.extraction = extraction
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, namespace={self.connection.namespace!r})"
+
+    async def search(self, query: str, options: SearchOptions | None = None) -> list[MemoryEntry]:
+        """Returns the memories that match the words of a query best."""
+        limit = (options or {}).get("max_search_results") or self.max_search_results or _RESULTS
+        found = await self._records.search(text=query, limit=limit)
+        return [
+            MemoryEntry(match.record.text, self.name, dict(match.record.metadata) or None)
+            for match in found
+        ]
+
+    async def add(self, content: str, metadata: dict[str, Any] | None = None) -> str:
+        """Adds a memory and returns its id, the same for the same content.
+
+        Raises:
+            ConfigurationError: The store is not writable, or the content is empty.
+        """
+        if not self.writable:
+            raise ConfigurationError(f"the store {self.name!r} is not writable")
+        if not content.strip():
+            raise ConfigurationError("an empty memory cannot be found again")
+        id = hashlib.sha256(to_bytes(content)).hexdigest()
+        await self._records.put([Record(id=id, text=content, metadata=metadata or {})])
+        return id
+
+    @property
+    def _records(self) -> AsyncRecords:
+        return self.connection.async_memory.records(self.name)

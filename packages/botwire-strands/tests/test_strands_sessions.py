@@ -1,0 +1,242 @@
+"""Sessions, storage and memories: Strands' own contracts, and what files do not keep."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from strands import Agent
+from strands.memory import MemoryManager
+from strands.session import SnapshotSessionManager
+from strands.types.exceptions import SessionException, StorageError
+from strands.types.session import Session, SessionMessage, SessionType
+
+from botwire import ConfigurationError, Memory
+from botwire.messages import Message, ToolCall
+from botwire_strands import BotWireMemoryStore, BotWireSessionManager, BotWireStorage
+from scripted.strands import ScriptedModel
+from tests.zygote import Zygote
+
+EXAMPLES = str(Path(__file__).parents[3] / "examples")
+
+
+def open_agent(place: Any, session: str = "ada", **more: Any) -> Agent:
+    manager = BotWireSessionManager(session, **place)
+    return Agent(model=ScriptedModel(), session_manager=manager, callback_handler=None, **more)
+
+
+def texts(agent: Agent) -> list[str]:
+    return [b["text"] for message in agent.messages for b in message["content"] if "text" in b]
+
+
+_WRITER = """
+import sys
+sys.path.append(sys.argv[4])
+from strands import Agent
+from botwire import ConflictError
+from botwire_strands import BotWireSessionManager
+from scripted.strands import ScriptedModel
+
+name, namespace, url = sys.argv[1:4]
+manager = BotWireSessionManager("ada", namespace=namespace, url=url)
+agent = Agent(model=ScriptedModel(), session_manager=manager, callback_handler=None)
+for number in range(10):
+    while True:
+        try:
+            agent(f"{name}-{number}")
+            break
+        except Exception as error:
+            if not isinstance(error.__cause__ or error, ConflictError):
+                raise
+"""
+
+
+def test_two_processes_lose_nothing_and_no_two_messages_have_one_number(
+    zygote: Zygote, place: Any
+) -> None:
+    where = (place["namespace"], place["url"], EXAMPLES)
+    with zygote.start(_WRITER, "a", *where) as one, zygote.start(_WRITER, "b", *where) as other:
+        assert [one.wait(), other.wait()] == [0, 0]
+    manager = BotWireSessionManager("ada", **place)
+    messages = manager.list_messages("ada", "default")
+    numbers = [message.message_id for message in messages]
+    assert numbers == sorted(set(numbers))
+    told = {block.get("text") for message in messages for block in message.message["content"]}
+    assert told >= {f"{name}-{number}" for name in "ab" for number in range(10)}
+    answers = [message for message in messages if message.message["role"] == "assistant"]
+    assert len(answers) == 20  # each accepted turn has its answer
+
+
+def test_state_and_messages_come_back_bytes_included(place: Any) -> None:
+    agent = open_agent(place)
+    agent.state.set("count", 3)
+    picture: Any = {"image": {"format": "png", "source": {"bytes": b"\x00\xff"}}}
+    agent([{"text": "look"}, picture])
+    again = open_agent(place)
+    assert again.state.get("count") == 3
+    assert again.messages == agent.messages
+    assert picture in again.messages[0]["content"]
+
+
+def test_an_agent_that_waited_is_shown_what_others_said_since(place: Any) -> None:
+    waits = open_agent(place)
+    waits("one")
+    open_agent(place)("two")
+    assert "two" in str(waits("three"))
+    assert texts(waits) == texts(open_agent(place))
+
+
+def test_agents_of_a_session_have_messages_of_their_own(place: Any) -> None:
+    for agent_id in ("default", "helper", "a b", "ä"):
+        open_agent(place, agent_id=agent_id)(f"I am {agent_id}")
+    for agent_id in ("default", "helper", "a b", "ä"):
+        agent = open_agent(place, agent_id=agent_id)
+        assert [text for text in texts(agent) if "I am" in text] == [f"I am {agent_id}"]
+    assert texts(open_agent(place, "default")) == []
+
+
+def test_a_conversation_that_another_framework_began_goes_on(place: Any) -> None:
+    history = Memory(**place).history("ada")
+    calls = [ToolCall("c1", "look", {"at": 1}), ToolCall("c2", "look", {})]
+    history.extend(
+        [
+            Message("system", "Be kind.").to_item(),
+            Message("user", "And in Oslo?").to_item(),
+            Message("assistant", "", tool_calls=calls).to_item(),
+            Message("tool", "12 degrees", tool_call_id="c1").to_item(),
+            Message("tool", "rain", tool_call_id="c2").to_item(),
+        ]
+    )
+    agent = open_agent(place)
+    results = [block["toolResult"] for block in agent.messages[2]["content"]]
+    assert [(one["toolUseId"], one["status"]) for one in results] == [
+        ("c1", "success"),
+        ("c2", "success"),
+    ]
+    assert "And in Oslo?" in str(agent("and now?"))
+    assert texts(open_agent(place)) == texts(agent)
+    assert [item.value["text"] for item in history.read()][-2] == "and now?"
+
+
+def test_several_results_are_several_messages_for_others_and_redacted_everywhere(
+    place: Any,
+) -> None:
+    manager = BotWireSessionManager("ada", **place)
+
+    def result(call: str, text: str) -> Any:
+        content = [{"text": text}, {"json": {"n": 1}}]
+        return {"toolResult": {"toolUseId": call, "status": "success", "content": content}}
+
+    said: Any = {"role": "user", "content": [result("a", "secret"), result("b", "two")]}
+    stored = SessionMessage.from_message(said, 7)
+    manager.create_message("ada", "default", stored)
+    assert stored.message_id == 1
+    history = Memory(**place).history("ada")
+    messages = [Message.from_item(item.value) for item in history.read()]
+    assert [(m.role, m.text, m.tool_call_id) for m in messages] == [
+        ("tool", 'secret\n\n{"n": 1}', "a"),
+        ("tool", 'two\n\n{"n": 1}', "b"),
+    ]
+    stored.redact_message = {"role": "user", "content": [result("a", "-"), result("b", "-")]}  # type: ignore[typeddict-item]
+    manager.update_message("ada", "default", stored)
+    found = manager.read_message("ada", "default", 1)
+    assert found is not None
+    assert found.to_message() == stored.redact_message
+    assert all("secret" not in item.value["text"] for item in history.read())
+    stored.redact_message = {"role": "user", "content": [{"text": "redacted"}]}  # type: ignore[typeddict-item]
+    manager.update_message("ada", "default", stored)
+    assert [item.value["text"] for item in history.read()] == ["redacted"]
+    assert manager.list_messages("ada", "default", limit=1) == [
+        manager.read_message("ada", "default", 1)
+    ]
+
+
+def test_what_is_not_there_is_an_error_of_strands(place: Any) -> None:
+    manager = BotWireSessionManager("ada", **place)
+    message = SessionMessage.from_message({"role": "user", "content": []}, 5)  # type: ignore[typeddict-item]
+    with pytest.raises(SessionException, match="Message 5"):
+        manager.update_message("ada", "default", message)
+    with pytest.raises(SessionException, match="already exists"):
+        manager.create_session(Session("ada", SessionType.AGENT))
+    with pytest.raises(SessionException, match="does not exist"):
+        manager.delete_session("nobody")
+    with pytest.raises(ConfigurationError, match="cannot begin"):
+        BotWireSessionManager("strands-agents/x", **place)
+
+
+def test_a_deleted_session_is_gone_with_its_agents(place: Any) -> None:
+    open_agent(place)("hello")
+    open_agent(place, agent_id="helper")("hello")
+    open_agent(place, "ada2")("stays")
+    BotWireSessionManager("ada", **place).delete_session("ada")
+    assert texts(open_agent(place)) == texts(open_agent(place, agent_id="helper")) == []
+    assert "stays" in texts(open_agent(place, "ada2"))
+
+
+async def test_storage_keeps_bytes_under_any_key(place: Any) -> None:
+    storage = BotWireStorage(**place)
+    keys = ("a", "a/b", "a/b*", "a/../c", "ä ~%", "z" * 900)
+    for key in keys:
+        await storage.write(key, key.encode())
+    assert [await storage.read(key) for key in keys] == [key.encode() for key in keys]
+    assert await storage.list("") == sorted(keys)
+    assert await storage.list("a/") == sorted(key for key in keys if key.startswith("a/"))
+    inner = storage.namespace("a")
+    assert await inner.read("b") == b"a/b"
+    (found, *_) = await storage.search("c")
+    assert found.key == "a/../c"
+    await storage.delete("a")
+    await storage.delete("a")
+    assert await storage.read("a") is None
+    with pytest.raises(StorageError, match="empty"):
+        await storage.write("", b"")
+    with pytest.raises(StorageError, match="key"):
+        await storage.write("x" * 2000, b"")
+
+
+async def test_a_server_that_is_down_is_a_storage_error_that_names_it(
+    unused_tcp_port: int, namespace: str
+) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    storage = BotWireStorage(namespace, url=url, timeout=0.5)
+    with pytest.raises(StorageError, match=str(unused_tcp_port)):
+        await storage.read("a")
+
+
+def test_snapshots_are_stored_too(place: Any) -> None:
+    def open_it() -> Agent:
+        manager = SnapshotSessionManager("ada", storage=BotWireStorage(**place))
+        return Agent(model=ScriptedModel(), session_manager=manager, callback_handler=None)
+
+    open_it()("My cat is called Turing.")
+    assert "Turing" in str(open_it()("What is it called?"))
+
+
+async def test_memories_are_found_and_added_once(place: Any) -> None:
+    store = BotWireMemoryStore("facts", **place)
+    for _ in range(2):
+        await store.add("The cat is called Turing.", {"source": "chat"})
+    await store.add("Dogs bark.")
+    (found,) = await BotWireMemoryStore("facts", **place).search("cats")
+    assert (found.content, found.metadata) == ("The cat is called Turing.", {"source": "chat"})
+    assert await store.search("cats or dogs", {"max_search_results": 1})
+    assert await BotWireMemoryStore("other", **place).search("cats") == []
+    with pytest.raises(ConfigurationError, match="empty"):
+        await store.add(" ")
+    with pytest.raises(ConfigurationError, match="not writable"):
+        await BotWireMemoryStore("facts", writable=False, **place).add("x")
+
+
+def test_a_memory_manager_shows_memories_to_the_model(
+    place: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BotWireMemoryStore("facts", **place)
+    asyncio.run(store.add("The cat is called Turing."))
+    log = tmp_path / "received"
+    monkeypatch.setenv("SCRIPTED_LOG", str(log))
+    Agent(
+        model=ScriptedModel(), memory_manager=MemoryManager(stores=[store]), callback_handler=None
+    )("What do you know of the cat?")
+    assert "The cat is called Turing." in log.read_text()
