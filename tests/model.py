@@ -59,6 +59,7 @@ class _Namespace:
         committed: The same without those of the batch that is being applied.
         usage: What it uses, without what the batch that is being applied changes.
         now: The time of the batch that is being applied.
+        author: Who applies it.
         stored: The keys, those that have expired too.
         has_dead: Whether items of expired histories, or expired records, may wait for the sweep.
         has_dead_records: Whether expired records may; the scores of texts still count them.
@@ -69,6 +70,7 @@ class _Namespace:
     committed: int = 0
     usage: Usage = field(default_factory=lambda: Usage(0, 0, 0))
     now: int = 0
+    author: ops.Author | None = None
     stored: dict[str, ops.KeyEntry] = field(default_factory=dict)
     histories: dict[str, _History] = field(default_factory=dict)
     has_dead: bool = False
@@ -96,7 +98,7 @@ class _Namespace:
 
     def change(self, shape: str, action: str, name: str) -> int:
         self.revision += 1
-        self.changes.append(ops.ChangeEntry(self.revision, shape, action, name))
+        self.changes.append(ops.ChangeEntry(self.revision, shape, action, name, self.author))
         return self.revision
 
 
@@ -116,6 +118,7 @@ class Model:
         before = self._namespaces.setdefault(batch.namespace, _Namespace())
         after = copy.deepcopy(before)
         after.now = self._clock()
+        after.author = batch.author or None
         after.forget_expired_records()
         usage = after.usage.on(after.now)
         results: list[Any] = []
@@ -173,7 +176,8 @@ def _put(space: _Namespace, key: str, value: ops.Value, expires_at: int | None) 
     version = space.change("key", "put", key)
     old = space.keys.get(key)
     created_at = old.created_at if old else space.now
-    space.stored[key] = ops.KeyEntry(key, value, version, created_at, space.now, expires_at)
+    times = created_at, space.now, expires_at
+    space.stored[key] = ops.KeyEntry(key, value, version, *times, space.author)
     return version
 
 
@@ -287,7 +291,8 @@ def _append(
     for value, id in values:
         history.last_seq += 1
         seqs.append(history.last_seq)
-        history.items.append(ops.HistoryItem(history.last_seq, id, value, space.now, version))
+        item = ops.HistoryItem(history.last_seq, id, value, space.now, version, space.author)
+        history.items.append(item)
     return tuple(seqs)
 
 
@@ -336,7 +341,7 @@ def _update_item(space: _Namespace, op: ops.UpdateItem) -> int:
     if op.if_version not in (None, item.version):
         raise ConflictError(f"version {item.version}")
     version = space.change("history", "update", op.name)
-    history.items[i] = item._replace(value=op.value, version=version)
+    history.items[i] = item._replace(value=op.value, version=version, author=space.author)
     _touch(space, history, op.ttl)
     return version
 
@@ -514,6 +519,7 @@ def _put_records(space: _Namespace, op: ops.PutRecords) -> tuple[int, ...]:
             created_at if record.created_at is None else record.created_at,
             space.now,
             None if record.ttl is None else space.now + max(1, round(record.ttl * 1_000_000)),
+            space.author,
         )
     return (revision,) * len(op.records)
 
@@ -526,7 +532,7 @@ def _patch_records(space: _Namespace, op: ops.PatchRecords) -> int:
         for id in found:
             metadata = Json.of({**entries[id].metadata.value, **op.metadata.value})
             entries[id] = entries[id]._replace(
-                metadata=metadata, version=revision, updated_at=space.now
+                metadata=metadata, version=revision, updated_at=space.now, author=space.author
             )
     return len(found)
 
@@ -693,8 +699,13 @@ def _read_changes(space: _Namespace, op: ops.ReadChanges) -> ops.ChangePage:
     return ops.ChangePage(tuple(changes[: op.limit]), revision)
 
 
-def _size(*parts: str | bytes | Json | Vector | None) -> int:
+def _size(author: ops.Author | None, *parts: str | bytes | Json | Vector | None) -> int:
     """Returns what a key, an item or a record counts: 32 bytes, and what it holds."""
+    if author is not None:
+        said = [author.framework, author.agent, author.run, author.key]
+        while said[-1] is None:
+            said.pop()
+        parts += (json.dumps(said, separators=(",", ":")),)
     stored = [
         part.text if isinstance(part, Json) else part.raw if isinstance(part, Vector) else part
         for part in parts
@@ -711,14 +722,14 @@ def _read_usage(space: _Namespace, op: ops.ReadUsage) -> Usage:
 
 
 def _bytes(space: _Namespace) -> int:
-    sizes = [_size(key, entry.value) for key, entry in space.stored.items()]
+    sizes = [_size(entry.author, key, entry.value) for key, entry in space.stored.items()]
     for history in space.histories.values():
-        sizes += [_size(item.id, item.value) for item in history.items]
+        sizes += [_size(item.author, item.id, item.value) for item in history.items]
         if history.metadata.value:
             sizes.append(len(history.metadata.text))
     for collection in space.collections.values():
         sizes += [
-            _size(r.id, r.text, r.metadata, json.dumps(list(r.tags)), r.scope, r.embedding)
+            _size(r.author, *r[:3], json.dumps(list(r.tags)), r.scope, r.embedding)
             for r in collection.records.values()
         ]
     return sum(sizes)

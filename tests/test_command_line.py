@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from botwire import Memory, Record
+from botwire import Author, Memory, Record
 from botwire.cli import main
 from conftest import read_url, start_server
 from tests.conftest import SHARED
@@ -170,11 +170,27 @@ def test_strange_names_are_one_line_each(url: str) -> None:
     assert Ran("ls", "a").out == ""
 
 
+def test_a_history_shows_who_wrote_and_filters_by_it(url: str) -> None:
+    with Memory("default", url=url, author=Author("ada", "langgraph")) as memory:
+        memory.history("team").extend(["a", "b"])
+        memory.by("bob").history("team").append("c")
+        memory.by(None).history("team").append("d")
+    assert Ran("history", "team", "--author", "langgraph").lines == ["a", "b"]
+    assert Ran("history", "team", "--author", "ada", "-n", "1").lines == ["b"]
+    (row,) = Ran("history", "team", "--author", "bob", "--json").lines
+    assert (row["value"], row["author"]) == ("c", {"agent": "bob"})
+    assert Ran("history", "team", "--author", "eve").lines == []
+    shown = Ran("history", "team", terminal=True).out.splitlines()
+    assert ("ada, langgraph" in shown[1], "bob" in shown[3]) == (True, True)
+    assert "name the history" in Ran("history", "--author", "ada").err
+    assert Ran("watch", "--after", "0", "-n", "1", "--json").lines[0]["author"]["agent"] == "ada"
+
+
 def test_a_person_sees_tables_and_who_says_what(url: str) -> None:
     memory = fill(url)
     memory.history("chat").append("no message")
     lines = Ran("history", "chat", terminal=True).out.splitlines()
-    assert lines[0].split() == ["SEQ", "CREATED", "AT", "ITEM"]
+    assert lines[0].split() == ["SEQ", "CREATED", "AT", "AUTHOR", "ITEM"]
     assert lines[1].endswith("user: How is the weather?")
     assert lines[4].endswith('"no message"')
     assert Ran("history", terminal=True).out.splitlines()[0].startswith("NAME  COUNT  ARCHIVED")

@@ -115,6 +115,9 @@ def _list_histories(
     return ops.ListHistories(prefix, after, limit, order, descending, where, at)
 
 
+authors = st.sampled_from(
+    [None, None, ops.Author(), ops.Author("ada", run="\ud800"), ops.Author(framework="langgraph")]
+)
 orders = st.sampled_from(["name", "updated"])
 wheres = st.none() | filters
 moments = st.sampled_from([BEGIN, BEGIN + 1, BEGIN + HOUR, BEGIN + 5 * HOUR])
@@ -256,12 +259,13 @@ class Apply:
     """A batch is applied everywhere, and succeeds or fails alike."""
 
     batch: tuple[ops.AnyOperation, ...]
+    author: ops.Author | None
     which: int
     process: int
 
     def run(self, comparison: Comparison) -> None:
         """Compares what comes of it."""
-        comparison.compare(self.batch, self.which, self.process)
+        comparison.compare(self.batch, self.which, self.process, self.author)
 
 
 _waits = st.builds(
@@ -271,7 +275,7 @@ _waits = st.builds(
 
 def _steps(operations: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Wait | Apply]]:
     batches = st.lists(operations, min_size=1, max_size=4).map(tuple)
-    apply = st.builds(Apply, batches, st.integers(0, 1), st.integers(0, 1))
+    apply = st.builds(Apply, batches, authors, st.integers(0, 1), st.integers(0, 1))
     return st.lists(st.one_of(_waits, *[apply] * 4), min_size=40, max_size=60)
 
 
@@ -291,14 +295,20 @@ class Comparison:
         self._model = Model(clock)
         self._run = uuid.uuid4().hex
 
-    def compare(self, batch: tuple[ops.AnyOperation, ...], which: int, process: int) -> None:
+    def compare(
+        self,
+        batch: tuple[ops.AnyOperation, ...],
+        which: int,
+        process: int,
+        author: ops.Author | None = None,
+    ) -> None:
         """Applies a batch to one of two namespaces, by one of two processes."""
         # What has expired counts until it is swept.
         counts = self._model.is_swept(f"model-{which}")
         scores = self._model.scores_texts(f"model-{which}")
 
         def answer(engine: Any, namespace: str) -> Any:
-            return _answer(engine, namespace, batch, counts=counts, scores=scores)
+            return _answer(engine, namespace, batch, author, counts=counts, scores=scores)
 
         expected = answer(self._model, f"model-{which}")
         for place, engines in self.engines.items():
@@ -312,12 +322,13 @@ def _answer(
     engine: Any,
     namespace: str,
     batch: tuple[ops.AnyOperation, ...],
+    author: ops.Author | None,
     *,
     counts: bool,
     scores: bool,
 ) -> Any:
     try:
-        results = engine.apply(ops.Batch(namespace, batch))
+        results = engine.apply(ops.Batch(namespace, batch, author=author))
     except BotWireError as error:
         return type(error)
     return [

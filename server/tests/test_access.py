@@ -22,7 +22,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botwire import AuthenticationError, ConfigurationError, Memory, PermissionDeniedError
+from botwire import (
+    AuthenticationError,
+    Author,
+    ConfigurationError,
+    Memory,
+    PermissionDeniedError,
+    Record,
+)
 from botwire import operations as ops
 from botwire.cli import main
 from botwire.engines.opening import open_async_engine, open_engine
@@ -385,6 +392,91 @@ def test_deletions_are_in_the_audit_log_without_values(guarded: Guarded) -> None
     ]
     assert [one["event"] for one in mine[2:]] == ["forget_namespace"]
     assert "hush" not in log
+
+
+# --- who wrote it ---------------------------------------------------------------------------
+
+
+def test_the_server_says_which_key_wrote(guarded: Guarded) -> None:
+    (mine, secret), (_, other) = make_key(guarded.database), make_key(guarded.database)
+    with Memory("written", url=guarded.url, api_key=secret, author="ada") as memory:
+        memory.set("k", 1)
+        memory.history("h").append(1)
+        memory.by(None).records().put([Record("tea", "1")])
+        seen = [memory.entry("k"), memory.history("h").read()[0], *memory.records().list()]
+        changes = memory.watch(after=0)
+        seen += [change for _, change in zip(range(3), changes, strict=False)]
+        signed = Author("ada", key=mine.id), Author("ada", key=mine.id), Author(key=mine.id)
+        assert [one.author for one in seen] == [*signed, *signed]
+        memory.delete("k")
+    with Memory("written", url=guarded.url, api_key=other) as memory:
+        memory.history("h").update(1, 2)
+        memory.history("h").append(3)
+        assert {item.author.key for item in memory.history("h").read()} == {_id_of(other)}
+    log = botwire("keys", "audit", "--json", "--database", guarded.database).stdout
+    entries = [json.loads(line) for line in log.splitlines()]
+    deleted = [one for one in entries if one.get("namespace") == "written"]
+    assert [(one["who"], one["author"]) for one in deleted] == [(mine.id, "ada")]
+
+
+def _id_of(secret: str) -> str:
+    return secret.split("_")[1]
+
+
+@pytest.mark.parametrize("claimed", ["key", "Key", "api_key"])
+def test_no_client_claims_a_key(guarded: Guarded, claimed: str) -> None:
+    author = {"agent": "ada", claimed: "0123456789ab"}
+    put = {"op": "put_key", "key": "k", "value": 1}
+    batch = {"namespace": "claimed", "operations": [put]}
+    text = json.dumps(author)
+    headers = {"BotWire-Author": text}
+    for key in (guarded.key(), guarded.admin):
+        with guarded.client(key) as http:
+            refused = [
+                http.post("/v1/batch", json={**batch, "author": author}),
+                http.post("/v1/batch", json=batch, headers=headers),
+                http.put("/v1/namespaces/claimed/keys/k", json={"value": 1}, headers=headers),
+                http.put("/memory/claimed/k", json={"value": "1"}, headers=headers),
+                http.post("/v1/batch", json={**batch, "operations": [{**put, "author": author}]}),
+            ]
+            assert [answer.status_code for answer in refused] == [400] * 5
+            assert http.get("/v1/namespaces/claimed/keys").json()["keys"] == []
+
+
+@pytest.mark.parametrize(
+    ("header", "author"),
+    [
+        ("writer", {"agent": "writer"}),
+        ('{"agent": "\\u00e9", "run": "1"}', {"agent": "\u00e9", "run": "1"}),
+        ("{}", {}),
+        ("{", None),
+        ("", None),
+        ('{"agent": ""}', None),
+        ('{"agent": 7}', None),
+        ("a" * 129, None),
+        (b"\xe9", None),
+    ],
+)
+def test_the_header_of_an_author(guarded: Guarded, header: Any, author: Any) -> None:
+    found, key = make_key(guarded.database)
+    path = f"/v1/namespaces/{uuid.uuid4().hex}/keys/k"
+    with guarded.client(key) as http:
+        answer = http.put(path, json={"value": 1}, headers={"BotWire-Author": header})
+        if author is None:
+            assert answer.status_code == 400
+            assert "BotWire-Author" in answer.json()["detail"]
+        else:
+            assert http.get(path).json()["author"] == {**author, "key": found.id}
+
+
+def test_an_author_is_part_of_what_is_retried(guarded: Guarded) -> None:
+    headers = {"Idempotency-Key": "1", "BotWire-Author": "ada"}
+    with guarded.client(guarded.admin) as http:
+        path = "/v1/namespaces/retried/keys/k"
+        for by, status in (("ada", 200), ("ada", 200), ("bob", 422)):
+            answer = http.put(path, json={"value": 1}, headers={**headers, "BotWire-Author": by})
+            assert answer.status_code == status
+        assert http.get(path).json()["author"]["agent"] == "ada"
 
 
 # --- without keys ---------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def test_a_constructor_shows_and_passes_on_where_memory_lives() -> None:
             self.connection = Connection(namespace, **connection)
 
     assert list(inspect.signature(Store).parameters) == [
-        "namespace", "prefix", "client", "url", "api_key", "timeout",
+        "namespace", "prefix", "client", "url", "api_key", "timeout", "author",
     ]  # fmt: skip
     place = Store("ada", url=URL, api_key="bw_mine", timeout=3).connection.memory.place
     assert place is not None

@@ -121,6 +121,10 @@ def test_a_store_of_an_older_release_is_read_and_written(store: Store, version: 
         assert history.tail(9) == [None, "d"]
         assert [item.id for item in history.read(archived=True)] == ["1", "3", None]
         assert history.append("e") == 5
+        if version >= 9:
+            assert memory.history("fork").tail(9) == [None, "d"]
+        assert list(transfer.check(memory.engine)) == []
+        assert {memory.entry("k").author, history.read()[0].author} == {None}
         notes = memory.records("notes")
         assert [match.record.id for match in notes.search(vector=[1, 0, 0])] == ["tea", "coffee"]
         for query in ("coffee", "coffees"):  # forms of a word need no index of their own

@@ -276,7 +276,7 @@ class KeyStore:
             if not page.more:
                 break
             before = found[-1].seq
-        return [{"at": item.created_at, **item.value.value} for item in reversed(found)]
+        return [_audited(item) for item in reversed(found)]
 
     async def trim_audit(self, before: int) -> int:
         """Deletes the oldest entries of the audit log; returns how many.
@@ -409,3 +409,13 @@ class KeyRing:
     async def aclose(self) -> None:
         """Waits for what is being stored."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _audited(item: ops.HistoryItem) -> dict[str, Any]:
+    """Returns an entry of the audit log, with what the client said of itself."""
+    entry = {"at": item.created_at, **item.value.value}
+    if item.author is not None:
+        said = replace(item.author, key=None)
+        if said:
+            entry["author"] = str(said)
+    return entry

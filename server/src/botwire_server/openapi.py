@@ -33,6 +33,15 @@ _IDEMPOTENCY = {
     "description": "Makes it safe to repeat this write.",
     "schema": {"type": "string", "maxLength": 512, "pattern": f"^{shared.REQUEST_ID}$"},
 }
+_AUTHOR = {
+    "name": wire.AUTHOR_HEADER,
+    "in": "header",
+    "description": "Who writes, in the client's words: the name of an agent, or a JSON object with "
+    "`agent`, `framework` and `run`. It is stored with what is written. The API key is added by "
+    "the server.",
+    "schema": {"type": "string", "maxLength": 4096},
+    "example": "support-bot",
+}
 _SECURITY = {
     "bearer": {
         "type": "http",
@@ -95,7 +104,7 @@ def _complete_operation(method: str, operation: dict[str, Any]) -> None:
         if "HTTPValidationError" in schema.get("$ref", ""):
             del responses[status]
     if method != "get" and operation["operationId"] not in REPEATABLE:
-        operation.setdefault("parameters", []).append(_IDEMPOTENCY)
+        operation.setdefault("parameters", []).extend([_IDEMPOTENCY, _AUTHOR])
         _may_answer(operation, 422, "The Idempotency-Key was used by another request")
     if "requestBody" in operation:
         _may_answer(operation, 408, "The body arrived too slowly")

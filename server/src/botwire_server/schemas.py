@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from botwire import operations as ops
+from botwire.names import MAX_AUTHOR_BYTES
 from botwire.operations.codecs import BYTES, PARTS, REF, VALUE, Schema, field_of, members_of
 
 TEXT: Schema = {"type": "string"}
@@ -108,6 +109,15 @@ def components() -> dict[str, Schema]:
             "description": "Operations on one namespace, applied in order as one transaction.",
             "properties": {
                 "namespace": NAMESPACE,
+                "author": {
+                    "description": "Who writes, in the client's words.",
+                    "oneOf": [
+                        field_of(ops.Key).codec.schema
+                        | {"maxLength": MAX_AUTHOR_BYTES, "description": "The name of an agent."},
+                        schema_of(ops.Author, without=("key",)),
+                        {"type": "null"},
+                    ],
+                },
                 "operations": list_of({"oneOf": [{"$ref": REF + name} for name in operations]}),
             },
             "required": ["namespace", "operations"],

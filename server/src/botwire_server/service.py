@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 
 from starlette.types import Scope
 
 from botwire import operations as ops
+from botwire import wire
 from botwire.clock import now
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import (
     BotWireError,
     ConfigurationError,
+    InvalidRequestError,
     NotJSONError,
     PayloadTooLargeError,
     ServerError,
@@ -24,7 +27,7 @@ from botwire.work import Work
 from botwire_server import problems
 from botwire_server.auth import Authenticator, Caller
 from botwire_server.limits import Policy, policies_of, take_request
-from botwire_server.middleware import POLICIES, REQUEST_ID
+from botwire_server.middleware import HEADERS, POLICIES, REQUEST_ID
 from botwire_server.request_work import BODY_BYTES, CALLER, WORK, RequestWork, caller_of
 from botwire_server.settings import Settings
 from botwire_server.turns import WriteTurns
@@ -32,6 +35,7 @@ from botwire_server.turns import WriteTurns
 WRITE_SECONDS = 5.0
 """How long a write may search records; meanwhile others wait to write."""
 
+_AUTHOR_HEADER = wire.AUTHOR_HEADER.lower().encode()
 _NAMESPACE_RATE = "namespace-requests"
 _LONG_BYTES = 64 * 1024  # in a body; writing them takes many milliseconds
 _LISTS = ("entries", "ids", "items", "keys", "records", "seqs", "values")  # operations' fields
@@ -57,6 +61,7 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
     caller: Caller = scope[CALLER]
     await authenticator.renew(caller)
     caller.check(batch)
+    batch = _signed(scope, batch, caller)
     check_count("operations", len(batch.operations), settings.max_batch)
     check_count(
         "values, items, records or names", sum(map(_elements, batch.operations)), settings.max_batch
@@ -109,6 +114,39 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
     state.is_writable = True
     state.watchers.wake(batch.namespace)
     return results
+
+
+def _signed(scope: Scope, batch: Batch, caller: Caller) -> Batch:
+    """Returns a write with its author: what the client says of itself, and its API key.
+
+    Raises:
+        InvalidRequestError: The client gives no valid author, or gives two.
+    """
+    if not batch.writes:
+        return batch
+    author = batch.author or ops.NOBODY
+    given = scope[HEADERS].get(_AUTHOR_HEADER)
+    if given is not None:
+        if author:
+            raise InvalidRequestError(
+                f"the author is given twice, in the body and as {wire.AUTHOR_HEADER}: give one"
+            )
+        author = _read_author(given) or author
+    if caller.key is not None:
+        author = author.with_key(caller.key.id)
+    return batch.by(author) if author else batch
+
+
+def _read_author(given: bytes) -> ops.Author | None:
+    try:
+        text = given.decode("ascii")
+        document = json.loads(text) if text.startswith("{") else text
+    except (ValueError, RecursionError):
+        raise InvalidRequestError(
+            f"{wire.AUTHOR_HEADER} must be a name in ASCII, or a JSON object with agent, framework "
+            "and run, in ASCII too"
+        ) from None
+    return wire.decode_author(document, wire.AUTHOR_HEADER)
 
 
 def check_count(what: str, count: int, most: int) -> None:

@@ -21,7 +21,17 @@ from botwire.errors import (
     TooComplexError,
     TransportError,
 )
-from botwire.models import Change, Entry, HistoryInfo, Item, Match, Recall, Record, RecordsInfo
+from botwire.models import (
+    Change,
+    Entry,
+    HistoryInfo,
+    Item,
+    Match,
+    Recall,
+    Record,
+    RecordsInfo,
+)
+from botwire.operations import Author
 
 __all__ = [
     "APIError",
@@ -29,6 +39,7 @@ __all__ = [
     "AsyncMemory",
     "AsyncRecords",
     "AuthenticationError",
+    "Author",
     "BotWireError",
     "Change",
     "ConfigurationError",

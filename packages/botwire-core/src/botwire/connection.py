@@ -14,6 +14,7 @@ from botwire.engines.gathering import GatheringEngine
 from botwire.engines.opening import shared_async_engine, shared_engine, to_async, to_blocking
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import ConfigurationError
+from botwire.operations import NOBODY, Author, read_author
 from botwire.places import DEFAULT_TIMEOUT, NAMESPACE_VARIABLE, Place, find_place, without_password
 
 _REMEMBERED = 10_000
@@ -40,12 +41,14 @@ class ConnectionOptions(TypedDict, total=False):
         url: Where memory lives, as for `Memory`.
         api_key: The server's API key, as for `Memory`.
         timeout: Seconds that a call to a server may take, retries included.
+        author: Who writes, as for `Memory`. Default: the client's; the adapter adds its framework.
     """
 
     client: Memory | AsyncMemory | None
     url: str | None
     api_key: str | None
     timeout: float
+    author: Author | str | None
 
 
 def takes_connection(function: _Function) -> _Function:
@@ -79,6 +82,8 @@ class Connection:
         url: Where memory lives, as for `Memory`; not together with `client`.
         api_key: The API key for a server, as for `Memory`; not together with `client`.
         timeout: Seconds that a call to a server may take, retries included.
+        author: Who writes, as for `Memory`. Default: the client's author. If it names no framework
+            and an adapter makes the connection, the adapter's framework is added.
         gather_reads: Send concurrent reads of several threads as one request; see
             `GatheringEngine`.
 
@@ -94,6 +99,7 @@ class Connection:
         url: str | None = None,
         api_key: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        author: Author | str | None = None,
         gather_reads: bool = False,
     ) -> None:
         if client is not None and (url is not None or api_key is not None):
@@ -105,6 +111,10 @@ class Connection:
         if namespace is None:
             namespace = client.namespace if client else os.environ.get(NAMESPACE_VARIABLE)
         self.namespace = "default" if namespace is None else namespace
+        given = read_author(author)
+        if given is None and client is not None:
+            given = client.author
+        self.author = (given or NOBODY).within(_framework()) or None
         self._lock = threading.RLock()
         self._url = url
         self._gather_reads = gather_reads
@@ -116,7 +126,7 @@ class Connection:
             self._memory = self._open()
         else:
             self._place = client.place
-            again = client.with_namespace(self.namespace)
+            again = client.with_namespace(self.namespace).by(self.author)
             if isinstance(again, Memory):
                 self._memory = self._gathering(again)
             else:
@@ -144,14 +154,16 @@ class Connection:
         elif self._async_memory is not None:
             engine = to_blocking(self._async_memory.engine)
         else:
-            return Memory(self.namespace, place=self._place)
-        return self._gathering(Memory(self.namespace, place=self._place, engine=engine))
+            return Memory(self.namespace, author=self.author, place=self._place)
+        memory = Memory(self.namespace, author=self.author, place=self._place, engine=engine)
+        return self._gathering(memory)
 
     def _gathering(self, memory: Memory) -> Memory:
         # Threads read a file in parallel, without a network to save requests on.
         if not self._gather_reads or isinstance(memory.engine, SQLiteEngine):
             return memory
-        return Memory(self.namespace, place=self._place, engine=GatheringEngine(memory.engine))
+        engine = GatheringEngine(memory.engine)
+        return Memory(self.namespace, author=self.author, place=self._place, engine=engine)
 
     def _open_async(self) -> AsyncMemory:
         if self._place is not None and self._place.shareable:
@@ -159,7 +171,7 @@ class Connection:
         else:
             assert self._memory is not None  # one of the two was made with this object
             engine = to_async(self._memory.engine)
-        return AsyncMemory(self.namespace, place=self._place, engine=engine)
+        return AsyncMemory(self.namespace, author=self.author, place=self._place, engine=engine)
 
     def reference(self) -> dict[str, str]:
         """Returns a description of this place for `from_reference`, without secrets.
@@ -176,7 +188,11 @@ class Connection:
 
     @classmethod
     def from_reference(
-        cls, reference: Mapping[str, str | None], *, gather_reads: bool = False
+        cls,
+        reference: Mapping[str, str | None],
+        *,
+        gather_reads: bool = False,
+        author: Author | str | None = None,
     ) -> Self:
         """Returns a connection to the place that a reference describes.
 
@@ -187,6 +203,7 @@ class Connection:
         Args:
             reference: What `reference` returned.
             gather_reads: See the class.
+            author: See the class.
 
         Raises:
             ConfigurationError: The place was in-memory, so nothing else can open it.
@@ -203,6 +220,7 @@ class Connection:
             url=place.url,
             api_key=place.api_key,
             timeout=place.timeout,
+            author=author,
             gather_reads=gather_reads,
         )
 
@@ -216,11 +234,25 @@ class Connection:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.reference(), self._gather_reads)
+        return _restore, (self.reference(), self._gather_reads, self.author)
 
 
-def _restore(reference: dict[str, str], gather_reads: bool) -> Connection:
-    return Connection.from_reference(reference, gather_reads=gather_reads)
+def _restore(
+    reference: dict[str, str], gather_reads: bool, author: Author | None = None
+) -> Connection:
+    return Connection.from_reference(reference, gather_reads=gather_reads, author=author)
+
+
+def _framework() -> str | None:
+    """Returns the framework whose adapter called this module: that of package ``botwire_NAME``."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package != "botwire":
+            name = package.removeprefix("botwire_")
+            return name.replace("_", "-") if name != package else None
+        frame = frame.f_back
+    return None
 
 
 def _remember(key: tuple[str, str | None], place: Place) -> None:

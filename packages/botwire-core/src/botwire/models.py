@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, overload
 
 from botwire import operations as ops
 from botwire.clock import to_datetime
+from botwire.operations import Author
 
 
 class Entry(NamedTuple):
@@ -22,6 +23,7 @@ class Entry(NamedTuple):
         created_at: When the key was first set, in UTC.
         updated_at: When the key was last set, in UTC.
         expires_at: When the key expires, in UTC; None if never.
+        author: Who made the last write; None if that is not known. See `Author`.
     """
 
     key: str
@@ -30,6 +32,7 @@ class Entry(NamedTuple):
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None
+    author: Author | None = None
 
     @classmethod
     def of(cls, entry: ops.KeyEntry) -> Entry:
@@ -41,6 +44,7 @@ class Entry(NamedTuple):
             to_datetime(entry.created_at),
             to_datetime(entry.updated_at),
             None if entry.expires_at is None else to_datetime(entry.expires_at),
+            entry.author,
         )
 
 
@@ -53,6 +57,7 @@ class Item(NamedTuple):
         value: The JSON value that was appended.
         created_at: When it was appended, in UTC.
         version: Changes when the value is updated; pass it to `AsyncHistory.update`.
+        author: Who appended the item, or updated it last; None if that is not known.
     """
 
     seq: int
@@ -60,12 +65,13 @@ class Item(NamedTuple):
     value: Any
     created_at: datetime
     version: int = 0
+    author: Author | None = None
 
     @classmethod
     def of(cls, item: ops.HistoryItem) -> Item:
         """Converts an operation's result."""
         created_at = to_datetime(item.created_at)
-        return cls(item.seq, item.id, item.value.value, created_at, item.version)
+        return cls(item.seq, item.id, item.value.value, created_at, item.version, item.author)
 
 
 class HistoryInfo(NamedTuple):
@@ -128,6 +134,7 @@ class Record:
         version: Grows with each write and is never reused; set by the store.
         expires_at: When the record expires, in UTC; None if never. Set by the store; see the `ttl`
             of `AsyncRecords.put`.
+        author: Who wrote it last, or None if that is not known; set by the store.
     """
 
     text: str
@@ -140,6 +147,7 @@ class Record:
     updated_at: datetime | None = None
     version: int = 0
     expires_at: datetime | None = None
+    author: Author | None = None
 
     @classmethod
     def of(cls, entry: ops.RecordEntry) -> Record:
@@ -155,6 +163,7 @@ class Record:
             to_datetime(entry.updated_at),
             entry.version,
             None if entry.expires_at is None else to_datetime(entry.expires_at),
+            entry.author,
         )
 
 
@@ -245,12 +254,14 @@ class Change(NamedTuple):
         action: What was done, for example ``put``, ``delete``, ``append`` or ``clear``. A ``reset``
             means that older changes are no longer kept, so anything may have changed.
         name: The name of the key, history or collection; for a ``clear`` of keys, their prefix.
+        author: Who made the change; None if that is not known.
     """
 
     revision: int
     shape: str
     action: str
     name: str
+    author: Author | None = None
 
     def touches(self, prefix: str) -> bool:
         """Returns whether anything whose name starts with `prefix` may have changed."""

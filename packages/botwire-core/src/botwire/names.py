@@ -21,6 +21,8 @@ MAX_NAME_BYTES = 1024
 """Longest key, history name, collection name or scope path, in bytes of UTF-8."""
 MAX_ID_BYTES = 512
 """Longest id of an item or record, in bytes of UTF-8."""
+MAX_AUTHOR_BYTES = 128
+"""Longest agent, framework or run of an author, in bytes of UTF-8."""
 
 SYSTEM_NAMESPACE = "$botwire"
 """The namespace for a server's own data, such as API keys. It and all below it (``$botwire/…``) are
@@ -122,6 +124,11 @@ def check_tag(tag: object) -> str:
 def check_id(id: object) -> str:
     """Returns `id` if it is a valid id; raises `ConfigurationError` otherwise."""
     return _check(id, "id", MAX_ID_BYTES)
+
+
+def check_author(part: object, what: str) -> str:
+    """Returns a part of an author if it is valid; raises `ConfigurationError` otherwise."""
+    return _check(part, f"name of an author's {what}", MAX_AUTHOR_BYTES)
 
 
 def check_prefix(prefix: object) -> str:

@@ -21,12 +21,15 @@ from botwire.errors import (
     PayloadTooLargeError,
     ProtocolError,
 )
+from botwire.operations.authors import Author
 from botwire.operations.codecs import Codec, MismatchError, field_of, quote
 
 BATCH_PATH = "/v1/batch"
 """The path to which a client posts a batch."""
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 """The header that carries `Batch.request_id` (draft-ietf-httpapi-idempotency-key-header)."""
+AUTHOR_HEADER = "BotWire-Author"
+"""The header by which a client of single routes says who it is: a name, or an `Author` in JSON."""
 REQUEST_ID_HEADER = "X-Request-ID"
 """The header with the server's id of a request, which its logs contain too."""
 
@@ -49,7 +52,8 @@ def operation_name(operation: ops.AnyOperation) -> str:
 def encode_batch(batch: ops.Batch) -> str:
     """Returns the request body for a batch."""
     texts = [ops.declaration_of(operation).encode(operation) for operation in batch.operations]
-    return f'{{"namespace":{quote(batch.namespace)},"operations":[{",".join(texts)}]}}'
+    author = "" if not batch.author else f'"author":{codec_of(Author).encode(batch.author)},'
+    return f'{{"namespace":{quote(batch.namespace)},{author}"operations":[{",".join(texts)}]}}'
 
 
 def decode_batch(
@@ -71,7 +75,8 @@ def decode_batch(
         InvalidRequestError: The body is not a batch; the detail says where and why.
         PayloadTooLargeError: The batch has too many operations.
     """
-    body = _object(document, "the body", ("namespace", "operations"))
+    body = _object(document, "the body", ("namespace", "operations"), ("author",))
+    author = None if body.get("author") is None else decode_author(body["author"])
     listed = body["operations"]
     if not isinstance(listed, list):
         raise InvalidRequestError("operations must be a list")
@@ -82,9 +87,28 @@ def decode_batch(
         )
     decoded = tuple(_decode_each(listed))
     try:
-        return ops.Batch(body["namespace"], decoded, request_id, digest)
+        return ops.Batch(body["namespace"], decoded, request_id, digest, author=author)
     except ConfigurationError as error:
         raise InvalidRequestError(str(error)) from None
+
+
+def decode_author(document: object, where: str = "author") -> Author | None:
+    """Decodes and validates what a client says of itself; a string is the name of an agent.
+
+    Args:
+        document: The decoded JSON.
+        where: The name of the document in errors.
+
+    Raises:
+        InvalidRequestError: It is not an author, or it names an API key, which only a server may.
+    """
+    try:
+        if isinstance(document, str):
+            return ops.read_author(document)
+        author: Author = _strictly(codec_of(Author).decode, document, where)
+        return ops.read_author(author)
+    except ConfigurationError as error:
+        raise InvalidRequestError(f"{where}: {error}") from None
 
 
 def _decode_each(listed: Sequence[object]) -> Iterator[ops.AnyOperation]:
@@ -167,7 +191,12 @@ def decode_results(operations: Sequence[ops.AnyOperation], document: object) -> 
     return decoded
 
 
-def _object(document: object, where: str, fields: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(document, dict) or document.keys() != set(fields):
-        raise InvalidRequestError(f"{where} must be an object with {' and '.join(fields)}")
+def _object(
+    document: object, where: str, fields: tuple[str, ...], optional: tuple[str, ...]
+) -> dict[str, Any]:
+    if not isinstance(document, dict) or document.keys() - set(optional) != set(fields):
+        raise InvalidRequestError(
+            f"{where} must be an object with {' and '.join(fields)}, and perhaps "
+            f"{' and '.join(optional)}"
+        )
     return document

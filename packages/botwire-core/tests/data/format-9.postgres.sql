@@ -206,4 +206,18 @@ ALTER TABLE public.botwire_histories ADD COLUMN forked_version BIGINT NOT NULL D
 ALTER TABLE public.botwire_histories ADD COLUMN past BIGINT NOT NULL DEFAULT 0;
 DROP INDEX public.botwire_histories_dead;
 CREATE INDEX botwire_histories_unswept ON public.botwire_histories (namespace, history) WHERE dead > 0 OR (past > 0 AND forks = 0);
-CREATE TABLE public.botwire_past_items ( namespace BYTEA NOT NULL, history BYTEA NOT NULL, seq BIGINT NOT NULL, until BIGINT NOT NULL, id BYTEA, value_json TEXT NOT NULL, created_at BIGINT NOT NULL, version BIGINT NOT NULL, PRIMARY KEY (namespace, history, seq, until) );
+CREATE TABLE public.botwire_past_items (
+        namespace BYTEA NOT NULL,
+        history BYTEA NOT NULL,
+        seq BIGINT NOT NULL,
+        until BIGINT NOT NULL,
+        id BYTEA,
+        value_json TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        version BIGINT NOT NULL,
+        PRIMARY KEY (namespace, history, seq, until)
+    );
+INSERT INTO public.botwire_histories SELECT namespace, '\x666f726b', last_seq, size, archived, archived_seq, created_at, updated_at, 0, NULL, 0, NULL, 0, 0, '[["chat", 0, 4, 12]]', 0, 0, 0, 0 FROM public.botwire_histories WHERE namespace = '\x6f6c642fc3a9eda080' AND history = '\x63686174';
+UPDATE public.botwire_histories SET forks = 1, forked_seq = 4, forked_version = 12 WHERE namespace = '\x6f6c642fc3a9eda080' AND history = '\x63686174';
+INSERT INTO public.botwire_changes VALUES ('\x6f6c642fc3a9eda080', 12, 'history', 'fork', '\x666f726b');
+UPDATE public.botwire_namespaces SET revision = 12 WHERE namespace = '\x6f6c642fc3a9eda080';

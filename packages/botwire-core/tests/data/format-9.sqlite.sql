@@ -180,5 +180,19 @@ ALTER TABLE botwire_histories ADD COLUMN forked_version BIGINT NOT NULL DEFAULT 
 ALTER TABLE botwire_histories ADD COLUMN past BIGINT NOT NULL DEFAULT 0;
 DROP INDEX botwire_histories_dead;
 CREATE INDEX botwire_histories_unswept ON botwire_histories (namespace, history) WHERE dead > 0 OR (past > 0 AND forks = 0);
-CREATE TABLE botwire_past_items ( namespace BLOB NOT NULL, history BLOB NOT NULL, seq BIGINT NOT NULL, until BIGINT NOT NULL, id BLOB, value_json TEXT NOT NULL, created_at BIGINT NOT NULL, version BIGINT NOT NULL, PRIMARY KEY (namespace, history, seq, until) );
+CREATE TABLE botwire_past_items (
+        namespace BLOB NOT NULL,
+        history BLOB NOT NULL,
+        seq BIGINT NOT NULL,
+        until BIGINT NOT NULL,
+        id BLOB,
+        value_json TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        version BIGINT NOT NULL,
+        PRIMARY KEY (namespace, history, seq, until)
+    );
+INSERT INTO botwire_histories SELECT namespace, X'666F726B', last_seq, size, archived, archived_seq, created_at, updated_at, 0, NULL, 0, NULL, 0, 0, '[["chat", 0, 4, 12]]', 0, 0, 0, 0 FROM botwire_histories WHERE namespace = X'6F6C642FC3A9EDA080' AND history = X'63686174';
+UPDATE botwire_histories SET forks = 1, forked_seq = 4, forked_version = 12 WHERE namespace = X'6F6C642FC3A9EDA080' AND history = X'63686174';
+INSERT INTO botwire_changes VALUES (X'6F6C642FC3A9EDA080', 12, 'history', 'fork', X'666F726B');
+UPDATE botwire_namespaces SET revision = 12 WHERE namespace = X'6F6C642FC3A9EDA080';
 COMMIT;

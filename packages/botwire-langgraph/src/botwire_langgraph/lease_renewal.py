@@ -88,7 +88,7 @@ def _renew(connection: Connection, leases: list[Lease]) -> None:
     memory = connection.memory
     puts = tuple(lease.put(lease.run.version) for lease in alive)
     try:
-        versions = memory.engine.apply(Batch(memory.namespace, puts))
+        versions = memory.engine.apply(Batch(memory.namespace, puts, author=memory.author))
     except ConflictError:
         for lease in alive:
             if lease.run.is_alive:

@@ -22,7 +22,7 @@ def run(connection: Connection, program: Steps[T]) -> T:
         if isinstance(step, Pause):
             time.sleep(step.seconds)
             return []
-        return memory.engine.apply(Batch(memory.namespace, step))
+        return memory.engine.apply(Batch(memory.namespace, step, author=memory.author))
 
     return programs.run(program, perform)
 
@@ -35,6 +35,6 @@ async def arun(connection: Connection, program: Steps[T]) -> T:
         if isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
             return []
-        return await memory.engine.apply(Batch(memory.namespace, step))
+        return await memory.engine.apply(Batch(memory.namespace, step, author=memory.author))
 
     return await programs.arun(program, perform)

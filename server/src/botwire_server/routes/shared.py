@@ -311,6 +311,7 @@ def digest(scope: Scope, body: bytes) -> str:
         headers.get(b"content-type", b""),
         headers.get(b"if-match", b""),
         headers.get(b"if-none-match", b""),
+        headers.get(wire.AUTHOR_HEADER.lower().encode(), b""),
     )
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import base64
+import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from botwire import History, Item, Memory
+from botwire import Author, History, Item, Memory
 from botwire.cli.exits import NO, OK
 from botwire.cli.options import (
     add_command,
@@ -65,6 +67,11 @@ def add_commands(commands: Any) -> None:
     )
     history.add_argument(
         "--after", type=int, default=0, metavar="SEQ", help="only items after this number"
+    )
+    history.add_argument(
+        "--author",
+        metavar="NAME",
+        help="only items that this agent, framework, run or API key wrote",
     )
     history.add_argument("--archived", action="store_true", help="include archived items")
     history.add_argument(
@@ -147,7 +154,15 @@ def _entry(entry: Any) -> dict[str, Any]:
         "created_at": _time(entry.created_at),
         "updated_at": _time(entry.updated_at),
         "expires_at": _time(entry.expires_at),
+        "author": _author(entry.author),
     }
+
+
+def _author(author: Author | None) -> dict[str, str] | None:
+    """Returns what is known of an author."""
+    if author is None:
+        return None
+    return {name: part for name, part in asdict(author).items() if part is not None}
 
 
 def _set(options: argparse.Namespace) -> int:
@@ -216,6 +231,7 @@ def _list(options: argparse.Namespace) -> int:
             "created_at": _time(entry.created_at),
             "updated_at": _time(entry.updated_at),
             "expires_at": _time(entry.expires_at),
+            "author": _author(entry.author),
         }
         for entry in memory.iter_entries(options.prefix)
     )
@@ -230,6 +246,8 @@ def _size(value: Any) -> int:
 def _history(options: argparse.Namespace) -> int:
     memory = open_memory(options)
     if options.name is None:
+        if options.author is not None:
+            raise ConfigurationError("--author selects items: name the history to read")
         columns = ["name", "count", "archived", "last_seq", "updated_at", "metadata"]
         listed = memory.list_histories(
             order=options.by,
@@ -256,8 +274,11 @@ def _history(options: argparse.Namespace) -> int:
     if options.json:
         print_rows([], (_item(item) for item in items), as_json=True)
     elif sys.stdout.isatty():
-        rows = ({**_item(item), "item": _summary(item)} for item in items)
-        print_rows(["seq", "created_at", "item"], rows, as_json=False)
+        rows = (
+            {**_item(item), "author": str(item.author or ""), "item": _summary(item)}
+            for item in items
+        )
+        print_rows(["seq", "created_at", "author", "item"], rows, as_json=False)
     else:
         for item in items:
             print_json(item.value)
@@ -267,17 +288,30 @@ def _history(options: argparse.Namespace) -> int:
 def _items(history: History, options: argparse.Namespace) -> Iterator[Item]:
     after = options.after
     if options.n is not None:
-        newest = history.newest_first(archived=options.archived)
-        chosen = [item for item, _ in zip(newest, range(options.n), strict=False)]
-        yield from (item for item in reversed(chosen) if item.seq > after)
+        newest = itertools.takewhile(
+            lambda item: item.seq > after, history.newest_first(archived=options.archived)
+        )
+        chosen = itertools.islice(_by(newest, options.author), options.n)
+        yield from reversed(list(chosen))
         return
     while page := history.read(after, 1000, archived=options.archived):
-        yield from page
+        yield from _by(page, options.author)
         after = page[-1].seq
 
 
+def _by(items: Iterable[Item], name: str | None) -> Iterator[Item]:
+    """Yields the items whose author goes by a name; None: all."""
+    for item in items:
+        if name is None or (item.author is not None and item.author.goes_by(name)):
+            yield item
+
+
 def _item(item: Item) -> dict[str, Any]:
-    return {**item._asdict(), "created_at": _time(item.created_at)}
+    return {
+        **item._asdict(),
+        "created_at": _time(item.created_at),
+        "author": _author(item.author),
+    }
 
 
 def _summary(item: Item) -> str:
@@ -310,6 +344,7 @@ def _search(options: argparse.Namespace) -> int:
             "metadata": match.record.metadata,
             "tags": list(match.record.tags),
             "created_at": _time(match.record.created_at),
+            "author": _author(match.record.author),
         }
         for match in found
     )
@@ -320,9 +355,11 @@ def _watch(options: argparse.Namespace) -> int:
     changes = open_memory(options).watch(options.prefix, after=options.after)
     for count, change in enumerate(changes, 1):
         if options.json:
-            print_json(change._asdict())
+            print_json({**change._asdict(), "author": _author(change.author)})
         else:
-            print(change.revision, change.shape, change.action, show(change.name), sep="\t")
+            author = "" if change.author is None else show(str(change.author))
+            cells = [str(change.revision), change.shape, change.action, show(change.name), author]
+            print("\t".join(cells).rstrip("\t"))
         sys.stdout.flush()
         if count == options.n:
             break

@@ -8,6 +8,11 @@ and described, and the base class names its result. Bad fields are refused where
 made, on a client and on the server alike. Times are integers, microseconds since 1970 (UTC).
 """
 
+from botwire.operations.authors import (
+    NOBODY,
+    Author,
+    read_author,
+)
 from botwire.operations.base import (
     BY_CLASS,
     OPERATIONS,
@@ -177,6 +182,7 @@ __all__ = [
     "MAX_SELECTED",
     "MAX_TTL",
     "METRICS",
+    "NOBODY",
     "NO_METADATA",
     "OPERATIONS",
     "OVERWRITE",
@@ -186,6 +192,7 @@ __all__ = [
     "AnyNamespace",
     "AnyOperation",
     "ArchiveHistory",
+    "Author",
     "Batch",
     "ChangeEntry",
     "ChangePage",
@@ -302,4 +309,5 @@ __all__ = [
     "check_ttl",
     "declaration_of",
     "operation",
+    "read_author",
 ]

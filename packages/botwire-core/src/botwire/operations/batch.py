@@ -5,6 +5,7 @@ from typing import Any
 
 from botwire import names
 from botwire.errors import ConfigurationError
+from botwire.operations.authors import Author
 from botwire.operations.base import AnyOperation
 from botwire.operations.terms import BatchTerms
 
@@ -19,6 +20,7 @@ class Batch:
         digest: Of the request that the batch was made of, in ASCII. The same id with another
             digest is another request under a used name, and is refused. None asks for no check.
         terms: On what terms a server takes it; not part of what is sent to one.
+        author: Who makes the changes, which is stored with each of them.
         writes: Whether any operation may change something.
         maintains: Whether this is for the database itself; see `AnyOperation.maintains`.
         needs_snapshot: Whether all that is read must be as it was at one moment.
@@ -29,6 +31,7 @@ class Batch:
     request_id: str | None = None
     digest: str | None = None
     terms: BatchTerms | None = field(default=None, compare=False)
+    author: Author | None = None
     writes: bool = field(init=False, repr=False, compare=False)
     maintains: bool = field(init=False, repr=False, compare=False)
     needs_snapshot: bool = field(init=False, repr=False, compare=False)
@@ -52,11 +55,18 @@ class Batch:
 
     def on_terms(self, terms: BatchTerms) -> "Batch":
         """Returns this batch on other terms."""
+        return self._with("terms", terms)
+
+    def by(self, author: Author) -> "Batch":
+        """Returns this batch by another author."""
+        return self._with("author", author)
+
+    def _with(self, changed: str, value: object) -> "Batch":
         new = object.__new__(Batch)
         # All is checked already, which `dataclasses.replace` would not know.
         for name in self.__slots__:
             object.__setattr__(new, name, getattr(self, name))
-        object.__setattr__(new, "terms", terms)
+        object.__setattr__(new, changed, value)
         return new
 
     def _check_storewide(self, operation: AnyOperation) -> None:

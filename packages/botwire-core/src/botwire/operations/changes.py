@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, NamedTuple
 
+from botwire.operations.authors import Author
 from botwire.operations.base import Operation, operation
 from botwire.operations.codecs import Rule
 from botwire.operations.fields import MAX_PAGE, Count, Limit
@@ -20,12 +21,14 @@ class ChangeEntry(NamedTuple):
         action: What was done, for example ``put``, ``delete``, ``append``. ``reset``: the changes
             since are no longer all known, so anything may have changed.
         name: The key, the history or the collection; for a ``clear`` of keys, their prefix.
+        author: Who made the change; None if that is not known.
     """
 
     revision: Count
     shape: _Shape
     action: str
     name: str
+    author: Author | None = None
 
 
 class ChangePage(NamedTuple):

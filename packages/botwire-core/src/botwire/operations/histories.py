@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from botwire.errors import ConfigurationError
 from botwire.exact import Json
+from botwire.operations.authors import Author
 from botwire.operations.base import Operation, Paged, Parted, operation
 from botwire.operations.fields import (
     MAX_PAGE,
@@ -31,6 +32,7 @@ class HistoryItem(NamedTuple):
     Attributes:
         version: The revision of the write that stored the value; 0 if it was written before items
             had versions.
+        author: Who wrote the value; None if that is not known.
     """
 
     seq: Count
@@ -38,6 +40,7 @@ class HistoryItem(NamedTuple):
     value: Json
     created_at: Time
     version: Count = 0
+    author: Author | None = None
 
 
 class ItemPage(NamedTuple):

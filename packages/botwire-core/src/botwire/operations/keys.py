@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
+from botwire.operations.authors import Author
 from botwire.operations.base import Operation, Paged, Parted, operation
 from botwire.operations.fields import (
     MAX_PAGE,
@@ -20,7 +21,11 @@ _ONE_STATEMENT = 500  # keys that an engine reads with one
 
 
 class KeyEntry(NamedTuple):
-    """A key as it is stored."""
+    """A key as it is stored.
+
+    Attributes:
+        author: Who made the last write; None if that is not known.
+    """
 
     key: Key
     value: Value
@@ -28,6 +33,7 @@ class KeyEntry(NamedTuple):
     created_at: Time
     updated_at: Time
     expires_at: Time | None
+    author: Author | None = None
 
 
 class KeyPage(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from botwire import filters, scopes
 from botwire.errors import ConfigurationError, TooComplexError
+from botwire.operations.authors import Author
 from botwire.operations.base import Operation, Paged, Parted, operation
 from botwire.operations.codecs import Checked
 from botwire.operations.fields import (
@@ -33,7 +34,11 @@ MAX_PATCHED = 64 * 1024 * 1024
 
 
 class RecordEntry(NamedTuple):
-    """A record as it is stored."""
+    """A record as it is stored.
+
+    Attributes:
+        author: Who made the last write; None if that is not known.
+    """
 
     id: Id
     text: str
@@ -45,6 +50,7 @@ class RecordEntry(NamedTuple):
     created_at: Time
     updated_at: Time
     expires_at: Time | None = None
+    author: Author | None = None
 
 
 class RecordPage(NamedTuple):

@@ -5,13 +5,14 @@
     {"type":"header","format":"botwire-export","version":1,"created_at":…,"botwire":…}
     {"type":"namespace","namespace":…,"revision":…,"created_at":…}
     {"type":"key","namespace":…,"key":…,"value":…,"version":…,"created_at":…,"updated_at":…,
-     "expires_at":…}
+     "expires_at":…,"author":…}
     {"type":"history","namespace":…,"name":…,"last_seq":…,"archived_seq":…,"created_at":…,
      "updated_at":…,"metadata":…,"metadata_version":…,"expires_at":…}
-    {"type":"item","namespace":…,"history":…,"seq":…,"id":…,"value":…,"created_at":…,"version":…}
+    {"type":"item","namespace":…,"history":…,"seq":…,"id":…,"value":…,"created_at":…,"version":…,
+     "author":…}
     {"type":"collection","namespace":…,"name":…,"dimension":…}
     {"type":"record","namespace":…,"collection":…,"id":…,"text":…,"metadata":…,"tags":…,"scope":…,
-     "embedding":…,"version":…,"created_at":…,"updated_at":…}
+     "embedding":…,"version":…,"created_at":…,"updated_at":…,"author":…}
     {"type":"end","namespace":2,"key":10,…}
 
 A history comes before its items, a collection before its records. Bytes travel as base64 under

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any, Self, TypeVar
 
@@ -21,9 +21,12 @@ class AsyncCalls:
         namespace: The namespace.
     """
 
-    def __init__(self, engine: AsyncEngine, namespace: str) -> None:
+    def __init__(
+        self, engine: AsyncEngine, namespace: str, author: ops.Author | None = None
+    ) -> None:
         self.engine = engine
         self.namespace = namespace
+        self.author = author
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # it holds connections, which copies share
@@ -37,8 +40,14 @@ class AsyncCalls:
     async def apply(self, operation: ops.Operation[R]) -> R:
         """Applies one operation and returns its result."""
         result: R
-        (result,) = await self.engine.apply(ops.Batch(self.namespace, (operation,)))
+        (result,) = await self.apply_all((operation,))
         return result
+
+    async def apply_all(self, operations: Sequence[ops.AnyOperation]) -> ops.Results:
+        """Applies operations as one transaction and returns their results."""
+        return await self.engine.apply(
+            ops.Batch(self.namespace, tuple(operations), author=self.author)
+        )
 
     async def pages(self, operation: ops.Paged[R], most: int | None = None) -> AsyncIterator[R]:
         """Yields the page that an operation reads, and all pages after it.

@@ -30,13 +30,19 @@ class AsyncHistory(AsyncHistoryOperators):
     """
 
     def __init__(
-        self, engine: AsyncEngine, namespace: str, name: str, *, ttl: float | None = None
+        self,
+        engine: AsyncEngine,
+        namespace: str,
+        name: str,
+        *,
+        ttl: float | None = None,
+        author: ops.Author | None = None,
     ) -> None:
         self.name = check_history(name)
         if ttl is not None:
             ops.check_ttl(ttl)
         self.ttl = ttl
-        self._calls = AsyncCalls(engine, namespace)
+        self._calls = AsyncCalls(engine, namespace, author)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, namespace={self._calls.namespace!r})"
@@ -143,8 +149,9 @@ class AsyncHistory(AsyncHistoryOperators):
             ConflictError: There is, or was, a history with this name.
             NotFoundError: This history does not exist.
         """
-        await self._calls.apply(ops.ForkHistory(self.name, name, up_to))
-        return type(self)(self._calls.engine, self._calls.namespace, name, ttl=self.ttl)
+        calls = self._calls
+        await calls.apply(ops.ForkHistory(self.name, name, up_to))
+        return type(self)(calls.engine, calls.namespace, name, ttl=self.ttl, author=calls.author)
 
     async def metadata(self) -> dict[str, Any]:
         """Returns the metadata, an empty dict if none was set; see `set_metadata`."""

@@ -26,6 +26,7 @@ from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError, ConflictError
 from botwire.models import Change, Entry, HistoryInfo, Recall, plain
 from botwire.names import check_key, check_namespace
+from botwire.operations import Author, read_author
 from botwire.places import DEFAULT_TIMEOUT, Place, find_place
 
 _turns = AsyncTurns()  # serializes updates of the same key within this process
@@ -45,6 +46,9 @@ class AsyncMemory(AsyncMemoryOperators):
             folder.
         api_key: The API key for a server. Default: ``BOTWIRE_API_KEY``.
         timeout: Seconds that a call to a server may take, retries included.
+        author: Who writes through this object: the name of an agent, or an `Author`. It is stored
+            with everything that is written, and `entry.author`, `item.author`, `record.author` and
+            `change.author` return it.
         place: A `Place`, instead of `url`, `api_key` and `timeout`.
         engine: An open engine, instead of all of the above. You close it.
         embed: Makes the vectors by which `recall` finds memories of a similar meaning: a function
@@ -63,17 +67,19 @@ class AsyncMemory(AsyncMemoryOperators):
         url: str | None = None,
         api_key: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        author: Author | str | None = None,
         place: Place | None = None,
         engine: AsyncEngine | None = None,
         embed: str | Embedder | None = None,
     ) -> None:
         self.namespace = check_namespace(namespace)
+        self.author = read_author(author)
         self._owns_engine = engine is None
         if engine is None and place is None:
             place = find_place(url, api_key, timeout)
         self.place = place
         self.engine: AsyncEngine = engine or open_async_engine(place or find_place())
-        self._calls = AsyncCalls(self.engine, self.namespace)
+        self._calls = AsyncCalls(self.engine, self.namespace, self.author)
         self._embedder = None if embed is None else AsyncTextEmbedder(embed)
 
     def __repr__(self) -> str:
@@ -92,9 +98,18 @@ class AsyncMemory(AsyncMemoryOperators):
         )
 
     def with_namespace(self, namespace: str) -> AsyncMemory:
-        """Returns the memory of another namespace, on the same connections."""
+        """Returns the memory of another namespace, on the same connections, by the same author."""
+        return self._again(namespace, self.author)
+
+    def by(self, author: Author | str | None) -> AsyncMemory:
+        """Returns the same memory, on the same connections, whose writes have another author."""
+        return self._again(self.namespace, author)
+
+    def _again(self, namespace: str, author: Author | str | None) -> AsyncMemory:
         embed = None if self._embedder is None else self._embedder.given
-        return AsyncMemory(namespace, place=self.place, engine=self.engine, embed=embed)
+        return AsyncMemory(
+            namespace, author=author, place=self.place, engine=self.engine, embed=embed
+        )
 
     async def aclose(self) -> None:
         """Closes the connections. Stored memory stays, and the next call connects again."""
@@ -194,7 +209,7 @@ class AsyncMemory(AsyncMemoryOperators):
             ops.PutKey(key, encode_value(value, f"values[{key!r:.60}]"), ttl)
             for key, value in values.items()
         ]
-        versions = await self.engine.apply(ops.Batch(self.namespace, tuple(puts)))
+        versions = await self._calls.apply_all(puts)
         return dict(zip(values, versions, strict=True))
 
     async def update(self, key: str, fn: Callable[[Any], Any], default: Any = None) -> Any:
@@ -294,7 +309,7 @@ class AsyncMemory(AsyncMemoryOperators):
             ttl: Seconds that the history lives after the last item was written through this object;
                 None leaves its expiry as it is. See `AsyncHistory.expire`.
         """
-        return AsyncHistory(self.engine, self.namespace, name, ttl=ttl)
+        return AsyncHistory(self.engine, self.namespace, name, ttl=ttl, author=self.author)
 
     async def list_histories(
         self,
@@ -343,7 +358,7 @@ class AsyncMemory(AsyncMemoryOperators):
         Args:
             collection: Any non-empty string of at most 1,024 bytes.
         """
-        return AsyncRecords(self.engine, self.namespace, collection)
+        return AsyncRecords(self.engine, self.namespace, collection, author=self.author)
 
     async def list_collections(self, prefix: str = "") -> list[str]:
         """Returns every non-empty collection whose name starts with `prefix`, sorted by name."""
@@ -456,7 +471,7 @@ class AsyncMemory(AsyncMemoryOperators):
 
     def transaction(self) -> AsyncTransaction:
         """Returns a transaction, whose writes are applied together or not at all."""
-        return AsyncTransaction(self.engine, self.namespace)
+        return AsyncTransaction(self.engine, self.namespace, self.author)
 
 
 def _without_star(prefix: str) -> str:

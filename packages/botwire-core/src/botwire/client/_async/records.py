@@ -35,9 +35,16 @@ class AsyncRecords:
         collection: The collection's name.
     """
 
-    def __init__(self, engine: AsyncEngine, namespace: str, collection: str) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        namespace: str,
+        collection: str,
+        *,
+        author: ops.Author | None = None,
+    ) -> None:
         self.collection = check_collection(collection)
-        self._calls = AsyncCalls(engine, namespace)
+        self._calls = AsyncCalls(engine, namespace, author)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.collection!r}, namespace={self._calls.namespace!r})"

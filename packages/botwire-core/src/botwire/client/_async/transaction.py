@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from botwire import operations as ops
+from botwire.client._async.calls import AsyncCalls
 from botwire.client.encoding import (
     encode_ids,
     encode_items,
@@ -38,10 +39,11 @@ class AsyncTransaction:
             append, versions for `put`.
     """
 
-    def __init__(self, engine: AsyncEngine, namespace: str) -> None:
+    def __init__(
+        self, engine: AsyncEngine, namespace: str, author: ops.Author | None = None
+    ) -> None:
         self.results: list[Any] = []
-        self._engine = engine
-        self._namespace = namespace
+        self._calls = AsyncCalls(engine, namespace, author)
         self._reads: dict[str, ops.CheckKey] = {}
         self._checks: list[ops.CheckKey] = []
         self._operations: list[ops.AnyOperation] = []
@@ -62,8 +64,8 @@ class AsyncTransaction:
         checks = (*self._reads.values(), *self._checks)
         if kind is not None or not (self._operations or checks):
             return
-        batch = ops.Batch(self._namespace, (*checks, *self._operations))
-        self.results = (await self._engine.apply(batch))[len(checks) :]
+        results = await self._calls.apply_all((*checks, *self._operations))
+        self.results = results[len(checks) :]
 
     async def get(self, key: str, default: Any = None) -> Any:
         """Returns the value of a key, as set in this transaction or as stored.
@@ -79,8 +81,7 @@ class AsyncTransaction:
         if key in self._written:
             value = self._written[key]
             return default if value is None else plain(value)
-        operation = ops.GetKeys((key,))
-        ((entry,),) = await self._engine.apply(ops.Batch(self._namespace, (operation,)))
+        (entry,) = await self._calls.apply(ops.GetKeys((key,)))
         check = ops.CheckKey(key, 0 if entry is None else entry.version)
         # The first read counts: if the key has changed since, the transaction must fail.
         self._reads.setdefault(key, check)

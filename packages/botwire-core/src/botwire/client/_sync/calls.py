@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self, TypeVar
 
@@ -22,9 +22,10 @@ class Calls:
         namespace: The namespace.
     """
 
-    def __init__(self, engine: Engine, namespace: str) -> None:
+    def __init__(self, engine: Engine, namespace: str, author: ops.Author | None = None) -> None:
         self.engine = engine
         self.namespace = namespace
+        self.author = author
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # it holds connections, which copies share
@@ -38,8 +39,12 @@ class Calls:
     def apply(self, operation: ops.Operation[R]) -> R:
         """Applies one operation and returns its result."""
         result: R
-        (result,) = self.engine.apply(ops.Batch(self.namespace, (operation,)))
+        (result,) = self.apply_all((operation,))
         return result
+
+    def apply_all(self, operations: Sequence[ops.AnyOperation]) -> ops.Results:
+        """Applies operations as one transaction and returns their results."""
+        return self.engine.apply(ops.Batch(self.namespace, tuple(operations), author=self.author))
 
     def pages(self, operation: ops.Paged[R], most: int | None = None) -> Iterator[R]:
         """Yields the page that an operation reads, and all pages after it.

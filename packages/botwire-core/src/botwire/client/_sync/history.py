@@ -31,13 +31,19 @@ class History(HistoryOperators):
     """
 
     def __init__(
-        self, engine: Engine, namespace: str, name: str, *, ttl: float | None = None
+        self,
+        engine: Engine,
+        namespace: str,
+        name: str,
+        *,
+        ttl: float | None = None,
+        author: ops.Author | None = None,
     ) -> None:
         self.name = check_history(name)
         if ttl is not None:
             ops.check_ttl(ttl)
         self.ttl = ttl
-        self._calls = Calls(engine, namespace)
+        self._calls = Calls(engine, namespace, author)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, namespace={self._calls.namespace!r})"
@@ -144,8 +150,9 @@ class History(HistoryOperators):
             ConflictError: There is, or was, a history with this name.
             NotFoundError: This history does not exist.
         """
-        self._calls.apply(ops.ForkHistory(self.name, name, up_to))
-        return type(self)(self._calls.engine, self._calls.namespace, name, ttl=self.ttl)
+        calls = self._calls
+        calls.apply(ops.ForkHistory(self.name, name, up_to))
+        return type(self)(calls.engine, calls.namespace, name, ttl=self.ttl, author=calls.author)
 
     def metadata(self) -> dict[str, Any]:
         """Returns the metadata, an empty dict if none was set; see `set_metadata`."""

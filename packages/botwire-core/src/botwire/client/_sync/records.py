@@ -36,9 +36,16 @@ class Records:
         collection: The collection's name.
     """
 
-    def __init__(self, engine: Engine, namespace: str, collection: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        namespace: str,
+        collection: str,
+        *,
+        author: ops.Author | None = None,
+    ) -> None:
         self.collection = check_collection(collection)
-        self._calls = Calls(engine, namespace)
+        self._calls = Calls(engine, namespace, author)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.collection!r}, namespace={self._calls.namespace!r})"

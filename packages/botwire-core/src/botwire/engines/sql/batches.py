@@ -35,6 +35,7 @@ from botwire.engines.sql.steps import WAIT, Context, Statement, Steps, side_by_s
 from botwire.engines.sql.vector_cache import VectorCache
 from botwire.errors import InvalidRequestError
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
+from botwire.operations.authors import from_stored, to_stored
 from botwire.operations.terms import AUDIT_LOG, BatchTerms, Usage
 
 KEPT_REQUESTS = 24 * 3600 * 1_000_000
@@ -117,7 +118,10 @@ def write(
     request_id = None if batch.request_id is None else to_bytes(batch.request_id)
     row = yield from accounts.enter(namespace, now, lock, request_id)
     answer = None if batch.terms is None else batch.terms.answer
-    context = Context(namespace, now, row.revision, lock=lock, limit=answer, plan=plan)
+    author = to_stored(batch.author)
+    context = Context(
+        namespace, now, row.revision, lock=lock, limit=answer, plan=plan, author=author
+    )
     context.known = row.largest
     usage = row.usage.on(now)
     if row.answered is not None:
@@ -154,22 +158,22 @@ def write(
     if context.changes or context.grown:
         yield from accounts.leave(context, row, writes)
     if batch.terms is not None:
-        yield from _write_down(batch.terms, changed, now, lock)
+        yield from _write_down(batch.terms, changed, context)
     if request_id is not None:
         answer_text = wire.encode_results(batch.operations, results, batch.digest)
         yield Statement(tables.REQUESTS.insert, (namespace, request_id, answer_text, now))
     return results
 
 
-def _write_down(terms: BatchTerms, changed: Sequence[int], now: int, lock: str) -> Steps[None]:
+def _write_down(terms: BatchTerms, changed: Sequence[int], done: Context) -> Steps[None]:
     """Writes what was done into the audit log, in the transaction in which it was done."""
     entries = [(entry, None) for index in changed for entry in terms.audit.get(index, ())]
     if not entries:
         return
     # The last lock that a batch takes, so that two which write here cannot wait for each other.
     namespace = to_bytes(SYSTEM_NAMESPACE)
-    row = yield from accounts.enter(namespace, now, lock)
-    context = Context(namespace, now, row.revision)
+    row = yield from accounts.enter(namespace, done.now, done.lock)
+    context = Context(namespace, done.now, row.revision, author=done.author)
     yield from histories.append(context, to_bytes(AUDIT_LOG), entries)
     yield from accounts.leave(context, row, 0)
 
@@ -307,12 +311,13 @@ def _read_changes(context: Context, op: ops.ReadChanges) -> Steps[ops.ChangePage
         # Pruned, or of another store: what changed since is not known.
         return ops.ChangePage((ops.ChangeEntry(revision, "namespace", "reset", ""),), revision)
     rows = yield Statement(
-        "SELECT revision, shape, action, name FROM botwire_changes "
+        "SELECT revision, shape, action, name, author FROM botwire_changes "
         "WHERE namespace = ? AND revision > ? ORDER BY revision LIMIT ?",
         (context.namespace, op.after, op.limit),
     )
     changes = [
-        ops.ChangeEntry(at, shape, action, from_bytes(name)) for at, shape, action, name in rows
+        ops.ChangeEntry(at, shape, action, from_bytes(name), author and from_stored(author))
+        for at, shape, action, name, author in rows
     ]
     return ops.ChangePage(tuple(changes), revision)
 

@@ -167,7 +167,8 @@ def append(
 ) -> Steps[int]:
     """Appends values with their ids, none of which is there yet, and answers the first's number."""
     stored = [(None if id is None else to_bytes(id), value) for value, id in new]
-    added = [sizes.item(id, value) for id, value in stored]
+    author = context.author
+    added = [sizes.item(id, value, author) for id, value in stored]
     now, expires_at = context.now, context.expiry(ttl)
     rows = yield Statement(
         _APPEND,
@@ -183,7 +184,9 @@ def append(
         yield from save(context, history, buried._replace(expires_at=expires_at))
     first: int = last - len(new) + 1
     version = context.change("history", "append", history)
-    items = [(seq, id, value, now, version) for seq, (id, value) in enumerate(stored, first)]
+    items = [
+        (seq, id, value, now, version, author) for seq, (id, value) in enumerate(stored, first)
+    ]
     yield tables.insert_items(context.namespace, history, items)
     context.grow(added)
     return first
@@ -251,10 +254,11 @@ def _update_item(context: Context, op: ops.UpdateItem) -> Steps[int]:
     stat = yield from keep_past(context, history, stat, "seq = ?", (seq,))
     new = context.change("history", "update", history)
     yield Statement(
-        f"UPDATE botwire_items SET value_json = ?, version = ? WHERE {HERE} AND seq = ?",
-        (op.value.text, new, context.namespace, history, seq),
+        f"UPDATE botwire_items SET value_json = ?, version = ?, author = ? "
+        f"WHERE {HERE} AND seq = ?",
+        (op.value.text, new, context.author, context.namespace, history, seq),
     )
-    added = sizes.item(id, op.value)
+    added = sizes.item(id, op.value, context.author)
     context.grow([added], size)
     expires_at = stat.expires_at if op.ttl is None else context.expiry(op.ttl)
     stat = stat._replace(

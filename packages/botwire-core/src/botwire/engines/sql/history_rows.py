@@ -209,9 +209,9 @@ def keep_past(
         return stat
     rows = yield Statement(
         "INSERT INTO botwire_past_items (namespace, history, seq, until, id, value_json, "
-        "created_at, version) SELECT namespace, history, seq, CAST(? AS BIGINT), id, value_json, "
-        f"created_at, version FROM botwire_items WHERE {HERE} AND {_KEPT} AND {condition} "
-        f"RETURNING {sizes.ITEM}",
+        "created_at, version, author) SELECT namespace, history, seq, CAST(? AS BIGINT), id, "
+        f"value_json, created_at, version, author FROM botwire_items WHERE {HERE} AND {_KEPT} "
+        f"AND {condition} RETURNING {sizes.ITEM}",
         (
             *(context.revision + 1, context.namespace, history),
             *(stat.forked_seq, stat.forked_version, *parameters),
@@ -270,7 +270,7 @@ def own_all(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
         return stat
     table, parameters = items_of(context, history, shared)
     rows = yield Statement(
-        "INSERT INTO botwire_items (namespace, history, seq, id, value_json, created_at, version) "
+        f"INSERT INTO botwire_items (namespace, history, {_COLUMNS}) "
         f"SELECT ?, ?, {_COLUMNS} FROM {table} WHERE seq <= ? RETURNING {sizes.ITEM}",
         (context.namespace, history, *parameters, shared[0].up_to),
     )

@@ -73,8 +73,9 @@ def _put_key(context: Context, op: ops.PutKey) -> Steps[int]:
 def _put(context: Context, key: bytes, value: ops.Value, expires_at: int | None) -> Steps[int]:
     version = context.change("key", "put", key)
     now = context.now
-    context.grow([sizes.key(key, value)])
-    row = tables.key_row(context.namespace, key, value, version, now, now, expires_at)
+    author = context.author
+    context.grow([sizes.key(key, value, author)])
+    row = tables.key_row(context.namespace, key, value, author, version, now, now, expires_at)
     yield Statement(tables.PUT_KEY, row, then=context.count_replaced)
     return version
 

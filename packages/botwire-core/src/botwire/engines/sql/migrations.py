@@ -26,6 +26,7 @@ from botwire.engines.sql.schema import (
     VERSION_8,
     VERSION_9,
     VERSION_10,
+    VERSION_11,
     Dialect,
 )
 from botwire.engines.sql.steps import Statement, Steps
@@ -163,6 +164,11 @@ def _version_10(dialect: Dialect) -> Steps[None]:
         yield Statement(dialect.spell(sql))
 
 
+def _version_11(dialect: Dialect) -> Steps[None]:
+    for sql in VERSION_11:
+        yield Statement(sql)
+
+
 VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
     _version_1,
     _version_2,
@@ -174,6 +180,7 @@ VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
     _version_8,
     _version_9,
     _version_10,
+    _version_11,
 )
 """What makes version 1 of nothing, version 2 of version 1, and so on."""
 

@@ -229,9 +229,9 @@ def count(operation: ops.AnyOperation) -> int:
 def size_of(result: object) -> int:
     """Returns about how many bytes of memory a result of an operation holds."""
     if isinstance(result, ops.KeyEntry):
-        return sizes.key(b"", result.value)
+        return sizes.key(b"", result.value, None)
     if isinstance(result, ops.HistoryItem):
-        return sizes.item(None, result.value)
+        return sizes.item(None, result.value, None)
     if isinstance(result, ops.RecordEntry):
         embedding = None if result.embedding is None else result.embedding.raw
         return sizes.record(result.text, result.metadata.text, embedding)

@@ -84,7 +84,7 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
         created_at = record.created_at
         if created_at is None:
             created_at = old.created_at if old else context.now
-        content = tables.record_content(record)
+        content = tables.record_content(record, context.author)
         size = sizes.record(*content)
         if old is not None:
             freed += old.size
@@ -260,10 +260,11 @@ def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
     collection = yield from enter_collection(context, op.collection)
     here = (context.namespace, collection.name)
     patch = op.metadata.value
-    found: list[tuple[bytes, str, int]] = []
+    found: list[tuple[bytes, str, int, int]] = []
     for chunk in chunks([to_bytes(id) for id in dict.fromkeys(op.ids)]):
         found += yield Statement(
-            f"SELECT id, metadata, {sizes.RECORD} FROM botwire_records "
+            f"SELECT id, metadata, COALESCE(length(author), 0), {sizes.RECORD} "
+            "FROM botwire_records "
             f"WHERE {_LIVE_HERE} AND id IN ({marks(chunk)})",
             (*here, context.now, *chunk),
         )
@@ -271,14 +272,15 @@ def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
         return 0
     revision = context.change("record", "put", collection.name)
     patched = []
-    for id, old, size in found:
+    author = context.author
+    for id, old, old_author, size in found:
         new = Json.of({**json.loads(old), **patch}, "the metadata")
         ops.check_metadata(new)
-        patched.append((id, size - len(old), new.text))
+        patched.append((id, size - len(old) - old_author + len(author or ""), new.text))
     yield Statement(
-        "UPDATE botwire_records SET metadata = ?, version = ?, updated_at = ? "
+        "UPDATE botwire_records SET metadata = ?, author = ?, version = ?, updated_at = ? "
         f"WHERE {_HERE} AND id = ?",
-        [(new, revision, context.now, *here, id) for id, _, new in patched],
+        [(new, author, revision, context.now, *here, id) for id, _, new in patched],
         many=True,
     )
     added = [rest + len(new) for _, rest, new in patched]
@@ -413,9 +415,8 @@ def fetch(
         room: How many bytes they may hold; None: any number.
         embeddings: Whether to read embeddings.
     """
-    embedding = "embedding" if embeddings else "NULL"
     source = pages.Source(
-        f"SELECT {tables.RECORD_ENTRY.replace('embedding', embedding)}",
+        f"SELECT {tables.record_columns(embeddings=embeddings)}",
         f"FROM botwire_records WHERE {_LIVE_HERE}",
         (context.namespace, collection, context.now),
         sizes.RECORD if embeddings else sizes.BARE_RECORD,

@@ -31,6 +31,8 @@ locks. Names are bytes (see `botwire.names`), times microseconds.
   out of every read, and removed by the next write to the collection, or by the sweep.
 - ``botwire_words`` is the index of the texts: which record holds a word, how often, among how many.
 - ``botwire_changes`` says what changed at which revision, for a while.
+- ``author`` of a key, an item, a record and a change is who wrote it (`operations.authors`), NULL
+  if that is not known.
 - ``botwire_requests`` keeps what a request was answered, for a while, so that a repeated one is
   answered and not applied again.
 
@@ -252,3 +254,9 @@ VERSION_10: Sequence[str] = (
         ON botwire_records (namespace, collection, expires_at) WHERE expires_at IS NOT NULL""",
 )
 """What lets records expire."""
+
+VERSION_11: Sequence[str] = tuple(
+    f"ALTER TABLE botwire_{table} ADD COLUMN author TEXT"
+    for table in ("keys", "items", "past_items", "records", "changes")
+)
+"""What tells who wrote something."""

@@ -1,8 +1,8 @@
 """How many bytes of memory a row counts as, in Python and, the same, in SQL.
 
-Names, ids and values count as long as they are stored, and each row `ROW` bytes more, so that a
-million empty items are not nothing. JSON is stored in ASCII, where ``length`` counts bytes on
-SQLite and on PostgreSQL alike. The index of words and what is kept of changes do not count.
+Names, ids, values and authors count as long as they are stored, and each row `ROW` bytes more, so
+that a million empty items are not nothing. JSON is stored in ASCII, where ``length`` counts bytes
+on SQLite and on PostgreSQL alike. The index of words and what is kept of changes do not count.
 """
 
 from __future__ import annotations
@@ -20,23 +20,25 @@ def _sql(table: str, columns: str, optional: str) -> str:
     return f"({ROW} + {' + '.join(parts)})"
 
 
-KEY = _sql("", "key", "value_json value_bytes")
-STORED_KEY = _sql("botwire_keys.", "key", "value_json value_bytes")
+KEY = _sql("", "key", "value_json value_bytes author")
+STORED_KEY = _sql("botwire_keys.", "key", "value_json value_bytes author")
 """The same where a statement has two rows of that name, the stored and the excluded one."""
-ITEM = _sql("", "value_json", "id")
-RECORD = _sql("", "id text metadata tags scope", "embedding")
-BARE_RECORD = _sql("", "id text metadata tags scope", "")
+ITEM = _sql("", "value_json", "id author")
+RECORD = _sql("", "id text metadata tags scope", "embedding author")
+BARE_RECORD = _sql("", "id text metadata tags scope", "author")
 """A record without its embedding."""
 
 
-def key(name: bytes, value: ops.Value) -> int:
+def key(name: bytes, value: ops.Value, author: str | None) -> int:
     """Returns the size of a key."""
-    return ROW + len(name) + len(value.text if isinstance(value, Json) else value)
+    size = ROW + len(name) + len(value.text if isinstance(value, Json) else value)
+    return size if author is None else size + len(author)
 
 
-def item(id: bytes | None, value: Json) -> int:
+def item(id: bytes | None, value: Json, author: str | None) -> int:
     """Returns the size of an item of a history."""
-    return ROW + len(id or b"") + len(value.text)
+    size = ROW + len(id or b"") + len(value.text)
+    return size if author is None else size + len(author)
 
 
 def record(*parts: bytes | str | None) -> int:

@@ -117,6 +117,7 @@ class Context:
         grown: By how many bytes the namespace has grown in this batch so far; see `sizes`.
         largest: The size of the largest element that this batch has written so far.
         known: The size that no element was larger than before it, once that was looked up.
+        author: Who makes the changes, as it is stored; None if that is not known.
         limit: How many bytes it may answer at most, about; None: any number.
         answered: How many bytes its operations have answered so far, if there is a limit.
         sharing: How many of its operations share what is left of the limit.
@@ -133,6 +134,7 @@ class Context:
         *,
         limit: int | None = None,
         plan: Plan | None = None,
+        author: str | None = None,
     ) -> None:
         self.namespace = namespace
         self.now = now
@@ -140,6 +142,7 @@ class Context:
         self.vectors = vectors
         self.lock = lock
         self.limit = limit
+        self.author = author
         self.grown = 0
         self.largest = 0
         self.known: int | None = None
@@ -147,12 +150,12 @@ class Context:
         self.sharing = 1
         self.plan = plan
         self._counted = 0
-        self.changes: list[tuple[bytes, int, str, str, bytes]] = []
+        self.changes: list[tuple[bytes, int, str, str, bytes, str | None]] = []
 
     def change(self, shape: str, action: str, name: bytes) -> int:
         """Counts a change and returns its revision."""
         self.revision += 1
-        self.changes.append((self.namespace, self.revision, shape, action, name))
+        self.changes.append((self.namespace, self.revision, shape, action, name, self.author))
         return self.revision
 
     def expiry(self, ttl: float | None) -> int | None:

@@ -88,8 +88,8 @@ def _forget_namespace(context: Context, op: ops.ForgetNamespace) -> Steps[tuple[
         floor = yield from first_revision()
         if rows[0][0] > floor:
             value = Json.of(rows[0][0])
-            row = tables.key_row(*_FLOOR, value, 1, context.now, context.now, None)
-            context.grow([sizes.key(_FLOOR[1], value)])
+            row = tables.key_row(*_FLOOR, value, None, 1, context.now, context.now, None)
+            context.grow([sizes.key(_FLOOR[1], value, None)])
             yield Statement(tables.PUT_KEY, row, then=context.count_replaced)
     return tuple(counts)
 

@@ -11,6 +11,7 @@ from botwire.engines.sql import sizes
 from botwire.engines.sql.steps import Statement
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
+from botwire.operations.authors import from_stored
 from botwire.vectors import Vector
 
 Row = tuple[Any, ...]
@@ -51,7 +52,7 @@ class Table:
 KEYS = Table(
     "botwire_keys",
     "namespace, key",
-    "value_json, value_bytes, version, created_at, updated_at, expires_at, replaced",
+    "value_json, value_bytes, version, created_at, updated_at, expires_at, author, replaced",
 )
 HISTORIES = Table(
     "botwire_histories",
@@ -59,7 +60,9 @@ HISTORIES = Table(
     "last_seq, size, archived, archived_seq, created_at, updated_at, bytes, metadata, "
     "metadata_version, expires_at, dead_seq, dead, base, forks, forked_seq, forked_version, past",
 )
-ITEMS = Table("botwire_items", "namespace, history, seq", "id, value_json, created_at, version")
+ITEMS = Table(
+    "botwire_items", "namespace, history, seq", "id, value_json, created_at, version, author"
+)
 COLLECTIONS = Table(
     "botwire_collections",
     "namespace, collection",
@@ -68,10 +71,10 @@ COLLECTIONS = Table(
 RECORDS = Table(
     "botwire_records",
     "namespace, collection, id",
-    "text, metadata, tags, scope, embedding, version, created_at, updated_at, expires_at",
+    "text, metadata, tags, scope, embedding, author, version, created_at, updated_at, expires_at",
 )
 WORDS = Table("botwire_words", "namespace, collection, word, id", "times, among")
-CHANGES = Table("botwire_changes", "namespace, revision", "shape, action, name")
+CHANGES = Table("botwire_changes", "namespace, revision", "shape, action, name, author")
 REQUESTS = Table("botwire_requests", "namespace, id", "results, created_at")
 
 LIVE = "(expires_at IS NULL OR expires_at > ?)"
@@ -92,9 +95,9 @@ _KEEP_EMBEDDINGS = RECORDS.upsert(
     embedding="COALESCE(excluded.embedding, botwire_records.embedding)"
 )
 
-KEY_ENTRY = "key, value_json, value_bytes, version, created_at, updated_at, expires_at"
+KEY_ENTRY = "key, value_json, value_bytes, version, created_at, updated_at, expires_at, author"
 """The columns that `key_entry` reads."""
-HISTORY_ITEM = "seq, id, value_json, created_at, version"
+HISTORY_ITEM = "seq, id, value_json, created_at, version, author"
 """The columns that `history_item` reads."""
 RECORD_ENTRY = f"id, {RECORDS.columns}"
 """The columns that `record_entry` reads."""
@@ -102,34 +105,52 @@ RECORD_ENTRY = f"id, {RECORDS.columns}"
 
 def key_entry(row: Row) -> ops.KeyEntry:
     """Returns the value of the columns `KEY_ENTRY`."""
-    key, text, raw, *rest = row
+    key, text, raw, *rest, author = row
     value = raw if text is None else Json.from_text(text)
+    rest.append(author and from_stored(author))
     return ops.KeyEntry(from_bytes(key), value, *rest)
 
 
-def key_row(namespace: bytes, key: bytes, value: ops.Value, *rest: int | None) -> Row:
+def key_row(
+    namespace: bytes, key: bytes, value: ops.Value, author: str | None, *rest: int | None
+) -> Row:
     """Returns the row of `KEYS` that holds a value; `rest` is its version and its times."""
     text, raw = (value.text, None) if isinstance(value, Json) else (None, value)
-    return (namespace, key, text, raw, *rest, 0)
+    return (namespace, key, text, raw, *rest, author, 0)
 
 
 def history_item(row: Row) -> ops.HistoryItem:
     """Returns the value of the columns `HISTORY_ITEM`."""
-    seq, id, text, *rest = row
-    return ops.HistoryItem(seq, None if id is None else from_bytes(id), Json.from_text(text), *rest)
+    seq, id, text, created_at, version, author = row
+    return ops.HistoryItem(
+        seq,
+        None if id is None else from_bytes(id),
+        Json.from_text(text),
+        created_at,
+        version,
+        author and from_stored(author),
+    )
 
 
 def insert_items(
-    namespace: bytes, history: bytes, items: Iterable[tuple[int, bytes | None, Json, int, int]]
+    namespace: bytes,
+    history: bytes,
+    items: Iterable[tuple[int, bytes | None, Json, int, int, str | None]],
 ) -> Statement:
-    """Returns the statement that writes items: number, id, value, time of creation, version."""
+    """Returns the statement that writes items: number, id, value, time, version, author."""
     rows = [(namespace, history, seq, id, value.text, *rest) for seq, id, value, *rest in items]
     return Statement(ITEMS.insert, rows, many=True)
 
 
+def record_columns(*, embeddings: bool) -> str:
+    """Returns the columns `RECORD_ENTRY`, perhaps with NULL for the embedding."""
+    return RECORD_ENTRY if embeddings else RECORD_ENTRY.replace("embedding", "NULL")
+
+
 def record_entry(row: Row) -> ops.RecordEntry:
     """Returns the value of the columns `RECORD_ENTRY`."""
-    id, text, metadata, tags, path, embedding, *rest = row
+    id, text, metadata, tags, path, embedding, author, *rest = row
+    rest.append(author and from_stored(author))
     return ops.RecordEntry(
         from_bytes(id),
         from_bytes(text),
@@ -141,7 +162,7 @@ def record_entry(row: Row) -> ops.RecordEntry:
     )
 
 
-def record_content(record: ops.NewRecord | ops.RecordEntry) -> Row:
+def record_content(record: ops.NewRecord | ops.RecordEntry, author: str | None) -> Row:
     """Returns the columns of a record's row that hold its content: those before its version."""
     return (
         to_bytes(record.id),
@@ -150,6 +171,7 @@ def record_content(record: ops.NewRecord | ops.RecordEntry) -> Row:
         json.dumps(list(dict.fromkeys(record.tags))),
         to_bytes(record.scope),
         None if record.embedding is None else record.embedding.raw,
+        author,
     )
 
 

@@ -17,6 +17,7 @@ from botwire.engines.sql.pages import Source
 from botwire.engines.sql.steps import Context, Statement, Steps, bounds, chunks, count_in, marks
 from botwire.errors import ConflictError
 from botwire.names import from_bytes, to_bytes
+from botwire.operations.authors import to_stored
 
 # --- reading --------------------------------------------------------------------------------
 
@@ -154,9 +155,10 @@ def _restore_keys(context: Context, op: ops.RestoreKeys) -> Steps[ops.Restored]:
         # This version is not given again.
         context.revision = max(context.revision, entry.version)
         context.change("key", "put", to_bytes(key))
-        freed = 0 if old is None else sizes.key(to_bytes(key), old.value)
-        context.grow([sizes.key(to_bytes(key), entry.value)], freed)
-        written.append(tables.key_row(context.namespace, to_bytes(key), *entry[1:]))
+        name, author = to_bytes(key), to_stored(entry.author)
+        freed = 0 if old is None else sizes.key(name, old.value, to_stored(old.author))
+        context.grow([sizes.key(name, entry.value, author)], freed)
+        written.append(tables.key_row(context.namespace, name, entry.value, author, *entry[2:-1]))
     if written:
         yield Statement(tables.KEYS.upsert(), written, many=True)
     if op.span is not None:
@@ -246,12 +248,13 @@ def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Rest
         )
         freed += sum(size for (size,) in gone)
     ids = [None if item.id is None else to_bytes(item.id) for item in new]
-    added = [sizes.item(id, item.value) for id, item in zip(ids, new, strict=True)]
+    authors = [to_stored(item.author) for item in new]
+    items = [
+        (item.seq, id, item.value, item.created_at, item.version, author)
+        for id, author, item in zip(ids, authors, new, strict=True)
+    ]
+    added = [sizes.item(id, value, author) for _, id, value, _, _, author in items]
     if new:
-        items = [
-            (item.seq, id, item.value, item.created_at, item.version)
-            for id, item in zip(ids, new, strict=True)
-        ]
         yield tables.insert_items(context.namespace, history, items)
     if changed or new or going:
         numbers = _count(state, counts, [item.seq for item in new], going)
@@ -418,9 +421,11 @@ def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Rest
     _, fewer, freed = yield from records.remove_records(context, collection, going)
     texts = [(to_bytes(old.id), to_bytes(old.text)) for old in replaced]
     fewer += yield from records.remove_words(context, collection.name, texts)
-    contents = [tables.record_content(record) for record in written]
+    contents = [tables.record_content(record, to_stored(record.author)) for record in written]
     added = [sizes.record(*content) for content in contents]
-    freed += sum(sizes.record(*tables.record_content(record)) for record in replaced)
+    freed += sum(
+        sizes.record(*tables.record_content(old, to_stored(old.author))) for old in replaced
+    )
     if written:
         rows = [
             (*content, record.version, record.created_at, record.updated_at, record.expires_at)

@@ -1,0 +1,107 @@
+"""Who wrote something: what a client says of itself, and the API key that it used."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from botwire import names
+from botwire.errors import ConfigurationError
+from botwire.operations.codecs import Checked, Rule
+
+_Part = Annotated[
+    str,
+    Rule(
+        names.check_author,
+        {"minLength": 1, "maxLength": names.MAX_AUTHOR_BYTES},
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Author(Checked):
+    """The author of a write.
+
+    ``Memory(…, author=Author(agent="support", run="42"))`` writes under this name. The name of an
+    agent alone may be given as a string.
+
+    Attributes:
+        agent: The agent's name.
+        framework: The agent's framework, such as ``langgraph``; adapters set it.
+        run: The run, session or job that the agent wrote in.
+        key: The id of the API key. The server sets it; no client can.
+    """
+
+    agent: _Part | None = None
+    framework: _Part | None = None
+    run: _Part | None = None
+    key: _Part | None = None
+
+    def __bool__(self) -> bool:
+        return self != NOBODY
+
+    def __str__(self) -> str:
+        named = [("", self.agent), ("", self.framework), ("run ", self.run), ("key ", self.key)]
+        return ", ".join(what + part for what, part in named if part is not None)
+
+    def goes_by(self, name: str) -> bool:
+        """Returns whether the agent, framework, run or API key has this name."""
+        return name in (self.agent, self.framework, self.run, self.key)
+
+    def with_key(self, key: str) -> Author:
+        """Returns this author with the API key that the server identified."""
+        return replace(self, key=key)
+
+    def within(self, framework: str | None) -> Author:
+        """Returns this author with a framework, unless it names one already."""
+        return self if self.framework is not None else replace(self, framework=framework)
+
+
+NOBODY = Author()
+"""An author of whom nothing is known; stored as no author at all."""
+
+
+def read_author(given: Author | str | None) -> Author | None:
+    """Returns the author that a client gives, or None if it says nothing.
+
+    Raises:
+        ConfigurationError: It is not an author, or it names an API key.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return Author(given)
+    if not isinstance(given, Author):
+        raise ConfigurationError(
+            f"author must be a string or an Author, not {type(given).__name__}: "
+            f"{names.shown(given)}"
+        )
+    if given.key is not None:
+        raise ConfigurationError(
+            f"author.key is {given.key!r:.80}, but only the server sets it, from the API key of "
+            "the request: give agent, framework and run only"
+        )
+    return given or None
+
+
+# --- as stored ------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=1024)
+def to_stored(author: Author | None) -> str | None:
+    """Returns an author as engines store it: a JSON list of its parts, or None if there is none."""
+    if not author:
+        return None
+    parts = [author.framework, author.agent, author.run, author.key]
+    while parts[-1] is None:
+        parts.pop()
+    return json.dumps(parts, separators=(",", ":"))
+
+
+@functools.lru_cache(maxsize=1024)
+def from_stored(text: str) -> Author:
+    """Returns the author that `to_stored` wrote."""
+    framework, agent, run, key = (json.loads(text) + [None] * 3)[:4]
+    return Author(agent, framework, run, key)
