@@ -14,7 +14,7 @@ from agents import Agent, RunContextWrapper, Runner, SessionSettings, SQLiteSess
 from agents.extensions.memory import EncryptedSession
 from agents.memory import OpenAIResponsesCompactionSession, Session
 from agents.memory import session as sdk
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botwire import ConfigurationError, ConflictError, NotJSONError
@@ -399,6 +399,7 @@ json_values = st.recursive(
 kinds = st.sampled_from(["message", "function_call", "function_call_output", "reasoning", "x_call"])
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(
