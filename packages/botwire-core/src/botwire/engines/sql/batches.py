@@ -19,7 +19,10 @@ from botwire import wire
 from botwire.engines.sql import (
     accounts,
     deletes,
+    forks,
     histories,
+    history_lists,
+    history_removal,
     keys,
     pages,
     records,
@@ -46,7 +49,8 @@ _SWEPT_NAMESPACES = 1_000  # that are looked for at once
 _SWEPT_ROWS = 1_000  # keys or answers in one transaction, some 10 ms of it
 _DUE = (
     "SELECT EXISTS (SELECT 1 FROM botwire_histories WHERE namespace = ? AND expires_at <= ?) "
-    f"OR EXISTS (SELECT 1 FROM botwire_histories WHERE namespace = ? AND {histories.UNSWEPT}), "
+    "OR EXISTS (SELECT 1 FROM botwire_histories "
+    f"WHERE namespace = ? AND {history_removal.UNSWEPT}), "
     "EXISTS (SELECT 1 FROM botwire_records WHERE namespace = ? AND expires_at <= ?)"
 )  # what the sweep has to do in a namespace, beside keys: histories, records
 _SWEPT_RECORDS = 100  # in one transaction, with the words of their texts
@@ -198,7 +202,7 @@ def _forget_expired(context: Context) -> Steps[int]:
     due = yield Statement(_DUE, (here, context.now, here, here, context.now))
     done = len(rows)
     if due[0][0]:
-        done += yield from histories.sweep(context, _SWEPT_ROWS)
+        done += yield from history_removal.sweep(context, _SWEPT_ROWS)
     if due[0][1]:
         done += yield from records.sweep(context, _SWEPT_RECORDS)
     return done
@@ -245,7 +249,9 @@ def sweep(now: int) -> Steps[bool]:
 
 def _find_expired(now: int) -> Steps[list[bytes]]:
     """Answers some of the namespaces in which histories or records have expired."""
-    rows = yield Statement(histories.FIND_EXPIRED, (now, _SWEPT_NAMESPACES, _SWEPT_NAMESPACES))
+    rows = yield Statement(
+        history_removal.FIND_EXPIRED, (now, _SWEPT_NAMESPACES, _SWEPT_NAMESPACES)
+    )
     rows += yield Statement(records.FIND_EXPIRED, (now, _SWEPT_NAMESPACES))
     return list(dict.fromkeys(namespace for (namespace,) in rows))
 
@@ -253,7 +259,7 @@ def _find_expired(now: int) -> Steps[list[bytes]]:
 def _sweep_shapes(namespace: bytes, now: int, most: int) -> Steps[int]:
     row = yield from accounts.enter(namespace, now, "")
     context = Context(namespace, now, row.revision)
-    removed = yield from histories.sweep(context, most)
+    removed = yield from history_removal.sweep(context, most)
     # A record takes ten times as long as an item, with the words of its text.
     removed += 10 * (yield from records.sweep(context, max(1, (most - removed) // 10)))
     yield from accounts.tidy(context, row)
@@ -332,5 +338,16 @@ def _read_usage(context: Context, op: ops.ReadUsage) -> Steps[Usage]:
 
 
 # Importing these registers what their operations mean.
-SHAPES = (keys, histories, records, deletes, search, transfer, store)
+SHAPES = (
+    keys,
+    histories,
+    history_lists,
+    history_removal,
+    forks,
+    records,
+    deletes,
+    search,
+    transfer,
+    store,
+)
 check_complete()

@@ -13,37 +13,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from botwire import filters
 from botwire import operations as ops
 from botwire.engines.sql import pages, sizes, tables
 from botwire.engines.sql.handlers import handles
+from botwire.engines.sql.history_removal import delete_items, empty, remove
 from botwire.engines.sql.history_rows import (
-    EXISTS,
     HERE,
     STAT,
-    Shared,
     Stat,
     bury,
     enter,
     items_of,
     keep_past,
-    metadata_of,
     own_all,
     read_row,
-    release,
     remove_dead,
     save,
-    share,
-    trim,
 )
 from botwire.engines.sql.steps import (
     Context,
     Rows,
     Statement,
     Steps,
-    bounds,
     chunks,
-    count_in,
     marks,
 )
 from botwire.errors import ConflictError, NotFoundError
@@ -142,7 +134,7 @@ def _known(context: Context, history: bytes, ids: Sequence[str | None]) -> Steps
     if dead:
         # Their ids are free again, so the rows must go before others get the ids.
         stat = yield from enter(context, history)
-        yield from _remove(context, history, stat, dead, dead=True)
+        yield from remove(context, history, stat, dead, dead=True)
     if seen.base is not None:
         table, parameters = items_of(context, history, seen.shared)
         found = yield from _numbered((f"FROM {table} WHERE seq > ?", [*parameters, 0]), given)
@@ -198,7 +190,7 @@ def _replace_history(context: Context, op: ops.ReplaceHistory) -> Steps[tuple[in
     history = to_bytes(op.name)
     stat = yield from enter(context, history)
     if stat.size + stat.archived:
-        yield from _empty(context, history, stat)
+        yield from empty(context, history, stat)
         context.change("history", "clear", history)
     elif stat.dead:
         # Their ids are free again, so the rows must go before others get the ids.
@@ -208,26 +200,6 @@ def _replace_history(context: Context, op: ops.ReplaceHistory) -> Steps[tuple[in
     ids = op.ids or (None,) * len(op.values)
     first = yield from append(context, history, list(zip(op.values, ids, strict=True)), op.ttl)
     return tuple(range(first, first + len(op.values)))
-
-
-def _empty(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
-    """Deletes all items; answers the row, which keeps metadata and expiry."""
-    here = (context.namespace, history)
-    stat = yield from keep_past(context, history, stat, "1 = 1", ())
-    yield Statement(f"DELETE FROM botwire_items WHERE {HERE}", here)
-    yield from release(context, stat.shared)
-    left = stat.metadata_size
-    if stat.past:
-        rows = yield Statement(
-            f"SELECT COALESCE(sum({sizes.ITEM}), 0) FROM botwire_past_items WHERE {HERE}", here
-        )
-        left += int(rows[0][0])
-    context.grown -= stat.bytes - left
-    emptied = stat.sharing(())._replace(
-        size=0, archived=0, dead=0, bytes=left, updated_at=context.now
-    )
-    yield from save(context, history, emptied)
-    return emptied
 
 
 @handles(ops.UpdateItem)
@@ -340,340 +312,11 @@ def _read_history(context: Context, op: ops.ReadHistory) -> Steps[ops.ItemPage]:
     return ops.ItemPage(tuple([tables.history_item(row) for row in rows]), more)
 
 
-@handles(ops.StatHistory)
-def _stat_history(context: Context, op: ops.StatHistory) -> Steps[ops.HistoryStat]:
-    stat = yield from read_row(context, to_bytes(op.name))
-    return _public_stat((to_bytes(op.name), *stat.on(context.now)))
-
-
-def _public_stat(row: Sequence[Any]) -> ops.HistoryStat:
-    """Returns what a history's name and its row say."""
-    stat = Stat(*row[1:])
-    return ops.HistoryStat(
-        *(
-            from_bytes(row[0]),
-            stat.size,
-            stat.archived,
-            stat.last_seq,
-            stat.created_at,
-            stat.updated_at,
-        ),
-        metadata=metadata_of(stat.metadata),
-        metadata_version=stat.metadata_version,
-        expires_at=stat.expires_at,
-    )
-
-
-@handles(ops.DeleteItems)
-def _delete_items(context: Context, op: ops.DeleteItems) -> Steps[int]:
-    history = to_bytes(op.name)
-    stat = yield from enter(context, history)
-    deleted = yield from _remove(context, history, stat, op.seqs)
-    if deleted:
-        context.change("history", "delete", history)
-    return deleted
-
-
-def _remove(
-    context: Context, history: bytes, stat: Stat, seqs: Sequence[int], *, dead: bool = False
-) -> Steps[int]:
-    """Deletes items with these numbers, either dead ones or the others; answers how many."""
-    deleted: list[int] = []
-    if stat.base is not None and not dead:
-        stat, deleted = yield from _leave_out(context, history, stat, seqs)
-    bytes_before = stat.bytes
-    for chunk in chunks(seqs):
-        condition = f"seq IN ({marks(chunk)}) AND seq {'<=' if dead else '>'} ?"
-        parameters = (*chunk, stat.dead_seq)
-        stat = yield from keep_past(context, history, stat, condition, parameters)
-        rows = yield Statement(
-            f"DELETE FROM botwire_items WHERE {HERE} AND {condition} RETURNING seq, {sizes.ITEM}",
-            (context.namespace, history, *parameters),
-        )
-        deleted += [seq for seq, _ in rows]
-        freed = sum(size for _, size in rows)
-        context.grown -= freed
-        stat = stat._replace(bytes=stat.bytes - freed)
-    if deleted or stat.bytes != bytes_before:
-        archived = 0 if dead else sum(1 for seq in deleted if seq <= stat.archived_seq)
-        stat = stat._replace(
-            size=stat.size - (0 if dead else len(deleted) - archived),
-            archived=stat.archived - archived,
-            dead=stat.dead - (len(deleted) if dead else 0),
-            updated_at=stat.updated_at if dead else context.now,
-        )
-        yield from save(context, history, stat)
-    return len(deleted)
-
-
-def _leave_out(
-    context: Context, history: bytes, stat: Stat, seqs: Sequence[int]
-) -> Steps[tuple[Stat, list[int]]]:
-    """Leaves shared items with these numbers out of a fork, if they are its first or its last.
-
-    Otherwise it copies all that are shared, to be deleted as any.
-
-    Returns:
-        The row, and the numbers of the items that were left out.
-    """
-    end = stat.shared[0].up_to
-    table, parameters = items_of(context, history, stat.shared)
-    given = sorted({seq for seq in seqs if seq <= end})
-    found: Rows = []
-    for chunk in chunks(given):
-        found += yield Statement(
-            f"SELECT seq FROM {table} WHERE seq IN ({marks(chunk)})", (*parameters, *chunk)
-        )
-    gone = sorted(seq for (seq,) in found)
-    if not gone:
-        return stat, []
-    for newest, bound in ((True, ">= ?"), (False, "<= ?")):
-        rows = yield Statement(
-            f"SELECT seq FROM {table} WHERE seq {bound} AND seq <= ? LIMIT ?",
-            (*parameters, gone[0] if newest else gone[-1], end, len(gone) + 1),
-        )
-        if len(rows) == len(gone):
-            return (yield from trim(context, stat, gone, newest=newest)), gone
-    return (yield from own_all(context, history, stat)), []
-
-
 @handles(ops.PopItem)
 def _pop_item(context: Context, op: ops.PopItem) -> Steps[ops.HistoryItem | None]:
     last = ops.ReadHistory(op.name, limit=1, newest_first=True)
     page = yield from _read_history(context, last)
     if not page.items:
         return None
-    yield from _delete_items(context, ops.DeleteItems(op.name, (page.items[0].seq,)))
+    yield from delete_items(context, ops.DeleteItems(op.name, (page.items[0].seq,)))
     return page.items[0]
-
-
-@handles(ops.ArchiveHistory)
-def _archive_history(context: Context, op: ops.ArchiveHistory) -> Steps[int]:
-    history = to_bytes(op.name)
-    stat = yield from enter(context, history)
-    up_to = min(op.up_to, stat.last_seq)
-    if up_to <= stat.archived_seq:
-        return 0
-    count = yield from _count(context, history, stat, stat.archived_seq, up_to)
-    stat = stat._replace(
-        archived_seq=up_to,
-        archived=stat.archived + count,
-        size=stat.size - count,
-        updated_at=context.now,
-    )
-    yield from save(context, history, stat)
-    context.change("history", "archive", history)
-    return count
-
-
-def _count(context: Context, history: bytes, stat: Stat, after: int, up_to: int) -> Steps[int]:
-    """Answers how many items have numbers after one and up to another."""
-    table, parameters = items_of(context, history, stat.shared)
-    rows = yield Statement(
-        f"SELECT count(*) FROM {table} WHERE seq > ? AND seq <= ?", (*parameters, after, up_to)
-    )
-    return count_in(rows)
-
-
-@handles(ops.ClearHistory)
-def _clear_history(context: Context, op: ops.ClearHistory) -> Steps[int]:
-    history = to_bytes(op.name)
-    stat = yield from enter(context, history)
-    count = stat.size + stat.archived
-    if not stat.exists:
-        return 0
-    if op.limit is None or count <= op.limit:
-        stat = yield from _empty(context, history, stat)
-        context.grown -= stat.metadata_size
-        left = stat.bytes - stat.metadata_size
-        stat = stat._replace(bytes=left, metadata=None, metadata_version=0, expires_at=None)
-        yield from save(context, history, stat)
-    else:
-        count = yield from _clear_oldest(context, history, stat, op.limit)
-    context.change("history", "clear", history)
-    return count
-
-
-def _clear_oldest(context: Context, history: bytes, stat: Stat, limit: int) -> Steps[int]:
-    """Archives all items and deletes the oldest of them; answers how many."""
-    stat = stat._replace(archived_seq=stat.last_seq, archived=stat.archived + stat.size, size=0)
-    table, parameters = items_of(context, history, stat.shared)
-    rows = yield Statement(
-        f"SELECT seq FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?",
-        (*parameters, stat.dead_seq, limit),
-    )
-    return (yield from _remove(context, history, stat, [seq for (seq,) in rows]))
-
-
-# --- what expired ---------------------------------------------------------------------------
-
-_DUE = 100  # histories that are looked at in one transaction
-
-
-def sweep(context: Context, most: int) -> Steps[int]:
-    """Buries expired histories of the namespace and removes dead items; answers how many.
-
-    Past items that no fork reads any more go too.
-
-    Args:
-        context: The sweep's, of one namespace.
-        most: How many items to remove, about.
-    """
-    rows = yield Statement(
-        f"SELECT history, {STAT} FROM botwire_histories "
-        "WHERE namespace = ? AND expires_at <= ? ORDER BY expires_at LIMIT ?",
-        (context.namespace, context.now, _DUE),
-    )
-    done = len(rows)
-    for history, *columns in rows:
-        yield from bury(context, history, Stat(*columns))
-    rows = yield Statement(
-        f"SELECT history, {STAT} FROM botwire_histories WHERE namespace = ? AND {UNSWEPT} LIMIT ?",
-        (context.namespace, _DUE),
-    )
-    for history, *columns in rows:
-        stat = Stat(*columns)
-        if stat.dead:
-            found = yield Statement(
-                f"SELECT seq FROM botwire_items WHERE {HERE} AND seq <= ? ORDER BY seq LIMIT ?",
-                (context.namespace, history, stat.dead_seq, most),
-            )
-            removed = yield from _remove(
-                context, history, stat, [seq for (seq,) in found], dead=True
-            )
-        else:
-            removed = yield from _forget_past(context, history, stat, most)
-        done += removed
-        most -= removed
-        if most <= 0:
-            break
-    return done
-
-
-def _forget_past(context: Context, history: bytes, stat: Stat, most: int) -> Steps[int]:
-    """Deletes some past items of a history without forks; answers how many."""
-    here = (context.namespace, history)
-    rows = yield Statement(
-        f"DELETE FROM botwire_past_items WHERE {HERE} AND (seq, until) IN (SELECT seq, until "
-        f"FROM botwire_past_items WHERE {HERE} LIMIT ?) RETURNING {sizes.ITEM}",
-        (*here, *here, most),
-    )
-    freed = sum(size for (size,) in rows)
-    context.grown -= freed
-    left = stat._replace(past=stat.past - len(rows), bytes=stat.bytes - freed)
-    yield from save(context, history, left)
-    return len(rows)
-
-
-UNSWEPT = "(dead > 0 OR (past > 0 AND forks = 0))"
-"""The condition that `sweep` has to remove items of a history."""
-FIND_EXPIRED = (
-    "SELECT DISTINCT namespace FROM (SELECT namespace FROM botwire_histories "
-    "WHERE expires_at <= ? ORDER BY expires_at LIMIT ?) due UNION "
-    "SELECT DISTINCT namespace FROM (SELECT namespace FROM botwire_histories "
-    f"WHERE {UNSWEPT} LIMIT ?) unswept"
-)
-"""Finds some of the namespaces that `sweep` has work in."""
-
-
-# --- forks ----------------------------------------------------------------------------------
-
-
-@handles(ops.ForkHistory)
-def _fork_history(context: Context, op: ops.ForkHistory) -> Steps[int]:
-    source, name = to_bytes(op.name), to_bytes(op.to)
-    target = yield from enter(context, name)
-    if target.last_seq or target.exists:
-        raise ConflictError(
-            f"history {op.to!r:.80} has been written to: fork into a history that is new"
-        )
-    stat = yield from enter(context, source)
-    if not stat.exists:
-        raise NotFoundError(f"history {op.name!r:.80} does not exist, so it cannot be forked")
-    up_to = stat.last_seq if op.up_to is None else min(op.up_to, stat.last_seq)
-    count = yield from _count_up_to(context, source, stat, up_to)
-    archived = stat.archived if up_to >= stat.archived_seq else count
-    version = context.change("history", "fork", name)
-    shared = [one._replace(up_to=min(one.up_to, up_to)) for one in stat.shared]
-    own_after = max([stat.dead_seq, *(one.up_to for one in stat.shared[:1])])
-    shared = [Shared(source, own_after, up_to, version), *shared]
-    shared = [one for one in shared if one.after < one.up_to]
-    yield from share(context, shared)
-    forked = target.sharing(shared)._replace(
-        last_seq=up_to,
-        size=count - archived,
-        archived=archived,
-        archived_seq=min(stat.archived_seq, up_to),
-        created_at=target.created_at or context.now,
-        updated_at=context.now,
-    )
-    yield from save(context, name, forked)
-    return count
-
-
-def _count_up_to(context: Context, history: bytes, stat: Stat, up_to: int) -> Steps[int]:
-    """Answers how many items have numbers up to one, without looking at many of them."""
-    total = stat.size + stat.archived
-    first = stat.shared[-1].after if stat.shared else stat.dead_seq
-    if up_to >= stat.last_seq:
-        return total
-    if stat.last_seq - first == total:  # none was deleted
-        return max(0, up_to - first)
-    if stat.last_seq - up_to < up_to - first:
-        return total - (yield from _count(context, history, stat, up_to, stat.last_seq))
-    return (yield from _count(context, history, stat, stat.dead_seq, up_to))
-
-
-# --- lists ----------------------------------------------------------------------------------
-
-_SCANNED = 1_000  # histories that one statement reads where a filter is given
-
-
-@handles(ops.ListHistories)
-def _list_histories(context: Context, op: ops.ListHistories) -> Steps[ops.HistoryPage]:
-    found: Rows = []
-    if op.where is None:
-        found = yield from _scan(context, op, op.limit + 1)
-    else:
-        test = filters.read_filter(op.where)
-        condition = "" if test({}) else " AND metadata IS NOT NULL"
-        following = op
-        while len(found) <= op.limit:
-            rows = yield from _scan(context, following, _SCANNED, condition)
-            metadata = filters.decode_all([row[_METADATA] or "{}" for row in rows])
-            found += [row for row, value in zip(rows, metadata, strict=True) if test(value)]
-            if len(rows) < _SCANNED:
-                break
-            last = _public_stat(rows[-1])
-            following = following.following(ops.HistoryPage((last,), more=True)) or op
-    stats = tuple([_public_stat(row) for row in found[: op.limit]])
-    return ops.HistoryPage(stats, len(found) > op.limit)
-
-
-_METADATA = 1 + STAT.split(", ").index("metadata")
-
-
-def _scan(context: Context, op: ops.ListHistories, limit: int, also: str = "") -> Steps[Rows]:
-    """Answers the names and the rows of the next histories, whatever their metadata."""
-    by_time = op.order == "updated"
-    beyond, direction = ("<", "DESC") if op.descending else (">", "ASC")
-    condition, parameters = bounds(
-        "history", op.prefix, None if by_time or op.descending else op.after
-    )
-    if op.after is not None and by_time:
-        # The first comparison alone is one that the index of times can begin with.
-        condition += (
-            f" AND updated_at {beyond}= ? AND (updated_at {beyond} ? OR history {beyond} ?)"
-        )
-        parameters += [op.after_time, op.after_time, to_bytes(op.after)]  # type: ignore[list-item]
-    elif op.after is not None and op.descending:
-        condition += " AND history < ?"
-        parameters.append(to_bytes(op.after))
-    order = f"updated_at {direction}, history {direction}" if by_time else f"history {direction}"
-    return (
-        yield Statement(
-            f"SELECT history, {STAT} FROM botwire_histories WHERE namespace = ?{condition}{also} "
-            f"AND {EXISTS} AND {tables.LIVE} ORDER BY {order} LIMIT ?",
-            (context.namespace, *parameters, context.now, limit),
-        )
-    )

@@ -195,6 +195,15 @@ def items_of(
     return f"({' UNION ALL '.join(parts)}) items", parameters
 
 
+def count_items(context: Context, history: bytes, stat: Stat, after: int, up_to: int) -> Steps[int]:
+    """Answers how many items have numbers after one and up to another."""
+    table, parameters = items_of(context, history, stat.shared)
+    rows = yield Statement(
+        f"SELECT count(*) FROM {table} WHERE seq > ? AND seq <= ?", (*parameters, after, up_to)
+    )
+    return count_in(rows)
+
+
 _KEPT = "seq <= ? AND version <= ?"
 
 
