@@ -123,6 +123,9 @@ def list_histories(order: str, after: str | None, time: int, *others: Any) -> op
     return ops.ListHistories(prefix, after, limit, order, descending, where, at)
 
 
+authors = st.builds(ops.Author, names, st.none() | names, st.none() | names, st.none() | names)
+st.register_type_strategy(ops.Author, authors)
+
 EVERY_OPERATION: dict[type[ops.AnyOperation], st.SearchStrategy[Any]] = {
     ops.PutKey: st.builds(ops.PutKey, names, values | st.binary(), ttls, st.none() | counts),
     ops.GetKeys: st.builds(ops.GetKeys, st.lists(names, max_size=3).map(tuple)),
@@ -238,7 +241,8 @@ EVERY_OPERATION: dict[type[ops.AnyOperation], st.SearchStrategy[Any]] = {
 @given(st.data())
 def test_a_batch_arrives_as_it_was_sent(data: st.DataObject) -> None:
     operations = data.draw(st.lists(st.one_of(*EVERY_OPERATION.values()), max_size=4).map(tuple))
-    batch = ops.Batch(data.draw(names), operations, "request")
+    author = data.draw(st.none() | st.builds(ops.Author, names, names, names, st.none()))
+    batch = ops.Batch(data.draw(names), operations, "request", author=author)
     body = wire.encode_batch(batch)
     assert body.isascii()
     assert wire.decode_batch(json.loads(body), "request") == batch
