@@ -62,6 +62,7 @@ def try_out(
     help_of: str = "",
     pip_over: str = "",
     readme: Path | None = None,
+    pins: Path | None = None,
 ) -> None:
     """Installs requirements into a new environment, imports modules and keeps a memory there.
 
@@ -71,8 +72,10 @@ def try_out(
         help_of: The command whose help is asked for.
         pip_over: Installed before, with pip, which then installs the requirements too.
         readme: Whose programs run, twice.
+        pins: The file of pins; None: what is newest.
     """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment["UV_CONSTRAINT"] = "" if pins is None else pins.as_uri()
     uv = environment.get("HATCH_UV", "uv")
     with tempfile.TemporaryDirectory() as folder:
 
@@ -99,6 +102,14 @@ def try_out(
             environment["OTEL_SDK_DISABLED"] = "true"  # CrewAI waits for its telemetry
             for _ in range(2):
                 run(python, "-W", "ignore", str(ROOT / "scripts/readme_programs.py"), str(readme))
+
+
+def pins_of(name: str) -> Path | None:
+    """Returns the pins of a distribution's environment, as frameworks exclude one another."""
+    if name.startswith("botwire["):
+        return None
+    own = ROOT / f"constraints/{name.removeprefix('botwire-')}.txt"
+    return own if own.exists() else ROOT / "constraints/default.txt"
 
 
 def main() -> int:
@@ -129,6 +140,7 @@ def main() -> int:
             help_of="serve" if "botwire_server" in imported else "",
             pip_over="botwire==0.2.1" if name == upgrade else "",
             readme=readmes.get(name),
+            pins=pins_of(name),
         )
         took = time.monotonic() - start
         return f"{name}: installs, imports, remembers, runs its README ({took:.1f} s)"

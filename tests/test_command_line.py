@@ -113,7 +113,7 @@ def test_the_guide_does_what_it_shows(
             shown.append(command.partition("botwire ")[2].split()[0])
     documented = {
         "get", "set", "ls", "history", "search", "rm", "watch", "export", "import", "copy",
-        "stats", "check", "backup", "restore", "compact", "forget",
+        "stats", "check", "backup", "restore", "compact", "forget", "remember", "recall",
     }  # fmt: skip
     assert set(shown) == documented
 

@@ -365,7 +365,7 @@ def test_a_part_that_fails_or_dies_is_printed_and_fails_the_run(
     assert "assert [1] == [2]" in out
     assert re.search(r"^FAILED .*::test_b$", out, re.MULTILINE)
     assert "ERROR dead: pytest broke off" in out
-    assert re.fullmatch(r"=+ 1 failed, 1 passed, 1 error in \d+\.\d\ds =+", out.splitlines()[-1])
+    assert re.fullmatch(r"=+ 1 failed, 1 passed, 1 error in \d+\.\d\ds.* =+", out.splitlines()[-1])
 
 
 def test_an_environment_that_cannot_be_made_is_an_error_of_its_part(

@@ -102,6 +102,26 @@ def add_commands(commands: Any) -> None:
         "-n", type=positive, default=10, metavar="N", help="most matches to print (%(default)s)"
     )
 
+    keep = _command(commands, "remember", _remember, "remember a text, and print its id")
+    keep.add_argument("text")
+    keep.add_argument("--about", default="/", metavar="PATH", help="who or what it is about")
+    keep.add_argument("--tag", action="append", default=[], help="may be repeated")
+    keep.add_argument("--id", help="an id of your own; it replaces the memory that has it")
+    keep.add_argument("--ttl", type=float, metavar="SECONDS", help="seconds until it expires")
+
+    recall = _command(commands, "recall", _recall, "print the memories that answer a question")
+    recall.add_argument("query", nargs="?", help="the question; without it, the newest memories")
+    recall.add_argument("--about", metavar="PATH", help="only memories at this path or below")
+    recall.add_argument(
+        "--tag", action="append", help="only memories with one of these tags; may be repeated"
+    )
+    recall.add_argument(
+        "-n", type=positive, default=8, metavar="N", help="most memories to print (%(default)s)"
+    )
+    recall.add_argument(
+        "--max-chars", type=positive, metavar="N", help="most characters of their texts in all"
+    )
+
     remove = _command(commands, "rm", _remove, "delete keys, histories or collections of records")
     remove.add_argument("names", nargs="+", metavar="name")
     what = remove.add_mutually_exclusive_group()
@@ -349,6 +369,44 @@ def _search(options: argparse.Namespace) -> int:
         for match in found
     )
     return OK if print_rows(["score", "id", "scope", "text"], rows, as_json=options.json) else NO
+
+
+def _remember(options: argparse.Namespace) -> int:
+    id = open_memory(options).remember(
+        options.text, about=options.about, tags=options.tag, id=options.id, ttl=options.ttl
+    )
+    if options.json:
+        print_json({"id": id})
+    else:
+        print(show(id))
+    return OK
+
+
+def _recall(options: argparse.Namespace) -> int:
+    found = open_memory(options).recall(
+        options.query,
+        about=options.about,
+        tags=options.tag,
+        limit=options.n,
+        max_chars=options.max_chars,
+    )
+    if not found:
+        say(str(found))
+        return NO
+    scores = found.scores or (None,) * len(found)
+    rows = (
+        {
+            "id": record.id,
+            "about": record.scope,
+            "text": record.text,
+            "tags": list(record.tags),
+            "created_at": _time(record.created_at),
+            "score": score,
+        }
+        for record, score in zip(found, scores, strict=True)
+    )
+    print_rows(["id", "about", "text"], rows, as_json=options.json)
+    return OK
 
 
 def _watch(options: argparse.Namespace) -> int:

@@ -44,7 +44,7 @@ _UNSPACED = re.compile(
     "\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
 # Lower than for documents: memories are short, and a word that is there twice says little more.
-# Chosen by `benchmarks/recall.py`.
+# Chosen on LoCoMo's questions; see `benchmarks/recall.py`.
 _K1 = 0.4
 _B = 0.1
 
