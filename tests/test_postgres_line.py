@@ -142,7 +142,7 @@ async def test_what_nobody_reads_is_not_waited_for(
         "_append_once": 4,  # it looks for the id before it takes a number
         "_be_refused": 3,
         "_transact": 4,  # it looks at the history's number and at the records that are there
-        "_search": 4,  # the collection, the words, the records; the end
+        "_search": 5,  # the collection, forms, words, records; the end
         "_read_several": 2,  # all at once; the end
     }
 
