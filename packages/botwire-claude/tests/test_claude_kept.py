@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from claude_agent_sdk import (
     ClaudeAgentOptions,
+    SessionKey,
     create_sdk_mcp_server,
     project_key_for_directory,
     query,
@@ -63,11 +65,21 @@ class TestSessions(AdapterTests):
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
         store, session = agent
+        folder = Path(tempfile.gettempdir())
+        project = project_key_for_directory(folder)
+        key: SessionKey = {"project_key": project, "session_id": session}
         shown: list[list[Seen]] = []
+
+        async def stored() -> None:
+            """Waits for the SDK, which stores an entry in a task of its own as the tool begins."""
+            async with asyncio.timeout(30):
+                while turn.said not in str(await store.load(key)):  # noqa: ASYNC110 - no event tells
+                    await asyncio.sleep(0.01)
 
         @tool("look", "Looks.", {})
         async def look(arguments: dict[str, Any]) -> dict[str, Any]:
             assert turn.tool is not None
+            await stored()
             return {"content": [{"type": "text", "text": await turn.tool()}]}
 
         def model(request: dict[str, Any]) -> list[dict[str, Any]]:
@@ -77,9 +89,7 @@ class TestSessions(AdapterTests):
             call_id = turn.call_id.replace(" ", "_").replace("?", "")
             return [{"type": "tool_use", "id": call_id, "name": _TOOL, "input": {}}]
 
-        folder = Path(tempfile.gettempdir())
-        project = project_key_for_directory(folder)
-        known = await store.load({"project_key": project, "session_id": session})
+        known = await store.load(key)
         with scripted_claude(model) as environment:
             options = ClaudeAgentOptions(
                 session_store=store,
