@@ -48,6 +48,14 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._flows.clear)
         self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self._flows.set)
 
+    def hold(self) -> None:
+        """Forwards nothing until `release`; nothing is lost."""
+        self._loop.call_soon_threadsafe(self._flows.clear)
+
+    def release(self) -> None:
+        """Forwards again what was held."""
+        self._loop.call_soon_threadsafe(self._flows.set)
+
     def close(self) -> None:
         """Cuts every connection and stops."""
         self._loop.call_soon_threadsafe(self._loop.stop)
