@@ -135,6 +135,8 @@ class PostgresPool(ConnectionPool[psycopg.Connection[Any]]):
         )
         self._refusals = refusals
         self._pending = pending
+        # Shorter than a call, or the call that finds out would not know why it failed.
+        self._silent_seconds = min(_SILENT_SECONDS, timeout / 2)
         self.is_suspect = False
         """Whether a connection was silent, so that the others are checked before they are used."""
         self.long_reads = Gate(_LONG_READS)
@@ -151,7 +153,7 @@ class PostgresPool(ConnectionPool[psycopg.Connection[Any]]):
         if self._refusals:
             return self._refusals[0]
         began = min(self._pending.values(), default=None)
-        if began is None or time.monotonic() - began < _SILENT_SECONDS:
+        if began is None or time.monotonic() - began < self._silent_seconds:
             return None
         return Refusal("it accepts connections, but does not answer", is_silence=True)
 
