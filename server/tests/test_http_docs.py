@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +115,22 @@ def test_every_problem_is_on_the_page() -> None:
 def test_the_comparison_can_fail(shown: Any) -> None:
     assert shows(shown, shown)
     assert not shows(json.loads(json.dumps(shown).replace("1", "3")), shown)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+def test_the_javascript_of_the_page_runs(tmp_path: Path) -> None:
+    (program,) = re.findall(r"^```js\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    with running(tmp_path / "memory.db") as process:
+        address = read_url(process).removeprefix("http://")
+        assert "127.0.0.1:8700" in program
+        done = subprocess.run(
+            # Before release 22, WebSocket is an experiment.
+            ["node", "--experimental-websocket", "--input-type=module"],
+            input=program.replace("127.0.0.1:8700", address),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        process.terminate()
+    assert (done.returncode, done.stdout) == (0, "dark\n"), done.stderr

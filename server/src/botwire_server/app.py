@@ -17,6 +17,7 @@ from botwire.engines.protocol import AsyncEngine
 from botwire_server import docs, monitoring, mounting, openapi, problems, routes
 from botwire_server.api_keys import KeyRing, KeyStore
 from botwire_server.auth import Authenticator
+from botwire_server.channels import Channels
 from botwire_server.heads import HeadMiddleware
 from botwire_server.limits import RateTable
 from botwire_server.metrics import Metrics
@@ -121,6 +122,7 @@ def create_app(
     app.state.metrics.follow(engine)
     keys = KeyRing(KeyStore(engine))
     app.state.authenticator = Authenticator(keys, settings)
+    app.state.channels = Channels(app.state.authenticator, settings.max_channels)
     app.include_router(routes.router)
     app.include_router(monitoring.router)
     app.include_router(docs.router)

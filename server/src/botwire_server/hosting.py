@@ -76,6 +76,7 @@ async def _serve(
     config = uvicorn.Config(
         app,
         http=GuardedProtocol,
+        ws="none",  # the channel is a WebSocket of `protocol`
         log_config=None,
         access_log=False,
         server_header=False,

@@ -15,6 +15,7 @@ from botwire import wire
 from botwire.errors import BotWireError, InvalidRequestError
 from botwire_server import bodies, problems
 from botwire_server.auth import PUBLIC, Authenticator
+from botwire_server.channels import CHANNEL
 from botwire_server.limits import Policy, RateTable, headers_of, take_request
 from botwire_server.logs import Line
 from botwire_server.metrics import Metrics
@@ -133,7 +134,9 @@ class RequestMiddleware:
         try:
             if len(headers) != len(scope["headers"]):
                 _refuse_repeated(scope["headers"])
-            check_origin(scope["method"], headers, self._origins)
+            # Whoever opens a channel may write.
+            method = "POST" if CHANNEL in scope else scope["method"]
+            check_origin(method, headers, self._origins)
             bounded = bodies.bounded(receive, scope, headers, self._max_body)
         except BotWireError as error:
             refusal = problems.respond(problems.translate(error), scope[REQUEST_ID])

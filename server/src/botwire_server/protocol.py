@@ -10,10 +10,13 @@ import asyncio
 import json
 import socket
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from botwire import wire
 from botwire.errors import APIError, InvalidRequestError
 from botwire_server.bodies import IS_WHOLE
+from botwire_server.channel import Channel
 from botwire_server.problems import MEDIA_TYPE
 
 MAX_HEAD = 64 * 1024
@@ -32,6 +35,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _trailers = 0
     _in_head = False
     _deadline: asyncio.TimerHandle | None = None
+    _is_channel = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the deadline for a request."""
@@ -51,6 +55,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parses what arrived."""
         super().data_received(data)
+        if self._is_channel:
+            return
         if self._in_head:
             self._head += len(data)
             if self._head > MAX_HEAD:
@@ -90,6 +96,30 @@ class GuardedProtocol(HttpToolsProtocol):
         """Notes that the body is complete."""
         self.scope[IS_WHOLE] = True  # type: ignore[literal-required]
         super().on_message_complete()
+
+    def _should_upgrade(self) -> bool:
+        """Returns whether the request opens a channel; other upgrades are ignored (RFC 9110)."""
+        return (
+            self.parser.get_method() == b"GET"
+            and self._get_upgrade() == b"websocket"
+            and (self.cycle is None or self.cycle.response_complete)
+            and httptools.parse_url(self.url).path == wire.CHANNEL_PATH.encode()
+        )
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Logs nothing: clients may ask for upgrades that a server does not know."""
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hands the connection over to a channel."""
+        self._is_channel = True
+        self.connections.discard(self)
+        url = httptools.parse_url(self.url)
+        self.scope["path"] = self.root_path + wire.CHANNEL_PATH
+        self.scope["raw_path"] = self.scope["path"].encode()
+        self.scope["query_string"] = url.query or b""
+        channel = Channel(self.app, self.server_state, dict(self.scope), self.transport)
+        self.transport.set_protocol(channel)
+        channel.open()
 
     def send_400_response(self, msg: str) -> None:
         """Refuses what is not HTTP."""

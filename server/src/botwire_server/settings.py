@@ -129,6 +129,12 @@ class Settings:
         metavar="N",
         least=1,
     )
+    max_channels: int = _setting(
+        1000,
+        "most open channels per process of one API key, or without keys of one address",
+        metavar="N",
+        least=1,
+    )
     max_seconds: float = _setting(
         30.0,
         "most seconds of work on one request",

@@ -26,6 +26,8 @@ from botwire.operations.codecs import Codec, MismatchError, field_of, quote
 
 BATCH_PATH = "/v1/batch"
 """The path to which a client posts a batch."""
+CHANNEL_PATH = "/v1/channel"
+"""The path of the WebSocket over which a client sends many batches."""
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 """The header that carries `Batch.request_id` (draft-ietf-httpapi-idempotency-key-header)."""
 AUTHOR_HEADER = "BotWire-Author"

@@ -10,14 +10,24 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from botwire import wire
-from botwire_server.routes import batches, changes, histories, keys, legacy, records, store, usage
+from botwire_server.routes import (
+    batches,
+    changes,
+    channel,
+    histories,
+    keys,
+    legacy,
+    records,
+    store,
+    usage,
+)
 
 router = APIRouter()
 # Not FastAPI's, as it is the busiest route and `wire` validates it; see `shortcut`.
 BATCHES = Route(wire.BATCH_PATH, batches.apply_batch, methods=["POST"])
 router.routes.append(BATCHES)
 _ROUTERS = [module.router for module in (keys, histories, records, changes, usage, store, legacy)]
-_ROUTERS.append(store.whole)
+_ROUTERS += [store.whole, channel.router]
 for _router in _ROUTERS:
     router.include_router(_router)
 

@@ -1,0 +1,414 @@
+"""The channel: many requests at a time over one lasting connection, which is a WebSocket.
+
+Each message is one request to `POST /v1/batch`. It takes the way of such a request, through the
+whole application, so whatever holds over HTTP holds here: keys, rights, limits, quotas, the log.
+This module only reads and writes frames, and bounds what one connection may hold in memory. It is
+the only one of the server that imports websockets.
+
+A message is a line and a body. The line is a JSON object with the `id` of the request and perhaps
+`headers`; the body is that of the request. The answer has a line with the same `id`, the `status`
+and the `headers`; its body is that of the answer. ``{"cancel": 7}`` withdraws request 7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Scope
+from uvicorn.server import ServerState
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from botwire import wire
+from botwire_server.bodies import IS_WHOLE
+from botwire_server.channels import CHANNEL, Channels
+
+IN_FLIGHT = 64
+"""Most requests of a channel that are answered at a time; the next ones wait in the network."""
+MAX_LINE = 16 * 1024
+"""Most bytes of the line before a body."""
+
+_LAST_SECONDS = 2.0  # for a client to answer a close frame
+_HEADERS = frozenset(
+    {
+        wire.AUTHOR_HEADER.lower(),
+        wire.IDEMPOTENCY_HEADER.lower(),
+        wire.REQUEST_ID_HEADER.lower(),
+        "traceparent",
+        "tracestate",
+    }
+)
+"""Headers that a request may have; the others are those with which the channel was opened."""
+# Of the request that opened the channel alone.
+_OF_OPENING = frozenset(name.encode() for name in _HEADERS) | {
+    b"accept-encoding",
+    b"connection",
+    b"content-encoding",
+    b"content-length",
+    b"content-type",
+    b"expect",
+    b"if-match",
+    b"if-none-match",
+    b"transfer-encoding",
+    b"upgrade",
+}
+_UNTOLD = frozenset({b"content-length", b"content-type", b"vary"})
+_DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+
+
+class BadMessageError(Exception):
+    """A message that cannot be answered, as nothing says what it answers."""
+
+
+class _Exchange:
+    """A request and what is known of its answer."""
+
+    def __init__(self, body: bytes, is_text: bool) -> None:
+        self.body: bytes | None = body
+        self.size = len(body)
+        self.is_text = is_text
+        self.is_withdrawn = asyncio.Event()
+
+    async def receive(self) -> Message:
+        """Returns the body, and then, once it happens, that nobody waits for an answer."""
+        body, self.body = self.body, None
+        if body is not None:
+            return {"type": "http.request", "body": body, "more_body": False}
+        await self.is_withdrawn.wait()
+        return {"type": "http.disconnect"}
+
+
+class Channel(asyncio.Protocol):
+    """One connection, from the request that opens it.
+
+    Args:
+        app: The application, with what uvicorn puts in front of it.
+        server: uvicorn's list of connections and tasks, which it waits for when it stops.
+        scope: The scope of the request that opens the channel.
+        transport: The connection.
+    """
+
+    def __init__(
+        self, app: ASGIApp, server: ServerState, scope: Scope, transport: asyncio.Transport
+    ) -> None:
+        self._app = app
+        self._server = server
+        self._scope = scope
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._headers = [  # of each request
+            (name, value) for name, value in scope["headers"] if name not in _OF_OPENING
+        ]
+        self._headers.append((b"content-type", b"application/json"))
+        self._frames = ServerProtocol()
+        self._channels: Channels | None = None
+        self._most_bytes = 0
+        self._parts: list[bytes] = []
+        self._is_text = False
+        self._waiting: deque[tuple[bytes, bool]] = deque()
+        self._in_flight: dict[int | str, _Exchange] = {}
+        self._bytes = 0  # in the bodies of requests in flight
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._reads = True
+        self._ending: tuple[int, str] | None = None
+        self._is_closed = False
+        self._last_timer: asyncio.TimerHandle | None = None
+        self.used_at = self._loop.time()
+
+    # --- opening ----------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Answers the request that opens the channel."""
+        self._server.connections.add(self)  # type: ignore[arg-type]  # it is asked to shut down
+        self._balance(is_full=True)
+        self._start(self._open())
+
+    async def _open(self) -> None:
+        headers = Headers()
+        for name, value in self._scope["headers"]:
+            headers[name.decode("latin-1")] = value.decode("latin-1")
+        response = self._frames.accept(Request(self._scope["path"], headers))
+        found: list[Message] = []
+
+        opening = _Exchange(b"", is_text=False)
+        self._in_flight[0] = opening
+
+        async def send(message: Message) -> None:
+            found.append(message)
+
+        self._scope[CHANNEL] = self if response.status_code == 101 else None
+        try:
+            await self._app(self._scope, opening.receive, send)
+        finally:
+            del self._in_flight[0]
+        if self._is_closed or not found:
+            return
+        status, extra = found[0]["status"], found[0]["headers"]
+        if status != 101:
+            self._refuse(status, extra, b"".join(part.get("body", b"") for part in found[1:]))
+            return
+        del response.headers["Date"]
+        for name, value in (*self._server.default_headers, *extra):
+            response.headers[name.decode("latin-1")] = value.decode("latin-1")
+        self._transport.write(response.serialize())
+        self._frames = ServerProtocol(state=State.OPEN, max_size=self._most_bytes + MAX_LINE)
+        self._balance()
+        self._end_if_idle()
+
+    def _refuse(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        lines = [b"HTTP/1.1 %d \r\n" % status]
+        for name, value in (*self._server.default_headers, *headers):
+            lines += [name, b": ", value, b"\r\n"]
+        self._transport.write(b"".join([*lines, b"connection: close\r\n\r\n", body]))
+        self._transport.close()
+
+    def admit(self, channels: Channels, most_bytes: int) -> None:
+        """Notes that the channel may be opened.
+
+        Args:
+            channels: All channels of this process, which are told when it closes.
+            most_bytes: The largest body of a request.
+        """
+        self._channels = channels
+        self._most_bytes = most_bytes
+
+    # --- what uvicorn and the transport call --------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Starts the requests that arrived."""
+        frames = self._frames
+        frames.receive_data(data)
+        for event in frames.events_received():
+            if isinstance(event, Frame) and event.opcode in _DATA and self._ending is None:
+                self._take(event)
+        if out := frames.data_to_send():  # answers to pings, and to close frames
+            self._transport.write(b"".join(out))
+        if frames.close_rcvd is not None or frames.parser_exc is not None:
+            self._ending = self._ending or (1000, "")
+            self._withdraw_all()
+            self._transport.close()
+            return
+        self._start_waiting()
+
+    def eof_received(self) -> None:
+        """Closes the connection: the client has left."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Withdraws what is in flight."""
+        self._is_closed = True
+        self._server.connections.discard(self)
+        if self._last_timer is not None:
+            self._last_timer.cancel()
+        if self._channels is not None:
+            self._channels.leave(self)
+        self._withdraw_all()
+        self._writable.set()
+
+    def pause_writing(self) -> None:
+        """Reads nothing from a client that does not read."""
+        self._writable.clear()
+        self._balance()
+
+    def resume_writing(self) -> None:
+        """Goes on: the client reads again."""
+        self._writable.set()
+        self._start_waiting()
+
+    def shutdown(self) -> None:
+        """Finishes the requests in flight and tells the client to come again."""
+        self.end(1012, "the server stops: come again")
+
+    # --- requests ---------------------------------------------------------------------------
+
+    def _take(self, frame: Frame) -> None:
+        if frame.opcode is not Opcode.CONT:
+            self._is_text = frame.opcode is Opcode.TEXT
+        self._parts.append(bytes(frame.data))
+        if frame.fin:
+            parts, self._parts = self._parts, []
+            self.used_at = self._loop.time()
+            self._waiting.append((b"".join(parts), self._is_text))
+
+    def _is_full(self) -> bool:
+        return (
+            len(self._in_flight) >= IN_FLIGHT
+            or self._bytes > self._most_bytes
+            or not self._writable.is_set()
+        )
+
+    def _start_waiting(self) -> None:
+        """Starts requests as long as there is room, and reads more if none is left."""
+        while self._waiting and self._ending is None and not self._is_full():
+            message, is_text = self._waiting.popleft()
+            try:
+                self._begin(message, is_text)
+            except BadMessageError as error:
+                self.end(1008, str(error))
+            except UnicodeDecodeError:
+                self.end(1007, "a text message is not UTF-8")
+        self._balance()
+
+    def _begin(self, message: bytes, is_text: bool) -> None:
+        if is_text:
+            message.decode()
+        line, _, body = message.partition(b"\n")
+        head = _read_line(line)
+        if "cancel" in head:
+            if (exchange := self._in_flight.get(head["cancel"])) is not None:
+                exchange.is_withdrawn.set()
+            return
+        name = head["id"]
+        if name in self._in_flight:
+            raise BadMessageError(f"request {name!r} is not answered yet: use another id")
+        exchange = _Exchange(body, is_text)
+        self._in_flight[name] = exchange
+        self._bytes += exchange.size
+        self._start(self._answer(name, head.get("headers"), exchange))
+
+    async def _answer(self, name: int | str, given: Any, exchange: _Exchange) -> None:
+        answer: list[Message] = []
+
+        async def send(message: Message) -> None:
+            answer.append(message)
+
+        try:
+            await self._app(self._scope_of(given, exchange.size), exchange.receive, send)
+            if answer:  # else the request was withdrawn
+                await self._send(name, answer, is_text=exchange.is_text)
+        finally:
+            del self._in_flight[name]
+            self._bytes -= exchange.size
+            if not self._is_closed:
+                self._start_waiting()
+                self._end_if_idle()
+
+    def _scope_of(self, given: Any, size: int) -> Scope:
+        """Returns the scope of a request, as if it had been sent over HTTP."""
+        opened = self._scope
+        headers = [*self._headers, (b"content-length", b"%d" % size)]
+        for name, value in given.items() if given else ():
+            headers.append((name.lower().encode(), value.encode("utf-8", "surrogatepass")))
+        return {
+            "type": "http",
+            "asgi": opened["asgi"],
+            "http_version": "1.1",
+            "server": opened["server"],
+            "client": opened["client"],
+            "scheme": opened["scheme"],
+            "root_path": opened["root_path"],
+            "state": opened["state"],
+            "method": "POST",
+            "path": wire.BATCH_PATH,
+            "raw_path": wire.BATCH_PATH.encode(),
+            "query_string": b"",
+            "headers": headers,
+            IS_WHOLE: True,
+        }
+
+    async def _send(self, name: int | str, answer: list[Message], *, is_text: bool) -> None:
+        headers = {
+            key.decode("latin-1"): value.decode("latin-1")
+            for key, value in answer[0]["headers"]
+            if key not in _UNTOLD
+        }
+        line = json.dumps({"id": name, "status": answer[0]["status"], "headers": headers})
+        body = b"".join([line.encode(), b"\n", *(part.get("body", b"") for part in answer[1:])])
+        while not self._writable.is_set():
+            await self._writable.wait()
+        if self._is_closed:
+            return
+        try:
+            (self._frames.send_text if is_text else self._frames.send_binary)(body)
+        except InvalidState:  # it is closed
+            return
+        self._transport.write(b"".join(self._frames.data_to_send()))
+
+    # --- the end ----------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is in flight."""
+        return not self._in_flight
+
+    def ping(self) -> None:
+        """Sends a sign of life, which keeps proxies from closing an idle connection."""
+        if self._ending is None and self._writable.is_set():
+            self._frames.send_ping(b"")
+            self._transport.write(b"".join(self._frames.data_to_send()))
+
+    def end(self, code: int, reason: str) -> None:
+        """Takes no more requests, answers those in flight, and closes.
+
+        Args:
+            code: The code of the close frame; see RFC 6455, section 7.4.
+            reason: Why, in at most 123 bytes.
+        """
+        if self._ending is None:
+            self._ending = code, reason
+            self._waiting.clear()
+            self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self._ending is None or self._in_flight or self._is_closed:
+            return
+        if self._frames.state is State.CONNECTING:  # the answer to the opening comes first
+            return
+        if self._frames.state is State.OPEN and not self._transport.is_closing():
+            self._frames.send_close(*self._ending)
+            self._transport.write(b"".join(self._frames.data_to_send()))
+            self._balance()
+            # Closed at once, a connection with unread data is reset, and answers get lost.
+            self._last_timer = self._loop.call_later(_LAST_SECONDS, self._transport.close)
+
+    def _withdraw_all(self) -> None:
+        self._waiting.clear()
+        for exchange in self._in_flight.values():
+            exchange.is_withdrawn.set()
+
+    def _balance(self, *, is_full: bool = False) -> None:
+        """Reads from the connection unless enough is being done."""
+        if self._ending is None:
+            reads = not (is_full or self._waiting or self._is_full())
+        else:  # what still comes is dropped, except the answer to the close frame
+            reads = self._writable.is_set()
+        if reads != self._reads and not self._transport.is_closing():
+            self._reads = reads
+            (self._transport.resume_reading if reads else self._transport.pause_reading)()
+
+    def _start(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
+
+
+def _read_line(line: bytes) -> dict[str, Any]:
+    """Returns the line before a body.
+
+    Raises:
+        BadMessageError: It is not one.
+    """
+    try:
+        head = json.loads(line) if len(line) <= MAX_LINE else None
+    except (ValueError, RecursionError):
+        head = None
+    if not isinstance(head, dict):
+        raise BadMessageError("a message begins with a line of JSON, an object with an id")
+    unknown = head.keys() - {"id", "headers"}
+    name = head["cancel"] if head.keys() == {"cancel"} else head.get("id")
+    is_name = type(name) is int or (isinstance(name, str) and len(name) <= 64)
+    if not is_name or (unknown and unknown != {"cancel"}):
+        raise BadMessageError("a line has an id, which is a number or a short string, and headers")
+    given = head.get("headers", {})
+    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+        raise BadMessageError("headers must be an object of strings")
+    if unknown := {header.lower() for header in given} - _HEADERS:
+        raise BadMessageError(f"unknown header {min(unknown)!r:.40}")
+    return head

@@ -1,0 +1,121 @@
+"""All channels of a process: how many a caller may have, and when each must end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Protocol
+
+from starlette.types import Scope
+
+from botwire.errors import AuthenticationError, BotWireError, QuotaExceededError
+from botwire_server.auth import Authenticator, Caller
+from botwire_server.request_work import CALLER, caller_of
+
+CHANNEL = "botwire.channel"
+"""Where in the scope of a request that opens a channel the channel is."""
+LOOK_EVERY = 0.25
+"""Seconds between checks of all channels."""
+IDLE_SECONDS = 600.0
+"""How long a channel may stay open without a request."""
+PING_SECONDS = 20.0
+"""Interval of signs of life, which keep proxies from closing an idle connection."""
+
+_RETRY_SECONDS = 5.0  # a channel may have closed by then
+
+
+class OpenChannel(Protocol):
+    """What is asked of a channel."""
+
+    used_at: float
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is in flight."""
+        ...
+
+    def ping(self) -> None:
+        """Sends a sign of life."""
+        ...
+
+    def end(self, code: int, reason: str) -> None:
+        """Answers what is in flight and closes."""
+        ...
+
+
+class Channels:
+    """The open channels.
+
+    Args:
+        authenticator: What knows which keys are valid.
+        most: How many a caller may have open.
+    """
+
+    def __init__(self, authenticator: Authenticator, most: int) -> None:
+        self._authenticator = authenticator
+        self._most = most
+        self._open: dict[OpenChannel, Scope] = {}
+        self._counts: Counter[object] = Counter()
+        self._looking: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def enter(self, channel: OpenChannel, scope: Scope) -> None:
+        """Counts a channel that is opened.
+
+        Args:
+            channel: The channel.
+            scope: The scope of the request that opens it.
+
+        Raises:
+            QuotaExceededError: The caller has as many open as it may.
+        """
+        caller = caller_of(scope)
+        if self._counts[caller] >= self._most:
+            raise QuotaExceededError(
+                f"you have {self._most:,} channels open here, as many as you may: share one",
+                retry_after=_RETRY_SECONDS,
+            )
+        self._counts[caller] += 1
+        self._open[channel] = scope
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+
+    def leave(self, channel: OpenChannel) -> None:
+        """Counts a channel that was closed."""
+        scope = self._open.pop(channel, None)
+        if scope is not None:
+            caller = caller_of(scope)
+            self._counts[caller] -= 1
+            if not self._counts[caller]:
+                del self._counts[caller]
+
+    async def _look(self) -> None:
+        """Ends channels that are idle or whose key is no longer valid, as long as any is open."""
+        loop = asyncio.get_running_loop()
+        pinged_at = loop.time()
+        while self._open:
+            await asyncio.sleep(LOOK_EVERY)
+            now = loop.time()
+            pings = now - pinged_at >= PING_SECONDS
+            if pings:
+                pinged_at = now
+            for channel, scope in list(self._open.items()):
+                if channel.is_idle and now - channel.used_at > IDLE_SECONDS:
+                    channel.end(1000, "nothing was asked for a long time")
+                elif pings:
+                    channel.ping()
+                await self._check(channel, scope)
+
+    async def _check(self, channel: OpenChannel, scope: Scope) -> None:
+        caller: Caller = scope[CALLER]
+        try:
+            if caller.key is None:
+                await self._authenticator.identify(scope)  # the first key may have been created
+            else:
+                await self._authenticator.renew(caller)
+        except AuthenticationError as error:
+            channel.end(1008, str(error)[:120])
+        except BotWireError:
+            return  # the store does not answer, as each request will say
