@@ -519,6 +519,26 @@ async def test_nobody_is_refused_when_nobody_else_is_at_work(
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("view", [{}, {"buffer_size": 3}, {"head_size": 1, "buffer_size": 1}])
+async def test_a_run_without_a_task_goes_on_from_a_conversation_whose_end_was_deleted(
+    place_url: str, namespace: str, view: dict[str, int]
+) -> None:
+    context = BotWireChatCompletionContext(namespace, url=place_url, name="ada", **view)
+    agent = AssistantAgent(
+        "a", ReplayChatCompletionClient(["one", "a slip", "two", "three"]), model_context=context
+    )
+    await agent.run(task="first")
+    await agent.run(task="second")
+    history = context.connection.async_memory.history("ada")
+    for _ in range(2):
+        await history.pop()
+        await agent.run()
+    assert [item.value["text"] for item in await history.read()] == [
+        *("first", "one", "second", "three")
+    ]
+
+
+@pytest.mark.anyio
 async def test_two_agents_do_not_share_a_context_without_a_name(
     place_url: str, namespace: str
 ) -> None:

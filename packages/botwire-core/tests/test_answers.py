@@ -35,6 +35,12 @@ async def answer(
     )
 
 
+async def look(history: AsyncHistory, answerer: Answerer) -> None:
+    """Shows a model the conversation, as adapters do."""
+    last = (await history.info()).last_seq
+    answerer.shown(await history.read(), last)
+
+
 async def texts(history: AsyncHistory) -> list[str]:
     return [item.value["text"] for item in await history.read()]
 
@@ -43,7 +49,7 @@ async def test_an_answer_after_somebody_else_has_spoken_is_refused(history: Asyn
     for begin in ([], [said("user", "hello")]):
         await history.replace(begin)
         answerer = Answerer()
-        await answerer.shown(history, await history.read())
+        await look(history, answerer)
         await history.append(said("user", "another"))
         before = await texts(history)
         for _ in range(2):  # tried again without looking, too
@@ -58,7 +64,7 @@ async def test_an_answer_after_somebody_else_has_spoken_is_refused(history: Asyn
 
 async def test_what_was_written_and_deleted_was_said_too(history: AsyncHistory) -> None:
     answerer = Answerer()
-    await answerer.shown(history, [])
+    await look(history, answerer)
     await history.append(said("user", "another"))
     await history.clear()
     async with asyncio.timeout(5):
@@ -70,11 +76,10 @@ async def test_what_was_deleted_before_it_was_shown_refuses_nobody(history: Asyn
     answerer = Answerer()
     await history.extend([said("user", "hello"), said("user", "a slip")])
     await history.pop()
-    last = (await history.info()).last_seq
-    await answerer.shown(history, await history.read(), last=last)
+    await look(history, answerer)
     assert await answer(history, answerer) == [3]
     await history.clear()
-    await answerer.shown(history, [], last=3)
+    await look(history, answerer)
     await history.append(said("user", "another"))
     with pytest.raises(ConflictError):
         await answer(history, answerer)
@@ -83,7 +88,7 @@ async def test_what_was_deleted_before_it_was_shown_refuses_nobody(history: Asyn
 async def test_tools_of_others_and_own_items_disturb_nobody(history: AsyncHistory) -> None:
     answerer = Answerer()
     await history.append(said("user", "hello"))
-    await answerer.shown(history, await history.read())
+    await look(history, answerer)
     await history.append(said("tool", "of a refused request"))
     answerer.wrote([await history.append(said("user", "and this"))])
     await history.append({"event": "no message"})

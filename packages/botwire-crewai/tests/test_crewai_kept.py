@@ -76,6 +76,7 @@ class TestMemory(AdapterTests):
     """Crews of many tenants with one memory, whose namespace follows a context variable."""
 
     not_applicable: ClassVar = {
+        "test_a_message_deleted_before_a_run_bars_nobody": "CrewAI keeps no conversation here",
         "test_a_model_is_never_shown_a_call_without_its_answer": (
             "CrewAI remembers a task once it is over: of a killed one there is nothing, no call"
         ),
@@ -167,6 +168,7 @@ class TestFlow(AdapterTests):
     """Flows that keep a conversation in their state."""
 
     not_applicable: ClassVar = {
+        "test_a_message_deleted_before_a_run_bars_nobody": "CrewAI keeps no conversation here",
         "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": (
             "CrewAI gives each flow an id of its own"
         ),
@@ -218,6 +220,7 @@ class TestKnowledge(AdapterTests):
     """Knowledge to which every turn adds a document."""
 
     not_applicable: ClassVar = {
+        "test_a_message_deleted_before_a_run_bars_nobody": "CrewAI keeps no conversation here",
         "test_a_model_is_never_shown_a_call_without_its_answer": "documents hold no calls",
         "test_two_requests_at_once_lose_and_mix_nothing": "documents have no order",
         "test_two_processes_at_once_lose_and_mix_nothing": "likewise",

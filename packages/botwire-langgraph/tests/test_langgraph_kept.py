@@ -130,6 +130,7 @@ class TestSaver(AdapterTests):
 
     refused: ClassVar = ConcurrentRunError
     not_applicable: ClassVar = {
+        "test_a_message_deleted_before_a_run_bars_nobody": "checkpoints are deleted whole",
         "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": (
             "LangGraph refuses a run whose config names no thread"
         ),

@@ -110,8 +110,9 @@ class BotWireStorage:
         stored does not change.
         """
         history = self._history(stream_id)
+        last = (await history.info()).last_seq
         items = await history.read()
-        await self._answerers[stream_id].shown(history, items)
+        self._answerers[stream_id].shown(items, last)
         return paired(await off_loop(from_items, items, self._classes))
 
     async def set_history(self, stream_id: UUID, events: Iterable[BaseEvent]) -> None:

@@ -120,9 +120,10 @@ class BotWireHistoryProvider(HistoryProvider):
             **kwargs: Not used.
         """
         history = self._history(session_id)
+        last = (await history.info()).last_seq
         if self.max_messages is None:
             items = await history.read()
-            await self._answerers.of_task(history.name).shown(history, items)
+            self._answerers.of_task(history.name).shown(items, last)
             return self._shown(await off_loop(from_items, items))
         items = []
         async for item in history.newest_first():
@@ -130,7 +131,7 @@ class BotWireHistoryProvider(HistoryProvider):
             if len(items) == self.max_messages:
                 break
         items.reverse()
-        await self._answerers.of_task(history.name).shown(history, items)
+        self._answerers.of_task(history.name).shown(items, last)
         messages = await off_loop(from_items, items)
         # No service takes the answer of a tool whose call it is not shown.
         while messages and messages[0].role == "tool":

@@ -184,6 +184,7 @@ class BotWireChatCompletionContext(
     async def get_messages(self) -> list[LLMMessage]:
         """Returns the messages that a model is shown, oldest first."""
         await self._begin()
+        last = await self._conversation.last_seq()
         if self._token_limit is not None:
             items, messages = await self._within(self._token_limit)
             messages = paired(messages)
@@ -195,7 +196,7 @@ class BotWireChatCompletionContext(
             messages = paired(await off_loop(from_items, items))
         else:
             items, messages = await self._head_and_tail(self._head_size, self._buffer_size)
-        await self._conversation.shown(items)
+        self._conversation.answerer.shown(items, last)
         return messages
 
     async def _head_and_tail(

@@ -140,10 +140,6 @@ class Conversation:
         """What the running task knows of the conversation."""
         return self._answerers.of_task(self.name)
 
-    async def shown(self, items: Sequence[Item]) -> None:
-        """Notes that the running task's model is shown all up to the last of these."""
-        await self.answerer.shown(self._history, items)
-
     # --- reading
 
     async def read(self, limit: int | None = None) -> list[Item]:
@@ -163,6 +159,10 @@ class Conversation:
         """Yields items from the last to the first."""
         async for item in self._history.newest_first():
             yield item
+
+    async def last_seq(self) -> int:
+        """Returns the sequence number of the last item ever stored, deleted or not."""
+        return (await self._history.info()).last_seq
 
     async def count(self) -> int:
         """Returns how many there are."""

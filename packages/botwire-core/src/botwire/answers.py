@@ -5,7 +5,8 @@ One of them gets a `ConflictError` and must be run again. Tool results are exemp
 written in between, and are stored even if the request that called the tools is refused.
 
     answerer = answerers.of_task(history.name)
-    await answerer.shown(history, items)  # the model is shown these
+    last = (await history.info()).last_seq  # before the items are read
+    answerer.shown(await history.read(), last)  # the model is shown these items
     await answerer.answer(history, lambda last: history.extend([item], if_last=last), where="…")
 """
 
@@ -38,24 +39,15 @@ class Answerer:
         self.seen: int | None = None
         self._own: set[int] = set()  # items that it wrote after someone else's
 
-    async def shown(
-        self, history: AsyncHistory, items: Sequence[Item], *, last: int | None = None
-    ) -> None:
+    def shown(self, items: Sequence[Item], last: int) -> None:
         """Records that the model is shown the conversation up to the last of these items.
 
         Args:
-            history: The conversation's history.
             items: What the model is shown.
-            last: The history's `last_seq` before the items were read. Without it, a request is
-                refused if items at the end were deleted before.
+            last: The history's `last_seq`, read before the items were. It is higher than the
+                last item's number if items at the end were deleted.
         """
-        if last is not None:
-            self.saw(max(last, items[-1].seq) if items else last)
-        elif items:
-            self.saw(items[-1].seq)
-        else:
-            info = await history.info()
-            self.saw(info.last_seq - info.count)  # items appended meanwhile were not seen
+        self.saw(max(last, items[-1].seq) if items else last)
 
     def saw(self, seq: int | None) -> None:
         """Records the last item that was seen; None if the request has ended."""

@@ -102,7 +102,7 @@ class BotWireSession(SessionABC):
         history = self._history(wrapper)
         if limit is None:
             limit = self.session_settings.limit if self.session_settings else None
-        last = None if wrapper is None else (await history.info()).last_seq
+        last = 0 if wrapper is None else (await history.info()).last_seq
         if limit is None or limit < 0:
             items = await history.read()
             groups = [group for _, group in await off_loop(from_items, items)]
@@ -110,7 +110,7 @@ class BotWireSession(SessionABC):
             items, groups = await _last(history, limit)
         if wrapper is not None:
             run = self._runs.setdefault(wrapper, _Run())
-            await run.answerer.shown(history, items, last=last)
+            run.answerer.shown(items, last)
             run.unanswered = _unanswered(items)
         found = [item for group in groups for item in group]
         return found if limit is None or limit < 0 else found[len(found) - min(limit, len(found)) :]

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from botwire.client import AsyncMemory
 from botwire.errors import ConfigurationError, ConflictError
 from botwire.testing.child import FINISHED, REFUSED, STARTED
 from botwire.tool_calls import CallIds, match_calls
@@ -96,6 +97,10 @@ class AdapterTests(ABC):
             setattr(cls, name, None)
 
     # --- what a subclass says
+
+    def history_of(self, user: str) -> str:
+        """Returns the name of the history that holds a user's conversation."""
+        return user
 
     @abstractmethod
     def open(self, place: Place, user: str) -> Any:
@@ -309,6 +314,31 @@ class AdapterTests(ABC):
                         check_shown(shown)
 
         self._run(ends())
+
+    def test_a_message_deleted_before_a_run_bars_nobody(
+        self, place_url: str, namespace: str
+    ) -> None:
+        """The last message is deleted, and the next run goes on from what is left."""
+        place = Place(place_url, namespace)
+
+        async def delete_last() -> None:
+            memory = AsyncMemory(namespace, url=place_url)
+            try:
+                assert await memory.history(self.history_of("ada")).pop() is not None
+            finally:
+                await memory.aclose()
+
+        async def go_on() -> None:
+            old = self.open(place, "ada")
+            await self.turn(old, Turn("one", "a slip"))
+            for number, agent in enumerate((self.open(place, "ada"), old)):
+                await delete_last()
+                shown = (await self.turn(agent, Turn(f"again {number}", "a slip")))[-1]
+                check_shown(shown)
+                if agent is not old:  # an agent may keep its own copy of the conversation
+                    assert not any("a slip" in one.text for one in shown)
+
+        self._run(go_on())
 
     # --- 5. and 6. the framework's own contract
 
