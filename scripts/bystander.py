@@ -69,8 +69,8 @@ def batch(*operations: dict[str, Any]) -> bytes:
     return pack({"namespace": "mine", "operations": list(operations)})
 
 
-def attacks(factor: float = 1.0) -> dict[str, Attack]:
-    """Returns the attacks by name.
+def attacks(factor: float = 1.0) -> dict[str, Callable[[], Attack]]:
+    """Returns a function per attack, by name: it takes time to build the largest bodies.
 
     Args:
         factor: Their size, relative to the largest body allowed.
@@ -85,84 +85,98 @@ def attacks(factor: float = 1.0) -> dict[str, Attack]:
     condition = {"$or": [{"a.b.c": {"$gt": i}} for i in range(450)]}
     texts = {"id": "big", "text": "w " * many(4_000_000), "metadata": {}}
     return {
-        "$in of a million": Attack(
+        "$in of a million": lambda: Attack(
             "POST", f"{C}/search", search(filter={"a": {"$in": [-1] * many(1_000_000)}})
         ),
-        "$in of 10,000": Attack(
+        "$in of 10,000": lambda: Attack(
             "POST", f"{C}/search", search(filter={"a": {"$in": list(range(-10_000, 0))}})
         ),
-        "10,000 alternatives": Attack(
+        "10,000 alternatives": lambda: Attack(
             "POST", f"{C}/search", search(filter={"$or": [{"a": -i} for i in range(10_000)]})
         ),
-        "900 alternatives": Attack("POST", f"{C}/search", search(filter=condition)),
-        "a name of dots": Attack("POST", f"{C}/search", search(filter={"." * many(200_000): 1})),
-        "nested $not": Attack("POST", f"{C}/search", search(filter=deep)),
-        "many ids": Attack("POST", f"{C}/search", search(ids=[f"r{i}" for i in range(30_000)])),
-        "too many ids": Attack("POST", f"{C}/search", search(ids=["r"] * many(2_000_000))),
-        "many tags": Attack("POST", f"{C}/search", search(tags=[f"t{i}" for i in range(30_000)])),
-        "a long scope": Attack("POST", f"{C}/search", search(scope="/" * many(10_000_000))),
-        "a text of words": Attack(
+        "900 alternatives": lambda: Attack("POST", f"{C}/search", search(filter=condition)),
+        "a name of dots": lambda: Attack(
+            "POST", f"{C}/search", search(filter={"." * many(200_000): 1})
+        ),
+        "nested $not": lambda: Attack("POST", f"{C}/search", search(filter=deep)),
+        "many ids": lambda: Attack(
+            "POST", f"{C}/search", search(ids=[f"r{i}" for i in range(30_000)])
+        ),
+        "too many ids": lambda: Attack("POST", f"{C}/search", search(ids=["r"] * many(2_000_000))),
+        "many tags": lambda: Attack(
+            "POST", f"{C}/search", search(tags=[f"t{i}" for i in range(30_000)])
+        ),
+        "a long scope": lambda: Attack("POST", f"{C}/search", search(scope="/" * many(10_000_000))),
+        "a text of words": lambda: Attack(
             "POST", f"{C}/search", pack({"text": " ".join(f"w{i}" for i in range(many(1_000_000)))})
         ),
-        "a text of accents": Attack(
+        "a text of accents": lambda: Attack(
             "POST", f"{C}/search", pack({"text": "a" + "\u0301\u0323" * many(400_000)})
         ),
-        "a text of one letter": Attack(
+        "a text of one letter": lambda: Attack(
             "POST", f"{C}/search", pack({"text": "é" * many(2_000_000)})
         ),
-        "delete by filter": Attack("POST", f"{C}/delete", pack({"where": {"filter": condition}})),
-        "a large record": Attack("POST", f"{C}/records", pack({"records": [texts]})),
-        "get many records": Attack(
+        "delete by filter": lambda: Attack(
+            "POST", f"{C}/delete", pack({"where": {"filter": condition}})
+        ),
+        "a large record": lambda: Attack("POST", f"{C}/records", pack({"records": [texts]})),
+        "get many records": lambda: Attack(
             "POST", f"{C}/get", pack({"ids": [f"r{i % 5000}" for i in range(many(500_000))]})
         ),
-        "list tags": Attack("GET", f"{C}/tags"),
-        "list scopes": Attack("GET", f"{C}/scopes"),
-        "list by a filter": Attack("GET", f"{C}/records?filter=%7B%22a%22%3A-1%7D"),
-        "get many keys": Attack(
+        "list tags": lambda: Attack("GET", f"{C}/tags"),
+        "list scopes": lambda: Attack("GET", f"{C}/scopes"),
+        "list by a filter": lambda: Attack("GET", f"{C}/records?filter=%7B%22a%22%3A-1%7D"),
+        "get many keys": lambda: Attack(
             "POST", f"{NS}/entries/get", pack({"keys": ["k1"] * many(500_000)})
         ),
-        "scan keys": Attack("GET", f"{NS}/entries?limit=1000"),
-        "count keys": Attack("GET", f"{NS}/entries/count"),
-        "the old listing": Attack("GET", "/memory/mine?limit=1000"),
-        "measure": Attack("GET", f"{NS}/stat"),
-        "check": Attack("POST", f"{NS}/check", b""),
-        "empty lists": Attack(
+        "scan keys": lambda: Attack("GET", f"{NS}/entries?limit=1000"),
+        "count keys": lambda: Attack("GET", f"{NS}/entries/count"),
+        "the old listing": lambda: Attack("GET", "/memory/mine?limit=1000"),
+        "measure": lambda: Attack("GET", f"{NS}/stat"),
+        "check": lambda: Attack("POST", f"{NS}/check", b""),
+        "empty lists": lambda: Attack(
             "PUT", f"{NS}/keys/k", pack(b'{"value":[' + b"[]," * many(5_000_000) + b"[]]}")
         ),
-        "a million ints": Attack(
+        "a million ints": lambda: Attack(
             "PUT", f"{NS}/keys/k", pack({"value": list(range(many(1_000_000)))})
         ),
-        "nested lists": Attack("PUT", f"{NS}/keys/k", pack(b'{"value":' + b"[" * many(5_000_000))),
-        "many short keys": Attack(
+        "nested lists": lambda: Attack(
+            "PUT", f"{NS}/keys/k", pack(b'{"value":' + b"[" * many(5_000_000))
+        ),
+        "many short keys": lambda: Attack(
             "PUT", f"{NS}/keys/k", pack({"value": {str(i): i for i in range(many(500_000))}})
         ),
-        "duplicate keys": Attack(
+        "duplicate keys": lambda: Attack(
             "PUT", f"{NS}/keys/k", pack(b'{"value":{' + b'"a":1,' * many(2_000_000) + b'"a":1}}')
         ),
-        "escapes": Attack(
+        "escapes": lambda: Attack(
             "PUT", f"{NS}/keys/k", pack(b'{"value":"' + b"\\n" * many(7_000_000) + b'"}')
         ),
-        "spaces": Attack("PUT", f"{NS}/keys/k", pack(b" " * many(15_000_000) + b'{"value":1}')),
-        "digits": Attack(
+        "spaces": lambda: Attack(
+            "PUT", f"{NS}/keys/k", pack(b" " * many(15_000_000) + b'{"value":1}')
+        ),
+        "digits": lambda: Attack(
             "PUT", f"{NS}/keys/k", pack(b'{"value":' + b"9" * many(15_000_000) + b"}")
         ),
-        "set many keys": Attack(
+        "set many keys": lambda: Attack(
             "POST",
             f"{NS}/entries/set",
             pack({"values": {f"s{i}": i for i in range(many(300_000))}}),
         ),
-        "append many": Attack(
+        "append many": lambda: Attack(
             "POST", f"{NS}/histories/h/items", pack({"values": list(range(many(200_000)))})
         ),
-        "10,000 puts": Attack(
+        "10,000 puts": lambda: Attack(
             "POST",
             "/v1/batch",
             batch(
                 *[{"op": "put_key", "key": f"p{i}", "value": "x" * 50} for i in range(many(10_000))]
             ),
         ),
-        "operations": Attack("POST", "/v1/batch", batch(*[{"op": "count_keys"}] * many(10_000))),
-        "searches": Attack(
+        "operations": lambda: Attack(
+            "POST", "/v1/batch", batch(*[{"op": "count_keys"}] * many(10_000))
+        ),
+        "searches": lambda: Attack(
             "POST",
             "/v1/batch",
             batch(
@@ -177,13 +191,15 @@ def attacks(factor: float = 1.0) -> dict[str, Attack]:
                 * many(50)
             ),
         ),
-        "too many operations": Attack(
+        "too many operations": lambda: Attack(
             "POST", "/v1/batch", batch(*[{"op": "count_keys"}] * many(500_000))
         ),
-        "an export": Attack("POST", "/v1/batch", batch({"op": "dump_records", "collection": "c"})),
-        "deleting all keys": Attack("DELETE", f"{NS}/keys?all=true"),
-        "forgetting": Attack("POST", f"{NS}/forget", b""),
-        "a watch of old changes": Attack("GET", f"{NS}/changes?after=0&limit=1000"),
+        "an export": lambda: Attack(
+            "POST", "/v1/batch", batch({"op": "dump_records", "collection": "c"})
+        ),
+        "deleting all keys": lambda: Attack("DELETE", f"{NS}/keys?all=true"),
+        "forgetting": lambda: Attack("POST", f"{NS}/forget", b""),
+        "a watch of old changes": lambda: Attack("GET", f"{NS}/changes?after=0&limit=1000"),
     }
 
 
@@ -347,14 +363,16 @@ def measure_all(database: str, options: argparse.Namespace) -> list[str]:
         fill(port, options.records)
         watch_for(port, 1)  # what comes first is slower
         alone = Waits([], [])
-        for name, attack in attacks(options.factor).items():
+        for name, build in attacks(options.factor).items():
             if options.only not in name:
                 continue
             # The machine may be busier now than it was: the more often this is measured the better.
             reads, writes = watch_for(port, options.seconds / 3)
             alone.reads.extend(reads)
             alone.writes.extend(writes)
-            waits, statuses = measure(attackers, port, attack, options.connections, options.seconds)
+            waits, statuses = measure(
+                attackers, port, build(), options.connections, options.seconds
+            )
             print(
                 f"{name:24} {tell(waits.reads, alone.reads)}; {tell(waits.writes, alone.writes)}; "
                 f"answers {sorted(statuses)}",

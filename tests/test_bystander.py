@@ -35,7 +35,7 @@ def attackers() -> Iterator[Executor]:
 
 @pytest.mark.parametrize("name", SOME)
 def test_others_do_not_wait(port: int, attackers: Executor, name: str) -> None:
-    attack = bystander.attacks(0.5)[name]
+    attack = bystander.attacks(0.5)[name]()
     waits, statuses = bystander.measure(attackers, port, attack, connections=2, seconds=1.0)
     # A machine that runs many tests is slow; what this is against took from 9 to 30 seconds.
     assert waits.longest < 3

@@ -6,17 +6,18 @@ import contextlib
 import multiprocessing
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from botwire import Memory
+from tests.zygote import zygote_of
 
 WRITER = """
 import sys
 from botwire import Memory
+from tests.zygote import zygote_of
 
 memory = Memory(sys.argv[2], url=sys.argv[1], timeout=60)
 history = memory.history("h")
@@ -38,24 +39,22 @@ for i in range(int(sys.argv[4])):
 def test_eight_processes_lose_nothing_and_keep_one_order(
     shared_url: str, rounds: int, namespace: str
 ) -> None:
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, shared_url, namespace, str(i), str(rounds)],
-            stderr=subprocess.PIPE,
-        )
-        for i in range(8)
-    ]
+    zygote = zygote_of("botwire")
     memory = Memory(namespace, url=shared_url)
     history = memory.history("h")
     seen: list[Any] = []
-    for writer in writers:
-        while writer.poll() is None:
-            # A reader who comes back finds what is new after what it knows, and nothing before.
-            seen += history.read(after=seen[-1].seq if seen else 0)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                writer.wait(0.2)
-        _, errors = writer.communicate()
-        assert (writer.returncode, errors) == (0, b"")
+    with contextlib.ExitStack() as started:
+        writers = [
+            started.enter_context(zygote.start(WRITER, shared_url, namespace, str(i), str(rounds)))
+            for i in range(8)
+        ]
+        for writer in writers:
+            while writer.poll() is None:
+                # A reader who comes back finds what is new after what it knows, nothing before.
+                seen += history.read(after=seen[-1].seq if seen else 0)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    writer.wait(0.2)
+            assert (writer.returncode, writer.stderr) == (0, "")
     items = history.read()
     assert items[: len(seen)] == seen
     assert list(reversed(history)) == items[::-1]

@@ -21,7 +21,10 @@ from pathlib import Path
 from typing import IO, Self
 
 AUTOGEN = ("autogen_agentchat.teams", "autogen_ext.models.replay", "botwire_autogen")
-CREWAI = ("crewai", "crewai.flow", "botwire_crewai", "tests.crews")
+CREWAI = (
+    *("crewai", "crewai.flow", "botwire_crewai", "tests.crews"),
+    "lance_namespace_urllib3_client",  # most of lancedb, which starts a thread and is left out
+)
 LANGCHAIN = ("langchain_core.runnables.history", "botwire_langchain")
 LANGGRAPH = ("langgraph.graph", "botwire_langgraph")
 LLAMAINDEX = ("llama_index.core.agent.workflow", "botwire_llamaindex")
