@@ -3,10 +3,10 @@
     python scripts/run_tests.py [--cover] [PYTEST ARGUMENTS]
 
 The tests are in parts, each a run of pytest: one per adapter, and those of the default environment
-by folder. As many parts run at once as there are cores, or as ``-n`` says. Paths choose parts; all
-other arguments are pytest's. With ``-n0`` the parts run one after the other and print as they go,
-so that a debugger works. The exit code is pytest's own: 0, 1 if a test failed, 5 if nothing was
-selected.
+by folder. Twice as many parts run at once as there are cores, or as many as ``-n`` says. Paths
+choose parts; all other arguments are pytest's. With ``-n0`` the parts run one after the other and
+print as they go, so that a debugger works. The exit code is pytest's own: 0, 1 if a test failed, 5
+if nothing was selected.
 """
 
 from __future__ import annotations
@@ -35,11 +35,15 @@ ACROSS = ROOT / "tests/across"
 """Tests that start programs in all environments."""
 FOLDERS = {
     "tests": ROOT / "tests",
-    "packages/botwire-core": ROOT / "packages/botwire-core/tests",
+    "tests/places": ROOT / "tests/places",
     "server": ROOT / "server/tests",
+    "packages/botwire-core": ROOT / "packages/botwire-core/tests",
     "tests/across": ACROSS,
 }
-"""The parts of the default environment, the longest first; the last one needs all environments."""
+"""The parts of the default environment, the longest first; the last one needs all environments.
+
+A folder within another one is a part of its own.
+"""
 CORES = os.cpu_count() or 1
 TAKES_A_VALUE = {
     *("-c", "-k", "-m", "-n", "-o", "-p", "-r", "-W"),
@@ -135,8 +139,8 @@ def read_order(arguments: Sequence[str]) -> Order:
     """Returns what the command line asks for."""
     paths: list[str] = []
     options: list[str] = []
-    # One more than there are cores, as tests wait for servers and for time to pass.
-    at_once, cover, before = CORES + 1, False, ""
+    # Twice as many as there are cores: half of the time, tests wait for processes they started.
+    at_once, cover, before = CORES * 2, False, ""
     for argument in arguments:
         if argument == "--cover":
             cover = True
@@ -177,7 +181,7 @@ def choose(paths: Sequence[str]) -> list[Part]:
         for path in paths or [str(ROOT)]:
             file, separator, test = path.partition("::")
             absolute = Path(file).resolve()
-            if folder != ACROSS and ACROSS in (absolute, *absolute.parents):
+            if any(inner in (absolute, *absolute.parents) for inner in _within(folder)):
                 continue
             if absolute == folder or absolute in folder.parents:
                 inside.append(str(folder))
@@ -186,6 +190,11 @@ def choose(paths: Sequence[str]) -> list[Part]:
         if inside:
             chosen.append(Part(name, environment, tuple(inside), is_across=folder == ACROSS))
     return chosen
+
+
+def _within(folder: Path) -> list[Path]:
+    """Returns the folders of other parts that are in the folder of a part."""
+    return [inner for inner in FOLDERS.values() if folder in inner.parents]
 
 
 def _size(folder: Path) -> int:
@@ -283,7 +292,7 @@ class Runner:
             *("-o", f"cache_dir=.cache/pytest/{part.name}"),
             *(["-n", str(workers), "--dist", "worksteal"] if workers > 1 else ["-n0"]),
             *(["--color", "yes"] if sys.stdout.isatty() else []),
-            *([f"--ignore={ACROSS}"] if part.name == "tests" else []),
+            *(f"--ignore={inner}" for path in part.paths for inner in _within(Path(path))),
             *order.options,
             *part.paths,
         ]

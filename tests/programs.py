@@ -1,25 +1,27 @@
-"""The programs of `examples`, run as a user would run them."""
+"""The programs of `examples`, run as a user would run them, but for the import of a framework."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.zygote import Zygote
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
+RUN = """
+import runpy, sys
+from pathlib import Path
 
-def run_example(program: Path, said: str, url: str) -> str:
-    """Runs a program, a process of its own, on what is said; returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(program)],
-        input=said + "\n",
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "BOTWIRE_URL": url},
-        timeout=110,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+sys.argv = sys.argv[1:]
+sys.path[0] = str(Path(sys.argv[0]).parent)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""For a `Zygote`: runs the program that its first argument names, as Python itself would."""
+
+
+def run_example(zygote: Zygote, program: Path, said: str, url: str) -> str:
+    """Runs a program on what is said, in a process of its own; returns what it printed."""
+    with zygote.start(RUN, str(program), env={"BOTWIRE_URL": url}) as process:
+        printed = process.communicate(said + "\n")
+        assert process.returncode == 0, process.stderr
+    return printed.strip()

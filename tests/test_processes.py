@@ -99,7 +99,7 @@ def test_a_forked_process_works_with_connections_of_its_own(
 def test_forty_thousand_keys_are_listed_and_items_read_both_ways(
     tmp_path: Path, namespace: str
 ) -> None:
-    # The pages are the same everywhere; tests/test_memory.py turns them wherever memory lives.
+    # The pages are the same everywhere; places/test_memory.py turns them wherever memory lives.
     count, at_once = 40_000, 20_000  # more than SQLite takes parameters
     with Memory(namespace, url=f"sqlite:///{tmp_path / 'memory.db'}") as memory:
         names = [f"key/{i:06}" for i in range(count)]

@@ -269,7 +269,8 @@ def test_without_paths_every_package_has_a_part_in_its_environment() -> None:
     assert {part.environment for part in parts} == {DEFAULT, *environments.adapters()}
     covered = [path for part in parts for path in part.paths]
     folders = [ROOT / "tests", ROOT / "server/tests", *ROOT.glob("packages/*/tests")]
-    assert sorted(covered) == sorted(map(str, [*folders, ROOT / "tests/across"]))
+    folders += [ROOT / "tests/across", ROOT / "tests/places"]
+    assert sorted(covered) == sorted(map(str, folders))
 
 
 def test_a_path_leads_to_its_environment() -> None:
@@ -277,8 +278,9 @@ def test_a_path_leads_to_its_environment() -> None:
     (part,) = run_tests.read_order([test]).parts
     assert (part.environment, part.paths) == ("ag2", (str(ROOT / test),))
     assert names("tests/across/test_docs.py", "server") == ["server", "tests/across"]
-    assert names("tests") == ["tests", "tests/across"]
-    assert names("tests/test_memory.py") == ["tests"]
+    assert names("tests") == ["tests", "tests/places", "tests/across"]
+    assert names("tests/places/test_memory.py") == ["tests/places"]
+    assert names("tests/test_offline.py") == ["tests"]
     assert set(names("packages")) == {name for name in names() if name.startswith("packages/")}
 
 

@@ -14,6 +14,7 @@ import pytest
 
 import demo
 from demo import EXAMPLES, INTERFACES, Interface, demonstrate, main
+from tests.programs import RUN
 from tests.zygote import Program, Zygote
 
 # What a program needs to take part, besides a memory: it answers, and its model writes down.
@@ -33,16 +34,6 @@ def program(folder: Path, text: str) -> Interface:
     path = folder / "program.py"
     path.write_text(text)
     return Interface("None", "no memory", "botwire:History.tail", str(path))
-
-
-RUN = """
-import runpy, sys
-from pathlib import Path
-
-sys.argv = sys.argv[1:]
-sys.path[0] = str(Path(sys.argv[0]).parent)
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 
 
 def imports(program: Path) -> set[str]:

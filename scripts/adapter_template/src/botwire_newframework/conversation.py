@@ -53,8 +53,9 @@ class BotWireConversation:
         as it is.
         """
         history = self._history
+        last = (await history.info()).last_seq
         items = await history.read()
-        await self._answerer.shown(history, items)
+        self._answerer.shown(items, last)
         return paired(await off_loop(from_items, items))
 
     async def add(self, messages: Sequence[ChatMessage]) -> None:
