@@ -48,7 +48,7 @@ LAYERS = (
     ("filters", "pieces", "tagged"),
     ("operations",),
     ("record_operations", "store_operations", "exact_operations"),  # former names
-    ("models", "wire", "places", "embedders"),
+    ("models", "wire", "places", "embedders", "messages", "tool_calls"),
     ("engines.protocol", "engines.retry", "engines.loops", "engines.lanes"),
     ("engines.threaded", "engines.gathering", "engines.opening"),
     ("engines.sql",),
@@ -56,7 +56,8 @@ LAYERS = (
     ("mounts",),
     ("client",),
     ("connection",),
-    ("messages", "tool_calls", "answers", "classes", "off_loop", "testing"),
+    ("answers", "classes", "off_loop", "testing"),
+    ("retention",),
     ("memory_files",),
     ("transfer",),
     ("cli", "__main__"),

@@ -683,3 +683,71 @@ async def test_keys_are_kept_in_postgresql_too(postgres_url: str) -> None:
         assert await KeyRing(keys).find(secret) is None
         await engine.aclose()
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+# --- retention ------------------------------------------------------------------------------
+
+
+def test_administrators_set_policies_on_their_namespaces_only(guarded: Guarded) -> None:
+    mine = guarded.key(namespaces=("team-a-*",), right="admin")
+    writer = guarded.key(namespaces=("team-a-*",), right="write")
+    with guarded.client(guarded.admin) as http:
+        policy = {"name": "p", "namespaces": "team-*", "count": 100}
+        assert http.put("/v1/retention", json=policy).status_code == 200
+    with guarded.client(mine) as http:
+        for allowed in ("team-a-*", "team-a-1", "team-a-*-x"):
+            policy = {"name": "p", "namespaces": allowed, "count": 1}
+            assert http.put("/v1/retention", json=policy).status_code == 200
+        for pattern in ("*", "team-*", "team-b-1", "*team-a-1", "$botwire"):
+            policy = {"name": "p", "namespaces": pattern, "count": 1}
+            drop = {"name": "p", "namespaces": pattern}
+            refused = [
+                http.put("/v1/retention", json=policy),
+                http.put("/v1/retention", json={"name": "h", "namespaces": pattern, "hold": True}),
+                http.delete("/v1/retention", params=drop),
+                http.get("/v1/retention", params={"within": pattern}),
+                http.post("/v1/retention/apply", params={"within": pattern}),
+            ]
+            assert [answer.status_code for answer in refused] == [403] * 5, pattern
+        assert http.get("/v1/retention").status_code == 403
+        listed = http.get("/v1/retention", params={"within": "team-a-*"}).json()["result"]
+        assert [one["namespaces"] for one in listed] == ["team-a-*", "team-a-*-x", "team-a-1"]
+    with guarded.client(writer) as http:
+        policy = {"name": "w", "namespaces": "team-a-1", "count": 1}
+        assert http.put("/v1/retention", json=policy).status_code == 403
+        assert http.post("/v1/retention/plan?within=team-a-1").status_code == 403
+        batch = {"op": "trim_history", "name": "chat", "up_to": 9, "policy": "p"}
+        body = {"namespace": "team-a-1", "operations": [batch]}
+        assert http.post("/v1/batch", json=body).status_code == 403
+
+
+def test_retention_is_applied_and_held_over_http(guarded: Guarded) -> None:
+    secret = guarded.key(namespaces=("team-c-*",), right="admin")
+    with (
+        Memory("team-c-1", url=guarded.url, api_key=secret) as memory,
+        guarded.client(secret) as http,
+    ):
+        memory.history("chat").extend(list(range(30)))
+        within = {"within": "team-c-*"}
+        policy = {"name": "ten", "namespaces": "team-c-*", "count": 10}
+        assert http.put("/v1/retention", json=policy).json() == {"result": None}
+        plan = http.post("/v1/retention/plan", params=within).json()
+        assert (plan["count"], plan["removals"][0]["name"]) == (20, "chat")
+        hold = {"name": "case", "namespaces": "team-c-1", "hold": True, "reason": "court"}
+        http.put("/v1/retention", json=hold)
+        refused = http.delete("/v1/namespaces/team-c-1/histories/chat")
+        assert (refused.status_code, "(court)" in refused.json()["detail"]) == (403, True)
+        assert http.post("/v1/retention/apply", params=within).json()["count"] == 0
+        http.delete("/v1/retention", params={"name": "case", "namespaces": "team-c-1"})
+        assert http.post("/v1/retention/apply", params=within).json() == plan
+        assert memory.history("chat").count() == 10
+    log = botwire("keys", "audit", "--json", "-n", "500", "--database", guarded.database).stdout
+    entries = [json.loads(line) for line in log.splitlines()]
+    told = [one["event"] for one in entries if one["who"] == _id_of(secret)]
+    assert told == ["retention.set", "retention.hold", "retention.release", "retention.apply"]
+    (applied,) = [
+        one
+        for one in entries
+        if one["event"] == "retention.apply" and one["namespace"] == "team-c-1"
+    ]
+    assert (applied["policy"], applied["name"], applied["count"]) == ("ten", "chat", 20)

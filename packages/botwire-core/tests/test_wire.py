@@ -97,9 +97,22 @@ stored_records = st.builds(
     moments,
     moments,
 )
+policies = st.builds(
+    ops.RetentionPolicy,
+    names,
+    names,
+    st.none() | names,
+    st.none() | st.floats(1, 1e9),
+    st.none() | st.integers(1, 9),
+    st.integers(1, 2**63 - 1),
+)
+holds = st.builds(ops.RetentionPolicy, names, names, hold=st.just(True), reason=st.none() | names)
 STOREWIDE: dict[type[ops.AnyOperation], st.SearchStrategy[Any]] = {
     ops.ListNamespaces: st.builds(ops.ListNamespaces, prefixes, st.none() | names, pages),
     ops.ForgetNamespace: st.builds(ops.ForgetNamespace, names),
+    ops.SetPolicy: st.builds(ops.SetPolicy, policies | holds),
+    ops.DropPolicy: st.builds(ops.DropPolicy, names, names),
+    ops.ListPolicies: st.builds(ops.ListPolicies, names),
     ops.StatStore: st.builds(ops.StatStore),
     ops.CheckStore: st.builds(ops.CheckStore),
     ops.CompactStore: st.builds(ops.CompactStore),
@@ -157,6 +170,12 @@ EVERY_OPERATION: dict[type[ops.AnyOperation], st.SearchStrategy[Any]] = {
     .filter(lambda given: given[0] != given[1])
     .map(lambda given: ops.ForkHistory(*given)),
     ops.ExpireHistory: st.builds(ops.ExpireHistory, names, ttls),
+    ops.FindHolds: st.builds(ops.FindHolds),
+    ops.KeepExpiring: st.builds(ops.KeepExpiring, pages),
+    ops.FindOldItems: st.builds(ops.FindOldItems, names, ttls, after=counts, gone_bytes=counts),
+    ops.TrimHistory: st.builds(ops.TrimHistory, names, counts, names),
+    ops.FindOldRecords: st.builds(ops.FindOldRecords, names, ttls, gone_records=counts),
+    ops.TrimRecords: st.builds(ops.TrimRecords, names, name_lists, names),
     ops.ListHistories: st.builds(
         list_histories,
         st.sampled_from(["name", "updated"]),
@@ -447,6 +466,10 @@ RESULTS: list[tuple[ops.AnyOperation, Any]] = [
         ops.NamespacePage((ops.NamespaceEntry("\ud800", 1, MIN_TIME),), True),
     ),
     (ops.ForgetNamespace("n"), (ops.RowCount("keys", 2),)),
+    (ops.ListPolicies(), (ops.RetentionPolicy("p", "n", hold=True, reason="\ud800"),)),
+    (ops.FindOldItems("h"), ops.OldItems(1, 2, 3, more=True)),
+    (ops.TrimHistory("h", 1, "p"), ops.Trimmed(1, 2)),
+    (ops.FindOldRecords("c"), ops.OldRecords(("a",), 1, MAX_TIME, "b")),
     (ops.StatStore(), ops.StoreStat("sqlite", 4096)),
     (ops.CheckStore(), ("a problem",)),
     (ops.CompactStore(), ops.Compaction(False, "why")),

@@ -25,7 +25,7 @@ from botwire.clock import Clock, now
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError, ConflictError, NotFoundError
 from botwire.exact import Json
-from botwire.names import SYSTEM_NAMESPACE, check_any_namespace
+from botwire.names import SYSTEM_NAMESPACE, check_any_namespace, matches
 from botwire.operations.terms import AUDIT_LOG
 
 RIGHTS: Mapping[str, frozenset[str]] = {
@@ -108,22 +108,6 @@ class APIKey:
     def account(self) -> str:
         """The reserved namespace in which the key's writes are counted."""
         return f"{SYSTEM_NAMESPACE}/{_KEYS}{self.id}"
-
-
-def matches(pattern: str, namespace: str) -> bool:
-    """Returns whether a pattern matches a namespace; ``*`` matches any characters."""
-    first, *others = pattern.split("*")
-    if not others:
-        return namespace == pattern
-    if not namespace.startswith(first):
-        return False
-    at, last = len(first), others.pop()
-    for part in others:
-        found = namespace.find(part, at)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return len(namespace) - len(last) >= at and namespace.endswith(last)
 
 
 def digest(secret: str) -> str:

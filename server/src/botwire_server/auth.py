@@ -21,7 +21,7 @@ from botwire.errors import AuthenticationError, PermissionDeniedError
 from botwire.exact import Json
 from botwire.names import is_reserved
 from botwire_server.addresses import is_loopback
-from botwire_server.api_keys import APIKey, KeyRing
+from botwire_server.api_keys import EVERYTHING, APIKey, KeyRing
 from botwire_server.settings import Settings
 
 PUBLIC = frozenset({"/healthz", "/readyz", "/health", "/docs", "/openapi.json"})
@@ -66,8 +66,12 @@ class Caller:
             return
         for operation in batch.operations or (ops.CountKeys(),):
             right = right_of(operation)
-            if not self.key.may(right, None if operation.storewide else batch.namespace):
-                where = "in all namespaces" if operation.storewide else "in this namespace"
+            # A pattern that matches another one, read as a name, matches all that it does.
+            if not self.key.may(right, operation.reach if operation.storewide else batch.namespace):
+                where = "in this namespace"
+                if operation.storewide:
+                    is_all = operation.reach == EVERYTHING
+                    where = f"in {'all namespaces' if is_all else repr(operation.reach)}"
                 raise PermissionDeniedError(
                     f"the API key {self.key.id} does not have the right to {right} {where}: it has "
                     f"the right to {self.key.right} in {', '.join(self.key.namespaces)}; ask the "
@@ -95,6 +99,8 @@ class Caller:
             return {}
         entries = {}
         for index, operation in enumerate(batch.operations):
+            if operation.audits:
+                continue
             if operation.removes or isinstance(operation, ops.ReplaceHistory):
                 entry = {
                     "event": wire.operation_name(operation),

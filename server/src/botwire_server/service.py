@@ -175,7 +175,10 @@ def _is_unbounded(operation: ops.AnyOperation) -> bool:
         return operation.limit is None and operation.where.ids is None
     if isinstance(operation, (ops.ClearKeys, ops.ClearHistory)):
         return operation.limit is None
-    return isinstance(operation, (ops.ArchiveHistory, ops.ReplaceHistory, ops.ForgetNamespace))
+    return isinstance(
+        operation,
+        (ops.ArchiveHistory, ops.ReplaceHistory, ops.ForgetNamespace, ops.TrimHistory),
+    )
 
 
 def _public(error: ConfigurationError) -> str:

@@ -83,6 +83,25 @@ def is_reserved(namespace: str) -> bool:
     return namespace == SYSTEM_NAMESPACE or namespace.startswith(SYSTEM_NAMESPACE + "/")
 
 
+def matches(pattern: str, name: str) -> bool:
+    """Returns whether a pattern matches a name; ``*`` matches any characters.
+
+    A pattern that matches another pattern, read as a name, matches all that the other one does.
+    """
+    first, *others = pattern.split("*")
+    if not others:
+        return name == pattern
+    if not name.startswith(first):
+        return False
+    at, last = len(first), others.pop()
+    for part in others:
+        found = name.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return len(name) - len(last) >= at and name.endswith(last)
+
+
 def check_namespace(namespace: object) -> str:
     """Returns `namespace` if it is valid and not reserved; raises `ConfigurationError` if not."""
     checked = check_any_namespace(namespace)

@@ -18,6 +18,7 @@ from botwire_server.routes import (
     keys,
     legacy,
     records,
+    retention,
     store,
     usage,
 )
@@ -27,7 +28,7 @@ router = APIRouter()
 BATCHES = Route(wire.BATCH_PATH, batches.apply_batch, methods=["POST"])
 router.routes.append(BATCHES)
 _ROUTERS = [module.router for module in (keys, histories, records, changes, usage, store, legacy)]
-_ROUTERS += [store.whole, channel.router]
+_ROUTERS += [store.whole, retention.router, channel.router]
 for _router in _ROUTERS:
     router.include_router(_router)
 

@@ -134,6 +134,8 @@ async def forget_namespace(request: Request, namespace: Namespace) -> Response:
     operation = ops.ForgetNamespace(namespace, None if is_whole else ops.PART)
     caller: Caller = request.scope[CALLER]
     caller.check(ops.Batch(SYSTEM_NAMESPACE, (operation,)))  # before anything is deleted
+    for hold in await apply(request, namespace, ops.FindHolds()):
+        raise hold.refusal()
     erased = Counter[str]() if is_whole else await _empty(request, namespace)
     while True:
         counts: Sequence[ops.RowCount] = await apply(request, SYSTEM_NAMESPACE, operation)

@@ -41,6 +41,13 @@ class Operation(Checked, Generic[R_co]):
     """Whether it is about the whole store, and applied in the system's namespace only."""
     maintains: ClassVar[bool] = False
     """Whether the database itself does it, outside of transactions; it is alone in its batch."""
+    audits: ClassVar[bool] = False
+    """Whether the engine itself writes into the audit log what it did."""
+
+    @property
+    def reach(self) -> str:
+        """A pattern of the namespaces that it is about, if it is storewide; by default all."""
+        return "*"
 
 
 class Paged(Operation[R_co]):

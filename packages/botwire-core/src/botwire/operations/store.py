@@ -58,6 +58,11 @@ class ListNamespaces(Paged[NamespacePage]):
     after: AnyNamespace | None = None
     limit: Limit = MAX_PAGE
 
+    @property
+    def reach(self) -> str:
+        """The namespaces that start with the prefix."""
+        return self.prefix + "*"
+
 
 class RowCount(NamedTuple):
     """How many rows of a kind there were."""

@@ -114,6 +114,10 @@ def forget(engine: Engine, *namespaces: str, rewrite: bool = True) -> list[Recei
 
     Returns:
         A receipt per namespace.
+
+    Raises:
+        PermissionDeniedError: A hold keeps something in one of them (`botwire.retention`). Those
+            before it are erased.
     """
     for namespace in namespaces:
         check_namespace(namespace)

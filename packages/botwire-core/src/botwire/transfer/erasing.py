@@ -13,7 +13,13 @@ from botwire.transfer.pages import apply
 
 
 def erase(engine: Engine, namespace: str) -> dict[str, int]:
-    """Erases every row of a namespace and returns how many there were of each kind."""
+    """Erases every row of a namespace and returns how many there were of each kind.
+
+    Raises:
+        PermissionDeniedError: A hold keeps something in it; nothing was erased.
+    """
+    for hold in apply(engine, namespace, ops.FindHolds()):
+        raise hold.refusal()
     erased = _empty(engine, namespace)
     forget = ops.ForgetNamespace(namespace, ops.PART)
     while True:

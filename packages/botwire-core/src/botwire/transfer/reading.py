@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any, Self
@@ -17,7 +16,7 @@ from typing import IO, Any, Self
 from botwire import operations as ops
 from botwire.engines.protocol import Engine
 from botwire.errors import ConflictError, NotFoundError, PayloadTooLargeError
-from botwire.names import SYSTEM_NAMESPACE, check_namespace, to_bytes
+from botwire.names import SYSTEM_NAMESPACE, check_namespace, matches, to_bytes
 from botwire.transfer.lines import Line, NamespaceState, decode, kind_of, to_text
 from botwire.transfer.pages import Pages, apply, read_pages, size_of
 from botwire.transfer.progress import Progress, Tally, read_ahead
@@ -41,9 +40,8 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
     Args:
         patterns: Names in which ``*`` stands for any characters.
     """
-    parts = [re.escape(pattern).replace(r"\*", ".*") for pattern in patterns]
-    pattern = re.compile("|".join(parts) or ".*", re.DOTALL)
-    return lambda name: pattern.fullmatch(name) is not None
+    wanted = list(patterns) or ["*"]
+    return lambda name: any(matches(pattern, name) for pattern in wanted)
 
 
 def list_namespaces(
@@ -68,10 +66,10 @@ def list_namespaces(
             elif not missing_ok:
                 raise NotFoundError(f"there is no namespace {name!r}")
         return
-    matches = matcher(wanted)
+    is_wanted = matcher(wanted)
     for page in read_pages(engine, SYSTEM_NAMESPACE, ops.ListNamespaces()):
         for entry in page.namespaces:
-            if matches(entry.name):
+            if is_wanted(entry.name):
                 yield entry.name
 
 

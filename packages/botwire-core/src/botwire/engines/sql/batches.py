@@ -23,9 +23,11 @@ from botwire.engines.sql import (
     histories,
     history_lists,
     history_removal,
+    holds,
     keys,
     pages,
     records,
+    retention,
     search,
     sizes,
     store,
@@ -145,7 +147,12 @@ def write(
     writes = 0
     for index, operation in enumerate(batch.operations):
         at = context.revision
-        result = yield from handler_of(operation)(context, operation)
+        held = yield from holds.find(context, operation)
+        if held:
+            result = yield from handler_of(operation)(context, holds.lasting(operation))
+            holds.check(context, operation, held, result, at)
+        else:
+            result = yield from handler_of(operation)(context, operation)
         results.append(result)
         if answer is not None and len(batch.operations) > 1:
             context.answered += pages.size_of(result)
@@ -161,17 +168,18 @@ def write(
         yield from accounts.hold(batch.terms, context, usage, writes, lock)
     if context.changes or context.grown:
         yield from accounts.leave(context, row, writes)
-    if batch.terms is not None:
-        yield from _write_down(batch.terms, changed, context)
+    yield from _write_down(batch.terms, changed, context)
     if request_id is not None:
         answer_text = wire.encode_results(batch.operations, results, batch.digest)
         yield Statement(tables.REQUESTS.insert, (namespace, request_id, answer_text, now))
     return results
 
 
-def _write_down(terms: BatchTerms, changed: Sequence[int], done: Context) -> Steps[None]:
+def _write_down(terms: BatchTerms | None, changed: Sequence[int], done: Context) -> Steps[None]:
     """Writes what was done into the audit log, in the transaction in which it was done."""
-    entries = [(entry, None) for index in changed for entry in terms.audit.get(index, ())]
+    asked = {} if terms is None else terms.audit
+    told = [entry for index in changed for entry in asked.get(index, ())]
+    entries = [(entry, None) for entry in [*told, *done.audit]]
     if not entries:
         return
     # The last lock that a batch takes, so that two which write here cannot wait for each other.
@@ -343,9 +351,11 @@ SHAPES = (
     histories,
     history_lists,
     history_removal,
+    holds,
     forks,
     records,
     deletes,
+    retention,
     search,
     transfer,
     store,

@@ -46,6 +46,8 @@ def first_plan(batch: ops.Batch) -> Plan | None:
     for operation in batch.operations:
         if isinstance(operation, ops.DeleteRecords) and deletes.selects(operation):
             return None
+        if isinstance(operation, ops.TrimRecords):
+            return None
         if isinstance(operation, (ops.PutRecords, ops.RestoreRecords)) and (
             sum(len(record.text) for record in operation.records) > MAX_UNPLANNED
         ):
@@ -81,6 +83,9 @@ def plan(
         elif isinstance(operation, ops.PutRecords):
             _count(map(_text, operation.records), counts)
             ids = [to_bytes(record.id) for record in operation.records]
+            yield from _count_stored(context, to_bytes(operation.collection), ids, counts)
+        elif isinstance(operation, ops.TrimRecords):
+            ids = [to_bytes(one) for one in operation.ids]
             yield from _count_stored(context, to_bytes(operation.collection), ids, counts)
         elif isinstance(operation, ops.RestoreRecords):
             _count(map(_text, operation.records), counts)

@@ -12,6 +12,7 @@ from botwire.engines.sql import words
 from botwire.engines.sql.plans import MAX_UNPLANNED, Plan, UnplannedError
 from botwire.engines.sql.vector_cache import VectorCache
 from botwire.errors import BotWireError, PayloadTooLargeError
+from botwire.exact import Json
 from botwire.names import from_bytes, prefix_end, to_bytes
 
 SWEEP_EVERY = 60_000_000
@@ -122,6 +123,8 @@ class Context:
         answered: How many bytes its operations have answered so far, if there is a limit.
         sharing: How many of its operations share what is left of the limit.
         plan: What was found out before the lock was taken; None: nothing, and nobody could.
+        holds: All holds of the store, once they were read; see `holds`.
+        audit: Entries of the audit log that the operations have made so far.
     """
 
     def __init__(
@@ -149,6 +152,8 @@ class Context:
         self.answered = 0
         self.sharing = 1
         self.plan = plan
+        self.holds: list[ops.RetentionPolicy] | None = None
+        self.audit: list[Json] = []
         self._counted = 0
         self.changes: list[tuple[bytes, int, str, str, bytes, str | None]] = []
 

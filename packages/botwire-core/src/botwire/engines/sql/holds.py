@@ -1,0 +1,260 @@
+"""Holds: what keeps memory from being deleted, and where policies are stored.
+
+Policies and holds are keys of the system namespace. A batch that deletes something, or that sets an
+expiry, reads the holds; no other batch does, so holds cost nothing elsewhere. What a hold covers
+does not expire: `KeepExpiring` removes the expiry that it has, and writes set none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from botwire import operations as ops
+from botwire import wire
+from botwire.engines.sql.handlers import handles
+from botwire.engines.sql.history_rows import HERE, STAT, Stat
+from botwire.engines.sql.steps import Context, Statement, Steps, marks
+from botwire.exact import Json
+from botwire.names import (
+    SYSTEM_NAMESPACE,
+    from_bytes,
+    is_reserved,
+    join_parts,
+    matches,
+    prefix_end,
+    to_bytes,
+)
+
+_FOLDERS = {False: "retention/policies/", True: "retention/holds/"}
+_HISTORY_OPERATIONS = (
+    ops.ClearHistory,
+    ops.DeleteItems,
+    ops.ExpireHistory,
+    ops.ExtendHistory,
+    ops.PopItem,
+    ops.ReplaceHistory,
+    ops.TrimHistory,
+    ops.UpdateItem,
+)
+_RESTORES = (ops.RestoreHistory, ops.RestoreKeys, ops.RestoreRecords)
+
+
+def key_of(name: str, namespaces: str, *, hold: bool) -> str:
+    """Returns the key of the system namespace under which a policy or a hold is stored."""
+    return _FOLDERS[hold] + join_parts(namespaces, name)
+
+
+def read_policies(*, hold: bool) -> Steps[list[ops.RetentionPolicy]]:
+    """Answers all policies, or all holds."""
+    first = to_bytes(_FOLDERS[hold])
+    rows = yield Statement(
+        "SELECT value_json FROM botwire_keys WHERE namespace = ? AND key >= ? AND key < ? "
+        "ORDER BY key",
+        (to_bytes(SYSTEM_NAMESPACE), first, prefix_end(first)),
+    )
+    return [decode(text) for (text,) in rows]
+
+
+def decode(text: str) -> ops.RetentionPolicy:
+    """Returns the policy that a key of the system namespace holds."""
+    policy: ops.RetentionPolicy = wire.decode_stored(
+        ops.RetentionPolicy, Json.from_text(text).value
+    )
+    return policy
+
+
+# --- what a batch may not delete ------------------------------------------------------------
+
+
+def find(context: Context, operation: ops.AnyOperation) -> Steps[Sequence[ops.RetentionPolicy]]:
+    """Answers the holds on what an operation may delete, or make expire.
+
+    A hold counts for the batches that begin after it was set.
+    """
+    if not _is_concerned(operation):
+        return ()
+    namespace = from_bytes(context.namespace)
+    if isinstance(operation, ops.ForgetNamespace):
+        namespace = operation.name
+    elif is_reserved(namespace):
+        return ()
+    if context.holds is None:
+        context.holds = yield from read_policies(hold=True)
+    here = [hold for hold in context.holds if matches(hold.namespaces, namespace)]
+    if not here:
+        return ()
+    if isinstance(operation, ops.ForgetNamespace):
+        return (yield from _holding(namespace, here))
+    history: str | None = None
+    if isinstance(operation, _HISTORY_OPERATIONS):
+        history = operation.name
+    elif isinstance(operation, ops.RestoreHistory):
+        history = operation.state.name
+    return [hold for hold in here if hold.covers(namespace, history)]
+
+
+def lasting(operation: ops.AnyOperation) -> ops.AnyOperation:
+    """Returns an operation without the expiry that it sets, as it is on something held."""
+    changed: dict[str, Any] = {}
+    if isinstance(operation, ops.PutRecords):
+        changed["records"] = tuple([replace(one, ttl=None) for one in operation.records])
+    elif isinstance(operation, ops.RestoreKeys):
+        changed["entries"] = tuple([one._replace(expires_at=None) for one in operation.entries])
+    elif isinstance(operation, ops.RestoreRecords):
+        changed["records"] = tuple([one._replace(expires_at=None) for one in operation.records])
+    elif isinstance(operation, ops.RestoreHistory):
+        changed["state"] = operation.state._replace(expires_at=None)
+    elif hasattr(operation, "ttl"):
+        changed["ttl"] = None
+    return replace(operation, **changed) if changed else operation  # type: ignore[type-var]
+
+
+def _is_concerned(operation: ops.AnyOperation) -> bool:
+    """Returns whether an operation may delete something, or make it expire."""
+    if operation.removes:
+        return not operation.storewide or isinstance(operation, ops.ForgetNamespace)
+    if isinstance(operation, ops.PutRecords):
+        return any(record.ttl is not None for record in operation.records)
+    return isinstance(operation, (ops.ReplaceHistory, ops.UpdateItem, *_RESTORES)) or (
+        getattr(operation, "ttl", None) is not None
+    )
+
+
+def _holding(
+    namespace: str, holds: Sequence[ops.RetentionPolicy]
+) -> Steps[Sequence[ops.RetentionPolicy]]:
+    """Answers which of the holds on a namespace hold anything in it."""
+    whole = [hold for hold in holds if hold.histories is None]
+    if len(whole) == len(holds):
+        return whole
+    rows = yield Statement(
+        "SELECT history FROM botwire_histories WHERE namespace = ?", (to_bytes(namespace),)
+    )
+    histories = [from_bytes(history) for (history,) in rows]
+    return [
+        hold
+        for hold in holds
+        if hold in whole or any(hold.covers(namespace, one) for one in histories)
+    ]
+
+
+def check(
+    context: Context,
+    operation: ops.AnyOperation,
+    holds: Sequence[ops.RetentionPolicy],
+    result: object,
+    before: int,
+) -> None:
+    """Refuses what an operation has deleted although it is held, which rolls back the batch.
+
+    Args:
+        context: The batch's.
+        operation: The operation, which has been applied.
+        holds: What `find` answered.
+        result: Its result.
+        before: The revision before it.
+
+    Raises:
+        PermissionDeniedError: It has deleted something.
+    """
+    if isinstance(operation, ops.ForgetNamespace):
+        deleted = isinstance(result, tuple) and any(count for _, count in result)
+    elif isinstance(operation, _RESTORES):
+        deleted = isinstance(result, ops.Restored) and bool(result.removed)
+    elif isinstance(operation, ops.ReplaceHistory):
+        deleted = any(change[1] > before and change[3] == "clear" for change in context.changes)
+    else:
+        changes = operation.removes or isinstance(operation, ops.UpdateItem)
+        deleted = changes and context.revision > before
+    if deleted:
+        raise holds[0].refusal()
+
+
+@handles(ops.FindHolds)
+def _find_holds(context: Context, op: ops.FindHolds) -> Steps[tuple[ops.RetentionPolicy, ...]]:
+    namespace = from_bytes(context.namespace)
+    found = yield from read_policies(hold=True)
+    here = [hold for hold in found if matches(hold.namespaces, namespace)]
+    return tuple((yield from _holding(namespace, here)))
+
+
+# --- what is held does not expire -----------------------------------------------------------
+
+
+@handles(ops.KeepExpiring)
+def _keep_expiring(context: Context, op: ops.KeepExpiring) -> Steps[int]:
+    namespace = from_bytes(context.namespace)
+    holds = yield from read_policies(hold=True)
+    here = [hold for hold in holds if matches(hold.namespaces, namespace)]
+    return (yield from _keep(context, here, op.limit))
+
+
+def _keep(context: Context, holds: Sequence[ops.RetentionPolicy], limit: int) -> Steps[int]:
+    """Removes the expiry of what some holds cover in the namespace; answers of how many things."""
+    namespace = from_bytes(context.namespace)
+    kept = 0
+    if any(hold.covers(namespace) for hold in holds):
+        kept += yield from _keep_keys(context, limit)
+        kept += yield from _keep_records(context, max(1, limit - kept))
+    rows = yield Statement(
+        f"SELECT history, {STAT} FROM botwire_histories WHERE namespace = ? AND expires_at > ? "
+        "ORDER BY history",
+        (context.namespace, context.now),
+    )
+    for history, *columns in rows:
+        if kept >= limit:
+            break
+        name = from_bytes(history)
+        if Stat(*columns).exists and any(hold.covers(namespace, name) for hold in holds):
+            yield Statement(
+                f"UPDATE botwire_histories SET expires_at = NULL WHERE {HERE}",
+                (context.namespace, history),
+            )
+            context.change("history", "expire", history)
+            kept += 1
+    return kept
+
+
+def _keep_keys(context: Context, limit: int) -> Steps[int]:
+    rows = yield Statement(
+        "UPDATE botwire_keys SET expires_at = NULL WHERE namespace = ? AND key IN "
+        "(SELECT key FROM botwire_keys WHERE namespace = ? AND expires_at > ? LIMIT ?) "
+        "RETURNING key",
+        (context.namespace, context.namespace, context.now, limit),
+    )
+    for (key,) in rows:
+        context.change("key", "expire", key)
+    return len(rows)
+
+
+def _keep_records(context: Context, limit: int) -> Steps[int]:
+    kept = 0
+    rows = yield Statement(
+        "SELECT DISTINCT collection FROM botwire_records WHERE namespace = ? AND expires_at > ?",
+        (context.namespace, context.now),
+    )
+    for (collection,) in rows:
+        if kept >= limit:
+            break
+        here = (context.namespace, collection)
+        found = yield Statement(
+            "SELECT id FROM botwire_records WHERE namespace = ? AND collection = ? "
+            "AND expires_at > ? LIMIT ?",
+            (*here, context.now, min(500, limit - kept)),
+        )
+        # With a version of their own, so that caches of the collection read them again.
+        revision = context.change("record", "expire", collection)
+        ids = [id for (id,) in found]
+        yield Statement(
+            "UPDATE botwire_records SET expires_at = NULL, version = ? "
+            f"WHERE namespace = ? AND collection = ? AND id IN ({marks(ids)})",
+            (revision, *here, *ids),
+        )
+        yield Statement(
+            "UPDATE botwire_collections SET revision = ? WHERE namespace = ? AND collection = ?",
+            (revision, *here),
+        )
+        kept += len(ids)
+    return kept
