@@ -482,6 +482,54 @@ def test_a_copy_into_a_held_namespace_deletes_nothing(tmp_path: Path) -> None:
         assert target.get("gone") == 1
 
 
+def test_policies_and_holds_move_with_their_store(tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path / name}.db" for name in ("from", "copied", "imported")]
+    source, copied, imported = (Memory("n", url=url) for url in urls)
+    with source, copied, imported:
+        _fill(source)
+        mine = Retention(engine=source.engine)
+        mine.set(Policy("p", "n*", histories="chat", age=HOUR, count=3))
+        mine.hold("case", "n", reason="\ud800")
+        file = io.BytesIO()
+        transfer.export(source.engine, file)
+        transfer.copy(source.engine, copied.engine)
+        for _ in range(2):  # it can be repeated
+            transfer.load(imported.engine, file.getvalue().splitlines())
+        for store in (copied, imported):
+            assert Retention(engine=store.engine).policies() == mine.policies()
+            with pytest.raises(PermissionDeniedError):
+                store.clear()
+        # What was written before there were policies is read as well.
+        old = file.getvalue().replace(b', "policy": 2}', b"}").splitlines()
+        old = [line for line in old if b'"type":"policy"' not in line]
+        transfer.load(imported.engine, old)
+        # A part of a store goes without them, and another policy is not replaced in silence.
+        part = io.BytesIO()
+        transfer.export(source.engine, part, namespaces=["n"])
+        assert b'"type":"policy"' not in part.getvalue()
+        other = Retention(engine=copied.engine)
+        other.set(Policy("p", "n*", count=9))
+        with pytest.raises(ConflictError, match="another policy 'p'"):
+            transfer.copy(source.engine, copied.engine)
+        transfer.copy(source.engine, copied.engine, conflict=ops.OVERWRITE)
+        assert other.policies() == mine.policies()
+
+
+def test_a_restoration_replaces_no_held_item(tmp_path: Path) -> None:
+    with (
+        Memory("n", url=f"sqlite:///{tmp_path / 'from.db'}") as source,
+        Memory("n", url=f"sqlite:///{tmp_path / 'to.db'}") as target,
+    ):
+        _fill(source)
+        transfer.copy(source.engine, target.engine)
+        Retention(engine=target.engine).hold("case", "n")
+        source.history("chat").update(1, says("changed"))
+        source.history("chat").append(says("three"))
+        with pytest.raises(PermissionDeniedError):
+            transfer.copy(source.engine, target.engine, conflict=ops.OVERWRITE)
+        assert target.history("chat").tail(9) == [says("one"), says("two")]
+
+
 # --- interrupted ----------------------------------------------------------------------------
 
 KILLED = """

@@ -59,6 +59,12 @@ def add_commands(commands: Any) -> None:
     keys = _command(commands, "ls", _list, "list keys, one per line")
     keys.add_argument("prefix", nargs="?", default="", help="only keys that start with this")
     keys.add_argument("-l", "--long", action="store_true", help="show versions, times and sizes")
+    keys.add_argument(
+        "--by",
+        choices=["name", "updated"],
+        default="name",
+        help="list keys by name, or the most recently set first (default: %(default)s)",
+    )
 
     history = _command(commands, "history", _history, "print a history, one item per line")
     history.add_argument("name", nargs="?", help="the history; without it, list all histories")
@@ -234,28 +240,33 @@ def _delete(memory: Memory, name: str, options: argparse.Namespace) -> bool:
 
 def _list(options: argparse.Namespace) -> int:
     memory = open_memory(options)
-    if not options.long:
-        names = ({"key": key} for key in memory.iter_keys(options.prefix))
-        if options.json:
-            print_rows(["key"], names, as_json=True)
-        else:
-            for row in names:
-                print(show(row["key"]))
-        return OK
-    columns = ["key", "version", "size", "updated_at", "expires_at"]
-    rows = (
-        {
-            "key": entry.key,
-            "version": entry.version,
-            "size": _size(entry.value),
-            "created_at": _time(entry.created_at),
-            "updated_at": _time(entry.updated_at),
-            "expires_at": _time(entry.expires_at),
-            "author": _author(entry.author),
-        }
-        for entry in memory.iter_entries(options.prefix)
-    )
-    print_rows(columns, rows, as_json=options.json)
+    rows: Iterable[dict[str, Any]]
+    if options.long or options.by == "updated":
+        rows = (
+            {
+                "key": entry.key,
+                "version": entry.version,
+                "size": _size(entry.value),
+                "created_at": _time(entry.created_at),
+                "updated_at": _time(entry.updated_at),
+                "expires_at": _time(entry.expires_at),
+                "author": _author(entry.author),
+            }
+            for entry in memory.iter_entries(options.prefix)
+        )
+        if options.by == "updated":
+            # A version is the revision of a key's last write, so the highest was set last.
+            rows = sorted(rows, key=lambda row: -row["version"])
+    else:
+        rows = ({"key": key} for key in memory.iter_keys(options.prefix))
+    if options.long:
+        columns = ["key", "version", "size", "updated_at", "expires_at"]
+        print_rows(columns, rows, as_json=options.json)
+    elif options.json:
+        print_rows(["key"], ({"key": row["key"]} for row in rows), as_json=True)
+    else:
+        for row in rows:
+            print(show(row["key"]))
     return OK
 
 

@@ -84,7 +84,7 @@ def _cell(value: Any) -> str:
 def count_of(number: int, what: str) -> str:
     """Returns a number with a noun, in the plural unless the number is 1."""
     if number != 1:
-        what = what[:-1] + "ies" if what.endswith("ry") else what + "s"
+        what = what[:-1] + "ies" if what.endswith(("ry", "cy")) else what + "s"
     return f"{number:,} {what}"
 
 

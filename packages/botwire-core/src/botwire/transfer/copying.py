@@ -14,6 +14,7 @@ from botwire.operations import OVERWRITE, REFUSE, HistoryItem, KeyEntry
 from botwire.transfer.erasing import erase
 from botwire.transfer.lines import Line, NamespaceState, encode
 from botwire.transfer.pages import apply
+from botwire.transfer.policies import read_policies, write_policies
 from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
 from botwire.transfer.reading import list_namespaces, read_namespace
 from botwire.transfer.restoring import Restorer
@@ -32,7 +33,8 @@ def copy(
     """Copies namespaces from one store, which may be in use, to another.
 
     Each namespace is copied as of one moment. Copying again transfers what was changed and deleted
-    since. Other namespaces of the target are not touched.
+    since. Other namespaces of the target are not touched. A copy of all namespaces takes the
+    retention policies and holds along.
 
     Args:
         source: The store to read.
@@ -50,7 +52,8 @@ def copy(
         NotFoundError: A named namespace does not exist.
     """
     tally = Tally()
-    for namespace in list_namespaces(source, namespaces):
+    patterns = list(namespaces)
+    for namespace in list_namespaces(source, patterns):
         restorer = Restorer(target, tally, conflict=conflict, mirror=True)
         for line in read_namespace(source, namespace, tally=tally, progress=progress):
             if isinstance(line.entry, NamespaceState):
@@ -60,6 +63,10 @@ def copy(
             if progress is not None and tally.lines % REPORT_EVERY == 0:
                 progress(tally)
         restorer.close()
+    if not patterns:
+        policies = read_policies(source)
+        tally.policy += len(policies)
+        write_policies(target, policies, tally, conflict=conflict)
     if progress is not None:
         progress(tally)
     return tally

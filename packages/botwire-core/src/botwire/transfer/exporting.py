@@ -7,6 +7,7 @@ from typing import IO
 
 from botwire.engines.protocol import Engine
 from botwire.transfer import lines
+from botwire.transfer.policies import read_policies
 from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
 from botwire.transfer.reading import list_namespaces, read_texts
 
@@ -19,6 +20,8 @@ def export(
     progress: Progress | None = None,
 ) -> Tally:
     """Writes the contents of a store to a file, each namespace as of one moment.
+
+    An export of all namespaces has the retention policies and holds of the store too.
 
     Args:
         engine: The store.
@@ -34,13 +37,17 @@ def export(
         ConflictError: A namespace is written to faster than it can be read.
     """
     tally = Tally()
+    patterns = list(namespaces)
     file.write(lines.header().encode("ascii") + b"\n")
-    for namespace in list_namespaces(engine, namespaces):
+    for namespace in list_namespaces(engine, patterns):
         for kind, text in read_texts(engine, namespace, tally=tally, progress=progress):
             file.write(text)
             tally.count(kind)
             if progress is not None and tally.lines % REPORT_EVERY == 0:
                 progress(tally)
+    for policy in () if patterns else read_policies(engine):
+        file.write(lines.policy_text(policy))
+        tally.count("policy")
     file.write(lines.end(tally).encode("ascii") + b"\n")
     if progress is not None:
         progress(tally)

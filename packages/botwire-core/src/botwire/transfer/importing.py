@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from botwire.engines.protocol import Engine
 from botwire.errors import APIError, ConfigurationError, NotFoundError
 from botwire.operations import REFUSE
+from botwire.operations import RetentionPolicy as Policy
 from botwire.transfer import lines
+from botwire.transfer.policies import write_policies
 from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
 from botwire.transfer.reading import matcher
 from botwire.transfer.restoring import Restorer
@@ -25,7 +27,8 @@ def load(
     """Writes the lines of an export into a store.
 
     Data that the store already has is left alone, so an interrupted import can simply be repeated.
-    Each batch of some hundred lines is atomic.
+    Each batch of some hundred lines is atomic. Policies and holds are set last, and only if no
+    `namespaces` are given.
 
     Args:
         engine: The store to write to.
@@ -50,6 +53,7 @@ def load(
     missing = {pattern for pattern in patterns if "*" not in pattern}
     restorer = Restorer(engine, tally, conflict=conflict)
     numbered = enumerate(given, 1)
+    policies: list[Policy] = []
     number, whole = 1, False
     with _at_line(1):
         lines.check_header(next(numbered, (1, b""))[1])
@@ -62,6 +66,10 @@ def load(
                 lines.check_end(document, tally)
                 whole = True
                 continue
+            if document["type"] == "policy":
+                tally.count("policy")
+                policies.append(lines.to_policy(document))
+                continue
             line = lines.from_document(document)
             tally.count(line.kind)
             if wanted(line.namespace):
@@ -73,6 +81,10 @@ def load(
             progress(tally)
     with _at_line(number):
         restorer.close()
+        if patterns:
+            tally.skipped += len(policies)
+        else:
+            write_policies(engine, policies, tally, conflict=conflict)
     if progress is not None:
         progress(tally)
     if not whole:

@@ -13,11 +13,14 @@
     {"type":"collection","namespace":…,"name":…,"dimension":…}
     {"type":"record","namespace":…,"collection":…,"id":…,"text":…,"metadata":…,"tags":…,"scope":…,
      "embedding":…,"version":…,"created_at":…,"updated_at":…,"author":…}
+    {"type":"policy","name":…,"namespaces":…,"histories":…,"age":…,"count":…,"bytes":…,"hold":…,
+     "reason":…}
     {"type":"end","namespace":2,"key":10,…}
 
 A history comes before its items, a collection before its records. Bytes travel as base64 under
 ``bytes`` in the place of ``value``, embeddings as base64 of 32-bit little-endian floats, times as
-ISO 8601 in UTC. The last line counts the others by type, so a file that was cut off is noticed.
+ISO 8601 in UTC. Policies and holds come last, in an export of a whole store. The last line counts
+the others by type, so a file that was cut off is noticed.
 """
 
 from __future__ import annotations
@@ -162,7 +165,7 @@ def from_document(document: dict[str, Any]) -> Line:
         ConfigurationError: It is not one that this release knows; says why.
     """
     kind = document.pop("type")
-    if kind not in KINDS:
+    if kind not in _TYPES:
         raise ConfigurationError(f"it is of the unknown type {kind!r:.40}: is botwire up to date?")
     namespace = names.check_namespace(document.pop("namespace", None))
     parent = ""
@@ -182,6 +185,26 @@ def from_document(document: dict[str, Any]) -> Line:
     except InvalidRequestError as error:
         raise ConfigurationError(f"it is no {kind}: {error.detail}") from None
     return Line(namespace, entry, parent)
+
+
+def policy_text(policy: ops.RetentionPolicy) -> bytes:
+    """Returns the line of a policy or a hold, with its end."""
+    text = wire.codec_of(ops.RetentionPolicy).encode(policy)
+    return f'{{"type":"policy",{text[1:]}\n'.encode("ascii")
+
+
+def to_policy(document: dict[str, Any]) -> ops.RetentionPolicy:
+    """Reads the object of a policy's line; takes it apart.
+
+    Raises:
+        ConfigurationError: It is no policy; says why.
+    """
+    del document["type"]
+    try:
+        policy: ops.RetentionPolicy = wire.decode_stored(ops.RetentionPolicy, document)
+    except InvalidRequestError as error:
+        raise ConfigurationError(f"it is no policy: {error.detail}") from None
+    return policy
 
 
 def header() -> str:
@@ -215,6 +238,6 @@ def end(tally: Tally) -> str:
 
 def check_end(document: dict[str, Any], tally: Tally) -> None:
     """Raises `ConfigurationError` if a last line counts other lines than were read."""
-    given = {kind: document.get(kind) for kind in KINDS}
+    given = {kind: document[kind] for kind in KINDS if kind in document}
     if given != tally.counts():
         raise ConfigurationError(f"it counts {given}, and {tally.counts()} were read")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-KINDS = ("namespace", "key", "history", "item", "collection", "record")
+KINDS = ("namespace", "key", "history", "item", "collection", "record", "policy")
 """What there is a line for."""
 
 
@@ -17,7 +17,7 @@ class Tally:
     """Counts what was read, and what happened to it.
 
     Attributes:
-        written: Keys, items and records that were new to the target or different there.
+        written: Keys, items, records and policies that were new to the target or different there.
         kept: Those not written because the target has newer data that is to be kept.
         removed: Those deleted from the target.
         expired: Those skipped because they have expired.
@@ -31,6 +31,7 @@ class Tally:
     item: int = 0
     collection: int = 0
     record: int = 0
+    policy: int = 0
     written: int = 0
     kept: int = 0
     removed: int = 0
@@ -42,12 +43,12 @@ class Tally:
     def lines(self) -> int:
         """How many lines were read."""
         entries = self.key + self.item + self.record
-        return self.namespace + self.history + self.collection + entries
+        return self.namespace + self.history + self.collection + self.policy + entries
 
     @property
     def same(self) -> int:
-        """How many keys, items and records the target already had."""
-        entries = self.key + self.item + self.record
+        """How many keys, items, records and policies the target already had."""
+        entries = self.key + self.item + self.record + self.policy
         return entries - self.written - self.kept - self.expired - self.skipped
 
     def count(self, kind: str) -> None:
@@ -55,8 +56,9 @@ class Tally:
         setattr(self, kind, getattr(self, kind) + 1)
 
     def counts(self) -> dict[str, int]:
-        """Returns how many lines of each kind were read."""
-        return {kind: getattr(self, kind) for kind in KINDS}
+        """Returns how many lines of each kind were read; few stores have policies."""
+        every = {kind: getattr(self, kind) for kind in KINDS}
+        return {kind: count for kind, count in every.items() if count or kind != "policy"}
 
 
 REPORT_EVERY = 500

@@ -162,7 +162,9 @@ def check(
     if isinstance(operation, ops.ForgetNamespace):
         deleted = isinstance(result, tuple) and any(count for _, count in result)
     elif isinstance(operation, _RESTORES):
-        deleted = isinstance(result, ops.Restored) and bool(result.removed)
+        deleted = context.has_replaced or (
+            isinstance(result, ops.Restored) and bool(result.removed)
+        )
     elif isinstance(operation, ops.ReplaceHistory):
         deleted = any(change[1] > before and change[3] == "clear" for change in context.changes)
     else:

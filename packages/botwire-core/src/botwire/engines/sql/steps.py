@@ -124,6 +124,7 @@ class Context:
         sharing: How many of its operations share what is left of the limit.
         plan: What was found out before the lock was taken; None: nothing, and nobody could.
         holds: All holds of the store, once they were read; see `holds`.
+        has_replaced: Whether a restoration has deleted items or put others in their place.
         audit: Entries of the audit log that the operations have made so far.
     """
 
@@ -153,6 +154,7 @@ class Context:
         self.sharing = 1
         self.plan = plan
         self.holds: list[ops.RetentionPolicy] | None = None
+        self.has_replaced = False
         self.audit: list[Json] = []
         self._counted = 0
         self.changes: list[tuple[bytes, int, str, str, bytes, str | None]] = []

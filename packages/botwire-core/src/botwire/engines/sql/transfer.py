@@ -235,6 +235,7 @@ def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Rest
     removed = yield from _find_removed(here, op, tally)
     new, taken = yield from _find_new(here, op, removed, tally)
     going = sorted(removed | taken)
+    context.has_replaced = context.has_replaced or bool(going)
     freed = 0
     for chunk in chunks(going):
         stat = yield from history_rows.keep_past(
