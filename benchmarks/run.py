@@ -24,7 +24,7 @@ ROUNDS = 2000
 PARTS = (
     *("engine", "postgres", "server"),
     *("llamaindex", "langgraph", "crewai", "autogen"),
-    *("agent_framework", "openai_agents", "claude", "pydantic_ai", "strands"),
+    *("agent_framework", "openai_agents", "claude", "pydantic_ai", "google_adk", "strands"),
     "transfer",
 )
 """Each is a program ``…_rows.py``, so none is measured in a process that has run another."""

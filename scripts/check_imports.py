@@ -48,7 +48,7 @@ LAYERS = (
     ("filters", "pieces", "tagged"),
     ("operations",),
     ("record_operations", "store_operations", "exact_operations"),  # former names
-    ("models", "wire", "places", "embedders", "messages", "tool_calls"),
+    ("models", "wire", "places", "specs", "embedders", "messages", "tool_calls"),
     ("engines.protocol", "engines.retry", "engines.loops", "engines.lanes"),
     ("engines.threaded", "engines.gathering", "engines.opening"),
     ("engines.sql",),

@@ -176,6 +176,12 @@ INTERFACES = (
         "strands_agent.py",
     ),
     Interface(
+        "Google ADK",
+        "Runner, BotWireSessionService",
+        "botwire_google_adk:BotWireSessionService.get_session,append_event",
+        "google_adk_agent.py",
+    ),
+    Interface(
         "two in one",
         "told in LangChain, asked in LlamaIndex",
         LLAMAINDEX_CALLS,

@@ -29,10 +29,11 @@ FRAMEWORKS = (
     "claude",
     "pydantic-ai",
     "strands",
+    "google-adk",
 )
 SPLITTING = ("openai-agents",)
 """Those for which a text and each call of a tool are messages of their own."""
-WITHOUT_SYSTEM = ("strands",)
+WITHOUT_SYSTEM = ("strands", "google-adk")
 """Those whose conversations have no system messages: an agent has a system prompt of its own."""
 WITH_PICTURES = ("langchain", "llamaindex", "autogen")
 """Those whose adapter keeps an image as its framework has it."""
