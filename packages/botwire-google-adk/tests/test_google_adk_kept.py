@@ -13,6 +13,7 @@ from google.adk.models import BaseLlm, LlmResponse
 from google.adk.runners import Runner
 from google.genai import types
 
+from botwire.names import join_parts
 from botwire.testing import AdapterTests, Place, Seen, Turn
 from botwire_google_adk import BotWireSessionService
 from tests.zygote import Zygote
@@ -70,6 +71,9 @@ class TestSessions(AdapterTests):
     def start_child(self, told: str) -> Any:
         code = "import runpy; runpy.run_module('botwire.testing.child', run_name='__main__')"
         return self.zygote.start(code, told)
+
+    def history_of(self, user: str) -> str:
+        return join_parts("app", user, "1")
 
     def is_refused(self, error: BaseException) -> bool:
         # The first two requests of a session may both create it.
