@@ -6,8 +6,6 @@ Each framework speaks in a process of its own environment, see `tests.across.spe
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -18,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import environments
+from tests.across.conftest import Forks
 from tests.across.speakers.said import Said, text
+from tests.programs import RUN
 
 FRAMEWORKS = (
     "langchain",
@@ -42,21 +42,13 @@ WITH_PICTURES = ("langchain", "llamaindex", "autogen")
 class Speaker:
     """A process that speaks for one framework."""
 
-    def __init__(self, name: str) -> None:
-        module = f"tests.across.speakers.{name.replace('-', '_')}"
-        self._process = subprocess.Popen(
-            [environments.python(name), "-W", "ignore", "-m", module],
-            cwd=environments.ROOT,
-            env={key: one for key, one in os.environ.items() if not key.startswith("BOTWIRE_")},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, forks: Forks, name: str) -> None:
+        module = environments.ROOT / f"tests/across/speakers/{name.replace('-', '_')}.py"
+        zygote = forks.zygote(environments.python(name))
+        self._process = zygote.start(RUN, str(module), folder=environments.ROOT)
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """Calls a method of `tests.across.speakers.said.Speaker` and returns its answer."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([method, *arguments]) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
@@ -80,10 +72,10 @@ class Speaker:
 
 
 @pytest.fixture(scope="session")
-def speakers() -> Iterator[Mapping[str, Speaker]]:
+def speakers(forks: Forks) -> Iterator[Mapping[str, Speaker]]:
     """The frameworks, all at once, as each takes seconds to import."""
     with ExitStack() as opened:
-        yield {name: opened.enter_context(Speaker(name)) for name in FRAMEWORKS}
+        yield {name: opened.enter_context(Speaker(forks, name)) for name in FRAMEWORKS}
 
 
 EVERY = pytest.mark.parametrize("reader", FRAMEWORKS)

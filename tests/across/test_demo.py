@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 import demo
-from demo import EXAMPLES, INTERFACES, Interface, demonstrate, main
-from tests.programs import RUN
-from tests.zygote import Program, Zygote
+from demo import INTERFACES, Interface, demonstrate, main
+from tests.across.conftest import Forks
 
 # What a program needs to take part, besides a memory: it answers, and its model writes down.
 CHAT = """
@@ -36,55 +30,6 @@ def program(folder: Path, text: str) -> Interface:
     return Interface("None", "no memory", "botwire:History.tail", str(path))
 
 
-def imports(program: Path) -> set[str]:
-    """What a program imports from outside `examples`."""
-    found = set()
-    for node in ast.parse(program.read_text()).body:
-        if isinstance(node, ast.ImportFrom) and node.module is not None:
-            inner = EXAMPLES / node.module.replace(".", "/")
-            if inner.with_suffix(".py").exists():
-                found |= imports(inner.with_suffix(".py"))
-            elif not inner.exists():
-                found.add(node.module)
-    return found
-
-
-class Forks:
-    """Starts the demo's processes as forks of those that have imported their frameworks.
-
-    It is what they are not told that counts: a zygote knows nothing but what it imported.
-    """
-
-    def __init__(self, opened: ExitStack) -> None:
-        self._opened = opened
-        self._lock = threading.Lock()
-        modules: dict[str, set[str]] = {}
-        for interface in INTERFACES:
-            for name in interface.programs:
-                program = EXAMPLES / name
-                modules.setdefault(demo.interpreter(program), set()).update(imports(program))
-        self._modules = modules
-        self._zygotes: dict[str, Zygote] = {}
-
-    def start(
-        self, command: list[str], folder: Path, environment: dict[str, str], stderr: IO[str]
-    ) -> Program:
-        """Does what `demo.start` does."""
-        python, *arguments = command
-        with self._lock:
-            if python not in self._zygotes:
-                zygote = Zygote(*sorted(self._modules[python]), python=python)
-                self._zygotes[python] = self._opened.enter_context(zygote)
-        zygote = self._zygotes[python]
-        return zygote.start(RUN, *arguments, env=environment, folder=folder, errors=stderr)
-
-
-@pytest.fixture
-def forks() -> Iterator[Forks]:
-    with ExitStack() as opened:
-        yield Forks(opened)
-
-
 @pytest.mark.timeout(300)  # half a minute where nothing else runs
 def test_all_frameworks_remember(
     forks: Forks, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -101,8 +46,9 @@ def test_all_frameworks_remember(
 
 
 def test_an_interface_that_is_given_another_place_forgets(
-    capsys: pytest.CaptureFixture[str],
+    forks: Forks, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(demo, "start", forks.start)
     assert main(["--only", "langchain_history.py", "--amnesia"]) == 1
     printed = capsys.readouterr()
     assert re.search(r"^LangChain .* not all +FORGOT +FORGOT$", printed.out, re.MULTILINE)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pkgutil
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 import environments
 from environments import ROOT
+from tests.across.conftest import Forks
+from tests.programs import RUN
 
 READMES = [
     ROOT / "README.md",
@@ -21,17 +22,11 @@ PROGRAMS = ROOT / "scripts" / "readme_programs.py"
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_python_of_a_readme_runs(readme: Path, tmp_path: Path) -> None:
-    python = environments.python(environments.environment_of(readme))
-    done = subprocess.run(
-        [python, "-W", "ignore", PROGRAMS, readme],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        timeout=110,
-    )
-    assert done.returncode == 0, done.stderr
+def test_the_python_of_a_readme_runs(forks: Forks, readme: Path, tmp_path: Path) -> None:
+    zygote = forks.zygote(environments.python(environments.environment_of(readme)))
+    with zygote.start(RUN, str(PROGRAMS), str(readme), folder=tmp_path) as process:
+        process.communicate()
+        assert process.returncode == 0, process.stderr
 
 
 def test_links_lead_somewhere() -> None:

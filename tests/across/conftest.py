@@ -1,0 +1,69 @@
+"""One process per environment that has imported its framework, for all tests across frameworks."""
+
+from __future__ import annotations
+
+import ast
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from demo import EXAMPLES, INTERFACES, interpreter
+from tests.programs import RUN
+from tests.zygote import Program, Zygote
+
+
+class Forks:
+    """Starts programs as forks of processes that have imported the frameworks of the demo.
+
+    It is what they are not told that counts: a zygote knows nothing but what it imported.
+    """
+
+    def __init__(self, opened: ExitStack) -> None:
+        self._opened = opened
+        self._lock = threading.Lock()
+        self._modules: dict[str, set[str]] = {}
+        for interface in INTERFACES:
+            for name in interface.programs:
+                program = EXAMPLES / name
+                self._modules.setdefault(interpreter(program), set()).update(_imports(program))
+        self._zygotes: dict[str, Zygote] = {}
+
+    def zygote(self, python: str) -> Zygote:
+        """Returns the process that has imported the framework of an interpreter's environment."""
+        with self._lock:
+            if python not in self._zygotes:
+                modules = sorted(self._modules.get(python, ()))
+                self._zygotes[python] = self._opened.enter_context(Zygote(*modules, python=python))
+        return self._zygotes[python]
+
+    def start(
+        self, command: list[str], folder: Path, environment: dict[str, str], stderr: IO[str]
+    ) -> Program:
+        """Does what `demo.start` does."""
+        python, *arguments = command
+        zygote = self.zygote(python)
+        return zygote.start(RUN, *arguments, env=environment, folder=folder, errors=stderr)
+
+
+def _imports(program: Path) -> set[str]:
+    """Returns what a program imports from outside `examples`."""
+    found = set()
+    for node in ast.parse(program.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            inner = EXAMPLES / node.module.replace(".", "/")
+            if inner.with_suffix(".py").exists():
+                found |= _imports(inner.with_suffix(".py"))
+            elif not inner.exists():
+                found.add(node.module)
+    return found
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Starts programs that need not import their framework first."""
+    with ExitStack() as opened:
+        yield Forks(opened)
