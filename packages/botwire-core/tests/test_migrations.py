@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import subprocess
-import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from botwire.engines.sql.steps import Statement, Steps
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import BotWireError
 from botwire.operations.terms import DAY
+from tests.zygote import zygote_of
 
 DATA = Path(__file__).parent / "data"
 
@@ -230,23 +230,16 @@ with Memory("other", url=sys.argv[1]) as memory:
 def test_several_processes_may_open_one_store_first(store: Store, is_new: bool) -> None:
     if not is_new:
         store.load(1)
-    openers = [
-        subprocess.Popen(
-            [sys.executable, "-c", OPEN, store.url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    for opener in openers:
-        assert opener.stdout is not None
-        assert opener.stdout.readline() == "ready\n"
-    for opener in openers:
-        assert opener.stdin is not None
-        opener.stdin.write("\n")
-        opener.stdin.flush()
-    for opener in openers:
-        output, _ = opener.communicate(timeout=60)
-        assert (opener.returncode, output.strip()) == (0, "None" if is_new else "other's")
+    with ExitStack() as started:
+        openers = [
+            started.enter_context(zygote_of("botwire").start(OPEN, store.url)) for _ in range(2)
+        ]
+        for opener in openers:
+            assert opener.stdout.readline() == "ready\n"
+        for opener in openers:
+            opener.stdin.write("\n")
+            opener.stdin.flush()
+        for opener in openers:
+            output = opener.communicate()
+            assert (opener.returncode, output.strip()) == (0, "None" if is_new else "other's")
     assert store.version() == migrations.latest() + 1

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations.terms import AUDIT_LOG, DAY, BatchTerms, Quota, Usage, UsageReport
 from botwire.vectors import Vector
+from tests.zygote import zygote_of
 
 NOON = 20_000 * DAY + DAY // 2
 
@@ -215,20 +215,15 @@ def test_processes_together_get_what_one_gets(store: Store, shared: str) -> None
     """They write into one namespace, or each into its own by the same account."""
     account = "" if shared == "namespace" else f"{SYSTEM_NAMESPACE}/{uuid.uuid4().hex}"
     namespaces = [store.namespace if not account else f"{store.namespace}-{i}" for i in range(3)]
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, store.url, namespaces[i], str(i), account],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(3)
-    ]
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-    with ThreadPoolExecutor() as pool:
-        outputs = list(pool.map(lambda writer: writer.communicate("\n", timeout=60)[0], writers))
+    zygote = zygote_of("botwire", "botwire.engines.opening")
+    with ExitStack() as started, ThreadPoolExecutor() as pool:
+        writers = [
+            started.enter_context(zygote.start(WRITER, store.url, namespaces[i], str(i), account))
+            for i in range(3)
+        ]
+        for writer in writers:
+            assert writer.stdout.readline() == "ready\n"
+        outputs = list(pool.map(lambda writer: writer.communicate("\n"), writers))
     assert sum(map(int, outputs)) == 50
     counts = [
         store.engine.apply(ops.Batch(namespace, (ops.CountKeys(),)))[0]
