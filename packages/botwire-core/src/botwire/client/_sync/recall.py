@@ -17,6 +17,7 @@ from botwire import scopes
 from botwire.client._sync.calls import Calls
 from botwire.client._sync.records import Records
 from botwire.client.encoding import encode_records
+from botwire.client.spans import memory_span
 from botwire.embedders import TextEmbedder
 from botwire.errors import ConfigurationError, ConflictError, EmbedderMismatchError
 from botwire.exact import Json
@@ -48,22 +49,31 @@ def remember(
     named: dict[str, Any] = {} if id is None else {"id": id}
     record = Record(text, tags=tuple(tags), scope=about, **named)
     (new,) = encode_records([record], ttl=ttl)  # refuses bad arguments before the text is embedded
-    if embedder is None:
-        # A vector that is stored belongs to the text that is replaced.
-        records.put([record], keep_embedding=False, ttl=ttl)
-        return record.id
-    first = _first_step(calls, embedder, records.collection)
-    vector = Vector.of(embedder.vector(text), "the embedder's vector")
-    put = ops.PutRecords(records.collection, (replace(new, embedding=vector),))
+    operation = "create_memory" if id is None else "upsert_memory"
+    with memory_span(operation, calls.engine, calls.namespace, records.collection) as span:
+        span.stores([new])
+        if embedder is None:
+            # A vector that is stored belongs to the text that is replaced.
+            records.put([record], keep_embedding=False, ttl=ttl)
+        else:
+            _put_embedded(calls, embedder, records.collection, new)
+    return record.id
+
+
+def _put_embedded(
+    calls: Calls, embedder: TextEmbedder, collection: str, new: ops.NewRecord
+) -> None:
+    first = _first_step(calls, embedder, collection)
+    vector = Vector.of(embedder.vector(new.text), "the embedder's vector")
+    put = ops.PutRecords(collection, (replace(new, embedding=vector),))
     for _ in range(_ATTEMPTS):
         try:
-            calls.engine.apply(ops.Batch(calls.namespace, (first, put)))
+            calls.apply_all((first, put))
         except ConflictError:  # another process wrote the first vector
-            first = _first_step(calls, embedder, records.collection)
+            first = _first_step(calls, embedder, collection)
         else:
-            return record.id
-    calls.engine.apply(ops.Batch(calls.namespace, (first, put)))
-    return record.id
+            return
+    calls.apply_all((first, put))
 
 
 def _first_step(calls: Calls, embedder: TextEmbedder, collection: str) -> ops.CheckKey | ops.PutKey:
@@ -125,20 +135,28 @@ def recall(
     where: dict[str, Any] = {"scope": about, "tags": tags, "created_after": since}
     matches: Sequence[Match]
     by = "words"
-    if query is None or not query.strip():
-        query = None
-        newest = records.list(**where, limit=limit, embeddings=False)
-        matches = [Match(record, 0.0) for record in newest]
-    else:
-        vector = None
-        if embedder is not None:
-            stored, _, dimension = _known(calls, records.collection)
-            if dimension is not None:
-                _check_embedder(embedder, stored, calls.namespace, records.collection)
-                vector = embedder.vector(query)
-                by = "words and meaning"
-        matches = records.search(text=query, vector=vector, **where, limit=limit, embeddings=False)
-    fitting = _fitting(matches, max_chars)
+    with memory_span("search_memory", calls.engine, calls.namespace, records.collection) as span:
+        span.asks(query)
+        if query is None or not query.strip():
+            query = None
+            newest = records.list(**where, limit=limit, embeddings=False)
+            matches = [Match(record, 0.0) for record in newest]
+        else:
+            vector = None
+            if embedder is not None:
+                stored, _, dimension = _known(calls, records.collection)
+                if dimension is not None:
+                    _check_embedder(embedder, stored, calls.namespace, records.collection)
+                    vector = embedder.vector(query)
+                    by = "words and meaning"
+            matches = records.search(
+                text=query, vector=vector, **where, limit=limit, embeddings=False
+            )
+        fitting = _fitting(matches, max_chars)
+        if query is None:
+            span.finds([match.record for match in fitting])
+        else:
+            span.matches(fitting)
     searched = _describe(query, by, about, tags, since)
     if fitting:
         searched = f"searched memories {searched}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from botwire import operations as ops
 from botwire import scopes
 from botwire.client._sync.calls import Calls
 from botwire.client.encoding import encode_object, encode_records, encode_selection
+from botwire.client.spans import MemorySpan, memory_span
 from botwire.engines.protocol import Engine
 from botwire.models import Match, Record, RecordsInfo
 from botwire.names import check_collection
@@ -50,6 +52,10 @@ class Records:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.collection!r}, namespace={self._calls.namespace!r})"
 
+    def _span(self, operation: str) -> AbstractContextManager[MemorySpan]:
+        calls = self._calls
+        return memory_span(operation, calls.engine, calls.namespace, self.collection)
+
     def put(
         self,
         records: Iterable[Record],
@@ -78,15 +84,22 @@ class Records:
             NotJSONError: JSON cannot hold a record's metadata; the message says where.
         """
         encoded = encode_records(records, if_versions, ttl)
-        return list(self._calls.apply(ops.PutRecords(self.collection, encoded, keep_embedding)))
+        put = ops.PutRecords(self.collection, encoded, keep_embedding)
+        with self._span("upsert_memory") as span:
+            span.stores(encoded)
+            return list(self._calls.apply(put))
 
     def patch(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> int:
         """Sets metadata fields of the records that exist and returns how many.
 
         All else about a record stays as it is, even if someone changes it at the same time.
         """
-        patch = encode_object(metadata, "metadata")
-        return self._calls.apply(ops.PatchRecords(self.collection, tuple(ids), patch))
+        fields = encode_object(metadata, "metadata")
+        patch = ops.PatchRecords(self.collection, tuple(ids), fields)
+        with self._span("update_memory") as span:
+            span.names(patch.ids)
+            span.counts(len(patch.ids))
+            return self._calls.apply(patch)
 
     def get(self, ids: Iterable[str], *, embeddings: bool = True) -> builtins.list[Record | None]:
         """Returns the record of each id, or None if it does not exist, all as of one moment.
@@ -132,7 +145,11 @@ class Records:
         where = encode_selection(ids, scope, tags, filter, created_after, created_before)
         few = where.ids is not None and len(where.ids) <= ops.RECORDS_PART
         delete = ops.DeleteRecords(self.collection, where, all, None if few else ops.RECORDS_PART)
-        return self._calls.in_parts(delete)
+        with self._span("delete_memory") as span:
+            span.names(where.ids)
+            count = self._calls.in_parts(delete)
+            span.counts(count)
+            return count
 
     def clear(self) -> int:
         """Deletes every record and returns how many. Embeddings may then have a new dimension.
@@ -189,24 +206,27 @@ class Records:
         where = encode_selection(ids, scope, tags, filter, created_after, created_before)
         query = None if vector is None else Vector.of(vector, "vector")
         found: builtins.list[Match] = []
-        while limit > len(found):
-            size = min(limit - len(found), ops.MAX_PAGE)
-            page = self._calls.apply(
-                ops.SearchRecords(
-                    self.collection,
-                    query,
-                    text,
-                    where,
-                    size,
-                    offset + len(found),
-                    min_score,
-                    metric,
-                    embeddings,
+        with self._span("search_memory") as span:
+            span.asks(text)
+            while limit > len(found):
+                size = min(limit - len(found), ops.MAX_PAGE)
+                page = self._calls.apply(
+                    ops.SearchRecords(
+                        self.collection,
+                        query,
+                        text,
+                        where,
+                        size,
+                        offset + len(found),
+                        min_score,
+                        metric,
+                        embeddings,
+                    )
                 )
-            )
-            found += [Match.of(match) for match in page]
-            if len(page) < size:
-                break
+                found += [Match.of(match) for match in page]
+                if len(page) < size:
+                    break
+            span.matches(found)
         return found
 
     def recall(
@@ -233,20 +253,23 @@ class Records:
         """
         where: dict[str, Any] = {"filter": filter, "scope": scope, "tags": tags}
         found: builtins.list[Record] = []
-        if text.strip() or vector is not None:
-            matches = self.search(
-                text=text if text.strip() else None,
-                vector=vector,
-                limit=limit,
-                embeddings=False,
-                **where,
-            )
-            found = [match.record for match in matches]
-        if len(found) < limit:
-            known = {record.id for record in found}
-            newest = self.list(limit=limit, embeddings=False, **where)
-            others = [record for record in newest if record.id not in known]
-            found += others[: limit - len(found)]
+        with self._span("search_memory") as span:
+            span.asks(text)
+            if text.strip() or vector is not None:
+                matches = self.search(
+                    text=text if text.strip() else None,
+                    vector=vector,
+                    limit=limit,
+                    embeddings=False,
+                    **where,
+                )
+                found = [match.record for match in matches]
+            if len(found) < limit:
+                known = {record.id for record in found}
+                newest = self.list(limit=limit, embeddings=False, **where)
+                others = [record for record in newest if record.id not in known]
+                found += others[: limit - len(found)]
+            span.finds(found)
         return sorted(found, key=lambda record: record.version)
 
     def list(
@@ -279,8 +302,11 @@ class Records:
         if limit is not None:
             ops.check_count(limit, "limit")
         read = ops.ListRecords(self.collection, where, _PAGE, offset, embeddings)
-        pages = self._calls.pages(read, limit)
-        return [Record.of(entry) for page in pages for entry in page.records]
+        with self._span("search_memory") as span:
+            pages = self._calls.pages(read, limit)
+            found = [Record.of(entry) for page in pages for entry in page.records]
+            span.finds(found)
+        return found
 
     def count(
         self,

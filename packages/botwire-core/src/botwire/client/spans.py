@@ -1,0 +1,161 @@
+"""Spans of memory operations, for OpenTelemetry, if the program has set it up.
+
+Names follow the GenAI conventions (``gen_ai.memory.client`` in semantic-conventions-genai). Nothing
+is imported: a program that has set up OpenTelemetry has imported it. In all others a span costs a
+look-up. Texts and queries are recorded only if the variable `CONTENT_VARIABLE` asks for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from typing import Any
+from urllib.parse import urlsplit
+
+from botwire import operations as ops
+from botwire.models import Match, Record
+
+CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+"""The environment variable that asks for content: ``true``, as in other GenAI instrumentations."""
+
+_ASKED = frozenset({"true", "span_only", "span_and_event"})
+_PORTS = {"http": 80, "https": 443, "postgres": 5432, "postgresql": 5432}
+
+_is_inside: ContextVar[bool] = ContextVar("botwire_memory_span", default=False)
+
+
+class MemorySpan:
+    """The span of a memory operation. Its methods do nothing if there is no span.
+
+    Args:
+        span: OpenTelemetry's span; None if nothing records spans.
+    """
+
+    __slots__ = ("_span",)
+
+    def __init__(self, span: Any = None) -> None:
+        self._span = span
+
+    def counts(self, count: int) -> None:
+        """Records how many records the operation is about."""
+        if self._span is not None:
+            self._span.set_attribute("gen_ai.memory.record.count", count)
+
+    def names(self, ids: Sequence[str] | None) -> None:
+        """Records the id, if the operation is about one record."""
+        if self._span is not None and ids is not None and len(ids) == 1:
+            self._span.set_attribute("gen_ai.memory.record.id", _valid(ids[0]))
+
+    def asks(self, query: str | None) -> None:
+        """Records what is searched for, if content is asked for."""
+        if self._span is not None and query and _is_content_asked():
+            self._span.set_attribute("gen_ai.memory.query.text", _valid(query))
+
+    def stores(self, records: Sequence[ops.NewRecord]) -> None:
+        """Records what is stored."""
+        if self._span is None:
+            return
+        self.counts(len(records))
+        self.names([record.id for record in records])
+        if _is_content_asked():
+            self._hold(_described(one.id, one.text, one.metadata.value) for one in records)
+
+    def finds(self, records: Sequence[Record], scores: Sequence[float] = ()) -> None:
+        """Records what was found."""
+        if self._span is None:
+            return
+        self.counts(len(records))
+        if _is_content_asked():
+            scored = itertools.zip_longest(records, scores)
+            self._hold(_described(one.id, one.text, one.metadata, score) for one, score in scored)
+
+    def matches(self, found: Sequence[Match]) -> None:
+        """Records what a search found."""
+        if self._span is not None:
+            self.finds([match.record for match in found], [match.score for match in found])
+
+    def _hold(self, described: Iterable[dict[str, Any]]) -> None:
+        self._span.set_attribute("gen_ai.memory.records", json.dumps(list(described)))
+
+
+def _described(id: str, text: str, metadata: Any, score: float | None = None) -> dict[str, Any]:
+    """Returns a record as the conventions describe one."""
+    optional = {"metadata": metadata or None, "score": score}
+    known = {name: value for name, value in optional.items() if value is not None}
+    return {"id": id, "content": text, **known}
+
+
+def _valid(text: str) -> str:
+    """Returns a text that every exporter can encode."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _is_content_asked() -> bool:
+    return os.environ.get(CONTENT_VARIABLE, "").lower() in _ASKED
+
+
+_NO_SPAN = contextlib.nullcontext(MemorySpan())
+
+
+def memory_span(
+    operation: str, engine: object, namespace: str, collection: str
+) -> AbstractContextManager[MemorySpan]:
+    """Starts the span of an operation, unless one is part of another.
+
+    Args:
+        operation: ``search_memory``, ``create_memory``, ``update_memory``, ``upsert_memory`` or
+            ``delete_memory``.
+        engine: Where it is applied.
+        namespace: The namespace.
+        collection: The collection.
+    """
+    trace: Any = sys.modules.get("opentelemetry.trace")
+    if trace is None or _is_inside.get():
+        return _NO_SPAN
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, trace.ProxyTracerProvider):
+        return _NO_SPAN
+    attributes: dict[str, Any] = {
+        "gen_ai.operation.name": operation,
+        "gen_ai.memory.store.id": _valid(namespace),
+        "botwire.collection": _valid(collection),
+    }
+    url = getattr(engine, "url", None)
+    kind = trace.SpanKind.INTERNAL
+    if isinstance(url, str):
+        kind = trace.SpanKind.CLIENT
+        parts = urlsplit(url)
+        if parts.hostname:
+            attributes["server.address"] = parts.hostname
+            attributes["server.port"] = parts.port or _PORTS.get(parts.scheme, 80)
+    return _started(trace, provider, operation, kind, attributes)
+
+
+@contextlib.contextmanager
+def _started(
+    trace: Any, provider: Any, operation: str, kind: Any, attributes: dict[str, Any]
+) -> Iterator[MemorySpan]:
+    token = _is_inside.set(True)
+    try:
+        with provider.get_tracer("botwire").start_as_current_span(
+            operation,
+            kind=kind,
+            attributes=attributes,
+            # The message of an error may quote what was stored.
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield MemorySpan(span)
+            except BaseException as error:
+                span.set_attribute("error.type", type(error).__name__)
+                span.set_status(trace.StatusCode.ERROR)
+                raise
+    finally:
+        _is_inside.reset(token)
