@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -57,6 +58,23 @@ def test_the_meta_distribution_reaches_every_other() -> None:
     assert {f"botwire-{extra}" for extra in extras.keys() - {"all"}} == names
     together = extras.keys() - {"all", *(name.removeprefix("botwire-") for name in APART)}
     assert extras["all"] == [f"botwire[{','.join(sorted(together))}]==0.3.0"]
+
+
+@pytest.mark.parametrize("name", environments.adapters())
+def test_an_adapter_opens_no_connection_without_its_framework(name: str) -> None:
+    """What it writes then has the framework as its author."""
+    found = 0
+    for file in (environments.adapters()[name] / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == "Connection"
+            ):
+                given = {one.arg: ast.unparse(one.value) for one in node.keywords}
+                assert given.get("framework") == repr(name), f"{file}:{node.lineno}"
+                found += 1
+    assert found
 
 
 def test_the_list_of_adapters_is_complete() -> None:

@@ -178,30 +178,22 @@ def test_str_and_names() -> None:
 # --- adapters -------------------------------------------------------------------------------
 
 
-def _in_adapter(package: str, **options: Any) -> Connection:
-    """Returns a connection made by a module of a package, as an adapter's constructor does."""
-    scope = {"__name__": f"{package}.history", "Connection": Connection, "options": options}
-    exec("made = Connection('n', **options)", scope)
-    made: Connection = scope["made"]  # type: ignore[assignment]
-    return made
-
-
 def test_an_adapter_says_its_framework() -> None:
-    connection = _in_adapter("botwire_agent_framework", url="sqlite://")
+    connection = Connection("n", url="sqlite://", framework="agent-framework")
     assert connection.author == Author(framework="agent-framework")
     assert connection.memory.author == connection.async_memory.author == connection.author
     assert Connection("n", url="sqlite://").author is None
-    assert _in_adapter("my_agents", url="sqlite://").author is None
 
 
 def test_an_adapter_keeps_what_a_user_says(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'm.db'}"
     for given in ({"url": url, "author": "ada"}, {"client": Memory("n", url=url, author="ada")}):
-        connection = _in_adapter("botwire_langgraph", **given)
+        connection = Connection("n", framework="langgraph", **given)  # type: ignore[arg-type]
         assert connection.author == Author("ada", "langgraph")
         assert connection.memory.author == connection.async_memory.author == connection.author
         for again in (copy.deepcopy(connection), pickle.loads(pickle.dumps(connection))):
             assert again.memory.author == connection.author
     both = Memory("n", url=url, author="ada")
-    assert _in_adapter("botwire_ag2", client=both, author="bob").author == Author("bob", "ag2")
-    assert _in_adapter("botwire_ag2", client=both.by(ADA)).author == ADA
+    connection = Connection("n", framework="ag2", client=both, author="bob")
+    assert connection.author == Author("bob", "ag2")
+    assert Connection("n", framework="ag2", client=both.by(ADA)).author == ADA

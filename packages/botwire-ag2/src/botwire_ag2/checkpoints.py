@@ -43,7 +43,7 @@ class BotWireCheckpointStore:
         prefix: str = "tasks",
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="ag2", **connection)
         if ttl is not None:
             check_ttl(ttl)
         self._ttl = ttl

@@ -65,7 +65,7 @@ class BotWireKnowledgeStore:
         poll: float = 0.5,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="ag2", **connection)
         self._prefix = check_history(prefix.rstrip("/"))
         self._poll = poll
         self._ends: dict[str, _End] = {}

@@ -55,7 +55,7 @@ class BotWireStorage:
     ) -> None:
         if ttl is not None:
             check_ttl(ttl)
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="ag2", **connection)
         self.ttl = ttl
         self._classes = own_classes(types)
         self._names: dict[UUID, str] = {}

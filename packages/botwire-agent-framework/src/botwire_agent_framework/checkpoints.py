@@ -64,7 +64,7 @@ class BotWireCheckpointStorage:
         prefix: str = "workflow",
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="agent-framework", **connection)
         self._objects = Objects(types)
         self._ttl = ttl
         self._prefix = check_key(prefix)

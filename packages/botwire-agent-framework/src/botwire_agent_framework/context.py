@@ -92,7 +92,7 @@ class BotWireContextProvider(ContextProvider):
             raise ConfigurationError(f"recall_timeout is above 0 seconds, not {recall_timeout!r}")
         if filter is not None:
             compile_filter(filter)
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="agent-framework", **connection)
         self._name = check_collection(name)
         self._user = user
         if user is not None and not callable(user):

@@ -93,7 +93,7 @@ class BotWireHistoryProvider(HistoryProvider):
             raise ConfigurationError(f"max_messages is at least 1, not {max_messages}")
         if ttl is not None:
             check_ttl(ttl)
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="agent-framework", **connection)
         self.ttl = ttl
         self.max_messages = max_messages
         self.skip_excluded = skip_excluded

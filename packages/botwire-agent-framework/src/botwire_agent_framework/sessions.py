@@ -62,7 +62,7 @@ class BotWireSessionStore(SessionStore):
             raise ConfigurationError(
                 f"on_conflict is one of {get_args(OnConflict)}, not {on_conflict!r}"
             )
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="agent-framework", **connection)
         self._ttl = ttl
         self._prefix = check_key(prefix)
         self._on_conflict = on_conflict

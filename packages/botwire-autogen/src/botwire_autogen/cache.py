@@ -55,7 +55,7 @@ class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
     ) -> None:
         if ttl is not None:
             check_ttl(ttl)
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="autogen", **connection)
         self._prefix = prefix
         self._ttl = ttl
 

@@ -118,7 +118,7 @@ class BotWireChatCompletionContext(
             raise ConfigurationError("a view has a buffer_size or a token_limit, not both")
         if (token_limit is None) != (model_client is None):
             raise ConfigurationError("token_limit and model_client, which counts, go together")
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="autogen", **connection)
         self._name = name
         self._conversation = Conversation(
             self.connection, check_history(DEFAULT_NAME if name is None else name)

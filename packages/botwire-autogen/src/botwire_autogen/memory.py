@@ -126,7 +126,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
             raise ConfigurationError(f"retrieval={retrieval!r} needs an embedder")
         if not recall_timeout > 0:
             raise ConfigurationError(f"recall_timeout is above 0 seconds, not {recall_timeout!r}")
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="autogen", **connection)
         self._name = check_collection(name)
         self._k = _check_k(k)
         self._retrieval: Retrieval = retrieval

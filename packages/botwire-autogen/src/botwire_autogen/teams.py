@@ -73,7 +73,7 @@ class BotWireStateStore:
         namespace: str,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="autogen", **connection)
         self._known: dict[str, tuple[int, list[Any]]] = {}  # by name: a version and its thread
         self._rewriters: defaultdict[str, Rewriter] = defaultdict(Rewriter)
 

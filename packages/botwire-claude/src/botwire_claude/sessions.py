@@ -58,7 +58,7 @@ class BotWireSessionStore(SessionStore):
         ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="claude", **connection)
         if ttl is not None:
             check_ttl(ttl)
         self.ttl = ttl

@@ -41,7 +41,7 @@ class BotWireMemoryTool(BetaAbstractMemoryTool):
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         super().__init__(cache_control=cache_control)
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="claude", **connection)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.connection.namespace!r})"
@@ -82,7 +82,7 @@ class BotWireAsyncMemoryTool(BetaAsyncAbstractMemoryTool):
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         super().__init__(cache_control=cache_control)
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="claude", **connection)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.connection.namespace!r})"

@@ -34,7 +34,7 @@ class ConnectionOptions(TypedDict, total=False):
         def __init__(
             self, namespace: str | None = None, **connection: Unpack[ConnectionOptions]
         ) -> None:
-            self.connection = Connection(namespace, **connection)
+            self.connection = Connection(namespace, framework="ag2", **connection)
 
     Attributes:
         client: A `Memory` or `AsyncMemory` to use instead of the other three.
@@ -82,8 +82,9 @@ class Connection:
         url: Where memory lives, as for `Memory`; not together with `client`.
         api_key: The API key for a server, as for `Memory`; not together with `client`.
         timeout: Seconds that a call to a server may take, retries included.
-        author: Who writes, as for `Memory`. Default: the client's author. If it names no framework
-            and an adapter makes the connection, the adapter's framework is added.
+        author: Who writes, as for `Memory`. Default: the client's author.
+        framework: The framework of the adapter that opens the connection. It is added to an author
+            that names none.
         gather_reads: Send concurrent reads of several threads as one request; see
             `GatheringEngine`.
 
@@ -100,6 +101,7 @@ class Connection:
         api_key: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         author: Author | str | None = None,
+        framework: str | None = None,
         gather_reads: bool = False,
     ) -> None:
         if client is not None and (url is not None or api_key is not None):
@@ -114,7 +116,7 @@ class Connection:
         given = read_author(author)
         if given is None and client is not None:
             given = client.author
-        self.author = (given or NOBODY).within(_framework()) or None
+        self.author = (given or NOBODY).within(framework) or None
         self._lock = threading.RLock()
         self._url = url
         self._gather_reads = gather_reads
@@ -241,18 +243,6 @@ def _restore(
     reference: dict[str, str], gather_reads: bool, author: Author | None = None
 ) -> Connection:
     return Connection.from_reference(reference, gather_reads=gather_reads, author=author)
-
-
-def _framework() -> str | None:
-    """Returns the framework whose adapter called this module: that of package ``botwire_NAME``."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package != "botwire":
-            name = package.removeprefix("botwire_")
-            return name.replace("_", "-") if name != package else None
-        frame = frame.f_back
-    return None
 
 
 def _remember(key: tuple[str, str | None], place: Place) -> None:

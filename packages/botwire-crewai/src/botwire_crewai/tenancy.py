@@ -51,6 +51,7 @@ class Tenancy:
         self._gather_reads = gather_reads
         self._first = Connection(
             name,
+            framework="crewai",
             **connection,
             gather_reads=gather_reads,
         )
@@ -87,7 +88,12 @@ class Tenancy:
         with self._lock:
             found = self._others.get(name) if isinstance(name, str) else None
             if found is None:
-                found = Connection(name, client=self._first.memory, gather_reads=self._gather_reads)
+                found = Connection(
+                    name,
+                    framework="crewai",
+                    client=self._first.memory,
+                    gather_reads=self._gather_reads,
+                )
                 self._others[name] = found
                 if len(self._others) > _REMEMBERED:
                     self._others.popitem(last=False)

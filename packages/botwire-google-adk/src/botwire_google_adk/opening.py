@@ -26,4 +26,4 @@ def connect(namespace: str | None, uri: str | None, connection: ConnectionOption
         spec = read_spec(uri)
         namespace = spec.get("namespace")
         connection = {**connection, "url": spec.get("url")}
-    return Connection(namespace, **connection)
+    return Connection(namespace, framework="google-adk", **connection)

@@ -42,7 +42,7 @@ class BotWireCache(BaseCache):
     ) -> None:
         if ttl is not None:
             check_ttl(ttl)
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="langchain", **connection)
         self.prefix = prefix
         self.ttl = ttl
 

@@ -57,7 +57,7 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         self.session_id = check_history(session_id)
         self.history_size = history_size
         self.ttl = ttl
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="langchain", **connection)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.session_id!r}, {self.connection!r})"

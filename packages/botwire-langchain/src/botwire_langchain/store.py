@@ -37,7 +37,7 @@ class BotWireByteStore(ByteStore):
     ) -> None:
         if ttl is not None:
             check_ttl(ttl)
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="langchain", **connection)
         self.prefix = prefix
         self.ttl = ttl
 

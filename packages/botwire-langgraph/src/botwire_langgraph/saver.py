@@ -91,7 +91,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
                 f"on_conflict is reject, wait or fork, not {on_conflict!r:.80}"
             )
         super().__init__(serde=serde or StrictSerializer(allowed_types))
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="langgraph", **connection)
         if lease:
             check_ttl(lease)
         self._fork = on_conflict == "fork"

@@ -74,7 +74,9 @@ class BotWireStore(BaseStore):
             raise ConfigurationError(f"a {search} search needs an index that says how to embed")
         if index is not None and "embed" not in index:
             raise ConfigurationError("the index does not say how to embed")
-        self.connection = Connection(namespace, **connection, gather_reads=True)
+        self.connection = Connection(
+            namespace, framework="langgraph", **connection, gather_reads=True
+        )
         self.ttl_config = ttl
         self.embeddings = None if index is None else ensure_embeddings(index["embed"])
         self._settings = Settings(

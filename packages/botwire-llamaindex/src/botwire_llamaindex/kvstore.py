@@ -41,7 +41,7 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
         namespace: str | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="llamaindex", **connection)
 
     def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
         """Puts a value under a key."""

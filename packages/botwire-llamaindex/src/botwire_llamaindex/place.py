@@ -99,7 +99,7 @@ class PlacedStore(MadeFromPlace, FoundAgain):
         if ttl is not None:
             check_ttl(ttl)
         refuse_unknown(type(self), connection, ConnectionOptions.__annotations__)
-        connected = Connection(namespace, **connection)
+        connected = Connection(namespace, framework="llamaindex", **connection)
         super().__init__(**connected.reference(), ttl=ttl)
         self._connection = connected  # after: pydantic resets private attributes
 

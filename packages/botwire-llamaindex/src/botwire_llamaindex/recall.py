@@ -69,7 +69,12 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         super().__init__(**fields)
         if (namespace, client, url, api_key) != (None, None, None, None):
             self._connection = Connection(
-                namespace, client=client, url=url, api_key=api_key, timeout=timeout
+                namespace,
+                framework="llamaindex",
+                client=client,
+                url=url,
+                api_key=api_key,
+                timeout=timeout,
             )
 
     def owned_by(self, connection: Connection, session_id: str) -> Self:
@@ -155,7 +160,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
 
     def _place(self) -> Connection:
         if self._connection is None:
-            self._connection = Connection()
+            self._connection = Connection(framework="llamaindex")
         return self._connection
 
     def _records(self) -> AsyncRecords:

@@ -101,7 +101,7 @@ def create_server(
     Raises:
         ConfigurationError: An argument is not valid.
     """
-    memory = Connection(namespace, **connection).async_memory
+    memory = Connection(namespace, framework="mcp", **connection).async_memory
     chosen = choose_tools(tools, read_only=read_only)
     return build_server(lambda context: memory, lambda context: chosen)
 

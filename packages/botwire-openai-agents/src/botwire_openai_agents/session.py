@@ -78,7 +78,7 @@ class BotWireSession(SessionABC):
             session_settings = SessionSettings(**session_settings)
         self.session_id = check_history(session_id)
         self.session_settings = session_settings or SessionSettings()
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="openai-agents", **connection)
         if ttl is not None:
             check_ttl(ttl)
         self.ttl = ttl
@@ -262,7 +262,7 @@ async def list_sessions(
         where: Only sessions whose metadata match this filter; see `botwire.filters`.
         **connection: Where memory lives; see `ConnectionOptions`.
     """
-    memory = Connection(namespace, **connection).async_memory
+    memory = Connection(namespace, framework="openai-agents", **connection).async_memory
     return await memory.list_histories(
         prefix, order=order, descending=descending, after=after, limit=limit, where=where
     )

@@ -41,7 +41,7 @@ class BotWireMemoryStore:
     def __init__(
         self, namespace: str | None = None, **connection: Unpack[ConnectionOptions]
     ) -> None:
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="pydantic-ai", **connection)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.connection.namespace!r})"

@@ -46,7 +46,7 @@ class BotWireMemoryStore(MemoryStore):
         extraction: Any = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="strands", **connection)
         self.name = check_collection(name)
         self.description = description
         self.max_search_results = max_search_results

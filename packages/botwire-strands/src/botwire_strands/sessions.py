@@ -55,7 +55,7 @@ class BotWireSessionManager(RepositorySessionManager, SessionRepository):
     ) -> None:
         if check_history(session_id).startswith(f"{_AGENTS}/"):
             raise ConfigurationError(f"a session's name cannot begin with {_AGENTS}/")
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="strands", **connection)
         self._seen: dict[str, int] = {}
         self._opening = True
         super().__init__(session_id, session_repository=self)

@@ -35,7 +35,7 @@ class BotWireStorage(Storage):
         prefix: str = "strands/",
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="strands", **connection)
         self.prefix = prefix
 
     def __repr__(self) -> str:

@@ -36,7 +36,7 @@ class BotWireConversation:
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         self.name = check_history(name)
-        self.connection = Connection(namespace, **connection)
+        self.connection = Connection(namespace, framework="newframework", **connection)
         self._answerer = Answerer()
 
     def __repr__(self) -> str:
