@@ -1,7 +1,8 @@
 """Checks who imports whom.
 
 - Imports go one way: adapter → ``botwire``, ``botwire_server`` → ``botwire``. Adapters know
-  neither each other nor the server, and the core knows none of them.
+  neither each other nor the server, and the core knows none of them. The console is part of a
+  server, and imports it.
 - Only the core uses its private names, such as ``botwire.client._sync``.
 - In the core, imports go down its layers and never in a circle; one module and its generated twin
   import httpx.
@@ -31,6 +32,9 @@ import environments
 from environments import ROOT
 
 CORE = "botwire"
+SERVER = "botwire_server"
+ON_SERVER = frozenset({"botwire_console"})
+"""Packages that are part of a server, and may import it."""
 HTTP_MODULES = ("botwire/engines/http/_async.py", "botwire/engines/http/_sync.py")
 LAYERS = (
     (
@@ -161,6 +165,8 @@ def check(package: Package, siblings: set[str]) -> Iterator[str]:
         for found in sorted(imports(path), key=lambda found: found.line):
             if found.top in sys.stdlib_module_names or found.top == package.name:
                 problem = None
+            elif found.top == SERVER and package.name in ON_SERVER:
+                problem = f"{found} is private to {SERVER}" if found.is_private else None
             elif found.top in siblings:
                 problem = f"{package.name} must not import {found.top}: imports go to {CORE} only"
             elif found.top == CORE:

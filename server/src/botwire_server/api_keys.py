@@ -345,6 +345,12 @@ class KeyRing:
             key = self._match(secret)
         return key
 
+    async def find_id(self, id: str) -> APIKey | None:
+        """Returns the key with an id, if it is valid."""
+        await self._refresh(self._timer() - STALE_SECONDS)
+        known = self._keys.get(id)
+        return known if known and known.is_valid(self.store.clock()) else None
+
     async def is_valid(self, key: APIKey) -> bool:
         """Returns whether a key that was found is still valid."""
         await self._refresh(self._timer() - STALE_SECONDS)

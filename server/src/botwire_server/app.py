@@ -49,6 +49,7 @@ class Application(FastAPI):
             authenticator=state.authenticator,
             rates=state.rates,
             key_rate=settings.key_rate,
+            mounts=state.mounts,
         )
         stack = RequestMiddleware(
             stack,

@@ -20,6 +20,7 @@ from botwire import wire
 from botwire.errors import AuthenticationError, PermissionDeniedError
 from botwire.exact import Json
 from botwire.names import is_reserved
+from botwire_server import sessions
 from botwire_server.addresses import is_loopback
 from botwire_server.api_keys import EVERYTHING, APIKey, KeyRing
 from botwire_server.settings import Settings
@@ -145,20 +146,27 @@ class Authenticator:
         self.keys = keys
         self._allow_anonymous = settings.allow_anonymous
 
-    async def identify(self, scope: Scope) -> Caller:
+    async def identify(self, scope: Scope, session: str | None = None) -> Caller:
         """Returns the caller of a request.
+
+        Args:
+            scope: The scope of the request.
+            session: The path whose sessions may stand for an API key; see `sessions`.
 
         Raises:
             AuthenticationError: An API key is needed, and the request has no valid one.
         """
         headers = dict(scope["headers"])
         given = headers.get(b"authorization", b"").decode("latin-1").strip()
+        key = None
         if given:
             secret = _secret(given)
             key = None if secret is None else await self.keys.find(secret)
-            if key is not None:
-                self.keys.touch(key)
-                return Caller(key)
+        elif session is not None and (token := _cookie(headers, session_cookie(session))):
+            key = await sessions.find(self.keys, token, session)
+        if key is not None:
+            self.keys.touch(key)
+            return Caller(key)
         if await self.keys.is_empty():
             if not self._allow_anonymous:
                 self._check_local(scope, headers)
@@ -201,6 +209,19 @@ class Authenticator:
                 "connect to it directly: create a key (`botwire keys create`), or start the server "
                 "with --allow-anonymous"
             )
+
+
+def session_cookie(path: str) -> str:
+    """Returns the name of the cookie that holds the session of a path."""
+    return f"botwire{path.replace('/', '_')}"
+
+
+def _cookie(headers: Mapping[bytes, bytes], name: str) -> str | None:
+    for pair in headers.get(b"cookie", b"").decode("latin-1").split(";"):
+        found, _, value = pair.strip().partition("=")
+        if found == name:
+            return value
+    return None
 
 
 def _secret(authorization: str) -> str | None:

@@ -7,12 +7,13 @@ import random
 import re
 import time
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from botwire import wire
-from botwire.errors import BotWireError, InvalidRequestError
+from botwire.errors import AuthenticationError, BotWireError, InvalidRequestError
 from botwire_server import bodies, problems
 from botwire_server.auth import PUBLIC, Authenticator
 from botwire_server.channels import CHANNEL
@@ -23,6 +24,9 @@ from botwire_server.origins import check_origin
 from botwire_server.request_work import CALLER, WORK, RequestWork
 from botwire_server.tracing import Tracing
 
+if TYPE_CHECKING:  # `mounting` needs what is here
+    from botwire_server.mounting import Mounts
+
 access_log = logging.getLogger("botwire.access")
 
 REQUEST_ID = "botwire.request_id"
@@ -31,6 +35,8 @@ HEADERS = "botwire.headers"
 """Where in a request's scope its headers are by name; the last one if a name is repeated."""
 POLICIES = "botwire.policies"
 """Where in a request's scope the limits that applied to it are."""
+REFUSAL = "botwire.refusal"
+"""Where in a request's scope the error is that explains why its sender is unknown."""
 
 _ONCE = (b"host", b"authorization", b"content-encoding", b"content-type", b"idempotency-key")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -153,12 +159,20 @@ class CallerMiddleware:
         authenticator: What identifies callers.
         rates: What counts requests.
         key_rate: How many requests an API key may send per minute; None: any number.
+        mounts: The applications of other packages, which may answer unknown callers themselves.
     """
 
     def __init__(
-        self, app: ASGIApp, *, authenticator: Authenticator, rates: RateTable, key_rate: int | None
+        self,
+        app: ASGIApp,
+        *,
+        authenticator: Authenticator,
+        rates: RateTable,
+        key_rate: int | None,
+        mounts: Mounts,
     ) -> None:
         self._app = app
+        self._mounts = mounts
         self._authenticator = authenticator
         self._rates = rates
         self._key_rate = key_rate
@@ -176,8 +190,11 @@ class CallerMiddleware:
                 message["headers"] = [*message["headers"], *headers_of(policies)]
             await send(message)
 
+        path, mount = self._mounts.at(scope["path"]) or (None, None)
+        stranger = None if mount is None else mount.stranger
         try:
-            caller = scope[CALLER] = await self._authenticator.identify(scope)
+            session = None if stranger is None else path
+            caller = scope[CALLER] = await self._authenticator.identify(scope, session)
             if caller.key is not None:
                 rate = self._key_rate if caller.key.rate is None else caller.key.rate
                 if rate is not None:
@@ -185,6 +202,11 @@ class CallerMiddleware:
                     whose = "this API key"
                     take_request(self._rates, subject, rate, "key-requests", whose, policies)
         except BotWireError as error:
+            if stranger is not None and isinstance(error, AuthenticationError):
+                scope[REFUSAL] = error
+                scope["route"] = SimpleNamespace(path=path)  # for the log and the metrics
+                await stranger(scope, receive, send)
+                return
             answer = problems.respond(problems.translate(error), scope.get(REQUEST_ID))
             await answer(scope, receive, send_with_limits)
             return

@@ -46,17 +46,24 @@ class Mounts:
         for mount in self._mounts.values():
             mount.stop()
 
+    def at(self, path: str) -> tuple[str, Mount] | None:
+        """Returns what is mounted at a path or above it, and where."""
+        for root, mount in self._mounts.items():
+            if path == root or path.startswith(root + "/"):
+                return root, mount
+        return None
+
     def before(self, app: ASGIApp) -> ASGIApp:
         """Returns an application that passes on to `app` what no mount answers."""
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "http":
-                for path, mount in self._mounts.items():
-                    if scope["path"] == path or scope["path"].startswith(path + "/"):
-                        scope["route"] = SimpleNamespace(path=path)  # for the log and the metrics
-                        await mount.app(scope, receive, send)
-                        return
-            await app(scope, receive, send)
+            found = self.at(scope["path"]) if scope["type"] == "http" else None
+            if found is None:
+                await app(scope, receive, send)
+                return
+            path, mount = found
+            scope["route"] = SimpleNamespace(path=path)  # for the log and the metrics
+            await mount.app(scope, receive, send)
 
         return answer
 

@@ -43,8 +43,12 @@ class Mount:
         app: Answers requests to the path and below. It must leave ``scope["app"]`` as it is.
         lifespan: Entered before the first request, and left when the server stops.
         stop: Ends streams that would otherwise keep a server from stopping.
+        stranger: Answers requests without a valid API key, such as with a page to sign in. None:
+            the server refuses them. With it, the server accepts its own sessions at this path
+            instead of an API key.
     """
 
     app: App
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
     stop: Callable[[], None] = lambda: None
+    stranger: App | None = None

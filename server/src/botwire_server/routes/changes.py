@@ -87,6 +87,17 @@ async def watch(
 
     To resume after a lost connection without missing anything, send the last id as `Last-Event-ID`.
     """
+    return await stream_changes(request, namespace, prefix, after, last_event_id)
+
+
+async def stream_changes(
+    request: Request,
+    namespace: str,
+    prefix: str = "",
+    after: int | None = None,
+    last_event_id: str | None = None,
+) -> Response:
+    """Returns the stream that `watch` answers with, for other paths of the server too."""
     check_prefix(prefix)
     if last_event_id is not None:
         after = _revision(last_event_id)

@@ -1,0 +1,158 @@
+"""Editing a JSON value under its version, so that nobody is overwritten in silence."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NoReturn
+
+from botwire.clock import now, to_datetime
+from botwire.errors import InvalidRequestError
+from botwire.exact import Json
+from botwire.operations import Author
+from botwire_console.rendering import show
+from botwire_console.visit import whole
+
+MOST_EDITED = 200_000
+"""The longest JSON text, in characters, that is shown and edited in a page."""
+
+UNCHANGED: Mapping[str, Any] = {
+    "conflict": False,
+    "draft": None,
+    "error": None,
+    "lines": (),
+    "saved": None,
+}
+"""What the template of an editor is given before anything was sent."""
+
+_DIFFERING = 2000  # lines of each text that are compared
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What someone wants to store.
+
+    Attributes:
+        text: The JSON text.
+        version: The version that it replaces; 0: there was none.
+        keeping: ``keep``, ``never`` or ``seconds``: what becomes of the expiry.
+        seconds: Until it expires, if `keeping` is ``seconds``.
+    """
+
+    text: str
+    version: int
+    keeping: str = "keep"
+    seconds: int | None = None
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str]) -> Draft:
+        """Reads the fields of the form."""
+        version = whole(fields.get("version", ""), "version")
+        if version is None:
+            raise InvalidRequestError("the form lacks the version: open the page again")
+        seconds = whole(fields.get("seconds", ""), "the seconds")
+        return cls(fields.get("value", ""), version, fields.get("keeping", "keep"), seconds)
+
+    def decode(self) -> Json:
+        """Returns the value.
+
+        Raises:
+            InvalidRequestError: It is not JSON; the message says where.
+        """
+        try:
+            value = json.loads(self.text, parse_constant=_refuse, object_pairs_hook=_unique)
+        except json.JSONDecodeError as error:
+            raise InvalidRequestError(
+                f"this is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise InvalidRequestError(f"this is not JSON: {error}") from None
+        return Json.of(value)
+
+    def ttl(self, expires_at: int | None) -> float | None:
+        """Returns in how many seconds the value expires.
+
+        Args:
+            expires_at: When the present value expires.
+        """
+        if self.keeping == "seconds":
+            if not self.seconds:
+                raise InvalidRequestError("say in how many seconds it expires, at least 1")
+            return float(self.seconds)
+        if self.keeping == "never" or expires_at is None:
+            return None
+        return max((expires_at - now()) / 1_000_000, 0.001)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is stored now, as the editor shows it.
+
+    Attributes:
+        text: The value as indented JSON; None if it is too long, or bytes.
+        size: The bytes that the value takes.
+        version: Its version; 0 if there is none.
+        is_bytes: Whether the value is bytes.
+        author: Who wrote it.
+        created_at: When it was created.
+        updated_at: When it was last written; None if that is not known.
+        expires_at: When it expires.
+    """
+
+    text: str | None = ""
+    size: int = 0
+    version: int = 0
+    is_bytes: bool = False
+    author: Author | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    expires_at: datetime | None = None
+
+    @property
+    def can_be_edited(self) -> bool:
+        """Whether its whole text is here."""
+        return self.text is not None
+
+
+def text_of(value: Json) -> str | None:
+    """Returns a value as indented JSON; None if it is too long for a page."""
+    if len(value.text) > MOST_EDITED:
+        return None
+    return pretty(value.value)
+
+
+def pretty(value: Any) -> str:
+    """Returns a value as indented JSON, in which what cannot be seen is escaped."""
+    shown: str = show(json.dumps(value, ensure_ascii=False, indent=2))
+    return shown
+
+
+def time_of(at: int | None) -> datetime | None:
+    """Returns a stored time."""
+    return None if at is None else to_datetime(at)
+
+
+def differences(theirs: str, mine: str) -> Iterator[tuple[str, str]]:
+    """Yields the lines by which two texts differ: ``-`` theirs, ``+`` mine, and a few of both."""
+    left, right = theirs.splitlines()[:_DIFFERING], mine.splitlines()[:_DIFFERING]
+    for line in difflib.unified_diff(left, right, n=2, lineterm=""):
+        if line.startswith(("---", "+++")):
+            continue
+        yield (" " if line.startswith("@@") else line[0]), ("⋯" if line[:2] == "@@" else line[1:])
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise InvalidRequestError(f"this is not JSON: it has no {constant}")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns an object; raises if a name occurs twice, as one of the values would be lost."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidRequestError(f"the name {twice!r:.80} occurs twice in an object")
+    return found

@@ -1,0 +1,115 @@
+"""The console as an application that `botwire serve` mounts at ``/console``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from botwire.errors import APIError, BotWireError, NotFoundError, PermissionDeniedError
+from botwire.mounts import Host, Mount, Scope
+from botwire_console import rendering
+from botwire_console.links import ROOT
+from botwire_console.signing_in import answer_stranger, sign_out
+from botwire_console.views import VIEWS
+from botwire_console.visit import Visit
+from botwire_server import problems
+from botwire_server.middleware import HEADERS
+
+logger = logging.getLogger("botwire.console")
+
+_FOREVER = "public, max-age=31536000, immutable"  # the address of a file changes with its content
+
+
+def mount(host: Host) -> Mount:
+    """Returns the application that botwire-server mounts at ``/console``.
+
+    Args:
+        host: The server.
+    """
+
+    async def app(scope: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        await _guarded(scope, receive, send, lambda: _answer(Visit(host, scope, receive)))
+
+    async def stranger(scope: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        await _guarded(scope, receive, send, lambda: _answer_stranger(scope, receive))
+
+    return Mount(app, stranger=stranger)
+
+
+async def _answer(visit: Visit) -> Response:
+    scope = visit.scope
+    view = _view(scope)
+    if (file := _file(view)) is not None:
+        return file
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    if method == "POST" and view == "sign-out":
+        return sign_out(scope)
+    found = VIEWS.get((method, view))
+    if found is None:
+        raise NotFoundError(
+            "there is no such page" if method == "GET" else "this page does not accept that"
+        )
+    return await found(visit)
+
+
+async def _answer_stranger(scope: Scope, receive: Callable[..., Any]) -> Response:
+    file = _file(_view(scope))
+    return file if file is not None else await answer_stranger(scope, receive)
+
+
+async def _guarded(
+    scope: Scope,
+    receive: Callable[..., Any],
+    send: Callable[..., Any],
+    call: Callable[[], Awaitable[Response]],
+) -> None:
+    """Sends an answer, or a page that says what went wrong."""
+    try:
+        _check_origin(scope)
+        answer = await call()
+    except ClientDisconnect:
+        answer = Response(status_code=problems.CLIENT_GONE)
+    except BotWireError as error:
+        answer = _failure(problems.translate(error))
+    except Exception as error:  # noqa: BLE001 - it is logged, and the visitor is told
+        answer = _failure(problems.unexpected(error))
+    await answer(scope, receive, send)
+
+
+def _check_origin(scope: Scope) -> None:
+    """Refuses writes that no page of the console sends.
+
+    Browsers send the Origin with every POST. The server's own setting for other sites does not
+    apply here: they have no business with the console.
+    """
+    if scope["method"] in ("GET", "HEAD"):
+        return
+    headers: Mapping[bytes, bytes] = scope[HEADERS]
+    origin = headers.get(b"origin", b"")
+    if not origin or origin.partition(b"://")[2] != headers.get(b"host", b""):
+        raise PermissionDeniedError("only pages of this console may write here")
+    if headers.get(b"sec-fetch-site", b"same-origin") != b"same-origin":
+        raise PermissionDeniedError("only pages of this console may write here")
+
+
+def _failure(error: APIError) -> Response:
+    text = rendering.render("failure.html", error=error, partial=False)
+    return rendering.html(text, error.status)
+
+
+def _view(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(ROOT).strip("/")
+
+
+def _file(view: str) -> Response | None:
+    """Returns a file in ``static``, for everyone; None if the view is none."""
+    name = view.removeprefix("static/")
+    if name == view or name not in rendering.FILES:
+        return None
+    headers = {**rendering.HEADERS, "Cache-Control": _FOREVER}
+    return Response(rendering.file(name), headers=headers, media_type=rendering.FILES[name])

@@ -1,0 +1,329 @@
+"""Items of a history as the turns of a conversation, whichever framework wrote them.
+
+An item that has an envelope (see `botwire.messages`) is read from its portable part; what that does
+not have, images and a model's thinking, is looked for in the framework's own part. Messages that
+programs stored in the common forms of the model providers are read too. All else is shown as JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from botwire import operations as ops
+from botwire.clock import to_datetime
+from botwire.messages import ROLES, Message, UnreadableItemError, is_native_alone
+from botwire.operations import Author
+from botwire_console.editing import pretty
+
+PICTURES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
+"""The types of images that are shown. SVG is none: it can hold scripts."""
+
+MOST_TEXT = 20_000
+"""The characters of a text that are shown; the JSON has all of them."""
+
+_NODES = 5000  # parts of a value that are looked at for images and thinking
+_ROLES = {"ai": "assistant", "developer": "system", "human": "user", "model": "assistant"}
+_THINKING = frozenset({"reasoning", "reasoning_content", "redacted_thinking", "thinking"})
+_THOUGHT = ("thinking", "reasoning", "text", "content", "summary")
+_KINDS = ("type", "part_kind", "kind")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a tool, with its answer if that is near.
+
+    Attributes:
+        id: What the answer refers to.
+        name: The tool.
+        arguments: The arguments, as text.
+        answer: The turn with the answer.
+    """
+
+    id: str
+    name: str
+    arguments: str
+    answer: Turn | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What an item says.
+
+    Attributes:
+        item: The item.
+        role: ``system``, ``user``, ``assistant``, ``tool``, or ``other`` for what is no message.
+        text: What is said.
+        name: The name of the speaker or the tool.
+        thinking: What the model thought.
+        pictures: The number of images.
+        calls: The tools that it calls.
+        answers: The id of the call that it answers.
+        framework: The framework that wrote it.
+        said_at: When it was said.
+        why: Why it is shown as JSON.
+    """
+
+    item: ops.HistoryItem
+    role: str
+    text: str = ""
+    name: str | None = None
+    thinking: Sequence[str] = ()
+    pictures: int = 0
+    calls: Sequence[Call] = ()
+    answers: str | None = None
+    framework: str | None = None
+    said_at: datetime | None = None
+    why: str = ""
+
+    @property
+    def shown_text(self) -> str:
+        """The text, or its beginning."""
+        return self.text[:MOST_TEXT]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the text is longer than what is shown."""
+        return len(self.text) > MOST_TEXT
+
+    @property
+    def author(self) -> Author | None:
+        """Who wrote the item."""
+        return self.item.author
+
+
+def turns(items: Sequence[ops.HistoryItem]) -> list[Turn]:
+    """Returns the turns of items in order; answers of tools are with their calls."""
+    found = [turn_of(item) for item in items]
+    answers: dict[str, Turn] = {}
+    for turn in found:
+        if turn.role == "tool" and turn.answers:
+            answers.setdefault(turn.answers, turn)
+    folded: set[int] = set()
+    joined = []
+    for turn in found:
+        calls = []
+        for call in turn.calls:
+            answer = answers.get(call.id)
+            if answer is not None and answer.item.seq > turn.item.seq:
+                folded.add(answer.item.seq)
+                call = replace(call, answer=answer)  # noqa: PLW2901 - the same call, answered
+            calls.append(call)
+        joined.append(replace(turn, calls=tuple(calls)))
+    return [turn for turn in joined if turn.item.seq not in folded]
+
+
+def turn_of(item: ops.HistoryItem) -> Turn:
+    """Returns what an item says."""
+    value = item.value.value
+    at = to_datetime(item.created_at)
+    try:
+        message = Message.from_item(value)
+    except UnreadableItemError as error:
+        return _other(item, value, at, str(error))
+    native = None if message.native is None else message.native.data
+    seen = _Seen.within(native)
+    return Turn(
+        item,
+        message.role,
+        message.text,
+        _text(message.name) or None,
+        tuple(seen.thinking),
+        seen.pictures,
+        tuple([Call(_text(one.id), _text(one.name), _compact(one.arguments))
+               for one in message.tool_calls]),
+        _text(message.tool_call_id) or None,
+        None if message.native is None else _text(message.native.framework),
+        _said_at(message.created_at) or at,
+    )  # fmt: skip
+
+
+def pictures_of(value: Any) -> Iterator[tuple[str, str]]:
+    """Yields the type and the base64 text of each image in a value."""
+    for node in _nodes(value):
+        if (found := _picture(node)) is not None:
+            yield found
+
+
+# --- items without an envelope --------------------------------------------------------------
+
+
+def _other(item: ops.HistoryItem, value: Any, at: datetime, why: str) -> Turn:
+    framework = None
+    if is_native_alone(value):
+        framework, value = _text(value["framework"]), value["data"]
+    seen = _Seen.within(value)
+    turn = _message(item, value) if isinstance(value, dict) else None
+    if turn is None and seen.thinking:
+        turn = Turn(item, "assistant")
+    if turn is None:
+        text = value if isinstance(value, str) else pretty(value)
+        why = f"for {framework} only" if framework else why
+        turn = Turn(item, "other", text, why=why)
+    return replace(
+        turn,
+        thinking=tuple(seen.thinking),
+        pictures=seen.pictures,
+        framework=framework,
+        said_at=at,
+    )
+
+
+def _message(item: ops.HistoryItem, value: Mapping[str, Any]) -> Turn | None:
+    """Returns a message in one of the common forms; None if the value is in none of them."""
+    kind = value.get("type")
+    if kind == "function_call":
+        call = Call(_text(value.get("call_id")), _text(value.get("name")),
+                    _compact(value.get("arguments")))  # fmt: skip
+        return Turn(item, "assistant", calls=(call,))
+    if kind == "function_call_output":
+        said = value.get("output")
+        text = said if isinstance(said, str) else pretty(said)
+        return Turn(item, "tool", text, answers=_text(value.get("call_id")))
+    given = value.get("role")
+    role = _ROLES.get(given, given) if isinstance(given, str) else None
+    if role not in ROLES:
+        return None
+    content = value.get("content", value.get("text"))
+    calls = [*_calls(value.get("tool_calls"))]
+    text, answers = "", _text(value.get("tool_call_id")) or None
+    if isinstance(content, str):
+        text = content
+    elif isinstance(content, list):
+        said = []
+        for block in content:
+            if isinstance(block, str):
+                said.append(block)
+            elif isinstance(block, dict):
+                if isinstance(block.get("text"), str) and block.get("type") not in _THINKING:
+                    said.append(block["text"])
+                elif block.get("type") == "tool_use":
+                    calls.append(Call(_text(block.get("id")), _text(block.get("name")),
+                                      _compact(block.get("input"))))  # fmt: skip
+                elif block.get("type") == "tool_result":
+                    role, answers = "tool", _text(block.get("tool_use_id"))
+                    result = block.get("content")
+                    said.append(result if isinstance(result, str) else pretty(result))
+        text = "\n\n".join(said)
+    elif content is not None:
+        return None
+    return Turn(item, role, text, _text(value.get("name")) or None, calls=tuple(calls),
+                answers=answers)  # fmt: skip
+
+
+def _calls(given: Any) -> Iterator[Call]:
+    for call in given if isinstance(given, list) else ():
+        if isinstance(call, dict):
+            function = call.get("function")
+            of = function if isinstance(function, dict) else call
+            arguments = of.get("arguments", of.get("args"))
+            yield Call(_text(call.get("id")), _text(of.get("name")), _compact(arguments))
+
+
+# --- inside of values -----------------------------------------------------------------------
+
+
+@dataclass
+class _Seen:
+    """What was found inside of a value."""
+
+    thinking: list[str] = field(default_factory=list)
+    pictures: int = 0
+
+    @classmethod
+    def within(cls, value: Any) -> _Seen:
+        seen = cls()
+        for node in _nodes(value):
+            if _picture(node) is not None:
+                seen.pictures += 1
+            if any(node.get(kind) in _THINKING for kind in _KINDS if _is_text(node.get(kind))):
+                text = "\n\n".join(_thoughts(node))
+                if text and text not in seen.thinking:
+                    seen.thinking.append(text[:MOST_TEXT])
+            elif _is_text(thought := node.get("reasoning_content")) and thought:
+                seen.thinking.append(thought[:MOST_TEXT])
+        return seen
+
+
+def _thoughts(node: Mapping[str, Any]) -> list[str]:
+    for name in _THOUGHT:
+        found = node.get(name)
+        if isinstance(found, str) and found:
+            return [found]
+        if isinstance(found, list) and found:
+            return [
+                part["text"] for part in found
+                if isinstance(part, dict) and isinstance(part.get("text"), str)
+            ]  # fmt: skip
+    return []
+
+
+def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yields the objects in a value, the outermost first, up to a number."""
+    waiting, left = [value], _NODES
+    while waiting and left:
+        left -= 1
+        node = waiting.pop(0)
+        if isinstance(node, dict):
+            yield node
+            waiting += [part for part in node.values() if isinstance(part, (dict, list))]
+        elif isinstance(node, list):
+            waiting += [part for part in node if isinstance(part, (dict, list))]
+
+
+def _picture(node: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Returns the type and the base64 text of an image block."""
+    url = node.get("image_url", node.get("url"))
+    if isinstance(url, dict):
+        return None  # it is looked at itself
+    if isinstance(url, str) and url.startswith("data:"):
+        head, _, data = url[5:].partition(",")
+        kind, _, coding = head.partition(";")
+        return (kind, data) if kind in PICTURES and coding == "base64" else None
+    media = node.get("media_type", node.get("mime_type"))
+    for name in ("data", "base64"):
+        held = node.get(name)
+        if isinstance(held, dict):
+            held = held.get("$bytes")
+        if isinstance(media, str) and media in PICTURES and isinstance(held, str):
+            return media, held
+    return None
+
+
+def decode_picture(data: str) -> bytes | None:
+    """Returns the bytes of an image; None if the text is not base64."""
+    try:
+        return base64.b64decode(data + "=" * (-len(data) % 4), altchars=b"-_", validate=False)
+    except ValueError:
+        return None
+
+
+def _said_at(text: Any) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return at if at.tzinfo is not None else None
+
+
+def _compact(arguments: Any) -> str:
+    if isinstance(arguments, str):
+        try:
+            return pretty(json.loads(arguments))[:MOST_TEXT]
+        except (ValueError, RecursionError):
+            return arguments[:MOST_TEXT]
+    return pretty(arguments)[:MOST_TEXT]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else str(value)[:200]

@@ -1,0 +1,232 @@
+"""Keys: a tree of names, and one key with its value, version, expiry and author."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from botwire import operations as ops
+from botwire.errors import ConflictError, InvalidRequestError, PayloadTooLargeError
+from botwire.names import MAX_NAME_BYTES, to_bytes
+from botwire_console.editing import UNCHANGED, Draft, Stored, differences, text_of, time_of
+from botwire_console.recipes import address, recipe
+from botwire_console.visit import Visit
+
+ROWS = 50
+"""Rows of the tree on a page."""
+SEPARATORS = "/:"
+"""What separates the segments of a key; a prefix that ends with one is shown as a folder."""
+
+_READ = 200  # names per read
+_ROUNDS = 60  # most reads per page
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the tree: a key, or a folder of all keys with a prefix.
+
+    Attributes:
+        name: The key or the prefix.
+        label: The part of it that the rows above do not say.
+        is_folder: Whether it is a folder.
+        entry: What is stored, if the page has room for it.
+    """
+
+    name: str
+    label: str
+    is_folder: bool
+    entry: ops.KeyEntry | None = None
+
+    @property
+    def size(self) -> int | None:
+        """The bytes of the value."""
+        if self.entry is None:
+            return None
+        value = self.entry.value
+        return len(value) if isinstance(value, bytes) else len(value.text)
+
+    @property
+    def sample(self) -> str:
+        """The beginning of the value."""
+        if self.entry is None:
+            return ""
+        value = self.entry.value
+        return "bytes" if isinstance(value, bytes) else value.text[:400]
+
+
+async def show_tree(visit: Visit) -> Response:
+    """Shows the keys below a prefix, a page at a time, whatever their number."""
+    namespace = visit.namespace
+    prefix = visit.query.get("prefix", "")
+    rows, following = await _rows(visit, namespace, prefix, visit.query.get("after"))
+    template = "keys_rows.html" if visit.is_partial and "after" in visit.query else "keys.html"
+    return await visit.page(
+        template,
+        ns=namespace,
+        prefix=prefix,
+        trail=_trail(prefix),
+        rows=rows,
+        following=following,
+        first="after" not in visit.query,
+        recipe=recipe(
+            visit,
+            namespace,
+            address(namespace, "keys", prefix=prefix),
+            f"memory.list_keys({prefix!r})" if prefix else "memory.list_keys()",
+        ),
+    )
+
+
+async def _rows(
+    visit: Visit, namespace: str, prefix: str, after: str | None
+) -> tuple[list[Row], str | None]:
+    """Returns the rows after a name, and after which name the next page begins."""
+    rows: list[Row] = []
+    for _ in range(_ROUNDS):
+        page = await visit.apply(namespace, ops.ListKeys(prefix, after, _READ))
+        for key in page.keys:
+            if rows and rows[-1].is_folder and key.startswith(rows[-1].name):
+                continue
+            if len(rows) == ROWS:
+                break
+            rows.append(_row(key, prefix))
+            after = key
+        if rows and rows[-1].is_folder:
+            after = last_below(rows[-1].name)  # past the rest of the folder at once
+        if len(rows) == ROWS or not page.more:
+            break
+    rest = await visit.apply(namespace, ops.ListKeys(prefix, after, 1))
+    return await _with_entries(visit, namespace, rows), after if rest.keys else None
+
+
+def _row(key: str, prefix: str) -> Row:
+    rest = key[len(prefix) :]
+    # A separator at the very end makes no folder: there would be nothing to show in it.
+    ends = [at for one in SEPARATORS if 0 <= (at := rest.find(one)) < len(rest) - 1]
+    if not ends:
+        return Row(key, rest or key, is_folder=False)
+    label = rest[: min(ends) + 1]
+    return Row(prefix + label, label, is_folder=True)
+
+
+def last_below(prefix: str) -> str:
+    """Returns a name that follows all names with a prefix, and none of the others."""
+    room = MAX_NAME_BYTES - len(to_bytes(prefix))
+    return prefix + "\U0010ffff" * (room // 4) + ("", "\x7f", "\u07ff", "\uffff")[room % 4]
+
+
+async def _with_entries(visit: Visit, namespace: str, rows: list[Row]) -> list[Row]:
+    """Returns the rows with the entries of their keys, unless their values are too large."""
+    names = tuple([row.name for row in rows if not row.is_folder])
+    if not names:
+        return rows
+    try:
+        entries = await visit.apply(namespace, ops.GetKeys(names))
+    except PayloadTooLargeError:
+        return rows
+    known = {entry.key: entry for entry in entries if entry is not None}
+    return [Row(row.name, row.label, row.is_folder, known.get(row.name)) for row in rows]
+
+
+def _trail(prefix: str) -> list[tuple[str, str]]:
+    """Returns the folders above a prefix and itself: what each is called, and its prefix."""
+    trail, start = [], 0
+    for at, character in enumerate(prefix, 1):
+        if character in SEPARATORS:
+            trail.append((prefix[start:at], prefix[:at]))
+            start = at
+    if start < len(prefix):
+        trail.append((prefix[start:], prefix))
+    return trail
+
+
+# --- one key --------------------------------------------------------------------------------
+
+
+async def show(visit: Visit) -> Response:
+    """Shows a key; one that does not exist can be made here."""
+    namespace = visit.namespace
+    key = visit.query.get("key", "")
+    if not key:
+        return await visit.page("key_new.html", ns=namespace, prefix=visit.query.get("prefix", ""))
+    stored, _ = await _read(visit, namespace, key)
+    return await _page(visit, namespace, key, stored, saved=visit.query.get("saved"))
+
+
+async def save(visit: Visit) -> Response:
+    """Stores a value under the version that the visitor saw, and shows a conflict otherwise."""
+    namespace = visit.namespace
+    key = visit.need("key")
+    draft = Draft.of(await visit.form())
+    stored, entry = await _read(visit, namespace, key)
+    try:
+        value = await visit.work(draft.decode)
+        ttl = draft.ttl(None if entry is None else entry.expires_at)
+        operation = ops.PutKey(key, value, ttl, draft.version)
+        version = await visit.apply(namespace, operation)
+    except InvalidRequestError as error:
+        return await _page(visit, namespace, key, stored, 422, draft=draft, error=error)
+    except ConflictError:
+        return await _conflict(visit, namespace, key, draft)
+    return visit.go("key", ns=namespace, key=key, saved=version)
+
+
+async def delete(visit: Visit) -> Response:
+    """Deletes a key if it still has the version that the visitor saw."""
+    namespace = visit.namespace
+    key = visit.need("key")
+    draft = Draft.of(await visit.form())
+    try:
+        await visit.apply(namespace, ops.DeleteKey(key, draft.version))
+    except ConflictError:
+        return await _conflict(visit, namespace, key, None)
+    return visit.go("keys", ns=namespace, prefix="".join(name for name, _ in _trail(key)[:-1]))
+
+
+async def _conflict(visit: Visit, namespace: str, key: str, draft: Draft | None) -> Response:
+    stored, _ = await _read(visit, namespace, key)
+    lines: list[tuple[str, str]] = []
+    if draft is not None and stored.text is not None:
+        text, mine = stored.text, draft.text
+        lines = await visit.work(lambda: list(differences(text, mine)))
+    return await _page(visit, namespace, key, stored, 409, draft=draft, lines=lines, conflict=True)
+
+
+async def _read(visit: Visit, namespace: str, key: str) -> tuple[Stored, ops.KeyEntry | None]:
+    (entry,) = await visit.apply(namespace, ops.GetKeys((key,)))
+    if entry is None:
+        return Stored(), None
+    value = entry.value
+    is_bytes = isinstance(value, bytes)
+    return Stored(
+        None if isinstance(value, bytes) else await visit.work(lambda: text_of(value)),
+        len(value) if isinstance(value, bytes) else len(value.text),
+        entry.version,
+        is_bytes,
+        entry.author,
+        time_of(entry.created_at),
+        time_of(entry.updated_at),
+        time_of(entry.expires_at),
+    ), entry
+
+
+async def _page(
+    visit: Visit,
+    namespace: str,
+    key: str,
+    stored: Stored,
+    status: int = 200,
+    **context: Any,
+) -> Response:
+    return await visit.page(
+        "key.html",
+        status=status,
+        ns=namespace,
+        key=key,
+        trail=_trail(key),
+        stored=stored,
+        recipe=recipe(visit, namespace, address(namespace, "keys", key), f"memory.entry({key!r})"),
+        **{**UNCHANGED, **context},
+    )

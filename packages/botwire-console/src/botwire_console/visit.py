@@ -1,0 +1,173 @@
+"""One request: who sent it, what they ask for, and the memory that they may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope
+
+from botwire import AsyncMemory, Author
+from botwire import operations as ops
+from botwire.errors import InvalidRequestError, PermissionDeniedError
+from botwire.mounts import Host
+from botwire.names import SYSTEM_NAMESPACE, check_namespace
+from botwire_console import rendering
+from botwire_console.links import link
+from botwire_console.recipes import Recipe
+from botwire_server import bodies
+from botwire_server.auth import Caller
+from botwire_server.middleware import HEADERS
+from botwire_server.request_work import CALLER, by_turns
+
+T = TypeVar("T")
+
+AUTHOR = Author(agent="console")
+"""The author of what people write here; the server adds their API key."""
+
+
+class Visit:
+    """A request to the console, from a known caller.
+
+    Args:
+        host: The server.
+        scope: The scope of the request.
+        receive: Where its body comes from.
+    """
+
+    def __init__(self, host: Host, scope: Scope, receive: Receive) -> None:
+        self._host = host
+        self.scope = scope
+        self._receive = receive
+        self.caller: Caller = scope[CALLER]
+        self.query = _pairs(scope["query_string"])
+
+    # --- what is asked for ------------------------------------------------------------------
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether htmx asks for a part of a page."""
+        return b"hx-request" in self.scope[HEADERS]
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that the address names."""
+        return check_namespace(self.need("ns"))
+
+    def need(self, name: str) -> str:
+        """Returns a parameter that the view cannot do without."""
+        if not (value := self.query.get(name)):
+            raise InvalidRequestError(f"the address lacks {name!r}: follow a link of the console")
+        return value
+
+    def number(self, name: str) -> int | None:
+        """Returns a parameter that is a number; None if it is not given."""
+        return whole(self.query.get(name, ""), name)
+
+    async def form(self) -> dict[str, str]:
+        """Returns the fields of the form that was sent."""
+        return _pairs(await bodies.read(self._receive))
+
+    @property
+    def origin(self) -> str:
+        """The server's own address, as the visitor sees it."""
+        host = self.scope[HEADERS].get(b"host", b"localhost").decode("latin-1")
+        return f"{self.scope['scheme']}://{host}"
+
+    # --- what the visitor may do ------------------------------------------------------------
+
+    def may(self, right: str, namespace: str | None = None) -> bool:
+        """Returns whether the visitor has a right in a namespace; None: in all of them."""
+        return self.caller.key is None or self.caller.key.may(right, namespace)
+
+    def require(self, right: str) -> None:
+        """Raises `PermissionDeniedError` unless the visitor has a right in all namespaces."""
+        if not self.may(right):
+            raise PermissionDeniedError(
+                f"this view needs an API key with the right to {right} in all namespaces"
+            )
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The patterns of the namespaces that the visitor may read."""
+        return ("*",) if self.caller.key is None else self.caller.key.namespaces
+
+    # --- memory -----------------------------------------------------------------------------
+
+    def memory(self, namespace: str) -> AsyncMemory:
+        """Returns a namespace with the visitor's rights, quotas and limits."""
+        return AsyncMemory(namespace, engine=self._host.engine_for(self.scope), author=AUTHOR)
+
+    async def apply(self, namespace: str, operation: ops.Operation[T]) -> T:
+        """Applies an operation as the visitor."""
+        result: T
+        (result,) = await self.apply_all(namespace, operation)
+        return result
+
+    async def apply_all(self, namespace: str, *operations: ops.AnyOperation) -> ops.Results:
+        """Applies operations as one transaction, as the visitor."""
+        batch = ops.Batch(namespace, operations)
+        if batch.writes:
+            batch = batch.by(AUTHOR)
+        return await self._host.engine_for(self.scope).apply(batch)
+
+    async def apply_to_store(self, operation: ops.Operation[T]) -> T:
+        """Applies an operation about the whole store, as the visitor."""
+        return await self.apply(SYSTEM_NAMESPACE, operation)
+
+    # --- answers ----------------------------------------------------------------------------
+
+    async def page(
+        self, template: str, *, status: int = 200, recipe: Recipe | None = None, **context: Any
+    ) -> Response:
+        """Returns a page; large ones are rendered in a thread.
+
+        Args:
+            template: The template.
+            status: The status of the answer.
+            recipe: The same in the shell and in Python.
+            context: What the template shows.
+        """
+        namespace = context.setdefault("ns", None)
+        shared = {
+            "visit": self,
+            "recipe": recipe,
+            "may_write": namespace is not None and self.may("write", namespace),
+            "may_all": self.may("admin"),
+        }
+        text = await self.work(lambda: rendering.render(template, **shared, **context))
+        return rendering.html(text, status)
+
+    async def work(self, call: Callable[[], T]) -> T:
+        """Runs a function that may take long, in a thread, when it is the visitor's turn."""
+        return await by_turns(self.scope, call)
+
+    def go(self, view: str, **names: object) -> Response:
+        """Returns an answer that leads to another view."""
+        headers = {**rendering.HEADERS, "Location": link(view, **names)}
+        return Response(status_code=303, headers=headers)
+
+
+def whole(text: str, name: str, most: int = 2**63 - 1) -> int | None:
+    """Returns the number that a field holds; None if it is empty."""
+    if not text.strip():
+        return None
+    if not (text.strip().isascii() and text.strip().isdecimal() and len(text) <= 19):
+        raise InvalidRequestError(f"{name} must be a whole number, not {text!r:.40}")
+    return min(int(text), most)
+
+
+def _pairs(raw: bytes) -> dict[str, str]:
+    try:
+        return dict(
+            parse_qsl(
+                raw.decode("ascii"),
+                keep_blank_values=True,
+                errors="surrogatepass",
+                max_num_fields=10_000,
+            )
+        )
+    except ValueError:
+        raise InvalidRequestError("the address or the form is not UTF-8") from None

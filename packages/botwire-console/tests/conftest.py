@@ -1,0 +1,55 @@
+"""What the tests of the console share: real servers, with API keys and without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from botwire import Memory
+from conftest import make_key, read_url, running
+from tests.browsing import Browser
+
+
+@pytest.fixture(scope="session")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
+    """A server with API keys: its URL, and the keys."""
+    database = tmp_path_factory.mktemp("keyed") / "memory.db"
+    store = f"sqlite:///{database}"
+    keys = {
+        "admin": make_key(store, right="admin", label="the administrator")[1],
+        "all": make_key(store)[1],
+        "two writes": make_key(store, writes=2)[1],
+        "ada": make_key(store, namespaces=("ada",))[1],
+        "reader": make_key(store, namespaces=("ada",), right="read")[1],
+        "team": make_key(store, namespaces=("team-*", "ada"), right="read")[1],
+    }
+    with running(database) as process:
+        url = read_url(process)
+        for namespace in ("ada", "bob-secret", "team-1"):
+            with Memory(namespace, url=url, api_key=keys["all"]) as memory:
+                memory.set("prefs", {"of": namespace})
+                memory.history("chat").append({"role": "user", "content": f"I am {namespace}"})
+        try:
+            yield url, keys
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(autouse=True)
+def _closed_browsers() -> Iterator[None]:
+    yield
+    Browser.close_all()
+
+
+@pytest.fixture
+def browser(server_url: str) -> Browser:
+    """A browser at a server without API keys."""
+    return Browser(server_url)
+
+
+@pytest.fixture
+def memory(server_url: str, namespace: str) -> Iterator[Memory]:
+    """An empty namespace of that server."""
+    with Memory(namespace, url=server_url) as memory:
+        yield memory

@@ -1,0 +1,139 @@
+"""Names and texts that want to be more than text, in every place of every page."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from botwire import Author, Memory
+from botwire.messages import Message, Native, ToolCall
+from botwire_console import rendering
+from tests.browsing import Browser, address, parse
+
+MARK = "bwevil"
+HOSTILE = [
+    f"<{MARK}>",
+    f'"><script>{MARK}()</script><{MARK} x="',
+    f"' {MARK}=1 onmouseover='{MARK}()",
+    f"</textarea></pre></title></script><{MARK}>",
+    f"<!--<{MARK}>--><![CDATA[<{MARK}>]]>",
+    f"javascript:{MARK}()",
+    f"{{{{ 7*7 }}}}{{% raw %}}<{MARK}>",
+    f"&lt;{MARK}&gt;&#60;{MARK}&#62;",
+    f"x\r\nSet-Cookie: {MARK}=1\r\n\r\n<{MARK}>",
+    f"\x00\x1b[31m\u202e<{MARK}>\ud800\u2028\ufeff",
+    f"../../{MARK}/%2e%2e%2f?a=b&c=d#e+%00",
+    f"data:text/html,<{MARK}>",
+    f'hx-get="/{MARK}" hx-on:click="{MARK}()"',
+]
+TAGS = (
+    "a b bdi body button code dd del details div dl dt form h1 h2 h3 head header html img input "
+    "ins label li link main meta nav ol option p pre script section select span summary table "
+    "tbody td textarea th thead time title tr ul"
+)
+ATTRIBUTES = (
+    "action alt aria-current aria-hidden aria-label autocomplete autofocus charset checked class "
+    "content data-all data-append data-later data-live data-seq datetime defer dir for height href "
+    "hx-get hx-swap hx-target http-equiv id inputmode lang loading max method min name placeholder "
+    "readonly rel required role rows scope selected size spellcheck src tabindex title type value "
+    "width"
+)
+ADDRESSES = ("action", "href", "src", "hx-get", "data-live", "data-append")
+
+
+def check(answer: httpx.Response) -> None:
+    """Checks that nothing in a page is markup, an attribute or an address that is not ours."""
+    assert MARK not in str(dict(answer.headers))
+    for name, value in rendering.HEADERS.items():
+        assert answer.headers[name] == value
+    page = parse(answer)
+    for tag, attributes in page.tags:
+        assert tag in TAGS.split(), tag
+        assert attributes.keys() <= set(ATTRIBUTES.split()), attributes
+        for name in ADDRESSES:
+            if (value := attributes.get(name)) is not None:
+                assert value.isascii()
+                assert value.startswith(("/console", "#item-", "#main")), value
+    scripts = [attributes["src"] for tag, attributes in page.tags if tag == "script"]
+    assert all((source or "").startswith("/console/static/") for source in scripts)
+    assert "\x00" not in answer.text
+    assert "\u202e" not in answer.text
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_what_is_stored_stays_text(server_url: str, browser: Browser, text: str) -> None:
+    author = Author(*(text.encode("utf-8", "replace").decode()[:60],) * 3)
+    namespace = text[:60]
+    with Memory(namespace, url=server_url, author=author) as memory:
+        memory.set(text, {text: [text]})
+        memory.set(f"{text}/below", text)
+        history = memory.history(text)
+        history.set_metadata({"title": text, text[:40]: text, "owner": text})
+        native = {"content": [{"type": "thinking", "thinking": text}]}
+        history.extend(
+            [
+                Message(
+                    "assistant",
+                    text,
+                    name=text,
+                    tool_calls=(ToolCall(text, text, {text: text}), ToolCall("c", text, text)),
+                    native=Native(text, 1, native),
+                ).to_item(),
+                Message("tool", text, name=text, tool_call_id=text).to_item(),
+                Message("tool", text * 20, tool_call_id="none").to_item(),
+                Message("user", text).to_item(),
+                {"framework": text, "format": 1, "data": text},
+                text,
+                {text: text},
+            ]
+        )
+        memory.remember(text, tags=[text])
+    seen = [browser.get()]
+    for view, names in (
+        ("namespace", {}),
+        ("keys", {}),
+        ("keys", {"prefix": text}),
+        ("key", {"key": text}),
+        ("key", {"prefix": text}),
+        ("key", {"key": f"{text}/below", "saved": text}),
+        ("conversations", {}),
+        ("conversations", {"prefix": text}),
+        ("conversation", {"name": text}),
+        ("item", {"name": text, "seq": 1, "saved": text}),
+        ("item", {"name": text, "seq": 6}),
+    ):
+        answer = browser.get(view, ns=namespace, **names)
+        assert answer.status_code == 200, answer.text
+        seen.append(answer)
+    here = address("key", ns=namespace, key=text)
+    typed = f"no JSON {text}".encode("utf-8", "surrogatepass")
+    seen += [browser.post(here, version=version, value=typed) for version in (99, 1)]
+    seen.append(browser.post(here, version=99, value=f'"{MARK}"'))
+    assert [answer.status_code for answer in seen[-3:]] == [422, 422, 409]
+    for view in ("image", "nothing", quote(text, safe="", errors="surrogatepass")):
+        seen.append(browser.get(view, ns=namespace, name=text, seq=text, n=text, after=text))
+        assert seen[-1].status_code in (400, 404)
+    seen.append(browser.get("keys", ns=""))
+    for answer in seen:
+        check(answer)
+    # What leads to an entry with such a name does lead there.
+    links = browser.see("keys", ns=namespace, prefix=text).links("key")
+    assert address("key", ns=namespace, key=text) in links
+
+
+def test_a_hostile_host_header_stays_text(browser: Browser) -> None:
+    host = 'localhost"><bwevil>'
+    answer = browser.http.get(address("keys", ns="n"), headers={"Host": host})
+    check(answer)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_the_form_to_sign_in_shows_nothing_as_markup(
+    keyed: tuple[str, dict[str, str]], text: str
+) -> None:
+    browser = Browser(keyed[0])
+    check(browser.get("keys", ns=text))
+    sent = text.encode("utf-8", "replace")
+    check(browser.post("sign-in", key=sent, next=sent))
