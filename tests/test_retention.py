@@ -442,14 +442,13 @@ def test_what_is_held_does_not_expire(engine: Engine, clock: _Clock) -> None:
     memory.history("before", **expiring).append(1)
     memory.records().put([Record("before", "1")], **expiring)
     retention.hold("case", "n")
-    memory.set("after", 2, **expiring)
     memory.history("after", **expiring).append(2)
     memory.records().put([Record("after", "2")], **expiring)
     memory.history("before").expire(ttl=1)
     for _ in range(2):
         clock.wait(5 * HOUR)
         engine.sweep()
-        assert memory.get_many(["before", "after"]) == {"before": 1, "after": 2}
+        assert memory.get("before") == 1
         assert [history.name for history in memory.list_histories()] == ["after", "before"]
         assert {match.record.id for match in memory.records().search(text="before after")} == {
             "1",
@@ -460,6 +459,19 @@ def test_what_is_held_does_not_expire(engine: Engine, clock: _Clock) -> None:
     clock.wait(2 * HOUR)
     assert memory.list_keys() == ["before"]
     assert list(transfer.check(engine)) == []
+
+
+def test_a_lease_in_a_held_namespace_ends(engine: Engine, clock: _Clock) -> None:
+    memory, retention = Memory("n", engine=engine), Retention(engine=engine)
+    retention.hold("case", "n")
+    version = memory.set("lease", "mine", ttl=HOUR, if_version=0)
+    version = memory.set("lease", "mine", ttl=HOUR, if_version=version)
+    assert memory.delete("lease", if_version=version) is True
+    memory.set("lease", "of a process that is killed", ttl=HOUR, if_version=0)
+    clock.wait(2 * HOUR)
+    memory.set("lease", "theirs", if_version=0)
+    with pytest.raises(PermissionDeniedError):
+        memory.delete("lease")
 
 
 def test_a_copy_into_a_held_namespace_deletes_nothing(tmp_path: Path) -> None:

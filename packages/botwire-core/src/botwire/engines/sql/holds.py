@@ -2,7 +2,9 @@
 
 Policies and holds are keys of the system namespace. A batch that deletes something, or that sets an
 expiry, reads the holds; no other batch does, so holds cost nothing elsewhere. What a hold covers
-does not expire: `KeepExpiring` removes the expiry that it has, and writes set none.
+does not expire: `KeepExpiring` removes the expiry that it has, and writes to histories and records
+set none. A key that is written with an expiry while it is held is a lock or a lease: it expires,
+and its owner may delete it.
 """
 
 from __future__ import annotations
@@ -92,6 +94,13 @@ def find(context: Context, operation: ops.AnyOperation) -> Steps[Sequence[ops.Re
         history = operation.name
     elif isinstance(operation, ops.RestoreHistory):
         history = operation.state.name
+    if isinstance(operation, ops.DeleteKey):
+        rows = yield Statement(
+            "SELECT 1 FROM botwire_keys WHERE namespace = ? AND key = ? AND expires_at IS NOT NULL",
+            (context.namespace, to_bytes(operation.key)),
+        )
+        if rows:
+            return ()
     return [hold for hold in here if hold.covers(namespace, history)]
 
 
@@ -106,7 +115,7 @@ def lasting(operation: ops.AnyOperation) -> ops.AnyOperation:
         changed["records"] = tuple([one._replace(expires_at=None) for one in operation.records])
     elif isinstance(operation, ops.RestoreHistory):
         changed["state"] = operation.state._replace(expires_at=None)
-    elif hasattr(operation, "ttl"):
+    elif hasattr(operation, "ttl") and not isinstance(operation, ops.PutKey):
         changed["ttl"] = None
     return replace(operation, **changed) if changed else operation  # type: ignore[type-var]
 
@@ -117,9 +126,10 @@ def _is_concerned(operation: ops.AnyOperation) -> bool:
         return not operation.storewide or isinstance(operation, ops.ForgetNamespace)
     if isinstance(operation, ops.PutRecords):
         return any(record.ttl is not None for record in operation.records)
-    return isinstance(operation, (ops.ReplaceHistory, ops.UpdateItem, *_RESTORES)) or (
-        getattr(operation, "ttl", None) is not None
-    )
+    if isinstance(operation, (ops.ReplaceHistory, ops.UpdateItem, *_RESTORES)):
+        return True
+    has_ttl = getattr(operation, "ttl", None) is not None
+    return has_ttl and not isinstance(operation, ops.PutKey)
 
 
 def _holding(
