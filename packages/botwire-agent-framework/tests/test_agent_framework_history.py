@@ -210,6 +210,20 @@ async def test_who_says_the_same_twice_has_said_it_twice(place_url: str, namespa
     assert history.count() == 6
 
 
+async def test_what_an_agent_stores_has_its_name(place_url: str, namespace: str) -> None:
+    provider = BotWireHistoryProvider(namespace, url=place_url)
+    for name, author in (("writer", "writer, agent-framework"), (None, "agent-framework")):
+        agent = Agent(client=ScriptedClient("ok"), name=name, context_providers=[provider])
+        await agent.run("hi", session=AgentSession(session_id=f"by {name}"))
+        items = Memory(namespace, url=place_url).history(f"by {name}").read()
+        assert [str(item.author) for item in items] == [author, author]
+    named = BotWireHistoryProvider(namespace, url=place_url, author="mine")
+    agent = Agent(client=ScriptedClient("ok"), name="other", context_providers=[named])
+    await agent.run("hi", session=AgentSession(session_id="mine"))
+    (item, _) = Memory(namespace, url=place_url).history("mine").read()
+    assert str(item.author) == "mine, agent-framework"
+
+
 @pytest.mark.parametrize(("size", "shown"), [(1, 1), (2, 2), (3, 3), (4, 4), (9, 5)])
 async def test_the_last_messages_are_shown_and_no_answer_without_its_call(
     place_url: str, namespace: str, size: int, shown: int

@@ -197,3 +197,10 @@ def test_an_adapter_keeps_what_a_user_says(tmp_path: Path) -> None:
     connection = Connection("n", framework="ag2", client=both, author="bob")
     assert connection.author == Author("bob", "ag2")
     assert Connection("n", framework="ag2", client=both.by(ADA)).author == ADA
+
+
+def test_a_framework_fills_in_what_is_not_given() -> None:
+    assert Author().during(agent="a", run="r") == Author("a", run="r")
+    assert Author("mine", run="mine").during(agent="a", run="r") == Author("mine", run="mine")
+    for odd in (None, "", "x" * 200, "\ud83d\ude00", 7):
+        assert not Author().during(agent=odd, run=odd)  # type: ignore[arg-type]

@@ -80,6 +80,15 @@ def test_state_and_messages_come_back_bytes_included(place: Any) -> None:
     assert picture in again.messages[0]["content"]
 
 
+def test_what_an_agent_says_has_its_id(place: Any) -> None:
+    open_agent(place)("hi")
+    open_agent(place, agent_id="editor")("hi")
+    with Memory(place["namespace"], url=place["url"]) as memory:
+        histories = [memory.history(info.name) for info in memory.list_histories()]
+        authors = {str(item.author) for history in histories for item in history.read()}
+    assert authors == {"strands", "editor, strands"}
+
+
 def test_an_agent_that_waited_is_shown_what_others_said_since(place: Any) -> None:
     waits = open_agent(place)
     waits("one")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, Unpack
 
 from agent_framework import (
@@ -15,7 +17,7 @@ from agent_framework import (
     SupportsAgentRun,
 )
 
-from botwire import AsyncHistory, ConfigurationError, ConflictError
+from botwire import AsyncHistory, Author, ConfigurationError, ConflictError
 from botwire.answers import Answerer, Answerers
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.off_loop import off_loop
@@ -107,7 +109,8 @@ class BotWireHistoryProvider(HistoryProvider):
             raise ConfigurationError(
                 "a conversation needs the id of its session: AgentSession(session_id=…)"
             )
-        return self.connection.async_memory.history(session_id, ttl=self.ttl)
+        author = (self.connection.author or Author()).during(agent=_agent.get())
+        return self.connection.async_memory.by(author).history(session_id, ttl=self.ttl)
 
     async def get_messages(
         self, session_id: str | None, *, state: dict[str, Any] | None = None, **kwargs: Any
@@ -193,6 +196,16 @@ class BotWireHistoryProvider(HistoryProvider):
             ConfigurationError: Another provider of the agent stores the same in the same place.
         """
         self._check_alone(agent)
+        with _written_by(agent):
+            await self._load(agent, session, context, state)
+
+    async def _load(
+        self,
+        agent: SupportsAgentRun,
+        session: AgentSession,
+        context: SessionContext,
+        state: dict[str, Any],
+    ) -> None:
         before = Answerer()
         if context.session_id:
             before.saw(self._answerers.of_task(context.session_id).seen)
@@ -222,7 +235,8 @@ class BotWireHistoryProvider(HistoryProvider):
             answerer = self._answerers.of_task(context.session_id)
             if answerer.seen is not None:
                 answerer.saw(await self._compact(agent, context, answerer.seen))
-        await super().after_run(agent=agent, session=session, context=context, state=state)
+        with _written_by(agent):
+            await super().after_run(agent=agent, session=session, context=context, state=state)
 
     async def _compact(
         self, agent: SupportsAgentRun, context: SessionContext, last: int | None
@@ -275,6 +289,20 @@ class BotWireHistoryProvider(HistoryProvider):
     async def clear(self, session_id: str) -> None:
         """Deletes a session's messages."""
         await self._history(session_id).clear()
+
+
+_agent: ContextVar[str | None] = ContextVar("botwire_agent", default=None)
+"""The name of the agent whose run is loaded or stored."""
+
+
+@contextlib.contextmanager
+def _written_by(agent: SupportsAgentRun) -> Iterator[None]:
+    """Lets what is written in its block have the agent as its author."""
+    token = _agent.set(getattr(agent, "name", None))
+    try:
+        yield
+    finally:
+        _agent.reset(token)
 
 
 def _stores_each_call(agent: SupportsAgentRun) -> bool:

@@ -20,7 +20,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig, ListSessi
 from botwire import AsyncMemory, Author, ConflictError, Entry, HistoryInfo, Item
 from botwire import operations as ops
 from botwire.connection import ConnectionOptions, takes_connection
-from botwire.names import MAX_AUTHOR_BYTES, join_parts, to_bytes
+from botwire.names import join_parts
 from botwire.off_loop import off_loop
 from botwire.tagged import from_json, to_json
 from botwire_google_adk.convert import USER, from_items, to_items
@@ -431,12 +431,5 @@ def _prefixed(delta: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def _author(author: Author | None, event: Event) -> Author:
     """Returns who writes an event: its agent, in its invocation."""
-    author = author or Author()
-    agent = None if event.author == USER else _brief(event.author)
-    return replace(
-        author, agent=author.agent or agent, run=author.run or _brief(event.invocation_id)
-    )
-
-
-def _brief(name: str | None) -> str | None:
-    return name if name and len(to_bytes(name)) <= MAX_AUTHOR_BYTES else None
+    agent = None if event.author == USER else event.author
+    return (author or Author()).during(agent=agent, run=event.invocation_id)

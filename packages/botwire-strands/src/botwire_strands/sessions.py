@@ -11,7 +11,7 @@ from strands.types.content import Message
 from strands.types.exceptions import SessionException
 from strands.types.session import Session, SessionAgent, SessionMessage
 
-from botwire import ConfigurationError, ConflictError, History, Memory
+from botwire import Author, ConfigurationError, ConflictError, History, Memory
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.names import check_history, join_parts
 from botwire_strands.convert import (
@@ -290,4 +290,6 @@ class BotWireSessionManager(RepositorySessionManager, SessionRepository):
 
     def _history(self, session_id: str, agent_id: str) -> History:
         own = join_parts(_AGENTS, session_id, agent_id)
-        return self._memory.history(session_id if agent_id == _AGENT else own)
+        named = None if agent_id == _AGENT else agent_id
+        author = (self.connection.author or Author()).during(agent=named)
+        return self._memory.by(author).history(session_id if agent_id == _AGENT else own)

@@ -58,6 +58,22 @@ class Author(Checked):
         """Returns this author with a framework, unless it names one already."""
         return self if self.framework is not None else replace(self, framework=framework)
 
+    def during(self, *, agent: str | None = None, run: str | None = None) -> Author:
+        """Returns this author with an agent and a run, unless it names them already.
+
+        For what a framework calls them: a name that is too long, or no valid name, is left out.
+        """
+        return replace(self, agent=self.agent or _fitting(agent), run=self.run or _fitting(run))
+
+
+def _fitting(name: str | None) -> str | None:
+    if not name or not isinstance(name, str):
+        return None
+    try:
+        return names.check_author(name, "agent")
+    except ConfigurationError:
+        return None
+
 
 NOBODY = Author()
 """An author of whom nothing is known; stored as no author at all."""
