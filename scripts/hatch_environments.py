@@ -21,7 +21,8 @@ class AdapterEnvironments(EnvironmentCollectorInterface):
     def finalize_config(self, config: dict[str, dict[str, Any]]) -> None:
         """Adds an environment for each adapter, and the matrix of ``alone``."""
         text = Path(self.root, "pyproject.toml").read_text(encoding="utf-8")
-        adapters = tomllib.loads(text)["tool"]["botwire"]["adapters"]
+        settings = tomllib.loads(text)["tool"]["botwire"]
+        adapters, beside = settings["adapters"], settings["beside"]
         template = config["package"]
         for name, requirements in adapters.items():
             # A new adapter has none until its releases are pinned.
@@ -31,7 +32,11 @@ class AdapterEnvironments(EnvironmentCollectorInterface):
                 "workspace": {
                     "members": [*template["workspace"]["members"], f"packages/botwire-{name}"]
                 },
-                "dependencies": [*template["dependencies"], *requirements],
+                "dependencies": [
+                    *template["dependencies"],
+                    *requirements,
+                    *beside.get(name, ()),
+                ],
                 "env-vars": {
                     **template["env-vars"],
                     "UV_CONSTRAINT": f"{{root:uri}}/constraints/{name}.txt" if pins else "",
@@ -49,5 +54,9 @@ class AdapterEnvironments(EnvironmentCollectorInterface):
                         for requirement in requirements
                     ]
                 }
-            }
+            },
+            "name": {
+                rf"\b{name}-highest$": {"extra-dependencies": requirements}
+                for name, requirements in beside.items()
+            },
         }

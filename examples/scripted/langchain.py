@@ -48,3 +48,22 @@ class ScriptedToolChatModel(ScriptedChatModel):
             results = [str(one.content) for one in messages if isinstance(one, ToolMessage)]
             message = AIMessage(reply([str(one.content) for one in messages], [*results, "?"]))
         return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+class ScriptedNotesModel(ScriptedChatModel):
+    """A chat model that writes statements to files, and searches them for questions."""
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        last = messages[-1]
+        if isinstance(last, HumanMessage):
+            said = str(last.content)
+            name = "grep" if said.endswith("?") else "write_file"
+            given = {"pattern": " ", "path": "/notes", "output_mode": "content"}
+            if name == "write_file":
+                given = {"file_path": f"/notes/{last.id}.md", "content": said}
+            call = {"name": name, "args": given, "id": last.id, "type": "tool_call"}
+            message = AIMessage("", tool_calls=[call])
+        else:
+            results = [str(one.content) for one in messages if isinstance(one, ToolMessage)]
+            message = AIMessage(reply([str(one.content) for one in messages], [*results, "?"]))
+        return ChatResult(generations=[ChatGeneration(message=message)])
