@@ -10,7 +10,10 @@ from botwire import Author, Memory
 from botwire.messages import Message, Native, ToolCall
 from tests.browsing import Browser, address, all_rows, parse, squeezed
 
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5Erk"
+    "Jggg=="
+)
 
 
 def show(browser: Browser, memory: Memory, *values: object) -> str:
