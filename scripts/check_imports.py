@@ -5,7 +5,7 @@
   server, and imports it.
 - Only the core uses its private names, such as ``botwire.client._sync``.
 - In the core, imports go down its layers and never in a circle; one module and its generated twin
-  import httpx.
+  import httpx, and one module each of the core and the server websockets.
 - A package declares what it imports in its pyproject.toml, even if another package brings it.
 
 Prints ``file:line: what is wrong`` for each violation, and fails if there is any. Each package is
@@ -36,6 +36,7 @@ SERVER = "botwire_server"
 ON_SERVER = frozenset({"botwire_console"})
 """Packages that are part of a server, and may import it."""
 HTTP_MODULES = ("botwire/engines/http/_async.py", "botwire/engines/http/_sync.py")
+FRAME_MODULES = ("botwire/engines/http/frames.py", "botwire_server/channel.py")
 LAYERS = (
     (
         "_version",
@@ -173,6 +174,8 @@ def check(package: Package, siblings: set[str]) -> Iterator[str]:
                 problem = f"{found} is private to {CORE}" if found.is_private else None
             elif found.top == "httpx" and not path.as_posix().endswith(HTTP_MODULES):
                 problem = f"httpx is imported in {HTTP_MODULES[0]} and its twin only"
+            elif found.top == "websockets" and not path.as_posix().endswith(FRAME_MODULES):
+                problem = f"websockets is imported in {' and '.join(FRAME_MODULES)} only"
             elif found.module not in declared:
                 problem = (
                     f"{package.folder.name}/pyproject.toml declares nothing with {found.module}"

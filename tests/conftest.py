@@ -21,11 +21,18 @@ SHARED = {
 """Places that all tests of a run share, and the fixtures that start them."""
 
 
+def _shared(place: str, request: pytest.FixtureRequest) -> str:
+    """Returns the URL of a shared place: ``http`` is the channel, ``http-postgres`` plain HTTP."""
+    url = str(request.getfixturevalue(SHARED[place]))
+    query = {"http": "?channel=true", "http-postgres": "?channel=false"}
+    return url + query.get(place, "")
+
+
 @pytest.fixture(params=["embedded", "in-memory", *SHARED])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where memory lives."""
     if request.param in SHARED:
-        return str(request.getfixturevalue(SHARED[request.param]))
+        return _shared(request.param, request)
     return "sqlite://" if request.param == "in-memory" else f"sqlite:///{tmp_path / 'memory.db'}"
 
 
@@ -33,7 +40,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where memory lives that several processes use at once."""
     if request.param in SHARED:
-        return str(request.getfixturevalue(SHARED[request.param]))
+        return _shared(request.param, request)
     return f"sqlite:///{tmp_path / 'memory.db'}"
 
 

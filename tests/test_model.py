@@ -427,8 +427,8 @@ def engines(
             "in-memory": pair(lambda: SQLiteEngine(MEMORY, clock=clock))[:1],
             "postgres": pair(lambda: PostgresEngine(fresh_postgres_url, clock=clock)),
             "split": pair(lambda: PostgresEngine(split_url, clock=clock)),
-            "http": pair(lambda: HTTPEngine(urls[0])),
-            "http-postgres": pair(lambda: HTTPEngine(urls[1])),
+            "http": pair(lambda: HTTPEngine(urls[0], channel=True)),
+            "http-postgres": pair(lambda: HTTPEngine(urls[1], channel=False)),
         }
 
 

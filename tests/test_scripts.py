@@ -131,7 +131,7 @@ def tree(tmp_path: Path) -> Path:
         (
             "packages/botwire-core",
             "botwire",
-            ["httpx", "psycopg[pool]"],
+            ["httpx", "psycopg[pool]", "websockets"],
             "import json, psycopg_pool",
         ),
         (
@@ -175,6 +175,7 @@ LANGGRAPH = "packages/botwire-langgraph/src/botwire_langgraph"
         (f"{CORE}/names.py", "from fastapi import FastAPI", "declares nothing with fastapi"),
         (f"{CORE}/client/x.py", "import httpx", "httpx is imported in botwire/engines/http/_async"),
         ("server/src/botwire_server/x.py", "from httpx import URL", "httpx is imported in"),
+        (f"{CORE}/client/x.py", "import websockets", "websockets is imported in botwire/engines"),
         (f"{LANGGRAPH}/x.py", "import botwire.client._sync", "botwire.client._sync is private"),
         (f"{LANGGRAPH}/x.py", "from botwire.client import _sync", "client._sync is private"),
         (f"{LANGGRAPH}/x.py", "from botwire.wire import _x", "botwire.wire._x is private"),
@@ -224,6 +225,7 @@ def test_the_core_has_layers_and_no_circle(
     [
         (f"{CORE}/engines/http/_async.py", "import httpx"),
         (f"{CORE}/engines/http/_sync.py", "import httpx"),
+        (f"{CORE}/engines/http/frames.py", "from websockets.frames import Frame"),
         (f"{CORE}/names.py", "import botwire.engines.loops\nfrom botwire.wire import _x"),
         (f"{LANGGRAPH}/x.py", "from opentelemetry.trace import Tracer"),
         (f"{LANGGRAPH}/x.py", "from botwire import __version__"),

@@ -58,7 +58,7 @@ def http(source: random.Random) -> Iterator[Place]:
         stack.callback(proxy.close)
 
         yield Place(
-            [f"http://127.0.0.1:{proxy.port}"],
+            [f"http://127.0.0.1:{proxy.port}?channel=true"],
             f"sqlite:///{file}",
             {
                 "server killed": server.kill_and_restart,
@@ -88,7 +88,7 @@ def postgres(source: random.Random) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def http_postgres(source: random.Random) -> Iterator[Place]:
-    """Two servers over one PostgreSQL, on bad lines."""
+    """Two servers over one PostgreSQL, on bad lines: one by its channel, one by HTTP alone."""
     with own_postgres() as database, contextlib.ExitStack() as stack:
         servers, proxies = [], []
         for _ in range(2):
@@ -99,7 +99,10 @@ def http_postgres(source: random.Random) -> Iterator[Place]:
             stack.callback(proxy.close)
             proxies.append(proxy)
         yield Place(
-            [f"http://127.0.0.1:{proxy.port}" for proxy in proxies],
+            [
+                f"http://127.0.0.1:{proxy.port}?channel={channel}"
+                for proxy, channel in zip(proxies, ("true", "false"), strict=True)
+            ],
             database.url,
             {
                 "server killed": lambda: source.choice(servers).kill_and_restart(),

@@ -1,4 +1,7 @@
-"""The HTTP engine, which sends batches to a server. Only this module imports httpx."""
+"""The HTTP engine, which sends batches to a server. Only this module imports httpx.
+
+A batch goes over the channel if there is one (`botwire.engines.http.channels`), else over HTTP.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,14 @@ import ssl
 import time
 import uuid
 from typing import Any
+from urllib.parse import parse_qs
 
 import httpx
 
 from botwire import wire
 from botwire.engines import retry
+from botwire.engines.http.channels import AsyncChannels, goes_through_proxy, verdict_of
+from botwire.engines.http.exchange import Answer, Target
 from botwire.engines.loops import AsyncClientPerLoop
 from botwire.errors import (
     ConfigurationError,
@@ -26,6 +32,8 @@ from botwire.errors import (
 from botwire.operations import Batch, Results, halving
 
 _HEALTH_PATH = "/healthz"
+USES_CHANNEL = False
+"""Whether channels are used unless the URL or the caller says otherwise."""
 _REFUSAL = 0.25  # seconds of a probe after a server refused connections: a refusal comes at once
 
 
@@ -35,9 +43,11 @@ class AsyncHTTPEngine:
     A write carries an id, so it is applied once, however often it is sent.
 
     Args:
-        url: The server's ``http`` or ``https`` URL; a path in it is kept as a prefix.
+        url: The server's ``http`` or ``https`` URL; a path in it is kept as a prefix, and
+            ``?channel=false`` is the same as the argument.
         api_key: Sent as a bearer token.
         timeout: Seconds that a call may take, retries included.
+        channel: Whether to use a channel where the server and the network allow it.
         transport: An httpx transport that replaces the network in tests.
 
     Raises:
@@ -50,6 +60,7 @@ class AsyncHTTPEngine:
         *,
         api_key: str | None = None,
         timeout: float = 10.0,
+        channel: bool | None = None,
         transport: Any = None,
     ) -> None:
         try:
@@ -60,6 +71,7 @@ class AsyncHTTPEngine:
             raise ConfigurationError(f"{url!r} is not a server's URL: use http://host:port")
         if parsed.userinfo:
             raise ConfigurationError("the URL has a password, which logs would show: use api_key")
+        parsed, asked = _read_query(parsed)
         self.url = str(parsed).rstrip("/")
         self._endpoint = httpx.URL(self.url + wire.BATCH_PATH)
         self._api_key = api_key
@@ -75,10 +87,31 @@ class AsyncHTTPEngine:
         self._transport = transport
         self._outage = retry.Outage()
         self._clients = AsyncClientPerLoop(self._open, httpx.AsyncClient.aclose)
+        self._channel = next((one for one in (channel, asked) if one is not None), USES_CHANNEL)
+        self._channels = self._open_channels(parsed) if self._channel and not transport else None
 
     def settings(self) -> dict[str, Any]:
         """Returns the arguments for another engine on the same server, including the API key."""
-        return {"url": self.url, "api_key": self._api_key, "timeout": self._timeout}
+        return {
+            "url": self.url,
+            "api_key": self._api_key,
+            "timeout": self._timeout,
+            "channel": self._channel,
+        }
+
+    def _open_channels(self, url: httpx.URL) -> AsyncChannels | None:
+        if goes_through_proxy(url.scheme, url.host):
+            return None
+        secure = url.scheme == "https"
+        key = "Authorization"
+        target = Target(
+            secure,
+            url.raw_host.decode(),
+            url.port or (443 if secure else 80),
+            url.raw_path.decode().rstrip("/") + wire.CHANNEL_PATH,
+            {key: self._headers[key]} if key in self._headers else {},
+        )
+        return AsyncChannels(target, _trusting if secure else None, verdict_of(self.url))
 
     def _open(self) -> httpx.AsyncClient:
         # Certificates and proxies come from the environment, as with every other HTTP client.
@@ -125,12 +158,12 @@ class AsyncHTTPEngine:
                         self._outage.begin(answer, probe=_REFUSAL)
                     elif isinstance(answer.__cause__, httpx.ConnectTimeout):
                         self._outage.begin(answer, pause=retry.PAUSE)
-                    elif isinstance(answer.__cause__, httpx.ReadTimeout):
+                    elif isinstance(answer.__cause__, (httpx.ReadTimeout, TimeoutError)):
                         self._outage.begin(answer, ask_first=True)
                     raise answer
             else:
                 self._outage.end()
-                if wait is None or answer.status_code not in retry.RETRIED_STATUSES:
+                if wait is None or answer.status not in retry.RETRIED_STATUSES:
                     return self._read(batch, answer)
             await asyncio.sleep(wait)
 
@@ -154,9 +187,33 @@ class AsyncHTTPEngine:
 
     async def _send(
         self, batch: Batch, content: str, request_id: str | None, seconds: float
-    ) -> httpx.Response | TransportError:
-        """Sends a request once and returns the answer, or the reason why there is none."""
-        doubt = "; the write may or may not have been applied" if batch.writes else ""
+    ) -> Answer | TransportError:
+        """Sends a request and returns the answer, or the reason why there is none."""
+        if self._channels is None:
+            return await self._send_over_http(batch, content, request_id, seconds)
+        until = time.monotonic() + seconds
+        try:
+            answer = await self._channels.send(content, request_id, seconds)
+        except TimeoutError as error:
+            return self._timed_out(batch, error)
+        if answer is None:
+            left = until - time.monotonic()
+            found = await self._send_over_http(batch, content, request_id, left)
+            if isinstance(found, Answer):
+                await self._channels.confirm_place()
+            return found
+        return answer
+
+    def _timed_out(self, batch: Batch, error: Exception) -> TransportError:
+        failure = RequestTimeoutError(
+            f"no answer from {self.url} within {self._timeout:g} s{_doubt(batch)}", url=self.url
+        )
+        failure.__cause__ = error
+        return failure
+
+    async def _send_over_http(
+        self, batch: Batch, content: str, request_id: str | None, seconds: float
+    ) -> Answer | TransportError:
         try:
             async with self._clients.use() as client:
                 # Built by hand: `client.post` parses the URL and merges settings each time.
@@ -169,39 +226,40 @@ class AsyncHTTPEngine:
                 )
                 if request_id is not None:
                     request.headers[wire.IDEMPOTENCY_HEADER] = request_id
-                return await client.send(request)
+                response = await client.send(request)
+        except httpx.TimeoutException as error:
+            return self._timed_out(batch, error)
         except httpx.RequestError as error:
-            failure: TransportError
-            if isinstance(error, httpx.TimeoutException):
-                failure = RequestTimeoutError(
-                    f"no answer from {self.url} within {self._timeout:g} s{doubt}", url=self.url
-                )
-            else:
-                reason = str(error) or type(error).__name__
-                failure = TransportError(
-                    f"no answer from {self.url}: {reason}{doubt}", url=self.url
-                )
+            reason = str(error) or type(error).__name__
+            failure = TransportError(
+                f"no answer from {self.url}: {reason}{_doubt(batch)}", url=self.url
+            )
             failure.__cause__ = error
             return failure
+        return Answer(
+            response.status_code,
+            response.content,
+            response.headers.get("Content-Type", "nothing").split(";")[0],
+            response.headers.get(wire.REQUEST_ID_HEADER),
+        )
 
-    def _read(self, batch: Batch, response: httpx.Response) -> Results:
-        request_id = response.headers.get(wire.REQUEST_ID_HEADER)
-        kind = response.headers.get("Content-Type", "nothing").split(";")[0]
+    def _read(self, batch: Batch, answer: Answer) -> Results:
         try:
-            document = json.loads(response.content)
+            document = json.loads(answer.content)
         except (ValueError, RecursionError):
             document = None
-        if response.status_code >= 400 and isinstance(document, dict) and kind.endswith("json"):
-            raise from_problem(document, status=response.status_code, request_id=request_id)
-        if response.status_code in retry.RETRIED_STATUSES:
+        is_json = isinstance(document, dict) and answer.kind.endswith("json")
+        if answer.status >= 400 and is_json:
+            raise from_problem(document, status=answer.status, request_id=answer.request_id)
+        if answer.status in retry.RETRIED_STATUSES:
             raise TransportError(
-                f"no answer from {self.url}: a gateway returned HTTP status {response.status_code}",
+                f"no answer from {self.url}: a gateway returned HTTP status {answer.status}",
                 url=self.url,
             )
-        if response.status_code != 200 or not isinstance(document, dict):
+        if answer.status != 200 or not isinstance(document, dict):
             raise ProtocolError(
                 f"{self.url} is not a BotWire server: it answered {wire.BATCH_PATH} with HTTP "
-                f"status {response.status_code} and content type {kind}"
+                f"status {answer.status} and content type {answer.kind}"
             )
         return wire.decode_results(batch.operations, document)
 
@@ -210,7 +268,32 @@ class AsyncHTTPEngine:
 
     async def aclose(self) -> None:
         """Closes the running event loop's connections. The next call opens new ones."""
+        if self._channels is not None:
+            await self._channels.aclose()
         await self._clients.close()
+
+
+def _doubt(batch: Batch) -> str:
+    return "; the write may or may not have been applied" if batch.writes else ""
+
+
+def _read_query(url: httpx.URL) -> tuple[httpx.URL, bool | None]:
+    """Returns a URL without its query, and what that says about channels.
+
+    Raises:
+        ConfigurationError: It says anything else.
+    """
+    if not url.query:
+        return url, None
+    given = parse_qs(url.query.decode(), keep_blank_values=True)
+    words = {"true": True, "false": False}
+    (word,) = given.get("channel", [""])[:1]
+    if given.keys() != {"channel"} or len(given["channel"]) > 1 or word not in words:
+        raise ConfigurationError(
+            f"{url} has an unknown parameter: a server's URL may end with ?channel=false, to use "
+            "HTTP only"
+        )
+    return url.copy_with(query=None), words[word]
 
 
 @functools.cache

@@ -1,0 +1,175 @@
+"""A channel of an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import ssl
+from typing import Any
+
+from botwire.engines.http import frames
+from botwire.engines.http.exchange import Answer, Target
+from botwire.engines.http.frames import Frames
+
+_SILENT_SECONDS = 50.0  # a server sends a sign of life every 20
+
+
+class AsyncChannel(asyncio.Protocol):
+    """A connection of an event loop.
+
+    Args:
+        frames: Its state.
+    """
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._waiting: dict[int, asyncio.Future[Answer | None]] = {}
+        self._numbers = itertools.count(1)
+        self._opened: asyncio.Future[bool] = self._loop.create_future()
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._is_writable = True
+        self._heard_at = self._loop.time()
+        self._is_retired = False
+        self.has_answered = False
+
+    @classmethod
+    async def open(cls, target: Target, tls: ssl.SSLContext | None) -> AsyncChannel:
+        """Connects and opens a channel.
+
+        Raises:
+            OSError: The server cannot be reached, or refuses channels.
+        """
+        state = Frames(target)
+        loop = asyncio.get_running_loop()
+        transport, channel = await loop.create_connection(
+            lambda: cls(state),
+            target.host,
+            target.port,
+            ssl=tls,
+            server_hostname=target.host if tls is not None else None,
+        )
+        try:
+            transport.write(state.opening())
+            await channel._wait_opened()
+        except BaseException:
+            transport.abort()
+            raise
+        return channel
+
+    async def _wait_opened(self) -> None:
+        if not await self._opened:
+            raise ConnectionError("the server refused to open a channel")
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remembers the transport."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Hands out the answers that came."""
+        self._heard_at = self._loop.time()
+        for number, answer in self._frames.receive(data):
+            waiter = self._waiting.pop(number, None)
+            if waiter is not None and not waiter.done():
+                self.has_answered = True
+                waiter.set_result(answer)
+        assert self._transport is not None
+        if self._frames.out:
+            self._transport.write(self._frames.out)
+            self._frames.out = b""
+        if self._frames.is_over:
+            self._transport.close()
+            self._give_up()
+        elif self._frames.is_open and not self._opened.done():
+            self._opened.set_result(True)
+        if self._is_retired and not self._waiting:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tells those who wait that no answer comes."""
+        self._give_up()
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        """Sends new requests over HTTP."""
+        self._is_writable = False
+
+    def resume_writing(self) -> None:
+        """Sends requests here again."""
+        self._is_writable = True
+
+    def _give_up(self) -> None:
+        self._frames.is_over = True
+        waiting, self._waiting = self._waiting, {}
+        for waiter in waiting.values():
+            if not waiter.done():
+                waiter.set_result(None)
+        if not self._opened.done():
+            self._opened.set_result(False)
+
+    # What the engine calls.
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether requests may be sent."""
+        return (
+            not self._frames.is_over
+            and not self._is_retired
+            and self._loop.time() - self._heard_at < _SILENT_SECONDS
+        )
+
+    def retire(self) -> None:
+        """Takes no more requests, and closes once all are answered."""
+        self._is_retired = True
+        if not self._waiting:
+            self.close()
+
+    async def ask(self, content: str, name: str | None, seconds: float) -> Answer | None:
+        """Sends a request; see `AsyncChannels.send`."""
+        if not self._is_writable:  # the server does not read what is sent already
+            return None
+        assert self._transport is not None
+        number = next(self._numbers)
+        waiter: asyncio.Future[Answer | None] = self._loop.create_future()
+        self._waiting[number] = waiter
+        timer = self._loop.call_later(max(0.0, seconds), _time_out, waiter)
+        self._transport.write(frames.request(number, content, name))
+        try:
+            return await waiter
+        except TimeoutError:
+            self._is_retired = True  # it may lead nowhere
+            raise
+        finally:
+            timer.cancel()
+            if self._waiting.pop(number, None) is not None and not self._frames.is_over:
+                self._transport.write(frames.withdrawal(number))
+            if self._is_retired and not self._waiting:
+                self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if not self._frames.is_over:
+            self._transport.write(frames.closing())
+        self._transport.close()
+        self._give_up()
+
+    async def wait_closed(self) -> None:
+        """Waits until the connection is closed, for a moment at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await asyncio.shield(self._closed)
+        assert self._transport is not None
+        self._transport.abort()
+
+
+def _time_out(waiter: asyncio.Future[Any]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError("no answer on the channel"))

@@ -1,0 +1,244 @@
+"""A channel that threads share. One of those that wait for an answer reads for all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+
+from botwire.engines.http import frames
+from botwire.engines.http.exchange import Answer, Target
+from botwire.engines.http.frames import Frames
+
+_SILENT_SECONDS = 50.0  # a server sends a sign of life every 20
+_CHUNK = 256 * 1024
+
+
+class _Waiter:
+    """A thread that waits for an answer."""
+
+    __slots__ = ("_called", "answer")
+
+    def __init__(self) -> None:
+        self.answer: Answer | None = None
+        self._called = threading.Lock()
+        self._called.acquire()
+
+    def call(self) -> None:
+        """Makes the thread look: its answer has come, or it is its turn to read."""
+        with contextlib.suppress(RuntimeError):  # it has been called already
+            self._called.release()
+
+    def wait(self, seconds: float) -> None:
+        """Waits to be called."""
+        self._called.acquire(timeout=max(0.0, seconds))
+
+
+class Channel:
+    """A connection that threads share. One of those that wait reads for all of them.
+
+    Args:
+        target: Where it leads.
+        tls: How to check the server's certificate; None without TLS.
+        seconds: How long opening it may take.
+
+    Raises:
+        OSError: The server cannot be reached, or refuses channels.
+    """
+
+    def __init__(self, target: Target, tls: ssl.SSLContext | None, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        self._frames = Frames(target)
+        self._socket = socket.create_connection((target.host, target.port), seconds)
+        self._is_dead = self._is_retired = False
+        self.has_answered = False
+        self._waiting: dict[int, _Waiter] = {}
+        self._numbers = itertools.count(1)
+        self._reading = threading.Lock()  # held by the thread that reads
+        self._writing = threading.Lock()  # held while a message is sent
+        self._touching = threading.Lock()  # TLS reads when it writes, so it does one at a time
+        self._pongs = b""
+        self._heard_at = time.monotonic()
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls is not None:
+                self._socket = tls.wrap_socket(self._socket, server_hostname=target.host)
+            self._socket.settimeout(0.0)
+            self._write(self._frames.opening(), deadline)
+            self._wait_opened(deadline)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _wait_opened(self, deadline: float) -> None:
+        while not self._frames.is_open:
+            self._read(deadline)
+            if self._frames.is_over:
+                raise ConnectionError("the server refused to open a channel")
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether requests may be sent."""
+        if self._is_dead or self._is_retired:
+            return False
+        if time.monotonic() - self._heard_at < _SILENT_SECONDS:
+            return True
+        # The server's signs of life wait in the socket.
+        with contextlib.suppress(OSError):
+            self._lead(lambda: self._read(0.0))
+        return not self._is_dead and time.monotonic() - self._heard_at < _SILENT_SECONDS
+
+    def ask(self, content: str, name: str | None, seconds: float) -> Answer | None:
+        """Sends a request; see `AsyncChannels.send`."""
+        deadline = time.monotonic() + seconds
+        number, waiter = next(self._numbers), _Waiter()
+        self._waiting[number] = waiter
+        try:
+            self._send(frames.request(number, content, name), deadline)
+            self._wait(waiter, deadline)
+        except TimeoutError:
+            self._is_retired = True  # it may lead nowhere
+            with contextlib.suppress(OSError):
+                self._send(frames.withdrawal(number), 0.0)
+            raise
+        except OSError:
+            self._die()
+        except BaseException:  # such as Ctrl-C in the middle of a frame
+            self._die()
+            raise
+        finally:
+            self._waiting.pop(number, None)
+            if (self._is_retired and not self._waiting) or self._is_dead:
+                self.close()
+        return waiter.answer
+
+    def _wait(self, waiter: _Waiter, deadline: float) -> None:
+        while waiter.answer is None and not self._is_dead:
+            if self._reading.acquire(blocking=False):
+                try:
+                    while waiter.answer is None and not self._is_dead:
+                        self._read(deadline)
+                finally:
+                    self._reading.release()
+                    self._call_next()
+            else:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError("no answer on the channel")
+                waiter.wait(left)
+
+    def _lead(self, read: Callable[[], None]) -> None:
+        if self._reading.acquire(blocking=False):
+            try:
+                read()
+            finally:
+                self._reading.release()
+                self._call_next()
+
+    def _call_next(self) -> None:
+        """Calls a thread that waits, to read from now on."""
+        for waiter in list(self._waiting.values()):
+            if waiter.answer is None:
+                waiter.call()
+                return
+
+    def _read(self, deadline: float) -> None:
+        """Reads what comes next and hands out the answers in it."""
+        while True:
+            try:
+                with self._touching:
+                    data = self._socket.recv(_CHUNK)
+                break
+            except ssl.SSLWantWriteError:
+                _wait_for(self._socket, deadline, write=True)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                _wait_for(self._socket, deadline, write=False)
+        self._heard_at = time.monotonic()
+        for number, answer in self._frames.receive(data):
+            if (waiting := self._waiting.get(number)) is not None:
+                self.has_answered = True
+                waiting.answer = answer
+                waiting.call()
+        if self._frames.out:
+            self._pongs, self._frames.out = self._pongs[-1024:] + self._frames.out, b""
+        if self._frames.is_over:
+            self._die()
+
+    def _send(self, frame: bytes, deadline: float) -> None:
+        """Sends a frame as a whole, after what waits to be sent."""
+        if not self._writing.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise TimeoutError("the channel is busy")
+        try:
+            if self._is_dead:
+                return
+            pongs, self._pongs = self._pongs, b""
+            self._write(pongs + frame, deadline)
+        finally:
+            self._writing.release()
+
+    def _write(self, data: bytes, deadline: float) -> None:
+        left = memoryview(data)
+        try:
+            while left:
+                try:
+                    with self._touching:
+                        left = left[self._socket.send(left) :]
+                except ssl.SSLWantReadError:
+                    _wait_for(self._socket, deadline, write=False)
+                except (BlockingIOError, ssl.SSLWantWriteError):
+                    _wait_for(self._socket, deadline, write=True)
+        except TimeoutError:
+            if len(left) < len(data):  # the rest of a frame is missing
+                self._die()
+            raise
+
+    def _die(self) -> None:
+        """Tells those who wait that no answer comes."""
+        self._is_dead = True
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # the thread that reads notices
+        for waiter in list(self._waiting.values()):
+            waiter.call()
+
+    def retire(self) -> None:
+        """Takes no more requests, and closes once all are answered."""
+        self._is_retired = True
+        if not self._waiting:
+            self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if not self._is_dead:
+            with contextlib.suppress(OSError):
+                self._send(frames.closing(), 0.0)
+            self._die()
+        if not self._waiting:
+            self._socket.close()
+
+    def __del__(self) -> None:
+        # In a forked process too, where no close frame may be sent.
+        with contextlib.suppress(AttributeError):  # it was not made
+            self._socket.close()
+
+
+def _wait_for(connection: socket.socket, deadline: float, *, write: bool) -> None:
+    """Waits until a socket can be read from or written to.
+
+    Raises:
+        TimeoutError: It cannot in time.
+    """
+    left = max(0.0, deadline - time.monotonic())
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(connection, select.POLLOUT if write else select.POLLIN)
+        is_ready = bool(poll.poll(left * 1000))
+    else:  # Windows
+        lists = ([], [connection]) if write else ([connection], [])
+        is_ready = any(select.select(*lists, lists[1], left))
+    if not is_ready:
+        raise TimeoutError("no answer on the channel")

@@ -1,0 +1,264 @@
+"""The channels of an engine: one connection per event loop, or for all threads of a process.
+
+A channel is used as long as it works, and HTTP whenever it does not: what a channel has not
+answered is sent again over HTTP under the same id, so it is applied once. A place must have
+answered over HTTP before a channel is opened, so failures to reach it are noticed and reported in
+one way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from botwire.engines.http.exchange import Answer, Target
+from botwire.engines.loops import AsyncClientPerLoop, ClientPerLoop
+
+if TYPE_CHECKING:
+    from botwire.engines.http.awaited import AsyncChannel
+    from botwire.engines.http.blocking import Channel
+
+MOST_BYTES = 256 * 1024
+"""Size of a request from which it is sent over HTTP, so that others need not wait behind it."""
+
+_OPEN_SECONDS = 2.0  # for a place that has just answered over HTTP
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 300.0
+
+
+class Verdict:
+    """Whether a place may be asked for a channel: what a process has learned about it.
+
+    A server that knows no channels and a proxy that refuses them are asked ever less often.
+    """
+
+    def __init__(self) -> None:
+        self._not_before = 0.0
+        self._refusals = 0
+
+    @property
+    def allows(self) -> bool:
+        """Whether a channel may be opened now."""
+        return time.monotonic() >= self._not_before
+
+    def refuse(self) -> None:
+        """Notes that a channel was refused, or ended before it answered anything."""
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 4.0 ** min(self._refusals, 10))
+        self._refusals += 1
+        self._not_before = time.monotonic() + pause
+
+    def confirm(self) -> None:
+        """Notes that a channel has answered."""
+        self._refusals = 0
+
+
+_verdicts: dict[str, Verdict] = {}
+
+
+def verdict_of(url: str) -> Verdict:
+    """Returns what this process knows about a server."""
+    return _verdicts.setdefault(url, Verdict())
+
+
+def goes_through_proxy(scheme: str, host: str) -> bool:
+    """Returns whether the environment names a proxy for a URL; then HTTP is used."""
+    proxies = urllib.request.getproxies()
+    if not (proxies.get(scheme) or proxies.get("all")):
+        return False
+    return not urllib.request.proxy_bypass(host)
+
+
+# --- awaited --------------------------------------------------------------------------------
+
+
+class AsyncChannels:
+    """The channels of an engine, one per event loop.
+
+    Args:
+        target: Where they lead.
+        tls: How to check the server's certificate; None without TLS.
+        verdict: What is known about the place.
+    """
+
+    def __init__(
+        self, target: Target, tls: Callable[[], ssl.SSLContext] | None, verdict: Verdict
+    ) -> None:
+        self._target = target
+        self._tls = tls
+        self._verdict = verdict
+        self._slots: AsyncClientPerLoop[_AsyncSlot] = AsyncClientPerLoop(
+            _AsyncSlot, _AsyncSlot.aclose
+        )
+
+    async def confirm_place(self) -> None:
+        """Notes that the place has answered over HTTP."""
+        (await self._slots.get()).has_answered = True
+
+    async def send(self, content: str, name: str | None, seconds: float) -> Answer | None:
+        """Sends a request over the running loop's channel.
+
+        Args:
+            content: The body.
+            name: The idempotency id, if it has one.
+            seconds: How long it may take.
+
+        Returns:
+            The answer; None: it must be sent over HTTP, and may have been applied.
+
+        Raises:
+            TimeoutError: No answer came in time.
+        """
+        if len(content) > MOST_BYTES:
+            return None
+        slot = await self._slots.get()
+        channel = slot.channel
+        if channel is None or not channel.is_usable:
+            channel = await self._open(slot, seconds)
+            if channel is None:
+                return None
+        answer = await channel.ask(content, name, seconds)
+        if answer is not None:
+            self._verdict.confirm()
+        elif slot.channel is channel:  # it has ended
+            slot.channel, slot.has_answered = None, False
+            if not channel.has_answered:
+                self._verdict.refuse()
+        return answer
+
+    async def _open(self, slot: _AsyncSlot, seconds: float) -> AsyncChannel | None:
+        if slot.channel is not None:
+            slot.channel.retire()
+            slot.channel, slot.has_answered = None, False
+        if not slot.has_answered or slot.is_opening or not self._verdict.allows:
+            return None
+        # Imported here: a program that makes a single call needs no channel.
+        from botwire.engines.http.awaited import AsyncChannel  # noqa: PLC0415
+
+        slot.is_opening = True
+        try:
+            async with asyncio.timeout(min(seconds / 2, _OPEN_SECONDS)):
+                slot.channel = await AsyncChannel.open(
+                    self._target, None if self._tls is None else self._tls()
+                )
+        except OSError:  # timeouts and invalid certificates too
+            self._verdict.refuse()
+        finally:
+            slot.is_opening = False
+        return slot.channel
+
+    async def aclose(self) -> None:
+        """Closes the running loop's channel. The next call opens a new one."""
+        await self._slots.close()
+
+
+class _AsyncSlot:
+    """The place of an event loop's channel."""
+
+    def __init__(self) -> None:
+        self.channel: AsyncChannel | None = None
+        self.has_answered = False
+        self.is_opening = False
+
+    async def aclose(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
+            await self.channel.wait_closed()
+
+
+# --- blocking -------------------------------------------------------------------------------
+
+
+class Channels:
+    """The blocking twin: one channel for all threads of a process, and a new one after a fork."""
+
+    def __init__(
+        self, target: Target, tls: Callable[[], ssl.SSLContext] | None, verdict: Verdict
+    ) -> None:
+        self._target = target
+        self._tls = tls
+        self._verdict = verdict
+        self._slots: ClientPerLoop[_Slot] = ClientPerLoop(_Slot, _Slot.close)
+        self._users: set[tuple[int, int]] = set()  # processes and threads inside `send`
+
+    def confirm_place(self) -> None:
+        """Notes that the place has answered over HTTP."""
+        self._slots.get().has_answered = True
+
+    def send(self, content: str, name: str | None, seconds: float) -> Answer | None:
+        """Sends a request over the process's channel; see `AsyncChannels.send`.
+
+        A signal handler or a finalizer may call this while its own thread is inside another call,
+        which cannot release its locks meanwhile: it uses HTTP.
+        """
+        thread = os.getpid(), threading.get_ident()
+        if len(content) > MOST_BYTES or thread in self._users:
+            return None
+        self._users.add(thread)
+        try:
+            return self._send(content, name, seconds)
+        finally:
+            self._users.discard(thread)
+
+    def _send(self, content: str, name: str | None, seconds: float) -> Answer | None:
+        slot = self._slots.get()
+        channel = slot.channel
+        if channel is None or not channel.is_usable:
+            channel = self._open(slot, seconds)
+            if channel is None:
+                return None
+        answer = channel.ask(content, name, seconds)
+        if answer is not None:
+            self._verdict.confirm()
+        elif slot.channel is channel:  # it has ended
+            slot.channel, slot.has_answered = None, False
+            if not channel.has_answered:
+                self._verdict.refuse()
+        return answer
+
+    def _open(self, slot: _Slot, seconds: float) -> Channel | None:
+        if not slot.opening.acquire(blocking=False):
+            return None
+        try:
+            if slot.channel is not None:
+                if slot.channel.is_usable:  # another thread has opened it meanwhile
+                    return slot.channel
+                slot.channel.retire()
+                slot.channel, slot.has_answered = None, False
+            if not slot.has_answered or not self._verdict.allows:
+                return None
+            from botwire.engines.http.blocking import Channel  # noqa: PLC0415 - see the twin
+
+            try:
+                slot.channel = Channel(
+                    self._target,
+                    None if self._tls is None else self._tls(),
+                    min(seconds / 2, _OPEN_SECONDS),
+                )
+            except OSError:
+                self._verdict.refuse()
+            return slot.channel
+        finally:
+            slot.opening.release()
+
+    def close(self) -> None:
+        """Closes the channel. The next call opens a new one."""
+        self._slots.close()
+
+
+class _Slot:
+    """The place of a process's channel."""
+
+    def __init__(self) -> None:
+        self.channel: Channel | None = None
+        self.has_answered = False
+        self.opening = threading.Lock()
+
+    def close(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
