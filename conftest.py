@@ -25,7 +25,7 @@ SERVER_START_SECONDS = 60
 offline.enforce()
 
 # The shared tests of adapters are in a package, whose assertions pytest does not rewrite unasked.
-pytest.register_assert_rewrite("botwire.testing.adapters")
+pytest.register_assert_rewrite("botwire.testing")
 
 
 class Clock:

@@ -13,7 +13,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import FunctionModel
 
 from botwire.testing import AdapterTests, Place, Seen, Turn
-from botwire.testing.adapters import check_shown
+from botwire.testing.checks import check_shown
 from botwire_pydantic_ai import BotWireConversationStore
 from botwire_pydantic_ai.convert import to_items
 

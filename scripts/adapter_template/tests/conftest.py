@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("botwire.testing.adapters")
+pytest.register_assert_rewrite("botwire.testing")
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def _second(since_1970: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since_1970))
 
 
-class Line(logging.LogRecord):
+class LogLine(logging.LogRecord):
     """A record of something so frequent that looking up the code that logged it costs too much.
 
     Args:
@@ -146,7 +146,7 @@ class BatchingHandler(logging.Handler):
 
     def _report(self, lost: int, failures: int) -> bytes:
         fields = {"lines": lost, "failed_writes": failures}
-        line = Line("botwire.log", "lines of the log were lost or late", fields)
+        line = LogLine("botwire.log", "lines of the log were lost or late", fields)
         return f"{self.format(line)}\n".encode()
 
     def _write(self, lines: bytes) -> bytes:

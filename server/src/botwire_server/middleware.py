@@ -18,7 +18,7 @@ from botwire_server import bodies, problems
 from botwire_server.auth import PUBLIC, Authenticator
 from botwire_server.channels import CHANNEL
 from botwire_server.limits import Policy, RateTable, headers_of, take_request
-from botwire_server.logs import Line
+from botwire_server.logs import LogLine
 from botwire_server.metrics import Metrics
 from botwire_server.origins import check_origin
 from botwire_server.request_work import CALLER, WORK, RequestWork
@@ -130,7 +130,7 @@ class RequestMiddleware:
                         "milliseconds": round(seconds * 1000, 2),
                         **_sender(scope),
                     }
-                    access_log.handle(Line(access_log.name, "request", fields))
+                    access_log.handle(LogLine(access_log.name, "request", fields))
 
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]

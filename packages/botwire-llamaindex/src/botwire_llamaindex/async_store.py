@@ -84,7 +84,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
     async def add_messages(
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
-        """Adds messages at the end, all or none, with nobody else's in between.
+        """Appends messages atomically: all or none, with no other writer's in between.
 
         Raises:
             ConfigurationError: `status` is not active: only the oldest messages are archived.

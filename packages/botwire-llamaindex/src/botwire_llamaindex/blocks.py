@@ -97,7 +97,7 @@ def facts_of(blocks: Blocks) -> Facts:
 
 
 def take_facts(blocks: Blocks, stored: Facts) -> None:
-    """Gives blocks the facts that are stored, in the place of those they hold."""
+    """Replaces the facts that blocks hold with the stored ones."""
     for block in _learning(blocks):
         if block.name in stored:
             block.facts = list(stored[block.name])

@@ -223,7 +223,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         await self._async_history().clear()
 
     def put_messages(self, messages: list[ChatMessage]) -> None:
-        """Adds messages, all or none, with nobody else's in between."""
+        """Appends messages atomically, with no other writer's in between."""
         self.chat_store.add_messages(self.chat_store_key, messages)
 
     async def aput_messages(self, messages: list[ChatMessage]) -> None:

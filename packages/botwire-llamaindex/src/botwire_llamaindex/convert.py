@@ -143,7 +143,7 @@ def _close(message: ChatMessage, path: str) -> ChatMessage:
 
 
 def _close_block(block: Any, path: str) -> Any:
-    """Returns the block with contents in the place of files; an open one is left where it was."""
+    """Returns the block with file contents instead of files; an open file keeps its position."""
     if isinstance(block, CitableBlock):
         parts = [_close_block(part, f"{path}.content[{i}]") for i, part in enumerate(block.content)]
         return block.model_copy(update={"content": parts})
@@ -204,7 +204,7 @@ def _equal(one: BaseModel, other: BaseModel) -> bool:
 
 
 def _plain(value: Any, path: str) -> Any:
-    """Returns the value with dicts in the place of pydantic models."""
+    """Returns the value with dicts instead of pydantic models."""
     if isinstance(value, BaseModel):
         try:
             return value.model_dump(mode="json")

@@ -13,7 +13,6 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     DocumentBlock,
     ImageBlock,
-    MessageRole,
     TextBlock,
     VideoBlock,
 )
@@ -31,7 +30,7 @@ from llama_index.core.utils import get_tokenizer
 from pydantic import Field, PrivateAttr
 
 import botwire
-from botwire import AsyncHistory, AsyncMemory, ConflictError, Item
+from botwire import AsyncHistory, AsyncMemory, ConflictError
 from botwire.connection import ConnectionOptions
 from botwire.places import DEFAULT_TIMEOUT
 from botwire_llamaindex.async_store import BotWireAsyncChatStore
@@ -54,7 +53,13 @@ from botwire_llamaindex.kept import Kept
 from botwire_llamaindex.place import FoundAgain, refuse_unknown, store_at
 from botwire_llamaindex.tokens import count_tokens, find_tokenizer, name_tokenizer
 from botwire_llamaindex.turns import Writing, add_messages, async_add_messages
-from botwire_llamaindex.window import Entry, Queue, calls_text, with_answered_calls
+from botwire_llamaindex.window import (
+    Queue,
+    calls_text,
+    messages_of,
+    with_answered_calls,
+    with_system,
+)
 
 _SETTINGS = sorted(
     name for name, field in Memory.model_fields.items() if field.annotation in (int, float, str)
@@ -300,10 +305,10 @@ class BotWireMemory(FoundAgain, Memory):
             entries, oldest = None, next((one.seq for one in await history.read(limit=1)), 0)
         else:
             entries = (await self._aqueue()).kept()
-            messages, oldest = _messages(entries), entries[0].seq if entries else 0
+            messages, oldest = messages_of(entries), entries[0].seq if entries else 0
         if oldest != 1:  # others may have been before it
             first = await history.read(limit=1, archived=True)
-            messages = _with_system(messages, first, oldest)
+            messages = with_system(messages, first, oldest)
         return with_answered_calls(messages, entries)
 
     def get(
@@ -315,10 +320,10 @@ class BotWireMemory(FoundAgain, Memory):
         if self.memory_blocks:
             return asyncio_run(self.aget(input, **block_kwargs))  # type: ignore[no-any-return]
         entries = self._queue().kept()
-        messages, oldest = _messages(entries), entries[0].seq if entries else 0
+        messages, oldest = messages_of(entries), entries[0].seq if entries else 0
         if oldest != 1:
             first = self._history().read(limit=1, archived=True)
-            messages = _with_system(messages, first, oldest)
+            messages = with_system(messages, first, oldest)
         return with_answered_calls(messages, entries)
 
     def get_all(self, status: MessageStatus | None = None) -> list[ChatMessage]:
@@ -486,21 +491,3 @@ class BotWireMemory(FoundAgain, Memory):
     def _history(self) -> botwire.History:
         store = self.sql_store
         return store.connection.memory.history(self.session_id, ttl=store.ttl)
-
-
-def _messages(entries: list[Entry]) -> list[ChatMessage]:
-    """Returns the messages, of which agents write into the last one."""
-    messages = [entry.message for entry in entries]
-    return [*messages[:-1], *(one.model_copy(deep=True) for one in messages[-1:])]
-
-
-def _with_system(messages: list[ChatMessage], first: list[Item], oldest: int) -> list[ChatMessage]:
-    """Adds the system message that the conversation began with, if it is not among them."""
-    found = next(iter(from_items(first)), None)
-    if found is None or found[0] == oldest or found[1].role != MessageRole.SYSTEM:
-        return messages
-    system = found[1]
-    if messages and messages[0].role == MessageRole.SYSTEM:  # made of memory blocks
-        both = messages[0].model_copy(update={"blocks": [*messages[0].blocks, *system.blocks]})
-        return [both, *messages[1:]]
-    return [system, *messages]

@@ -98,10 +98,10 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         Args:
             messages: The messages, which are left as they are.
             from_short_term_memory: Whether they come from a memory's queue.
-            session_id: Of which conversation, unless the block is of a `BotWireMemory`.
+            session_id: The conversation; not needed if the block belongs to a `BotWireMemory`.
 
         Raises:
-            ConfigurationError: It is not known of which conversation.
+            ConfigurationError: The conversation is not known.
         """
         if from_short_term_memory and not self.accept_short_term_memory:
             return

@@ -93,7 +93,7 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         return None
 
     def add_messages(self, key: str, messages: list[ChatMessage]) -> None:
-        """Adds messages at the end, all or none, with nobody else's in between.
+        """Appends messages atomically: all or none, with no other writer's in between.
 
         Raises:
             ConflictError: The messages are an answer, and someone else has added a question since

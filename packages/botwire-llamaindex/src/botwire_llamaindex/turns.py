@@ -1,8 +1,8 @@
-"""Turns: a question and what answers it, with nobody else's question in between.
+"""Turns: a question and its answer, with no other question in between.
 
 Two requests at once on one conversation each write a question and then an answer to whatever the
 model was shown. An answer is stored only if no other question came after its own. Nothing is
-locked and nothing expires: a request that ended, however it ended, bars nobody.
+locked and nothing expires: a request that has ended, in any way, blocks no other.
 
 A turn is known by the context of the call (`contextvars`), which the tasks and threads that
 LlamaIndex starts to stream an answer inherit. The steps of an agent's run share no context; they
@@ -146,7 +146,7 @@ def add_messages(
     *,
     ttl: float | None = None,
 ) -> None:
-    """Adds messages at the end, all or none, with nobody else's in between.
+    """Appends messages atomically: all or none, with no other writer's in between.
 
     Args:
         connection: Where the conversation is.

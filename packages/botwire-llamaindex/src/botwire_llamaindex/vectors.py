@@ -90,7 +90,7 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
     # --- what is put in and taken out ---------------------------------------------------------
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Adds nodes, or puts them in the place of those with the same id; returns the ids.
+        """Adds nodes, replacing those with the same id, and returns the ids.
 
         Many are put in several steps, each no larger than a server takes.
 

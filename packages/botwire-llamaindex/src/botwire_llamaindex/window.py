@@ -16,8 +16,9 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from botwire import ConfigurationError
+from botwire import ConfigurationError, Item
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
+from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.tokens import Tokenizer, count_tokens
 
 _TOOL = (MessageRole.TOOL, MessageRole.FUNCTION)
@@ -259,6 +260,30 @@ def with_answered_calls(
     )
 
 
+def messages_of(entries: list[Entry]) -> list[ChatMessage]:
+    """Returns the messages, the last one as a copy because agents write into it."""
+    messages = [entry.message for entry in entries]
+    return [*messages[:-1], *(one.model_copy(deep=True) for one in messages[-1:])]
+
+
+def with_system(messages: list[ChatMessage], first: list[Item], oldest: int) -> list[ChatMessage]:
+    """Returns the messages with the system message that the conversation began with.
+
+    Args:
+        messages: What a model is given.
+        first: The first item of the conversation.
+        oldest: The sequence number of the first of the messages.
+    """
+    found = next(iter(from_items(first)), None)
+    if found is None or found[0] == oldest or found[1].role != MessageRole.SYSTEM:
+        return messages
+    system = found[1]
+    if messages and messages[0].role == MessageRole.SYSTEM:  # made of memory blocks
+        both = messages[0].model_copy(update={"blocks": [*messages[0].blocks, *system.blocks]})
+        return [both, *messages[1:]]
+    return [system, *messages]
+
+
 def _call_ids(messages: Sequence[ChatMessage]) -> list[CallIds]:
     """Returns which calls each message makes, and which it answers.
 
@@ -309,7 +334,7 @@ def calls_text(message: ChatMessage) -> list[str]:
 
 
 def _last_that_can_begin(entries: Sequence[Entry]) -> int:
-    """Where to begin if nobody asked anything: at least not with the answer of a tool."""
+    """Returns where to begin if there is no question: never at a tool's answer."""
     return max((i for i, entry in enumerate(entries) if entry.role not in _TOOL), default=0)
 
 

@@ -19,10 +19,10 @@ from botwire.places import DEFAULT_TIMEOUT, find_place
 LONG_TIMEOUT = 300.0
 """Default timeout in seconds for commands on a whole store."""
 
-Run = Callable[[argparse.Namespace], int]
+Command = Callable[[argparse.Namespace], int]
 
 
-def add_command(commands: Any, name: str, run: Run, text: str) -> argparse.ArgumentParser:
+def add_command(commands: Any, name: str, run: Command, text: str) -> argparse.ArgumentParser:
     """Adds a command and returns its parser."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + "."

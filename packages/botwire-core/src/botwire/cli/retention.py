@@ -18,7 +18,7 @@ _BYTES = {"": 1, "kb": 1_000, "mb": 1_000_000, "gb": 1_000_000_000}
 _POLICY_COLUMNS = ["name", "namespaces", "histories", "age", "count", "bytes", "hold", "reason"]
 _REMOVAL_COLUMNS = ["namespace", "shape", "name", "count", "bytes", "policy", "held"]
 
-Run = Callable[[argparse.Namespace, Retention], int]
+Action = Callable[[argparse.Namespace, Retention], int]
 
 
 def add_commands(commands: Any) -> None:
@@ -63,7 +63,7 @@ def add_commands(commands: Any) -> None:
     add_json(apply)
 
 
-def _action(actions: Any, name: str, run: Run, text: str) -> argparse.ArgumentParser:
+def _action(actions: Any, name: str, run: Action, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + "."
     )

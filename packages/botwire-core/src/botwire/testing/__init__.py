@@ -11,9 +11,10 @@ Subclass `AdapterTests` in a test module, and pytest collects what it promises::
 This package does not import pytest. It is not a plugin, so pytest shows the values of its failed
 assertions only after this line in ``conftest.py``, before the first import of it::
 
-    pytest.register_assert_rewrite("botwire.testing.adapters")
+    pytest.register_assert_rewrite("botwire.testing")
 """
 
-from botwire.testing.adapters import AdapterTests, Place, Seen, Turn
+from botwire.testing.adapters import AdapterTests
+from botwire.testing.scene import Place, Seen, Turn
 
 __all__ = ["AdapterTests", "Place", "Seen", "Turn"]

@@ -13,66 +13,18 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from botwire.client import AsyncMemory
 from botwire.errors import ConfigurationError, ConflictError
+from botwire.testing import endings
+from botwire.testing.checks import check_shown, check_turns
 from botwire.testing.child import FINISHED, REFUSED, STARTED
-from botwire.tool_calls import CallIds, match_calls
+from botwire.testing.endings import quick
+from botwire.testing.scene import ODD_USERS, Place, Seen, Turn
 
 PATIENCE = 30.0
 """Seconds that anything in these tests may take."""
-
-ODD_USERS = ("ada", "Ada", "a/da", "a%2Fda", "/ada", "ada ", "..", "ädä", "ada#1?x=1")
-"""Ids of users that a careless adapter takes for one another."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an adapter keeps what it is given.
-
-    Attributes:
-        url: As for `botwire.Memory`.
-        namespace: Of this test alone.
-    """
-
-    url: str
-    namespace: str
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What an agent is told, and what its scripted model does.
-
-    Attributes:
-        said: What the user says.
-        answer: What the model says at the end.
-        tool: If there is one, the model calls a tool first, which awaits this and returns its text.
-        call_id: The id of that call.
-    """
-
-    said: str
-    answer: str = "fine"
-    tool: Callable[[], Awaitable[str]] | None = None
-    call_id: str = "call-1"
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A message as a model was shown it.
-
-    Attributes:
-        role: ``system``, ``user``, ``assistant`` or ``tool``.
-        text: What it says.
-        calls: The ids of the calls it makes.
-        answers: The ids of the calls it answers.
-    """
-
-    role: str
-    text: str
-    calls: Sequence[str] = field(default=())
-    answers: Sequence[str] = field(default=())
 
 
 class AdapterTests(ABC):
@@ -179,7 +131,7 @@ class AdapterTests(ABC):
         async def go_on() -> None:
             for said in ("are you there?", "and now?"):
                 agent = self.open(place, "ada")
-                for shown in await self.turn(agent, Turn(said, tool=_quick, call_id=said)):
+                for shown in await self.turn(agent, Turn(said, tool=quick, call_id=said)):
                     check_shown(shown)
                 assert any("killed in a tool" in one.text for one in shown)
 
@@ -243,7 +195,7 @@ class AdapterTests(ABC):
             going = child.stdin
 
             async def ask() -> None:
-                turn = Turn("question 1", "answer 1", _quick)
+                turn = Turn("question 1", "answer 1", quick)
                 task = asyncio.ensure_future(self.turn(self.open(place, "ada"), turn))
                 await asyncio.wait([task], timeout=1)  # it may have to wait for the other one
                 going.write("go on\n")
@@ -302,7 +254,7 @@ class AdapterTests(ABC):
         async def ends() -> None:
             old = self.open(place, "ada")
             await self.turn(old, Turn("one"))
-            for number, end in enumerate((_fail, _cancel, _time_out)):
+            for number, end in enumerate(endings.ALL):
                 broken = self.open(place, "ada")
                 await end(
                     lambda tool, agent=broken, number=number: self.turn(  # type: ignore[misc]
@@ -310,7 +262,7 @@ class AdapterTests(ABC):
                     )
                 )
                 for agent in (self.open(place, "ada"), old):
-                    for shown in await self.turn(agent, Turn(f"after {number}", tool=_quick)):
+                    for shown in await self.turn(agent, Turn(f"after {number}", tool=quick)):
                         check_shown(shown)
 
         self._run(ends())
@@ -453,78 +405,6 @@ def _rest(child: Any) -> str:
     finally:
         watchdog.cancel()
     return said
-
-
-def check_shown(shown: Sequence[Seen]) -> None:
-    """Asserts that a service would take these messages: each call is followed by its answer."""
-    found = match_calls([CallIds(one.calls, one.answers) for one in shown])
-    assert not found.unanswered, f"a call without an answer: {shown}"
-    assert not found.orphans, f"an answer without a call: {shown}"
-    for call, answer in found.answered.items():
-        between = shown[call.message + 1 : answer.message]
-        assert all(one.answers for one in between), f"a call and its answer are apart: {shown}"
-
-
-def check_turns(texts: Sequence[str], numbers: Sequence[int]) -> None:
-    """Asserts that the acknowledged turns are there, each once and whole: no other one is within.
-
-    Args:
-        texts: What was said, in order.
-        numbers: Of the questions that were answered.
-    """
-    ranges = []
-    for number in numbers:
-        said, answer = f"question {number}", f"answer {number}"
-        asked = [index for index, text in enumerate(texts) if text == said]
-        told = [index for index, text in enumerate(texts) if text == answer]
-        assert len(asked) == 1, f"{said!r} is there {len(asked)} times: {texts}"
-        assert len(told) == 1, f"{answer!r} is there {len(told)} times: {texts}"
-        ranges.append((asked[0], told[0]))
-    ranges.sort()
-    ends = [end for pair in ranges for end in pair]
-    assert ends == sorted(ends), f"the turns {numbers} are mixed: {texts}"
-
-
-async def _quick() -> str:
-    return "found"
-
-
-_Run = Callable[[Callable[[], Awaitable[str]]], Awaitable[Any]]
-
-
-async def _fail(run: _Run) -> None:
-    async def tool() -> str:
-        raise ArithmeticError("the tool failed")
-
-    with suppress(Exception):  # some frameworks tell the model
-        await run(tool)
-
-
-async def _cancel(run: _Run) -> None:
-    inside, never = asyncio.Event(), asyncio.Event()
-
-    async def tool() -> str:
-        inside.set()
-        await never.wait()
-        return "never"
-
-    task = asyncio.ensure_future(run(tool))
-    waiting = asyncio.ensure_future(inside.wait())
-    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    assert not task.done(), f"the tool was not called: {await task}"
-    task.cancel()
-    with suppress(asyncio.CancelledError, Exception):
-        await task
-
-
-async def _time_out(run: _Run) -> None:
-    async def tool() -> str:
-        await asyncio.Event().wait()
-        return "never"
-
-    with suppress(TimeoutError):
-        await asyncio.wait_for(run(tool), 0.5)
 
 
 def _parts(value: Any) -> list[Any]:

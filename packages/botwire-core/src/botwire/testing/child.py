@@ -32,7 +32,7 @@ def main() -> None:
 
 async def _work(tests: Any, does: str, url: str, namespace: str, user: str, said: str) -> str:
     # Imported here, as the tests' class has it: this module runs as __main__.
-    from botwire.testing.adapters import Place, Turn  # noqa: PLC0415
+    from botwire.testing.scene import Place, Turn  # noqa: PLC0415
 
     async def die() -> str:
         os.kill(os.getpid(), signal.SIGKILL)
