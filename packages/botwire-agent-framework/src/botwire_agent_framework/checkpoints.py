@@ -75,7 +75,7 @@ class BotWireCheckpointStorage:
         return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self._prefix!r})"
 
     async def save(self, checkpoint: WorkflowCheckpoint) -> str:
-        """Stores a checkpoint, in the place of one of the same id, and returns its id.
+        """Stores a checkpoint, replacing one with the same id, and returns its id.
 
         Raises:
             WorkflowCheckpointException: It holds what would not be read back; it says what and

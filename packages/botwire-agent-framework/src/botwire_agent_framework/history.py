@@ -38,7 +38,7 @@ class BotWireHistoryProvider(HistoryProvider):
     would refuse it otherwise.
 
     If two runs of one session overlap, one is refused with a `ConflictError`: a model's answer is
-    stored only if nobody has written since the model was shown the conversation.
+    stored only if no one else has written since the model was shown the conversation.
 
     If an agent has several of these providers, for example one that only keeps a record, give each
     a namespace of its own.

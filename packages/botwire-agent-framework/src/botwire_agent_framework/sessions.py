@@ -91,7 +91,7 @@ class BotWireSessionStore(SessionStore):
         return session
 
     async def set(self, session_id: str, session: AgentSession) -> None:
-        """Stores a session, in the place of the one that it was read as; a new one, of any.
+        """Stores a session, replacing the version it was loaded from; a new one replaces any.
 
         Raises:
             ConflictError: Another one has been stored, or it was deleted, since it was read.

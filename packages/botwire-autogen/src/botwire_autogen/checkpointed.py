@@ -216,7 +216,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             )
         if not self._running:
             await self._validate(given)
-        version, self._version = self._version, None  # until a turn is whole, it is loaded anew
+        version, self._version = self._version, None  # reloaded until a turn is complete
         assert version is not None
         stop: str | None
         if self._running:
@@ -307,7 +307,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         await self._check_ours()
         saved = await self._store.claim(self._key)
         if saved is not None:
-            # Whoever finds this goes on with it: the contexts of agents may be stored elsewhere.
+            # The process that finds this resumes it: agents' contexts may be stored elsewhere.
             extra = {**saved.extra, "running": False, "reset": True}
             await self._store.save(self._key, saved.state, extra=extra, if_version=saved.version)
         await self._team.reset()

@@ -64,8 +64,8 @@ class BotWireChatCompletionContext(
     that are shown are read (for tokens, pages of 200). No view shows a tool call without its answer
     or an answer without its call: a call whose process ended is closed by a message that says so.
 
-    If two requests run at once, one is refused: a model's answer is stored only if nobody has
-    written since the model was shown the conversation. Otherwise `add_message` raises
+    If two requests run at once, one is refused: a model's answer is stored only if no one else
+    has written since the model was shown the conversation. Otherwise `add_message` raises
     `ConflictError`.
 
     A context loaded from a component's dump has the conversation of the same name, in any process.
@@ -158,7 +158,7 @@ class BotWireChatCompletionContext(
             self._conversation.answerer.saw(seq)
         elif isinstance(message, AssistantMessage):
             await self._add_answer(message, item)
-        else:  # a turn begins, whoever had one before
+        else:  # a new turn begins
             self._conversation.answerer.saw(await self._conversation.add(item, repr(self)))
 
     async def _add_answer(self, message: AssistantMessage, item: Any) -> None:

@@ -98,11 +98,12 @@ class Conversation:
         Args:
             item: An envelope.
             where: What the conversation is called in an error.
-            answers: Only if nobody has spoken since the running task was shown the messages.
-            keep: And if somebody has, store it all the same.
+            answers: Store it only if no other request has spoken since this task's model saw the
+                messages.
+            keep: Store it even then, and raise the error afterwards.
 
         Raises:
-            ConflictError: Somebody has, or another process has loaded a state since this one did.
+            ConflictError: Another request has spoken, or another process has loaded a state since.
         """
         answerer = self.answerer if answers else Answerer()
         return await answerer.answer(
@@ -118,12 +119,12 @@ class Conversation:
         return int(tx.results[0][0])
 
     async def begin(self, items: Sequence[Any]) -> None:
-        """Stores the first items of a history that never had any."""
+        """Stores the first items of a history that never had items."""
         with suppress(ConflictError):  # it has begun, here or in another process
             await self._history.extend(items, if_last=0)
 
     async def claim(self, agent: str) -> str:
-        """Returns whose conversation this is: the agent's that was the first to say so."""
+        """Returns the agent that owns this conversation: the first that claimed it."""
         key = AGENT_PREFIX + self.name
         owner = await self._memory.get(key)
         if owner is None:
@@ -137,13 +138,13 @@ class Conversation:
 
     @property
     def answerer(self) -> Answerer:
-        """What the running task knows of the conversation."""
+        """The running task's view of the conversation."""
         return self._answerers.of_task(self.name)
 
     # --- reading
 
     async def read(self, limit: int | None = None) -> list[Item]:
-        """Returns the first items, or all."""
+        """Returns the first `limit` items, or all."""
         return await self._history.read(limit=limit)
 
     async def tail(self, n: int) -> list[Item]:
@@ -165,13 +166,13 @@ class Conversation:
         return (await self._history.info()).last_seq
 
     async def count(self) -> int:
-        """Returns how many there are."""
+        """Returns the number of items."""
         return await self._history.count()
 
     # --- states
 
     async def clear(self) -> None:
-        """Puts all items away."""
+        """Archives all items."""
         info = await self._history.info()
         async with self._memory.transaction() as tx:
             if self._generation is not None:
@@ -180,7 +181,7 @@ class Conversation:
         self.answerer.saw(None)
 
     async def save(self) -> Reference:
-        """Returns the present state; from now on, another's `load` bars this object's writes."""
+        """Returns the current state; a `load` elsewhere now blocks this object's writes."""
         info = await self._history.info()
         if self._generation is None:
             await self._read_mark()
@@ -194,7 +195,7 @@ class Conversation:
         return Reference(self._connection.namespace, self.name, first, info.last_seq, info.count)
 
     async def load(self, reference: Reference) -> None:
-        """Shows the messages of a state again, and bars those who had the conversation until now.
+        """Restores the messages of a state, and blocks writes by the objects that held it before.
 
         Raises:
             ConfigurationError: The state is of another namespace, or messages of it are gone.
@@ -223,7 +224,7 @@ class Conversation:
         await self._show([item.value for item in items], info, reference)
 
     async def show(self, items: Sequence[Any]) -> None:
-        """Puts all items away and shows these instead."""
+        """Archives all items and shows these instead."""
         info = await self._history.info()
         await self._read_mark()
         await self._show(items, info, None)

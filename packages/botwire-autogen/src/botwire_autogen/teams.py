@@ -158,7 +158,7 @@ class BotWireStateStore:
         return 0 if entry is None else entry.version
 
     async def claim(self, name: str) -> SavedState | None:
-        """Returns what `load` does, with a new version: whoever had the old one cannot save.
+        """Returns what `load` does, with a new version: holders of the old one cannot save.
 
         Raises:
             ConflictError: Other processes claim it again and again.

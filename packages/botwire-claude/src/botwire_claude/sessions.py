@@ -169,7 +169,7 @@ class BotWireSessionStore(SessionStore):
         return _fold(None, key, await off_loop(from_items, items, key["session_id"]))
 
     async def _recount(self, key: SessionKey) -> None:
-        """Folds a summary anew: some entries were stored before, and must not count twice."""
+        """Rebuilds a summary: some entries were stored before and must not count twice."""
         info = await self._history(key).info()
         about = await self._about(key, info._replace(metadata={}))
         with suppress(ConflictError):  # who came first has read the entries too

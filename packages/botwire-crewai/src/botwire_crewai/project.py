@@ -84,7 +84,7 @@ def note_installed(place: dict[str, Any] | None) -> None:
     try:
         projects = _read_notes()
     except (OSError, ValueError):
-        projects = {}  # of another version, or broken off: written anew
+        projects = {}  # of another version, or truncated: rewritten
     here = str(project_folder())
     for folder in _gone(projects):
         was = projects.pop(folder)  # said once

@@ -31,7 +31,7 @@ class Seen:
     Attributes:
         memory: Where the state is.
         flow_uuid: Whose state it is.
-        version: 0 if there was none; None if an answer got lost and nobody knows.
+        version: 0 if there was none; None if it is unknown because an answer was lost.
     """
 
     memory: Memory

@@ -302,7 +302,7 @@ class BotWireStorage:
             **where,
         }
         found = yield lambda kept: kept.search(**query)
-        # If the first records of a collection had no vector, nobody knew how many zeros to give.
+        # If a collection's first records had no vector, the number of zeros was unknown.
         if self._may_be_unsettled(found) and (yield from _settle(len(vector))):
             found = yield lambda kept: kept.search(**query)
         return scored(found)

@@ -120,7 +120,7 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         await self.aadd_messages([message])
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """Appends messages, all or none, with nobody else's in between.
+        """Appends messages atomically: all or none, with no other writer's in between.
 
         Safe to retry: a message that has an id and is already stored, unchanged, is not stored
         again.

@@ -49,12 +49,12 @@ class Convoy:
             except APIError:
                 pass  # one of them was refused: each is done apart, to be answered by itself
             except BotWireError as error:
-                # Nobody answers: one time limit is enough, for this and for those who ride.
+                # The server does not answer: one time limit is enough for all that ride.
                 for rider in riders:
                     rider.answer.set_exception(error)
                 raise
             finally:
-                # Also if this was cancelled: nobody waits for ever.
+                # Even if this call was cancelled, so that none waits for ever.
                 for rider in riders:
                     if not rider.answer.done():
                         count = len(rider.operations)
@@ -94,7 +94,7 @@ class Convoy:
         return rider
 
     def _leave(self, thread: str, rider: _Rider) -> bool:
-        """Says whether nobody took it, and then nobody will."""
+        """Returns whether it was not taken; then it never will be."""
         with self._lock:
             riders = self._waiting.get(thread, [])
             if rider not in riders:
@@ -116,14 +116,14 @@ class _Rider:
     def __init__(self, operations: tuple[AnyOperation, ...]) -> None:
         self.operations = operations
         self.answer: Future[Results | None] = Future()
-        # Whoever waits for it may be cancelled; who answers it must not be surprised.
+        # The waiting task may be cancelled; the one that answers must not fail because of it.
         self.answer.set_running_or_notify_cancel()
 
 
 def _go_on(
     program: Steps[T], operations: tuple[AnyOperation, ...] | Pause, results: Results | None
 ) -> Steps[T]:
-    """Returns the rest of a program that asked for a batch, of which the results may be known."""
+    """Returns the rest of a program that asked for a batch whose results may be known."""
     try:
         while True:
             if results is None:

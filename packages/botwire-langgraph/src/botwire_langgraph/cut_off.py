@@ -46,7 +46,7 @@ def close_calls(found: CheckpointTuple | None, loop: Any) -> CheckpointTuple | N
 
 
 def _is_resumed(found: CheckpointTuple, loop: Any) -> bool:
-    """Says whether LangGraph goes on with the tasks that were under way, as it decides itself."""
+    """Returns whether LangGraph will resume the tasks in progress, by its own rule."""
     if loop.input is None or type(loop.input).__name__ == "Command":
         return True
     configurable = loop.config.get("configurable", {})

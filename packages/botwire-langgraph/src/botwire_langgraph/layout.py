@@ -116,6 +116,6 @@ def clear(thread: str) -> tuple[ops.AnyOperation, ...]:
 
 
 def moved(key: str, target: str) -> str:
-    """Returns the key that another thread has in the place of this one."""
+    """Returns the key that corresponds to this one in another thread."""
     kind, _, rest = key.split("/", 2)
     return f"{join_parts(kind, target)}/{rest}"

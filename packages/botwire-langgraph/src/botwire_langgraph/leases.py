@@ -77,7 +77,7 @@ class Lease:
             (self.run.version,) = yield (self.put(self.run.version),)
         except ConflictError:
             entry = yield from _read(self.run.thread)
-            # It expired, in a process that was stopped, and nobody took it.
+            # It expired while the process was stopped, and no other run took it.
             if entry is None or _token(entry) == self.run.token:
                 version = entry.version if entry else 0
                 (self.run.version,) = yield (self.put(version),)
@@ -152,5 +152,5 @@ def _read(thread: str) -> Steps[ops.KeyEntry | None]:
 
 def _token(entry: ops.KeyEntry) -> str:
     kept = cast("Json", entry.value).value
-    # Before 0.4 the key held true and named nobody.
+    # Before 0.4 the key held true and named no run.
     return str(kept["run"]) if isinstance(kept, dict) else ""

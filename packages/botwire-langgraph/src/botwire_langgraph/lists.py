@@ -28,7 +28,7 @@ Span = list[int]
 MARK = b"parts\x00"
 """What the value of a channel begins with that is kept in parts; then its recipe, as JSON."""
 
-_LONGEST_RECIPE = 64  # runs; a list in more pieces is written anew
+_LONGEST_RECIPE = 64  # runs; a list in more pieces is rewritten
 _SMALL = (bool, int, float, str, bytes, type(None))
 _PLAIN = JsonPlusSerializer()
 _MSGPACK = b"msgpack\x00"
@@ -137,7 +137,7 @@ def divide(
 def _append(
     serde: SerializerProtocol, items: Sequence[Any], image: Image, before: Kept
 ) -> tuple[Kept, list[bytes]]:
-    """As `divide`, of a list that begins with all that is known and goes on with these items."""
+    """Like `divide`, for a list that starts with everything known, followed by these items."""
     if not items:
         return before._replace(image=image), []
     blobs = [to_blob(serde, item) for item in items]

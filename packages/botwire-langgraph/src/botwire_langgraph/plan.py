@@ -198,7 +198,7 @@ class Plan:
             return writes
         ids = tuple(self._puts)
         deleted = tuple(id for id, put in self._puts.items() if put.value is None)
-        # What has expired is no older version: the item begins anew, with a new time of creation.
+        # An expired item is no older version: it is created again, with a new creation time.
         writes.append(ops.DeleteRecords(collection, ops.Selection(ids=ids, filter=expired)))
         tags = items.part_tags(ids)
         writes.append(ops.DeleteRecords(collection, ops.Selection(tags=tags)))
@@ -242,7 +242,7 @@ class Plan:
             kept = entry.metadata.value
             if kept["ttl"] is not None:
                 ids.setdefault(kept["ttl"], {}).update(dict.fromkeys(items.record_ids(kept)))
-        # Only the time is set: whoever writes the item meanwhile keeps their value, and an item
+        # Only the time is set: a concurrent write of the item keeps its value, and an item
         # that is now without a ttl stays for good.
         return tuple(
             ops.PatchRecords(

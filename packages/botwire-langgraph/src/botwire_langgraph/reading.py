@@ -43,7 +43,7 @@ class Loaded(NamedTuple):
         header: The checkpoint.
         values: What is kept under the keys of its channels and their parts.
         writes: Its pending writes.
-        known: The lists of which only the unread parts were read.
+        known: The lists whose unread parts alone were read.
     """
 
     header: Header
@@ -123,7 +123,7 @@ def asking(
     Args:
         headers: The checkpoints.
         channels: Only these; None reads all.
-        known: Lists, by channel, of which only the unread parts are read.
+        known: Lists by channel; only their unread parts are read.
     """
     keys: dict[str, None] = {}
     needed: dict[str, set[int]] = {}

@@ -149,7 +149,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         """Yields checkpoints, newest first, read in pages as they are asked for.
 
         Args:
-            config: Of which thread, namespace and checkpoint; None means all.
+            config: The thread, namespace and checkpoint; None means all.
             filter: What their metadata must hold.
             before: Only checkpoints older than this one.
             limit: How many at most.
@@ -242,7 +242,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         await self._arun(steps.delete_thread(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Deletes the checkpoints that these runs made, of whichever thread."""
+        """Deletes the checkpoints that these runs made, in any thread."""
         self._run(pruning.delete_for_runs(self.serde, run_ids))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
@@ -250,7 +250,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         await self._arun(pruning.delete_for_runs(self.serde, run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copies a thread, its whole past included, in the place of another."""
+        """Replaces a thread with a copy of another, including its whole past."""
         self._run(pruning.copy_thread(source_thread_id, target_thread_id))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:

@@ -186,7 +186,7 @@ class _Gathering:
                 calls = [call for call in calls if not call[1].done()]
                 await self._apply(store, calls)
         except BaseException:
-            # The task itself was cancelled, as when its loop ends: nobody waits for ever.
+            # The task itself was cancelled, as when its loop ends: no caller may wait for ever.
             for _, future in (*calls, *self._waiting):
                 future.cancel()
             self._waiting = []

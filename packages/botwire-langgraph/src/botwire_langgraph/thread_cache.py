@@ -1,7 +1,7 @@
 """What a process knows of threads from what it read and put there, so that a put asks nothing.
 
 All of it can be out of date, and is only ever used together with a check of the store's: then the
-put is refused, and what is known read anew.
+put is refused, and the cache is reloaded.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class BotWireSession(SessionABC):
         *,
         wrapper: RunContextWrapper[Any] | None = None,
     ) -> None:
-        """Appends items, all or none, with nobody else's in between.
+        """Appends items atomically: all or none, with no other writer's in between.
 
         Outside of a run, items that have ids of their own are not stored again if they are the last
         ones already, so a call whose answer was lost can be repeated.
@@ -167,7 +167,7 @@ class BotWireSession(SessionABC):
         history = self._history(wrapper)
         async for stored in history.newest_first(page_size=1):
             held = [item for _, group in from_items([stored]) for item in group]
-            if len(held) > 1:  # a message of another framework, of which the last part goes
+            if len(held) > 1:  # a message of another framework: only its last part is deleted
                 async with self._memory(wrapper).transaction() as tx:
                     tx.history(history.name).delete(stored.seq)
                     tx.history(history.name, ttl=self.ttl).extend(to_items(held[:-1]))

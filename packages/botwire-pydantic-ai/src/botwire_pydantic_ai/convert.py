@@ -156,7 +156,7 @@ def name_answers(entries: Sequence[ConversationEntry]) -> None:
 
 
 def closed(message: ModelMessage) -> ModelMessage:
-    """Returns the last message of a conversation without its calls, which nobody will answer.
+    """Returns the last message of a conversation without its calls, which will get no answer.
 
     Pydantic AI refuses a question after an open call, and closes those before the last message.
     """

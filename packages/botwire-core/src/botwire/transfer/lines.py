@@ -18,7 +18,7 @@
     {"type":"end","namespace":2,"key":10,…}
 
 A history comes before its items, a collection before its records. Bytes travel as base64 under
-``bytes`` in the place of ``value``, embeddings as base64 of 32-bit little-endian floats, times as
+``bytes`` instead of ``value``, embeddings as base64 of 32-bit little-endian floats, times as
 ISO 8601 in UTC. Policies and holds come last, in an export of a whole store. The last line counts
 the others by type, so a file that was cut off is noticed.
 """

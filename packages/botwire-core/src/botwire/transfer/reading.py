@@ -2,7 +2,7 @@
 
 A store is read in pages, and each page is as of a moment of its own. So the pages are put aside, in
 a temporary file when they are many, and the log of changes says what has to be read again, until
-nothing has changed since. Nobody is locked out, and it works wherever memory lives, over HTTP too.
+nothing has changed since. It locks no client out, and works wherever memory lives, over HTTP too.
 """
 
 from __future__ import annotations
