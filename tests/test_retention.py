@@ -380,7 +380,6 @@ def test_nothing_deletes_what_is_held(shared_url: str, namespace: str) -> None:
         retention.remove("case", f"{namespace}*")
         assert memory.history("chat").clear() == 2
         assert memory.clear() == 1
-        transfer.forget(memory.engine, namespace, rewrite=False)
 
 
 def test_what_is_held_can_be_written_to_and_missing_things_deleted(
