@@ -11,7 +11,8 @@ from mcp import Client, MCPError
 from botwire import ConfigurationError, Memory, Record
 from botwire.messages import Message, ToolCall
 from botwire_mcp import create_server
-from botwire_mcp.server import IDEMPOTENCY_KEY, INSTRUCTIONS
+from botwire_mcp.server import INSTRUCTIONS
+from botwire_mcp.tools import IDEMPOTENCY_KEY
 
 NAMES = ["remember", "recall", "update", "forget", "list", "get", "set", "memory", "history"]
 READING = ["recall", "list", "get", "memory", "history"]

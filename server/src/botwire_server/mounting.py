@@ -11,14 +11,17 @@ from types import SimpleNamespace
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from botwire import operations as ops
 from botwire.errors import InvalidRequestError
+from botwire.models import Change
 from botwire.mounts import MOUNTS, Mount
 from botwire.mounts import Scope as MountedScope
 from botwire.operations import Batch, Results
 from botwire_server import problems
 from botwire_server.auth import Caller
-from botwire_server.request_work import CALLER
+from botwire_server.request_work import CALLER, caller_of
 from botwire_server.service import apply_batch
+from botwire_server.watching import Watchers
 
 logger = logging.getLogger("botwire.server")
 
@@ -82,6 +85,26 @@ class ServerHost:
         if len(namespaces) == 1 and "*" not in namespaces[0]:
             return namespaces[0]
         return None
+
+    async def watch(self, scope: MountedScope, namespace: str, after: int) -> AsyncIterator[Change]:
+        """Yields the changes of a namespace as they happen, until the server stops."""
+        state = scope["app"].state
+        watchers: Watchers = state.watchers
+        engine = self.engine_for(scope)
+
+        async def read(after: int | None) -> ops.ChangePage:
+            (page,) = await engine.apply(Batch(namespace, (ops.ReadChanges(after),)))
+            assert isinstance(page, ops.ChangePage)
+            return page
+
+        caller = caller_of(scope)
+        watchers.begin_stream(caller, state.settings.max_streams)
+        try:
+            async for page in watchers.follow(namespace, after, read):
+                for entry in page.changes:
+                    yield Change(*entry)
+        finally:
+            watchers.end_stream(caller)
 
 
 class CallerEngine:

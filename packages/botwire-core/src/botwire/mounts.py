@@ -7,12 +7,13 @@ entry point is the path: botwire-mcp declares ``mcp`` and answers at ``/mcp``. T
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from botwire.engines.protocol import AsyncEngine
+from botwire.models import Change
 
 MOUNTS = "botwire.mounts"
 """The entry point group in which packages declare what they mount."""
@@ -32,6 +33,21 @@ class Host(Protocol):
 
     def namespace_of(self, scope: Scope) -> str | None:
         """Returns the only namespace that the sender's API key allows; None if there are more."""
+        ...
+
+    def watch(self, scope: Scope, namespace: str, after: int) -> AsyncIterator[Change]:
+        """Yields the changes of a namespace as they happen, until the server stops.
+
+        Writes through this server are pushed. It counts as one of the sender's open streams.
+
+        Args:
+            scope: The scope of the sender's request.
+            namespace: The namespace.
+            after: Start after this revision.
+
+        Raises:
+            BotWireError: The sender may not read the namespace, or has too many streams open.
+        """
         ...
 
 

@@ -15,7 +15,8 @@ from botwire.errors import BotWireError
 from botwire.places import API_KEY_VARIABLE, NAMESPACE_VARIABLE, URL_VARIABLE
 from botwire_mcp import installing
 from botwire_mcp.installing import CLIENTS
-from botwire_mcp.server import TOOLS, choose_tools, create_server
+from botwire_mcp.server import create_server
+from botwire_mcp.tools import TOOLS, choose_tools
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,8 +12,10 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from botwire import AsyncMemory
 from botwire.errors import ConfigurationError
 from botwire.mounts import Host, Mount, Scope
-from botwire_mcp.server import build_server, choose_tools
+from botwire_mcp.server import build_server
+from botwire_mcp.subscriptions import Feed
 from botwire_mcp.tool import MemoryTool
+from botwire_mcp.tools import choose_tools
 
 _MAX_BODY = 1 << 40  # the server has limited the body already
 
@@ -38,7 +40,11 @@ def mount(host: Host) -> Mount:
         names = query["tools"].split(",") if query.get("tools") else None
         return choose_tools(names, read_only=query.get("read_only", "0") not in ("0", "false"))
 
-    server = build_server(open_memory, tools_of)
+    def feed_of(context: ServerRequestContext[Any, Any]) -> Feed:
+        memory, scope = open_memory(context), _scope_of(context)
+        return Feed(memory, lambda after: host.watch(scope, memory.namespace, after))
+
+    server = build_server(open_memory, tools_of, feed_of)
     manager = StreamableHTTPSessionManager(server, stateless=True, max_request_body_size=_MAX_BODY)
 
     async def app(scope: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:

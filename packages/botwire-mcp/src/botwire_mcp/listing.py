@@ -95,8 +95,8 @@ class List(MemoryTool):
         if is_file and not prefix.startswith(_FILES):
             prefix = _FILES
         rows: list[dict[str, Any]] = []
-        async for key in memory.iter_keys(prefix):
-            if key.startswith(_FILES) != is_file or (self.after is not None and key <= self.after):
+        async for key in memory.iter_keys(prefix, after=self.after):
+            if key.startswith(_FILES) != is_file:
                 continue
             if len(rows) == _PAGE:
                 return rows, True

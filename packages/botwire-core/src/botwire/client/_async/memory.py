@@ -267,9 +267,14 @@ class AsyncMemory(AsyncMemoryOperators):
         """Returns every key, as `list_keys()` does."""
         return await self.list_keys()
 
-    async def iter_keys(self, prefix: str = "") -> AsyncIterator[str]:
-        """Yields what `list_keys` returns; pages are read as needed."""
-        async for page in self._calls.pages(ops.ListKeys(_without_star(prefix))):
+    async def iter_keys(self, prefix: str = "", *, after: str | None = None) -> AsyncIterator[str]:
+        """Yields what `list_keys` returns; pages are read as needed.
+
+        Args:
+            prefix: The prefix; one trailing ``*`` is ignored.
+            after: Start after this key, which need not exist.
+        """
+        async for page in self._calls.pages(ops.ListKeys(_without_star(prefix), after)):
             for key in page.keys:
                 yield key
 

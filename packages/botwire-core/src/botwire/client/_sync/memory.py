@@ -264,9 +264,14 @@ class Memory(MemoryOperators):
         """Returns every key, as `list_keys()` does."""
         return self.list_keys()
 
-    def iter_keys(self, prefix: str = "") -> Iterator[str]:
-        """Yields what `list_keys` returns; pages are read as needed."""
-        for page in self._calls.pages(ops.ListKeys(_without_star(prefix))):
+    def iter_keys(self, prefix: str = "", *, after: str | None = None) -> Iterator[str]:
+        """Yields what `list_keys` returns; pages are read as needed.
+
+        Args:
+            prefix: The prefix; one trailing ``*`` is ignored.
+            after: Start after this key, which need not exist.
+        """
+        for page in self._calls.pages(ops.ListKeys(_without_star(prefix), after)):
             for key in page.keys:
                 yield key
 
