@@ -231,7 +231,7 @@ class FindOldItems(Operation[OldItems]):
     after: Count = 0
     gone_items: Count = 0
     gone_bytes: Count = 0
-    limit: Limit = PART
+    limit: Limit = PART // 2
 
 
 class Trimmed(NamedTuple):

@@ -23,7 +23,7 @@ from botwire.tool_calls import CallIds, match_calls
 _AHEAD = 1_000  # items after a part in which answers to its calls are looked for
 _FIRST = 8  # items that are read first, as most histories have none that must go
 _PART_BYTES = 4 * 1024 * 1024  # of items that one part deletes, about
-_RECORDS_BYTES = 20_000  # of records' texts that one part deletes, about
+_RECORDS_BYTES = 6_000  # of records' texts that one part deletes, about
 
 
 # --- policies -------------------------------------------------------------------------------
