@@ -24,6 +24,7 @@ PAGES = [
     ("conversations", {}),
     ("conversation", {"name": "chat"}),
     ("item", {"name": "chat", "seq": 1}),
+    ("live", {}),
 ]
 
 

@@ -103,6 +103,7 @@ def test_what_is_stored_stays_text(server_url: str, browser: Browser, text: str)
         ("conversation", {"name": text}),
         ("item", {"name": text, "seq": 1, "saved": text}),
         ("item", {"name": text, "seq": 6}),
+        ("live", {}),
     ):
         answer = browser.get(view, ns=namespace, **names)
         assert answer.status_code == 200, answer.text

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.responses import Response
 
-from botwire_console.views import conversations, images, items, keys, namespaces
+from botwire_console.views import conversations, images, items, keys, live, namespaces
 from botwire_console.visit import Visit
 
 View = Callable[[Visit], Awaitable[Response]]
@@ -25,4 +25,6 @@ VIEWS: Mapping[tuple[str, str], View] = {
     ("POST", "item"): items.save,
     ("POST", "item/delete"): items.delete,
     ("GET", "image"): images.show,
+    ("GET", "live"): live.show,
+    ("GET", "stream"): live.stream,
 }

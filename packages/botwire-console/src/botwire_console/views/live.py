@@ -1,0 +1,47 @@
+"""Live: what changes in a namespace, as it happens."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from botwire import operations as ops
+from botwire_console import rendering
+from botwire_console.recipes import address, recipe
+from botwire_console.visit import Visit
+from botwire_server.middleware import HEADERS
+from botwire_server.routes.changes import stream_changes
+
+SHOWN = 100
+"""Changes on the page."""
+
+
+async def show(visit: Visit) -> Response:
+    """Shows the latest changes, the newest first; the page follows the namespace."""
+    namespace = visit.namespace
+    now = await visit.apply(namespace, ops.ReadChanges())
+    page = await visit.apply(namespace, ops.ReadChanges(max(now.revision - SHOWN, 0), SHOWN))
+    return await visit.page(
+        "live.html",
+        ns=namespace,
+        changes=list(reversed(page.changes)),
+        recipe=recipe(
+            visit,
+            namespace,
+            address(namespace, "watch"),
+            "for change in memory.watch():\n    print(change)",
+        ),
+    )
+
+
+async def stream(visit: Visit) -> Response:
+    """Returns the stream of changes of names that begin with a prefix."""
+    given = visit.scope[HEADERS].get(b"last-event-id")
+    answer = await stream_changes(
+        Request(visit.scope),
+        visit.namespace,
+        visit.query.get("prefix", ""),
+        last_event_id=None if given is None else given.decode("latin-1"),
+    )
+    answer.headers.update(rendering.HEADERS)
+    return answer
