@@ -522,7 +522,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--amnesia", action="store_true", help="give B another place than A, to see it fail"
     )
+    parser.add_argument(
+        "--console", action="store_true", help="leave a server with a lively store running"
+    )
     options = parser.parse_args(arguments)
+    if options.console:
+        command = [environments.python("console"), str(ROOT / "scripts/console_demo.py")]
+        with contextlib.suppress(KeyboardInterrupt):
+            return subprocess.run(command, check=False).returncode
+        return 0
     known = {program for interface in INTERFACES for program in interface.programs}
     if unknown := set(options.only or ()) - known:
         parser.error(f"no example is called {unknown.pop()}; there are {', '.join(sorted(known))}")

@@ -1,0 +1,133 @@
+"""A server with a lively store, for a look at the console: ``hatch run demo --console``.
+
+It runs in the environment of the console, on a store of its own, until it is interrupted; meanwhile
+an agent goes on writing, so the live pages move.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from botwire import Author, Memory
+from botwire.errors import BotWireError
+from botwire.messages import Message, Native, ToolCall
+
+EVERY_SECONDS = 4.0
+"""How often the agent writes."""
+
+TRIP = (
+    Message("system", "You are a travel agent. Be brief, and ask before you book."),
+    Message("user", "Hi, I am Ada. Is it a good week for Oslo? I would leave on Thursday."),
+    Message(
+        "assistant",
+        "",
+        tool_calls=(ToolCall("call-1", "weather", {"city": "Oslo", "days": 4}),),
+        native=Native(
+            "langchain",
+            1,
+            {"content": [{"type": "thinking", "thinking": "The forecast first, then trains."}]},
+        ),
+    ),
+    Message(
+        "tool",
+        '{"thursday": "12°, light rain", "friday": "14°, sun", "saturday": "15°, sun"}',
+        name="weather",
+        tool_call_id="call-1",
+    ),
+    Message(
+        "assistant",
+        "Thursday is wet, but Friday and Saturday are sunny with 14 to 15 degrees. "
+        "Shall I look for a train on Thursday evening?",
+    ),
+    Message("user", "Yes please. A window seat, and nothing before six."),
+    Message(
+        "assistant",
+        "",
+        tool_calls=(
+            ToolCall("call-2", "search_trains", {"to": "Oslo", "after": "18:00", "seat": "window"}),
+            ToolCall("call-3", "remember", {"text": "Ada prefers window seats."}),
+        ),
+    ),
+    Message("tool", '[{"departs": "18:24", "price": 419}]', tool_call_id="call-2"),
+    Message("tool", "stored", tool_call_id="call-3"),
+    Message("assistant", "There is one at 18:24 for 419 kr, window seat. Shall I book it?"),
+)
+
+
+def fill(url: str) -> None:
+    """Stores what several agents may have remembered."""
+    agent = Author("travel", framework="langchain", run="7f3a")
+    with Memory("user-123", url=url, author=agent) as memory:
+        memory.set("prefs", {"theme": "dark", "language": "en", "seat": "window", "budget": 2500})
+        memory.set("profile/name", "Ada Lovelace")
+        memory.set("profile/email", "ada@example.org")
+        memory.set("profile/home/city", "London")
+        memory.set("session/token", {"step": 4}, ttl=86_400)
+        memory.set_many({f"cache:weather:{city}": {"degrees": 12} for city in ("oslo", "rome")})
+        for name, title, count in (
+            ("onboarding", "First steps", 6),
+            ("invoices", "Where is my invoice?", 14),
+        ):
+            history = memory.history(name)
+            history.set_metadata({"title": title})
+            roles = itertools.cycle(("user", "assistant"))
+            history.extend(
+                [{"role": next(roles), "content": f"Message {n} of {count}."} for n in range(count)]
+            )
+        trip = memory.history("trip")
+        trip.set_metadata({"title": "A long weekend in Oslo", "owner": "ada"})
+        trip.extend([message.to_item() for message in TRIP])
+        memory.remember("Ada prefers window seats.", tags=["travel"])
+        memory.remember("Ada lives in London.", about="/people/ada")
+    for name in ("user-456", "team-research", "team-support"):
+        with Memory(name, url=url, author=Author("support", framework="langgraph")) as memory:
+            memory.set("status", {"open": 3})
+
+
+def run() -> int:
+    """Serves until it is interrupted; returns the exit code."""
+    with tempfile.TemporaryDirectory(prefix="botwire-console-") as folder:
+        command = [sys.executable, "-m", "botwire", "serve", "--port", "0"]
+        log = Path(folder, "server.log")
+        with (
+            log.open("w") as stderr,
+            subprocess.Popen(
+                [*command, "--database", f"sqlite:///{folder}/memory.db"],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            ) as server,
+        ):
+            assert server.stdout is not None
+            line = server.stdout.readline()  # printed when it listens
+            if not line:
+                print(f"the server did not start: {log.read_text()[-2000:]}", file=sys.stderr)
+                return 1
+            url = line.split()[-1]
+            fill(url)
+            print(f"The console: {url}/console (Ctrl-C ends it)", flush=True)
+            with contextlib.suppress(KeyboardInterrupt, BotWireError):
+                write(url)
+            server.terminate()
+    return 0
+
+
+def write(url: str) -> None:
+    """Goes on writing, as an agent does."""
+    with Memory("user-123", url=url, author=Author("travel", framework="langchain")) as memory:
+        for number in itertools.count(1):
+            time.sleep(EVERY_SECONDS)
+            memory.increment("visits")
+            memory.history("trip").append(
+                Message("assistant", f"Still looking for trains ({number}).").to_item()
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(run())
