@@ -15,7 +15,11 @@ sys.path.append(str(Path(__file__).parents[3] / "examples"))
 
 ADK = (
     "google.adk.runners",
+    "google.adk.agents.llm_agent",
+    "google.adk.auth.auth_preprocessor",
     "google.adk.flows.llm_flows.auto_flow",
+    "google.adk.models.google_llm",
+    "google.adk.tools.agent_tool",
     "google.adk.cli.service_registry",
     "botwire_google_adk",
 )
