@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,14 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from botwire_mcp import create_server
+from tests.zygote import Zygote
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """Runs programs that need not import the SDK first, which takes seconds."""
+    with Zygote("mcp", "botwire_mcp") as zygote:
+        yield zygote
 
 
 @pytest.fixture(params=["legacy", "auto"])

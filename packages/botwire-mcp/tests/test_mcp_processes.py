@@ -15,6 +15,7 @@ from mcp.client.stdio import stdio_client
 from botwire import Memory
 from botwire_mcp.cli import main
 from tests.programs import EXAMPLES, run_example
+from tests.zygote import Zygote
 
 Stdio = Callable[..., StdioServerParameters]
 
@@ -101,10 +102,10 @@ async def test_options_of_the_command(stdio: Stdio) -> None:
         assert [tool.name for tool in (await client.list_tools()).tools] == ["recall"]
 
 
-def test_the_example(tmp_path: Path) -> None:
+def test_the_example(zygote: Zygote, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'memory.db'}"
     said = "Ada prefers tea."
-    assert run_example(EXAMPLES / "mcp_runs/two_agents.py", said, url) == said
+    assert run_example(zygote, EXAMPLES / "mcp_runs/two_agents.py", said, url) == said
 
 
 @pytest.mark.parametrize(
