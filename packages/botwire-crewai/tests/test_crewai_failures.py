@@ -229,7 +229,8 @@ def test_a_server_that_restarts_while_a_crew_works_is_waited_for(
 def test_a_strict_kickoff_gives_its_result_and_the_next_one_works(
     server: Restarting, namespace: str
 ) -> None:
-    memory = make_memory(namespace, server.url, strict=True, timeout=0.5)
+    # Long enough for a server that answers beside three other runs of tests.
+    memory = make_memory(namespace, server.url, strict=True, timeout=3)
     server.kill()
     with pytest.raises(TransportError) as caught:
         make_crew(memory).kickoff({"message": "My cat is called Turing."})
