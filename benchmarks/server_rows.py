@@ -118,11 +118,21 @@ def rows(compare: Compare) -> None:
         tempfile.TemporaryDirectory() as folder,
         servers(Path(folder)) as (url, ours, bare),
         Memory("bench", url=url) as memory,
+        Memory("bench", url=f"{url}?channel=true") as channel,
         httpx.Client() as client,
     ):
         memory.set("k", VALUE)
         address = f"http://127.0.0.1:{bare.port}/memory/k"
         compare("http: get", lambda: memory.get("k"), lambda: client.get(address).json(), 1.3)
+        for _ in range(2):  # the second call opens the channel
+            channel.get("k")
+        compare("channel: get, to http", lambda: channel.get("k"), lambda: memory.get("k"), 0.5)
+        compare(
+            "channel: durable set, to http",
+            lambda: channel.set("c", VALUE),
+            lambda: memory.set("h", VALUE),
+            1.0,
+        )
 
         read = load.post(wire.BATCH_PATH, batch(ops.GetKeys(("k",))))
         side_by_side(
