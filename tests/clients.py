@@ -23,7 +23,7 @@ class Awaited:
         member = getattr(self._client, "close" if name == "aclose" else name)
         if not callable(member):
             return member
-        if name in ("history", "records", "with_namespace"):
+        if name in ("at", "by", "history", "records", "with_namespace"):
             return lambda *args, **kwargs: Awaited(member(*args, **kwargs))
         if name == "transaction":
             return member

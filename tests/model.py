@@ -50,6 +50,13 @@ class _Collection:
     dimension: int | None = None
 
 
+class _Past(list["_Namespace"]):
+    """What a namespace was after each batch, in order. None of it is changed any more."""
+
+    def __deepcopy__(self, memo: object) -> _Past:
+        return _Past(self)
+
+
 @dataclass
 class _Namespace:
     """All that a namespace holds.
@@ -64,6 +71,10 @@ class _Namespace:
         has_dead: Whether items of expired histories, or expired records, may wait for the sweep.
         has_dead_records: Whether expired records may; the scores of texts still count them.
         has_forks: Whether histories share items, which count once and as long as any reads them.
+        keep: For how many seconds the past is kept; None if it is not.
+        since: The first revision that is kept, and `began`, its time.
+        kept_past: Whether any past was ever kept, whose bytes count until they are swept.
+        past: What was after each batch.
     """
 
     revision: int = 0
@@ -78,6 +89,11 @@ class _Namespace:
     has_forks: bool = False
     collections: dict[str, _Collection] = field(default_factory=dict)
     changes: list[ops.ChangeEntry] = field(default_factory=list)
+    keep: float | None = None
+    since: int = 0
+    began: int = 0
+    kept_past: bool = False
+    past: _Past = field(default_factory=_Past)
 
     @property
     def keys(self) -> dict[str, ops.KeyEntry]:
@@ -98,8 +114,36 @@ class _Namespace:
 
     def change(self, shape: str, action: str, name: str) -> int:
         self.revision += 1
-        self.changes.append(ops.ChangeEntry(self.revision, shape, action, name, self.author))
+        changed_at = None if self.keep is None else self.now
+        self.changes.append(
+            ops.ChangeEntry(self.revision, shape, action, name, self.author, changed_at)
+        )
         return self.revision
+
+    def at(self, moment: ops.Moment) -> _Namespace:
+        """Returns what the namespace was at a moment, seen at that moment."""
+        if self.keep is None:
+            raise InvalidRequestError("no past is kept")
+        if moment.revision is not None:
+            if moment.revision > self.revision:
+                raise InvalidRequestError("still to come")
+            if moment.revision < self.since:
+                raise NotFoundError("before what is kept")
+            then = max(
+                (one for one in self.past if one.revision <= moment.revision),
+                key=lambda one: one.revision,
+            )
+            time = max(self.began, then.now)
+        else:
+            assert moment.time is not None
+            if moment.time < self.began:
+                raise NotFoundError("before what is kept")
+            then = [one for one in self.past if one.now <= moment.time][-1]
+            time = min(moment.time, self.now)
+        seen = copy.deepcopy(then)
+        seen.now = time
+        seen.forget_expired_records()
+        return seen
 
 
 class Model:
@@ -120,6 +164,9 @@ class Model:
         after.now = self._clock()
         after.author = batch.author or None
         after.forget_expired_records()
+        if batch.at is not None:
+            seen = after.at(batch.at)
+            return [_HANDLERS[type(one)](seen, one) for one in batch.operations]
         usage = after.usage.on(after.now)
         results: list[Any] = []
         writes = 0
@@ -131,6 +178,8 @@ class Model:
             after.usage = Usage(0, usage.writes + writes, usage.day)
         # Clearing removes expired keys too, which is no change.
         after.usage = after.usage._replace(bytes=_bytes(after))
+        if after.keep is not None and (after.revision > after.committed or not after.past):
+            after.past.append(copy.deepcopy(after))
         after.committed = after.revision
         self._namespaces[batch.namespace] = after
         return results
@@ -141,7 +190,7 @@ class Model:
         space.now = self._clock()
         expired = [one for one in space.histories.values() if one.is_expired(space.now)]
         space.forget_expired_records()
-        hidden = expired or space.has_dead or space.has_forks
+        hidden = expired or space.has_dead or space.has_forks or space.kept_past
         return len(space.keys) == len(space.stored) and not hidden
 
     def scores_texts(self, namespace: str) -> bool:
@@ -150,6 +199,11 @@ class Model:
         space.now = self._clock()
         space.forget_expired_records()
         return not space.has_dead_records
+
+    def revisions(self, namespace: str) -> list[tuple[int, int]]:
+        """Returns the revisions after each batch since the past is kept, and their times."""
+        space = self._namespaces.get(namespace, _Namespace())
+        return [(one.revision, one.now) for one in space.past]
 
 
 def _page(found: Iterable[Any], limit: int) -> tuple[tuple[Any, ...], bool]:
@@ -717,6 +771,120 @@ def _size(author: ops.Author | None, *parts: str | bytes | Json | Vector | None)
     )
 
 
+# --- the past -------------------------------------------------------------------------------
+
+
+def _stat_past(space: _Namespace, op: ops.StatPast) -> ops.PastStat:
+    if space.keep is None:
+        return ops.PastStat(None, 0, None, space.revision)
+    return ops.PastStat(space.keep, space.since, space.began, space.revision)
+
+
+def _keep_past(space: _Namespace, op: ops.KeepPast) -> ops.PastStat:
+    if op.seconds is None:
+        space.past = _Past()
+    elif space.keep is None:
+        space.since, space.began = space.revision, space.now
+    space.keep = op.seconds
+    space.kept_past |= op.seconds is not None
+    return _stat_past(space, ops.StatPast())
+
+
+def _find_revision(space: _Namespace, op: ops.FindRevision) -> int:
+    return max(space.since, space.at(ops.Moment(time=op.time)).revision)
+
+
+def _read_versions(space: _Namespace, op: ops.ReadVersions) -> ops.VersionPage:
+    found: dict[int, ops.KeyEntry] = {}
+    if space.keep is not None:
+        for then in [*space.past, space]:
+            entry = then.stored.get(op.key)
+            if entry is not None:
+                found[entry.version] = entry
+    elif op.key in space.keys:
+        entry = space.keys[op.key]
+        found[entry.version] = entry
+    versions = [
+        ops.KeyVersion(version, entry.value, *entry[3:])
+        for version, entry in sorted(found.items(), reverse=True)
+        if op.before is None or version < op.before
+    ]
+    return ops.VersionPage(*_page(versions, op.limit))
+
+
+def _list_changed(space: _Namespace, op: ops.ListChanged) -> ops.ChangedPage:
+    space.at(op.at)
+    return ops.ChangedPage((), more=False)  # what expired is among them once it was swept
+
+
+def _restore_past(space: _Namespace, op: ops.RestorePast) -> ops.RestoredPart:
+    then = space.at(op.at)
+    then.now = space.now
+    then.forget_expired_records()
+    restored = {"key": _restore_key, "history": _restore_history, "record": _restore_records}
+    return ops.RestoredPart(restored[op.shape](space, then, op.name))
+
+
+def _restore_key(space: _Namespace, then: _Namespace, key: str) -> int:
+    old, new = then.keys.get(key), space.keys.get(key)
+    if old is None:
+        return int(_delete_key(space, ops.DeleteKey(key)))
+    if new is None or (old.value, old.expires_at) != (new.value, new.expires_at):
+        _put(space, key, old.value, old.expires_at)
+        return 1
+    return 0
+
+
+def _restore_history(space: _Namespace, then: _Namespace, name: str) -> int:
+    old, new = _seen(then, name), _entered(space, name)
+    if not old.exists:
+        return max(1, _clear_history(space, ops.ClearHistory(name))) if new.exists else 0
+    before = {item.seq: item for item in new.items}
+    same = {
+        item.seq for item in old.items if item.seq in before and item[:4] == before[item.seq][:4]
+    }
+    gone = before.keys() - {item.seq for item in old.items}
+    written = [item for item in old.items if item.seq not in same]
+    header = (old.archived_seq, old.metadata, old.expires_at)
+    if not (written or gone or header != (new.archived_seq, new.metadata, new.expires_at)):
+        return 0
+    version = space.change("history", "restore", name)
+    new.items = [
+        before[item.seq]
+        if item.seq in same
+        else item._replace(version=version, author=space.author)
+        for item in old.items
+    ]
+    if old.metadata != new.metadata:
+        new.metadata_version = version if old.metadata.value else 0
+    new.archived_seq, new.metadata, new.expires_at = header
+    new.created_at, new.updated_at = old.created_at, space.now
+    return len(written) + len(gone) or 1
+
+
+def _restore_records(space: _Namespace, then: _Namespace, name: str) -> int:
+    def content(record: ops.RecordEntry) -> tuple[Any, ...]:
+        return (*record[:6], record.created_at, record.expires_at)
+
+    old = then.collections.get(name, _Collection()).records
+    new = space.collections.get(name, _Collection()).records
+    going = tuple(sorted(new.keys() - old.keys()))
+    coming = [one for id, one in old.items() if id not in new or content(new[id]) != content(one)]
+    if going:
+        _delete_records(space, ops.DeleteRecords(name, ops.Selection(ids=going)))
+    if coming:
+        put = [
+            ops.NewRecord(
+                *one[:6],
+                one.created_at,
+                ttl=None if one.expires_at is None else (one.expires_at - space.now) / 1_000_000,
+            )
+            for one in coming
+        ]
+        _put_records(space, ops.PutRecords(name, tuple(put), keep_embedding=False))
+    return len(going) + len(coming)
+
+
 def _read_usage(space: _Namespace, op: ops.ReadUsage) -> Usage:
     return space.usage.on(space.now)
 
@@ -770,4 +938,10 @@ _HANDLERS: dict[type[Any], Callable[[_Namespace, Any], Any]] = {
     ops.ListScopes: _list_scopes,
     ops.ListTags: _list_tags,
     ops.ListCollections: _list_collections,
+    ops.StatPast: _stat_past,
+    ops.KeepPast: _keep_past,
+    ops.FindRevision: _find_revision,
+    ops.ReadVersions: _read_versions,
+    ops.ListChanged: _list_changed,
+    ops.RestorePast: _restore_past,
 }

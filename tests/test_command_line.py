@@ -114,7 +114,7 @@ def test_the_guide_does_what_it_shows(
     documented = {
         "get", "set", "ls", "history", "search", "rm", "watch", "export", "import", "copy",
         "stats", "check", "backup", "restore", "compact", "forget", "remember", "recall",
-        "retention",
+        "retention", "past", "versions",
     }  # fmt: skip
     assert set(shown) == documented
 

@@ -122,12 +122,16 @@ orders = st.sampled_from(["name", "updated"])
 wheres = st.none() | filters
 moments = st.sampled_from([BEGIN, BEGIN + 1, BEGIN + HOUR, BEGIN + 5 * HOUR])
 parts = st.none() | st.integers(1, 3)
+history_reads = (
+    st.builds(ops.ReadHistory, names, seqs, st.none() | seqs, limits, st.booleans(), st.booleans()),
+    st.builds(ops.StatHistory, names),
+    st.builds(_list_histories, prefixes, bounds, limits, orders, st.booleans(), wheres, moments),
+)
 history_operations = st.one_of(
     _with_ids(ops.ExtendHistory),
     _with_ids(ops.ExtendHistory),
     _with_ids(ops.ReplaceHistory),
-    st.builds(ops.ReadHistory, names, seqs, st.none() | seqs, limits, st.booleans(), st.booleans()),
-    st.builds(ops.StatHistory, names),
+    *history_reads,
     st.builds(ops.DeleteItems, names, st.lists(seqs, max_size=4).map(tuple)),
     st.builds(ops.PopItem, names),
     st.builds(ops.ArchiveHistory, names, seqs),
@@ -138,7 +142,6 @@ history_operations = st.one_of(
     ),
     st.builds(ops.SetHistoryMetadata, names, metadata.map(Json.of), versions),
     st.builds(ops.ExpireHistory, names, ttls),
-    st.builds(_list_histories, prefixes, bounds, limits, orders, st.booleans(), wheres, moments),
 )
 forks = (
     st.tuples(names, names, st.none() | seqs)
@@ -151,35 +154,12 @@ expiring_records = st.builds(
     st.tuples(st.builds(lambda record, ttl: replace(record, ttl=ttl), new_records, ttls)),
     st.booleans(),
 )
-operations = st.one_of(
-    st.builds(ops.PutKey, names, values | st.binary(max_size=3), ttls, versions),
+reads = st.one_of(
     st.builds(ops.GetKeys, name_lists),
     st.builds(ops.ListKeys, prefixes, bounds, limits),
     st.builds(ops.ScanKeys, prefixes, bounds, bounds, limits, st.booleans()),
     st.builds(ops.CountKeys, prefixes),
-    st.builds(ops.DeleteKey, names, versions),
-    st.builds(ops.ClearKeys, prefixes, parts),
-    st.builds(ops.IncrementKey, names, st.integers(-(10**30), 10**30)),
-    st.builds(ops.CheckKey, names, st.integers(0, 1)),
-    *[history_operations] * 5,
-    st.builds(ops.ReadChanges, st.none() | seqs, limits),
-    st.builds(ops.ReadUsage),
-    *[
-        st.builds(
-            ops.PutRecords,
-            names,
-            st.lists(new_records, max_size=4, unique_by=lambda record: record.id).map(tuple),
-            st.booleans(),
-        )
-    ]
-    * 2,
-    st.builds(ops.PatchRecords, names, st.lists(ids).map(tuple), metadata.map(Json.of)),
     st.builds(ops.GetRecords, names, st.lists(ids).map(tuple), st.booleans()),
-    selections.flatmap(
-        lambda where: st.builds(
-            ops.DeleteRecords, names, st.just(where), st.just(where.is_everything), parts
-        )
-    ),
     st.builds(ops.ListRecords, names, selections, limits, st.integers(0, 3), st.booleans()),
     st.builds(
         ops.SearchRecords,
@@ -198,6 +178,32 @@ operations = st.one_of(
     st.builds(ops.ListScopes, names, paths),
     st.builds(ops.ListTags, names, selections),
     st.builds(ops.ListCollections, prefixes, bounds, limits),
+)
+operations = st.one_of(
+    *[reads] * 12,
+    st.builds(ops.PutKey, names, values | st.binary(max_size=3), ttls, versions),
+    st.builds(ops.DeleteKey, names, versions),
+    st.builds(ops.ClearKeys, prefixes, parts),
+    st.builds(ops.IncrementKey, names, st.integers(-(10**30), 10**30)),
+    st.builds(ops.CheckKey, names, st.integers(0, 1)),
+    *[history_operations] * 5,
+    st.builds(ops.ReadChanges, st.none() | seqs, limits),
+    st.builds(ops.ReadUsage),
+    *[
+        st.builds(
+            ops.PutRecords,
+            names,
+            st.lists(new_records, max_size=4, unique_by=lambda record: record.id).map(tuple),
+            st.booleans(),
+        )
+    ]
+    * 2,
+    st.builds(ops.PatchRecords, names, st.lists(ids).map(tuple), metadata.map(Json.of)),
+    selections.flatmap(
+        lambda where: st.builds(
+            ops.DeleteRecords, names, st.just(where), st.just(where.is_everything), parts
+        )
+    ),
 )
 
 EVERYTHING = (
@@ -268,21 +274,70 @@ class Apply:
         comparison.compare(self.batch, self.which, self.process, self.author)
 
 
+@dataclass(frozen=True)
+class Back:
+    """The memory is read as it was, or something in it is made what it was.
+
+    Attributes:
+        place: Where in the past, from 0 for the first batch that is kept to 1 for the last one.
+        later: Microseconds after that, for a moment given by time; None for one by revision.
+    """
+
+    batch: tuple[ops.AnyOperation, ...]
+    place: float
+    later: int | None
+    which: int
+    process: int
+
+    def run(self, comparison: Comparison) -> None:
+        """Compares what comes of it."""
+        comparison.compare_past(self)
+
+
 _waits = st.builds(
     Wait, st.sampled_from([0, 1, 1_000_000, HOUR - 1, HOUR, 3 * HOUR]), st.booleans()
 )
 
 
-def _steps(operations: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Wait | Apply]]:
+def _steps(
+    operations: st.SearchStrategy[Any], past: st.SearchStrategy[Any] | None = None
+) -> st.SearchStrategy[list[Wait | Apply | Back]]:
     batches = st.lists(operations, min_size=1, max_size=4).map(tuple)
-    apply = st.builds(Apply, batches, authors, st.integers(0, 1), st.integers(0, 1))
-    return st.lists(st.one_of(_waits, *[apply] * 4), min_size=40, max_size=60)
+    pairs = (st.integers(0, 1), st.integers(0, 1))
+    apply = st.builds(Apply, batches, authors, *pairs)
+    steps: list[st.SearchStrategy[Any]] = [_waits, *[apply] * 4]
+    if past is not None:
+        later = st.none() | st.sampled_from([0, 1, HOUR])
+        read = st.lists(past, min_size=1, max_size=3).map(tuple)
+        steps += [st.builds(Back, read, st.floats(0, 1), later, *pairs)] * 3
+    some = st.lists(st.one_of(*steps), min_size=40, max_size=60)
+    if past is None:
+        return some
+    begin = [Apply((ops.KeepPast(KEPT),), None, which, 0) for which in range(2)]
+    return some.map(lambda following: [*begin, *following])
 
 
 # After a fork, the bytes of a namespace depend on what it shares, and after a record expired the
 # scores of texts on whether it was swept, so some runs are without.
-runs = _steps(operations) | _steps(
-    st.one_of(operations, *[forks] * 2, *[history_operations] * 5, expiring_records)
+of_memory = st.one_of(operations, *[forks] * 2, *[history_operations] * 5, expiring_records)
+KEPT = 30 * 3600.0  # longer than a run takes: when the past is forgotten depends on who sweeps
+keeping = st.builds(ops.KeepPast, st.sampled_from([None, KEPT, KEPT, KEPT]))
+here = st.just(ops.Moment(0))  # is replaced by the moment of the step
+restorations = st.builds(ops.RestorePast, here, st.sampled_from(ops.SHAPES), names)
+past_operations = st.one_of(
+    keeping,
+    st.builds(ops.StatPast),
+    st.builds(ops.FindRevision, moments),
+    st.builds(ops.ListChanged, here, st.sampled_from(ops.SHAPES)),
+    st.builds(ops.ReadVersions, names, st.none() | seqs, limits),
+)
+runs = (
+    _steps(operations)
+    | _steps(of_memory)
+    | _steps(
+        st.one_of(*[of_memory] * 15, past_operations),
+        st.one_of(reads, reads, *history_reads, restorations),
+    )
 )
 
 
@@ -301,6 +356,7 @@ class Comparison:
         which: int,
         process: int,
         author: ops.Author | None = None,
+        at: ops.Moment | None = None,
     ) -> None:
         """Applies a batch to one of two namespaces, by one of two processes."""
         # What has expired counts until it is swept.
@@ -308,7 +364,8 @@ class Comparison:
         scores = self._model.scores_texts(f"model-{which}")
 
         def answer(engine: Any, namespace: str) -> Any:
-            return _answer(engine, namespace, batch, author, counts=counts, scores=scores)
+            made = ops.Batch(namespace, batch, author=author, at=at)
+            return _answer(engine, made, counts=counts, scores=scores)
 
         expected = answer(self._model, f"model-{which}")
         for place, engines in self.engines.items():
@@ -317,25 +374,50 @@ class Comparison:
             namespace = f"{self._run}-{place}-{which}"
             assert answer(engine, namespace) == expected, place
 
+    def compare_past(self, back: Back) -> None:
+        """Reads as of a moment, or restores, in one of two namespaces."""
+        kept = self._model.revisions(f"model-{back.which}") or [(0, BEGIN)]
+        revision, time = kept[round(back.place * (len(kept) - 1))]
+        at = ops.Moment(revision) if back.later is None else ops.Moment(time=time + back.later)
+        if all(operation.has_past for operation in back.batch):
+            self.compare(back.batch, back.which, back.process, at=at)
+            return
+        restoring = tuple(
+            replace(operation, at=at)
+            for operation in back.batch
+            if isinstance(operation, ops.RestorePast)
+        )
+        self.compare(restoring, back.which, back.process)
+
 
 def _answer(
     engine: Any,
-    namespace: str,
-    batch: tuple[ops.AnyOperation, ...],
-    author: ops.Author | None,
+    batch: ops.Batch,
     *,
     counts: bool,
     scores: bool,
 ) -> Any:
     try:
-        results = engine.apply(ops.Batch(namespace, batch, author=author))
+        results = engine.apply(batch)
     except BotWireError as error:
         return type(error)
     return [
-        comparable(one._replace(bytes=0) if isinstance(one, Usage) and not counts else one)
-        for operation, one in zip(batch, results, strict=True)
+        comparable(_told(one, counts=counts))
+        for operation, one in zip(batch.operations, results, strict=True)
         if scores or not (isinstance(operation, ops.SearchRecords) and operation.text is not None)
     ]
+
+
+def _told(result: Any, *, counts: bool) -> Any:
+    """Returns of a result what does not depend on when the store was swept."""
+    if isinstance(result, Usage) and not counts:
+        return result._replace(bytes=0)
+    if isinstance(result, ops.VersionPage):
+        versions = tuple([version._replace(until=None) for version in result.versions])
+        return result._replace(versions=versions)
+    if isinstance(result, ops.ChangedPage):
+        return None
+    return result
 
 
 @pytest.fixture
@@ -436,16 +518,16 @@ def test_every_operation_is_among_the_random_ones() -> None:
     drawn: set[type] = set()
 
     @settings(max_examples=400, database=None, deadline=None, derandomize=True)
-    @given(operations | forks)
+    @given(operations | forks | past_operations | restorations)
     def draw(operation: ops.Operation) -> None:
         drawn.add(type(operation))
 
     draw()
     # Those that move and keep a store have tests of their own: test_store_operations.py,
-    # test_retention.py.
+    # places/test_retention.py. Erasing the past is in places/test_past.py.
     elsewhere = {f"botwire.operations.{module}" for module in ("retention", "store", "transfer")}
-    of_memory = {one for one in ops.BY_CLASS if one.__module__ not in elsewhere}
-    assert of_memory - drawn == set()
+    declared = {one for one in ops.BY_CLASS if one.__module__ not in elsewhere}
+    assert declared - drawn - {ops.ErasePast} == set()
 
 
 @pytest.mark.timeout(300)  # as long as it takes where other tests run at the same time

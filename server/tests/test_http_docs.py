@@ -37,6 +37,7 @@ def run(client: httpx.Client, command: str, base: str) -> httpx.Response:
         ("${BASE%/namespaces*}", base.partition("/namespaces")[0]),
         ("${BASE%/ada}", base.removesuffix("/ada")),
         ("$BASE", base),
+        ("$RETENTION", base.partition("/namespaces")[0] + "/retention"),
     ):
         command = command.replace(name, value)
     _, *words = shlex.split(command)

@@ -86,13 +86,21 @@ def test_every_table_with_rows_of_a_namespace_is_known(engine: Engine, tmp_path:
 def test_a_forgotten_namespace_is_gone_from_every_table(engine: Engine, tmp_path: Path) -> None:
     for namespace in ("n", "other"):
         fill(engine, namespace)
-        history = Memory(namespace, engine=engine).history("history x")
+        memory = Memory(namespace, engine=engine)
+        memory.keep_past(3600)
+        history = memory.history("history x")
         history.fork("fork")
+        history.set_metadata({"title": "x"})
         history.update(1, "updated")
+        history.set_metadata({})
+        memory.set("key x", "updated")
+        memory.records("records x").put([Record("updated", "x")])
     counts = dict(ask(engine, ops.ForgetNamespace("n")))
     assert counts == {
-        "keys": 2, "histories": 3, "items": 3, "past_items": 1, "collections": 1, "records": 1,
-        "words": 2, "changes": 8, "answers": 1,
+        "keys": 2, "histories": 3, "items": 3, "forked_items": 1, "collections": 1, "records": 1,
+        "words": 1, "changes": 12, "answers": 1, "past_keys": 1, "past_histories": 3,
+        "past_items": 1, "past_metadata": 1, "past_collections": 1, "past_records": 1,
+        "past_words": 2,
     }  # fmt: skip
     with sqlite3.connect(tmp_path / "memory.db") as database:
         for table in [*NAMESPACED.values(), "botwire_namespaces"]:

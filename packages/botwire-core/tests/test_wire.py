@@ -136,6 +136,8 @@ def list_histories(order: str, after: str | None, time: int, *others: Any) -> op
     return ops.ListHistories(prefix, after, limit, order, descending, where, at)
 
 
+past_moments = counts.map(ops.Moment) | moments.map(lambda time: ops.Moment(time=time))
+past_shapes = st.sampled_from(ops.SHAPES)
 authors = st.builds(ops.Author, names, st.none() | names, st.none() | names, st.none() | names)
 st.register_type_strategy(ops.Author, authors)
 
@@ -188,6 +190,15 @@ EVERY_OPERATION: dict[type[ops.AnyOperation], st.SearchStrategy[Any]] = {
     ),
     ops.ReadChanges: st.builds(ops.ReadChanges, st.none() | counts, pages),
     ops.ReadUsage: st.builds(ops.ReadUsage),
+    ops.StatPast: st.builds(ops.StatPast),
+    ops.KeepPast: st.builds(ops.KeepPast, ttls),
+    ops.FindRevision: st.builds(ops.FindRevision, moments),
+    ops.ReadVersions: st.builds(ops.ReadVersions, names, st.none() | counts, pages),
+    ops.ListChanged: st.builds(ops.ListChanged, past_moments, past_shapes, prefixes, limit=pages),
+    ops.RestorePast: st.builds(
+        ops.RestorePast, past_moments, past_shapes, names, st.none() | counts, st.none() | names
+    ),
+    ops.ErasePast: st.builds(ops.ErasePast, st.none() | past_shapes, st.none() | names),
     ops.PutRecords: st.builds(
         ops.PutRecords,
         names,
@@ -261,7 +272,9 @@ EVERY_OPERATION: dict[type[ops.AnyOperation], st.SearchStrategy[Any]] = {
 def test_a_batch_arrives_as_it_was_sent(data: st.DataObject) -> None:
     operations = data.draw(st.lists(st.one_of(*EVERY_OPERATION.values()), max_size=4).map(tuple))
     author = data.draw(st.none() | st.builds(ops.Author, names, names, names, st.none()))
-    batch = ops.Batch(data.draw(names), operations, "request", author=author)
+    has_past = all(operation.has_past for operation in operations)
+    at = data.draw(st.none() | past_moments) if has_past else None
+    batch = ops.Batch(data.draw(names), operations, "request", author=author, at=at)
     body = wire.encode_batch(batch)
     assert body.isascii()
     assert wire.decode_batch(json.loads(body), "request") == batch

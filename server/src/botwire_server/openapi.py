@@ -62,6 +62,7 @@ REPEATABLE = frozenset(
         "compact_store",
         "get_keys",
         "get_records",
+        "list_changed",
         "search_records",
     }
 )

@@ -118,6 +118,10 @@ def components() -> dict[str, Schema]:
                         {"type": "null"},
                     ],
                 },
+                "at": {
+                    "description": "Read all as of this revision or time, where the past is kept.",
+                    "oneOf": [schema_of(ops.Moment), {"type": "null"}],
+                },
                 "operations": list_of({"oneOf": [{"$ref": REF + name} for name in operations]}),
             },
             "required": ["namespace", "operations"],

@@ -27,9 +27,11 @@ from botwire.models import (
     HistoryInfo,
     Item,
     Match,
+    PastInfo,
     Recall,
     Record,
     RecordsInfo,
+    Version,
 )
 from botwire.operations import Author
 
@@ -54,6 +56,7 @@ __all__ = [
     "Memory",
     "NotFoundError",
     "NotJSONError",
+    "PastInfo",
     "PayloadTooLargeError",
     "PermissionDeniedError",
     "ProtocolError",
@@ -66,5 +69,6 @@ __all__ = [
     "ServerError",
     "TooComplexError",
     "TransportError",
+    "Version",
     "__version__",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, overload
 
 from botwire import operations as ops
@@ -255,6 +255,7 @@ class Change(NamedTuple):
             means that older changes are no longer kept, so anything may have changed.
         name: The name of the key, history or collection; for a ``clear`` of keys, their prefix.
         author: Who made the change; None if that is not known.
+        changed_at: When, in UTC; None unless the namespace kept its past then.
     """
 
     revision: int
@@ -262,12 +263,88 @@ class Change(NamedTuple):
     action: str
     name: str
     author: Author | None = None
+    changed_at: datetime | None = None
+
+    @classmethod
+    def of(cls, entry: ops.ChangeEntry) -> Change:
+        """Converts an operation's result."""
+        at = entry.changed_at
+        return cls(
+            entry.revision,
+            entry.shape,
+            entry.action,
+            entry.name,
+            entry.author,
+            None if at is None else to_datetime(at),
+        )
 
     def touches(self, prefix: str) -> bool:
         """Returns whether anything whose name starts with `prefix` may have changed."""
         if self.name.startswith(prefix) or self.action == "reset":
             return True
         return self.shape == "key" and self.action == "clear" and prefix.startswith(self.name)
+
+
+class Version(NamedTuple):
+    """A value that a key has or had.
+
+    Attributes:
+        value: The value: a JSON value, or bytes.
+        version: The revision of the write that stored it.
+        created_at: When the key was first set, in UTC.
+        updated_at: When this value was set, in UTC.
+        expires_at: When it was to expire, in UTC; None if never.
+        author: Who set it; None if that is not known.
+        until: The revision that replaced or deleted it; None if the key has it still.
+    """
+
+    value: Any
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    author: Author | None
+    until: int | None
+
+    @classmethod
+    def of(cls, version: ops.KeyVersion) -> Version:
+        """Converts an operation's result."""
+        expires_at = version.expires_at
+        return cls(
+            plain(version.value),
+            version.version,
+            to_datetime(version.created_at),
+            to_datetime(version.updated_at),
+            None if expires_at is None else to_datetime(expires_at),
+            version.author,
+            version.until,
+        )
+
+
+class PastInfo(NamedTuple):
+    """What a namespace keeps of its past.
+
+    Attributes:
+        keep: For how long; None if it keeps nothing.
+        since: The first revision that it can be read at.
+        began: The first time that it can be read at, in UTC; None if it keeps nothing.
+        revision: The namespace's present revision.
+    """
+
+    keep: timedelta | None
+    since: int
+    began: datetime | None
+    revision: int
+
+    @classmethod
+    def of(cls, stat: ops.PastStat) -> PastInfo:
+        """Converts an operation's result."""
+        return cls(
+            None if stat.keep is None else timedelta(seconds=stat.keep),
+            stat.since,
+            None if stat.began is None else to_datetime(stat.began),
+            stat.revision,
+        )
 
 
 def plain(value: ops.Value) -> Any:

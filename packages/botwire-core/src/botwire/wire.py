@@ -55,7 +55,8 @@ def encode_batch(batch: ops.Batch) -> str:
     """Returns the request body for a batch."""
     texts = [ops.declaration_of(operation).encode(operation) for operation in batch.operations]
     author = "" if not batch.author else f'"author":{codec_of(Author).encode(batch.author)},'
-    return f'{{"namespace":{quote(batch.namespace)},{author}"operations":[{",".join(texts)}]}}'
+    at = "" if batch.at is None else f'"at":{codec_of(ops.Moment).encode(batch.at)},'
+    return f'{{"namespace":{quote(batch.namespace)},{author}{at}"operations":[{",".join(texts)}]}}'
 
 
 def decode_batch(
@@ -77,8 +78,11 @@ def decode_batch(
         InvalidRequestError: The body is not a batch; the detail says where and why.
         PayloadTooLargeError: The batch has too many operations.
     """
-    body = _object(document, "the body", ("namespace", "operations"), ("author",))
+    body = _object(document, "the body", ("namespace", "operations"), ("author", "at"))
     author = None if body.get("author") is None else decode_author(body["author"])
+    at = None
+    if body.get("at") is not None:
+        at = _strictly(codec_of(ops.Moment).decode, body["at"], "at")
     listed = body["operations"]
     if not isinstance(listed, list):
         raise InvalidRequestError("operations must be a list")
@@ -89,7 +93,7 @@ def decode_batch(
         )
     decoded = tuple(_decode_each(listed))
     try:
-        return ops.Batch(body["namespace"], decoded, request_id, digest, author=author)
+        return ops.Batch(body["namespace"], decoded, request_id, digest, author=author, at=at)
     except ConfigurationError as error:
         raise InvalidRequestError(str(error)) from None
 

@@ -17,6 +17,7 @@ from botwire_server.routes import (
     histories,
     keys,
     legacy,
+    past,
     records,
     retention,
     store,
@@ -28,7 +29,7 @@ router = APIRouter()
 BATCHES = Route(wire.BATCH_PATH, batches.apply_batch, methods=["POST"])
 router.routes.append(BATCHES)
 _ROUTERS = [module.router for module in (keys, histories, records, changes, usage, store, legacy)]
-_ROUTERS += [store.whole, retention.router, channel.router]
+_ROUTERS += [past.router, store.whole, retention.router, channel.router]
 for _router in _ROUTERS:
     router.include_router(_router)
 

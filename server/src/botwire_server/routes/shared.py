@@ -31,12 +31,12 @@ T = TypeVar("T")
 REQUEST_ID = "[ -~]*[!-~][ -~]*"
 """The pattern of an `Idempotency-Key`, for the check and for the description."""
 
-Clearing = ops.ClearKeys | ops.ClearHistory | ops.DeleteRecords
+Clearing = ops.ClearKeys | ops.ClearHistory | ops.DeleteRecords | ops.ErasePast
 """Operations that can delete a part at a time."""
 
 _FEW = 100  # elements of a result that take a few milliseconds to encode; large values are spliced
 _ATTEMPTS = 100
-_READS_BY_POST = frozenset({"get_keys", "get_records", "search_records"})
+_READS_BY_POST = frozenset({"get_keys", "get_records", "list_changed", "search_records"})
 _REQUEST_ID = re.compile(REQUEST_ID)
 _ID_HEADER = wire.IDEMPOTENCY_HEADER.lower().encode()
 

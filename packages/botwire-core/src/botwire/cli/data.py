@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import base64
 import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from botwire import Author, History, Item, Memory
+from botwire import History, Item, Memory
 from botwire.cli.exits import NO, OK
+from botwire.cli.moments import add_at, memory_at
 from botwire.cli.options import (
     add_command,
     add_json,
@@ -23,8 +21,7 @@ from botwire.cli.options import (
     open_memory,
     positive,
 )
-from botwire.cli.output import print_json, print_rows, say, show
-from botwire.clock import from_datetime, to_iso
+from botwire.cli.output import author_of, print_json, print_rows, say, show, time_of, value_of
 from botwire.errors import ConfigurationError
 from botwire.messages import Message, UnreadableItemError
 from botwire.pieces import unique
@@ -34,6 +31,7 @@ def add_commands(commands: Any) -> None:
     """Adds the commands to the command line."""
     get = _command(commands, "get", _get, "print the value of a key as JSON, or its raw bytes")
     get.add_argument("key")
+    add_at(get)
 
     put = _command(commands, "set", _set, "set a key")
     put.add_argument("key")
@@ -65,6 +63,7 @@ def add_commands(commands: Any) -> None:
         default="name",
         help="list keys by name, or the most recently set first (default: %(default)s)",
     )
+    add_at(keys)
 
     history = _command(commands, "history", _history, "print a history, one item per line")
     history.add_argument("name", nargs="?", help="the history; without it, list all histories")
@@ -91,6 +90,7 @@ def add_commands(commands: Any) -> None:
         metavar="FILTER",
         help="list only histories whose metadata match this filter (JSON)",
     )
+    add_at(history)
 
     search = _command(commands, "search", _search, "search the text of records, best match first")
     search.add_argument("text")
@@ -107,6 +107,7 @@ def add_commands(commands: Any) -> None:
     search.add_argument(
         "-n", type=positive, default=10, metavar="N", help="most matches to print (%(default)s)"
     )
+    add_at(search)
 
     keep = _command(commands, "remember", _remember, "remember a text, and print its id")
     keep.add_argument("text")
@@ -127,6 +128,7 @@ def add_commands(commands: Any) -> None:
     recall.add_argument(
         "--max-chars", type=positive, metavar="N", help="most characters of their texts in all"
     )
+    add_at(recall)
 
     remove = _command(commands, "rm", _remove, "delete keys, histories or collections of records")
     remove.add_argument("names", nargs="+", metavar="name")
@@ -148,18 +150,8 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
     return parser
 
 
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else to_iso(from_datetime(moment))
-
-
-def _value(value: Any) -> dict[str, Any]:
-    if isinstance(value, bytes):
-        return {"bytes": base64.b64encode(value).decode("ascii")}
-    return {"value": value}
-
-
 def _get(options: argparse.Namespace) -> int:
-    entry = open_memory(options).entry(options.key)
+    entry = memory_at(options).entry(options.key)
     if entry is None:
         say(f"no key {options.key!r}")
         return NO
@@ -175,20 +167,13 @@ def _get(options: argparse.Namespace) -> int:
 def _entry(entry: Any) -> dict[str, Any]:
     return {
         "key": entry.key,
-        **_value(entry.value),
+        **value_of(entry.value),
         "version": entry.version,
-        "created_at": _time(entry.created_at),
-        "updated_at": _time(entry.updated_at),
-        "expires_at": _time(entry.expires_at),
-        "author": _author(entry.author),
+        "created_at": time_of(entry.created_at),
+        "updated_at": time_of(entry.updated_at),
+        "expires_at": time_of(entry.expires_at),
+        "author": author_of(entry.author),
     }
-
-
-def _author(author: Author | None) -> dict[str, str] | None:
-    """Returns what is known of an author."""
-    if author is None:
-        return None
-    return {name: part for name, part in asdict(author).items() if part is not None}
 
 
 def _set(options: argparse.Namespace) -> int:
@@ -239,7 +224,7 @@ def _delete(memory: Memory, name: str, options: argparse.Namespace) -> bool:
 
 
 def _list(options: argparse.Namespace) -> int:
-    memory = open_memory(options)
+    memory = memory_at(options)
     rows: Iterable[dict[str, Any]]
     if options.long or options.by == "updated":
         rows = (
@@ -247,10 +232,10 @@ def _list(options: argparse.Namespace) -> int:
                 "key": entry.key,
                 "version": entry.version,
                 "size": _size(entry.value),
-                "created_at": _time(entry.created_at),
-                "updated_at": _time(entry.updated_at),
-                "expires_at": _time(entry.expires_at),
-                "author": _author(entry.author),
+                "created_at": time_of(entry.created_at),
+                "updated_at": time_of(entry.updated_at),
+                "expires_at": time_of(entry.expires_at),
+                "author": author_of(entry.author),
             }
             for entry in memory.iter_entries(options.prefix)
         )
@@ -275,7 +260,7 @@ def _size(value: Any) -> int:
 
 
 def _history(options: argparse.Namespace) -> int:
-    memory = open_memory(options)
+    memory = memory_at(options)
     if options.name is None:
         if options.author is not None:
             raise ConfigurationError("--author selects items: name the history to read")
@@ -289,9 +274,9 @@ def _history(options: argparse.Namespace) -> int:
         rows = (
             {
                 **info._asdict(),
-                "created_at": _time(info.created_at),
-                "updated_at": _time(info.updated_at),
-                "expires_at": _time(info.expires_at),
+                "created_at": time_of(info.created_at),
+                "updated_at": time_of(info.updated_at),
+                "expires_at": time_of(info.expires_at),
             }
             for info in listed
         )
@@ -340,8 +325,8 @@ def _by(items: Iterable[Item], name: str | None) -> Iterator[Item]:
 def _item(item: Item) -> dict[str, Any]:
     return {
         **item._asdict(),
-        "created_at": _time(item.created_at),
-        "author": _author(item.author),
+        "created_at": time_of(item.created_at),
+        "author": author_of(item.author),
     }
 
 
@@ -356,7 +341,7 @@ def _summary(item: Item) -> str:
 
 
 def _search(options: argparse.Namespace) -> int:
-    records = open_memory(options).records(options.collection)
+    records = memory_at(options).records(options.collection)
     wanted = None if options.filter is None else _from_json(options.filter, "--filter")
     found = records.search(
         text=options.text,
@@ -374,8 +359,8 @@ def _search(options: argparse.Namespace) -> int:
             "text": match.record.text,
             "metadata": match.record.metadata,
             "tags": list(match.record.tags),
-            "created_at": _time(match.record.created_at),
-            "author": _author(match.record.author),
+            "created_at": time_of(match.record.created_at),
+            "author": author_of(match.record.author),
         }
         for match in found
     )
@@ -394,7 +379,7 @@ def _remember(options: argparse.Namespace) -> int:
 
 
 def _recall(options: argparse.Namespace) -> int:
-    found = open_memory(options).recall(
+    found = memory_at(options).recall(
         options.query,
         about=options.about,
         tags=options.tag,
@@ -411,7 +396,7 @@ def _recall(options: argparse.Namespace) -> int:
             "about": record.scope,
             "text": record.text,
             "tags": list(record.tags),
-            "created_at": _time(record.created_at),
+            "created_at": time_of(record.created_at),
             "score": score,
         }
         for record, score in zip(found, scores, strict=True)
@@ -424,7 +409,7 @@ def _watch(options: argparse.Namespace) -> int:
     changes = open_memory(options).watch(options.prefix, after=options.after)
     for count, change in enumerate(changes, 1):
         if options.json:
-            print_json({**change._asdict(), "author": _author(change.author)})
+            print_json({**change._asdict(), "author": author_of(change.author)})
         else:
             author = "" if change.author is None else show(str(change.author))
             cells = [str(change.revision), change.shape, change.action, show(change.name), author]

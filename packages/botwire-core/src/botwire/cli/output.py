@@ -7,13 +7,18 @@ to standard error.
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Self
 
+from botwire import Author
+from botwire.clock import from_datetime, to_iso
 from botwire.transfer import Tally
 from botwire.transfer.progress import REPORT_EVERY
 
@@ -79,6 +84,25 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     return show(value if isinstance(value, str) else json.dumps(value))
+
+
+def time_of(moment: datetime | None) -> str | None:
+    """Returns a time as it is printed."""
+    return None if moment is None else to_iso(from_datetime(moment))
+
+
+def value_of(value: Any) -> dict[str, Any]:
+    """Returns the field that prints a value."""
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode("ascii")}
+    return {"value": value}
+
+
+def author_of(author: Author | None) -> dict[str, str] | None:
+    """Returns what is known of an author, as it is printed."""
+    if author is None:
+        return None
+    return {name: part for name, part in asdict(author).items() if part is not None}
 
 
 def count_of(number: int, what: str) -> str:

@@ -41,7 +41,7 @@ class GatheringEngine:
         Raises:
             BotWireError: This batch failed. Failures of other batches are not raised here.
         """
-        if batch.writes:
+        if batch.writes or batch.at is not None:
             return self.engine.apply(batch)
         turn = self._turn()
         answer: Future[Results] = Future()

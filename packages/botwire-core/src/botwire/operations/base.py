@@ -35,6 +35,8 @@ class Operation(Checked, Generic[R_co]):
     """Whether all it can do is delete: no quota stops it, and a server's audit log records it."""
     needs_snapshot: ClassVar[bool] = False
     """Whether it reads more than once, and all of it must be as it was at one moment."""
+    has_past: ClassVar[bool] = False
+    """Whether it can be answered as of an earlier moment; see `Batch.at`."""
     admin: ClassVar[bool] = False
     """Whether it takes the rights of an administrator."""
     storewide: ClassVar[bool] = False

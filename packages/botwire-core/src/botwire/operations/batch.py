@@ -7,6 +7,7 @@ from botwire import names
 from botwire.errors import ConfigurationError
 from botwire.operations.authors import Author
 from botwire.operations.base import AnyOperation
+from botwire.operations.past import Moment, check_moment
 from botwire.operations.terms import BatchTerms
 
 
@@ -21,6 +22,7 @@ class Batch:
             digest is another request under a used name, and is refused. None asks for no check.
         terms: On what terms a server takes it; not part of what is sent to one.
         author: Who makes the changes, which is stored with each of them.
+        at: The moment as of which all is read, where the namespace keeps its past; None: now.
         writes: Whether any operation may change something.
         maintains: Whether this is for the database itself; see `AnyOperation.maintains`.
         needs_snapshot: Whether all that is read must be as it was at one moment.
@@ -32,6 +34,7 @@ class Batch:
     digest: str | None = None
     terms: BatchTerms | None = field(default=None, compare=False)
     author: Author | None = None
+    at: Moment | None = None
     writes: bool = field(init=False, repr=False, compare=False)
     maintains: bool = field(init=False, repr=False, compare=False)
     needs_snapshot: bool = field(init=False, repr=False, compare=False)
@@ -41,10 +44,14 @@ class Batch:
         if self.request_id is not None:
             names.check_id(self.request_id)
         writes = maintains = False
-        needs_snapshot = len(self.operations) > 1
+        needs_snapshot = len(self.operations) > 1 or self.at is not None
+        if self.at is not None:
+            check_moment(self.at)
         for operation in self.operations:
             if operation.storewide:
                 self._check_storewide(operation)
+            if self.at is not None and not operation.has_past:
+                raise ConfigurationError(_not_past(operation))
             writes = writes or operation.writes
             maintains = maintains or operation.maintains
             needs_snapshot = needs_snapshot or operation.needs_snapshot
@@ -78,6 +85,13 @@ class Batch:
             )
         if operation.maintains and len(self.operations) > 1:
             raise ConfigurationError(f"{name} must be the only operation of its batch")
+
+
+def _not_past(operation: AnyOperation) -> str:
+    name = type(operation).__name__
+    if operation.writes:
+        return f"the memory as it was cannot be changed ({name}): write to the present"
+    return f"{name} has no past: ask it of the present"
 
 
 Results = list[Any]

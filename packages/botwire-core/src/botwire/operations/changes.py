@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, NamedTuple
 from botwire.operations.authors import Author
 from botwire.operations.base import Operation, operation
 from botwire.operations.codecs import Rule
-from botwire.operations.fields import MAX_PAGE, Count, Limit
+from botwire.operations.fields import MAX_PAGE, Count, Limit, Time
 from botwire.operations.terms import Usage
 
 _Shape = Annotated[str, Rule(None, {"enum": ["key", "history", "record", "namespace"]})]
@@ -22,6 +22,7 @@ class ChangeEntry(NamedTuple):
             since are no longer all known, so anything may have changed.
         name: The key, the history or the collection; for a ``clear`` of keys, their prefix.
         author: Who made the change; None if that is not known.
+        changed_at: When; None unless the namespace kept its past then.
     """
 
     revision: Count
@@ -29,6 +30,7 @@ class ChangeEntry(NamedTuple):
     action: str
     name: str
     author: Author | None = None
+    changed_at: Time | None = None
 
 
 class ChangePage(NamedTuple):

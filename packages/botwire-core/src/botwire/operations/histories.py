@@ -239,6 +239,7 @@ class ReadHistory(Paged[ItemPage]):
         archived: Include the items hidden by `ArchiveHistory`.
     """
 
+    has_past: ClassVar[bool] = True
     name: HistoryName
     after: Count = 0
     before: Count | None = None
@@ -256,6 +257,7 @@ class ReadHistory(Paged[ItemPage]):
 class StatHistory(Operation[HistoryStat]):
     """Returns what is known of a history; all zeros if nothing was ever appended."""
 
+    has_past: ClassVar[bool] = True
     name: HistoryName
 
 
@@ -320,6 +322,7 @@ class ListHistories(Paged[HistoryPage]):
             was updated at this time.
     """
 
+    has_past: ClassVar[bool] = True
     prefix: Prefix = ""
     after: HistoryName | None = None
     limit: Limit = MAX_PAGE

@@ -74,6 +74,7 @@ class GetKeys(Operation[tuple[KeyEntry | None, ...]]):
     then ask for fewer keys at a time.
     """
 
+    has_past: ClassVar[bool] = True
     keys: tuple[Key, ...]
 
     @property
@@ -90,6 +91,7 @@ class ListKeys(Paged[KeyPage]):
         after: Start after this key, which need not exist; None: at the first.
     """
 
+    has_past: ClassVar[bool] = True
     prefix: Prefix = ""
     after: Key | None = None
     limit: Limit = MAX_PAGE
@@ -107,6 +109,7 @@ class ScanKeys(Paged[EntryPage]):
         descending: From the last key to the first; `before` then leads to the next page.
     """
 
+    has_past: ClassVar[bool] = True
     prefix: Prefix = ""
     after: Key | None = None
     before: Key | None = None
@@ -123,6 +126,7 @@ class ScanKeys(Paged[EntryPage]):
 class CountKeys(Operation[Count]):
     """Returns the number of keys that start with `prefix`."""
 
+    has_past: ClassVar[bool] = True
     prefix: Prefix = ""
 
 

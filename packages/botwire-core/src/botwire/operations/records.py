@@ -209,6 +209,7 @@ class GetRecords(Operation[tuple[RecordEntry | None, ...]]):
         embeddings: Whether to return embeddings; without, they are None.
     """
 
+    has_past: ClassVar[bool] = True
     needs_snapshot: ClassVar[bool] = True
     collection: CollectionName
     ids: tuple[Id, ...]
@@ -256,6 +257,7 @@ class ListRecords(Paged[RecordPage]):
         embeddings: Whether to return embeddings; without, they are None.
     """
 
+    has_past: ClassVar[bool] = True
     needs_snapshot: ClassVar[bool] = True
     collection: CollectionName
     where: Selection = EVERYTHING
@@ -288,6 +290,7 @@ class SearchRecords(Operation[tuple[RecordMatch, ...]]):
         embeddings: Whether to return embeddings; without, they are None.
     """
 
+    has_past: ClassVar[bool] = True
     needs_snapshot: ClassVar[bool] = True
     collection: CollectionName
     vector: Vector | None = None
@@ -309,6 +312,7 @@ class SearchRecords(Operation[tuple[RecordMatch, ...]]):
 class StatRecords(Operation[RecordStat]):
     """Returns what is known of the records selected."""
 
+    has_past: ClassVar[bool] = True
     needs_snapshot: ClassVar[bool] = True
     collection: CollectionName
     where: Selection = EVERYTHING
@@ -318,6 +322,7 @@ class StatRecords(Operation[RecordStat]):
 class ListScopes(Operation[tuple[Scope, ...]]):
     """Returns the paths one segment below `parent` that lead to records."""
 
+    has_past: ClassVar[bool] = True
     collection: CollectionName
     parent: Scope = scopes.ROOT
 
@@ -326,6 +331,7 @@ class ListScopes(Operation[tuple[Scope, ...]]):
 class ListTags(Operation[tuple[TagCount, ...]]):
     """Returns each tag of the records selected, by tag."""
 
+    has_past: ClassVar[bool] = True
     collection: CollectionName
     where: Selection = EVERYTHING
 
@@ -338,6 +344,7 @@ class ListCollections(Paged[CollectionPage]):
         after: Start after this name, which need not exist; None: at the first.
     """
 
+    has_past: ClassVar[bool] = True
     prefix: Prefix = ""
     after: CollectionName | None = None
     limit: Limit = MAX_PAGE

@@ -33,6 +33,8 @@ def _empty(engine: Engine, namespace: str) -> Counter[str]:
     """Deletes in parts what a namespace has much of."""
     has: ops.NamespaceStat = apply(engine, namespace, ops.StatNamespace())
     memory = Memory(namespace, engine=engine)
+    if memory.past().keep is not None:
+        memory.keep_past(None)  # what is deleted now must not become part of the past
     emptied = Counter[str]()
     if has.keys > ops.PART:
         emptied["keys"] = memory.clear()

@@ -19,14 +19,21 @@ class AsyncCalls:
     Args:
         engine: The engine that applies them.
         namespace: The namespace.
+        author: Who writes.
+        at: The moment as of which all is read; None: now.
     """
 
     def __init__(
-        self, engine: AsyncEngine, namespace: str, author: ops.Author | None = None
+        self,
+        engine: AsyncEngine,
+        namespace: str,
+        author: ops.Author | None = None,
+        at: ops.Moment | None = None,
     ) -> None:
         self.engine = engine
         self.namespace = namespace
         self.author = author
+        self.at = at
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # it holds connections, which copies share
@@ -46,7 +53,7 @@ class AsyncCalls:
     async def apply_all(self, operations: Sequence[ops.AnyOperation]) -> ops.Results:
         """Applies operations as one transaction and returns their results."""
         return await self.engine.apply(
-            ops.Batch(self.namespace, tuple(operations), author=self.author)
+            ops.Batch(self.namespace, tuple(operations), author=self.author, at=self.at)
         )
 
     async def pages(self, operation: ops.Paged[R], most: int | None = None) -> AsyncIterator[R]:

@@ -37,12 +37,13 @@ class AsyncHistory(AsyncHistoryOperators):
         *,
         ttl: float | None = None,
         author: ops.Author | None = None,
+        at: ops.Moment | None = None,
     ) -> None:
         self.name = check_history(name)
         if ttl is not None:
             ops.check_ttl(ttl)
         self.ttl = ttl
-        self._calls = AsyncCalls(engine, namespace, author)
+        self._calls = AsyncCalls(engine, namespace, author, at)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, namespace={self._calls.namespace!r})"

@@ -13,6 +13,7 @@ from botwire import operations as ops
 from botwire import scopes
 from botwire.client._async.calls import AsyncCalls
 from botwire.client._async.history import AsyncHistory
+from botwire.client._async.past import AsyncMemoryPast, moment_of
 from botwire.client._async.recall import recall, remember
 from botwire.client._async.records import AsyncRecords
 from botwire.client._async.transaction import AsyncTransaction
@@ -33,7 +34,7 @@ _turns = AsyncTurns()  # serializes updates of the same key within this process
 _ENTRIES = 100  # keys per page when their values are read too, as those may be large
 
 
-class AsyncMemory(AsyncMemoryOperators):
+class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
     """The memory of one user, agent or tenant. It outlives the process.
 
     Nothing is opened before the first call. Any number of threads, tasks and event loops may share
@@ -99,17 +100,32 @@ class AsyncMemory(AsyncMemoryOperators):
 
     def with_namespace(self, namespace: str) -> AsyncMemory:
         """Returns the memory of another namespace, on the same connections, by the same author."""
-        return self._again(namespace, self.author)
+        return self._again(namespace, self.author, self._calls.at)
 
     def by(self, author: Author | str | None) -> AsyncMemory:
         """Returns the same memory, on the same connections, whose writes have another author."""
-        return self._again(self.namespace, author)
+        return self._again(self.namespace, author, self._calls.at)
 
-    def _again(self, namespace: str, author: Author | str | None) -> AsyncMemory:
+    def at(self, moment: datetime | int) -> AsyncMemory:
+        """Returns the memory as it was, to be read on the same connections. It cannot be written.
+
+        Keys, histories and records are all read as of one moment, which must be within what
+        `keep_past` keeps.
+
+        Args:
+            moment: A revision, or a time; a naive datetime means UTC.
+        """
+        return self._again(self.namespace, self.author, moment_of(moment))
+
+    def _again(
+        self, namespace: str, author: Author | str | None, at: ops.Moment | None
+    ) -> AsyncMemory:
         embed = None if self._embedder is None else self._embedder.given
-        return AsyncMemory(
+        again = AsyncMemory(
             namespace, author=author, place=self.place, engine=self.engine, embed=embed
         )
+        again._calls.at = at
+        return again
 
     async def aclose(self) -> None:
         """Closes the connections. Stored memory stays, and the next call connects again."""
@@ -314,7 +330,9 @@ class AsyncMemory(AsyncMemoryOperators):
             ttl: Seconds that the history lives after the last item was written through this object;
                 None leaves its expiry as it is. See `AsyncHistory.expire`.
         """
-        return AsyncHistory(self.engine, self.namespace, name, ttl=ttl, author=self.author)
+        return AsyncHistory(
+            *(self.engine, self.namespace, name), ttl=ttl, author=self.author, at=self._calls.at
+        )
 
     async def list_histories(
         self,
@@ -363,7 +381,9 @@ class AsyncMemory(AsyncMemoryOperators):
         Args:
             collection: Any non-empty string of at most 1,024 bytes.
         """
-        return AsyncRecords(self.engine, self.namespace, collection, author=self.author)
+        return AsyncRecords(
+            self.engine, self.namespace, collection, author=self.author, at=self._calls.at
+        )
 
     async def list_collections(self, prefix: str = "") -> list[str]:
         """Returns every non-empty collection whose name starts with `prefix`, sorted by name."""
@@ -465,7 +485,7 @@ class AsyncMemory(AsyncMemoryOperators):
             page = await self._calls.apply(ops.ReadChanges(after))
             for entry in page.changes:
                 after = entry.revision
-                change = Change(*entry)
+                change = Change.of(entry)
                 if change.touches(prefix):
                     yield change
             if not page.changes:
@@ -476,6 +496,10 @@ class AsyncMemory(AsyncMemoryOperators):
 
     def transaction(self) -> AsyncTransaction:
         """Returns a transaction, whose writes are applied together or not at all."""
+        if self._calls.at is not None:
+            raise ConfigurationError(
+                "this is the memory as it was, which cannot be changed: write to the present"
+            )
         return AsyncTransaction(self.engine, self.namespace, self.author)
 
 

@@ -94,7 +94,7 @@ async def _first_step(
 async def _known(calls: AsyncCalls, collection: str) -> tuple[object, int, int | None]:
     """Returns the embedder's name, its version, and the dimension of the vectors if there are."""
     read = (ops.GetKeys((_EMBEDDER + collection,)), ops.StatRecords(collection))
-    (entry,), stat = await calls.engine.apply(ops.Batch(calls.namespace, read))
+    (entry,), stat = await calls.apply_all(read)
     if entry is None:
         return None, 0, stat.dimension
     return plain(entry.value), entry.version, stat.dimension

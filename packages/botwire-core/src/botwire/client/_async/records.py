@@ -44,9 +44,10 @@ class AsyncRecords:
         collection: str,
         *,
         author: ops.Author | None = None,
+        at: ops.Moment | None = None,
     ) -> None:
         self.collection = check_collection(collection)
-        self._calls = AsyncCalls(engine, namespace, author)
+        self._calls = AsyncCalls(engine, namespace, author, at)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.collection!r}, namespace={self._calls.namespace!r})"

@@ -20,12 +20,21 @@ class Calls:
     Args:
         engine: The engine that applies them.
         namespace: The namespace.
+        author: Who writes.
+        at: The moment as of which all is read; None: now.
     """
 
-    def __init__(self, engine: Engine, namespace: str, author: ops.Author | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        namespace: str,
+        author: ops.Author | None = None,
+        at: ops.Moment | None = None,
+    ) -> None:
         self.engine = engine
         self.namespace = namespace
         self.author = author
+        self.at = at
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # it holds connections, which copies share
@@ -44,7 +53,9 @@ class Calls:
 
     def apply_all(self, operations: Sequence[ops.AnyOperation]) -> ops.Results:
         """Applies operations as one transaction and returns their results."""
-        return self.engine.apply(ops.Batch(self.namespace, tuple(operations), author=self.author))
+        return self.engine.apply(
+            ops.Batch(self.namespace, tuple(operations), author=self.author, at=self.at)
+        )
 
     def pages(self, operation: ops.Paged[R], most: int | None = None) -> Iterator[R]:
         """Yields the page that an operation reads, and all pages after it.

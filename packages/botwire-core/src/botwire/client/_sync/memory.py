@@ -14,6 +14,7 @@ from botwire import operations as ops
 from botwire import scopes
 from botwire.client._sync.calls import Calls
 from botwire.client._sync.history import History
+from botwire.client._sync.past import MemoryPast, moment_of
 from botwire.client._sync.recall import recall, remember
 from botwire.client._sync.records import Records
 from botwire.client._sync.transaction import Transaction
@@ -34,7 +35,7 @@ _turns = Turns()  # serializes updates of the same key within this process
 _ENTRIES = 100  # keys per page when their values are read too, as those may be large
 
 
-class Memory(MemoryOperators):
+class Memory(MemoryPast, MemoryOperators):
     """The memory of one user, agent or tenant. It outlives the process.
 
     Nothing is opened before the first call. Any number of threads, tasks and event loops may share
@@ -100,15 +101,28 @@ class Memory(MemoryOperators):
 
     def with_namespace(self, namespace: str) -> Memory:
         """Returns the memory of another namespace, on the same connections, by the same author."""
-        return self._again(namespace, self.author)
+        return self._again(namespace, self.author, self._calls.at)
 
     def by(self, author: Author | str | None) -> Memory:
         """Returns the same memory, on the same connections, whose writes have another author."""
-        return self._again(self.namespace, author)
+        return self._again(self.namespace, author, self._calls.at)
 
-    def _again(self, namespace: str, author: Author | str | None) -> Memory:
+    def at(self, moment: datetime | int) -> Memory:
+        """Returns the memory as it was, to be read on the same connections. It cannot be written.
+
+        Keys, histories and records are all read as of one moment, which must be within what
+        `keep_past` keeps.
+
+        Args:
+            moment: A revision, or a time; a naive datetime means UTC.
+        """
+        return self._again(self.namespace, self.author, moment_of(moment))
+
+    def _again(self, namespace: str, author: Author | str | None, at: ops.Moment | None) -> Memory:
         embed = None if self._embedder is None else self._embedder.given
-        return Memory(namespace, author=author, place=self.place, engine=self.engine, embed=embed)
+        again = Memory(namespace, author=author, place=self.place, engine=self.engine, embed=embed)
+        again._calls.at = at
+        return again
 
     def close(self) -> None:
         """Closes the connections. Stored memory stays, and the next call connects again."""
@@ -309,7 +323,9 @@ class Memory(MemoryOperators):
             ttl: Seconds that the history lives after the last item was written through this object;
                 None leaves its expiry as it is. See `History.expire`.
         """
-        return History(self.engine, self.namespace, name, ttl=ttl, author=self.author)
+        return History(
+            *(self.engine, self.namespace, name), ttl=ttl, author=self.author, at=self._calls.at
+        )
 
     def list_histories(
         self,
@@ -358,7 +374,9 @@ class Memory(MemoryOperators):
         Args:
             collection: Any non-empty string of at most 1,024 bytes.
         """
-        return Records(self.engine, self.namespace, collection, author=self.author)
+        return Records(
+            self.engine, self.namespace, collection, author=self.author, at=self._calls.at
+        )
 
     def list_collections(self, prefix: str = "") -> list[str]:
         """Returns every non-empty collection whose name starts with `prefix`, sorted by name."""
@@ -458,7 +476,7 @@ class Memory(MemoryOperators):
             page = self._calls.apply(ops.ReadChanges(after))
             for entry in page.changes:
                 after = entry.revision
-                change = Change(*entry)
+                change = Change.of(entry)
                 if change.touches(prefix):
                     yield change
             if not page.changes:
@@ -469,6 +487,10 @@ class Memory(MemoryOperators):
 
     def transaction(self) -> Transaction:
         """Returns a transaction, whose writes are applied together or not at all."""
+        if self._calls.at is not None:
+            raise ConfigurationError(
+                "this is the memory as it was, which cannot be changed: write to the present"
+            )
         return Transaction(self.engine, self.namespace, self.author)
 
 

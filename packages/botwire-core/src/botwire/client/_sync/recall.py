@@ -93,7 +93,7 @@ def _first_step(calls: Calls, embedder: TextEmbedder, collection: str) -> ops.Ch
 def _known(calls: Calls, collection: str) -> tuple[object, int, int | None]:
     """Returns the embedder's name, its version, and the dimension of the vectors if there are."""
     read = (ops.GetKeys((_EMBEDDER + collection,)), ops.StatRecords(collection))
-    (entry,), stat = calls.engine.apply(ops.Batch(calls.namespace, read))
+    (entry,), stat = calls.apply_all(read)
     if entry is None:
         return None, 0, stat.dimension
     return plain(entry.value), entry.version, stat.dimension

@@ -45,9 +45,10 @@ class Records:
         collection: str,
         *,
         author: ops.Author | None = None,
+        at: ops.Moment | None = None,
     ) -> None:
         self.collection = check_collection(collection)
-        self._calls = Calls(engine, namespace, author)
+        self._calls = Calls(engine, namespace, author, at)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.collection!r}, namespace={self._calls.namespace!r})"

@@ -14,7 +14,8 @@ KEPT_CHANGES = 10_000
 
 _PRUNE_EVERY = 1_000  # changes
 _SELECT = (
-    "SELECT revision, largest, day_began, bytes, writes, day FROM botwire_namespaces "
+    "SELECT revision, largest, day_began, keep_past, past_since, bytes, writes, day "
+    "FROM botwire_namespaces "
     "WHERE namespace = ?"
 )
 _SELECT_REQUEST = "SELECT results FROM botwire_requests WHERE namespace = ? AND id = ?"
@@ -27,6 +28,8 @@ class Row(NamedTuple):
         revision: Of the namespace.
         largest: The size of the largest element that was ever written to it.
         day_began: The revision with which the day of `usage` began.
+        keep_past: For how long the namespace keeps its past; see `schema`.
+        past_since: From which revision on the past is whole.
         usage: As of the last write.
         answered: What the batch's request was answered before; None if it was not.
     """
@@ -34,8 +37,15 @@ class Row(NamedTuple):
     revision: int
     largest: int
     day_began: int
+    keep_past: int
+    past_since: int
     usage: Usage
     answered: str | None = None
+
+    @property
+    def keeps_past(self) -> bool:
+        """Whether what a write changes or deletes is kept."""
+        return self.keep_past > 0
 
 
 def enter(namespace: bytes, now: int, lock: str, request_id: bytes | None = None) -> Steps[Row]:
@@ -60,9 +70,9 @@ def enter(namespace: bytes, now: int, lock: str, request_id: bytes | None = None
             yield Statement(select, (namespace,), then=rows.extend)
             answered = yield Statement(_SELECT_REQUEST, (namespace, request_id))
         if rows:
-            revision, largest, day_began, *usage = rows[0]
+            revision, largest, day_began, keep_past, past_since, *usage = rows[0]
             known = answered[0][0] if answered else None
-            return Row(revision, largest, day_began, Usage(*usage), known)
+            return Row(revision, largest, day_began, keep_past, past_since, Usage(*usage), known)
         first = yield from store.first_revision()
         yield Statement(
             "INSERT INTO botwire_namespaces (namespace, revision, created_at) VALUES (?, ?, ?) "
@@ -98,14 +108,19 @@ def leave(context: Context, row: Row, writes: int) -> Steps[None]:
         # day goes back, as its clock was wrong, nothing is known of their age.
         of_yesterday = usage.day == row.usage.day + 1
         if usage.day > row.usage.day:
-            yield from _forget_changes(context, row.day_began if of_yesterday else row.revision)
+            yield from _forget_changes(
+                context, row, row.day_began if of_yesterday else row.revision
+            )
     if context.changes:
         yield Statement(tables.CHANGES.insert, context.changes, many=True)
     if context.revision // _PRUNE_EVERY > row.revision // _PRUNE_EVERY:
-        yield from _forget_changes(context, context.revision - KEPT_CHANGES)
+        yield from _forget_changes(context, row, context.revision - KEPT_CHANGES)
 
 
-def _forget_changes(context: Context, up_to: int) -> Steps[None]:
+def _forget_changes(context: Context, row: Row, up_to: int) -> Steps[None]:
+    if row.keeps_past:
+        # They tell when each revision was; see `past_rows`.
+        up_to = min(up_to, row.past_since)
     yield Statement(
         "DELETE FROM botwire_changes WHERE namespace = ? AND revision <= ?",
         (context.namespace, up_to),
@@ -130,8 +145,8 @@ def tidy(context: Context, row: Row) -> Steps[int]:
     """
     if 0 < row.usage.day < context.now // DAY - 1:
         rows = yield Statement(
-            "DELETE FROM botwire_changes WHERE namespace = ? RETURNING revision",
-            (context.namespace,),
+            "DELETE FROM botwire_changes WHERE namespace = ? AND revision <= ? RETURNING revision",
+            (context.namespace, row.past_since if row.keeps_past else row.revision),
         )
         yield Statement(
             "UPDATE botwire_namespaces SET bytes = bytes + ?, writes = 0, day = 0 "

@@ -26,6 +26,9 @@ from botwire.engines.sql import (
     holds,
     keys,
     pages,
+    past,
+    past_restoring,
+    past_rows,
     records,
     retention,
     search,
@@ -73,6 +76,15 @@ def read(
     """
     limit = None if batch.terms is None else batch.terms.answer
     context = Context(to_bytes(batch.namespace), now, 0, vectors, limit=limit)
+    if batch.at is None:
+        return (yield from _read(context, batch, in_rounds=in_rounds))
+    revision, context.now = yield from past_rows.find(context, batch.at)
+    context.vectors = None  # of the present
+    return (yield from past_rows.as_of(_read(context, batch, in_rounds=in_rounds), revision))
+
+
+def _read(context: Context, batch: ops.Batch, *, in_rounds: bool) -> Steps[ops.Results]:
+    limit = context.limit
     parts = [handler_of(operation)(context, operation) for operation in batch.operations]
     if in_rounds and len(parts) > 1:
         return (yield from _in_rounds(context, batch.operations, parts))
@@ -126,7 +138,12 @@ def write(
     answer = None if batch.terms is None else batch.terms.answer
     author = to_stored(batch.author)
     context = Context(
-        namespace, now, row.revision, lock=lock, limit=answer, plan=plan, author=author
+        *(namespace, now, row.revision),
+        lock=lock,
+        limit=answer,
+        plan=plan,
+        author=author,
+        keeps_past=row.keeps_past,
     )
     context.known = row.largest
     usage = row.usage.on(now)
@@ -146,7 +163,7 @@ def write(
     changed: list[int] = []
     writes = 0
     for index, operation in enumerate(batch.operations):
-        at = context.revision
+        at = context.begun = context.revision
         held = yield from holds.find(context, operation)
         if held:
             result = yield from handler_of(operation)(context, holds.lasting(operation))
@@ -156,9 +173,9 @@ def write(
         results.append(result)
         if answer is not None and len(batch.operations) > 1:
             context.answered += pages.size_of(result)
-        if context.revision > at or operation.storewide:
+        if context.revision > at or operation.storewide or operation.admin:
             changed.append(index)
-            writes += not operation.removes
+            writes += not (operation.removes or operation.admin)
     yield WAIT  # for how much it has grown
 
     if batch.terms is not None:
@@ -185,7 +202,9 @@ def _write_down(terms: BatchTerms | None, changed: Sequence[int], done: Context)
     # The last lock that a batch takes, so that two which write here cannot wait for each other.
     namespace = to_bytes(SYSTEM_NAMESPACE)
     row = yield from accounts.enter(namespace, done.now, done.lock)
-    context = Context(namespace, done.now, row.revision, author=done.author)
+    context = Context(
+        namespace, done.now, row.revision, author=done.author, keeps_past=row.keeps_past
+    )
     yield from histories.append(context, to_bytes(AUDIT_LOG), entries)
     yield from accounts.leave(context, row, 0)
 
@@ -199,16 +218,9 @@ def _make_room(context: Context, bytes_: int) -> Steps[None]:
 
 def _forget_expired(context: Context) -> Steps[int]:
     """Deletes some of what expired in the namespace; answers how many elements."""
-    rows = yield Statement(
-        "DELETE FROM botwire_keys WHERE namespace = ? AND key IN "
-        "(SELECT key FROM botwire_keys WHERE namespace = ? AND expires_at <= ? LIMIT ?) "
-        f"RETURNING {sizes.KEY}",
-        (context.namespace, context.namespace, context.now, _SWEPT_ROWS),
-    )
-    context.grown -= sum(size for (size,) in rows)
+    done = yield from keys.sweep(context, _SWEPT_ROWS)
     here = context.namespace
     due = yield Statement(_DUE, (here, context.now, here, here, context.now))
-    done = len(rows)
     if due[0][0]:
         done += yield from history_removal.sweep(context, _SWEPT_ROWS)
     if due[0][1]:
@@ -228,6 +240,8 @@ def sweep(now: int) -> Steps[bool]:
     rows = yield Statement(
         "DELETE FROM botwire_keys WHERE (namespace, key) IN "
         "(SELECT namespace, key FROM botwire_keys WHERE expires_at <= ? "
+        # Those whose past is kept are swept one by one.
+        "AND namespace NOT IN (SELECT namespace FROM botwire_namespaces WHERE keep_past <> 0) "
         f"ORDER BY expires_at LIMIT ?) RETURNING namespace, {sizes.KEY}",
         (now, _SWEPT_ROWS),
     )
@@ -261,13 +275,18 @@ def _find_expired(now: int) -> Steps[list[bytes]]:
         history_removal.FIND_EXPIRED, (now, _SWEPT_NAMESPACES, _SWEPT_NAMESPACES)
     )
     rows += yield Statement(records.FIND_EXPIRED, (now, _SWEPT_NAMESPACES))
+    rows += yield Statement(past.FIND_DUE, (now, now, _SWEPT_NAMESPACES))
     return list(dict.fromkeys(namespace for (namespace,) in rows))
 
 
 def _sweep_shapes(namespace: bytes, now: int, most: int) -> Steps[int]:
     row = yield from accounts.enter(namespace, now, "")
-    context = Context(namespace, now, row.revision)
-    removed = yield from history_removal.sweep(context, most)
+    context = Context(namespace, now, row.revision, keeps_past=row.keeps_past)
+    removed = 0
+    if row.keep_past:
+        removed += yield from keys.sweep(context, most)
+        removed += yield from past.sweep(context, most)
+    removed += yield from history_removal.sweep(context, most)
     # A record takes ten times as long as an item, with the words of its text.
     removed += 10 * (yield from records.sweep(context, max(1, (most - removed) // 10)))
     yield from accounts.tidy(context, row)
@@ -292,8 +311,10 @@ def sweep_namespace(namespace: bytes, now: int, lock: str) -> Steps[int]:
     All its changes too, if they are old; answers how many.
     """
     row = yield from accounts.enter(namespace, now, lock)
-    context = Context(namespace, now, row.revision)
+    context = Context(namespace, now, row.revision, keeps_past=row.keeps_past)
     yield from _forget_expired(context)
+    if row.keep_past:
+        yield from past.sweep(context, _SWEPT_ROWS)
     return (yield from accounts.tidy(context, row))
 
 
@@ -325,13 +346,15 @@ def _read_changes(context: Context, op: ops.ReadChanges) -> Steps[ops.ChangePage
         # Pruned, or of another store: what changed since is not known.
         return ops.ChangePage((ops.ChangeEntry(revision, "namespace", "reset", ""),), revision)
     rows = yield Statement(
-        "SELECT revision, shape, action, name, author FROM botwire_changes "
+        "SELECT revision, shape, action, name, author, changed_at FROM botwire_changes "
         "WHERE namespace = ? AND revision > ? ORDER BY revision LIMIT ?",
         (context.namespace, op.after, op.limit),
     )
     changes = [
-        ops.ChangeEntry(at, shape, action, from_bytes(name), author and from_stored(author))
-        for at, shape, action, name, author in rows
+        ops.ChangeEntry(
+            at, shape, action, from_bytes(name), author and from_stored(author), changed_at
+        )
+        for at, shape, action, name, author, changed_at in rows
     ]
     return ops.ChangePage(tuple(changes), revision)
 
@@ -355,6 +378,8 @@ SHAPES = (
     forks,
     records,
     deletes,
+    past,
+    past_restoring,
     retention,
     search,
     transfer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from botwire.engines.sql import tables
+from botwire.engines.sql import past_rows, tables
 from botwire.engines.sql.steps import Context, Statement, Steps
 from botwire.errors import InvalidRequestError
 from botwire.names import to_bytes
@@ -26,6 +26,7 @@ class Collection(NamedTuple):
     removed: int = 0
     bytes: int = 0
     expiring: int = 0
+    version: int = 0
 
 
 _SAVE = tables.COLLECTIONS.upsert()
@@ -61,7 +62,8 @@ def read_dimension(context: Context, collection: Collection) -> Steps[int | None
 
 def save_collection(context: Context, collection: Collection) -> Steps[None]:
     """Writes what is known of a collection."""
-    yield Statement(_SAVE, (context.namespace, *collection))
+    yield from past_rows.keep(context, "collections", HERE, (context.namespace, collection.name))
+    yield Statement(_SAVE, (context.namespace, *collection[:-1], context.until))
 
 
 def check_dimension(collection: str, stored: int | None, given: int) -> None:

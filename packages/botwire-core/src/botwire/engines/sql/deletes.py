@@ -38,8 +38,7 @@ def _delete_records(context: Context, op: ops.DeleteRecords) -> Steps[int]:
                 (*here, context.now),
             )
             gone = count_in(rows)
-        yield Statement(f"DELETE FROM botwire_records WHERE {HERE}", here)
-        yield Statement(f"DELETE FROM botwire_words WHERE {HERE}", here)
+        yield from records.remove_all(context, collection)
         count, fewer, freed = collection.size, collection.words, collection.bytes
     else:
         ids = yield from _to_delete(context, collection, op)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from botwire import operations as ops
-from botwire.engines.sql import pages, sizes, tables
+from botwire.engines.sql import pages, past_rows, sizes, tables
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.history_removal import delete_items, empty, remove
 from botwire.engines.sql.history_rows import (
@@ -162,11 +162,13 @@ def append(
     author = context.author
     added = [sizes.item(id, value, author) for id, value in stored]
     now, expires_at = context.now, context.expiry(ttl)
+    version = context.change("history", "append", history)
+    yield from past_rows.keep(context, "histories", HERE, (context.namespace, history))
     rows = yield Statement(
         _APPEND,
         (
             *(context.namespace, history, len(new), len(new), 0, 0, now, now, sum(added)),
-            *(None, 0, expires_at, 0, 0, None, 0, 0, 0, 0),
+            *(None, 0, expires_at, 0, 0, None, 0, 0, 0, 0, version),
         ),
     )
     last, expiry = rows[0]
@@ -175,7 +177,6 @@ def append(
         buried = yield from bury(context, history, stat, len(new))
         yield from save(context, history, buried._replace(expires_at=expires_at))
     first: int = last - len(new) + 1
-    version = context.change("history", "append", history)
     items = [
         (seq, id, value, now, version, author) for seq, (id, value) in enumerate(stored, first)
     ]

@@ -108,7 +108,7 @@ def empty(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
     left = stat.metadata_size
     if stat.past:
         rows = yield Statement(
-            f"SELECT COALESCE(sum({sizes.ITEM}), 0) FROM botwire_past_items WHERE {HERE}", here
+            f"SELECT COALESCE(sum({sizes.ITEM}), 0) FROM botwire_forked_items WHERE {HERE}", here
         )
         left += int(rows[0][0])
     context.grown -= stat.bytes - left
@@ -217,8 +217,8 @@ def _forget_past(context: Context, history: bytes, stat: Stat, most: int) -> Ste
     """Deletes some past items of a history without forks; answers how many."""
     here = (context.namespace, history)
     rows = yield Statement(
-        f"DELETE FROM botwire_past_items WHERE {HERE} AND (seq, until) IN (SELECT seq, until "
-        f"FROM botwire_past_items WHERE {HERE} LIMIT ?) RETURNING {sizes.ITEM}",
+        f"DELETE FROM botwire_forked_items WHERE {HERE} AND (seq, until) IN (SELECT seq, until "
+        f"FROM botwire_forked_items WHERE {HERE} LIMIT ?) RETURNING {sizes.ITEM}",
         (*here, *here, most),
     )
     freed = sum(size for (size,) in rows)

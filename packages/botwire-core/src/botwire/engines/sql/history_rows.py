@@ -2,7 +2,7 @@
 
 A fork begins with the items of another history without copying them. Its row says which it shares:
 `Shared` ranges, the nearest history first. The other history keeps the rows that a fork reads: what
-it changes or deletes of them goes to ``botwire_past_items`` (`keep_past`).
+it changes or deletes of them goes to ``botwire_forked_items`` (`keep_past`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from botwire import operations as ops
-from botwire.engines.sql import sizes, tables
+from botwire.engines.sql import past_rows, sizes, tables
 from botwire.engines.sql.steps import Context, Statement, Steps, count_in
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
@@ -61,6 +61,7 @@ class Stat(NamedTuple):
     forked_seq: int = 0
     forked_version: int = 0
     past: int = 0
+    version: int = 0
 
     @property
     def exists(self) -> bool:
@@ -125,7 +126,8 @@ _SAVE = tables.HISTORIES.upsert()
 
 def save(context: Context, history: bytes, stat: Stat) -> Steps[None]:
     """Writes the row of a history."""
-    yield Statement(_SAVE, (context.namespace, history, *stat))
+    yield from past_rows.keep_history(context, history, stat.metadata_version)
+    yield Statement(_SAVE, (context.namespace, history, *stat[:-1], context.until))
 
 
 def enter(context: Context, history: bytes) -> Steps[Stat]:
@@ -164,7 +166,7 @@ def metadata_of(text: str | None) -> Json:
 _COLUMNS = tables.HISTORY_ITEM
 _OWN = f"SELECT {_COLUMNS} FROM botwire_items WHERE {HERE}"
 _RANGE = "seq > ? AND seq <= ? AND version <= ?"
-_PAST = f"SELECT {_COLUMNS} FROM botwire_past_items WHERE {HERE} AND {_RANGE} AND until > ?"
+_PAST = f"SELECT {_COLUMNS} FROM botwire_forked_items WHERE {HERE} AND {_RANGE} AND until > ?"
 
 
 def items_of(
@@ -212,12 +214,16 @@ def keep_past(
 ) -> Steps[Stat]:
     """Keeps, of items that are about to change or go, those that forks read; answers the row.
 
-    They count in its bytes as long as they are kept.
+    They count in its bytes as long as they are kept. Where the namespace keeps its past, it keeps
+    all of them.
     """
+    yield from past_rows.keep(
+        context, "items", f"{HERE} AND {condition}", (context.namespace, history, *parameters)
+    )
     if not stat.forks:
         return stat
     rows = yield Statement(
-        "INSERT INTO botwire_past_items (namespace, history, seq, until, id, value_json, "
+        "INSERT INTO botwire_forked_items (namespace, history, seq, until, id, value_json, "
         "created_at, version, author) SELECT namespace, history, seq, CAST(? AS BIGINT), id, "
         f"value_json, created_at, version, author FROM botwire_items WHERE {HERE} AND {_KEPT} "
         f"AND {condition} RETURNING {sizes.ITEM}",
@@ -260,8 +266,13 @@ def share(context: Context, shared: Sequence[Shared]) -> Steps[None]:
         )
 
 
-def release(context: Context, shared: Sequence[Shared]) -> Steps[None]:
-    """Notes in the histories that a fork shared items with that it no longer reads them."""
+def release(context: Context, shared: Sequence[Shared], *, for_good: bool = False) -> Steps[None]:
+    """Notes in the histories that a fork shared items with that it no longer reads them.
+
+    Where the past is kept the fork's past row still does, until it is forgotten `for_good`.
+    """
+    if context.keeps_past and not for_good:
+        return
     for one in shared:
         yield Statement(
             "UPDATE botwire_histories SET forks = forks - 1, "
@@ -299,5 +310,7 @@ def trim(context: Context, stat: Stat, seqs: Sequence[int], *, newest: bool) -> 
         else:
             trimmed = one._replace(after=max(one.after, *seqs))
         (left if trimmed.after < trimmed.up_to else gone).append(trimmed)
+    if context.keeps_past:
+        yield from share(context, left)
     yield from release(context, gone)
     return stat.sharing(left)

@@ -15,6 +15,7 @@ from typing import Any
 
 from botwire import operations as ops
 from botwire import wire
+from botwire.engines.sql import past_rows
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.history_rows import HERE, STAT, Stat
 from botwire.engines.sql.steps import Context, Statement, Steps, marks
@@ -94,6 +95,8 @@ def find(context: Context, operation: ops.AnyOperation) -> Steps[Sequence[ops.Re
         history = operation.name
     elif isinstance(operation, ops.RestoreHistory):
         history = operation.state.name
+    elif isinstance(operation, (ops.ErasePast, ops.RestorePast)) and operation.shape == "history":
+        history = operation.name
     if isinstance(operation, ops.DeleteKey):
         rows = yield Statement(
             "SELECT 1 FROM botwire_keys WHERE namespace = ? AND key = ? AND expires_at IS NOT NULL",
@@ -124,6 +127,10 @@ def _is_concerned(operation: ops.AnyOperation) -> bool:
     """Returns whether an operation may delete something, or make it expire."""
     if operation.removes:
         return not operation.storewide or isinstance(operation, ops.ForgetNamespace)
+    if isinstance(operation, ops.KeepPast):
+        return operation.seconds is None
+    if isinstance(operation, ops.RestorePast):
+        return True
     if isinstance(operation, ops.PutRecords):
         return any(record.ttl is not None for record in operation.records)
     if isinstance(operation, (ops.ReplaceHistory, ops.UpdateItem, *_RESTORES)):
@@ -177,8 +184,11 @@ def check(
         )
     elif isinstance(operation, ops.ReplaceHistory):
         deleted = any(change[1] > before and change[3] == "clear" for change in context.changes)
+    elif isinstance(operation, (ops.ErasePast, ops.KeepPast)):
+        deleted = bool(result)
     else:
-        changes = operation.removes or isinstance(operation, ops.UpdateItem)
+        changes = operation.removes or isinstance(operation, ops.RestorePast)
+        changes = changes or isinstance(operation, ops.UpdateItem)
         deleted = changes and context.revision > before
     if deleted:
         raise holds[0].refusal()
@@ -259,9 +269,10 @@ def _keep_records(context: Context, limit: int) -> Steps[int]:
         # With a version of their own, so that caches of the collection read them again.
         revision = context.change("record", "expire", collection)
         ids = [id for (id,) in found]
+        these = f"namespace = ? AND collection = ? AND id IN ({marks(ids)})"
+        yield from past_rows.keep(context, "records", these, (*here, *ids))
         yield Statement(
-            "UPDATE botwire_records SET expires_at = NULL, version = ? "
-            f"WHERE namespace = ? AND collection = ? AND id IN ({marks(ids)})",
+            f"UPDATE botwire_records SET expires_at = NULL, version = ? WHERE {these}",
             (revision, *here, *ids),
         )
         yield Statement(

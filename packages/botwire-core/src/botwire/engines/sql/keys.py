@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from botwire import operations as ops
-from botwire.engines.sql import pages, sizes, tables
+from botwire.engines.sql import pages, past_rows, sizes, tables
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.pages import Source
 from botwire.engines.sql.steps import Context, Rows, Statement, Steps, bounds, count_in
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
+
+_ONE = "namespace = ? AND key = ?"
 
 
 @handles(ops.GetKeys)
@@ -75,6 +77,7 @@ def _put(context: Context, key: bytes, value: ops.Value, expires_at: int | None)
     now = context.now
     author = context.author
     context.grow([sizes.key(key, value, author)])
+    yield from past_rows.keep(context, "keys", _ONE, (context.namespace, key))
     row = tables.key_row(context.namespace, key, value, author, version, now, now, expires_at)
     yield Statement(tables.PUT_KEY, row, then=context.count_replaced)
     return version
@@ -101,10 +104,10 @@ def _increment_key(context: Context, op: ops.IncrementKey) -> Steps[int]:
 def _delete_key(context: Context, op: ops.DeleteKey) -> Steps[bool]:
     yield from _expect(context, op.key, op.if_version)
     key = to_bytes(op.key)
+    live, parameters = f"{_ONE} AND {tables.LIVE}", (context.namespace, key, context.now)
+    yield from past_rows.keep(context, "keys", live, parameters)
     rows = yield Statement(
-        f"DELETE FROM botwire_keys WHERE namespace = ? AND key = ? AND {tables.LIVE} "
-        f"RETURNING {sizes.KEY}",
-        (context.namespace, key, context.now),
+        f"DELETE FROM botwire_keys WHERE {live} RETURNING {sizes.KEY}", parameters
     )
     if rows:
         context.grown -= rows[0][0]
@@ -157,11 +160,14 @@ def _clear_keys(context: Context, op: ops.ClearKeys) -> Steps[int]:
         count = yield from _clear_all_keys(context, condition, between)
     else:
         # What has expired is left to the sweep, so that a caller who counts comes to an end.
+        first = (
+            "namespace = ? AND key IN (SELECT key FROM botwire_keys "
+            f"WHERE namespace = ?{condition} AND {tables.LIVE} ORDER BY key LIMIT ?)"
+        )
+        parameters = (context.namespace, context.namespace, *between, context.now, op.limit)
+        yield from past_rows.keep(context, "keys", first, parameters)
         rows = yield Statement(
-            "DELETE FROM botwire_keys WHERE namespace = ? AND key IN (SELECT key FROM botwire_keys "
-            f"WHERE namespace = ?{condition} AND {tables.LIVE} ORDER BY key LIMIT ?) "
-            f"RETURNING {sizes.KEY}",
-            (context.namespace, context.namespace, *between, context.now, op.limit),
+            f"DELETE FROM botwire_keys WHERE {first} RETURNING {sizes.KEY}", parameters
         )
         count = len(rows)
         context.grown -= sum(size for (size,) in rows)
@@ -179,8 +185,23 @@ def _clear_all_keys(context: Context, condition: str, between: Sequence[Any]) ->
     count: int
     count, size = rows[0]
     context.grown -= size
-    yield Statement(
-        f"DELETE FROM botwire_keys WHERE namespace = ?{condition}",
-        (context.namespace, *between),
-    )
+    every, parameters = f"namespace = ?{condition}", (context.namespace, *between)
+    yield from past_rows.keep(context, "keys", every, parameters)
+    yield Statement(f"DELETE FROM botwire_keys WHERE {every}", parameters)
     return count
+
+
+def sweep(context: Context, most: int) -> Steps[int]:
+    """Deletes keys of the namespace that have expired; answers how many."""
+    expired = (
+        "namespace = ? AND key IN "
+        "(SELECT key FROM botwire_keys WHERE namespace = ? AND expires_at <= ? "
+        "ORDER BY expires_at, key LIMIT ?)"
+    )
+    parameters = (context.namespace, context.namespace, context.now, most)
+    yield from past_rows.keep(context, "keys", expired, parameters)
+    rows = yield Statement(
+        f"DELETE FROM botwire_keys WHERE {expired} RETURNING {sizes.KEY}", parameters
+    )
+    context.grown -= sum(size for (size,) in rows)
+    return len(rows)

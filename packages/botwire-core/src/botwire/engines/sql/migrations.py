@@ -27,6 +27,7 @@ from botwire.engines.sql.schema import (
     VERSION_9,
     VERSION_10,
     VERSION_11,
+    VERSION_12,
     Dialect,
 )
 from botwire.engines.sql.steps import Statement, Steps
@@ -169,6 +170,11 @@ def _version_11(dialect: Dialect) -> Steps[None]:
         yield Statement(sql)
 
 
+def _version_12(dialect: Dialect) -> Steps[None]:
+    for sql in VERSION_12:
+        yield Statement(dialect.spell(sql))
+
+
 VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
     _version_1,
     _version_2,
@@ -181,6 +187,7 @@ VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
     _version_9,
     _version_10,
     _version_11,
+    _version_12,
 )
 """What makes version 1 of nothing, version 2 of version 1, and so on."""
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from botwire import filters, scopes
 from botwire import operations as ops
-from botwire.engines.sql import pages, sizes, tables
+from botwire.engines.sql import pages, past_rows, sizes, tables
 from botwire.engines.sql.collection import HERE as _HERE
 from botwire.engines.sql.collection import LIVE_HERE as _LIVE_HERE
 from botwire.engines.sql.collection import (
@@ -93,6 +93,9 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
         added_sizes.append(size)
         expires_at = context.expiry(record.ttl)
         parameters.append((*content, revision, created_at, context.now, expires_at))
+    for chunk in chunks(list(found)):
+        condition = f"{_HERE} AND id IN ({marks(chunk)})"
+        yield from past_rows.keep(context, "records", condition, (*here, *chunk))
     yield tables.upsert_records(here, parameters, keep=op.keep_embedding)
     fewer = yield from remove_words(context, collection.name, removed)
     more = yield from add_words(context, collection.name, added)
@@ -160,9 +163,7 @@ def _forget(
     if ids is not None and not ids:
         return collection
     if ids is None:
-        here = (context.namespace, collection.name)
-        yield Statement(f"DELETE FROM botwire_records WHERE {_HERE}", here)
-        yield Statement(f"DELETE FROM botwire_words WHERE {_HERE}", here)
+        yield from remove_all(context, collection)
         count, fewer, freed = collection.size, collection.words, collection.bytes
     else:
         count, fewer, freed = yield from remove_records(context, collection, ids)
@@ -224,12 +225,13 @@ def add_words(
 ) -> Steps[int]:
     """Writes the index of texts and answers how many words they have."""
     parameters, total = [], 0
+    since = context.until if context.keeps_past else None
     for id, text in texts:
         counts = context.words_of(text)
         among = counts.total()
         total += among
         parameters += [
-            (context.namespace, collection, word, id, times, among)
+            (context.namespace, collection, word, id, times, among, since)
             for word, times in counts.items()
         ]
     if parameters:
@@ -247,11 +249,10 @@ def remove_words(
         total += counts.total()
         parameters += [(context.namespace, collection, word, id) for word in counts]
     if parameters:
-        yield Statement(
-            f"DELETE FROM botwire_words WHERE {_HERE} AND word = ? AND id = ?",
-            sorted(parameters),
-            many=True,
-        )
+        one = f"{_HERE} AND word = ? AND id = ?"
+        parameters.sort()
+        yield from past_rows.keep_each(context, "words", one, parameters)
+        yield Statement(f"DELETE FROM botwire_words WHERE {one}", parameters, many=True)
     return total
 
 
@@ -271,6 +272,9 @@ def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
     if not found:
         return 0
     revision = context.change("record", "put", collection.name)
+    for chunk in chunks([id for id, *_ in found]):
+        condition = f"{_HERE} AND id IN ({marks(chunk)})"
+        yield from past_rows.keep(context, "records", condition, (*here, *chunk))
     patched = []
     author = context.author
     for id, old, old_author, size in found:
@@ -298,14 +302,24 @@ def remove_records(
     """Deletes records and their indexes; answers how many there were, of words and bytes too."""
     deleted: list[tuple[bytes, bytes, int]] = []
     for chunk in chunks(ids):
+        condition = f"{_HERE} AND id IN ({marks(chunk)})"
+        parameters = (context.namespace, collection.name, *chunk)
+        yield from past_rows.keep(context, "records", condition, parameters)
         deleted += yield Statement(
-            f"DELETE FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)}) "
-            f"RETURNING id, text, {sizes.RECORD}",
-            (context.namespace, collection.name, *chunk),
+            f"DELETE FROM botwire_records WHERE {condition} RETURNING id, text, {sizes.RECORD}",
+            parameters,
         )
     texts = [(id, text) for id, text, _ in deleted]
     fewer = yield from remove_words(context, collection.name, texts)
     return len(deleted), fewer, sum(size for *_, size in deleted)
+
+
+def remove_all(context: Context, collection: Collection) -> Steps[None]:
+    """Deletes all records of a collection and their indexes."""
+    here = (context.namespace, collection.name)
+    for table in ("records", "words"):
+        yield from past_rows.keep(context, table, _HERE, here)
+        yield Statement(f"DELETE FROM botwire_{table} WHERE {_HERE}", here)
 
 
 # --- reading --------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ locks. Names are bytes (see `botwire.names`), times microseconds.
 - ``botwire_histories.metadata`` is NULL if there is none, and counts in ``bytes`` otherwise.
 - ``botwire_histories.base`` says which items a fork shares with which histories (`history_rows`),
   NULL if none. In those, ``forks`` is how many share theirs, ``forked_seq`` and ``forked_version``
-  bound the items that these read, and ``past`` counts the rows of ``botwire_past_items``: items as
-  they were before the revision ``until``.
+  bound the items that these read, and ``past`` counts the rows of ``botwire_forked_items``: items
+  as they were before the revision ``until``.
 - ``botwire_records.version`` is the revision of the record's last write too, and
   ``botwire_collections.revision`` that of the last write of any, ``removed`` that of the last
   delete or restoration: who remembers a collection as of a revision knows what to read again.
@@ -31,6 +31,13 @@ locks. Names are bytes (see `botwire.names`), times microseconds.
   out of every read, and removed by the next write to the collection, or by the sweep.
 - ``botwire_words`` is the index of the texts: which record holds a word, how often, among how many.
 - ``botwire_changes`` says what changed at which revision, for a while.
+- ``botwire_namespaces.keep_past`` says for how long a namespace keeps its past: 0 is not at all,
+  and -1 that the sweep still removes it. The past is whole from the revision ``past_since`` on,
+  which was reached at ``past_began``. The tables ``botwire_past_…`` then hold the rows as they were
+  before the revision ``until`` changed or deleted them (`engines.sql.past`). For that
+  ``botwire_histories.version``, ``botwire_collections.version`` and ``botwire_words.since`` are the
+  revision with which a row got its present content. ``botwire_changes.changed_at`` is known where
+  the past is kept.
 - ``author`` of a key, an item, a record and a change is who wrote it (`operations.authors`), NULL
   if that is not known.
 - ``botwire_requests`` keeps what a request was answered, for a while, so that a repeated one is
@@ -260,3 +267,63 @@ VERSION_11: Sequence[str] = tuple(
     for table in ("keys", "items", "past_items", "records", "changes")
 )
 """What tells who wrote something."""
+
+PAST_KEYS = {
+    "keys": "key",
+    "histories": "history",
+    "metadata": "history",
+    "items": "history, seq",
+    "collections": "collection",
+    "records": "collection, id",
+    "words": "collection, word, id",
+}
+"""What identifies a row of a table beside its namespace."""
+_PAST_COLUMNS = {
+    "keys": """key {bytes} NOT NULL, value_json TEXT, value_bytes {bytes}, version BIGINT NOT NULL,
+        created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, expires_at BIGINT, author TEXT""",
+    "histories": """history {bytes} NOT NULL, last_seq BIGINT NOT NULL, size BIGINT NOT NULL,
+        archived BIGINT NOT NULL, archived_seq BIGINT NOT NULL, created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL, metadata_version BIGINT NOT NULL, expires_at BIGINT,
+        dead_seq BIGINT NOT NULL, base TEXT, version BIGINT NOT NULL""",
+    "metadata": """history {bytes} NOT NULL, metadata TEXT NOT NULL,
+        metadata_version BIGINT NOT NULL""",
+    "items": """history {bytes} NOT NULL, seq BIGINT NOT NULL, id {bytes}, value_json TEXT NOT NULL,
+        created_at BIGINT NOT NULL, version BIGINT NOT NULL, author TEXT""",
+    "collections": """collection {bytes} NOT NULL, dimension BIGINT, size BIGINT NOT NULL,
+        words BIGINT NOT NULL, revision BIGINT NOT NULL, expiring BIGINT NOT NULL,
+        version BIGINT NOT NULL""",
+    "records": """collection {bytes} NOT NULL, id {bytes} NOT NULL, text {bytes} NOT NULL,
+        metadata TEXT NOT NULL, tags TEXT NOT NULL, scope {bytes} NOT NULL, embedding {bytes},
+        version BIGINT NOT NULL, created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL,
+        expires_at BIGINT, author TEXT""",
+    "words": """collection {bytes} NOT NULL, word {bytes} NOT NULL, id {bytes} NOT NULL,
+        times BIGINT NOT NULL, among BIGINT NOT NULL, since BIGINT""",
+}
+VERSION_12: Sequence[str] = (
+    "ALTER TABLE botwire_past_items RENAME TO botwire_forked_items",
+    "ALTER TABLE botwire_namespaces ADD COLUMN keep_past BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_namespaces ADD COLUMN past_since BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_namespaces ADD COLUMN past_began BIGINT NOT NULL DEFAULT 0",
+    """CREATE INDEX botwire_namespaces_past ON botwire_namespaces (namespace)
+        WHERE keep_past <> 0""",
+    "ALTER TABLE botwire_histories ADD COLUMN version BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_collections ADD COLUMN version BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE botwire_words ADD COLUMN since BIGINT",
+    "ALTER TABLE botwire_changes ADD COLUMN changed_at BIGINT",
+    """CREATE INDEX botwire_changes_time ON botwire_changes (namespace, changed_at)
+        WHERE changed_at IS NOT NULL""",
+    *[
+        f"""CREATE TABLE botwire_past_{table} (
+        namespace {{bytes}} NOT NULL,
+        {columns},
+        until BIGINT NOT NULL,
+        PRIMARY KEY (namespace, {PAST_KEYS[table]}, until)
+    )"""
+        for table, columns in _PAST_COLUMNS.items()
+    ],
+    *[
+        f"CREATE INDEX botwire_past_{table}_until ON botwire_past_{table} (namespace, until)"
+        for table in _PAST_COLUMNS
+    ],
+)
+"""What keeps the past of a namespace."""

@@ -126,6 +126,8 @@ class Context:
         holds: All holds of the store, once they were read; see `holds`.
         has_replaced: Whether a restoration has deleted items or put others in their place.
         audit: Entries of the audit log that the operations have made so far.
+        keeps_past: Whether the namespace keeps what is changed and deleted; see `past_rows`.
+        begun: The revision with which the present operation began.
     """
 
     def __init__(
@@ -139,6 +141,7 @@ class Context:
         limit: int | None = None,
         plan: Plan | None = None,
         author: str | None = None,
+        keeps_past: bool = False,
     ) -> None:
         self.namespace = namespace
         self.now = now
@@ -156,14 +159,24 @@ class Context:
         self.holds: list[ops.RetentionPolicy] | None = None
         self.has_replaced = False
         self.audit: list[Json] = []
+        self.keeps_past = keeps_past
+        self.begun = revision
         self._counted = 0
-        self.changes: list[tuple[bytes, int, str, str, bytes, str | None]] = []
+        self.changes: list[tuple[bytes, int, str, str, bytes, str | None, int | None]] = []
 
     def change(self, shape: str, action: str, name: bytes) -> int:
         """Counts a change and returns its revision."""
         self.revision += 1
-        self.changes.append((self.namespace, self.revision, shape, action, name, self.author))
+        changed_at = self.now if self.keeps_past else None
+        self.changes.append(
+            (self.namespace, self.revision, shape, action, name, self.author, changed_at)
+        )
         return self.revision
+
+    @property
+    def until(self) -> int:
+        """The revision of the change that is being made, before it is counted and after."""
+        return max(self.revision, self.begun + 1)
 
     def expiry(self, ttl: float | None) -> int | None:
         """Returns when what is given so many seconds to live now expires; None if never."""

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from botwire import operations as ops
-from botwire.engines.sql import pages, sizes, tables, words
+from botwire.engines.sql import pages, past_rows, sizes, tables, words
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.history_rows import EXISTS
 from botwire.engines.sql.records import HOLDS_RECORDS
+from botwire.engines.sql.schema import PAST_KEYS
 from botwire.engines.sql.steps import Context, Statement, Steps, bounds, chunks, marks
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
@@ -18,15 +19,22 @@ NAMESPACED = {
     "keys": "botwire_keys",
     "histories": "botwire_histories",
     "items": "botwire_items",
-    "past_items": "botwire_past_items",
+    "forked_items": "botwire_forked_items",
     "collections": "botwire_collections",
     "records": "botwire_records",
     "words": "botwire_words",
     "changes": "botwire_changes",
     "answers": "botwire_requests",
+    **{f"past_{table}": f"botwire_past_{table}" for table in past_rows.TABLES},
 }
 """Every table with rows of a namespace, by what its rows are; beside ``botwire_namespaces``."""
 
+_IN_PARTS = {
+    "changes": "revision",
+    "answers": "id",
+    **{f"past_{table}": f"{key}, until" for table, key in PAST_KEYS.items()},
+}
+"""What is erased in parts, and what identifies its rows."""
 _FLOOR = (to_bytes(SYSTEM_NAMESPACE), to_bytes("revisions/floor"))
 _SHOWN = 20  # of what is wrong in the same way
 
@@ -67,11 +75,11 @@ def _forget_namespace(context: Context, op: ops.ForgetNamespace) -> Steps[tuple[
     )
     erased = dict.fromkeys(NAMESPACED, 0)
     if op.limit is not None:
-        for kind, column in (("changes", "revision"), ("answers", "id")):
+        for kind, columns in _IN_PARTS.items():
             table = NAMESPACED[kind]
             gone = yield Statement(
-                f"DELETE FROM {table} WHERE namespace = ? AND {column} IN (SELECT {column} "
-                f"FROM {table} WHERE namespace = ? ORDER BY {column} LIMIT ?) RETURNING 1",
+                f"DELETE FROM {table} WHERE namespace = ? AND ({columns}) IN (SELECT {columns} "
+                f"FROM {table} WHERE namespace = ? ORDER BY {columns} LIMIT ?) RETURNING 1",
                 (namespace, namespace, op.limit),
             )
             erased[kind] = len(gone)
@@ -162,7 +170,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
             f"SELECT h.history FROM botwire_histories h WHERE h.namespace = ? AND h.bytes <> "
             f"COALESCE(length(h.metadata), 0) + COALESCE((SELECT sum({sizes.ITEM}) "
             "FROM botwire_items i WHERE i.namespace = h.namespace AND i.history = h.history), 0) "
-            f"+ COALESCE((SELECT sum({sizes.ITEM}) FROM botwire_past_items p "
+            f"+ COALESCE((SELECT sum({sizes.ITEM}) FROM botwire_forked_items p "
             "WHERE p.namespace = h.namespace AND p.history = h.history), 0)"
         ),
     ),
@@ -256,7 +264,13 @@ _BYTES = (
     "+ COALESCE((SELECT sum(h.bytes) FROM botwire_histories h "
     "WHERE h.namespace = n.namespace), 0) "
     "+ COALESCE((SELECT sum(c.bytes) FROM botwire_collections c "
-    "WHERE c.namespace = n.namespace), 0), "
+    "WHERE c.namespace = n.namespace), 0)"
+    + "".join(
+        f" + COALESCE((SELECT sum({past_rows.size_of(table)}) FROM botwire_past_{table} p "
+        "WHERE p.namespace = n.namespace), 0)"
+        for table in past_rows.TABLES
+    )
+    + ", "
     + ", ".join(
         f"COALESCE((SELECT max({size}) FROM {table} t WHERE t.namespace = n.namespace), 0)"
         for table, size in (

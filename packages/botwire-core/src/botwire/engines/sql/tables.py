@@ -58,7 +58,8 @@ HISTORIES = Table(
     "botwire_histories",
     "namespace, history",
     "last_seq, size, archived, archived_seq, created_at, updated_at, bytes, metadata, "
-    "metadata_version, expires_at, dead_seq, dead, base, forks, forked_seq, forked_version, past",
+    "metadata_version, expires_at, dead_seq, dead, base, forks, forked_seq, forked_version, past, "
+    "version",
 )
 ITEMS = Table(
     "botwire_items", "namespace, history, seq", "id, value_json, created_at, version, author"
@@ -66,15 +67,15 @@ ITEMS = Table(
 COLLECTIONS = Table(
     "botwire_collections",
     "namespace, collection",
-    "dimension, size, words, revision, removed, bytes, expiring",
+    "dimension, size, words, revision, removed, bytes, expiring, version",
 )
 RECORDS = Table(
     "botwire_records",
     "namespace, collection, id",
     "text, metadata, tags, scope, embedding, author, version, created_at, updated_at, expires_at",
 )
-WORDS = Table("botwire_words", "namespace, collection, word, id", "times, among")
-CHANGES = Table("botwire_changes", "namespace, revision", "shape, action, name, author")
+WORDS = Table("botwire_words", "namespace, collection, word, id", "times, among, since")
+CHANGES = Table("botwire_changes", "namespace, revision", "shape, action, name, author, changed_at")
 REQUESTS = Table("botwire_requests", "namespace, id", "results, created_at")
 
 LIVE = "(expires_at IS NULL OR expires_at > ?)"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from botwire import operations as ops
-from botwire.engines.sql import history_rows, pages, records, sizes, tables
+from botwire.engines.sql import history_rows, pages, past_rows, records, sizes, tables
 from botwire.engines.sql.collection import (
     LIVE_HERE,
     check_dimension,
@@ -110,6 +110,7 @@ class _Tally:
 
 @handles(ops.RestoreNamespace)
 def _restore_namespace(context: Context, op: ops.RestoreNamespace) -> Steps[None]:
+    past_rows.refuse(context)
     # Whether it is new: its changes may be forgotten, and not what they left.
     tables = ("changes", "keys", "histories", "collections")
     rows = yield Statement(
@@ -129,6 +130,7 @@ def _restore_namespace(context: Context, op: ops.RestoreNamespace) -> Steps[None
 
 @handles(ops.RestoreKeys)
 def _restore_keys(context: Context, op: ops.RestoreKeys) -> Steps[ops.Restored]:
+    past_rows.refuse(context)
     tally = _Tally()
     given = {entry.key: entry for entry in op.entries}
     stored: dict[str, ops.KeyEntry] = {}
@@ -216,6 +218,7 @@ def _others(
 
 @handles(ops.RestoreHistory)
 def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Restored]:
+    past_rows.refuse(context)
     tally = _Tally()
     history = to_bytes(op.state.name)
     here = (context.namespace, history)
@@ -397,6 +400,7 @@ def _save_history(
 
 @handles(ops.RestoreRecords)
 def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Restored]:
+    past_rows.refuse(context)
     tally = _Tally()
     collection = yield from records.enter_collection(
         context, op.collection.name, [record.id for record in op.records]

@@ -1,0 +1,153 @@
+"""Commands that look into the past of a namespace, and get back what was."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import timedelta
+from typing import Any
+
+from botwire.cli.exits import NO, OK
+from botwire.cli.moments import read_moment
+from botwire.cli.options import (
+    add_command,
+    add_json,
+    add_namespace,
+    add_place,
+    open_memory,
+    positive,
+)
+from botwire.cli.output import author_of, count_of, print_rows, say, time_of, value_of
+from botwire.errors import ConfigurationError
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the commands to the command line."""
+    past = _command(commands, "past", _past, "show, keep or erase the past of a namespace")
+    what = past.add_mutually_exclusive_group()
+    what.add_argument(
+        "--keep",
+        metavar="TIME",
+        help="keep what is changed and deleted from now on for so long, for example 30d or 12h",
+    )
+    what.add_argument("--stop", action="store_true", help="keep nothing more, and delete it all")
+    what.add_argument(
+        "--erase", action="store_true", help="delete what was kept so far, of all or of one thing"
+    )
+    _add_target(past)
+    add_json(past)
+
+    versions = _command(commands, "versions", _versions, "print what a key holds and held")
+    versions.add_argument("key")
+    versions.add_argument("-n", type=positive, metavar="N", help="only the newest N versions")
+    add_json(versions)
+
+    changes = _command(commands, "changes", _changes, "print what changed, and who changed it")
+    changes.add_argument(
+        "--since", type=read_moment, metavar="MOMENT", help="after this revision or time"
+    )
+    add_json(changes)
+
+    undo = _command(commands, "undo", _undo, "take a change back, by a new write")
+    undo.add_argument("revision", type=positive, help="the change's number; see botwire changes")
+
+    rewind = _command(commands, "rewind", _rewind, "make things what they were, by new writes")
+    rewind.add_argument("moment", type=read_moment, help="the revision or time to go back to")
+    _add_target(rewind)
+
+
+def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser = add_command(commands, name, run, text)
+    add_place(parser)
+    add_namespace(parser)
+    return parser
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--key", metavar="NAME", help="only this key")
+    what.add_argument("--history", metavar="NAME", help="only this history")
+    what.add_argument("--collection", metavar="NAME", help="only the records of this collection")
+
+
+def _target(options: argparse.Namespace) -> dict[str, str]:
+    given = {"key": options.key, "history": options.history, "records": options.collection}
+    return {shape: name for shape, name in given.items() if name is not None}
+
+
+def _duration(text: str) -> timedelta:
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isdecimal():
+        raise ConfigurationError(
+            f"--keep takes a number and one of {', '.join(_UNITS)}, for example 30d, not {text!r}"
+        )
+    return timedelta(**{_UNITS[unit]: int(number)})
+
+
+def _past(options: argparse.Namespace) -> int:
+    memory = open_memory(options)
+    target = _target(options)
+    if target and not options.erase:
+        raise ConfigurationError("--key, --history and --collection go with --erase")
+    if options.erase:
+        say(f"erased {count_of(memory.erase_past(**target), 'row')}")
+        return OK
+    if options.stop:
+        info = memory.keep_past(None)
+    elif options.keep is not None:
+        info = memory.keep_past(_duration(options.keep))
+    else:
+        info = memory.past()
+    row = {
+        "keep_seconds": None if info.keep is None else info.keep.total_seconds(),
+        "since": info.since,
+        "began": time_of(info.began),
+        "revision": info.revision,
+    }
+    print_rows(tuple(row), [row], as_json=options.json)
+    return OK
+
+
+def _versions(options: argparse.Namespace) -> int:
+    rows = [
+        {
+            "version": version.version,
+            "until": version.until,
+            "updated_at": time_of(version.updated_at),
+            "expires_at": time_of(version.expires_at),
+            "author": author_of(version.author),
+            **value_of(version.value),
+        }
+        for version in open_memory(options).versions(options.key, limit=options.n)
+    ]
+    columns = ("version", "until", "updated_at", "author", "value")
+    return OK if print_rows(columns, rows, as_json=options.json) else NO
+
+
+def _changes(options: argparse.Namespace) -> int:
+    rows = [
+        {
+            "revision": change.revision,
+            "changed_at": time_of(change.changed_at),
+            "shape": change.shape,
+            "action": change.action,
+            "name": change.name,
+            "author": author_of(change.author),
+        }
+        for change in open_memory(options).changes(options.since)
+    ]
+    columns = ("revision", "changed_at", "shape", "action", "name", "author")
+    print_rows(columns, rows, as_json=options.json)
+    return OK
+
+
+def _undo(options: argparse.Namespace) -> int:
+    say(f"restored {count_of(open_memory(options).undo(options.revision), 'element')}")
+    return OK
+
+
+def _rewind(options: argparse.Namespace) -> int:
+    restored = open_memory(options).restore(options.moment, **_target(options))
+    say(f"restored {count_of(restored, 'element')}")
+    return OK

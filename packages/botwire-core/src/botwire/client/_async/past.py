@@ -1,0 +1,225 @@
+"""The past of a namespace: what it was, what changed, and how to get it back."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from botwire import operations as ops
+from botwire.client._async.calls import AsyncCalls
+from botwire.clock import from_datetime
+from botwire.errors import ConfigurationError, NotFoundError
+from botwire.models import Change, PastInfo, Version
+
+_TOGETHER = 100  # keys restored in one transaction
+_RECORDS = 200  # records restored in one transaction, with the words of their texts
+
+
+class AsyncMemoryPast:
+    """Adds to `AsyncMemory` what it knows of its past.
+
+    Nothing of the past is kept until `keep_past` says for how long. Then what is replaced, deleted
+    or expires is kept for that time. It counts in the quota.
+    """
+
+    _calls: AsyncCalls
+
+    async def keep_past(self, duration: timedelta | float | None) -> PastInfo:
+        """Keeps what is changed and deleted from now on.
+
+        On a server this takes an administrator's key.
+
+        Args:
+            duration: For how long, in seconds or as a `timedelta`. None keeps nothing more and
+                deletes what was kept.
+
+        Returns:
+            What is kept.
+        """
+        if isinstance(duration, timedelta):
+            duration = duration.total_seconds()
+        return PastInfo.of(await self._calls.apply(ops.KeepPast(duration)))
+
+    async def past(self) -> PastInfo:
+        """Returns for how long the past is kept, and how far back it goes."""
+        return PastInfo.of(await self._calls.apply(ops.StatPast()))
+
+    async def versions(self, key: str, *, limit: int | None = None) -> list[Version]:
+        """Returns the values that a key has and had, the newest first.
+
+        Where the past is not kept, that is the present value at most.
+
+        Args:
+            key: The key.
+            limit: How many at most; None returns all.
+        """
+        versions: list[Version] = []
+        async for page in self._calls.pages(ops.ReadVersions(key), limit):
+            versions += [Version.of(version) for version in page.versions]
+        return versions
+
+    async def changes(self, since: datetime | int | None = None) -> list[Change]:
+        """Returns the changes of the namespace, the oldest first.
+
+        Args:
+            since: Only changes after this revision, or after this time; a naive datetime means
+                UTC. None returns all since the past is kept.
+
+        Raises:
+            NotFoundError: It was before what is kept.
+        """
+        after: Any = since
+        if since is None:
+            after = (await self._calls.apply(ops.StatPast())).since
+        elif isinstance(since, datetime):
+            after = await self._calls.apply(ops.FindRevision(from_datetime(since)))
+        changes: list[Change] = []
+        while True:
+            page = await self._calls.apply(ops.ReadChanges(after))
+            if not page.changes:
+                return changes
+            if page.changes[0].action == "reset":
+                raise NotFoundError(
+                    f"the changes since revision {after} are no longer known: ask for later ones"
+                )
+            changes += [Change.of(entry) for entry in page.changes]
+            after = changes[-1].revision
+
+    async def restore(
+        self,
+        at: datetime | int,
+        *,
+        key: str | None = None,
+        history: str | None = None,
+        records: str | None = None,
+    ) -> int:
+        """Makes a key, a history, the records of a collection or everything what they were.
+
+        That is done by new writes, so it can be undone too. What would have expired since stays
+        away. Each history is restored as a whole, keys and records in parts; after an interruption
+        call it again.
+
+        Args:
+            at: The revision or the time to go back to; a naive datetime means UTC.
+            key: Restore only this key.
+            history: Restore only this history.
+            records: Restore only the records of this collection.
+
+        Returns:
+            How many keys, items and records were written or deleted.
+
+        Raises:
+            NotFoundError: It was before what is kept of the past.
+            InvalidRequestError: The namespace keeps no past.
+        """
+        given = {"key": key, "history": history, "record": records}
+        named = {shape: name for shape, name in given.items() if name is not None}
+        if len(named) > 1:
+            raise ConfigurationError(
+                "restore takes one of key, history and records, or none of them for everything"
+            )
+        moment = moment_of(at)
+        if moment.time is not None:  # which is another one by the end
+            moment = ops.Moment(await self._calls.apply(ops.FindRevision(moment.time)))
+        if named:
+            ((shape, name),) = named.items()
+            return await self._restore(moment, shape, [name])
+        return sum([await self._restore_all(moment, shape) for shape in ops.SHAPES])
+
+    async def undo(self, revision: int) -> int:
+        """Takes a change back, by a new write.
+
+        Args:
+            revision: The change's number; see `changes`.
+
+        Returns:
+            How many keys, items and records were written or deleted.
+
+        Raises:
+            ConflictError: What it changed was changed again since; nothing was written.
+            NotFoundError: The change is not kept.
+            InvalidRequestError: The namespace keeps no past.
+        """
+        ops.check_count(revision, "revision", least=1)
+        page = await self._calls.apply(ops.ReadChanges(revision - 1, limit=1))
+        change = page.changes[0] if page.changes else None
+        if change is None or change.revision != revision or change.action == "reset":
+            raise NotFoundError(f"there is no change {revision} among those that are kept")
+        moment = ops.Moment(revision - 1)
+        if change.shape == "key" and change.action == "clear":
+            return await self._restore_all(moment, "key", change.name, only=revision)
+        return await self._restore(moment, change.shape, [change.name], only=revision)
+
+    async def erase_past(
+        self,
+        *,
+        key: str | None = None,
+        history: str | None = None,
+        records: str | None = None,
+    ) -> int:
+        """Deletes for good what is kept of the past of one thing, or of everything.
+
+        What it is now stays. On a server this takes an administrator's key.
+
+        Args:
+            key: Only of this key.
+            history: Only of this history.
+            records: Only of the records of this collection.
+
+        Returns:
+            How many rows were deleted.
+        """
+        given = {"key": key, "history": history, "record": records}
+        named = [(shape, name) for shape, name in given.items() if name is not None]
+        if len(named) > 1:
+            raise ConfigurationError(
+                "erase_past takes one of key, history and records, or none of them for everything"
+            )
+        shape, name = named[0] if named else (None, None)
+        return await self._calls.in_parts(ops.ErasePast(shape, name, ops.PART))
+
+    async def _restore_all(
+        self, moment: ops.Moment, shape: str, prefix: str = "", only: int | None = None
+    ) -> int:
+        names: list[str] = []
+        async for page in self._calls.pages(ops.ListChanged(moment, shape, prefix)):
+            names += page.names
+        return await self._restore(moment, shape, names, only)
+
+    async def _restore(
+        self, moment: ops.Moment, shape: str, names: list[str], only: int | None = None
+    ) -> int:
+        restored = 0
+        if shape == "key":
+            for start in range(0, len(names), _TOGETHER):
+                batch = [
+                    ops.RestorePast(moment, shape, name, only)
+                    for name in names[start : start + _TOGETHER]
+                ]
+                parts = await self._calls.apply_all(batch)
+                restored += sum(part.restored for part in parts)
+            return restored
+        for name in names:
+            operation = ops.RestorePast(moment, shape, name, only, limit=_RECORDS)
+            while True:
+                part = await self._calls.apply(operation)
+                restored += part.restored
+                if part.after is None:
+                    break
+                operation = ops.RestorePast(moment, shape, name, only, part.after, _RECORDS)
+        return restored
+
+
+def moment_of(at: datetime | int) -> ops.Moment:
+    """Returns a moment as operations know it.
+
+    Raises:
+        ConfigurationError: It is neither a revision nor a datetime.
+    """
+    if isinstance(at, datetime):
+        return ops.Moment(time=from_datetime(at))
+    if isinstance(at, bool) or not isinstance(at, int):
+        raise ConfigurationError(f"at is a revision or a datetime, not {type(at).__name__}")
+    moment = ops.Moment(at)
+    ops.check_moment(moment)
+    return moment

@@ -1,0 +1,237 @@
+"""What the operations on the past mean in SQL, and the sweep; see `engines.sql.past_rows`."""
+
+from __future__ import annotations
+
+from botwire import operations as ops
+from botwire.engines.sql import past_rows, sizes, tables
+from botwire.engines.sql.handlers import handles
+from botwire.engines.sql.history_rows import HERE, Stat, release
+from botwire.engines.sql.schema import PAST_KEYS
+from botwire.engines.sql.steps import Context, Statement, Steps, bounds
+from botwire.exact import Json
+from botwire.names import from_bytes, to_bytes
+from botwire.operations.authors import from_stored
+
+_SECOND = 1_000_000
+_SLACK = 60 * _SECOND  # the past is forgotten a minute's worth at a time
+_FIRST_CHANGES = 24 * 3600 * _SECOND  # changes younger than this are kept for those who watch
+
+FIND_DUE = (
+    "SELECT namespace FROM botwire_namespaces n WHERE keep_past <> 0 AND (keep_past < 0 "
+    f"OR past_began + keep_past + {_SLACK} < ? OR EXISTS (SELECT 1 FROM botwire_keys k "
+    "WHERE k.namespace = n.namespace AND k.expires_at <= ?)) LIMIT ?"
+)
+"""Finds some of the namespaces that `sweep` has work in, or whose keys have expired."""
+
+
+# --- what is kept ---------------------------------------------------------------------------
+
+
+def _stat(past: past_rows.Past) -> ops.PastStat:
+    if past.keep_past <= 0:
+        return ops.PastStat(None, 0, None, past.revision)
+    return ops.PastStat(past.keep_past / _SECOND, past.since, past.began, past.revision)
+
+
+@handles(ops.StatPast)
+def _stat_past(context: Context, op: ops.StatPast) -> Steps[ops.PastStat]:
+    return _stat((yield from past_rows.read_past(context)))
+
+
+@handles(ops.KeepPast)
+def _keep_past(context: Context, op: ops.KeepPast) -> Steps[ops.PastStat]:
+    past = yield from past_rows.read_past(context)
+    if op.seconds is None:
+        if past.keep_past > 0:
+            past = past._replace(keep_past=-1, since=context.revision, began=context.now)
+    elif past.keep_past > 0:
+        past = past._replace(keep_past=_micros(op.seconds))
+    else:
+        if past.keep_past < 0:
+            while (yield from _forget(context, context.revision, 2**62)):
+                pass
+        past = past._replace(
+            keep_past=_micros(op.seconds), since=context.revision, began=context.now
+        )
+    yield Statement(
+        "UPDATE botwire_namespaces SET keep_past = ?, past_since = ?, past_began = ? "
+        "WHERE namespace = ?",
+        (*past[1:], context.namespace),
+    )
+    # What else this batch writes is kept, or is not, from here on.
+    context.keeps_past = past.keep_past > 0
+    return _stat(past)
+
+
+def _micros(seconds: float) -> int:
+    return max(1, round(seconds * _SECOND))
+
+
+def sweep(context: Context, most: int) -> Steps[int]:
+    """Forgets some of the past that is older than the namespace keeps; answers how many rows.
+
+    Args:
+        context: The sweep's, of one namespace.
+        most: How many rows to delete, about.
+    """
+    past = yield from past_rows.read_past(context)
+    if past.keep_past < 0:
+        deleted = yield from _forget(context, past.revision, most)
+        if deleted < most:
+            yield Statement(
+                "UPDATE botwire_namespaces SET keep_past = 0 WHERE namespace = ?",
+                (context.namespace,),
+            )
+        return deleted
+    began = context.now - past.keep_past
+    if began > past.began:
+        since = yield from past_rows.revision_at(context, past, began)
+        past = past._replace(since=since, began=began)
+        yield Statement(
+            "UPDATE botwire_namespaces SET past_since = ?, past_began = ? WHERE namespace = ?",
+            (past.since, past.began, context.namespace),
+        )
+        if past.keep_past >= _FIRST_CHANGES:
+            yield Statement(
+                "DELETE FROM botwire_changes WHERE namespace = ? AND revision <= ?",
+                (context.namespace, past.since),
+            )
+    return (yield from _forget(context, past.since, most))
+
+
+def _forget(context: Context, up_to: int, most: int) -> Steps[int]:
+    """Deletes some of the rows that were replaced or deleted up to a revision; answers how many."""
+    return (yield from _erase(context, f"namespace = ? AND until <= {int(up_to)}", most))
+
+
+def _erase(
+    context: Context, condition: str, most: int, *names: bytes, shape: str = ""
+) -> Steps[int]:
+    deleted = 0
+    for table in _TABLES_OF[shape]:
+        key = PAST_KEYS[table]
+        size = past_rows.size_of(table)
+        base = ", history, base" if table == "histories" else ""
+        some = condition.format(name=_NAMED.get(table, ""))
+        here = (context.namespace, *names)
+        rows = yield Statement(
+            f"DELETE FROM botwire_past_{table} WHERE namespace = ? AND ({key}, until) IN "
+            f"(SELECT {key}, until FROM botwire_past_{table} WHERE {some} LIMIT ?) "
+            f"RETURNING {size}{base}",
+            (context.namespace, *here, most - deleted),
+        )
+        deleted += len(rows)
+        context.grown -= sum(row[0] for row in rows)
+        if base:
+            yield from _release(context, {row[1:] for row in rows if row[2] is not None})
+        if deleted >= most:
+            break
+    return deleted
+
+
+_TABLES_OF = {
+    "": past_rows.TABLES,
+    "key": ("keys",),
+    "history": ("items", "histories", "metadata"),
+    "record": ("records", "words", "collections"),
+}
+_NAMED = {
+    "keys": "key",
+    "items": "history",
+    "histories": "history",
+    "metadata": "history",
+    "records": "collection",
+    "words": "collection",
+    "collections": "collection",
+}
+"""The column of a table with the name of a key, a history or a collection."""
+
+
+def _release(context: Context, gone: set[tuple[bytes, str]]) -> Steps[None]:
+    """Gives back the items that forks shared in the past, once no row says so any more."""
+    for history, base in sorted(gone):
+        rows = yield Statement(
+            f"SELECT 1 FROM botwire_histories WHERE {HERE} AND base = ? UNION ALL "
+            f"SELECT 1 FROM botwire_past_histories WHERE {HERE} AND base = ? LIMIT 1",
+            (context.namespace, history, base, context.namespace, history, base),
+        )
+        if not rows:
+            yield from release(context, Stat(base=base).shared, for_good=True)
+
+
+@handles(ops.ErasePast)
+def _erase_past(context: Context, op: ops.ErasePast) -> Steps[int]:
+    most = 2**62 if op.limit is None else op.limit
+    if op.shape is None or op.name is None:
+        return (yield from _erase(context, "namespace = ?", most, shape=op.shape or ""))
+    condition = "namespace = ? AND {name} = ?"
+    return (yield from _erase(context, condition, most, to_bytes(op.name), shape=op.shape))
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+@handles(ops.FindRevision)
+def _find_revision(context: Context, op: ops.FindRevision) -> Steps[int]:
+    revision, _ = yield from past_rows.find(context, ops.Moment(time=op.time))
+    return revision
+
+
+_NOTHING = (b"", b"", 0)
+_VERSION = "value_json, value_bytes, version, created_at, updated_at, expires_at, author"
+
+
+@handles(ops.ReadVersions)
+def _read_versions(context: Context, op: ops.ReadVersions) -> Steps[ops.VersionPage]:
+    past = yield from past_rows.read_past(context)
+    here = (context.namespace, to_bytes(op.key), 2**62 if op.before is None else op.before)
+    # What has expired is a past value as well, swept or not.
+    now = 0 if past.keep_past > 0 else context.now
+    rows = yield Statement(
+        f"SELECT {_VERSION}, NULL FROM botwire_keys WHERE namespace = ? AND key = ? "
+        f"AND version < ? AND {tables.LIVE} UNION ALL "
+        f"SELECT {_VERSION}, until FROM botwire_past_keys WHERE namespace = ? AND key = ? "
+        "AND version < ? ORDER BY version DESC LIMIT ?",
+        (*here, now, *(here if past.keep_past > 0 else _NOTHING), op.limit + 1),
+    )
+    room, taken = context.room(), 0
+    versions: list[ops.KeyVersion] = []
+    for text, raw, version, created, updated, expires, author, until in rows[: op.limit]:
+        taken += sizes.ROW + len(raw if text is None else text)
+        if versions and taken > room:
+            break
+        versions.append(
+            ops.KeyVersion(
+                version,
+                raw if text is None else Json.from_text(text),
+                created,
+                updated,
+                expires,
+                author and from_stored(author),
+                None if until is None or until > past.revision else until,
+            )
+        )
+    return ops.VersionPage(tuple(versions), len(rows) > len(versions))
+
+
+_CHANGED = {
+    "key": ("keys", "key", "version"),
+    "history": ("histories", "history", "version"),
+    "record": ("collections", "collection", "version"),
+}
+
+
+@handles(ops.ListChanged)
+def _list_changed(context: Context, op: ops.ListChanged) -> Steps[ops.ChangedPage]:
+    revision, _ = yield from past_rows.find(context, op.at)
+    table, column, version = _CHANGED[op.shape]
+    condition, between = bounds(column, op.prefix, op.after)
+    here = (context.namespace, *between, revision)
+    rows = yield Statement(
+        f"SELECT {column} FROM botwire_{table} WHERE namespace = ?{condition} AND {version} > ? "
+        f"UNION SELECT {column} FROM botwire_past_{table} WHERE namespace = ?{condition} "
+        f"AND until > ? ORDER BY {column} LIMIT ?",
+        (*here, *here, op.limit + 1),
+    )
+    names = tuple([from_bytes(name) for (name,) in rows[: op.limit]])
+    return ops.ChangedPage(names, len(rows) > op.limit)

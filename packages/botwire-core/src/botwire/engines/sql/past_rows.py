@@ -1,0 +1,276 @@
+"""Keeping the past: rows as they were, and reading the tables as they were at a revision.
+
+A row is stored with the revision that gave it its content. Where a namespace keeps its past, what
+a write is about to change or delete goes to a table of past rows first, with the revision ``until``
+which it was so (`keep`). The tables as of a revision are then the rows that were written by it and
+were not changed by it (`as_of`): every statement that reads is told to read those instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from botwire import operations as ops
+from botwire.clock import to_iso
+from botwire.engines.sql import sizes
+from botwire.engines.sql.steps import WAIT, Context, Statement, Steps, T
+from botwire.errors import InvalidRequestError, NotFoundError
+
+
+class Kept(NamedTuple):
+    """How the past of a table is kept.
+
+    Attributes:
+        columns: The columns that are kept, beside the namespace and the version.
+        version: The column with the revision that gave a row its content.
+        others: Columns that reads name and that are not kept, as SQL for their value.
+        size: SQL for what a past row counts; see `sizes`.
+    """
+
+    columns: str
+    version: str = "version"
+    others: str = ""
+    size: str = ""
+
+
+_METADATA = """COALESCE(
+    (SELECT m.metadata FROM botwire_past_metadata m WHERE m.namespace = p.namespace
+    AND m.history = p.history AND m.metadata_version = p.metadata_version),
+    (SELECT h.metadata FROM botwire_histories h WHERE h.namespace = p.namespace
+    AND h.history = p.history AND h.metadata_version = p.metadata_version)) AS metadata"""
+
+KEPT = {
+    "keys": Kept(
+        "key, value_json, value_bytes, created_at, updated_at, expires_at, author", size=sizes.KEY
+    ),
+    # What a history counts, and who shares its items, is not read as of a revision. A metadata
+    # document is kept once, and not with each row.
+    "histories": Kept(
+        "history, last_seq, size, archived, archived_seq, created_at, updated_at, "
+        "metadata_version, expires_at, dead_seq, base",
+        others=f"{_METADATA}, 0 AS bytes, 0 AS dead, 0 AS forks, 0 AS forked_seq, "
+        "0 AS forked_version, 0 AS past",
+    ),
+    "items": Kept("history, seq, id, value_json, created_at, author", size=sizes.ITEM),
+    "collections": Kept(
+        "collection, dimension, size, words, revision, expiring",
+        others="0 AS removed, 0 AS bytes",
+    ),
+    "records": Kept(
+        "collection, id, text, metadata, tags, scope, embedding, created_at, updated_at, "
+        "expires_at, author",
+        size=sizes.RECORD,
+    ),
+    "words": Kept("collection, word, id, times, among", "since"),
+}
+"""The tables whose past is kept."""
+TABLES = (*KEPT, "metadata")
+"""The tables ``botwire_past_…``."""
+
+
+def size_of(table: str) -> str:
+    """Returns SQL for what a past row counts."""
+    return "length(metadata)" if table == "metadata" else KEPT[table].size or "0"
+
+
+# --- writing --------------------------------------------------------------------------------
+
+
+@functools.cache
+def _keep(table: str, condition: str) -> str:
+    kept = KEPT[table]
+    columns = f"namespace, {kept.columns}, {kept.version}"
+    counted = f" RETURNING {kept.size}" if kept.size else ""
+    return (
+        f"INSERT INTO botwire_past_{table} ({columns}, until) "
+        f"SELECT {columns}, CAST(? AS BIGINT) FROM botwire_{table} WHERE {condition} "
+        # What the same change has written already was never seen.
+        f"AND COALESCE({kept.version}, 0) < ?{counted}"
+    )
+
+
+def keep(context: Context, table: str, condition: str, parameters: Sequence[Any]) -> Steps[None]:
+    """Keeps the rows that are about to change or go, if the namespace keeps its past.
+
+    Args:
+        context: The batch's.
+        table: Which of `KEPT`.
+        condition: Which rows.
+        parameters: Those of the condition.
+    """
+    if context.keeps_past:
+        rows = yield Statement(_keep(table, condition), (context.until, *parameters, context.until))
+        context.grown += sum(size for (size,) in rows)
+
+
+def keep_each(
+    context: Context, table: str, condition: str, parameters: Sequence[tuple[Any, ...]]
+) -> Steps[None]:
+    """Keeps the rows that are about to change or go, once for each of the parameters.
+
+    The rows must count nothing, as an index does.
+    """
+    if context.keeps_past and parameters:
+        yield Statement(
+            _keep(table, condition),
+            [(context.until, *one, context.until) for one in parameters],
+            many=True,
+        )
+
+
+_KEEP_METADATA = (
+    "INSERT INTO botwire_past_metadata (namespace, history, metadata, metadata_version, until) "
+    "SELECT namespace, history, metadata, metadata_version, CAST(? AS BIGINT) "
+    "FROM botwire_histories WHERE namespace = ? AND history = ? AND metadata IS NOT NULL "
+    "AND metadata_version <> ? RETURNING length(metadata)"
+)
+
+
+def keep_history(context: Context, history: bytes, metadata_version: int) -> Steps[None]:
+    """Keeps the row of a history that is about to change.
+
+    Args:
+        context: The batch's.
+        history: The history.
+        metadata_version: That of its metadata afterwards; 0 if there will be none.
+    """
+    if context.keeps_past:
+        here = (context.namespace, history)
+        yield from keep(context, "histories", "namespace = ? AND history = ?", here)
+        rows = yield Statement(_KEEP_METADATA, (context.until, *here, metadata_version))
+        context.grown += sum(size for (size,) in rows)
+
+
+def refuse(context: Context) -> None:
+    """Raises `InvalidRequestError` if the namespace keeps its past, which no dump holds."""
+    if context.keeps_past:
+        raise InvalidRequestError(
+            "this namespace keeps its past, which what is imported or copied is not part of: "
+            "import into another namespace, or stop keeping it first"
+        )
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+class Past(NamedTuple):
+    """What a namespace's row says of its past; see `schema`."""
+
+    revision: int = 0
+    keep_past: int = 0
+    since: int = 0
+    began: int = 0
+
+
+def read_past(context: Context) -> Steps[Past]:
+    """Answers what the namespace keeps of its past."""
+    rows = yield Statement(
+        "SELECT revision, keep_past, past_since, past_began FROM botwire_namespaces "
+        "WHERE namespace = ?",
+        (context.namespace,),
+    )
+    past = Past(*rows[0]) if rows else Past()
+    # With the changes of this batch so far.
+    return past._replace(revision=max(past.revision, context.revision))
+
+
+def find(context: Context, moment: ops.Moment) -> Steps[tuple[int, int]]:
+    """Answers the revision that a namespace had at a moment, and the time of the moment.
+
+    Raises:
+        InvalidRequestError: The namespace keeps no past, or has not reached the revision.
+        NotFoundError: It was before what is kept of the past.
+    """
+    past = yield from read_past(context)
+    if past.keep_past <= 0:
+        raise InvalidRequestError(
+            "this namespace keeps no past: memory.keep_past(timedelta(days=30)) keeps it from "
+            "then on"
+        )
+    if moment.revision is not None:
+        if moment.revision > past.revision:
+            raise InvalidRequestError(
+                f"revision {moment.revision} is still to come: the namespace is at {past.revision}"
+            )
+        if moment.revision < past.since:
+            raise _too_old(f"revision {moment.revision}", past)
+        rows = yield Statement(
+            "SELECT changed_at FROM botwire_changes WHERE namespace = ? AND revision <= ? "
+            "AND revision > ? ORDER BY revision DESC LIMIT 1",
+            (context.namespace, moment.revision, past.since),
+        )
+        time = rows[0][0] if rows else past.began
+        return moment.revision, max(past.began, time or past.began)
+    assert moment.time is not None
+    if moment.time < past.began:
+        raise _too_old("that time", past)
+    revision = yield from revision_at(context, past, moment.time)
+    return revision, min(moment.time, context.now)
+
+
+def revision_at(context: Context, past: Past, time: int) -> Steps[int]:
+    """Answers the revision that a namespace had at a time that its past reaches back to."""
+    rows = yield Statement(
+        "SELECT max(revision) FROM botwire_changes WHERE namespace = ? AND changed_at <= ?",
+        (context.namespace, time),
+    )
+    return max(past.since, rows[0][0] or 0)
+
+
+def _too_old(what: str, past: Past) -> NotFoundError:
+    return NotFoundError(
+        f"{what} is before what this namespace keeps of its past: revision {past.since}, "
+        f"{to_iso(past.began)}"
+    )
+
+
+def as_of(steps: Steps[T], revision: int) -> Steps[T]:
+    """Runs a generator that only reads on the tables as they were at a revision."""
+    rows: list[tuple[Any, ...]] | None = None
+    while True:
+        try:
+            step = steps.send(rows)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        if step is not WAIT:
+            step = step._replace(sql=at(step.sql, revision))
+        rows = yield step
+
+
+def at(sql: str, revision: int) -> str:
+    """Returns a statement that reads the tables as they were at a revision."""
+    return _template(sql).replace("\0", str(int(revision)))
+
+
+@functools.lru_cache(maxsize=512)
+def _template(sql: str) -> str:
+    return _READ.sub(_as_table, sql)
+
+
+# Names are in small letters and words of SQL are not, so an alias shows.
+_READ = re.compile(rf"\b(FROM|JOIN) botwire_({'|'.join((*KEPT, 'forked_items'))})\b( (?=[a-z]))?")
+
+
+def _as_table(found: re.Match[str]) -> str:
+    table = found[2]
+    name = " " if found[3] else f" botwire_{table}"
+    if table == "forked_items":
+        then = "SELECT * FROM botwire_forked_items WHERE until <= \0"
+        return f"{found[1]} ({then}){name}"
+    kept = KEPT[table]
+    columns = f"namespace, {kept.columns}, {kept.version}"
+    present = "".join(f", {part}" for part in _names(kept.others))
+    past = f", {kept.others}" if kept.others else ""
+    written = f"COALESCE({kept.version}, 0) <= \0"
+    return (
+        f"{found[1]} (SELECT {columns}{present} FROM botwire_{table} WHERE {written} "
+        f"UNION ALL SELECT {columns}{past} FROM botwire_past_{table} p "
+        f"WHERE {written} AND until > \0){name}"
+    )
+
+
+def _names(others: str) -> list[str]:
+    return re.findall(r"AS (\w+)", others)

@@ -1,0 +1,150 @@
+"""The past of a namespace: how long it is kept, versions, and getting back what was."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+
+from botwire import operations as ops
+from botwire.clock import from_iso
+from botwire.errors import InvalidRequestError
+from botwire_server.routes.describing import CONFLICT, MISSING, answers, takes
+from botwire_server.routes.shared import (
+    Key,
+    Limit,
+    Namespace,
+    answer,
+    answer_in_parts,
+    apply,
+    encode_answer,
+    new_router,
+    read_operation,
+)
+from botwire_server.schemas import NAME, TIME, schema_of
+
+router = new_router("past")
+
+_STAT = {
+    "keep": 2_592_000.0,
+    "since": 40,
+    "began": "2026-11-24T09:30:00.000001Z",
+    "revision": 42,
+}
+_VERSION = {
+    "version": 7,
+    "value": {"theme": "dark"},
+    "created_at": "2026-11-24T09:30:00.000001Z",
+    "updated_at": "2026-11-24T09:30:00.000001Z",
+    "expires_at": None,
+    "until": 9,
+}
+_SHAPE = {"type": "string", "enum": list(ops.SHAPES)}
+
+
+@router.get("/past", summary="Read what is kept", responses=answers(ops.StatPast, _STAT))
+async def read_past(request: Request, namespace: Namespace) -> Response:
+    """Answers for how many seconds the past is kept, and since which revision and time.
+
+    To read keys, histories and records as they were, send a batch with `at`.
+    """
+    return await answer(request, namespace, ops.StatPast())
+
+
+@router.put(
+    "/past",
+    summary="Keep the past, or stop",
+    responses=answers(ops.KeepPast, _STAT),
+    openapi_extra=takes(schema_of(ops.KeepPast), {"seconds": 2_592_000}),
+)
+async def keep_past(request: Request, namespace: Namespace) -> Response:
+    """Keeps what is changed and deleted from now on. For administrators of the namespace.
+
+    With `null` nothing more is kept, and what was kept is deleted.
+    """
+    operation = await read_operation(request, "keep_past")
+    return encode_answer(operation, await apply(request, namespace, operation))
+
+
+@router.delete("/past", summary="Erase the past", responses=answers(ops.ErasePast, {"result": 3}))
+async def erase_past(
+    request: Request,
+    namespace: Namespace,
+    shape: Annotated[
+        Any, Query(description="What `name` is; if omitted, all.", json_schema_extra=_SHAPE)
+    ] = None,
+    name: Annotated[
+        Any,
+        Query(description="A key, a history or a collection.", json_schema_extra=NAME),
+    ] = None,
+) -> Response:
+    """Deletes what was kept so far, for good. For administrators of the namespace."""
+    if (shape is None) != (name is None):
+        raise InvalidRequestError("give both shape and name, or neither to erase all")
+    return await answer_in_parts(request, namespace, ops.ErasePast(shape, name), ops.PART)
+
+
+@router.get(
+    "/past/revision",
+    summary="Find the revision at a time",
+    responses=answers(ops.FindRevision, {"result": 41}) | MISSING,
+)
+async def find_revision(
+    request: Request,
+    namespace: Namespace,
+    time: Annotated[Any, Query(description="The time, ISO 8601.", json_schema_extra=TIME)],
+) -> Response:
+    """Answers the revision that the namespace had at a time."""
+    try:
+        moment = from_iso(time)
+    except ValueError:
+        raise InvalidRequestError("time must be ISO 8601, such as 2026-11-24T09:30:00Z") from None
+    return await answer(request, namespace, ops.FindRevision(moment))
+
+
+@router.post(
+    "/past/changed",
+    summary="List what has changed since a moment",
+    responses=answers(ops.ListChanged, {"names": ["prefs"], "more": False}) | MISSING,
+    openapi_extra=takes(schema_of(ops.ListChanged), {"at": {"revision": 40}, "shape": "key"}),
+)
+async def list_changed(request: Request, namespace: Namespace) -> Response:
+    """Answers the `names` of keys, histories or collections, and whether there are `more`."""
+    operation = await read_operation(request, "list_changed")
+    return encode_answer(operation, await apply(request, namespace, operation))
+
+
+@router.post(
+    "/past/restore",
+    summary="Restore what was",
+    responses=answers(ops.RestorePast, {"restored": 1}) | MISSING | CONFLICT,
+    openapi_extra=takes(
+        schema_of(ops.RestorePast), {"at": {"revision": 40}, "shape": "key", "name": "prefs"}
+    ),
+)
+async def restore_past(request: Request, namespace: Namespace) -> Response:
+    """Makes a key, a history or the records of a collection what they were, by new writes.
+
+    Answers how much was `restored`. If it answers `after`, send that to restore more records. With
+    `only`, undoes one change, unless what it touched was changed again since.
+    """
+    operation = await read_operation(request, "restore_past")
+    return encode_answer(operation, await apply(request, namespace, operation))
+
+
+@router.get(
+    "/keys/{key}/versions",
+    summary="Read the versions of a key",
+    responses=answers(ops.ReadVersions, {"versions": [_VERSION], "more": False}),
+)
+async def read_versions(
+    request: Request,
+    namespace: Namespace,
+    key: Key,
+    before: Annotated[
+        int | None, Query(description="Only versions before this one.", ge=0, lt=2**63)
+    ] = None,
+    limit: Limit = ops.MAX_PAGE,
+) -> Response:
+    """Answers what the key has and had, the newest first, and whether there is `more`."""
+    return await answer(request, namespace, ops.ReadVersions(key, before, limit))
