@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 try:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import sync_playwright  # type: ignore[import-not-found]
 except ImportError:
     sys.exit("playwright is missing: pip install playwright, and apt-get install chromium")
 

@@ -102,7 +102,7 @@ class ServerHost:
         try:
             async for page in watchers.follow(namespace, after, read):
                 for entry in page.changes:
-                    yield Change(*entry)
+                    yield Change.of(entry)
         finally:
             watchers.end_stream(caller)
 

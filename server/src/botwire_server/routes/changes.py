@@ -147,7 +147,7 @@ async def _events(request: Request, namespace: str, prefix: str, after: int) -> 
         async for page in watchers.follow(
             namespace, after, lambda after: _read(request, namespace, after)
         ):
-            touching = [entry for entry in page.changes if Change(*entry).touches(prefix)]
+            touching = [entry for entry in page.changes if Change.of(entry).touches(prefix)]
             if page.changes:
                 after = page.changes[-1].revision
             if touching:

@@ -181,7 +181,7 @@ def _find_differing(then: _Source, now: _Source) -> Steps[_Differing]:
         was, is_ = pages
         for seq in chunk:
             if was[seq] != is_.get(seq):
-                found.items.append(was[seq])  # type: ignore[arg-type]
+                found.items.append(was[seq])
                 if seq in is_:
                     found.changed.append(seq)
     return found
