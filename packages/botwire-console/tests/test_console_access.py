@@ -25,6 +25,8 @@ PAGES = [
     ("conversation", {"name": "chat"}),
     ("item", {"name": "chat", "seq": 1}),
     ("live", {}),
+    ("changes", {}),
+    ("key/versions", {"key": "prefs"}),
 ]
 
 

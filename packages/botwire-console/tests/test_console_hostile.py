@@ -90,6 +90,9 @@ def test_what_is_stored_stays_text(server_url: str, browser: Browser, text: str)
             ]
         )
         memory.remember(text, tags=[text])
+        memory.keep_past(3600)
+        memory.set(text, text)
+        memory.set(text, {text: [text]})
     seen = [browser.get()]
     for view, names in (
         ("namespace", {}),
@@ -104,6 +107,8 @@ def test_what_is_stored_stays_text(server_url: str, browser: Browser, text: str)
         ("item", {"name": text, "seq": 1, "saved": text}),
         ("item", {"name": text, "seq": 6}),
         ("live", {}),
+        ("changes", {"undone": text}),
+        ("key/versions", {"key": text}),
     ):
         answer = browser.get(view, ns=namespace, **names)
         assert answer.status_code == 200, answer.text

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.responses import Response
 
-from botwire_console.views import conversations, images, items, keys, live, namespaces
+from botwire_console.views import conversations, images, items, keys, live, namespaces, past
 from botwire_console.visit import Visit
 
 View = Callable[[Visit], Awaitable[Response]]
@@ -19,6 +19,10 @@ VIEWS: Mapping[tuple[str, str], View] = {
     ("GET", "key"): keys.show,
     ("POST", "key"): keys.save,
     ("POST", "key/delete"): keys.delete,
+    ("GET", "key/versions"): past.show_versions,
+    ("POST", "key/put-back"): past.put_back,
+    ("GET", "changes"): past.show_changes,
+    ("POST", "changes/undo"): past.undo,
     ("GET", "conversations"): conversations.show_all,
     ("GET", "conversation"): conversations.show,
     ("GET", "item"): items.show,

@@ -1,0 +1,115 @@
+"""The past: what a key held, what changed and who changed it, and getting it back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from botwire import operations as ops
+from botwire.errors import ConflictError, InvalidRequestError, NotFoundError
+from botwire_console.editing import text_of
+from botwire_console.recipes import address, recipe
+from botwire_console.visit import Visit, whole
+
+LISTED = 50
+"""Changes or versions on a page."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A version of a key as a page shows it.
+
+    Attributes:
+        version: What is stored.
+        text: The value as indented JSON; None if it is too long, or bytes.
+    """
+
+    version: ops.KeyVersion
+    text: str | None
+
+
+async def show_versions(visit: Visit) -> Response:
+    """Shows what a key holds and held, the newest first."""
+    namespace, key = visit.namespace, visit.need("key")
+    before = visit.number("before")
+    past, page = await visit.apply_all(
+        namespace, ops.StatPast(), ops.ReadVersions(key, before, LISTED)
+    )
+    shown = [
+        Shown(one, None if isinstance(one.value, bytes) else text_of(one.value))
+        for one in page.versions
+    ]
+    return await visit.page(
+        "versions.html",
+        ns=namespace,
+        key=key,
+        past=past,
+        versions=shown,
+        following=page.versions[-1].version if page.more else None,
+        recipe=recipe(
+            visit,
+            namespace,
+            address(namespace, "keys", key, "versions"),
+            f"memory.versions({key!r})",
+        ),
+    )
+
+
+async def put_back(visit: Visit) -> Response:
+    """Makes a key what it was before a revision replaced or deleted it."""
+    namespace, key = visit.namespace, visit.need("key")
+    until = whole((await visit.form()).get("until", ""), "until")
+    if not until:
+        raise InvalidRequestError("the form lacks the version: open the page again")
+    moment = ops.Moment(until - 1)
+    await visit.apply(namespace, ops.RestorePast(moment, "key", key))
+    return visit.go("key", ns=namespace, key=key)
+
+
+async def show_changes(visit: Visit) -> Response:
+    """Shows the latest changes, or those up to a revision, the newest first."""
+    return await _changes(visit)
+
+
+async def undo(visit: Visit) -> Response:
+    """Takes a change back, unless what it touched was changed again."""
+    revision = whole((await visit.form()).get("revision", ""), "revision")
+    if not revision:
+        raise InvalidRequestError("the form lacks the revision: open the page again")
+    try:
+        restored = await visit.memory(visit.namespace).undo(revision)
+    except (ConflictError, NotFoundError) as error:
+        return await _changes(visit, status=error.status or 409, error=error)
+    return visit.go("changes", ns=visit.namespace, undone=revision, restored=restored)
+
+
+async def _changes(
+    visit: Visit, status: int = 200, error: ConflictError | NotFoundError | None = None
+) -> Response:
+    namespace = visit.namespace
+    past, now = await visit.apply_all(namespace, ops.StatPast(), ops.ReadChanges())
+    up_to = visit.number("up_to")
+    last = now.revision if up_to is None else min(up_to, now.revision)
+    page = await visit.apply(namespace, ops.ReadChanges(max(0, last - LISTED), LISTED))
+    known = [one for one in page.changes if one.action != "reset" and one.revision <= last]
+    if not known:  # the oldest of these are no longer kept
+        recent = await visit.apply(namespace, ops.ReadChanges(max(0, last - 1), 1))
+        known = [one for one in recent.changes if one.action != "reset"]
+    return await visit.page(
+        "changes.html",
+        status=status,
+        ns=namespace,
+        past=past,
+        changes=known[::-1],
+        following=known[0].revision - 1 if known and known[0].revision > 1 else None,
+        undone=visit.query.get("undone"),
+        restored=visit.query.get("restored"),
+        error=error,
+        recipe=recipe(
+            visit,
+            namespace,
+            address(namespace, "changes", after=max(0, last - LISTED)),
+            f"memory.changes(since={max(0, last - LISTED)})",
+        ),
+    )
