@@ -1,4 +1,4 @@
-"""Files of deep agents, whose edits are never lost."""
+"""Stores the files of deep agents without losing edits."""
 
 from __future__ import annotations
 
@@ -36,28 +36,29 @@ from botwire.names import check_key
 from botwire.programs import Program, arun, run
 
 _LAST = "\U0010ffff"
-_READ_AT_ONCE = 50  # files that a search reads at a time
+_READ_AT_ONCE = 50  # files per read of a search
 
 T = TypeVar("T")
 Client = Memory | AsyncMemory
 Uploaded = list[FileUploadResponse]
 Downloaded = list[FileDownloadResponse]
 Step = Callable[[Any], Any]
-"""A step of a program: takes a client of either kind."""
+"""A step of a program, called with a blocking or an asynchronous client."""
 
 
 class BotWireBackend(BackendProtocol):
     """Files on BotWire for deep agents: ``create_deep_agent(backend=BotWireBackend("user-42"))``.
 
-    A file is a key, its path after `prefix`: a text, or bytes. An edit is repeated on the newest
-    text if another agent was faster, so two agents that edit one file both land. Listings and globs
-    read names only, and a search reads the files that it may find something in.
+    A file is a key, `prefix` followed by its path, and holds text or bytes. If another agent was
+    faster, the backend repeats an edit on the newest text, so both edits of one file take effect.
+    Listings and globs read names only. A search reads only the files in its scope.
 
     Args:
-        namespace: Whose files. Default: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        prefix: What the keys begin with in the namespace; other keys are left alone.
+        namespace: The namespace of the files. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
+        prefix: The prefix of the keys in the namespace; the backend ignores other keys.
         namespace_of: Returns the namespace of a run, given its LangGraph `Runtime`, so that one
-            backend serves many users. Instead of `namespace`.
+            backend serves many users. Replaces `namespace`.
         **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
             `ConnectionOptions`.
 
@@ -102,7 +103,7 @@ class BotWireBackend(BackendProtocol):
         return await self._arun(self._read(file_path, offset, limit))
 
     def write(self, file_path: str, content: str) -> WriteResult:
-        """Stores a file, replacing what it was."""
+        """Stores a file, replacing its previous content."""
         return self._run(self._write(file_path, content))
 
     async def awrite(self, file_path: str, content: str) -> WriteResult:
@@ -122,7 +123,7 @@ class BotWireBackend(BackendProtocol):
         return await self._arun(self._edit(file_path, old_string, new_string, replace_all))
 
     def delete(self, file_path: str) -> DeleteResult:
-        """Deletes a file, or a folder with all that is in it, in one step."""
+        """Deletes a file, or a folder with everything in it, in one step."""
         return self._run(self._delete(file_path))
 
     async def adelete(self, file_path: str) -> DeleteResult:
@@ -137,7 +138,7 @@ class BotWireBackend(BackendProtocol):
         *,
         max_count: int | None = None,
     ) -> GrepResult:
-        """Returns the lines that contain a text, file by file, until there are `max_count`."""
+        """Returns the lines that contain a text, file by file, up to `max_count` lines."""
         return self._run(self._grep(pattern, path, glob, max_count))
 
     async def agrep(
@@ -160,7 +161,7 @@ class BotWireBackend(BackendProtocol):
         return await self._arun(self._glob(pattern, path))
 
     def upload_files(self, files: list[tuple[str, bytes]]) -> list[FileUploadResponse]:
-        """Stores files; what is not UTF-8 is stored as bytes."""
+        """Stores files: UTF-8 content as text, other content as bytes."""
         return self._run(self._upload(files))
 
     async def aupload_files(self, files: list[tuple[str, bytes]]) -> list[FileUploadResponse]:
@@ -175,7 +176,7 @@ class BotWireBackend(BackendProtocol):
         """Returns what `download_files` returns."""
         return await self._arun(self._download(paths))
 
-    # --- what they do
+    # --- the operations
 
     def _ls(self, path: str) -> Program[Step, LsResult]:
         folder = self._key(path).rstrip("/") + "/"
@@ -302,7 +303,7 @@ class BotWireBackend(BackendProtocol):
                 answers.append(FileDownloadResponse(path=path, content=content))
         return answers
 
-    # --- how
+    # --- helpers
 
     def _key(self, path: str) -> str:
         return self.prefix + (path if path.startswith("/") else f"/{path}")

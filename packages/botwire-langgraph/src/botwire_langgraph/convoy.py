@@ -1,8 +1,8 @@
-"""Sends what the tasks of a step wrote in one batch with the checkpoint that follows them.
+"""Sends the writes of a step's tasks in one batch with the checkpoint that follows them.
 
 LangGraph puts both in the background, the writes of a step just before its checkpoint. So writes
-wait a moment for a checkpoint of their thread; if none comes they go alone, as they do while other
-tasks of the step still run. What does not succeed together is done apart, and answered apart.
+wait a moment for a checkpoint of their thread. If none comes, as while other tasks of the step
+still run, they go alone. If the joint batch fails, each is sent and answered separately.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _LINGER = 0.005  # seconds; LangGraph takes one or two from the writes to the ch
 
 
 class Convoy:
-    """The writes that wait for a checkpoint, by thread; for any thread and event loop."""
+    """The writes that wait for a checkpoint; safe for use from any OS thread and event loop."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[str, list[_Rider]] = {}
 
     def lead(self, thread: str, program: Steps[T]) -> Steps[T]:
-        """Returns a program that takes along what waits in its thread."""
+        """Runs a program, whose first batch takes along the writes waiting in its thread."""
         try:
             operations = next(program)
             while isinstance(operations, Pause):
@@ -47,14 +47,14 @@ class Convoy:
             try:
                 results = list((yield (*together, *operations)))
             except APIError:
-                pass  # one of them was refused: each is done apart, to be answered by itself
+                pass  # the store refused one of them: each is sent again and gets its own answer
             except BotWireError as error:
-                # The server does not answer: one time limit is enough for all that ride.
+                # The server does not answer. All riders fail now, instead of each timing out again.
                 for rider in riders:
                     rider.answer.set_exception(error)
                 raise
             finally:
-                # Even if this call was cancelled, so that none waits for ever.
+                # Runs even if this call was cancelled, so that no rider waits forever.
                 for rider in riders:
                     if not rider.answer.done():
                         count = len(rider.operations)
@@ -66,7 +66,7 @@ class Convoy:
     def follow(self, connection: Connection, thread: str, program: Steps[None]) -> None:
         """Runs a program that puts writes, its first batch with a checkpoint's if one comes."""
         operations = next(program, None)
-        if operations is None or isinstance(operations, Pause):  # which it never begins with
+        if operations is None or isinstance(operations, Pause):  # it never begins with a pause
             return
         rider = self._board(thread, operations)
         wait([rider.answer], _LINGER)
@@ -76,7 +76,7 @@ class Convoy:
     async def afollow(self, connection: Connection, thread: str, program: Steps[None]) -> None:
         """Like `follow`."""
         operations = next(program, None)
-        if operations is None or isinstance(operations, Pause):  # which it never begins with
+        if operations is None or isinstance(operations, Pause):  # it never begins with a pause
             return
         rider = self._board(thread, operations)
         answer = asyncio.wrap_future(rider.answer)
@@ -94,7 +94,7 @@ class Convoy:
         return rider
 
     def _leave(self, thread: str, rider: _Rider) -> bool:
-        """Returns whether it was not taken; then it never will be."""
+        """Withdraws a rider; returns False if a checkpoint has already taken it along."""
         with self._lock:
             riders = self._waiting.get(thread, [])
             if rider not in riders:
@@ -106,24 +106,24 @@ class Convoy:
 
 
 class _Rider:
-    """A batch that waits for another to go with.
+    """A batch that waits for another to join.
 
     Attributes:
         operations: The batch.
-        answer: Its results; None if it is to go alone.
+        answer: Its results; None if it must be sent alone.
     """
 
     def __init__(self, operations: tuple[AnyOperation, ...]) -> None:
         self.operations = operations
         self.answer: Future[Results | None] = Future()
-        # The waiting task may be cancelled; the one that answers must not fail because of it.
+        # If the waiting task is cancelled, setting the answer must not fail.
         self.answer.set_running_or_notify_cancel()
 
 
 def _go_on(
     program: Steps[T], operations: tuple[AnyOperation, ...] | Pause, results: Results | None
 ) -> Steps[T]:
-    """Returns the rest of a program that asked for a batch whose results may be known."""
+    """Runs the rest of a program that yielded a batch; `results` are its results, if known."""
     try:
         while True:
             if results is None:

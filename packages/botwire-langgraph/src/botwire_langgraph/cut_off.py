@@ -1,9 +1,9 @@
-"""What a run reads that follows one that was cut off inside a tool: each call with its answer.
+"""Answers the tool calls of a run that was cut off, for the next run that reads the thread.
 
-A run that ends between a call of a tool and its answer leaves a state that services refuse. New
-input drops the tasks that were under way, so LangGraph shows the next model that state. A run that
-begins with new input therefore reads such calls answered by a message that says so. A run that
-resumes reads what is stored: its tools still run.
+A run that ends between a tool call and its answer leaves a state that model services refuse. New
+input drops the pending tasks, so LangGraph would show that state to the next model. A run that
+begins with new input therefore reads such a call with an answer that says it was cut off. A run
+that resumes reads the stored state, because its tools still run.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from botwire.tool_calls import NOT_COMPLETED, CallIds, match_calls
 
 _RESUMING = "__pregel_resuming"
 _TASKS = "__pregel_tasks"
-_NEXT = "branch:to:"  # the channels that say which nodes come next
+_NEXT = "branch:to:"  # prefix of the channels that say which nodes run next
 
 
 def close_calls(found: CheckpointTuple | None, loop: Any) -> CheckpointTuple | None:
-    """Returns a checkpoint as a run reads it that begins.
+    """Returns a checkpoint as a run that begins should read it.
 
     Args:
-        found: As it is stored.
-        loop: Of the run; None if none reads it.
+        found: The checkpoint as stored.
+        loop: The loop of the run; None if no run reads it.
     """
     if found is None or loop is None or _is_resumed(found, loop):
         return found
@@ -82,7 +82,7 @@ def _call_ids(message: Any) -> CallIds | None:
 
 
 def _answered(given: Any) -> Iterator[str]:
-    """Yields the calls that a run's input answers, as programs do whose tools run elsewhere."""
+    """Yields the ids of calls that a run's input answers, as when tools run elsewhere."""
     if isinstance(given, ToolMessage):
         yield given.tool_call_id
     elif isinstance(given, (list, tuple)):

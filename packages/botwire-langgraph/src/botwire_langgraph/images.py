@@ -1,11 +1,12 @@
-"""What messages look like in memory, so that those that did not change cost next to nothing.
+"""Images of messages in memory, which make unchanged messages cost next to nothing.
 
-A conversation is put several times a turn and read once, longer each time. Serializing a message,
-and reviving one, takes many times as long as copying what it holds. So the state of a
-conversation's messages is kept as bytes: what is put is compared with them, and what was read
-before is read from them. They are copies: a message that a node changes in place is found out.
+LangGraph puts a conversation several times per turn and reads it once, and it grows each time.
+Serializing or deserializing a message takes many times as long as copying its fields. So the saver
+keeps the fields of a conversation's messages as bytes. It compares a put with these bytes, and
+rebuilds messages read before from them. The bytes are a copy, so they reveal a message that a node
+changed in place.
 
-Only messages of langchain-core are kept so, and only what is made of plain values.
+Only langchain-core messages that consist of plain values have images.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import marshal
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-_VERSION = 2  # of the format: in later ones equal values may have different bytes
-_HEAD = 5  # bytes before the items of a list: a letter, and their number
+_VERSION = 2  # of the format; in later versions, equal values may have different bytes
+_HEAD = 5  # bytes before the items of a list: a type letter and the item count
 _LONGEST = 16_000_000
 _MODULE = "langchain_core.messages."
 _Value = TypeVar("_Value")
@@ -25,11 +26,12 @@ class Image(NamedTuple):
     """Messages as bytes.
 
     Attributes:
-        types: Their classes.
-        names: Of what each holds.
-        fields: Which fields of each were set when it was revived; nothing of what was put.
-        body: What they hold, one after the other, without the names: reading each name again for
-            each message would take longer than all the rest.
+        types: The class of each message.
+        names: The field names of each message.
+        fields: The fields of each message that were set when it was revived; empty for messages
+            that were put.
+        body: The field values of all messages in sequence, without names. Decoding the names of
+            every message would take longer than everything else.
     """
 
     types: Sequence[Any]
@@ -39,7 +41,7 @@ class Image(NamedTuple):
 
     @classmethod
     def of(cls, items: Sequence[Any], *, revived: bool = False) -> Image | None:
-        """Returns the image of messages; None if there is one that cannot be kept so."""
+        """Returns the image of messages; None if one of them cannot have an image."""
         types = [type(item) for item in items]
         if not all(kind.__module__.startswith(_MODULE) for kind in set(types)):
             return None
@@ -50,7 +52,7 @@ class Image(NamedTuple):
         ]
         try:
             body = marshal.dumps(values, _VERSION)[_HEAD:]
-        except ValueError:  # something else than plain values
+        except ValueError:  # not only plain values
             return None
         if len(body) > _LONGEST:
             return None
@@ -61,7 +63,7 @@ class Image(NamedTuple):
         return cls(types, names, _shared(sets), body)
 
     def begins_with(self, other: Image) -> bool:
-        """Says whether the first of these messages are those of another image, unchanged."""
+        """Returns whether these messages start with those of another image, unchanged."""
         count = len(other.types)
         return (
             self.types[:count] == other.types
@@ -103,6 +105,6 @@ class Image(NamedTuple):
 
 
 def _shared(values: Iterable[_Value]) -> list[_Value]:
-    """Returns values, with one object for all that are equal."""
+    """Returns values, with equal ones sharing one object."""
     known: dict[_Value, _Value] = {}
     return [known.setdefault(value, value) for value in values]

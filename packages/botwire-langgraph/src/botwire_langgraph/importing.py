@@ -1,4 +1,4 @@
-"""Takes over the threads of another checkpointer, with their past and their pending writes."""
+"""Imports the threads of another checkpointer, with their past and their pending writes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Copy(NamedTuple):
     """A checkpoint of another saver.
 
     Attributes:
-        key: The key that it is kept under here.
-        config: Means it.
+        key: The key that it is stored under here.
+        config: The config that selects it.
         put: The arguments of `put`.
-        writes: The other arguments of `put_writes`, a tuple a task.
+        writes: The other arguments of `put_writes`, one tuple per task.
     """
 
     key: str
@@ -34,7 +34,7 @@ class Copy(NamedTuple):
 
 
 def thread_ids(found: Sequence[CheckpointTuple]) -> list[str]:
-    """Returns the threads of checkpoints."""
+    """Returns the ids of the threads that checkpoints belong to."""
     return list(dict.fromkeys(str(one.config["configurable"]["thread_id"]) for one in found))
 
 
@@ -42,7 +42,7 @@ def copies(found: Sequence[CheckpointTuple]) -> Iterator[Copy]:
     """Yields the checkpoints of a thread, parents first.
 
     Args:
-        found: As `list` yields them, newest first.
+        found: The checkpoints as `list` yields them, newest first.
     """
     versions: dict[tuple[str, str], ChannelVersions] = {}
     for one in reversed(found):

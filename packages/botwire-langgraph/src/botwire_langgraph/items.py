@@ -1,13 +1,13 @@
-"""How an item of a LangGraph store is kept: one record, and one more for each further embedding.
+"""Maps an item of a LangGraph store to a record, plus one for each further embedding.
 
     id        a hash of namespace and key
-    scope     /{label}/{label}: so a namespace prefix selects by scope
+    scope     /{label}/{label}: a namespace prefix selects by scope
     tags      "item" and "in:{scope}"; of a further embedding "part" and "of:{id}"
     metadata  {"namespace", "key", "value", "updated", "ttl", "expires", "parts"}
-    text      what a text search finds it by
+    text      the text that a text search matches
 
 `updated` and `expires` are microseconds since 1970, `ttl` is minutes or None. A further record
-holds the same metadata, because filters are applied to it before the limit.
+holds the same metadata, because the store applies filters to it before the limit.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def check_namespace(labels: Iterable[str]) -> tuple[str, ...]:
     """Returns a namespace as a tuple.
 
     Args:
-        labels: Its labels; also a list, as some callers give.
+        labels: Its labels; some callers pass a list.
 
     Raises:
-        InvalidNamespaceError: A label is empty, no string, or holds a period or a NUL.
+        InvalidNamespaceError: A label is empty, is not a string, or contains a period or a NUL.
     """
     if isinstance(labels, str):
         raise InvalidNamespaceError(f"a namespace is a tuple of labels, not the string {labels!r}")
@@ -85,16 +85,16 @@ def to_records(
     text: str,
     embeddings: Sequence[Vector],
 ) -> list[ops.NewRecord]:
-    """Returns the records that an item is kept as.
+    """Returns the records that store an item.
 
     Args:
-        namespace: Its namespace.
-        key: Its key.
+        namespace: The namespace of the item.
+        key: The key of the item.
         value: A JSON object.
-        ttl: Minutes that it is kept after it was last used; None keeps it for good.
+        ttl: Minutes to keep it after its last use; None keeps it for good.
         now: The present time in microseconds.
-        text: What a text search finds it by.
-        embeddings: What a semantic search finds it by, any number.
+        text: The text that a text search matches.
+        embeddings: Any number of vectors that a semantic search matches.
     """
     metadata = Json.of(
         {
@@ -123,33 +123,33 @@ def to_item(entry: ops.RecordEntry) -> Item:
 
 
 def to_search_item(entry: ops.RecordEntry, score: float | None = None) -> SearchItem:
-    """Reads an item from a record of it that a search found."""
+    """Reads an item from one of its records that a search found."""
     return SearchItem(**_fields(entry), score=score)
 
 
 def expiry(ttl: float, now: int) -> int:
-    """Returns when an item is gone that is used now, in microseconds."""
+    """Returns when an item used now expires, in microseconds since 1970."""
     return now + round(ttl * _MINUTE)
 
 
 def is_alive(entry: ops.RecordEntry, now: int) -> bool:
-    """Says whether an item's time is not over."""
+    """Returns whether an item has not expired."""
     kept = entry.metadata.value
     return kept["ttl"] is None or bool(kept["expires"] > now)
 
 
 def alive_filter(now: int) -> dict[str, Any]:
-    """Returns the filter on metadata that only items pass whose time is not over."""
+    """Returns a metadata filter that matches only items that have not expired."""
     return {"$or": [{"ttl": None}, {"expires": {"$gt": now}}]}
 
 
 def expired_filter(now: int) -> dict[str, Any]:
-    """Returns the filter on metadata that only items pass whose time is over."""
+    """Returns a metadata filter that matches only expired items."""
     return {"ttl": {"$ne": None}, "expires": {"$lte": now}}
 
 
 def value_filter(condition: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a filter on values as a filter on the metadata of their records."""
+    """Converts a filter on values to a filter on the metadata of their records."""
     found: dict[str, Any] = {}
     for name, part in condition.items():
         if name in ("$and", "$or") and isinstance(part, (list, tuple)):
@@ -162,7 +162,7 @@ def value_filter(condition: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def namespaces(tags: Iterable[ops.TagCount]) -> list[tuple[str, ...]]:
-    """Returns the namespaces that tags tell of."""
+    """Returns the namespaces that tags name."""
     return [
         tuple(
             label.replace("%2F", "/").replace("%25", "%")
@@ -174,7 +174,7 @@ def namespaces(tags: Iterable[ops.TagCount]) -> list[tuple[str, ...]]:
 
 
 def common_scope(conditions: Iterable[MatchCondition]) -> str:
-    """Returns a scope that holds every namespace which meets the conditions."""
+    """Returns a scope that contains every namespace that meets the conditions."""
     longest: tuple[str, ...] = ()
     for condition in conditions:
         path = tuple(condition.path)
@@ -185,7 +185,7 @@ def common_scope(conditions: Iterable[MatchCondition]) -> str:
 
 
 def matches(condition: MatchCondition, namespace: tuple[str, ...]) -> bool:
-    """Says whether a namespace meets a condition; ``*`` is any one label."""
+    """Returns whether a namespace meets a condition; ``*`` matches any one label."""
     path = tuple(condition.path)
     if len(path) > len(namespace):
         return False
@@ -202,7 +202,7 @@ def _fields(entry: ops.RecordEntry) -> dict[str, Any]:
         "key": kept["key"],
         "value": kept["value"],
         "created_at": to_datetime(entry.created_at),
-        # The writer's clock may be behind the store's, which gave the time of creation.
+        # The writer's clock may be behind the store's, which set the creation time.
         "updated_at": to_datetime(max(kept["updated"], entry.created_at)),
     }
 

@@ -1,7 +1,7 @@
-"""Where a thread's checkpoints, channel values and pending writes are kept: the names of keys.
+"""Names the keys that hold a thread's checkpoints, channel values and pending writes.
 
-Each part of a name is percent-encoded, so that a slash only ever separates, and one thread's
-names are never the beginning of another's. A part that is too long is replaced by its hash.
+Each part of a name is percent-encoded, so a slash is always a separator, and one thread's names
+are never prefixes of another's. The hash of a part replaces a part that is too long.
 
     checkpoints/{thread}/{checkpoint_ns}/{checkpoint_id}
     blobs/{thread}/{checkpoint_ns}/{channel}/{version}
@@ -12,8 +12,8 @@ names are never the beginning of another's. A part that is too long is replaced 
     pruned/{thread}
     busy/{thread}
 
-Of heads, deleted and pruned the version counts: it tells a run that the thread changed since it
-began. The last is the lease of a run that has the thread.
+The versions of the keys under heads, deleted and pruned tell a run that the thread changed since
+it began. The last key is the lease of the run that holds the thread.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from botwire.names import MAX_PART, encode_part, join_parts
 
 CHECKPOINTS, BLOBS, PARTS, WRITES, HEADS = "checkpoints", "blobs", "parts", "writes", "heads"
 KINDS = (CHECKPOINTS, BLOBS, PARTS, WRITES, HEADS)
-"""What there is of a thread."""
+"""The kinds of keys that make up a thread."""
 
-_OFFSET = 8  # indexes of special writes are negative; shifted, all sort as text
+_OFFSET = 8  # special writes have negative indexes; this offset makes all of them sort as text
 
 
 def checkpoint(thread: str, namespace: str, checkpoint_id: str) -> str:
@@ -34,7 +34,7 @@ def checkpoint(thread: str, namespace: str, checkpoint_id: str) -> str:
 
 
 def checkpoints(thread: str | None, namespace: str | None) -> str:
-    """Returns what the keys of checkpoints begin with, of all threads or namespaces if None."""
+    """Returns the prefix of checkpoint keys; None selects all threads or namespaces."""
     if thread is None:
         return f"{CHECKPOINTS}/"
     return join_parts(CHECKPOINTS, thread, *([] if namespace is None else [namespace])) + "/"
@@ -51,17 +51,17 @@ def part(thread: str, namespace: str, channel: str, number: int) -> str:
 
 
 def parts(thread: str, namespace: str, channel: str) -> str:
-    """Returns what the keys of the parts of a channel's lists begin with."""
+    """Returns the prefix of the keys of the parts of a channel's lists."""
     return join_parts(PARTS, thread, namespace, channel) + "/"
 
 
 def numbered(prefix: str, number: int) -> str:
-    """Returns the key of a part by what the keys of all begin with."""
+    """Returns the key of a part, given the prefix of all parts' keys."""
     return f"{prefix}{number:012}"
 
 
 def part_number(key: str) -> int:
-    """Returns the number of a part."""
+    """Returns the number of the part that a key names."""
     return int(key.rsplit("/", 1)[1])
 
 
@@ -71,12 +71,12 @@ def write(thread: str, namespace: str, checkpoint_id: str, task_id: str, index: 
 
 
 def writes(thread: str, namespace: str, checkpoint_id: str) -> str:
-    """Returns what the keys of a checkpoint's pending writes begin with."""
+    """Returns the prefix of the keys of a checkpoint's pending writes."""
     return join_parts(WRITES, thread, namespace, checkpoint_id) + "/"
 
 
 def of_thread(kind: str, thread: str) -> str:
-    """Returns what the keys of a kind begin with that belong to a thread."""
+    """Returns the prefix of a thread's keys of one kind."""
     return join_parts(kind, thread) + "/"
 
 
@@ -86,22 +86,22 @@ def head(thread: str, namespace: str) -> str:
 
 
 def deleted(thread: str) -> str:
-    """Returns the key that says that a thread was deleted."""
+    """Returns the key that records that a thread was deleted."""
     return join_parts("deleted", thread)
 
 
 def pruned(thread: str) -> str:
-    """Returns the key that says that checkpoints of a thread were deleted."""
+    """Returns the key that records that some checkpoints of a thread were deleted."""
     return join_parts("pruned", thread)
 
 
 def busy(thread: str) -> str:
-    """Returns the key of the lease of the run that has a thread."""
+    """Returns the key of the lease of the run that holds a thread."""
     return join_parts("busy", thread)
 
 
 def thread_prefixes(prefix: str) -> list[str]:
-    """Returns what the heads of threads whose ids begin with `prefix` begin with."""
+    """Returns the key prefixes of the heads of threads whose ids start with `prefix`."""
     if not prefix:
         return [f"{HEADS}/"]
     encoded = encode_part(prefix)
@@ -110,7 +110,7 @@ def thread_prefixes(prefix: str) -> list[str]:
 
 
 def clear(thread: str) -> tuple[ops.AnyOperation, ...]:
-    """Returns the operations that leave nothing of a thread."""
+    """Returns the operations that delete all data of a thread."""
     kinds = (ops.ClearKeys(of_thread(kind, thread)) for kind in KINDS)
     return (*kinds, ops.DeleteKey(busy(thread)))
 

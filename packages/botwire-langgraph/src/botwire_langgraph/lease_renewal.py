@@ -1,7 +1,7 @@
-"""Renews the leases of this process's runs, from a thread of its own.
+"""Renews the leases of this process's runs on a dedicated thread.
 
-So a node may take as long as it takes, and block its event loop, without another process taking
-its run for dead.
+A node may therefore take any amount of time, and even block its event loop, without another
+process considering its run dead.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ logger = logging.getLogger("botwire_langgraph")
 
 
 class LeaseRenewer:
-    """The leases that are held, and the thread that renews them; one is enough for a process."""
+    """Holds the leases of a process, and the thread that renews them."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -31,7 +31,7 @@ class LeaseRenewer:
         self._is_idle = False
 
     def keep(self, lease: Lease, connection: Connection) -> None:
-        """Renews a lease from now on, for as long as its run is alive."""
+        """Starts renewing a lease, for as long as its run is alive."""
         with self._changed:
             self._due[lease] = (time.monotonic() + lease.interval, connection)
             if self._thread is None:
@@ -43,7 +43,7 @@ class LeaseRenewer:
                 self._changed.notify()
 
     def drop(self, lease: Lease) -> None:
-        """Renews a lease no longer."""
+        """Stops renewing a lease."""
         with self._changed:
             self._due.pop(lease, None)
 
@@ -53,11 +53,11 @@ class LeaseRenewer:
                 try:
                     _renew(connection, leases)
                 except BotWireError as error:
-                    # Its next put fails too, or this one does not matter.
+                    # If the store stays unreachable, the run's next put reports it.
                     logger.warning("The lease of a run was not renewed: %s", error)
 
     def _wait(self) -> dict[Connection, list[Lease]]:
-        """Returns the leases that are to be renewed now, by where they are."""
+        """Waits until leases are due; returns them by connection."""
         with self._changed:
             while True:
                 now = time.monotonic()
@@ -78,9 +78,9 @@ def _renew(connection: Connection, leases: list[Lease]) -> None:
     alive = []
     for lease in leases:
         if lease.run.is_alive:
-            if lease.run.version:  # until it has the thread it waits for that, or is refused
+            if lease.run.version:  # without a version, the run is still waiting for the thread
                 alive.append(lease)
-        else:  # its event loop is gone, or it failed when it began
+        else:  # the event loop closed, or the run failed as it began
             renewer.drop(lease)
             run(connection, lease.release())
     if not alive:
@@ -97,12 +97,12 @@ def _renew(connection: Connection, leases: list[Lease]) -> None:
         for lease, version in zip(alive, versions, strict=True):
             lease.run.version = version
     for lease in alive:
-        if not lease.run.is_alive:  # it ended meanwhile, perhaps before this renewal
+        if not lease.run.is_alive:  # the run ended meanwhile, perhaps before this renewal
             run(connection, lease.release())
 
 
 renewer = LeaseRenewer()
-"""The one of this process."""
+"""The renewer of this process."""
 
-# A fork has none of the threads, and none of the runs.
+# A forked child inherits neither the thread nor the runs.
 os.register_at_fork(after_in_child=renewer.__init__)  # type: ignore[misc]

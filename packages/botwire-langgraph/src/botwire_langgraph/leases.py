@@ -1,10 +1,10 @@
-"""Whose thread it is: a run holds a lease on its thread from its first read to its end.
+"""Leases: a run holds one on its thread from its first read to its end.
 
-A lease is a key that expires, renewed while the run is alive, so that a process that was killed
-keeps nobody waiting for long. Another process cannot see whether a run is alive, only that its
-lease is renewed: until then it waits, and refuses nobody. A run of this process is known to be
-alive or over, whatever its lease says. Leases are for fairness: that no turn is lost holds without
-them, because a put is refused if another came first.
+A lease is a key that expires. The process renews it while the run is alive, so a killed process
+blocks others only until the lease expires. Another process cannot see whether a run is alive, only
+whether its lease is renewed. Until it sees a renewal, it waits, and refuses no run. For a run of
+this process, its own state counts, not its lease. Leases provide fairness only. No turn is lost
+without them either, because a put is refused if another came first.
 
 Generators without I/O, as in `botwire_langgraph.steps`.
 """
@@ -25,20 +25,20 @@ from botwire_langgraph.runs import Run
 OnConflict = Literal["reject", "wait", "fork"]
 
 _MOST_BETWEEN = 1.0  # seconds between renewals, also of a long lease
-_GRACE = 0.3  # seconds for a run whose stream was dropped to be unwound by its event loop
-_SETTLING = 2.0  # seconds for the puts of a stream that its caller turned away from
+_GRACE = 0.3  # seconds for the event loop to unwind a run whose stream was dropped
+_SETTLING = 2.0  # seconds for the puts of a stream that its caller abandoned
 _SHORT_POLL = 0.005
 _POLL = 0.02
 _WAIT = 0.1
 
 
 class Lease:
-    """What a run asks for and then holds.
+    """The lease of a run on its thread.
 
     Args:
-        run: Which run.
-        seconds: How long it lasts unless it is renewed.
-        wait: Whether to wait for another run's end; else it is refused.
+        run: The run.
+        seconds: How long the lease lasts unless it is renewed.
+        wait: Whether to wait until another run ends; if not, this run is refused.
     """
 
     def __init__(self, run: Run, seconds: float, *, wait: bool) -> None:
@@ -53,14 +53,14 @@ class Lease:
         return min(self.seconds / 4, _MOST_BETWEEN)
 
     def put(self, version: int) -> ops.PutKey:
-        """Returns what takes or renews the lease, if its key has this version."""
+        """Returns the operation that takes or renews the lease, if its key has this version."""
         return ops.PutKey(self.key, Json.of({"run": self.run.token}), self.seconds, version)
 
     def take(self, reads: tuple[ops.AnyOperation, ...]) -> Steps[ops.Results]:
-        """Takes the lease, and reads in the same batch.
+        """Takes the lease, and applies `reads` in the same batch; returns their results.
 
         Raises:
-            ConcurrentRunError: Another run has the thread.
+            ConcurrentRunError: Another run holds the thread.
         """
         version = 0
         while True:
@@ -72,36 +72,36 @@ class Lease:
                 return results
 
     def renew(self) -> Steps[None]:
-        """Renews the lease, unless another run has it by now."""
+        """Renews the lease, unless another run has taken the thread."""
         try:
             (self.run.version,) = yield (self.put(self.run.version),)
         except ConflictError:
             entry = yield from _read(self.run.thread)
-            # It expired while the process was stopped, and no other run took it.
+            # The lease expired while the process was stopped, and no other run took the thread.
             if entry is None or _token(entry) == self.run.token:
                 version = entry.version if entry else 0
                 (self.run.version,) = yield (self.put(version),)
 
     def release(self) -> Steps[None]:
-        """Ends the lease; nothing happens if another run has it by now."""
+        """Ends the lease; a no-op if another run has taken the thread."""
         try:
             yield (ops.DeleteKey(self.key, self.run.version),)
         except ConflictError:
-            entry = yield from _read(self.run.thread)  # a renewal may have been under way
+            entry = yield from _read(self.run.thread)  # a renewal may have been in flight
             if entry is not None and _token(entry) == self.run.token:
                 yield (ops.DeleteKey(self.key, entry.version),)
 
 
 def free(thread: str, *, wait: bool) -> Steps[int]:
-    """Waits until no other run has a thread; returns what version its key then has.
+    """Waits until no other run holds a thread; returns the version of its lease key.
 
     Args:
         thread: The thread's id.
-        wait: Whether to wait for the end of a run that is alive, not only for the lease of one that
-            is not.
+        wait: Whether to wait until a live run ends, and not only until the lease of a dead run
+            expires.
 
     Raises:
-        ConcurrentRunError: A run is alive.
+        ConcurrentRunError: Another run is alive.
     """
     first: ops.KeyEntry | None = None
     while True:
@@ -114,15 +114,15 @@ def free(thread: str, *, wait: bool) -> Steps[int]:
             return entry.version
         first = first or entry
         if entry.version != first.version and not wait:
-            raise busy(thread)  # it was renewed, or taken by another
+            raise busy(thread)  # the lease was renewed, or another run took it
         yield Pause(_WAIT if wait else _POLL)
 
 
 def _outlive(rival: Run, *, wait: bool) -> Steps[None]:
-    """Waits for the end of a run of this process.
+    """Waits until a run of this process ends.
 
     Raises:
-        ConcurrentRunError: It is alive, or it would wait for the caller.
+        ConcurrentRunError: The run is alive, or would have to wait for the caller.
     """
     patience = time.monotonic() + (_GRACE if rival.is_async else 0)
     settled = time.monotonic() + _SETTLING
@@ -137,7 +137,7 @@ def _outlive(rival: Run, *, wait: bool) -> Steps[None]:
 
 
 def is_running(thread: str) -> Steps[bool]:
-    """Says whether a run has a thread: exactly of this process's, by their leases of others'."""
+    """Returns whether a run holds a thread; for other processes, whether they hold a lease."""
     entry = yield from _read(thread)
     if entry is None:
         return False
@@ -152,5 +152,5 @@ def _read(thread: str) -> Steps[ops.KeyEntry | None]:
 
 def _token(entry: ops.KeyEntry) -> str:
     kept = cast("Json", entry.value).value
-    # Before 0.4 the key held true and named no run.
+    # Before 0.4 the value was true and named no run.
     return str(kept["run"]) if isinstance(kept, dict) else ""

@@ -1,11 +1,11 @@
-"""A list among the channels' values is kept in parts, so that a longer one stores what is new.
+"""Stores a channel's list in parts, so that a put stores only its new items.
 
-A conversation is put again and again with a few more messages. Every put of it writes one part
-with the items that no part had, and a recipe: which items of which parts make up the list. Items
-are told apart by what they are serialized to, so a list may also be cut, reordered or edited in
-the middle; and the recipe of a list that only grew stays as short as it was.
+LangGraph puts a conversation again and again, each time with a few more messages. Each put writes
+one part with the items that no earlier part has, and a recipe that lists where each item is stored.
+Items are compared in serialized form, so a list may also be cut, reordered or edited in
+the middle. The recipe of a list that only grew stays short.
 
-Nothing here does I/O.
+This module does no I/O.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from botwire_langgraph.images import Image
 from botwire_langgraph.serializer import from_blob, is_known, to_blob
 
 Span = list[int]
-"""``[first, last]``: all items of these parts. ``[part, part, start, stop]``: some of one part."""
+"""``[first, last]``: all items of these parts. ``[part, part, start, stop]``: a slice of one."""
 
 MARK = b"parts\x00"
-"""What the value of a channel begins with that is kept in parts; then its recipe, as JSON."""
+"""The first bytes of the value of a channel stored in parts; its recipe follows as JSON."""
 
-_LONGEST_RECIPE = 64  # runs; a list in more pieces is rewritten
+_LONGEST_RECIPE = 64  # spans; a list with a longer recipe is rewritten
 _SMALL = (bool, int, float, str, bytes, type(None))
 _PLAIN = JsonPlusSerializer()
 _MSGPACK = b"msgpack\x00"
 
 
 class Position(NamedTuple):
-    """Where an item is kept."""
+    """Where an item is stored."""
 
     part: int
     position: int
 
 
 class Kept(NamedTuple):
-    """What is known of a list that is kept in parts.
+    """What this process knows about a list stored in parts.
 
     Attributes:
-        places: Where each item is.
-        digests: What tells each item apart.
-        sizes: How many items each part has.
-        last: The greatest number that a part of the channel is known to have.
-        image: The items, as they were when they were last put or read; None if not known.
-        revived: The image of those first ones that were read, and not put; None likewise.
-        recipe: What `runs` returns; None if it is not known yet.
+        places: The position of each item.
+        digests: The digest of each serialized item.
+        sizes: The number of items in each part.
+        last: The greatest known number of a part of the channel.
+        image: The items when they were last put or read; None if unknown.
+        revived: The image of the leading items that were read, not put; None if unknown.
+        recipe: The result of `runs`; None until it is computed.
     """
 
     places: Sequence[Position]
@@ -64,11 +64,11 @@ class Kept(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """The bytes of the images."""
+        """The size of the images in bytes."""
         return sum(len(image.body) for image in (self.image, self.revived) if image)
 
     def unread(self) -> set[int]:
-        """Returns the numbers of the parts that hold what is not in `revived`."""
+        """Returns the numbers of the parts with items that are not in `revived`."""
         count = len(self.revived.types) if self.revived else 0
         return {part for part, _ in self.places[count:]}
 
@@ -97,13 +97,13 @@ class Kept(NamedTuple):
 
 
 NOTHING = Kept((), (), {}, 0)
-"""What is known of a channel that has no list yet."""
+"""The state of a channel that has no list yet."""
 
 
 def is_shared(value: Any) -> bool:
-    """Says whether a value is kept in parts: a list of more than numbers and texts.
+    """Returns whether a value is stored in parts: a list, unless of numbers or texts.
 
-    Those are smaller than what it takes to tell them apart.
+    Numbers and texts are often smaller than the digests that would tell them apart.
     """
     return type(value) is list and bool(value) and not isinstance(value[0], _SMALL)
 
@@ -111,15 +111,15 @@ def is_shared(value: Any) -> bool:
 def divide(
     serde: SerializerProtocol, items: Sequence[Any], before: Kept = NOTHING
 ) -> tuple[Kept, list[bytes]]:
-    """Finds out what is new in a list.
+    """Returns what is new in a list.
 
     Args:
         serde: Serializes an item.
         items: The list.
-        before: What is known of the channel.
+        before: The known state of the channel.
 
     Returns:
-        What is then known, and the new items, serialized: the part that comes next, if any.
+        The new state, and the new items in serialized form, which make up the next part, if any.
     """
     image = Image.of(items)
     if image and before.image and before.places and image.begins_with(before.image):
@@ -137,7 +137,7 @@ def divide(
 def _append(
     serde: SerializerProtocol, items: Sequence[Any], image: Image, before: Kept
 ) -> tuple[Kept, list[bytes]]:
-    """Like `divide`, for a list that starts with everything known, followed by these items."""
+    """Like `divide`, for a list that consists of all known items, followed by these."""
     if not items:
         return before._replace(image=image), []
     blobs = [to_blob(serde, item) for item in items]
@@ -162,8 +162,8 @@ def _append(
 def _place(
     blobs: Sequence[bytes], digests: Sequence[bytes], before: Kept
 ) -> tuple[Kept, list[bytes]]:
-    # Each known item is taken once, in order: of equal ones the new are stored again, and the
-    # recipe stays short.
+    # Each known item is used once, in order. Further equal items are stored again, which keeps the
+    # recipe short.
     known: defaultdict[bytes, deque[Position]] = defaultdict(deque)
     for digest, place in zip(before.digests, before.places, strict=True):
         known[digest].append(place)
@@ -182,7 +182,7 @@ def _place(
 
 
 def join(blobs: Iterable[bytes]) -> bytes:
-    """Returns a part: each item with its length, four bytes, before it."""
+    """Returns a part: each item, preceded by its length in four bytes."""
     return b"".join(len(blob).to_bytes(4) + blob for blob in blobs)
 
 
@@ -199,7 +199,7 @@ def split(part: bytes) -> list[bytes]:
 def rebuild(
     serde: SerializerProtocol, runs: Iterable[Span], parts: Mapping[int, bytes]
 ) -> tuple[list[Any], Kept]:
-    """Returns the list that a recipe makes of parts, and what is then known of it."""
+    """Returns the list that a recipe builds from parts, and its state to cache."""
     pieces = {number: split(part) for number, part in parts.items()}
     places = [
         Position(number, position)
@@ -219,12 +219,12 @@ def rebuild(
 def rejoin(
     serde: SerializerProtocol, known: Kept, parts: Mapping[int, bytes]
 ) -> tuple[list[Any], Kept]:
-    """As `rebuild`, of a list that was read before.
+    """Like `rebuild`, for a list that was read before.
 
     Args:
-        serde: Revives the items that were put since.
-        known: What is known of the list, with what was revived.
-        parts: Its `unread` parts.
+        serde: Deserializes the items put since then.
+        known: The known state of the list, with the image of the items read.
+        parts: The `unread` parts of the list.
     """
     assert known.revived is not None
     count = len(known.revived.types)
@@ -240,7 +240,7 @@ def rejoin(
 
 def _read(serde: SerializerProtocol, blobs: Sequence[bytes]) -> list[Any]:
     if is_known(serde) and all(map(_is_msgpack, blobs)):
-        # An array of MessagePack is its length and its items, so all are read in one go.
+        # A MessagePack array is its length and its items, so one call reads them all.
         array = b"\xdd" + len(blobs).to_bytes(4) + b"".join(blob[len(_MSGPACK) :] for blob in blobs)
         items: list[Any] = serde.loads_typed(("msgpack", array))
         return items
@@ -252,7 +252,7 @@ def _is_msgpack(blob: bytes) -> bool:
 
 
 def numbers(runs: Iterable[Span]) -> set[int]:
-    """Returns the numbers of the parts that a recipe takes."""
+    """Returns the numbers of the parts that a recipe uses."""
     return {number for first, last, *_ in runs for number in range(first, last + 1)}
 
 
@@ -260,13 +260,13 @@ def _digests(
     serde: SerializerProtocol, blobs: Sequence[bytes], items: Sequence[Any]
 ) -> list[bytes]:
     if not is_known(serde):
-        # Another serializer may encrypt, and so never make the same bytes twice.
+        # Another serializer may encrypt, and so never produce the same bytes twice.
         blobs = [_plain(blob, item) for blob, item in zip(blobs, items, strict=True)]
     return [hashlib.blake2b(blob, digest_size=16).digest() for blob in blobs]
 
 
 def _plain(blob: bytes, item: Any) -> bytes:
-    # A type that only the other knows is stored again with every change of its list.
+    # A type that only the other serializer knows is stored again whenever its list changes.
     with contextlib.suppress(TypeError):
         blob = to_blob(_PLAIN, item)
     return blob

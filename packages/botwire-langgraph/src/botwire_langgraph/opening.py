@@ -1,4 +1,4 @@
-"""Opening as LangGraph's own savers and stores are opened, so that a URL is all that changes."""
+"""Opens savers and stores the way LangGraph's own are opened, so only the URL changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Opened(Generic[T]):
-    """For ``with`` and for ``async with``; nothing needs closing."""
+    """A saver or store for ``with`` and ``async with``, although it needs no closing."""
 
     def __init__(self, opened: T) -> None:
         self._opened = opened
@@ -17,7 +17,7 @@ class Opened(Generic[T]):
         return self._opened
 
     def __exit__(self, *error: object) -> None:
-        """Connections are shared by a process and stay."""
+        """Does nothing: the process shares connections and keeps them open."""
 
     async def __aenter__(self) -> T:
         return self._opened

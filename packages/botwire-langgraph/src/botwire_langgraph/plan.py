@@ -1,8 +1,8 @@
-"""What a batch of a LangGraph store asks of BotWire, without I/O.
+"""Plans a batch of a LangGraph store as BotWire operations, without I/O.
 
-A plan is made of LangGraph's operations. It says which texts need embeddings, and is then run as a
-generator, as in `botwire_langgraph.steps`: reads and writes together are one batch. As in
-LangGraph's own stores, reads see what was there before the writes of their batch.
+A plan takes LangGraph's operations and lists the texts that need embeddings. It then runs as a
+generator, as in `botwire_langgraph.steps`, with all reads and writes in one batch. As in
+LangGraph's own stores, reads see the state before the writes of their batch.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Settings(NamedTuple):
     """How a store keeps and finds items.
 
     Attributes:
-        collection: The records' collection.
-        search: What a query is compared with.
-        fields: The paths of what is indexed.
-        dims: How many numbers an embedding has; None if not said.
+        collection: The collection of the records.
+        search: What a query is compared with: embeddings, words or both.
+        fields: The paths of the indexed fields.
+        dims: The dimension of embeddings; None if unspecified.
     """
 
     collection: str
@@ -68,7 +68,7 @@ class Plan:
     Raises:
         ConfigurationError: An operation is not valid.
         InvalidNamespaceError: A namespace is not valid.
-        NotJSONError: JSON cannot hold a value; it says where.
+        NotJSONError: JSON cannot represent a value; the message says where.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Plan:
             id = items.id_of(namespace, str(operation.key))
             if operation.value is not None:
                 encode_object(operation.value, "value")  # refused here, before any I/O
-            self._puts[id] = operation  # of several writes of an item the last one counts
+            self._puts[id] = operation  # the last write of an item wins
             self._texts[id] = _texts(operation, self._settings.fields)
         elif isinstance(operation, SearchOp):
             items.check_namespace(operation.namespace_prefix)
@@ -113,7 +113,7 @@ class Plan:
 
     @property
     def texts(self) -> list[str]:
-        """The texts that need embeddings, each once."""
+        """The distinct texts that need embeddings."""
         return list(dict.fromkeys(text for texts in self._texts.values() for text in texts))
 
     def run(
@@ -123,7 +123,7 @@ class Plan:
 
         Args:
             documents: The embedding of each of `texts`; empty if the store does not embed.
-            queries: The embedding of each of `queries`; likewise.
+            queries: The embedding of each of `queries`; empty likewise.
         """
         now = self._clock()
         reads = {
@@ -198,7 +198,7 @@ class Plan:
             return writes
         ids = tuple(self._puts)
         deleted = tuple(id for id, put in self._puts.items() if put.value is None)
-        # An expired item is no older version: it is created again, with a new creation time.
+        # An expired item is not an older version: a write creates it with a new creation time.
         writes.append(ops.DeleteRecords(collection, ops.Selection(ids=ids, filter=expired)))
         tags = items.part_tags(ids)
         writes.append(ops.DeleteRecords(collection, ops.Selection(tags=tags)))
@@ -242,8 +242,8 @@ class Plan:
             kept = entry.metadata.value
             if kept["ttl"] is not None:
                 ids.setdefault(kept["ttl"], {}).update(dict.fromkeys(items.record_ids(kept)))
-        # Only the time is set: a concurrent write of the item keeps its value, and an item
-        # that is now without a ttl stays for good.
+        # Sets only the time: a concurrent write of the item keeps its value, and an item that no
+        # longer has a ttl stays for good.
         return tuple(
             ops.PatchRecords(
                 self._settings.collection,
@@ -255,10 +255,10 @@ class Plan:
 
 
 def sweep(collection: str, now: int) -> Steps[int]:
-    """Deletes everything expired in one batch, and returns how many items there were."""
+    """Deletes all expired items in one batch, and returns their number."""
     expired = _where("", items.expired_filter(now), parts=True)
     _, count = yield (
-        # The further records of an item first, so that the second number counts items.
+        # Deletes the further records of items first, so that the second result counts items.
         ops.DeleteRecords(collection, replace(expired, tags=(items.PART,))),
         ops.DeleteRecords(collection, expired),
     )
@@ -269,7 +269,7 @@ def sweep(collection: str, now: int) -> Steps[int]:
 def _window(
     operation: SearchOp, read: AnyOperation, answer: Any, *, scored: bool
 ) -> Steps[tuple[list[ops.RecordEntry], list[SearchItem]]]:
-    """Returns exactly the items that were asked for, reading further pages if need be.
+    """Returns the requested window of items, reading further pages if necessary.
 
     As in LangGraph's own stores, items have a score only where there is an index.
     """
@@ -291,7 +291,7 @@ def _window(
     while True:
         for match in answer:
             kept = match.record.metadata.value
-            # Of an item's several embeddings the first that comes is the nearest.
+            # Matches come best first, so an item's first match is its best.
             best.setdefault((*kept["namespace"], kept["key"]), match)
         seen += len(answer)
         if len(best) >= end or len(answer) < read.limit:

@@ -1,4 +1,4 @@
-"""What keeps threads small and known: pruning, their list, and the writes of delta channels.
+"""Prunes, copies and lists threads, and reads the writes of delta channels.
 
 Generators without I/O, as in `botwire_langgraph.steps`.
 """
@@ -24,12 +24,12 @@ from botwire_langgraph.thread_cache import Late
 
 _PAGE = 100
 _ATTEMPTS = 50
-_BATCH_BYTES = 2_000_000  # a server takes no request of any size
+_BATCH_BYTES = 2_000_000  # servers limit the size of a request
 _COUNTERS = "counters_since_delta_snapshot"
 
 
 def prune(serde: SerializerProtocol, thread_ids: Iterable[str], strategy: str) -> Steps[None]:
-    """Keeps the latest checkpoint of each namespace of these threads, or deletes the threads."""
+    """Deletes all but the latest checkpoint of each namespace of threads, or whole threads."""
     if strategy not in ("keep_latest", "delete"):
         raise ConfigurationError(f"strategy is keep_latest or delete, not {strategy!r:.80}")
     for thread_id in map(str, thread_ids):
@@ -40,7 +40,7 @@ def prune(serde: SerializerProtocol, thread_ids: Iterable[str], strategy: str) -
 
 
 def delete_for_runs(serde: SerializerProtocol, run_ids: Collection[str]) -> Steps[None]:
-    """Deletes the checkpoints that these runs made, and what only they needed."""
+    """Deletes the checkpoints that these runs made, and the values that only they used."""
     wanted = set(map(str, run_ids))
     threads: dict[str, None] = {}
     last: str | None = None
@@ -67,7 +67,7 @@ def _keep(
     thread: str,
     choose: Callable[[Sequence[Header]], Steps[list[Header]]],
 ) -> Steps[None]:
-    """Deletes the checkpoints of a thread that are not chosen, and the values only they have."""
+    """Deletes the checkpoints of a thread that are not chosen, and values that only they use."""
     for attempt in range(1, _ATTEMPTS + 1):
         heads = yield from _entries(layout.of_thread(layout.HEADS, thread))
         values = yield from _list_keys(layout.of_thread(layout.BLOBS, thread))
@@ -75,7 +75,7 @@ def _keep(
         entries = yield from _entries(layout.checkpoints(thread, None))
         late = {found.latest for head in heads if (found := Late.of(head))}
         headers = [Header.from_value(entry.value, serde) for entry in reversed(entries)]
-        headers.sort(key=lambda header: header.id not in late)  # which come before the newest
+        headers.sort(key=lambda header: header.id not in late)  # late ones precede the newest
         kept = yield from choose(headers)
         used = yield from _used(kept)
         keys = {header.key for header in kept}
@@ -99,7 +99,7 @@ def _keep(
                 deletions.append(ops.PutKey(head.key, plain))
         try:
             yield (
-                # A checkpoint that came meanwhile may be made of what is deleted here.
+                # A checkpoint added meanwhile may use the values deleted here.
                 *(ops.CheckKey(head.key, head.version) for head in heads),
                 steps.mark(layout.pruned(thread)),
                 *deletions,
@@ -112,7 +112,7 @@ def _keep(
 
 
 def _used(headers: Sequence[Header]) -> Steps[set[str]]:
-    """Returns the keys of the values and parts that checkpoints are made of."""
+    """Returns the keys of the values and parts that checkpoints use."""
     used = {key for header in headers for key in header.blobs().values()}
     for start in range(0, len(headers), _PAGE):
         for one in (yield from load(headers[start : start + _PAGE])):
@@ -124,7 +124,7 @@ def _used(headers: Sequence[Header]) -> Steps[set[str]]:
 
 def _keep_latest(headers: Sequence[Header]) -> Steps[list[Header]]:
     kept: dict[str, Header] = {}
-    # They come newest first, so of each namespace the latest stays.
+    # They come newest first, so the dict keeps the latest of each namespace.
     for latest in {header.thread.namespace: header for header in reversed(headers)}.values():
         chain = yield from _needed(latest, headers)
         kept.update({header.key: header for header in chain})
@@ -132,14 +132,15 @@ def _keep_latest(headers: Sequence[Header]) -> Steps[list[Header]]:
 
 
 def copy_thread(source: str, target: str) -> Steps[None]:
-    """Copies everything of a thread; what the target had is replaced.
+    """Replaces a thread with a copy of another, including its whole past.
 
-    A long thread takes several batches, its checkpoints last: until then the target is empty.
+    A long thread takes several batches. They write checkpoints last, so the target appears empty
+    until then.
     """
     source, target = str(source), str(target)
     batch: list[ops.AnyOperation] = [*layout.clear(target), steps.mark(layout.pruned(target))]
     size = 0
-    # Parts of a list before the checkpoints that are made of them.
+    # Writes the parts of lists before the checkpoints that use them.
     for kind in reversed(layout.KINDS):
         prefix = layout.of_thread(kind, source)
         following: ops.ScanKeys | None = ops.ScanKeys(prefix, limit=_PAGE)
@@ -168,7 +169,7 @@ def _copy(entry: ops.KeyEntry, target: str) -> ops.PutKey:
 
 
 def _needed(latest: Header, headers: Sequence[Header]) -> Steps[list[Header]]:
-    """Returns a checkpoint and those ancestors from which its delta channels are rebuilt."""
+    """Returns a checkpoint and the ancestors needed to rebuild its delta channels."""
     namespace = latest.thread.namespace
     known = {header.id: header for header in headers if header.thread.namespace == namespace}
     delta = {
@@ -194,12 +195,12 @@ def _needed(latest: Header, headers: Sequence[Header]) -> Steps[list[Header]]:
 
 
 class ThreadInfo(NamedTuple):
-    """What is known of a thread without reading it.
+    """A thread in a listing.
 
     Attributes:
         thread_id: Its id.
         created_at: When its first checkpoint was put.
-        updated_at: When its last checkpoint was put, in whichever namespace.
+        updated_at: When its last checkpoint was put, in any namespace.
     """
 
     thread_id: str
@@ -210,7 +211,7 @@ class ThreadInfo(NamedTuple):
 def threads(prefix: str) -> Steps[list[ThreadInfo]]:
     """Returns the threads that hold checkpoints, by id."""
     found: dict[str, ThreadInfo] = {}
-    # The names of long threads are hashes, whatever the prefix is.
+    # Long thread ids are stored as hashes, whatever the prefix is.
     for start in layout.thread_prefixes(prefix):
         for entry in (yield from _entries(start)):
             thread = cast("Json", entry.value).value["thread_id"]
@@ -227,9 +228,9 @@ def threads(prefix: str) -> Steps[list[ThreadInfo]]:
 def delta_history(
     serde: SerializerProtocol, config: RunnableConfig, channels: Sequence[str]
 ) -> Steps[dict[str, Any]]:
-    """Returns the writes of channels since their last stored value, two requests a page.
+    """Returns the writes of channels since their last stored value, in two requests per page.
 
-    Ancestors are those of the parent chain, so of a fork only its own past counts.
+    It follows the chain of parents, so a fork sees only its own past.
     """
     writes: dict[str, list[PendingWrite]] = {channel: [] for channel in channels}
     seeds: dict[str, Any] = {}
@@ -267,7 +268,7 @@ def _collect(
     writes: Mapping[str, list[PendingWrite]],
     seeds: dict[str, Any],
 ) -> Steps[None]:
-    """Adds what these ancestors, nearest first, tell of channels; writes newest first."""
+    """Adds the writes and stored values of channels in these ancestors, nearest first."""
     for one in (yield from load(chain, writes.keys())):
         wanted = [
             entry

@@ -1,4 +1,4 @@
-"""Reads checkpoints with the values of their channels: one batch, as a rule.
+"""Reads checkpoints with the values of their channels, usually in one batch.
 
 Generators without I/O, as in `botwire_langgraph.steps`.
 """
@@ -23,27 +23,27 @@ T = TypeVar("T")
 
 
 class Pause(NamedTuple):
-    """Yielded instead of operations: wait before going on; no results are sent.
+    """Yielded instead of operations to wait before continuing; no results are sent.
 
     Attributes:
-        seconds: How long.
+        seconds: How long to wait.
     """
 
     seconds: float
 
 
 Steps = Generator[tuple[ops.AnyOperation, ...] | Pause, ops.Results, T]
-"""Yields the operations of a batch, is sent their results, returns what the method returns."""
+"""Yields the operations of a batch, is sent their results, and returns the method's result."""
 
 
 class Loaded(NamedTuple):
-    """A checkpoint and what is kept of it, as bytes.
+    """A checkpoint with its stored values, still serialized.
 
     Attributes:
         header: The checkpoint.
-        values: What is kept under the keys of its channels and their parts.
+        values: The values stored under the keys of its channels and their parts.
         writes: Its pending writes.
-        known: The lists whose unread parts alone were read.
+        known: The cached lists; only their unread parts were read.
     """
 
     header: Header
@@ -52,7 +52,7 @@ class Loaded(NamedTuple):
     known: Mapping[str, Kept] = MappingProxyType({})
 
     def recipe(self, channel: str) -> Sequence[Span] | None:
-        """Returns how a channel's list is made of parts; None if it is no such list."""
+        """Returns the recipe of a channel's list; None if the channel is not stored in parts."""
         if channel in self.header.lists:
             return self.header.lists[channel]
         blob = self.values.get(self.header.blobs().get(channel, ""), b"")
@@ -62,7 +62,7 @@ class Loaded(NamedTuple):
         return runs
 
     def list_of(self, channel: str, serde: SerializerProtocol) -> tuple[list[Any], Kept] | None:
-        """Returns a channel's list, and what is then known of it; None if it is no such list."""
+        """Returns a channel's list and its state to cache; None if it is not stored in parts."""
         prefix = layout.parts(self.header.thread.id, self.header.thread.namespace, channel)
         known = self.known.get(channel)
         if known is not None:
@@ -78,7 +78,7 @@ class Loaded(NamedTuple):
     def channels(
         self, serde: SerializerProtocol, wanted: Collection[str] | None = None
     ) -> tuple[dict[str, Any], dict[str, Kept]]:
-        """Returns the values of channels that have one, and what is then known of the lists."""
+        """Returns the values of the channels that have one, and the lists to cache."""
         values, kept = {}, {}
         for channel, key in self.header.blobs().items():
             if wanted is not None and channel not in wanted:
@@ -94,19 +94,19 @@ class Loaded(NamedTuple):
         return values, kept
 
     def to_tuple(self, serde: SerializerProtocol) -> CheckpointTuple:
-        """Returns the checkpoint as LangGraph takes it."""
+        """Returns the checkpoint as LangGraph expects it."""
         return self.header.to_tuple(self.channels(serde)[0], self.writes, serde)
 
 
 def load(headers: Sequence[Header], channels: Collection[str] | None = None) -> Steps[list[Loaded]]:
-    """Reads what is kept of checkpoints, without those that were deleted meanwhile.
+    """Reads the values and pending writes of checkpoints, except those deleted meanwhile.
 
     Args:
         headers: The checkpoints.
         channels: Only these; None reads all.
     """
     still = ops.GetKeys(tuple(header.key for header in headers))
-    # Last, as what holds much is read in parts: what is there then was there before.
+    # Read last, because large reads are split: a checkpoint that still exists now existed before.
     *results, entries = yield (*asking(headers, channels), still)
     there = {entry.key for entry in entries if entry is not None}
     loaded = yield from take(headers, channels, results)
@@ -118,12 +118,12 @@ def asking(
     channels: Collection[str] | None = None,
     known: Mapping[str, Kept] = MappingProxyType({}),
 ) -> list[ops.AnyOperation]:
-    """Returns the operations that read what is kept of checkpoints; `take` takes the results.
+    """Returns the operations that read the contents of checkpoints; `take` takes the results.
 
     Args:
         headers: The checkpoints.
         channels: Only these; None reads all.
-        known: Lists by channel; only their unread parts are read.
+        known: Cached lists by channel; only their unread parts are read.
     """
     keys: dict[str, None] = {}
     needed: dict[str, set[int]] = {}
@@ -146,7 +146,7 @@ def take(
     results: Sequence[Any],
     known: Mapping[str, Kept] = MappingProxyType({}),
 ) -> Steps[list[Loaded]]:
-    """Returns the checkpoints for which `asking` asked."""
+    """Returns the checkpoints that the operations of `asking` read."""
     entries, *pages = results
     values = {entry.key: entry.value for entry in entries if entry is not None}
     scans = cast("list[ops.ScanKeys]", asking(headers, channels, known)[1 : -len(headers)])
@@ -156,7 +156,7 @@ def take(
         headers, _write_scans(headers), pages[-len(headers) :], strict=True
     ):
         loaded.append(Loaded(header, values, (yield from rest(scan, page)), known))
-    # A recipe that was not in the checkpoint was with its channel's value.
+    # A recipe missing from the checkpoint is stored with its channel's value.
     needed: dict[str, set[int]] = {}
     for one in loaded:
         for channel in one.header.blobs():
@@ -170,7 +170,7 @@ def take(
 
 
 def rest(scan: ops.ScanKeys, page: ops.EntryPage) -> Steps[list[ops.KeyEntry]]:
-    """Returns the entries of the first page of a scan and of all that follow."""
+    """Returns the entries of the first page of a scan and of all further pages."""
     entries = list(page.entries)
     following = scan.following(page)
     while following is not None:
@@ -188,7 +188,7 @@ def _add(needed: dict[str, set[int]], header: Header, channel: str, runs: Iterab
 
 
 def _scans(needed: Mapping[str, set[int]]) -> list[ops.ScanKeys]:
-    """Returns scans of neighbouring parts, none of more than `MAX_PAGE`."""
+    """Returns scans of adjacent parts, each of at most `MAX_PAGE`."""
     scans = []
     for prefix, numbers in needed.items():
         spans: list[list[int]] = []
@@ -214,7 +214,7 @@ def _write_scans(headers: Iterable[Header]) -> list[ops.ScanKeys]:
 
 
 def _values(scans: Iterable[ops.ScanKeys], pages: Iterable[ops.EntryPage]) -> Steps[dict[str, Any]]:
-    """Returns what the keys of scans hold, whose first pages are given."""
+    """Returns the values by key of scans whose first pages are given."""
     values: dict[str, Any] = {}
     for scan, page in zip(scans, pages, strict=True):
         values.update((entry.key, entry.value) for entry in (yield from rest(scan, page)))

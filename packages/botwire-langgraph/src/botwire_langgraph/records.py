@@ -1,4 +1,4 @@
-"""What is kept under the keys: a checkpoint's record, a channel's value, a pending write."""
+"""The values stored under the keys: checkpoints, channel values and pending writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from botwire_langgraph.lists import Span
 
 
 class Thread(NamedTuple):
-    """Which thread, namespace and checkpoint a config means; the checkpoint may be open."""
+    """The thread, namespace and checkpoint that a config selects; the checkpoint may be None."""
 
     id: str
     namespace: str
@@ -30,7 +30,7 @@ class Thread(NamedTuple):
 
     @classmethod
     def of(cls, config: RunnableConfig) -> Thread:
-        """Reads a config; a thread id may be an int or a UUID there."""
+        """Reads a config, whose thread id may also be an int or a UUID."""
         configurable = config["configurable"]
         checkpoint_id = configurable.get("checkpoint_id")
         return cls(
@@ -40,7 +40,7 @@ class Thread(NamedTuple):
         )
 
     def config(self, checkpoint_id: str | None) -> RunnableConfig:
-        """Returns the config that means a checkpoint of this thread; None means none yet."""
+        """Returns the config that selects a checkpoint of this thread; None: no checkpoint yet."""
         return {
             "configurable": {
                 "thread_id": self.id,
@@ -54,9 +54,9 @@ class Header(NamedTuple):
     """A checkpoint without the values of its channels.
 
     Attributes:
-        lists: The recipes of channels that are kept in parts, as far as they were known when it
-            was put; the others are found with their channel's value.
-        ends: The greatest number that a part of a channel had then.
+        lists: The recipes of channels stored in parts that were known when the checkpoint was
+            put. Other recipes are stored with their channel's value.
+        ends: The greatest part number of each channel at that time.
     """
 
     thread: Thread
@@ -68,7 +68,7 @@ class Header(NamedTuple):
     ends: Mapping[str, int]
 
     def to_value(self, serde: SerializerProtocol) -> ops.Value:
-        """Returns what is kept."""
+        """Returns the value to store."""
         return Json.of(
             {
                 "thread_id": self.thread.id,
@@ -84,7 +84,7 @@ class Header(NamedTuple):
 
     @classmethod
     def from_value(cls, value: ops.Value, serde: SerializerProtocol) -> Header:
-        """Reads what is kept."""
+        """Reads a stored value."""
         kept = cast("Json", value).value
         return cls(
             Thread(kept["thread_id"], kept["checkpoint_ns"], kept["id"]),
@@ -110,18 +110,18 @@ class Header(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The key that this is kept under."""
+        """The key that this is stored under."""
         return layout.checkpoint(self.thread.id, self.thread.namespace, self.id)
 
     def to_tuple(
         self, values: Mapping[str, Any], writes: Iterable[ops.KeyEntry], serde: SerializerProtocol
     ) -> CheckpointTuple:
-        """Returns the checkpoint as LangGraph takes it.
+        """Returns the checkpoint as LangGraph expects it.
 
         Args:
             values: The channels' values.
-            writes: Its pending writes.
-            serde: Reads them.
+            writes: The pending writes.
+            serde: Deserializes the pending writes.
         """
         checkpoint = cast("Checkpoint", {**self.checkpoint, "channel_values": dict(values)})
         return CheckpointTuple(
@@ -136,7 +136,7 @@ class Header(NamedTuple):
 def write_value(
     serde: SerializerProtocol, task_id: str, task_path: str, index: int, channel: str, value: Any
 ) -> ops.Value:
-    """Returns what is kept of a pending write."""
+    """Returns the value to store for a pending write."""
     kept = {"task_id": task_id, "task_path": task_path, "index": index, "channel": channel}
     return Json.of({**kept, "value": _text(serde, value)})
 
@@ -146,7 +146,8 @@ def pending_writes(
 ) -> list[PendingWrite]:
     """Returns pending writes in the order in which a live run applies them.
 
-    That is by path, task and index: `writes_sort_key` of langgraph-checkpoint 4.3 and later.
+    They are sorted by path, task and index, like `writes_sort_key` of langgraph-checkpoint 4.3 and
+    later.
     """
     kept = [cast("Json", entry.value).value for entry in entries]
     kept.sort(key=lambda write: (write["task_path"], write["task_id"], write["index"]))

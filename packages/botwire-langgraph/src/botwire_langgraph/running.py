@@ -1,4 +1,4 @@
-"""Runs what `Steps` ask for: with the blocking client of a connection, or with the awaited one."""
+"""Runs `Steps` with the blocking or the asynchronous client of a connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def run(connection: Connection, program: Steps[T]) -> T:
-    """Runs a program; an error of the store is raised where the program asked."""
+    """Runs a program and returns its result; raises errors of the store inside the program."""
     memory = connection.memory
 
     def perform(step: tuple[AnyOperation, ...] | Pause) -> Results:

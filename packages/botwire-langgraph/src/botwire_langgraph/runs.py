@@ -1,10 +1,10 @@
-"""Which runs of this process are alive.
+"""Tracks which runs of this process are alive.
 
-LangGraph tells a checkpointer when a run begins, by reading the thread, and never when it is over.
-But it reads from the loop that drives the run, which is found on the stack of that call, and the
-loop's exit stack is unwound whichever way the run ends: it returned, failed, was interrupted or
-cancelled, or its stream was closed. Without such a loop nothing here knows of a run, and what
-holds then is only that a put is refused if another came first.
+LangGraph reveals the start of a run to a checkpointer by reading the thread, but never reveals its
+end. It reads from the loop that drives the run, which this module finds on the call stack. However
+the run ends, LangGraph unwinds the loop's exit stack: when the run returns, fails, is interrupted
+or cancelled, or when its stream is closed. Without such a loop this module does not see the run.
+The only protection left then is that a put is refused if another came first.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _MOST_WITHIN = 16
 
 
 class Caller(NamedTuple):
-    """Who calls a checkpointer.
+    """The caller of a checkpointer.
 
     Attributes:
         loop: The loop of the run that calls; None if no run does.
         driver: The frame of the generator that drives the loop.
-        graph: The graph that calls; None if none does.
+        graph: The graph that calls; None if no graph does.
     """
 
     loop: Any = None
@@ -42,7 +42,7 @@ class Caller(NamedTuple):
 
     @classmethod
     def find(cls) -> Caller:
-        """Finds the run that begins here and its graph, on the stack."""
+        """Finds the run that begins here, and its graph, on the call stack."""
         loop, driver = None, None
         for frame, owner in _methods():
             if loop is None and frame.f_code.co_name in _ENTERING and _is_loop(owner):
@@ -61,7 +61,7 @@ def putting_loop() -> Any:
 
 
 def _methods() -> Iterator[tuple[FrameType, Any]]:
-    """Yields the frames that this is called from that are of methods, with their objects."""
+    """Yields the method frames on the call stack, each with its object."""
     for frame in _frames(inspect.currentframe()):
         if frame.f_code.co_varnames[:1] == ("self",):
             yield frame, frame.f_locals.get("self")
@@ -83,22 +83,22 @@ _within: ContextVar[tuple[str, ...]] = ContextVar("botwire_langgraph_within", de
 
 
 def find(token: str) -> Run | None:
-    """Returns the run of this process that a token names; None if it is another process's."""
+    """Returns the run of this process that a token names; None if another process owns it."""
     found = _runs.get(token)
     return found if found is not None and found.pid == os.getpid() else None
 
 
 class Run:
-    """A run of this process that has a thread to itself.
+    """A run of this process that holds a thread, or waits for it.
 
     Args:
-        caller: Who begins it; there is a loop.
+        caller: The caller that begins the run; its loop is set.
         thread: The thread's id.
 
     Attributes:
-        token: Names it in the store, unlike any other.
-        version: Of the key in the store that says it has the thread; 0 if there is none.
-        unreachable: Whether the store did not answer it.
+        token: The unique name of the run in the store.
+        version: The version of the key of its lease; 0 if it holds none.
+        unreachable: Whether the store failed to answer the run.
     """
 
     def __init__(self, caller: Caller, thread: str) -> None:
@@ -119,24 +119,25 @@ class Run:
         _within.set((*_within.get(), self.token)[-_MOST_WITHIN:])
 
     def end(self) -> None:
-        """Notes that it is over."""
+        """Marks the run as over."""
         self._over = True
-        self._driver = None  # whose variables hold the loop
+        self._driver = None  # its variables keep the loop alive
 
     @property
     def is_async(self) -> bool:
-        """Whether it is awaited."""
+        """Whether the run is asynchronous."""
         return self._is_async
 
     @property
     def is_alive(self) -> bool:
-        """Whether it may still do something."""
+        """Whether the run may still act."""
         loop = self._loop()
         if self._over or loop is None:
             return False
         if self._event_loop is not None and self._event_loop.is_closed():
             return False
-        # It failed while it began: then LangGraph unwinds nothing, and its traceback may keep it.
+        # A loop without this attribute may have failed as it began: LangGraph then unwinds nothing,
+        # and the traceback may keep the loop alive.
         if "updated_channels" in vars(loop):
             return True
         if self._is_async:
@@ -145,11 +146,11 @@ class Run:
         return self._is_executing()
 
     def is_around(self) -> bool:
-        """Says whether the caller is a part of this run, so that it must not wait for its end."""
+        """Returns whether the caller is a part of this run, and so must not wait for its end."""
         return self.token in _within.get() and not self.is_left()
 
     def is_left(self) -> bool:
-        """Says whether the caller drove this run and turned away from it, its stream still open."""
+        """Returns whether the caller drove this run and abandoned it with its stream still open."""
         if any(frame is self._driver for frame in _frames(inspect.currentframe())):
             return False
         if not self._is_async:
@@ -161,12 +162,12 @@ class Run:
         return task is not None and self._task is not None and self._task() is task
 
     def is_settled(self) -> bool:
-        """Says whether the checkpoints that it had put when it was left are stored."""
+        """Returns whether the checkpoints put before the run was abandoned are stored."""
         future = getattr(self._loop(), "_put_checkpoint_fut", None)
         return future is None or bool(future.done())
 
     def _is_executing(self) -> bool:
-        """Says whether some thread is inside this run."""
+        """Returns whether some thread is executing this run."""
         return any(
             frame is self._driver
             for top in sys._current_frames().values()  # noqa: SLF001 - documented

@@ -1,4 +1,4 @@
-"""The checkpointer: threads of a graph that any process can go on with."""
+"""The checkpointer: stores threads of a graph, which any process can continue."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ logger = logging.getLogger("botwire_langgraph")
 
 T = TypeVar("T")
 _allowing = threading.Lock()
-list_ = list  # which is also the name of a method here
+list_ = list  # a method below hides the built-in name
 
 
 class BotWireSaver(BaseCheckpointSaver[str]):
@@ -58,14 +58,14 @@ class BotWireSaver(BaseCheckpointSaver[str]):
             ``BOTWIRE_NAMESPACE``, then to ``default``.
         serde: A serializer to use instead of the strict one.
         allowed_types: Your own classes that may be restored from stored data.
-        on_conflict: What happens to a run on a thread on which another run is active. ``reject``:
-            it gets a `ConcurrentRunError` before it begins. ``wait``: it begins when the other run
-            ends. ``fork``: both run, the thread continues from the later one, and the other's work
-            is only in the thread's past, as silently happens with LangGraph's own savers. With
-            ``reject`` and ``wait``, a turn that returned is never lost.
+        on_conflict: What happens when a run begins while another run is active on its thread.
+            ``reject``: the new run gets a `ConcurrentRunError` before it begins. ``wait``: it
+            begins when the other run ends. ``fork``: both run, the thread continues from the later
+            one, and the other's work remains only in the thread's past. LangGraph's own savers do
+            this silently. With ``reject`` and ``wait``, a turn that returned is never lost.
         lease: Seconds for which a run holds its thread after its process was killed. A live run
-            holds the thread however long it takes, and a run that has ended holds it no longer,
-            however it ended. 0: a run holds nothing, and is refused if another wrote first.
+            holds the thread however long it takes, and releases it however it ends. 0: runs hold
+            no thread, and a run is refused if another wrote first.
         **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
             `ConnectionOptions`.
 
@@ -111,7 +111,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         return Opened(cls(url=conn_string, **kwargs))
 
     def setup(self) -> None:
-        """Does nothing: the store makes its tables. Here because other savers need it called."""
+        """Does nothing, as the store creates its tables; other savers need this call."""
 
     async def asetup(self) -> None:
         """Like `setup`."""
@@ -119,7 +119,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     # --- reading ----------------------------------------------------------------------------
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Returns the checkpoint that a config means, else the thread's latest, else None."""
+        """Returns the checkpoint that a config names, or the thread's latest; None if missing."""
         caller = self._caller()
         lease = self._lease_for(caller, config)
         if lease is not None:
@@ -146,13 +146,13 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        """Yields checkpoints, newest first, read in pages as they are asked for.
+        """Yields checkpoints, newest first, reading pages as needed.
 
         Args:
             config: The thread, namespace and checkpoint; None means all.
-            filter: What their metadata must hold.
+            filter: Metadata fields that they must have.
             before: Only checkpoints older than this one.
-            limit: How many at most.
+            limit: The most checkpoints to yield.
         """
         caller = self._caller()
         last: str | None = None
@@ -196,7 +196,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Stores a checkpoint with the channel values that are new in it, all or nothing."""
+        """Stores a checkpoint and its new channel values atomically."""
         program = self._put(config, checkpoint, metadata, new_versions, putting_loop())
         return self._run(self._convoy.lead(Thread.of(config).id, program))
 
@@ -218,7 +218,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """Stores what a task wrote, all or nothing; doing it twice changes nothing."""
+        """Stores what a task wrote, atomically and idempotently."""
         program = self._put_writes(config, writes, task_id, task_path)
         self._convoy.follow(self.connection, Thread.of(config).id, program)
 
@@ -234,7 +234,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         await self._convoy.afollow(self.connection, Thread.of(config).id, program)
 
     def delete_thread(self, thread_id: str) -> None:
-        """Deletes everything of a thread; a run that still goes on in it gets `ConflictError`."""
+        """Deletes all data of a thread; a run still active on it gets a `ConflictError`."""
         self._run(steps.delete_thread(thread_id))
 
     async def adelete_thread(self, thread_id: str) -> None:
@@ -258,12 +258,12 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         await self._arun(pruning.copy_thread(source_thread_id, target_thread_id))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Gives space back.
+        """Deletes old checkpoints, or whole threads, to free space.
 
         Args:
-            thread_ids: Which threads.
-            strategy: ``keep_latest`` keeps the latest checkpoint of each namespace, with those
-                ancestors from which its delta channels are rebuilt; ``delete`` keeps nothing.
+            thread_ids: The threads.
+            strategy: ``keep_latest`` keeps the latest checkpoint of each namespace, with the
+                ancestors needed to rebuild its delta channels; ``delete`` keeps nothing.
         """
         self._run(pruning.prune(self.serde, thread_ids, strategy))
 
@@ -284,9 +284,9 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         return await self._arun(pruning.delta_history(self.serde, config, channels))
 
     def is_running(self, thread_id: str) -> bool:
-        """Says whether a run is going on in a thread, in this process or another.
+        """Returns whether a run is active on a thread, in this process or another.
 
-        Of a process that was killed it says so until the lease of its run ends.
+        After a process was killed, this returns True until the lease of its run expires.
         """
         return self._run(leases.is_running(str(thread_id)))
 
@@ -296,10 +296,10 @@ class BotWireSaver(BaseCheckpointSaver[str]):
 
     # `list` is a method here, so the annotations say Sequence.
     def threads(self, prefix: str = "") -> Sequence[ThreadInfo]:
-        """Returns the threads that hold checkpoints, by id, and when they were made and changed.
+        """Returns the threads that have checkpoints, sorted by id, with their times.
 
         Args:
-            prefix: What their ids begin with.
+            prefix: The prefix of their ids.
         """
         return self._run(pruning.threads(prefix))
 
@@ -308,11 +308,11 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         return await self._arun(pruning.threads(prefix))
 
     def list_threads(self, prefix: str = "", limit: int | None = None) -> Sequence[str]:
-        """Returns the ids of the threads that hold checkpoints, in order.
+        """Returns the ids of the threads that have checkpoints, sorted.
 
         Args:
-            prefix: What they begin with.
-            limit: How many at most.
+            prefix: The prefix of the ids.
+            limit: The most ids to return.
         """
         return [info.thread_id for info in self.threads(prefix)[:limit]]
 
@@ -323,13 +323,13 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     def import_threads(
         self, source: BaseCheckpointSaver[Any], thread_ids: Iterable[str] | None = None
     ) -> int:
-        """Copies threads of another checkpointer, their whole past, and returns how many.
+        """Copies threads of another checkpointer with their whole past, and returns their number.
 
-        Done again, it changes nothing but what came since.
+        Repeating the call copies only what was added since.
 
         Args:
             source: For example a `SqliteSaver` or a `PostgresSaver`.
-            thread_ids: Which threads; None copies all.
+            thread_ids: The threads; None copies all.
         """
         if thread_ids is None:
             thread_ids = importing.thread_ids(list_(source.list(None)))
@@ -349,7 +349,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     async def aimport_threads(
         self, source: BaseCheckpointSaver[Any], thread_ids: Iterable[str] | None = None
     ) -> int:
-        """As `import_threads`, for a source whose awaited half works."""
+        """Like `import_threads`, for a source whose asynchronous methods work."""
         if thread_ids is None:
             thread_ids = importing.thread_ids([one async for one in source.alist(None)])
         count = 0
@@ -366,7 +366,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         return count
 
     def get_next_version(self, current: str | None, channel: None) -> str:
-        """Returns a version greater than `current`, and unlike any that another run gives."""
+        """Returns a version greater than `current`, and different from those of any other run."""
         number = 0 if current is None else int(str(current).split(".", maxsplit=1)[0])
         return f"{number + 1:032}.{random.random():016}"  # noqa: S311 - apart, not secret
 
@@ -411,18 +411,18 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         return steps.put_writes(self.serde, self._seen, config, writes, task_id, task_path)
 
     def _caller(self) -> Caller:
-        """Returns who calls, and allows the types that its graph names."""
+        """Returns the caller, and allows the types that its graph names."""
         caller = Caller.find()
         if caller.graph is not None:
             names = graph_types(caller.graph)
-            with _allowing:  # another thread may add the names of another graph
+            with _allowing:  # another OS thread may be adding the names of another graph
                 self.serde = allow(self, names).serde
         return caller
 
     def _lease_for(self, caller: Caller, config: RunnableConfig) -> Lease | None:
-        """Returns the lease that a run takes which begins here; None if it needs none."""
+        """Returns the lease for a run that begins here; None if it needs none."""
         thread = Thread.of(config)
-        # A subgraph is a part of the run whose thread it is in.
+        # A subgraph is part of the run that holds its thread.
         if caller.loop is None or not self._lease or thread.namespace:
             return None
         if self._seen.has_begun(caller.loop):
@@ -430,12 +430,12 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         return Lease(Run(caller, thread.id), self._lease, wait=self._waits)
 
     def _leave_from(self, caller: Caller, found: CheckpointTuple) -> None:
-        # In time travel LangGraph gives a subgraph the checkpoint that it lists first.
+        # In time travel, LangGraph gives a subgraph the first checkpoint that `list` yields.
         if caller.loop is not None:
             self._seen.leave_from(Thread.of(found.config), caller.loop)
 
     def _end(self, lease: Lease) -> None:
-        """Called when a run is over: the next may begin."""
+        """Releases the lease of a run that has ended, so that the next one may begin."""
         self._note_end(lease)
         try:
             self._run(lease.release())
@@ -468,13 +468,13 @@ def _warn_of_release(lease: Lease, error: BotWireError) -> None:
 
 
 class _Limit:
-    """How many checkpoints may still be returned."""
+    """Counts how many checkpoints may still be returned."""
 
     def __init__(self, limit: int | None) -> None:
         self._left = limit
 
     def page(self, filtered: object) -> int:
-        """Returns how many to read at a time."""
+        """Returns how many checkpoints to read next."""
         return steps.PAGE if filtered or self._left is None else min(self._left, steps.PAGE)
 
     def __bool__(self) -> bool:

@@ -1,8 +1,8 @@
-"""The classes that a graph names, which what is stored may be revived as.
+"""Finds the classes that a graph names, which stored data may be revived as.
 
-LangGraph's strict mode takes those of its schemas. Here it is also what its nodes and tasks are
-annotated with, and what an agent is to respond with: the class of `structured_response` is in no
-schema, only among the variables of the node that makes it.
+LangGraph's strict mode allows the classes in the graph's schemas. This module adds those in the
+annotations of its nodes and tasks, and the response format of an agent: no schema names the class
+of `structured_response`, only the variables of the node that makes it do.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 Names = Collection[tuple[str, ...]]
-"""Of classes: module and name."""
+"""Classes, each as module and name."""
 
-_SAFE = "langchain_core.messages."  # which LangGraph allows anyway
+_SAFE = "langchain_core.messages."  # LangGraph always allows these
 _known: WeakKeyDictionary[Any, Names] = WeakKeyDictionary()
 
 
@@ -58,31 +58,31 @@ def _collect(graph: Any) -> Names:
             types.add(getattr(channel, name, None))
     for node in graph.nodes.values():
         types.add_code(getattr(node, "bound", None))
-    # What a subgraph is interrupted with is stored in its parent too.
+    # The parent of a subgraph also stores the values of its interrupts.
     inner = [graph_types(sub) for _, sub in graph.get_subgraphs() if hasattr(sub, "channels")]
     return types.names.union(*inner)
 
 
 class _Types:
-    """Collects classes that hold data, from annotations and from code.
+    """Collects data classes from annotations and code.
 
     Attributes:
-        names: Those found.
+        names: The classes found.
     """
 
     def __init__(self) -> None:
         self.names: set[tuple[str, ...]] = set()
-        self._seen: dict[int, Any] = {}  # with the objects, so that no id is given twice
+        self._seen: dict[int, Any] = {}  # keeps the objects alive, so that no id is reused
 
     def add(self, hint: Any) -> None:
-        """Takes what an annotation names, and what the fields of those classes name."""
+        """Adds the classes that an annotation names, and those that their fields name."""
         if self._is_known(hint):
             return
         found = hint
         if not isinstance(hint, type) or get_args(hint):
             for part in get_args(hint):
                 self.add(part)
-            # Of an alias, a NewType and a TypeVar.
+            # The targets of an alias, a NewType and a TypeVar.
             for name in ("__value__", "__supertype__", "__bound__"):
                 self.add(getattr(hint, name, None))
             found = get_origin(hint)
@@ -90,13 +90,13 @@ class _Types:
             return
         if _holds_data(found):
             self.names.add((found.__module__, found.__name__))
-        elif not hasattr(found, "__required_keys__"):  # those of a TypedDict, whosever it is
+        elif not hasattr(found, "__required_keys__"):  # a TypedDict of any library
             return
         for field in _hints(found):
             self.add(field)
 
     def add_code(self, code: Any) -> None:
-        """Takes what functions are annotated with, and the response formats and tasks they use."""
+        """Adds the classes in function annotations, response formats and tasks that code uses."""
         if self._is_known(code):
             return
         if not isinstance(code, FunctionType):
@@ -109,7 +109,7 @@ class _Types:
         for cell in code.__closure__ or ():
             try:
                 self._add_variable(cell.cell_contents)
-            except ValueError:  # it is not set yet
+            except ValueError:  # the closure variable is not set yet
                 continue
         for name in _names(code.__code__):
             found: Any = code.__globals__.get(name)
@@ -139,7 +139,7 @@ def _holds_data(cls: type) -> bool:
 
 
 def _pydantic() -> Iterator[type]:
-    """Yields pydantic's bases, as far as a program uses it."""
+    """Yields the base classes of pydantic that the program has imported."""
     for module in ("pydantic", "pydantic.v1"):
         if module in sys.modules:
             for name in ("BaseModel", "SecretStr", "SecretBytes"):
@@ -147,7 +147,7 @@ def _pydantic() -> Iterator[type]:
 
 
 def _hints(owner: Any) -> Collection[Any]:
-    """Returns the annotations of a class or a function, without those that cannot be resolved."""
+    """Returns the annotations of a class or a function, except unresolvable ones."""
     local = dict(vars(owner)) if isinstance(owner, type) else None
     try:
         return get_type_hints(owner, localns=local, include_extras=True).values()
@@ -166,7 +166,7 @@ def _hints(owner: Any) -> Collection[Any]:
 
 
 def _parts(code: Any) -> list[Any]:
-    """Returns what something that can be called is made of."""
+    """Returns the parts that a callable consists of."""
     if isinstance(code, MethodType):
         return [code.__func__]
     if isinstance(code, functools.partial) or _is_task(code):
@@ -174,12 +174,12 @@ def _parts(code: Any) -> list[Any]:
     if type(code).__module__.startswith(("langchain_core.runnables", "langgraph._internal")):
         named = [getattr(code, name, None) for name in ("func", "afunc", "bound")]
         return [*named, *getattr(code, "steps", ())]
-    # An object of a class of the user's.
+    # An instance of a user's class.
     return [vars(type(code)).get("__call__")]
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    """Yields the names that code uses, with that of functions and comprehensions within."""
+    """Yields the names that code uses, including those in nested functions and comprehensions."""
     yield from code.co_names
     for inner in code.co_consts:
         if isinstance(inner, CodeType):

@@ -1,4 +1,4 @@
-"""How values become bytes and back: LangGraph's serializer, strict, and its type tag kept along."""
+"""Converts values to bytes and back, with LangGraph's serializer in strict mode."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ logger = logging.getLogger("botwire_langgraph")
 class StrictSerializer(JsonPlusSerializer):
     """LangGraph's serializer, which revives only LangGraph's own list of safe types.
 
-    By default LangGraph's revives any type, and so executes what a stored row says. What is not
-    allowed comes back as plain data; the first time, a warning says so.
+    By default, LangGraph's serializer revives any type, and so executes what a stored row says.
+    This one returns other types as plain data, and warns the first time.
 
     Args:
         allowed_types: Classes that may be revived too.
@@ -28,7 +28,7 @@ class StrictSerializer(JsonPlusSerializer):
         super().__init__(allowed_msgpack_modules=tuple(allowed_types) or None)
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
-        """As LangGraph's."""
+        """Deserializes a value; see LangGraph's serializer."""
         _reading.ours = True
         try:
             return super().loads_typed(data)
@@ -37,27 +37,27 @@ class StrictSerializer(JsonPlusSerializer):
 
 
 def is_known(serde: SerializerProtocol) -> bool:
-    """Says whether a serializer writes plain MessagePack, the same bytes for the same value.
+    """Returns whether a serializer writes plain MessagePack: equal bytes for equal values.
 
-    A subclass need not: it may compress or encrypt under the same type tag.
+    A subclass may not: it can compress or encrypt under the same type tag.
     """
     return type(serde) in (JsonPlusSerializer, StrictSerializer)
 
 
 def to_blob(serde: SerializerProtocol, value: Any) -> bytes:
-    """Returns a value as bytes: its type, a zero, its serialization."""
+    """Returns a value as bytes: its type tag, a zero byte, its serialized form."""
     kind, data = serde.dumps_typed(value)
     return kind.encode() + b"\x00" + data
 
 
 def from_blob(serde: SerializerProtocol, blob: bytes) -> Any:
-    """Reads what `to_blob` made."""
+    """Reads a value that `to_blob` made."""
     kind, _, data = blob.partition(b"\x00")
     return serde.loads_typed((kind.decode(), data))
 
 
 class _Reading(threading.local):
-    """Whether this thread reads with a `StrictSerializer`; others' events are not ours."""
+    """Whether this OS thread is reading with a `StrictSerializer`; other events are ignored."""
 
     ours = False
 

@@ -1,7 +1,7 @@
-"""What each method of a checkpointer asks of the store, without I/O.
+"""The store operations behind each checkpointer method, without I/O.
 
-Each function is a generator that yields operations, all to be applied in one batch, and is sent
-their results. The saver runs it with a blocking client or an awaited one.
+Each function is a generator. It yields the operations of a batch and is sent their results. The
+saver drives it with a blocking or an asynchronous client.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from botwire_langgraph.thread_cache import Fences, Late, ThreadCache, Tip
 
 PAGE = 100  # checkpoints read at a time, with their values
 _BY_HAND = ("update", "fork")
-_ATTEMPTS = 50  # of a put among many that may all be accepted
+_ATTEMPTS = 50  # of a put that competes with other valid ones
 
-_FENCE_TTL = 30 * 86_400.0  # seconds; no run goes on for longer
+_FENCE_TTL = 30 * 86_400.0  # seconds; no run lasts longer
 
 
 # --- reading --------------------------------------------------------------------------------
@@ -51,14 +51,17 @@ def get_tuple(
     loop: Any = None,
     lease: Lease | None = None,
 ) -> Steps[CheckpointTuple | None]:
-    """One batch if this process knows the checkpoint; else two: it, then what is kept of it.
+    """Reads the checkpoint that a config selects, with its values; None if there is none.
+
+    This takes one batch if this process has the checkpoint cached, else two: the checkpoint, then
+    its values.
 
     Args:
-        serde: Reads the values.
-        seen: What this process knows.
-        config: Means the checkpoint.
-        loop: Of the run that begins by this; None if none does.
-        lease: What the run takes in the same batch.
+        serde: Deserializes the values.
+        seen: This process's cache.
+        config: Selects the checkpoint.
+        loop: The loop of the run that begins with this read; None if no run does.
+        lease: The lease to take in the first batch; None takes none.
     """
     thread = Thread.of(config)
     tip = seen.tip(thread)
@@ -96,7 +99,7 @@ def get_tuple(
                 seen.remember(thread, Tip(header, fences, kept, late))
             seen.begin(thread, header.id, fences, loop)
             return header.to_tuple(values, loaded[0].writes, serde)
-        guess = None  # deleted between the batches: what is the latest now?
+        guess = None  # deleted between the batches: look up the latest again
     if thread.checkpoint_id is None:
         seen.remember(thread, Tip(None, fences, {}))
     seen.begin(thread, None, fences, loop)
@@ -104,7 +107,7 @@ def get_tuple(
 
 
 def find(serde: SerializerProtocol, config: RunnableConfig) -> Steps[Header | None]:
-    """One batch: the checkpoint that a config means, without values."""
+    """Reads the checkpoint that a config selects, without values, in one batch."""
     (found,) = yield (_find(Thread.of(config)),)
     return _header(found, serde)
 
@@ -144,7 +147,7 @@ def list_page(
     last: str | None,
     limit: int = PAGE,
 ) -> Steps[tuple[list[Header], str | None]]:
-    """Reads the next checkpoints, newest first, without values, and where the next page begins."""
+    """Returns a page of checkpoints without values, newest first, and where the next one begins."""
     configurable = (config or {}).get("configurable", {})
     thread = str(configurable["thread_id"]) if config is not None else None
     namespace = configurable.get("checkpoint_ns")
@@ -166,7 +169,7 @@ def list_page(
 
 
 def _field(metadata: Mapping[str, Any], name: str) -> Any:
-    """Returns a field of metadata; if there is none, dots in its name lead into nested objects."""
+    """Returns a field of metadata; dots in a name not found itself lead into nested objects."""
     if name in metadata:
         return metadata[name]
     for position, character in enumerate(name):
@@ -180,7 +183,7 @@ def _field(metadata: Mapping[str, Any], name: str) -> Any:
 def load_tuples(
     serde: SerializerProtocol, headers: Sequence[Header]
 ) -> Steps[list[CheckpointTuple]]:
-    """Reads what is kept of checkpoints."""
+    """Returns checkpoints with their values and pending writes."""
     if not headers:
         return []
     loaded = yield from load(headers)
@@ -202,26 +205,26 @@ def put(
     loop: Any = None,
     wait: bool | None = None,
 ) -> Steps[RunnableConfig]:
-    """One batch if this process knows the parent: the checkpoint and what is new in it.
+    """Stores a checkpoint and its new values, in one batch if this process has the parent cached.
 
     Args:
         serde: Serializes the values.
-        seen: What this process knows.
-        config: Means the parent.
-        checkpoint: What to put.
-        metadata: What to remember of it.
-        new_versions: The channels that are new in it.
+        seen: This process's cache.
+        config: Selects the parent.
+        checkpoint: The checkpoint to store.
+        metadata: Its metadata.
+        new_versions: The versions of the channels that changed.
         fork: Whether the parent may already have children. It always may if the run was told to
-            leave from there.
-        loop: Of the run that puts it; None if no run does.
-        wait: Whether a change made by hand waits for the end of a run, or is refused meanwhile;
-            None if runs hold no leases.
+            start from that parent.
+        loop: The loop of the run that stores it; None if no run does.
+        wait: Whether a manual change waits for an active run to end; if not, it is refused. None
+            if runs hold no leases.
     """
     thread = Thread.of(config)
-    # A checkpoint that says it is a fork was asked for: by time travel, or to copy a checkpoint.
+    # The caller asked for a checkpoint that says it is a fork: by time travel, or to copy one.
     fork = fork or metadata.get("source") == "fork" or seen.is_addressed(thread, loop)
     merged = get_checkpoint_metadata(config, metadata)
-    # A change made by hand would become the latest in the middle of a run, which then is refused.
+    # A manual change in the middle of a run would become the latest and get the run refused.
     by_hand = loop is None and wait is not None and metadata.get("source") in _BY_HAND
     free = 0
     tip = seen.tip(thread) or Tip(None, Fences(), {})
@@ -249,7 +252,7 @@ def put(
                 raise
             if by_hand:
                 free = yield from leases.free(thread.id, wait=bool(wait))
-            # Out of date is no reason to refuse it, if this is still the parent.
+            # A stale cache is no reason to refuse the put, if this is still the parent.
             tip = yield from _read_tip(
                 serde, seen, thread, checkpoint, new_versions, fork=fork, loop=loop
             )
@@ -267,11 +270,11 @@ def _plan(
     metadata: CheckpointMetadata,
     new_versions: ChannelVersions,
 ) -> tuple[Header, dict[str, Kept], list[ops.AnyOperation]]:
-    """Returns a checkpoint, what is then known of its lists, and what puts it."""
+    """Returns the checkpoint's header, its lists to cache, and the operations that store it."""
     values = checkpoint["channel_values"]
     versions = checkpoint["channel_versions"]
     old = tip.header.checkpoint["channel_versions"] if tip.header else {}
-    # Of a channel that did not change what was known of its parent is still so.
+    # What is known of a channel still holds if the channel did not change.
     kept = {
         channel: known
         for channel, known in tip.lists.items()
@@ -280,7 +283,7 @@ def _plan(
     puts: list[ops.AnyOperation] = []
     for channel, version in new_versions.items():
         if channel in tip.lists:
-            # No list now, but the numbers of its parts are taken.
+            # It may no longer be a list, but the numbers of its parts are taken.
             kept[channel] = lists.NOTHING._replace(last=tip.lists[channel].last)
         if channel not in values:
             continue
@@ -320,7 +323,7 @@ def _read_tip(
     fork: bool,
     loop: Any,
 ) -> Steps[Tip]:
-    """Two batches: the parent of a put, unless it is refused."""
+    """Reads the parent of a put in two batches; raises if the put must be refused."""
     parents = [thread.checkpoint_id] if thread.checkpoint_id else []
     keys = tuple(layout.checkpoint(thread.id, thread.namespace, id) for id in parents)
     versions, found, page = yield (_fences(thread), ops.GetKeys(keys), _latest(thread))
@@ -328,7 +331,7 @@ def _read_tip(
     greatest = _header(page, serde)
     latest = late.latest if late else greatest.id if greatest else None
     _check_deleted(seen, thread, fences, known=parent is not None, loop=loop)
-    # Without a parent, only a run that looked and found none is behind.
+    # Without a parent, only a run that read the thread and found nothing is behind.
     is_behind = latest not in (None, thread.checkpoint_id, checkpoint["id"])
     if is_behind and not fork and (thread.checkpoint_id or seen.at_start(thread, loop)):
         raise ConcurrentRunError(
@@ -363,14 +366,14 @@ def put_writes(
     task_id: str,
     task_path: str,
 ) -> Steps[None]:
-    """One batch, unless some of the writes are there already: those stay as they are."""
+    """Stores pending writes, in one batch unless some already exist; those stay unchanged."""
     thread = Thread.of(config)
     puts = []
     for position, (channel, value) in enumerate(writes):
         index = WRITES_IDX_MAP.get(channel, position)
         key = layout.write(thread.id, thread.namespace, thread.checkpoint_id or "", task_id, index)
         kept = write_value(serde, task_id, task_path, index, channel, value)
-        # Special writes, such as an error, have an index of their own and replace each other.
+        # Special writes, such as an error, have a reserved index and replace each other.
         puts.append(ops.PutKey(key, kept, if_version=0 if index >= 0 else None))
     if not puts:
         return
@@ -405,14 +408,14 @@ def put_writes(
 def _check_deleted(
     seen: ThreadCache, thread: Thread, fences: Fences, *, known: bool, loop: Any = None
 ) -> None:
-    """Raises if the checkpoint from which a run goes on was deleted.
+    """Raises if the checkpoint that a run continues from was deleted.
 
     Args:
-        seen: What this process knows.
-        thread: Means the checkpoint.
-        fences: As they are now.
-        known: Whether there is such a checkpoint.
-        loop: Of the run; None if there is none.
+        seen: This process's cache.
+        thread: Selects the checkpoint.
+        fences: The current fences.
+        known: Whether the checkpoint exists.
+        loop: The loop of the run; None if there is no run.
     """
     if thread.checkpoint_id is None or known:
         return
@@ -423,17 +426,17 @@ def _check_deleted(
 
 
 def delete_thread(thread_id: str) -> Steps[None]:
-    """One batch; a run that is still going on cannot bring the thread back."""
+    """Deletes a thread in one batch; a run that is still active cannot bring it back."""
     thread = str(thread_id)
     yield (*layout.clear(thread), mark(layout.deleted(thread)))
 
 
 def mark(key: str) -> ops.PutKey:
-    """Returns what tells the runs of a thread that it changed."""
+    """Returns the operation that tells the runs of a thread that it changed."""
     return ops.PutKey(key, Json.of(True), _FENCE_TTL)
 
 
 def head_value(thread: Thread, late: Late | None = None) -> ops.Value:
-    """Returns what the head of a thread's namespace holds."""
+    """Returns the value of the head of a thread's namespace."""
     kept = {"thread_id": thread.id, "checkpoint_ns": thread.namespace}
     return Json.of({**kept, **late._asdict()} if late else kept)

@@ -1,4 +1,4 @@
-"""The long-term memory of a graph: what its threads share, found by key, filter or meaning."""
+"""The long-term memory of a graph, which its threads share: found by key, filter or meaning."""
 
 from __future__ import annotations
 
@@ -102,13 +102,13 @@ class BotWireStore(BaseStore):
         return Opened(cls(url=conn_string, **kwargs))
 
     def setup(self) -> None:
-        """Does nothing: the tables are made when needed. Here because other stores need it."""
+        """Does nothing, as the store creates its tables; other stores need this call."""
 
     async def asetup(self) -> None:
         """Like `setup`."""
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """Applies operations in one request; reads see what was there before the writes."""
+        """Applies operations in one request; reads see the state before the writes."""
         plan = self._plan(list(ops))
         documents, queries = {}, {}
         if self._settings.embeds and self.embeddings is not None:
@@ -119,9 +119,9 @@ class BotWireStore(BaseStore):
         return run(self.connection, plan.run(documents, queries))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """As `batch`; with the calls that other tasks make at the same time it is one request."""
+        """Like `batch`; concurrent calls of other tasks share the request."""
         operations = list(ops)
-        # What is not valid fails alone, and not together with the calls of others.
+        # An invalid operation fails here, not together with the calls of other tasks.
         Plan(self._settings, operations, now)
         loop = asyncio.get_running_loop()
         with self._lock:
@@ -129,7 +129,7 @@ class BotWireStore(BaseStore):
         return await gathering.apply(self, operations)
 
     def sweep_ttl(self) -> int:
-        """Deletes all expired items to free their space, and returns how many there were."""
+        """Deletes all expired items to free their space, and returns their number."""
         return run(self.connection, sweep(self._settings.collection, now()))
 
     async def asweep_ttl(self) -> int:
@@ -165,7 +165,7 @@ class BotWireStore(BaseStore):
 
 
 class _Gathering:
-    """The calls of one event loop: those that come while a request is under way share the next."""
+    """The calls of one event loop; those that arrive during a request share the next one."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Sequence[Op], asyncio.Future[list[Result]]]] = []
@@ -186,7 +186,7 @@ class _Gathering:
                 calls = [call for call in calls if not call[1].done()]
                 await self._apply(store, calls)
         except BaseException:
-            # The task itself was cancelled, as when its loop ends: no caller may wait for ever.
+            # This task was cancelled, as when its loop ends: no caller may wait forever.
             for _, future in (*calls, *self._waiting):
                 future.cancel()
             self._waiting = []
@@ -203,7 +203,7 @@ class _Gathering:
             if len(calls) == 1:
                 _fail(calls[0][1], error)
                 return
-            # The store refused one of them, and so all: each again, to be answered by itself.
+            # The store refused one call, and so all: send each again, with its own answer.
             for call in calls:
                 await self._apply(store, [call])
         except Exception as error:  # noqa: BLE001 - raised at every call that waits for it

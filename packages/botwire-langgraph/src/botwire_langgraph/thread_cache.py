@@ -1,7 +1,7 @@
-"""What a process knows of threads from what it read and put there, so that a put asks nothing.
+"""Caches what a process read and put in threads, so that a put needs no read first.
 
-All of it can be out of date, and is only ever used together with a check of the store's: then the
-put is refused, and the cache is reloaded.
+The cache may be stale. Every use of it therefore includes a check in the store. If that check
+fails, the store refuses the put, and the saver reloads the cache.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from botwire_langgraph.records import Header, Thread
 
 _MOST_TIPS = 256
 _MOST_BYTES = 64_000_000  # of the images of conversations
-_MOST_READS = 32  # of one context: a run and its subgraphs
+_MOST_READS = 32  # per context, which holds a run and its subgraphs
 
 
 class Fences(NamedTuple):
-    """The versions of the keys that say that a thread changed.
+    """The versions of the keys that reveal changes of a thread.
 
     Attributes:
-        head: Of the key that every put of a checkpoint namespace writes.
-        deleted: Of the key that deleting the thread writes.
-        pruned: Of the key that deleting some of its checkpoints writes.
+        head: Version of the key that every put of a checkpoint namespace writes.
+        deleted: Version of the key that deleting the thread writes.
+        pruned: Version of the key that deleting some of its checkpoints writes.
     """
 
     head: int = 0
@@ -39,13 +39,13 @@ class Fences(NamedTuple):
 
 
 class Late(NamedTuple):
-    """The latest checkpoint of a thread whose id is not the greatest, as ids usually are.
+    """A latest checkpoint whose id is not the greatest of its thread, as it usually is.
 
-    LangGraph makes ids of the time, and the clock of the machine that put this one was behind.
+    LangGraph derives ids from the time, and the clock of the machine that put this one was behind.
 
     Attributes:
-        latest: Its id.
-        greatest: The greatest id of those before it.
+        latest: The id of the latest checkpoint.
+        greatest: The greatest id among the checkpoints before it.
     """
 
     latest: str
@@ -53,13 +53,13 @@ class Late(NamedTuple):
 
     @classmethod
     def of(cls, head: ops.KeyEntry | None) -> Late | None:
-        """Reads what a thread's head says; None if the greatest id is the latest."""
+        """Reads it from a thread's head; None if the latest checkpoint has the greatest id."""
         kept = cast("Json", head.value).value if head is not None else {}
         return cls(kept["latest"], kept["greatest"]) if "latest" in kept else None
 
     @classmethod
     def after(cls, tip: Tip, id: str) -> Late | None:
-        """Returns what a head says once a checkpoint follows another."""
+        """Returns what to store in the head when a checkpoint follows a tip; None if nothing."""
         greatest = max(tip.id or "", tip.late.greatest if tip.late else "")
         return cls(id, greatest) if id < greatest else None
 
@@ -68,9 +68,9 @@ class Tip(NamedTuple):
     """A checkpoint that a run may continue from.
 
     Attributes:
-        header: The checkpoint; None where there is none yet.
-        fences: As they were when it was the latest.
-        lists: What is known of its channels that are lists.
+        header: The checkpoint; None if the thread has none yet.
+        fences: The fences when it was the latest.
+        lists: The known state of its channels that are lists.
         late: Set if its id is not the greatest of the thread.
     """
 
@@ -81,7 +81,7 @@ class Tip(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """The bytes of the images of its lists."""
+        """The size of the images of its lists, in bytes."""
         return sum(kept.weight for kept in self.lists.values())
 
     @property
@@ -91,9 +91,9 @@ class Tip(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """What a run found at its beginning."""
+    """What a run found when it began."""
 
-    addressed: str | None  # a checkpoint that was asked for by its id, and was not the latest
+    addressed: str | None  # the checkpoint requested by id, if it was not the latest
     fences: Fences
 
 
@@ -118,12 +118,12 @@ class ThreadCache:
         self._loops: WeakKeyDictionary[Any, dict[_Key, _Read]] = WeakKeyDictionary()
 
     def tip(self, thread: Thread) -> Tip | None:
-        """Returns what is known of the latest checkpoint of a thread's namespace."""
+        """Returns the cached tip of a thread's namespace; None if none is cached."""
         with self._lock:
             return self._tips.get((thread.id, thread.namespace))
 
     def remember(self, thread: Thread, tip: Tip) -> None:
-        """Takes what was found or made."""
+        """Caches a tip that was read or put."""
         with self._lock:
             key = (thread.id, thread.namespace)
             before = self._tips.pop(key, None)
@@ -135,13 +135,13 @@ class ThreadCache:
                 self._weight -= self._tips.popitem(last=False)[1].weight
 
     def begin(self, thread: Thread, found: str | None, fences: Fences, loop: Any = None) -> None:
-        """Notes what was read: a checkpoint asked for by its id, or the latest.
+        """Records a read of the latest checkpoint, or of one requested by its id.
 
         Args:
-            thread: What was asked for.
+            thread: What was requested.
             found: The id of the checkpoint that was found.
-            fences: As they were.
-            loop: Of the run that read it; None if no run did.
+            fences: The fences at that time.
+            loop: The loop of the run that read it; None if no run did.
         """
         read = self._read(thread, loop)
         addressed = thread.checkpoint_id
@@ -150,26 +150,26 @@ class ThreadCache:
         self._note(thread, _Read(addressed, fences), loop)
 
     def leave_from(self, thread: Thread, loop: Any) -> None:
-        """Notes that a run was given a checkpoint that need not be the latest."""
+        """Records that a run was given a checkpoint that need not be the latest."""
         self._note(thread, _Read(thread.checkpoint_id, Fences()), loop)
 
     def has_begun(self, loop: Any) -> bool:
-        """Says whether a run has read something before."""
+        """Returns whether a run has read anything before."""
         with self._lock:
             return loop in self._loops
 
     def is_addressed(self, thread: Thread, loop: Any) -> bool:
-        """Says whether a run was told to leave from a checkpoint that need not be the latest."""
+        """Returns whether a run was told to start from a checkpoint that need not be the latest."""
         read = self._read(thread, loop)
         return read is not None and read.addressed == thread.checkpoint_id is not None
 
     def at_start(self, thread: Thread, loop: Any = None) -> Fences | None:
-        """Returns the fences as a run found them; None if it read nothing here."""
+        """Returns the fences that a run found; None if it read nothing here."""
         read = self._read(thread, loop)
         return None if read is None else read.fences
 
-    # What no run reads or puts is told apart by its context: `update_state` reads a thread and
-    # saves what comes of it in one. So are a run's pending writes, which it does not put itself.
+    # The context tells reads and puts outside a run apart: `update_state` reads a thread and saves
+    # the result in one context. Likewise for the pending writes of a run, which tasks put.
 
     def _read(self, thread: Thread, loop: Any) -> _Read | None:
         key = (self._token, thread.id, thread.namespace)

@@ -38,7 +38,7 @@ _COLUMNS = {
     "records": "record",
     "bytes": "byte",
 }
-"""The columns of a table of namespaces, with the noun for what they count."""
+"""The columns of the namespaces table, each with the noun for what it counts."""
 
 
 def add_commands(commands: Any) -> None:
@@ -138,7 +138,7 @@ def _compact(options: argparse.Namespace) -> int:
 
 
 def _is_confirmed(options: argparse.Namespace, what: str) -> bool:
-    """Asks for confirmation of what cannot be undone, unless ``--yes`` was given."""
+    """Asks for confirmation of an irreversible action, unless ``--yes`` was given."""
     if options.yes:
         return True
     if not sys.stdin.isatty():
@@ -201,6 +201,6 @@ def _forget(options: argparse.Namespace) -> int:
     if receipts[0].rewritten:
         return OK
     say(receipts[0].detail)
-    # Compacting PostgreSQL is up to its administrator. A SQLite file that others read can be
-    # compacted later.
+    # PostgreSQL's administrator decides when to compact it. A SQLite file that others are reading
+    # can be compacted later.
     return OK if options.no_rewrite or place.scheme.startswith("postgres") else FAILED

@@ -316,7 +316,7 @@ def _items(history: History, options: argparse.Namespace) -> Iterator[Item]:
 
 
 def _by(items: Iterable[Item], name: str | None) -> Iterator[Item]:
-    """Yields the items whose author goes by a name; None: all."""
+    """Yields the items whose author has this name, or all items for None."""
     for item in items:
         if name is None or (item.author is not None and item.author.goes_by(name)):
             yield item
@@ -331,7 +331,7 @@ def _item(item: Item) -> dict[str, Any]:
 
 
 def _summary(item: Item) -> str:
-    """Returns an item for a terminal: the speaker and text, if it is a message."""
+    """Returns an item as text for a terminal; for a message, its speaker and text."""
     try:
         message = Message.from_item(item.value)
     except UnreadableItemError:

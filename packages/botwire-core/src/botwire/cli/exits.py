@@ -24,7 +24,7 @@ UNREACHABLE = 4
 DENIED = 5
 """The API key is missing or unknown, or does not allow this."""
 INTERRUPTED = 130
-"""Stopped by Ctrl-C, the code that shells use."""
+"""Stopped by Ctrl-C; shells use the same code."""
 
 
 def exit_code(error: BotWireError) -> int:

@@ -1,4 +1,4 @@
-"""The option that reads memory as it was at a moment."""
+"""The option ``--at``, which reads memory as of a past moment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def memory_at(options: argparse.Namespace) -> Memory:
 
 
 def read_moment(text: str) -> datetime | int:
-    """Reads a revision or a time, for `argparse`."""
+    """Parses a revision or a time, for `argparse`."""
     if text.isdecimal():
         return int(text)
     try:

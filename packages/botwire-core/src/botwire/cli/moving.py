@@ -96,7 +96,7 @@ def _export(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
-    """Opens a file for writing. It gets its name only when it is complete."""
+    """Opens a file for writing, which gets its name only when it is complete."""
     if name == "-":
         yield sys.stdout.buffer
         return

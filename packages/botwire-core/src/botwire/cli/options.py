@@ -1,4 +1,4 @@
-"""Options that commands share, and functions that open what they name."""
+"""Options that commands share, and functions that open the place they name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def add_command(commands: Any, name: str, run: Command, text: str) -> argparse.A
 
 
 def positive(text: str) -> int:
-    """Reads a whole number above 0, for `argparse`."""
+    """Parses a whole number above 0, for `argparse`."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
@@ -101,7 +101,7 @@ def open_store(
         make: Whether to create a missing file.
 
     Raises:
-        NotFoundError: The file does not exist, which may be a typo and not an empty store.
+        NotFoundError: The file does not exist. The name may be a typo, so no empty store is made.
     """
     place = find_place(url, api_key, timeout)
     if not make and place.scheme == "sqlite" and place.sqlite_path != MEMORY:

@@ -42,12 +42,12 @@ def print_json(value: Any) -> None:
 
 
 def show(text: str) -> str:
-    """Returns a name as printed on one line: as JSON if it has line breaks or the like."""
+    """Returns a name that fits on one line, as JSON if it has line breaks or the like."""
     return text if text.isprintable() else json.dumps(text)
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> int:
-    """Prints rows as they arrive and returns how many there were.
+    """Prints rows as they arrive and returns their number.
 
     Args:
         columns: The fields that a table shows. JSON has all fields.
@@ -87,7 +87,7 @@ def _cell(value: Any) -> str:
 
 
 def time_of(moment: datetime | None) -> str | None:
-    """Returns a time as it is printed."""
+    """Returns a time in printed form."""
     return None if moment is None else to_iso(from_datetime(moment))
 
 
@@ -99,7 +99,7 @@ def value_of(value: Any) -> dict[str, Any]:
 
 
 def author_of(author: Author | None) -> dict[str, str] | None:
-    """Returns what is known of an author, as it is printed."""
+    """Returns the known fields of an author, in printed form."""
     if author is None:
         return None
     return {name: part for name, part in asdict(author).items() if part is not None}
@@ -113,7 +113,7 @@ def count_of(number: int, what: str) -> str:
 
 
 class ProgressLine:
-    """Shows the progress of a long command on one line of a terminal; elsewhere, nothing.
+    """Shows the progress of a long command on one line of a terminal; elsewhere, shows nothing.
 
     Args:
         what: The name of the command.
@@ -138,7 +138,7 @@ class ProgressLine:
         self._draw(moved + ahead)
 
     def part(self, done: int, total: int) -> None:
-        """Shows how much of the whole is done."""
+        """Shows how much of the total is done."""
         bar = "#" * (30 * done // max(1, total))
         self._draw(f"[{bar:30}] {100 * done // max(1, total)} %")
 

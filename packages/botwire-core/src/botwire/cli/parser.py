@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(str(error) + _hint(error))
         return exit_code(error)
     except BrokenPipeError:
-        # The reader of a pipe has closed it. Python would report that at exit.
+        # The reader closed the pipe. Without this, Python would report that at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Commands that look into the past of a namespace, and get back what was."""
+"""Commands that show the past of a namespace and restore data from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``botwire retention``: policies and holds, what they would delete, and deleting it."""
+"""``botwire retention``: manages policies and holds, previews deletions and applies them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Moves memory from one place to another exactly, and compares two places.
+"""Moves memory exactly from one place to another, and compares two places.
 
-Everything is kept: values, versions, sequence numbers, ids, times, archived items, expiry and
-embeddings. The functions take engines (`botwire.engines.opening.open_engine`), so they work between
-any two places. Memory use does not grow with the amount of data. The commands ``botwire export``,
-``import``, ``copy``, ``check`` and ``forget`` call them.
+A transfer preserves everything: values, versions, sequence numbers, ids, times, archived items,
+expiry and embeddings. The functions take engines (`botwire.engines.opening.open_engine`), so they
+work between any two places. Memory use does not grow with the amount of data. The commands
+``botwire export``, ``import``, ``copy``, ``check`` and ``forget`` call them.
 """
 
 from botwire.transfer.admin import Receipt, backup, check, compact, forget, restore, stat

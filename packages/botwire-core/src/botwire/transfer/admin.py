@@ -1,4 +1,4 @@
-"""What an administrator does with a store: statistics, checks, backups and erasure."""
+"""Administers a store: statistics, checks, backups and erasure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from botwire.transfer.reading import list_namespaces, read_namespace
 
 
 def stat(engine: Engine, namespaces: Iterable[str] = ()) -> Iterator[tuple[str, ops.NamespaceStat]]:
-    """Yields each namespace with what it holds.
+    """Yields each namespace with its statistics.
 
     Args:
         engine: The store.
-        namespaces: Only those that one of these patterns matches; see `list_namespaces`.
+        namespaces: Patterns that select namespaces; see `list_namespaces`.
     """
     for namespace in list_namespaces(engine, namespaces):
         yield namespace, apply(engine, namespace, ops.StatNamespace())
@@ -33,15 +33,16 @@ def stat(engine: Engine, namespaces: Iterable[str] = ()) -> Iterator[tuple[str, 
 def check(
     engine: Engine, *, namespaces: Iterable[str] = (), progress: Progress | None = None
 ) -> Iterator[str]:
-    """Yields the problems of a store; nothing if there are none.
+    """Yields the problems found in a store; nothing if it is intact.
 
-    The database checks its files, stored counts are compared with the rows, and all data is read.
+    The database checks its files. This function compares stored counts with the rows, and reads
+    all data.
 
     Args:
         engine: The store.
-        namespaces: Only those that one of these patterns matches; the database's own check is
-            then left out.
-        progress: Called now and then.
+        namespaces: Patterns that select namespaces; with any, the database does not check its
+            files.
+        progress: Called periodically.
     """
     wanted = list(namespaces)
     if not wanted:
@@ -90,8 +91,8 @@ class Receipt:
         namespace: The namespace.
         erased: The number of rows erased of each kind; all 0 if the namespace did not exist.
         at: When it was erased, in UTC.
-        rewritten: Whether the database's files no longer contain its data.
-        detail: If they still may, why and what to do.
+        rewritten: Whether the database rewrote its files, which then no longer contain the data.
+        detail: If it did not, why and what to do.
     """
 
     namespace: str
@@ -104,7 +105,7 @@ class Receipt:
 def forget(engine: Engine, *namespaces: str, rewrite: bool = True) -> list[Receipt]:
     """Erases namespaces: all their rows, and their bytes in the database's files.
 
-    Exports, backups and logs elsewhere are not erased. Repeating the call is safe.
+    Exports, backups and logs elsewhere keep their data. Repeating the call is safe.
 
     Args:
         engine: The store.
@@ -116,8 +117,8 @@ def forget(engine: Engine, *namespaces: str, rewrite: bool = True) -> list[Recei
         A receipt per namespace.
 
     Raises:
-        PermissionDeniedError: A hold keeps something in one of them (`botwire.retention`). Those
-            before it are erased.
+        PermissionDeniedError: A hold protects data in one of the namespaces
+            (`botwire.retention`). The namespaces before it are erased.
     """
     for namespace in namespaces:
         check_namespace(namespace)
@@ -140,12 +141,12 @@ def forget(engine: Engine, *namespaces: str, rewrite: bool = True) -> list[Recei
 def backup(
     engine: Engine, target: Path, progress: Callable[[int, int], None] | None = None
 ) -> None:
-    """Copies a SQLite store to a file as of one moment, while it is in use.
+    """Copies a SQLite store, which may be in use, to a file as of one moment.
 
     Args:
         engine: The store.
         target: The file to create.
-        progress: Called with the number of pages copied and the number of all pages.
+        progress: Called with the number of pages copied and the total number of pages.
 
     Raises:
         ConfigurationError: The store is not a file on this machine, or the target cannot be
@@ -160,7 +161,7 @@ def backup(
 
 
 def restore(engine: Engine, source: Path) -> None:
-    """Replaces the contents of a SQLite store by a backup, while it is in use.
+    """Replaces the contents of a SQLite store, which may be in use, with a backup.
 
     Never copy a backup over a store by hand: programs that have it open would keep using the old
     file, and a leftover log would damage the copy.

@@ -32,23 +32,23 @@ def copy(
 ) -> Tally:
     """Copies namespaces from one store, which may be in use, to another.
 
-    Each namespace is copied as of one moment. Copying again transfers what was changed and deleted
-    since. Other namespaces of the target are not touched. A copy of all namespaces takes the
-    retention policies and holds along.
+    Each namespace is copied as of one moment. Copying again transfers only what was changed or
+    deleted since. Other namespaces of the target stay as they are. A copy of all namespaces
+    includes the retention policies and holds.
 
     Args:
         source: The store to read.
         target: The store to write to.
-        namespaces: Only those that one of these patterns matches; see `list_namespaces`.
+        namespaces: Patterns that select namespaces; see `list_namespaces`.
         conflict: What to do if others wrote to the target: ``refuse``, ``keep`` their data, or
-            ``overwrite`` it. ``overwrite`` replaces a namespace that is not a copy as a whole.
-        progress: Called now and then.
+            ``overwrite`` it. ``overwrite`` replaces the whole of a namespace that is not a copy.
+        progress: Called periodically.
 
     Returns:
-        How much was read, written and left as it was.
+        Counts of what was read, written and left unchanged.
 
     Raises:
-        ConflictError: See `conflict`. What was copied before stays.
+        ConflictError: See `conflict`. What was copied before the conflict stays.
         NotFoundError: A named namespace does not exist.
     """
     tally = Tally()
@@ -92,8 +92,8 @@ class Difference(NamedTuple):
     Attributes:
         namespace: The namespace.
         kind: ``namespace``, ``key``, ``history``, ``item``, ``collection`` or ``record``.
-        name: Its name or id; an item's number.
-        parent: The history of an item, the collection of a record.
+        name: Its name or id; for an item, its sequence number.
+        parent: The history of an item, or the collection of a record.
         what: ``only in the first``, ``only in the second`` or ``different``.
     """
 
@@ -115,15 +115,15 @@ def compare(
     namespaces: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Iterator[Difference]:
-    """Yields the differences of two stores: in values, versions, numbers, ids, times, embeddings.
+    """Yields every difference between two stores, except the revisions of namespaces.
 
-    The revisions of namespaces are not compared.
+    Values, versions, sequence numbers, ids, times and embeddings are compared.
 
     Args:
         first: One store.
         second: The other store.
-        namespaces: Only those that one of these patterns matches; see `list_namespaces`.
-        progress: Called now and then.
+        namespaces: Patterns that select namespaces; see `list_namespaces`.
+        progress: Called periodically.
     """
     wanted = list(namespaces)
     tally = Tally()
@@ -135,7 +135,7 @@ def compare(
         theirs = read_namespace(second, name, tally=tally, progress=progress) if there else iter(())
         for one, other in _join(mine, theirs, lambda line: line.order):
             line = one or other
-            assert line is not None  # one of the two is there
+            assert line is not None  # `_join` never yields two Nones
             tally.count(line.kind)
             if progress is not None and tally.lines % REPORT_EVERY == 0:
                 progress(tally)

@@ -1,4 +1,4 @@
-"""Erases a namespace in parts, so that writers of other namespaces need not wait."""
+"""Erases a namespace in parts, without blocking writers of other namespaces for long."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from botwire.transfer.pages import apply
 
 
 def erase(engine: Engine, namespace: str) -> dict[str, int]:
-    """Erases every row of a namespace and returns how many there were of each kind.
+    """Erases every row of a namespace and returns the number of rows of each kind.
 
     Raises:
-        PermissionDeniedError: A hold keeps something in it; nothing was erased.
+        PermissionDeniedError: A hold protects data in the namespace; nothing was erased.
     """
     for hold in apply(engine, namespace, ops.FindHolds()):
         raise hold.refusal()
@@ -30,11 +30,11 @@ def erase(engine: Engine, namespace: str) -> dict[str, int]:
 
 
 def _empty(engine: Engine, namespace: str) -> Counter[str]:
-    """Deletes in parts what a namespace has much of."""
+    """Deletes in parts any kind of row too numerous for one part; returns counts by kind."""
     has: ops.NamespaceStat = apply(engine, namespace, ops.StatNamespace())
     memory = Memory(namespace, engine=engine)
     if memory.past().keep is not None:
-        memory.keep_past(None)  # what is deleted now must not become part of the past
+        memory.keep_past(None)  # or the rows deleted below would become part of the past
     emptied = Counter[str]()
     if has.keys > ops.PART:
         emptied["keys"] = memory.clear()

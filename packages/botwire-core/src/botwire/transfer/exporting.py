@@ -21,16 +21,16 @@ def export(
 ) -> Tally:
     """Writes the contents of a store to a file, each namespace as of one moment.
 
-    An export of all namespaces has the retention policies and holds of the store too.
+    An export of all namespaces includes the store's retention policies and holds.
 
     Args:
         engine: The store.
         file: The file, in binary mode.
-        namespaces: Only those that one of these patterns matches; see `list_namespaces`.
-        progress: Called now and then.
+        namespaces: Patterns that select namespaces; see `list_namespaces`.
+        progress: Called periodically.
 
     Returns:
-        What was written.
+        Counts of what was written.
 
     Raises:
         NotFoundError: A named namespace does not exist.

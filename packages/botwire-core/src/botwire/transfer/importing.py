@@ -26,24 +26,24 @@ def load(
 ) -> Tally:
     """Writes the lines of an export into a store.
 
-    Data that the store already has is left alone, so an interrupted import can simply be repeated.
-    Each batch of some hundred lines is atomic. Policies and holds are set last, and only if no
-    `namespaces` are given.
+    The import skips data that the store already has, so an interrupted one can simply be repeated.
+    Each batch of a few hundred lines is atomic. Policies and holds are set last, and only if
+    `namespaces` is empty.
 
     Args:
         engine: The store to write to.
         given: The lines, for example a file in binary mode.
-        namespaces: Only those that one of these patterns matches; ``*`` is any characters.
+        namespaces: Patterns that select namespaces; ``*`` matches any characters.
         conflict: What to do if the store has newer or different data: ``refuse``, ``keep`` the
             stored data, or ``overwrite`` it.
-        progress: Called now and then.
+        progress: Called periodically.
 
     Returns:
-        How much was read, written and left as it was.
+        Counts of what was read, written and left unchanged.
 
     Raises:
-        ConfigurationError: A line is damaged or of a newer release; the message says which. Its
-            batch is not written. Or the export is truncated; what it has is written.
+        ConfigurationError: A line is damaged or comes from a newer release; the message names it,
+            and its batch is not written. Or the export is truncated; its lines are written.
         ConflictError: See `conflict`; the message names the lines.
         NotFoundError: A pattern without ``*`` names a namespace that is not in the export.
     """
@@ -99,11 +99,11 @@ def load(
 
 @contextmanager
 def _at_line(number: int) -> Iterator[None]:
-    """Adds the number of the line to errors."""
+    """Adds the line number to errors raised in the block."""
     try:
         yield
     except APIError as error:
-        # The store's, about one of the lines of the batch that ends here.
+        # The store raised it for some line of the batch that ends here.
         error.detail = f"in the lines up to {number}: {error.detail}"
         error.args = (error.detail,)
         raise

@@ -1,4 +1,4 @@
-"""The format of an export: JSON, one object a line, in the order in which it can be written back.
+"""The format of an export: JSON, one object per line, in an order that can be written back.
 
 ::
 
@@ -17,10 +17,10 @@
      "reason":…}
     {"type":"end","namespace":2,"key":10,…}
 
-A history comes before its items, a collection before its records. Bytes travel as base64 under
+A history precedes its items, and a collection its records. Bytes travel as base64 under
 ``bytes`` instead of ``value``, embeddings as base64 of 32-bit little-endian floats, times as
-ISO 8601 in UTC. Policies and holds come last, in an export of a whole store. The last line counts
-the others by type, so a file that was cut off is noticed.
+ISO 8601 in UTC. In an export of a whole store, policies and holds come last. The last line counts
+the others by type, which reveals a truncated file.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from botwire.transfer.progress import KINDS, Tally
 
 FORMAT = "botwire-export"
 VERSION = 1
-"""Goes up when a release before could misread a line."""
+"""Incremented when an older release could misread a line."""
 
 _quote = json.JSONEncoder(ensure_ascii=True).encode
 
 
 class NamespaceState(NamedTuple):
-    """A namespace without what it holds."""
+    """A namespace without its contents."""
 
     revision: int
     created_at: Micros
@@ -58,7 +58,7 @@ Entry = (
     | ops.CollectionState
     | ops.RecordEntry
 )
-"""What a line holds."""
+"""The contents of a line."""
 
 _TYPES: dict[str, Any] = {
     "namespace": NamespaceState,
@@ -74,12 +74,12 @@ _PARENTS = {"item": "history", "record": "collection"}
 
 
 class Line(NamedTuple):
-    """A line of an export but its first and last.
+    """A line of an export, except the first, the last and those of policies.
 
     Attributes:
-        namespace: What it belongs to.
-        entry: What it holds.
-        parent: The history of an item, the collection of a record.
+        namespace: The namespace that the entry belongs to.
+        entry: The contents.
+        parent: The history of an item, or the collection of a record.
     """
 
     namespace: str
@@ -88,12 +88,12 @@ class Line(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What it is: one of `KINDS`."""
+        """The kind of its entry, one of `KINDS`."""
         return _KINDS[type(self.entry)]
 
     @property
     def order(self) -> tuple[Any, ...]:
-        """Where it comes among the lines of its namespace."""
+        """Sorts the lines of a namespace."""
         entry = self.entry
         if isinstance(entry, NamespaceState):
             return (0,)
@@ -109,12 +109,12 @@ class Line(NamedTuple):
 
     @property
     def thing(self) -> tuple[Any, ...]:
-        """The key, history or collection that it is of."""
+        """Identifies the key, history or collection that the line belongs to."""
         return self.order[:2]
 
 
 def encode(line: Line) -> str:
-    """Returns a line as text of ASCII characters, without its end."""
+    """Returns a line as ASCII text, without the newline."""
     kind, entry = line.kind, line.entry
     start = f'{{"type":"{kind}","namespace":{_quote(line.namespace)},'
     if isinstance(entry, NamespaceState):
@@ -125,29 +125,29 @@ def encode(line: Line) -> str:
 
 
 def to_text(line: Line) -> bytes:
-    """Returns a line as it stands in a file, with its end."""
+    """Returns a line as written to a file, with the newline."""
     return encode(line).encode("ascii") + b"\n"
 
 
 def kind_of(text: bytes) -> str:
-    """Returns the kind of a line that `encode` wrote, without reading it."""
+    """Returns the kind of a line that `encode` wrote, without parsing it."""
     return text[len(_BEGIN) : text.index(b'"', len(_BEGIN))].decode("ascii")
 
 
 def decode(text: str | bytes) -> Line:
-    """Reads what `encode` wrote.
+    """Parses a line that `encode` wrote.
 
     Raises:
-        ConfigurationError: It is not that; says why.
+        ConfigurationError: The line is not valid; the message says why.
     """
     return from_document(load_object(text))
 
 
 def load_object(text: str | bytes) -> dict[str, Any]:
-    """Returns a line's JSON object.
+    """Parses a line as a JSON object with a type.
 
     Raises:
-        ConfigurationError: It is not one.
+        ConfigurationError: The line holds something else.
     """
     try:
         document = json.loads(text, object_pairs_hook=unique)
@@ -159,10 +159,10 @@ def load_object(text: str | bytes) -> dict[str, Any]:
 
 
 def from_document(document: dict[str, Any]) -> Line:
-    """Reads the object of a line; takes it apart.
+    """Converts a line's JSON object, and empties that object.
 
     Raises:
-        ConfigurationError: It is not one that this release knows; says why.
+        ConfigurationError: This release cannot read it; the message says why.
     """
     kind = document.pop("type")
     if kind not in _TYPES:
@@ -188,16 +188,16 @@ def from_document(document: dict[str, Any]) -> Line:
 
 
 def policy_text(policy: ops.RetentionPolicy) -> bytes:
-    """Returns the line of a policy or a hold, with its end."""
+    """Returns the line of a policy or a hold, with the newline."""
     text = wire.codec_of(ops.RetentionPolicy).encode(policy)
     return f'{{"type":"policy",{text[1:]}\n'.encode("ascii")
 
 
 def to_policy(document: dict[str, Any]) -> ops.RetentionPolicy:
-    """Reads the object of a policy's line; takes it apart.
+    """Converts the JSON object of a policy's line, and empties that object.
 
     Raises:
-        ConfigurationError: It is no policy; says why.
+        ConfigurationError: It is not a policy; the message says why.
     """
     del document["type"]
     try:
@@ -208,7 +208,7 @@ def to_policy(document: dict[str, Any]) -> ops.RetentionPolicy:
 
 
 def header() -> str:
-    """Returns the first line."""
+    """Returns the first line of an export."""
     return (
         f'{{"type":"header","format":"{FORMAT}","version":{VERSION},'
         f'"created_at":"{to_iso(now())}","botwire":"{__version__}"}}'
@@ -216,7 +216,7 @@ def header() -> str:
 
 
 def check_header(text: str | bytes) -> None:
-    """Raises `ConfigurationError` unless this is the first line of an export that can be read."""
+    """Raises `ConfigurationError` unless this is the first line of a readable export."""
     try:
         document = load_object(text)
     except ConfigurationError:
@@ -232,12 +232,12 @@ def check_header(text: str | bytes) -> None:
 
 
 def end(tally: Tally) -> str:
-    """Returns the last line."""
+    """Returns the last line of an export, which counts the others."""
     return _quote({"type": "end", **tally.counts()})
 
 
 def check_end(document: dict[str, Any], tally: Tally) -> None:
-    """Raises `ConfigurationError` if a last line counts other lines than were read."""
+    """Raises `ConfigurationError` if the counts of the last line differ from the lines read."""
     given = {kind: document[kind] for kind in KINDS if kind in document}
     if given != tally.counts():
         raise ConfigurationError(f"it counts {given}, and {tally.counts()} were read")

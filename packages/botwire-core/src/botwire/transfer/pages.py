@@ -11,7 +11,7 @@ from botwire.transfer.lines import Line
 
 R = TypeVar("R")
 
-_FIRST = 16  # entries in a first page, before their size is known
+_FIRST = 16  # entries in the first page, while their size is unknown
 _BYTES = 2 * 1024 * 1024  # approximate size of a page
 
 
@@ -21,7 +21,7 @@ def apply(engine: Engine, namespace: str, operation: ops.AnyOperation) -> Any:
 
 
 def read_pages(engine: Engine, namespace: str, operation: ops.Paged[R]) -> Iterator[R]:
-    """Yields the page that an operation reads, and all pages after it."""
+    """Yields the page that an operation reads, then all following pages."""
     following: ops.Paged[R] | None = operation
     while following is not None:
         page: R = apply(engine, namespace, following)
@@ -43,7 +43,7 @@ class Pages:
         self._limits: dict[str, int] = {}
 
     def everything(self) -> Iterator[Line]:
-        """Yields all lines of the namespace except its own, in the order of an export."""
+        """Yields all lines of the namespace except its own, in export order."""
         yield from self.keys()
         yield from self.histories()
         yield from self.collections()
@@ -58,7 +58,7 @@ class Pages:
             yield Line(self._namespace, entry)
 
     def histories(self, given: tuple[str, ...] | None = None) -> Iterator[Line]:
-        """Yields histories with their items; None: all."""
+        """Yields the given histories, or all for None, each followed by its items."""
 
         def ask(after: str | None, limit: int) -> ops.AnyOperation:
             return ops.DumpHistories(given, after, limit)
@@ -73,7 +73,7 @@ class Pages:
                 yield Line(self._namespace, item, state.name)
 
     def collections(self, given: tuple[str, ...] | None = None) -> Iterator[Line]:
-        """Yields collections with their records; None: all."""
+        """Yields the given collections, or all for None, each followed by its records."""
 
         def ask(after: str | None, limit: int) -> ops.AnyOperation:
             return ops.DumpCollections(given, after, limit)

@@ -1,4 +1,4 @@
-"""Moves the retention policies and holds of a store."""
+"""Reads and writes the retention policies and holds of a store."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def read_policies(engine: Engine) -> list[Policy]:
 def write_policies(
     engine: Engine, policies: Iterable[Policy], tally: Tally, *, conflict: str
 ) -> None:
-    """Sets policies and holds, after what they are about was written.
+    """Sets policies and holds; call it after the data they cover is written.
 
     Args:
         engine: The store to write to.
         policies: The policies.
-        tally: Counts what came of them.
-        conflict: What to do about others of the same names; see `operations.CONFLICTS`.
+        tally: Counts the policies written and kept.
+        conflict: What to do about different policies of the same name; see `operations.CONFLICTS`.
 
     Raises:
         ConflictError: The store has another policy of the same name on the same namespaces.

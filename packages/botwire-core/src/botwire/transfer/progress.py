@@ -9,19 +9,19 @@ from typing import TypeVar
 T = TypeVar("T")
 
 KINDS = ("namespace", "key", "history", "item", "collection", "record", "policy")
-"""What there is a line for."""
+"""The kinds of lines, except the first and last line of an export."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts what was read, and what happened to it.
+    """Counts what was read, and what was done with it.
 
     Attributes:
         written: Keys, items, records and policies that were new to the target or different there.
-        kept: Those not written because the target has newer data that is to be kept.
-        removed: Those deleted from the target.
-        expired: Those skipped because they have expired.
-        skipped: Those of namespaces that were not selected.
+        kept: Entries not written because the target's newer data was to be kept.
+        removed: Entries deleted from the target.
+        expired: Entries skipped because they have expired.
+        skipped: Entries of namespaces that were not selected.
         ahead: Lines of the current namespace that are read but not yet transferred.
     """
 
@@ -41,13 +41,13 @@ class Tally:
 
     @property
     def lines(self) -> int:
-        """How many lines were read."""
+        """The number of lines read."""
         entries = self.key + self.item + self.record
         return self.namespace + self.history + self.collection + self.policy + entries
 
     @property
     def same(self) -> int:
-        """How many keys, items, records and policies the target already had."""
+        """The number of keys, items, records and policies that the target already had."""
         entries = self.key + self.item + self.record + self.policy
         return entries - self.written - self.kept - self.expired - self.skipped
 
@@ -56,7 +56,7 @@ class Tally:
         setattr(self, kind, getattr(self, kind) + 1)
 
     def counts(self) -> dict[str, int]:
-        """Returns how many lines of each kind were read; few stores have policies."""
+        """Returns the number of lines read by kind; ``policy`` only if any were read."""
         every = {kind: getattr(self, kind) for kind in KINDS}
         return {kind: count for kind, count in every.items() if count or kind != "policy"}
 
@@ -65,7 +65,7 @@ REPORT_EVERY = 500
 """Lines between two calls of a `Progress`."""
 
 Progress = Callable[[Tally], None]
-"""Called now and then with what was transferred so far."""
+"""Called periodically with the counts so far."""
 
 
 def read_ahead(lines: Iterable[T], tally: Tally, progress: Progress | None) -> Iterator[T]:

@@ -1,8 +1,8 @@
-"""Reads all of a namespace as it was at one moment, while others write to it.
+"""Reads a whole namespace as of one moment, while others write to it.
 
-A store is read in pages, and each page is as of a moment of its own. So the pages are put aside, in
-a temporary file when they are many, and the log of changes says what has to be read again, until
-nothing has changed since. It locks no client out, and works wherever memory lives, over HTTP too.
+Engines read in pages, and each page reflects a moment of its own. So this module spools the pages,
+to a temporary file if they are large, and reads again whatever the change log lists, until nothing
+has changed since. No client is blocked, and it works wherever memory lives, also over HTTP.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from botwire.transfer.lines import Line, NamespaceState, decode, kind_of, to_tex
 from botwire.transfer.pages import Pages, apply, read_pages, size_of
 from botwire.transfer.progress import Progress, Tally, read_ahead
 
-_IN_MEMORY = 8 * 1024 * 1024  # bytes put aside before a temporary file is used
-_OBJECT = 800  # bytes that a line takes in memory beside what it holds, about
-_CHUNK = 64 * 1024  # bytes of the file that are read at a time
+_IN_MEMORY = 8 * 1024 * 1024  # bytes spooled before a temporary file is used
+_OBJECT = 800  # approximate overhead of a line in memory, in bytes
+_CHUNK = 64 * 1024  # bytes of the file read at a time
 _FILE = 2**62
-_ROUNDS = 100  # of reading again what has changed
-_STARTS = 3  # of a namespace, when so much changed that the log does not say what
-_QUICK = 200  # keys and histories read again in one batch
+_ROUNDS = 100  # of rereading what has changed
+_STARTS = 3  # per namespace; it starts over when the log no longer reaches back far enough
+_QUICK = 200  # keys and histories reread in one batch
 
-_MORE = 50  # new items of each
+_MORE = 50  # new items read per history
 _KEY, _HISTORY, _COLLECTION = 1, 2, 3  # as in `Line.order`
 _Thing = tuple[Any, ...]
 
 
 def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Returns what says whether a name matches one of these patterns; without any, all do.
+    """Returns a function that says whether a name matches a pattern; with no patterns, all match.
 
     Args:
-        patterns: Names in which ``*`` stands for any characters.
+        patterns: Names in which ``*`` matches any characters.
     """
     wanted = list(patterns) or ["*"]
     return lambda name: any(matches(pattern, name) for pattern in wanted)
@@ -47,16 +47,16 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
 def list_namespaces(
     engine: Engine, patterns: Iterable[str] = (), *, missing_ok: bool = False
 ) -> Iterator[str]:
-    """Yields the namespaces of a store by name.
+    """Yields the names of a store's namespaces, sorted.
 
     Args:
         engine: The store.
-        patterns: Only names that one of these matches; ``*`` stands for any characters. Without
-            a ``*`` in any, the store's list is not asked for, which takes the right to administer.
-        missing_ok: Whether a pattern without ``*`` may name a namespace that there is not.
+        patterns: Patterns that select namespaces; ``*`` matches any characters. Listing the store
+            takes the right to administer it, which patterns without a ``*`` do not need.
+        missing_ok: Whether a pattern without ``*`` may name a missing namespace.
 
     Raises:
-        NotFoundError: It may not.
+        NotFoundError: A pattern without ``*`` names a missing namespace.
     """
     wanted = sorted(set(patterns), key=to_bytes)
     if wanted and not any("*" in pattern for pattern in wanted):
@@ -80,18 +80,18 @@ def read_namespace(
     tally: Tally | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Line]:
-    """Yields everything in a namespace, as it was at one moment, in the order of an export.
+    """Yields everything in a namespace as of one moment, in export order.
 
-    Nothing is yielded for a namespace that was never written to.
+    A namespace that was never written to yields nothing.
 
     Args:
         engine: The store.
-        namespace: Which.
+        namespace: The namespace.
         tally: Counts what is read before the first line is yielded.
-        progress: Is called with it now and then.
+        progress: Called periodically with the tally.
 
     Raises:
-        ConflictError: It is written to faster than it can be read.
+        ConflictError: Others write to the namespace faster than it can be read.
     """
     with _Reading(engine, namespace, tally, progress) as found:
         if found.line is not None:
@@ -102,9 +102,9 @@ def read_namespace(
 def read_texts(
     engine: Engine, namespace: str, *, tally: Tally, progress: Progress | None = None
 ) -> Iterator[tuple[str, bytes]]:
-    """Yields the kind and the text of what `read_namespace` yields.
+    """Yields the kind and the text of each line that `read_namespace` yields.
 
-    What is in a temporary file is a text already, and is not read and written again.
+    Lines in a temporary file are text already, and are not decoded and encoded again.
     """
     with _Reading(engine, namespace, tally, progress) as found:
         if found.line is None:
@@ -118,12 +118,12 @@ def read_texts(
 
 
 class _Reading:
-    """All of a namespace, read until it is as of one moment; what is put aside goes with this.
+    """A whole namespace as of one moment; leaving the block discards the spooled lines.
 
     Attributes:
         line: The namespace's own line; None if it was never written to.
-        first: The lines as they were read first.
-        changes: What has changed since.
+        first: The lines as first read.
+        changes: What has changed since then.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class _Reading:
         self._files.close()
 
     def _read(self) -> bool:
-        """Reads once; says whether what is read is as of one moment."""
+        """Reads the namespace; returns whether the result is as of one moment."""
         self._files.close()
         self.first, again = (self._files.enter_context(_Spool()) for _ in range(2))
         pages = Pages(self._engine, self._namespace)
@@ -175,9 +175,9 @@ def _too_busy(namespace: str) -> ConflictError:
 
 
 class _Spool:
-    """Lines put aside: the first few megabytes as they are, the rest in a temporary file.
+    """Spooled lines: the first few megabytes in memory, the rest in a temporary file.
 
-    A place is the number of a line in memory, or `_FILE` and where a line begins in the file.
+    A place is the index of a line in memory, or `_FILE` plus the offset of a line in the file.
     """
 
     def __init__(self) -> None:
@@ -198,7 +198,7 @@ class _Spool:
         return len(self._lines) if self._file is None else _FILE + self._written
 
     def put(self, lines: Iterable[Line]) -> tuple[int, int]:
-        """Takes lines and returns the places where they begin and end."""
+        """Stores lines and returns the places where they begin and end."""
         start = self._end
         if self._file is not None:
             self._file.seek(self._written)
@@ -222,7 +222,7 @@ class _Spool:
                 yield kind_of(text), text
 
     def get(self, start: int = 0, end: int | None = None) -> Iterator[Line]:
-        """Yields the lines between two places; others may be read in between."""
+        """Yields the lines between two places; calls may be interleaved."""
         stop = self._end if end is None else end
         if start < _FILE:
             yield from self._lines[start:stop]
@@ -237,24 +237,25 @@ class _Spool:
 
 
 class _Changes:
-    """What has changed since a namespace was read, read again until it is as of one moment."""
+    """Rereads what has changed since a namespace was read, until all is as of one moment."""
 
     def __init__(self, engine: Engine, namespace: str, pages: Pages, spool: _Spool) -> None:
         self._engine = engine
         self._namespace = namespace
         self._pages = pages
         self._spool = spool
-        # Of each thing that changed, where its lines are now; a history's grow at their end.
+        # Where the current lines of each changed thing are; a history gains extents as it grows.
         self._extents: dict[_Thing, list[tuple[int, int]]] = {}
         self._states: dict[_Thing, Line | None] = {}
         self._last_seq: dict[_Thing, int] = {}
-        # What changed before will change again: it is read along, so that a round can be the last.
+        # What changed once is likely to change again. Each round also rereads it, so that the round
+        # can be the last.
         self._busy: dict[_Thing, None] = {}
         self._cleared: list[bytes] = []
         self._quick = _QUICK
 
     def follow(self, revision: int) -> int | None:
-        """Reads what changed after a revision; returns that of the moment, None after a reset."""
+        """Rereads changes since a revision; returns the final revision, or None after a reset."""
         pending: dict[_Thing, bool] = {}
         for _ in range(_ROUNDS):
             waiting = self._read_again(pending)
@@ -273,7 +274,7 @@ class _Changes:
             for change in page.changes:
                 for thing, appended in self._touched(change):
                     if complete and appended and thing in read - unread:
-                        continue  # read at the moment that this page is of
+                        continue  # read in the same batch as this page
                     pending[thing] = pending.get(thing, True) and appended
                     if not appended:
                         self._busy.pop(thing, None)
@@ -283,7 +284,7 @@ class _Changes:
         raise _too_busy(self._namespace)
 
     def _read_quick(self, revision: int) -> tuple[list[_Thing], list[Any]]:
-        """Reads the busiest things and the log in one batch; fewer, should they hold too much."""
+        """Reads the busiest things and the log in one batch; fewer if they are too large."""
         quick = list(self._busy)[-self._quick :]
         while True:
             asked: list[ops.AnyOperation] = []
@@ -299,7 +300,7 @@ class _Changes:
                 quick = quick[-self._quick :]
 
     def _touched(self, change: ops.ChangeEntry) -> Iterator[tuple[_Thing, bool]]:
-        """Yields what a change is of, and whether reading its end or itself again is enough."""
+        """Yields what a change touched, and whether a quick reread is enough."""
         name = to_bytes(change.name)
         if change.shape == "key" and change.action == "clear":
             self._cleared.append(name)
@@ -316,7 +317,7 @@ class _Changes:
             yield (_COLLECTION, name), False
 
     def _read_again(self, pending: dict[_Thing, bool]) -> list[_Thing]:
-        """Reads what takes more than a page; returns what is left for one batch."""
+        """Rereads what may take several pages; returns what a single batch can read."""
         quick: list[_Thing] = []
         for thing, appended in pending.items():
             name = thing[1].decode("utf-8", "surrogatepass")
@@ -355,7 +356,7 @@ class _Changes:
         )
 
     def _take(self, quick: list[_Thing], results: list[Any]) -> set[_Thing]:
-        """Keeps what was read in a batch; returns those histories that go on after it."""
+        """Stores the results of a batch; returns the histories that have further items."""
         unread = set()
         answers = iter(results)
         for thing in quick:
@@ -379,7 +380,7 @@ class _Changes:
         return bool(self._states or self._cleared)
 
     def merge(self, pages: Iterator[Line]) -> Iterator[Line]:
-        """Yields the pages' lines with those in their place that were read again."""
+        """Yields the pages' lines, with stale ones replaced by those reread."""
         if not self.happened:
             yield from pages
             return

@@ -15,13 +15,13 @@ from botwire.transfer.progress import Tally
 
 BATCH_LINES = 500
 BATCH_BYTES = 1024 * 1024
-"""Bounds of a batch, names and times left out; a single line may be longer."""
+"""Limits of a batch, not counting names and times; a single line may exceed them."""
 
 _LAST_SEQ = 2**63 - 1
 
 
-# A run is a sequence of entries that belong together: keys, or one history or collection. `after`
-# is the last entry of an earlier batch; a closed run has no further entries.
+# A run is a sequence of related entries: keys, or the entries of one history or collection. `after`
+# is the last entry of an earlier batch. A closed run gets no further entries.
 
 
 @dataclass
@@ -91,11 +91,11 @@ def _span(run: _Keys | _Collection, mirrored: int | None) -> ops.Span | None:
 
 
 class Restorer:
-    """Takes the lines of one namespace after the other, in the order of an export.
+    """Takes the lines of one namespace after another, in export order.
 
     Args:
         engine: The store to write to.
-        tally: Counts what came of them.
+        tally: Counts what was written, kept and removed.
         conflict: What to do about newer data; see `operations.CONFLICTS`.
         mirror: Whether to delete data that is not among the lines.
     """
@@ -115,11 +115,11 @@ class Restorer:
         self._size = 0
 
     def add(self, line: Line) -> None:
-        """Takes a line, and writes those before it when they are enough.
+        """Takes a line, and first writes the earlier ones if they fill a batch.
 
         Raises:
-            ConfigurationError: It cannot come after the one before it.
-            ConflictError: Something newer is there, and it was not said what to do.
+            ConfigurationError: The line cannot follow the one before it.
+            ConflictError: The store has newer data, and `conflict` is ``refuse``.
         """
         entry = line.entry
         if isinstance(entry, NamespaceState):
@@ -133,7 +133,7 @@ class Restorer:
         size, place = size_of(entry), line.order
         full = len(self._places) >= BATCH_LINES or self._size + size > BATCH_BYTES
         if self._places and (full or place in self._places):
-            self.flush()  # a line may stand twice in a file, and not in a batch
+            self.flush()  # a file may repeat a line, a batch may not
         self._places.add(place)
         self._size += size
         run = self._runs[-1]
@@ -156,7 +156,7 @@ class Restorer:
             )
 
     def flush(self) -> None:
-        """Writes what was taken, in one batch."""
+        """Writes the lines taken so far, in one batch."""
         if self._namespace is None:
             return
         operations: list[ops.AnyOperation] = [ops.RestoreNamespace(*self._state)]
@@ -175,7 +175,7 @@ class Restorer:
         self._size = 0
 
     def close(self) -> None:
-        """Writes what is left of a namespace: there is no more of it."""
+        """Writes the remaining lines of the current namespace, and ends it."""
         if self._namespace is not None:
             self._runs[-1].closed = True
             self.flush()
