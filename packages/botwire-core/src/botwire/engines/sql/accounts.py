@@ -1,4 +1,4 @@
-"""A namespace's row: its lock, its revision, its changes, and what it uses; see `schema`."""
+"""A namespace's row: its lock, its revision, its changes, and its usage; see `schema`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from botwire.names import to_bytes
 from botwire.operations.terms import DAY, BatchTerms, Usage
 
 KEPT_CHANGES = 10_000
-"""How many of a namespace's last changes can still be asked for, if they are of the last day."""
+"""How many of a namespace's latest changes can be read, if they are at most a day old."""
 
 _PRUNE_EVERY = 1_000  # changes
 _SELECT = (
@@ -25,13 +25,13 @@ class Row(NamedTuple):
     """A namespace's row as a batch finds it.
 
     Attributes:
-        revision: Of the namespace.
-        largest: The size of the largest element that was ever written to it.
-        day_began: The revision with which the day of `usage` began.
-        keep_past: For how long the namespace keeps its past; see `schema`.
-        past_since: From which revision on the past is whole.
-        usage: As of the last write.
-        answered: What the batch's request was answered before; None if it was not.
+        revision: The namespace's revision.
+        largest: The size of the largest element ever written to it.
+        day_began: The revision at which the day of `usage` began.
+        keep_past: How long the namespace keeps its past; see `schema`.
+        past_since: The revision from which the past is complete.
+        usage: The usage as of the last write.
+        answered: The recorded answer to the batch's request; None if this is the first attempt.
     """
 
     revision: int
@@ -44,21 +44,21 @@ class Row(NamedTuple):
 
     @property
     def keeps_past(self) -> bool:
-        """Whether what a write changes or deletes is kept."""
+        """Whether the namespace keeps what a write changes or deletes."""
         return self.keep_past > 0
 
 
 def enter(namespace: bytes, now: int, lock: str, request_id: bytes | None = None) -> Steps[Row]:
-    """Locks a namespace, makes its row if there is none, and answers it, a `Row`.
+    """Locks a namespace, creates its row if it is missing, and answers it as a `Row`.
 
-    A request is looked for by a statement of its own, which begins when the lock is held: a join
-    would not see what another attempt, for whose lock this one waited, has written.
+    A separate statement looks the request up once the lock is held. A join would miss what another
+    attempt wrote while this one waited for its lock.
 
     Args:
-        namespace: Which.
+        namespace: The namespace.
         now: The present time.
         lock: What to add to a SELECT so that it locks the row; see `batches.write`.
-        request_id: Of the batch's request, if it has one.
+        request_id: The id of the batch's request, if it has one.
     """
     select = _SELECT + lock
     rows: Rows = []
@@ -82,17 +82,17 @@ def enter(namespace: bytes, now: int, lock: str, request_id: bytes | None = None
 
 
 def leave(context: Context, row: Row, writes: int) -> Steps[None]:
-    """Writes down what a batch changed in its namespace.
+    """Saves what a batch changed in its namespace.
 
     Args:
-        context: The batch's.
-        row: As the batch found it.
-        writes: How many it made.
+        context: The batch's context.
+        row: The row as the batch found it.
+        writes: How many writes the batch made.
     """
     usage = row.usage.on(context.now)
     largest = max(row.largest, context.largest)
     written = (context.revision, context.grown, largest, usage.writes + writes)
-    if usage.day == row.usage.day:  # as nearly always; the index is left alone
+    if usage.day == row.usage.day:  # nearly always; leaves the index alone
         yield Statement(
             "UPDATE botwire_namespaces SET revision = ?, bytes = bytes + ?, largest = ?, "
             "writes = ? WHERE namespace = ?",
@@ -104,8 +104,8 @@ def leave(context: Context, row: Row, writes: int) -> Steps[None]:
             "writes = ?, day = ?, day_began = ? WHERE namespace = ?",
             (*written, usage.day, row.revision, context.namespace),
         )
-        # Those of yesterday may be seconds old; those of before are a day old at least. Where the
-        # day goes back, as its clock was wrong, nothing is known of their age.
+        # Yesterday's changes may be seconds old; earlier ones are at least a day old. If the day
+        # goes backwards because a clock was wrong, their age is unknown.
         of_yesterday = usage.day == row.usage.day + 1
         if usage.day > row.usage.day:
             yield from _forget_changes(
@@ -119,7 +119,7 @@ def leave(context: Context, row: Row, writes: int) -> Steps[None]:
 
 def _forget_changes(context: Context, row: Row, up_to: int) -> Steps[None]:
     if row.keeps_past:
-        # They tell when each revision was; see `past_rows`.
+        # The changes tell when each revision was made; see `past_rows`.
         up_to = min(up_to, row.past_since)
     yield Statement(
         "DELETE FROM botwire_changes WHERE namespace = ? AND revision <= ?",
@@ -128,7 +128,7 @@ def _forget_changes(context: Context, row: Row, up_to: int) -> Steps[None]:
 
 
 def find_quiet(now: int, limit: int) -> Steps[list[bytes]]:
-    """Answers some of the namespaces whose changes are all a day old at least, and still there."""
+    """Answers some of the namespaces that still have changes, all of them at least a day old."""
     rows = yield Statement(
         "SELECT namespace FROM botwire_namespaces WHERE day > 0 AND day < ? ORDER BY day LIMIT ?",
         (now // DAY - 1, limit),
@@ -137,11 +137,11 @@ def find_quiet(now: int, limit: int) -> Steps[list[bytes]]:
 
 
 def tidy(context: Context, row: Row) -> Steps[int]:
-    """Writes down what a sweep freed, and forgets the changes if all are old; answers how many.
+    """Saves what a sweep freed and forgets the changes if all are old; answers how many.
 
     Args:
-        context: The sweep's, of one namespace.
-        row: As the sweep found it.
+        context: The sweep's context, for one namespace.
+        row: The row as the sweep found it.
     """
     if 0 < row.usage.day < context.now // DAY - 1:
         rows = yield Statement(
@@ -162,13 +162,13 @@ def tidy(context: Context, row: Row) -> Steps[int]:
 
 
 def hold(terms: BatchTerms, context: Context, usage: Usage, writes: int, lock: str) -> Steps[None]:
-    """Holds a batch to its terms, before it is committed, and counts it in its account.
+    """Holds a batch to its terms before the commit, and charges it to its account.
 
     Args:
-        terms: The batch's.
-        context: The batch's, all operations applied.
+        terms: The batch's terms.
+        context: The batch's context, after all operations were applied.
         usage: What its namespace used before.
-        writes: How many it made.
+        writes: How many writes the batch made.
         lock: As in `enter`.
 
     Raises:

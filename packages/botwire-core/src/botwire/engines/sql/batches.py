@@ -1,10 +1,10 @@
 """What a batch means in SQL, once for SQLite and PostgreSQL.
 
-What its operations mean is in a module a shape beside this one, such as `key_statements`.
+Each shape has a module beside this one that defines its operations, such as `keys`.
 
-Each function is a generator that yields statements and is sent their rows, and so does no I/O:
-an engine opens a transaction, runs the generator with its own driver, and commits. Raising
-leaves it to the engine to roll back. Placeholders are ``?``.
+Each function is a generator that yields statements and is sent their rows, so it does no I/O. An
+engine opens a transaction, runs the generator with its own driver, and commits. If the generator
+raises, the engine rolls back. Placeholders are ``?``.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ from botwire.operations.authors import from_stored, to_stored
 from botwire.operations.terms import AUDIT_LOG, BatchTerms, Usage
 
 KEPT_REQUESTS = 24 * 3600 * 1_000_000
-"""For how long a repeated request is recognised, in microseconds."""
+"""How long a repeated request is recognised, in microseconds."""
 
-_TOGETHER = 4  # operations that are asked together where they may answer much, a page each
-_SWEPT_NAMESPACES = 1_000  # that are looked for at once
-_SWEPT_ROWS = 1_000  # keys or answers in one transaction, some 10 ms of it
+_TOGETHER = 4  # operations run together if their answers may be large, up to a page each
+_SWEPT_NAMESPACES = 1_000  # namespaces that one query looks for
+_SWEPT_ROWS = 1_000  # keys or answers per transaction, which take some 10 ms
 _DUE = (
     "SELECT EXISTS (SELECT 1 FROM botwire_histories WHERE namespace = ? AND expires_at <= ?) "
     "OR EXISTS (SELECT 1 FROM botwire_histories "
     f"WHERE namespace = ? AND {history_removal.UNSWEPT}), "
     "EXISTS (SELECT 1 FROM botwire_records WHERE namespace = ? AND expires_at <= ?)"
-)  # what the sweep has to do in a namespace, beside keys: histories, records
-_SWEPT_RECORDS = 100  # in one transaction, with the words of their texts
-_SWEPT_CHANGES = 10_000  # in one transaction on all namespaces, some 15 ms of it
+)  # whether the sweep has work in a namespace besides keys: histories, records
+_SWEPT_RECORDS = 100  # records per transaction, with the words of their texts
+_SWEPT_CHANGES = 10_000  # changes per transaction on all namespaces, which take some 15 ms
 
 
 def read(
@@ -70,16 +70,16 @@ def read(
     Args:
         batch: The operations.
         now: The present time.
-        vectors: What the engine remembers of embeddings.
-        in_rounds: Whether what several operations ask is asked together, which is quicker where
-            the database is far away.
+        vectors: The engine's cache of embeddings.
+        in_rounds: Whether to send the statements of several operations together, which saves round
+            trips to a remote database.
     """
     limit = None if batch.terms is None else batch.terms.answer
     context = Context(to_bytes(batch.namespace), now, 0, vectors, limit=limit)
     if batch.at is None:
         return (yield from _read(context, batch, in_rounds=in_rounds))
     revision, context.now = yield from past_rows.find(context, batch.at)
-    context.vectors = None  # of the present
+    context.vectors = None  # the cache holds the present only
     return (yield from past_rows.as_of(_read(context, batch, in_rounds=in_rounds), revision))
 
 
@@ -100,7 +100,7 @@ def _read(context: Context, batch: ops.Batch, *, in_rounds: bool) -> Steps[ops.R
 def _in_rounds(
     context: Context, operations: Sequence[ops.AnyOperation], parts: Sequence[Steps[Any]]
 ) -> Steps[ops.Results]:
-    """Applies operations that only read, together; a few at a time if they may answer much."""
+    """Applies read-only operations together, a few at a time if their answers may be large."""
     together = len(parts)
     if context.limit is not None and together > _TOGETHER:
         most = (yield from pages.largest(context)) * sum(map(pages.count, operations))
@@ -120,14 +120,14 @@ def _in_rounds(
 def write(
     batch: ops.Batch, now: int, *, lock: str = "", plan: Plan | None = None
 ) -> Steps[ops.Results]:
-    """Applies a batch inside a transaction of the engine's.
+    """Applies a batch inside a transaction that the engine has opened.
 
     Args:
         batch: The operations.
         now: The present time.
-        lock: What to add to a SELECT so that it locks the row, where a transaction does not
-            lock the whole database.
-        plan: What was found out before; see `planning`.
+        lock: What to add to a SELECT so that it locks the row, if a transaction does not lock
+            the whole database.
+        plan: What was found out before the lock was taken; see `planning`.
 
     Raises:
         UnplannedError: A new plan is needed.
@@ -176,7 +176,7 @@ def write(
         if context.revision > at or operation.storewide or operation.admin:
             changed.append(index)
             writes += not (operation.removes or operation.admin)
-    yield WAIT  # for how much it has grown
+    yield WAIT  # until `context.grown` is known
 
     if batch.terms is not None:
         limit = batch.terms.quota.bytes
@@ -193,13 +193,13 @@ def write(
 
 
 def _write_down(terms: BatchTerms | None, changed: Sequence[int], done: Context) -> Steps[None]:
-    """Writes what was done into the audit log, in the transaction in which it was done."""
+    """Writes the batch's changes to the audit log, in the same transaction."""
     asked = {} if terms is None else terms.audit
     told = [entry for index in changed for entry in asked.get(index, ())]
     entries = [(entry, None) for entry in [*told, *done.audit]]
     if not entries:
         return
-    # The last lock that a batch takes, so that two which write here cannot wait for each other.
+    # A batch takes this lock last, so two batches that write here cannot deadlock.
     namespace = to_bytes(SYSTEM_NAMESPACE)
     row = yield from accounts.enter(namespace, done.now, done.lock)
     context = Context(
@@ -210,7 +210,7 @@ def _write_down(terms: BatchTerms | None, changed: Sequence[int], done: Context)
 
 
 def _make_room(context: Context, bytes_: int) -> Steps[None]:
-    """Deletes what expired in the namespace until it has freed so many bytes."""
+    """Deletes what expired in the namespace until it has freed this many bytes."""
     target = context.grown - bytes_
     while context.grown > target and (yield from _forget_expired(context)):
         pass
@@ -229,10 +229,10 @@ def _forget_expired(context: Context) -> Steps[int]:
 
 
 def sweep(now: int) -> Steps[bool]:
-    """Removes some of what expired in all namespaces, and of the old changes.
+    """Removes some of what expired in all namespaces, and some of the old changes.
 
-    For where one lock is for all: it is held for some 30 ms. Reads never show what expired, swept
-    or not.
+    For databases with a single lock, which this holds for some 30 ms. Reads never show what
+    expired, swept or not.
 
     Returns:
         Whether there may be more.
@@ -240,7 +240,7 @@ def sweep(now: int) -> Steps[bool]:
     rows = yield Statement(
         "DELETE FROM botwire_keys WHERE (namespace, key) IN "
         "(SELECT namespace, key FROM botwire_keys WHERE expires_at <= ? "
-        # Those whose past is kept are swept one by one.
+        # Namespaces that keep their past are swept one by one.
         "AND namespace NOT IN (SELECT namespace FROM botwire_namespaces WHERE keep_past <> 0) "
         f"ORDER BY expires_at LIMIT ?) RETURNING namespace, {sizes.KEY}",
         (now, _SWEPT_ROWS),
@@ -287,14 +287,14 @@ def _sweep_shapes(namespace: bytes, now: int, most: int) -> Steps[int]:
         removed += yield from keys.sweep(context, most)
         removed += yield from past.sweep(context, most)
     removed += yield from history_removal.sweep(context, most)
-    # A record takes ten times as long as an item, with the words of its text.
+    # A record takes ten times as long as an item, because of the words of its text.
     removed += 10 * (yield from records.sweep(context, max(1, (most - removed) // 10)))
     yield from accounts.tidy(context, row)
     return removed
 
 
 def find_expired(now: int) -> Steps[list[bytes]]:
-    """Answers some of the namespaces in which something is to be removed, to be swept singly."""
+    """Answers some of the namespaces that have something to remove, to be swept one by one."""
     rows = yield Statement(
         "SELECT DISTINCT namespace FROM (SELECT namespace FROM botwire_keys "
         f"WHERE expires_at <= ? ORDER BY expires_at LIMIT {_SWEPT_NAMESPACES}) oldest",
@@ -308,7 +308,7 @@ def find_expired(now: int) -> Steps[list[bytes]]:
 def sweep_namespace(namespace: bytes, now: int, lock: str) -> Steps[int]:
     """Removes some of what expired in a namespace, in a transaction that locks it first.
 
-    All its changes too, if they are old; answers how many.
+    Also removes all of its changes if they are old, and answers how many.
     """
     row = yield from accounts.enter(namespace, now, lock)
     context = Context(namespace, now, row.revision, keeps_past=row.keeps_past)
@@ -319,7 +319,7 @@ def sweep_namespace(namespace: bytes, now: int, lock: str) -> Steps[int]:
 
 
 def forget_requests(now: int) -> Steps[bool]:
-    """Removes some of the answers that are no longer kept; answers whether there may be more."""
+    """Removes some of the recorded answers that are too old; answers whether there may be more."""
     rows = yield Statement(
         "DELETE FROM botwire_requests WHERE (namespace, id) IN "
         "(SELECT namespace, id FROM botwire_requests WHERE created_at <= ? "
@@ -343,7 +343,7 @@ def _read_changes(context: Context, op: ops.ReadChanges) -> Steps[ops.ChangePage
     if op.after is None or op.after == revision:
         return ops.ChangePage((), revision)
     if not oldest - 1 <= op.after < revision:
-        # Pruned, or of another store: what changed since is not known.
+        # The revision was pruned, or is from another store: what changed since is unknown.
         return ops.ChangePage((ops.ChangeEntry(revision, "namespace", "reset", ""),), revision)
     rows = yield Statement(
         "SELECT revision, shape, action, name, author, changed_at FROM botwire_changes "
@@ -368,7 +368,7 @@ def _read_usage(context: Context, op: ops.ReadUsage) -> Steps[Usage]:
     return Usage(*(rows[0] if rows else (0, 0, 0))).on(context.now)
 
 
-# Importing these registers what their operations mean.
+# Importing these registers the handlers of their operations.
 SHAPES = (
     keys,
     histories,

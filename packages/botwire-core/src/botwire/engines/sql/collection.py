@@ -1,4 +1,4 @@
-"""A collection's own row: what every operation on its records reads first and writes last."""
+"""A collection's own row, which every operation on its records reads first and writes last."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from botwire.errors import InvalidRequestError
 from botwire.names import to_bytes
 
 HERE = "namespace = ? AND collection = ?"
-"""The condition that a row is of a collection."""
+"""The condition that a row belongs to a collection."""
 LIVE_HERE = f"{HERE} AND {tables.LIVE}"
-"""The condition that a record is of a collection and has not expired, at a time that is given."""
+"""The condition that a record belongs to a collection and has not expired at a given time."""
 
 
 class Collection(NamedTuple):
-    """What is known of a collection; see `schema`."""
+    """A collection's row; see `schema`."""
 
     name: bytes
     dimension: int | None = None
@@ -33,7 +33,7 @@ _SAVE = tables.COLLECTIONS.upsert()
 
 
 def read_collection(context: Context, name: str) -> Steps[Collection]:
-    """Answers the `Collection`, all zeros if nothing was ever put into it."""
+    """Answers a collection's row, all zeros if nothing was ever put into it."""
     key = to_bytes(name)
     rows = yield Statement(
         f"SELECT {tables.COLLECTIONS.columns} FROM botwire_collections WHERE {HERE}",
@@ -43,7 +43,7 @@ def read_collection(context: Context, name: str) -> Steps[Collection]:
 
 
 def has_records(context: Context, collection: Collection) -> Steps[bool]:
-    """Says whether a collection holds a record that has not expired."""
+    """Answers whether a collection holds a record that has not expired."""
     if not collection.size or not collection.expiring:
         return bool(collection.size)
     rows = yield Statement(
@@ -54,14 +54,14 @@ def has_records(context: Context, collection: Collection) -> Steps[bool]:
 
 
 def read_dimension(context: Context, collection: Collection) -> Steps[int | None]:
-    """Answers the dimension of the embeddings; None if all records have expired."""
+    """Answers the dimension of a collection's embeddings; None if all records have expired."""
     if collection.dimension is None or not collection.expiring:
         return collection.dimension
     return collection.dimension if (yield from has_records(context, collection)) else None
 
 
 def save_collection(context: Context, collection: Collection) -> Steps[None]:
-    """Writes what is known of a collection."""
+    """Writes a collection's row."""
     yield from past_rows.keep(context, "collections", HERE, (context.namespace, collection.name))
     yield Statement(_SAVE, (context.namespace, *collection[:-1], context.until))
 

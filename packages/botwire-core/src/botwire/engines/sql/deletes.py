@@ -1,4 +1,4 @@
-"""What deleting records means in SQL: what is selected, and how much one part deletes."""
+"""What deleting records means in SQL: which records it selects, and how much one part deletes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from botwire.engines.sql.steps import Context, Statement, Steps, chunks, count_i
 from botwire.names import to_bytes
 
 SELECTED = 50_000
-"""Records that a delete in parts selects at once."""
+"""How many records a delete in parts selects at once."""
 
 _MANY = 500  # ids
-_PART_BYTES = 20_000  # of texts that one part deletes: some 4,000 words, each on a page of its own
-_CLEARED_WORDS = 300_000  # deleted at once with their collection, as they are beside each other
+_PART_BYTES = 20_000  # of text that one part deletes: some 4,000 words, each on a page of its own
+_CLEARED_WORDS = 300_000  # deleted at once with their collection, because they are adjacent
 
 
 @handles(ops.DeleteRecords)
@@ -71,7 +71,7 @@ def selects(op: ops.DeleteRecords) -> bool:
 def _to_delete(
     context: Context, collection: Collection, op: ops.DeleteRecords
 ) -> Steps[Sequence[bytes]]:
-    """Answers the ids of the records that a delete deletes now."""
+    """Answers the ids of the records that this part of a delete deletes."""
     plan = context.plan
     known = plan.selections.get(id(op)) if plan is not None and selects(op) else None
     if known is not None:
@@ -83,7 +83,7 @@ def _to_delete(
     if op.limit is not None:
         return (yield from part(context, collection.name, ids, op.limit))
     if known is not None and collection.expiring:
-        # Those that have expired since they were selected are not deleted by this.
+        # This leaves out records that have expired since they were selected.
         return (yield from part(context, collection.name, ids, len(ids), 2**62))
     return ids
 
@@ -95,14 +95,14 @@ def part(
     limit: int,
     bytes_: int = _PART_BYTES,
 ) -> Steps[Sequence[bytes]]:
-    """Answers the first of these records that exist: one at least, and no more than take a moment.
+    """Answers the first existing records among these: at least one, and few enough to be quick.
 
     Args:
-        context: The batch's.
-        collection: Of which collection.
-        ids: The records.
-        limit: How many at most.
-        bytes_: How many bytes of text they may have together.
+        context: The batch's context.
+        collection: The records' collection.
+        ids: The ids of the records.
+        limit: The most records to answer.
+        bytes_: The most bytes of text in all of them together.
     """
     taken: list[bytes] = []
     size = 0
@@ -125,10 +125,10 @@ def part(
 def renewed(
     context: Context, collection: Collection, where: ops.Selection, selected: Selected
 ) -> Steps[Selected]:
-    """Answers what a selection holds now, from what it held at an earlier revision.
+    """Brings a selection made at an earlier revision up to date, and answers it.
 
     Raises:
-        UnplannedError: Too much was written to the collection since.
+        UnplannedError: Too much has been written to the collection since.
     """
     if collection.revision == selected.revision:
         return selected
@@ -165,7 +165,10 @@ def renewed(
 
 
 def _without_gone(context: Context, collection: bytes, found: list[Found]) -> Steps[list[Found]]:
-    """Leaves out the first that no longer exist; where one does, those behind it stay."""
+    """Answers the records without the leading ones that no longer exist.
+
+    Stops at the first chunk with a record that exists, and keeps everything behind it.
+    """
     for start in range(0, len(found), _MANY):
         chunk = [one.id for one in found[start : start + _MANY]]
         rows = yield Statement(

@@ -50,7 +50,7 @@ def _fork_history(context: Context, op: ops.ForkHistory) -> Steps[int]:
 
 
 def _count_up_to(context: Context, history: bytes, stat: Stat, up_to: int) -> Steps[int]:
-    """Answers how many items have numbers up to one, without looking at many of them."""
+    """Answers how many items have numbers up to `up_to`, and reads few of them."""
     total = stat.size + stat.archived
     first = stat.shared[-1].after if stat.shared else stat.dead_seq
     if up_to >= stat.last_seq:

@@ -1,4 +1,4 @@
-"""Which function says what an operation means in SQL."""
+"""The registry of handlers: which generator implements an operation in SQL."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from botwire.errors import ConfigurationError
 
 R = TypeVar("R")
 Handler = Callable[[Context, Any], Steps[R]]
-"""Is given what its batch shares and an operation; yields statements and returns the result."""
+"""Takes the batch's context and an operation; yields statements and returns the result."""
 
 _HANDLERS: dict[type[Any], Handler[Any]] = {}
 
 
 def handles(cls: type[ops.Operation[R]]) -> Callable[[Handler[R]], Handler[R]]:
-    """Registers the decorated generator as what an operation means."""
+    """Registers the decorated generator as the handler of an operation."""
 
     def register(handler: Handler[R]) -> Handler[R]:
         _HANDLERS[cls] = handler
@@ -27,10 +27,10 @@ def handles(cls: type[ops.Operation[R]]) -> Callable[[Handler[R]], Handler[R]]:
 
 
 def handler_of(operation: ops.Operation[R]) -> Handler[R]:
-    """Returns what an operation means.
+    """Returns the handler of an operation.
 
     Raises:
-        ConfigurationError: No function was registered for its class.
+        ConfigurationError: No handler is registered for its class.
     """
     handler = _HANDLERS.get(type(operation))
     if handler is None:
@@ -39,9 +39,9 @@ def handler_of(operation: ops.Operation[R]) -> Handler[R]:
 
 
 def check_complete() -> None:
-    """Raises `ConfigurationError` if an operation of BotWire's own has no function."""
+    """Raises `ConfigurationError` if one of BotWire's own operations has no handler."""
     for cls in ops.BY_CLASS:
-        # An operation of a user's own may be for an engine of their own.
+        # A user's own operation may be meant for the user's own engine.
         is_ours = cls.__module__.startswith("botwire.")
         if is_ours and cls not in _HANDLERS and not cls.maintains:
             raise ConfigurationError(_missing(cls.__name__))

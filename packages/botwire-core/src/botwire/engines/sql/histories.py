@@ -1,11 +1,11 @@
 """What the operations on histories mean in SQL; see `engines.sql.batches`.
 
-An expired history is as if it had been cleared, which is no change, as with keys. Reads see that by
-its row alone. The next write, or the sweep, buries it: its items become dead, and the sweep removes
-them in parts.
+An expired history looks as if it had been cleared. As with keys, expiry is not recorded as a
+change. Reads see the expiry from the row alone. The next write, or the sweep, buries the history:
+its items become dead, and the sweep removes them in parts.
 
-A fork shares items with other histories; see `history_rows`. What changes one of them in the middle
-copies them all first.
+A fork shares items with other histories; see `history_rows`. An operation that changes a shared
+item in the middle copies all shared items first.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from botwire.errors import ConflictError, NotFoundError
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
 
-# An expired history keeps its expiry until it is buried, which shows that it must be.
+# An expired history keeps its expiry until it is buried, so the expiry shows that it must be.
 _APPEND = (
     tables.HISTORIES.upsert(
         **{
@@ -116,7 +116,7 @@ def _extend_history(context: Context, op: ops.ExtendHistory) -> Steps[tuple[int,
 
 
 def _known(context: Context, history: bytes, ids: Sequence[str | None]) -> Steps[dict[str, int]]:
-    """Answers the numbers of the items that have these ids, for the ids that are taken."""
+    """Answers the numbers of the items with these ids, by id; ids not in use are left out."""
     given = [to_bytes(id) for id in ids if id is not None]
     if not given:
         return {}
@@ -132,7 +132,7 @@ def _known(context: Context, history: bytes, ids: Sequence[str | None]) -> Steps
     seen = stat.on(context.now)
     dead = [seq for _, seq in found if seq <= seen.dead_seq]
     if dead:
-        # Their ids are free again, so the rows must go before others get the ids.
+        # Dead items' ids are free again, so delete the rows before new items take the ids.
         stat = yield from enter(context, history)
         yield from remove(context, history, stat, dead, dead=True)
     if seen.base is not None:
@@ -157,7 +157,7 @@ def append(
     new: Sequence[tuple[Json, str | None]],
     ttl: float | None = None,
 ) -> Steps[int]:
-    """Appends values with their ids, none of which is there yet, and answers the first's number."""
+    """Appends values with their ids, all new, and answers the number of the first item."""
     stored = [(None if id is None else to_bytes(id), value) for value, id in new]
     author = context.author
     added = [sizes.item(id, value, author) for id, value in stored]
@@ -194,7 +194,7 @@ def _replace_history(context: Context, op: ops.ReplaceHistory) -> Steps[tuple[in
         yield from empty(context, history, stat)
         context.change("history", "clear", history)
     elif stat.dead:
-        # Their ids are free again, so the rows must go before others get the ids.
+        # Dead items' ids are free again, so delete the rows before new items take the ids.
         yield from remove_dead(context, history, stat)
     if not op.values:
         return ()
@@ -293,7 +293,7 @@ def _read_history(context: Context, op: ops.ReadHistory) -> Steps[ops.ItemPage]:
     order = f"ORDER BY seq {'DESC' if op.newest_first else 'ASC'}"
 
     select = f"SELECT {tables.HISTORY_ITEM}"
-    # Asked along with the items: nearly every history has only its own.
+    # Sent along with the query for the items, since nearly every history has only its own.
     forked: Rows = []
     yield Statement(
         f"SELECT {STAT} FROM botwire_histories WHERE {HERE} AND base IS NOT NULL",

@@ -27,7 +27,7 @@ def _stat_history(context: Context, op: ops.StatHistory) -> Steps[ops.HistorySta
 
 
 def _public_stat(row: Sequence[Any]) -> ops.HistoryStat:
-    """Returns what a history's name and its row say."""
+    """Returns the public stat for a row that begins with the history's name."""
     stat = Stat(*row[1:])
     return ops.HistoryStat(
         *(
@@ -44,7 +44,7 @@ def _public_stat(row: Sequence[Any]) -> ops.HistoryStat:
     )
 
 
-_SCANNED = 1_000  # histories that one statement reads where a filter is given
+_SCANNED = 1_000  # histories that one statement reads if there is a filter
 
 
 @handles(ops.ListHistories)
@@ -72,14 +72,14 @@ _METADATA = 1 + STAT.split(", ").index("metadata")
 
 
 def _scan(context: Context, op: ops.ListHistories, limit: int, also: str = "") -> Steps[Rows]:
-    """Answers the names and the rows of the next histories, whatever their metadata."""
+    """Answers the names and the rows of the next histories, before any filter on metadata."""
     by_time = op.order == "updated"
     beyond, direction = ("<", "DESC") if op.descending else (">", "ASC")
     condition, parameters = bounds(
         "history", op.prefix, None if by_time or op.descending else op.after
     )
     if op.after is not None and by_time:
-        # The first comparison alone is one that the index of times can begin with.
+        # Only the first comparison lets the scan start inside the index on times.
         condition += (
             f" AND updated_at {beyond}= ? AND (updated_at {beyond} ? OR history {beyond} ?)"
         )

@@ -1,4 +1,4 @@
-"""What removing items of histories means in SQL, and the sweep; see `engines.sql.batches`."""
+"""What removing items from histories means in SQL, and the sweep; see `engines.sql.batches`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def delete_items(context: Context, op: ops.DeleteItems) -> Steps[int]:
 def remove(
     context: Context, history: bytes, stat: Stat, seqs: Sequence[int], *, dead: bool = False
 ) -> Steps[int]:
-    """Deletes items with these numbers, either dead ones or the others; answers how many."""
+    """Deletes the items with these numbers, only dead or only live ones; answers how many."""
     deleted: list[int] = []
     if stat.base is not None and not dead:
         stat, deleted = yield from _leave_out(context, history, stat, seqs)
@@ -71,12 +71,12 @@ def remove(
 def _leave_out(
     context: Context, history: bytes, stat: Stat, seqs: Sequence[int]
 ) -> Steps[tuple[Stat, list[int]]]:
-    """Leaves shared items with these numbers out of a fork, if they are its first or its last.
+    """Drops shared items with these numbers from a fork, if they are its first or its last.
 
-    Otherwise it copies all that are shared, to be deleted as any.
+    Otherwise it copies all shared items, so that the caller can delete them like any other.
 
     Returns:
-        The row, and the numbers of the items that were left out.
+        The row, and the numbers of the items that it dropped.
     """
     end = stat.shared[0].up_to
     table, parameters = items_of(context, history, stat.shared)
@@ -100,7 +100,7 @@ def _leave_out(
 
 
 def empty(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
-    """Deletes all items; answers the row, which keeps metadata and expiry."""
+    """Deletes all items; answers the row, which keeps its metadata and expiry."""
     here = (context.namespace, history)
     stat = yield from keep_past(context, history, stat, "1 = 1", ())
     yield Statement(f"DELETE FROM botwire_items WHERE {HERE}", here)
@@ -158,7 +158,7 @@ def _clear_history(context: Context, op: ops.ClearHistory) -> Steps[int]:
 
 
 def _clear_oldest(context: Context, history: bytes, stat: Stat, limit: int) -> Steps[int]:
-    """Archives all items and deletes the oldest of them; answers how many."""
+    """Archives all items and deletes the oldest of them; answers how many it deleted."""
     stat = stat._replace(archived_seq=stat.last_seq, archived=stat.archived + stat.size, size=0)
     table, parameters = items_of(context, history, stat.shared)
     rows = yield Statement(
@@ -170,17 +170,17 @@ def _clear_oldest(context: Context, history: bytes, stat: Stat, limit: int) -> S
 
 # --- what expired ---------------------------------------------------------------------------
 
-_DUE = 100  # histories that are looked at in one transaction
+_DUE = 100  # histories that one transaction looks at
 
 
 def sweep(context: Context, most: int) -> Steps[int]:
     """Buries expired histories of the namespace and removes dead items; answers how many.
 
-    Past items that no fork reads any more go too.
+    Also removes past items that no fork reads any more.
 
     Args:
-        context: The sweep's, of one namespace.
-        most: How many items to remove, about.
+        context: The sweep's context, for one namespace.
+        most: About how many items to remove.
     """
     rows = yield Statement(
         f"SELECT history, {STAT} FROM botwire_histories "
@@ -229,7 +229,7 @@ def _forget_past(context: Context, history: bytes, stat: Stat, most: int) -> Ste
 
 
 UNSWEPT = "(dead > 0 OR (past > 0 AND forks = 0))"
-"""The condition that `sweep` has to remove items of a history."""
+"""The condition that `sweep` has items to remove from a history."""
 FIND_EXPIRED = (
     "SELECT DISTINCT namespace FROM (SELECT namespace FROM botwire_histories "
     "WHERE expires_at <= ? ORDER BY expires_at LIMIT ?) due UNION "

@@ -1,8 +1,8 @@
-"""The row of a history, and where its items are: its own, and those it shares with others.
+"""A history's row and its items: its own, and those it shares with other histories.
 
-A fork begins with the items of another history without copying them. Its row says which it shares:
-`Shared` ranges, the nearest history first. The other history keeps the rows that a fork reads: what
-it changes or deletes of them goes to ``botwire_forked_items`` (`keep_past`).
+A fork begins with the items of another history without copying them. Its row lists what it shares
+as `Shared` ranges, the nearest history first. The other history preserves the items that forks
+read: before it changes or deletes one, it copies it to ``botwire_forked_items`` (`keep_past`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
 
 HERE = "namespace = ? AND history = ?"
-"""The condition that a row is of a history."""
+"""The condition that a row belongs to a history."""
 EXISTS = "(size + archived > 0 OR metadata IS NOT NULL)"
-"""The condition that a history, which has not expired, holds anything."""
+"""The condition that an unexpired history holds anything."""
 STAT = tables.HISTORIES.columns
 """The columns of a `Stat`."""
 
@@ -65,28 +65,28 @@ class Stat(NamedTuple):
 
     @property
     def exists(self) -> bool:
-        """Whether it holds anything."""
+        """Whether the history holds anything."""
         return bool(self.size + self.archived or self.metadata is not None)
 
     @property
     def metadata_size(self) -> int:
-        """How many bytes the metadata count."""
+        """How many bytes the metadata counts as."""
         return len(self.metadata or "")
 
     @property
     def shared(self) -> list[Shared]:
-        """What it shares with other histories, the last items first."""
+        """The ranges that the history shares with others, the last items first."""
         if self.base is None:
             return []
         return [Shared(to_bytes(name), *rest) for name, *rest in json.loads(self.base)]
 
     def sharing(self, shared: Iterable[Shared]) -> Stat:
-        """Returns the row of a history that shares these."""
+        """Returns the row of a history that shares these ranges."""
         listed = [(from_bytes(one.history), *one[1:]) for one in shared]
         return self._replace(base=json.dumps(listed) if listed else None)
 
     def is_expired(self, now: int) -> bool:
-        """Says whether readers no longer see what the row says."""
+        """Returns whether the history has expired, so that readers no longer see it."""
         return self.expires_at is not None and self.expires_at <= now
 
     def on(self, now: int) -> Stat:
@@ -97,7 +97,7 @@ class Stat(NamedTuple):
         """Returns the row of an expired history after its items became dead.
 
         Args:
-            own: How many of its items were its own.
+            own: How many of the items were the history's own.
         """
         return self._replace(
             size=0,
@@ -131,7 +131,7 @@ def save(context: Context, history: bytes, stat: Stat) -> Steps[None]:
 
 
 def enter(context: Context, history: bytes) -> Steps[Stat]:
-    """Answers the row of a history that is about to be written, buried if it has expired."""
+    """Answers the row of a history about to be written, after burying it if it has expired."""
     stat = yield from read_row(context, history)
     if not stat.is_expired(context.now):
         return stat
@@ -157,7 +157,7 @@ def bury(context: Context, history: bytes, stat: Stat, new: int = 0) -> Steps[St
 
 
 def metadata_of(text: str | None) -> Json:
-    """Returns the metadata in a column that is NULL if there is none."""
+    """Returns the metadata that a column holds; NULL means none."""
     return ops.NO_METADATA if text is None else Json.from_text(text)
 
 
@@ -176,14 +176,14 @@ def items_of(
     also: str = "",
     bounds: Sequence[Any] = (),
 ) -> tuple[str, list[Any]]:
-    """Returns SQL for a table of a history's items, dead and archived ones too, to select from.
+    """Returns SQL for a table of a history's items to select from, including dead and archived.
 
     Args:
-        context: The batch's.
+        context: The batch's context.
         history: The history.
-        shared: What it shares.
-        also: Added to the statement that reads the items of each history, such as an order and a
-            limit, which databases do not push down.
+        shared: The ranges that it shares.
+        also: SQL to add to the query of each history's items, such as an order and a limit, which
+            databases do not push down.
         bounds: The parameters of `also`.
     """
     parts = [f"{_OWN} AND seq > ?"]
@@ -198,7 +198,7 @@ def items_of(
 
 
 def count_items(context: Context, history: bytes, stat: Stat, after: int, up_to: int) -> Steps[int]:
-    """Answers how many items have numbers after one and up to another."""
+    """Answers how many items have numbers after `after` and up to `up_to`."""
     table, parameters = items_of(context, history, stat.shared)
     rows = yield Statement(
         f"SELECT count(*) FROM {table} WHERE seq > ? AND seq <= ?", (*parameters, after, up_to)
@@ -212,10 +212,10 @@ _KEPT = "seq <= ? AND version <= ?"
 def keep_past(
     context: Context, history: bytes, stat: Stat, condition: str, parameters: Sequence[Any]
 ) -> Steps[Stat]:
-    """Keeps, of items that are about to change or go, those that forks read; answers the row.
+    """Keeps the items that forks read before they change or are deleted; answers the row.
 
-    They count in its bytes as long as they are kept. Where the namespace keeps its past, it keeps
-    all of them.
+    Kept items count towards the history's bytes. If the namespace keeps its past, it keeps all
+    items that are about to change.
     """
     yield from past_rows.keep(
         context, "items", f"{HERE} AND {condition}", (context.namespace, history, *parameters)
@@ -255,7 +255,7 @@ def remove_dead(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
 
 
 def share(context: Context, shared: Sequence[Shared]) -> Steps[None]:
-    """Notes in the histories that a fork shares items with which of them it reads."""
+    """Records, in each history that a fork shares items with, which items the fork reads."""
     for one in shared:
         yield Statement(
             "UPDATE botwire_histories SET forks = forks + 1, "
@@ -267,9 +267,10 @@ def share(context: Context, shared: Sequence[Shared]) -> Steps[None]:
 
 
 def release(context: Context, shared: Sequence[Shared], *, for_good: bool = False) -> Steps[None]:
-    """Notes in the histories that a fork shared items with that it no longer reads them.
+    """Records, in each history that a fork shared items with, that the fork no longer reads them.
 
-    Where the past is kept the fork's past row still does, until it is forgotten `for_good`.
+    If the namespace keeps its past, the fork's past row still reads them until it is forgotten
+    `for_good`.
     """
     if context.keeps_past and not for_good:
         return
@@ -284,7 +285,7 @@ def release(context: Context, shared: Sequence[Shared], *, for_good: bool = Fals
 
 
 def own_all(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
-    """Copies the items that a fork shares, so that it shares none; answers its row."""
+    """Copies the items that a fork shares, so that it shares none any more; answers its row."""
     shared = stat.shared
     if not shared:
         return stat
@@ -301,7 +302,7 @@ def own_all(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
 
 
 def trim(context: Context, stat: Stat, seqs: Sequence[int], *, newest: bool) -> Steps[Stat]:
-    """Leaves out the first or the last of the shared items; answers the row."""
+    """Drops the first or the last shared items from a fork; answers its row."""
     left: list[Shared] = []
     gone: list[Shared] = []
     for one in stat.shared:

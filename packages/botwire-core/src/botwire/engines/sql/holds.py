@@ -1,10 +1,10 @@
-"""Holds: what keeps memory from being deleted, and where policies are stored.
+"""Holds, which keep memory from being deleted, and the storage of policies.
 
 Policies and holds are keys of the system namespace. A batch that deletes something, or that sets an
 expiry, reads the holds; no other batch does, so holds cost nothing elsewhere. What a hold covers
-does not expire: `KeepExpiring` removes the expiry that it has, and writes to histories and records
-set none. A key that is written with an expiry while it is held is a lock or a lease: it expires,
-and its owner may delete it.
+does not expire: `KeepExpiring` removes existing expiries, and writes to histories and records set
+none. A key that is written with an expiry while it is held is a lock or a lease: it expires, and
+its owner may delete it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _RESTORES = (ops.RestoreHistory, ops.RestoreKeys, ops.RestoreRecords)
 
 
 def key_of(name: str, namespaces: str, *, hold: bool) -> str:
-    """Returns the key of the system namespace under which a policy or a hold is stored."""
+    """Returns the key in the system namespace that stores a policy or a hold."""
     return _FOLDERS[hold] + join_parts(namespaces, name)
 
 
@@ -61,7 +61,7 @@ def read_policies(*, hold: bool) -> Steps[list[ops.RetentionPolicy]]:
 
 
 def decode(text: str) -> ops.RetentionPolicy:
-    """Returns the policy that a key of the system namespace holds."""
+    """Returns the policy stored in a key of the system namespace."""
     policy: ops.RetentionPolicy = wire.decode_stored(
         ops.RetentionPolicy, Json.from_text(text).value
     )
@@ -72,9 +72,9 @@ def decode(text: str) -> ops.RetentionPolicy:
 
 
 def find(context: Context, operation: ops.AnyOperation) -> Steps[Sequence[ops.RetentionPolicy]]:
-    """Answers the holds on what an operation may delete, or make expire.
+    """Answers the holds on what an operation may delete or make expire.
 
-    A hold counts for the batches that begin after it was set.
+    A hold applies to batches that begin after it was set.
     """
     if not _is_concerned(operation):
         return ()
@@ -108,7 +108,7 @@ def find(context: Context, operation: ops.AnyOperation) -> Steps[Sequence[ops.Re
 
 
 def lasting(operation: ops.AnyOperation) -> ops.AnyOperation:
-    """Returns an operation without the expiry that it sets, as it is on something held."""
+    """Returns an operation without the expiry that it sets, for use on something held."""
     changed: dict[str, Any] = {}
     if isinstance(operation, ops.PutRecords):
         changed["records"] = tuple([replace(one, ttl=None) for one in operation.records])
@@ -124,7 +124,7 @@ def lasting(operation: ops.AnyOperation) -> ops.AnyOperation:
 
 
 def _is_concerned(operation: ops.AnyOperation) -> bool:
-    """Returns whether an operation may delete something, or make it expire."""
+    """Returns whether an operation may delete something or make it expire."""
     if operation.removes:
         return not operation.storewide or isinstance(operation, ops.ForgetNamespace)
     if isinstance(operation, ops.KeepPast):
@@ -142,7 +142,7 @@ def _is_concerned(operation: ops.AnyOperation) -> bool:
 def _holding(
     namespace: str, holds: Sequence[ops.RetentionPolicy]
 ) -> Steps[Sequence[ops.RetentionPolicy]]:
-    """Answers which of the holds on a namespace hold anything in it."""
+    """Answers the holds on a namespace that cover anything in it."""
     whole = [hold for hold in holds if hold.histories is None]
     if len(whole) == len(holds):
         return whole
@@ -164,17 +164,17 @@ def check(
     result: object,
     before: int,
 ) -> None:
-    """Refuses what an operation has deleted although it is held, which rolls back the batch.
+    """Rolls back a batch, by raising, if an operation has deleted something held.
 
     Args:
-        context: The batch's.
-        operation: The operation, which has been applied.
-        holds: What `find` answered.
-        result: Its result.
-        before: The revision before it.
+        context: The batch's context.
+        operation: The operation, after it was applied.
+        holds: The holds that `find` answered.
+        result: The operation's result.
+        before: The revision before the operation.
 
     Raises:
-        PermissionDeniedError: It has deleted something.
+        PermissionDeniedError: The operation has deleted something.
     """
     if isinstance(operation, ops.ForgetNamespace):
         deleted = isinstance(result, tuple) and any(count for _, count in result)
@@ -214,7 +214,7 @@ def _keep_expiring(context: Context, op: ops.KeepExpiring) -> Steps[int]:
 
 
 def _keep(context: Context, holds: Sequence[ops.RetentionPolicy], limit: int) -> Steps[int]:
-    """Removes the expiry of what some holds cover in the namespace; answers of how many things."""
+    """Removes the expiry from what the holds cover in the namespace; answers from how many."""
     namespace = from_bytes(context.namespace)
     kept = 0
     if any(hold.covers(namespace) for hold in holds):
@@ -266,7 +266,7 @@ def _keep_records(context: Context, limit: int) -> Steps[int]:
             "AND expires_at > ? LIMIT ?",
             (*here, context.now, min(500, limit - kept)),
         )
-        # With a version of their own, so that caches of the collection read them again.
+        # The records get a new version, so that caches of the collection read them again.
         revision = context.change("record", "expire", collection)
         ids = [id for (id,) in found]
         these = f"namespace = ? AND collection = ? AND id IN ({marks(ids)})"

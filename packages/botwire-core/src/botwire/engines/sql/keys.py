@@ -159,7 +159,7 @@ def _clear_keys(context: Context, op: ops.ClearKeys) -> Steps[int]:
     if op.limit is None:
         count = yield from _clear_all_keys(context, condition, between)
     else:
-        # What has expired is left to the sweep, so that a caller who counts comes to an end.
+        # Leave expired keys to the sweep: a caller that repeats this until it returns 0 must end.
         first = (
             "namespace = ? AND key IN (SELECT key FROM botwire_keys "
             f"WHERE namespace = ?{condition} AND {tables.LIVE} ORDER BY key LIMIT ?)"

@@ -1,11 +1,11 @@
-"""The words that a query means beside those it has: other forms of the same word, by language.
+"""Other forms of a query's words, by language, which a search also looks for.
 
-Nothing of this is stored. The index holds words as they are written, and a search looks up the
-forms of a word among those that the collection has. So another release of the stemmer, another
-language or another list of stop words changes no store, and exact words are always found.
+None of this is stored. The index holds words as they are written, and a search looks up the forms
+of a word among the words of the collection. So a new stemmer release, another language or another
+list of stop words changes no store, and exact words are always found.
 
-The language is that of the query: the script tells it, or for Latin letters the function words; a
-query without any is taken as English.
+The language is the query's. Its script determines it, or for Latin letters its function words; a
+query without function words counts as English.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _SCRIPTS = (
     ("armenian", re.compile("[\u0530-\u058f]")),
 )
 _LATIN = re.compile("[a-z]+")
-_SHORTEST = 3  # letters of a word that has other forms
+_SHORTEST = 3  # letters of the shortest word that has other forms
 _LONGEST_SUFFIX = 7
 _local = threading.local()  # a stemmer has state
 
 
 class Wanted(NamedTuple):
-    """A word of a query, and how its other forms are found.
+    """A word of a query, and how to find its other forms.
 
     Attributes:
         word: The word, as the index has it.
-        language: The language whose stemmer tells its forms; None if it has no others.
-        begins: What its forms begin with.
-        forms: Forms that begin otherwise.
+        language: The language whose stemmer recognises its forms; None if it has no other forms.
+        begins: The prefix of its forms.
+        forms: The forms that begin with another prefix.
     """
 
     word: str
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
     forms: Sequence[str] = ()
 
     def may_be(self, word: str) -> bool:
-        """Returns whether a word that `begins` so is another one, and short enough to be a form."""
+        """Returns whether a word with the prefix `begins` may be another form of this one."""
         return word != self.word and len(word) <= len(self.begins) + _LONGEST_SUFFIX
 
     def is_form(self, word: str) -> bool:
@@ -58,13 +58,13 @@ class Wanted(NamedTuple):
 
 
 def plan(words: Sequence[str], names: Iterable[str] = ()) -> list[Wanted]:
-    """Returns what to look for, given the different words of a query.
+    """Returns what to look for, given the distinct words of a query.
 
-    Stop words are left out unless there is nothing else.
+    Leaves out stop words unless the query has no other words.
 
     Args:
         words: The words, as the index has them.
-        names: Those that are written as names are: they are never stop words.
+        names: The words written like names, which are never stop words.
     """
     latin = _guess(words)
     stops = STOP_WORDS[latin] | STOP_WORDS["russian"]
@@ -74,9 +74,9 @@ def plan(words: Sequence[str], names: Iterable[str] = ()) -> list[Wanted]:
 
 
 def _guess(words: Iterable[str]) -> str:
-    """Returns the language of words in Latin letters: the one that has most of them as stop words.
+    """Returns the language of words in Latin letters: the one with most of them as stop words.
 
-    A tie is English if English has a part in it, else the language that is listed first.
+    English wins a tie that it is part of; otherwise the language listed first wins.
     """
     found = set(words)
     counts = {language: len(found & stops) for language, stops in STOP_WORDS.items()}
@@ -104,13 +104,13 @@ def _language(word: str, latin: str) -> str | None:
 
 @lru_cache(maxsize=100_000)
 def stem(language: str, word: str) -> str:
-    """Returns the stem of a word that is folded as the index's words are."""
+    """Returns the stem of a word, which must be folded as in the index."""
     stemmers: dict[str, Any] = _local.__dict__
     if language not in stemmers:
-        # Imports 36 languages: for the first search by text, not with botwire.
+        # Imports 36 languages, so the first search by text imports it, not `import botwire`.
         import snowballstemmer  # type: ignore[import-untyped]  # noqa: PLC0415 - see above
 
-        known = language in snowballstemmer.algorithms()  # of PyStemmer, where it is installed
+        known = language in snowballstemmer.algorithms()  # PyStemmer's, if it is installed
         stemmers[language] = snowballstemmer.stemmer(language) if known else None
     stemmer = stemmers[language]
     return word if stemmer is None else str(stemmer.stemWord(word))

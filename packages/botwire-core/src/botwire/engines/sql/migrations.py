@@ -1,11 +1,11 @@
-"""How a store comes from one version of its tables to the next; the tables are in `schema`.
+"""Migrations of a store from one version of its tables to the next; `schema` has the tables.
 
-To change the tables, add a function at the end of `VERSIONS`. One that was released is never
-changed: files that went through it are out there. A new store goes through all of them, so it
-cannot come out different from one that has grown.
+To change the tables, add a function at the end of `VERSIONS`. Never change a released function:
+existing stores went through it. A new store goes through all of them, so it cannot differ from an
+upgraded one.
 
-An engine runs the steps in one transaction, in which it holds whatever keeps other processes from
-doing the same: SQLite's write lock, the row of ``botwire_schema`` on PostgreSQL.
+An engine runs the steps in one transaction, and holds a lock that keeps other processes from doing
+the same: SQLite's write lock, or the row of ``botwire_schema`` on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _version_1(dialect: Dialect) -> Steps[None]:
         yield Statement(dialect.spell(sql))
 
 
-# The sizes as they are in `engines.sql.sizes` today; should that change, these must not.
+# The sizes as in `engines.sql.sizes` today. If those change, these must stay as they are.
 _ITEM = "32 + length(value_json) + COALESCE(length(id), 0)"
 _RECORD = (
     "32 + length(id) + length(text) + length(metadata) + length(tags) + length(scope) "
@@ -102,7 +102,7 @@ def _version_5(dialect: Dialect) -> Steps[None]:
 
 
 def _version_6(dialect: Dialect) -> Steps[None]:
-    """Indexes texts anew that are not all ASCII: single characters, Hangul and emoji are words."""
+    """Reindexes texts that are not all ASCII: single characters, Hangul and emoji become words."""
     rows = yield Statement("SELECT namespace, collection FROM botwire_collections")
     for namespace, collection in rows:
         after = b""
@@ -189,7 +189,7 @@ VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
     _version_11,
     _version_12,
 )
-"""What makes version 1 of nothing, version 2 of version 1, and so on."""
+"""The steps: the first makes version 1 from nothing, the second makes version 2 from 1, etc."""
 
 
 def latest() -> int:
@@ -198,7 +198,7 @@ def latest() -> int:
 
 
 def refuse_newer(version: int, where: str) -> None:
-    """Raises `ConfigurationError` if a store is of a version that only a later release knows."""
+    """Raises `ConfigurationError` if a store has a version that only a later release knows."""
     if version > latest():
         raise ConfigurationError(
             f"{where} was written by a newer BotWire (format {version}; this one reads up to "
@@ -207,6 +207,6 @@ def refuse_newer(version: int, where: str) -> None:
 
 
 def migrate(version: int, dialect: Dialect) -> Steps[None]:
-    """Takes the steps that a store of this version lacks; 0 is one without tables."""
+    """Takes the steps that a store of this version lacks; version 0 has no tables."""
     for step in VERSIONS[version:]:
         yield from step(dialect)

@@ -1,8 +1,9 @@
-"""How much an answer holds: a page ends where it is large enough, and no answer is huge.
+"""Limits on the size of an answer: a page ends when it is large enough, and no answer is huge.
 
-No value is read to find out. A namespace's row knows the size of the largest element that was ever
-written to it, so a page whose elements cannot hold too much, as nearly every page, is read by one
-statement, at the price of looking at that row. Otherwise the database adds up the sizes first.
+Finding out reads no values. A namespace's row holds the size of the largest element ever written
+to it. If a page of such elements cannot be too large, which holds for nearly every page, one
+statement reads the page, and only looks at that row as well. Otherwise the database adds up the
+sizes first.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ from botwire.engines.sql.sizes import ROW
 from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
 
 LARGEST = "SELECT largest FROM botwire_namespaces WHERE namespace = ?"
-"""Reads a size that no element of a namespace is larger than; no row is none."""
-# Elements that are read in any case. If so many come, they are all there are, or the others would
-# be too much: that takes another look, and few pages are of exactly three.
+"""Reads an upper bound of the sizes of a namespace's elements; no row means no elements."""
+# Elements that are always read. Exactly this many rows is ambiguous: the end of the data, or the
+# size limit. That takes another query, but few pages have exactly three elements.
 _PROBE = 3
-_FEW = 100  # elements of a page that are rarely so large that their sizes matter
-_LITTLE = 16  # times its share that an element may hold for all sizes of a page to be added up
-_AT_ONCE = 32  # values that are read in less time than another thread takes to begin
-_SIZED = 4  # elements whose sizes are looked at first
+_FEW = 100  # elements of a page that is rarely so large that sizes matter
+_LITTLE = 16  # times its share that an element may hold if all sizes of a page are to be added up
+_AT_ONCE = 32  # values that are read faster than another thread starts
+_SIZED = 4  # elements whose sizes are read first
 
 
 class Source(NamedTuple):
     """Rows of a table.
 
     Attributes:
-        select: What to read of them, ``SELECT …``.
-        rows: Which, ``FROM … WHERE …``.
-        parameters: Of `rows`.
-        size: How many bytes a row counts; see `sizes`.
+        select: The columns to read, ``SELECT …``.
+        rows: The rows to read, ``FROM … WHERE …``.
+        parameters: The parameters of `rows`.
+        size: SQL for how many bytes a row counts as; see `sizes`.
     """
 
     select: str
@@ -44,13 +45,13 @@ class Source(NamedTuple):
 
 
 def read_page(context: Context, source: Source, order: str, limit: int) -> Steps[tuple[Rows, bool]]:
-    """Answers the rows of a page, one at least if there is any, and whether there are more.
+    """Answers the rows of a page, at least one if there are any, and whether there are more.
 
     Args:
-        context: The batch's.
-        source: Which rows.
-        order: Which first, ``ORDER BY …``.
-        limit: How many at most.
+        context: The batch's context.
+        source: The rows to read.
+        order: The order to read them in, ``ORDER BY …``.
+        limit: The most rows to answer.
     """
     room = context.room()
     wanted = limit + 1
@@ -80,7 +81,7 @@ def read_page(context: Context, source: Source, order: str, limit: int) -> Steps
     found = yield from _measure(measure, wanted, room)
     fitting = min(limit, _fitting(found, room))
     if fitting > _PROBE:
-        # Should all have been deleted since, there are those.
+        # If all rows have been deleted since, answer those read before.
         rows = (yield Statement(plain, (*source.parameters, fitting))) or rows
     return rows[:fitting], len(found) > fitting
 
@@ -92,12 +93,14 @@ def _cut(rows: Rows, limit: int, room: int) -> tuple[Rows, bool]:
     return rows[:fitting], len(rows) > fitting
 
 
-@functools.lru_cache(maxsize=256)  # the same text each time is found quicker, by drivers too
+@functools.lru_cache(maxsize=256)  # reusing the same text saves time, also in the drivers' caches
 def _statements(select: str, rows: str, order: str, size: str) -> tuple[str, str, str, str]:
-    """Returns what reads a page, two that read a few rows if it may hold too much, and its sizes.
+    """Returns the plain, guarded, summed and sized statements of a page.
 
-    The first of the two asks only whether anything is large; the other adds up the sizes, unless
-    something is so large that this would take long: on SQLite it reads what it measures.
+    The plain one reads the page, and the sized one reads its sizes. The other two read only a few
+    rows if the page may hold too much. The guarded one only checks whether anything is large. The
+    summed one adds up the sizes, unless something is so large that this would take long: SQLite
+    reads what it measures.
     """
     plain = f"{select} {rows} {order} LIMIT"
     guarded = f"{plain} CASE WHEN ({LARGEST}) <= ? THEN ?"
@@ -115,14 +118,14 @@ def read_named(
 ) -> Steps[tuple[Rows, int]]:
     """Answers the rows with these names, and how many of the names they are for.
 
-    That is all names, or the first of them if all would hold too much, one at least.
+    That is all names, or if all rows would hold too much, the first of them, at least one.
 
     Args:
-        context: The batch's.
-        source: Which rows, beside the names.
-        column: That has the name.
-        names: The names; one that is there twice counts twice.
-        room: How many bytes they may hold; None: any number.
+        context: The batch's context.
+        source: The rows to read, before selecting by name.
+        column: The column that holds the name.
+        names: The names; a name that occurs twice counts twice.
+        room: The most bytes that the rows may hold; None means no limit.
     """
     fitting = len(names)
     if room is not None and fitting > 1:
@@ -131,7 +134,7 @@ def read_named(
         rows = yield from _named(
             source, column, names, guard, (context.namespace, _bound(context, share))
         )
-        # None of them is there, or not all may be read.
+        # No rows: none of the names exists, or the rows may hold too much.
         if rows or (yield from largest(context)) <= share:
             return rows, fitting
 
@@ -169,11 +172,11 @@ def _named(
 def _measure(
     measure: Callable[[int, int], Steps[list[int]]], most: int, room: int
 ) -> Steps[list[int]]:
-    """Answers the sizes of the first elements, until they hold more than fits, or of all.
+    """Answers the sizes of the first elements, until they exceed the room, or of all.
 
     Args:
-        measure: Answers the sizes of so many elements, given where they begin and how many.
-        most: How many elements there may be.
+        measure: Answers the sizes of some elements, given where they begin and how many.
+        most: The most elements that there may be.
         room: How many bytes fit.
     """
     found: list[int] = []
@@ -186,18 +189,18 @@ def _measure(
         total += sum(more)
         if len(more) < count:
             break
-        # As many as fit if the others are like those so far.
+        # Next, as many as fit if the others are of the same size on average.
         count = (room - total) * len(found) // max(1, total) + 1
     return found
 
 
 def _bound(context: Context, share: int) -> int:
-    """Returns what no element may be larger than, which none is if this batch wrote larger."""
+    """Returns the most that an element may hold; -1, which fails, if this batch wrote larger."""
     return share if context.largest <= share else -1
 
 
 def largest(context: Context) -> Steps[int]:
-    """Answers a size that no element of the namespace is larger than."""
+    """Answers an upper bound of the sizes of the namespace's elements."""
     if context.known is None:
         rows = yield Statement(LARGEST, (context.namespace,))
         context.known = rows[0][0] if rows else 0
@@ -205,7 +208,7 @@ def largest(context: Context) -> Steps[int]:
 
 
 def _fitting(found: Iterable[int], room: int) -> int:
-    """Returns how many of the first sizes fit, 1 at least."""
+    """Returns how many of the first sizes fit, at least 1."""
     count = 0
     for size in found:
         room -= size
@@ -216,7 +219,7 @@ def _fitting(found: Iterable[int], room: int) -> int:
 
 
 def count(operation: ops.AnyOperation) -> int:
-    """Returns how many elements an operation may read at most."""
+    """Returns the most elements that an operation may read."""
     if isinstance(operation, ops.GetKeys):
         return len(operation.keys)
     if isinstance(operation, (ops.GetRecords, ops.PatchRecords)):
@@ -227,7 +230,7 @@ def count(operation: ops.AnyOperation) -> int:
 
 
 def size_of(result: object) -> int:
-    """Returns about how many bytes of memory a result of an operation holds."""
+    """Returns about how many bytes of memory an operation's result holds."""
     if isinstance(result, ops.KeyEntry):
         return sizes.key(b"", result.value, None)
     if isinstance(result, ops.HistoryItem):
@@ -245,7 +248,7 @@ def size_of(result: object) -> int:
 
 
 def is_short(batch: ops.Batch) -> bool:
-    """Says whether a batch reads so little that handing it to a thread would take longer."""
+    """Returns whether a batch reads so little that handing it to a thread would take longer."""
     if len(batch.operations) != 1:
         return False
     (operation,) = batch.operations

@@ -1,4 +1,4 @@
-"""Makes the plan of a write: selects records and counts words without holding the lock."""
+"""Plans a write: selects records and counts words without holding the lock."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from botwire.names import from_bytes, to_bytes
 from botwire.operations.base import declaration_of
 
 TRIES = 4
-"""How often a batch is planned before it must be applied anyway."""
+"""How often an engine plans a batch before it applies the batch anyway."""
 
 _REMEMBERED = 8
-_LONG = 1_000  # bytes of a stored text that is worth counting ahead
+_LONG = 1_000  # bytes of a stored text whose words are worth counting ahead
 
 
 class Selections:
-    """Remembers what large deletes have selected, for their next part. Safe to share by threads."""
+    """Remembers what large deletes have selected, for their next part. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -58,7 +58,7 @@ def first_plan(batch: ops.Batch) -> Plan | None:
 def plan(
     batch: ops.Batch, now: int, selections: Selections, *, is_last: bool = False
 ) -> Steps[Plan]:
-    """Makes the plan of a batch, inside a transaction that only reads."""
+    """Answers the plan of a batch, made inside a read-only transaction."""
     context = Context(to_bytes(batch.namespace), now, 0)
     counts: dict[bytes, Counter[bytes]] = {}
     selected: dict[int, Selected] = {}
@@ -108,7 +108,7 @@ def _count_stored(
     ids: Sequence[bytes],
     counts: dict[bytes, Counter[bytes]],
 ) -> Steps[None]:
-    """Counts the words of the long ones among stored texts."""
+    """Counts the words of those stored texts that are long."""
     for chunk in chunks(ids):
         rows: Rows = yield Statement(
             f"SELECT text FROM botwire_records WHERE {HERE} AND id IN ({marks(chunk)}) "

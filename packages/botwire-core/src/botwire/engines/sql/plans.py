@@ -1,4 +1,4 @@
-"""What a write has found out before it takes the lock, so that it holds the lock only to write."""
+"""What a write finds out before it takes the lock, so that it holds the lock only to write."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import NamedTuple
 from botwire.errors import BotWireError
 
 MAX_UNPLANNED = 20_000
-"""Bytes of text whose words a write may count while it holds the lock: some 20 ms."""
+"""Bytes of text whose words a write may count while it holds the lock, in some 20 ms."""
 MAX_CHANGED = 1_000
 """Records changed since the plan that a write may look at while it holds the lock."""
 
 
 class UnplannedError(BotWireError):
-    """The write would hold the lock for long: the engine makes a new plan, and tries again."""
+    """The write would hold the lock for long: the engine makes a new plan and retries."""
 
 
 class Found(NamedTuple):
-    """A record that a selection holds, without its text."""
+    """A record of a selection, without its text."""
 
     id: bytes
     created_at: int
@@ -28,12 +28,12 @@ class Found(NamedTuple):
 
 
 class Selected(NamedTuple):
-    """The records that a selection held when its collection had this revision, newest first.
+    """The records that a selection held at a revision of its collection.
 
     Attributes:
         revision: The collection's revision.
-        found: The records.
-        is_whole: Whether that is all of them.
+        found: The records, newest first.
+        is_whole: Whether these are all of them.
     """
 
     revision: int
@@ -46,9 +46,9 @@ class Plan:
     """What was found out about a batch that writes.
 
     Attributes:
-        counts: Texts with the number of times that each of their words occurs.
+        counts: Texts, each with how often each of its words occurs.
         selections: What each operation selects, by the operation's `id`.
-        is_last: Whether the write must make do with it, however long it holds the lock.
+        is_last: Whether the write must use this plan, however long it then holds the lock.
     """
 
     counts: Mapping[bytes, Counter[bytes]] = field(default_factory=dict)

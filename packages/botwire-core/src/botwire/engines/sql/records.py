@@ -1,4 +1,4 @@
-"""What each operation on records but the search means in SQL; see `engines.sql.batches`."""
+"""What the operations on records mean in SQL, except for the search; see `engines.sql.batches`."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from botwire.errors import ConflictError
 from botwire.exact import Json
 from botwire.names import from_bytes, prefix_end, to_bytes
 
-_PAGE = 500  # records read at a time where a filter is not one that SQL knows
-_PAGE_BYTES = 32 * 1024 * 1024  # that these may hold, about
+_PAGE = 500  # records read at a time if SQL cannot apply a filter
+_PAGE_BYTES = 32 * 1024 * 1024  # about how much these records may hold
 
 
 # --- writing --------------------------------------------------------------------------------
 
 
 class _Old(NamedTuple):
-    """What is there before a record is put."""
+    """The stored record that a new one replaces."""
 
     text: bytes
     version: int
@@ -106,7 +106,7 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
             size=collection.size + len(op.records) - len(found),
             words=collection.words + more - fewer,
             revision=revision,
-            # A new one may have had a namesake in a namespace that was forgotten.
+            # A new collection may have had a namesake in a namespace that was forgotten.
             removed=collection.removed if collection.revision else revision,
             bytes=collection.bytes + sum(added_sizes) - freed,
             expiring=int(collection.expiring or any(r.ttl is not None for r in op.records)),
@@ -117,15 +117,15 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
 
 
 def enter_collection(context: Context, name: str, ids: Sequence[str] = ()) -> Steps[Collection]:
-    """Answers a collection that is about to be written.
+    """Answers a collection that is about to be written, after deleting expired records from it.
 
-    Some of the records that have expired are deleted: those with these ids, which are free again,
-    and a few others; all of them if no other record is left.
+    Deletes the expired records with these ids, which are free again, and a few others. Deletes all
+    of them if the collection holds only expired records.
 
     Args:
-        context: The batch's.
-        name: The collection.
-        ids: The records that are going to be written.
+        context: The batch's context.
+        name: The name of the collection.
+        ids: The ids of the records about to be written.
     """
     collection = yield from read_collection(context, name)
     if not collection.expiring:
@@ -144,7 +144,7 @@ def enter_collection(context: Context, name: str, ids: Sequence[str] = ()) -> St
     return (yield from _forget(context, collection, list(dict.fromkeys(expired))))
 
 
-_FORGOTTEN = 20  # expired records that a write deletes beside its own work
+_FORGOTTEN = 20  # expired records that a write deletes besides its own work
 
 
 def _expired(context: Context, collection: Collection, most: int) -> Steps[list[bytes]]:
@@ -159,7 +159,7 @@ def _expired(context: Context, collection: Collection, most: int) -> Steps[list[
 def _forget(
     context: Context, collection: Collection, ids: Sequence[bytes] | None
 ) -> Steps[Collection]:
-    """Deletes records that have expired, which is no change; None: all there are."""
+    """Deletes expired records, which does not count as a change; None means all records."""
     if ids is not None and not ids:
         return collection
     if ids is None:
@@ -181,11 +181,11 @@ def _forget(
 
 
 def sweep(context: Context, most: int) -> Steps[int]:
-    """Deletes records of the namespace that have expired; answers how many.
+    """Deletes expired records of the namespace; answers how many.
 
     Args:
-        context: The sweep's, of one namespace.
-        most: How many to delete, about.
+        context: The sweep's context, for one namespace.
+        most: About how many to delete.
     """
     rows = yield Statement(
         "SELECT DISTINCT collection FROM (SELECT collection FROM botwire_records "
@@ -223,7 +223,7 @@ def _expect(record: ops.NewRecord, old: _Old | None) -> None:
 def add_words(
     context: Context, collection: bytes, texts: Sequence[tuple[bytes, bytes]]
 ) -> Steps[int]:
-    """Writes the index of texts and answers how many words they have."""
+    """Adds texts to the index of words; answers how many words they have."""
     parameters, total = [], 0
     since = context.until if context.keeps_past else None
     for id, text in texts:
@@ -242,7 +242,7 @@ def add_words(
 def remove_words(
     context: Context, collection: bytes, texts: Sequence[tuple[bytes, bytes]]
 ) -> Steps[int]:
-    """Deletes the index of texts and answers how many words they had."""
+    """Removes texts from the index of words; answers how many words they had."""
     parameters, total = [], 0
     for id, text in texts:
         counts = context.words_of(text)
@@ -299,7 +299,7 @@ def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
 def remove_records(
     context: Context, collection: Collection, ids: Sequence[bytes]
 ) -> Steps[tuple[int, int, int]]:
-    """Deletes records and their indexes; answers how many there were, of words and bytes too."""
+    """Deletes records and their index entries; answers how many records, words and bytes."""
     deleted: list[tuple[bytes, bytes, int]] = []
     for chunk in chunks(ids):
         condition = f"{_HERE} AND id IN ({marks(chunk)})"
@@ -315,7 +315,7 @@ def remove_records(
 
 
 def remove_all(context: Context, collection: Collection) -> Steps[None]:
-    """Deletes all records of a collection and their indexes."""
+    """Deletes all records of a collection and their index entries."""
     here = (context.namespace, collection.name)
     for table in ("records", "words"):
         yield from past_rows.keep(context, table, _HERE, here)
@@ -326,7 +326,7 @@ def remove_all(context: Context, collection: Collection) -> Steps[None]:
 
 
 def conditions(where: ops.Selection) -> tuple[str, list[Any]]:
-    """Returns the part of a selection that SQL can say, to come after another condition."""
+    """Returns SQL for the part of a selection that SQL can test, to append to a condition."""
     sql = ""
     parameters: list[Any] = []
     if where.ids is not None:
@@ -346,11 +346,11 @@ def conditions(where: ops.Selection) -> tuple[str, list[Any]]:
 
 
 Passing = Callable[[Sequence[Any]], list[Any]]
-"""Leaves of rows, which end with the texts of tags and metadata, those that pass."""
+"""Returns the rows that pass a test; each row ends with the texts of its tags and metadata."""
 
 
 def tester(where: ops.Selection) -> Passing | None:
-    """Returns what tests tags and metadata, or None if SQL says it all."""
+    """Returns the test of tags and metadata, or None if SQL tests everything."""
     if where.tags is None and where.filter is None:
         return None
     tags = None if where.tags is None else set(where.tags)
@@ -378,14 +378,14 @@ def matching(
     limit: int | None = None,
     offset: int = 0,
 ) -> Steps[list[Found]]:
-    """Answers a `Found` for each record selected, newest first.
+    """Answers a `Found` for each selected record, newest first.
 
-    Without a limit, those of one moment are in no order.
+    Without a limit, records with the same time are in no particular order.
     """
     sql, parameters = conditions(where)
     passing = tester(where)
     here = [context.namespace, collection, context.now, *parameters]
-    # Backwards through the index of times; any other order of ids costs a sort of each moment.
+    # Walks the index on times backwards; another order of ids needs a sort within each moment.
     direction, beyond = ("DESC", "<") if limit is None else ("ASC", ">")
     order = f"ORDER BY created_at DESC, id {direction} LIMIT ?"
     if passing is None:
@@ -402,7 +402,7 @@ def matching(
     while wanted is None or len(found) < wanted:
         page, bounds = "", []
         if after is not None:
-            # The first comparison alone is one that the index of times can begin with.
+            # Only the first comparison lets the scan start inside the index on times.
             page = f" AND created_at <= ? AND (created_at < ? OR id {beyond} ?)"
             bounds = [after[0], *after]
         rows = yield Statement(
@@ -420,13 +420,13 @@ def matching(
 def fetch(
     context: Context, collection: bytes, ids: Sequence[bytes], room: int | None, *, embeddings: bool
 ) -> Steps[list[ops.RecordEntry | None]]:
-    """Answers a `RecordEntry` or None for each of the first ids, for those that fit.
+    """Answers a `RecordEntry` or None for each of the first ids, as many as fit.
 
     Args:
-        context: The batch's.
-        collection: Of which collection.
+        context: The batch's context.
+        collection: The records' collection.
         ids: The ids.
-        room: How many bytes they may hold; None: any number.
+        room: The most bytes that the records may hold; None means no limit.
         embeddings: Whether to read embeddings.
     """
     source = pages.Source(
@@ -443,10 +443,10 @@ def fetch(
 def fetch_all(
     context: Context, collection: bytes, ids: Sequence[bytes], *, embeddings: bool
 ) -> Steps[list[ops.RecordEntry | None]]:
-    """Answers what `fetch` does for all ids.
+    """Answers the same as `fetch`, for all ids.
 
     Raises:
-        PayloadTooLargeError: That would be more than the batch may answer.
+        PayloadTooLargeError: The records hold more than the batch may answer.
     """
     found = yield from fetch(context, collection, ids, context.rest(), embeddings=embeddings)
     if len(found) < len(ids):
@@ -523,7 +523,7 @@ HOLDS_RECORDS = (
     "size > 0 AND (expiring = 0 OR EXISTS (SELECT 1 FROM botwire_records r "
     f"WHERE r.namespace = c.namespace AND r.collection = c.collection AND {tables.LIVE}))"
 )
-"""The condition that a collection ``c`` holds records, at a time that is given."""
+"""The condition that a collection ``c`` holds records at a given time."""
 
 
 @handles(ops.ListCollections)

@@ -20,10 +20,10 @@ from botwire.names import from_bytes, matches, to_bytes
 from botwire.operations.authors import from_stored
 from botwire.tool_calls import CallIds, match_calls
 
-_AHEAD = 1_000  # items after a part in which answers to its calls are looked for
-_FIRST = 8  # items that are read first, as most histories have none that must go
-_PART_BYTES = 4 * 1024 * 1024  # of items that one part deletes, about
-_RECORDS_BYTES = 6_000  # of records' texts that one part deletes, about
+_AHEAD = 1_000  # items after a part that are searched for answers to its calls
+_FIRST = 8  # items that are read first, because most histories have nothing to delete
+_PART_BYTES = 4 * 1024 * 1024  # about how many bytes of items one part deletes
+_RECORDS_BYTES = 6_000  # about how many bytes of records' texts one part deletes
 
 
 # --- policies -------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def _list_policies(
 
 
 def _tell(context: Context, event: str, **fields: Any) -> None:
-    """Notes an entry of the audit log, which is written with the batch."""
+    """Adds an entry to the audit log, which the batch writes when it ends."""
     who = None if context.author is None else from_stored(context.author).key
     context.audit.append(Json.of({"event": event, "who": who, **fields}))
 
@@ -101,7 +101,7 @@ def _find_old_items(context: Context, op: ops.FindOldItems) -> Steps[ops.OldItem
         count = _whole_calls(going, ahead.items, is_end=ahead.is_end)
         if count or not is_part or ahead.is_end:
             break
-        # Calls and answers that belong together are more than a part.
+        # Calls and answers that belong together do not fit into one part.
         limit = min(limit * 2, ops.MAX_PAGE * 1_000)
     size = sum(item.size for item in going[:count])
     is_whole = op.gone_items + count == stat.size + stat.archived
@@ -116,7 +116,7 @@ def _find_old_items(context: Context, op: ops.FindOldItems) -> Steps[ops.OldItem
 
 
 def _is_old(stat: Stat, op: ops.FindOldItems, now: int) -> bool:
-    """Returns whether a history without items is older than the limit, and not yet reported."""
+    """Returns whether a history without items is too old and not yet reported."""
     return op.age is not None and not op.after and stat.updated_at < now - _micros(op.age)
 
 
@@ -132,7 +132,7 @@ def _is_held(context: Context, history: str | None = None) -> Steps[bool]:
 
 
 class _Limits(NamedTuple):
-    """What must go: what was made before a time, or is among the first items or bytes."""
+    """What must go: everything made before a time, or among the first items or bytes."""
 
     before: int
     items: int
@@ -145,7 +145,7 @@ def _read_limits(
     before = 0 if op.age is None else context.now - _micros(op.age)
     items = 0 if op.count is None else stat.size + stat.archived - op.gone_items - op.count
     bytes_ = 0
-    # A history that shares no items holds no more than its row counts.
+    # A history that shares no items holds at most the bytes in its row.
     if op.bytes is not None and (stat.base is not None or stat.bytes > op.bytes):
         table, parameters = items_of(context, history, stat.shared)
         rows = yield Statement(
@@ -166,9 +166,9 @@ class _Ahead(NamedTuple):
 def _read_going(
     context: Context, history: bytes, stat: Stat, op: ops.FindOldItems, limits: _Limits, limit: int
 ) -> Steps[tuple[list[_Item], _Ahead]]:
-    """Answers the first items, as many as a part has, that must go, and some of those after them.
+    """Answers the first items that must go, at most one part, and some of the items after them.
 
-    None is read ahead if no call of a part can have its answer there.
+    Stops reading ahead once every call read so far has its answer.
     """
     going: list[_Item] = []
     ahead: list[_Item] = []
@@ -202,7 +202,7 @@ def _read_going(
 def _read_items(
     context: Context, history: bytes, stat: Stat, after: int, limit: int
 ) -> Steps[tuple[Rows, bool]]:
-    """Answers number, size, time and value of the next items, and whether there are more."""
+    """Answers the number, size, time and value of the next items, and whether there are more."""
     order = "ORDER BY seq"
     table, parameters = items_of(
         context, history, stat.shared, f" AND seq > ? {order} LIMIT ?", [after, limit + 1]
@@ -231,16 +231,16 @@ def _call_ids(text: str) -> CallIds | None:
 
 
 def _whole_calls(going: Sequence[_Item], ahead: Sequence[_Item], *, is_end: bool) -> int:
-    """Returns how many of the first items go, so that calls and answers stay together."""
+    """Returns how many of the first items to delete, so that calls and answers stay together."""
     known = [item.ids for item in [*going, *ahead]]
     matched = match_calls(known)
     spans = [(call.message, answer.message) for call, answer in matched.answered.items()]
     if is_end:
-        # A call waits for its answer if no message but answers comes after it.
+        # A call still waits for its answer if only answers come after it.
         others = (i for i, ids in enumerate(known) if ids is not None and not ids.answers)
         last = max(others, default=-1)
         spans += [(call.message, len(known)) for call in matched.unanswered if call.message == last]
-    # From the end: a span that the cut would split moves it before the span.
+    # From the end: if the cut would split a span, move the cut before the span.
     cut = len(going)
     for first, last in sorted(spans, key=lambda span: -span[1]):
         if first < cut <= last:

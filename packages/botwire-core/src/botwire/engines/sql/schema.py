@@ -1,49 +1,53 @@
 """The tables, the same on SQLite and PostgreSQL.
 
-Every primary key begins with the namespace, so that a cluster can be distributed by it, and no
-feature is used that only one node can give: no sequences, triggers, foreign keys or advisory
-locks. Names are bytes (see `botwire.names`), times microseconds.
+Every primary key begins with the namespace, so that a cluster can be distributed by it. The tables
+use no feature that only a single node can provide: no sequences, triggers, foreign keys or advisory
+locks. Names are bytes (see `botwire.names`), times are microseconds.
 
 - ``botwire_namespaces.revision`` counts the changes of a namespace. A write locks this row first,
-  so the changes of one namespace are in one order, which everyone sees.
+  so the changes of one namespace have a single order, which every reader sees.
 - ``botwire_keys.version`` is the revision of the key's last write, so a version is never reused,
   not even after the key was deleted.
-- ``botwire_namespaces.bytes`` is what its keys, items and records count (`sizes`), ``writes`` how
-  many were made on ``day`` (since 1970, UTC). A history and a collection count their own ``bytes``.
-  ``day_began`` is the revision that the day of the last write began with. A ``day`` of 0 says that
-  no change is kept; the index finds the others whose last write was long ago. ``largest`` is the
-  size of the largest key, item or record that was ever written: none is larger (see `pages`).
-- ``botwire_keys.replaced`` is the size of the key that the last write replaced, which the statement
-  that writes can then return.
-- ``botwire_histories.archived_seq``: the items up to it are archived.
+- ``botwire_namespaces.bytes`` is the total size of its keys, items and records (`sizes`), and
+  ``writes`` is the number of writes on ``day`` (days since 1970, UTC). Histories and collections
+  count their own ``bytes``. ``day_began`` is the revision at which the day of the last write began.
+  A ``day`` of 0 means that no changes are kept; the index finds the other namespaces whose last
+  write was long ago. ``largest`` is the size of the largest key, item or record ever written, so
+  none is larger (see `pages`).
+- ``botwire_keys.replaced`` is the size of the key that the last write replaced, so that the
+  statement that writes can return it.
+- ``botwire_histories.archived_seq``: the items up to this number are archived.
 - ``botwire_items.version`` is the revision of the item's last write; 0 before format 8.
-- ``botwire_histories.dead_seq``: the items up to it belonged to the history before it expired, and
-  the sweep removes them; ``dead`` is how many are left. ``archived_seq`` is never below it.
-- ``botwire_histories.metadata`` is NULL if there is none, and counts in ``bytes`` otherwise.
-- ``botwire_histories.base`` says which items a fork shares with which histories (`history_rows`),
-  NULL if none. In those, ``forks`` is how many share theirs, ``forked_seq`` and ``forked_version``
-  bound the items that these read, and ``past`` counts the rows of ``botwire_forked_items``: items
-  as they were before the revision ``until``.
-- ``botwire_records.version`` is the revision of the record's last write too, and
-  ``botwire_collections.revision`` that of the last write of any, ``removed`` that of the last
-  delete or restoration: who remembers a collection as of a revision knows what to read again.
-- ``botwire_collections.expiring`` is 1 once a record was put that expires. What has expired is left
-  out of every read, and removed by the next write to the collection, or by the sweep.
-- ``botwire_words`` is the index of the texts: which record holds a word, how often, among how many.
-- ``botwire_changes`` says what changed at which revision, for a while.
-- ``botwire_namespaces.keep_past`` says for how long a namespace keeps its past: 0 is not at all,
-  and -1 that the sweep still removes it. The past is whole from the revision ``past_since`` on,
-  which was reached at ``past_began``. The tables ``botwire_past_…`` then hold the rows as they were
-  before the revision ``until`` changed or deleted them (`engines.sql.past`). For that
-  ``botwire_histories.version``, ``botwire_collections.version`` and ``botwire_words.since`` are the
-  revision with which a row got its present content. ``botwire_changes.changed_at`` is known where
-  the past is kept.
-- ``author`` of a key, an item, a record and a change is who wrote it (`operations.authors`), NULL
-  if that is not known.
-- ``botwire_requests`` keeps what a request was answered, for a while, so that a repeated one is
+- ``botwire_histories.dead_seq``: the items up to this number belonged to the history before it
+  expired, and the sweep removes them; ``dead`` is how many are left. ``archived_seq`` is never
+  below it.
+- ``botwire_histories.metadata`` is NULL if there is none, and counts towards ``bytes`` otherwise.
+- ``botwire_histories.base`` lists the items that a fork shares, by history (`history_rows`), or is
+  NULL. In the other histories, ``forks`` is the number of forks that share their items,
+  ``forked_seq`` and ``forked_version`` bound the items that the forks read, and ``past`` counts the
+  rows of ``botwire_forked_items``: items as they were before the revision ``until``.
+- ``botwire_records.version`` is the revision of the record's last write.
+  ``botwire_collections.revision`` is that of the last write to any of its records, ``removed`` that
+  of the last delete or restoration. So a cache of a collection as of a revision can tell what to
+  read again.
+- ``botwire_collections.expiring`` is 1 once an expiring record was put. Every read leaves out
+  expired records. The next write to the collection, or the sweep, removes them.
+- ``botwire_words`` is the index of the texts: which record holds a word, how often, and among how
+  many words.
+- ``botwire_changes`` tells what changed at which revision, for a while.
+- ``botwire_namespaces.keep_past`` is how long a namespace keeps its past: 0 means not at all, and
+  -1 means that the sweep is still removing it. The past is complete from the revision
+  ``past_since`` on, which the namespace reached at ``past_began``. The tables ``botwire_past_…``
+  then hold the rows as they were before the revision ``until`` changed or deleted them
+  (`engines.sql.past`). For this, ``botwire_histories.version``, ``botwire_collections.version`` and
+  ``botwire_words.since`` hold the revision at which a row got its present content.
+  ``botwire_changes.changed_at`` is set only if the namespace keeps its past.
+- ``author`` of a key, an item, a record and a change is who wrote it (`operations.authors`), or
+  NULL if the author is unknown.
+- ``botwire_requests`` keeps the answer to each request for a while, so that a repeated request is
   answered and not applied again.
 
-`engines.migrations` changes a store that is there already.
+`engines.sql.migrations` upgrades an existing store.
 """
 
 from __future__ import annotations
@@ -53,18 +57,18 @@ from typing import NamedTuple
 
 
 class Dialect(NamedTuple):
-    """How databases differ in what they call things.
+    """The words that databases spell differently.
 
     Attributes:
-        bytes_type: A string of bytes.
-        clustered: What is added to a table of small rows that may be kept in its key's order.
+        bytes_type: The type of a byte string.
+        clustered: The suffix of a table of small rows that may be stored in the order of its key.
     """
 
     bytes_type: str
     clustered: str
 
     def spell(self, sql: str) -> str:
-        """Returns a statement with this database's words for ``{bytes}`` and ``{clustered}``."""
+        """Returns a statement with ``{bytes}`` and ``{clustered}`` replaced for this database."""
         return sql.format(bytes=self.bytes_type, clustered=self.clustered)
 
 
@@ -169,7 +173,7 @@ VERSION_1: Sequence[str] = (
     )""",
     "CREATE INDEX botwire_requests_age ON botwire_requests (created_at, namespace)",
 )
-"""Statements that make the tables of the first version."""
+"""Creates the tables of the first version."""
 
 VERSION_2: Sequence[str] = (
     "ALTER TABLE botwire_namespaces ADD COLUMN bytes BIGINT NOT NULL DEFAULT 0",
@@ -179,39 +183,39 @@ VERSION_2: Sequence[str] = (
     "ALTER TABLE botwire_histories ADD COLUMN bytes BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE botwire_collections ADD COLUMN bytes BIGINT NOT NULL DEFAULT 0",
 )
-"""What counts bytes and writes."""
+"""Adds the counts of bytes and writes."""
 
 VERSION_3: Sequence[str] = (
     "ALTER TABLE botwire_namespaces ADD COLUMN day_began BIGINT NOT NULL DEFAULT 0",
-    # Namespaces that count no writes yet: their changes are as old as can be told.
+    # Namespaces that count no writes yet: treat their changes as old.
     "UPDATE botwire_namespaces SET day = 1 WHERE day = 0",
     """CREATE INDEX botwire_namespaces_day ON botwire_namespaces (day, namespace)
         WHERE day > 0""",
 )
-"""What finds changes that are old."""
+"""Adds what finds old changes."""
 
 VERSION_4: Sequence[str] = (
     "ALTER TABLE botwire_collections ADD COLUMN indexed BIGINT NOT NULL DEFAULT 0",
 )
-"""What says which collections have their vectors in a table of their own."""
+"""Marks the collections that have their vectors in a table of their own."""
 
 VERSION_4_POSTGRES: Sequence[str] = (
     """CREATE INDEX botwire_collections_unindexed ON botwire_collections (namespace, collection)
         WHERE indexed <> 1""",
 )
-"""What finds the others."""
+"""Indexes the other collections."""
 
 VERSION_5: Sequence[str] = (
     "ALTER TABLE botwire_namespaces ADD COLUMN largest BIGINT NOT NULL DEFAULT 0",
 )
-"""What tells that nothing is large."""
+"""Adds the size of a namespace's largest element."""
 
 VERSION_7: Sequence[str] = ("ALTER TABLE botwire_collections DROP COLUMN indexed",)
 VERSION_7_POSTGRES: Sequence[str] = (
     "DROP INDEX IF EXISTS botwire_collections_unindexed",
     "DROP TABLE IF EXISTS botwire_vectors",
 )
-"""What takes the second table of vectors away again, which PostgreSQL had where it has pgvector."""
+"""Removes the second table of vectors, which PostgreSQL had if it had pgvector."""
 
 VERSION_8: Sequence[str] = (
     "ALTER TABLE botwire_histories ADD COLUMN metadata TEXT",
@@ -227,7 +231,7 @@ VERSION_8: Sequence[str] = (
     """CREATE INDEX botwire_histories_dead ON botwire_histories (namespace, history)
         WHERE dead > 0""",
 )
-"""What makes histories sessions: metadata, a list by last change, expiry, updates of items."""
+"""Turns histories into sessions: metadata, a list by last change, expiry, updates of items."""
 
 VERSION_9: Sequence[str] = (
     "ALTER TABLE botwire_histories ADD COLUMN base TEXT",
@@ -250,7 +254,7 @@ VERSION_9: Sequence[str] = (
         PRIMARY KEY (namespace, history, seq, until)
     )""",
 )
-"""What lets a history begin with the items of another."""
+"""Lets a history begin with the items of another."""
 
 VERSION_10: Sequence[str] = (
     "ALTER TABLE botwire_records ADD COLUMN expires_at BIGINT",
@@ -260,13 +264,13 @@ VERSION_10: Sequence[str] = (
     """CREATE INDEX botwire_records_expiring
         ON botwire_records (namespace, collection, expires_at) WHERE expires_at IS NOT NULL""",
 )
-"""What lets records expire."""
+"""Lets records expire."""
 
 VERSION_11: Sequence[str] = tuple(
     f"ALTER TABLE botwire_{table} ADD COLUMN author TEXT"
     for table in ("keys", "items", "past_items", "records", "changes")
 )
-"""What tells who wrote something."""
+"""Adds who wrote something."""
 
 PAST_KEYS = {
     "keys": "key",
@@ -277,7 +281,7 @@ PAST_KEYS = {
     "records": "collection, id",
     "words": "collection, word, id",
 }
-"""What identifies a row of a table beside its namespace."""
+"""The columns that identify a row of a table, besides its namespace."""
 _PAST_COLUMNS = {
     "keys": """key {bytes} NOT NULL, value_json TEXT, value_bytes {bytes}, version BIGINT NOT NULL,
         created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, expires_at BIGINT, author TEXT""",
@@ -326,4 +330,4 @@ VERSION_12: Sequence[str] = (
         for table in _PAST_COLUMNS
     ],
 )
-"""What keeps the past of a namespace."""
+"""Lets a namespace keep its past."""

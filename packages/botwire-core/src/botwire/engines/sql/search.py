@@ -23,13 +23,13 @@ from botwire.engines.sql.words import BESIDE_A_VECTOR, normal, normal_beside_a_v
 
 _ROW = "id, embedding, scope, tags, metadata, created_at, version, expires_at"
 
-_MORE_FILTERED = 1_000  # found by text beside those wanted where a filter will leave some out
+_MORE_FILTERED = 1_000  # extra matches of a text to find if a filter will leave some out
 
 
 @handles(ops.SearchRecords)
 def _search_records(context: Context, op: ops.SearchRecords) -> Steps[tuple[ops.RecordMatch, ...]]:
     if op.vector is not None:
-        load_numpy()  # it is missing even where there is nothing to search yet
+        load_numpy()  # so that a missing numpy fails even if there is nothing to search yet
     collection: Collection = yield from read_collection(context, op.collection)
     if op.vector is not None:
         dimension = yield from read_dimension(context, collection)
@@ -63,7 +63,7 @@ def _search_records(context: Context, op: ops.SearchRecords) -> Steps[tuple[ops.
 
 
 def _sorted(scores: Iterable[tuple[bytes, float]], best: int | None = None) -> Ranked:
-    """Returns scores with the highest first, or the `best` of them."""
+    """Returns the scores, highest first; with `best`, only that many."""
     if best is None:
         return sorted(scores, key=_rank)
     return heapq.nsmallest(best, scores, key=_rank)
@@ -79,7 +79,7 @@ def _rank(pair: tuple[bytes, float]) -> tuple[float, bytes]:
 def _by_vector(
     context: Context, collection: Collection, op: ops.SearchRecords, best: int
 ) -> Steps[Ranked]:
-    """Answers the scores of at least the `best` records selected, in no order."""
+    """Answers the scores of at least the `best` selected records, in no order."""
     assert op.vector is not None
     if collection.dimension is None:
         return []
@@ -91,7 +91,7 @@ def _by_vector(
 def _by_both(
     context: Context, collection: Collection, op: ops.SearchRecords, best: int
 ) -> Steps[Ranked]:
-    """Answers the weighted mean of both scores of at least the `best` selected, in no order."""
+    """Answers the weighted means of both scores, for at least the `best` records, in no order."""
     assert op.vector is not None
     assert op.text is not None
     sums: Ranked = yield from by_text(context, collection, op.text, None)
@@ -108,7 +108,7 @@ def _by_both(
 
 
 def _snapshot(context: Context, collection: Collection, dimension: int) -> Steps[Snapshot]:
-    """Answers the collection's embeddings as this reader may see them."""
+    """Answers a snapshot of the collection's embeddings as of this transaction."""
     cache = context.vectors
     key = (context.namespace, collection.name)
     while True:
@@ -153,7 +153,7 @@ def _snapshot(context: Context, collection: Collection, dimension: int) -> Steps
 def _by_text(
     context: Context, collection: Collection, op: ops.SearchRecords, best: int
 ) -> Steps[Ranked]:
-    """Answers the sums of the `best` records selected that hold a word of the text, in order."""
+    """Answers the scores of the `best` selected records with a word of the text, in order."""
     assert op.text is not None
     many = best if _takes_all(collection, op.where) else best + _MORE_FILTERED
     ranked = _sorted((yield from by_text(context, collection, op.text, many)), many)
@@ -165,7 +165,7 @@ def _by_text(
 
 
 def _takes_all(collection: Collection, where: ops.Selection) -> bool:
-    """Whether no record that is indexed is left out."""
+    """Returns whether a selection takes every indexed record."""
     return where.is_everything and not collection.expiring
 
 
@@ -176,7 +176,7 @@ def _selected(
     ranked: Sequence[tuple[bytes, float]],
     best: int | None,
 ) -> Steps[Ranked]:
-    """Answers the first `best` that are selected, in the order given; None: all."""
+    """Answers the first `best` pairs that the selection takes, in the given order; None: all."""
     if _takes_all(collection, where):
         return list(ranked)
     sql, parameters = conditions(where)

@@ -1,8 +1,8 @@
-"""How many bytes of memory a row counts as, in Python and, the same, in SQL.
+"""How many bytes of memory a row counts as, computed equally in Python and in SQL.
 
-Names, ids, values and authors count as long as they are stored, and each row `ROW` bytes more, so
-that a million empty items are not nothing. JSON is stored in ASCII, where ``length`` counts bytes
-on SQLite and on PostgreSQL alike. The index of words and what is kept of changes do not count.
+Names, ids, values and authors count with their stored length. Each row counts `ROW` bytes more, so
+that a million empty items do not count as nothing. JSON is stored in ASCII, for which ``length``
+counts bytes on both SQLite and PostgreSQL. The index of words and the kept changes do not count.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from botwire import operations as ops
 from botwire.exact import Json
 
 ROW = 32
-"""What a key, an item or a record counts beside what it holds."""
+"""The bytes that a key, an item or a record counts besides its content."""
 
 
 def _sql(table: str, columns: str, optional: str) -> str:
@@ -22,11 +22,11 @@ def _sql(table: str, columns: str, optional: str) -> str:
 
 KEY = _sql("", "key", "value_json value_bytes author")
 STORED_KEY = _sql("botwire_keys.", "key", "value_json value_bytes author")
-"""The same where a statement has two rows of that name, the stored and the excluded one."""
+"""The stored key's size in a statement that has two rows, the stored and the excluded one."""
 ITEM = _sql("", "value_json", "id author")
 RECORD = _sql("", "id text metadata tags scope", "embedding author")
 BARE_RECORD = _sql("", "id text metadata tags scope", "author")
-"""A record without its embedding."""
+"""The size of a record without its embedding."""
 
 
 def key(name: bytes, value: ops.Value, author: str | None) -> int:
@@ -42,5 +42,5 @@ def item(id: bytes | None, value: Json, author: str | None) -> int:
 
 
 def record(*parts: bytes | str | None) -> int:
-    """Returns the size of a record, given all that it holds."""
+    """Returns the size of a record, given all of its content."""
     return ROW + sum(len(part) for part in parts if part is not None)

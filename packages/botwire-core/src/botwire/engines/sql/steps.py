@@ -1,4 +1,4 @@
-"""What the functions that put operations into SQL have in common; see `engines.sql.batches`."""
+"""What the handlers of operations in SQL have in common; see `engines.sql.batches`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from botwire.exact import Json
 from botwire.names import from_bytes, prefix_end, to_bytes
 
 SWEEP_EVERY = 60_000_000
-"""How often an engine that is written to removes what expired, in microseconds."""
+"""How often an engine removes what expired while it is written to, in microseconds."""
 
 _CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP")
 _CHUNK = 500  # placeholders in one statement; both databases allow far more
@@ -26,19 +26,21 @@ Rows = list[tuple[Any, ...]]
 
 
 class Statement(NamedTuple):
-    """A statement of a generator's.
+    """A statement that a generator yields.
 
-    Whether the generator `waits` for its rows shows in itself, so that an engine whose database is
-    far away can send several in one go.
+    A statement tells whether the generator `waits` for its rows, so that an engine with a remote
+    database can send several statements in one round trip.
 
     Attributes:
-        sql: With ``?`` for each parameter.
-        parameters: Their values; with `many`, one tuple of them an execution.
-        many: Whether it is executed once for each of the `parameters`; its rows are not read.
-        then: Takes the rows, or raises because of them, and the generator is sent none. It may be
-            called late, but in the order of the statements: before the rows of any later one are
-            looked at, before the generator is sent any, and for `WAIT`. Later statements may have
-            been executed by then; if it raises, the transaction is rolled back anyway.
+        sql: The SQL, with ``?`` for each parameter.
+        parameters: The values of the parameters; with `many`, one tuple of values per execution.
+        many: Whether to execute the statement once for each of the `parameters`, without reading
+            rows.
+        then: Takes the rows, or raises because of them; the generator is sent none. The engine may
+            call it late, but in the order of the statements: before it looks at the rows of a later
+            statement, before it sends the generator any rows, and for `WAIT`. Later statements may
+            have been executed by then; if `then` raises, the engine rolls back the transaction
+            anyway.
     """
 
     sql: str
@@ -48,34 +50,35 @@ class Statement(NamedTuple):
 
     @property
     def waits(self) -> bool:
-        """Whether the generator looks at what comes of this before it goes on."""
+        """Whether the generator needs this statement's rows before it continues."""
         return self is WAIT or (self.then is None and not self.many and has_rows(self.sql))
 
 
 WAIT = Statement("")
-"""Yielded in the place of a statement: every `then` so far is to be called first."""
+"""Yielded instead of a statement: the engine must call every pending `then` first."""
 
 T = TypeVar("T")
 Steps = Generator[Statement, Rows, T]
 """Yields statements, is sent the rows of each, and returns a result.
 
-Whoever drives it runs the statements in a transaction, and decides when: see `Statement.waits`.
-Nothing here does I/O, so SQLite and PostgreSQL share it, whether blocking or awaited.
+The engine that drives it runs the statements in a transaction and decides when to send them; see
+`Statement.waits`. The generator does no I/O, so SQLite and PostgreSQL share it, both in blocking
+and in async code.
 """
 
 
 @functools.lru_cache(maxsize=512)
 def has_rows(sql: str) -> bool:
-    """Says whether a statement has rows to answer with, be they none or many."""
+    """Returns whether a statement produces a result set, which may be empty."""
     return not sql.startswith(_CHANGES) or " RETURNING " in sql
 
 
 def side_by_side(parts: Sequence[Steps[Any]]) -> Steps[list[Any]]:
-    """Runs generators that only read, in rounds: none waits for the rows of another.
+    """Runs read-only generators in rounds, so that none waits for the rows of another.
 
     Returns:
-        What each returns, in their order. If several raise, it is the first of them who counts, as
-        if they had run one after the other.
+        The result of each, in their order. If several raise, this raises the error of the first in
+        that order, as if they had run one after the other.
     """
     results: list[Any] = [None] * len(parts)
     failure: BotWireError | None = None
@@ -111,23 +114,23 @@ class Context:
     Attributes:
         namespace: The namespace, as bytes.
         now: The present time.
-        revision: Of the namespace, with the changes of this batch so far.
-        vectors: The engine's cache, if what is read is committed; a batch that writes has none,
-            as what it reads may never be.
+        revision: The namespace's revision, including the changes of this batch so far.
+        vectors: The engine's cache of embeddings, if the batch reads committed data only. A batch
+            that writes has none, because the data that it reads may never be committed.
         lock: What to add to a SELECT so that it locks the row; see `batches.write`.
-        grown: By how many bytes the namespace has grown in this batch so far; see `sizes`.
+        grown: How many bytes the namespace has grown by in this batch so far; see `sizes`.
         largest: The size of the largest element that this batch has written so far.
-        known: The size that no element was larger than before it, once that was looked up.
-        author: Who makes the changes, as it is stored; None if that is not known.
-        limit: How many bytes it may answer at most, about; None: any number.
+        known: An upper bound of the sizes of the elements before this batch, once looked up.
+        author: Who makes the changes, in stored form; None if the author is unknown.
+        limit: About the most bytes that the batch may answer; None means no limit.
         answered: How many bytes its operations have answered so far, if there is a limit.
         sharing: How many of its operations share what is left of the limit.
-        plan: What was found out before the lock was taken; None: nothing, and nobody could.
-        holds: All holds of the store, once they were read; see `holds`.
-        has_replaced: Whether a restoration has deleted items or put others in their place.
-        audit: Entries of the audit log that the operations have made so far.
+        plan: What was found out before the lock was taken; None if the batch cannot be planned.
+        holds: All holds of the store, once they have been read; see `holds`.
+        has_replaced: Whether a restoration has deleted or replaced items.
+        audit: Entries for the audit log that the operations have added so far.
         keeps_past: Whether the namespace keeps what is changed and deleted; see `past_rows`.
-        begun: The revision with which the present operation began.
+        begun: The revision at which the current operation began.
     """
 
     def __init__(
@@ -175,18 +178,18 @@ class Context:
 
     @property
     def until(self) -> int:
-        """The revision of the change that is being made, before it is counted and after."""
+        """The revision of the current change, both before and after it is counted."""
         return max(self.revision, self.begun + 1)
 
     def expiry(self, ttl: float | None) -> int | None:
-        """Returns when what is given so many seconds to live now expires; None if never."""
+        """Returns when something written now expires, given its time to live in seconds."""
         return None if ttl is None else self.now + max(1, round(ttl * 1_000_000))
 
     def words_of(self, text: bytes) -> Counter[bytes]:
         """Returns how often each word of a text occurs.
 
         Raises:
-            UnplannedError: That was not found out before the lock was taken, and takes long.
+            UnplannedError: The plan lacks the text, and counting its words takes long.
         """
         plan = self.plan
         known = None if plan is None else plan.counts.get(text)
@@ -198,11 +201,11 @@ class Context:
         return words.count(from_bytes(text))
 
     def count_replaced(self, rows: Rows) -> None:
-        """Takes from what it has grown what a statement replaced, whose only row is its size."""
+        """Subtracts the size of what a statement replaced, which is its only row."""
         self.grown -= rows[0][0]
 
     def grow(self, added: Iterable[int], freed: int = 0) -> None:
-        """Counts the sizes of elements that are written, and what those in their place held."""
+        """Adds the sizes of written elements, and subtracts the size of those they replace."""
         for size in added:
             self.grown += size
             self.largest = max(self.largest, size)
@@ -214,10 +217,10 @@ class Context:
         return ops.MAX_PAGE_BYTES if rest is None else min(ops.MAX_PAGE_BYTES, rest)
 
     def rest(self) -> int | None:
-        """Returns how many bytes an operation of this batch may answer now; None: any number.
+        """Returns how many bytes an operation of this batch may answer now; None means no limit.
 
         Raises:
-            PayloadTooLargeError: None.
+            PayloadTooLargeError: The answer has no room left.
         """
         if self.limit is None:
             return None
@@ -226,14 +229,14 @@ class Context:
         return (self.limit - self.answered) // self.sharing
 
     def too_large(self) -> PayloadTooLargeError:
-        """Returns the error that says that this batch would answer too much."""
+        """Returns the error for a batch that would answer too much."""
         return PayloadTooLargeError(
             f"the answer would hold more than {self.limit:,} bytes: ask for fewer at a time"
         )
 
 
 def chunks(values: Sequence[Any], size: int = _CHUNK) -> Iterator[Sequence[Any]]:
-    """Yields the values in parts, by default of as many as one statement takes as parameters."""
+    """Yields the values in parts, each small enough by default for one statement's parameters."""
     for start in range(0, len(values), size):
         yield values[start : start + size]
 
@@ -244,7 +247,7 @@ def marks(values: Iterable[Any]) -> str:
 
 
 def bounds(column: str, prefix: str, after: str | None = None) -> tuple[str, list[bytes]]:
-    """Returns the condition that names start with `prefix` and come after `after`."""
+    """Returns the condition, with its parameters, that names have a prefix and follow `after`."""
     low, end = to_bytes(prefix), prefix_end(to_bytes(prefix))
     conditions, parameters = [], []
     if after is not None and to_bytes(after) >= low:
@@ -260,6 +263,6 @@ def bounds(column: str, prefix: str, after: str | None = None) -> tuple[str, lis
 
 
 def count_in(rows: Rows) -> int:
-    """Returns the number that is the only column of the only row."""
+    """Returns the number in the only column of the only row."""
     count: int = rows[0][0]
     return count

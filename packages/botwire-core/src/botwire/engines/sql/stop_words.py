@@ -1,4 +1,4 @@
-"""Function words by language, and English words whose forms no suffix tells.
+"""Function words by language, and English words with irregular forms.
 
 The words are folded as `words` folds them: no case, no accents. A contraction is two words.
 """
@@ -109,4 +109,4 @@ IRREGULAR = {
     for group in _FORMS.replace("\n", "|").split("|")
     for form in group.split()
 }
-"""The forms of an English word, for each of them; the first is the one in a dictionary."""
+"""All forms of an English word, by each of the forms; the first is the one in a dictionary."""

@@ -1,4 +1,4 @@
-"""What the operations on stores and whole namespaces mean in SQL; see `engines.sql.batches`."""
+"""What operations on stores and whole namespaces mean in SQL; see `engines.sql.batches`."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ NAMESPACED = {
     "answers": "botwire_requests",
     **{f"past_{table}": f"botwire_past_{table}" for table in past_rows.TABLES},
 }
-"""Every table with rows of a namespace, by what its rows are; beside ``botwire_namespaces``."""
+"""Every table with rows of a namespace except ``botwire_namespaces``, by what its rows are."""
 
 _IN_PARTS = {
     "changes": "revision",
     "answers": "id",
     **{f"past_{table}": f"{key}, until" for table, key in PAST_KEYS.items()},
 }
-"""What is erased in parts, and what identifies its rows."""
+"""The kinds of rows that are erased in parts, with the columns that identify a row."""
 _FLOOR = (to_bytes(SYSTEM_NAMESPACE), to_bytes("revisions/floor"))
-_SHOWN = 20  # of what is wrong in the same way
+_SHOWN = 20  # most problems to report per check
 
 
 def first_revision() -> Steps[int]:
-    """Answers what a new namespace's versions begin above: those of all that were forgotten.
+    """Answers the highest revision of all forgotten namespaces, above which new ones begin.
 
-    A forgotten namespace leaves no trace of its name. Should it be written to again, nobody who
-    remembers one of its versions, or a cache, may take the new for the old.
+    A forgotten namespace leaves no trace of its name. If it is written to again, a client or a
+    cache that remembers an old version must not mistake the new data for the old.
     """
     rows = yield Statement(
         "SELECT value_json FROM botwire_keys WHERE namespace = ? AND key = ?", _FLOOR
@@ -59,7 +59,7 @@ def _list_namespaces(context: Context, op: ops.ListNamespaces) -> Steps[ops.Name
         "SELECT namespace, revision, created_at FROM botwire_namespaces "
         "WHERE namespace <> ? AND NOT (namespace >= ? AND namespace < ?)"
         f"{condition} ORDER BY namespace LIMIT ?",
-        # "0" is the character after "/": what is below the system's namespace is the system's.
+        # "0" follows "/" in ASCII: this leaves out the system namespace and everything below it.
         (system, system + b"/", system + b"0", *parameters, op.limit + 1),
     )
     entries = [ops.NamespaceEntry(from_bytes(row[0]), *row[1:]) for row in rows[: op.limit]]
@@ -69,7 +69,7 @@ def _list_namespaces(context: Context, op: ops.ListNamespaces) -> Steps[ops.Name
 @handles(ops.ForgetNamespace)
 def _forget_namespace(context: Context, op: ops.ForgetNamespace) -> Steps[tuple[ops.RowCount, ...]]:
     namespace = to_bytes(op.name)
-    # Writers hold this row: what they write is there now, or is written after all is erased.
+    # Writers lock this row, so a write either is visible now or comes after everything is erased.
     rows = yield Statement(
         f"SELECT revision FROM botwire_namespaces WHERE namespace = ?{context.lock}", (namespace,)
     )
@@ -322,7 +322,7 @@ def _check_records(context: Context, op: ops.CheckRecords) -> Steps[ops.RecordCh
         among = counts.total()
         indexed: dict[bytes, tuple[int, int]] = {}
         for chunk in chunks(sorted(counts)):
-            # With the words named each is found by the primary key.
+            # Naming the words lets the primary key find each of them.
             found = yield Statement(
                 "SELECT word, times, among FROM botwire_words WHERE namespace = ? "
                 f"AND collection = ? AND word IN ({marks(chunk)}) AND id = ?",
@@ -336,7 +336,7 @@ def _check_records(context: Context, op: ops.CheckRecords) -> Steps[ops.RecordCh
 
 
 def orphans() -> Iterable[Statement]:
-    """Yields a statement for each table that selects namespaces with rows but without their own."""
+    """Yields a statement per table that selects namespaces with rows but no row of their own."""
     for table in NAMESPACED.values():
         yield Statement(
             f"SELECT DISTINCT t.namespace FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM "
@@ -345,6 +345,6 @@ def orphans() -> Iterable[Statement]:
 
 
 def describe_orphans(found: Iterable[tuple[Any, ...]]) -> list[str]:
-    """Returns what is wrong, for the rows that `orphans` selected."""
+    """Returns a problem for each namespace in the rows that `orphans` selected."""
     names = sorted({from_bytes(row[0]) for row in found})
     return [f"there are rows of a namespace {name!r} that there is not" for name in names]

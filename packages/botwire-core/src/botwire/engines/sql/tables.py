@@ -1,4 +1,4 @@
-"""The rows of the tables: how each is written, and the value it is read as; see `schema`."""
+"""The rows of the tables: how to write them, and the values they are read as; see `schema`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Row = tuple[Any, ...]
 
 
 class Table:
-    """A table whose rows are written here and nowhere else.
+    """A table, with the statements that write its rows.
 
     Args:
-        name: What the database calls it.
+        name: The table's name in the database.
         key: The columns of its primary key.
-        columns: The other columns, in the order in which values are given.
+        columns: The other columns, in the order of the values.
 
     Attributes:
-        columns: As above.
+        columns: The other columns, as given.
         insert: The statement that inserts a row.
     """
 
@@ -37,10 +37,10 @@ class Table:
         self.insert = f"INSERT INTO {name} ({key}, {columns}) VALUES ({marks})"
 
     def upsert(self, **changes: str) -> str:
-        """Returns the statement that inserts a row, or changes the one with the same key.
+        """Returns the statement that inserts a row, or updates the one with the same key.
 
         Args:
-            changes: SQL for the new value of a column; the others take the value that is given.
+            changes: SQL for the new value of a column; the other columns take the given value.
         """
         sets = ", ".join(
             f"{column} = {changes.get(column, f'excluded.{column}')}"
@@ -79,11 +79,11 @@ CHANGES = Table("botwire_changes", "namespace, revision", "shape, action, name, 
 REQUESTS = Table("botwire_requests", "namespace, id", "results, created_at")
 
 LIVE = "(expires_at IS NULL OR expires_at > ?)"
-"""The condition that a row has not expired, at a time that is given."""
+"""The condition that a row has not expired at a given time."""
 PUT_KEY = (
     KEYS.upsert(
         replaced=sizes.STORED_KEY,
-        # A key that expired is gone: what is set next is a new key.
+        # An expired key no longer exists, so the next write creates a new key.
         created_at="CASE WHEN botwire_keys.expires_at <= excluded.updated_at "
         "THEN excluded.created_at ELSE botwire_keys.created_at END",
     )
@@ -115,7 +115,7 @@ def key_entry(row: Row) -> ops.KeyEntry:
 def key_row(
     namespace: bytes, key: bytes, value: ops.Value, author: str | None, *rest: int | None
 ) -> Row:
-    """Returns the row of `KEYS` that holds a value; `rest` is its version and its times."""
+    """Returns the row of `KEYS` for a value; `rest` is its version and its times."""
     text, raw = (value.text, None) if isinstance(value, Json) else (None, value)
     return (namespace, key, text, raw, *rest, author, 0)
 
@@ -144,7 +144,7 @@ def insert_items(
 
 
 def record_columns(*, embeddings: bool) -> str:
-    """Returns the columns `RECORD_ENTRY`, perhaps with NULL for the embedding."""
+    """Returns the columns `RECORD_ENTRY`, with NULL for the embedding unless `embeddings`."""
     return RECORD_ENTRY if embeddings else RECORD_ENTRY.replace("embedding", "NULL")
 
 
@@ -164,7 +164,7 @@ def record_entry(row: Row) -> ops.RecordEntry:
 
 
 def record_content(record: ops.NewRecord | ops.RecordEntry, author: str | None) -> Row:
-    """Returns the columns of a record's row that hold its content: those before its version."""
+    """Returns the columns of a record's row that hold its content, which precede its version."""
     return (
         to_bytes(record.id),
         to_bytes(record.text),
@@ -177,12 +177,12 @@ def record_content(record: ops.NewRecord | ops.RecordEntry, author: str | None) 
 
 
 def upsert_records(here: Sequence[bytes], rows: Iterable[Row], *, keep: bool) -> Statement:
-    """Returns the statement that writes records, over those with the same ids.
+    """Returns the statement that writes records and overwrites those with the same ids.
 
     Args:
-        here: Namespace and collection.
-        rows: The content of each record, its version and its times.
-        keep: Whether a record without an embedding keeps the one that is stored.
+        here: The namespace and the collection.
+        rows: The content of each record, followed by its version and its times.
+        keep: Whether a record without an embedding keeps the stored one.
     """
     sql = _KEEP_EMBEDDINGS if keep else _PUT_RECORDS
     return Statement(sql, [(*here, *row) for row in rows], many=True)

@@ -1,11 +1,11 @@
-"""The search of records by their text: the best by BM25, without reading what cannot be among them.
+"""The search of records by text: the best by BM25, without reading records that cannot win.
 
-A word of a query stands for all its forms that the collection has (`languages`): together they are
-one *term*, counted as if the text had one and the same word.
+A word of a query stands for all of its forms that the collection has (`languages`). Together they
+are one *term*, counted as if they were a single word.
 
-A common term says little, and its list of records is long. Once the rarer terms of a query have
-given enough records a higher score than the common ones can give any other, the common terms are
-looked up only for the records that may still win (MaxScore; Turtle and Flood, "Query evaluation:
+A common term says little, and its list of records is long. Once the rarer terms have given enough
+records a higher score than the common terms can give any other record, the search looks up the
+common terms only for the records that may still win (MaxScore; Turtle and Flood, "Query evaluation:
 strategies and optimizations", Information Processing & Management 31(6), 1995).
 """
 
@@ -23,15 +23,15 @@ from botwire.engines.sql.steps import WAIT, Context, Rows, Statement, Steps, chu
 from botwire.names import prefix_end
 
 Ranked = list[tuple[bytes, float]]
-"""Ids of records with their sums or scores."""
+"""Ids of records, with their sums or scores."""
 
 Term = tuple[bytes, ...]
 """A word of a query and its other forms."""
 
-_FEW = 2_000  # records of a collection whose words are not worth counting first
-_SLACK = 1e-9  # what sums in another order may differ by, and more
-_MOST_WORDS = 1_000  # with the same beginning, that are read to find forms of a word
-_MOST_STEMMED = 200  # of these, the shortest
+_FEW = 2_000  # records of a collection too small for counting its words first to pay off
+_SLACK = 1e-9  # more than sums in another order may differ by
+_MOST_WORDS = 1_000  # words with the same beginning to read when looking for forms of a word
+_MOST_STEMMED = 200  # of these, how many of the shortest to stem
 
 # Steps from each word to the next one through the primary key: DISTINCT would read all their rows.
 _NEXT = f"SELECT word FROM botwire_words WHERE {_HERE} AND word {{}} AND word < ?"
@@ -44,18 +44,18 @@ _BEGINNING = (
 
 
 def by_text(context: Context, collection: Collection, text: str, best: int | None) -> Steps[Ranked]:
-    """Answers the sums of BM25 of the records that hold a word of the text, in no order.
+    """Answers the BM25 sums of records that hold a word of the text, in no order.
 
     Args:
-        context: The batch's.
-        collection: Where to search.
-        text: What to search for.
-        best: How many of the best there must be among them; None: all.
+        context: The batch's context.
+        collection: The collection to search.
+        text: The text to search for.
+        best: How many of the best records the answer must include; None means all.
     """
     terms: list[Term] = yield from _terms(context, collection, text)
     search = _Search(context, collection, terms)
     if best is None or collection.size <= _FEW or len(terms) == 1:
-        yield from search.read(terms)  # in their order: the sums are the scores
+        yield from search.read(terms)  # in the query's order, so the sums are the scores
         return list(search.sums.items())
     yield from search.count()
     bounds = {term: search.bound(term) for term in terms if search.holding(term)}
@@ -106,7 +106,7 @@ def _forms(wanted: languages.Wanted, known: Iterable[str]) -> list[str]:
 
 
 def _decode(word: bytes) -> str:
-    return word.decode("utf-8", "surrogateescape")  # a long word is cut anywhere
+    return word.decode("utf-8", "surrogateescape")  # a long word may be cut inside a character
 
 
 def _encode(word: str) -> bytes:
@@ -114,12 +114,12 @@ def _encode(word: str) -> bytes:
 
 
 class _Search:
-    """What was read of the terms of a query.
+    """What a search has read so far about the terms of a query.
 
     Attributes:
-        query: The terms, in the order in which their parts of a score are added up: a record's
-            score is the same to the last digit, however much else was read.
-        sums: What the terms that were read give each record, added in the order they were read.
+        query: The terms, in the order in which their parts of a score are added up. So a record's
+            score is the same to the last digit, whatever else was read.
+        sums: What the terms read so far give each record, added up in the order of reading.
     """
 
     def __init__(self, context: Context, collection: Collection, query: Sequence[Term]) -> None:
@@ -146,7 +146,7 @@ class _Search:
         yield WAIT
 
     def holding(self, term: Term) -> int:
-        """Returns how many records hold a form of a term; those that hold two count twice."""
+        """Returns how many records hold a form of a term; a record with two forms counts twice."""
         return sum(self._counts[word] for word in term)
 
     def _weight(self, term: Term) -> float:
@@ -154,11 +154,11 @@ class _Search:
         return words.weight(min(self.holding(term), size), size)
 
     def bound(self, term: Term) -> float:
-        """Returns what a term gives a record at most."""
+        """Returns the most that a term can give a record."""
         return self._weight(term) * words.HIGHEST
 
     def read(self, some: Iterable[Term], among: Sized[bytes] | None = None) -> Steps[None]:
-        """Reads who holds these terms, of all records or of some."""
+        """Reads which records hold these terms, among all records or some."""
         found: list[tuple[Term, list[Rows]]] = []
         for term in some:
             lists: list[Rows] = [[] for _ in term]
@@ -211,12 +211,12 @@ class _Search:
     def finish(
         self, left: Sequence[Term], bounds: dict[Term, float], best: int
     ) -> Steps[Sized[bytes]]:
-        """Reads the terms that are left for the records that may win, and answers which these are.
+        """Reads the remaining terms for the records that may win, and answers these records.
 
         Args:
-            left: The terms, none of which can make a record win that has no other.
-            bounds: What each term gives at most.
-            best: How many win.
+            left: The remaining terms. A record that has no other terms cannot win.
+            bounds: The most that each term can give a record.
+            best: How many records win.
         """
         winning: Sized[bytes] = self.sums
         for i, term in enumerate(left):
@@ -228,7 +228,7 @@ class _Search:
         return winning
 
     def scores(self, ids: Iterable[bytes]) -> Ranked:
-        """Returns the sums of records, each added in the order of the query."""
+        """Returns the scores of records, each added up in the order of the query."""
         totals = dict.fromkeys(ids, 0.0)
         for term in self.query:
             part = self._parts.get(term, {})
@@ -239,5 +239,5 @@ class _Search:
 
 
 def _nth(values: Sized[float], n: int) -> float:
-    """Returns the n-th largest of some values, 0 if there are fewer."""
+    """Returns the n-th largest value, or 0 if there are fewer values."""
     return 0.0 if len(values) < n else heapq.nlargest(n, values)[-1]

@@ -1,4 +1,4 @@
-"""How a namespace is read whole and written back exactly, in SQL; see `engines.sql.batches`."""
+"""What dumping and restoring whole namespaces means in SQL; see `engines.sql.batches`."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _dump_records(context: Context, op: ops.DumpRecords) -> Steps[ops.RecordPage
 
 
 def _resolve(conflict: str, what: str) -> bool:
-    """Says whether to write over what is stored; raises `ConflictError` if that is not decided."""
+    """Returns whether to overwrite what is stored; raises `ConflictError` if that is undecided."""
     if conflict == ops.REFUSE:
         raise ConflictError(
             f"{what}: keep what is stored, or overwrite it, by saying so (conflict=)"
@@ -91,7 +91,7 @@ def _resolve(conflict: str, what: str) -> bool:
 
 
 def _is_newer(stored: Any, given: Any) -> bool:
-    """Says whether what is stored was written later; if it can not be told, it was."""
+    """Returns whether the stored element was written later, or might have been."""
     return bool(stored.version >= given.version or stored.updated_at > given.updated_at)
 
 
@@ -111,7 +111,7 @@ class _Tally:
 @handles(ops.RestoreNamespace)
 def _restore_namespace(context: Context, op: ops.RestoreNamespace) -> Steps[None]:
     past_rows.refuse(context)
-    # Whether it is new: its changes may be forgotten, and not what they left.
+    # Finds out whether the namespace is new. Its changes may be forgotten while its data remains.
     tables = ("changes", "keys", "histories", "collections")
     rows = yield Statement(
         " UNION ALL ".join(
@@ -154,7 +154,7 @@ def _restore_keys(context: Context, op: ops.RestoreKeys) -> Steps[ops.Restored]:
                 tally.kept += 1
                 continue
         tally.written += 1
-        # This version is not given again.
+        # Ensures that this version is never assigned again.
         context.revision = max(context.revision, entry.version)
         context.change("key", "put", to_bytes(key))
         name, author = to_bytes(key), to_stored(entry.author)
@@ -189,7 +189,7 @@ def _others(
     op: ops.RestoreKeys | ops.RestoreRecords,
     collection: bytes | None = None,
 ) -> Steps[list[bytes]]:
-    """Answers the names in a span that are not given and are to go, and counts them."""
+    """Answers the stored names in a span that must be deleted, and counts them."""
     condition, parameters = bounds(column, "", span.after)
     if span.until is not None:
         condition += f" AND {column} <= ?"
@@ -224,7 +224,7 @@ def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Rest
     here = (context.namespace, history)
     stat = yield from history_rows.enter(context, history)
     if stat.dead:
-        # The ids and numbers of dead items are free.
+        # The ids and numbers of dead items are free for reuse.
         stat = yield from history_rows.remove_dead(context, history, stat)
     stat = yield from history_rows.own_all(context, history, stat)
     state, changed = op.state, not stat.created_at
@@ -266,7 +266,7 @@ def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Rest
         metadata = None if state.metadata.text == ops.NO_METADATA.text else state.metadata.text
         growth = len(metadata or "") - stat.metadata_size
         context.grown += growth
-        # These versions are not given again.
+        # Ensures that these versions are never assigned again.
         context.revision = max(
             context.revision, state.metadata_version, *(item.version for item in new)
         )
@@ -286,22 +286,22 @@ def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Rest
 
 
 def _merge(op: ops.RestoreHistory, old: ops.HistoryState) -> ops.HistoryState:
-    """Returns the state of a history that exists already, once others are restored into it."""
+    """Returns the state of an existing history after another one is restored into it."""
     state = op.state
     if old.updated_at > state.updated_at:
-        # With a range it is to be as it was read; without, what is missing is added.
+        # With a range, the history must become as it was read; without one, only add items.
         refuse = op.until is not None or op.conflict == ops.OVERWRITE
         what = f"history {op.state.name!r:.80} was changed later"
         if not refuse or not _resolve(op.conflict, what):
             state = old
-    # A number is never given twice, whichever state is newer.
+    # A number is never assigned twice, whichever state is newer.
     return state._replace(last_seq=max(old.last_seq, op.state.last_seq))
 
 
 def _find_removed(
     here: tuple[bytes, bytes], op: ops.RestoreHistory, tally: _Tally
 ) -> Steps[set[int]]:
-    """Answers the items in the range that are not given, and so were deleted at the source."""
+    """Answers the stored items in the range that the source no longer has."""
     removed: set[int] = set()
     if op.until is None:
         return removed
@@ -328,7 +328,7 @@ def _find_removed(
 def _find_new(
     here: tuple[bytes, bytes], op: ops.RestoreHistory, removed: set[int], tally: _Tally
 ) -> Steps[tuple[list[ops.HistoryItem], set[int]]]:
-    """Answers the given items that are to be written, and the stored ones that give way."""
+    """Answers the given items to write, and the stored items to delete for them."""
     stored: dict[int, ops.HistoryItem] = {}
     seqs: dict[str, int] = {}
     for numbers in chunks([item.seq for item in op.items]):
@@ -352,9 +352,9 @@ def _find_new(
         if old == item:
             continue
         elsewhere = None if item.id is None else seqs.get(item.id)
-        # The id of a deleted item may have been given to a later one.
+        # A later item may have taken the id of a deleted one.
         taken = {seq for seq in (old and item.seq, elsewhere) if seq is not None} - removed
-        # The same item, updated at the source since.
+        # The same item, which was updated at the source since.
         is_later = old is not None and old.id == item.id and old.version < item.version
         if taken - ({item.seq} if is_later else set()) and not _resolve(
             op.conflict,
@@ -374,7 +374,7 @@ def _count(
     new: Sequence[int],
     gone: Sequence[int],
 ) -> tuple[int, int] | None:
-    """Returns how many items are shown and archived; None where they have to be counted."""
+    """Returns how many items are live and how many archived; None if they must be counted."""
     if before is None:
         return None
     put_away = sum(seq <= state.archived_seq for seq in new) - sum(
@@ -448,7 +448,7 @@ def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Rest
             size=left + len(written) - len(replaced),
             words=collection.words + more - fewer,
             revision=revision,
-            # What is restored has an old version: a cache of the collection must look at all.
+            # Restored records have old versions, so caches of the collection must check them all.
             removed=revision,
             bytes=collection.bytes + sum(added) - freed,
             expiring=int(
@@ -463,7 +463,7 @@ def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Rest
 def _choose_records(
     here: tuple[bytes, bytes], op: ops.RestoreRecords, tally: _Tally
 ) -> Steps[tuple[list[ops.RecordEntry], list[ops.RecordEntry]]]:
-    """Answers the given records that are to be written, and the stored ones they replace."""
+    """Answers the given records to write, and the stored records that they replace."""
     given = {record.id: record for record in op.records}
     stored: dict[str, ops.RecordEntry] = {}
     for chunk in chunks([to_bytes(id) for id in given]):

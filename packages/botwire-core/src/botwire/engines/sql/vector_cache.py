@@ -1,8 +1,8 @@
-"""Embeddings in memory, for exact search: read once, kept up with what any process writes.
+"""Embeddings in memory for exact search: read once, then kept up to date with every process.
 
-A collection's embeddings are rows of one matrix. A row that was written never changes: a changed
-record gets a new row and its old one is left out. So what a search holds, a `Snapshot`, stays as
-it was while others go on, and following a write costs what was written, not what is there.
+A collection's embeddings are rows of one matrix. A row never changes once it is written: a changed
+record gets a new row, and searches leave the old one out. So a `Snapshot` stays the same while
+others write, and the cost of following a write depends on its size, not the collection's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    # Named here, as a function that loads numpy has an `np` of its own.
+    # Aliases, because each function that loads numpy has an `np` of its own.
     Booleans = NDArray[np.bool_]
     Codes = NDArray[np.int32]
     Doubles = NDArray[np.float64]
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     Times = NDArray[np.int64]
 
 CACHE_BYTES = 512 * 1024 * 1024
-"""How much the matrices of an engine take at most; the one used last is always kept."""
+"""The most bytes that an engine's matrices take; the one used last is always kept."""
 
-_NEVER = 2**63 - 1  # when a record expires that does not
-_SNAPSHOTS = 4  # remembered for each collection: readers a moment behind still find theirs
+_NEVER = 2**63 - 1  # the expiry of a record that does not expire
+_SNAPSHOTS = 4  # kept per collection, so that readers slightly behind still find theirs
 
 
 class Row(NamedTuple):
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 class _Table:
-    """The rows of a collection; only ever grows, and is changed under its cache's lock."""
+    """The rows of a collection. It only grows, and only changes while its cache is locked."""
 
     def __init__(self, dimension: int, capacity: int) -> None:
         np = load_numpy()
@@ -64,7 +64,7 @@ class _Table:
         self.expires: Times = np.empty(capacity, np.int64)
         self.scopes: Codes = np.empty(capacity, np.int32)
         self.tags: Codes = np.empty(capacity, np.int32)
-        # Scopes and sets of tags are few and shared by many: each is looked at once a search.
+        # Records share few scopes and sets of tags, so a search tests each of them only once.
         self.scope_codes: dict[bytes, int] = {}
         self.tags_codes: dict[str, int] = {}
         self.ids: list[bytes] = []
@@ -101,10 +101,10 @@ class _Table:
 
 
 class Snapshot:
-    """The embeddings of a collection as they were at a revision.
+    """The embeddings of a collection as of a revision.
 
     Attributes:
-        revision: Of the collection.
+        revision: The collection's revision.
         dimension: How many numbers each embedding has.
     """
 
@@ -113,7 +113,7 @@ class Snapshot:
         self.dimension = table.dimension
         self._table = table
         self._alive = alive
-        # A table that grows gets new arrays: these stay.
+        # A table that grows gets new arrays, so these stay as they are.
         self._matrix = table.matrix
         self._squares = table.squares
         self._created = table.created
@@ -125,7 +125,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, rows: Sequence[Row], dimension: int, revision: int) -> Snapshot:
-        """Returns a snapshot of all there is."""
+        """Returns a snapshot of all rows of a collection."""
         np = load_numpy()
         rows = [row for row in rows if row.embedding is not None]
         table = _Table(dimension, len(rows))
@@ -133,12 +133,12 @@ class Snapshot:
         return cls(table, np.ones(len(rows), np.bool_), revision)
 
     def unknown(self, kept: Mapping[bytes, int]) -> list[bytes]:
-        """Returns the ids of records that are older than this snapshot and not in it.
+        """Returns the ids of records that are older than this snapshot but not in it.
 
-        Such a record was restored, with the version it had elsewhere or before.
+        Such a record was restored, with a version it had before or in another store.
 
         Args:
-            kept: The version of each record with an embedding that there is now.
+            kept: The current version of each record with an embedding.
         """
         table = self._table
         return [
@@ -151,13 +151,13 @@ class Snapshot:
     def advanced(
         self, changed: Sequence[Row], kept: Mapping[bytes, int] | None, revision: int
     ) -> Snapshot:
-        """Returns a later snapshot; only from the latest of a table, with its cache locked.
+        """Returns a later snapshot. Call this only on a table's latest, with its cache locked.
 
         Args:
             changed: The records written since.
-            kept: The version of each record with an embedding that there is now; None if none was
-                deleted or restored since.
-            revision: Of the collection now.
+            kept: The current version of each record with an embedding; None if none was deleted or
+                restored since.
+            revision: The collection's current revision.
         """
         np = load_numpy()
         table = self._table
@@ -193,11 +193,11 @@ class Snapshot:
 
     @property
     def nbytes(self) -> int:
-        """How much memory the rows take, about."""
+        """About how many bytes of memory the rows take."""
         return self._matrix.nbytes + 400 * len(self._alive)
 
     def select(self, where: Selection, now: int) -> Indices:
-        """Returns the rows of the records selected that have not expired."""
+        """Returns the rows of the selected records that have not expired."""
         np = load_numpy()
         end = len(self._alive)
         mask = self._alive & (self._expires[:end] > now)
@@ -235,14 +235,14 @@ class Snapshot:
         best: int | None,
         plus: Mapping[bytes, float] | None = None,
     ) -> list[tuple[bytes, float]]:
-        """Returns ids and scores, exact to a double's precision, in no order.
+        """Returns ids and scores, exact to double precision, in no order.
 
         Args:
             query: The raw vector.
-            rows: Which to compare.
+            rows: The rows to compare with it.
             metric: See `SearchRecords`.
-            best: The `best` highest scores must be among those returned; None returns all.
-            plus: What is added to the scores of some ids.
+            best: How many of the highest scores the result must include; None returns all.
+            plus: What to add to the scores of some ids.
         """
         np = load_numpy()
         ids = self._table.ids
@@ -253,7 +253,7 @@ class Snapshot:
         if best is not None and len(rows) > best:
             nearest = self._nearest(q, rows, metric, best, more)
             rows, more = rows[nearest], more[nearest]
-        # Row by row and not by BLAS, so that equal embeddings have equal scores.
+        # Computes row by row instead of with BLAS, so that equal embeddings have equal scores.
         exact = self._matrix[rows].astype(np.float64)
         if metric == "l2":
             exact -= q
@@ -269,7 +269,7 @@ class Snapshot:
     def _nearest(
         self, q: Doubles, rows: Indices, metric: str, best: int, more: Doubles
     ) -> Booleans:
-        """Says among which rows the `best` certainly are, by a quick product of 32 bits."""
+        """Returns a mask of rows that surely include the `best`, from a fast 32-bit product."""
         np = load_numpy()
         end = len(self._alive)
         few = len(rows) < end // 4
@@ -281,15 +281,15 @@ class Snapshot:
         squares = self._squares[rows]
         lengths = np.sqrt(squares) * np.sqrt(q @ q)
         if not np.isfinite(dots).all():
-            # Numbers so large that 32 bits overflow: all are compared exactly.
+            # The numbers are so large that 32 bits overflow: compare all rows exactly.
             return np.ones(len(rows), np.bool_)  # type: ignore[no-any-return]
-        # The bound of a sum of products (Higham, Accuracy and Stability, 3.1), with room to spare,
-        # and what products too small for 32 bits may have lost, each.
+        # The error bound of a sum of products (Higham, Accuracy and Stability, 3.1), with room to
+        # spare, plus what each product too small for 32 bits may have lost.
         error = self.dimension * (4 * 2.0**-24 * lengths + 2.0**-125)
         if metric == "l2":
             distances = squares + q @ q - 2 * dots
             error = 2 * error + 1e-11 * (squares + q @ q)
-            # Compared as scores, which may be equal where distances are not.
+            # Compares scores, which may be equal even if the distances differ.
             low = 1 / (1 + np.maximum(distances + error, 0))
             high = 1 / (1 + np.maximum(distances - error, 0))
         else:
@@ -305,7 +305,7 @@ class Snapshot:
 class VectorCache:
     """The snapshots that an engine remembers, the last few of each collection.
 
-    May be used by many threads. Nothing is locked while an engine reads.
+    Thread-safe. The cache is not locked while an engine reads.
     """
 
     def __init__(self, limit: int = CACHE_BYTES) -> None:
@@ -314,7 +314,7 @@ class VectorCache:
         self._kept: OrderedDict[tuple[bytes, bytes], list[Snapshot]] = OrderedDict()
 
     def find(self, key: tuple[bytes, bytes], revision: int) -> tuple[Snapshot | None, bool]:
-        """Returns the snapshot of a revision and True, or the latest one there is and False."""
+        """Returns the snapshot of a revision and True, or else the latest one and False."""
         with self._lock:
             kept = self._kept.get(key)
             if not kept:
@@ -326,7 +326,7 @@ class VectorCache:
             return kept[-1], False
 
     def keep(self, key: tuple[bytes, bytes], snapshot: Snapshot) -> None:
-        """Remembers a snapshot of all there is, unless a later one is known."""
+        """Remembers a snapshot of a whole collection, unless a later one is known."""
         with self._lock:
             kept = self._kept.get(key)
             if kept and kept[-1].revision >= snapshot.revision:
@@ -342,7 +342,7 @@ class VectorCache:
         kept: Mapping[bytes, int] | None,
         revision: int,
     ) -> Snapshot | None:
-        """Returns the snapshot that follows `base`, or None if another thread went on from it."""
+        """Returns the snapshot that follows `base`, or None if another thread advanced it first."""
         with self._lock:
             known = self._kept.get(key)
             if not known or known[-1] is not base:
@@ -353,7 +353,7 @@ class VectorCache:
             return later
 
     def drop(self, key: tuple[bytes, bytes]) -> None:
-        """Forgets a collection, which is no longer searched here."""
+        """Forgets a collection that is no longer searched here."""
         with self._lock:
             self._kept.pop(key, None)
 
@@ -366,10 +366,10 @@ class VectorCache:
 
 
 def load_numpy() -> Any:
-    """Returns numpy, an extra, which only a search by vector needs.
+    """Returns numpy, an optional dependency that only a search by vector needs.
 
     Raises:
-        ConfigurationError: It is not installed.
+        ConfigurationError: numpy is not installed.
     """
     try:
         return importlib.import_module("numpy")
@@ -380,16 +380,16 @@ def load_numpy() -> Any:
 
 
 def _row_sums(rows: Doubles, other: Doubles) -> Doubles:
-    """Returns the sum of each row's products with `other`, its like or one for all.
+    """Returns each row's dot product with `other`: with its own row there, or one for all rows.
 
-    A row has the same sum, to the last digit, whichever rows are beside it.
+    A row has the same sum, to the last digit, whichever other rows are computed with it.
     """
     np = load_numpy()
     subscripts = "ij,ij->i" if other.ndim == 2 else "ij,j->i"
     if len(rows) != 1:
         sums: Doubles = np.einsum(subscripts, rows, other)
         return sums
-    # A row of more than 8,192 numbers, numpy's buffer, is added in another order if it is alone.
+    # If a row of more than 8,192 numbers (numpy's buffer) is alone, numpy adds in another order.
     twice = np.concatenate([rows, rows])
     alone: Doubles = np.einsum(subscripts, twice, twice if other.ndim == 2 else other)[:1]
     return alone

@@ -1,8 +1,8 @@
-"""Full-text search without a database's own: the words of a text, and how well they fit a query.
+"""Full-text search independent of the database: a text's words, and how well they fit a query.
 
-SQLite and PostgreSQL each have a full-text search that finds other texts and scores them
-otherwise; with the words in a table of ours, every engine gives the same answers, a namespace's
-scores do not depend on what is in another one, and scripts without spaces are searched as well.
+The full-text searches of SQLite and PostgreSQL find different texts and score them differently.
+With the words in a table of our own, every engine gives the same answers, a namespace's scores do
+not depend on another namespace, and search also works in scripts without spaces.
 """
 
 from __future__ import annotations
@@ -17,53 +17,53 @@ from botwire import work
 from botwire.names import to_bytes
 
 MAX_QUERY_WORDS = 64
-"""How many different words of a query count, the first ones."""
+"""How many distinct words of a query count; later ones are ignored."""
 
 MAX_QUERY_CHARACTERS = 100_000
-"""How much of a query's text counts, the beginning."""
+"""How many characters of a query count; the rest is ignored."""
 
 _MAX_WORD_BYTES = 120
-_PIECE = 10_000  # characters of a long text that are folded at a time, and more to the next space
-_LONGEST_PIECE = 1_000_000  # where there is neither a space nor a sign
-# What is no letter or digit and no space; accents that stand alone are such signs. Python sorts a
-# run of them in time that is quadratic in its length, and nobody writes long ones.
+_PIECE = 10_000  # characters of a long text to fold at a time, extended to the next space
+_LONGEST_PIECE = 1_000_000  # characters, if there is neither a space nor a sign
+# Characters other than letters, digits and spaces; standalone accents are such signs. Python sorts
+# a run of accents in quadratic time, and real texts have no long ones.
 _SIGNS = re.compile(r"([^\w\s]{64})[^\w\s]+")
 _RUN = re.compile(r"[^\W_]+")
 _NAME = re.compile(r"(?<=[\w,;] )(?!I\b)[A-Z]\w*")
 _SPACE = re.compile(r"\s")
 _SIGN = re.compile(r"\W")
-# Symbols that stand for themselves: signs, dingbats, emoji, but not the colours of their skins.
+# Symbols that are words by themselves: signs, dingbats and emoji, but not skin tone modifiers.
 _SYMBOL = (
     "[\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001f1e5\U0001f200-\U0001f3fa\U0001f400-\U0001faff]"
 )
 _PART = re.compile(f"(?P<symbol>{_SYMBOL})|(?P<flag>[\U0001f1e6-\U0001f1ff]+)|{_RUN.pattern}")
-# Scripts that put no spaces between words, Thai to Khmer, kana, Han and its extensions; and Hangul,
-# whose words carry their particles.
+# Scripts without spaces between words (Thai to Khmer, kana, Han and its extensions), and Hangul,
+# whose particles are attached to the words.
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u11ff\u1780-\u17ff\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf\u4e00-\u9fff"
     "\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
-# Lower than for documents: memories are short, and a word that is there twice says little more.
-# Chosen on LoCoMo's questions; see `benchmarks/recall.py`.
+# Lower than for documents: memories are short, and a repeated word says little more. Tuned on
+# LoCoMo's questions; see `benchmarks/recall.py`.
 _K1 = 0.4
 _B = 0.1
 
 HIGHEST = _K1 + 1
-"""What `relevance` comes to at most."""
+"""The most that `relevance` returns."""
 
 OTHER_FORM = 0.85
-"""The part of a word's score that a text gets that only has other forms of it."""
+"""The fraction of a word's score for a text that has only other forms of the word."""
 
 BESIDE_A_VECTOR = 2.5
-"""How much the words of a text count where its vector counts 1."""
+"""The weight of a text's words relative to its vector, whose weight is 1."""
 
 _HALF = 20
 
 
 def words(text: str) -> Iterator[bytes]:
-    """Yields the words of a text, without case and accents, repeated as they are in it.
+    """Yields the words of a text, without case and accents, as often as they occur.
 
-    Where a script has no spaces, each character is a word, and each two neighbours are one.
+    In a script without spaces, each character is a word, and so is each pair of neighbours.
     """
     for part, is_unspaced in _parts(text):
         if is_unspaced:
@@ -74,15 +74,15 @@ def words(text: str) -> Iterator[bytes]:
 
 
 def count(text: str) -> Counter[bytes]:
-    """Returns how often each word is in a text."""
+    """Returns how often each word occurs in a text."""
     return Counter(words(text))
 
 
 def query_words(text: str) -> list[bytes]:
-    """Returns the words of a query, each once, in order.
+    """Returns the distinct words of a query, sorted.
 
-    Where a script has no spaces, those are the pairs of neighbours: what has them all has nearly
-    always the whole. A single character is looked for as such.
+    In a script without spaces, these are the pairs of neighbours: a text with all of the pairs
+    nearly always has the whole phrase. A single character is a word by itself.
     """
     found: dict[bytes, None] = {}
     for part, is_unspaced in _parts(text[:MAX_QUERY_CHARACTERS]):
@@ -94,7 +94,7 @@ def query_words(text: str) -> list[bytes]:
 
 
 def names(text: str) -> set[bytes]:
-    """Returns the words of a query that are capitalized as names are, within a sentence."""
+    """Returns the words of a query that are capitalized like names, within a sentence."""
     text = text[:MAX_QUERY_CHARACTERS]
     if text.isupper():
         return set()
@@ -102,9 +102,9 @@ def names(text: str) -> set[bytes]:
 
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
-    """Yields words, and runs of a script without spaces, with whether it is one."""
+    """Yields words and runs of scripts without spaces, each with whether it is such a run."""
     for piece in _pieces(text):
-        if piece.isascii():  # as most are: then this is all that the rest comes to
+        if piece.isascii():  # as most are; folding ASCII does no more than this
             for match in _RUN.finditer(piece.lower()):
                 yield match[0], False
         else:
@@ -112,7 +112,7 @@ def _parts(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yields a text, a long one in pieces that end between words: none takes long to fold."""
+    """Yields a text, split between words if it is long, so that no piece takes long to fold."""
     if len(text) <= _PIECE:
         yield text
         return
@@ -130,11 +130,11 @@ def _folded(text: str) -> Iterator[tuple[str, bool]]:
     text = _SIGNS.sub(r"\1", text)
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     plain = "".join([c for c in folded if not unicodedata.combining(c)])
-    # NFC puts the syllables of Hangul together again.
+    # NFC recomposes Hangul syllables.
     for match in _PART.finditer(unicodedata.normalize("NFC", plain)):
         run = match[0]
         if match.lastgroup is not None:
-            yield run, match.lastgroup == "flag"  # which is two letters
+            yield run, match.lastgroup == "flag"  # a flag is a pair of letters
             continue
         start = 0
         for inner in _UNSPACED.finditer(run):
@@ -152,20 +152,20 @@ def _pairs(part: str) -> Iterator[bytes]:
 
 
 def weight(holding: int, texts: int) -> float:
-    """Returns how much a word says: the rarer, the more.
+    """Returns the weight of a word, which is larger for rarer words.
 
     Args:
-        holding: How many texts hold it.
-        texts: How many there are.
+        holding: How many texts hold the word.
+        texts: How many texts there are.
     """
     return math.log(1 + (texts - holding + 0.5) / (holding + 0.5))
 
 
 def relevance(times: int, among: int, average: float) -> float:
-    """Returns how much a text is about a word that is in it `times`, `among` so many words (BM25).
+    """Returns how relevant a text is to one of its words, by BM25.
 
     Args:
-        times: How often it is there.
+        times: How often the word occurs in the text.
         among: How many words the text has.
         average: How many words a text has on average.
     """
@@ -173,12 +173,12 @@ def relevance(times: int, among: int, average: float) -> float:
 
 
 def normal(total: float) -> float:
-    """Maps a sum of BM25 from 0 … ∞ to 0 … 1, in the same order."""
+    """Maps a BM25 sum from 0 … ∞ to 0 … 1, in the same order."""
     return total / (1 + total)
 
 
 def normal_beside_a_vector(total: float) -> float:
-    """Maps a sum of BM25 from 0 … ∞ to 0 … 1, nearly evenly: cosines do not crowd near 1 either."""
+    """Maps a BM25 sum from 0 … ∞ to 0 … 1, nearly evenly: cosines do not crowd near 1 either."""
     return total / (_HALF + total)
 
 

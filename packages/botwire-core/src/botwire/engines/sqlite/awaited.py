@@ -110,7 +110,7 @@ class AsyncSQLiteEngine:
                     )
                 except asyncio.CancelledError:
                     # The loop ends and the waiting callers were cancelled too. asyncio would warn
-                    # about an exception that nobody retrieves, so cancel instead.
+                    # about an exception that is never retrieved, so cancel instead.
                     for _, answer in waiting:
                         answer.cancel()
                     raise

@@ -106,11 +106,11 @@ class SQLiteEngine:
         return outcome
 
     def plan(self, batch: Batch, tried: int) -> Planned:
-        """Finds out what a write needs to know, without holding the lock.
+        """Returns a batch with its plan, made without holding the lock.
 
         Args:
             batch: The batch.
-            tried: How often it was tried with a plan that was not enough.
+            tried: How many attempts have failed because their plan was insufficient.
         """
         first = planning.first_plan(batch) if tried == 0 else None
         if first is not None:
@@ -192,7 +192,7 @@ class SQLiteEngine:
         )
 
     def sweep(self) -> None:
-        """Removes expired data. Writers also do so now and then; this is for idle stores.
+        """Removes expired data. Writers also do so regularly; this is for idle stores.
 
         Runs in several transactions, so writers do not wait for the whole sweep.
 

@@ -50,7 +50,7 @@ class SQLiteFile:
         self.forget()
 
     def forget(self) -> None:
-        """Resets what is known of the file, once no connection of this process is open."""
+        """Resets what is known about the file, once this process has no open connection."""
         self._migrating: set[int] = set()  # ids of threads
         self._is_known = False
         self._identity: tuple[int, ...] | None = None
@@ -229,9 +229,9 @@ class SQLiteFile:
     def check(self) -> None:
         """Raises `ServerError` unless the path still names the file that was just committed to.
 
-        A file that was removed or replaced stays open and accepts writes that nobody will read. The
-        log can vanish in another way too: a program in this process that opens and closes the file
-        itself drops this process's locks (https://sqlite.org/howtocorrupt.html, POSIX advisory
+        A file that was removed or replaced stays open and accepts writes that will never be read.
+        The log can vanish in another way too: other code in this process that opens and closes the
+        file itself drops this process's locks (https://sqlite.org/howtocorrupt.html, POSIX advisory
         locks). Another process that closes the file then believes it is the last and removes the
         log.
         """
@@ -254,7 +254,7 @@ class SQLiteFile:
 
 
 def run(connection: sqlite3.Connection, steps: Steps[T]) -> T:
-    """Runs the statements of a generator and returns what it returns."""
+    """Runs the statements of a generator and returns its result."""
     try:
         step = next(steps)
         while True:

@@ -96,7 +96,7 @@ def backup(
 
 
 def restore(connection: sqlite3.Connection, source: Path) -> None:
-    """Replaces the contents of a database by a backup, in one transaction.
+    """Replaces the contents of a database with a backup, in one transaction.
 
     Programs that have the database open continue with the backup's data. Versions continue above
     those of the replaced data, so none is used twice. Watchers get a ``reset``.

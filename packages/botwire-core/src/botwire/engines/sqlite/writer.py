@@ -315,7 +315,7 @@ class SQLiteWriter:
         self, connection: sqlite3.Connection, tickets: Sequence[_Ticket]
     ) -> list[Outcome]:
         if len(tickets) == 1:
-            # It has the transaction to itself, so a failure rolls that back.
+            # The batch has the transaction to itself, so a failure rolls back the transaction.
             return [self._write(connection, tickets[0].batch)]
         return [self._write_shared(connection, ticket.batch) for ticket in tickets]
 
@@ -334,8 +334,8 @@ class SQLiteWriter:
 def _begin_in_vain(connection: sqlite3.Connection) -> None:
     """Begins a transaction that will never be committed.
 
-    An interrupted call may go on to execute statements of a transaction that no longer exists. In
-    this one they have no effect.
+    An interrupted call may still execute statements of a transaction that no longer exists. In this
+    one they have no effect.
     """
     with contextlib.suppress(sqlite3.Error):
         connection.execute("BEGIN")
