@@ -1,6 +1,6 @@
 """The BotWire server: memory that many processes and machines share.
 
-`botwire_server.app.create_app` makes the application, for an ASGI server of one's own.
+`botwire_server.app.create_app` creates the application, to run under any ASGI server.
 """
 
 from botwire_server.settings import Settings

@@ -1,4 +1,4 @@
-"""Network addresses."""
+"""Classifies network addresses."""
 
 from __future__ import annotations
 

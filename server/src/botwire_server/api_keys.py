@@ -3,8 +3,8 @@
 A key is ``bw_``, a public id of 12 hexadecimal digits, ``_``, and a secret of 256 random bits. The
 store holds its SHA-256. Slow hashes are for passwords, which can be guessed; these secrets cannot.
 
-Keys are entries of the system's namespace, so every process that serves a store has the same ones.
-Each change of a key is logged in the audit log in the same transaction.
+Keys are entries of the system namespace, so all processes that serve a store share them. Each
+change of a key adds an entry to the audit log in the same transaction.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RIGHTS: Mapping[str, frozenset[str]] = {
 }
 """What each right of a key includes."""
 NO_WRITE = ops.Batch(SYSTEM_NAMESPACE, (ops.DeleteKey("ready"),))
-"""A write that changes nothing: it fails if the store is not writable."""
+"""A no-op write, which fails if the store is not writable."""
 EVERYTHING = "*"
 """The pattern that matches all namespaces."""
 STALE_SECONDS = 1.0
@@ -59,9 +59,9 @@ class APIKey:
         id: The public id, for lists and logs.
         digest: The SHA-256 of the whole key, in hexadecimal.
         label: What the key is for, in its creator's words.
-        namespaces: Patterns of the namespaces that it opens; ``*`` matches any characters.
+        namespaces: Patterns of the namespaces that it may access; ``*`` matches any characters.
         right: One of `RIGHTS`.
-        created_at: In microseconds since 1970, like all times here.
+        created_at: When the key was created, in microseconds since 1970 like all times here.
         expires_at: When the key expires; None: never.
         revoked_at: When the key was or will be revoked.
         writes: Most writes per day (UTC); None: the server's setting.
@@ -186,12 +186,12 @@ class KeyStore:
         return key
 
     async def rotate(self, id: str, *, overlap: float, who: str) -> tuple[APIKey, str]:
-        """Creates a key that replaces another, which is revoked; returns both as `create` does.
+        """Creates a key to replace another, revokes the old one, and returns what `create` returns.
 
         Args:
             id: The id of the key to replace.
             overlap: Seconds that the old key stays valid.
-            who: Who does it, for the audit log.
+            who: Who rotates it, for the audit log.
 
         Raises:
             NotFoundError: The key does not exist.
@@ -212,7 +212,7 @@ class KeyStore:
         return new, secret
 
     async def reset(self, *, who: str) -> int:
-        """Deletes all keys, so that the server requires none; returns how many there were."""
+        """Deletes all keys, so that the server requires none; returns their number."""
         entry = Json.of({"event": "key.reset", "who": who})
         count, _, _ = await self._apply(
             ops.ClearKeys(_KEYS), ops.ClearKeys(_USES), ops.ExtendHistory(AUDIT_LOG, (entry,))
@@ -220,13 +220,13 @@ class KeyStore:
         return int(count)
 
     async def last_uses(self) -> dict[str, int]:
-        """Returns the times, to the minute, when keys were last used, by id."""
+        """Returns when each key was last used, to the minute, by id."""
         return {
             entry.key.removeprefix(_USES): entry.updated_at async for entry in self._scan(_USES)
         }
 
     async def touch(self, id: str) -> None:
-        """Stores that a key is used now, unless another process just did."""
+        """Stores that a key was used now, unless another process has just done so."""
         name = _USES + id
         ((entry,),) = await self._apply(ops.GetKeys((name,)))
         if entry and self.clock() - entry.updated_at < TOUCH_SECONDS * _MICROSECONDS:
@@ -234,10 +234,10 @@ class KeyStore:
         try:
             await self._apply(ops.PutKey(name, Json.of(None), None, entry.version if entry else 0))
         except ConflictError:
-            return  # another process just did
+            return  # another process has just done so
 
     async def changed_since(self, revision: int | None) -> tuple[bool, int]:
-        """Returns whether keys may have changed since a revision, and the present revision."""
+        """Returns whether keys may have changed since a revision, and the current revision."""
         changed = revision is None
         while True:
             (page,) = await self._apply(ops.ReadChanges(revision))
@@ -263,11 +263,11 @@ class KeyStore:
         return [_audited(item) for item in reversed(found)]
 
     async def trim_audit(self, before: int) -> int:
-        """Deletes the oldest entries of the audit log; returns how many.
+        """Deletes the oldest entries of the audit log; returns their number.
 
         Args:
-            before: Delete entries older than this. As clocks differ, an old entry may follow a
-                newer one; it stays, so the log has no gaps.
+            before: Delete entries older than this. Clocks differ, so an old entry may follow a
+                newer one. Such an entry stays, so that the log has no gaps.
         """
         trimmed = 0
         while True:
@@ -311,9 +311,9 @@ def _tell(event: str, who: str, key: APIKey, **more: str) -> ops.ExtendHistory:
 class KeyRing:
     """A cache of the keys of a store, so that a request need not read it.
 
-    The cache is checked against the store's log of changes before a key is refused, and when the
-    last check is `STALE_SECONDS` old. So in every process a new key works at once, and a revoked
-    one for at most a second.
+    The cache is checked against the store's change log before a key is refused, and when the last
+    check is `STALE_SECONDS` old. So in every process, a new key works at once, and a revoked key
+    works for at most one more second.
 
     Args:
         store: The keys.
@@ -336,7 +336,7 @@ class KeyRing:
         return not self._keys
 
     async def find(self, secret: str) -> APIKey | None:
-        """Returns the key of a secret, if it is valid."""
+        """Returns the key with this secret; None if there is no valid one."""
         asked_at = self._timer()
         await self._refresh(asked_at - STALE_SECONDS)
         key = self._match(secret)
@@ -346,13 +346,13 @@ class KeyRing:
         return key
 
     async def find_id(self, id: str) -> APIKey | None:
-        """Returns the key with an id, if it is valid."""
+        """Returns the key with this id; None if there is no valid one."""
         await self._refresh(self._timer() - STALE_SECONDS)
         known = self._keys.get(id)
         return known if known and known.is_valid(self.store.clock()) else None
 
     async def is_valid(self, key: APIKey) -> bool:
-        """Returns whether a key that was found is still valid."""
+        """Returns whether a key that was found earlier is still valid."""
         await self._refresh(self._timer() - STALE_SECONDS)
         known = self._keys.get(key.id)
         return known is not None and known.is_valid(self.store.clock())
@@ -382,7 +382,7 @@ class KeyRing:
         self._revision, self._checked_at = revision, began
 
     def touch(self, key: APIKey) -> None:
-        """Notes that a key is used; now and then this is stored, in the background."""
+        """Notes that a key is used, and periodically stores it in the background."""
         at = self._timer()
         if at - self._touched.get(key.id, float("-inf")) >= TOUCH_SECONDS:
             self._touched[key.id] = at
@@ -397,12 +397,12 @@ class KeyRing:
         task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
-        """Waits for what is being stored."""
+        """Waits until pending uses are stored."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def _audited(item: ops.HistoryItem) -> dict[str, Any]:
-    """Returns an entry of the audit log, with what the client said of itself."""
+    """Returns an entry of the audit log, including what the client said about itself."""
     entry = {"at": item.created_at, **item.value.value}
     if item.author is not None:
         said = replace(item.author, key=None)

@@ -29,8 +29,8 @@ from botwire_server.tracing import Tracing
 from botwire_server.turns import WriteTurns
 from botwire_server.watching import Watchers
 
-# FastAPI's own spans contain paths, and so names; those of `tracing` do not. Releases of FastAPI
-# without spans accept this argument and ignore it.
+# FastAPI's own spans contain paths, and therefore names; the spans of `tracing` do not. Releases of
+# FastAPI without spans accept this argument and ignore it.
 _NO_TELEMETRY: dict[str, Any] = {"telemetry": {"tracing": False, "metrics": False, "logs": False}}
 
 
@@ -38,7 +38,7 @@ class Application(FastAPI):
     """FastAPI behind our own middleware, which every request passes first."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Returns what answers requests; called for the first one."""
+        """Returns the application with its middleware; FastAPI calls it for the first request."""
         state = self.state
         settings: Settings = state.settings
         stack: ASGIApp = HeadMiddleware(super().build_middleware_stack())
@@ -83,8 +83,8 @@ def create_app(
 
     Args:
         engine: The store; closed when the application shuts down.
-        settings: The server's settings; those about listening are not used here.
-        rates: What counts requests, shared with other processes; closed with the engine.
+        settings: The server's settings; the application ignores those about listening.
+        rates: Counts requests, shared with other processes; closed with the engine.
     """
     settings = settings or Settings()
     rates = rates or RateTable()

@@ -1,8 +1,8 @@
-"""Who may do what: identifies the caller of each request, and checks each batch before it runs.
+"""Authentication and authorization: identifies callers, and checks each batch before it runs.
 
 Until the first API key exists, programs on this machine may do everything, and others nothing.
 From then on, every request needs a key. A refusal and its wording depend only on the key and the
-request, so nobody learns what a namespace that is not theirs contains.
+request, so they reveal nothing about the contents of other callers' namespaces.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Caller:
     """The sender of a request.
 
     Attributes:
-        key: The API key that was sent; None while no key is needed.
+        key: The API key of the request; None while the server requires none.
     """
 
     key: APIKey | None = None
@@ -67,7 +67,7 @@ class Caller:
             return
         for operation in batch.operations or (ops.CountKeys(),):
             right = right_of(operation)
-            # A pattern that matches another one, read as a name, matches all that it does.
+            # If a pattern matches another pattern as if that were a name, it matches all its names.
             if not self.key.may(right, operation.reach if operation.storewide else batch.namespace):
                 where = "in this namespace"
                 if operation.storewide:
@@ -83,7 +83,7 @@ class Caller:
         """Raises `PermissionDeniedError` unless the caller has a right outside of namespaces.
 
         Args:
-            right: ``metrics``.
+            right: The right: ``metrics``.
         """
         if self.key is not None and not self.key.may(right):
             raise PermissionDeniedError(
@@ -93,8 +93,8 @@ class Caller:
     def audit(self, batch: ops.Batch, request_id: str | None) -> Mapping[int, Sequence[Json]]:
         """Returns an entry of the audit log for each operation that deletes something.
 
-        It names what was deleted and by whom, and never contains a value. Without keys there is
-        nobody to name, and nothing is logged.
+        An entry names what was deleted and who deleted it, and never contains a value. Without keys
+        no caller has a name, so nothing is logged.
         """
         if self.key is None:
             return {}
@@ -151,7 +151,7 @@ class Authenticator:
 
         Args:
             scope: The scope of the request.
-            session: The path whose sessions may stand for an API key; see `sessions`.
+            session: The path whose sessions may replace an API key; see `sessions`.
 
         Raises:
             AuthenticationError: An API key is needed, and the request has no valid one.
@@ -182,7 +182,7 @@ class Authenticator:
         )
 
     async def renew(self, caller: Caller) -> None:
-        """Raises `AuthenticationError` if the caller's key has become invalid since."""
+        """Raises `AuthenticationError` if the caller's key is no longer valid."""
         if caller.key is not None and not await self.keys.is_valid(caller.key):
             raise AuthenticationError("this API key has expired or was revoked")
 

@@ -1,4 +1,4 @@
-"""Bodies of requests and answers: limits of size and time, and gzip."""
+"""Limits the size and time of request bodies, and handles gzip in both directions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GZIP_FROM = 1024
 _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_LEVEL = 4
 _BY_A_THREAD = 64 * 1024  # bytes that take a few milliseconds to (un)compress
-_BODILESS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})  # methods of ours without a body
+_BODILESS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})  # methods without a request body
 
 
 IS_WHOLE = "botwire.body_is_whole"
@@ -70,7 +70,7 @@ def bounded(receive: Receive, scope: Scope, headers: Mapping[bytes, bytes], limi
 
     async def receive_bounded() -> Message:
         nonlocal size, came, is_whole
-        if is_whole:  # all that can follow is that the client left
+        if is_whole:  # only a disconnect can follow
             return await receive()
         if scope.get(IS_WHOLE):
             message = await receive()
@@ -89,7 +89,7 @@ def bounded(receive: Receive, scope: Scope, headers: Mapping[bytes, bytes], limi
         body = message.get("body", b"")
         came += len(body)
         if unpack is not None:
-            # A few bytes may decompress to very many.
+            # A few bytes may decompress to a great many.
             parts = [unpack(body, is_whole, _BY_A_THREAD)]
             while unpack.is_behind:
                 parts.append(await asyncio.to_thread(unpack, b"", is_whole, limit + 1))
@@ -109,7 +109,7 @@ async def read(receive: Receive) -> bytes:
     """Returns the whole body of a request.
 
     Raises:
-        ClientDisconnect: The client left before it was complete.
+        ClientDisconnect: The client left before the body was complete.
     """
     parts = []
     while True:
@@ -129,7 +129,7 @@ class _Unpacker:
     """Decompresses a gzip body as it arrives.
 
     Args:
-        limit: Most bytes that may come out.
+        limit: Most bytes of output.
     """
 
     def __init__(self, limit: int) -> None:
@@ -137,10 +137,10 @@ class _Unpacker:
         self._room = limit + 1
         self._limit = limit
         self.is_behind = False
-        """Whether more may come out of what has been put in."""
+        """Whether the input so far may yield more output."""
 
     def __call__(self, packed: bytes, is_last: bool, most: int) -> bytes:
-        """Returns at most `most` bytes of what comes out."""
+        """Takes packed bytes, and returns at most `most` bytes of output."""
         if self._room <= 0:
             raise _too_large(self._limit)
         try:
@@ -158,7 +158,7 @@ class _Unpacker:
         return body
 
 
-@functools.lru_cache(maxsize=64)  # few different ones are sent
+@functools.lru_cache(maxsize=64)  # clients send few different values
 def accepts_gzip(accepted: bytes) -> bool:
     """Returns whether an Accept-Encoding header accepts gzip."""
     for part in accepted.lower().split(b","):

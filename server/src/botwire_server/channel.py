@@ -1,13 +1,13 @@
-"""The channel: many requests at a time over one lasting connection, which is a WebSocket.
+"""The channel: many concurrent requests over one persistent WebSocket connection.
 
-Each message is one request to `POST /v1/batch`. It takes the way of such a request, through the
-whole application, so whatever holds over HTTP holds here: keys, rights, limits, quotas, the log.
-This module only reads and writes frames, and bounds what one connection may hold in memory. It is
-the only one of the server that imports websockets.
+Each message is one request to `POST /v1/batch`. It passes through the whole application like such a
+request, so everything that applies over HTTP applies here: keys, rights, limits, quotas, the log.
+This module only reads and writes frames, and limits the memory that one connection may use. No
+other module of the server imports websockets.
 
-A message is a line and a body. The line is a JSON object with the `id` of the request and perhaps
-`headers`; the body is that of the request. The answer has a line with the same `id`, the `status`
-and the `headers`; its body is that of the answer. ``{"cancel": 7}`` withdraws request 7.
+A message consists of a line and the body of the request. The line is a JSON object with the `id` of
+the request, and optionally `headers`. The answer consists of a line with the same `id`, the
+`status` and the `headers`, and the body of the answer. ``{"cancel": 7}`` withdraws request 7.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from botwire_server.bodies import IS_WHOLE
 from botwire_server.channels import CHANNEL, Channels
 
 IN_FLIGHT = 64
-"""Most requests of a channel that are answered at a time; the next ones wait in the network."""
+"""Most requests of a channel in flight at a time; further ones wait in the network."""
 MAX_LINE = 16 * 1024
-"""Most bytes of the line before a body."""
+"""Largest line before a body, in bytes."""
 
 _LAST_SECONDS = 2.0  # for a client to answer a close frame
 _HEADERS = frozenset(
@@ -45,8 +45,8 @@ _HEADERS = frozenset(
         "tracestate",
     }
 )
-"""Headers that a request may have; the others are those with which the channel was opened."""
-# Of the request that opened the channel alone.
+"""Headers that a request may send; it inherits the others from the opening request."""
+# Headers of the opening request that its channel's requests do not inherit.
 _OF_OPENING = frozenset(name.encode() for name in _HEADERS) | {
     b"accept-encoding",
     b"connection",
@@ -64,11 +64,11 @@ _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
 class BadMessageError(Exception):
-    """A message that cannot be answered, as nothing says what it answers."""
+    """A message that cannot be answered, because it does not name its request."""
 
 
 class _Exchange:
-    """A request and what is known of its answer."""
+    """A request in flight."""
 
     def __init__(self, body: bytes, is_text: bool) -> None:
         self.body: bytes | None = body
@@ -77,7 +77,7 @@ class _Exchange:
         self.is_withdrawn = asyncio.Event()
 
     async def receive(self) -> Message:
-        """Returns the body, and then, once it happens, that nobody waits for an answer."""
+        """Returns the body, then a disconnect once the client no longer waits for an answer."""
         body, self.body = self.body, None
         if body is not None:
             return {"type": "http.request", "body": body, "more_body": False}
@@ -86,11 +86,11 @@ class _Exchange:
 
 
 class Channel(asyncio.Protocol):
-    """One connection, from the request that opens it.
+    """One connection, starting with the request that opens it.
 
     Args:
         app: The application, with what uvicorn puts in front of it.
-        server: uvicorn's list of connections and tasks, which it waits for when it stops.
+        server: uvicorn's connections and tasks, which it waits for when it stops.
         scope: The scope of the request that opens the channel.
         transport: The connection.
     """
@@ -103,7 +103,7 @@ class Channel(asyncio.Protocol):
         self._scope = scope
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._headers = [  # of each request
+        self._headers = [  # sent with each request
             (name, value) for name, value in scope["headers"] if name not in _OF_OPENING
         ]
         self._headers.append((b"content-type", b"application/json"))
@@ -114,7 +114,7 @@ class Channel(asyncio.Protocol):
         self._is_text = False
         self._waiting: deque[tuple[bytes, bool]] = deque()
         self._in_flight: dict[int | str, _Exchange] = {}
-        self._bytes = 0  # in the bodies of requests in flight
+        self._bytes = 0  # total size of the bodies of requests in flight
         self._writable = asyncio.Event()
         self._writable.set()
         self._reads = True
@@ -171,11 +171,11 @@ class Channel(asyncio.Protocol):
         self._transport.close()
 
     def admit(self, channels: Channels, most_bytes: int) -> None:
-        """Notes that the channel may be opened.
+        """Accepts the channel.
 
         Args:
-            channels: All channels of this process, which are told when it closes.
-            most_bytes: The largest body of a request.
+            channels: All channels of this process; they are notified when this one closes.
+            most_bytes: The largest request body, in bytes.
         """
         self._channels = channels
         self._most_bytes = most_bytes
@@ -183,7 +183,7 @@ class Channel(asyncio.Protocol):
     # --- what uvicorn and the transport call --------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Starts the requests that arrived."""
+        """Starts the requests that have arrived."""
         frames = self._frames
         frames.receive_data(data)
         for event in frames.events_received():
@@ -202,7 +202,7 @@ class Channel(asyncio.Protocol):
         """Closes the connection: the client has left."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Withdraws what is in flight."""
+        """Withdraws the requests in flight."""
         self._is_closed = True
         self._server.connections.discard(self)
         if self._last_timer is not None:
@@ -213,17 +213,17 @@ class Channel(asyncio.Protocol):
         self._writable.set()
 
     def pause_writing(self) -> None:
-        """Reads nothing from a client that does not read."""
+        """Stops reading from a client that does not read its answers."""
         self._writable.clear()
         self._balance()
 
     def resume_writing(self) -> None:
-        """Goes on: the client reads again."""
+        """Resumes reading: the client reads its answers again."""
         self._writable.set()
         self._start_waiting()
 
     def shutdown(self) -> None:
-        """Finishes the requests in flight and tells the client to come again."""
+        """Finishes the requests in flight and tells the client to reconnect."""
         self.end(1012, "the server stops: come again")
 
     # --- requests ---------------------------------------------------------------------------
@@ -245,7 +245,7 @@ class Channel(asyncio.Protocol):
         )
 
     def _start_waiting(self) -> None:
-        """Starts requests as long as there is room, and reads more if none is left."""
+        """Starts waiting requests while there is room, and reads more once none wait."""
         while self._waiting and self._ending is None and not self._is_full():
             message, is_text = self._waiting.popleft()
             try:
@@ -327,7 +327,7 @@ class Channel(asyncio.Protocol):
             return
         try:
             (self._frames.send_text if is_text else self._frames.send_binary)(body)
-        except InvalidState:  # it is closed
+        except InvalidState:  # the connection is closed
             return
         self._transport.write(b"".join(self._frames.data_to_send()))
 
@@ -339,17 +339,17 @@ class Channel(asyncio.Protocol):
         return not self._in_flight
 
     def ping(self) -> None:
-        """Sends a sign of life, which keeps proxies from closing an idle connection."""
+        """Sends a ping, which keeps proxies from closing an idle connection."""
         if self._ending is None and self._writable.is_set():
             self._frames.send_ping(b"")
             self._transport.write(b"".join(self._frames.data_to_send()))
 
     def end(self, code: int, reason: str) -> None:
-        """Takes no more requests, answers those in flight, and closes.
+        """Accepts no more requests, answers those in flight, and closes.
 
         Args:
             code: The code of the close frame; see RFC 6455, section 7.4.
-            reason: Why, in at most 123 bytes.
+            reason: The reason, in at most 123 bytes.
         """
         if self._ending is None:
             self._ending = code, reason
@@ -365,7 +365,7 @@ class Channel(asyncio.Protocol):
             self._frames.send_close(*self._ending)
             self._transport.write(b"".join(self._frames.data_to_send()))
             self._balance()
-            # Closed at once, a connection with unread data is reset, and answers get lost.
+            # Closing a connection with unread data at once would reset it and lose answers.
             self._last_timer = self._loop.call_later(_LAST_SECONDS, self._transport.close)
 
     def _withdraw_all(self) -> None:
@@ -374,10 +374,10 @@ class Channel(asyncio.Protocol):
             exchange.is_withdrawn.set()
 
     def _balance(self, *, is_full: bool = False) -> None:
-        """Reads from the connection unless enough is being done."""
+        """Resumes or pauses reading, depending on the work in progress."""
         if self._ending is None:
             reads = not (is_full or self._waiting or self._is_full())
-        else:  # what still comes is dropped, except the answer to the close frame
+        else:  # further messages are dropped, except the answer to the close frame
             reads = self._writable.is_set()
         if reads != self._reads and not self._transport.is_closing():
             self._reads = reads
@@ -390,10 +390,10 @@ class Channel(asyncio.Protocol):
 
 
 def _read_line(line: bytes) -> dict[str, Any]:
-    """Returns the line before a body.
+    """Parses the line before a body.
 
     Raises:
-        BadMessageError: It is not one.
+        BadMessageError: The line is not valid.
     """
     try:
         head = json.loads(line) if len(line) <= MAX_LINE else None

@@ -1,4 +1,4 @@
-"""All channels of a process: how many a caller may have, and when each must end."""
+"""Tracks the channels of a process: limits them per caller, and ends idle or invalid ones."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from botwire_server.auth import Authenticator, Caller
 from botwire_server.request_work import CALLER, caller_of
 
 CHANNEL = "botwire.channel"
-"""Where in the scope of a request that opens a channel the channel is."""
+"""The scope key of the channel, in the request that opens it."""
 LOOK_EVERY = 0.25
 """Seconds between checks of all channels."""
 IDLE_SECONDS = 600.0
 """How long a channel may stay open without a request."""
 PING_SECONDS = 20.0
-"""Interval of signs of life, which keep proxies from closing an idle connection."""
+"""Seconds between pings, which keep proxies from closing an idle connection."""
 
 _RETRY_SECONDS = 5.0  # a channel may have closed by then
 
 
 class OpenChannel(Protocol):
-    """What is asked of a channel."""
+    """The methods of a channel that `Channels` uses."""
 
     used_at: float
 
@@ -35,11 +35,11 @@ class OpenChannel(Protocol):
         ...
 
     def ping(self) -> None:
-        """Sends a sign of life."""
+        """Sends a ping."""
         ...
 
     def end(self, code: int, reason: str) -> None:
-        """Answers what is in flight and closes."""
+        """Answers the requests in flight and closes."""
         ...
 
 
@@ -47,8 +47,8 @@ class Channels:
     """The open channels.
 
     Args:
-        authenticator: What knows which keys are valid.
-        most: How many a caller may have open.
+        authenticator: Checks whether keys are valid.
+        most: The most channels that a caller may have open.
     """
 
     def __init__(self, authenticator: Authenticator, most: int) -> None:
@@ -62,14 +62,14 @@ class Channels:
         return len(self._open)
 
     def enter(self, channel: OpenChannel, scope: Scope) -> None:
-        """Counts a channel that is opened.
+        """Counts a channel that opens.
 
         Args:
             channel: The channel.
             scope: The scope of the request that opens it.
 
         Raises:
-            QuotaExceededError: The caller has as many open as it may.
+            QuotaExceededError: The caller already has the maximum open.
         """
         caller = caller_of(scope)
         if self._counts[caller] >= self._most:
@@ -83,7 +83,7 @@ class Channels:
             self._looking = asyncio.create_task(self._look())
 
     def leave(self, channel: OpenChannel) -> None:
-        """Counts a channel that was closed."""
+        """Removes a channel that was closed from the count."""
         scope = self._open.pop(channel, None)
         if scope is not None:
             caller = caller_of(scope)
@@ -92,7 +92,7 @@ class Channels:
                 del self._counts[caller]
 
     async def _look(self) -> None:
-        """Ends channels that are idle or whose key is no longer valid, as long as any is open."""
+        """Ends idle channels and those with invalid keys, until no channel is open."""
         loop = asyncio.get_running_loop()
         pinged_at = loop.time()
         while self._open:
@@ -118,4 +118,4 @@ class Channels:
         except AuthenticationError as error:
             channel.end(1008, str(error)[:120])
         except BotWireError:
-            return  # the store does not answer, as each request will say
+            return  # the store does not answer; each request will report that

@@ -1,4 +1,4 @@
-"""Answers HEAD wherever GET is answered, with the same head and no body (RFC 9110, 9.3.2)."""
+"""Answers HEAD like GET, with the same head and no body (RFC 9110, section 9.3.2)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 class HeadMiddleware:
     """Lets the routes answer a HEAD request as if it were a GET.
 
-    Everything else still sees HEAD: the log, the metrics, the check of origins, and the ASGI
-    server, which drops the body. The answer is built completely, so its head is that of the GET,
+    Everything else still sees HEAD: the log, the metrics, the origin check, and the ASGI server,
+    which drops the body. The routes build the complete answer, so its head equals that of a GET,
     compressed or not.
 
     Args:
@@ -34,7 +34,7 @@ class HeadMiddleware:
             else:
                 await send(message)
 
-        # Changed in place, as the routes record in this scope which of them answered.
+        # Changed in place, because the route that answers records itself in this scope.
         scope["method"] = "GET"
         try:
             with anyio.CancelScope() as rest:

@@ -1,4 +1,4 @@
-"""Runs the application on a socket until it is told to stop, and ends it without loss."""
+"""Runs the application on a socket until told to stop, then finishes accepted requests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from botwire_server.workers import ALIVE, ALIVE_SECONDS, READY
 logger = logging.getLogger("botwire.workers")
 
 _SWITCH_SECONDS = 0.0005
-_LAST_SECONDS = 3.0  # after the grace period, before the process is ended by force
+_LAST_SECONDS = 3.0  # after the grace period, before the process ends by force
 
 
 def serve_listener(
@@ -60,7 +60,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 def _new_loop() -> asyncio.AbstractEventLoop:
     if sys.platform == "win32":
         return asyncio.new_event_loop()
-    uvloop = importlib.import_module("uvloop")  # does not exist for Windows
+    uvloop = importlib.import_module("uvloop")  # unavailable on Windows
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
 
@@ -69,7 +69,7 @@ async def _serve(
     settings: Settings, listener: socket.socket, greeting: str, alive_seconds: float
 ) -> None:
     logs.log_to_stderr()
-    # The event loop waits this long for a computing thread, instead of the default of 5 ms.
+    # The event loop waits this long for a busy thread, instead of the default of 5 ms.
     sys.setswitchinterval(_SWITCH_SECONDS)
     engine = open_async_engine(settings.place)
     app = create_app(engine, settings, rates=RateTable(rates_path(settings.place)))
@@ -142,7 +142,7 @@ class _Server(uvicorn.Server):
         """Begins to serve, and reports it."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        # All objects so far are permanent: the garbage collector need not visit them again.
+        # All objects so far are permanent, so the garbage collector need not visit them again.
         gc.collect()
         gc.freeze()
         if self._greeting == READY:
@@ -154,12 +154,12 @@ class _Server(uvicorn.Server):
     def _say_alive(self) -> None:
         """Reports to the supervisor that this event loop runs."""
         assert self._loop is not None
-        with contextlib.suppress(OSError):  # the supervisor is gone, so this process ends too
+        with contextlib.suppress(OSError):  # the supervisor has ended, so this process ends too
             print(ALIVE, flush=True)  # noqa: T201 - see `workers`
         self._loop.call_later(self._alive_seconds, self._say_alive)
 
     def _read_certificates(self) -> None:
-        """Reloads the certificates, for new connections; for a server of one process."""
+        """Reloads the certificates for new connections, in a server of one process."""
         if self.config.ssl is None or self.config.ssl_certfile is None:
             logger.info("SIGHUP: there is no certificate to reload")
             return
@@ -170,7 +170,7 @@ class _Server(uvicorn.Server):
 
 
 def _end_now() -> None:
-    """Ends this process by force: what was acknowledged is in the store."""
+    """Ends this process by force; the store holds everything acknowledged."""
     logger.error("requests did not end in time: the process ends anyway")
     for handler in logger.parent.handlers if logger.parent else ():
         handler.flush()
@@ -178,17 +178,16 @@ def _end_now() -> None:
 
 
 def _follow_supervisor() -> None:
-    """Ends this process in order once its supervisor is gone."""
+    """Shuts this process down in order once its supervisor has ended."""
     sys.stdin.read()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> int:
-    """Serves as a worker.
+    """Serves as a worker, and returns the exit code.
 
-    Arguments: the listener's file descriptor, and how often to report that this process is alive.
-        The
-    settings are the first line of standard input.
+    The command line holds the listener's file descriptor, and the interval at which to report that
+    this process is alive. The first line of standard input holds the settings.
     """
     given = json.loads(sys.stdin.readline())
     fields: dict[str, Any] = {

@@ -1,6 +1,6 @@
 """``botwire keys``: creates, lists, revokes and rotates API keys, and shows the audit log.
 
-These commands work on the database itself, not through a server: access to the database is the
+These commands access the database directly, not through a server: access to the database is the
 right to manage its keys. Running servers notice a change at once.
 """
 

@@ -1,11 +1,11 @@
 """Rate limits, exact across all processes that serve a database on one machine.
 
-The algorithm is GCRA (the generic cell rate algorithm of ATM, ITU-T I.371): the requests of a
-whole minute may come at once, and are then given back evenly. It needs one number per subject: the
-time at which all of them are given back. The processes keep these numbers in one memory-mapped
-file and lock a part of it for a few microseconds per request. A lock ends with the process that
-holds it; the file outlives the processes. Machines count separately. The limits that must hold
-across machines, writes per day and bytes, are counted in the store (`botwire.operations.terms`).
+The algorithm is GCRA (the generic cell rate algorithm of ATM, ITU-T I.371): a caller may send the
+requests of a whole minute at once, and the quota then refills evenly. It needs one number per
+subject: the time at which the quota is full again. The processes keep these numbers in one
+memory-mapped file and lock a part of it for a few microseconds per request. A lock ends with the
+process that holds it; the file outlives the processes. Machines count separately. The store counts
+what must hold across machines: writes per day and bytes (`botwire.operations.terms`).
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ except ImportError:  # Windows, where one process serves
     fcntl = None  # type: ignore[assignment]
 
 _WINDOW = 60.0
-_SLOT = struct.Struct("=Qd")  # a hash of the subject, and when all requests are given back
+_SLOT = struct.Struct("=Qd")  # a hash of the subject, and when its quota is full again
 _BUCKET = 8  # slots that may hold a subject
 _BUCKETS = 8192
 _BYTES = _SLOT.size * _BUCKET
 
 
 class Policy(NamedTuple):
-    """The present state of a limit, for the headers of an answer.
+    """The current state of a limit, for the headers of an answer.
 
     Attributes:
         name: The name of the limit.
@@ -57,8 +57,8 @@ class Policy(NamedTuple):
 def rates_path(place: Place) -> str | None:
     """Returns the file in which this user's servers of a database count requests on this machine.
 
-    It is in the folder for temporary files. It outlives a restart of the server, but need not
-    outlive one of the machine, whose clock starts again then.
+    It is in the folder for temporary files. It survives a restart of the server. It need not
+    survive a reboot, after which the machine's clock starts again.
     """
     if not place.shareable:
         return None
@@ -74,7 +74,7 @@ class RateTable:
     """Counts requests by subject. The first one counted creates the file.
 
     Args:
-        path: The file that processes share; None: a file of this process alone.
+        path: The file that processes share; None: a private file of this process.
 
     Raises:
         ConfigurationError: At the first use, if the file belongs to another user.
@@ -88,7 +88,7 @@ class RateTable:
     def _opened(self) -> mmap.mmap:
         if self._map is None:
             self._file = self._open()
-            # Kept open: closing any descriptor of a file releases all locks of the process on it.
+            # Stays open: closing any descriptor of a file releases the process's locks on it.
             os.ftruncate(self._file, _BYTES * _BUCKETS)
             self._map = mmap.mmap(self._file, _BYTES * _BUCKETS)
         return self._map
@@ -136,8 +136,8 @@ class RateTable:
         """Counts a request if it is within the limit.
 
         Args:
-            subject: What requests are counted for.
-            quota: How many requests a minute allows.
+            subject: The subject whose requests are counted.
+            quota: Requests allowed per minute.
             name: The name of the limit.
 
         Returns:
@@ -153,12 +153,12 @@ class RateTable:
             slots = [_SLOT.unpack_from(table, at + i * _SLOT.size) for i in range(_BUCKET)]
             index = next((i for i, slot in enumerate(slots) if slot[0] == mark), None)
             if index is None:
-                # Evicts the subject whose requests are given back first, or takes an empty slot.
+                # Evicts the subject whose quota refills first, or takes an empty slot.
                 index = min(range(_BUCKET), key=lambda i: slots[i][1] if slots[i][0] else 0.0)
                 full_at = now
             else:
                 full_at = max(slots[index][1], now)
-                if full_at > now + _WINDOW + step:  # from before a restart of the machine
+                if full_at > now + _WINDOW + step:  # from before a reboot
                     full_at = now
             wait = full_at + step - now - _WINDOW
             # Rounding may make a request look early by less than this.
@@ -177,12 +177,12 @@ def take_request(
     """Counts a request.
 
     Args:
-        table: What counts.
-        subject: What requests are counted for.
-        quota: How many requests a minute allows.
+        table: Counts the requests.
+        subject: The subject whose requests are counted.
+        quota: Requests allowed per minute.
         name: The name of the limit.
         whose: What an error calls the subject.
-        policies: The present state of the limit is added to these.
+        policies: Receives the current state of the limit.
 
     Raises:
         QuotaExceededError: The limit is reached.
@@ -196,7 +196,7 @@ def take_request(
 
 
 def policies_of(terms: BatchTerms, used: UsageReport, now: int) -> Iterator[Policy]:
-    """Yields the present state of the daily limits that applied to a batch."""
+    """Yields the current state of the daily limits that applied to a batch."""
     for name, quota, usage in (
         ("namespace-writes", terms.quota, used.namespace),
         ("key-writes", terms.account_quota, used.account),

@@ -35,7 +35,7 @@ def _second(since_1970: int) -> str:
 
 
 class LogLine(logging.LogRecord):
-    """A record of something so frequent that looking up the code that logged it costs too much.
+    """A log record that omits its source location, for events too frequent to look that up.
 
     Args:
         logger: The logger's name.
@@ -61,8 +61,8 @@ class LogLine(logging.LogRecord):
 class BatchingHandler(logging.Handler):
     """Collects lines and writes them together in a thread of its own.
 
-    Callers never wait, neither for a pipe that nobody reads nor for a full disk. A failed write is
-    retried; meanwhile lines are kept up to a limit. Once a write succeeds, a line reports how many
+    Callers never wait, neither for a blocked pipe nor for a full disk. The handler retries a failed
+    write, and meanwhile keeps lines up to a limit. Once a write succeeds, a line reports how many
     lines were lost. Warnings and errors are written at once.
 
     Args:
@@ -70,13 +70,13 @@ class BatchingHandler(logging.Handler):
     """
 
     seconds = 0.1
-    """From the first line to the write."""
+    """Seconds from the first line to the write."""
     retry_seconds = 1.0
-    """From a failed write to the next attempt."""
+    """Seconds from a failed write to the next attempt."""
     most_bytes = 1024 * 1024
-    """Size of the lines kept; further ones are lost."""
+    """Largest total size of the lines kept; further lines are lost."""
     flush_seconds = 2.0
-    """How long `flush` waits at most."""
+    """The longest that `flush` waits, in seconds."""
 
     def __init__(self, file_descriptor: int) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class BatchingHandler(logging.Handler):
 
 
 def log_to_stderr() -> None:
-    """Logs to standard error what BotWire, uvicorn and psycopg report."""
+    """Sends the logs of BotWire, uvicorn and psycopg to standard error."""
     handler = BatchingHandler(sys.stderr.fileno())
     handler.setFormatter(JSONLines())
     for name, level in (

@@ -1,8 +1,8 @@
 """Metrics for Prometheus; they contain no namespace and no key.
 
-Each of several workers writes its numbers to files of its own, and the one that is asked adds all
-of them up (https://prometheus.github.io/client_python/multiprocess/). So the answer covers every
-worker, and the counts of a worker that died are not lost.
+Each of several workers writes its numbers to its own files, and the worker that answers a request
+adds them up (https://prometheus.github.io/client_python/multiprocess/). So the answer covers all
+workers, and the counts of a worker that died are not lost.
 """
 
 from __future__ import annotations
@@ -122,14 +122,14 @@ class Metrics:
         """Returns all metrics in Prometheus' text format.
 
         Args:
-            store_bytes: The present size of the store on disk.
+            store_bytes: The current size of the store on disk.
         """
         if self._is_shared:
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         else:
             registry = self._registry
-        # Not a gauge of the library, which would add it up over all workers.
+        # Not a gauge of the library, which would sum it over all workers.
         return (
             generate_latest(registry)
             + (

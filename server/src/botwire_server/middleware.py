@@ -1,4 +1,4 @@
-"""What happens to every request: an id, limits, a caller, a log line, an exact path."""
+"""Middleware for every request: its id, limits, caller, log line and exact path."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from botwire_server.origins import check_origin
 from botwire_server.request_work import CALLER, WORK, RequestWork
 from botwire_server.tracing import Tracing
 
-if TYPE_CHECKING:  # `mounting` needs what is here
+if TYPE_CHECKING:  # `mounting` imports this module
     from botwire_server.mounting import Mounts
 
 access_log = logging.getLogger("botwire.access")
 
 REQUEST_ID = "botwire.request_id"
-"""Where in a request's scope its id is."""
+"""The scope key of the request's id."""
 HEADERS = "botwire.headers"
-"""Where in a request's scope its headers are by name; the last one if a name is repeated."""
+"""The scope key of the headers by name; if a name is repeated, its last header wins."""
 POLICIES = "botwire.policies"
-"""Where in a request's scope the limits that applied to it are."""
+"""The scope key of the limits that applied to the request."""
 REFUSAL = "botwire.refusal"
-"""Where in a request's scope the error is that explains why its sender is unknown."""
+"""The scope key of the error that explains why the sender is unknown."""
 
 _ONCE = (b"host", b"authorization", b"content-encoding", b"content-type", b"idempotency-key")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -54,10 +54,10 @@ class RequestMiddleware:
     Args:
         app: The application that answers.
         max_body: The largest body accepted, in bytes.
-        max_seconds: How long the work on a request may take.
+        max_seconds: Seconds that the work on a request may take.
         origins: Origins whose pages may write, besides the server's own.
-        metrics: What counts requests.
-        tracing: What traces requests.
+        metrics: Counts requests.
+        tracing: Traces requests.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class RequestMiddleware:
             try:
                 await self._answer(scope, receive, send_named, headers)
             except Exception as error:
-                if status:  # the answer has begun, and whoever sends it has logged the error
+                if status:  # the answer has begun, and its sender has logged the error
                     raise
                 failure = problems.respond(problems.unexpected(error), request_id)
                 await failure(scope, receive, send_named)
@@ -140,7 +140,7 @@ class RequestMiddleware:
         try:
             if len(headers) != len(scope["headers"]):
                 _refuse_repeated(scope["headers"])
-            # Whoever opens a channel may write.
+            # A channel can write, so opening one counts as a write.
             method = "POST" if CHANNEL in scope else scope["method"]
             check_origin(method, headers, self._origins)
             bounded = bodies.bounded(receive, scope, headers, self._max_body)
@@ -156,9 +156,9 @@ class CallerMiddleware:
 
     Args:
         app: The application that answers.
-        authenticator: What identifies callers.
-        rates: What counts requests.
-        key_rate: How many requests an API key may send per minute; None: any number.
+        authenticator: Identifies callers.
+        rates: Counts requests.
+        key_rate: Requests that an API key may send per minute; None: any number.
         mounts: The applications of other packages, which may answer unknown callers themselves.
     """
 
@@ -214,7 +214,7 @@ class CallerMiddleware:
 
 
 def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Refuses repeated headers, of which a proxy may read another one than the server."""
+    """Refuses repeated headers, because a proxy and the server may read different ones."""
     names = [name for name, _ in headers]
     for name in _ONCE:
         if names.count(name) > 1:
@@ -224,7 +224,7 @@ def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
 
 
 def _sender(scope: Scope) -> dict[str, str]:
-    """Returns what is logged about the sender: the address, and the public id of the key."""
+    """Returns the log fields about the sender: the address, and the public id of the key."""
     client, caller = scope.get("client"), scope.get(CALLER)
     said = {} if client is None else {"client": client[0]}
     if caller is not None and caller.key is not None:

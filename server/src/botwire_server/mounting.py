@@ -1,4 +1,4 @@
-"""Applications of other packages that answer below a path of the server; see `botwire.mounts`."""
+"""Mounts applications of other packages below a path of the server; see `botwire.mounts`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger("botwire.server")
 
 
 class Mounts:
-    """The applications of the packages that are installed, by path.
+    """The applications of installed packages, by path.
 
     Args:
         mounts: The applications by path, such as ``/mcp``.
@@ -38,26 +38,26 @@ class Mounts:
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Runs the applications for a block."""
+        """Runs the applications during a block."""
         async with AsyncExitStack() as stack:
             for mount in self._mounts.values():
                 await stack.enter_async_context(mount.lifespan())
             yield
 
     def stop(self) -> None:
-        """Ends streams: the server stops."""
+        """Ends streams, because the server stops."""
         for mount in self._mounts.values():
             mount.stop()
 
     def at(self, path: str) -> tuple[str, Mount] | None:
-        """Returns what is mounted at a path or above it, and where."""
+        """Returns the mount at a path or above it, and its path; None if there is none."""
         for root, mount in self._mounts.items():
             if path == root or path.startswith(root + "/"):
                 return root, mount
         return None
 
     def before(self, app: ASGIApp) -> ASGIApp:
-        """Returns an application that passes on to `app` what no mount answers."""
+        """Returns an application that passes requests to a mount, or to `app` if none matches."""
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             found = self.at(scope["path"]) if scope["type"] == "http" else None
@@ -72,14 +72,14 @@ class Mounts:
 
 
 class ServerHost:
-    """What mounted applications use of this server; see `botwire.mounts.Host`."""
+    """This server as mounted applications see it; see `botwire.mounts.Host`."""
 
     def engine_for(self, scope: MountedScope) -> CallerEngine:
         """Returns the store with the rights, quotas and limits of the sender of a request."""
         return CallerEngine(scope)
 
     def namespace_of(self, scope: MountedScope) -> str | None:
-        """Returns the only namespace that the sender's API key allows; None if there are more."""
+        """Returns the only namespace that the sender's API key allows; None unless exactly one."""
         caller: Caller = scope[CALLER]
         namespaces = () if caller.key is None else caller.key.namespaces
         if len(namespaces) == 1 and "*" not in namespaces[0]:
@@ -108,7 +108,7 @@ class ServerHost:
 
 
 class CallerEngine:
-    """The store as the sender of a request may use it; an `AsyncEngine`.
+    """An `AsyncEngine` on the store, limited to what the sender of a request may do.
 
     Args:
         scope: The scope of the request.
@@ -132,9 +132,9 @@ class CallerEngine:
 
 
 def load() -> Mounts:
-    """Returns the applications of the packages that are installed.
+    """Returns the applications of installed packages.
 
-    A package that cannot be loaded is logged, and all else is served.
+    If a package cannot be loaded, the server logs that and serves everything else.
     """
     mounts: dict[str, Mount] = {}
     for entry_point in importlib.metadata.entry_points(group=MOUNTS):

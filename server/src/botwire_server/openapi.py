@@ -1,4 +1,4 @@
-"""The OpenAPI description: what FastAPI generates, completed."""
+"""Completes the OpenAPI description that FastAPI generates."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _complete(document: dict[str, Any]) -> None:
     listed = document.setdefault("components", {}).setdefault("schemas", {})
     listed.update(schemas.components())
     listed["Problem"] = problems.PROBLEM_SCHEMA
-    # FastAPI's own errors are problem documents here.
+    # Problem documents replace FastAPI's own errors.
     for name in ("HTTPValidationError", "ValidationError"):
         listed.pop(name, None)
     document["components"]["securitySchemes"] = _SECURITY
@@ -113,7 +113,7 @@ def _complete_operation(method: str, operation: dict[str, Any]) -> None:
 
 
 def _complete_access(operation: dict[str, Any]) -> None:
-    # Either of them, or none while the server has no keys.
+    # Any one of them, or none while the server has no keys.
     operation["security"] = [*({name: []} for name in _SECURITY), {}]
     for error in (AuthenticationError, PermissionDeniedError, QuotaExceededError):
         described = problems.describe_as(error.status, error, error.title)[error.status]

@@ -1,7 +1,7 @@
 """Keeps web pages of other sites from writing through the browser of someone with access.
 
-A browser sends some requests of any page to any address, without asking the server first. Such a
-page could write to a server without API keys, such as one on a developer's own machine.
+A browser sends some requests of any page to any address, without asking the server first. So any
+page could write to a server without API keys, for example on a developer's own machine.
 """
 
 from __future__ import annotations

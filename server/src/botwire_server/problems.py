@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457), of the types that the client knows."""
+"""Answers errors with problem documents (RFC 9457) whose types the client knows."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ logger = logging.getLogger("botwire.server")
 
 MEDIA_TYPE = "application/problem+json"
 CLIENT_GONE = 499
-"""The status that is logged when the client left before the answer, as nginx does."""
+"""The status to log when the client left before the answer, as in nginx."""
 Responses = dict[int | str, dict[str, Any]]
-"""The OpenAPI descriptions of a route's answers by status, as FastAPI takes them."""
+"""The OpenAPI descriptions of a route's answers by status, as FastAPI expects them."""
 
 
 def respond(error: APIError, request_id: str | None = None) -> Response:
@@ -45,13 +45,13 @@ def respond(error: APIError, request_id: str | None = None) -> Response:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if isinstance(error, AuthenticationError):
         headers["WWW-Authenticate"] = 'Bearer realm="botwire"'
-    if error.status == 408:  # the rest of the body may still arrive, and is not a request
+    if error.status == 408:  # the rest of the body may still arrive, and is no request
         headers["Connection"] = "close"
     return Response(json.dumps(problem), error.status, headers, MEDIA_TYPE)
 
 
 def translate(error: BotWireError) -> APIError:
-    """Returns the error to answer with, for one that an engine or a check raised."""
+    """Converts an error of an engine or a check to the error to answer with."""
     if isinstance(error, APIError):
         return error
     if isinstance(error, ConfigurationError):
@@ -83,7 +83,7 @@ def install(app: FastAPI, methods_of: Callable[[Scope], Iterable[str]]) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def on_disconnect(request: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=CLIENT_GONE)  # for the log: the client is gone
+        return Response(status_code=CLIENT_GONE)  # for the log: the client has left
 
     @app.exception_handler(RequestValidationError)
     async def on_validation(request: Request, error: RequestValidationError) -> Response:

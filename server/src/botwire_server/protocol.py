@@ -1,7 +1,7 @@
 """HTTP/1.1 on a connection: uvicorn's protocol, with limits against slow and hostile clients.
 
-uvicorn accepts a request head of any size and waits for it without a limit, as it does for a client
-that does not read its answer. `botwire_server.bodies` limits bodies.
+uvicorn accepts request heads of any size. It waits without limit for a head, and for a client that
+does not read its answer. `botwire_server.bodies` limits bodies.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class GuardedProtocol(HttpToolsProtocol):
     """A connection that is closed if its client is too slow or sends too much."""
 
     head_seconds = 20.0
-    """How long the request line and the headers may take."""
+    """Seconds that the request line and the headers may take."""
     unread_seconds = 60.0
-    """How long a client may go without reading any of its answer."""
+    """Seconds that a client may go without reading any of its answer."""
 
     _head = 0
     _trailers = 0
@@ -53,7 +53,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parses what arrived."""
+        """Parses the data that arrived."""
         super().data_received(data)
         if self._is_channel:
             return
@@ -77,7 +77,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Accepts a header; a trailer is never taken for one."""
+        """Accepts a header; ignores trailers, and refuses too many."""
         if self._in_head:
             super().on_header(name, value)
             return
@@ -122,7 +122,7 @@ class GuardedProtocol(HttpToolsProtocol):
         channel.open()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuses what is not HTTP."""
+        """Refuses a request that is not valid HTTP."""
         self.refuse(InvalidRequestError("this is not an HTTP/1.1 request"))
 
     def refuse(self, error: APIError) -> None:

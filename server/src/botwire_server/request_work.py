@@ -1,7 +1,7 @@
-"""The work on a request: limited in time, cancelled when the client leaves, in threads if long.
+"""Runs the work on a request: limits its time, and cancels it when the client leaves.
 
-The event loop does what is short. What is not (decoding a large body, encoding a large answer) runs
-in threads that callers use in turn.
+The event loop does short work itself. Long work, such as decoding a large body or encoding a large
+answer, runs in threads that callers use in turn.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ T = TypeVar("T")
 AT_ONCE = 16 * 1024
 """Largest body, in bytes, that the event loop decodes itself, in at most two milliseconds."""
 BODY_READ = "botwire.body_read"
-"""Set in a request's scope once its body has been read completely, or if it has none."""
+"""Set in a request's scope once its body has been read completely, or if it has no body."""
 BODY_BYTES = "botwire.body_bytes"
-"""Where in a request's scope the number of bytes read from its body is."""
+"""The scope key of the number of body bytes read."""
 WORK = "botwire.work"
-"""Where in a request's scope its `RequestWork` is."""
+"""The scope key of the request's `RequestWork`."""
 CALLER = "botwire.caller"
-"""Where in a request's scope its `Caller` is."""
+"""The scope key of the request's `Caller`."""
 
-_WATCH_AFTER = 0.1  # seconds; shorter requests end before it matters that their client left
+_WATCH_AFTER = 0.1  # seconds; for shorter requests, a client that leaves does not matter
 
 
 class RequestWork(Work):
     """The work on a request, which is cancelled when its client leaves.
 
     Args:
-        seconds: How long it may take.
+        seconds: Seconds that the work may take.
         scope: The scope of the request.
-        receive: What reports that the client left.
+        receive: Reports that the client left.
     """
 
     __slots__ = ("_on_cancel", "_receive", "_scope", "_timer", "_watching")
@@ -58,7 +58,7 @@ class RequestWork(Work):
     def _begin_to_watch(self) -> None:
         if self._scope.get(BODY_READ):
             self._watching = asyncio.get_running_loop().create_task(self._watch())
-        else:  # what is received is still the body
+        else:  # `receive` still returns the body
             self._timer = self._wait()
 
     async def _watch(self) -> None:
@@ -79,7 +79,7 @@ class RequestWork(Work):
             self._watching.cancel()
 
     async def run(self, waiting: Coroutine[Any, Any, T]) -> T:
-        """Awaits what is not needed once the client has left.
+        """Awaits work that is pointless once the client has left.
 
         Raises:
             ClientDisconnect: The client has left.
@@ -101,11 +101,11 @@ class RequestWork(Work):
 
 
 async def by_turns(scope: Scope, call: Callable[[], T]) -> T:
-    """Runs a long function in a thread, when it is the caller's turn.
+    """Runs a long function in a thread when it is the caller's turn, and returns its result.
 
     Args:
         scope: The scope of the request.
-        call: The function; it calls `botwire.work.look` now and then.
+        call: The function; it calls `botwire.work.look` periodically.
     """
     held_to: RequestWork = scope[WORK]
     pool: FairPool = scope["app"].state.decoders
@@ -119,7 +119,7 @@ async def by_turns(scope: Scope, call: Callable[[], T]) -> T:
 
 
 def caller_of(scope: Scope) -> object:
-    """Returns what callers are told apart by: the API key, or without keys the address."""
+    """Returns the identity of the caller: the API key, or the address if there are no keys."""
     caller, client = scope.get(CALLER), scope.get("client")
     key = getattr(caller, "key", None)
     return key.id if key is not None else client and client[0]

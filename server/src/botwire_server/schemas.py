@@ -1,7 +1,7 @@
 """JSON Schemas of operations and results, for the OpenAPI description.
 
-Types, bounds and defaults come from the declarations of operations, descriptions from their
-docstrings, so the description cannot differ from what the server accepts.
+Types, bounds and defaults come from the declarations of operations, and descriptions from their
+docstrings. So the description cannot differ from what the server accepts.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def schema_of(cls: Any, *, without: Collection[str] = (), op: bool = False) -> S
 
     Args:
         cls: The class.
-        without: Fields that are given elsewhere, such as in the path.
+        without: Fields that are passed elsewhere, such as in the path.
         op: Whether the object contains the operation's name, as in a batch.
     """
     summary, said = _document(cls)
@@ -88,7 +88,7 @@ def schema_of(cls: Any, *, without: Collection[str] = (), op: bool = False) -> S
 
 
 def result_of(schema: Schema) -> Schema:
-    """Returns the schema of an object that holds something else as ``result``."""
+    """Returns the schema of an object whose ``result`` has the given schema."""
     return {"type": "object", "properties": {"result": schema}, "required": ["result"]}
 
 
@@ -99,7 +99,7 @@ def answer_of(operation: type[ops.AnyOperation]) -> Schema:
 
 
 def components() -> dict[str, Schema]:
-    """Returns the schemas that others refer to, by name."""
+    """Returns the schemas that references name, by name."""
     operations = {f"Do{cls.__name__}": schema_of(cls, op=True) for cls in ops.BY_CLASS}
     return {
         **{name: schema_of(cls) for name, cls in PARTS.items()},

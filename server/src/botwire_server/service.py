@@ -33,11 +33,11 @@ from botwire_server.settings import Settings
 from botwire_server.turns import WriteTurns
 
 WRITE_SECONDS = 5.0
-"""How long a write may search records; meanwhile others wait to write."""
+"""Seconds that a write may search records, which blocks other writes."""
 
 _AUTHOR_HEADER = wire.AUTHOR_HEADER.lower().encode()
 _NAMESPACE_RATE = "namespace-requests"
-_LONG_BYTES = 64 * 1024  # in a body; writing them takes many milliseconds
+_LONG_BYTES = 64 * 1024  # of a body; writing that much takes many milliseconds
 _LISTS = ("entries", "ids", "items", "keys", "records", "seqs", "values")  # operations' fields
 logger = logging.getLogger("botwire.server")
 
@@ -52,7 +52,7 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
     Raises:
         AuthenticationError: The caller's key has become invalid since the request arrived.
         PermissionDeniedError: The caller may not do this.
-        PayloadTooLargeError: The batch has too many operations, or lists too much.
+        PayloadTooLargeError: The batch has too many operations, or lists too many values.
         QuotaExceededError: A quota is used up.
     """
     state = scope["app"].state
@@ -67,7 +67,7 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
         "values, items, records or names", sum(map(_elements, batch.operations)), settings.max_batch
     )
     policies: list[Policy] = scope[POLICIES]
-    # A request counts once, however often it reads the store, as a stream does.
+    # A request counts once, even a stream that reads the store many times.
     counted = any(policy.name == _NAMESPACE_RATE for policy in policies)
     if settings.namespace_rate is not None and not counted:
         take_request(
@@ -102,7 +102,7 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
     except ConfigurationError as error:
         if isinstance(error, (NotJSONError, TooComplexError)):
             raise
-        # The batch was checked when it was created, so this is a fault of the store.
+        # The batch was checked when it was created, so the fault is in the store.
         state.is_writable = state.is_writable and not batch.writes
         logger.error("the store failed: %s", error)  # noqa: TRY400 - the message is enough
         failure = ServerError(f"the store failed: {_public(error)}", status=503)
@@ -117,10 +117,10 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
 
 
 def _signed(scope: Scope, batch: Batch, caller: Caller) -> Batch:
-    """Returns a write with its author: what the client says of itself, and its API key.
+    """Returns a write with its author: what the client says about itself, and its API key.
 
     Raises:
-        InvalidRequestError: The client gives no valid author, or gives two.
+        InvalidRequestError: The client sends an invalid author, or two authors.
     """
     if not batch.writes:
         return batch
@@ -150,7 +150,7 @@ def _read_author(given: bytes) -> ops.Author | None:
 
 
 def check_count(what: str, count: int, most: int) -> None:
-    """Raises `PayloadTooLargeError` if one transaction would do more than it may."""
+    """Raises `PayloadTooLargeError` if a count exceeds the limit of one transaction."""
     if count > most:
         raise PayloadTooLargeError(
             f"a batch has at most {most:,} {what} here, and this one has {count:,}: "
@@ -159,7 +159,7 @@ def check_count(what: str, count: int, most: int) -> None:
 
 
 def _elements(operation: ops.AnyOperation) -> int:
-    """Returns how many values, items, records or names an operation lists."""
+    """Returns the number of values, items, records or names that an operation lists."""
     found = (getattr(operation, name, None) for name in _LISTS)
     return max((len(part) for part in found if part is not None), default=0)
 
@@ -182,7 +182,7 @@ def _is_unbounded(operation: ops.AnyOperation) -> bool:
 
 
 def _public(error: ConfigurationError) -> str:
-    """Returns the message that callers may see: without paths of the server."""
+    """Returns the message without paths of the server, which callers must not see."""
     return "the server's log says why" if "/" in str(error) else str(error)
 
 

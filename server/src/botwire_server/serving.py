@@ -17,7 +17,7 @@ from botwire_server.workers import Supervisor
 
 
 def serve(settings: Settings) -> None:
-    """Serves until it is told to stop.
+    """Serves until told to stop.
 
     Raises:
         ConfigurationError: The server cannot run with these settings.

@@ -1,9 +1,9 @@
-"""Sessions of browsers: tokens that an API key is exchanged for, to be kept in a cookie.
+"""Browser sessions: exchanges an API key for a token to keep in a cookie.
 
-A token is valid for one path of the server and until a time. It consists of the id of the API key,
-that time, and a signature made with the stored digest of the key. So no server stores anything for
-a session, every server of a store accepts it, and it ends at once when the key is revoked. The key
-cannot be recovered from a token.
+A token is valid for one path of the server, until it expires. It consists of the id of the API key,
+the expiry time, and a signature made with the stored digest of the key. So no server stores
+anything for a session, all servers of a store accept it, and revoking the key ends it. A token does
+not reveal the key.
 """
 
 from __future__ import annotations

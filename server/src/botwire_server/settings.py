@@ -52,7 +52,7 @@ def _setting(
 
     Args:
         default: The value if no source has one.
-        help: What the setting does, in a few words.
+        help: A short explanation of the setting.
         metavar: The name of the value in the help.
         shown: Returns the form of a value that may be printed.
         least: The smallest number allowed.
@@ -86,7 +86,7 @@ def _without_password(url: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of a server. The help of each one says what it means."""
+    """The settings of a server; the help text of each explains it."""
 
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(8700, "port to listen on; 0 picks a free one", least=0)
@@ -246,7 +246,7 @@ def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
 
     Args:
         parser: The parser to extend.
-        names: Only these settings; if none are given, all.
+        names: Only these settings; all if none are given.
     """
     variable = PREFIX + CONFIG.upper()
     parser.add_argument(

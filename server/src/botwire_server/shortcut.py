@@ -1,4 +1,4 @@
-"""A shortcut for the busiest route, which is what BotWire clients send: it bypasses FastAPI."""
+"""A shortcut past FastAPI for the busiest route, which all BotWire clients use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class BatchShortcut:
 
     Args:
         app: The application, which answers everything else.
-        route: The route of batches, which the application has too.
+        route: The route of batches; the application also has it.
     """
 
     def __init__(self, app: ASGIApp, *, route: BaseRoute) -> None:
@@ -43,7 +43,7 @@ class BatchShortcut:
             await problem(scope, receive, send)
             return
         except ClientDisconnect:
-            return  # nobody waits for an answer
+            return  # the client has left
         headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -1,4 +1,4 @@
-"""Deletes expired data and old entries of the audit log, even while nobody writes."""
+"""Deletes expired data and old audit log entries, even while no client writes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SWEEP_SECONDS = 60.0
 
 @contextlib.asynccontextmanager
 async def sweeping(engine: AsyncEngine, keys: KeyStore, audit_days: int) -> AsyncIterator[None]:
-    """Sweeps now and then during its block.
+    """Sweeps periodically during a block.
 
     Args:
         engine: The store.
-        keys: The API keys of the store, which has the audit log.
-        audit_days: How many days entries stay in the audit log; 0: forever.
+        keys: The API keys of the store, with the audit log.
+        audit_days: Days that entries stay in the audit log; 0: forever.
     """
     task = asyncio.create_task(_sweep_for_ever(engine, keys, audit_days))
     try:

@@ -1,9 +1,9 @@
 """Traces for OpenTelemetry, if it is installed and set up.
 
-Only its API is used, which the extra ``opentelemetry`` installs. Where spans go is up to an SDK,
-which ``opentelemetry-instrument botwire serve`` sets up, for example. Existing ASGI
-instrumentations record paths, which contain namespaces and keys; these spans contain the template
-of the route.
+This module uses only the API, which the extra ``opentelemetry`` installs. An SDK decides where
+spans go; for example, ``opentelemetry-instrument botwire serve`` sets one up. Existing ASGI
+instrumentations record paths, which contain namespaces and keys. These spans contain the template
+of the route instead.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class RequestSpan:
         self._span = span
 
     def end(self, method: str, route: str, status: int) -> None:
-        """Records what is known only at the end."""
+        """Records the outcome and ends the span."""
         if self._span is None:
             return
         self._span.update_name(f"{method} {route}")
@@ -52,7 +52,7 @@ class Tracing:
     """Traces an application, if an SDK is set up when the application is created."""
 
     def __init__(self) -> None:
-        # Asked once, as asking takes as long as everything else done here for a request.
+        # Checked once, because the check takes as long as all other tracing work for a request.
         self._is_on = trace is not None and not isinstance(
             trace.get_tracer_provider(), trace.ProxyTracerProvider
         )

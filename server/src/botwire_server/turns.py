@@ -1,4 +1,4 @@
-"""Long writes run one at a time, so that a short one waits for at most one of them."""
+"""Runs long writes one at a time, so that a short write waits for at most one of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class WriteTurns:
         """Waits for the caller's turn, which lasts as long as the block.
 
         Args:
-            caller: What callers are told apart by.
+            caller: Identifies the caller.
         """
         if self._is_taken:
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -32,7 +32,7 @@ class WriteTurns:
             try:
                 await waiting
             except asyncio.CancelledError:
-                if not waiting.cancelled():  # its turn came at the same moment
+                if not waiting.cancelled():  # its turn came at the moment of its cancellation
                     self._pass_on()
                 raise
         self._is_taken = True

@@ -1,4 +1,4 @@
-"""Waiting for changes: woken by writes of this process, polling for those of others."""
+"""Waits for changes: writes of this process wake waiters, and polls find those of others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Watchers:
         """Counts a stream that a caller opens; `end_stream` must follow.
 
         Raises:
-            QuotaExceededError: The caller has as many open as it may.
+            QuotaExceededError: The caller already has the maximum open.
         """
         if self._streams[caller] >= most:
             raise QuotaExceededError(
@@ -48,12 +48,12 @@ class Watchers:
             del self._streams[caller]
 
     def wake(self, namespace: str) -> None:
-        """Wakes those who wait for changes of a namespace: this process made some."""
+        """Wakes the waiters of a namespace after this process changed it."""
         for event in self._waiting.get(namespace, ()):
             event.set()
 
     def close(self) -> None:
-        """Ends all waiting for good: the server stops."""
+        """Ends all waiting permanently, because the server stops."""
         self._closed = True
         for events in self._waiting.values():
             for event in events:
@@ -64,7 +64,7 @@ class Watchers:
 
         Args:
             namespace: The namespace to watch.
-            after: Begin after this revision.
+            after: The revision after which to begin.
             read: Reads the changes.
         """
         with self._wait(namespace) as event:

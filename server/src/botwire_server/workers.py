@@ -1,8 +1,8 @@
-"""A supervisor of several processes that serve one listener.
+"""Supervises several processes that serve one listener.
 
 Each worker is a new process, not a fork. It inherits the listening socket and reads its settings
-from standard input. That stays open as long as the supervisor lives, so no worker outlives it,
-however it ends.
+from standard input, which stays open as long as the supervisor lives. So no worker outlives the
+supervisor, however the supervisor ends.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ READY = "ready"
 ALIVE = "alive"
 """The line that a worker keeps printing as long as its event loop runs."""
 ALIVE_SECONDS = 2.0
-"""Interval of these lines."""
+"""Seconds between these lines."""
 START_SECONDS = 60.0
-"""How long a worker may take to serve."""
+"""Seconds that a worker may take until it serves."""
 
 PROGRAM = (sys.executable, "-m", "botwire_server.hosting")
-"""What a worker runs."""
+"""The command line of a worker."""
 
-_MISSED = 15  # missing lines in a row after which a worker is replaced
-_RETRY_SECONDS = 1.0  # before a worker that died before it served is replaced
+_MISSED = 15  # consecutive missing lines after which the supervisor replaces a worker
+_RETRY_SECONDS = 1.0  # before replacing a worker that died before it served
 
 
 class _Worker:
-    """A process that serves, or did."""
+    """A worker process, running or ended."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class _Worker:
     ) -> None:
         self.seen_at = time.monotonic()
         self.is_ready = False
-        self.has_settled = threading.Event()  # it serves, or has ended
+        self.has_settled = threading.Event()  # set once it serves or has ended
         self._events = events
         self.process = subprocess.Popen(  # noqa: S603 - this very program
             command,
@@ -104,10 +104,11 @@ class Supervisor:
         settings: The server's settings.
         listener: The listening socket that all workers accept from.
         greeting: What to print once all workers serve.
-        alive_seconds: How often a worker reports that its event loop moves. One that is silent for
-            15 times as long is killed and replaced.
-        start_seconds: How long a worker may take to serve. One that takes longer is killed too.
-        program: What a worker runs.
+        alive_seconds: Interval at which a worker reports that its event loop runs. The supervisor
+            kills and replaces a worker that is silent for 15 times as long.
+        start_seconds: Seconds that a worker may take until it serves. The supervisor kills a
+            slower one too.
+        program: The command line of a worker.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Supervisor:
         self._message = self._metrics = ""
 
     def run(self) -> None:
-        """Serves until it is told to stop; SIGHUP replaces the workers one by one.
+        """Serves until told to stop; SIGHUP replaces the workers one by one.
 
         Raises:
             ConfigurationError: A worker cannot start; its log says why.
@@ -182,7 +183,7 @@ class Supervisor:
             elif kind == "signal":
                 return
             elif kind == "exit":
-                # Its gauges no longer hold; its counters stay.
+                # Drops its gauges, which no longer apply; its counters stay.
                 multiprocess.mark_process_dead(  # type: ignore[no-untyped-call]
                     what.process.pid, self._metrics
                 )
@@ -205,7 +206,7 @@ class Supervisor:
                 worker.process.kill()
 
     def _replace_all(self) -> None:
-        """Starts a new worker for each old one, which ends when the new one serves."""
+        """Replaces each worker with a new one; the old one ends once the new one serves."""
         for i, old in enumerate(self._workers):
             new = self._start()
             new.has_settled.wait(self._start_seconds)
@@ -233,7 +234,7 @@ class Supervisor:
 
 @contextlib.contextmanager
 def _signals(events: queue.SimpleQueue[Any]) -> Iterator[None]:
-    """Turns signals into events during its block."""
+    """Turns signals into events during a block."""
     wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = {
         number: signal.signal(number, lambda number, _: events.put(("signal", number)))

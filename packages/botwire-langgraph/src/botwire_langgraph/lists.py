@@ -2,8 +2,8 @@
 
 LangGraph puts a conversation again and again, each time with a few more messages. Each put writes
 one part with the items that no earlier part has, and a recipe that lists where each item is stored.
-Items are compared in serialized form, so a list may also be cut, reordered or edited in
-the middle. The recipe of a list that only grew stays short.
+Items are compared in serialized form, so a list may also be cut, reordered or edited in the middle.
+The recipe of a list that only grew stays short.
 
 This module does no I/O.
 """
