@@ -1,7 +1,7 @@
 """Builds every distribution of this repository into ``dist``.
 
-``hatch build --all`` would build only the members of the default environment, and the adapters are
-in environments of their own.
+``hatch build --all`` would build only the members of the default environment, but each adapter has
+its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from environments import ROOT
 
 
 def main() -> int:
-    """Builds a wheel and an archive of each distribution; returns the exit code."""
+    """Builds a wheel and a source archive of each distribution; returns the exit code."""
     packages = [file.parent for file in sorted(ROOT.glob("packages/*/pyproject.toml"))]
     for folder in [*packages, ROOT / "server"]:
         command = [sys.executable, "-m", "hatchling", "build", "-d", str(ROOT / "dist")]

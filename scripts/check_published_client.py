@@ -1,9 +1,9 @@
 """Shows that the published botwire 0.2.1 client works against this server, on the same memory.
 
-It installs the client from the package index into its own environment, since that distribution owns
-files of the ``botwire`` package. It does what the client's documentation shows, except what failed
-on the client's own server too. `server/tests/test_legacy_wire.py` sends the same requests without
-the client, for machines without an index.
+It installs the client from the package index into a separate environment, because that distribution
+owns files of the ``botwire`` package. It runs what the client's documentation shows, except what
+also failed on the client's own server. `server/tests/test_legacy_wire.py` sends the same requests
+without the client, for machines without an index.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from botwire import Memory
 
 RELEASE = "botwire==0.2.1"
 
-# Two programs for the published client: one, and one that runs after it was restarted.
+# Two programs for the published client: the first session, and one after a restart.
 PROGRAM = """
 import sys
 from botwire import Memory
@@ -94,7 +94,7 @@ def _try(url: str, database: str, python: str) -> None:
     _run(python, "-I", "-c", PROGRAM, "first", BOTWIRE_URL=url)
     with Memory("my-agent", url=url) as memory:
         assert memory.get("user_name") == "Pedro"
-        # A string, as it was sent.
+        # The client sent it as a string.
         assert memory.get("prefs") == '{"theme": "dark", "tags": [1, 2]}'
         memory.set_many({"count": 42, "ready": True, "facts": [1, None, {"a": "é"}]})
         memory.with_namespace("victim").set("secret", "s3cret")

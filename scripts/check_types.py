@@ -1,7 +1,7 @@
 """Checks types, each adapter's against its own framework: ``check_types.py [PATH…]``.
 
-mypy is installed in the default environment only. It runs once per environment, on what belongs
-there.
+mypy is installed in the default environment only. It runs once per environment, on the code that
+belongs to it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CHECKED = ("packages/*/src", "server/src", "scripts")
 
 
 def sources(paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """Returns what is checked in each environment."""
+    """Returns the paths to check in each environment."""
     found: dict[str, list[Path]] = {}
     for path in paths:
         found.setdefault(environments.environment_of(path), []).append(path)
@@ -42,7 +42,7 @@ def check(name: str, paths: Sequence[Path]) -> subprocess.CompletedProcess[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints what is wrong; returns the exit code."""
+    """Prints the type errors; returns the exit code."""
     given = [Path(argument).resolve() for argument in arguments]
     chosen = sources(given or [path for glob in CHECKED for path in sorted(ROOT.glob(glob))])
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -6,7 +6,7 @@ the browser reports an error, axe finds something serious, or a page is wider th
 
     python scripts/console_browser.py URL --axe package/axe.min.js --into FOLDER
 
-URL is a server without API keys that holds what ``hatch run demo --console`` stores.
+URL names a server without API keys that holds the data of ``hatch run demo --console``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LOOKS = (("light", 1280, 860), ("dark", 390, 844))
 
 
 def walk(browser: Any, url: str, axe: str | None, folder: Path) -> list[str]:
-    """Opens every page in every look; returns what is wrong."""
+    """Opens every page in every theme and width; returns the problems."""
     problems: list[str] = []
     for scheme, width, height in LOOKS:
         context = browser.new_context(
@@ -64,7 +64,7 @@ def walk(browser: Any, url: str, axe: str | None, folder: Path) -> list[str]:
 
 
 def listen(page: Any, report: Callable[[str], None]) -> None:
-    """Reports the errors of a page's scripts, and what its policy refused."""
+    """Reports script errors of a page, and violations of its content security policy."""
     page.on("pageerror", lambda error: report(f"script: {error}"))
     page.on(
         "console",
@@ -73,7 +73,7 @@ def listen(page: Any, report: Callable[[str], None]) -> None:
 
 
 def main() -> int:
-    """Walks, prints what is wrong; returns the exit code."""
+    """Walks through the console and prints the problems; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("url")
     parser.add_argument("--axe", type=Path, metavar="FILE")

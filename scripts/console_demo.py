@@ -1,7 +1,7 @@
-"""A server with a lively store, for a look at the console: ``hatch run demo --console``.
+"""Serves a lively store to try the console on: ``hatch run demo --console``.
 
-It runs in the environment of the console, on a store of its own, until it is interrupted; meanwhile
-an agent goes on writing, so the live pages move.
+It runs in the environment of the console, on a temporary store, until interrupted. Meanwhile an
+agent keeps writing, so the live pages update.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from botwire.errors import BotWireError
 from botwire.messages import Message, Native, ToolCall
 
 EVERY_SECONDS = 4.0
-"""How often the agent writes."""
+"""Seconds between the agent's writes."""
 
 TRIP = (
     Message("system", "You are a travel agent. Be brief, and ask before you book."),
@@ -61,7 +61,7 @@ TRIP = (
 
 
 def fill(url: str) -> None:
-    """Stores what several agents may have remembered."""
+    """Stores what several agents might have remembered."""
     agent = Author("travel", framework="langchain", run="7f3a")
     with Memory("user-123", url=url, author=agent) as memory:
         memory.set("prefs", {"theme": "dark", "language": "en", "seat": "window", "budget": 2500})
@@ -91,7 +91,7 @@ def fill(url: str) -> None:
 
 
 def run() -> int:
-    """Serves until it is interrupted; returns the exit code."""
+    """Serves until interrupted; returns the exit code."""
     with tempfile.TemporaryDirectory(prefix="botwire-console-") as folder:
         command = [sys.executable, "-m", "botwire", "serve", "--port", "0"]
         log = Path(folder, "server.log")
@@ -105,7 +105,7 @@ def run() -> int:
             ) as server,
         ):
             assert server.stdout is not None
-            line = server.stdout.readline()  # printed when it listens
+            line = server.stdout.readline()  # printed once the server listens
             if not line:
                 print(f"the server did not start: {log.read_text()[-2000:]}", file=sys.stderr)
                 return 1
@@ -119,7 +119,7 @@ def run() -> int:
 
 
 def write(url: str) -> None:
-    """Goes on writing, as an agent does."""
+    """Keeps writing, as an agent would."""
     with Memory("user-123", url=url, author=Author("travel", framework="langchain")) as memory:
         for number in itertools.count(1):
             time.sleep(EVERY_SECONDS)

@@ -1,14 +1,15 @@
 """Shows that agents of every framework remember after their process was killed.
 
-For each interface a program from `examples` is started as process A, told two facts that this run
-made up, and killed with SIGKILL when it has answered. Process B, the same program started anew, is
-asked. Its model is scripted and writes down every message it is given: an interface has remembered
-if both facts, word for word, reached the model in B. What programs print proves nothing here.
+For each interface, the demo starts a program from `examples` as process A, tells it two facts made
+up for this run, and kills it with SIGKILL once it has answered. Then the demo starts process B from
+the same program and asks about the facts. B's model is scripted and logs every message it receives.
+An interface has remembered if both facts, word for word, reached the model in B. The output of
+programs proves nothing.
 
-Each program runs in the environment of its own framework, see `environments`.
+Each program runs in the environment of its framework; see `environments`.
 
-All of it is done on a server of this run's own with a fresh database, and again without a server,
-each time on a fresh SQLite file. The exit code is 1 if one forgot.
+The demo does all of this twice: on its own server with a fresh database, and without a server, each
+time on a fresh SQLite file. The exit code is 1 if any interface forgot.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ EXAMPLES = ROOT / "examples"
 TIMING = ROOT / "scripts" / "run_timed.py"
 
 PATIENCE_SECONDS = 120
-"""How long a process may take for its part; imports alone take up to ten seconds."""
+"""Seconds that a process may take; imports alone take up to ten."""
 AT_ONCE = 2
-"""How many interfaces are tried at the same time: importing a framework keeps a core busy."""
+"""Interfaces tried concurrently; importing a framework keeps a core busy."""
 
 ANSWERS = ("Noted.", "You told me: ")
-"""How the answers of the scripted models begin; frameworks may print lines of their own."""
+"""How the answers of the scripted models begin; frameworks may print other lines."""
 ASKED = 5
-"""How often process B is asked, so that the median is not that of a first call, which connects."""
+"""Questions to process B, so that the median is not a first call, which also connects."""
 QUESTION = "What is my project called, and what is its budget?"
 
 QUIET = {
@@ -55,7 +56,7 @@ QUIET = {
     "LANGSMITH_TRACING": "false",
     "OTEL_SDK_DISABLED": "true",
 }
-"""Settings that keep the frameworks' telemetry off."""
+"""Settings that turn the frameworks' telemetry off."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,10 @@ class Interface:
 
     Attributes:
         framework: The framework's name.
-        name: The interface, as one writes it.
+        name: The name of the interface in code.
         calls: The memory calls to measure: ``module:Class.method,method``.
         program: What runs in process A, a file in `examples`.
-        other_program: What runs in process B; unset, the same.
+        other_program: What runs in process B; defaults to `program`.
     """
 
     framework: str
@@ -78,7 +79,7 @@ class Interface:
 
     @property
     def programs(self) -> tuple[str, str]:
-        """What runs in process A and in process B."""
+        """The programs of process A and process B."""
         return self.program, self.other_program or self.program
 
     def __str__(self) -> str:
@@ -192,12 +193,12 @@ INTERFACES = (
 
 
 class DemoError(Exception):
-    """A process did not do its part; says which and what it said."""
+    """A process failed; the message says which one, and quotes its output."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What an agent is told: texts, and the made-up word in each."""
+    """What the demo tells an agent: texts, and the made-up word in each."""
 
     project: str = field(default_factory=lambda: f"heron-{secrets.token_hex(3)}")
     budget: int = field(default_factory=lambda: 100_000 + secrets.randbelow(900_000))
@@ -208,7 +209,7 @@ class Facts:
         return f"My project is called {self.project}.", f"Its budget is {self.budget} euros."
 
     def reached(self, calls: Sequence[Sequence[str]]) -> bool:
-        """Whether the messages of one of a model's calls hold all facts."""
+        """Returns whether the messages of any one call of a model contain all facts."""
         return any(
             all(any(text in message for message in messages) for text in self.texts)
             for messages in calls
@@ -220,12 +221,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it went at one place.
+    """The result of a trial at one place.
 
     Attributes:
-        problem: Why it is not right; None if the model was given all facts.
-        milliseconds: The median of a memory call in process B; None if there was none.
-        ran: Whether both processes did their part.
+        problem: What went wrong; None if all facts reached the model.
+        milliseconds: The median time of a memory call in process B; None if it made none.
+        ran: Whether both processes completed.
     """
 
     problem: str | None
@@ -241,7 +242,7 @@ class Outcome:
 def start(
     command: list[str], folder: Path, environment: dict[str, str], stderr: IO[str]
 ) -> subprocess.Popen[str]:
-    """Starts one of the two processes, with pipes to it and from it."""
+    """Starts one of the two processes, with pipes to and from it."""
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -254,14 +255,14 @@ def start(
 
 
 class Trial:
-    """One interface at one place.
+    """Tries one interface at one place.
 
     Args:
         interface: The interface.
         urls: Where memory lives, for process A and for process B.
-        facts: What to tell.
-        folder: A folder of its own for all that its processes write.
-        report: Is given what happened.
+        facts: The facts to tell process A.
+        folder: A separate folder for everything that the processes write.
+        report: Called with each event.
     """
 
     def __init__(
@@ -280,7 +281,7 @@ class Trial:
         self._late = False
 
     def run(self) -> Outcome:
-        """Tells, kills, asks and judges."""
+        """Tells the facts to process A, kills it, asks process B, and returns the outcome."""
         try:
             self._tell_and_kill()
             received, times = self._ask()
@@ -299,7 +300,7 @@ class Trial:
             assert process.stdin is not None
             assert process.stdout is not None
             for number, text in enumerate(self._facts.texts):
-                with contextlib.suppress(BrokenPipeError):  # it ended: no answer says so below
+                with contextlib.suppress(BrokenPipeError):  # it ended, so no answer will come
                     process.stdin.write(text + "\n")
                     process.stdin.flush()
                 if not any(line.startswith(ANSWERS) for line in process.stdout):
@@ -325,7 +326,7 @@ class Trial:
 
     @contextlib.contextmanager
     def _start(self, name: str, command: list[str]) -> Iterator[subprocess.Popen[str]]:
-        # A home of its own: what A kept anywhere but at the URL, B does not find.
+        # A separate home, so that B finds nothing that A stored outside of the URL.
         home = self._folder / f"{name}.home"
         home.mkdir()
         environment = {
@@ -335,7 +336,7 @@ class Trial:
             "CREWAI_STORAGE_DIR": str(home / "crewai"),
             "HOME": str(home),
             "SCRIPTED_LOG": str(self._folder / f"{name}.model"),
-            "PYTHONWARNINGS": "ignore",  # LangChain's, of an interface that it has deprecated
+            "PYTHONWARNINGS": "ignore",  # LangChain warns about a deprecated interface
             "XDG_CACHE_HOME": str(home / "cache"),
             "XDG_CONFIG_HOME": str(home / "config"),
             "XDG_DATA_HOME": str(home / "data"),
@@ -344,7 +345,7 @@ class Trial:
             (self._folder / f"{name}.stderr").open("w") as stderr,
             start(command, home, environment, stderr) as process,
         ):
-            # One that hangs is ended, and reading from it too.
+            # Kills a process that hangs, which also ends reading from it.
             watchdog = threading.Timer(PATIENCE_SECONDS, self._end, [process])
             watchdog.start()
             try:
@@ -384,7 +385,7 @@ def serve(folder: Path) -> Iterator[str]:
     ):
         try:
             assert server.stdout is not None
-            line = server.stdout.readline()  # printed when it listens, and not before
+            line = server.stdout.readline()  # printed once the server listens
             if not line:
                 said = (folder / "server.log").read_text().strip()
                 raise DemoError(f"the server did not start: {said[-2000:]}")
@@ -394,7 +395,7 @@ def serve(folder: Path) -> Iterator[str]:
 
 
 class Progress:
-    """Says on standard error what happens, a line each, from any thread."""
+    """Reports events on standard error, one per line, from any thread."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -403,7 +404,7 @@ class Progress:
         self._lock = threading.Lock()
 
     def say(self, text: str, *, steps: int = 0) -> None:
-        """Prints a line; `steps` more of the trials are through."""
+        """Prints a line, and counts `steps` more trials as done."""
         with self._lock:
             self._done += steps
             seconds = time.monotonic() - self._start
@@ -416,7 +417,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Row:
-    """An interface and how it went."""
+    """An interface and its outcomes."""
 
     interface: Interface
     facts: Facts
@@ -425,13 +426,13 @@ class Row:
 
     @property
     def problems(self) -> list[str]:
-        """What went wrong, by the place where it did."""
+        """The problems, each with the place where it occurred."""
         places = {"embedded": self.embedded, "HTTP": self.http}
         return [f"{place}: {it.problem}" for place, it in places.items() if it.problem]
 
 
 def try_out(interfaces: Sequence[Interface], *, amnesia: bool = False) -> list[Row]:
-    """Tries every interface at both places; with amnesia, process B is given another one than A."""
+    """Tries every interface at both places; with amnesia, A and B get different places."""
     progress = Progress(2 * len(interfaces))
     facts = [Facts() for _ in interfaces]
     with tempfile.TemporaryDirectory(prefix="botwire-demo-") as temporary:
@@ -494,7 +495,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def demonstrate(interfaces: Sequence[Interface], *, amnesia: bool = False) -> int:
-    """Tries interfaces, prints the table and what went wrong; returns the exit code."""
+    """Tries interfaces, and prints the table and the problems; returns the exit code."""
     start = time.monotonic()
     try:
         rows = try_out(interfaces, amnesia=amnesia)

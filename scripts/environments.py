@@ -1,7 +1,7 @@
-"""Which environments there are, what is tested in each, and where their interpreters are.
+"""Lists the environments, what is tested in each, and their interpreters.
 
-The adapters are listed in ``pyproject.toml``, under ``[tool.botwire.adapters]``; this module and
-`hatch_environments` are all that reads the list. An adapter's environment has its name.
+``pyproject.toml`` lists the adapters under ``[tool.botwire.adapters]``. Only this module and
+`hatch_environments` read that list. An adapter's environment has the adapter's name.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = "default"
 """The environment of the core, the server and the tools. It has no framework."""
 NEWEST = "newest"
-"""The same without constraints; what runs in it uses the newest releases everywhere."""
+"""The default environment without constraints, so with the newest release of everything."""
 KNOWN = "WORKSHOP_PYTHONS"
-"""The environment variable with interpreters that were found already, as JSON."""
+"""The environment variable that passes on interpreters already found, as JSON."""
 
 
 class EnvironmentMissingError(Exception):
-    """An environment could not be made; says what hatch said."""
+    """An environment could not be created; the message quotes hatch."""
 
 
 @cache
 def adapters(root: Path = ROOT) -> Mapping[str, Path]:
-    """Returns the name of each adapter, which is its environment's too, and its folder."""
+    """Returns each adapter's name, which is also its environment's, and its folder."""
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
     names = tomllib.loads(text)["tool"]["botwire"]["adapters"]
     return {name: root / f"packages/botwire-{name}" for name in names}
 
 
 def environment_of(path: Path) -> str:
-    """Returns the environment in which a file or folder of this repository is run."""
+    """Returns the environment in which a file or folder of this repository runs."""
     for name, folder in adapters().items():
         if path == folder or folder in path.parents:
             return name
@@ -45,9 +45,9 @@ def environment_of(path: Path) -> str:
 
 
 def environment_of_program(path: Path) -> str:
-    """Returns the environment of an example or a benchmark, whose name begins with an adapter's."""
+    """Returns the environment of an example or a benchmark, whose name starts with an adapter's."""
     stems = {name.replace("-", "_"): name for name in adapters()}
-    # The longest first, as one name may begin with another one.
+    # Longest first, because one name may be a prefix of another.
     for stem in sorted(stems, key=len, reverse=True):
         if path.name.startswith(f"{stem}_"):
             return stems[stem]
@@ -56,10 +56,10 @@ def environment_of_program(path: Path) -> str:
 
 @cache
 def python(name: str) -> str:
-    """Returns the interpreter of an environment, which is made or brought up to date if need be.
+    """Returns the interpreter of an environment, after creating or updating it if necessary.
 
     Raises:
-        EnvironmentMissingError: That failed.
+        EnvironmentMissingError: The environment could not be created.
     """
     known: dict[str, str] = json.loads(os.environ.get(KNOWN, "{}"))
     if name in known:
@@ -83,7 +83,7 @@ def python(name: str) -> str:
 
 
 def known(names: Iterable[str]) -> dict[str, str]:
-    """Returns the setting that tells another process of these environments' interpreters."""
+    """Returns the setting that passes these environments' interpreters to another process."""
     return {KNOWN: json.dumps({name: python(name) for name in names})}
 
 

@@ -1,9 +1,9 @@
-"""Sends a server what its OpenAPI description allows and what it forbids; nothing may break it.
+"""Fuzzes a server with requests that its OpenAPI description allows, and ones that it forbids.
 
 Schemathesis generates the requests. It checks that no answer is a 5xx, that answers match the
-description, and that what the description forbids is refused. It does not check that everything
-else is accepted: a schema cannot say that two fields exclude each other, or that an id was used
-before.
+description, and that the server refuses what the description forbids. It does not check that the
+server accepts everything else: a schema cannot say that two fields exclude each other, or that an
+id was used before.
 
     python scripts/fuzz.py [OPTIONS OF schemathesis run]
 """

@@ -1,9 +1,9 @@
 """Writes the blocking half of the core from the asynchronous one.
 
 Every module ``_async.py`` and every module in a folder ``_async`` has a twin, ``_sync.py`` or in
-``_sync``, that differs only by the substitutions below, as in httpcore's unasync script. Run it
-after changing the asynchronous half; with ``--check`` it changes nothing and fails if a twin is not
-what it would write.
+``_sync``, that differs only by the substitutions below, as in httpcore's unasync script. Run this
+script after changing the asynchronous half. With ``--check``, it changes nothing, and fails if a
+twin is stale.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def blocking(source: str, name: str) -> str:
     """Returns the blocking twin of a module's text.
 
     Raises:
-        ValueError: Something asynchronous is left for which there is no substitution.
+        ValueError: Asynchronous code remains that no substitution covers.
     """
     text = source
     for pattern, replacement in SUBSTITUTIONS:
@@ -99,7 +99,7 @@ def difference(expected: Path, found: Path) -> str:
 
 
 def main(arguments: list[str] | None = None, package: Path = PACKAGE) -> int:
-    """Generates, or checks; returns the exit code."""
+    """Generates or checks the twins; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing, fail if out of date")
     options = parser.parse_args(arguments)

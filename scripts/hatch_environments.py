@@ -1,6 +1,6 @@
-"""Makes hatch's environments of the adapters from their list in ``pyproject.toml``.
+"""Defines hatch's environments of the adapters from their list in ``pyproject.toml``.
 
-hatch loads this file by itself: ``[tool.hatch.env.collectors.custom]``. An adapter NAME has
+hatch loads this file because of ``[tool.hatch.env.collectors.custom]``. An adapter NAME has
 
 - ``NAME``, with the releases in ``constraints/NAME.txt``: what ``hatch run test`` uses;
 - ``alone.NAME-lowest-direct`` and ``alone.NAME-highest``, with the oldest and the newest ones.
@@ -16,7 +16,7 @@ from hatch.env.collectors.plugin.interface import EnvironmentCollectorInterface
 
 
 class AdapterEnvironments(EnvironmentCollectorInterface):
-    """Adds them to those that ``pyproject.toml`` spells out."""
+    """Adds the adapters' environments to those defined in ``pyproject.toml``."""
 
     def finalize_config(self, config: dict[str, dict[str, Any]]) -> None:
         """Adds an environment for each adapter, and the matrix of ``alone``."""
@@ -25,7 +25,7 @@ class AdapterEnvironments(EnvironmentCollectorInterface):
         adapters, beside = settings["adapters"], settings["beside"]
         template = config["package"]
         for name, requirements in adapters.items():
-            # A new adapter has none until its releases are pinned.
+            # A new adapter has no file until its releases are pinned.
             pins = Path(self.root, "constraints", f"{name}.txt").exists()
             config[name] = {
                 "template": "package",

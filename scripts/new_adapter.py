@@ -2,9 +2,9 @@
 
     python scripts/new_adapter.py NAME [--into FOLDER]
 
-It copies `adapter_template` under another name; without ``--into``, to a package of this
-repository. The places to adapt to the framework are marked with ``REPLACE``; docs/extending.md has
-the recipe.
+It copies `adapter_template` under the new name; without ``--into``, to a package of this
+repository. ``REPLACE`` marks the places to adapt to the framework; docs/extending.md has the
+recipe.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from botwire import __version__
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = Path(__file__).resolve().parent / "adapter_template"
 OUTSIDE, INSIDE = Path("tests/conftest.py"), Path("tests/conftest_inside.py")
-"""What the tests need elsewhere, and in this repository, whose own fixtures they use."""
+"""The test setup outside and inside this repository; inside, tests use its own fixtures."""
 
 NEXT = """\
 {folder} is a package that works. What is left:
@@ -39,7 +39,7 @@ def make(name: str, packages: Path, *, inside: bool = False) -> Path:
     Args:
         name: The framework's name, in lower case with hyphens: ``agent-framework``.
         packages: The folder to create it in.
-        inside: Whether its tests run with the fixtures of this repository.
+        inside: Whether its tests use the fixtures of this repository.
 
     Raises:
         ValueError: The name is not valid, or the package exists.

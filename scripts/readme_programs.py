@@ -1,8 +1,8 @@
-"""Finds the programs of a README, and what they need beside the package, and runs them.
+"""Finds and runs the programs of a README, and finds what they need besides the package.
 
-Run as a script, it takes the path of a README and runs its programs one after the other, in this
-environment, in one process, because frameworks take seconds to import. They see nothing of each
-other's names.
+Run as a script, it takes the path of a README and runs its programs one after another in this
+environment. They share one process, because frameworks take seconds to import, but not their
+names.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ _NEEDS = re.compile(r"`pip install ([^`\"]+)`")
 
 
 def programs(readme: Path) -> list[str]:
-    """Returns the Python programs of a README, in their order."""
+    """Returns the Python programs of a README, in order."""
     return _PROGRAM.findall(readme.read_text())
 
 
 def needs(readme: Path) -> list[str]:
-    """Returns what a README says that its examples need beside the package and its extra.
+    """Returns the requirements of a README's examples besides the package and its extra.
 
-    It says so by a command to install them, without quotes; that of the package itself has some.
+    The README has a command that installs them, without quotes; the command for the package itself
+    has quotes.
     """
     return sorted({word for line in _NEEDS.findall(readme.read_text()) for word in line.split()})
 
 
 def main() -> None:
-    """Runs the programs of the README that is named."""
+    """Runs the programs of the README that the command line names."""
     for program in programs(Path(sys.argv[1])):
         print(program, file=sys.stderr)
         exec(compile(program, "the program above", "exec"), {"__name__": "__main__"})  # noqa: S102

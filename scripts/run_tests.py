@@ -1,12 +1,12 @@
-"""Runs the tests, each package's in its own environment, and ends with one line that counts all.
+"""Runs the tests of each package in its environment, and prints one summary line at the end.
 
     python scripts/run_tests.py [--cover] [PYTEST ARGUMENTS]
 
-The tests are in parts, each a run of pytest: one per adapter, and those of the default environment
-by folder. Twice as many parts run at once as there are cores, or as many as ``-n`` says. Paths
-choose parts; all other arguments are pytest's. With ``-n0`` the parts run one after the other and
-print as they go, so that a debugger works. The exit code is pytest's own: 0, 1 if a test failed, 5
-if nothing was selected.
+The tests are divided into parts, each a run of pytest: one per adapter, and one per folder of the
+default environment. By default, two parts per core run at once; ``-n`` sets another number. Paths
+select parts, and all other arguments go to pytest. With ``-n0``, the parts run one after another
+and print as they go, so that a debugger works. The exit code is pytest's: 0, 1 if a test failed, 5
+if no test was selected.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ FOLDERS = {
     "packages/botwire-core": ROOT / "packages/botwire-core/tests",
     "tests/across": ACROSS,
 }
-"""The parts of the default environment, the longest first; the last one needs all environments.
+"""The parts of the default environment, longest first; the last one needs all environments.
 
-A folder within another one is a part of its own.
+A folder within another folder is a separate part.
 """
 CORES = os.cpu_count() or 1
 TAKES_A_VALUE = {
     *("-c", "-k", "-m", "-n", "-o", "-p", "-r", "-W"),
     *("--deselect", "--durations", "--ignore", "--junit-xml", "--maxfail", "--places", "--tb"),
 }
-"""Options whose value may be an argument of its own, and is then no path."""
+"""Options whose value may be a separate argument, which is then not a path."""
 COLUMNS = 80
 OK, FAILED, INTERRUPTED, NOTHING = 0, 1, 2, 5
 """Exit codes, as pytest has them."""
@@ -66,10 +66,10 @@ class Part:
     """Tests that one run of pytest runs.
 
     Attributes:
-        name: As it is printed.
-        environment: Where they run.
-        paths: What pytest is given.
-        is_across: Whether they start programs in all environments.
+        name: The name to print.
+        environment: The environment to run in.
+        paths: The paths to pass to pytest.
+        is_across: Whether the tests start programs in all environments.
     """
 
     name: str
@@ -80,14 +80,14 @@ class Part:
 
 @dataclass
 class Result:
-    """What came of a part, or of all of them."""
+    """The result of a part, or of all parts."""
 
     code: int = NOTHING
     counts: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
 
     def add(self, other: Result) -> None:
-        """Adds another one: a run is as good as its worst part."""
+        """Adds another result; the worst part determines the exit code."""
         rank = (NOTHING, OK, FAILED)
         if self.code in rank and other.code not in rank[: rank.index(self.code)]:
             self.code = other.code
@@ -96,7 +96,7 @@ class Result:
 
     @classmethod
     def read(cls, file: Path, code: int, part: Part) -> Result:
-        """Returns what a part wrote; one that did not get so far is an error."""
+        """Reads the result that a part wrote; a missing result counts as an error."""
         if not file.exists():
             return cls(code or FAILED, Counter(errors=1), [f"ERROR {part.name}: pytest broke off"])
         said = json.loads(file.read_text(encoding="utf-8"))
@@ -122,7 +122,7 @@ def closing_line(counts: Mapping[str, int], seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Order:
-    """What the command line asks for."""
+    """The command line's request."""
 
     parts: list[Part]
     options: list[str]
@@ -131,15 +131,15 @@ class Order:
 
     @property
     def is_watched(self) -> bool:
-        """Whether someone looks on: parts then write where this process does."""
+        """Whether parts print directly to this process's output."""
         return self.at_once == 0 or len(self.parts) == 1
 
 
 def read_order(arguments: Sequence[str]) -> Order:
-    """Returns what the command line asks for."""
+    """Parses the command line."""
     paths: list[str] = []
     options: list[str] = []
-    # Twice as many as there are cores: half of the time, tests wait for processes they started.
+    # Two per core, because tests spend half of their time waiting for processes they started.
     at_once, cover, before = CORES * 2, False, ""
     for argument in arguments:
         if argument == "--cover":
@@ -169,10 +169,10 @@ def _processes(said: str) -> int:
 
 
 def choose(paths: Sequence[str]) -> list[Part]:
-    """Returns the parts in which tests under some paths are; without paths, all."""
+    """Returns the parts that contain tests under some paths; without paths, all parts."""
     folders = {name: (DEFAULT, folder) for name, folder in FOLDERS.items()}
     adapters = environments.adapters().items()
-    # Those with the most tests first, so that a short part is the last to end.
+    # Those with the most tests first, so that a short part ends last.
     for name, folder in sorted(adapters, key=lambda one: _size(one[1]), reverse=True):
         folders[folder.relative_to(ROOT).as_posix()] = (name, folder / "tests")
     chosen = []
@@ -193,7 +193,7 @@ def choose(paths: Sequence[str]) -> list[Part]:
 
 
 def _within(folder: Path) -> list[Path]:
-    """Returns the folders of other parts that are in the folder of a part."""
+    """Returns the folders of other parts within the folder of a part."""
     return [inner for inner in FOLDERS.values() if folder in inner.parents]
 
 
@@ -209,7 +209,7 @@ class Runner:
 
     Args:
         order: What to run.
-        folder: A folder of its own, for what the parts write.
+        folder: A separate folder for the output of the parts.
     """
 
     def __init__(self, order: Order, folder: Path) -> None:
@@ -218,12 +218,12 @@ class Runner:
         self._printing = threading.Lock()
         self._stopped = False
         self._processes: set[subprocess.Popen[bytes]] = set()
-        # Two make environments: more would have to wait for the disk.
+        # Two threads create environments; more would wait for the disk.
         self._makers = ThreadPoolExecutor(2)
         self._pythons: dict[str, Future[str]] = {}
 
     def run(self) -> Result:
-        """Runs all parts; returns what came of them together."""
+        """Runs all parts; returns their combined result."""
         parts = self._order.parts
         across = any(part.is_across for part in parts)
         for name in [part.environment for part in parts] + list(environments.adapters()) * across:
@@ -313,7 +313,7 @@ def _wants_to_stop(options: Sequence[str]) -> bool:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs what is asked for; returns the exit code."""
+    """Runs the requested tests; returns the exit code."""
     start = time.monotonic()
     order = read_order(arguments)
     with tempfile.TemporaryDirectory(prefix="tests-") as folder:
@@ -325,7 +325,7 @@ def main(arguments: Sequence[str]) -> int:
         for command in (["combine"], ["report"]):
             subprocess.run([sys.executable, "-m", "coverage", *command], cwd=ROOT, check=False)
     if len(order.parts) == 1:
-        return total.code  # pytest's own closing line is there
+        return total.code  # pytest has printed its own closing line
     if total.failed:
         print(f"\n{' short test summary info '.center(COLUMNS, '=')}")
         print("\n".join(total.failed))

@@ -1,9 +1,9 @@
-"""Runs a program and writes down how long each of its memory calls takes.
+"""Runs a program and records how long each of its memory calls takes.
 
     python scripts/run_timed.py RESULT MODULE:CLASS.METHOD,METHOD… PROGRAM [ARGUMENT…]
 
-RESULT is written at the end: the milliseconds of each call of these methods, a list in JSON. A call
-that another one of them makes is part of that one. The program itself is run as it is.
+At the end, it writes the milliseconds of each call of these methods to RESULT, as a JSON list. A
+call made by another measured call counts as part of that one. The program itself runs unchanged.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ milliseconds: list[float] = []
 
 @contextlib.contextmanager
 def stopwatch() -> Iterator[None]:
-    """Measures a call, unless one that is being measured makes it."""
+    """Measures a call, unless another measured call makes it."""
     if measuring.get():
         yield
         return
@@ -41,7 +41,7 @@ def stopwatch() -> Iterator[None]:
 
 
 def timed(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a method that does the same and is measured."""
+    """Wraps a method to measure its calls."""
     if inspect.iscoroutinefunction(method):
 
         @functools.wraps(method)

@@ -1,9 +1,9 @@
-"""Installs every wheel in ``dist`` into a clean environment of its own, and tries it.
+"""Installs every wheel in ``dist`` into its own clean environment, and tries it.
 
-An adapter's environment holds what ``botwire[EXTRA]`` brings: what it forgot to declare is missing
-there. The programs of its README run in it, twice, as a product that remembers meets them a second
-time. The last environments are ``botwire[all]`` and one in which pip brings the published botwire
-0.2 up to date. Run ``hatch run build`` first.
+An adapter's environment holds only what ``botwire[EXTRA]`` installs, which reveals undeclared
+dependencies. The programs of its README run in it twice, because the second run finds the memory of
+the first. The last environments are ``botwire[all]``, and one in which pip upgrades the published
+botwire 0.2. Run ``hatch run build`` first.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ for _ in range(2):
 
 
 def wheels(root: Path) -> dict[str, Path]:
-    """Returns the wheel of each distribution, by its name, after checking that all were built."""
+    """Returns the wheel of each distribution by name, after checking that all were built."""
     found = {}
     for settings in sorted(
         [*root.glob("packages/*/pyproject.toml"), root / "server/pyproject.toml"]
@@ -64,15 +64,15 @@ def try_out(
     readme: Path | None = None,
     pins: Path | None = None,
 ) -> None:
-    """Installs requirements into a new environment, imports modules and keeps a memory there.
+    """Installs requirements into a new environment, imports modules and stores a memory there.
 
     Args:
         requirements: What to install.
-        modules: What to import then.
-        help_of: The command whose help is asked for.
-        pip_over: Installed before, with pip, which then installs the requirements too.
-        readme: Whose programs run, twice.
-        pins: The file of pins; None: what is newest.
+        modules: The modules to import afterwards.
+        help_of: The command whose help to print.
+        pip_over: A requirement to install first with pip, which then installs the others too.
+        readme: The README whose programs run twice; None runs none.
+        pins: The file of pins; None installs the newest releases.
     """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment["UV_CONSTRAINT"] = "" if pins is None else pins.as_uri()
@@ -99,13 +99,13 @@ def try_out(
         run(str(scripts / "botwire"), *help_of.split(), "--help")
         if readme is not None:
             environment["BOTWIRE_URL"] = f"sqlite:///{folder}/readme.db"
-            environment["OTEL_SDK_DISABLED"] = "true"  # CrewAI waits for its telemetry
+            environment["OTEL_SDK_DISABLED"] = "true"  # otherwise CrewAI waits for its telemetry
             for _ in range(2):
                 run(python, "-W", "ignore", str(ROOT / "scripts/readme_programs.py"), str(readme))
 
 
 def pins_of(name: str) -> Path | None:
-    """Returns the pins of a distribution's environment, as frameworks exclude one another."""
+    """Returns the pins of a distribution's environment; frameworks exclude one another."""
     if name.startswith("botwire["):
         return None
     own = ROOT / f"constraints/{name.removeprefix('botwire-')}.txt"

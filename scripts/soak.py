@@ -2,9 +2,9 @@
 
 Each connection is a client that writes and reads keys, appends to a history and reads its tail,
 puts records and searches them, one request at a time. Some clients disconnect in the middle of a
-request and come back. Growth is what the server's memory gains in the second half of the run, when
-caches are warm. The exit code is 1 if an answer was an error or was wrong, or if the memory grew by
-more than is allowed.
+request and reconnect. Growth is the memory that the server gains in the second half of the run,
+when caches are warm. The exit code is 1 if an answer was an error or wrong, or if the memory grew
+beyond the limit.
 
     python scripts/soak.py --connections 200 --seconds 60
 """
@@ -25,9 +25,9 @@ from typing import Any
 
 VALUE = {"role": "user", "text": "hello " * 20}
 PATIENCE_SECONDS = 30
-"""For a few requests; an answer that comes later is none."""
+"""Time limit for a few requests, in seconds; later answers count as missing."""
 EACH_BREAKS_OFF = 200
-"""Of so many requests one is cut off in the middle."""
+"""One in this many requests is cut off in the middle."""
 
 
 class Client:
@@ -48,7 +48,7 @@ class Client:
         self._appended = 0
 
     async def run(self, until: float) -> None:
-        """Sends requests until a time of `time.monotonic`."""
+        """Sends requests until `time.monotonic` reaches a time."""
         work = (self._keys, self._history, self._records)
         while time.monotonic() < until and not self.failures:
             try:

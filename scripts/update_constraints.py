@@ -6,8 +6,8 @@ Run it where constraints are ignored, after the tests have passed there::
     hatch run newest:test && hatch run newest:pin
 
 ``hatch run newest:pin NAME`` writes the file of one environment, as for a new adapter. There is a
-file per environment because the dependencies of two adapters may exclude each other. Hosts, paths
-and editable lines are left out, since each machine chooses its own index.
+file per environment because the dependencies of two adapters may exclude each other. The files omit
+hosts, paths and editable lines, because each machine chooses its own index.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def constraints(installed: Iterable[tuple[str, str]]) -> str:
     """Returns the text of a file of constraints, given distributions by name and version."""
     pins = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in installed}
     ours = {"botwire", *(name for name in pins if name.startswith("botwire-"))}
-    # A local version (1.0+cpu) is one machine's own build; no index has it.
+    # A local version (1.0+cpu) is a local build that no index has.
     lines = [
         f"{name}=={version.partition('+')[0]}\n"
         for name, version in sorted(pins.items())
@@ -47,7 +47,7 @@ def installed() -> Iterable[tuple[str, str]]:
 
 
 def main(names: Sequence[str]) -> int:
-    """Writes the files; returns the exit code. With ``-`` it prints this environment's instead."""
+    """Writes the files, or prints this environment's for ``-``; returns the exit code."""
     if names == ["-"]:
         print(constraints(installed()), end="")
         return 0
