@@ -1,4 +1,4 @@
-"""Microsoft Agent Framework on BotWire: what outlives the process."""
+"""Microsoft Agent Framework on BotWire: state that outlives the process."""
 
 from botwire_agent_framework.checkpoints import BotWireCheckpointStorage
 from botwire_agent_framework.context import BotWireContextProvider

@@ -23,7 +23,7 @@ from botwire_agent_framework.convert import FRAMEWORK
 from botwire_agent_framework.objects import Objects
 
 FORMAT = 1
-"""``WorkflowCheckpoint.to_dict()``, what JSON lacks tagged (`botwire_agent_framework.objects`)."""
+"""``WorkflowCheckpoint.to_dict()``; `botwire_agent_framework.objects` tags what JSON lacks."""
 
 logger = logging.getLogger("botwire.agent_framework")
 
@@ -78,8 +78,8 @@ class BotWireCheckpointStorage:
         """Stores a checkpoint, replacing one with the same id, and returns its id.
 
         Raises:
-            WorkflowCheckpointException: It holds what would not be read back; it says what and
-                where.
+            WorkflowCheckpointException: The checkpoint holds something that cannot be restored; the
+                error says what and where.
         """
         name = self._name(checkpoint)
         try:
@@ -97,7 +97,7 @@ class BotWireCheckpointStorage:
                     if before not in (None, name):
                         tx.delete(before)
                     tx.set(name, value, ttl=self._ttl)
-                    # It is new, nearly always: that takes one request.
+                    # The checkpoint is nearly always new, and then this takes one request.
                     tx.set(by_id, name, ttl=self._ttl, if_version=None if again else 0)
             except ConflictError:
                 continue
@@ -108,7 +108,7 @@ class BotWireCheckpointStorage:
         """Returns a checkpoint.
 
         Raises:
-            WorkflowCheckpointException: There is none of this id, or it cannot be read.
+            WorkflowCheckpointException: No checkpoint has this id, or it cannot be read.
         """
         memory = self.connection.async_memory
         by_id, before = self._by_id(checkpoint_id), None
@@ -116,11 +116,11 @@ class BotWireCheckpointStorage:
             entry = await memory.entry(name)
             if entry is not None:
                 return await off_loop(self._read, entry.value, checkpoint_id)
-            before = name  # moved or deleted in between: the id says which
+            before = name  # moved or deleted meanwhile; reading the id again tells which
         raise WorkflowCheckpointException(f"No checkpoint found with ID {checkpoint_id}")
 
     async def delete(self, checkpoint_id: str) -> bool:
-        """Deletes a checkpoint and says whether there was one."""
+        """Deletes a checkpoint and returns whether there was one."""
         by_id = self._by_id(checkpoint_id)
         for _ in range(_TRIES):
             tx = self.connection.async_memory.transaction()
@@ -137,7 +137,7 @@ class BotWireCheckpointStorage:
         raise ConflictError(f"checkpoint {checkpoint_id!r:.200} is written by others")
 
     async def list_checkpoints(self, *, workflow_name: str) -> list[WorkflowCheckpoint]:
-        """Returns a workflow's checkpoints, oldest first; one that cannot be read is reported."""
+        """Returns a workflow's checkpoints, oldest first; logs and skips unreadable ones."""
         found = []
         async for entry in self.connection.async_memory.iter_entries(self._of(workflow_name)):
             try:
@@ -147,11 +147,11 @@ class BotWireCheckpointStorage:
         return found
 
     async def get_latest(self, *, workflow_name: str) -> WorkflowCheckpoint | None:
-        """Returns a workflow's checkpoint of the latest time, None if it has none.
+        """Returns a workflow's latest checkpoint, None if it has none.
 
         Raises:
-            WorkflowCheckpointException: It cannot be read. To go on from one before would do again
-                what was done.
+            WorkflowCheckpointException: The checkpoint cannot be read. Resuming from an earlier one
+                would repeat completed work.
         """
         memory = self.connection.async_memory
         newest = ops.ScanKeys(self._of(workflow_name), limit=1, descending=True)
@@ -173,13 +173,13 @@ class BotWireCheckpointStorage:
         try:
             data = read_native(_unpack(value), framework=FRAMEWORK, formats=(FORMAT,))
             return self._objects.from_data(data)
-        except Exception as error:  # of any kind, as a class may refuse a state as it likes
+        except Exception as error:  # a class may refuse a state with any error
             raise WorkflowCheckpointException(
                 f"checkpoint {which} cannot be read: {error}"
             ) from error
 
     def _of(self, workflow: str) -> str:
-        """Returns what the names of a workflow's checkpoints begin with."""
+        """Returns the prefix of the names of a workflow's checkpoints."""
         return f"{self._prefix}/{join_parts(workflow)}/"
 
     def _name(self, checkpoint: WorkflowCheckpoint) -> str:
@@ -200,9 +200,9 @@ class BotWireCheckpointStorage:
 
 
 def _pack(value: dict[str, Any]) -> Any:
-    """Returns a small value as it is, and a large one compressed.
+    """Returns a small value unchanged, and a large one compressed.
 
-    A conversation is in a checkpoint several times, and in the next one again.
+    Compression pays off: a checkpoint holds a conversation several times, and so does the next one.
     """
     text = encode(value, "checkpoint")
     if len(text) > _MOST_UNPACKED:

@@ -1,7 +1,8 @@
-"""What a `CompactionProvider`'s ``after_strategy`` does to a conversation that BotWire keeps.
+"""Runs a `CompactionProvider`'s ``after_strategy`` on a conversation stored on BotWire.
 
-Agent Framework's provider looks for the messages in the session's state, where ours are not. So it
-is given a session of its own that holds what is stored, and what it excludes is archived.
+Agent Framework's provider looks for the messages in the session's state, but ours are elsewhere. So
+this module gives the provider a temporary session with the stored messages, and archives the
+messages that the provider excludes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _LOOP = "_agent_loop_iteration"  # agent-framework-core 1.23.0: this is not the 
 
 
 def after_strategies(agent: Any, source_id: str) -> list[CompactionProvider]:
-    """Returns the providers of an agent that compact what is kept under a source's id."""
+    """Returns the providers of an agent that compact the messages of a history provider."""
     return [
         provider
         for provider in getattr(agent, "context_providers", ())
@@ -50,13 +51,13 @@ async def compact(
     """Lets providers compact a conversation, and returns its last sequence number.
 
     Args:
-        memory: Where the conversation is, in the history that is called like the session.
-        providers: What `after_strategies` returned.
-        agent: Whose run has ended.
-        context: The run's.
-        source_id: Of the history provider.
-        last: The last item that the run knows: if there is another, somebody else is at work, and
-            nothing is done. None: whatever is there.
+        memory: The memory that holds the conversation, in the history named like the session.
+        providers: The providers that `after_strategies` returned.
+        agent: The agent whose run has ended.
+        context: The context of the run.
+        source_id: The id of the history provider.
+        last: The last item that the run knows. If the history has a later one, another run is
+            active, and this does nothing. None: compact the history whatever its last item is.
     """
     if not providers or not context.session_id or context.options.get(_LOOP) is not None:
         return last
@@ -75,11 +76,11 @@ async def compact(
     same = _same_at_the_end(stored, included)
     if same == len(stored):
         return last
-    if same == len(included):  # what is left out is at the beginning
+    if same == len(included):  # the excluded messages are all at the beginning
         await history.archive(stored[len(stored) - same - 1][0])
         return last
     values = await off_loop(to_items, [_on_its_own(message, last) for message in included])
-    with suppress(ConflictError):  # somebody else is at work: what this run answers is refused
+    with suppress(ConflictError):  # another run is active, so this run's answer will be refused
         async with memory.transaction() as tx:
             tx.history(context.session_id).archive(last)
             tx.history(context.session_id).extend(values, if_last=last)
@@ -88,9 +89,10 @@ async def compact(
 
 
 def _on_its_own(message: Message, last: int) -> Message:
-    """Returns a message without what ties it to others that are archived.
+    """Returns a message without its links to archived messages.
 
-    A summary's id is made of the number of messages, so the next one may have the same.
+    A summary's id is derived from the number of messages, so this makes the id unique: the next
+    summary may have the same.
     """
     ties = message.additional_properties.pop(GROUP_ANNOTATION_KEY, None)
     if isinstance(ties, dict) and SUMMARY_OF_MESSAGE_IDS_KEY in ties:

@@ -51,8 +51,7 @@ class BotWireContextProvider(ContextProvider):
             all sessions. None: each session has memories of its own.
         k: Maximum number of memories that an agent gets, up to 1,000.
         remember: What to store after a run: ``inputs`` for the user's input, ``all`` for the
-        answers
-            too, or ``nothing`` for only what `add` is given.
+            answers too, or ``nothing`` for only what `add` is given.
         filter: A filter on the metadata, with the operators of `botwire.filters`. Memories of a run
             have ``role``, ``session_id`` and ``author_name``.
         embedder: Returns a vector for each text, awaited or not. Needs the extra ``vector``.
@@ -118,14 +117,14 @@ class BotWireContextProvider(ContextProvider):
         """Stores a memory.
 
         Args:
-            text: What is remembered.
+            text: The text to remember.
             metadata: A JSON object, for `filter`.
-            user: Whose memory it is: a user's id, or a session's where each is a user of its own.
-                Not needed where the provider has one user.
+            user: The id of the user who owns the memory, or of the session if the provider has no
+                users. Not needed if the provider has a single user.
 
         Raises:
-            ConfigurationError: Nothing says whose memory it is.
-            NotJSONError: JSON cannot hold the metadata; it says where.
+            ConfigurationError: The owner of the memory is unknown.
+            NotJSONError: JSON cannot hold the metadata; the error says where.
         """
         scope = self._scope_of_user(user)
         await self._put([Record(text, metadata=dict(metadata or {}), scope=scope)])
@@ -138,7 +137,7 @@ class BotWireContextProvider(ContextProvider):
         context: SessionContext,
         state: dict[str, Any],
     ) -> None:
-        """Tells a run what is remembered and not in its conversation."""
+        """Adds the memories that are not already in the conversation to a run."""
         question = " ".join(one.text for one in context.input_messages if one.role == "user")
         scope = self._scope_of_session(session)
         try:
@@ -147,7 +146,7 @@ class BotWireContextProvider(ContextProvider):
         except Exception as error:
             if self._strict:
                 raise
-            # Of any kind, an embedder's too: a run is worth more than its memories.
+            # Catches every error, even an embedder's: a run matters more than its memories.
             logger.warning("a run goes on without what %r holds: %r", self, error)
             return
         said = {one.text for one in context.get_messages(include_input=True)}
@@ -169,7 +168,7 @@ class BotWireContextProvider(ContextProvider):
         context: SessionContext,
         state: dict[str, Any],
     ) -> None:
-        """Keeps what a run was given, and what it answered if it is to."""
+        """Stores a run's input, and its answers if `remember` is ``all``."""
         if self._remember == "nothing":
             return
         scope = self._scope_of_session(session)
@@ -193,7 +192,7 @@ class BotWireContextProvider(ContextProvider):
         )
 
     async def clear(self, *, user: str | None = None) -> None:
-        """Deletes what this memory holds of a user or, without one, all it holds."""
+        """Deletes the memories of a user, or all memories if no user is given."""
         if user is None:
             await self._records.clear()
         else:
@@ -228,7 +227,7 @@ class BotWireContextProvider(ContextProvider):
 
 
 def _scope_of(user: object) -> str:
-    """Returns the scope of a user's memories; an id may hold anything, slashes too."""
+    """Returns the scope of a user's memories; the id may contain any character, even slashes."""
     if not isinstance(user, str) or not user:
         raise ConfigurationError(f"a user's id is a string that is not empty, not {user!r:.80}")
     return "/users/" + quote(user, safe="", errors="surrogatepass")

@@ -1,4 +1,4 @@
-"""Agent Framework's messages to items of a history and back."""
+"""Conversion of Agent Framework's messages to items of a history and back."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from botwire.tagged import from_json, to_json
 
 FRAMEWORK = "agent-framework"
 FORMAT = 1
-"""``Message.to_dict()``; what JSON lacks is tagged (`botwire.tagged`)."""
+"""``Message.to_dict()``; types that JSON lacks are tagged (`botwire.tagged`)."""
 
 
 def to_item(message: AgentMessage, path: str = "message") -> dict[str, Any]:
     """Returns the envelope of a message.
 
     Raises:
-        NotJSONError: It holds what would not come back; it says where.
+        NotJSONError: The message holds something that cannot be restored; the error says where.
     """
     calls = [content for content in message.contents if content.type == "function_call"]
     results = [content for content in message.contents if content.type == "function_result"]
-    # The envelope has room for one result; several of one message are told apart in `native`.
+    # The envelope has room for one result; `native` tells several in one message apart.
     only = results[0] if len(results) == 1 else None
     texts = [message.text, *(_text(result.result) for result in results)]
     return Message(
@@ -45,16 +45,17 @@ def to_items(messages: Iterable[AgentMessage]) -> list[dict[str, Any]]:
     """Returns the envelopes of messages.
 
     Raises:
-        NotJSONError: One holds what would not come back; it says which and where.
+        NotJSONError: A message holds something that cannot be restored; the error says which one
+            and where.
     """
     return [to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
 
 
 def item_id(message: AgentMessage, item: dict[str, Any]) -> str | None:
-    """Returns what tells whether a message is there already, None if nothing does.
+    """Returns an id that identifies a message, None if the message has no id of its own.
 
-    Services give ids to their messages; what has none may be said twice. The same id with another
-    content is another message: nothing is lost to a service that uses one twice.
+    Services give ids to their messages; a message without an id may be said twice. The same id with
+    other content is another message, so no message is lost if a service reuses an id.
     """
     if message.message_id is None:
         return None
@@ -63,12 +64,12 @@ def item_id(message: AgentMessage, item: dict[str, Any]) -> str | None:
 
 
 def from_items(items: Iterable[Item]) -> list[AgentMessage]:
-    """Returns the messages that items hold; what is none is reported and left out."""
+    """Returns the messages that items hold; logs and skips items that are not messages."""
     return [message for _, message in from_items_with_seqs(items)]
 
 
 def from_items_with_seqs(items: Iterable[Item]) -> list[tuple[int, AgentMessage]]:
-    """Returns what `from_items` does, each with the sequence number of its item."""
+    """Returns the messages as `from_items` does, each with the sequence number of its item."""
     return read_items(
         items,
         framework=FRAMEWORK,

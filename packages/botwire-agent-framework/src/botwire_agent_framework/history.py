@@ -38,7 +38,7 @@ class BotWireHistoryProvider(HistoryProvider):
     would refuse it otherwise.
 
     If two runs of one session overlap, one is refused with a `ConflictError`: a model's answer is
-    stored only if no one else has written since the model was shown the conversation.
+    stored only if nothing else was written since the model was shown the conversation.
 
     If an agent has several of these providers, for example one that only keeps a record, give each
     a namespace of its own.
@@ -118,7 +118,7 @@ class BotWireHistoryProvider(HistoryProvider):
         """Returns a session's messages, oldest first.
 
         Args:
-            session_id: Whose.
+            session_id: The session.
             state: Not used.
             **kwargs: Not used.
         """
@@ -136,7 +136,7 @@ class BotWireHistoryProvider(HistoryProvider):
         items.reverse()
         self._answerers.of_task(history.name).shown(items, last)
         messages = await off_loop(from_items, items)
-        # No service takes the answer of a tool whose call it is not shown.
+        # Services refuse a tool's answer without its call.
         while messages and messages[0].role == "tool":
             messages.pop(0)
         return self._shown(messages)
@@ -157,14 +157,15 @@ class BotWireHistoryProvider(HistoryProvider):
         """Appends messages to a session, all or none.
 
         Args:
-            session_id: Whose.
-            messages: What was said.
+            session_id: The session.
+            messages: The messages to append.
             state: Not used.
             **kwargs: Not used.
 
         Raises:
             ConflictError: Another run wrote to the session since this one read it.
-            NotJSONError: One holds what would not come back; it says which and where.
+            NotJSONError: A message holds something that cannot be restored; the error says which
+                one and where.
         """
         items = await off_loop(to_items, messages)
         ids = [item_id(message, item) for message, item in zip(messages, items, strict=True)]
@@ -191,9 +192,10 @@ class BotWireHistoryProvider(HistoryProvider):
         """Loads the conversation for a run.
 
         Raises:
-            ConflictError: Another run wrote to it since this one called its tools. What they
-                returned is stored.
-            ConfigurationError: Another provider of the agent stores the same in the same place.
+            ConflictError: Another run wrote to the conversation since this one called its tools.
+                The tools' results are stored.
+            ConfigurationError: Another provider of the agent stores the same messages in the same
+                place.
         """
         self._check_alone(agent)
         with _written_by(agent):
@@ -226,7 +228,7 @@ class BotWireHistoryProvider(HistoryProvider):
         context: SessionContext,
         state: dict[str, Any],
     ) -> None:
-        """Stores what was said, after what was stored before was compacted if it is to be.
+        """Stores a run's messages, after compacting the conversation if a strategy asks for it.
 
         Raises:
             ConflictError: Another run wrote to the session since this one read it.
@@ -275,7 +277,7 @@ class BotWireHistoryProvider(HistoryProvider):
         if not await before.overtaken(history):
             return
         self._answerers.of_task(history.name).saw(None)
-        await self.save_messages(session_id, results)  # what a tool did is not lost
+        await self.save_messages(session_id, results)  # keeps the tools' results
         raise ConflictError(
             f"another request wrote to {_called(history)} while this one was in a tool: only one "
             "at a time can answer. Run this one again"
@@ -292,12 +294,12 @@ class BotWireHistoryProvider(HistoryProvider):
 
 
 _agent: ContextVar[str | None] = ContextVar("botwire_agent", default=None)
-"""The name of the agent whose run is loaded or stored."""
+"""The name of the agent whose run is being loaded or stored."""
 
 
 @contextlib.contextmanager
 def _written_by(agent: SupportsAgentRun) -> Iterator[None]:
-    """Lets what is written in its block have the agent as its author."""
+    """Records the agent as the author of everything written in the block."""
     token = _agent.set(getattr(agent, "name", None))
     try:
         yield
@@ -314,8 +316,8 @@ def _called(history: AsyncHistory) -> str:
 
 
 def _paired(messages: Sequence[Message], inputs: Sequence[Message]) -> list[Message]:
-    """Returns messages with an answer to each call that has none and waits for none."""
-    # What a run is given may answer a call that was stored, and a person may have to decide.
+    """Returns messages with an answer added to each call that has none and waits for none."""
+    # A run's input may answer a stored call, and a call may wait for a person's approval.
     settled = {
         content.call_id
         for message in inputs

@@ -1,11 +1,11 @@
-"""Workflow checkpoints to JSON and back, objects included, without pickle.
+"""Conversion of workflow checkpoints to JSON and back, objects included, without pickle.
 
-Agent Framework's storages pickle what JSON lacks and unpickle it on load, which can run whatever a
-stored text says; its list of allowed types makes that harder and is, as it says itself, no
-boundary. Here an object is the name of its class and its state as pickle takes it
-(``__getstate__``). Reading makes an empty object of a class that counts (`botwire.classes`) and
-fills in its state: no constructor, no ``__reduce__`` and no function that a stored text names is
-called.
+Agent Framework's storages pickle what JSON lacks and unpickle it on load, which can run any code
+that a stored text names. Its list of allowed types makes that harder but, as its documentation
+says, is no security boundary. Here an object is stored as the name of its class and the state that
+pickle would take (``__getstate__``). Reading creates an empty object of an allowed class
+(`botwire.classes`) and fills in its state. It calls no constructor, no ``__reduce__`` and no
+function that a stored text names.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from botwire.classes import Classes, name_of
 from botwire.tagged import from_json, to_json
 
 PACKAGES = ("agent_framework", "agent_framework_orchestrations")
-"""Whose dataclasses, pydantic models and enums count, as they do for Agent Framework's storages."""
+"""Packages whose dataclasses, models and enums are allowed, as in Agent Framework's storages."""
 
 _VALUES = {
     *(AgentResponse, AgentResponseUpdate, AgentSession, ChatResponse, ChatResponseUpdate),
@@ -55,7 +55,7 @@ _COLLECTIONS: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     complex: (lambda value: [value.real, value.imag], lambda held: complex(*held)),
     range: (lambda value: [value.start, value.stop, value.step], lambda held: range(*held)),
 }
-"""Python's own collections: what they hold, and how they are made of it."""
+"""Python's own collections: functions that return their contents and rebuild them from it."""
 
 _FORMS: dict[str, Any] = {
     "typing.Any": Any,
@@ -69,17 +69,17 @@ _FORMS: dict[str, Any] = {
         )
     },
 }
-"""Types that are no class of anybody's: what a request is answered with is often one of them."""
+"""Built-in types and special forms; the response type of a request is often one of them."""
 
 
 class Objects:
     """Writes and reads checkpoints.
 
     Args:
-        types: The caller's own classes of objects that executors send, keep and ask for.
+        types: The caller's own classes of objects that executors send, keep and request.
 
     Raises:
-        ConfigurationError: One of `types` is no class.
+        ConfigurationError: One of `types` is not a class.
     """
 
     def __init__(self, types: Iterable[type] = ()) -> None:
@@ -101,7 +101,8 @@ class Objects:
         """Returns a checkpoint as a JSON object.
 
         Raises:
-            NotJSONError: It holds what would not be read back; it says what and where.
+            NotJSONError: The checkpoint holds something that cannot be restored; the error says
+                what and where.
         """
         data: dict[str, Any] = to_json(checkpoint.to_dict(), "checkpoint", write=self._write)
         return data
@@ -110,8 +111,8 @@ class Objects:
         """Returns the checkpoint that `to_data` was given.
 
         Raises:
-            ValueError: It holds an object of a class that does not count.
-            Exception: Whatever a class raises that is given a state that is not its own.
+            ValueError: The data holds an object of a class that is not allowed.
+            Exception: A class refused a state; it may raise anything.
         """
         return WorkflowCheckpoint.from_dict(from_json(data, readers=self._readers))
 
@@ -143,7 +144,7 @@ class Objects:
         return "$generic", [origin, arguments]
 
     def _name(self, cls: type, path: str) -> str:
-        """Returns the name of a class that is found again by it."""
+        """Returns the name of a class, after checking that reading finds the class by it."""
         try:
             self._classes.find(name_of(cls), lambda found: found is cls)
         except ValueError as error:
@@ -151,7 +152,7 @@ class Objects:
         return name_of(cls)
 
     def _is_object(self, cls: type) -> bool:
-        """Says whether an object is its state, and whether it may be made."""
+        """Returns whether objects of a class are allowed and can be rebuilt from their state."""
         if not (cls in self._own or cls in _VALUES or is_dataclass(cls) or _is_model(cls)):
             return False
         return _is_its_state(cls)
@@ -186,7 +187,7 @@ class Objects:
         return defaultdict(factory, plain)
 
     def _is_factory(self, factory: Any) -> bool:
-        """Says whether a defaultdict may make its values with it, as it will be called."""
+        """Returns whether a function is allowed as a defaultdict's factory, which gets called."""
         known = isinstance(factory, type) and (factory in self._own or factory in _FORMS.values())
         return factory is None or known
 
@@ -208,9 +209,9 @@ def _is_made_by_dataclass(method: Any) -> bool:
 
 
 def _state_of(value: Any) -> Any:
-    """Returns an object's state; that of a frozen dataclass with slots by the names of its fields.
+    """Returns an object's state; for a frozen dataclass with slots, by the names of its fields.
 
-    Its own is a list: a field that is put before others would shift what was stored.
+    Such a dataclass's own state is a list, so a new field before others would shift stored values.
     """
     state = value.__getstate__()
     if not _is_made_by_dataclass(type(value).__getstate__):
@@ -223,7 +224,7 @@ def _fill(new: Any, attributes: Mapping[str, Any] | None, slots: Mapping[str, An
     by_name = dict(slots or {})
     if hasattr(new, "__dict__"):
         vars(new).update(attributes or {})
-    else:  # its class has slots since
+    else:  # the class has gained slots since
         by_name |= attributes or {}
     for name, part in by_name.items():
         object.__setattr__(new, name, part)
@@ -231,7 +232,7 @@ def _fill(new: Any, attributes: Mapping[str, Any] | None, slots: Mapping[str, An
 
 @functools.lru_cache(maxsize=1024)
 def _is_its_state(cls: type) -> bool:
-    """Says whether objects of a class are made of their state alone: no list, error or function."""
+    """Returns whether state alone rebuilds objects of a class, unlike lists, errors, functions."""
     layout = next(base for base in cls.__mro__ if base.__module__ == "builtins")
     named = {name for base in cls.__mro__ if base is not object for name in vars(base)}
     return layout is object and named.isdisjoint(("__reduce__", "__reduce_ex__"))
@@ -244,9 +245,9 @@ def _advice(cls: type) -> str:
 
 
 def _complete(new: Any) -> None:
-    """Gives an object that was stored by an older version of its class the defaults of new fields.
+    """Gives an object stored by an older version of its class the defaults of new fields.
 
-    Nothing says so when one is missing before it is asked for, in the middle of a run.
+    Otherwise a missing field would go unnoticed until it is read, in the middle of a run.
     """
     if is_dataclass(new):
         for field in fields(new):

@@ -1,7 +1,7 @@
 """Agent Framework's session store: the state that an agent keeps between runs.
 
-This module is not imported with the package: ``SessionStore`` is experimental, and Agent Framework
-says so, once, to whoever uses it.
+The package does not import this module, because ``SessionStore`` is experimental and Agent
+Framework warns about it once when it is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from botwire.tagged import from_json, to_json
 from botwire_agent_framework.convert import FRAMEWORK
 
 FORMAT = 1
-"""``AgentSession.to_dict()``; what JSON lacks is tagged (`botwire.tagged`)."""
+"""``AgentSession.to_dict()``; types that JSON lacks are tagged (`botwire.tagged`)."""
 
 OnConflict = Literal["reject", "overwrite"]
 
@@ -76,7 +76,7 @@ class BotWireSessionStore(SessionStore):
         """Returns a session, None if there is none.
 
         Raises:
-            UnreadableItemError: It was written by a newer version, or its state cannot be read.
+            UnreadableItemError: A newer version wrote the session, or its state cannot be read.
         """
         key = self._key(session_id)
         entry = await self.connection.async_memory.entry(key)
@@ -94,8 +94,8 @@ class BotWireSessionStore(SessionStore):
         """Stores a session, replacing the version it was loaded from; a new one replaces any.
 
         Raises:
-            ConflictError: Another one has been stored, or it was deleted, since it was read.
-            NotJSONError: Its state holds what would not come back; it says where.
+            ConflictError: The session was stored or deleted by others since it was read.
+            NotJSONError: Its state holds something that cannot be restored; the error says where.
         """
         key = self._key(session_id)
         if type(session) is not AgentSession:
@@ -103,7 +103,7 @@ class BotWireSessionStore(SessionStore):
                 f"session is of type {name_of(type(session))}, and would come back an AgentSession"
             )
         data = await off_loop(_data, session)
-        # Agent Framework's hosting works on copies, which bring this along.
+        # Agent Framework's hosting works on copies, which carry this attribute along.
         read_at: tuple[str, int] = getattr(session, _READ_AT, (key, -1))
         known = read_at[0] == key and read_at[1] >= 0 and self._on_conflict == "reject"
         try:

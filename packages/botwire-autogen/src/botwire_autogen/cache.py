@@ -1,4 +1,4 @@
-"""Answers of a model, kept for the next time it is asked the same."""
+"""AutoGen's cache of model answers, for when a model is asked the same again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class BotWireCacheStoreConfig(BaseModel):
-    """How a `BotWireCacheStore` is described in a component; it holds no secret."""
+    """The configuration of a `BotWireCacheStore` in a component, without secrets."""
 
     namespace: str
     url: str | None = None
@@ -26,14 +26,14 @@ class BotWireCacheStoreConfig(BaseModel):
 class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
     """AutoGen's cache store on BotWire: pass it in ``ChatCompletionCache(client, store)``.
 
-    Models of pydantic are stored as their dump; `ChatCompletionCache` makes them again. AutoGen
-    calls a cache store without awaiting it: the event loop waits for the store.
+    Pydantic models are stored as their dump, and `ChatCompletionCache` rebuilds them. AutoGen's
+    cache stores are synchronous, so the event loop blocks while the store answers.
 
     Args:
-        namespace: Whose cache.
-        prefix: What the keys of the cache begin with. AutoGen's key of an answer does not say which
-            model gave it: caches of two models need two prefixes or namespaces.
-        ttl: Seconds that a value is kept; None: always.
+        namespace: The namespace of the cache.
+        prefix: The prefix of the keys. AutoGen's key of an answer does not tell which model gave
+            it, so caches of two models need two prefixes or namespaces.
+        ttl: Seconds until a value expires; None: never.
         **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
             `ConnectionOptions`.
 
@@ -63,16 +63,16 @@ class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
         return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self._prefix!r})"
 
     def get(self, key: str, default: T | None = None) -> T | None:
-        """Returns the value of a key, or `default`; a model is returned as its dump."""
+        """Returns the value of a key, or `default`; a pydantic model comes back as its dump."""
         entry = self.connection.memory.entry(self._prefix + key)
         value: T | None = default if entry is None else from_json(entry.value)
         return value
 
     def set(self, key: str, value: T) -> None:
-        """Keeps a value.
+        """Stores a value.
 
         Raises:
-            NotJSONError: It holds what would not come back; it says where.
+            NotJSONError: The value holds something that cannot be restored; the error says where.
         """
         self.connection.memory.set(self._prefix + key, to_json(_dumped(value)), ttl=self._ttl)
 

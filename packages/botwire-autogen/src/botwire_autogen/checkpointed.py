@@ -1,4 +1,4 @@
-"""A team that is saved after each turn and goes on where its process was killed."""
+"""A team that is saved after each turn and resumes where its process was killed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TURN_ENDED = "Maximum number of turns 1 reached."  # the manager's reason to st
 
 
 class CheckpointedTeamConfig(BaseModel):
-    """How a `CheckpointedTeam` is described in a component; it holds no key of a server."""
+    """The configuration of a `CheckpointedTeam` in a component, without the server's API key."""
 
     team: ComponentModel
     namespace: str
@@ -48,30 +48,30 @@ class CheckpointedTeamConfig(BaseModel):
 
 
 class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
-    """Runs a team turn by turn and saves it after each, when its state is whole.
+    """Runs a team turn by turn and saves it after each turn, when its state is consistent.
 
-    AutoGen's state of a running team is torn: a message may be in one agent and not yet in
-    another. So the team is made with ``max_turns=1`` and without a termination condition, and this
-    class calls it again and again. The task is saved before the first turn; a turn in which the
-    process was killed is run again, the others are not.
+    AutoGen's state of a running team is inconsistent: a message may have reached one agent and not
+    yet another. So you create the team with ``max_turns=1`` and without a termination condition,
+    and this class calls it repeatedly. It saves the task before the first turn. If the process is
+    killed, only the turn it was in is run again.
 
-    A new process makes the same team and calls `run` with the same task, or with none: an
-    unfinished run goes on. Another process that still had it gets a `ConflictError`, so no two go
-    on. After an error, the same object goes on as a new process would.
+    To resume, a new process creates the same team and calls `run` with the same task or with none:
+    the unfinished run continues. A process that still holds the run gets a `ConflictError`, so
+    only one process continues. After an error, the same object resumes as a new process would.
 
-    RoundRobinGroupChat, SelectorGroupChat, Swarm and GraphFlow can be resumed. MagenticOne cannot:
-    its plan is made anew with every run. What an agent of your own keeps in itself must be in its
-    ``save_state``. `TimeoutTermination` counts from the resume.
+    RoundRobinGroupChat, SelectorGroupChat, Swarm and GraphFlow can be resumed. MagenticOne cannot,
+    because it makes a new plan for every run. The internal state of a custom agent must be part of
+    its ``save_state``. `TimeoutTermination` counts from the resume.
 
     Args:
-        team: Made with ``max_turns=1`` and without ``termination_condition``.
-        namespace: Whose team.
-        name: The team's name in the store. Unset, it is ``team``, and a team of another kind or
-            with other agents needs a name in this namespace. Teams alike in both are one team.
-        termination_condition: When a run ends; it is given all new messages of each turn.
-        max_turns: How many turns a run has at most.
-        custom_message_types: Types of messages that neither the team was given nor its agents
-            declare.
+        team: A team created with ``max_turns=1`` and without ``termination_condition``.
+        namespace: The namespace of the team.
+        name: The team's name in the store. Defaults to ``team``; then a team of another kind or
+            with other agents needs a name in this namespace. Teams with the same kind and agents
+            are the same team.
+        termination_condition: Decides when a run ends; gets all new messages of each turn.
+        max_turns: Maximum number of turns per run.
+        custom_message_types: Message types that neither the team nor its agents declare.
         **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
             `ConnectionOptions`.
 
@@ -96,7 +96,8 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
     ) -> None:
         if isinstance(team, MagenticOneGroupChat):
             raise ConfigurationError("MagenticOne plans anew with every run: it cannot be resumed")
-        # AutoGen has no public way to ask; a component's dump fails for functions and own agents.
+        # AutoGen has no public API for these; a component dump fails for functions and custom
+        # agents.
         if getattr(team, "_max_turns", 1) != 1 or getattr(team, "_termination_condition", None):
             raise ConfigurationError(
                 "make the team with max_turns=1 and without termination_condition, and give both "
@@ -109,19 +110,19 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         self._key = DEFAULT_NAME if name is None else name
         self._condition = termination_condition
         self._max_turns = max_turns
-        # AutoGen has no public way to ask a team which messages it knows either.
+        # AutoGen has no public API for the message types of a team either.
         self._factory = getattr(team, "_message_factory", None) or MessageFactory()
         for message_type in custom_message_types:
             if not self._factory.is_registered(message_type):
                 self._factory.register(message_type)
         self._store = BotWireStateStore(namespace, **connection)
         self._ours = name is not None  # whether the stored state is known to be this team's
-        self._version: int | None = None  # None: not loaded, or the team was left within a turn
+        self._version: int | None = None  # None: not loaded, or the team was left during a turn
         self._turns: list[int] = []  # where the turns of the run begin in the thread
         self._running = False  # whether a run is unfinished
         self._busy = False  # whether this object is running it
         self._ended = asyncio.Event()
-        self._events: list[tuple[int, dict[str, Any]]] = []  # and before what in the thread
+        self._events: list[tuple[int, dict[str, Any]]] = []  # each with its position in the thread
         self._thread: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
@@ -129,7 +130,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
 
     @property
     def name(self) -> str:
-        """The name of the team, in a larger team of teams."""
+        """The name of the team within a larger team of teams."""
         return self._team.name
 
     @property
@@ -138,13 +139,13 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         return self._team.description
 
     async def pending(self) -> bool:
-        """Says whether a run was saved that has not ended."""
+        """Returns whether an unfinished run is stored."""
         await self._check_ours()
         extra = await self._store.load_extra(self._key)
         return extra is not None and bool(extra["running"])
 
     async def thread(self) -> list[BaseAgentEvent | BaseChatMessage]:
-        """Returns the messages of the team as they are saved."""
+        """Returns the stored messages of the team."""
         await self._check_ours()
         saved = await self._store.load(self._key)
         return [] if saved is None else await off_loop(self._messages, _thread(saved.state))
@@ -175,16 +176,16 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         cancellation_token: CancellationToken | None = None,
         output_task_messages: bool = True,
     ) -> AsyncGenerator[BaseAgentEvent | BaseChatMessage | TaskResult, None]:
-        """Yields the messages of each turn and last the result, as a team of AutoGen does.
+        """Yields the messages of each turn and finally the result, as AutoGen's teams do.
 
         Args:
-            task: What to do. If a run of this task is unfinished, it goes on.
+            task: What to do. An unfinished run of this task continues.
             cancellation_token: Ends the turn; the run can be resumed.
-            output_task_messages: Whether the task is among the messages.
+            output_task_messages: Whether to yield the task's messages too.
 
         Raises:
-            ConflictError: Another process has the team now.
-            ConfigurationError: A run of another task is unfinished, or another team of the
+            ConflictError: Another process now holds the team.
+            ConfigurationError: A run of another task is unfinished, or another team in the
                 namespace has no name either.
         """
         given = task_messages(task, self._factory)
@@ -241,8 +242,8 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
                     else:
                         said.append(event)
                         yield event
-            except RuntimeError:  # AutoGen's, of whatever an agent raised
-                # Who took the team over has moved the agents' contexts away too: say that.
+            except RuntimeError:  # AutoGen wraps whatever an agent raised
+                # A process that took the team over also took its agents' contexts: report that.
                 await self._store.check(self._key, version)
                 raise
             state = await self._state()
@@ -252,7 +253,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             stop = reason if reason != _TURN_ENDED else await self._ask(begin)
             self._running = stop is None
             version = await self._save(state, version)
-        if self._running:  # the task itself, or a turn that was replayed, ended it
+        if self._running:  # the task itself or a replayed turn has ended the run
             self._running = False
             version = await self._save(await self._state(), version)
         if self._condition is not None:
@@ -262,13 +263,13 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         yield TaskResult(messages=self._messages(self._with_events(first)), stop_reason=stop)
 
     async def _validate(self, task: Sequence[BaseChatMessage]) -> None:
-        """Raises what the team's manager raises of a task, before anything is saved."""
+        """Lets the team's manager refuse a task before anything is saved."""
         manager = await manager_of(self._team)
         if manager is not None:
             await manager.validate_group_state(list(task) or None)
 
     def _note_events(self, said: Sequence[BaseAgentEvent | BaseChatMessage], begin: int) -> None:
-        """Keeps what a team says beside its thread: who is chosen to speak next."""
+        """Keeps events that are not in the thread, such as the choice of the next speaker."""
         known = {message["id"] for message in self._thread[begin:]}
         position = begin
         for message in said:
@@ -286,10 +287,10 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         return messages + [event for at, event in events if at >= len(self._thread)]
 
     async def abandon(self) -> None:
-        """Ends an unfinished run where it was last saved, so that another task may be given.
+        """Ends an unfinished run where it was last saved, so that another task can start.
 
-        What was said stays in the conversation. Another process that still has the run gets a
-        `ConflictError` from its next save.
+        The messages stay in the conversation. A process that still holds the run gets a
+        `ConflictError` when it next saves.
         """
         await self._load()
         assert self._version is not None
@@ -298,7 +299,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             self._version = await self._save(await self._state(), self._version)
 
     async def reset(self) -> None:
-        """Forgets the team's conversation, stored and here, that of its agents too."""
+        """Deletes the team's conversation, stored and in memory, including its agents'."""
         if self._busy:
             raise RuntimeError("The team is running. It must be stopped before it can be reset.")
         await self._reset()
@@ -307,7 +308,8 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         await self._check_ours()
         saved = await self._store.claim(self._key)
         if saved is not None:
-            # The process that finds this resumes it: agents' contexts may be stored elsewhere.
+            # A process that finds this mark finishes the reset: agents' contexts may be stored
+            # elsewhere.
             extra = {**saved.extra, "running": False, "reset": True}
             await self._store.save(self._key, saved.state, extra=extra, if_version=saved.version)
         await self._team.reset()
@@ -317,15 +319,15 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         self._version = None
 
     async def pause(self) -> None:
-        """Pauses the agents of a team that runs, as AutoGen's teams do."""
+        """Pauses the agents of a running team, as AutoGen's teams do."""
         await self._while_running(self._team.pause())
 
     async def resume(self) -> None:
-        """Lets the agents of a paused team go on."""
+        """Resumes the agents of a paused team."""
         await self._while_running(self._team.resume())
 
     async def _while_running(self, call: Coroutine[Any, Any, None]) -> None:
-        """Awaits a call that a stopped team of AutoGen would never answer, until the run ends."""
+        """Awaits a call until the run ends, because AutoGen's stopped teams would never answer."""
         if not self._busy:
             call.close()
             return
@@ -338,7 +340,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             task.result()
 
     async def save_state(self) -> Mapping[str, Any]:
-        """Returns the team's state and where its run is; it need not be called to be resumed."""
+        """Returns the team's state and its run's position. Resuming does not need this call."""
         if self._version is None and not self._busy:
             await self._load()
         return {
@@ -349,11 +351,11 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         }
 
     async def load_state(self, state: Mapping[str, Any]) -> None:
-        """Puts the team into a state of `save_state`, or one of the team itself, and saves it.
+        """Restores a state of `save_state`, or one of the inner team itself, and saves it.
 
         Raises:
-            ConfigurationError: It is of a team with other agents.
-            ConflictError: Another process has the team.
+            ConfigurationError: The state is of a team with other agents.
+            ConflictError: Another process holds the team.
         """
         if self._busy:
             raise RuntimeError("The team cannot be loaded while it is running.")
@@ -401,9 +403,9 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         }
 
     async def _begin(self, task: Sequence[BaseChatMessage], version: int) -> int:
-        """Puts the task where AutoGen's start would, into the thread and to each agent.
+        """Adds the task to the thread and to each agent, as AutoGen does at the start of a run.
 
-        So it is saved before the first turn, and every turn is started alike.
+        So the task is saved before the first turn, and every turn starts the same way.
         """
         if self._condition is not None:
             await self._condition.reset()
@@ -419,7 +421,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         self._turns = [len(self._thread) - len(dumped)]
         self._running = True
         self._events = []
-        # Loading made new references to contexts that are kept on BotWire.
+        # Loading created new references to contexts that are stored on BotWire.
         return await self._save(await self._state(), version)
 
     async def _state(self) -> Mapping[str, Any]:
@@ -430,7 +432,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         return await self._store.save(self._key, state, extra=self._extra(), if_version=version)
 
     async def _replay(self) -> str | None:
-        """Tells the condition, turn by turn, what it was told before the process ended."""
+        """Replays to the condition, turn by turn, what it got before the process ended."""
         if self._condition is not None:
             await self._condition.reset()
         stop: str | None = None
@@ -441,7 +443,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         return stop
 
     async def _ask(self, begin: int, turns: int | None = None) -> str | None:
-        """Returns why to stop after the turn that began there, or None."""
+        """Returns the reason to stop after the turn that began at `begin`, or None."""
         count = len(self._turns) if turns is None else turns
         end = self._turns[count] if count < len(self._turns) else len(self._thread)
         new = self._messages(self._thread[begin:end])

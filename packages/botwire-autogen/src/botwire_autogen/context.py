@@ -64,8 +64,8 @@ class BotWireChatCompletionContext(
     that are shown are read (for tokens, pages of 200). No view shows a tool call without its answer
     or an answer without its call: a call whose process ended is closed by a message that says so.
 
-    If two requests run at once, one is refused: a model's answer is stored only if no one else
-    has written since the model was shown the conversation. Otherwise `add_message` raises
+    If two requests run at once, one is refused: a model's answer is stored only if nothing else was
+    written since the model was shown the conversation. Otherwise `add_message` raises
     `ConflictError`.
 
     A context loaded from a component's dump has the conversation of the same name, in any process.
@@ -128,7 +128,7 @@ class BotWireChatCompletionContext(
         self._token_limit = token_limit
         self._model_client = model_client
         self._begun = not initial_messages
-        self._agent: str | None = None  # whose conversation this is known to be
+        self._agent: str | None = None  # the agent known to own this conversation
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.connection.namespace!r}, name={self.name!r})"
@@ -140,15 +140,15 @@ class BotWireChatCompletionContext(
 
     @property
     def initial_messages(self) -> Sequence[LLMMessage]:
-        """What a new history begins with."""
+        """The messages that a new history begins with."""
         return self._initial_messages or []
 
     async def add_message(self, message: LLMMessage) -> None:
         """Appends a message.
 
         Raises:
-            ConflictError: Someone else wrote since the model that answers here was shown the
-                conversation, or loaded another state of it.
+            ConflictError: Since the answering model was shown the conversation, another process
+                wrote to it or loaded another state of it.
             ConfigurationError: Another agent writes to the same context without a name.
         """
         await self._begin()
@@ -216,7 +216,7 @@ class BotWireChatCompletionContext(
 
     async def _within(self, limit: int) -> tuple[list[Item], list[LLMMessage]]:
         """Returns the newest messages within the token limit, and the last item."""
-        assert self._model_client is not None  # the constructor asks for it
+        assert self._model_client is not None  # the constructor requires it
         newest: list[Item] = []
         found: list[LLMMessage] = []
         async for item in self._conversation.newest_first():
@@ -233,11 +233,11 @@ class BotWireChatCompletionContext(
 
         The messages are archived. ``memory.history(name).clear()`` of BotWire deletes them.
         """
-        self._begun = True  # as AutoGen's own contexts: initial messages do not come back
+        self._begun = True  # as in AutoGen's own contexts, initial messages do not come back
         await self._conversation.clear()
 
     async def save_state(self) -> Mapping[str, Any]:
-        """Returns a reference to the messages there are now; it is JSON, and holds none."""
+        """Returns a JSON reference to the current messages, without the messages themselves."""
         await self._begin()
         return {STATE: (await self._conversation.save()).to_value()}
 
@@ -249,8 +249,8 @@ class BotWireChatCompletionContext(
         An object that saved or loaded a state before gets a `ConflictError` when it next writes.
 
         Raises:
-            ConfigurationError: The state is of another namespace, or messages of it are gone.
-            ConflictError: Someone else wrote in the meantime.
+            ConfigurationError: The state is of another namespace, or its messages were deleted.
+            ConflictError: Another process wrote in the meantime.
         """
         self._begun = True
         if STATE in state:

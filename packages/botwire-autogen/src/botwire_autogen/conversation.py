@@ -1,7 +1,7 @@
-"""A conversation as a history: who may write to it, and how it goes back to an earlier state.
+"""A conversation as a history: which process may write to it, and how it restores earlier states.
 
-Nothing is deleted. What a state does not show is archived; going back to a state appends copies of
-its messages, so that every other state, an older or a newer one, can still be gone back to.
+Nothing is deleted. Messages that a state does not show are archived. Restoring a state appends
+copies of its messages, so that every other state, older or newer, can still be restored.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from botwire.answers import Answerer, Answerers
 from botwire.connection import Connection
 
 PREFIX = "autogen/context/"
-"""What the keys begin with that say which state a conversation was put into last."""
+"""The prefix of the keys that hold the state that each conversation was last put into."""
 
 AGENT_PREFIX = "autogen/agent/"
-"""What the keys begin with that say whose conversation one without a name is."""
+"""The prefix of the keys that hold the agent that owns a conversation without a name."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A saved state: which messages, not what they say.
+    """A saved state: a reference to messages, without their contents.
 
     Attributes:
-        namespace: Where.
+        namespace: The namespace of the history.
         name: The history.
-        first: The sequence number of its first message; if there is none, the one after `last`.
+        first: The sequence number of the first message; if there are none, the one after `last`.
         last: The last sequence number of the history when the state was saved.
-        count: How many messages.
+        count: The number of messages.
     """
 
     namespace: str
@@ -49,10 +49,10 @@ class Reference:
 
     @classmethod
     def read(cls, value: Any) -> Reference:
-        """Reads what `to_value` returned.
+        """Returns the reference that `to_value` wrote.
 
         Raises:
-            ConfigurationError: It is something else.
+            ConfigurationError: The value is something else.
         """
         try:
             return cls(**value)
@@ -60,18 +60,18 @@ class Reference:
             raise ConfigurationError(f"not a saved state of a BotWire context: {error}") from error
 
     def to_value(self) -> dict[str, Any]:
-        """Returns it as a JSON object."""
+        """Returns the reference as a JSON object."""
         return asdict(self)
 
 
 class Conversation:
     """The messages of one context, as items of a history.
 
-    Each task that shows the messages to a model knows which one was the last. What the model
-    answers is stored only if that is still the last one, so two requests at once never mix.
+    Each task that shows the messages to a model remembers the last one. The model's answer is
+    stored only if that message is still the last, so two requests at once never mix.
 
     Args:
-        connection: Where.
+        connection: The connection to the store.
         name: The history.
     """
 
@@ -79,9 +79,9 @@ class Conversation:
         self.name = name
         self._connection = connection
         # The version of the key that says which state was loaded. None: this object has neither
-        # saved nor loaded one, and does not mind if others do.
+        # saved nor loaded a state, so loads elsewhere do not affect it.
         self._generation: int | None = None
-        self._loaded: tuple[Reference, int] | None = None  # and the last sequence number then
+        self._loaded: tuple[Reference, int] | None = None  # with the last sequence number then
         self._answerers = Answerers()
 
     @property
@@ -97,13 +97,13 @@ class Conversation:
 
         Args:
             item: An envelope.
-            where: What the conversation is called in an error.
-            answers: Store it only if no other request has spoken since this task's model saw the
-                messages.
-            keep: Store it even then, and raise the error afterwards.
+            where: What errors call the conversation.
+            answers: Store the item only if no other request has written since this task's model
+                saw the messages.
+            keep: Store the item even then, and raise the error afterwards.
 
         Raises:
-            ConflictError: Another request has spoken, or another process has loaded a state since.
+            ConflictError: Another request has written, or another process has loaded a state.
         """
         answerer = self.answerer if answers else Answerer()
         return await answerer.answer(
@@ -189,7 +189,7 @@ class Conversation:
             return self._loaded[0]
         first = info.last_seq - info.count + 1
         if info.count and info.last_seq != info.count + info.archived:
-            # Numbers are missing: items were deleted, from wherever.
+            # Numbers are missing: some items were deleted, no matter where.
             (item,) = await self._history.read(limit=1)
             first = item.seq
         return Reference(self._connection.namespace, self.name, first, info.last_seq, info.count)
@@ -198,8 +198,8 @@ class Conversation:
         """Restores the messages of a state, and blocks writes by the objects that held it before.
 
         Raises:
-            ConfigurationError: The state is of another namespace, or messages of it are gone.
-            ConflictError: Someone else wrote in the meantime.
+            ConfigurationError: The state is of another namespace, or its messages were deleted.
+            ConflictError: Another process wrote in the meantime.
         """
         if reference.namespace != self._connection.namespace:
             raise ConfigurationError(

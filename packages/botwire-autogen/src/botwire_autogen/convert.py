@@ -1,4 +1,4 @@
-"""AutoGen's memory contents to BotWire's records and back."""
+"""Conversion of AutoGen's memory contents to BotWire's records and back."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from botwire import NotJSONError, Record
 from botwire.tagged import from_json, to_json
 
 FORMAT = 1
-"""A record's metadata: `format`, `kind`, `content` (of a text: none), `mime_type`, `metadata`.
+"""The format of a record's metadata: `format`, `kind`, `content`, `mime_type`, `metadata`.
 
-What JSON lacks is tagged (`botwire.tagged`).
+A text has no `content`. Types that JSON lacks are tagged (`botwire.tagged`).
 """
 
 logger = logging.getLogger("botwire.autogen")
 
 
 def to_record(content: MemoryContent) -> Record:
-    """Returns the record that keeps a memory content.
+    """Returns the record for a memory content.
 
     Raises:
-        NotJSONError: It holds what would not come back; it says where.
+        NotJSONError: The content holds something that cannot be restored; the error says where.
     """
     value = content.content
     kept: dict[str, Any] = {"format": FORMAT}
@@ -48,22 +48,22 @@ def to_record(content: MemoryContent) -> Record:
 
 
 def from_record(record: Record) -> MemoryContent:
-    """Returns the memory content that a record keeps; of another's record, its text."""
+    """Returns the memory content in a record; for a record of another format, its text."""
     kept = record.metadata
     try:
-        # Not validated again: AutoGen would take an object with a field "data" for an image.
+        # Skip validation: AutoGen would mistake an object with a field "data" for an image.
         return MemoryContent.model_construct(
             content=_content(record),
             mime_type=_mime_type(kept["mime_type"]),
             metadata=from_json(kept["metadata"]),
         )
-    except (KeyError, TypeError, ValueError, OSError) as error:  # OSError: pillow, of a bad image
+    except (KeyError, TypeError, ValueError, OSError) as error:  # OSError: pillow, for a bad image
         logger.warning("of record %r only the text can be read: %r", record.id, error)
         return MemoryContent(content=record.text, mime_type=MemoryMimeType.TEXT)
 
 
 def to_text(content: MemoryContent) -> str:
-    """Returns what a model is told of a content."""
+    """Returns the text that a model is shown for a content."""
     value = content.content
     if isinstance(value, bytes):
         return f"[{len(value)} bytes of {_name(content.mime_type)}]"
@@ -73,7 +73,7 @@ def to_text(content: MemoryContent) -> str:
 
 
 def json_safe(content: MemoryContent) -> MemoryContent:
-    """Returns a content whose dump is JSON: a team keeps it in its state. Bytes become base64."""
+    """Returns a content whose dump is JSON, for a team's state. Bytes become base64."""
     value: Any = content.content
     if isinstance(value, bytes):
         value = base64.b64encode(value).decode("ascii")

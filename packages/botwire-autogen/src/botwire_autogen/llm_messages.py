@@ -1,4 +1,4 @@
-"""The messages of a model's context to items of a history and back."""
+"""Conversion of a model context's messages to items of a history and back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from botwire.tool_calls import NOT_COMPLETED, CallIds, drop_open_end, pair_answe
 
 FRAMEWORK: Final = "autogen"
 FORMAT: Final = 1
-"""A message's own dump; what JSON lacks is tagged (`botwire.tagged`)."""
+"""The message's own dump; types that JSON lacks are tagged (`botwire.tagged`)."""
 
 _MESSAGE: TypeAdapter[LLMMessage] = TypeAdapter(LLMMessage)
 
@@ -52,7 +52,7 @@ def to_item(message: LLMMessage) -> dict[str, Any]:
     return Message(
         "tool",
         "\n".join(result.content for result in results),
-        # The envelope has room for one call; several of one message are told apart in `native`.
+        # The envelope has room for one call; `native` tells several in one message apart.
         name=results[0].name if len(results) == 1 else None,
         tool_call_id=results[0].call_id if len(results) == 1 else None,
         native=native,
@@ -60,7 +60,7 @@ def to_item(message: LLMMessage) -> dict[str, Any]:
 
 
 def from_items(items: Iterable[Item]) -> list[LLMMessage]:
-    """Returns the messages that items hold; what is none is reported and left out."""
+    """Returns the messages that items hold; logs and skips items that are not messages."""
     found = read_items(
         items,
         framework=FRAMEWORK,
@@ -72,12 +72,12 @@ def from_items(items: Iterable[Item]) -> list[LLMMessage]:
 
 
 def paired(messages: Iterable[LLMMessage]) -> list[LLMMessage]:
-    """Returns messages in which each call of a tool is followed by its answer, and no other."""
+    """Returns the messages so that each tool call is followed by its answer, and no other."""
     return pair_answers(messages, ids=_call_ids, close=_close, select=_select)
 
 
 def paired_head(messages: Iterable[LLMMessage]) -> list[LLMMessage]:
-    """Returns the first messages as `paired`, without a call whose answer is skipped."""
+    """Returns the first messages as `paired` does, without a call whose answer was skipped."""
     return paired(drop_open_end(messages, ids=_call_ids))
 
 
@@ -90,7 +90,7 @@ def _call_ids(message: LLMMessage) -> CallIds:
 
 
 def _close(message: LLMMessage, positions: Sequence[int]) -> Iterable[LLMMessage]:
-    assert isinstance(message, AssistantMessage)  # the only one that calls
+    assert isinstance(message, AssistantMessage)  # the only kind that calls tools
     calls = [message.content[position] for position in positions]
     yield FunctionExecutionResultMessage(
         content=[
@@ -104,7 +104,7 @@ def _close(message: LLMMessage, positions: Sequence[int]) -> Iterable[LLMMessage
 
 
 def _select(message: LLMMessage, positions: Sequence[int], rest: bool) -> LLMMessage | None:
-    assert isinstance(message, FunctionExecutionResultMessage)  # the only one that answers
+    assert isinstance(message, FunctionExecutionResultMessage)  # the only kind that answers
     if not positions:
         return None
     return message.model_copy(update={"content": [message.content[i] for i in positions]})

@@ -1,4 +1,4 @@
-"""AutoGen's memory: what an agent is told at the beginning of each run."""
+"""AutoGen's memory: what an agent is shown at the beginning of each run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Retrieval = Literal["auto", "recent", "keyword", "vector", "hybrid"]
 Role = Literal["system", "user"]
 
 _HEADER = "Relevant memory content (in chronological order):"
-_SOURCE = "memory"  # who says it where the role is `user`
+_SOURCE = "memory"  # the source of the message if its role is `user`
 
 
 class BotWireMemoryConfig(BaseModel):
@@ -155,14 +155,14 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
         """Stores a content.
 
         Raises:
-            NotJSONError: It holds what would not come back; it says where.
+            NotJSONError: The content holds something that cannot be restored; the error says where.
             asyncio.CancelledError: The token was cancelled.
         """
         await _cancellable(self._add(content), cancellation_token)
 
     async def _add(self, content: MemoryContent) -> None:
         record = await off_loop(to_record, content)
-        # Of bytes and images there is no text that means something.
+        # Bytes and images have no meaningful text to embed.
         if isinstance(content.content, (str, dict)):
             record = replace(record, embedding=await self._embed(record.text))
         await self._records.put([record])
@@ -177,23 +177,23 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
         score_threshold: float | None = None,
         **kwargs: Any,
     ) -> MemoryQueryResult:
-        """Returns contents as they were added: what fits the text, the best first.
+        """Returns the contents that match a text, best first, as they were added.
 
-        How well one fits is in its ``metadata["score"]``, unless it was added with a score.
+        A content's score is in its ``metadata["score"]``, unless it was added with a score.
 
-        Without a text, or where `retrieval` is ``recent``: the newest ones, in the order in which
-        they were added.
+        Without a text, or if `retrieval` is ``recent``, returns the newest contents in the order in
+        which they were added.
 
         Args:
-            query: What they are searched for.
+            query: The text to search for.
             cancellation_token: Cancels the call.
-            k: How many at most; unset, as the memory was made.
-            filter: Only those that pass this filter too.
-            score_threshold: Only those that fit this well; unset, as the memory was made.
-            **kwargs: None are known: other memories' may mean something that is missed here.
+            k: Maximum number of contents. Defaults to the memory's own.
+            filter: A filter that contents must pass in addition to the memory's own.
+            score_threshold: Lowest score to return. Defaults to the memory's own.
+            **kwargs: None are accepted, because ignoring another memory's option could mislead.
 
         Raises:
-            ConfigurationError: An argument is not valid, or not known.
+            ConfigurationError: An argument is not valid or not known.
         """
         if kwargs:
             raise ConfigurationError(
@@ -238,7 +238,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
             ) from error
 
     async def _recall(self, question: str) -> list[Record]:
-        """Returns what a run is told, in the order in which it was added."""
+        """Returns the memories for a run, in the order in which they were added."""
         if self._retrieval == "auto" and self._score_threshold is None:
             return await self._records.recall(
                 question,
@@ -253,9 +253,9 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
         return None if self._embedder is None else await embed(self._embedder, text)
 
     async def update_context(self, model_context: ChatCompletionContext) -> UpdateContextResult:
-        """Adds one message with the memories that are not in the context yet, if there are.
+        """Adds one message with the memories that are not in the context yet, if there are any.
 
-        The question is the last thing the user said.
+        The query is the user's last message.
         """
         messages = await model_context.get_messages()
         try:
@@ -263,7 +263,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
         except Exception as error:
             if self._strict:
                 raise
-            # Of any kind, an embedder's too: AutoGen would end the run.
+            # Catches every error, even an embedder's, because AutoGen would end the run.
             logger.warning("a run goes on without what %r holds: %r", self, error)
             return UpdateContextResult(memories=MemoryQueryResult(results=[]))
         told = {entry for message in messages for entry in _entries(message)}
@@ -343,7 +343,7 @@ def _scored(found: Iterable[tuple[Record, float | None]]) -> list[MemoryContent]
 
 
 def _in_order(records: Sequence[Record]) -> list[Record]:
-    """Returns records in the order in which they were added, by whichever process."""
+    """Returns records in the order in which any process added them."""
     return sorted(records, key=lambda record: record.version)
 
 
@@ -358,12 +358,12 @@ def _question(messages: Sequence[LLMMessage]) -> str:
 
 
 def _entry(content: MemoryContent) -> str:
-    """Returns how a memory is told: the lines after the first are indented."""
+    """Returns a memory as a list entry; lines after the first are indented."""
     return "- " + "\n  ".join(to_text(content).splitlines())
 
 
 def _entries(message: LLMMessage) -> list[str]:
-    """Returns the memories that a message tells."""
+    """Returns the entries of the memories in a message."""
     if not isinstance(message, (SystemMessage, UserMessage)):
         return []
     content = message.content

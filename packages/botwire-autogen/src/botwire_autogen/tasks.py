@@ -1,4 +1,4 @@
-"""Tasks of teams: taken and refused as AutoGen's own teams do."""
+"""Tasks of teams, accepted and refused as AutoGen's own teams do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from autogen_agentchat.messages import BaseChatMessage, MessageFactory, TextMess
 
 
 def task_messages(task: Any, factory: MessageFactory) -> list[BaseChatMessage]:
-    """Returns a task's messages; raises what AutoGen's teams raise of one that they refuse."""
+    """Returns a task's messages; raises the same as AutoGen's teams for a task that they refuse."""
     if task is None:
         return []
     if isinstance(task, str):
@@ -31,7 +31,7 @@ def task_messages(task: Any, factory: MessageFactory) -> list[BaseChatMessage]:
 
 
 def same_task(task: Sequence[BaseChatMessage], thread: Sequence[dict[str, Any]]) -> bool:
-    """Says whether a thread begins with a task, whose ids and times are new with each call."""
+    """Returns whether a thread begins with a task, ignoring ids and times, which always differ."""
     told = [message.dump() for message in task]
     return len(told) <= len(thread) and all(
         {**one, "id": None, "created_at": None} == {**two, "id": None, "created_at": None}

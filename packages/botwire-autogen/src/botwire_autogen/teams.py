@@ -24,17 +24,17 @@ from botwire_autogen.llm_messages import FRAMEWORK
 
 FORMAT = 1
 PREFIX = "autogen/team/"
-"""What the keys of team states begin with, and the names of the histories of their threads."""
+"""The prefix of the keys of team states, and of the names of their threads' histories."""
 
 DEFAULT_NAME = "team"
 """The name of a team without one."""
 
 THREAD_FORMAT = 1
-"""Of a message in a thread: its own dump, tagged (`botwire.tagged`)."""
+"""The format of a message in a thread: its own dump, tagged (`botwire.tagged`)."""
 
 _THREAD = "message_thread"
 _THREAD_OF_MANAGER = "_message_thread"  # autogen-agentchat 0.7.5
-_UNKNOWN = -1  # no version: what is stored has to be replaced
+_UNKNOWN = -1  # no version, so the stored thread must be replaced
 _TRIES = 10
 
 
@@ -91,19 +91,19 @@ class BotWireStateStore:
         """Replaces the stored state in one step.
 
         Args:
-            name: The team's.
-            state: What its ``save_state`` gave.
-            extra: A JSON object to keep with it.
-            if_version: Store only if the stored one still has this version; 0: there is none.
+            name: The team's name.
+            state: The result of the team's ``save_state``.
+            extra: A JSON object to store with the state.
+            if_version: Store only if the stored state still has this version; 0: if there is none.
 
         Returns:
             The new version.
 
         Raises:
             ConflictError: Another process saved or resumed the team since.
-            NotJSONError: The state holds what would not come back; it says where.
+            NotJSONError: The state holds something that cannot be restored; the error says where.
         """
-        # AutoGen has made text of images already: this takes no time.
+        # AutoGen has already turned images into text, so this is fast.
         rest, thread = _without_thread(self._rewriters[name].to_json(dict(state), "state"))
         document = {"format": FORMAT, "state": rest, "extra": dict(extra or {})}
         version, known = self._known.pop(name, (_UNKNOWN, []))
@@ -124,8 +124,8 @@ class BotWireStateStore:
         """Returns the stored state of a team, or None.
 
         Raises:
-            ConfigurationError: It is of a format that this version does not read.
-            ConflictError: Another process saves it again and again while it is read.
+            ConfigurationError: The state has a format that this version does not read.
+            ConflictError: Another process kept saving the state while this one read it.
         """
         for _ in range(_TRIES):
             if (found := await self._read(name)) is None:
@@ -140,7 +140,7 @@ class BotWireStateStore:
         return found._replace(state=from_json(with_thread(found.state, thread)))
 
     async def load_extra(self, name: str) -> Mapping[str, Any] | None:
-        """Returns what was saved beside a team's state, without reading its conversation."""
+        """Returns the `extra` saved with a team's state, without reading its conversation."""
         found = await self._read(name)
         return None if found is None else found.extra
 
@@ -158,10 +158,10 @@ class BotWireStateStore:
         return 0 if entry is None else entry.version
 
     async def claim(self, name: str) -> SavedState | None:
-        """Returns what `load` does, with a new version: holders of the old one cannot save.
+        """Loads a state and gives it a new version, so that holders of the old one cannot save.
 
         Raises:
-            ConflictError: Other processes claim it again and again.
+            ConflictError: Other processes kept claiming the state.
         """
         for tries_left in reversed(range(_TRIES)):
             saved = await self.load(name)
@@ -172,7 +172,7 @@ class BotWireStateStore:
                     name, saved.state, extra=saved.extra, if_version=saved.version
                 )
             except ConflictError:
-                # A write of a task that was cancelled may still have been on its way.
+                # The write of a cancelled task may still have been in flight.
                 if not tries_left:
                     raise
             else:
@@ -180,13 +180,13 @@ class BotWireStateStore:
         raise AssertionError  # the last try returns or raises
 
     async def check(self, name: str, version: int) -> None:
-        """Raises `ConflictError` if the stored state has another version; 0: there is none."""
+        """Raises `ConflictError` if the stored state has another version; 0 means no state."""
         found = await self._version(name)
         if found != version:
             raise _taken(name, f"its version is {found}, and was {version}")
 
     async def check_owner(self, team: Team) -> None:
-        """Raises `ConfigurationError` if the state without a name is that of another team."""
+        """Raises `ConfigurationError` if the state without a name belongs to another team."""
         extra = await self.load_extra(DEFAULT_NAME)
         owner, asking = (extra or {}).get("team"), described(team)
         if owner not in (None, asking):
@@ -196,7 +196,7 @@ class BotWireStateStore:
             )
 
     async def delete(self, name: str) -> bool:
-        """Deletes the stored state of a team and says whether there was one."""
+        """Deletes the stored state of a team and returns whether there was one."""
         self._known.pop(name, None)
         self._rewriters.pop(name, None)
         async with self.connection.async_memory.transaction() as tx:
@@ -214,23 +214,24 @@ async def save_team(
     if_version: int | None = None,
     **connection: Unpack[ConnectionOptions],
 ) -> int:
-    """Saves a team that is not running: the state of one that runs is torn.
+    """Saves a team that is not running; a running team's state is inconsistent.
 
     Args:
-        team: Any team of AutoGen.
-        namespace: Whose team.
-        name: The team's name in the store. Unset, it is ``team``, and another team of the namespace
+        team: Any AutoGen team.
+        namespace: The namespace of the team.
+        name: The team's name in the store. Defaults to ``team``; then another team in the namespace
             needs a name.
-        if_version: What the last save or resume returned, so that no one's is overwritten.
+        if_version: The version that the last save or resume returned, so that the save does not
+            overwrite another process's state.
         **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
             `ConnectionOptions`.
 
     Returns:
-        The version of what is stored.
+        The version of the stored state.
 
     Raises:
         ConflictError: Another process saved or resumed the team since.
-        ConfigurationError: Another team of the namespace has no name either.
+        ConfigurationError: Another team in the namespace has no name either.
     """
     store = BotWireStateStore(namespace, **connection)
     if name is None:
@@ -251,17 +252,18 @@ async def resume_team(
     name: str | None = None,
     **connection: Unpack[ConnectionOptions],
 ) -> int:
-    """Puts a new team into the state that was saved, if there is one.
+    """Restores the saved state into a new team, if there is one.
 
-    From now on this process has the team: another's save with its older version is a conflict.
-    Counts of termination conditions are no part of AutoGen's state; `CheckpointedTeam` keeps them.
+    From then on this process holds the team: a save by another process with an older version is a
+    conflict. AutoGen's state does not include the counts of termination conditions;
+    `CheckpointedTeam` keeps them.
 
     Returns:
         The version for the next `save_team`; 0 if nothing was saved.
 
     Raises:
-        ConflictError: Another process resumes it at the same time.
-        ConfigurationError: What was saved is of another team.
+        ConflictError: Another process is resuming the team at the same time.
+        ConfigurationError: The saved state belongs to another team.
     """
     store = BotWireStateStore(namespace, **connection)
     if name is None:
@@ -274,9 +276,9 @@ async def resume_team(
 
 
 async def state_after(team: Team, known: int) -> Mapping[str, Any]:
-    """Returns the state of an idle team, with its thread only after so many messages.
+    """Returns the state of an idle team, with only the messages after the first `known`.
 
-    AutoGen writes down the whole thread each time, which takes longer the longer it is.
+    AutoGen dumps the whole thread each time, which takes longer as the thread grows.
     """
     manager = await manager_of(team)
     thread = getattr(manager, _THREAD_OF_MANAGER, None)
@@ -297,11 +299,11 @@ async def restore(
 
     Args:
         team: The team.
-        state: What is loaded.
-        present: The team's present state, if it is known; its thread does not matter.
+        state: The state to load.
+        present: The team's current state, if known; its thread does not matter.
 
     Raises:
-        ConfigurationError: It is of a team with other agents; names them.
+        ConfigurationError: The state is of a team with other agents; the error names them.
     """
     fresh = (present or await state_after(team, sys.maxsize))["agent_states"]
     saved = state["agent_states"]
@@ -315,23 +317,23 @@ async def restore(
 
 
 def described(team: Team) -> str:
-    """Returns what tells a team from others: its kind, its own name if it has one, its agents."""
-    # AutoGen has no public way to ask a team for its agents (autogen-agentchat 0.7.5).
+    """Returns a description that identifies a team: its kind, its own name and its agents."""
+    # AutoGen has no public API for a team's agents (autogen-agentchat 0.7.5).
     agents = sorted(getattr(team, "_participant_names", ()))
     name = "" if team.name == type(team).__name__ else f" {team.name!r}"
     return f"{type(team).__name__}{name} of {agents}"
 
 
 async def manager_of(team: Team) -> Any:
-    """Returns the manager of a team, None of a team of another make.
+    """Returns the manager of a team, or None if the team is not one of AutoGen's own.
 
-    AutoGen has no public way to it (autogen-agentchat 0.7.5).
+    AutoGen has no public API for it (autogen-agentchat 0.7.5).
     """
     runtime = getattr(team, "_runtime", None)
     if runtime is None:
         return None
     if not getattr(team, "_initialized", True):
-        await team.save_state()  # makes one
+        await team.save_state()  # creates the manager
     manager_id = AgentId(
         getattr(team, "_group_chat_manager_topic_type", ""), getattr(team, "_team_id", "")
     )
@@ -339,15 +341,16 @@ async def manager_of(team: Team) -> Any:
 
 
 _own_messages: weakref.WeakKeyDictionary[Any, list[Any]] = weakref.WeakKeyDictionary()
-"""What the context of a selector held before its team began, by the context."""
+"""The messages that each selector's context held before its team began."""
 
 
 async def _forget(team: Team) -> None:
-    """Empties what a team's manager has beside its state, which loading a state leaves as it is.
+    """Clears the data of a team's manager that is not part of its state.
 
-    These are the speakers whose answer it awaits: after a turn that failed it would wait for
-    them forever; and what a selector's context holds of the thread, which loading adds to it once
-    more (autogen-agentchat 0.7.5). What the context held before the team began, stays.
+    Loading a state leaves this data as it is (autogen-agentchat 0.7.5). It includes the speakers
+    whose answers the manager awaits: after a failed turn it would wait for them forever. It also
+    includes the thread in a selector's context, which loading would add a second time. Messages
+    that the context held before the team began stay.
     """
     manager = await manager_of(team)
     getattr(manager, "_active_speakers", []).clear()
@@ -367,7 +370,7 @@ async def _forget(team: Team) -> None:
 
 
 def _told(manager: Any) -> int:
-    """Returns how many messages of its thread a selector has put into its context."""
+    """Returns how many messages of its thread a selector has added to its context."""
     thread = getattr(manager, _THREAD_OF_MANAGER, [])
     return sum(
         1 + (len(message.context) if isinstance(message, HandoffMessage) else 0)
@@ -385,7 +388,7 @@ def _taken(name: str, detail: str, request_id: str | None = None) -> ConflictErr
 
 
 def manager_state(agent_states: Mapping[str, Any]) -> Any:
-    """Returns the state of a team's manager: the only one with a thread."""
+    """Returns the state of a team's manager, which is the only state with a thread."""
     return next((s for s in agent_states.values() if _THREAD in s), {_THREAD: []})
 
 
@@ -408,7 +411,7 @@ def with_thread(state: Mapping[str, Any], thread: list[Any]) -> dict[str, Any]:
 
 
 def _to_item(message: Any) -> dict[str, Any]:
-    """Returns the envelope of a message in a thread, of its dump."""
+    """Returns the envelope of a message in a thread, given the message's dump."""
     content = message.get("content")
     source = str(message.get("source", ""))
     return Message(
@@ -430,11 +433,11 @@ def _from_item(name: str, item: Item) -> Any:
 
 
 def _with_graphs(saved: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the states of a GraphFlow so that a loop is walked again after a resume.
+    """Returns the states of a GraphFlow, changed so that a loop runs again after a resume.
 
-    Its manager resets the counters of a node when the node is about to run, for those edges that
-    triggered it; which ones did is not in its state (autogen-agentchat 0.7.5). A node that waits
-    to run is therefore given its counters back here.
+    When a node is about to run, the manager resets the node's counters for the edges that triggered
+    it. The state does not record which edges did (autogen-agentchat 0.7.5). So this resets the
+    counters of each node that waits to run.
     """
     states = dict(saved)
     for name, state in saved.items():
