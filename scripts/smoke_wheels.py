@@ -94,7 +94,9 @@ def try_out(
             for wanted in [pip_over], requirements:
                 run(python, "-m", "pip", "install", "--quiet", *wanted)
         else:
-            run(uv, "pip", "install", "--quiet", "--python", python, *requirements)
+            # The console needs the server, whose wheel is here and nowhere else.
+            found = ("--find-links", str(ROOT / "dist"))
+            run(uv, "pip", "install", "--quiet", "--python", python, *found, *requirements)
         run(python, "-I", "-c", PROBE, f"sqlite:///{folder}/smoke.db", *modules)
         run(str(scripts / "botwire"), *help_of.split(), "--help")
         if readme is not None:
