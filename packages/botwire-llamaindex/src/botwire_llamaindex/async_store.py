@@ -88,8 +88,8 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
 
         Raises:
             ConfigurationError: `status` is not active: only the oldest messages are archived.
-            ConflictError: The messages are an answer, and someone else has added a question since
-                theirs was added here.
+            ConflictError: The messages are an answer, and another request has added a question
+                since theirs was added.
         """
         if status is not MessageStatus.ACTIVE:
             raise ConfigurationError(
@@ -168,7 +168,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
             found += from_items(items)
             if len(items) < missing:
                 break
-            after = items[-1].seq  # some of them could not be read
+            after = items[-1].seq  # continue, because some items could not be read
         return found
 
     async def get_keys(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is written together: no more than a server takes in one request."""
+"""Splits writes into batches that a server accepts in one request."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from botwire import PayloadTooLargeError
 T = TypeVar("T")
 
 BATCH_BYTES = 1_000_000
-"""Of a request, unless one item alone is longer: servers bound what they take."""
+"""The most bytes per request, because servers limit it; a single longer item goes alone."""
 
 
 def in_batches(items: Iterable[T], count: int, size: Callable[[T], int]) -> Iterator[list[T]]:
-    """Yields items in their order, `count` at a time or fewer if they are long."""
+    """Yields items in order, in batches of `count` or fewer if the items are long."""
     batch: list[T] = []
     total = 0
     for item in items:
@@ -35,10 +35,10 @@ def size_of(item: Any) -> int:
 
 
 def write(batch: list[T], send: Callable[[list[T]], Any]) -> None:
-    """Sends a batch, in halves if the server takes less than we thought.
+    """Sends a batch, and splits it in halves as long as the server refuses it as too large.
 
     Raises:
-        PayloadTooLargeError: One item alone is too large.
+        PayloadTooLargeError: A single item is too large.
     """
     try:
         send(batch)

@@ -1,6 +1,6 @@
-"""Memory blocks: objects of a process, which contexts find again, and what they have learned.
+"""Memory blocks: finding a process's blocks again for its contexts, and storing learned facts.
 
-LlamaIndex keeps neither: a context that is reused loses a memory with blocks, and the facts that a
+LlamaIndex does neither: a reused context loses a memory that has blocks, and the facts that a
 `FactExtractionMemoryBlock` has found end with the process.
 """
 
@@ -22,11 +22,11 @@ from botwire_llamaindex.recall import BotWireMemoryBlock
 
 Blocks = Sequence[BaseMemoryBlock[Any]]
 Facts = dict[str, list[str]]
-"""The facts of each block, by its name."""
+"""The facts of each block, by the block's name."""
 
 CLAIM_SECONDS = 120.0
-"""For how long one who gives messages to memory blocks keeps others from it; a block may ask a
-model for each batch."""
+"""How long a writer that passes messages to memory blocks keeps others from doing the same; a block
+may ask a model for each batch."""
 
 _REMEMBERED = 1_000
 _known: OrderedDict[tuple[str | None, ...], Any] = OrderedDict()
@@ -34,7 +34,7 @@ _lock = threading.Lock()
 
 
 def remember_owner(conversation: tuple[str | None, ...], memory: Any) -> None:
-    """Keeps a memory with blocks, for contexts that only say which conversation it is of."""
+    """Remembers a memory with blocks, for contexts that only refer to its conversation."""
     with _lock:
         _known[conversation] = memory
         _known.move_to_end(conversation)
@@ -46,7 +46,7 @@ def find_owner(conversation: tuple[str | None, ...], names: Sequence[str]) -> An
     """Returns the memory of this process that has the blocks of a conversation.
 
     Raises:
-        ConfigurationError: There is none with blocks of these names.
+        ConfigurationError: This process has no such memory with blocks of these names.
     """
     memory = _known.get(conversation)
     if memory is None or [block.name for block in memory.memory_blocks] != names:
@@ -60,10 +60,10 @@ def find_owner(conversation: tuple[str | None, ...], names: Sequence[str]) -> An
 def own_blocks(
     blocks: Blocks, connection: Connection, session_id: str
 ) -> list[BaseMemoryBlock[Any]]:
-    """Returns blocks for one conversation: those that learn are copied.
+    """Returns blocks for one conversation, with copies of the blocks that learn.
 
-    An application makes a block once and a memory for each user. What the block has learned from
-    one must not be told another.
+    An application creates a block once and a memory per user. What the block learns from one user
+    must not reach another.
     """
     owned: list[BaseMemoryBlock[Any]] = []
     for block in blocks:
@@ -77,17 +77,17 @@ def own_blocks(
 
 
 def recalling(blocks: Blocks) -> list[BotWireMemoryBlock]:
-    """Returns the blocks that keep what was said on BotWire."""
+    """Returns the blocks that store messages on BotWire."""
     return [block for block in blocks if isinstance(block, BotWireMemoryBlock)]
 
 
 def claim_key(session_id: str) -> str:
-    """Returns the key that is there while messages of a session are given to memory blocks."""
+    """Returns the key that exists while memory blocks receive messages of a session."""
     return key_of("memory/claims", session_id)
 
 
 def facts_key(session_id: str) -> str:
-    """Returns the key under which the facts of a session are."""
+    """Returns the key that stores the facts of a session."""
     return key_of("memory/facts", session_id)
 
 
@@ -104,15 +104,19 @@ def take_facts(blocks: Blocks, stored: Facts) -> None:
 
 
 def forget_facts(blocks: Blocks) -> None:
-    """Empties the blocks."""
+    """Removes all facts from the blocks."""
     for block in _learning(blocks):
         block.facts = []
 
 
 def merge_facts(before: Facts, after: Facts) -> Callable[[Facts], Facts]:
-    """Returns a change of what is stored: from what one process had read to what it knows now.
+    """Returns a function that updates stored facts with what this process has learned.
 
-    What another process has learned meanwhile stays.
+    Facts that another process has learned meanwhile stay.
+
+    Args:
+        before: The facts that this process had read.
+        after: The facts that it knows now.
     """
 
     def merge(stored: Facts) -> Facts:
@@ -126,17 +130,17 @@ def merge_facts(before: Facts, after: Facts) -> Callable[[Facts], Facts]:
 
 
 async def renew_facts(memory: AsyncMemory, session_id: str, ttl: float) -> None:
-    """Lets the facts of a session live as long as its messages, the last of which is just written.
+    """Extends the life of a session's facts to that of its messages, after a message was written.
 
     Args:
-        memory: Where they are.
+        memory: The memory that holds the facts.
         session_id: The session.
-        ttl: Seconds that they live from now.
+        ttl: Seconds until the facts expire.
     """
     key = facts_key(session_id)
     entry = await memory.entry(key)
     if entry is not None:
-        with suppress(ConflictError):  # another process has just written them, and renews them
+        with suppress(ConflictError):  # another process has just written the facts and renews them
             await memory.set(key, entry.value, ttl=ttl, if_version=entry.version)
 
 

@@ -99,7 +99,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         ttl: float | None = None,
         **kwargs: Any,
     ) -> BotWireChatMemoryBuffer:
-        """Makes a memory.
+        """Returns a new memory.
 
         Args:
             chat_history: Replaces what is stored, in one step. An empty list, which chat engines
@@ -153,7 +153,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         }
 
     def to_string(self) -> str:
-        """As `to_dict`, in JSON."""
+        """Returns the same as `to_dict`, as JSON text."""
         return json.dumps(self.to_dict())
 
     @classmethod
@@ -211,7 +211,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         )
 
     def _counted(self) -> tuple[object, ...]:
-        """Returns which messages have been read, and what they were counted by."""
+        """Returns what identifies the conversation and how its tokens are counted."""
         return self.chat_store.connection, self.chat_store_key, self.tokenizer_fn
 
     def reset(self) -> None:

@@ -1,4 +1,4 @@
-"""LlamaIndex messages to items of a history and back."""
+"""Conversion of LlamaIndex messages to items of a history and back."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from botwire.tagged import from_json, to_json
 
 FRAMEWORK = "llamaindex"
 FORMAT = 1
-"""``ChatMessage.model_dump(mode="json")``; its free fields are tagged by `botwire.tagged`."""
+"""``ChatMessage.model_dump(mode="json")``, with free fields tagged by `botwire.tagged`."""
 
 _FREE_FIELDS = ("additional_information", "tool_kwargs")
-"""Fields of blocks that hold whatever a model's library has put there."""
+"""Fields of blocks that may hold anything that a model's library put there."""
 _EXCLUDED: Any = {"additional_kwargs": True, "blocks": {"__all__": set(_FREE_FIELDS)}}
 
 _FILES = {"audio": "audio", "document": "data", "image": "image", "video": "video"}
-"""By type of block, the field that may be an open file."""
+"""The field that may hold an open file, by type of block."""
 
 _ROLES: dict[MessageRole, Role] = {
     MessageRole.SYSTEM: "system",
@@ -50,7 +50,8 @@ def to_items(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     """Returns the envelopes of messages.
 
     Raises:
-        NotJSONError: One holds what would not come back; it says which message and where.
+        NotJSONError: A message holds something that cannot be restored; the error says which one
+            and where.
     """
     return [_to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
 
@@ -69,12 +70,12 @@ def from_items(items: Iterable[Item]) -> list[tuple[int, ChatMessage]]:
 def to_native(message: ChatMessage, path: str) -> dict[str, Any]:
     """Returns LlamaIndex's own serialization of a message, as JSON.
 
-    Files that blocks refer to, open ones and those with a path, are read: another process or
-    machine does not have them. Pydantic models in free fields, which models' raw answers are full
-    of, are kept as dicts.
+    It reads the files that blocks refer to, whether open or by path, because another process or
+    machine does not have them. Pydantic models in free fields, which are common in raw model
+    answers, become dicts.
 
     Raises:
-        NotJSONError: It would not come back; it says where.
+        NotJSONError: The message cannot be restored; the error says where.
     """
     if not isinstance(message, ChatMessage):
         raise NotJSONError(f"{path} is a {type(message).__name__}, not a ChatMessage", path)
@@ -134,11 +135,11 @@ def _close(message: ChatMessage, path: str) -> ChatMessage:
             "put it into additional_kwargs",
             path,
         )
-    # In the old place of images, LlamaIndex has made blocks of them, and would make them again.
+    # LlamaIndex has turned images in this legacy field into blocks, and would do so again.
     kept = {key: part for key, part in message.additional_kwargs.items() if key != "images"}
     extra = _plain(kept, f"{path}.additional_kwargs")
     blocks = [_close_block(block, f"{path}.blocks[{i}]") for i, block in enumerate(message.blocks)]
-    # Not validated: the blocks stay the objects that they are.
+    # Skip validation, so that the blocks stay the same objects.
     return ChatMessage.model_construct(role=message.role, blocks=blocks, additional_kwargs=extra)
 
 
@@ -167,7 +168,7 @@ def _close_block(block: Any, path: str) -> Any:
         content = _read(file)
     except OSError as error:
         raise NotJSONError(f"{path} has a file that cannot be read: {error}", path) from error
-    # Through the constructor, which encodes bytes as it does for everyone.
+    # Calls the constructor, because it encodes bytes.
     return type(block)(**{**dict(block), "path": None, name: content})
 
 
@@ -182,7 +183,7 @@ def _read(file: IOBase | Path) -> bytes:
 
 
 def _check(data: dict[str, Any], message: ChatMessage, path: str) -> None:
-    """Raises `NotJSONError` unless `data` is read back as `message`."""
+    """Raises `NotJSONError` unless reading `data` restores `message`."""
     try:
         again = from_native(data)
     except Exception as error:
@@ -196,7 +197,7 @@ def _check(data: dict[str, Any], message: ChatMessage, path: str) -> None:
 
 
 def _equal(one: BaseModel, other: BaseModel) -> bool:
-    # NaN is not equal to itself, and a signalling one cannot be compared, but it is written alike.
+    # NaN does not equal itself, and comparing a signalling NaN raises, but both have the same repr.
     try:
         return one == other or repr(one) == repr(other)
     except ArithmeticError:

@@ -1,8 +1,8 @@
-"""What a memory has read of its conversation, so that it reads only what is new.
+"""What a memory has already read of its conversation, so that it reads only what is new.
 
-An agent asks for the same window several times a turn. Nothing is taken for granted: each time the
-history says how many items it has, and what was read is read again unless that is what was read and
-what has come since.
+An agent asks for the same window several times per turn. Each time, the memory asks the history how
+many items it has. Unless that matches what it has read plus what was added since, it reads
+everything again.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from botwire_llamaindex.window import Choice, Entry
 
 
 class _State(NamedTuple):
-    """What was read last.
+    """The result of the last read.
 
     Attributes:
-        of: Whose messages they are, and what they are counted by.
+        of: Identifies the conversation and how its tokens are counted.
         entries: The last messages, oldest first.
-        complete: Whether they are all there are.
-        last_seq: The sequence number up to which was read.
-        items: How many items the history had then; None if that is not certain.
+        complete: Whether these are all messages.
+        last_seq: The sequence number of the newest item that was read.
+        items: How many items the history had then; None if that is uncertain.
     """
 
     of: tuple[object, ...] = ()
@@ -34,11 +34,11 @@ class _State(NamedTuple):
 
 
 class Kept:
-    """The last messages of a conversation.
+    """The last messages of a conversation, as the same objects each time.
 
-    LlamaIndex's agents write the state of a run into the user's message, once, and expect it to be
-    there at the next step, so a memory gives the same objects again. What is stored stays as it
-    was, and a copy or a dump of the memory has none of it.
+    LlamaIndex's agents write the state of a run into the user's message once, and expect it there
+    at the next step. So a memory returns the same objects again. The stored messages do not change,
+    and a copy or a dump of the memory does not include these objects.
     """
 
     def __init__(self) -> None:
@@ -48,13 +48,13 @@ class Kept:
         return Kept, ()
 
     def read(self, of: tuple[object, ...], history: History, choice: Choice, page: int) -> bool:
-        """Fills a choice from the newest message on; says whether it has the whole conversation.
+        """Fills a choice from the newest message on; returns whether it has the whole conversation.
 
         Args:
-            of: Whose messages these are, and what they are counted by.
+            of: Identifies the conversation and how its tokens are counted.
             history: The conversation.
-            choice: An empty one.
-            page: How many items to read at a time, if all must be read.
+            choice: An empty choice.
+            page: How many items to read at a time if all must be read.
         """
         last = self._state if self._state.of == of else _State(of)
         if last.items is not None:
@@ -94,10 +94,10 @@ class Kept:
 def _followed(
     last: _State, info: HistoryInfo, later: Sequence[Item], choice: Choice
 ) -> _State | None:
-    """Fills a choice with what was read and what has come since; None if more has changed."""
+    """Fills a choice with earlier and newer messages; None if anything else has changed."""
     later = [item for item in later if item.seq <= info.last_seq]
     if last.items is None or info.count != last.items + len(later):
-        return None  # some were deleted or archived
+        return None  # some items were deleted or archived
     walk = _Walk(choice, ())
     for item in reversed(later):
         walk.add(item)
@@ -110,7 +110,7 @@ def _followed(
 
 
 class _Walk:
-    """Items on their way into a choice, from the newest on."""
+    """Feeds items into a choice, from the newest on."""
 
     def __init__(self, choice: Choice, known: Sequence[Entry]) -> None:
         self.choice = choice
@@ -119,7 +119,7 @@ class _Walk:
         self._known = {entry.seq: entry for entry in known}
 
     def state(self, of: tuple[object, ...], info: HistoryInfo | None) -> _State:
-        """Returns what was walked over: all there was, if there is no info."""
+        """Returns the state after the walk; without an info, the walk covered all items."""
         newest, entries = self.newest, self.choice.entries
         if info is None or newest is None:
             return _State(of, entries, True, newest.seq if newest else 0, self.count)
@@ -128,7 +128,7 @@ class _Walk:
         return _State(of, entries, False, newest.seq, info.count if known else None)
 
     def add(self, item: Item) -> bool:
-        """Takes the next older item, if it can be read, and says whether it is enough."""
+        """Takes the next older item, if it is readable, and returns whether that is enough."""
         self.newest = self.newest or item
         self.count += 1
         if (entry := self._known.get(item.seq)) is not None:

@@ -24,7 +24,7 @@ _BATCH_SIZE = 100
 
 
 class BotWireKVStore(MadeFromPlace, BaseKVStore):
-    """The collections of a namespace, with one key per value, of any characters.
+    """The collections of a namespace; a key may contain any characters.
 
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
@@ -44,7 +44,7 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
         self.connection = Connection(namespace, framework="llamaindex", **connection)
 
     def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
-        """Puts a value under a key."""
+        """Stores a value under a key."""
         self.put_all([(key, val)], collection)
 
     async def aput(
@@ -59,7 +59,7 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
         collection: str = DEFAULT_COLLECTION,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> None:
-        """Puts values under keys, `batch_size` of them per step, each step all or none.
+        """Stores values under keys, `batch_size` of them per step, each step atomically.
 
         Large values take more steps, each no larger than a server accepts.
         """
@@ -101,7 +101,7 @@ class BotWireKVStore(MadeFromPlace, BaseKVStore):
         }
 
     def delete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
-        """Deletes a key and says whether there was one."""
+        """Deletes a key and returns whether it existed."""
         return self.connection.memory.delete(key_of(collection, key))
 
     async def adelete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
@@ -163,7 +163,8 @@ class BotWireIndexStore(MadeFromPlace, KVIndexStore):
 
 def key_of(collection: str, key: str) -> str:
     """Returns BotWire's key for a key of a collection."""
-    # A collection has slashes in its name, and so may a key: only one of them is the border.
+    # Both a collection's name and a key may contain slashes. Escaping those of the collection makes
+    # the first slash the separator.
     return f"{_PREFIX}{collection.replace('%', '%25').replace('/', '%2F')}/{key}"
 
 

@@ -153,11 +153,11 @@ class BotWireMemory(FoundAgain, Memory):
         ttl: float | None = None,
         **kwargs: Any,
     ) -> BotWireMemory:
-        """Makes a memory.
+        """Returns a new memory.
 
         Args:
-            session_id: The conversation. Defaults to ``chat_history``, since nobody would find a
-                random one again.
+            session_id: The conversation. Defaults to ``chat_history``, because a random id could
+                not be found again.
             chat_history: Replaces what is stored, in one step. An empty list, which chat engines
                 pass, replaces nothing: use `reset` to delete a conversation.
             token_limit: Maximum number of tokens that `get` returns, memory blocks included.
@@ -214,7 +214,7 @@ class BotWireMemory(FoundAgain, Memory):
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """Returns a reference to this conversation, without any message or key.
 
-        Memory blocks are objects of a process, so it holds only their names.
+        Memory blocks are objects of this process, so the reference holds only their names.
         """
         blocks = [block.name for block in self.memory_blocks]
         if blocks:
@@ -285,7 +285,7 @@ class BotWireMemory(FoundAgain, Memory):
                 contents[block.name] = content
         return contents
 
-    # --- what a model is given ------------------------------------------------------------------
+    # --- reading --------------------------------------------------------------------------------
 
     async def aget(
         self,
@@ -306,7 +306,7 @@ class BotWireMemory(FoundAgain, Memory):
         else:
             entries = (await self._aqueue()).kept()
             messages, oldest = messages_of(entries), entries[0].seq if entries else 0
-        if oldest != 1:  # others may have been before it
+        if oldest != 1:  # other messages may have come before it
             first = await history.read(limit=1, archived=True)
             messages = with_system(messages, first, oldest)
         return with_answered_calls(messages, entries)
@@ -333,7 +333,7 @@ class BotWireMemory(FoundAgain, Memory):
         items = history.read(limit=limit, archived=status is not MessageStatus.ACTIVE)
         return [message for _, message in from_items(items)]
 
-    # --- what is put in and put away ------------------------------------------------------------
+    # --- adding and archiving -------------------------------------------------------------------
 
     async def aput(self, message: ChatMessage) -> None:
         """Adds a message, and archives the oldest ones if there are too many."""
@@ -343,8 +343,8 @@ class BotWireMemory(FoundAgain, Memory):
         """Adds messages, all or none; then archives the oldest ones if there are too many.
 
         Raises:
-            ConflictError: The messages are an answer, and someone else has added a question since
-                theirs was added here.
+            ConflictError: The messages are an answer, and another request has added a question
+                since theirs was added.
         """
         store = self.sql_store
         await async_add_messages(store.connection, self.session_id, messages, ttl=store.ttl)
@@ -360,8 +360,9 @@ class BotWireMemory(FoundAgain, Memory):
         if not self.memory_blocks:
             await history.archive(up_to)
             return
-        # The blocks are given each message once, whichever object, task or process puts. One that
-        # finds another at it leaves the rest to the next put; should that one die, its claim ends.
+        # The blocks get each message once, whichever object, task or process adds messages. A
+        # writer that finds the claim taken leaves the rest to the next write. If the holder of the
+        # claim dies, the claim expires.
         claim = claim_key(self.session_id)
         memory = self._async_memory()
         try:
@@ -369,7 +370,7 @@ class BotWireMemory(FoundAgain, Memory):
         except ConflictError:
             return
         try:
-            up_to = (await self._aqueue()).archive_up_to()  # another may just have archived
+            up_to = (await self._aqueue()).archive_up_to()  # another writer may have just archived
             if up_to is not None:
                 await self._give_to_blocks(up_to)
                 await history.archive(up_to)
@@ -378,7 +379,7 @@ class BotWireMemory(FoundAgain, Memory):
                 await memory.delete(claim, if_version=version)
 
     async def _give_to_blocks(self, up_to: int) -> None:
-        """Gives messages that are about to be archived to the memory blocks."""
+        """Passes the messages that are about to be archived to the memory blocks."""
         items = await self._async_history().read()
         flushed = [message for seq, message in from_items(items) if seq <= up_to]
         await self._recall_facts()
@@ -403,7 +404,7 @@ class BotWireMemory(FoundAgain, Memory):
             stored = await self._async_memory().get(facts_key(self.session_id))
             if stored is not None:
                 take_facts(self.memory_blocks, stored)
-            elif self._facts_stored:  # forgotten by another process, not yet stored by this one
+            elif self._facts_stored:  # another process has deleted the facts
                 forget_facts(self.memory_blocks)
             self._facts_stored = stored is not None
 
@@ -435,7 +436,7 @@ class BotWireMemory(FoundAgain, Memory):
             block.reset()
 
     async def areset(self, status: MessageStatus | None = None) -> None:
-        """As `reset`; or forgets only the active or the archived messages."""
+        """Like `reset`; with a status, deletes only the active or only the archived messages."""
         if status is not None:
             await super().areset(status)
             return
@@ -461,7 +462,7 @@ class BotWireMemory(FoundAgain, Memory):
         return Queue(limit, self.token_flush_size, self._estimate_token_count)
 
     def _counted(self) -> tuple[object, ...]:
-        """Returns which messages have been read, and what they were counted by."""
+        """Returns what identifies the conversation and how its tokens are counted."""
         estimates = (
             self.image_token_size_estimate,
             self.audio_token_size_estimate,
@@ -470,7 +471,7 @@ class BotWireMemory(FoundAgain, Memory):
         return self.sql_store.connection, self.session_id, self.tokenizer_fn, *estimates
 
     def _estimate_token_count(self, message_or_blocks: Any) -> int:
-        """Like LlamaIndex's own method, with the arguments of tool calls."""
+        """Like LlamaIndex's own method, but also counts the arguments of tool calls."""
         if not isinstance(message_or_blocks, ChatMessage):
             return int(super()._estimate_token_count(message_or_blocks))
         message = message_or_blocks

@@ -19,7 +19,7 @@ from botwire_llamaindex.convert import to_items
 from botwire_llamaindex.store import BotWireChatStore
 
 _BATCH = 200
-"""Messages in a request."""
+"""The number of messages per request."""
 
 
 def import_chat_store(
@@ -29,8 +29,8 @@ def import_chat_store(
 ) -> dict[str, int]:
     """Copies conversations in order and leaves the source unchanged.
 
-    Messages that an earlier import copied are not copied again, so repeat an import after an
-    interruption, or to add new messages. Two equal messages of a conversation stay two.
+    Messages that an earlier import copied are not copied again, so you can repeat an import after
+    an interruption or to add new messages. Two equal messages of a conversation stay two.
 
     Args:
         source: A chat store, such as `SimpleChatStore`, `RedisChatStore` or `PostgresChatStore`.
@@ -42,9 +42,9 @@ def import_chat_store(
         The number of messages per key; all of them are now stored.
 
     Raises:
-        NotJSONError: A message could not be read back. Nothing of its conversation was written;
-            earlier conversations were.
-        BotWireError: Memory could not be reached, or refused a write; repeat the import.
+        NotJSONError: A message cannot be restored. Nothing of its conversation was written; earlier
+            conversations were.
+        BotWireError: The memory could not be reached or refused a write; repeat the import.
     """
     copied = {}
     for key in source.get_keys() if keys is None else keys:
@@ -61,9 +61,10 @@ async def aimport_chat_store(
     into: BotWireChatStore | BotWireAsyncChatStore,
     keys: Iterable[str] | None = None,
 ) -> dict[str, int]:
-    """As `import_chat_store`, and also from the stores of LlamaIndex's `Memory`.
+    """Like `import_chat_store`, but also copies from the stores of LlamaIndex's `Memory`.
 
-    Of those (`SQLAlchemyChatStore`), archived messages are copied first and are archived here too.
+    From those (`SQLAlchemyChatStore`), it copies archived messages first and archives them here
+    too.
     """
     copied = {}
     if keys is None:
@@ -89,7 +90,7 @@ async def aimport_chat_store(
 def _batches(
     key: str, messages: list[ChatMessage]
 ) -> Iterator[tuple[list[dict[str, Any]], list[str]]]:
-    """Yields the items of a conversation with their ids; all are converted before the first."""
+    """Yields the items of a conversation with their ids, after converting all messages."""
     try:
         items = to_items(messages)
     except NotJSONError as error:
@@ -98,8 +99,8 @@ def _batches(
     written = []
     for item in items:
         text = json.dumps(item, sort_keys=True)
-        # By content and not by position: a source that has lost its oldest messages, as one with
-        # an expiry does, still names the others alike.
+        # Derive ids from the content, not the position: a source that has lost its oldest messages,
+        # such as one with an expiry, still gives the others the same ids.
         digest = hashlib.sha256(text.encode()).hexdigest()
         seen[digest] += 1
         written.append((item, f"import:{digest}:{seen[digest]}", len(text)))

@@ -1,4 +1,4 @@
-"""LlamaIndex nodes to records and back, and its filters to ours."""
+"""Conversion of LlamaIndex nodes to records and back, and of its filters to ours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from botwire import ConfigurationError, Record
 from botwire.filters import compile_filter
 
 Predicate = Callable[[Mapping[str, Any]], bool]
-"""Says whether the metadata of a record matches."""
+"""Returns whether the metadata of a record matches."""
 
 _COMPARED = {
     FilterOperator.GT: "$gt",
@@ -42,7 +42,7 @@ def to_record(node: BaseNode, path: str) -> Record:
 
 
 def from_record(record: Record) -> BaseNode:
-    """Returns the node of a record; one that somebody else has put there becomes a `TextNode`."""
+    """Returns the node of a record; a record not written by this store becomes a `TextNode`."""
     metadata = dict(record.metadata)
     if "_node_content" in metadata:
         node = metadata_dict_to_node(metadata, text=record.text or None)
@@ -53,7 +53,7 @@ def from_record(record: Record) -> BaseNode:
 
 
 def to_filter(filters: MetadataFilters | None) -> tuple[dict[str, Any] | None, Predicate | None]:
-    """Returns a filter of ours, and what else a record must pass, None if nothing.
+    """Returns a BotWire filter and a further test that records must pass, each None if unneeded.
 
     Raises:
         ConfigurationError: An operator is not known.
@@ -70,7 +70,7 @@ def to_filter(filters: MetadataFilters | None) -> tuple[dict[str, Any] | None, P
 
 
 def all_of(conditions: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
-    """Returns the filter that matches what all of these match, None for no condition."""
+    """Returns the filter that requires all of these conditions, None if there are none."""
     given = [condition for condition in conditions if condition is not None]
     return {"$and": given} if given else None
 
@@ -95,9 +95,9 @@ def _group(filters: MetadataFilters) -> dict[str, Any]:
 
 
 def _condition(part: MetadataFilter) -> dict[str, Any]:
-    """Returns the filter that matches what LlamaIndex's own store matches.
+    """Returns the filter that matches the same as in LlamaIndex's own store.
 
-    There, a field that is missing or null differs from every value and is equal to none.
+    There, a missing or null field differs from every value and equals none.
     """
     key, value, operator = part.key, part.value, part.operator
     if operator is FilterOperator.EQ:
@@ -167,4 +167,4 @@ _SEARCHED_FOR: Mapping[FilterOperator, Callable[[Any, Any], bool]] = {
     FilterOperator.ANY: _has_any,
     FilterOperator.ALL: _has_all,
 }
-"""What filters of ours do not know; it is looked for in what they let pass."""
+"""Operators that BotWire's filters lack, with tests to apply to the records that pass a filter."""

@@ -38,14 +38,15 @@ class MadeFromPlace:
         api_key: str | None = None,
         **kwargs: Any,
     ) -> Self:
-        """The same as the class itself."""
+        """Returns a store, like the class's own constructor."""
         return cls(namespace, url=url, api_key=api_key, **kwargs)  # type: ignore[call-arg]
 
 
 class FoundAgain(BaseComponent):
-    """A field of a pydantic model, such as a workflow's typed state, that a dump refers to.
+    """Base of objects whose dump is a reference, even inside another pydantic model.
 
-    Pydantic dumps and reads the model, and calls neither `to_dict` nor `from_dict`.
+    Pydantic dumps and reads such a model, for example a workflow's typed state, without calling
+    `to_dict` or `from_dict`.
     """
 
     def __init__(self, **data: Any) -> None:
@@ -64,7 +65,7 @@ class FoundAgain(BaseComponent):
     def custom_model_dump(
         self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
     ) -> dict[str, Any]:
-        """Returns a reference to this object, in place of LlamaIndex's own dump."""
+        """Returns a reference to this object instead of LlamaIndex's own dump."""
         return self.to_dict()
 
 
@@ -115,12 +116,12 @@ class PlacedStore(MadeFromPlace, FoundAgain):
 
     @property
     def connection(self) -> Connection:
-        """The connection to where memory lives."""
+        """The connection to the store."""
         return self._connection
 
 
 def keys_of(infos: Iterable[HistoryInfo]) -> list[str]:
-    """Returns the names of the histories that hold messages, not metadata alone."""
+    """Returns the names of the histories that hold messages and not just metadata."""
     return [info.name for info in infos if info.count or info.archived]
 
 

@@ -1,4 +1,4 @@
-"""A memory block on BotWire's own records: what was said before the window, searched."""
+"""A memory block on BotWire's own records, which searches messages older than the window."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ from botwire_llamaindex.batches import awrite, in_batches
 from botwire_llamaindex.place import refuse_unknown
 
 _BATCH = 500
-_LONGEST_QUERY = 2_000  # characters of a message that others are searched by
+_LONGEST_QUERY = 2_000  # characters of a message to search for
 
 
 class BotWireMemoryBlock(BaseMemoryBlock[str]):
-    """What a conversation's window has dropped, found again by what is said now.
+    """Recalls messages that a conversation's window has dropped, if they match what is said now.
 
-    It needs no second database. In a `BotWireMemory` it keeps the messages beside the conversation,
-    in the user's own namespace, unless it has a place of its own; a block made once serves the
-    memories of all users, and none is shown another's.
+    The block needs no second database. In a `BotWireMemory` it stores the messages next to the
+    conversation, in the user's own namespace, unless it has a place of its own. One block can serve
+    the memories of all users, and no user is shown another's messages.
 
     Args:
-        namespace: Where to keep messages. Unset, with `client` and `url` unset too: where the
-            memory is that has this block.
+        namespace: The namespace for the messages. Without `namespace`, `client` and `url`, the
+            block uses the place of the memory that has it.
         client: A `botwire.Memory` or `AsyncMemory`, instead of `url` and `api_key`.
         url: Where memory lives, as for `botwire.Memory`.
         api_key: The server's API key, as for `botwire.Memory`.
         timeout: Seconds that a call to a server may take, retries included.
         **fields: `per`: ``"session"`` recalls what was said in the same conversation, ``"user"``
             what was said in any conversation of the same namespace. `embed_model` searches by
-            meaning; without one, by words. `similarity_top_k`: how many messages to recall at most.
-            `collection`: tells several blocks apart. Those of every block: `name`, `priority`, ….
+            meaning; without one, the block searches by words. `similarity_top_k`: maximum number of
+            messages to recall. `collection`: tells several blocks apart. Also the fields of every
+            block: `name`, `priority`, ….
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -78,7 +79,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
             )
 
     def owned_by(self, connection: Connection, session_id: str) -> Self:
-        """Returns this block for one conversation, at the place of it unless it has its own."""
+        """Returns a copy of this block for one conversation, at its place unless it has its own."""
         block = self.model_copy()
         block._set_owner(connection, session_id)  # noqa: SLF001 - a copy of this one
         return block
@@ -93,15 +94,15 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         from_short_term_memory: bool = False,
         session_id: str | None = None,
     ) -> None:
-        """Keeps the texts of messages. One that is kept already is not kept twice.
+        """Stores the texts of messages, each text only once.
 
         Args:
-            messages: The messages, which are left as they are.
+            messages: The messages, which stay unchanged.
             from_short_term_memory: Whether they come from a memory's queue.
             session_id: The conversation; not needed if the block belongs to a `BotWireMemory`.
 
         Raises:
-            ConfigurationError: The conversation is not known.
+            ConfigurationError: The conversation is unknown.
         """
         if from_short_term_memory and not self.accept_short_term_memory:
             return
@@ -135,7 +136,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         session_id: str | None = None,
         **block_kwargs: Any,
     ) -> str:
-        """Returns what fits what was said last, oldest first."""
+        """Returns the stored messages that match the last one said, oldest first."""
         said = next((text for one in reversed(messages or []) if (text := one.content)), None)
         if said is None:
             return ""
@@ -150,7 +151,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         return "\n".join(f"{one.metadata.get('role', 'user')}: {one.text}" for one in records)
 
     async def areset(self) -> None:
-        """Forgets what was said in the conversation of a memory that is reset."""
+        """Deletes the stored messages of this block's conversation."""
         await self._records().delete(scope=self._scope(None, per="session"))
 
     def reset(self) -> None:

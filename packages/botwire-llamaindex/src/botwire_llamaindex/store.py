@@ -64,7 +64,7 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         """Adds a message at the end, or before the one at position `idx`.
 
         Raises:
-            ConflictError: `idx` is given, and someone else has added a message meanwhile.
+            ConflictError: `idx` is given, and another writer has added a message meanwhile.
         """
         if idx is None:
             return self.add_messages(key, [message])
@@ -96,8 +96,8 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         """Appends messages atomically: all or none, with no other writer's in between.
 
         Raises:
-            ConflictError: The messages are an answer, and someone else has added a question since
-                theirs was added here.
+            ConflictError: The messages are an answer, and another request has added a question
+                since theirs was added.
         """
         add_messages(self._connection, key, messages, ttl=self.ttl)
 
@@ -172,7 +172,7 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         return keys_of(await self._connection.async_memory.list_histories())
 
 
-# `ChatMemoryBuffer.from_dict` finds stores by their name here.
+# `ChatMemoryBuffer.from_dict` looks stores up here by name.
 RECOGNIZED_CHAT_STORES[BotWireChatStore.class_name()] = BotWireChatStore  # type: ignore[assignment]
 
 
@@ -181,7 +181,7 @@ def _messages(items: list[Item]) -> list[ChatMessage]:
 
 
 def _from_position(items: list[Item], idx: int) -> list[Item]:
-    """Returns the items from a message's position on, counted as `list.insert` does."""
+    """Returns the items from a message's position on, counting as `list.insert` does."""
     readable = [i for i, item in enumerate(items) if from_items([item])]
     position = slice(idx, None).indices(len(readable))[0]
     return items[readable[position] :] if position < len(readable) else []
@@ -190,7 +190,7 @@ def _from_position(items: list[Item], idx: int) -> list[Item]:
 def _again(
     message: ChatMessage, later: list[Item]
 ) -> tuple[list[dict[str, Any]], list[str | None]]:
-    """Returns the values and ids of a message and of those that come after it."""
+    """Returns the values and ids of a message and of the items that come after it."""
     values = [*to_items([message]), *(item.value for item in later)]
     return values, [None, *(item.id for item in later)]
 

@@ -1,4 +1,4 @@
-"""How many tokens a text has, counted once, and by which function."""
+"""Token counts, cached per text, and references to tokenizers in dumps."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def count_tokens(tokenizer: Tokenizer, text: str) -> int:
     """Returns how many tokens a text has.
 
     Each turn of an agent asks for the same messages several times, and splitting them takes longer
-    than reading them: what has been counted lately, by any memory of this process, is known. The
-    counts are kept, not the texts.
+    than reading them. So this remembers recent counts, shared by all memories of this process. It
+    keeps the counts, not the texts.
     """
     try:
         hash(tokenizer)
-    except TypeError:  # an object that is compared by what it holds: nothing to remember it by
+    except TypeError:  # the tokenizer is not hashable, so its counts cannot be cached
         return len(tokenizer(text))
     key = (tokenizer, hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest())
     with _lock:
@@ -49,9 +49,9 @@ def count_tokens(tokenizer: Tokenizer, text: str) -> int:
 
 
 def name_tokenizer(tokenizer: Tokenizer) -> dict[str, str]:
-    """Returns what `find_tokenizer` finds a tokenizer with; nothing for LlamaIndex's own.
+    """Returns a reference to a tokenizer for `find_tokenizer`; empty for LlamaIndex's own.
 
-    It is a function of this process, so a dump can only refer to it.
+    A tokenizer is a function of this process, so a dump can only refer to it.
     """
     if repr(tokenizer) == repr(get_tokenizer()):  # a pickled memory has a copy, which is not equal
         return {}
@@ -65,7 +65,7 @@ def name_tokenizer(tokenizer: Tokenizer) -> dict[str, str]:
 
 
 def find_tokenizer(data: Mapping[str, Any]) -> Tokenizer:
-    """Returns the tokenizer that a dump of this process refers to, else LlamaIndex's own."""
+    """Returns the tokenizer that a dump from this process refers to, else LlamaIndex's own."""
     name = data.get("tokenizer")
     if name is None:
         return get_tokenizer()

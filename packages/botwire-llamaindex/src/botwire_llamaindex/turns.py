@@ -1,12 +1,12 @@
 """Turns: a question and its answer, with no other question in between.
 
-Two requests at once on one conversation each write a question and then an answer to whatever the
-model was shown. An answer is stored only if no other question came after its own. Nothing is
-locked and nothing expires: a request that has ended, in any way, blocks no other.
+Two concurrent requests on one conversation each write a question, and then an answer to what the
+model was shown. An answer is stored only if no other question came after its own. Nothing is locked
+and nothing needs to expire: a request that has ended, in any way, blocks no other.
 
-A turn is known by the context of the call (`contextvars`), which the tasks and threads that
-LlamaIndex starts to stream an answer inherit. The steps of an agent's run share no context; they
-share the id of the run.
+The context of the call (`contextvars`) identifies a turn. The tasks and threads that LlamaIndex
+starts to stream an answer inherit it. The steps of an agent's run share no context, only the id of
+the run.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from botwire import AsyncHistory, ConflictError, History, Item
 from botwire.connection import Connection
 from botwire_llamaindex.convert import to_items, tool_calls
 
-_KNOWN = 16  # conversations that a context has an open turn of
+_KNOWN = 16  # conversations with an open turn that a context remembers
 _RUNS_KNOWN = 10_000
-_LOOKED_AT = 100  # items after a question, for what is its answer
+_LOOKED_AT = 100  # items after a question to search for its answer
 
 Conversation = tuple[str, str | None, str]
 
@@ -36,9 +36,9 @@ class Turn:
     """A question that waits for its answer.
 
     Attributes:
-        last: The sequence number of its last message.
-        run: The agent's run that it belongs to.
-        open: Whether the answer is still to come.
+        last: The sequence number of the turn's last message.
+        run: The id of the agent's run that the turn belongs to.
+        open: Whether the turn still waits for its answer.
     """
 
     last: int
@@ -55,12 +55,12 @@ class Writing:
     """Messages that are about to be added to a conversation.
 
     Args:
-        connection: Where the conversation is.
-        name: Of its history.
-        messages: What is added.
+        connection: The connection to the store.
+        name: The name of the conversation's history.
+        messages: The messages to add.
 
     Raises:
-        NotJSONError: A message holds what would not come back.
+        NotJSONError: A message holds something that cannot be restored.
     """
 
     def __init__(self, connection: Connection, name: str, messages: Sequence[ChatMessage]) -> None:
@@ -77,14 +77,14 @@ class Writing:
         return None if self._turn is None else self._turn.last
 
     def retry_after(self, later: Sequence[Item], error: ConflictError) -> None:
-        """Lets the messages follow what came after the turn's last one, unless that is a question.
+        """Allows the messages to follow items after the turn's last one, unless one is a question.
 
         Args:
-            later: The items after it, the first of them at least.
-            error: Why the messages could not be added there.
+            later: The items after the turn's last message, at least the first of them.
+            error: The reason why the messages could not be added there.
 
         Raises:
-            ConflictError: It is: another request is at work, or was.
+            ConflictError: The items begin with another request's question.
         """
         roles = [item.value.get("role") if isinstance(item.value, dict) else "" for item in later]
         if self._turn is None:
@@ -97,12 +97,12 @@ class Writing:
                 f"this one again ({error.detail})",
                 request_id=error.request_id,
             ) from error
-        if role is not None:  # its answer is there, written where the turn was not known
+        if role is not None:  # the answer is already there, written where the turn was unknown
             self._turn.open = False
             self._turn = None
 
     def wrote(self, seqs: Sequence[int]) -> None:
-        """Notes where the messages are now."""
+        """Records the sequence numbers of the stored messages."""
         if not seqs:
             return
         turn, last = self._turn, self._messages[-1]
@@ -149,14 +149,15 @@ def add_messages(
     """Appends messages atomically: all or none, with no other writer's in between.
 
     Args:
-        connection: Where the conversation is.
-        name: The name of its history.
-        messages: What is added.
-        ttl: Seconds that the conversation then lives; None leaves its expiry as it is.
+        connection: The connection to the store.
+        name: The name of the conversation's history.
+        messages: The messages to add.
+        ttl: Seconds until the conversation then expires; None leaves its expiry as it is.
 
     Raises:
-        ConflictError: They are an answer, and someone else asked something after its question.
-        NotJSONError: A message holds what would not come back.
+        ConflictError: The messages are an answer, and another request has added a question since
+            theirs was added.
+        NotJSONError: A message holds something that cannot be restored.
     """
     history: History = connection.memory.history(name, ttl=ttl)
     writing = Writing(connection, name, messages)

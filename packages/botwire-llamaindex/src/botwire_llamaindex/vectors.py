@@ -1,4 +1,4 @@
-"""Nodes and their embeddings as LlamaIndex's vector store: one record a node."""
+"""LlamaIndex's vector store, with one record per node."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from botwire_llamaindex.place import PlacedStore
 
 _COLLECTION = "llamaindex"
 _BATCH = 500
-"""Nodes in a request."""
+"""The number of nodes per request."""
 _PAGE = 200
-"""Records read at a time while some of them are passed over."""
-_NUMBER_BYTES = 20  # of an embedding, in JSON
+"""How many records to read at a time if a predicate skips some of them."""
+_NUMBER_BYTES = 20  # bytes of an embedding's number in JSON
 _TEXT_MODES = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
 
 
@@ -59,7 +59,7 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
     ) -> None:
         super().__init__(namespace, **connection)
         self.collection = collection
-        self._records()  # refuses a bad name here, not in the middle of an import
+        self._records()  # refuses an invalid name now, not in the middle of an import
 
     @classmethod
     def class_name(cls) -> str:
@@ -67,12 +67,12 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
         return "BotWireVectorStore"
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
-        """Returns what finds this store again: no node, no key."""
+        """Returns a reference to this store, without any node or key."""
         return {**super().to_dict(), "collection": self.collection}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], **kwargs: Any) -> Self:
-        """Makes the store that a dump describes; see `Connection.from_reference` for its key."""
+        """Returns the store that a dump refers to; see `Connection.from_reference` for its key."""
         memory = Connection.from_reference(data).memory
         return cls(client=memory, collection=data.get("collection", _COLLECTION))
 
@@ -87,15 +87,15 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
     def _async_records(self) -> AsyncRecords:
         return self._connection.async_memory.records(self.collection)
 
-    # --- what is put in and taken out ---------------------------------------------------------
+    # --- adding and deleting ------------------------------------------------------------------
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Adds nodes, replacing those with the same id, and returns the ids.
 
-        Many are put in several steps, each no larger than a server takes.
+        Many nodes take several steps, each no larger than a server accepts.
 
         Raises:
-            ConfigurationError: One has no embedding; nothing was added.
+            ConfigurationError: A node has no embedding; nothing was added.
             InvalidRequestError: An embedding has another dimension than the collection's.
         """
         made = _made(nodes)
@@ -124,10 +124,10 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
         filters: MetadataFilters | None = None,
         **delete_kwargs: Any,
     ) -> None:
-        """Deletes nodes: those of these ids that pass the filters.
+        """Deletes the nodes that have these ids and pass the filters.
 
         Raises:
-            ConfigurationError: Neither was given: `clear` deletes all.
+            ConfigurationError: Neither ids nor filters are given; use `clear` to delete all nodes.
         """
         condition, predicate = _to_delete(node_ids, filters)
         if predicate is None:
@@ -158,12 +158,12 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
         """Like `clear`."""
         await self._async_records().clear()
 
-    # --- what is found ------------------------------------------------------------------------
+    # --- reading and searching ----------------------------------------------------------------
 
     def get_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
-        """Returns nodes with their embeddings: of these ids, or all, those that pass filters."""
+        """Returns the nodes that have these ids and pass the filters, with their embeddings."""
         condition, predicate = to_filter(filters)
         found = self._records().list(ids=node_ids, filter=condition, limit=None)
         return [from_record(one) for one in found if _passes(predicate, one)]
@@ -177,10 +177,10 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
         return [from_record(one) for one in found if _passes(predicate, one)]
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """Returns the nodes that fit best, of those that pass every filter; the best first.
+        """Returns the best matches among the nodes that pass every filter, best first.
 
         Raises:
-            ConfigurationError: The mode is not one of the class's, or the query lacks what its
+            ConfigurationError: The store does not support the mode, or the query lacks what its
                 mode searches for.
         """
         search, predicate, limit = _read(query)
@@ -230,9 +230,9 @@ def _passes(predicate: Predicate | None, record: Record) -> bool:
 
 
 def _read(query: VectorStoreQuery) -> tuple[dict[str, Any], Predicate | None, int]:
-    """Returns the arguments of a search, what else a record must pass, and how many to find."""
+    """Returns the arguments of a search, a further test for records, and how many to find."""
     condition, predicate = to_filter(query.filters)
-    # Indexes over a store that has the texts ask with empty lists, and mean any node.
+    # Indexes over a store that holds texts pass empty lists to mean any node.
     documents = {"ref_doc_id": {"$in": list(query.doc_ids)}} if query.doc_ids else None
     search: dict[str, Any] = {
         "filter": all_of((condition, documents)),

@@ -1,4 +1,4 @@
-"""Which messages a model is given, and which are put away."""
+"""Chooses which messages to show to a model, and which to archive."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _ANSWERS = (*_TOOL, MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODE
 
 
 class Entry(NamedTuple):
-    """A message and what is asked of it at each step, found out once.
+    """A message with the properties that each step needs, computed once.
 
     Attributes:
-        message: What a model is given.
-        seq: Its sequence number; 0 for one that is not stored.
-        size: How many tokens it has.
+        message: The message to show to a model.
+        seq: Its sequence number; 0 if it is not stored.
+        size: Its number of tokens.
         role: Its role.
         calls: Whether it calls tools or answers a call.
     """
@@ -44,7 +44,7 @@ class Entry(NamedTuple):
 
 
 class Choice(ABC):
-    """Takes messages from the newest to the oldest until it is sure which ones to choose."""
+    """Takes messages from the newest to the oldest until it has enough to choose from."""
 
     def __init__(self) -> None:
         self._newest_first: list[Entry] = []
@@ -57,20 +57,20 @@ class Choice(ABC):
         return self._newest_first[::-1]
 
     def add(self, message: ChatMessage, seq: int = 0) -> bool:
-        """Takes the next older message and says whether it is enough."""
+        """Takes the next older message and returns whether that is enough."""
         size = self._size(message)
         calls = message.role in _TOOL or bool(_calls(message))
         return self.add_entry(Entry(message, seq, size, message.role, calls))
 
     def add_entry(self, entry: Entry) -> bool:
-        """As `add`, for one that was taken before."""
+        """Like `add`, for an entry of an earlier choice."""
         self._newest_first.append(entry)
         self._total += entry.size
         self._begun = self._begun or self._begins(entry)
         return self._is_enough()
 
     def add_entries(self, entries: Sequence[Entry]) -> bool:
-        """As `add_entry`, for all of them, given oldest first; none older than are needed."""
+        """Like `add_entry`, for entries given oldest first; drops the oldest if not needed."""
         self._newest_first = [*entries[::-1]]
         totals = [*accumulate(entry.size for entry in self._newest_first)]
         begin = next((i for i, one in enumerate(self._newest_first) if self._begins(one)), None)
@@ -86,54 +86,54 @@ class Choice(ABC):
 
     @abstractmethod
     def _most(self) -> float:
-        """How many tokens there may be, so that more cannot matter."""
+        """Returns the number of tokens beyond which older messages cannot matter."""
 
     @abstractmethod
     def _begins(self, entry: Entry) -> bool:
-        """Whether what is chosen may begin with it."""
+        """Returns whether the chosen messages may begin with an entry."""
 
     @abstractmethod
     def _size(self, message: ChatMessage) -> int:
-        """How many tokens it has."""
+        """Returns how many tokens a message has."""
 
 
 class Window(Choice):
     """The last whole turns that fit, found from the end.
 
-    The window begins where a turn begins: never with a tool's answer or an assistant's, so that no
-    call is split from its answer. If not even the last turn fits, it is the last turn, for the
-    model to complain about.
+    The window begins where a turn begins, never with a tool's or an assistant's answer, so that no
+    call is split from its answer. If not even the last turn fits, the window is the last turn, and
+    the model reports the problem.
 
-    A message counts what it has by itself, once: what a model is given of it, thinking and the
-    arguments of tool calls included. `ChatMemoryBuffer` counts the texts joined by spaces, anew for
-    each place where the window may begin; of what people write, the sum is the same.
+    Each message is counted once, by itself: everything that a model is shown of it, including
+    thinking and the arguments of tool calls. `ChatMemoryBuffer` instead counts the texts joined by
+    spaces, again for each place where the window may begin. For ordinary text the sum is the same.
 
     Args:
         token_limit: How many tokens fit.
-        tokenizer: Splits a text.
-        initial: Tokens that are taken already.
+        tokenizer: Splits a text into tokens.
+        initial: Number of tokens already used.
 
     Raises:
-        ConfigurationError: More tokens are taken than fit.
+        ConfigurationError: More tokens are used than fit.
     """
 
     def __init__(self, token_limit: int, tokenizer: Tokenizer, initial: int = 0) -> None:
         if initial > token_limit:
-            # In LlamaIndex's own words, which programs may look for.
+            # LlamaIndex's own message, which programs may check for.
             error = ConfigurationError("Initial token count exceeds token limit")
             error.add_note(f"initial_token_count is {initial}, token_limit is {token_limit}")
             raise error
         super().__init__()
         self._room = token_limit - initial
         self._tokenizer = tokenizer
-        self._added = count_tokens(tokenizer, "")  # to each text, such as a begin and an end
+        self._added = count_tokens(tokenizer, "")  # added to each text, such as begin and end
 
     def messages(self, *, complete: bool, first: ChatMessage | None = None) -> list[ChatMessage]:
         """Returns the window, oldest first.
 
         Args:
             complete: Whether every message of the history was added.
-            first: The history's first message, unless `complete`: a system message stays whatever
+            first: The history's first message, unless `complete`. A system message stays whatever
                 else is dropped.
         """
         system, entries = self._fitting(complete, first)
@@ -156,7 +156,7 @@ class Window(Choice):
         starts = [i for i, entry in enumerate(entries) if entry.role not in _ANSWERS]
         if not starts:
             return kept, entries[_last_that_can_begin(entries) :]
-        # By the last n messages, from n = 1.
+        # The sizes of the last n messages, from n = 1.
         taken = list(accumulate(entry.size for entry in reversed(entries)))
         fitting = (start for start in starts if taken[len(entries) - start - 1] <= room)
         return kept, entries[next(fitting, starts[-1]) :]
@@ -173,14 +173,14 @@ class Window(Choice):
 
 
 class Queue(Choice):
-    """The active messages of a `Memory`, and which of them are too many.
+    """The active messages of a `Memory`, and which of them to archive.
 
-    Those to put away are those that stock's `Memory` puts away: at least `flush_size` tokens at a
-    time, whole turns, until the others fit, and never the last turn.
+    It archives the same messages as LlamaIndex's own `Memory`: whole turns of at least `flush_size`
+    tokens at a time until the others fit, and never the last turn.
 
     Args:
         limit: How many tokens fit.
-        flush_size: How many tokens to put away at least.
+        flush_size: Minimum number of tokens to archive.
         size: Counts the tokens of a message.
     """
 
@@ -195,16 +195,16 @@ class Queue(Choice):
         return self.entries[self._overflow() :]
 
     def archive_up_to(self) -> int | None:
-        """Returns the sequence number of the last message to put away, None if all fit."""
+        """Returns the sequence number of the last message to archive, None if all fit."""
         count = self._overflow()
         return self._newest_first[-count].seq if count else None
 
     def _overflow(self) -> int:
-        """Returns how many of the oldest messages to put away."""
+        """Returns how many of the oldest messages to archive."""
         entries = self.entries
         turns = [i for i, entry in enumerate(entries) if entry.role == MessageRole.USER]
         last_turn = turns[-1] if turns else _last_that_can_begin(entries)
-        before = [0, *accumulate(entry.size for entry in entries)]  # what the first n take
+        before = [0, *accumulate(entry.size for entry in entries)]  # tokens of the first n messages
         cut = 0
         while cut < last_turn and before[-1] - before[cut] > self._limit:
             end = bisect_left(before, before[cut] + self._flush_size, cut, last_turn)
@@ -224,14 +224,14 @@ class Queue(Choice):
 def with_answered_calls(
     messages: Sequence[ChatMessage], entries: Sequence[Entry] | None = None
 ) -> list[ChatMessage]:
-    """Returns messages in which each call of a tool has its answer; see `botwire.tool_calls`.
+    """Returns the messages with an answer to each tool call; see `botwire.tool_calls`.
 
-    Models refuse a conversation without, each time from then on. A call at the end is left alone:
-    its answer may be on the way.
+    Without the answers, models would refuse the conversation from then on. A call at the end stays
+    open, because its answer may be on the way.
 
     Args:
-        messages: What a model is about to be given.
-        entries: What is known of those that were said.
+        messages: The messages about to be shown to a model.
+        entries: The entries of the stored messages, if known.
     """
     if entries is not None and not any(entry.calls for entry in entries):
         return [*messages]
@@ -240,7 +240,7 @@ def with_answered_calls(
     on_the_way: list[str] = []
     for index in range(len(known) - 1, -1, -1):
         if known[index].calls:
-            # Under names of their own: an id may have been used before, and lost its answer then.
+            # Rename unanswered calls: an earlier call may have the same id and no answer.
             calls = [
                 call if call in answered else f"{call} of {index}" for call in known[index].calls
             ]
@@ -270,7 +270,7 @@ def with_system(messages: list[ChatMessage], first: list[Item], oldest: int) -> 
     """Returns the messages with the system message that the conversation began with.
 
     Args:
-        messages: What a model is given.
+        messages: The messages to show to a model.
         first: The first item of the conversation.
         oldest: The sequence number of the first of the messages.
     """
@@ -278,17 +278,17 @@ def with_system(messages: list[ChatMessage], first: list[Item], oldest: int) -> 
     if found is None or found[0] == oldest or found[1].role != MessageRole.SYSTEM:
         return messages
     system = found[1]
-    if messages and messages[0].role == MessageRole.SYSTEM:  # made of memory blocks
+    if messages and messages[0].role == MessageRole.SYSTEM:  # it comes from memory blocks
         both = messages[0].model_copy(update={"blocks": [*messages[0].blocks, *system.blocks]})
         return [both, *messages[1:]]
     return [system, *messages]
 
 
 def _call_ids(messages: Sequence[ChatMessage]) -> list[CallIds]:
-    """Returns which calls each message makes, and which it answers.
+    """Returns which calls each message makes and which it answers.
 
-    Some models and older programs give no ids: a call then has one of its own, and an answer is
-    that to the first call before it that waits for one.
+    Some models and older programs give no ids. Then this assigns an id to each call, and matches an
+    answer to the first earlier call that waits for one.
     """
     known: list[CallIds] = []
     waiting: list[str] = []
@@ -308,11 +308,11 @@ def _call_ids(messages: Sequence[ChatMessage]) -> list[CallIds]:
 
 
 def _calls(message: ChatMessage) -> list[str | None]:
-    """Returns the id of each call, None for one that has none."""
+    """Returns the id of each call, None for a call without one."""
     blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     if blocks:
         return [block.tool_call_id for block in blocks]
-    older = message.additional_kwargs.get("tool_calls")  # where calls were before blocks
+    older = message.additional_kwargs.get("tool_calls")  # the place of calls before blocks existed
     if not isinstance(older, list):
         return []
     return [one.get("id") if isinstance(one, dict) else getattr(one, "id", None) for one in older]
@@ -325,7 +325,7 @@ def _not_completed(call: str) -> ChatMessage:
 
 
 def calls_text(message: ChatMessage) -> list[str]:
-    """Returns the tool calls of a message as a model is given them, more or less."""
+    """Returns the tool calls of a message, approximately as a model is shown them."""
     return [
         f"{block.tool_name} {json.dumps(block.tool_kwargs, default=str)}"
         for block in message.blocks
@@ -339,7 +339,7 @@ def _last_that_can_begin(entries: Sequence[Entry]) -> int:
 
 
 def _without_orphans(entries: list[Entry]) -> list[Entry]:
-    """Drops a leading turn that begins with a tool's answer: its question is not there."""
+    """Drops a leading turn that begins with a tool's answer, because its question is missing."""
     start = 0
     if entries[0].role in _TOOL:
         while start < len(entries) and entries[start].role in _ANSWERS:
