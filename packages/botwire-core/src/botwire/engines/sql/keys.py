@@ -159,7 +159,7 @@ def _clear_keys(context: Context, op: ops.ClearKeys) -> Steps[int]:
     if op.limit is None:
         count = yield from _clear_all_keys(context, condition, between)
     else:
-        # Leave expired keys to the sweep: a caller that repeats this until it returns 0 must end.
+        # Leave expired keys to the sweep, so that a caller that repeats this by its count finishes.
         first = (
             "namespace = ? AND key IN (SELECT key FROM botwire_keys "
             f"WHERE namespace = ?{condition} AND {tables.LIVE} ORDER BY key LIMIT ?)"

@@ -201,7 +201,7 @@ class Context:
         return words.count(from_bytes(text))
 
     def count_replaced(self, rows: Rows) -> None:
-        """Subtracts the size of what a statement replaced, which is its only row."""
+        """Subtracts the size of a replaced element, the statement's only result, from `grown`."""
         self.grown -= rows[0][0]
 
     def grow(self, added: Iterable[int], freed: int = 0) -> None:

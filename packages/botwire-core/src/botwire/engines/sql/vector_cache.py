@@ -380,7 +380,7 @@ def load_numpy() -> Any:
 
 
 def _row_sums(rows: Doubles, other: Doubles) -> Doubles:
-    """Returns each row's dot product with `other`: with its own row there, or one for all rows.
+    """Returns each row's dot product with `other`, which has a row for each or one for all.
 
     A row has the same sum, to the last digit, whichever other rows are computed with it.
     """
