@@ -621,4 +621,4 @@ def test_a_value_is_what_was_written(tmp_path: Path) -> None:
 
 def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTWIRE_URL", f"sqlite:///{tmp_path / 'memory.db'}")
-    run_page(Path(__file__).parent.parent / "docs" / "operating.md")
+    run_page(Path(__file__).resolve().parents[2] / "docs" / "operating.md")

@@ -147,9 +147,10 @@ async def test_a_limit_of_tokens_keeps_the_newest(
 @pytest.mark.parametrize(
     ("view", "requests", "rows"),
     [
-        ({"buffer_size": 5}, 1, 5),
-        ({"head_size": 3, "buffer_size": 5}, 3, 8),
-        ({"token_limit": 20}, 1, 200),  # a page, of which the counter then takes what fits
+        # One of the requests asks for the last number, which tells what a model has seen.
+        ({"buffer_size": 5}, 2, 5),
+        ({"head_size": 3, "buffer_size": 5}, 4, 8),
+        ({"token_limit": 20}, 2, 200),  # a page, of which the counter then takes what fits
     ],
     ids=str,
 )
