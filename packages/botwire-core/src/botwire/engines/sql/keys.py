@@ -193,10 +193,11 @@ def _clear_all_keys(context: Context, condition: str, between: Sequence[Any]) ->
 
 def sweep(context: Context, most: int) -> Steps[int]:
     """Deletes keys of the namespace that have expired; answers how many."""
+    # Two statements must mean the same keys where the past is kept.
+    order = "ORDER BY expires_at, key " if context.keeps_past else ""
     expired = (
         "namespace = ? AND key IN "
-        "(SELECT key FROM botwire_keys WHERE namespace = ? AND expires_at <= ? "
-        "ORDER BY expires_at, key LIMIT ?)"
+        f"(SELECT key FROM botwire_keys WHERE namespace = ? AND expires_at <= ? {order}LIMIT ?)"
     )
     parameters = (context.namespace, context.namespace, context.now, most)
     yield from past_rows.keep(context, "keys", expired, parameters)

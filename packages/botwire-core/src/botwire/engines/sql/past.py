@@ -17,9 +17,9 @@ _SLACK = 60 * _SECOND  # the past is forgotten a minute's worth at a time
 _FIRST_CHANGES = 24 * 3600 * _SECOND  # changes younger than this are kept for those who watch
 
 FIND_DUE = (
-    "SELECT namespace FROM botwire_namespaces n WHERE keep_past <> 0 AND (keep_past < 0 "
-    f"OR past_began + keep_past + {_SLACK} < ? OR EXISTS (SELECT 1 FROM botwire_keys k "
-    "WHERE k.namespace = n.namespace AND k.expires_at <= ?)) LIMIT ?"
+    "SELECT namespace FROM botwire_namespaces WHERE keep_past <> 0 AND (keep_past < 0 "
+    f"OR past_began + keep_past + {_SLACK} < ? OR namespace IN "
+    "(SELECT namespace FROM botwire_keys WHERE expires_at <= ?)) LIMIT ?"
 )
 """Finds some of the namespaces that `sweep` has work in, or whose keys have expired."""
 
