@@ -70,11 +70,16 @@ class TestSessions(AdapterTests):
         project = project_key_for_directory(folder)
         key: SessionKey = {"project_key": project, "session_id": session}
         shown: list[list[Seen]] = []
+        call_id = turn.call_id.replace(" ", "_").replace("?", "")
 
         async def stored() -> None:
-            """Waits for the SDK, which stores an entry in a task of its own as the tool begins."""
+            """Waits for the SDK, which stores the call in a task of its own as the tool begins.
+
+            What was said is stored before, and first in an entry that is not part of the
+            conversation, so only the call tells.
+            """
             async with asyncio.timeout(30):
-                while turn.said not in str(await store.load(key)):  # noqa: ASYNC110 - no event tells
+                while call_id not in str(await store.load(key)):  # noqa: ASYNC110 - no event tells
                     await asyncio.sleep(0.01)
 
         @tool("look", "Looks.", {})
@@ -87,7 +92,6 @@ class TestSessions(AdapterTests):
             shown.append(seen(request["messages"]))
             if turn.tool is None or len(shown) > 1:
                 return [{"type": "text", "text": turn.answer}]
-            call_id = turn.call_id.replace(" ", "_").replace("?", "")
             return [{"type": "tool_use", "id": call_id, "name": _TOOL, "input": {}}]
 
         known = await store.load(key)
