@@ -76,10 +76,10 @@ class TestSessions(AdapterTests):
             """Waits for the SDK, which stores the call in a task of its own as the tool begins.
 
             What was said is stored before, and first in an entry that is not part of the
-            conversation, so only the call tells.
+            conversation, so only the id of the call tells. There is no event to wait for.
             """
             async with asyncio.timeout(30):
-                while call_id not in str(await store.load(key)):  # noqa: ASYNC110 - no event tells
+                while repr(call_id) not in str(await store.load(key)):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
 
         @tool("look", "Looks.", {})
