@@ -299,8 +299,11 @@ async def test_the_past_is_erased(memory: Any) -> None:
     assert len(await memory.versions("other")) == 2
     assert await memory.erase_past(history="chat") > 0
     assert await memory.erase_past(records="notes") > 0
+    assert await memory.at(then - 1).get("k") == "plain"
     assert await memory.erase_past() == 1
     assert await memory.erase_past() == 0
+    with pytest.raises(NotFoundError, match="before what this namespace keeps"):
+        await memory.at(then - 1).get("k")
     past = memory.at(then)
     assert await past.history("chat").tail(1) == ["plain"]
     assert [match.record.text for match in await past.records("notes").search(text="plain")] == [

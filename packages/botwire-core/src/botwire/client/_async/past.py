@@ -112,19 +112,13 @@ class AsyncMemoryPast:
             NotFoundError: It was before what is kept of the past.
             InvalidRequestError: The namespace keeps no past.
         """
-        given = {"key": key, "history": history, "record": records}
-        named = {shape: name for shape, name in given.items() if name is not None}
-        if len(named) > 1:
-            raise ConfigurationError(
-                "restore takes one of key, history and records, or none of them for everything"
-            )
+        shape, name = _one_of("restore", key, history, records)
         moment = moment_of(at)
         if moment.time is not None:  # which is another one by the end
             moment = ops.Moment(await self._calls.apply(ops.FindRevision(moment.time)))
-        if named:
-            ((shape, name),) = named.items()
+        if shape is not None and name is not None:
             return await self._restore(moment, shape, [name])
-        return sum([await self._restore_all(moment, shape) for shape in ops.SHAPES])
+        return sum([await self._restore_all(moment, each) for each in ops.SHAPES])
 
     async def undo(self, revision: int) -> int:
         """Takes a change back, by a new write.
@@ -159,7 +153,9 @@ class AsyncMemoryPast:
     ) -> int:
         """Deletes for good what is kept of the past of one thing, or of everything.
 
-        What it is now stays. On a server this takes an administrator's key.
+        What it is now stays. After the past of everything was erased, it begins anew. At earlier
+        moments, one thing whose past was erased is as if it had not been there, so do not restore
+        it from there. On a server this takes an administrator's key.
 
         Args:
             key: Only of this key.
@@ -169,13 +165,7 @@ class AsyncMemoryPast:
         Returns:
             How many rows were deleted.
         """
-        given = {"key": key, "history": history, "record": records}
-        named = [(shape, name) for shape, name in given.items() if name is not None]
-        if len(named) > 1:
-            raise ConfigurationError(
-                "erase_past takes one of key, history and records, or none of them for everything"
-            )
-        shape, name = named[0] if named else (None, None)
+        shape, name = _one_of("erase_past", key, history, records)
         return await self._calls.in_parts(ops.ErasePast(shape, name, ops.PART))
 
     async def _restore_all(
@@ -208,6 +198,19 @@ class AsyncMemoryPast:
                     break
                 operation = ops.RestorePast(moment, shape, name, only, part.after, _RECORDS)
         return restored
+
+
+def _one_of(
+    method: str, key: str | None, history: str | None, records: str | None
+) -> tuple[str | None, str | None]:
+    """Returns the shape and the name of the one thing that is given; two None for everything."""
+    given = zip(ops.SHAPES, (key, history, records), strict=True)
+    named = [(shape, name) for shape, name in given if name is not None]
+    if len(named) > 1:
+        raise ConfigurationError(
+            f"{method} takes one of key, history and records, or none of them for everything"
+        )
+    return named[0] if named else (None, None)
 
 
 def moment_of(at: datetime | int) -> ops.Moment:

@@ -163,6 +163,12 @@ def _release(context: Context, gone: set[tuple[bytes, str]]) -> Steps[None]:
 def _erase_past(context: Context, op: ops.ErasePast) -> Steps[int]:
     most = 2**62 if op.limit is None else op.limit
     if op.shape is None or op.name is None:
+        if op.shape is None:
+            # Earlier moments would look as if what has changed since had not been there.
+            yield Statement(
+                "UPDATE botwire_namespaces SET past_since = ?, past_began = ? WHERE namespace = ?",
+                (context.revision, context.now, context.namespace),
+            )
         return (yield from _erase(context, "namespace = ?", most, shape=op.shape or ""))
     condition = "namespace = ? AND {name} = ?"
     return (yield from _erase(context, condition, most, to_bytes(op.name), shape=op.shape))
