@@ -28,7 +28,8 @@ NEXT = """\
 2. Declare it: a line in the root pyproject.toml, under [tool.botwire.adapters], and an extra in
    packages/botwire/pyproject.toml.
 3. hatch run test packages/botwire-{name} && hatch run newest:pin {name}
-4. hatch run lint && hatch run types && hatch run imports && hatch run test tests/test_repository.py
+4. python scripts/published.py, which writes what the package index shows; then
+   hatch run lint && hatch run types && hatch run imports && hatch run test tests/test_repository.py
 5. Add it to the tables in README.md and docs/architecture.md, and to CHANGELOG.md.
 """
 

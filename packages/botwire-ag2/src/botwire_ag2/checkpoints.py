@@ -57,7 +57,7 @@ class BotWireCheckpointStore:
 
         Raises:
             NotJSONError: The state holds something that could not be read back; the error says
-            where.
+                where.
         """
         value = Native(FRAMEWORK, FORMAT, await off_loop(to_json, state, "state")).to_value()
         await self.connection.async_memory.set(self._key(task_id), value, ttl=self._ttl)
