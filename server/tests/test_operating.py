@@ -58,7 +58,7 @@ def test_the_tables_of_the_page_are_whole() -> None:
 
 def test_what_is_deployed_names_settings_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     deploy = ROOT / "deploy"
-    text = "".join(file.read_text() for file in deploy.iterdir())
+    text = "".join(file.read_text() for file in deploy.rglob("*") if file.is_file())
     named = {name.lower() for name in re.findall(rf"\b{PREFIX}(\w+)\b", text)}
     assert named <= NAMES
     served: list[Settings] = []

@@ -1,0 +1,81 @@
+"""The files of ``.github`` and ``deploy`` agree with the rest of the repository.
+
+``hatch run deploy:check`` holds them to their schemas.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import botwire
+from environments import ROOT
+from published import REPOSITORY
+
+
+def read(path: str | Path) -> Any:
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+def steps(workflow: str) -> list[Any]:
+    jobs = read(f".github/workflows/{workflow}")["jobs"].values()
+    return [step for job in jobs for step in job.get("steps", ())]
+
+
+def test_ci_is_what_everybody_can_run() -> None:
+    assert {"run": "bash .ci/run"} in steps("ci.yml")
+
+
+def test_a_release_publishes_with_attestations_and_without_a_token() -> None:
+    release = (ROOT / ".github/workflows/release.yml").read_text()
+    assert "secrets." not in release
+    [step] = [one for one in steps("release.yml") if "pypi-publish" in one.get("uses", "")]
+    assert step["with"] == {"attestations": True}
+    jobs = read(".github/workflows/release.yml")["jobs"]
+    assert jobs["python"]["permissions"]["id-token"] == "write"
+    for name, job in jobs.items():
+        assert name == "ci" or job["needs"] == "ci"
+
+
+def test_a_hook_runs_what_ci_runs() -> None:
+    [local] = read(".pre-commit-config.yaml")["repos"]
+    assert {"ruff", "mypy", "codespell"} <= {hook["id"] for hook in local["hooks"]}
+    for hook in local["hooks"]:
+        assert re.fullmatch(r"hatch run [a-z-]+", hook["entry"])
+
+
+def test_forms_ask_in_the_repository_that_the_packages_name() -> None:
+    for form in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"):
+        for address in re.findall(r"https://github\.com/[\w-]+/[\w-]+", form.read_text()):
+            assert address == REPOSITORY
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_what_kubernetes_gets_is_complete_and_confined(kind: str) -> None:
+    folder = ROOT / "deploy/kubernetes" / kind
+    settings = read(folder / "kustomization.yaml")
+    assert {file.name for file in folder.glob("*.yaml")} == {
+        *settings["resources"],
+        "kustomization.yaml",
+    }
+    assert [one["newTag"] for one in settings["images"]] == [f"v{botwire.__version__}"]
+    for name in settings["resources"]:
+        pod = read(folder / name)["spec"].get("template", {}).get("spec")
+        if pod is None:
+            continue
+        assert pod["securityContext"]["runAsNonRoot"]
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
+            assert container["image"] == "botwire"
+            assert container["securityContext"]["readOnlyRootFilesystem"]
+            assert not container["securityContext"]["allowPrivilegeEscalation"]
+
+
+def test_the_image_serves_as_its_own_user_and_is_checked() -> None:
+    lines = (ROOT / "deploy/Dockerfile").read_text().splitlines()
+    assert "USER botwire" in lines
+    assert lines.index("USER botwire") < lines.index('ENTRYPOINT ["botwire"]')
+    assert any(line.startswith("HEALTHCHECK") for line in lines)
