@@ -11,7 +11,8 @@ from typing import IO
 
 import pytest
 
-from demo import EXAMPLES, INTERFACES, interpreter
+from demo_interfaces import INTERFACES
+from demo_trial import EXAMPLES, interpreter
 from tests.programs import RUN
 from tests.zygote import Program, Zygote
 
@@ -43,7 +44,7 @@ class Forks:
     def start(
         self, command: list[str], folder: Path, environment: dict[str, str], stderr: IO[str]
     ) -> Program:
-        """Does what `demo.start` does."""
+        """Does what `demo_trial.start` does."""
         python, *arguments = command
         zygote = self.zygote(python)
         return zygote.start(RUN, *arguments, env=environment, folder=folder, errors=stderr)

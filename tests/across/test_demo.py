@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import demo
-from demo import INTERFACES, Interface, demonstrate, main
+import demo_trial
+from demo import demonstrate, main
+from demo_interfaces import INTERFACES, Interface
 from tests.across.conftest import Forks
 
 # What a program needs to take part, besides a memory: it answers, and its model writes down.
@@ -34,7 +35,7 @@ def program(folder: Path, text: str) -> Interface:
 def test_all_frameworks_remember(
     forks: Forks, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(demo, "start", forks.start)
+    monkeypatch.setattr(demo_trial, "start", forks.start)
     code = demonstrate(INTERFACES)
     done = capsys.readouterr()
     assert code == 0, done.out + done.err
@@ -48,7 +49,7 @@ def test_all_frameworks_remember(
 def test_an_interface_that_is_given_another_place_forgets(
     forks: Forks, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(demo, "start", forks.start)
+    monkeypatch.setattr(demo_trial, "start", forks.start)
     assert main(["--only", "langchain_history.py", "--amnesia"]) == 1
     printed = capsys.readouterr()
     assert re.search(r"^LangChain .* not all +FORGOT +FORGOT$", printed.out, re.MULTILINE)

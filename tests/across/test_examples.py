@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from demo import INTERFACES, interpreter
+from demo_interfaces import INTERFACES
+from demo_trial import interpreter
 from environments import ROOT
 from tests.across.conftest import Forks
 from tests.programs import RUN
