@@ -126,7 +126,7 @@ class _Namespace:
             raise InvalidRequestError("no past is kept")
         if moment.revision is not None:
             if moment.revision > self.revision:
-                raise InvalidRequestError("still to come")
+                raise InvalidRequestError("in the future")
             if moment.revision < self.since:
                 raise NotFoundError("before what is kept")
             then = max(

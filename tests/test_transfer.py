@@ -357,7 +357,7 @@ def test_an_old_export_brings_back_what_is_missing_and_refuses_the_rest(open_pla
     assert memory.get("text") == "newer"
     load(store, text, conflict="overwrite")
     assert memory.get("text") != "newer"
-    with pytest.raises(ConfigurationError, match="conflict is one of"):
+    with pytest.raises(ConfigurationError, match="conflict must be one of"):
         load(store, text, conflict="whatever")
 
 
@@ -373,27 +373,27 @@ def many(engine: Engine) -> bytes:
 @pytest.mark.parametrize(
     ("number", "becomes", "says"),
     [
-        (1, b"{}", "line 1: it is not the first line of a BotWire export"),
-        (1, b"\x00\xff", "line 1: it is not the first line"),
+        (1, b"{}", "line 1: not the first line of a BotWire export"),
+        (1, b"\x00\xff", "line 1: not the first line"),
         (
             1,
             b'{"type":"header","format":"botwire-export","version":2}',
             "line 1: the export is of format 2",
         ),
-        (900, b"not JSON", "line 900: it is not JSON"),
-        (900, b'{"type":"key","key":"a","key":"b"}', "line 900: it is not JSON"),
-        (900, b"[]", "line 900: it is not a JSON object with a type"),
-        (900, b'{"type":"future","namespace":"n"}', "line 900: it is of the unknown type 'future'"),
-        (900, b'{"type":"key","namespace":"n"}', "line 900: it is no key: "),
+        (900, b"not JSON", "line 900: not JSON"),
+        (900, b'{"type":"key","key":"a","key":"b"}', "line 900: not JSON"),
+        (900, b"[]", "line 900: not a JSON object with a type"),
+        (900, b'{"type":"future","namespace":"n"}', "line 900: unknown type 'future'"),
+        (900, b'{"type":"key","namespace":"n"}', "line 900: not a valid key: "),
         (900, b'{"type":"key"}', "line 900: a namespace must be a string"),
-        (900, b'{"type":"namespace","namespace":"n"}', "line 900: it is no namespace: 'revision'"),
+        (900, b'{"type":"namespace","namespace":"n"}', "line 900: not a valid namespace: 'revision'"),
         (
             900,
             (
                 b'{"type":"item","namespace":"n","history":"h","seq":1,"id":null,"value":1,"created_at":'
                 b'"2026-01-01T00:00:00Z"}'
             ),
-            "line 900: a line of type 'item' cannot come after what is before it",
+            "line 900: a line of type 'item' cannot follow the line before it",
         ),
         (1203, b'{"type":"end","key":7}', "line 1203: it counts"),
     ],
@@ -414,7 +414,7 @@ def test_a_broken_line_is_refused_with_its_number_and_its_batch(
 @pytest.mark.parametrize("field", [b'"key":"k0500"', b'"version":501'])
 def test_a_field_that_is_not_known_is_refused(open_place: Open, field: bytes) -> None:
     text = many(open_place("embedded")).replace(field, b'"later":1,' + field)
-    with pytest.raises(ConfigurationError, match="line 503: it is no key"):
+    with pytest.raises(ConfigurationError, match="line 503: not a valid key"):
         load(open_place("embedded"), text)
 
 
@@ -422,11 +422,11 @@ def test_an_export_that_was_cut_off_is_noticed_and_continued(open_place: Open) -
     source, target = open_place("embedded"), open_place("embedded")
     text = many(source)
     lines = text.splitlines(keepends=True)
-    with pytest.raises(ConfigurationError, match="cut off after line 700"):
+    with pytest.raises(ConfigurationError, match="truncated after line 700"):
         load(target, b"".join(lines[:700]))
-    with pytest.raises(ConfigurationError, match="line 700: it is not JSON"):
+    with pytest.raises(ConfigurationError, match="line 700: not JSON"):
         load(target, b"".join(lines[:700])[:-20])
-    with pytest.raises(ConfigurationError, match="line 1: it is not the first"):
+    with pytest.raises(ConfigurationError, match="line 1: not the first"):
         load(target, b"")
     assert load(target, text).written == 1200 - 698
     assert list(transfer.compare(source, target)) == []
@@ -437,7 +437,7 @@ def test_a_line_may_stand_twice(open_place: Open) -> None:
     fill(source, "n")
     first, *lines, _ = exported(source).splitlines(keepends=True)
     twice = [first, *(line for line in lines for _ in range(2)), *lines]
-    with pytest.raises(ConfigurationError, match="cut off"):  # it has no last line that fits
+    with pytest.raises(ConfigurationError, match="truncated"):  # it has no last line that fits
         load(target, b"".join(twice))
     assert list(transfer.compare(source, target)) == []
 
@@ -496,7 +496,7 @@ def test_namespaces_are_chosen_by_patterns(open_place: Open) -> None:
     tally = load(target, exported(store), namespaces=["user-*"])
     assert (tally.namespace, tally.written) == (4, 2)
     assert list(chosen(target)) == ["user-1", "user-2"]
-    with pytest.raises(NotFoundError, match="no namespace 'nobody' in the export"):
+    with pytest.raises(NotFoundError, match="the export has no namespace 'nobody'"):
         load(target, exported(store), namespaces=["user-1", "nobody"])
 
 

@@ -125,7 +125,7 @@ async def test_moments_that_are_not_kept_are_refused(memory: Any) -> None:
         await memory.at(first).get("k")
     with pytest.raises(NotFoundError, match="before what this namespace keeps"):
         await memory.at(datetime(2020, 1, 1, tzinfo=UTC)).get("k")
-    with pytest.raises(InvalidRequestError, match="still to come"):
+    with pytest.raises(InvalidRequestError, match="in the future"):
         await memory.at(second + 1).get("k")
     assert await memory.at(second).get("k") == 1
     assert await memory.at(datetime.now(UTC) + timedelta(days=1)).get("k") == 1
@@ -182,7 +182,7 @@ async def test_the_changes_since_a_moment(memory: Any) -> None:
     assert [c.revision for c in await memory.changes(since=time) if c.revision > first] == [
         first + 1
     ]
-    with pytest.raises(NotFoundError, match="no longer known"):
+    with pytest.raises(NotFoundError, match="no longer kept"):
         await memory.changes(since=10**9)
 
 
@@ -474,7 +474,7 @@ def test_what_is_forgotten_is_not_in_the_file(tmp_path: Path) -> None:
 def test_a_dump_is_not_restored_over_what_keeps_its_past(store: _Store) -> None:
     store.memory.keep_past(MONTH)
     entry = ops.KeyEntry("k", Json.of(1), 5, 1, 1, None)
-    with pytest.raises(InvalidRequestError, match="import into another namespace"):
+    with pytest.raises(InvalidRequestError, match="write to another namespace"):
         store.apply(ops.RestoreKeys((entry,)))
     assert store.memory.list_keys() == []
 

@@ -448,7 +448,7 @@ async def test_a_fork_goes_into_a_new_history_only(memory: Any) -> None:
     await memory.history("used").clear()
     with pytest.raises(ConflictError, match="history 'used' has been written to"):
         await chat.fork("used")
-    with pytest.raises(ConfigurationError, match="not into itself"):
+    with pytest.raises(ConfigurationError, match="cannot be forked into itself"):
         await chat.fork("chat")
     await chat.fork("beyond", up_to=99)
     assert await memory.history("beyond").append("next") == 2

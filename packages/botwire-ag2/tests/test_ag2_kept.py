@@ -91,7 +91,7 @@ class TestStorage(AdapterTests):
     not_applicable: ClassVar = {
         "test_every_saved_state_can_be_loaded_again": "AG2 has no states of a stream",
         "test_what_the_framework_refuses_leaves_nothing_behind": "AG2 refuses no text",
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": "a stream needs a name",
+        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": "a stream needs an id",
     }
 
     def open(self, place: Place, user: str) -> Any:

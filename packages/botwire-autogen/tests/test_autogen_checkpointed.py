@@ -242,7 +242,7 @@ async def test_it_is_a_team_and_a_component(place_url: str, namespace: str) -> N
     await team.load_state(state)
     assert len(await team.thread()) == 3
     assert (await team.save_state())["team"] == state["team"]
-    with pytest.raises(ConfigurationError, match="no state"):
+    with pytest.raises(ConfigurationError, match="not the state"):
         await team.load_state({"odd": 1})
 
 

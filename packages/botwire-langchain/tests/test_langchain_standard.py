@@ -74,7 +74,7 @@ def test_a_store_and_a_cache_keep_to_themselves(place_url: str, namespace: str) 
 
 def test_a_byte_store_takes_bytes(place_url: str, namespace: str) -> None:
     store = BotWireByteStore(namespace, url=place_url)
-    with pytest.raises(ConfigurationError, match="holds bytes"):
+    with pytest.raises(ConfigurationError, match="takes bytes"):
         store.mset([("a", b"1"), ("b", "text")])  # type: ignore[list-item]
     assert list(store.yield_keys()) == []
 

@@ -269,7 +269,7 @@ def test_a_place_that_is_given_is_the_place_that_is_used(place_url: str, namespa
         with pytest.raises((TypeError, ConfigurationError), match="session"):
             cls(namespace, url=place_url, session="dropped?")
     store = BotWireChatStore(namespace, url=place_url)
-    with pytest.raises(ConfigurationError, match="a chat_store knows its place"):
+    with pytest.raises(ConfigurationError, match="a chat_store has its own place"):
         BotWireChatMemoryBuffer(namespace, chat_store=store)
     with pytest.raises(ConfigurationError, match="BotWireChatStore, not SimpleChatStore"):
         BotWireChatMemoryBuffer.from_defaults(chat_store=SimpleChatStore())

@@ -154,7 +154,7 @@ async def test_words_and_both(place: dict[str, Any]) -> None:
     ):
         query = VectorStoreQuery([1, 0], 4, query_str="c", mode=mode, alpha=alpha)
         assert ids(store.query(query))[0] == first
-    with pytest.raises(ConfigurationError, match="mmr is not known"):
+    with pytest.raises(ConfigurationError, match="mmr is not supported"):
         store.query(VectorStoreQuery([1, 0], mode=VectorStoreQueryMode.MMR))
     with pytest.raises(ConfigurationError, match="needs query_embedding"):
         await store.aquery(VectorStoreQuery(query_str="c"))

@@ -122,7 +122,7 @@ async def read(receive: Receive) -> bytes:
 
 
 def _too_large(limit: int) -> PayloadTooLargeError:
-    return PayloadTooLargeError(f"a body is at most {limit:,} bytes here: send it in parts")
+    return PayloadTooLargeError(f"a body may have at most {limit:,} bytes here: send it in parts")
 
 
 class _Unpacker:

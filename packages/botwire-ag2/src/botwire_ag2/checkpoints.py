@@ -79,7 +79,7 @@ class BotWireCheckpointStore:
                 f"the checkpoint of task {task_id!r:.200} cannot be read: {error}"
             ) from error
         if not isinstance(state, dict):
-            raise UnreadableItemError(f"the checkpoint of task {task_id!r:.200} is no state")
+            raise UnreadableItemError(f"the checkpoint of task {task_id!r:.200} is not a state")
         return state
 
     async def delete(self, task_id: str) -> bool:

@@ -224,7 +224,7 @@ def _refuse_tags(value: Any) -> None:
     """Raises `ValueError` if a caller's dict looks like AG2's form of an object."""
     if isinstance(value, dict):
         if clash := _TAGS & value.keys():
-            raise ValueError(f"a dict with the key {min(clash)!r}, which AG2 uses for itself")
+            raise ValueError(f"a dict with the key {min(clash)!r}, which AG2 reserves")
         parts: Iterable[Any] = value.values()
     elif isinstance(value, (list, tuple)):
         parts = value

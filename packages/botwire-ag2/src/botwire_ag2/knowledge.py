@@ -103,7 +103,7 @@ class BotWireKnowledgeStore:
             else:
                 self._ends[normal] = _End(seqs[0], end.offset + len(_bytes(content)))
                 return end.offset
-        raise ConflictError(f"too many others write to {path!r:.200}: try again later")
+        raise ConflictError(f"{path!r:.200} is being written by too many others: try again later")
 
     async def read_range(self, path: str, start: int, end: int | None = None) -> str:
         """Returns the text between two byte offsets; without `end`, to the end of the file.

@@ -71,7 +71,7 @@ class BotWireStorage:
             name: Any name; a `UUID` is also the id of the stream.
         """
         if not name:
-            raise ConfigurationError("a stream needs a name")
+            raise ConfigurationError("a stream needs an id")
         stream_id = name if isinstance(name, UUID) else uuid5(NAMESPACE_URL, f"botwire:{name}")
         self._names[stream_id] = str(name)
         return MemoryStream(self, id=stream_id)

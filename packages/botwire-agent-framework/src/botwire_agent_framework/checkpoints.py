@@ -86,7 +86,7 @@ class BotWireCheckpointStorage:
             value = await off_loop(self._written, checkpoint)
         except NotJSONError as error:
             raise WorkflowCheckpointException(
-                f"checkpoint {checkpoint.checkpoint_id} cannot be kept: {error}"
+                f"checkpoint {checkpoint.checkpoint_id} cannot be stored: {error}"
             ) from error
         by_id = self._by_id(checkpoint.checkpoint_id)
         for again in range(_TRIES):
@@ -102,7 +102,9 @@ class BotWireCheckpointStorage:
             except ConflictError:
                 continue
             return checkpoint.checkpoint_id
-        raise ConflictError(f"checkpoint {checkpoint.checkpoint_id!r:.200} is written by others")
+        raise ConflictError(
+            f"checkpoint {checkpoint.checkpoint_id!r:.200} is being written by others: try again"
+        )
 
     async def load(self, checkpoint_id: str) -> WorkflowCheckpoint:
         """Returns a checkpoint.
@@ -134,7 +136,9 @@ class BotWireCheckpointStorage:
             except ConflictError:
                 continue
             return True
-        raise ConflictError(f"checkpoint {checkpoint_id!r:.200} is written by others")
+        raise ConflictError(
+            f"checkpoint {checkpoint_id!r:.200} is being written by others: try again"
+        )
 
     async def list_checkpoints(self, *, workflow_name: str) -> list[WorkflowCheckpoint]:
         """Returns a workflow's checkpoints, oldest first; logs and skips unreadable ones."""
@@ -188,7 +192,7 @@ class BotWireCheckpointStorage:
             at = datetime.fromisoformat(checkpoint.timestamp)
         except (TypeError, ValueError) as error:
             raise WorkflowCheckpointException(
-                f"the timestamp of a checkpoint is ISO 8601, not {checkpoint.timestamp!r:.100}"
+                f"the timestamp of a checkpoint must be ISO 8601, not {checkpoint.timestamp!r:.100}"
             ) from error
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
         micros = (at - _EPOCH) // timedelta(microseconds=1)
@@ -206,7 +210,9 @@ def _pack(value: dict[str, Any]) -> Any:
     """
     text = encode(value, "checkpoint")
     if len(text) > _MOST_UNPACKED:
-        raise NotJSONError(f"it has {len(text)} bytes, and at most {_MOST_UNPACKED} are read back")
+        raise NotJSONError(
+            f"it has {len(text)} bytes, more than the {_MOST_UNPACKED} that can be read back"
+        )
     return value if len(text) < _PACKED_FROM else zlib.compress(text.encode("ascii"), level=1)
 
 
@@ -216,5 +222,5 @@ def _unpack(stored: Any) -> Any:
     unpacking = zlib.decompressobj()
     text = unpacking.decompress(stored, _MOST_UNPACKED)
     if not unpacking.eof:
-        raise ValueError("it was cut off, or is too large")
+        raise ValueError("it is truncated or too large")
     return decode(text.decode("ascii"))

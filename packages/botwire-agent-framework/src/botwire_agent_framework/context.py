@@ -84,11 +84,15 @@ class BotWireContextProvider(ContextProvider):
     ) -> None:
         super().__init__(source_id)
         if not 1 <= k <= 1000:
-            raise ConfigurationError(f"k is 1 to 1000, not {k}")
+            raise ConfigurationError(f"k must be between 1 and 1000, not {k}")
         if remember not in get_args(Remember):
-            raise ConfigurationError(f"remember is one of {get_args(Remember)}, not {remember!r}")
+            raise ConfigurationError(
+                f"remember must be one of {get_args(Remember)}, not {remember!r}"
+            )
         if not recall_timeout > 0:
-            raise ConfigurationError(f"recall_timeout is above 0 seconds, not {recall_timeout!r}")
+            raise ConfigurationError(
+                f"recall_timeout must be a positive number of seconds, not {recall_timeout!r}"
+            )
         if filter is not None:
             compile_filter(filter)
         self.connection = Connection(namespace, framework="agent-framework", **connection)
@@ -206,7 +210,7 @@ class BotWireContextProvider(ContextProvider):
         if user is None:
             user = None if callable(self._user) else self._user
         if user is None:
-            raise ConfigurationError("whose memory is it? say add(…, user=…)")
+            raise ConfigurationError("whose memory is this? Call add(…, user=…)")
         return _scope_of(user)
 
     async def _recall(self, question: str, scope: str) -> list[Record]:
@@ -229,5 +233,5 @@ class BotWireContextProvider(ContextProvider):
 def _scope_of(user: object) -> str:
     """Returns the scope of a user's memories; the id may contain any character, even slashes."""
     if not isinstance(user, str) or not user:
-        raise ConfigurationError(f"a user's id is a string that is not empty, not {user!r:.80}")
+        raise ConfigurationError(f"a user id must be a non-empty string, not {user!r:.80}")
     return "/users/" + quote(user, safe="", errors="surrogatepass")

@@ -92,7 +92,7 @@ class BotWireHistoryProvider(HistoryProvider):
             store_outputs=store_outputs,
         )
         if max_messages is not None and max_messages < 1:
-            raise ConfigurationError(f"max_messages is at least 1, not {max_messages}")
+            raise ConfigurationError(f"max_messages must be at least 1, not {max_messages}")
         if ttl is not None:
             check_ttl(ttl)
         self.connection = Connection(namespace, framework="agent-framework", **connection)

@@ -60,7 +60,7 @@ class BotWireSessionStore(SessionStore):
         super().__init__()
         if on_conflict not in get_args(OnConflict):
             raise ConfigurationError(
-                f"on_conflict is one of {get_args(OnConflict)}, not {on_conflict!r}"
+                f"on_conflict must be one of {get_args(OnConflict)}, not {on_conflict!r}"
             )
         self.connection = Connection(namespace, framework="agent-framework", **connection)
         self._ttl = ttl
@@ -100,7 +100,8 @@ class BotWireSessionStore(SessionStore):
         key = self._key(session_id)
         if type(session) is not AgentSession:
             raise NotJSONError(
-                f"session is of type {name_of(type(session))}, and would come back an AgentSession"
+                f"session is of type {name_of(type(session))}, which would come back as a plain "
+                "AgentSession"
             )
         data = await off_loop(_data, session)
         # Agent Framework's hosting works on copies, which carry this attribute along.

@@ -95,7 +95,9 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         if isinstance(team, MagenticOneGroupChat):
-            raise ConfigurationError("MagenticOne plans anew with every run: it cannot be resumed")
+            raise ConfigurationError(
+                "MagenticOne makes a new plan in every run, so it cannot be resumed"
+            )
         # AutoGen has no public API for these; a component dump fails for functions and custom
         # agents.
         if getattr(team, "_max_turns", 1) != 1 or getattr(team, "_termination_condition", None):
@@ -104,7 +106,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
                 "to CheckpointedTeam"
             )
         if max_turns is not None and max_turns < 1:
-            raise ConfigurationError(f"max_turns is at least 1, not {max_turns}")
+            raise ConfigurationError(f"max_turns must be at least 1, not {max_turns}")
         self._team = team
         self._name = name
         self._key = DEFAULT_NAME if name is None else name
@@ -361,7 +363,9 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             raise RuntimeError("The team cannot be loaded while it is running.")
         inner = state.get("team", state)
         if "agent_states" not in inner:
-            raise ConfigurationError("this is no state of a CheckpointedTeam or a team of AutoGen")
+            raise ConfigurationError(
+                "this is not the state of a CheckpointedTeam or of an AutoGen team"
+            )
         await self._check_ours()
         saved = await self._store.claim(self._key)
         await restore(self._team, inner)

@@ -111,13 +111,13 @@ class BotWireChatCompletionContext(
         sizes = {"buffer_size": buffer_size, "head_size": head_size, "token_limit": token_limit}
         for argument, size in sizes.items():
             if size is not None and size < 1:
-                raise ConfigurationError(f"{argument} is at least 1, not {size}")
+                raise ConfigurationError(f"{argument} must be at least 1, not {size}")
         if head_size is not None and buffer_size is None:
             raise ConfigurationError("head_size needs buffer_size, the size of the tail")
         if token_limit is not None and buffer_size is not None:
-            raise ConfigurationError("a view has a buffer_size or a token_limit, not both")
+            raise ConfigurationError("pass buffer_size or token_limit, not both")
         if (token_limit is None) != (model_client is None):
-            raise ConfigurationError("token_limit and model_client, which counts, go together")
+            raise ConfigurationError("token_limit needs model_client, which counts the tokens")
         self.connection = Connection(namespace, framework="autogen", **connection)
         self._name = name
         self._conversation = Conversation(

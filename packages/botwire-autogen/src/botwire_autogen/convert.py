@@ -95,7 +95,7 @@ def _content(record: Record) -> Any:
         return Image.from_base64(value)
     if kind == "json":
         return from_json(value)
-    raise ValueError(f"a memory of the unknown kind {kind!r}")
+    raise ValueError(f"the memory has the unknown kind {kind!r}")
 
 
 def _name(mime_type: MemoryMimeType | str) -> str:

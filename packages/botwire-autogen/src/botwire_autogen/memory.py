@@ -121,11 +121,13 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
             ("role", role, get_args(Role)),
         ):
             if value not in known:
-                raise ConfigurationError(f"{argument} is one of {known}, not {value!r}")
+                raise ConfigurationError(f"{argument} must be one of {known}, not {value!r}")
         if retrieval in ("vector", "hybrid") and embedder is None:
-            raise ConfigurationError(f"retrieval={retrieval!r} needs an embedder")
+            raise ConfigurationError(f"retrieval={retrieval!r} needs embedder=")
         if not recall_timeout > 0:
-            raise ConfigurationError(f"recall_timeout is above 0 seconds, not {recall_timeout!r}")
+            raise ConfigurationError(
+                f"recall_timeout must be a positive number of seconds, not {recall_timeout!r}"
+            )
         self.connection = Connection(namespace, framework="autogen", **connection)
         self._name = check_collection(name)
         self._k = _check_k(k)
@@ -197,7 +199,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
         """
         if kwargs:
             raise ConfigurationError(
-                f"query knows k, filter and score_threshold, not {', '.join(sorted(kwargs))}"
+                f"query takes k, filter and score_threshold, not {', '.join(sorted(kwargs))}"
             )
         text = query if isinstance(query, str) else to_text(query)
         limit = self._k if k is None else _check_k(k)
@@ -317,7 +319,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
 
 def _check_k(k: int) -> int:
     if not 1 <= k <= 1000:  # as many as a search returns at once
-        raise ConfigurationError(f"k is 1 to 1000, not {k}")
+        raise ConfigurationError(f"k must be between 1 and 1000, not {k}")
     return k
 
 

@@ -150,7 +150,7 @@ class BotWireStateStore:
             return None
         document = entry.value
         if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise ConfigurationError(f"what {PREFIX + name!r} holds is no state of a team")
+            raise ConfigurationError(f"what {PREFIX + name!r} holds is not the state of a team")
         return SavedState(document["state"], document["extra"], entry.version)
 
     async def _version(self, name: str) -> int:
@@ -183,7 +183,7 @@ class BotWireStateStore:
         """Raises `ConflictError` if the stored state has another version; 0 means no state."""
         found = await self._version(name)
         if found != version:
-            raise _taken(name, f"its version is {found}, and was {version}")
+            raise _taken(name, f"its version is {found}, not {version}")
 
     async def check_owner(self, team: Team) -> None:
         """Raises `ConfigurationError` if the state without a name belongs to another team."""
@@ -426,8 +426,8 @@ def _from_item(name: str, item: Item) -> Any:
     native = Message.from_item(item.value).native
     if native is None or (native.framework, native.format) != (FRAMEWORK, THREAD_FORMAT):
         raise ConfigurationError(
-            f"item {item.seq} of the history {PREFIX + name!r} is no message of a team: something "
-            "else wrote there"
+            f"item {item.seq} of the history {PREFIX + name!r} is not a message of a team: "
+            "another program wrote it"
         )
     return native.data
 

@@ -74,7 +74,7 @@ class BotWireSessionStore(SessionStore):
             ConfigurationError: A part of the key is missing or empty.
         """
         if key.get("session_id") is None:
-            raise ConfigurationError(f"a session has a session_id: {key!r:.200}")
+            raise ConfigurationError(f"a session key needs a session_id: {key!r:.200}")
         return join_parts("claude", *_parts(key))
 
     async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
@@ -210,6 +210,8 @@ def _parts(key: Mapping[str, Any]) -> list[str]:
         if part is None and parts:
             break
         if not isinstance(part, str) or not part:
-            raise ConfigurationError(f"the {name} of a session must be a non-empty text: {part!r}")
+            raise ConfigurationError(
+                f"the {name} of a session must be a non-empty string: {part!r}"
+            )
         parts.append(part)
     return parts

@@ -43,7 +43,7 @@ def from_datetime(moment: datetime) -> int:
     try:
         return (moment.astimezone(UTC) - _EPOCH) // _MICROSECOND
     except OverflowError:
-        raise ValueError(f"{moment.isoformat()} is not in the years 1 to 9999 in UTC") from None
+        raise ValueError(f"{moment.isoformat()} is outside the years 1 to 9999 in UTC") from None
 
 
 def to_iso(micros: int) -> str:

@@ -161,14 +161,16 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
             self.embedder = build_embedder(self.embedder or {"provider": "openai", "config": {}})
         vectors = embed_texts(self.embedder, wanted)
         if not all(vectors):
-            raise ConfigurationError(f"the embedder made no vector for some of {len(wanted)} texts")
+            raise ConfigurationError(
+                f"the embedder returned no vector for some of {len(wanted)} texts"
+            )
         return list(zip(wanted, vectors, strict=True))
 
 
 def _joined(query: Sequence[str]) -> str:
     text = " ".join(query)
     if not text.strip():
-        raise ConfigurationError("the query is empty: ask for at least one word")
+        raise ConfigurationError("the query is empty: give at least one word")
     return text
 
 

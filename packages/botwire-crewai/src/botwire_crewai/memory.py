@@ -57,14 +57,18 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
     ) -> None:
         storage = fields.pop("storage", None)
         if storage is not None and (namespace is not None or client is not None or url is not None):
-            raise ConfigurationError("storage has its own place: pass it, or namespace and url")
+            raise ConfigurationError(
+                "storage says where memory lives: pass storage, or namespace and url"
+            )
         options: dict[str, Any] = {"api_key": api_key, "timeout": timeout, "strict": strict}
         if isinstance(storage, str) and storage.startswith(SPEC_PREFIX):
             storage = BotWireStorage.from_spec(storage, **options)
         elif storage is None:
             storage = BotWireStorage(namespace, client=client, url=url, **options)
         elif not isinstance(storage, BotWireStorage):
-            raise ConfigurationError(f"storage is a BotWireStorage or a spec, not {storage!r:.80}")
+            raise ConfigurationError(
+                f"storage must be a BotWireStorage or a spec, not {storage!r:.80}"
+            )
         super().__init__(storage=storage, **fields)
         _OPEN[id(self)] = self
 

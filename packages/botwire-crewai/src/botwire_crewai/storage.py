@@ -97,7 +97,7 @@ class BotWireStorage:
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         if score not in ("l2", "cosine"):
-            raise ConfigurationError(f"score is 'l2' or 'cosine', not {score!r}")
+            raise ConfigurationError(f"score must be 'l2' or 'cosine', not {score!r}")
         self._tenancy = Tenancy(
             namespace,
             **connection,

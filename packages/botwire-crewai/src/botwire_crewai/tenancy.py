@@ -113,7 +113,7 @@ class Tenancy:
                     "set it before the crew runs"
                 ) from None
         if not isinstance(name, str):  # above all None, which must not mean the default
-            raise ConfigurationError(f"a namespace is a string, not {type(name).__name__}")
+            raise ConfigurationError(f"a namespace must be a string, not {type(name).__name__}")
         return name
 
     # Copies share the connection. A pickle holds no secret, like that of a `Connection`.

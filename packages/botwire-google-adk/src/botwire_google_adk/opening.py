@@ -22,7 +22,7 @@ def connect(namespace: str | None, uri: str | None, connection: ConnectionOption
         uri, namespace = namespace, None  # ADK calls a registered class with the address alone
     if uri is not None:
         if namespace is not None or connection.get("url") or connection.get("client"):
-            raise ConfigurationError("uri says where memory lives: give uri, or namespace and url")
+            raise ConfigurationError("uri says where memory lives: pass uri, or namespace and url")
         spec = read_spec(uri)
         namespace = spec.get("namespace")
         connection = {**connection, "url": spec.get("url")}

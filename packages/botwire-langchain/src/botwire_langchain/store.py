@@ -88,7 +88,7 @@ class BotWireByteStore(ByteStore):
         for key, value in pairs:
             if not isinstance(value, (bytes, bytearray, memoryview)):
                 raise ConfigurationError(
-                    f"a byte store holds bytes, but {key!r:.80} is a {type(value).__name__}"
+                    f"a byte store takes bytes, but {key!r:.80} is a {type(value).__name__}"
                 )
         return {self.prefix + key: value for key, value in pairs}
 

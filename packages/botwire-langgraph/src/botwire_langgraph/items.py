@@ -43,12 +43,15 @@ def check_namespace(labels: Iterable[str]) -> tuple[str, ...]:
         InvalidNamespaceError: A label is empty, is not a string, or contains a period or a NUL.
     """
     if isinstance(labels, str):
-        raise InvalidNamespaceError(f"a namespace is a tuple of labels, not the string {labels!r}")
+        raise InvalidNamespaceError(
+            f"a namespace must be a tuple of labels, not the string {labels!r}"
+        )
     namespace = tuple(labels)
     for label in namespace:
         if not isinstance(label, str) or not label or "." in label or "\x00" in label:
             raise InvalidNamespaceError(
-                f"a namespace label is a non-empty string without '.' and NUL, not {label!r:.80}"
+                f"a namespace label must be a non-empty string without '.' and NUL, not "
+                f"{label!r:.80}"
             )
     return namespace
 

@@ -232,7 +232,7 @@ class Plan:
         dims = self._settings.dims
         if dims is not None and vector.dimension != dims:
             raise ConfigurationError(
-                f"the index is of {dims} dimensions, an embedding has {vector.dimension}"
+                f"the index has {dims} dimensions, but the embedding has {vector.dimension}"
             )
         return vector
 
@@ -333,4 +333,4 @@ def _texts(operation: PutOp, fields: Sequence[str]) -> list[str]:
 def _check_window(limit: object, offset: object) -> None:
     for name, number in (("limit", limit), ("offset", offset)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise ConfigurationError(f"{name} is an int of at least 0, not {number!r:.80}")
+            raise ConfigurationError(f"{name} must be a non-negative int, not {number!r:.80}")

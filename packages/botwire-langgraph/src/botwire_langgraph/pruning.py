@@ -31,7 +31,7 @@ _COUNTERS = "counters_since_delta_snapshot"
 def prune(serde: SerializerProtocol, thread_ids: Iterable[str], strategy: str) -> Steps[None]:
     """Deletes all but the latest checkpoint of each namespace of threads, or whole threads."""
     if strategy not in ("keep_latest", "delete"):
-        raise ConfigurationError(f"strategy is keep_latest or delete, not {strategy!r:.80}")
+        raise ConfigurationError(f"strategy must be keep_latest or delete, not {strategy!r:.80}")
     for thread_id in map(str, thread_ids):
         if strategy == "delete":
             yield from steps.delete_thread(thread_id)

@@ -85,10 +85,12 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         if serde is not None and allowed_types:
-            raise ConfigurationError("a serde knows its types: give serde, or allowed_types")
+            raise ConfigurationError(
+                "a serde has its own types: pass serde or allowed_types, not both"
+            )
         if on_conflict not in ("reject", "wait", "fork"):
             raise ConfigurationError(
-                f"on_conflict is reject, wait or fork, not {on_conflict!r:.80}"
+                f"on_conflict must be reject, wait or fork, not {on_conflict!r:.80}"
             )
         super().__init__(serde=serde or StrictSerializer(allowed_types))
         self.connection = Connection(namespace, framework="langgraph", **connection)

@@ -335,7 +335,7 @@ def _read_tip(
     is_behind = latest not in (None, thread.checkpoint_id, checkpoint["id"])
     if is_behind and not fork and (thread.checkpoint_id or seen.at_start(thread, loop)):
         raise ConcurrentRunError(
-            f"another run went on in the thread {thread.id!r:.80} from the checkpoint that this "
+            f"another run continued the thread {thread.id!r:.80} from the checkpoint that this "
             "one began with; nothing of this step was stored: run the turn again"
         )
     values = checkpoint["channel_values"]

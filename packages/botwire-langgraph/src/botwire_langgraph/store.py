@@ -69,11 +69,11 @@ class BotWireStore(BaseStore):
     ) -> None:
         super().__init__()
         if search not in (None, "semantic", "text", "hybrid"):
-            raise ConfigurationError(f"search is semantic, text or hybrid, not {search!r:.80}")
+            raise ConfigurationError(f"search must be semantic, text or hybrid, not {search!r:.80}")
         if index is None and search in ("semantic", "hybrid"):
-            raise ConfigurationError(f"a {search} search needs an index that says how to embed")
+            raise ConfigurationError(f"a {search} search needs an index with embed")
         if index is not None and "embed" not in index:
-            raise ConfigurationError("the index does not say how to embed")
+            raise ConfigurationError("the index needs embed")
         self.connection = Connection(
             namespace, framework="langgraph", **connection, gather_reads=True
         )

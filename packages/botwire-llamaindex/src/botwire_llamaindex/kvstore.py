@@ -178,6 +178,6 @@ def _batches(
 ) -> Iterator[list[tuple[str, Any]]]:
     """Returns batches of keys and values, all converted before the first is written."""
     if size < 1:
-        raise ConfigurationError(f"batch_size is at least 1, not {size}")
+        raise ConfigurationError(f"batch_size must be at least 1, not {size}")
     named = [(key_of(collection, key), to_json(value, f"{key!r:.80}")) for key, value in pairs]
     return in_batches(named, size, size_of)

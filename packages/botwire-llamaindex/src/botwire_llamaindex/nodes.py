@@ -112,7 +112,7 @@ def _condition(part: MetadataFilter) -> dict[str, Any]:
         return {"$not": {key: {"$in": _listed(value)}}}
     if operator is FilterOperator.IS_EMPTY:
         return {"$or": [{"$not": {key: {"$exists": True}}}, {key: {"$in": [None, "", []]}}]}
-    raise ConfigurationError(f"filter on {key!r}: operator {operator!r} is not known")
+    raise ConfigurationError(f"filter on {key!r}: unknown operator {operator!r}")
 
 
 def _predicate(part: MetadataFilter | MetadataFilters) -> Predicate:

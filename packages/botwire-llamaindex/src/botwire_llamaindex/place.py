@@ -148,7 +148,7 @@ def store_at(
     own = (namespace, ttl, *(connection.get(name) for name in ("client", "url", "api_key")))
     if any(option is not None for option in own):
         raise ConfigurationError(
-            "a chat_store knows its place and ttl: give it, or namespace, url and ttl"
+            "a chat_store has its own place and ttl: pass it, or namespace, url and ttl"
         )
     return store
 
@@ -159,4 +159,4 @@ def refuse_unknown(
     """Raises `ConfigurationError` for arguments that would be silently dropped."""
     unknown = sorted(given.keys() - (known or {}).keys())
     if unknown:
-        raise ConfigurationError(f"{cls.__name__} takes no {', '.join(map(repr, unknown))}")
+        raise ConfigurationError(f"{cls.__name__} does not take {', '.join(map(repr, unknown))}")

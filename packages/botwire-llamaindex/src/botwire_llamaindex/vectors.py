@@ -248,12 +248,13 @@ def _read(query: VectorStoreQuery) -> tuple[dict[str, Any], Predicate | None, in
         limit = query.hybrid_top_k or limit
         if query.alpha not in (None, 0, 0.5, 1):
             raise ConfigurationError(
-                f"alpha is 0 (words), 0.5 (both alike) or 1 (vectors), not {query.alpha}"
+                f"alpha must be 0 (words only), 0.5 (both equally) or 1 (vectors only), not "
+                f"{query.alpha}"
             )
         by_vector, by_text = query.alpha != 0, query.alpha != 1
     elif query.mode != VectorStoreQueryMode.DEFAULT:
         raise ConfigurationError(
-            f"mode {query.mode.value} is not known here: default, text_search, sparse or hybrid"
+            f"mode {query.mode.value} is not supported: use default, text_search, sparse or hybrid"
         )
     if by_vector:
         search["vector"] = _given(query.query_embedding, query, "query_embedding")

@@ -74,7 +74,7 @@ class BotWireMemoryStore(MemoryStore):
         if not self.writable:
             raise ConfigurationError(f"the store {self.name!r} is not writable")
         if not content.strip():
-            raise ConfigurationError("an empty memory cannot be found again")
+            raise ConfigurationError("content is empty: an empty memory could never be found")
         id = hashlib.sha256(to_bytes(content)).hexdigest()
         await self._records.put([Record(id=id, text=content, metadata=metadata or {})])
         return id

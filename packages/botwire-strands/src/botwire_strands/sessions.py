@@ -193,8 +193,8 @@ class BotWireSessionManager(RepositorySessionManager, SessionRepository):
                 if has_results(said):
                     history.extend(items)
                 raise ConflictError(
-                    f"another request has spoken in the session {session_id!r} since: this one "
-                    "was refused, run it again"
+                    f"another request wrote to the session {session_id!r} in the meantime, so "
+                    "this one was refused: run it again"
                 ) from error
             self._seen[agent_id] = seqs[-1]
             session_message.message_id = seqs[-1] - 1

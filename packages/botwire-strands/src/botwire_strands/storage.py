@@ -59,7 +59,7 @@ class BotWireStorage(Storage):
         async with _explained(key):
             value = await self.connection.async_memory.get(self._key(key))
         if value is not None and not isinstance(value, bytes):
-            raise StorageError(f"{key!r} holds a value of another program, not bytes")
+            raise StorageError(f"{key!r} holds a value that another program wrote, not bytes")
         return value
 
     async def delete(self, key: str) -> None:
@@ -92,7 +92,7 @@ class BotWireStorage(Storage):
 
     def _key(self, key: str) -> str:
         if not isinstance(key, str) or not key:
-            raise StorageError(f"a key must be a text that is not empty: {key!r}")
+            raise StorageError(f"a key must be a non-empty string: {key!r}")
         return self.prefix + key
 
 

@@ -38,7 +38,9 @@ METRICS = ("cosine", "l2")
 def check_count(value: object, what: str, *, least: int = 0) -> None:
     """Raises `ConfigurationError` unless `value` is an int of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigurationError(f"{what} is an int, not {type(value).__name__}: {value!r:.80}")
+        raise ConfigurationError(
+            f"{what} must be an int, not {type(value).__name__}: {value!r:.80}"
+        )
     if not least <= value <= MAX_INTEGER:
         raise ConfigurationError(f"{what} must be at least {least} and below 2**63, not {value}")
 
@@ -47,13 +49,13 @@ def check_page(limit: object, what: str = "limit") -> None:
     """Raises `ConfigurationError` unless `limit` is 1 to `MAX_PAGE`."""
     check_count(limit, what, least=1)
     if isinstance(limit, int) and limit > MAX_PAGE:
-        raise ConfigurationError(f"{what} is at most {MAX_PAGE}, not {limit}")
+        raise ConfigurationError(f"{what} must be at most {MAX_PAGE}, not {limit}")
 
 
 def check_ttl(ttl: object, what: str = "ttl") -> None:
     """Raises `ConfigurationError` unless `ttl` is a number of seconds above 0."""
     if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
-        raise ConfigurationError(f"{what} is a number of seconds, not {type(ttl).__name__}")
+        raise ConfigurationError(f"{what} must be a number of seconds, not {type(ttl).__name__}")
     # The bound keeps microseconds since 1970 inside 63 bits and dates inside the calendar.
     if not 0 < ttl <= MAX_TTL:
         raise ConfigurationError(
@@ -64,7 +66,7 @@ def check_ttl(ttl: object, what: str = "ttl") -> None:
 def check_time(time: object, what: str) -> None:
     """Raises `ConfigurationError` unless `time` is microseconds within the calendar."""
     if isinstance(time, bool) or not isinstance(time, int) or not MIN_TIME <= time <= MAX_TIME:
-        raise ConfigurationError(f"{what} is not a time between the years 1 and 9999")
+        raise ConfigurationError(f"{what} must be a time between the years 1 and 9999")
 
 
 def check_scope(scope: str, what: str = "scope path") -> None:
@@ -81,19 +83,19 @@ def check_metadata(metadata: Json, what: str = "metadata") -> None:
         TooComplexError: It holds more than `MAX_METADATA` values.
     """
     if not metadata.is_object:
-        raise ConfigurationError(f"{what} is an object")
+        raise ConfigurationError(f"{what} must be an object")
     text = metadata.text
     most = text.count(",") + text.count("[") + text.count("{")  # strings may hold these too
     if most > MAX_METADATA and _count(metadata.value) > MAX_METADATA:
         raise TooComplexError(
-            f"{what} holds {MAX_METADATA:,} values at most: keep large data in a key or the text"
+            f"{what} may have at most {MAX_METADATA:,} values: keep large data in a key or the text"
         )
 
 
 def check_history_metadata(metadata: Json, what: str = "metadata") -> None:
     """Raises `ConfigurationError` unless metadata is an object of `MAX_HISTORY_METADATA` bytes."""
     if not metadata.is_object:
-        raise ConfigurationError(f"{what} is an object")
+        raise ConfigurationError(f"{what} must be an object")
     if len(metadata.text) > MAX_HISTORY_METADATA:
         raise ConfigurationError(
             f"the {what} of a history holds {MAX_HISTORY_METADATA:,} bytes of JSON at most, not "
@@ -103,7 +105,9 @@ def check_history_metadata(metadata: Json, what: str = "metadata") -> None:
 
 def _check_order(order: object, what: str) -> None:
     if order not in HISTORY_ORDERS:
-        raise ConfigurationError(f"{what} is one of {', '.join(HISTORY_ORDERS)}, not {order!r:.40}")
+        raise ConfigurationError(
+            f"{what} must be one of {', '.join(HISTORY_ORDERS)}, not {order!r:.40}"
+        )
 
 
 def _count(value: Any) -> int:
@@ -119,17 +123,17 @@ def _count(value: Any) -> int:
 
 def _check_increment(by: object, what: str) -> None:
     if isinstance(by, bool) or not isinstance(by, int):
-        raise ConfigurationError(f"increment adds an int, not {type(by).__name__}")
+        raise ConfigurationError(f"increment takes an int, not {type(by).__name__}")
 
 
 def _check_metric(metric: object, what: str) -> None:
     if metric not in METRICS:
-        raise ConfigurationError(f"{what} is one of {', '.join(METRICS)}, not {metric!r:.40}")
+        raise ConfigurationError(f"{what} must be one of {', '.join(METRICS)}, not {metric!r:.40}")
 
 
 def _check_score(score: object, what: str) -> None:
     if isinstance(score, bool) or not isinstance(score, (int, float)):
-        raise ConfigurationError(f"{what} is a number, not {score!r:.80}")
+        raise ConfigurationError(f"{what} must be a number, not {score!r:.80}")
 
 
 def _check_filter(document: Json, what: str) -> None:

@@ -166,7 +166,9 @@ class UpdateItem(Operation[Count]):
     def check(self) -> None:
         """Raises `ConfigurationError` unless exactly one of `seq` and `id` is given."""
         if (self.seq is None) == (self.id is None):
-            raise ConfigurationError("an item is updated by its seq or by its id: give one of them")
+            raise ConfigurationError(
+                "an item is addressed by its seq or by its id: give one of them"
+            )
 
 
 @operation
@@ -222,9 +224,7 @@ class ForkHistory(Operation[Count]):
     def check(self) -> None:
         """Raises `ConfigurationError` if both names are the same."""
         if self.name == self.to:
-            raise ConfigurationError(
-                f"a history is forked into another one, not into itself: {self.to!r:.80}"
-            )
+            raise ConfigurationError(f"a history cannot be forked into itself: {self.to!r:.80}")
 
 
 @operation

@@ -40,7 +40,7 @@ class Moment(NamedTuple):
 def check_moment(moment: Moment, what: str = "at") -> None:
     """Raises `ConfigurationError` unless a moment has either a revision or a time."""
     if not isinstance(moment, Moment) or (moment.revision is None) == (moment.time is None):
-        raise ConfigurationError(f"{what} is either a revision or a time")
+        raise ConfigurationError(f"{what} must be either a revision or a time")
     if moment.revision is not None:
         check_count(moment.revision, f"{what}.revision")
     else:
@@ -49,7 +49,7 @@ def check_moment(moment: Moment, what: str = "at") -> None:
 
 def _check_shape(shape: object, what: str) -> None:
     if shape not in SHAPES:
-        raise ConfigurationError(f"{what} is one of {', '.join(SHAPES)}, not {shape!r:.40}")
+        raise ConfigurationError(f"{what} must be one of {', '.join(SHAPES)}, not {shape!r:.40}")
 
 
 Shape = Annotated[str, Rule(_check_shape, {"enum": list(SHAPES)})]

@@ -51,7 +51,7 @@ def _check_most(most: object, what: str) -> None:
 
 def _check_reason(reason: object, what: str) -> None:
     if not isinstance(reason, str) or len(names.to_bytes(reason)) > MAX_REASON_BYTES:
-        raise ConfigurationError(f"{what} is a string of at most {MAX_REASON_BYTES} bytes")
+        raise ConfigurationError(f"{what} must be a string of at most {MAX_REASON_BYTES} bytes")
 
 
 Pattern = Annotated[

@@ -42,7 +42,9 @@ fail, leave what is stored, or replace it with what is restored."""
 def check_conflict(conflict: object, what: str = "conflict") -> None:
     """Raises `ConfigurationError` unless `conflict` is one of `CONFLICTS`."""
     if conflict not in CONFLICTS:
-        raise ConfigurationError(f"{what} is one of {', '.join(CONFLICTS)}, not {conflict!r:.40}")
+        raise ConfigurationError(
+            f"{what} must be one of {', '.join(CONFLICTS)}, not {conflict!r:.40}"
+        )
 
 
 Conflict = Annotated[str, Rule(check_conflict, {"enum": list(CONFLICTS)})]

@@ -60,7 +60,7 @@ def load(
     for number, text in numbered:
         with _at_line(number):
             if whole:
-                raise ConfigurationError("there is more after the last line")
+                raise ConfigurationError("the export continues after its last line")
             document = lines.load_object(text)
             if document["type"] == "end":
                 lines.check_end(document, tally)
@@ -89,11 +89,11 @@ def load(
         progress(tally)
     if not whole:
         raise ConfigurationError(
-            f"the export is cut off after line {number}: what it has is written, and what it had "
-            "after that is missing"
+            f"the export is truncated after line {number}: everything before is written, the rest "
+            "is missing"
         )
     if missing:
-        raise NotFoundError(f"there is no namespace {min(missing)!r} in the export")
+        raise NotFoundError(f"the export has no namespace {min(missing)!r}")
     return tally
 
 

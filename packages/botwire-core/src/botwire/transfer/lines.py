@@ -152,9 +152,9 @@ def load_object(text: str | bytes) -> dict[str, Any]:
     try:
         document = json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"it is not JSON ({error})") from None
+        raise ConfigurationError(f"not JSON ({error})") from None
     if not isinstance(document, dict) or not isinstance(document.get("type"), str):
-        raise ConfigurationError("it is not a JSON object with a type")
+        raise ConfigurationError("not a JSON object with a type")
     return document
 
 
@@ -166,7 +166,7 @@ def from_document(document: dict[str, Any]) -> Line:
     """
     kind = document.pop("type")
     if kind not in _TYPES:
-        raise ConfigurationError(f"it is of the unknown type {kind!r:.40}: is botwire up to date?")
+        raise ConfigurationError(f"unknown type {kind!r:.40}: is botwire up to date?")
     namespace = names.check_namespace(document.pop("namespace", None))
     parent = ""
     if kind in _PARENTS:
@@ -177,13 +177,13 @@ def from_document(document: dict[str, Any]) -> Line:
             revision, created_at = document.pop("revision"), from_iso(document.pop("created_at"))
             ops.check_count(revision, "revision")
             if document:
-                raise ConfigurationError(f"it has the unknown field {min(document)!r:.60}")
+                raise ConfigurationError(f"unknown field {min(document)!r:.60}")
             return Line(namespace, NamespaceState(revision, created_at))
         entry = wire.decode_stored(_TYPES[kind], document)
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"it is no {kind}: {error}") from None
+        raise ConfigurationError(f"not a valid {kind}: {error}") from None
     except InvalidRequestError as error:
-        raise ConfigurationError(f"it is no {kind}: {error.detail}") from None
+        raise ConfigurationError(f"not a valid {kind}: {error.detail}") from None
     return Line(namespace, entry, parent)
 
 
@@ -203,7 +203,7 @@ def to_policy(document: dict[str, Any]) -> ops.RetentionPolicy:
     try:
         policy: ops.RetentionPolicy = wire.decode_stored(ops.RetentionPolicy, document)
     except InvalidRequestError as error:
-        raise ConfigurationError(f"it is no policy: {error.detail}") from None
+        raise ConfigurationError(f"not a valid policy: {error.detail}") from None
     return policy
 
 
@@ -222,7 +222,7 @@ def check_header(text: str | bytes) -> None:
     except ConfigurationError:
         document = {}
     if document.get("type") != "header" or document.get("format") != FORMAT:
-        raise ConfigurationError("it is not the first line of a BotWire export")
+        raise ConfigurationError("not the first line of a BotWire export")
     version = document.get("version")
     if version != VERSION:
         raise ConfigurationError(
@@ -240,4 +240,4 @@ def check_end(document: dict[str, Any], tally: Tally) -> None:
     """Raises `ConfigurationError` if the counts of the last line differ from the lines read."""
     given = {kind: document[kind] for kind in KINDS if kind in document}
     if given != tally.counts():
-        raise ConfigurationError(f"it counts {given}, and {tally.counts()} were read")
+        raise ConfigurationError(f"it counts {given}, but {tally.counts()} were read")

@@ -128,7 +128,8 @@ class Restorer:
             return
         if line.namespace != self._namespace:
             raise ConfigurationError(
-                f"it is of namespace {line.namespace!r:.80}, whose own line is not before it"
+                f"it belongs to namespace {line.namespace!r:.80}, whose own line does not "
+                "precede it"
             )
         size, place = size_of(entry), line.order
         full = len(self._places) >= BATCH_LINES or self._size + size > BATCH_BYTES
@@ -152,7 +153,7 @@ class Restorer:
             run.entries.append(entry)  # type: ignore[arg-type]  # a collection's
         else:
             raise ConfigurationError(
-                f"a line of type {line.kind!r} cannot come after what is before it"
+                f"a line of type {line.kind!r} cannot follow the line before it"
             )
 
     def flush(self) -> None:

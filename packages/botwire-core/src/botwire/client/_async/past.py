@@ -80,7 +80,7 @@ class AsyncMemoryPast:
                 return changes
             if page.changes[0].action == "reset":
                 raise NotFoundError(
-                    f"the changes since revision {after} are no longer known: ask for later ones"
+                    f"the changes since revision {after} are no longer kept: ask for later ones"
                 )
             changes += [Change.of(entry) for entry in page.changes]
             after = changes[-1].revision
@@ -138,7 +138,7 @@ class AsyncMemoryPast:
         page = await self._calls.apply(ops.ReadChanges(revision - 1, limit=1))
         change = page.changes[0] if page.changes else None
         if change is None or change.revision != revision or change.action == "reset":
-            raise NotFoundError(f"there is no change {revision} among those that are kept")
+            raise NotFoundError(f"change {revision} is not kept: changes() lists those that are")
         moment = ops.Moment(revision - 1)
         if change.shape == "key" and change.action == "clear":
             return await self._restore_all(moment, "key", change.name, only=revision)

@@ -148,8 +148,8 @@ def refuse(context: Context) -> None:
     """Raises `InvalidRequestError` if the namespace keeps its past, which no dump holds."""
     if context.keeps_past:
         raise InvalidRequestError(
-            "this namespace keeps its past, which what is imported or copied is not part of: "
-            "import into another namespace, or stop keeping it first"
+            "this namespace keeps its past, and an import or copy has none: write to another "
+            "namespace, or stop keeping it first"
         )
 
 
@@ -193,7 +193,7 @@ def find(context: Context, moment: ops.Moment) -> Steps[tuple[int, int]]:
     if moment.revision is not None:
         if moment.revision > past.revision:
             raise InvalidRequestError(
-                f"revision {moment.revision} is still to come: the namespace is at {past.revision}"
+                f"revision {moment.revision} is in the future: the namespace is at {past.revision}"
             )
         if moment.revision < past.since:
             raise _too_old(f"revision {moment.revision}", past)

@@ -84,9 +84,7 @@ def _dump_records(context: Context, op: ops.DumpRecords) -> Steps[ops.RecordPage
 def _resolve(conflict: str, what: str) -> bool:
     """Returns whether to overwrite what is stored; raises `ConflictError` if that is undecided."""
     if conflict == ops.REFUSE:
-        raise ConflictError(
-            f"{what}: keep what is stored, or overwrite it, by saying so (conflict=)"
-        )
+        raise ConflictError(f"{what}: pass conflict= to keep what is stored or to overwrite it")
     return conflict == ops.OVERWRITE
 
 
