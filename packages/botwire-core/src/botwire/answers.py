@@ -1,4 +1,4 @@
-"""Stores a model's reply only if nobody has spoken since the model was shown the conversation.
+"""Stores a model's reply only if the conversation is still the one that the model was shown.
 
 Otherwise two concurrent requests on one conversation, in one process or in two, would interleave.
 One of them gets a `ConflictError` and must be run again. Tool results are exempt: they may be

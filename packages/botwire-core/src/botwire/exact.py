@@ -143,7 +143,7 @@ def encode_decoded(value: Any, path: str = "value", above: int = 0) -> str:
 
 def decode(text: str) -> Any:
     """Decodes text that `encode` made."""
-    # Skipping white space, of which there is none, would take as long as decoding a small value.
+    # There is no white space, and skipping it would take as long as decoding a small value.
     value, end = _decoder.raw_decode(text)
     return value if end == len(text) else _decoder.decode(text)  # raises the precise error
 

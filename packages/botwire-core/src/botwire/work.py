@@ -15,7 +15,7 @@ from botwire.errors import BotWireError, InvalidRequestError
 
 
 class CancelledWorkError(BotWireError):
-    """The caller has left, so nobody waits for the answer."""
+    """The caller has left and no longer waits for the answer."""
 
 
 class PreemptedError(BotWireError):

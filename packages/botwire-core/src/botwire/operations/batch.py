@@ -22,7 +22,7 @@ class Batch:
             digest is another request under a used name, and is refused. None asks for no check.
         terms: On what terms a server takes it; not part of what is sent to one.
         author: Who makes the changes, which is stored with each of them.
-        at: The moment as of which all is read, where the namespace keeps its past; None: now.
+        at: The past moment to read; None means now.
         writes: Whether any operation may change something.
         maintains: Whether this is for the database itself; see `AnyOperation.maintains`.
         needs_snapshot: Whether all that is read must be as it was at one moment.

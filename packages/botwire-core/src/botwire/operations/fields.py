@@ -159,7 +159,7 @@ Namespace = Annotated[
         {**_string(names.MAX_NAMESPACE_BYTES), "examples": ["user-123"]},
     ),
 ]
-"""A namespace that can be somebody's."""
+"""A namespace that clients may use."""
 AnyNamespace = Annotated[
     str, Rule(_named(names.check_any_namespace), _string(names.MAX_NAMESPACE_BYTES))
 ]

@@ -11,8 +11,8 @@ from botwire.operations import records
 def halve(batch: ops.Batch) -> tuple[ops.Batch, ops.Batch] | None:
     """Returns two batches that ask for what one did, or None if it cannot be divided.
 
-    What writes is not divided, as all of it lands or nothing; nor is what reads the log of changes,
-    as whoever asks for it with other things wants to know of what moment those are.
+    Batches that write are not divided, because they are atomic. Nor are those that read the log of
+    changes, because its revision must apply to everything read with it.
     """
     if batch.writes or any(isinstance(one, ops.ReadChanges) for one in batch.operations):
         return None

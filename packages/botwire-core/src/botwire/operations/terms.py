@@ -1,8 +1,8 @@
-"""On what terms a server takes a batch: what it may use, and what is written down about it.
+"""The terms on which a server accepts a batch: its quotas, and what goes into the audit log.
 
-BatchTerms travel with a batch to the engine, which holds a batch to them in the batch's own
-transaction: what is counted is exactly what was written, by however many processes, and a batch
-that is refused leaves nothing behind. They never travel over the wire.
+The server passes `BatchTerms` with a batch to the engine, which enforces them in the transaction of
+the batch. So usage counts exactly what was written, by any number of processes, and a refused batch
+leaves nothing behind. Clients cannot send terms.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ DAY = 86_400_000_000
 """A day, in microseconds."""
 
 AUDIT_LOG = "audit"
-"""The history of the system's namespace in which deletions and changes of keys are written down."""
+"""The history in the system namespace that records deletions and changes of API keys."""
 
 
 class Usage(NamedTuple):
-    """What a namespace uses.
+    """The usage of a namespace.
 
     Attributes:
-        bytes: What its keys, items and records hold; see `botwire.engines.sql.sizes`.
-        writes: How many writes were made on `day`.
+        bytes: The size of its keys, items and records; see `botwire.engines.sql.sizes`.
+        writes: The number of writes on `day`.
         day: Days since 1970, UTC.
     """
 
@@ -38,10 +38,10 @@ class Usage(NamedTuple):
     day: Count
 
     def on(self, now: int) -> Usage:
-        """Returns the usage as of a moment: with a new day the writes begin at 0.
+        """Returns the usage at a moment: on a new day, writes start at 0.
 
-        A day that has begun goes on for a machine whose clock is behind. A day that is further
-        ahead was never: it was written by a clock that was wrong, and holds nobody up.
+        A machine whose clock is less than a day behind counts towards the day that has begun. A
+        `day` further ahead was stored by a wrong clock and is ignored.
         """
         today = now // DAY
         return self if today <= self.day <= today + 1 else self._replace(writes=0, day=today)
@@ -53,51 +53,52 @@ class Usage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What may be used; None is without a limit.
+    """Limits of usage; None means unlimited.
 
     Attributes:
-        writes: A day (UTC). An operation that changes something and does not only remove is one.
-        bytes: Stored.
+        writes: Writes per day (UTC). Each operation that changes something counts as one, except
+            removals.
+        bytes: Bytes stored.
     """
 
     writes: int | None = None
     bytes: int | None = None
 
     def check(self, usage: Usage, now: int, *, whose: str, writes: int, grown: int) -> None:
-        """Holds a batch to the quota. What only takes away is never refused.
+        """Raises an error if a batch exceeds the quota. Batches that only remove always pass.
 
         Args:
-            usage: With the batch.
-            now: The present time.
-            whose: What to call the owner of the quota.
-            writes: How many the batch makes.
-            grown: By how many bytes the namespace grows with it.
+            usage: The usage including the batch.
+            now: The present time, in microseconds.
+            whose: The owner of the quota, for the error.
+            writes: The number of writes in the batch.
+            grown: The bytes that the batch adds to the namespace.
 
         Raises:
-            QuotaExceededError: More is used; status 429 for writes, 413 for bytes.
+            QuotaExceededError: The usage is too high; status 429 for writes, 413 for bytes.
         """
         if self.writes is not None and writes and usage.writes > self.writes:
             left = max(0, self.writes - usage.writes + writes)
             raise QuotaExceededError(
                 f"{whose} may make {self.writes:,} writes a day, {left:,} of them are left, and "
-                f"this needs {writes:,}: try again after midnight UTC, or ask whoever runs the "
-                "server for more",
+                f"this needs {writes:,}: try again after midnight UTC, or ask the administrator "
+                "of the server for more",
                 retry_after=usage.seconds_left(now),
             )
         if self.bytes is not None and grown > 0 and usage.bytes > self.bytes:
             raise QuotaExceededError(
-                f"{whose} may hold {self.bytes:,} bytes, and with this would hold "
-                f"{usage.bytes:,}: delete something, or ask whoever runs the server for more",
+                f"{whose} may hold {self.bytes:,} bytes, and this would make it {usage.bytes:,}: "
+                "delete something, or ask the administrator of the server for more",
                 status=413,
             )
 
 
 class UsageReport(NamedTuple):
-    """What is used with a batch, or would have been if it was refused.
+    """The usage including a batch, whether it was accepted or refused.
 
     Attributes:
-        namespace: By the batch's namespace.
-        account: By its account; None if it has none, or writes nothing.
+        namespace: The usage of the namespace.
+        account: The usage of the account; None without an account or without writes.
     """
 
     namespace: Usage
@@ -106,17 +107,17 @@ class UsageReport(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BatchTerms:
-    """On what terms a batch is taken.
+    """The terms on which a batch is accepted.
 
     Attributes:
-        quota: Of the batch's namespace.
-        account: A reserved namespace under which the batch's writes are counted too.
-        account_quota: Of the account; only its writes count.
-        account_name: What to call the account in an error.
-        audit: What to write into the `AUDIT_LOG` if the operation of that index changes something.
-        answer: About how many bytes the batch may answer at most; None is without a limit.
-        work: What the work on it is held to; None is nothing.
-        report: Called with what is used, before the batch is committed; with each attempt anew.
+        quota: The quota of the namespace.
+        account: A reserved namespace that counts the batch's writes as well.
+        account_quota: The quota of the account; only `writes` applies.
+        account_name: The name of the account in errors.
+        audit: Per index of an operation, the entries for the `AUDIT_LOG` if it changes something.
+        answer: The largest answer, in bytes and approximate; None means unlimited.
+        work: The limits of the work on the batch; None means unlimited.
+        report: Called with the usage before each attempt to commit.
     """
 
     quota: Quota = Quota()
@@ -130,11 +131,11 @@ class BatchTerms:
 
     @property
     def verdict(self) -> Verdict | None:
-        """Says why the work must end now; see `botwire.work`."""
+        """Returns why the work must end now; see `botwire.work`."""
         return None if self.work is None else self.work.verdict
 
     def tell(self, namespace: Usage, account: Usage | None = None) -> None:
-        """Reports what is used, if anybody wants to know."""
+        """Calls `report`, if there is one."""
         if self.report is not None:
             self.report(UsageReport(namespace, account))
 

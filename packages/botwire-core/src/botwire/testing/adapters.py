@@ -58,7 +58,7 @@ class AdapterTests(ABC):
     def open(self, place: Place, user: str) -> Any:
         """Returns an agent of the framework's own, with the memory of this user's conversation.
 
-        It is what a program would make anew per process or per request.
+        A program would create it per process or per request.
         """
 
     @abstractmethod
