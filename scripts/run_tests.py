@@ -44,6 +44,11 @@ FOLDERS = {
 
 A folder within another folder is a separate part.
 """
+HEAVY = {"crewai": 4}
+"""By how much the tests of an adapter take longer than their size suggests.
+
+CrewAI takes ten seconds to import, in each process that a test starts.
+"""
 CORES = os.cpu_count() or 1
 TAKES_A_VALUE = {
     *("-c", "-k", "-m", "-n", "-o", "-p", "-r", "-W"),
@@ -172,8 +177,8 @@ def choose(paths: Sequence[str]) -> list[Part]:
     """Returns the parts that contain tests under some paths; without paths, all parts."""
     folders = {name: (DEFAULT, folder) for name, folder in FOLDERS.items()}
     adapters = environments.adapters().items()
-    # Those with the most tests first, so that a short part ends last.
-    for name, folder in sorted(adapters, key=lambda one: _size(one[1]), reverse=True):
+    # The longest first, so that a short part ends last.
+    for name, folder in sorted(adapters, key=lambda one: _weight(*one), reverse=True):
         folders[folder.relative_to(ROOT).as_posix()] = (name, folder / "tests")
     chosen = []
     for name, (environment, folder) in folders.items():
@@ -197,8 +202,8 @@ def _within(folder: Path) -> list[Path]:
     return [inner for inner in FOLDERS.values() if folder in inner.parents]
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("tests/**/*.py"))
+def _weight(name: str, folder: Path) -> int:
+    return HEAVY.get(name, 1) * sum(path.stat().st_size for path in folder.glob("tests/**/*.py"))
 
 
 # --- running it
