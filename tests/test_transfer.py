@@ -386,7 +386,7 @@ def many(engine: Engine) -> bytes:
         (900, b'{"type":"future","namespace":"n"}', "line 900: unknown type 'future'"),
         (900, b'{"type":"key","namespace":"n"}', "line 900: not a valid key: "),
         (900, b'{"type":"key"}', "line 900: a namespace must be a string"),
-        (900, b'{"type":"namespace","namespace":"n"}', "900: not a valid namespace: 'revision'"),
+        (900, b'{"type":"namespace","namespace":"n"}', "line 900: not a valid namespace: 'rev"),
         (
             900,
             (

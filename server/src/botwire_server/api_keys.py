@@ -250,16 +250,12 @@ class KeyStore:
     async def audit(self, limit: int) -> list[dict[str, Any]]:
         """Returns the latest entries of the audit log, oldest first."""
         found: list[ops.HistoryItem] = []
-        before = None
-        while len(found) < limit:
+        following: ops.ReadHistory | None = ops.ReadHistory(AUDIT_LOG, newest_first=True)
+        while following is not None and len(found) < limit:
             wanted = min(limit - len(found), ops.MAX_PAGE)
-            (page,) = await self._apply(
-                ops.ReadHistory(AUDIT_LOG, 0, before, wanted, newest_first=True)
-            )
+            (page,) = await self._apply(replace(following, limit=wanted))
             found += page.items
-            if not page.more:
-                break
-            before = found[-1].seq
+            following = following.following(page)
         return [_audited(item) for item in reversed(found)]
 
     async def trim_audit(self, before: int) -> int:

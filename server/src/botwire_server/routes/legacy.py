@@ -13,6 +13,7 @@ import heapq
 import json
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
@@ -197,23 +198,20 @@ async def list_legacy_keys(
 ) -> Response:
     """Answers up to `limit` keys and their number; `/v1` lists all keys in pages."""
     latest: list[tuple[int, str, int, int]] = []
-    after: str | None = None
-    at_a_time = _FIRST_PAGE
-    while True:
-        page: ops.EntryPage = await apply(
-            request, namespace, ops.ScanKeys(after=after, limit=at_a_time)
-        )
+    following: ops.ScanKeys | None = ops.ScanKeys(limit=_FIRST_PAGE)
+    while following is not None:
+        page: ops.EntryPage = await apply(request, namespace, following)
         found = [
             # The version orders writes, whatever the clock was.
             (entry.version, entry.key, _length(entry.value), entry.updated_at)
             for entry in page.entries
         ]
         latest = heapq.nlargest(limit, latest + found)
-        if not page.more:
-            break
-        after = page.entries[-1].key
-        held = sum(length for _, _, length, _ in found) + len(found)
-        at_a_time = max(1, min(ops.MAX_PAGE, _PAGE_BYTES * len(found) // held))
+        if page.more:
+            held = sum(length for _, _, length, _ in found) + len(found)
+            fitting = max(1, min(ops.MAX_PAGE, _PAGE_BYTES * len(found) // held))
+            following = replace(following, limit=fitting)
+        following = following.following(page)
     keys = [
         {"key": key, "bytes": length, "updated_at": updated_at / _MICROSECONDS}
         for _, key, length, updated_at in latest

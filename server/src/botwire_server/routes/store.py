@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 
 from fastapi import Request, Response
 
@@ -168,11 +167,9 @@ async def _empty(request: Request, namespace: str) -> Counter[str]:
 async def _names(
     request: Request, namespace: str, listing: ops.ListHistories | ops.ListCollections
 ) -> AsyncIterator[str]:
-    while True:
-        entries, more = await apply(request, namespace, listing)
-        names = [entry if isinstance(entry, str) else entry.name for entry in entries]
-        for name in names:
-            yield name
-        if not more:
-            return
-        listing = replace(listing, after=names[-1])
+    following: ops.ListHistories | ops.ListCollections | None = listing
+    while following is not None:
+        page = await apply(request, namespace, following)
+        for entry in page[0]:
+            yield entry if isinstance(entry, str) else entry.name
+        following = following.following(page)

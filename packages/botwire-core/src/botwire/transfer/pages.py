@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from botwire import operations as ops
@@ -40,7 +41,7 @@ class Pages:
     def __init__(self, engine: Engine, namespace: str) -> None:
         self._engine = engine
         self._namespace = namespace
-        self._limits: dict[str, int] = {}
+        self._limits: dict[type[ops.Paged[Any]], int] = {}
 
     def everything(self) -> Iterator[Line]:
         """Yields all lines of the namespace except its own, in export order."""
@@ -50,60 +51,35 @@ class Pages:
 
     def keys(self, prefix: str = "") -> Iterator[Line]:
         """Yields the keys that start with `prefix`."""
-
-        def ask(after: str | None, limit: int) -> ops.AnyOperation:
-            return ops.ScanKeys(prefix, after, limit=limit)
-
-        for entry in self._read("entries", ask, None):
+        for entry in self._read(ops.ScanKeys(prefix)):
             yield Line(self._namespace, entry)
 
     def histories(self, given: tuple[str, ...] | None = None) -> Iterator[Line]:
         """Yields the given histories, or all for None, each followed by its items."""
-
-        def ask(after: str | None, limit: int) -> ops.AnyOperation:
-            return ops.DumpHistories(given, after, limit)
-
-        for state in self._read("histories", ask, None):
+        for state in self._read(ops.DumpHistories(given)):
             yield Line(self._namespace, state)
-
-            def ask_items(after: int, limit: int, name: str = state.name) -> ops.AnyOperation:
-                return ops.ReadHistory(name, after=after, limit=limit, archived=True)
-
-            for item in self._read("items", ask_items, 0):
+            for item in self._read(ops.ReadHistory(state.name, archived=True)):
                 yield Line(self._namespace, item, state.name)
 
     def collections(self, given: tuple[str, ...] | None = None) -> Iterator[Line]:
         """Yields the given collections, or all for None, each followed by its records."""
-
-        def ask(after: str | None, limit: int) -> ops.AnyOperation:
-            return ops.DumpCollections(given, after, limit)
-
-        for state in self._read("collections", ask, None):
+        for state in self._read(ops.DumpCollections(given)):
             yield Line(self._namespace, state)
-
-            def ask_records(
-                after: str | None, limit: int, name: str = state.name
-            ) -> ops.AnyOperation:
-                return ops.DumpRecords(name, after, limit)
-
-            for record in self._read("records", ask_records, None):
+            for record in self._read(ops.DumpRecords(state.name)):
                 yield Line(self._namespace, record, state.name)
 
-    def _read(
-        self, field: str, ask: Callable[[Any, int], ops.AnyOperation], after: Any
-    ) -> Iterator[Any]:
-        """Yields the entries of all pages; `ask` makes the operation that reads the next page."""
-        while True:
-            limit = self._limits.get(field, _FIRST)
-            page = apply(self._engine, self._namespace, ask(after, limit))
-            entries = getattr(page, field)
-            yield from entries
-            if entries:
-                fitting = _BYTES * len(entries) // max(1, sum(map(size_of, entries)))
-                self._limits[field] = max(1, min(ops.MAX_PAGE, fitting, limit * 4))
-            if not page.more:
-                return
-            after = entries[-1][0]  # its key, name, number or id
+    def _read(self, operation: ops.Paged[Any]) -> Iterator[Any]:
+        """Yields the elements of all pages, which an operation of this class reads."""
+        following: Any = operation
+        while following is not None:
+            limit = self._limits.get(type(operation), _FIRST)
+            page = apply(self._engine, self._namespace, replace(following, limit=limit))
+            elements = page[0]
+            yield from elements
+            if elements:
+                fitting = _BYTES * len(elements) // max(1, sum(map(size_of, elements)))
+                self._limits[type(operation)] = max(1, min(ops.MAX_PAGE, fitting, limit * 4))
+            following = following.following(page)
 
 
 def size_of(entry: Any) -> int:

@@ -21,7 +21,7 @@ class Calls:
         engine: The engine that applies them.
         namespace: The namespace.
         author: Who writes.
-        at: The moment as of which all is read; None: now.
+        at: The moment to read; None means now.
     """
 
     def __init__(
