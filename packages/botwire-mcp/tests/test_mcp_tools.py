@@ -73,6 +73,23 @@ async def test_an_empty_answer_says_what_was_searched(client: Client, place: Any
     assert (await call(client, "list", kind="keys", prefix="x"))["searched"]
 
 
+async def test_recall_since_a_moment(client: Client, place: Any) -> None:
+    await call(client, "remember", text="Ada likes tea")
+    with Memory(**place) as memory:
+        (old,) = memory.records().list()
+        assert old.created_at is not None
+        moment = old.created_at
+    await call(client, "remember", text="Ada likes coffee")
+    found = await call(client, "recall", query="Ada", since=moment.isoformat())
+    assert [note["text"] for note in found["notes"]] == ["Ada likes coffee"]
+    assert len((await call(client, "recall", since="2001-02-03"))["notes"]) == 2
+    later = await call(client, "recall", since="2999-01-01T12:00:00+02:00")
+    assert later["notes"] == []
+    assert "2999-01-01" in later["searched"]
+    for wrong in ("yesterday", "2026-13-01", "0001-01-01T00:00+14:00", True):
+        assert "since" in (await refused(client, "recall", since=wrong))[0]
+
+
 async def test_an_update_over_newer_text_returns_that_text(client: Client, place: Any) -> None:
     note = await call(client, "remember", text="The port is 80")
     with Memory(**place) as other:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, ClassVar
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from botwire import AsyncMemory, Record, scopes
+from botwire.clock import from_iso, to_datetime
 from botwire.errors import ConflictError
 from botwire_mcp import bounds
 from botwire_mcp.tool import Answer, MemoryTool, RefusedError
@@ -56,6 +58,14 @@ class Remember(MemoryTool):
         return {"id": id, "version": version, "new": known is None}
 
 
+def _parse_moment(given: object) -> datetime | None:
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        raise ValueError("must be a date or time in ISO 8601, such as 2026-11-29")
+    return to_datetime(from_iso(given))
+
+
 class Recall(MemoryTool):
     """Find notes by words, best first; without query the newest.
 
@@ -69,6 +79,9 @@ class Recall(MemoryTool):
     query: str | None = None
     about: str | None = None
     tags: list[str] | None = None
+    since: Annotated[
+        datetime | None, BeforeValidator(_parse_moment), WithJsonSchema({"type": "string"})
+    ] = Field(None, description="ISO date or time: only notes made after it")
     limit: int = 8
     max_chars: int = bounds.DEFAULT_CHARS
 
@@ -76,7 +89,11 @@ class Recall(MemoryTool):
         """Searches the notes."""
         limit = min(max(self.limit, 1), _MOST)
         found = await memory.recall(
-            self.query, about=self.about, tags=self.tags or None, limit=limit + 1
+            self.query,
+            about=self.about,
+            tags=self.tags or None,
+            since=self.since,
+            limit=limit + 1,
         )
         rows = bounds.fit([_row(note) for note in found[:limit]], self.max_chars)
         answer: Answer = {"notes": rows, "searched": found.searched}
