@@ -151,7 +151,8 @@ class Authenticator:
 
         Args:
             scope: The scope of the request.
-            session: The path whose sessions may replace an API key; see `sessions`.
+            session: The path whose sessions may replace an API key, as a cookie or as a bearer
+                token; see `sessions`.
 
         Raises:
             AuthenticationError: An API key is needed, and the request has no valid one.
@@ -160,8 +161,10 @@ class Authenticator:
         given = headers.get(b"authorization", b"").decode("latin-1").strip()
         key = None
         if given:
-            secret = _secret(given)
-            key = None if secret is None else await self.keys.find(secret)
+            secret = _secret(given) or ""
+            key = await self.keys.find(secret)
+            if key is None and session is not None:
+                key = await sessions.find(self.keys, secret, session)
         elif session is not None and (token := _cookie(headers, session_cookie(session))):
             key = await sessions.find(self.keys, token, session)
         if key is not None:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from botwire import wire
 from botwire.errors import AuthenticationError, BotWireError, InvalidRequestError
+from botwire.mounts import REFUSAL
 from botwire_server import bodies, problems
 from botwire_server.auth import PUBLIC, Authenticator
 from botwire_server.channels import CHANNEL
@@ -35,8 +36,6 @@ HEADERS = "botwire.headers"
 """The scope key of the headers by name; if a name is repeated, its last header wins."""
 POLICIES = "botwire.policies"
 """The scope key of the limits that applied to the request."""
-REFUSAL = "botwire.refusal"
-"""The scope key of the error that explains why the sender is unknown."""
 
 _ONCE = (b"host", b"authorization", b"content-encoding", b"content-type", b"idempotency-key")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -179,7 +178,8 @@ class CallerMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles a request; see https://asgi.readthedocs.io."""
-        if scope["type"] != "http" or scope["path"] in PUBLIC:
+        is_public = scope["type"] != "http" or scope["path"] in PUBLIC
+        if is_public or self._mounts.is_public(scope["path"]):
             await self._app(scope, receive, send)
             return
         policies: list[Policy] = []

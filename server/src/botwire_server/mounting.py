@@ -7,18 +7,23 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
+from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from botwire import operations as ops
-from botwire.errors import InvalidRequestError
+from botwire.engines.protocol import AsyncEngine
+from botwire.errors import ConflictError, InvalidRequestError
+from botwire.exact import Json
 from botwire.models import Change
-from botwire.mounts import MOUNTS, Mount
+from botwire.mounts import MOUNTS, App, Mount
 from botwire.mounts import Scope as MountedScope
+from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations import Batch, Results
-from botwire_server import problems
-from botwire_server.auth import Caller
+from botwire_server import problems, sessions
+from botwire_server.api_keys import KeyRing
+from botwire_server.auth import Authenticator, Caller
 from botwire_server.request_work import CALLER, caller_of
 from botwire_server.service import apply_batch
 from botwire_server.watching import Watchers
@@ -34,14 +39,21 @@ class Mounts:
     """
 
     def __init__(self, mounts: Mapping[str, Mount]) -> None:
-        self._mounts = mounts
+        self._mounts = dict(mounts)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Runs the applications during a block."""
+        """Runs the applications during a block.
+
+        If one cannot start, the server logs that and serves everything else.
+        """
         async with AsyncExitStack() as stack:
-            for mount in self._mounts.values():
-                await stack.enter_async_context(mount.lifespan())
+            for path, mount in list(self._mounts.items()):
+                try:
+                    await stack.enter_async_context(mount.lifespan())
+                except Exception:
+                    logger.exception("nothing is served at %s: its package cannot start", path)
+                    del self._mounts[path]
             yield
 
     def stop(self) -> None:
@@ -56,23 +68,45 @@ class Mounts:
                 return root, mount
         return None
 
+    def is_public(self, path: str) -> bool:
+        """Returns whether an application answers everyone at a path."""
+        return self._public_at(path) is not None
+
+    def _public_at(self, path: str) -> App | None:
+        for mount in self._mounts.values():
+            if path in mount.public:
+                return mount.public[path]
+        return None
+
     def before(self, app: ASGIApp) -> ASGIApp:
         """Returns an application that passes requests to a mount, or to `app` if none matches."""
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            found = self.at(scope["path"]) if scope["type"] == "http" else None
-            if found is None:
+            if scope["type"] != "http":
                 await app(scope, receive, send)
                 return
-            path, mount = found
+            path = scope["path"]
+            mounted = self._public_at(path)
+            if mounted is None and (found := self.at(path)) is not None:
+                path, mounted = found[0], found[1].app
+            if mounted is None:
+                await app(scope, receive, send)
+                return
             scope["route"] = SimpleNamespace(path=path)  # for the log and the metrics
-            await mount.app(scope, receive, send)
+            await mounted(scope, receive, send)
 
         return answer
 
 
 class ServerHost:
-    """This server as mounted applications see it; see `botwire.mounts.Host`."""
+    """This server as a mounted application sees it; see `botwire.mounts.Host`.
+
+    Args:
+        path: The path of the mount.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
 
     def engine_for(self, scope: MountedScope) -> CallerEngine:
         """Returns the store with the rights, quotas and limits of the sender of a request."""
@@ -85,6 +119,23 @@ class ServerHost:
         if len(namespaces) == 1 and "*" not in namespaces[0]:
             return namespaces[0]
         return None
+
+    def state(self, scope: MountedScope) -> MountState:
+        """Returns the values that this mount keeps."""
+        return MountState(scope["app"].state.engine, f"mounts{self._path}/")
+
+    async def find_key(self, scope: MountedScope, secret: str) -> str | None:
+        """Returns the public id of an API key; None if there is no such key, or it has ended."""
+        key = await _keys(scope).find(secret)
+        return None if key is None else key.id
+
+    async def issue_token(self, scope: MountedScope, key_id: str, seconds: float) -> str | None:
+        """Returns a bearer token with the rights of an API key, below the path of this mount."""
+        keys = _keys(scope)
+        key = await keys.find_id(key_id)
+        if key is None:
+            return None
+        return sessions.begin(key, self._path, keys.store.clock() + round(seconds * 1_000_000))
 
     async def watch(self, scope: MountedScope, namespace: str, after: int) -> AsyncIterator[Change]:
         """Yields the changes of a namespace as they happen, until the server stops."""
@@ -105,6 +156,57 @@ class ServerHost:
                     yield Change.of(entry)
         finally:
             watchers.end_stream(caller)
+
+
+def _keys(scope: MountedScope) -> KeyRing:
+    authenticator: Authenticator = scope["app"].state.authenticator
+    return authenticator.keys
+
+
+class MountState:
+    """Entries of the system namespace; see `botwire.mounts.State`.
+
+    Args:
+        engine: The store.
+        prefix: What the keys of all entries begin with.
+    """
+
+    def __init__(self, engine: AsyncEngine, prefix: str) -> None:
+        self._engine = engine
+        self._prefix = prefix
+
+    async def _apply(self, operation: ops.AnyOperation) -> Any:
+        (result,) = await self._engine.apply(ops.Batch(SYSTEM_NAMESPACE, (operation,)))
+        return result
+
+    async def get(self, name: str) -> Any:
+        """Returns a value; None if there is none."""
+        (entry,) = await self._apply(ops.GetKeys((self._prefix + name,)))
+        return None if entry is None else entry.value.value
+
+    async def set(self, name: str, value: Any, *, ttl: float) -> None:
+        """Stores a value until it expires."""
+        await self._apply(ops.PutKey(self._prefix + name, Json.of(value), ttl))
+
+    async def take(self, name: str) -> Any:
+        """Removes a value and returns it; of several callers, one gets it and the others None."""
+        key = self._prefix + name
+        (entry,) = await self._apply(ops.GetKeys((key,)))
+        if entry is None:
+            return None
+        try:
+            is_mine = await self._apply(ops.DeleteKey(key, entry.version))
+        except ConflictError:
+            return None
+        return entry.value.value if is_mine else None
+
+    async def delete(self, name: str) -> None:
+        """Removes a value, if there is one."""
+        await self._apply(ops.DeleteKey(self._prefix + name))
+
+    async def count(self, prefix: str) -> int:
+        """Returns how many values have a name that starts with a prefix."""
+        return int(await self._apply(ops.CountKeys(self._prefix + prefix)))
 
 
 class CallerEngine:
@@ -140,7 +242,7 @@ def load() -> Mounts:
     for entry_point in importlib.metadata.entry_points(group=MOUNTS):
         path = f"/{entry_point.name}"
         try:
-            mounts[path] = entry_point.load()(ServerHost())
+            mounts[path] = entry_point.load()(ServerHost(path))
         except Exception:
             logger.exception("nothing is served at %s: its package cannot be loaded", path)
     return Mounts(mounts)

@@ -1,4 +1,6 @@
-"""Browser sessions: exchanges an API key for a token to keep in a cookie.
+"""Sessions: exchanges an API key for a token, which a browser keeps in a cookie.
+
+Programs that a user connects over OAuth send such a token as a bearer token.
 
 A token is valid for one path of the server, until it expires. It consists of the id of the API key,
 the expiry time, and a signature made with the stored digest of the key. So no server stores

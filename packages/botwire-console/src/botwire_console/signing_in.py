@@ -9,12 +9,12 @@ from urllib.parse import parse_qs
 from starlette.responses import Response
 
 from botwire.errors import AuthenticationError
-from botwire.mounts import Scope
+from botwire.mounts import REFUSAL, Scope
 from botwire_console import rendering
 from botwire_console.links import ROOT, is_ours, link
 from botwire_server import bodies, sessions
 from botwire_server.auth import Authenticator, session_cookie
-from botwire_server.middleware import HEADERS, REFUSAL
+from botwire_server.middleware import HEADERS
 
 HOURS = 12
 """How long a session lasts."""

@@ -7,9 +7,9 @@ entry point is the path: botwire-mcp declares ``mcp`` and answers at ``/mcp``. T
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from botwire.engines.protocol import AsyncEngine
@@ -17,11 +17,47 @@ from botwire.models import Change
 
 MOUNTS = "botwire.mounts"
 """The entry point group in which packages declare what they mount."""
+REFUSAL = "botwire.refusal"
+"""The scope key of the error that explains why the sender is unknown; see `Mount.stranger`."""
 
 Scope = MutableMapping[str, Any]
 """The scope of a request; see https://asgi.readthedocs.io."""
 App = Callable[[Scope, Callable[..., Any], Callable[..., Any]], Awaitable[None]]
 """An ASGI application."""
+
+
+class State(Protocol):
+    """JSON values that a mounted application keeps, apart from everyone's memory.
+
+    They survive restarts, and all servers of a store share them. A name must not contain what a
+    sender chose, because names are neither escaped nor limited.
+    """
+
+    async def get(self, name: str) -> Any:
+        """Returns a value; None if there is none."""
+        ...
+
+    async def set(self, name: str, value: Any, *, ttl: float) -> None:
+        """Stores a value.
+
+        Args:
+            name: Its name, such as ``codes/1f3a``.
+            value: A JSON value.
+            ttl: Seconds until it expires.
+        """
+        ...
+
+    async def take(self, name: str) -> Any:
+        """Removes a value and returns it; of several callers, one gets it and the others None."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Removes a value, if there is one."""
+        ...
+
+    async def count(self, prefix: str) -> int:
+        """Returns how many values have a name that starts with a prefix."""
+        ...
 
 
 class Host(Protocol):
@@ -33,6 +69,29 @@ class Host(Protocol):
 
     def namespace_of(self, scope: Scope) -> str | None:
         """Returns the only namespace that the sender's API key allows; None if there are more."""
+        ...
+
+    def state(self, scope: Scope) -> State:
+        """Returns the values that this mount keeps."""
+        ...
+
+    async def find_key(self, scope: Scope, secret: str) -> str | None:
+        """Returns the public id of an API key; None if there is no such key, or it has ended."""
+        ...
+
+    async def issue_token(self, scope: Scope, key_id: str, seconds: float) -> str | None:
+        """Returns a bearer token with the rights of an API key, below the path of this mount.
+
+        The server accepts it until it expires or the key ends. It does not reveal the key.
+
+        Args:
+            scope: The scope of the request.
+            key_id: The public id of the key.
+            seconds: How long the token is valid.
+
+        Returns:
+            The token; None if the key has ended.
+        """
         ...
 
     def watch(self, scope: Scope, namespace: str, after: int) -> AsyncIterator[Change]:
@@ -61,10 +120,13 @@ class Mount:
         stop: Ends streams that would otherwise keep a server from stopping.
         stranger: Answers requests without a valid API key, such as with a page to sign in. None:
             the server refuses them. With it, the server accepts its own sessions at this path
-            instead of an API key.
+            instead of an API key, as a cookie or as a bearer token.
+        public: Applications that answer everyone at other paths of the server, by path, such as
+            documents below ``/.well-known``.
     """
 
     app: App
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
     stop: Callable[[], None] = lambda: None
     stranger: App | None = None
+    public: Mapping[str, App] = field(default_factory=dict)
