@@ -12,6 +12,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from botwire import AsyncMemory
 from botwire.errors import ConfigurationError
 from botwire.mounts import Host, Mount, Scope
+from botwire_mcp.oauth import endpoints
 from botwire_mcp.server import build_server
 from botwire_mcp.subscriptions import Feed
 from botwire_mcp.tool import MemoryTool
@@ -24,7 +25,8 @@ def mount(host: Host) -> Mount:
     """Returns the application that botwire-server mounts at ``/mcp``.
 
     No request depends on an earlier one, so any worker and any server of a store answers it.
-    The server has checked the API key, the Origin and the Host.
+    The server has checked the API key, the Origin and the Host. Below the path, clients without a
+    key get tokens over OAuth; see `botwire_mcp.oauth`.
 
     Args:
         host: The server.
@@ -47,7 +49,15 @@ def mount(host: Host) -> Mount:
     server = build_server(open_memory, tools_of, feed_of)
     manager = StreamableHTTPSessionManager(server, stateless=True, max_request_body_size=_MAX_BODY)
 
+    async def stranger(scope: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        answer = endpoints.endpoint_at(host, scope["path"]) or endpoints.refuse
+        await answer(scope, receive, send)
+
     async def app(scope: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        # A client that is let in already may let itself in again.
+        if (endpoint := endpoints.endpoint_at(host, scope["path"])) is not None:
+            await endpoint(scope, receive, send)
+            return
         if scope["method"] != "POST":  # there is no session to listen to, or to end
             await _refuse(send, 405, "this path accepts only POST", (b"allow", b"POST"))
             return
@@ -61,7 +71,7 @@ def mount(host: Host) -> Mount:
             return
         await manager.handle_request(scope, receive, send)
 
-    return Mount(app, manager.run)
+    return Mount(app, manager.run, stranger=stranger, public=endpoints.public())
 
 
 def _scope_of(context: ServerRequestContext[Any, Any]) -> Scope:

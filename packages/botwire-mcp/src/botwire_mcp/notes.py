@@ -61,9 +61,7 @@ class Remember(MemoryTool):
 def _parse_moment(given: object) -> datetime | None:
     if given is None:
         return None
-    if not isinstance(given, str):
-        raise ValueError("must be a date or time in ISO 8601, such as 2026-11-29")
-    return to_datetime(from_iso(given))
+    return to_datetime(from_iso(given if isinstance(given, str) else ""))
 
 
 class Recall(MemoryTool):
