@@ -14,7 +14,8 @@ from botwire.errors import ConflictError
 from botwire_mcp import bounds
 from botwire_mcp.tool import Answer, MemoryTool, RefusedError
 
-_LONGEST = 20_000  # characters in a note, so that a note can always be read whole
+LONGEST = 20_000
+"""Characters in a note, so that a note can always be read whole."""
 _MOST = 100  # notes in an answer
 _EXAMPLES = 5  # notes that a dry run shows
 
@@ -34,9 +35,9 @@ class Remember(MemoryTool):
         """Stores the note, unless it is known."""
         if not self.text.strip():
             raise RefusedError("text is empty: write what to remember")
-        if len(self.text) > _LONGEST:
+        if len(self.text) > LONGEST:
             raise RefusedError(
-                f"text has {len(self.text):,} characters and a note at most {_LONGEST:,}: split "
+                f"text has {len(self.text):,} characters and a note at most {LONGEST:,}: split "
                 "it, or keep it as a file (tool memory, command create)"
             )
         records = memory.records()
@@ -79,7 +80,7 @@ class Recall(MemoryTool):
     tags: list[str] | None = None
     since: Annotated[
         datetime | None, BeforeValidator(_parse_moment), WithJsonSchema({"type": "string"})
-    ] = Field(None, description="ISO date or time: only notes made after it")
+    ] = Field(default=None, description="ISO date or time: only notes made after it")
     limit: int = 8
     max_chars: int = bounds.DEFAULT_CHARS
 
@@ -119,8 +120,8 @@ class Update(MemoryTool):
 
     async def run(self, memory: AsyncMemory) -> Answer:
         """Changes the note if it still has the version."""
-        if len(self.text) > _LONGEST:
-            raise RefusedError(f"a note has at most {_LONGEST:,} characters: split it")
+        if len(self.text) > LONGEST:
+            raise RefusedError(f"a note has at most {LONGEST:,} characters: split it")
         records = memory.records()
         (old,) = await records.get([self.id], embeddings=False)
         if old is None:

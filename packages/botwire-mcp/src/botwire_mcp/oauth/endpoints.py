@@ -33,7 +33,8 @@ async def _authorize(request: Request, provider: Provider) -> Response:
 
 
 async def _token(request: Request, provider: Provider) -> Response:
-    return await TokenHandler(provider, ClientAuthenticator(provider)).handle(request)
+    response: Response = await TokenHandler(provider, ClientAuthenticator(provider)).handle(request)
+    return response
 
 
 async def _register(request: Request, provider: Provider) -> Response:
