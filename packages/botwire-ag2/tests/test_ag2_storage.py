@@ -427,3 +427,12 @@ def test_a_killed_agent_goes_on_on_postgresql(
     zygote: Zygote, postgres_url: str, namespace: str
 ) -> None:
     assert "you are Ada" in str(killed(zygote, postgres_url, namespace, "in a tool")[-1])
+
+
+async def test_what_an_agent_stores_has_its_name(place_url: str, namespace: str) -> None:
+    storage = BotWireStorage(namespace, url=place_url)
+    for name in ("writer", "critic"):
+        stream = await storage.stream("s")
+        await Agent(name, config=TestConfig(CALL, "warm"), tools=[look]).ask("hi", stream=stream)
+    authors = [str(item.author) for item in Memory(namespace, url=place_url).history("s").read()]
+    assert list(dict.fromkeys(authors)) == ["writer, ag2", "critic, ag2"]

@@ -88,6 +88,29 @@ async def fill(context: ChatCompletionContext) -> None:
         await context.add_message(message)
 
 
+async def test_what_is_stored_names_its_agent_and_its_team(place_url: str, namespace: str) -> None:
+    contexts = {
+        name: BotWireChatCompletionContext(namespace, url=place_url, name=name)
+        for name in ("writer", "critic", "alone")
+    }
+    agents = {
+        name: AssistantAgent(name, ReplayChatCompletionClient(["fine"]), model_context=context)
+        for name, context in contexts.items()
+    }
+    await agents["alone"].run(task="hi")
+    team = RoundRobinGroupChat([agents["writer"], agents["critic"]], max_turns=2)
+    await team.run(task="hi")
+    with Memory(namespace, url=place_url) as memory:
+        authors = {name: [item.author for item in memory.history(name).read()] for name in agents}
+    told = {name: [(one.agent, one.run) for one in authors[name] if one] for name in authors}
+    # By itself, an agent has no runtime, and only its answers say who it is.
+    assert told["alone"] == [(None, None), ("alone", None)]
+    (team_id,) = {run for name in ("writer", "critic") for _, run in told[name]}
+    assert team_id
+    assert told["writer"] == [("writer", team_id)] * 2
+    assert told["critic"] == [("critic", team_id)] * 3
+
+
 @pytest.mark.anyio
 async def test_every_message_comes_back_from_another_object(place_url: str, namespace: str) -> None:
     await fill(BotWireChatCompletionContext(namespace, url=place_url))

@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -203,4 +204,27 @@ def test_a_framework_fills_in_what_is_not_given() -> None:
     assert Author().during(agent="a", run="r") == Author("a", run="r")
     assert Author("mine", run="mine").during(agent="a", run="r") == Author("mine", run="mine")
     for odd in (None, "", "x" * 200, "\ud83d\ude00", 7):
-        assert not Author().during(agent=odd, run=odd)  # type: ignore[arg-type]
+        assert not Author().during(agent=odd, run=odd)
+    run = uuid4()
+    assert Author().during(run=run) == Author(run=str(run))
+
+
+@pytest.mark.parametrize("gather_reads", [False, True])
+async def test_a_connection_writes_as_the_agent_and_in_the_run(*, gather_reads: bool) -> None:
+    connection = Connection(
+        "n", url="sqlite://", framework="ag2", author=Author(run="mine"), gather_reads=gather_reads
+    )
+    during = connection.during(agent="support", run="theirs")
+    during.memory.set("k", 1)
+    await during.async_memory.history("h").append(1)
+    entry = connection.memory.entry("k")
+    assert entry is not None
+    assert entry.author == Author("support", "ag2", "mine")
+    # Both halves share the connections of the first, of a memory in this process too.
+    (item,) = await connection.async_memory.history("h").read()
+    assert item.author == entry.author
+    assert connection.author == connection.memory.author == Author(framework="ag2", run="mine")
+    assert connection.during() is connection
+    assert during.during(agent="support") is during
+    for again in (copy.deepcopy(during), during.during(agent="other")):
+        assert again.memory.author == during.author

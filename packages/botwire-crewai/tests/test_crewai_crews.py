@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from crewai import BaseLLM
 from crewai.memory.analyze import ConsolidationPlan
 
+from botwire import Memory
 from botwire_crewai import BotWireMemory, BotWireStorage, memory_tools
+from botwire_crewai.storage import COLLECTION
 from tests.crews import ScriptedLLM, embed, make_crew, make_memory
 from tests.zygote import Zygote
 
@@ -22,6 +25,8 @@ pytestmark = [
     # It dumps a crew to copy it, and then warns of its own memory as of ours.
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
 ]
+
+HAS_EXECUTIONS = find_spec("crewai.execution") is not None
 
 TOLD, ASKED = "My cat is called Turing.", "What is my cat called?"
 
@@ -221,3 +226,23 @@ def test_copies_of_a_memory_are_one(place_url: str, namespace: str) -> None:
     again.remember("of a copy", **given)
     assert again._storage is memory._storage
     assert {one.content for one in memory.list_records()} == {"kept", "late", "of a copy"}
+
+
+def test_what_a_crew_remembers_names_its_agent_and_its_kickoff(
+    place_url: str, namespace: str
+) -> None:
+    runs = set()
+    for number in range(2):
+        memory = make_memory(f"{namespace}-{number}", place_url)
+        make_crew(memory).kickoff({"message": TOLD})
+        memory.drain_writes()
+        (record,) = Memory(f"{namespace}-{number}", url=place_url).records(COLLECTION).list()
+        assert record.author is not None
+        assert (record.author.agent, record.author.framework) == ("Assistant", "crewai")
+        runs.add(record.author.run)
+    assert len(runs) == (2 if HAS_EXECUTIONS else 1)
+    memory = make_memory(namespace, place_url)
+    memory.remember("Grass is green.", scope="/", categories=["a"], importance=0.5)
+    (record,) = Memory(namespace, url=place_url).records(COLLECTION).list()
+    assert record.author is not None
+    assert (record.author.agent, record.author.framework) == (None, "crewai")

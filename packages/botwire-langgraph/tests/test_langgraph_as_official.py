@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import operator
+import uuid
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Generic, NamedTuple, TypedDict, TypeVar
@@ -14,14 +15,17 @@ from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph
+from langgraph.prebuilt import ToolRuntime
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, interrupt
 from pydantic import BaseModel, SecretStr
 
+from botwire import Author, Memory
 from botwire_langgraph import BotWireSaver, BotWireStore
 
 T = TypeVar("T")
@@ -337,3 +341,42 @@ async def test_a_filter_may_name_what_json_has_no_number_for(
     assert {item.key for item in store.search(("notes",), filter={"price": condition})} == keys
     found = await store.asearch(("notes",), filter={"price": condition})
     assert {item.key for item in found} == keys
+
+
+@tool
+def note(text: str, runtime: ToolRuntime) -> str:
+    """Notes something."""
+    assert runtime.store is not None
+    runtime.store.put(("notes",), "1", {"text": text})
+    return "noted"
+
+
+@tool
+async def anote(text: str, runtime: ToolRuntime) -> str:
+    """Notes something."""
+    assert runtime.store is not None
+    await runtime.store.aput(("notes",), "1", {"text": text})
+    return "noted"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_what_a_graph_stores_names_its_agent_and_its_run(
+    place_url: str, namespace: str, *, is_async: bool
+) -> None:
+    run = uuid.uuid4()
+    used = anote if is_async else note
+    call = {"name": used.name, "args": {"text": "tea"}, "id": "c1"}
+    model = ScriptedModel(messages=iter([AIMessage("", tool_calls=[call]), AIMessage("done")]))
+    saver, store = BotWireSaver(namespace, url=place_url), BotWireStore(namespace, url=place_url)
+    agent = create_agent(model, [used], name="support", checkpointer=saver, store=store)
+    given: Any = {**config("t"), "run_id": run}
+    if is_async:
+        await agent.ainvoke({"messages": ["hi"]}, given)
+    else:
+        agent.invoke({"messages": ["hi"]}, given)
+    with Memory(namespace, url=place_url) as memory:
+        names = [info.name for info in memory.list_histories()]
+        items = [item for name in names for item in memory.history(name).read()]
+        authors = {item.author for item in items}
+        authors |= {record.author for record in memory.records("langgraph-store").list()}
+    assert authors == {Author("support", "langgraph", str(run))}

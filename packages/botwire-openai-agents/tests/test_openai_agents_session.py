@@ -10,14 +10,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from agents import Agent, RunContextWrapper, Runner, SessionSettings, SQLiteSession, function_tool
+from agents import (
+    Agent,
+    RunContextWrapper,
+    Runner,
+    SessionSettings,
+    SQLiteSession,
+    function_tool,
+    tracing,
+)
 from agents.extensions.memory import EncryptedSession
 from agents.memory import OpenAIResponsesCompactionSession, Session
 from agents.memory import session as sdk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botwire import ConfigurationError, ConflictError, NotJSONError
+from botwire import Author, ConfigurationError, ConflictError, Memory, NotJSONError
 from botwire.messages import Message, ToolCall, read_items
 from botwire_openai_agents import BotWireSession, list_sessions
 from botwire_openai_agents.convert import from_items, to_items
@@ -181,6 +189,38 @@ async def test_each_users_runs_have_a_namespace_of_their_own(
         await session.get_items()
     (info,) = await list_sessions(f"{namespace}/ada", url=place_url)
     assert info.name == "chat"
+
+
+@function_tool
+def look() -> str:
+    """Looks at the weather."""
+    return "12 degrees"
+
+
+async def test_what_a_run_stores_names_its_agent_and_its_trace(
+    namespace: str, place_url: str
+) -> None:
+    items = Memory(namespace, url=place_url).history("s")
+
+    async def written(**connection: Any) -> set[tuple[str | None, str | None]]:
+        items.clear()
+        agent = Agent("support", model=ScriptedModel(call("look", "c1"), "warm"), tools=[look])
+        session = BotWireSession("s", namespace=namespace, url=place_url, **connection)
+        with tracing.trace("chat", trace_id="trace_42"):
+            await Runner.run(agent, "how warm?", session=session)
+        authors = [item.author for item in items.read()]
+        assert all(one is not None and one.framework == "openai-agents" for one in authors)
+        return {(one.agent, one.run) for one in authors if one}
+
+    # The SDK stores the question before it has chosen an agent.
+    assert await written() == {(None, None), ("support", None)}
+    tracing.set_trace_processors([])  # they would send the traces
+    tracing.set_tracing_disabled(False)
+    try:
+        assert await written() == {(None, "trace_42"), ("support", "trace_42")}
+        assert await written(author=Author("mine", run="7")) == {("mine", "7")}
+    finally:
+        tracing.set_tracing_disabled(True)
 
 
 async def test_sessions_are_listed(namespace: str, place_url: str) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.trace import NonRecordingSpan, SpanContext
 from strands import Agent
 from strands.memory import MemoryManager
 from strands.session import SnapshotSessionManager
 from strands.types.exceptions import SessionException, StorageError
 from strands.types.session import Session, SessionMessage, SessionType
 
-from botwire import ConfigurationError, Memory
+from botwire import Author, ConfigurationError, Memory
 from botwire.messages import Message, ToolCall
 from botwire_strands import BotWireMemoryStore, BotWireSessionManager, BotWireStorage
 from scripted.strands import ScriptedModel
@@ -87,6 +88,16 @@ def test_what_an_agent_says_has_its_id(place: Any) -> None:
         histories = [memory.history(info.name) for info in memory.list_histories()]
         authors = {str(item.author) for history in histories for item in history.read()}
     assert authors == {"strands", "editor, strands"}
+
+
+def test_a_traced_request_names_its_trace(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = open_agent(place)
+    context = SpanContext(0xABC, 1, is_remote=False)
+    monkeypatch.setattr(agent.tracer, "start_agent_span", lambda **_: NonRecordingSpan(context))
+    agent("hi")
+    with Memory(place["namespace"], url=place["url"]) as memory:
+        authors = [item.author for item in memory.history("ada").read()]
+    assert authors == [Author(framework="strands", run=f"{0xABC:032x}")] * 2
 
 
 def test_an_agent_that_waited_is_shown_what_others_said_since(place: Any) -> None:

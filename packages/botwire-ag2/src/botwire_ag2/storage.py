@@ -9,6 +9,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from ag2 import Context, MemoryStream
 from ag2.events import BaseEvent, ModelResponse, ToolResultsEvent
+from ag2.utils import AGENT_CONTEXT_DEPENDENCY_KEY
 
 from botwire import AsyncHistory, ConfigurationError
 from botwire.answers import Answerer
@@ -76,9 +77,10 @@ class BotWireStorage:
         self._names[stream_id] = str(name)
         return MemoryStream(self, id=stream_id)
 
-    def _history(self, stream_id: UUID) -> AsyncHistory:
+    def _history(self, stream_id: UUID, agent: str | None = None) -> AsyncHistory:
         name = self._names.get(stream_id, str(stream_id))
-        return self.connection.async_memory.history(name, ttl=self.ttl)
+        memory = self.connection.during(agent=agent).async_memory
+        return memory.history(name, ttl=self.ttl)
 
     async def save_event(self, event: BaseEvent, context: Context) -> None:
         """Stores an event at the end of its stream.
@@ -89,7 +91,9 @@ class BotWireStorage:
             where. ConfigurationError: The event holds an object of a class that is not in `types`.
         """
         stream_id = context.stream.id
-        history = self._history(stream_id)
+        # AG2 gives its runs no ids.
+        agent = context.dependencies.get(AGENT_CONTEXT_DEPENDENCY_KEY)
+        history = self._history(stream_id, getattr(agent, "name", None))
         item = await off_loop(to_item, event, self._classes)
         answerer = self._answerers[stream_id]
         # Within a process, AG2 answers one request of a stream at a time.

@@ -17,9 +17,9 @@ from agent_framework import (
     SupportsAgentRun,
 )
 
-from botwire import AsyncHistory, Author, ConfigurationError, ConflictError
+from botwire import AsyncHistory, ConfigurationError, ConflictError
 from botwire.answers import Answerer, Answerers
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Acting, Connection, ConnectionOptions, takes_connection
 from botwire.off_loop import off_loop
 from botwire.operations import check_ttl
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
@@ -95,7 +95,9 @@ class BotWireHistoryProvider(HistoryProvider):
             raise ConfigurationError(f"max_messages must be at least 1, not {max_messages}")
         if ttl is not None:
             check_ttl(ttl)
-        self.connection = Connection(namespace, framework="agent-framework", **connection)
+        self.connection = Connection(
+            namespace, framework="agent-framework", acting=_acting, **connection
+        )
         self.ttl = ttl
         self.max_messages = max_messages
         self.skip_excluded = skip_excluded
@@ -109,8 +111,7 @@ class BotWireHistoryProvider(HistoryProvider):
             raise ConfigurationError(
                 "a conversation needs the id of its session: AgentSession(session_id=…)"
             )
-        author = (self.connection.author or Author()).during(agent=_agent.get())
-        return self.connection.async_memory.by(author).history(session_id, ttl=self.ttl)
+        return self.connection.async_memory.history(session_id, ttl=self.ttl)
 
     async def get_messages(
         self, session_id: str | None, *, state: dict[str, Any] | None = None, **kwargs: Any
@@ -295,6 +296,10 @@ class BotWireHistoryProvider(HistoryProvider):
 
 _agent: ContextVar[str | None] = ContextVar("botwire_agent", default=None)
 """The name of the agent whose run is being loaded or stored."""
+
+
+def _acting() -> Acting:
+    return Acting(_agent.get())  # Agent Framework gives its runs no ids
 
 
 @contextlib.contextmanager

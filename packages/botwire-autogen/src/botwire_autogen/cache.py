@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.operations import check_ttl
 from botwire.tagged import from_json, to_json
+from botwire_autogen.acting import acting
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
     ) -> None:
         if ttl is not None:
             check_ttl(ttl)
-        self.connection = Connection(namespace, framework="autogen", **connection)
+        self.connection = Connection(namespace, framework="autogen", acting=acting, **connection)
         self._prefix = prefix
         self._ttl = ttl
 

@@ -20,6 +20,7 @@ from botwire import ConfigurationError, Item
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.names import check_history
 from botwire.off_loop import off_loop
+from botwire_autogen.acting import acting
 from botwire_autogen.conversation import Conversation, Reference
 from botwire_autogen.llm_messages import (
     from_items,
@@ -118,7 +119,7 @@ class BotWireChatCompletionContext(
             raise ConfigurationError("pass buffer_size or token_limit, not both")
         if (token_limit is None) != (model_client is None):
             raise ConfigurationError("token_limit needs model_client, which counts the tokens")
-        self.connection = Connection(namespace, framework="autogen", **connection)
+        self.connection = Connection(namespace, framework="autogen", acting=acting, **connection)
         self._name = name
         self._conversation = Conversation(
             self.connection, check_history(DEFAULT_NAME if name is None else name)
@@ -165,7 +166,8 @@ class BotWireChatCompletionContext(
         said = isinstance(message.content, str)
         if said:  # a handoff brings the calls of other agents, but not their words
             await self._check_agent(message.source)
-        seq = await self._conversation.add(item, repr(self), answers=True)
+        agent = message.source
+        seq = await self._conversation.add(item, repr(self), agent=agent, answers=True)
         self._conversation.answerer.saw(None if said else seq)
 
     async def _check_agent(self, agent: str) -> None:

@@ -21,6 +21,7 @@ from botwire import (
 )
 from botwire.answers import Answerer, Answerers
 from botwire.connection import Connection
+from botwire_autogen.acting import acting
 
 PREFIX = "autogen/context/"
 """The prefix of the keys that hold the state that each conversation was last put into."""
@@ -92,12 +93,21 @@ class Conversation:
     def _history(self) -> AsyncHistory:
         return self._memory.history(self.name)
 
-    async def add(self, item: Any, where: str, *, answers: bool = False, keep: bool = False) -> int:
+    async def add(
+        self,
+        item: Any,
+        where: str,
+        *,
+        agent: str | None = None,
+        answers: bool = False,
+        keep: bool = False,
+    ) -> int:
         """Stores an item and returns its sequence number.
 
         Args:
             item: An envelope.
             where: What errors call the conversation.
+            agent: The agent that said it, for one that no runtime runs.
             answers: Store the item only if no other request has written since this task's model
                 saw the messages.
             keep: Store the item even then, and raise the error afterwards.
@@ -106,14 +116,20 @@ class Conversation:
             ConflictError: Another request has written, or another process has loaded a state.
         """
         answerer = self.answerer if answers else Answerer()
+        # The agent that the runtime names takes precedence.
+        now = acting()
+        memory = self._connection.during(agent=now.agent or agent, run=now.run).async_memory
         return await answerer.answer(
-            self._history, lambda last: self._append(item, last), where=where, keep=keep
+            memory.history(self.name),
+            lambda last: self._append(memory, item, last),
+            where=where,
+            keep=keep,
         )
 
-    async def _append(self, item: Any, last: int | None) -> int:
+    async def _append(self, memory: AsyncMemory, item: Any, last: int | None) -> int:
         if self._generation is None:
-            return (await self._history.extend([item], if_last=last))[0]
-        async with self._memory.transaction() as tx:
+            return (await memory.history(self.name).extend([item], if_last=last))[0]
+        async with memory.transaction() as tx:
             tx.check(PREFIX + self.name, self._generation)
             tx.history(self.name).extend([item], if_last=last)
         return int(tx.results[0][0])

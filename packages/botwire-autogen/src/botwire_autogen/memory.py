@@ -27,6 +27,7 @@ from botwire.filters import compile_filter
 from botwire.names import check_collection
 from botwire.off_loop import off_loop
 from botwire.places import without_password
+from botwire_autogen.acting import acting
 from botwire_autogen.convert import from_record, json_safe, to_record, to_text
 
 logger = logging.getLogger("botwire.autogen")
@@ -128,7 +129,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
             raise ConfigurationError(
                 f"recall_timeout must be a positive number of seconds, not {recall_timeout!r}"
             )
-        self.connection = Connection(namespace, framework="autogen", **connection)
+        self.connection = Connection(namespace, framework="autogen", acting=acting, **connection)
         self._name = check_collection(name)
         self._k = _check_k(k)
         self._retrieval: Retrieval = retrieval

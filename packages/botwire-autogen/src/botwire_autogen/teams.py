@@ -19,6 +19,7 @@ from botwire import ConfigurationError, ConflictError, Item
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.messages import Message, Native
 from botwire.tagged import Rewriter, from_json
+from botwire_autogen.acting import acting
 from botwire_autogen.context import BotWireChatCompletionContext
 from botwire_autogen.llm_messages import FRAMEWORK
 
@@ -73,7 +74,7 @@ class BotWireStateStore:
         namespace: str,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, framework="autogen", **connection)
+        self.connection = Connection(namespace, framework="autogen", acting=acting, **connection)
         self._known: dict[str, tuple[int, list[Any]]] = {}  # by name: a version and its thread
         self._rewriters: defaultdict[str, Rewriter] = defaultdict(Rewriter)
 

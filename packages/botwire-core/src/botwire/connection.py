@@ -7,7 +7,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Self, TypedDict, TypeVar
+from typing import Any, NamedTuple, Self, TypedDict, TypeVar
 
 from botwire.client import AsyncMemory, Memory
 from botwire.engines.gathering import GatheringEngine
@@ -23,6 +23,18 @@ _places: OrderedDict[tuple[str, str | None], Place] = OrderedDict()
 _places_lock = threading.RLock()
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class Acting(NamedTuple):
+    """What a framework is executing.
+
+    Attributes:
+        agent: The agent's name; None if the framework does not know it.
+        run: The id of the run, session or job, a string or a `UUID`; None likewise.
+    """
+
+    agent: object = None
+    run: object = None
 
 
 class ConnectionOptions(TypedDict, total=False):
@@ -85,6 +97,8 @@ class Connection:
         author: Who writes, as for `Memory`. Default: the client's author.
         framework: The framework of the adapter that opens the connection. It is added to an author
             that names none.
+        acting: Returns the agent and the run that the framework is executing, for frameworks that
+            keep these in context variables. It is asked whenever a client is needed; see `during`.
         gather_reads: Send concurrent reads of several threads as one request; see
             `GatheringEngine`.
 
@@ -102,6 +116,7 @@ class Connection:
         timeout: float = DEFAULT_TIMEOUT,
         author: Author | str | None = None,
         framework: str | None = None,
+        acting: Callable[[], Acting] | None = None,
         gather_reads: bool = False,
     ) -> None:
         if client is not None and (url is not None or api_key is not None):
@@ -119,6 +134,8 @@ class Connection:
         self.author = (given or NOBODY).within(framework) or None
         self._lock = threading.RLock()
         self._url = url
+        self._acting = acting
+        self._origin = self  # holds the clients; another one if `during` made this connection
         self._gather_reads = gather_reads
         self._memory: Memory | None = None
         self._async_memory: AsyncMemory | None = None
@@ -136,19 +153,31 @@ class Connection:
 
     @property
     def memory(self) -> Memory:
-        """The blocking client."""
+        """The blocking client, whose author is the one at present; see `during`."""
+        origin = self._origin
         with self._lock:
-            if self._memory is None:
-                self._memory = self._open()
-            return self._memory
+            if origin._memory is None:
+                origin._memory = origin._open()
+            memory = origin._memory
+        author = self._author_now()
+        return memory if author == memory.author else memory.by(author)
 
     @property
     def async_memory(self) -> AsyncMemory:
-        """The asynchronous client, for any event loop."""
+        """The asynchronous client, for any event loop, whose author is the one at present."""
+        origin = self._origin
         with self._lock:
-            if self._async_memory is None:
-                self._async_memory = self._open_async()
-            return self._async_memory
+            if origin._async_memory is None:
+                origin._async_memory = origin._open_async()
+            memory = origin._async_memory
+        author = self._author_now()
+        return memory if author == memory.author else memory.by(author)
+
+    def _author_now(self) -> Author | None:
+        return self.author if self._acting is None else self._during(*self._acting())
+
+    def _during(self, agent: object, run: object) -> Author | None:
+        return (self.author or NOBODY).during(agent=agent, run=run) or None
 
     def _open(self) -> Memory:
         if self._place is not None and self._place.shareable:
@@ -174,6 +203,26 @@ class Connection:
             assert self._memory is not None  # one of the two was made with this object
             engine = to_async(self._memory.engine)
         return AsyncMemory(self.namespace, author=self.author, place=self._place, engine=engine)
+
+    def during(self, *, agent: object = None, run: object = None) -> Connection:
+        """Returns this connection, with clients that write as an agent, in a run.
+
+        For adapters, whose framework says which agent and run it is executing. The agent and the
+        run that the user's author names take precedence. A name that is missing or not valid is
+        left out.
+
+        Args:
+            agent: See `Acting`.
+            run: See `Acting`.
+        """
+        author = self._during(agent, run)
+        if author == self.author:
+            return self
+        again = object.__new__(type(self))
+        again.__dict__.update(self.__dict__)
+        again.author = author
+        again._acting = None
+        return again
 
     def reference(self) -> dict[str, str]:
         """Returns a description of this place for `from_reference`, without secrets.
@@ -236,13 +285,18 @@ class Connection:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.reference(), self._gather_reads, self.author)
+        return _restore, (self.reference(), self._gather_reads, self.author, self._acting)
 
 
 def _restore(
-    reference: dict[str, str], gather_reads: bool, author: Author | None = None
+    reference: dict[str, str],
+    gather_reads: bool,
+    author: Author | None = None,
+    acting: Callable[[], Acting] | None = None,
 ) -> Connection:
-    return Connection.from_reference(reference, gather_reads=gather_reads, author=author)
+    connection = Connection.from_reference(reference, gather_reads=gather_reads, author=author)
+    connection._acting = acting
+    return connection
 
 
 def _remember(key: tuple[str, str | None], place: Place) -> None:

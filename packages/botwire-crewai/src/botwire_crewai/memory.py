@@ -15,6 +15,7 @@ from pydantic import field_serializer
 
 from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.places import DEFAULT_TIMEOUT
+from botwire_crewai.acting import remembering
 from botwire_crewai.specs import SPEC_PREFIX
 from botwire_crewai.storage import BotWireStorage
 from botwire_crewai.tenancy import Namespace
@@ -99,7 +100,13 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
 
     def remember(self, *args: Any, **options: Any) -> Any:
         """Like CrewAI's own method."""
-        return self._asked(super().remember, *args, **options)
+        with remembering(options.get("agent_role")):
+            return self._asked(super().remember, *args, **options)
+
+    def remember_many(self, *args: Any, **options: Any) -> Any:
+        """Like CrewAI's own method."""
+        with remembering(options.get("agent_role")):
+            return super().remember_many(*args, **options)
 
     def forget(self, *args: Any, **options: Any) -> int:
         """Like CrewAI's own method."""

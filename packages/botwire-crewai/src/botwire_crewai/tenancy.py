@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 from botwire import ConfigurationError
 from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire_crewai.acting import acting
 from botwire_crewai.project import default_namespace
 
 Namespace = str | Callable[[], str] | ContextVar[str]
@@ -52,6 +53,7 @@ class Tenancy:
         self._first = Connection(
             name,
             framework="crewai",
+            acting=acting,
             **connection,
             gather_reads=gather_reads,
         )
@@ -91,7 +93,9 @@ class Tenancy:
                 found = Connection(
                     name,
                     framework="crewai",
+                    acting=acting,
                     client=self._first.memory,
+                    author=self._first.author,
                     gather_reads=self._gather_reads,
                 )
                 self._others[name] = found

@@ -17,7 +17,7 @@ from google.adk.sessions import BaseSessionService, Session, State
 from google.adk.sessions._session_util import extract_json_safe_state_delta
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 
-from botwire import AsyncMemory, Author, ConflictError, Entry, HistoryInfo, Item
+from botwire import AsyncMemory, ConflictError, Entry, HistoryInfo, Item
 from botwire import operations as ops
 from botwire.connection import ConnectionOptions, takes_connection
 from botwire.names import join_parts
@@ -222,7 +222,8 @@ class BotWireSessionService(BaseSessionService):
     async def _write(
         self, where: _Where, event: Event, items: list[dict[str, Any]], marker: _Marker
     ) -> _Marker:
-        memory = self._memory.by(_author(self.connection.author, event))
+        agent = None if event.author == USER else event.author
+        memory = self.connection.during(agent=agent, run=event.invocation_id).async_memory
         delta = extract_json_safe_state_delta(event.actions.state_delta or {})
         shared = _shared_entries(where, delta)
         async with memory.transaction() as tx:
@@ -427,9 +428,3 @@ def _merged(state: Mapping[str, Any], app: list[Entry], user: list[Entry]) -> di
 def _prefixed(delta: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     scopes = ("app", "user")
     return {f"{one}:{name}": value for one in scopes for name, value in delta[one].items()}
-
-
-def _author(author: Author | None, event: Event) -> Author:
-    """Returns who writes an event: its agent, in its invocation."""
-    agent = None if event.author == USER else event.author
-    return (author or Author()).during(agent=agent, run=event.invocation_id)

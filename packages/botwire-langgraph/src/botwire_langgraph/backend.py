@@ -34,6 +34,7 @@ from botwire.client import AsyncMemory, Memory
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.names import check_key
 from botwire.programs import Program, arun, run
+from botwire_langgraph.acting import acting
 
 _LAST = "\U0010ffff"
 _READ_AT_ONCE = 50  # files per read of a search
@@ -78,7 +79,7 @@ class BotWireBackend(BackendProtocol):
         if namespace is not None and namespace_of is not None:
             raise ConfigurationError("give namespace or namespace_of, not both")
         self.prefix = prefix
-        self.connection = Connection(namespace, framework="langgraph", **connection)
+        self.connection = Connection(namespace, framework="langgraph", acting=acting, **connection)
         self._namespace_of = namespace_of
 
     def __repr__(self) -> str:

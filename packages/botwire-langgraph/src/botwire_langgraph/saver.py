@@ -22,6 +22,7 @@ from botwire import BotWireError, ConfigurationError
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.operations import check_ttl
 from botwire_langgraph import importing, leases, pruning, steps
+from botwire_langgraph.acting import acting_in
 from botwire_langgraph.convoy import Convoy
 from botwire_langgraph.cut_off import close_calls
 from botwire_langgraph.lease_renewal import renewer
@@ -200,7 +201,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     ) -> RunnableConfig:
         """Stores a checkpoint and its new channel values atomically."""
         program = self._put(config, checkpoint, metadata, new_versions, putting_loop())
-        return self._run(self._convoy.lead(Thread.of(config).id, program))
+        return run(self._during(config), self._convoy.lead(Thread.of(config).id, program))
 
     async def aput(
         self,
@@ -211,7 +212,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     ) -> RunnableConfig:
         """Like `put`."""
         program = self._put(config, checkpoint, metadata, new_versions, putting_loop())
-        return await self._arun(self._convoy.lead(Thread.of(config).id, program))
+        return await arun(self._during(config), self._convoy.lead(Thread.of(config).id, program))
 
     def put_writes(
         self,
@@ -222,7 +223,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     ) -> None:
         """Stores what a task wrote, atomically and idempotently."""
         program = self._put_writes(config, writes, task_id, task_path)
-        self._convoy.follow(self.connection, Thread.of(config).id, program)
+        self._convoy.follow(self._during(config), Thread.of(config).id, program)
 
     async def aput_writes(
         self,
@@ -233,7 +234,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     ) -> None:
         """Like `put_writes`."""
         program = self._put_writes(config, writes, task_id, task_path)
-        await self._convoy.afollow(self.connection, Thread.of(config).id, program)
+        await self._convoy.afollow(self._during(config), Thread.of(config).id, program)
 
     def delete_thread(self, thread_id: str) -> None:
         """Deletes all data of a thread; a run still active on it gets a `ConflictError`."""
@@ -455,6 +456,10 @@ class BotWireSaver(BaseCheckpointSaver[str]):
     def _note_end(self, lease: Lease) -> None:
         lease.run.end()
         renewer.drop(lease)
+
+    def _during(self, config: RunnableConfig) -> Connection:
+        now = acting_in(config)
+        return self.connection.during(agent=now.agent, run=now.run)
 
     def _run(self, program: Steps[T]) -> T:
         return run(self.connection, program)

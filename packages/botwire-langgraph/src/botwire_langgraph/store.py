@@ -6,7 +6,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Unpack
+from itertools import groupby
+from typing import Any, NamedTuple, Unpack
 from weakref import WeakKeyDictionary
 
 from langgraph.store.base import (
@@ -21,6 +22,7 @@ from langgraph.store.base import (
 from botwire import APIError, ConfigurationError
 from botwire.clock import now
 from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire_langgraph.acting import acting
 from botwire_langgraph.opening import Opened
 from botwire_langgraph.plan import Plan, SearchBy, Settings, sweep
 from botwire_langgraph.running import arun, run
@@ -116,7 +118,7 @@ class BotWireStore(BaseStore):
             if texts:
                 documents = dict(zip(texts, self.embeddings.embed_documents(texts), strict=True))
             queries = {query: self.embeddings.embed_query(query) for query in plan.queries}
-        return run(self.connection, plan.run(documents, queries))
+        return run(self._connection_now(), plan.run(documents, queries))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Like `batch`; concurrent calls of other tasks share the request."""
@@ -126,7 +128,7 @@ class BotWireStore(BaseStore):
         loop = asyncio.get_running_loop()
         with self._lock:
             gathering = self._gatherings.setdefault(loop, _Gathering())
-        return await gathering.apply(self, operations)
+        return await gathering.apply(self, self._connection_now(), operations)
 
     def sweep_ttl(self) -> int:
         """Deletes all expired items to free their space, and returns their number."""
@@ -136,8 +138,8 @@ class BotWireStore(BaseStore):
         """Like `sweep_ttl`."""
         return await arun(self.connection, sweep(self._settings.collection, now()))
 
-    async def apply(self, operations: Sequence[Op]) -> list[Result]:
-        """Applies operations in a request of their own."""
+    async def apply(self, connection: Connection, operations: Sequence[Op]) -> list[Result]:
+        """Applies operations in a request of their own, with the author of a connection."""
         plan = self._plan(operations)
         documents, queries = {}, {}
         if self._settings.embeds and self.embeddings is not None:
@@ -147,7 +149,11 @@ class BotWireStore(BaseStore):
                 documents = dict(zip(texts, embedded, strict=True))
             found = await asyncio.gather(*map(self.embeddings.aembed_query, plan.queries))
             queries = dict(zip(plan.queries, found, strict=True))
-        return await arun(self.connection, plan.run(documents, queries))
+        return await arun(connection, plan.run(documents, queries))
+
+    def _connection_now(self) -> Connection:
+        now = acting()
+        return self.connection.during(agent=now.agent, run=now.run)
 
     def _plan(self, operations: Sequence[Op]) -> Plan:
         return Plan(self._settings, operations, now, sweep=self._sweep_is_due(operations))
@@ -164,56 +170,65 @@ class BotWireStore(BaseStore):
             return True
 
 
+class _Call(NamedTuple):
+    """Operations that wait for their request."""
+
+    connection: Connection
+    operations: Sequence[Op]
+    future: asyncio.Future[list[Result]]
+
+
 class _Gathering:
     """The calls of one event loop; those that arrive during a request share the next one."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[Sequence[Op], asyncio.Future[list[Result]]]] = []
+        self._waiting: list[_Call] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def apply(self, store: BotWireStore, operations: Sequence[Op]) -> list[Result]:
+    async def apply(
+        self, store: BotWireStore, connection: Connection, operations: Sequence[Op]
+    ) -> list[Result]:
         future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((operations, future))
+        self._waiting.append(_Call(connection, operations, future))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain(store))
         return await future
 
     async def _drain(self, store: BotWireStore) -> None:
-        calls: list[tuple[Sequence[Op], asyncio.Future[list[Result]]]] = []
+        calls: list[_Call] = []
         try:
             while self._waiting:
                 calls, self._waiting = self._waiting, []
-                calls = [call for call in calls if not call[1].done()]
-                await self._apply(store, calls)
+                calls = [call for call in calls if not call.future.done()]
+                # A request has one author.
+                for _, together in groupby(calls, lambda call: call.connection.author):
+                    await self._apply(store, list(together))
         except BaseException:
             # This task was cancelled, as when its loop ends: no caller may wait forever.
-            for _, future in (*calls, *self._waiting):
-                future.cancel()
+            for call in (*calls, *self._waiting):
+                call.future.cancel()
             self._waiting = []
             raise
 
-    async def _apply(
-        self,
-        store: BotWireStore,
-        calls: Sequence[tuple[Sequence[Op], asyncio.Future[list[Result]]]],
-    ) -> None:
+    async def _apply(self, store: BotWireStore, calls: Sequence[_Call]) -> None:
         try:
-            results = iter(await store.apply([op for operations, _ in calls for op in operations]))
+            together = [operation for call in calls for operation in call.operations]
+            results = iter(await store.apply(calls[0].connection, together))
         except APIError as error:
             if len(calls) == 1:
-                _fail(calls[0][1], error)
+                _fail(calls[0].future, error)
                 return
             # The store refused one call, and so all: send each again, with its own answer.
             for call in calls:
                 await self._apply(store, [call])
         except Exception as error:  # noqa: BLE001 - raised at every call that waits for it
-            for _, future in calls:
-                _fail(future, error)
+            for call in calls:
+                _fail(call.future, error)
         else:
-            for operations, future in calls:
-                found = [next(results) for _ in operations]
-                if not future.done():
-                    future.set_result(found)
+            for call in calls:
+                found = [next(results) for _ in call.operations]
+                if not call.future.done():
+                    call.future.set_result(found)
 
 
 def _fail(future: asyncio.Future[list[Result]], error: Exception) -> None:

@@ -7,13 +7,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Unpack
 
-from agents import RunContextWrapper, SessionSettings
+from agents import (
+    AgentSpanData,
+    RunContextWrapper,
+    SessionSettings,
+    get_current_span,
+    get_current_trace,
+)
 from agents.items import TResponseInputItem
 from agents.memory import SessionABC
 
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError, HistoryInfo, Item
 from botwire.answers import Answerer
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Acting, Connection, ConnectionOptions, takes_connection
 from botwire.names import check_history
 from botwire.off_loop import off_loop
 from botwire.operations import MAX_PAGE, check_ttl
@@ -78,7 +84,9 @@ class BotWireSession(SessionABC):
             session_settings = SessionSettings(**session_settings)
         self.session_id = check_history(session_id)
         self.session_settings = session_settings or SessionSettings()
-        self.connection = Connection(namespace, framework="openai-agents", **connection)
+        self.connection = Connection(
+            namespace, framework="openai-agents", acting=_acting, **connection
+        )
         if ttl is not None:
             check_ttl(ttl)
         self.ttl = ttl
@@ -233,6 +241,17 @@ class BotWireSession(SessionABC):
 
     def _history(self, wrapper: RunContextWrapper[Any] | None) -> AsyncHistory:
         return self._memory(wrapper).history(self.session_id, ttl=self.ttl)
+
+
+def _acting() -> Acting:
+    """Returns the agent of the SDK's current span, and the id of its trace."""
+    span, trace = get_current_span(), get_current_trace()
+    data = None if span is None else span.span_data
+    # The span of a turn names the agent too; releases before 0.23 have none.
+    agent = data.name if isinstance(data, AgentSpanData) else getattr(data, "agent_name", None)
+    # With tracing turned off there are spans, but all traces have one id.
+    is_traced = trace is not None and trace.trace_id != "no-op"
+    return Acting(agent, trace.trace_id if trace is not None and is_traced else None)
 
 
 @takes_connection

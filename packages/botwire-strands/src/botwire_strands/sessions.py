@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any, Unpack
 
 from strands.multiagent.base import MultiAgentBase
@@ -11,7 +12,7 @@ from strands.types.content import Message
 from strands.types.exceptions import SessionException
 from strands.types.session import Session, SessionAgent, SessionMessage
 
-from botwire import Author, ConfigurationError, ConflictError, History, Memory
+from botwire import ConfigurationError, ConflictError, History, Memory
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.names import check_history, join_parts
 from botwire_strands.convert import (
@@ -92,7 +93,11 @@ class BotWireSessionManager(RepositorySessionManager, SessionRepository):
         """
         if is_prompt(message):
             self._catch_up(agent, message)
-        super().append_message(message, agent, **kwargs)
+        token = _run.set(_trace_id(agent))
+        try:
+            super().append_message(message, agent, **kwargs)
+        finally:
+            _run.reset(token)
 
     def _catch_up(self, agent: LocalAgent, prompt: Message) -> None:
         """Puts the messages that others have stored in the meantime before a prompt."""
@@ -291,5 +296,16 @@ class BotWireSessionManager(RepositorySessionManager, SessionRepository):
     def _history(self, session_id: str, agent_id: str) -> History:
         own = join_parts(_AGENTS, session_id, agent_id)
         named = None if agent_id == _AGENT else agent_id
-        author = (self.connection.author or Author()).during(agent=named)
-        return self._memory.by(author).history(session_id if agent_id == _AGENT else own)
+        memory = self.connection.during(agent=named, run=_run.get()).memory
+        return memory.history(session_id if agent_id == _AGENT else own)
+
+
+_run: ContextVar[str | None] = ContextVar("botwire_strands_run", default=None)
+"""The id of the trace of the request whose message is being stored."""
+
+
+def _trace_id(agent: LocalAgent) -> str | None:
+    """Returns the id of an agent's trace, which is all that tells its requests apart, if any."""
+    span = getattr(agent, "trace_span", None)
+    context = None if span is None else span.get_span_context()
+    return f"{context.trace_id:032x}" if context is not None and context.is_valid else None

@@ -6,6 +6,7 @@ import functools
 import json
 from dataclasses import dataclass, replace
 from typing import Annotated
+from uuid import UUID
 
 from botwire import names
 from botwire.errors import ConfigurationError
@@ -58,15 +59,21 @@ class Author(Checked):
         """Returns this author with a framework, unless it names one already."""
         return self if self.framework is not None else replace(self, framework=framework)
 
-    def during(self, *, agent: str | None = None, run: str | None = None) -> Author:
+    def during(self, *, agent: object = None, run: object = None) -> Author:
         """Returns this author with an agent and a run, unless it names them already.
 
-        For what a framework calls them: a name that is too long, or no valid name, is left out.
+        For what a framework calls them: a name that is too long, or not valid, is left out.
+
+        Args:
+            agent: The agent's name.
+            run: The id of the run: a string or a `UUID`.
         """
         return replace(self, agent=self.agent or _fitting(agent), run=self.run or _fitting(run))
 
 
-def _fitting(name: str | None) -> str | None:
+def _fitting(name: object) -> str | None:
+    if isinstance(name, UUID):
+        name = str(name)
     if not name or not isinstance(name, str):
         return None
     try:

@@ -1,0 +1,35 @@
+"""Which agent of a crew is remembering, and in which execution."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+from botwire.connection import Acting
+
+try:
+    from crewai.execution import get_execution_uuid
+except ImportError:  # crewai 1.15.0 has no id of a kickoff
+
+    def get_execution_uuid() -> str | None:
+        """Returns None: this release gives kickoffs no ids."""
+        return None
+
+
+_agent: ContextVar[str | None] = ContextVar("botwire_crewai_agent", default=None)
+
+
+def acting() -> Acting:
+    """Returns the role of the agent that is remembering, and the id of the kickoff."""
+    return Acting(_agent.get(), get_execution_uuid())
+
+
+@contextlib.contextmanager
+def remembering(agent: str | None) -> Iterator[None]:
+    """Names the agent of everything that is stored in the block, and by saves it begins."""
+    token = _agent.set(agent or _agent.get())
+    try:
+        yield
+    finally:
+        _agent.reset(token)
