@@ -69,6 +69,9 @@ def schema_of(cls: Any, *, without: Collection[str] = (), op: bool = False) -> S
         "required": required,
         "additionalProperties": False,
     }
+    if op:  # for generators of clients
+        described["x-result"] = ops.BY_CLASS[cls].result.schema
+        described["x-writes"] = cls.writes
     for name, field, default in members_of(cls):
         if name in without:
             continue
