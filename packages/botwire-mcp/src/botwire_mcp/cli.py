@@ -11,9 +11,10 @@ from typing import Any
 import anyio
 from mcp.server.stdio import stdio_server
 
+from botwire.cli.exits import exit_code
 from botwire.errors import BotWireError
 from botwire.places import API_KEY_VARIABLE, NAMESPACE_VARIABLE, URL_VARIABLE
-from botwire_mcp import installing
+from botwire_mcp import import_command, installing
 from botwire_mcp.installing import CLIENTS
 from botwire_mcp.server import create_server
 from botwire_mcp.tools import TOOLS, choose_tools
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
     except BotWireError as error:
         print(error, file=sys.stderr)
-        return 2
+        return exit_code(error)
     return code
 
 
@@ -40,12 +41,16 @@ def mcp_command(commands: Any) -> None:
     _add_options(commands.add_parser("mcp", help=text, description=text[0].upper() + text[1:]))
 
 
-def _add_options(parser: argparse.ArgumentParser, *, is_main: bool = True) -> None:
+def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="where memory lives (default: BOTWIRE_URL, else a file)")
     parser.add_argument("--api-key", metavar="KEY", help="API key; safer in BOTWIRE_API_KEY")
     parser.add_argument(
         "-N", "--namespace", help="namespace (default: BOTWIRE_NAMESPACE, else default)"
     )
+
+
+def _add_options(parser: argparse.ArgumentParser, *, is_main: bool = True) -> None:
+    _add_place(parser)
     parser.add_argument(
         "--tools",
         type=lambda text: [name for name in text.replace(",", " ").split() if name],
@@ -56,7 +61,7 @@ def _add_options(parser: argparse.ArgumentParser, *, is_main: bool = True) -> No
     parser.set_defaults(run=_serve)
     if not is_main:
         return
-    actions = parser.add_subparsers(title="actions", metavar="install", required=False)
+    actions = parser.add_subparsers(title="actions", metavar="install | import", required=False)
     text = "add the server to the settings of a client; keeps a backup and never overwrites"
     install = actions.add_parser("install", help=text, description=text[0].upper() + text[1:])
     install.add_argument("client", choices=list(CLIENTS))
@@ -66,6 +71,11 @@ def _add_options(parser: argparse.ArgumentParser, *, is_main: bool = True) -> No
     )
     _add_options(install, is_main=False)
     install.set_defaults(run=_install)
+    text = "import what another memory server keeps; may be repeated and never overwrites"
+    importing = actions.add_parser("import", help=text, description=text[0].upper() + text[1:])
+    import_command.add_arguments(importing)
+    _add_place(importing)
+    importing.set_defaults(run=import_command.run)
 
 
 def _serve(options: argparse.Namespace) -> int:
