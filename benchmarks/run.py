@@ -4,6 +4,7 @@ Each row does the same work both ways in turn, many times, and prints the ratio 
 Absolute times depend on the machine; ratios hardly do, unless others use it at the same time.
 
     hatch run bench [PART ...]
+    hatch run bench races [FRAMEWORK ...]
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ PARTS = (
     "transfer",
 )
 """Each is a program ``…_rows.py``, so none is measured in a process that has run another."""
+RACES = "races"
+"""No part: it prints a table of its own, and takes arguments."""
 ELSEWHERE = {"engine": "crewai"}
 """Parts whose environment their name does not tell: LanceDB, which engines are compared with, comes
 with CrewAI."""
@@ -62,9 +65,14 @@ def compare(
 
 def main(parts: Sequence[str]) -> int:
     """Runs some parts, or all; returns the exit code."""
+    if parts[:1] == [RACES]:
+        from benchmarks.races import run as races  # noqa: PLC0415 - parts run without it
+
+        return races.main(parts[1:])
     unknown = set(parts) - set(PARTS)
     if unknown:
-        print(f"no part {min(unknown)!r}; choose from {', '.join(PARTS)}", file=sys.stderr)
+        choices = ", ".join((*PARTS, RACES))
+        print(f"no part {min(unknown)!r}; choose from {choices}", file=sys.stderr)
         return 2
     print(f"{'':34} {'BotWire':>12} {'baseline':>12} {'ratio':>6}", flush=True)
     folder = Path(__file__).parent

@@ -1,0 +1,13 @@
+"""The benchmark's races, small: what ours acknowledges is kept once."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.races import frame, langgraph_race
+
+
+@pytest.mark.parametrize("contender", [langgraph_race.OurSaver, langgraph_race.OurBackend])
+def test_two_processes_that_race_lose_nothing(contender: type[frame.Contender]) -> None:
+    result = frame.race(contender, processes=2, writes=3, postgres=None)
+    assert (result.acknowledged, result.kept, result.twice, result.errors) == (6, 6, 0, {})
