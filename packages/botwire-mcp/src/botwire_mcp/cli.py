@@ -12,10 +12,11 @@ import anyio
 from mcp.server.stdio import stdio_server
 
 from botwire.cli.exits import exit_code
-from botwire.errors import BotWireError
+from botwire.errors import BotWireError, ConfigurationError
 from botwire.places import API_KEY_VARIABLE, NAMESPACE_VARIABLE, URL_VARIABLE
 from botwire_mcp import import_command, installing
-from botwire_mcp.installing import CLIENTS
+from botwire_mcp.claude_code import hooks, settings
+from botwire_mcp.installing import CLIENTS, Change
 from botwire_mcp.server import create_server
 from botwire_mcp.tools import TOOLS, choose_tools
 
@@ -61,13 +62,18 @@ def _add_options(parser: argparse.ArgumentParser, *, is_main: bool = True) -> No
     parser.set_defaults(run=_serve)
     if not is_main:
         return
-    actions = parser.add_subparsers(title="actions", metavar="install | import", required=False)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=False)
     text = "add the server to the settings of a client; keeps a backup and never overwrites"
     install = actions.add_parser("install", help=text, description=text[0].upper() + text[1:])
     install.add_argument("client", choices=list(CLIENTS))
     install.add_argument("--dry-run", action="store_true", help="only show the change")
     install.add_argument(
         "--project", action="store_true", help="only for the project in this folder"
+    )
+    install.add_argument(
+        "--hooks",
+        action="store_true",
+        help="claude-code: recall when a session starts, save before compaction and at its end",
     )
     _add_options(install, is_main=False)
     install.set_defaults(run=_install)
@@ -76,6 +82,10 @@ def _add_options(parser: argparse.ArgumentParser, *, is_main: bool = True) -> No
     import_command.add_arguments(importing)
     _add_place(importing)
     importing.set_defaults(run=import_command.run)
+    text = "answer an event of Claude Code"
+    hook = actions.add_parser("hook", help=text, description=text[0].upper() + text[1:])
+    _add_place(hook)
+    hook.set_defaults(run=hooks.run)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -107,15 +117,31 @@ def _install(options: argparse.Namespace) -> int:
         API_KEY_VARIABLE: options.api_key,
     }
     entry = installing.entry_of(arguments, environment)
-    change = installing.plan(options.client, entry, project=options.project)
-    if change is None:
+    changes = [installing.plan(options.client, entry, project=options.project)]
+    if options.hooks:
+        changes.append(_plan_hooks(options))
+    wanted = [change for change in changes if change is not None]
+    if not wanted:
         print("it is installed already: nothing to change")
         return 0
-    print(change.show(options.api_key))
+    for change in wanted:
+        print(change.show(options.api_key))
     if options.dry_run:
         print("nothing was written (--dry-run)")
         return 0
-    backup = change.write()
-    kept = "" if backup is None else f"; the old file is {backup}"
-    print(f"installed in {change.path}{kept}. Restart {options.client} to use it.")
+    for change in wanted:
+        backup = change.write()
+        kept = "" if backup is None else f"; the old file is {backup}"
+        print(f"installed in {change.path}{kept}")
+    print(f"Restart {options.client} to use it.")
     return 0
+
+
+def _plan_hooks(options: argparse.Namespace) -> Change | None:
+    if options.client != "claude-code":
+        raise ConfigurationError(f"{options.client} has no hooks: omit --hooks")
+    if options.read_only:
+        raise ConfigurationError("hooks save sessions: omit --read-only or --hooks")
+    place = [("--url", options.url), ("--namespace", options.namespace)]
+    words = [word for name, value in place if value for word in (name, value)]
+    return settings.plan(settings.command_of(words), options.api_key, project=options.project)

@@ -52,7 +52,7 @@ class Change:
         """
         path = self.path.resolve()  # behind a link, which stays
         path.parent.mkdir(parents=True, exist_ok=True)
-        if _read(path) != self.old:
+        if read_text(path) != self.old:
             raise ConfigurationError(f"{path} was changed just now: nothing was written; try again")
         backup = None
         if path.exists():
@@ -88,7 +88,7 @@ def plan(client: str, entry: Entry, *, project: bool = False) -> Change | None:
     path = settings.project if project else settings.user()
     if path is None:
         raise ConfigurationError(f"{client} has no settings per project: omit --project")
-    old = _read(path)
+    old = read_text(path)
     new = (_merge_toml if path.suffix == ".toml" else _merge_json)(path, old, settings, entry)
     return None if new is None else Change(path, old, new)
 
@@ -208,7 +208,12 @@ def _by_hand(path: Path, why: str, settings: Settings, entry: Entry) -> Configur
     )
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Returns the text of a file of settings; empty if there is no such file.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return file.read()

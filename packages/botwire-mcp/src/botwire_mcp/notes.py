@@ -94,7 +94,7 @@ class Recall(MemoryTool):
             since=self.since,
             limit=limit + 1,
         )
-        rows = bounds.fit([_row(note) for note in found[:limit]], self.max_chars)
+        rows = bounds.fit([to_row(note) for note in found[:limit]], self.max_chars)
         answer: Answer = {"notes": rows, "searched": found.searched}
         if len(found) > len(rows):
             answer["more"] = (
@@ -210,7 +210,8 @@ def _note_id(about: str, text: str, attempt: int) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def _row(note: Record) -> dict[str, Any]:
+def to_row(note: Record) -> dict[str, Any]:
+    """Returns a note as a short JSON object."""
     row: dict[str, Any] = {"id": note.id, "text": note.text, "version": note.version}
     if note.scope != scopes.ROOT:
         row["about"] = note.scope

@@ -1,0 +1,1 @@
+"""Hooks of Claude Code: recall at the start of a session, save before compaction and at its end."""
