@@ -278,8 +278,45 @@ async def test_a_change_is_undone(memory: Any) -> None:
     with pytest.raises(ConflictError, match="changed again in revision"):
         await memory.undo(first)
     assert await memory.get("b") == 5
-    with pytest.raises(NotFoundError, match="no change 1000000000"):
+    with pytest.raises(NotFoundError, match="change 1000000000 is not kept"):
         await memory.undo(1_000_000_000)
+
+
+async def test_what_was_erased_is_not_restored(memory: Any) -> None:
+    chat, notes = memory.history("chat"), memory.records("notes")
+    await memory.keep_past(MONTH)
+    await memory.set("other", 1)
+    for number in (1, 2):
+        await memory.set("k", number)
+        await memory.set("gone", number)
+        await chat.replace([number])
+        await notes.put([Record(str(number), id="1")])
+        if number == 1:
+            then = await memory.revision()
+    await memory.delete("gone")
+    await memory.set("other", 2)
+    everything = {"key": "k", "history": "chat", "records": "notes"}
+    for shape, name in [*everything.items(), ("key", "gone")]:
+        assert await memory.erase_past(**{shape: name}) > 0
+    erased = await memory.revision()
+    assert [change.action for change in await memory.changes(erased - 1)] == ["erase"]
+    for shape, name in [*everything.items(), ("key", "gone")]:
+        with pytest.raises(NotFoundError, match=f"past of .*'{name}' was erased in revision"):
+            await memory.restore(then, **{shape: name})
+    with pytest.raises(NotFoundError, match="past of key 'k' was erased in revision"):
+        await memory.restore(then)
+    with pytest.raises(InvalidRequestError, match="cannot be undone"):
+        await memory.undo(erased)
+    # Nothing was written, and what is kept can be restored as ever.
+    assert await memory.revision() == erased
+    assert (await memory.get("k"), await chat.tail(9), await memory.get("other")) == (2, [2], 2)
+    assert await memory.restore(then, key="other") == 1
+    assert await memory.get("other") == 1
+    await memory.set("k", 3)
+    assert await memory.restore(erased, key="k") == 1
+    assert await memory.get("k") == 2
+    assert await memory.restore(erased) == 1
+    assert await memory.get("other") == 2
 
 
 async def test_the_past_is_erased(memory: Any) -> None:
@@ -304,7 +341,7 @@ async def test_the_past_is_erased(memory: Any) -> None:
     assert await memory.erase_past() == 0
     with pytest.raises(NotFoundError, match="before what this namespace keeps"):
         await memory.at(then - 1).get("k")
-    past = memory.at(then)
+    past = memory.at(await memory.revision())
     assert await past.history("chat").tail(1) == ["plain"]
     assert [match.record.text for match in await past.records("notes").search(text="plain")] == [
         "plain"

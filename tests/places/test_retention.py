@@ -27,6 +27,7 @@ from botwire import (
     transfer,
 )
 from botwire import operations as ops
+from botwire.cli import main
 from botwire.engines.postgres import PostgresEngine
 from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
@@ -493,7 +494,9 @@ def test_a_copy_into_a_held_namespace_deletes_nothing(tmp_path: Path) -> None:
         assert target.get("gone") == 1
 
 
-def test_policies_and_holds_move_with_their_store(tmp_path: Path) -> None:
+def test_policies_and_holds_move_with_their_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     urls = [f"sqlite:///{tmp_path / name}.db" for name in ("from", "copied", "imported")]
     source, copied, imported = (Memory("n", url=url) for url in urls)
     with source, copied, imported:
@@ -522,8 +525,22 @@ def test_policies_and_holds_move_with_their_store(tmp_path: Path) -> None:
         other.set(Policy("p", "n*", count=9))
         with pytest.raises(ConflictError, match="another policy 'p'"):
             transfer.copy(source.engine, copied.engine)
+        # The comparison after a copy finds it, and what the target lacks; its own are its own.
+        assert main(["copy", urls[0], urls[1], "--on-conflict", "keep", "--verify"]) == 1
+        assert "'n*': policy 'p' is different" in capsys.readouterr().err
+        other.remove("case", "n")
+        other.set(Policy("theirs", "x", count=9))
+        found = [str(one) for one in transfer.compare(source.engine, copied.engine)]
+        assert found == [
+            "'n': hold 'case' is only in the first",
+            "'n*': policy 'p' is different",
+            "'x': policy 'theirs' is only in the second",
+        ]
         transfer.copy(source.engine, copied.engine, conflict=ops.OVERWRITE)
+        other.remove("theirs", "x")
         assert other.policies() == mine.policies()
+        other.set(Policy("theirs", "x", count=9))
+        assert main(["copy", urls[0], urls[1], "--verify"]) == 0
 
 
 def test_a_restoration_replaces_no_held_item(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gzip
+import itertools
 import sys
 import zlib
 from collections.abc import Iterator
@@ -23,9 +24,11 @@ from botwire.cli.options import (
     open_store,
 )
 from botwire.cli.output import ProgressLine, count_of, print_json, say
+from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError
 from botwire.files import make_private
 from botwire.operations import CONFLICTS, OVERWRITE, REFUSE
+from botwire.transfer.copying import compare_policies
 
 _SHOWN = 20  # most differences to print
 
@@ -172,11 +175,23 @@ def _copy(options: argparse.Namespace) -> int:
             # Ignores namespaces that only the target has.
             chosen = list(transfer.list_namespaces(source, options.namespace))
             with ProgressLine("compare") as progress:
-                same = not chosen or not report_differences(
-                    transfer.compare(source, target, namespaces=chosen, progress=progress)
-                )
+                differences: Iterator[transfer.Difference] = iter(())
+                if chosen:
+                    differences = transfer.compare(
+                        source, target, namespaces=chosen, progress=progress
+                    )
+                if not options.namespace:
+                    differences = itertools.chain(differences, _of_policies(source, target))
+                same = not report_differences(differences)
     _report(tally, options)
     return OK if same else NO
+
+
+def _of_policies(source: Engine, target: Engine) -> Iterator[transfer.Difference]:
+    """Yields the policies and holds that were not copied, or not as they are."""
+    for difference in compare_policies(source, target):
+        if difference.what != "only in the second":
+            yield difference
 
 
 def report_differences(differences: Iterator[transfer.Difference]) -> int:

@@ -153,6 +153,8 @@ class ChangedPage(NamedTuple):
 class ListChanged(Paged[ChangedPage]):
     """Returns the keys, the histories or the collections that have changed since a moment.
 
+    Without a prefix, raises `NotFoundError` if the past of one of them was erased since.
+
     Attributes:
         at: The moment.
         shape: Which of them.
@@ -184,7 +186,8 @@ class RestoredPart(NamedTuple):
 class RestorePast(Operation[RestoredPart]):
     """Makes a key, a history or the records of a collection what they were, by new writes.
 
-    What would have expired since stays away.
+    What would have expired since stays away. Raises `NotFoundError` if its past was erased since
+    the moment and it could not be told what it was.
 
     Attributes:
         at: The moment to go back to.
@@ -207,6 +210,8 @@ class RestorePast(Operation[RestoredPart]):
 @operation
 class ErasePast(Parted[Count]):
     """Deletes past versions for good; returns how many rows.
+
+    For one shape or one thing, a change whose action is ``erase`` says where its past begins now.
 
     Attributes:
         shape: Of a key, a history or the records of a collection; None: of everything.

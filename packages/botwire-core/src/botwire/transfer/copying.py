@@ -11,6 +11,7 @@ from botwire.clock import now
 from botwire.engines.protocol import Engine
 from botwire.errors import ConflictError
 from botwire.operations import OVERWRITE, REFUSE, HistoryItem, KeyEntry
+from botwire.retention import Policy
 from botwire.transfer.erasing import erase
 from botwire.transfer.lines import Line, NamespaceState, encode
 from botwire.transfer.pages import apply
@@ -91,7 +92,8 @@ class Difference(NamedTuple):
 
     Attributes:
         namespace: The namespace.
-        kind: ``namespace``, ``key``, ``history``, ``item``, ``collection`` or ``record``.
+        kind: ``namespace``, ``key``, ``history``, ``item``, ``collection``, ``record``, ``policy``
+            or ``hold``. The last two are of a pattern of namespaces.
         name: Its name or id; for an item, its sequence number.
         parent: The history of an item, or the collection of a record.
         what: ``only in the first``, ``only in the second`` or ``different``.
@@ -117,7 +119,8 @@ def compare(
 ) -> Iterator[Difference]:
     """Yields every difference between two stores, except the revisions of namespaces.
 
-    Values, versions, sequence numbers, ids, times and embeddings are compared.
+    Values, versions, sequence numbers, ids, times and embeddings are compared, and without
+    `namespaces` the retention policies and holds.
 
     Args:
         first: One store.
@@ -145,6 +148,30 @@ def compare(
                     yield _difference(line, what)
             elif _differ(one, other):
                 yield _difference(one, "different")
+    if not wanted:
+        yield from compare_policies(first, second)
+
+
+def compare_policies(first: Engine, second: Engine) -> Iterator[Difference]:
+    """Yields every difference between the retention policies and holds of two stores."""
+
+    def listed(engine: Engine) -> Iterator[Policy]:
+        return iter(sorted(read_policies(engine), key=_order_of_policy))
+
+    for one, other in _join(listed(first), listed(second), _order_of_policy):
+        policy = one or other
+        assert policy is not None  # `_join` never yields two Nones
+        if one == other:
+            continue
+        what = "different"
+        if one is None or other is None:
+            what = "only in the first" if other is None else "only in the second"
+        kind = "hold" if policy.hold else "policy"
+        yield Difference(policy.namespaces, kind, policy.name, "", what)
+
+
+def _order_of_policy(policy: Policy) -> tuple[bytes, bytes]:
+    return names.to_bytes(policy.namespaces), names.to_bytes(policy.name)
 
 
 def _join(

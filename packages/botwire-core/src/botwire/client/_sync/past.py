@@ -9,7 +9,7 @@ from typing import Any
 from botwire import operations as ops
 from botwire.client._sync.calls import Calls
 from botwire.clock import from_datetime
-from botwire.errors import ConfigurationError, NotFoundError
+from botwire.errors import ConfigurationError, InvalidRequestError, NotFoundError
 from botwire.models import Change, PastInfo, Version
 
 _TOGETHER = 100  # keys restored in one transaction
@@ -110,7 +110,8 @@ class MemoryPast:
             How many keys, items and records were written or deleted.
 
         Raises:
-            NotFoundError: It was before what is kept of the past.
+            NotFoundError: It was before what is kept of the past, or before the past of something
+                that is to be restored was erased; nothing was written.
             InvalidRequestError: The namespace keeps no past.
         """
         shape, name = _one_of("restore", key, history, records)
@@ -119,7 +120,9 @@ class MemoryPast:
             moment = ops.Moment(self._calls.apply(ops.FindRevision(moment.time)))
         if shape is not None and name is not None:
             return self._restore(moment, shape, [name])
-        return sum([self._restore_all(moment, each) for each in ops.SHAPES])
+        # All that has changed is known before anything is written: an erased past is refused.
+        changed = {each: self._changed(moment, each) for each in ops.SHAPES}
+        return sum([self._restore(moment, each, names) for each, names in changed.items()])
 
     def undo(self, revision: int) -> int:
         """Takes a change back, by a new write.
@@ -140,9 +143,15 @@ class MemoryPast:
         change = page.changes[0] if page.changes else None
         if change is None or change.revision != revision or change.action == "reset":
             raise NotFoundError(f"change {revision} is not kept: changes() lists those that are")
+        if change.action == "erase":
+            raise InvalidRequestError(
+                f"change {revision} erased the past of {change.shape} {change.name!r:.80} for "
+                "good: it cannot be undone"
+            )
         moment = ops.Moment(revision - 1)
         if change.shape == "key" and change.action == "clear":
-            return self._restore_all(moment, "key", change.name, only=revision)
+            names = self._changed(moment, "key", change.name)
+            return self._restore(moment, "key", names, only=revision)
         return self._restore(moment, change.shape, [change.name], only=revision)
 
     def erase_past(
@@ -155,8 +164,8 @@ class MemoryPast:
         """Deletes for good what is kept of the past of one thing, or of everything.
 
         What it is now stays. After the past of everything was erased, it begins anew. At earlier
-        moments, one thing whose past was erased is as if it had not been there, so do not restore
-        it from there. On a server this takes an administrator's key.
+        moments, one thing whose past was erased reads as if it had not been there, and restoring
+        it to there is refused. On a server this takes an administrator's key.
 
         Args:
             key: Only of this key.
@@ -169,13 +178,11 @@ class MemoryPast:
         shape, name = _one_of("erase_past", key, history, records)
         return self._calls.in_parts(ops.ErasePast(shape, name, ops.PART))
 
-    def _restore_all(
-        self, moment: ops.Moment, shape: str, prefix: str = "", only: int | None = None
-    ) -> int:
+    def _changed(self, moment: ops.Moment, shape: str, prefix: str = "") -> list[str]:
         names: list[str] = []
         for page in self._calls.pages(ops.ListChanged(moment, shape, prefix)):
             names += page.names
-        return self._restore(moment, shape, names, only)
+        return names
 
     def _restore(
         self, moment: ops.Moment, shape: str, names: list[str], only: int | None = None

@@ -162,16 +162,20 @@ def _release(context: Context, gone: set[tuple[bytes, str]]) -> Steps[None]:
 @handles(ops.ErasePast)
 def _erase_past(context: Context, op: ops.ErasePast) -> Steps[int]:
     most = 2**62 if op.limit is None else op.limit
-    if op.shape is None or op.name is None:
-        if op.shape is None:
-            # Earlier moments would look as if what has changed since had not been there.
-            yield Statement(
-                "UPDATE botwire_namespaces SET past_since = ?, past_began = ? WHERE namespace = ?",
-                (context.revision, context.now, context.namespace),
-            )
-        return (yield from _erase(context, "namespace = ?", most, shape=op.shape or ""))
-    condition = "namespace = ? AND {name} = ?"
-    return (yield from _erase(context, condition, most, to_bytes(op.name), shape=op.shape))
+    # Earlier moments look as if what has changed since had not been there.
+    if op.shape is None:
+        yield Statement(
+            "UPDATE botwire_namespaces SET past_since = ?, past_began = ? WHERE namespace = ?",
+            (context.revision, context.now, context.namespace),
+        )
+        return (yield from _erase(context, "namespace = ?", most))
+    condition, names = "namespace = ?", []
+    if op.name is not None:
+        condition, names = "namespace = ? AND {name} = ?", [to_bytes(op.name)]
+    deleted = yield from _erase(context, condition, most, *names, shape=op.shape)
+    if deleted and context.keeps_past:
+        context.change(op.shape, past_rows.ERASE, to_bytes(op.name or ""))
+    return deleted
 
 
 # --- reading --------------------------------------------------------------------------------
@@ -230,6 +234,8 @@ _CHANGED = {
 @handles(ops.ListChanged)
 def _list_changed(context: Context, op: ops.ListChanged) -> Steps[ops.ChangedPage]:
     revision, _ = yield from past_rows.find(context, op.at)
+    if not op.prefix:  # everything of this shape, with what was erased
+        yield from past_rows.refuse_erased(context, revision, op.shape)
     table, column, version = _CHANGED[op.shape]
     condition, between = bounds(column, op.prefix, op.after)
     here = (context.namespace, *between, revision)

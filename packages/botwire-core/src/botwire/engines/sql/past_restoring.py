@@ -81,6 +81,7 @@ def _restore_key(context: Context, op: ops.RestorePast, key: bytes, revision: in
     now = yield Statement(select, (*here, context.now))
     then = yield Statement(past_rows.at(select, revision), (*here, context.now))
     if not then:
+        yield from past_rows.refuse_erased(context, revision, op.shape, key)
         if now:
             yield from _apply(context, ops.DeleteKey(op.name))
         return len(now)
@@ -103,6 +104,7 @@ def _restore_history(
     old = Stat(*rows[0]).on(context.now) if rows else Stat()
     stat = yield from enter(context, history)
     if not old.exists:
+        yield from past_rows.refuse_erased(context, revision, op.shape, history)
         if not stat.exists:
             return 0
         return max(1, (yield from _apply(context, ops.ClearHistory(op.name))))
@@ -216,6 +218,7 @@ _RECORD = "namespace = ? AND collection = ? AND id = ?"
 def _restore_records(
     context: Context, op: ops.RestorePast, collection: bytes, revision: int
 ) -> Steps[ops.RestoredPart]:
+    yield from past_rows.refuse_erased(context, revision, op.shape, collection)
     here = (context.namespace, collection)
     after = b"" if op.after is None else to_bytes(op.after)
     where = "namespace = ? AND collection = ? AND id > ?"

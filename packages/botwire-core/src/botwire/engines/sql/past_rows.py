@@ -18,6 +18,7 @@ from botwire.clock import to_iso
 from botwire.engines.sql import sizes
 from botwire.engines.sql.steps import WAIT, Context, Statement, Steps, T
 from botwire.errors import InvalidRequestError, NotFoundError
+from botwire.names import from_bytes
 
 
 class Kept(NamedTuple):
@@ -156,6 +157,10 @@ def refuse(context: Context) -> None:
 # --- reading --------------------------------------------------------------------------------
 
 
+ERASE = "erase"
+"""The action of the change that says that the past of something begins there."""
+
+
 class Past(NamedTuple):
     """What a namespace's row says of its past; see `schema`."""
 
@@ -218,6 +223,36 @@ def revision_at(context: Context, past: Past, time: int) -> Steps[int]:
         (context.namespace, time),
     )
     return max(past.since, rows[0][0] or 0)
+
+
+def refuse_erased(
+    context: Context, revision: int, shape: str | None = None, name: bytes | None = None
+) -> Steps[None]:
+    """Refuses to restore what was erased since a revision, as it would look as if it never existed.
+
+    Args:
+        context: The batch's.
+        revision: The revision to go back to.
+        shape: Only if the past of this shape was erased; None: of any.
+        name: Only if it was that of this one; None: of any.
+
+    Raises:
+        NotFoundError: The past begins later; the message says of what, and when.
+    """
+    if revision not in context.erasures:
+        context.erasures[revision] = yield Statement(
+            "SELECT revision, shape, name FROM botwire_changes WHERE namespace = ? "
+            "AND revision > ? AND action = ? ORDER BY revision",
+            (context.namespace, revision, ERASE),
+        )
+    for erased, its_shape, its_name in context.erasures[revision]:
+        if shape in (None, its_shape) and (name is None or its_name in (b"", name)):
+            of = f"{its_shape} {from_bytes(its_name)!r:.80}" if its_name else f"every {its_shape}"
+            raise NotFoundError(
+                f"the past of {of} was erased in revision {erased} and begins there, so what it "
+                f"was at revision {revision} is not known: restore it to a later revision, or "
+                "restore other things by name"
+            )
 
 
 def _too_old(what: str, past: Past) -> NotFoundError:

@@ -165,6 +165,7 @@ class Context:
         self.keeps_past = keeps_past
         self.begun = revision
         self._counted = 0
+        self.erasures: dict[int, Rows] = {}
         self.changes: list[tuple[bytes, int, str, str, bytes, str | None, int | None]] = []
 
     def change(self, shape: str, action: str, name: bytes) -> int:
