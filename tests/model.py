@@ -248,6 +248,17 @@ def _list_keys(space: _Namespace, op: ops.ListKeys) -> ops.KeyPage:
     return ops.KeyPage(*_page((k for k in keys if op.after is None or k > op.after), op.limit))
 
 
+def _list_key_stats(space: _Namespace, op: ops.ListKeyStats) -> ops.KeyStatPage:
+    names = [key for key in _selected_keys(space, op.prefix) if op.after is None or key > op.after]
+    return ops.KeyStatPage(*_page((_key_stat(space.keys[key]) for key in names), op.limit))
+
+
+def _key_stat(entry: ops.KeyEntry) -> ops.KeyStat:
+    binary = isinstance(entry.value, bytes)
+    stored = entry.value if isinstance(entry.value, bytes) else entry.value.text
+    return ops.KeyStat(entry.key, len(stored), binary, *entry[2:])
+
+
 def _scan_keys(space: _Namespace, op: ops.ScanKeys) -> ops.EntryPage:
     keys = [
         key
@@ -907,6 +918,7 @@ _HANDLERS: dict[type[Any], Callable[[_Namespace, Any], Any]] = {
     ops.PutKey: _put_key,
     ops.GetKeys: _get_keys,
     ops.ListKeys: _list_keys,
+    ops.ListKeyStats: _list_key_stats,
     ops.ScanKeys: _scan_keys,
     ops.CountKeys: _count_keys,
     ops.DeleteKey: _delete_key,

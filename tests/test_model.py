@@ -157,6 +157,7 @@ expiring_records = st.builds(
 reads = st.one_of(
     st.builds(ops.GetKeys, name_lists),
     st.builds(ops.ListKeys, prefixes, bounds, limits),
+    st.builds(ops.ListKeyStats, prefixes, bounds, limits),
     st.builds(ops.ScanKeys, prefixes, bounds, bounds, limits, st.booleans()),
     st.builds(ops.CountKeys, prefixes),
     st.builds(ops.GetRecords, names, st.lists(ids).map(tuple), st.booleans()),

@@ -14,9 +14,12 @@ from botwire import (
     ConfigurationError,
     ConflictError,
     InvalidRequestError,
+    Memory,
     NotJSONError,
     Record,
 )
+from botwire import operations as ops
+from botwire.names import SYSTEM_NAMESPACE
 from tests.clients import Awaited, open_client
 
 pytestmark = pytest.mark.anyio
@@ -507,3 +510,19 @@ async def _until_clear(changes: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield change
         if change.action == "clear":
             return
+
+
+async def test_sizes_usage_and_expiry_without_values(url: str, namespace: str) -> None:
+    with Memory(namespace, url=url) as memory:
+        memory.set("a", "x" * 50, ttl=3600)
+        memory.set("b", b"\x00\xff")
+        read = (ops.ListKeyStats(), ops.ListExpiring())
+        page, expiring = memory.engine.apply(ops.Batch(namespace, read))
+        assert [one[:3] for one in page.keys] == [("a", 52, False), ("b", 2, True)]
+        assert [one[:2] for one in expiring] == [("key", "a")]
+        for order in ("bytes", "writes"):
+            listing = ops.ListUsage(order, 1000)
+            (usage,) = memory.engine.apply(ops.Batch(SYSTEM_NAMESPACE, (listing,)))
+            (mine,) = [one for one in usage.largest if one.name == namespace]
+            assert (mine.writes, mine.revision) == (2, page.keys[1].version)
+            assert usage.bytes >= mine.bytes > 0

@@ -182,6 +182,35 @@ def test_versions_go_on_above_those_that_were_forgotten(engine: Engine) -> None:
     assert next(iter(memory.watch(after=1))).action == "reset"
 
 
+def test_the_namespaces_that_use_most_come_first(engine: Engine) -> None:
+    Memory("large", engine=engine).set("k", "x" * 1000)
+    for _ in range(3):
+        Memory("busy", engine=engine).set("k", 1)
+    found = ask(engine, ops.ListUsage())
+    assert [one.name for one in found.largest] == ["large", "busy"]
+    assert found.namespaces == 2
+    assert found.bytes == sum(one.bytes for one in found.largest) > 1000
+    assert [one[4] for one in ask(engine, ops.ListUsage("writes")).largest] == [3, 1]
+    assert len(ask(engine, ops.ListUsage(limit=1)).largest) == 1
+
+
+def test_what_expires_next_comes_first(engine: Engine) -> None:
+    memory = Memory("n", engine=engine)
+    memory.set("late", 1, ttl=30)
+    memory.set("never", 1)
+    memory.history("chat", ttl=10).append(1)
+    memory.remember("soon", id="r", ttl=20)
+    Memory("other", engine=engine).set("else", 1, ttl=5)
+    found = ask(engine, ops.ListExpiring())
+    assert [(one.shape, one.name, one.collection) for one in found] == [
+        ("history", "chat", None),
+        ("record", "r", "default"),
+        ("key", "late", None),
+    ]
+    assert found[0].expires_at == NOW + 10_000_000
+    assert ask(engine, ops.ListExpiring(1)) == found[:1]
+
+
 def test_a_restored_key_is_as_it_was_and_restoring_it_again_changes_nothing(
     engine: Engine,
 ) -> None:

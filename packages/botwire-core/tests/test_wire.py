@@ -145,6 +145,7 @@ EVERY_OPERATION: dict[type[ops.AnyOperation], st.SearchStrategy[Any]] = {
     ops.PutKey: st.builds(ops.PutKey, names, values | st.binary(), ttls, st.none() | counts),
     ops.GetKeys: st.builds(ops.GetKeys, st.lists(names, max_size=3).map(tuple)),
     ops.ListKeys: st.builds(ops.ListKeys, prefixes, st.none() | names, pages),
+    ops.ListKeyStats: st.builds(ops.ListKeyStats, prefixes, st.none() | names, pages),
     ops.ScanKeys: st.builds(
         ops.ScanKeys, prefixes, st.none() | names, st.none() | names, pages, st.booleans()
     ),
@@ -234,6 +235,8 @@ EVERY_OPERATION: dict[type[ops.AnyOperation], st.SearchStrategy[Any]] = {
     ops.ListTags: st.builds(ops.ListTags, names, selections),
     ops.ListCollections: st.builds(ops.ListCollections, prefixes, st.none() | names, pages),
     ops.StatNamespace: st.builds(ops.StatNamespace),
+    ops.ListUsage: st.builds(ops.ListUsage, st.sampled_from(["bytes", "writes"]), pages),
+    ops.ListExpiring: st.builds(ops.ListExpiring, pages),
     ops.CheckNamespace: st.builds(ops.CheckNamespace),
     ops.CheckRecords: st.builds(ops.CheckRecords, names, st.none() | names, pages),
     ops.DumpHistories: st.builds(ops.DumpHistories, some_names, st.none() | names, pages),
@@ -451,6 +454,15 @@ RESULTS: list[tuple[ops.AnyOperation, Any]] = [
         ),
     ),
     (ops.ListKeys(), ops.KeyPage(("a", "\ud800"), True)),
+    (
+        ops.ListKeyStats(),
+        ops.KeyStatPage((ops.KeyStat("\ud800", 3, True, 1, 0, 2, None, ops.Author("a")),), False),
+    ),
+    (ops.ListUsage(), ops.StoreUsage(9, 10**12, (ops.NamespaceUsage("n", 1, 2, 3, 4),))),
+    (
+        ops.ListExpiring(),
+        (ops.Expiring("key", "\ud800", 5), ops.Expiring("record", "a", 6, "memories")),
+    ),
     (ops.DeleteKey("k"), True),
     (ops.CheckKey("k", 1), None),
     (ops.ExtendHistory("h", ()), (1, 2)),

@@ -8,6 +8,10 @@ workers, and the counts of a worker that died are not lost.
 from __future__ import annotations
 
 import os
+import time
+from collections import Counter as Counts
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import (
@@ -30,10 +34,32 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
+@dataclass(frozen=True)
+class Sample:
+    """The numbers of all workers since the server started.
+
+    Attributes:
+        began: When it started, in seconds since 1970.
+        requests: Requests answered, by the first digit of their status.
+        seconds: Seconds that they took together, without streams.
+        timed: Requests among these whose seconds count.
+        commits: Writing transactions.
+        problems: Batches that were refused or failed, by type of problem.
+    """
+
+    began: float
+    requests: Mapping[str, int]
+    seconds: float
+    timed: int
+    commits: int
+    problems: Mapping[str, int]
+
+
 class Metrics:
     """The metrics of one application."""
 
     def __init__(self) -> None:
+        self._began = time.time()
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "botwire_requests",
@@ -118,20 +144,45 @@ class Metrics:
         if not streamed:
             histogram.observe(seconds)
 
+    def read(self) -> Sample:
+        """Returns the numbers for people; see `expose` for those of Prometheus."""
+        requests, problems = Counts[str](), Counts[str]()
+        found = Counts[str]()
+        for family in self._collected.collect():
+            for sample in family.samples:
+                if sample.name == "botwire_requests_total":
+                    requests[sample.labels["status"][:1]] += int(sample.value)
+                elif sample.name == "botwire_problems_total":
+                    problems[sample.labels["type"]] += int(sample.value)
+                else:
+                    found[sample.name] += sample.value
+        return Sample(
+            self._began,
+            requests,
+            found["botwire_request_seconds_sum"],
+            int(found["botwire_request_seconds_count"]),
+            int(found["botwire_commit_seconds_count"]),
+            problems,
+        )
+
+    @property
+    def _collected(self) -> CollectorRegistry:
+        """The numbers of all workers."""
+        if not self._is_shared:
+            return self._registry
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return registry
+
     def expose(self, store_bytes: int) -> bytes:
         """Returns all metrics in Prometheus' text format.
 
         Args:
             store_bytes: The current size of the store on disk.
         """
-        if self._is_shared:
-            registry = CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        else:
-            registry = self._registry
         # Not a gauge of the library, which would sum it over all workers.
         return (
-            generate_latest(registry)
+            generate_latest(self._collected)
             + (
                 "# HELP botwire_store_bytes Size of the store on disk, including indexes.\n"
                 "# TYPE botwire_store_bytes gauge\n"

@@ -50,6 +50,32 @@ class EntryPage(NamedTuple):
     more: bool
 
 
+class KeyStat(NamedTuple):
+    """What is known of a key without its value.
+
+    Attributes:
+        size: The bytes of the value as it is stored.
+        binary: Whether the value is bytes, and not JSON.
+        author: Who made the last write; None if that is not known.
+    """
+
+    key: Key
+    size: Count
+    binary: bool
+    version: Count
+    created_at: Time
+    updated_at: Time
+    expires_at: Time | None
+    author: Author | None = None
+
+
+class KeyStatPage(NamedTuple):
+    """Keys in order, without their values, and whether there are more after the last one."""
+
+    keys: Sequence[KeyStat]
+    more: bool
+
+
 @operation
 class PutKey(Operation[Count]):
     """Sets a key; returns its new version.
@@ -86,6 +112,20 @@ class GetKeys(Operation[tuple[KeyEntry | None, ...]]):
 @operation
 class ListKeys(Paged[KeyPage]):
     """Returns the keys that start with `prefix`, in code point order.
+
+    Attributes:
+        after: Start after this key, which need not exist; None: at the first.
+    """
+
+    has_past: ClassVar[bool] = True
+    prefix: Prefix = ""
+    after: Key | None = None
+    limit: Limit = MAX_PAGE
+
+
+@operation
+class ListKeyStats(Paged[KeyStatPage]):
+    """Returns the keys that start with `prefix`, with their sizes but not their values, in order.
 
     Attributes:
         after: Start after this key, which need not exist; None: at the first.

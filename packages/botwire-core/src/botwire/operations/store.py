@@ -6,20 +6,32 @@ tables; each is alone in its batch, see `Operation.maintains`.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
+from botwire.errors import ConfigurationError
 from botwire.operations.base import Operation, Paged, operation
+from botwire.operations.codecs import Rule
 from botwire.operations.fields import (
     MAX_PAGE,
     AnyNamespace,
     CollectionName,
     Count,
     Id,
+    Key,
     Limit,
     Namespace,
     Prefix,
     Time,
 )
+
+
+def _check_order(order: object, what: str) -> None:
+    if order not in ("bytes", "writes"):
+        raise ConfigurationError(f"{what} is 'bytes' or 'writes', not {order!r:.80}")
+
+
+UsageOrder = Annotated[str, Rule(_check_order, {"enum": ["bytes", "writes"]})]
+"""What namespaces are ordered by."""
 
 # --- the whole store ------------------------------------------------------------------------
 
@@ -62,6 +74,53 @@ class ListNamespaces(Paged[NamespacePage]):
     def reach(self) -> str:
         """The namespaces that start with the prefix."""
         return self.prefix + "*"
+
+
+class NamespaceUsage(NamedTuple):
+    """A namespace and what it uses.
+
+    Attributes:
+        revision: The number of changes made in it.
+        created_at: When it was first written to.
+        bytes: What a quota counts; see `botwire.engines.sql.sizes`.
+        writes: Writes made today (UTC).
+    """
+
+    name: AnyNamespace
+    revision: Count
+    created_at: Time
+    bytes: Count
+    writes: Count
+
+
+class StoreUsage(NamedTuple):
+    """What the namespaces of a store use together, and those that use most.
+
+    Attributes:
+        namespaces: How many there are.
+        bytes: What their quotas count together.
+        largest: Those that use most, in order.
+    """
+
+    namespaces: Count
+    bytes: Count
+    largest: Sequence[NamespaceUsage]
+
+
+@operation
+class ListUsage(Operation[StoreUsage]):
+    """Returns the namespaces that use most, without the system's own.
+
+    Attributes:
+        order: ``bytes``: the largest first. ``writes``: those written to most today first.
+        limit: Most namespaces to return.
+    """
+
+    storewide: ClassVar[bool] = True
+    admin: ClassVar[bool] = True
+    needs_snapshot: ClassVar[bool] = True
+    order: UsageOrder = "bytes"
+    limit: Limit = 100
 
 
 class RowCount(NamedTuple):
@@ -160,6 +219,33 @@ class CompactStore(Operation[Compaction]):
 
 
 # --- a namespace ----------------------------------------------------------------------------
+
+
+class Expiring(NamedTuple):
+    """A key, a history or a record that expires.
+
+    Attributes:
+        shape: ``key``, ``history`` or ``record``.
+        name: The key, the history, or the id of the record.
+        collection: The collection of the record; None for others.
+    """
+
+    shape: Annotated[str, Rule(None, {"enum": ["key", "history", "record"]})]
+    name: Key
+    expires_at: Time
+    collection: CollectionName | None = None
+
+
+@operation
+class ListExpiring(Operation[tuple[Expiring, ...]]):
+    """Returns what expires next in the namespace, the soonest first.
+
+    Attributes:
+        limit: Most keys, histories and records to return.
+    """
+
+    needs_snapshot: ClassVar[bool] = True
+    limit: Limit = 100
 
 
 class NamespaceStat(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,11 +13,15 @@ from botwire.clock import now, to_datetime
 from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.errors import BotWireError, ConfigurationError
+from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE, check_namespace
 from botwire.transfer.erasing import erase
 from botwire.transfer.pages import apply, read_pages
 from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
 from botwire.transfer.reading import list_namespaces, read_namespace
+
+LAST_BACKUP = "backups/last"
+"""The key of the system namespace whose time is that of the last backup."""
 
 
 def stat(engine: Engine, namespaces: Iterable[str] = ()) -> Iterator[tuple[str, ops.NamespaceStat]]:
@@ -158,6 +163,9 @@ def backup(
             "a server's file is, or use botwire export, which works everywhere"
         )
     engine.backup(target, progress)
+    # Only for the console of a server; the backup itself is done.
+    with contextlib.suppress(BotWireError):
+        apply(engine, SYSTEM_NAMESPACE, ops.PutKey(LAST_BACKUP, Json.of(None)))
 
 
 def restore(engine: Engine, source: Path) -> None:

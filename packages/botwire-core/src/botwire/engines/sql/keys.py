@@ -128,6 +128,18 @@ def _list_keys(context: Context, op: ops.ListKeys) -> Steps[ops.KeyPage]:
     )
 
 
+@handles(ops.ListKeyStats)
+def _list_key_stats(context: Context, op: ops.ListKeyStats) -> Steps[ops.KeyStatPage]:
+    condition, between = bounds("key", op.prefix, op.after)
+    rows = yield Statement(
+        f"SELECT {tables.KEY_STAT} FROM botwire_keys WHERE namespace = ?{condition} "
+        f"AND {tables.LIVE} ORDER BY key LIMIT ?",
+        (context.namespace, *between, context.now, op.limit + 1),
+    )
+    stats = tuple([tables.key_stat(row) for row in rows[: op.limit]])
+    return ops.KeyStatPage(stats, len(rows) > op.limit)
+
+
 @handles(ops.ScanKeys)
 def _scan_keys(context: Context, op: ops.ScanKeys) -> Steps[ops.EntryPage]:
     condition, between = bounds("key", op.prefix, op.after)

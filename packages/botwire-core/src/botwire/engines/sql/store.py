@@ -14,6 +14,7 @@ from botwire.engines.sql.schema import PAST_KEYS
 from botwire.engines.sql.steps import Context, Statement, Steps, bounds, chunks, marks
 from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
+from botwire.operations.terms import DAY
 
 NAMESPACED = {
     "keys": "botwire_keys",
@@ -35,6 +36,12 @@ _IN_PARTS = {
     **{f"past_{table}": f"{key}, until" for table, key in PAST_KEYS.items()},
 }
 """The kinds of rows that are erased in parts, with the columns that identify a row."""
+_EXPIRING = (
+    ("key", "botwire_keys", "key"),
+    ("history", "botwire_histories", "history"),
+    ("record", "botwire_records", "collection, id"),
+)
+"""What expires: its shape, its table, and the columns that name it."""
 _FLOOR = (to_bytes(SYSTEM_NAMESPACE), to_bytes("revisions/floor"))
 _SHOWN = 20  # most problems to report per check
 
@@ -51,6 +58,22 @@ def first_revision() -> Steps[int]:
     return int(rows[0][0]) if rows else 0
 
 
+@handles(ops.ListExpiring)
+def _list_expiring(context: Context, op: ops.ListExpiring) -> Steps[tuple[ops.Expiring, ...]]:
+    found: list[ops.Expiring] = []
+    for shape, table, columns in _EXPIRING:
+        rows = yield Statement(
+            f"SELECT {columns}, expires_at FROM {table} WHERE namespace = ? AND expires_at > ? "
+            "ORDER BY expires_at LIMIT ?",
+            (context.namespace, context.now, op.limit),
+        )
+        for *names, name, expires_at in rows:
+            collection = from_bytes(names[0]) if names else None
+            found.append(ops.Expiring(shape, from_bytes(name), expires_at, collection))
+    found.sort(key=lambda one: (one.expires_at, one.shape, one.collection or "", one.name))
+    return tuple(found[: op.limit])
+
+
 @handles(ops.ListNamespaces)
 def _list_namespaces(context: Context, op: ops.ListNamespaces) -> Steps[ops.NamespacePage]:
     condition, parameters = bounds("namespace", op.prefix, op.after)
@@ -64,6 +87,28 @@ def _list_namespaces(context: Context, op: ops.ListNamespaces) -> Steps[ops.Name
     )
     entries = [ops.NamespaceEntry(from_bytes(row[0]), *row[1:]) for row in rows[: op.limit]]
     return ops.NamespacePage(tuple(entries), len(rows) > op.limit)
+
+
+@handles(ops.ListUsage)
+def _list_usage(context: Context, op: ops.ListUsage) -> Steps[ops.StoreUsage]:
+    system = to_bytes(SYSTEM_NAMESPACE)
+    others = "namespace <> ? AND NOT (namespace >= ? AND namespace < ?)"
+    parameters = (system, system + b"/", system + b"0")
+    totals = yield Statement(
+        "SELECT count(*), CAST(COALESCE(sum(bytes), 0) AS BIGINT) FROM botwire_namespaces "
+        f"WHERE {others}",
+        parameters,
+    )
+    today = context.now // DAY
+    rows = yield Statement(
+        "SELECT namespace, revision, created_at, bytes, "
+        "CASE WHEN day BETWEEN ? AND ? THEN writes ELSE 0 END AS written "
+        f"FROM botwire_namespaces WHERE {others} "
+        f"ORDER BY {'bytes' if op.order == 'bytes' else 'written'} DESC, namespace LIMIT ?",
+        (today, today + 1, *parameters, op.limit),
+    )
+    largest = tuple([ops.NamespaceUsage(from_bytes(row[0]), *row[1:]) for row in rows])
+    return ops.StoreUsage(*totals[0], largest)
 
 
 @handles(ops.ForgetNamespace)

@@ -98,6 +98,11 @@ _KEEP_EMBEDDINGS = RECORDS.upsert(
 
 KEY_ENTRY = "key, value_json, value_bytes, version, created_at, updated_at, expires_at, author"
 """The columns that `key_entry` reads."""
+KEY_STAT = (
+    "key, COALESCE(length(value_json), length(value_bytes)), value_json IS NULL, version, "
+    "created_at, updated_at, expires_at, author"
+)
+"""The columns that `key_stat` reads."""
 HISTORY_ITEM = "seq, id, value_json, created_at, version, author"
 """The columns that `history_item` reads."""
 RECORD_ENTRY = f"id, {RECORDS.columns}"
@@ -110,6 +115,12 @@ def key_entry(row: Row) -> ops.KeyEntry:
     value = raw if text is None else Json.from_text(text)
     rest.append(author and from_stored(author))
     return ops.KeyEntry(from_bytes(key), value, *rest)
+
+
+def key_stat(row: Row) -> ops.KeyStat:
+    """Returns the value of the columns `KEY_STAT`."""
+    key, size, binary, *rest, author = row
+    return ops.KeyStat(from_bytes(key), size, bool(binary), *rest, author and from_stored(author))
 
 
 def key_row(
