@@ -7,16 +7,25 @@ agent keeps writing, so the live pages update.
 from __future__ import annotations
 
 import contextlib
+import gzip
 import itertools
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 
-from botwire import Author, Memory
+from botwire import Author, Memory, transfer
+from botwire import operations as ops
+from botwire.engines.opening import open_engine
 from botwire.errors import BotWireError
 from botwire.messages import Message, Native, ToolCall
+from botwire.places import find_place
+from botwire.retention import Policy, Retention
+
+THREADS = Path(__file__).parents[1] / "packages/botwire-console/tests/langgraph_threads.jsonl.gz"
+"""An export of what LangGraph stored of two threads: the console itself needs no LangGraph."""
 
 EVERY_SECONDS = 4.0
 """Seconds between the agent's writes."""
@@ -62,6 +71,9 @@ TRIP = (
 
 def fill(url: str) -> None:
     """Stores what several agents might have remembered."""
+    engine = open_engine(find_place(url))
+    with gzip.open(THREADS) as file:
+        transfer.load(engine, file, conflict=ops.OVERWRITE)
     agent = Author("travel", framework="langchain", run="7f3a")
     with Memory("user-123", url=url, author=agent) as memory:
         memory.set("prefs", {"theme": "dark", "language": "en", "seat": "window", "budget": 2500})
@@ -85,9 +97,20 @@ def fill(url: str) -> None:
         trip.extend([message.to_item() for message in TRIP])
         memory.remember("Ada prefers window seats.", tags=["travel"])
         memory.remember("Ada lives in London.", about="/people/ada")
+        memory.remember("Ada drinks green tea, never coffee.", about="/people/ada", tags=["taste"])
+        memory.remember("The budget for a weekend is 2,500 kr.", tags=["travel"], ttl=30 * 86_400)
+        memory.remember("Trains to Oslo leave at 18:24 and 20:10.", about="/trips/oslo")
+        memory.keep_past(timedelta(days=30))
+        memory.set("prefs", {"theme": "dark", "language": "en", "seat": "window", "budget": 3000})
+        memory.delete("profile/email")
+    retention = Retention(engine=engine)
+    retention.set(Policy("chats", "team-*", age=90 * 86_400))
+    retention.hold("case-7", "user-456", reason="litigation")
+    engine.close()
     for name in ("user-456", "team-research", "team-support"):
         with Memory(name, url=url, author=Author("support", framework="langgraph")) as memory:
             memory.set("status", {"open": 3})
+            memory.remember(f"{name} answers within a day.")
 
 
 def run() -> int:

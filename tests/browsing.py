@@ -17,12 +17,26 @@ class Parsed(HTMLParser):
 
     tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
+    found: list[tuple[str, int, int]] = field(default_factory=list)
+    open: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__(convert_charrefs=True)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self.open.append((tag, len(self.pieces)))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open:
+            name, start = self.open.pop()
+            if name == tag:
+                self.found.append((tag, start, len(self.pieces)))
+                return
+
+    def texts(self, tag: str) -> list[str]:
+        """Returns the text within each element of a kind."""
+        return ["".join(self.pieces[start:end]) for name, start, end in self.found if name == tag]
 
     def handle_data(self, data: str) -> None:
         self.pieces.append(data)

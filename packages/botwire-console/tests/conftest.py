@@ -29,6 +29,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[
         for namespace in ("ada", "bob-secret", "team-1"):
             with Memory(namespace, url=url, api_key=keys["all"]) as memory:
                 memory.set("prefs", {"of": namespace})
+                memory.remember(f"I am {namespace}", id="m")
                 memory.history("chat").append({"role": "user", "content": f"I am {namespace}"})
         try:
             yield url, keys

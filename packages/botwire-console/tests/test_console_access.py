@@ -27,7 +27,15 @@ PAGES = [
     ("live", {}),
     ("changes", {}),
     ("key/versions", {"key": "prefs"}),
+    ("memories", {}),
+    ("memory", {"id": "m"}),
+    ("recall", {"q": "I am"}),
+    ("search", {"q": "prefs"}),
+    ("threads", {}),
+    ("thread", {"thread": "none"}),
+    ("usage", {}),
 ]
+FOR_ADMINISTRATORS = ("usage", "api-keys", "audit", "health")
 
 
 def test_a_stranger_gets_nothing_but_the_form(keyed: Keyed) -> None:
@@ -141,10 +149,13 @@ def test_a_reader_sees_no_button_that_writes(keyed: Keyed) -> None:
             page = browser.see(view, ns="ada", **names)
             forms = [one["action"] for one in page.all("form", method="post")]
             forms.remove("/console/sign-out")
+            # Readers may export what is selected.
+            forms = [one for one in forms if not one.startswith("/console/selection?")]
             if browser is reader:
                 assert not forms, view
                 assert "Delete" not in page.text
                 assert "New key" not in page.text
+                assert "API keys" not in page.text
             else:
                 writing += len(forms)
     assert writing >= 4
@@ -154,8 +165,45 @@ def test_a_reader_sees_no_button_that_writes(keyed: Keyed) -> None:
     for path in ("item", "item/delete"):
         answer = reader.post(address(path, ns="ada", name="chat", seq=1), version=2, value="1")
         assert answer.status_code == 403
+    for path in ("memory", "memory/delete"):
+        answer = reader.post(address(path, ns="ada", id="m"), version=1, value="1")
+        assert answer.status_code == 403
+    for path in ("selection", "selection/delete"):
+        answer = reader.post(address(path, ns="ada", kind="keys"), n="prefs", v=1)
+        assert answer.status_code in (403, 409)
     with Memory("ada", url=url, api_key=keys["all"]) as memory:
         assert memory.get("prefs") == {"of": "ada"}
+
+
+@pytest.mark.parametrize("who", ["ada", "reader", "team", "all"])
+def test_what_is_about_the_whole_store_is_for_administrators(keyed: Keyed, who: str) -> None:
+    url, keys = keyed
+    browser = Browser(url, keys[who])
+    for view in FOR_ADMINISTRATORS:
+        answer = browser.get(view)
+        assert answer.status_code == 403
+        assert "bob-secret" not in answer.text
+    for path in ("api-keys", "api-keys/revoke", "namespaces/selection", "namespaces/forget"):
+        assert browser.post(path, n="ada", id="0" * 12).status_code == 403
+    admin = Browser(url, keys["admin"])
+    for view in FOR_ADMINISTRATORS:
+        admin.see(view)
+
+
+@pytest.mark.parametrize("who", ["ada", "reader", "team"])
+def test_a_search_finds_nothing_of_other_namespaces(keyed: Keyed, who: str) -> None:
+    url, keys = keyed
+    browser = Browser(url, keys[who])
+    for words in ("prefs", "I am", "secret", "bob"):
+        text = browser.see("search", q=words).text
+        assert "bob-secret" not in text
+        assert "I am bob" not in text
+    assert "I am ada" in browser.see("search", q="I am").text
+    # A name of one's own writing is answered alike, whether it exists or not.
+    if who == "team":
+        for name in ("team-1", "team-nothing"):
+            page = browser.see("search", q=name)
+            assert page.links("namespace") == [address("namespace", ns=name)]
 
 
 @pytest.mark.parametrize("who", ["ada", "reader", "team"])

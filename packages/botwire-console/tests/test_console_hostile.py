@@ -29,18 +29,18 @@ HOSTILE = [
     f'hx-get="/{MARK}" hx-on:click="{MARK}()"',
 ]
 TAGS = (
-    "a b bdi body button code dd del details div dl dt form h1 h2 h3 head header html img input "
-    "ins label li link main meta nav ol option p pre script section select span summary table "
-    "tbody td textarea th thead time title tr ul"
+    "a b bdi body br button code dd del details div dl dt figcaption figure form h1 h2 h3 head "
+    "header html img input ins label li link main meta nav ol option p polyline pre progress "
+    "script section select span summary svg table tbody td textarea th thead time title tr ul"
 )
 ATTRIBUTES = (
-    "action alt aria-current aria-hidden aria-label autocomplete autofocus charset checked class "
-    "content data-all data-append data-later data-live data-seq datetime defer dir for height href "
-    "hx-get hx-swap hx-target http-equiv id inputmode lang loading max method min name placeholder "
-    "readonly rel required role rows scope selected size spellcheck src tabindex title type value "
-    "width"
+    "action alt aria-current aria-hidden aria-label aria-labelledby autocomplete autofocus charset "
+    "checked class content data-all data-append data-later data-live data-seq datetime defer dir "
+    "disabled for formaction height href hx-get hx-swap hx-target http-equiv id inputmode lang "
+    "loading max maxlength method min name placeholder points readonly rel required reversed role "
+    "rows scope selected size spellcheck src tabindex title type value viewbox width"
 )
-ADDRESSES = ("action", "href", "src", "hx-get", "data-live", "data-append")
+ADDRESSES = ("action", "formaction", "href", "src", "hx-get", "data-live", "data-append")
 
 
 def check(answer: httpx.Response) -> None:
@@ -89,7 +89,7 @@ def test_what_is_stored_stays_text(server_url: str, browser: Browser, text: str)
                 {text: text},
             ]
         )
-        memory.remember(text, tags=[text])
+        memory.remember(text, tags=[text], id="hostile", ttl=3600)
         memory.keep_past(3600)
         memory.set(text, text)
         memory.set(text, {text: [text]})
@@ -107,6 +107,14 @@ def test_what_is_stored_stays_text(server_url: str, browser: Browser, text: str)
         ("item", {"name": text, "seq": 1, "saved": text}),
         ("item", {"name": text, "seq": 6}),
         ("live", {}),
+        ("memories", {}),
+        ("memories", {"tag": text, "about": "/" + text}),
+        ("memory", {"id": "hostile", "saved": text}),
+        ("recall", {"q": text, "about": "/x", "tags": text}),
+        ("search", {"q": text}),
+        ("search", {"q": MARK}),
+        ("usage", {"plan": 1}),
+        ("threads", {}),
         ("changes", {"undone": text}),
         ("key/versions", {"key": text}),
     ):

@@ -86,7 +86,10 @@ def test_who_may_only_read_undoes_nothing(
         memory.set("undo", 2)
     reader, writer = Browser(url, keys["reader"]), Browser(url, keys["ada"])
     for view, names in (("changes", {}), ("key/versions", {"key": "undo"})):
-        forms = [len(one.see(view, ns="ada", **names).all("form")) for one in (reader, writer)]
+        forms = [
+            len(one.see(view, ns="ada", **names).all("form", method="post"))
+            for one in (reader, writer)
+        ]
         assert forms[0] == 1  # to sign out
         assert forms[1] > 1
     assert reader.post(address("changes/undo", ns="ada"), revision=2).status_code == 403

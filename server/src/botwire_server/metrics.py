@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter as Counts
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -147,7 +148,7 @@ class Metrics:
     def read(self) -> Sample:
         """Returns the numbers for people; see `expose` for those of Prometheus."""
         requests, problems = Counts[str](), Counts[str]()
-        found = Counts[str]()
+        found: dict[str, float] = defaultdict(float)
         for family in self._collected.collect():
             for sample in family.samples:
                 if sample.name == "botwire_requests_total":

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, NoReturn
 
 from botwire.clock import now, to_datetime
@@ -138,10 +139,14 @@ def time_of(at: int | None) -> datetime | None:
 def differences(theirs: str, mine: str) -> Iterator[tuple[str, str]]:
     """Yields the lines by which two texts differ: ``-`` theirs, ``+`` mine, and a few of both."""
     left, right = theirs.splitlines()[:_DIFFERING], mine.splitlines()[:_DIFFERING]
-    for line in difflib.unified_diff(left, right, n=2, lineterm=""):
-        if line.startswith(("---", "+++")):
-            continue
-        yield (" " if line.startswith("@@") else line[0]), ("⋯" if line[:2] == "@@" else line[1:])
+    is_first = True
+    # The first two lines are a header. Others may look like it.
+    for line in islice(difflib.unified_diff(left, right, n=2, lineterm=""), 2, None):
+        if not line.startswith("@@"):
+            yield line[0], line[1:]
+        elif not is_first:
+            yield " ", "⋯"
+        is_first = False
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from botwire.clock import to_datetime
-from botwire_console.links import link
+from botwire_console.links import encoded, link
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -109,6 +109,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "encoded": encoded,
         "moment": moment,
         "number": number,
         "short": shortened,

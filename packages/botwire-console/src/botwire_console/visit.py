@@ -11,6 +11,8 @@ from starlette.types import Receive, Scope
 
 from botwire import AsyncMemory, Author
 from botwire import operations as ops
+from botwire.embedders import Embedder
+from botwire.engines.protocol import AsyncEngine
 from botwire.errors import InvalidRequestError, PermissionDeniedError
 from botwire.mounts import Host
 from botwire.names import SYSTEM_NAMESPACE, check_namespace
@@ -18,6 +20,7 @@ from botwire_console import rendering
 from botwire_console.links import link
 from botwire_console.recipes import Recipe
 from botwire_server import bodies
+from botwire_server.administration import Administration
 from botwire_server.auth import Caller
 from botwire_server.middleware import HEADERS
 from botwire_server.request_work import CALLER, by_turns
@@ -42,7 +45,7 @@ class Visit:
         self.scope = scope
         self._receive = receive
         self.caller: Caller = scope[CALLER]
-        self.query = _pairs(scope["query_string"])
+        self.query = dict(_pairs(scope["query_string"]))
 
     # --- what is asked for ------------------------------------------------------------------
 
@@ -67,7 +70,11 @@ class Visit:
         return whole(self.query.get(name, ""), name)
 
     async def form(self) -> dict[str, str]:
-        """Returns the fields of the form that was sent."""
+        """Returns the fields of the form that was sent; the last, if one was sent several times."""
+        return dict(await self.fields())
+
+    async def fields(self) -> list[tuple[str, str]]:
+        """Returns the fields of the form that was sent, as often as they were sent."""
         return _pairs(await bodies.read(self._receive))
 
     @property
@@ -82,12 +89,29 @@ class Visit:
         """Returns whether the visitor has a right in a namespace; None: in all of them."""
         return self.caller.key is None or self.caller.key.may(right, namespace)
 
-    def require(self, right: str) -> None:
-        """Raises `PermissionDeniedError` unless the visitor has a right in all namespaces."""
-        if not self.may(right):
+    def require(self, right: str, namespace: str | None = None) -> None:
+        """Raises `PermissionDeniedError` unless the visitor has a right.
+
+        Args:
+            right: ``read``, ``write`` or ``admin``.
+            namespace: Where; None: in all namespaces.
+        """
+        if not self.may(right, namespace):
+            where = "all namespaces" if namespace is None else "this namespace"
             raise PermissionDeniedError(
-                f"this view needs an API key with the right to {right} in all namespaces"
+                f"this view needs an API key with the right to {right} in {where}"
             )
+
+    @property
+    def administration(self) -> Administration:
+        """The administration of the server, for administrators of all namespaces."""
+        self.require("admin")
+        return Administration(self.scope)
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The store, with the visitor's rights, quotas and limits."""
+        return self._host.engine_for(self.scope)
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -96,9 +120,9 @@ class Visit:
 
     # --- memory -----------------------------------------------------------------------------
 
-    def memory(self, namespace: str) -> AsyncMemory:
+    def memory(self, namespace: str, embedder: Embedder | None = None) -> AsyncMemory:
         """Returns a namespace with the visitor's rights, quotas and limits."""
-        return AsyncMemory(namespace, engine=self._host.engine_for(self.scope), author=AUTHOR)
+        return AsyncMemory(namespace, engine=self.engine, author=AUTHOR, embed=embedder)
 
     async def apply(self, namespace: str, operation: ops.Operation[T]) -> T:
         """Applies an operation as the visitor."""
@@ -111,7 +135,7 @@ class Visit:
         batch = ops.Batch(namespace, operations)
         if batch.writes:
             batch = batch.by(AUTHOR)
-        return await self._host.engine_for(self.scope).apply(batch)
+        return await self.engine.apply(batch)
 
     async def apply_to_store(self, operation: ops.Operation[T]) -> T:
         """Applies an operation about the whole store, as the visitor."""
@@ -159,15 +183,13 @@ def whole(text: str, name: str, most: int = 2**63 - 1) -> int | None:
     return min(int(text), most)
 
 
-def _pairs(raw: bytes) -> dict[str, str]:
+def _pairs(raw: bytes) -> list[tuple[str, str]]:
     try:
-        return dict(
-            parse_qsl(
-                raw.decode("ascii"),
-                keep_blank_values=True,
-                errors="surrogatepass",
-                max_num_fields=10_000,
-            )
+        return parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            errors="surrogatepass",
+            max_num_fields=10_000,
         )
     except ValueError:
         raise InvalidRequestError("the address or the form is not UTF-8") from None

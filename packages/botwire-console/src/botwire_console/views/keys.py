@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from botwire import operations as ops
-from botwire.errors import ConflictError, InvalidRequestError, PayloadTooLargeError
+from botwire.errors import ConflictError, InvalidRequestError
 from botwire.names import MAX_NAME_BYTES, to_bytes
 from botwire_console.editing import UNCHANGED, Draft, Stored, differences, text_of, time_of
 from botwire_console.recipes import address, recipe
@@ -31,29 +31,13 @@ class Row:
         name: The key or the prefix.
         label: The part of it that the rows above do not say.
         is_folder: Whether it is a folder.
-        entry: What is stored, if the page has room for it.
+        stat: What is known of the key; None for a folder.
     """
 
     name: str
     label: str
     is_folder: bool
-    entry: ops.KeyEntry | None = None
-
-    @property
-    def size(self) -> int | None:
-        """The bytes of the value."""
-        if self.entry is None:
-            return None
-        value = self.entry.value
-        return len(value) if isinstance(value, bytes) else len(value.text)
-
-    @property
-    def sample(self) -> str:
-        """The beginning of the value."""
-        if self.entry is None:
-            return ""
-        value = self.entry.value
-        return "bytes" if isinstance(value, bytes) else value.text[:400]
+    stat: ops.KeyStat | None = None
 
 
 async def show_tree(visit: Visit) -> Response:
@@ -85,28 +69,29 @@ async def _rows(
     """Returns the rows after a name, and after which name the next page begins."""
     rows: list[Row] = []
     for _ in range(_ROUNDS):
-        page = await visit.apply(namespace, ops.ListKeys(prefix, after, _READ))
-        for key in page.keys:
-            if rows and rows[-1].is_folder and key.startswith(rows[-1].name):
+        page = await visit.apply(namespace, ops.ListKeyStats(prefix, after, _READ))
+        for stat in page.keys:
+            if rows and rows[-1].is_folder and stat.key.startswith(rows[-1].name):
                 continue
             if len(rows) == ROWS:
                 break
-            rows.append(_row(key, prefix))
-            after = key
+            rows.append(_row(stat, prefix))
+            after = stat.key
         if rows and rows[-1].is_folder:
             after = last_below(rows[-1].name)  # past the rest of the folder at once
         if len(rows) == ROWS or not page.more:
             break
     rest = await visit.apply(namespace, ops.ListKeys(prefix, after, 1))
-    return await _with_entries(visit, namespace, rows), after if rest.keys else None
+    return rows, after if rest.keys else None
 
 
-def _row(key: str, prefix: str) -> Row:
+def _row(stat: ops.KeyStat, prefix: str) -> Row:
+    key = stat.key
     rest = key[len(prefix) :]
     # A separator at the very end makes no folder: there would be nothing to show in it.
     ends = [at for one in SEPARATORS if 0 <= (at := rest.find(one)) < len(rest) - 1]
     if not ends:
-        return Row(key, rest or key, is_folder=False)
+        return Row(key, rest or key, is_folder=False, stat=stat)
     label = rest[: min(ends) + 1]
     return Row(prefix + label, label, is_folder=True)
 
@@ -115,19 +100,6 @@ def last_below(prefix: str) -> str:
     """Returns a name that follows all names with a prefix, and none of the others."""
     room = MAX_NAME_BYTES - len(to_bytes(prefix))
     return prefix + "\U0010ffff" * (room // 4) + ("", "\x7f", "\u07ff", "\uffff")[room % 4]
-
-
-async def _with_entries(visit: Visit, namespace: str, rows: list[Row]) -> list[Row]:
-    """Returns the rows with the entries of their keys, unless their values are too large."""
-    names = tuple([row.name for row in rows if not row.is_folder])
-    if not names:
-        return rows
-    try:
-        entries = await visit.apply(namespace, ops.GetKeys(names))
-    except PayloadTooLargeError:
-        return rows
-    known = {entry.key: entry for entry in entries if entry is not None}
-    return [Row(row.name, row.label, row.is_folder, known.get(row.name)) for row in rows]
 
 
 def _trail(prefix: str) -> list[tuple[str, str]]:

@@ -94,7 +94,7 @@ def _list_usage(context: Context, op: ops.ListUsage) -> Steps[ops.StoreUsage]:
     system = to_bytes(SYSTEM_NAMESPACE)
     others = "namespace <> ? AND NOT (namespace >= ? AND namespace < ?)"
     parameters = (system, system + b"/", system + b"0")
-    totals = yield Statement(
+    ((namespaces, size),) = yield Statement(
         "SELECT count(*), CAST(COALESCE(sum(bytes), 0) AS BIGINT) FROM botwire_namespaces "
         f"WHERE {others}",
         parameters,
@@ -108,7 +108,7 @@ def _list_usage(context: Context, op: ops.ListUsage) -> Steps[ops.StoreUsage]:
         (today, today + 1, *parameters, op.limit),
     )
     largest = tuple([ops.NamespaceUsage(from_bytes(row[0]), *row[1:]) for row in rows])
-    return ops.StoreUsage(*totals[0], largest)
+    return ops.StoreUsage(namespaces, size, largest)
 
 
 @handles(ops.ForgetNamespace)

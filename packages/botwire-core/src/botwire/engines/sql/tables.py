@@ -120,7 +120,8 @@ def key_entry(row: Row) -> ops.KeyEntry:
 def key_stat(row: Row) -> ops.KeyStat:
     """Returns the value of the columns `KEY_STAT`."""
     key, size, binary, *rest, author = row
-    return ops.KeyStat(from_bytes(key), size, bool(binary), *rest, author and from_stored(author))
+    rest.append(author and from_stored(author))
+    return ops.KeyStat(from_bytes(key), size, bool(binary), *rest)
 
 
 def key_row(

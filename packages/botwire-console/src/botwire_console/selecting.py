@@ -1,0 +1,193 @@
+"""Many things selected at once: what they are now, deleting them with a receipt, exporting them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from botwire import operations as ops
+from botwire.errors import InvalidRequestError, TooComplexError
+from botwire.transfer import lines
+from botwire.transfer.progress import Tally
+from botwire_console.links import link
+from botwire_console.visit import Visit
+
+KINDS = ("keys", "conversations", "memories")
+"""What can be selected in a namespace."""
+MOST = 1000
+"""Things that are deleted or exported at once."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Something that is selected, as it is now.
+
+    Attributes:
+        name: The key, the history, or the id of the record.
+        label: What it is called.
+        version: What changes when someone writes it.
+        detail: How much it is, for people.
+        address: Where it is shown.
+    """
+
+    name: str
+    label: str
+    version: int
+    detail: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is selected.
+
+    Attributes:
+        namespace: The namespace.
+        kind: One of `KINDS`.
+        collection: The collection of memories.
+        names: The names; those of keys that begin a folder are in `folders`.
+        folders: Prefixes of keys: everything below is selected.
+    """
+
+    namespace: str
+    kind: str
+    collection: str
+    names: tuple[str, ...]
+    folders: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, visit: Visit, fields: Sequence[tuple[str, str]]) -> Selection:
+        """Reads the boxes that are checked; names are percent-encoded, as forms change newlines."""
+        kind = visit.need("kind")
+        if kind not in KINDS:
+            raise InvalidRequestError("follow a link of the console: there is no such kind")
+        chosen = [unquote(value, errors="surrogatepass") for name, value in fields if name == "n"]
+        folders = [unquote(value, errors="surrogatepass") for name, value in fields if name == "f"]
+        if not chosen and not folders:
+            raise InvalidRequestError("nothing is selected: go back and check a box")
+        collection = visit.query.get("c") or "default"
+        return cls(visit.namespace, kind, collection, tuple(chosen), tuple(folders))
+
+    async def read(self, visit: Visit) -> list[Chosen]:
+        """Returns what is selected, as it is now; what does not exist any more is left out."""
+        if self.kind == "keys":
+            return await self._keys(visit)
+        if len(self.names) > MOST:
+            raise _too_many()
+        if self.kind == "conversations":
+            stats = await visit.apply_all(
+                self.namespace, *[ops.StatHistory(name) for name in self.names]
+            )
+            return [
+                Chosen(
+                    one.name,
+                    str(one.metadata.value.get("title") or one.name),
+                    one.last_seq,
+                    f"{one.count + one.archived:,} messages",
+                    link("conversation", ns=self.namespace, name=one.name),
+                )
+                for one in stats
+                if one.count or one.archived or one.metadata.value
+            ]
+        get = ops.GetRecords(self.collection, self.names, embeddings=False)
+        return [
+            Chosen(
+                one.id,
+                one.text,
+                one.version,
+                f"version {one.version}",
+                link("memory", ns=self.namespace, c=self.collection, id=one.id),
+            )
+            for one in await visit.apply(self.namespace, get)
+            if one is not None
+        ]
+
+    async def _keys(self, visit: Visit) -> list[Chosen]:
+        stats: dict[str, ops.KeyStat] = {}
+        for folder in self.folders:
+            page = await visit.apply(self.namespace, ops.ListKeyStats(folder))
+            if page.more:
+                raise _too_many()
+            stats.update((one.key, one) for one in page.keys)
+        for name in self.names:  # the first key that begins with a name is that name
+            page = await visit.apply(self.namespace, ops.ListKeyStats(name, limit=1))
+            stats.update((one.key, one) for one in page.keys if one.key == name)
+        if len(stats) > MOST:
+            raise _too_many()
+        return [
+            Chosen(
+                one.key,
+                one.key,
+                one.version,
+                f"{one.size:,} bytes, version {one.version}",
+                link("key", ns=self.namespace, key=one.key),
+            )
+            for one in sorted(stats.values(), key=lambda one: one.key)
+        ]
+
+    def deletion(self, chosen: Sequence[tuple[str, int]]) -> list[ops.AnyOperation]:
+        """Returns the operations that delete things, all or none, if they are as they were seen.
+
+        Args:
+            chosen: The name and the version of each, as it was shown.
+        """
+        if self.kind == "keys":
+            return [ops.DeleteKey(name, version) for name, version in chosen]
+        if self.kind == "conversations":
+            operations: list[ops.AnyOperation] = []
+            for name, last in chosen:
+                unchanged = ops.ExtendHistory(name, (), None, last)
+                operations += [unchanged, ops.ClearHistory(name)]
+            return operations
+        return [ops.DeleteRecords(self.collection, ops.Selection(ids=tuple(n for n, _ in chosen)))]
+
+    async def export(self, visit: Visit) -> AsyncIterator[bytes]:
+        """Yields the lines of an export, which `botwire import` reads."""
+        tally = Tally()
+        yield lines.header().encode("ascii") + b"\n"
+        stat = await visit.apply(self.namespace, ops.StatNamespace())
+        if stat.created_at is not None:
+            state = lines.NamespaceState(stat.revision, stat.created_at)
+            yield _line(tally, lines.Line(self.namespace, state))
+        async for line in self._lines(visit):
+            yield _line(tally, line)
+        yield lines.end(tally).encode("ascii") + b"\n"
+
+    async def _lines(self, visit: Visit) -> AsyncIterator[lines.Line]:
+        chosen = [one.name for one in await self.read(visit)]
+        if self.kind == "keys":
+            for name in chosen:
+                (entry,) = await visit.apply(self.namespace, ops.GetKeys((name,)))
+                if entry is not None:
+                    yield lines.Line(self.namespace, entry)
+        elif self.kind == "conversations":
+            for name in sorted(chosen):
+                page = await visit.apply(self.namespace, ops.DumpHistories((name,)))
+                for state in page.histories:
+                    yield lines.Line(self.namespace, state)
+                read: Any = ops.ReadHistory(name, archived=True)
+                while read is not None:
+                    items = await visit.apply(self.namespace, read)
+                    for item in items.items:
+                        yield lines.Line(self.namespace, item, name)
+                    read = read.following(items)
+        else:
+            dump = ops.DumpCollections((self.collection,))
+            for one in (await visit.apply(self.namespace, dump)).collections:
+                yield lines.Line(self.namespace, one)
+            for name in sorted(chosen):
+                get = ops.GetRecords(self.collection, (name,))
+                (record,) = await visit.apply(self.namespace, get)
+                if record is not None:
+                    yield lines.Line(self.namespace, record, self.collection)
+
+
+def _line(tally: Tally, line: lines.Line) -> bytes:
+    tally.count(line.kind)
+    return lines.to_text(line)
+
+
+def _too_many() -> TooComplexError:
+    return TooComplexError(f"more than {MOST:,} things are selected: select a smaller folder")

@@ -1,0 +1,100 @@
+"""Forgetting whole namespaces: a dry run, then erasing every row, with a receipt for each."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from urllib.parse import unquote
+
+from starlette.responses import Response
+
+from botwire import operations as ops
+from botwire.clock import now, to_iso
+from botwire.errors import BotWireError, InvalidRequestError
+from botwire.names import SYSTEM_NAMESPACE, check_namespace
+from botwire_console.recipes import Recipe
+from botwire_console.visit import Visit
+
+MOST = 100
+"""Namespaces that are forgotten at once."""
+
+
+async def show(visit: Visit) -> Response:
+    """Shows what the selected namespaces hold; nothing is erased."""
+    visit.require("admin")
+    names = _names(await visit.fields())
+    stats = []
+    holds: list[str] = []
+    for name in names:
+        stat, held = await visit.apply_all(name, ops.StatNamespace(), ops.FindHolds())
+        stats.append((name, stat))
+        holds += [f"{one.name} holds {name}" for one in held]
+    return await visit.page(
+        "forget.html",
+        stats=[(name, stat) for name, stat in stats if stat.created_at is not None],
+        holds=holds,
+        recipe=Recipe(f"botwire forget {' '.join(names[:3])}", _python(names)),
+    )
+
+
+async def forget(visit: Visit) -> Response:
+    """Erases the namespaces, and returns a receipt for each."""
+    visit.require("admin")
+    fields = await visit.fields()
+    names = _names(fields)
+    for name in names:
+        for hold in await visit.apply(name, ops.FindHolds()):
+            raise hold.refusal()
+    receipts = []
+    for name in names:
+        erased = await _erase(visit, name)
+        receipts.append({"namespace": name, "erased": erased, "at": to_iso(now())})
+    compaction = ops.Compaction(
+        rewritten=False, detail="the files were not rewritten: they may still hold what was erased"
+    )
+    if dict(fields).get("rewrite") == "1":
+        try:
+            compaction = await visit.apply_to_store(ops.CompactStore())
+        except BotWireError as error:  # the rows are gone, and the receipt must be given
+            compaction = ops.Compaction(rewritten=False, detail=f"it failed: {error}")
+    return await visit.page(
+        "forgotten.html",
+        count=len(receipts),
+        receipt=json.dumps([{**one, **compaction._asdict()} for one in receipts], indent=2),
+        recipe=None,
+    )
+
+
+async def _erase(visit: Visit, name: str) -> dict[str, int]:
+    erased = Counter[str]()
+    memory = visit.memory(name)
+    if (await visit.apply(name, ops.StatPast())).keep is not None:
+        await memory.keep_past(None)  # or what is deleted below would become its past
+    erased["keys"] = await memory.clear()
+    operation = ops.ForgetNamespace(name, ops.PART)
+    while True:
+        (counts,) = await visit.apply_all(SYSTEM_NAMESPACE, operation)
+        erased.update(dict(counts))
+        if operation.is_over(counts):
+            return {kind: count for kind, count in erased.items() if count}
+
+
+def _names(fields: list[tuple[str, str]]) -> list[str]:
+    names = [unquote(value, errors="surrogatepass") for name, value in fields if name == "n"]
+    if not names:
+        raise InvalidRequestError("no namespace is selected: go back and check a box")
+    if len(names) > MOST:
+        raise InvalidRequestError(f"at most {MOST} namespaces are forgotten at once")
+    return [check_namespace(name) for name in names]
+
+
+def _python(names: list[str]) -> str:
+    return "\n".join(
+        [
+            "from botwire import transfer",
+            "from botwire.engines.opening import open_engine",
+            "from botwire.places import find_place",
+            "",
+            f"print(transfer.forget(open_engine(find_place()), *{names[:3]!r}))",
+        ]
+    )
