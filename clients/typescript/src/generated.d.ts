@@ -174,6 +174,27 @@ export interface KeyPage {
   more: boolean;
 }
 
+/** Keys in order, without their values, and whether there are more after the last one. */
+export interface KeyStatPage {
+  keys: KeyStat[];
+  more: boolean;
+}
+
+/** What is known of a key without its value. */
+export interface KeyStat {
+  key: string;
+  /** The bytes of the value as it is stored. */
+  size: number;
+  /** Whether the value is bytes, and not JSON. */
+  binary: boolean;
+  version: number;
+  created_at: string;
+  updated_at: string;
+  expires_at: string | null;
+  /** Who made the last write; null if that is not known. */
+  author?: Author | null | undefined;
+}
+
 /** Keys with their values, in the order asked for, and whether there are more. */
 export interface EntryPage {
   entries: KeyEntry[];
@@ -335,6 +356,29 @@ export interface NamespaceEntry {
   created_at: string;
 }
 
+/** What the namespaces of a store use together, and those that use most. */
+export interface StoreUsage {
+  /** How many there are. */
+  namespaces: number;
+  /** What their quotas count together. */
+  bytes: number;
+  /** Those that use most, in order. */
+  largest: NamespaceUsage[];
+}
+
+/** A namespace and what it uses. */
+export interface NamespaceUsage {
+  name: string;
+  /** The number of changes made in it. */
+  revision: number;
+  /** When it was first written to. */
+  created_at: string;
+  /** What a quota counts; see botwire.engines.sql.sizes. */
+  bytes: number;
+  /** Writes made today (UTC). */
+  writes: number;
+}
+
 /** How many rows of a kind there were. */
 export interface RowCount {
   kind: string;
@@ -355,6 +399,17 @@ export interface Compaction {
   rewritten: boolean;
   /** If not, why, and what to do. */
   detail: string;
+}
+
+/** A key, a history or a record that expires. */
+export interface Expiring {
+  /** key, history or record. */
+  shape: "key" | "history" | "record";
+  /** The key, the history, or the id of the record. */
+  name: string;
+  expires_at: string;
+  /** The collection of the record; null for others. */
+  collection?: string | null | undefined;
 }
 
 /** What a namespace holds. */
@@ -695,6 +750,15 @@ export interface DoListKeys {
   limit?: number | undefined;
 }
 
+/** Returns the keys that start with prefix, with their sizes but not their values, in order. */
+export interface DoListKeyStats {
+  op: "list_key_stats";
+  prefix?: string | undefined;
+  /** Start after this key, which need not exist; null: at the first. */
+  after?: string | null | undefined;
+  limit?: number | undefined;
+}
+
 /** Returns the keys that start with prefix, with their values, in code point order. */
 export interface DoScanKeys {
   op: "scan_keys";
@@ -952,6 +1016,15 @@ export interface DoListNamespaces {
   limit?: number | undefined;
 }
 
+/** Returns the namespaces that use most, without the system's own. */
+export interface DoListUsage {
+  op: "list_usage";
+  /** bytes: the largest first. writes: those written to most today first. */
+  order?: "bytes" | "writes" | undefined;
+  /** Most namespaces to return. */
+  limit?: number | undefined;
+}
+
 /** Erases every row that belongs to a namespace; returns how many of each kind. */
 export interface DoForgetNamespace {
   op: "forget_namespace";
@@ -976,6 +1049,13 @@ export interface DoCheckStore {
 /** Rewrites the database's files without what was deleted. */
 export interface DoCompactStore {
   op: "compact_store";
+}
+
+/** Returns what expires next in the namespace, the soonest first. */
+export interface DoListExpiring {
+  op: "list_expiring";
+  /** Most keys, histories and records to return. */
+  limit?: number | undefined;
 }
 
 /** Returns what the namespace holds. */
@@ -1107,6 +1187,7 @@ export interface Operations {
   put_key: { operation: DoPutKey; result: number };
   get_keys: { operation: DoGetKeys; result: (KeyEntry | null)[] };
   list_keys: { operation: DoListKeys; result: KeyPage };
+  list_key_stats: { operation: DoListKeyStats; result: KeyStatPage };
   scan_keys: { operation: DoScanKeys; result: EntryPage };
   count_keys: { operation: DoCountKeys; result: number };
   delete_key: { operation: DoDeleteKey; result: boolean };
@@ -1133,10 +1214,12 @@ export interface Operations {
   trim_records: { operation: DoTrimRecords; result: Trimmed };
   keep_expiring: { operation: DoKeepExpiring; result: number };
   list_namespaces: { operation: DoListNamespaces; result: NamespacePage };
+  list_usage: { operation: DoListUsage; result: StoreUsage };
   forget_namespace: { operation: DoForgetNamespace; result: RowCount[] };
   stat_store: { operation: DoStatStore; result: StoreStat };
   check_store: { operation: DoCheckStore; result: string[] };
   compact_store: { operation: DoCompactStore; result: Compaction };
+  list_expiring: { operation: DoListExpiring; result: Expiring[] };
   stat_namespace: { operation: DoStatNamespace; result: NamespaceStat };
   check_namespace: { operation: DoCheckNamespace; result: string[] };
   check_records: { operation: DoCheckRecords; result: RecordCheck };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,19 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[
                 memory.history("chat").append({"role": "user", "content": f"I am {namespace}"})
         try:
             yield url, keys
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def administered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
+    """A server of its own with quotas: its URL, an administrator's key, and its database."""
+    database = tmp_path_factory.mktemp("administered") / "memory.db"
+    secret = make_key(f"sqlite:///{database}", right="admin")[1]
+    options = ("--namespace-writes", "1000", "--namespace-bytes", "100000")
+    with running(database, *options) as process:
+        try:
+            yield read_url(process), secret, database
         finally:
             process.terminate()
 

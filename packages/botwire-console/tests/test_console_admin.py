@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from botwire import Memory
 from botwire.engines.opening import open_engine
 from botwire.places import find_place
 from botwire.retention import Policy, Retention
-from conftest import make_key, read_url, running
 from tests.browsing import Browser, address, parse, squeezed
 
 Administered = tuple[str, str, Path]
-
-
-@pytest.fixture(scope="module")
-def administered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Administered]:
-    """A server of its own with quotas: its URL, an administrator's key, and its database."""
-    database = tmp_path_factory.mktemp("administered") / "memory.db"
-    secret = make_key(f"sqlite:///{database}", right="admin")[1]
-    options = ("--namespace-writes", "1000", "--namespace-bytes", "100000")
-    with running(database, *options) as process:
-        try:
-            yield read_url(process), secret, database
-        finally:
-            process.terminate()
 
 
 def test_a_key_is_made_used_and_revoked(administered: Administered) -> None:

@@ -26,6 +26,25 @@ def test_the_latest_changes_and_who_made_them(
     assert region["data-live"] == address("stream", ns=namespace)
 
 
+def test_a_namespace_that_begins_late_shows_its_changes(
+    administered: tuple[str, str, Path], namespace: str
+) -> None:
+    url, secret, _ = administered
+    browser = Browser(url, secret)
+    with Memory("forgotten", url=url, api_key=secret) as memory:
+        memory.set_many({f"k{n}": n for n in range(70)})
+    assert browser.post("namespaces/forget", n="forgotten").status_code == 200
+    # Its first revision follows that of the forgotten one.
+    with Memory(namespace, url=url, api_key=secret) as memory:
+        memory.set("a", 1)
+        memory.set("b", 1)
+        assert memory.revision() > 70
+    for view in ("live", "changes"):
+        assert browser.see(view, ns=namespace).links("key") == [
+            address("key", ns=namespace, key=key) for key in ("b", "a")
+        ]
+
+
 def test_an_open_conversation_resumes_after_a_restart(tmp_path: Path, unused_tcp_port: int) -> None:
     """Does what console.js does: follows the stream, and asks for what came after the last item."""
     database = tmp_path / "memory.db"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -100,9 +101,11 @@ def test_an_export_can_be_imported(browser: Browser, memory: Memory, kind: str) 
 
 
 def test_whole_namespaces_are_forgotten_with_a_receipt(
-    browser: Browser, server_url: str, namespace: str
+    administered: tuple[str, str, Path], namespace: str
 ) -> None:
-    with Memory(namespace, url=server_url) as memory:
+    url, secret, _ = administered
+    browser = Browser(url, secret)
+    with Memory(namespace, url=url, api_key=secret) as memory:
         memory.keep_past(3600)
         memory.set("k", 1)
         memory.history("chat").append("x")

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from botwire import operations as ops
 from botwire_console import rendering
+from botwire_console.latest import latest_changes
 from botwire_console.recipes import address, recipe
 from botwire_console.visit import Visit
 from botwire_server.middleware import HEADERS
@@ -20,11 +21,10 @@ async def show(visit: Visit) -> Response:
     """Shows the latest changes, the newest first; the page follows the namespace."""
     namespace = visit.namespace
     now = await visit.apply(namespace, ops.ReadChanges())
-    page = await visit.apply(namespace, ops.ReadChanges(max(now.revision - SHOWN, 0), SHOWN))
     return await visit.page(
         "live.html",
         ns=namespace,
-        changes=list(reversed(page.changes)),
+        changes=await latest_changes(visit, namespace, now.revision, SHOWN),
         recipe=recipe(
             visit,
             namespace,

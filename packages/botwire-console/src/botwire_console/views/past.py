@@ -9,6 +9,7 @@ from starlette.responses import Response
 from botwire import operations as ops
 from botwire.errors import ConflictError, InvalidRequestError, NotFoundError
 from botwire_console.editing import text_of
+from botwire_console.latest import latest_changes
 from botwire_console.recipes import address, recipe
 from botwire_console.visit import Visit, whole
 
@@ -91,18 +92,14 @@ async def _changes(
     past, now = await visit.apply_all(namespace, ops.StatPast(), ops.ReadChanges())
     up_to = visit.number("up_to")
     last = now.revision if up_to is None else min(up_to, now.revision)
-    page = await visit.apply(namespace, ops.ReadChanges(max(0, last - LISTED), LISTED))
-    known = [one for one in page.changes if one.action != "reset" and one.revision <= last]
-    if not known:  # the oldest of these are no longer kept
-        recent = await visit.apply(namespace, ops.ReadChanges(max(0, last - 1), 1))
-        known = [one for one in recent.changes if one.action != "reset"]
+    changes = await latest_changes(visit, namespace, last, LISTED)
     return await visit.page(
         "changes.html",
         status=status,
         ns=namespace,
         past=past,
-        changes=known[::-1],
-        following=known[0].revision - 1 if known and known[0].revision > 1 else None,
+        changes=changes,
+        following=changes[-1].revision - 1 if len(changes) == LISTED else None,
         undone=visit.query.get("undone"),
         restored=visit.query.get("restored"),
         error=error,
