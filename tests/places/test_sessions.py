@@ -129,7 +129,7 @@ async def test_a_list_is_filtered_by_metadata_before_its_limit(memory: Any) -> N
 async def test_a_cursor_that_does_not_fit_the_order_is_refused(memory: Any) -> None:
     with pytest.raises(ConfigurationError, match="HistoryInfo"):
         await memory.list_histories(order="updated", after="a")
-    with pytest.raises(ConfigurationError, match="order is one of name, updated"):
+    with pytest.raises(ConfigurationError, match="order must be one of name, updated"):
         await memory.list_histories(order="size")
     with pytest.raises(ConfigurationError, match="limit"):
         await memory.list_histories(limit=-1)

@@ -7,12 +7,18 @@ import json
 import pickle
 import subprocess
 import sys
-from typing import Unpack
+from typing import Any, Unpack
 
 import pytest
 
-from botwire import ConfigurationError, Memory
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire import Author, ConfigurationError, Memory
+from botwire.connection import (
+    Acting,
+    Connected,
+    Connection,
+    ConnectionOptions,
+    takes_connection,
+)
 
 URL = "https://memory.test"
 
@@ -65,23 +71,100 @@ def test_memory_of_a_process_is_not_found_again_empty() -> None:
         Connection.from_reference(reference)
 
 
-def test_a_constructor_shows_and_passes_on_where_memory_lives() -> None:
-    class Store:
-        @takes_connection
-        def __init__(
-            self,
-            namespace: str | None = None,
-            *,
-            prefix: str = "",
-            **connection: Unpack[ConnectionOptions],
-        ) -> None:
-            self.connection = Connection(namespace, **connection)
+LISTED = ["client", "url", "api_key", "timeout", "author"]
 
-    assert list(inspect.signature(Store).parameters) == [
-        "namespace", "prefix", "client", "url", "api_key", "timeout", "author",
-    ]  # fmt: skip
+
+class Base:
+    """A framework's own class, whose constructor takes an argument."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    def __repr__(self) -> str:
+        return "framework"
+
+
+class Store(Connected, Base, framework="some", shows="_prefix label"):
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        prefix: str = "",
+        **connection: Unpack[ConnectionOptions],
+    ) -> None:
+        Base.__init__(self, "mine")
+        super().__init__(namespace, **connection)
+        self._prefix = prefix
+
+
+class Plain(Connected, framework="plain"):
+    """A class without arguments of its own."""
+
+
+def test_a_constructor_lists_and_passes_on_where_memory_lives() -> None:
+    assert list(inspect.signature(Store).parameters) == ["namespace", "prefix", *LISTED]
+    assert list(inspect.signature(Plain).parameters) == ["namespace", *LISTED]
     place = Store("ada", url=URL, api_key="bw_mine", timeout=3).connection.memory.place
     assert place is not None
     assert (place.url, place.api_key, place.timeout) == (URL, "bw_mine", 3)
     with pytest.raises(TypeError, match="'urll'"):
         Store("ada", urll=URL)  # type: ignore[call-arg]
+
+
+def test_a_class_that_derives_from_an_adapter_inherits_its_arguments() -> None:
+    class Own(Store):
+        def __init__(self, namespace: str, **options: Any) -> None:
+            super().__init__(namespace, **options)
+
+    listed = inspect.signature(Own).parameters
+    assert list(listed) == ["namespace", "prefix", *LISTED]
+    assert listed["prefix"].default == ""
+    own = Own("ada", url="sqlite://", prefix="p/")
+    assert own.connection.memory.author == Author(framework="some")
+    assert repr(own) == "Own(namespace='ada', prefix='p/', label='mine')"
+
+
+def test_a_class_that_writes_out_its_arguments_keeps_its_signature() -> None:
+    class Own(Plain):
+        def __init__(self, where: str) -> None:
+            super().__init__("ada", url=where)
+
+    assert list(inspect.signature(Own).parameters) == ["where"]
+    assert repr(Own("sqlite://")) == "Own(namespace='ada')"
+
+
+def test_a_class_names_its_framework_and_says_nothing_secret() -> None:
+    store = Store("ada", url=URL, api_key="bw_mine")
+    assert store.connection.author == Author(framework="some")
+    assert Plain(url="sqlite://").connection.author == Author(framework="plain")
+    assert repr(store) == "Store(namespace='ada', prefix='', label='mine')"
+    assert Connected("ada", url="sqlite://").connection.author is None
+
+
+def test_a_class_inherits_what_its_base_says_of_itself() -> None:
+    class Acts(Store, acting=lambda: Acting("ada", "run-1"), gather_reads=True):
+        pass
+
+    class Shows(Acts, shows="label"):
+        pass
+
+    shows = Shows("n", url="sqlite://")
+    assert shows.connection.memory.author == Author(framework="some", agent="ada", run="run-1")
+    assert repr(shows) == "Shows(namespace='n', label='mine')"
+
+
+@pytest.mark.parametrize("made", [Store, Plain, Connected])
+def test_wrong_arguments_are_refused_by_every_class_alike(made: type[Connected]) -> None:
+    with pytest.raises(ConfigurationError, match="client already has a place"):
+        made("ada", client=Memory("n", url="sqlite://"), url=URL)
+    with pytest.raises(ConfigurationError, match="not str"):
+        made(client="http://host")  # type: ignore[arg-type]
+
+
+def test_a_function_lists_where_memory_lives() -> None:
+    @takes_connection
+    def memories(namespace: str, *, limit: int = 5, **connection: Unpack[ConnectionOptions]) -> str:
+        return Connection(namespace, **connection).namespace
+
+    assert list(inspect.signature(memories).parameters) == ["namespace", "limit", *LISTED]
+    assert memories("ada", url="sqlite://") == "ada"

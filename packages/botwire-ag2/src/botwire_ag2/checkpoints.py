@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.messages import Native, UnreadableItemError, read_native
 from botwire.names import check_key
 from botwire.off_loop import off_loop
-from botwire.operations import check_ttl
+from botwire.operations import read_ttl
 from botwire.tagged import from_json, to_json
 from botwire_ag2.convert import FRAMEWORK
 
@@ -16,7 +16,7 @@ FORMAT = 1
 """The owner's state; what JSON lacks is tagged (`botwire.tagged`)."""
 
 
-class BotWireCheckpointStore:
+class BotWireCheckpointStore(Connected, framework="ag2", shows="_prefix"):
     """AG2's `ag2.task.CheckpointStore` on BotWire: ``agent.task(…, checkpoint_store=…)``.
 
     A state comes back exactly as it was, including tuples, bytes, times and keys that are numbers;
@@ -27,14 +27,12 @@ class BotWireCheckpointStore:
         namespace: Whose tasks. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
         ttl: Seconds after which a task's last checkpoint expires; None: never.
         prefix: The prefix of the keys that hold the states.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -43,14 +41,9 @@ class BotWireCheckpointStore:
         prefix: str = "tasks",
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, framework="ag2", **connection)
-        if ttl is not None:
-            check_ttl(ttl)
-        self._ttl = ttl
+        super().__init__(namespace, **connection)
+        self._ttl = read_ttl(ttl)
         self._prefix = check_key(prefix)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self._prefix!r})"
 
     async def write(self, task_id: str, state: dict[str, Any]) -> None:
         """Stores a task's state and replaces the previous one.

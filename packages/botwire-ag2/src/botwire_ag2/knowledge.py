@@ -13,7 +13,7 @@ from ag2.knowledge import ChangeSubscription
 from ag2.knowledge.base import ChangeCallback
 
 from botwire import AsyncHistory, BotWireError, ConflictError, Item
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_history
 
 logger = logging.getLogger("botwire.ag2")
@@ -35,7 +35,7 @@ class _End(NamedTuple):
     offset: int
 
 
-class BotWireKnowledgeStore:
+class BotWireKnowledgeStore(Connected, framework="ag2", shows="_prefix"):
     """AG2's `ag2.knowledge.KnowledgeStore` on BotWire: ``KnowledgeConfig(store=…)``.
 
     A file is a history of pieces of text. An append is atomic across processes and costs the same
@@ -49,14 +49,12 @@ class BotWireKnowledgeStore:
         prefix: The prefix of the histories that hold the files. Agents with the same namespace and
             prefix share their files, including their working memory.
         poll: Seconds between polls for changes when nothing happens.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -65,13 +63,10 @@ class BotWireKnowledgeStore:
         poll: float = 0.5,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, framework="ag2", **connection)
+        super().__init__(namespace, **connection)
         self._prefix = check_history(prefix.rstrip("/"))
         self._poll = poll
         self._ends: dict[str, _End] = {}
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self._prefix!r})"
 
     async def read(self, path: str) -> str | None:
         """Returns the content of a file, or None if it does not exist."""

@@ -13,13 +13,13 @@ from ag2.utils import AGENT_CONTEXT_DEPENDENCY_KEY
 
 from botwire import AsyncHistory, ConfigurationError
 from botwire.answers import Answerer
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.off_loop import off_loop
-from botwire.operations import check_ttl
+from botwire.operations import read_ttl
 from botwire_ag2.convert import from_items, own_classes, paired, to_item, to_items
 
 
-class BotWireStorage:
+class BotWireStorage(Connected, framework="ag2"):
     """AG2's `ag2.history.Storage` on BotWire: the history of each stream.
 
     Each event is stored when it is sent. An agent continues in another process with the stream of
@@ -38,14 +38,12 @@ class BotWireStorage:
         types: Your own classes of events, dataclasses, pydantic models and enums.
         ttl: Seconds after its last event when a stream expires, by the store's clock; None leaves
             its expiry as it is.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -54,16 +52,11 @@ class BotWireStorage:
         ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        if ttl is not None:
-            check_ttl(ttl)
-        self.connection = Connection(namespace, framework="ag2", **connection)
-        self.ttl = ttl
+        super().__init__(namespace, **connection)
+        self.ttl = read_ttl(ttl)
         self._classes = own_classes(types)
         self._names: dict[UUID, str] = {}
         self._answerers: defaultdict[UUID, Answerer] = defaultdict(Answerer)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r})"
 
     async def stream(self, name: str | UUID) -> MemoryStream:
         """Returns the stream of a conversation, begun here or in another process.

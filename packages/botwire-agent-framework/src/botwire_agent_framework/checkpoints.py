@@ -13,12 +13,12 @@ from agent_framework.exceptions import WorkflowCheckpointException
 
 from botwire import ConflictError, Entry, NotJSONError
 from botwire import operations as ops
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.exact import decode, encode
 from botwire.messages import Native, read_native
 from botwire.names import check_key, join_parts
 from botwire.off_loop import off_loop
-from botwire.operations import check_ttl
+from botwire.operations import read_ttl
 from botwire_agent_framework.convert import FRAMEWORK
 from botwire_agent_framework.objects import Objects
 
@@ -33,7 +33,7 @@ _MOST_UNPACKED = 1024**3
 _EPOCH = datetime(1, 1, 1, tzinfo=UTC)
 
 
-class BotWireCheckpointStorage:
+class BotWireCheckpointStorage(Connected, framework="agent-framework", shows="_prefix"):
     """Agent Framework's checkpoint storage on BotWire: ``WorkflowBuilder(checkpoint_storage=…)``.
 
     Each checkpoint is a key, and the keys of a workflow sort by time, so the latest is found
@@ -47,14 +47,12 @@ class BotWireCheckpointStorage:
             dataclasses, pydantic models, enums, named tuples, plain classes.
         ttl: Seconds until a checkpoint expires; None: never.
         prefix: The prefix of the keys.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -64,15 +62,10 @@ class BotWireCheckpointStorage:
         prefix: str = "workflow",
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, framework="agent-framework", **connection)
+        super().__init__(namespace, **connection)
         self._objects = Objects(types)
-        self._ttl = ttl
+        self._ttl = read_ttl(ttl)
         self._prefix = check_key(prefix)
-        if ttl is not None:
-            check_ttl(ttl)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self._prefix!r})"
 
     async def save(self, checkpoint: WorkflowCheckpoint) -> str:
         """Stores a checkpoint, replacing one with the same id, and returns its id.

@@ -18,10 +18,11 @@ from agent_framework import (
 )
 
 from botwire import AsyncRecords, ConfigurationError, Record
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.embedders import Embedder, embed
 from botwire.filters import compile_filter
 from botwire.names import check_collection
+from botwire.operations import check_choice
 
 logger = logging.getLogger("botwire.agent_framework")
 
@@ -32,7 +33,9 @@ User = str | Callable[[AgentSession], str]
 PROMPT = "Consider what you remember from earlier conversations:"
 
 
-class BotWireContextProvider(ContextProvider):
+class BotWireContextProvider(
+    Connected, ContextProvider, framework="agent-framework", shows="source_id"
+):
     """Agent Framework's context provider on BotWire, which recalls what was said before.
 
     Each session has its own memories, so no user is told what another one said. To share memories
@@ -58,14 +61,12 @@ class BotWireContextProvider(ContextProvider):
         prompt: The text before the memories.
         recall_timeout: Seconds that a run waits for its memories.
         strict: Whether a run fails, instead of logging a warning, if its memories cannot be read.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -82,20 +83,17 @@ class BotWireContextProvider(ContextProvider):
         strict: bool = False,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        super().__init__(source_id)
+        ContextProvider.__init__(self, source_id)
         if not 1 <= k <= 1000:
             raise ConfigurationError(f"k must be between 1 and 1000, not {k}")
-        if remember not in get_args(Remember):
-            raise ConfigurationError(
-                f"remember must be one of {get_args(Remember)}, not {remember!r}"
-            )
+        check_choice(remember, get_args(Remember), "remember")
         if not recall_timeout > 0:
             raise ConfigurationError(
                 f"recall_timeout must be a positive number of seconds, not {recall_timeout!r}"
             )
         if filter is not None:
             compile_filter(filter)
-        self.connection = Connection(namespace, framework="agent-framework", **connection)
+        super().__init__(namespace, **connection)
         self._name = check_collection(name)
         self._user = user
         if user is not None and not callable(user):
@@ -107,9 +105,6 @@ class BotWireContextProvider(ContextProvider):
         self._prompt = prompt
         self._recall_timeout = recall_timeout
         self._strict = strict
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r}, {self.source_id!r})"
 
     @property
     def _records(self) -> AsyncRecords:

@@ -19,15 +19,21 @@ from agent_framework import (
 
 from botwire import AsyncHistory, ConfigurationError, ConflictError
 from botwire.answers import Answerer, Answerers
-from botwire.connection import Acting, Connection, ConnectionOptions, takes_connection
+from botwire.connection import Acting, Connected, ConnectionOptions
 from botwire.off_loop import off_loop
-from botwire.operations import check_ttl
+from botwire.operations import check_count, read_ttl
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 from botwire_agent_framework.compaction import after_strategies, compact
 from botwire_agent_framework.convert import from_items, item_id, to_items
 
 
-class BotWireHistoryProvider(HistoryProvider):
+def _acting() -> Acting:
+    return Acting(_agent.get())  # Agent Framework gives its runs no ids
+
+
+class BotWireHistoryProvider(
+    Connected, HistoryProvider, framework="agent-framework", acting=_acting, shows="source_id"
+):
     """Agent Framework's history provider on BotWire: ``Agent(context_providers=[…])``.
 
     A session's conversation is the history with the session's name, so the adapter of another
@@ -60,14 +66,12 @@ class BotWireHistoryProvider(HistoryProvider):
         store_context_from: The providers whose messages to store; None: all.
         ttl: Seconds after its last message when a conversation expires, by the store's clock; None
             leaves its expiry as it is.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -83,7 +87,8 @@ class BotWireHistoryProvider(HistoryProvider):
         ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        super().__init__(
+        HistoryProvider.__init__(
+            self,
             source_id,
             load_messages=load_messages,
             store_inputs=store_inputs,
@@ -91,20 +96,13 @@ class BotWireHistoryProvider(HistoryProvider):
             store_context_from=store_context_from,
             store_outputs=store_outputs,
         )
-        if max_messages is not None and max_messages < 1:
-            raise ConfigurationError(f"max_messages must be at least 1, not {max_messages}")
-        if ttl is not None:
-            check_ttl(ttl)
-        self.connection = Connection(
-            namespace, framework="agent-framework", acting=_acting, **connection
-        )
-        self.ttl = ttl
+        if max_messages is not None:
+            check_count(max_messages, "max_messages", least=1)
+        super().__init__(namespace, **connection)
+        self.ttl = read_ttl(ttl)
         self.max_messages = max_messages
         self.skip_excluded = skip_excluded
         self._answerers = Answerers()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r}, {self.source_id!r})"
 
     def _history(self, session_id: str | None) -> AsyncHistory:
         if not session_id:
@@ -296,10 +294,6 @@ class BotWireHistoryProvider(HistoryProvider):
 
 _agent: ContextVar[str | None] = ContextVar("botwire_agent", default=None)
 """The name of the agent whose run is being loaded or stored."""
-
-
-def _acting() -> Acting:
-    return Acting(_agent.get())  # Agent Framework gives its runs no ids
 
 
 @contextlib.contextmanager

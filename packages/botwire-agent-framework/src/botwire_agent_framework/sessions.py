@@ -10,13 +10,13 @@ from typing import Any, Literal, Unpack, get_args
 
 from agent_framework import AgentSession, SessionStore
 
-from botwire import ConfigurationError, ConflictError, NotJSONError
+from botwire import ConflictError, NotJSONError
 from botwire.classes import name_of
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.messages import Native, UnreadableItemError, read_native
 from botwire.names import check_key
 from botwire.off_loop import off_loop
-from botwire.operations import check_ttl
+from botwire.operations import check_choice, read_ttl
 from botwire.tagged import from_json, to_json
 from botwire_agent_framework.convert import FRAMEWORK
 
@@ -28,7 +28,7 @@ OnConflict = Literal["reject", "overwrite"]
 _READ_AT = "_botwire_read_at"
 
 
-class BotWireSessionStore(SessionStore):
+class BotWireSessionStore(Connected, SessionStore, framework="agent-framework", shows="_prefix"):
     """Agent Framework's ``SessionStore`` on BotWire, for its hosting and for your own.
 
     Any process can resume a session. If two requests of one session overlap, the second `set` is
@@ -40,14 +40,12 @@ class BotWireSessionStore(SessionStore):
         ttl: Seconds after its last `set` when a session expires; None: never.
         prefix: The prefix of the keys.
         on_conflict: ``overwrite`` lets the last `set` win, as Agent Framework's own stores do.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -57,20 +55,11 @@ class BotWireSessionStore(SessionStore):
         on_conflict: OnConflict = "reject",
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        super().__init__()
-        if on_conflict not in get_args(OnConflict):
-            raise ConfigurationError(
-                f"on_conflict must be one of {get_args(OnConflict)}, not {on_conflict!r}"
-            )
-        self.connection = Connection(namespace, framework="agent-framework", **connection)
-        self._ttl = ttl
+        check_choice(on_conflict, get_args(OnConflict), "on_conflict")
+        super().__init__(namespace, **connection)
+        self._ttl = read_ttl(ttl)
         self._prefix = check_key(prefix)
         self._on_conflict = on_conflict
-        if ttl is not None:
-            check_ttl(ttl)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self._prefix!r})"
 
     async def get(self, session_id: str) -> AgentSession | None:
         """Returns a session, None if there is none.

@@ -7,8 +7,8 @@ from typing import Any, Self, TypeVar, Unpack
 from autogen_core import CacheStore, Component
 from pydantic import BaseModel
 
-from botwire.connection import Connection, ConnectionOptions, takes_connection
-from botwire.operations import check_ttl
+from botwire.connection import Connected, ConnectionOptions
+from botwire.operations import read_ttl
 from botwire.tagged import from_json, to_json
 from botwire_autogen.acting import acting
 
@@ -24,7 +24,14 @@ class BotWireCacheStoreConfig(BaseModel):
     ttl: float | None = None
 
 
-class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
+class BotWireCacheStore(
+    Connected,
+    CacheStore[T],
+    Component[BotWireCacheStoreConfig],
+    framework="autogen",
+    acting=acting,
+    shows="_prefix",
+):
     """AutoGen's cache store on BotWire: pass it in ``ChatCompletionCache(client, store)``.
 
     Pydantic models are stored as their dump, and `ChatCompletionCache` rebuilds them. AutoGen's
@@ -35,8 +42,7 @@ class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
         prefix: The prefix of the keys. AutoGen's key of an answer does not tell which model gave
             it, so caches of two models need two prefixes or namespaces.
         ttl: Seconds until a value expires; None: never.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -45,7 +51,6 @@ class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
     component_config_schema = BotWireCacheStoreConfig
     component_provider_override = "botwire_autogen.BotWireCacheStore"
 
-    @takes_connection
     def __init__(
         self,
         namespace: str,
@@ -54,14 +59,9 @@ class BotWireCacheStore(CacheStore[T], Component[BotWireCacheStoreConfig]):
         ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        if ttl is not None:
-            check_ttl(ttl)
-        self.connection = Connection(namespace, framework="autogen", acting=acting, **connection)
+        super().__init__(namespace, **connection)
         self._prefix = prefix
-        self._ttl = ttl
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self._prefix!r})"
+        self._ttl = read_ttl(ttl)
 
     def get(self, key: str, default: T | None = None) -> T | None:
         """Returns the value of a key, or `default`; a pydantic model comes back as its dump."""

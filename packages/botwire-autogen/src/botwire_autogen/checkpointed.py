@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from botwire import ConfigurationError
 from botwire.connection import ConnectionOptions, takes_connection
 from botwire.off_loop import off_loop
+from botwire.operations import check_count
 from botwire.tagged import from_json, to_json
 from botwire_autogen.tasks import same_task, task_messages
 from botwire_autogen.teams import (
@@ -72,8 +73,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         termination_condition: Decides when a run ends; gets all new messages of each turn.
         max_turns: Maximum number of turns per run.
         custom_message_types: Message types that neither the team nor its agents declare.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid, or the team cannot be resumed.
@@ -105,8 +105,8 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
                 "make the team with max_turns=1 and without termination_condition, and give both "
                 "to CheckpointedTeam"
             )
-        if max_turns is not None and max_turns < 1:
-            raise ConfigurationError(f"max_turns must be at least 1, not {max_turns}")
+        if max_turns is not None:
+            check_count(max_turns, "max_turns", least=1)
         self._team = team
         self._name = name
         self._key = DEFAULT_NAME if name is None else name

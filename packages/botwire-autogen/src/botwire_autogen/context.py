@@ -17,9 +17,10 @@ from autogen_core.models import (
 from pydantic import BaseModel, TypeAdapter
 
 from botwire import ConfigurationError, Item
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_history
 from botwire.off_loop import off_loop
+from botwire.operations import check_count
 from botwire_autogen.acting import acting
 from botwire_autogen.conversation import Conversation, Reference
 from botwire_autogen.llm_messages import (
@@ -55,7 +56,12 @@ class BotWireChatCompletionContextConfig(BaseModel):
 
 
 class BotWireChatCompletionContext(
-    ChatCompletionContext, Component[BotWireChatCompletionContextConfig]
+    Connected,
+    ChatCompletionContext,
+    Component[BotWireChatCompletionContextConfig],
+    framework="autogen",
+    acting=acting,
+    shows="name",
 ):
     """An AutoGen model context whose messages are a history of BotWire.
 
@@ -85,8 +91,7 @@ class BotWireChatCompletionContext(
         token_limit: Maximum number of tokens of the messages shown.
         model_client: Counts the tokens of each message.
         initial_messages: The first messages of a new history.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -95,7 +100,6 @@ class BotWireChatCompletionContext(
     component_config_schema = BotWireChatCompletionContextConfig
     component_provider_override = "botwire_autogen.BotWireChatCompletionContext"
 
-    @takes_connection
     def __init__(
         self,
         namespace: str,
@@ -108,18 +112,18 @@ class BotWireChatCompletionContext(
         initial_messages: Sequence[LLMMessage] | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        super().__init__(list(initial_messages) if initial_messages else None)
+        ChatCompletionContext.__init__(self, list(initial_messages) if initial_messages else None)
         sizes = {"buffer_size": buffer_size, "head_size": head_size, "token_limit": token_limit}
         for argument, size in sizes.items():
-            if size is not None and size < 1:
-                raise ConfigurationError(f"{argument} must be at least 1, not {size}")
+            if size is not None:
+                check_count(size, argument, least=1)
         if head_size is not None and buffer_size is None:
             raise ConfigurationError("head_size needs buffer_size, the size of the tail")
         if token_limit is not None and buffer_size is not None:
             raise ConfigurationError("pass buffer_size or token_limit, not both")
         if (token_limit is None) != (model_client is None):
             raise ConfigurationError("token_limit needs model_client, which counts the tokens")
-        self.connection = Connection(namespace, framework="autogen", acting=acting, **connection)
+        super().__init__(namespace, **connection)
         self._name = name
         self._conversation = Conversation(
             self.connection, check_history(DEFAULT_NAME if name is None else name)
@@ -130,9 +134,6 @@ class BotWireChatCompletionContext(
         self._model_client = model_client
         self._begun = not initial_messages
         self._agent: str | None = None  # the agent known to own this conversation
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r}, name={self.name!r})"
 
     @property
     def name(self) -> str:

@@ -21,11 +21,12 @@ from autogen_core.models import LLMMessage, SystemMessage, UserMessage
 from pydantic import BaseModel
 
 from botwire import AsyncRecords, ConfigurationError, Record, RequestTimeoutError
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.embedders import Embedder, embed
 from botwire.filters import compile_filter
 from botwire.names import check_collection
 from botwire.off_loop import off_loop
+from botwire.operations import check_choice
 from botwire.places import without_password
 from botwire_autogen.acting import acting
 from botwire_autogen.convert import from_record, json_safe, to_record, to_text
@@ -60,7 +61,14 @@ class BotWireMemoryConfig(BaseModel):
     strict: bool = False
 
 
-class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
+class BotWireMemory(
+    Connected,
+    Memory,
+    Component[BotWireMemoryConfig],
+    framework="autogen",
+    acting=acting,
+    shows="_name",
+):
     """An AutoGen memory on BotWire: pass it in ``AssistantAgent(memory=[…])``.
 
     Each run of an agent gets one message with the memories that are not yet in its context. If the
@@ -90,8 +98,7 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
             system message, such as Anthropic's.
         recall_timeout: Seconds that a run waits for its memories.
         strict: Whether a run fails, instead of continuing, if its memories cannot be read.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -101,7 +108,6 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
     component_config_schema = BotWireMemoryConfig
     component_provider_override = "botwire_autogen.BotWireMemory"
 
-    @takes_connection
     def __init__(
         self,
         namespace: str,
@@ -117,19 +123,15 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
         strict: bool = False,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        for argument, value, known in (
-            ("retrieval", retrieval, get_args(Retrieval)),
-            ("role", role, get_args(Role)),
-        ):
-            if value not in known:
-                raise ConfigurationError(f"{argument} must be one of {known}, not {value!r}")
+        check_choice(retrieval, get_args(Retrieval), "retrieval")
+        check_choice(role, get_args(Role), "role")
         if retrieval in ("vector", "hybrid") and embedder is None:
             raise ConfigurationError(f"retrieval={retrieval!r} needs embedder=")
         if not recall_timeout > 0:
             raise ConfigurationError(
                 f"recall_timeout must be a positive number of seconds, not {recall_timeout!r}"
             )
-        self.connection = Connection(namespace, framework="autogen", acting=acting, **connection)
+        super().__init__(namespace, **connection)
         self._name = check_collection(name)
         self._k = _check_k(k)
         self._retrieval: Retrieval = retrieval
@@ -139,9 +141,6 @@ class BotWireMemory(Memory, Component[BotWireMemoryConfig]):
         self._role: Role = role
         self._recall_timeout = recall_timeout
         self._strict = strict
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r}, name={self._name!r})"
 
     @property
     def name(self) -> str:

@@ -16,7 +16,7 @@ from autogen_core.models import LLMMessage
 from pydantic import TypeAdapter
 
 from botwire import ConfigurationError, ConflictError, Item
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions, takes_connection
 from botwire.messages import Message, Native
 from botwire.tagged import Rewriter, from_json
 from botwire_autogen.acting import acting
@@ -53,7 +53,7 @@ class SavedState(NamedTuple):
     version: int
 
 
-class BotWireStateStore:
+class BotWireStateStore(Connected, framework="autogen", acting=acting):
     """Stores the states of teams, each under a name.
 
     A team's conversation, which only grows, is a history; everything else is one value. Saving a
@@ -61,25 +61,20 @@ class BotWireStateStore:
 
     Args:
         namespace: The namespace of the teams.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, framework="autogen", acting=acting, **connection)
+        super().__init__(namespace, **connection)
         self._known: dict[str, tuple[int, list[Any]]] = {}  # by name: a version and its thread
         self._rewriters: defaultdict[str, Rewriter] = defaultdict(Rewriter)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r})"
 
     async def save(
         self,
@@ -224,8 +219,7 @@ async def save_team(
             needs a name.
         if_version: The version that the last save or resume returned, so that the save does not
             overwrite another process's state.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Returns:
         The version of the stored state.

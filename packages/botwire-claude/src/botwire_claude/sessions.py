@@ -18,17 +18,17 @@ from claude_agent_sdk import (
 )
 
 from botwire import AsyncHistory, ConfigurationError, ConflictError, HistoryInfo
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.names import join_parts
 from botwire.off_loop import off_loop
-from botwire.operations import check_ttl
+from botwire.operations import read_ttl
 from botwire_claude.convert import FRAMEWORK, from_items, to_items
 
 _ATTEMPTS = 100  # of an append that others come before
 _LONGEST = 2000  # characters of a text in a summary: metadata are small
 
 
-class BotWireSessionStore(SessionStore):
+class BotWireSessionStore(Connected, SessionStore, framework="claude"):
     """A `claude_agent_sdk.SessionStore` on BotWire: sessions outlive the machine they ran on.
 
     ::
@@ -43,14 +43,12 @@ class BotWireSessionStore(SessionStore):
         namespace: Whose sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
             ``default``.
         ttl: Seconds that a transcript is kept after its last entry; None: for ever.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -58,13 +56,8 @@ class BotWireSessionStore(SessionStore):
         ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, framework="claude", **connection)
-        if ttl is not None:
-            check_ttl(ttl)
-        self.ttl = ttl
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r})"
+        super().__init__(namespace, **connection)
+        self.ttl = read_ttl(ttl)
 
     @staticmethod
     def history_name(key: SessionKey) -> str:

@@ -7,11 +7,11 @@ from typing import Any, Unpack
 from anthropic.lib.tools import BetaAbstractMemoryTool, BetaAsyncAbstractMemoryTool, ToolError
 from anthropic.types.beta import BetaCacheControlEphemeralParam
 
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.memory_files import AsyncMemoryFiles, FileCommandError, MemoryFiles
 
 
-class BotWireMemoryTool(BetaAbstractMemoryTool):
+class BotWireMemoryTool(Connected, BetaAbstractMemoryTool, framework="claude"):
     """Claude's memory tool on BotWire: its files outlive the process and are shared.
 
     ::
@@ -25,14 +25,12 @@ class BotWireMemoryTool(BetaAbstractMemoryTool):
         namespace: Whose files. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
             ``default``.
         cache_control: As for `BetaAbstractMemoryTool`.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -40,11 +38,8 @@ class BotWireMemoryTool(BetaAbstractMemoryTool):
         cache_control: BetaCacheControlEphemeralParam | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        super().__init__(cache_control=cache_control)
-        self.connection = Connection(namespace, framework="claude", **connection)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r})"
+        BetaAbstractMemoryTool.__init__(self, cache_control=cache_control)
+        super().__init__(namespace, **connection)
 
     def _run(self, command: Any) -> str:
         try:
@@ -59,21 +54,19 @@ class BotWireMemoryTool(BetaAbstractMemoryTool):
         return MemoryFiles(self.connection.memory).clear()
 
 
-class BotWireAsyncMemoryTool(BetaAsyncAbstractMemoryTool):
+class BotWireAsyncMemoryTool(Connected, BetaAsyncAbstractMemoryTool, framework="claude"):
     """`BotWireMemoryTool` for `AsyncAnthropic`, without threads.
 
     Args:
         namespace: Whose files. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
             ``default``.
         cache_control: As for `BetaAsyncAbstractMemoryTool`.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -81,11 +74,8 @@ class BotWireAsyncMemoryTool(BetaAsyncAbstractMemoryTool):
         cache_control: BetaCacheControlEphemeralParam | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        super().__init__(cache_control=cache_control)
-        self.connection = Connection(namespace, framework="claude", **connection)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r})"
+        BetaAsyncAbstractMemoryTool.__init__(self, cache_control=cache_control)
+        super().__init__(namespace, **connection)
 
     async def _run(self, command: Any) -> str:
         try:

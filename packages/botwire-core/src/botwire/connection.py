@@ -6,8 +6,8 @@ import inspect
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Self, TypedDict, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar, NamedTuple, Self, TypedDict, TypeVar, Unpack
 
 from botwire.client import AsyncMemory, Memory
 from botwire.engines.gathering import GatheringEngine
@@ -40,13 +40,8 @@ class Acting(NamedTuple):
 class ConnectionOptions(TypedDict, total=False):
     """The arguments by which every adapter's constructors say where memory lives.
 
-    A constructor takes them after its ``namespace`` and passes them on as they are::
-
-        @takes_connection
-        def __init__(
-            self, namespace: str | None = None, **connection: Unpack[ConnectionOptions]
-        ) -> None:
-            self.connection = Connection(namespace, framework="ag2", **connection)
+    A class that takes them derives from `Connected`, a function is decorated with
+    `takes_connection`.
 
     Attributes:
         client: A `Memory` or `AsyncMemory` to use instead of the other three.
@@ -67,15 +62,20 @@ def takes_connection(function: _Function) -> _Function:
     """Shows `ConnectionOptions` one by one in the signature that `help` and notebooks print.
 
     Args:
-        function: A function or constructor that takes ``**connection``.
+        function: A function that takes ``**connection``.
     """
+    return _shows(function, Connection, ConnectionOptions.__annotations__)
+
+
+def _shows(function: _Function, source: Callable[..., Any], names: Collection[str]) -> _Function:
+    """Replaces the ``**options`` in the signature of `function` with parameters of `source`."""
     written = inspect.signature(function)
-    parameters = [p for p in written.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    options = inspect.signature(Connection).parameters
-    parameters += [options[name] for name in ConnectionOptions.__annotations__]
-    function.__signature__ = written.replace(  # type: ignore[attr-defined]
-        parameters=parameters
-    )
+    shown = [p for p in written.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    if len(shown) == len(written.parameters):
+        return function
+    known = inspect.signature(source).parameters
+    shown += [known[name] for name in names if name not in written.parameters]
+    function.__signature__ = written.replace(parameters=shown)  # type: ignore[attr-defined]
     return function
 
 
@@ -286,6 +286,94 @@ class Connection:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.reference(), self._gather_reads, self.author, self._acting)
+
+
+class _Connected(NamedTuple):
+    """The class arguments of a `Connected`; None if neither it nor a base has one."""
+
+    framework: str | None = None
+    shows: str | None = None
+    acting: Callable[[], Acting] | None = None
+    gather_reads: bool | None = None
+
+
+class Connected:
+    """The base of an adapter's classes: it takes the arguments that say where memory lives.
+
+    Put it before the framework's own base::
+
+        class BotWireStorage(Connected, Storage, framework="strands", shows="prefix"):
+            def __init__(
+                self,
+                namespace: str | None = None,
+                *,
+                prefix: str = "strands/",
+                **connection: Unpack[ConnectionOptions],
+            ) -> None:
+                super().__init__(namespace, **connection)
+                self.prefix = check_key(prefix)
+
+    A class without arguments of its own needs no constructor. The signature that `help` prints
+    lists what ``**connection`` takes; `repr` shows the namespace and never a secret. If the
+    framework's base has a constructor, call it by its name: ``Storage.__init__(self)``.
+
+    Class arguments:
+        framework: The name of the framework, which the author of every write contains.
+        shows: The names of attributes that `repr` shows too, separated by spaces.
+        acting: See `Connection`.
+        gather_reads: See `Connection`.
+
+    Args:
+        namespace: The namespace. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
+            ``default``.
+        **connection: Where memory lives; see `ConnectionOptions`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
+    """
+
+    connection: Connection
+    _connected: ClassVar = _Connected()
+
+    def __init_subclass__(
+        cls,
+        *,
+        framework: str | None = None,
+        shows: str | None = None,
+        acting: Callable[[], Acting] | None = None,
+        gather_reads: bool | None = None,
+        **others: Any,
+    ) -> None:
+        super().__init_subclass__(**others)
+        given = _Connected(framework, shows, acting, gather_reads)
+        inherited = cls._connected
+        cls._connected = _Connected._make(
+            old if new is None else new for new, old in zip(given, inherited, strict=True)
+        )
+        if "__init__" in vars(cls):
+            parent = next(base for base in cls.__mro__[1:] if issubclass(base, Connected))
+            known = inspect.signature(parent.__init__).parameters.values()
+            names = [one.name for one in known if one.kind is one.KEYWORD_ONLY]
+            _shows(cls.__init__, parent.__init__, names)
+
+    @takes_connection
+    def __init__(
+        self, namespace: str | None = None, **connection: Unpack[ConnectionOptions]
+    ) -> None:
+        settings = self._connected
+        self.connection = Connection(
+            namespace,
+            framework=settings.framework,
+            acting=settings.acting,
+            gather_reads=bool(settings.gather_reads),
+            **connection,
+        )
+
+    def __repr__(self) -> str:
+        shown = [f"namespace={self.connection.namespace!r}"]
+        names = (self._connected.shows or "").split()
+        shown += [f"{name.lstrip('_')}={getattr(self, name)!r}" for name in names]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def _restore(

@@ -41,8 +41,7 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
         collection_name: Separates the knowledge of several crews or agents.
         embedder: A function that takes texts and returns their vectors, or a value of CrewAI's
             ``embedder=``. Defaults to CrewAI's own, which calls OpenAI.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack, get_args
 
 from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
 from crewai.memory.types import MemoryRecord, ScopeInfo
@@ -22,6 +22,7 @@ from botwire import (
     programs,
 )
 from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.operations import check_choice
 from botwire_crewai.convert import (
     NO_VECTOR,
     PENDING,
@@ -77,8 +78,7 @@ class BotWireStorage:
             brings no source, as when CrewAI consolidates memories.
         strict: Whether `health` also raises the first failure that CrewAI swallowed. In a
             `BotWireMemory`, the `Crew.kickoff` that swallowed it raises it once its tasks are done.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -96,8 +96,7 @@ class BotWireStorage:
         strict: bool = False,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        if score not in ("l2", "cosine"):
-            raise ConfigurationError(f"score must be 'l2' or 'cosine', not {score!r}")
+        check_choice(score, get_args(Score), "score")
         self._tenancy = Tenancy(
             namespace,
             **connection,

@@ -26,8 +26,7 @@ class Tenancy:
         namespace: A name, or a function or `ContextVar` that gives the name at each call. Defaults
             to the client's, then to ``BOTWIRE_NAMESPACE``, then to this project's own.
         gather_reads: As for `Connection`.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.

@@ -152,8 +152,7 @@ def memory_tools(
         namespace: A name, or a function or `ContextVar` that gives the name at each call. Defaults
             to the client's, then to ``BOTWIRE_NAMESPACE``, then to this project's own.
         scope: The path below which memories are stored and searched.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
     """
     storage = BotWireStorage(namespace, **connection)
     scope = fit_scope(scope)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 from google.adk.artifacts import BaseArtifactService
 from google.adk.artifacts.artifact_util import (
@@ -16,10 +16,9 @@ from google.adk.artifacts.base_artifact_service import ArtifactVersion, ensure_p
 from google.adk.errors.input_validation_error import InputValidationError
 from google.genai import types
 
-from botwire import AsyncHistory, AsyncMemory, ConflictError
-from botwire.connection import ConnectionOptions, takes_connection
+from botwire import AsyncHistory, ConflictError
 from botwire.names import join_parts
-from botwire_google_adk.opening import connect
+from botwire_google_adk.opening import Service
 
 _ARTIFACTS = "google-adk/artifact"
 _USER = "user:"
@@ -29,7 +28,7 @@ _REMOVED = types.Blob(mime_type="application/octet-stream", data=b"")
 """What a rewind of a session saves as the version of a file that did not exist then."""
 
 
-class BotWireArtifactService(BaseArtifactService):
+class BotWireArtifactService(Service, BaseArtifactService):
     """ADK's artifacts on BotWire: ``Runner(artifact_service=BotWireArtifactService("my-app"))``.
 
     Versions count from 0. Two processes that save one file at the same time get two versions.
@@ -37,28 +36,11 @@ class BotWireArtifactService(BaseArtifactService):
     Args:
         namespace: Whose artifacts. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
             ``default``.
-        uri: ``botwire://NAMESPACE?url=URL`` instead of `namespace` and `url`, for ``adk web``.
-        agents_dir: Ignored; ADK passes it.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **place: Where memory lives; see `ServiceOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
-
-    @takes_connection
-    def __init__(
-        self,
-        namespace: str | None = None,
-        *,
-        uri: str | None = None,
-        agents_dir: str | None = None,
-        **connection: Unpack[ConnectionOptions],
-    ) -> None:
-        self.connection = connect(namespace, uri, connection)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection!r})"
 
     async def save_artifact(
         self,
@@ -206,10 +188,6 @@ class BotWireArtifactService(BaseArtifactService):
 
     def _history(self, file: _File) -> AsyncHistory:
         return self._memory.history(file.name)
-
-    @property
-    def _memory(self) -> AsyncMemory:
-        return self.connection.async_memory
 
 
 class _File(NamedTuple):

@@ -15,16 +15,15 @@ from google.adk.sessions import Session
 from google.genai import types
 
 from botwire import AsyncRecords, Record
-from botwire.connection import ConnectionOptions, takes_connection
 from botwire.names import check_collection, join_parts, to_bytes
 from botwire_google_adk.convert import text_of
-from botwire_google_adk.opening import connect
+from botwire_google_adk.opening import Service, ServiceOptions
 
 _PART = 200  # records that are written at a time, so that others can write in between
 _FORGOTTEN = "google-adk/forgotten"
 
 
-class BotWireMemoryService(BaseMemoryService):
+class BotWireMemoryService(Service, BaseMemoryService):
     """ADK's memory service on BotWire: ``Runner(memory_service=BotWireMemoryService("my-app"))``.
 
     Each event with a text becomes a record, once, however often its session is added. A search
@@ -35,32 +34,23 @@ class BotWireMemoryService(BaseMemoryService):
             ``default``.
         collection: The collection of records.
         max_results: How many memories a search returns.
-        uri: ``botwire://NAMESPACE?url=URL`` instead of `namespace` and `url`, for ``adk web``.
-        agents_dir: Ignored; ADK passes it.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **place: Where memory lives; see `ServiceOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
         collection: str = "google-adk",
         max_results: int = 10,
-        uri: str | None = None,
-        agents_dir: str | None = None,
-        **connection: Unpack[ConnectionOptions],
+        **place: Unpack[ServiceOptions],
     ) -> None:
         self.collection = check_collection(collection)
         self.max_results = max_results
-        self.connection = connect(namespace, uri, connection)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection!r})"
+        super().__init__(namespace, **place)
 
     async def add_session_to_memory(self, session: Session) -> None:
         """Adds the events of a session; those that are there already stay as they are."""
@@ -151,10 +141,6 @@ class BotWireMemoryService(BaseMemoryService):
             changed = [record for record in part if known.get(record.id) != record.metadata]
             if changed:
                 await self._records.put(changed)
-
-    @property
-    def _memory(self) -> Any:
-        return self.connection.async_memory
 
     @property
     def _records(self) -> AsyncRecords:

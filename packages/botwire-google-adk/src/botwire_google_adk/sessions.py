@@ -17,14 +17,13 @@ from google.adk.sessions import BaseSessionService, Session, State
 from google.adk.sessions._session_util import extract_json_safe_state_delta
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 
-from botwire import AsyncMemory, ConflictError, Entry, HistoryInfo, Item
+from botwire import ConflictError, Entry, HistoryInfo, Item
 from botwire import operations as ops
-from botwire.connection import ConnectionOptions, takes_connection
 from botwire.names import join_parts
 from botwire.off_loop import off_loop
 from botwire.tagged import from_json, to_json
 from botwire_google_adk.convert import USER, from_items, to_items
-from botwire_google_adk.opening import connect
+from botwire_google_adk.opening import Service, ServiceOptions
 
 _APPS, _USERS = "google-adk/app", "google-adk/user"
 _SESSIONS, _STATES = "google-adk/session", "google-adk/state"
@@ -34,7 +33,7 @@ _STALE = (
 )
 
 
-class BotWireSessionService(BaseSessionService):
+class BotWireSessionService(Service, BaseSessionService):
     """ADK's sessions on BotWire: ``Runner(session_service=BotWireSessionService("my-app"))``.
 
     An event and what it changes in the state of the session, the user and the app are written
@@ -49,34 +48,23 @@ class BotWireSessionService(BaseSessionService):
         check_shared_state: Whether an event is refused with `StaleSessionError` if another session
             has written a ``user:`` or ``app:`` key of its `state_delta` since this session was
             loaded. Otherwise the last writer wins, as in ADK's own services.
-        uri: ``botwire://NAMESPACE?url=URL`` instead of `namespace` and `url`, for ``adk web``.
-        agents_dir: Ignored; ADK passes it.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **place: Where memory lives; see `ServiceOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
         *,
         ttl: float | None = None,
         check_shared_state: bool = False,
-        uri: str | None = None,
-        agents_dir: str | None = None,
-        **connection: Unpack[ConnectionOptions],
+        **place: Unpack[ServiceOptions],
     ) -> None:
-        if ttl is not None:
-            ops.check_ttl(ttl)
-        self.ttl = ttl
+        self.ttl = ops.read_ttl(ttl)
         self.check_shared_state = check_shared_state
-        self.connection = connect(namespace, uri, connection)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection!r})"
+        super().__init__(namespace, **place)
 
     async def create_session(
         self,
@@ -306,10 +294,6 @@ class BotWireSessionService(BaseSessionService):
         version = stored.record.version if stored.record else 0
         shared = _versions(stored.shared) if self.check_shared_state else None
         return _Marker(stored.info.last_seq, version, shared)
-
-    @property
-    def _memory(self) -> AsyncMemory:
-        return self.connection.async_memory
 
 
 class _Where(NamedTuple):

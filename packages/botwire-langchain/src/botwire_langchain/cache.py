@@ -9,29 +9,27 @@ from typing import Any, Unpack
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.outputs import ChatGeneration, Generation
 
-from botwire.connection import Connection, ConnectionOptions, takes_connection
-from botwire.operations import check_ttl
+from botwire.connection import Connected, ConnectionOptions
+from botwire.operations import read_ttl
 from botwire.tagged import from_json, to_json
 from botwire_langchain.convert import from_native, to_native
 
 logger = logging.getLogger("botwire_langchain")
 
 
-class BotWireCache(BaseCache):
+class BotWireCache(Connected, BaseCache, framework="langchain", shows="prefix"):
     """A cache of model answers that all processes share.
 
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         prefix: The prefix of the cache's keys in the namespace; other keys are left alone.
         ttl: Seconds until an answer expires; None: never.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -40,11 +38,9 @@ class BotWireCache(BaseCache):
         ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        if ttl is not None:
-            check_ttl(ttl)
-        self.connection = Connection(namespace, framework="langchain", **connection)
+        super().__init__(namespace, **connection)
         self.prefix = prefix
-        self.ttl = ttl
+        self.ttl = read_ttl(ttl)
 
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """Returns the stored answer to a prompt, or None."""

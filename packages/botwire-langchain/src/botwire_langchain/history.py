@@ -9,14 +9,16 @@ from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage
 
 from botwire import AsyncHistory, History, HistoryInfo, Item
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_history
-from botwire.operations import MAX_PAGE, check_count, check_ttl
+from botwire.operations import MAX_PAGE, check_count, read_ttl
 from botwire_langchain.convert import from_items, item_ids, to_items
 from botwire_langchain.pairing import pair
 
 
-class BotWireChatMessageHistory(BaseChatMessageHistory):
+class BotWireChatMessageHistory(
+    Connected, BaseChatMessageHistory, framework="langchain", shows="session_id"
+):
     """The messages of one session, stored on BotWire.
 
     A batch of messages is appended in one step and stays contiguous, however many processes write
@@ -33,14 +35,12 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
         ttl: Seconds after its last message when the session expires, by the store's clock; None
             leaves its expiry as it is. An expired session is empty for every reader, and the store
             deletes its messages. Its next message starts it afresh.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         session_id: str,
@@ -52,15 +52,10 @@ class BotWireChatMessageHistory(BaseChatMessageHistory):
     ) -> None:
         if history_size is not None:
             check_count(history_size, "history_size", least=1)
-        if ttl is not None:
-            check_ttl(ttl)
         self.session_id = check_history(session_id)
         self.history_size = history_size
-        self.ttl = ttl
-        self.connection = Connection(namespace, framework="langchain", **connection)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.session_id!r}, {self.connection!r})"
+        self.ttl = read_ttl(ttl)
+        super().__init__(namespace, **connection)
 
     @property
     def _history(self) -> History:

@@ -8,25 +8,23 @@ from typing import Unpack
 from langchain_core.stores import ByteStore
 
 from botwire import ConfigurationError
-from botwire.connection import Connection, ConnectionOptions, takes_connection
-from botwire.operations import check_ttl
+from botwire.connection import Connected, ConnectionOptions
+from botwire.operations import read_ttl
 
 
-class BotWireByteStore(ByteStore):
+class BotWireByteStore(Connected, ByteStore, framework="langchain", shows="prefix"):
     """A byte store on BotWire, for example for `CacheBackedEmbeddings`.
 
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         prefix: The prefix of the store's keys in the namespace; other keys are left alone.
         ttl: Seconds until a value expires; None: never.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -35,11 +33,9 @@ class BotWireByteStore(ByteStore):
         ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        if ttl is not None:
-            check_ttl(ttl)
-        self.connection = Connection(namespace, framework="langchain", **connection)
+        super().__init__(namespace, **connection)
         self.prefix = prefix
-        self.ttl = ttl
+        self.ttl = read_ttl(ttl)
 
     def mget(self, keys: Sequence[str]) -> list[bytes | None]:
         """Returns the value of each key, or None where there is none."""

@@ -31,7 +31,7 @@ from langgraph.runtime import get_runtime
 from botwire import ConfigurationError, Entry
 from botwire import operations as ops
 from botwire.client import AsyncMemory, Memory
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_key
 from botwire.programs import Program, arun, run
 from botwire_langgraph.acting import acting
@@ -47,7 +47,9 @@ Step = Callable[[Any], Any]
 """A step of a program, called with a blocking or an asynchronous client."""
 
 
-class BotWireBackend(BackendProtocol):
+class BotWireBackend(
+    Connected, BackendProtocol, framework="langgraph", acting=acting, shows="prefix"
+):
     """Files on BotWire for deep agents: ``create_deep_agent(backend=BotWireBackend("user-42"))``.
 
     A file is a key, `prefix` followed by its path, and holds text or bytes. If another agent was
@@ -60,14 +62,12 @@ class BotWireBackend(BackendProtocol):
         prefix: The prefix of the keys in the namespace; the backend ignores other keys.
         namespace_of: Returns the namespace of a run, given its LangGraph `Runtime`, so that one
             backend serves many users. Replaces `namespace`.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -79,11 +79,8 @@ class BotWireBackend(BackendProtocol):
         if namespace is not None and namespace_of is not None:
             raise ConfigurationError("give namespace or namespace_of, not both")
         self.prefix = prefix
-        self.connection = Connection(namespace, framework="langgraph", acting=acting, **connection)
+        super().__init__(namespace, **connection)
         self._namespace_of = namespace_of
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self.prefix!r})"
 
     # --- the protocol, blocking and awaited
 

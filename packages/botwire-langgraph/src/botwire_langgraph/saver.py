@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack, get_args
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -19,8 +19,8 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from botwire import BotWireError, ConfigurationError
-from botwire.connection import Connection, ConnectionOptions, takes_connection
-from botwire.operations import check_ttl
+from botwire.connection import Connected, Connection, ConnectionOptions
+from botwire.operations import check_choice, check_ttl
 from botwire_langgraph import importing, leases, pruning, steps
 from botwire_langgraph.acting import acting_in
 from botwire_langgraph.convoy import Convoy
@@ -44,7 +44,7 @@ _allowing = threading.Lock()
 list_ = list  # a method below hides the built-in name
 
 
-class BotWireSaver(BaseCheckpointSaver[str]):
+class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
     """A checkpointer on BotWire, blocking and asynchronous in one.
 
     Pass it as ``checkpointer=`` to `create_agent` or to `StateGraph.compile`. A put takes one
@@ -67,14 +67,12 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         lease: Seconds for which a run holds its thread after its process was killed. A live run
             holds the thread however long it takes, and releases it however it ends. 0: runs hold
             no thread, and a run is refused if another wrote first.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -89,12 +87,9 @@ class BotWireSaver(BaseCheckpointSaver[str]):
             raise ConfigurationError(
                 "a serde has its own types: pass serde or allowed_types, not both"
             )
-        if on_conflict not in ("reject", "wait", "fork"):
-            raise ConfigurationError(
-                f"on_conflict must be reject, wait or fork, not {on_conflict!r:.80}"
-            )
-        super().__init__(serde=serde or StrictSerializer(allowed_types))
-        self.connection = Connection(namespace, framework="langgraph", **connection)
+        check_choice(on_conflict, get_args(OnConflict), "on_conflict")
+        BaseCheckpointSaver.__init__(self, serde=serde or StrictSerializer(allowed_types))
+        super().__init__(namespace, **connection)
         if lease:
             check_ttl(lease)
         self._fork = on_conflict == "fork"

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack, get_args
 from weakref import WeakKeyDictionary
 
 from langgraph.store.base import (
@@ -21,14 +21,15 @@ from langgraph.store.base import (
 
 from botwire import APIError, ConfigurationError
 from botwire.clock import now
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, Connection, ConnectionOptions
+from botwire.operations import check_choice
 from botwire_langgraph.acting import acting
 from botwire_langgraph.opening import Opened
 from botwire_langgraph.plan import Plan, SearchBy, Settings, sweep
 from botwire_langgraph.running import arun, run
 
 
-class BotWireStore(BaseStore):
+class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=True):
     """A store on BotWire, blocking and asynchronous in one.
 
     Pass it as ``store=`` to `create_agent` or to `StateGraph.compile`. A batch takes one request,
@@ -49,8 +50,7 @@ class BotWireStore(BaseStore):
             ``hybrid`` with both. Defaults to ``semantic`` with an `index`, else to ``text``. Items
             that do not match a query at all are left out.
         collection: The collection of the records. Stores with different collections share nothing.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -58,7 +58,6 @@ class BotWireStore(BaseStore):
 
     supports_ttl = True
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -69,16 +68,13 @@ class BotWireStore(BaseStore):
         collection: str = "langgraph-store",
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        super().__init__()
-        if search not in (None, "semantic", "text", "hybrid"):
-            raise ConfigurationError(f"search must be semantic, text or hybrid, not {search!r:.80}")
+        if search is not None:
+            check_choice(search, get_args(SearchBy), "search")
         if index is None and search in ("semantic", "hybrid"):
             raise ConfigurationError(f"a {search} search needs an index with embed")
         if index is not None and "embed" not in index:
             raise ConfigurationError("the index needs embed")
-        self.connection = Connection(
-            namespace, framework="langgraph", **connection, gather_reads=True
-        )
+        super().__init__(namespace, **connection)
         self.ttl_config = ttl
         self.embeddings = None if index is None else ensure_embeddings(index["embed"])
         self._settings = Settings(

@@ -23,8 +23,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         ttl: Seconds that a conversation lives after the last message was written, by the store's
             clock; None leaves its expiry as it is.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`. A dump never contains the API key.
+        **connection: See `ConnectionOptions`. A dump never contains the API key.
 
     Raises:
         ConfigurationError: An argument is not valid.

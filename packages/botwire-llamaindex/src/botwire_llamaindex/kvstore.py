@@ -13,8 +13,8 @@ from llama_index.core.storage.kvstore.types import (
     BaseKVStore,
 )
 
-from botwire import ConfigurationError
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions, takes_connection
+from botwire.operations import check_count
 from botwire.tagged import from_json, to_json
 from botwire_llamaindex.batches import awrite, in_batches, size_of, write
 from botwire_llamaindex.place import MadeFromPlace
@@ -23,25 +23,16 @@ _PREFIX = "llamaindex/"
 _BATCH_SIZE = 100
 
 
-class BotWireKVStore(MadeFromPlace, BaseKVStore):
+class BotWireKVStore(Connected, MadeFromPlace, BaseKVStore, framework="llamaindex"):
     """The collections of a namespace; a key may contain any characters.
 
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
-
-    @takes_connection
-    def __init__(
-        self,
-        namespace: str | None = None,
-        **connection: Unpack[ConnectionOptions],
-    ) -> None:
-        self.connection = Connection(namespace, framework="llamaindex", **connection)
 
     def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
         """Stores a value under a key."""
@@ -116,8 +107,7 @@ class BotWireDocumentStore(MadeFromPlace, KVDocumentStore):
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         name: Separates several stores of a namespace. Defaults to ``docstore``.
         batch_size: Number of nodes written in one step; fewer if they are large.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -142,8 +132,7 @@ class BotWireIndexStore(MadeFromPlace, KVIndexStore):
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         name: Separates several stores of a namespace. Defaults to ``index_store``.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -177,7 +166,6 @@ def _batches(
     pairs: list[tuple[str, dict[str, Any]]], collection: str, size: int
 ) -> Iterator[list[tuple[str, Any]]]:
     """Returns batches of keys and values, all converted before the first is written."""
-    if size < 1:
-        raise ConfigurationError(f"batch_size must be at least 1, not {size}")
+    check_count(size, "batch_size", least=1)
     named = [(key_of(collection, key), to_json(value, f"{key!r:.80}")) for key, value in pairs]
     return in_batches(named, size, size_of)

@@ -39,8 +39,7 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         collection: Tells several stores of a namespace apart. All embeddings of one have the same
             dimension.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`. A dump never contains the API key.
+        **connection: See `ConnectionOptions`. A dump never contains the API key.
 
     Raises:
         ConfigurationError: An argument is not valid.

@@ -19,10 +19,16 @@ from agents.memory import SessionABC
 
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError, HistoryInfo, Item
 from botwire.answers import Answerer
-from botwire.connection import Acting, Connection, ConnectionOptions, takes_connection
+from botwire.connection import (
+    Acting,
+    Connected,
+    Connection,
+    ConnectionOptions,
+    takes_connection,
+)
 from botwire.names import check_history
 from botwire.off_loop import off_loop
-from botwire.operations import MAX_PAGE, check_ttl
+from botwire.operations import MAX_PAGE, read_ttl
 from botwire_openai_agents.compaction import Snapshot, take_snapshot
 from botwire_openai_agents.convert import from_items, has_own_id, is_question, to_items, waits
 
@@ -39,7 +45,20 @@ class _Run:
     unanswered: list[Any] = field(default_factory=list)
 
 
-class BotWireSession(SessionABC):
+def _acting() -> Acting:
+    """Returns the agent of the SDK's current span, and the id of its trace."""
+    span, trace = get_current_span(), get_current_trace()
+    data = None if span is None else span.span_data
+    # The span of a turn names the agent too; releases before 0.23 have none.
+    agent = data.name if isinstance(data, AgentSpanData) else getattr(data, "agent_name", None)
+    # With tracing turned off there are spans, but all traces have one id.
+    is_traced = trace is not None and trace.trace_id != "no-op"
+    return Acting(agent, trace.trace_id if trace is not None and is_traced else None)
+
+
+class BotWireSession(
+    Connected, SessionABC, framework="openai-agents", acting=_acting, shows="session_id"
+):
     """A session on BotWire: ``Runner.run(agent, "hi", session=BotWireSession("user-42"))``.
 
     The items of one call are appended in one step and stay contiguous, however many processes write
@@ -58,14 +77,12 @@ class BotWireSession(SessionABC):
         session_settings: The SDK's settings, such as how many of the last items to read.
         namespace_of: Returns the namespace of a run, given its ``context``, so that one session
             object serves many users. Instead of `namespace`.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         session_id: str,
@@ -84,18 +101,11 @@ class BotWireSession(SessionABC):
             session_settings = SessionSettings(**session_settings)
         self.session_id = check_history(session_id)
         self.session_settings = session_settings or SessionSettings()
-        self.connection = Connection(
-            namespace, framework="openai-agents", acting=_acting, **connection
-        )
-        if ttl is not None:
-            check_ttl(ttl)
-        self.ttl = ttl
+        super().__init__(namespace, **connection)
+        self.ttl = read_ttl(ttl)
         self._namespace_of = namespace_of
         self._runs: weakref.WeakKeyDictionary[RunContextWrapper[Any], _Run]
         self._runs = weakref.WeakKeyDictionary()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.session_id!r}, {self.connection!r})"
 
     async def get_items(
         self, limit: int | None = None, *, wrapper: RunContextWrapper[Any] | None = None
@@ -241,17 +251,6 @@ class BotWireSession(SessionABC):
 
     def _history(self, wrapper: RunContextWrapper[Any] | None) -> AsyncHistory:
         return self._memory(wrapper).history(self.session_id, ttl=self.ttl)
-
-
-def _acting() -> Acting:
-    """Returns the agent of the SDK's current span, and the id of its trace."""
-    span, trace = get_current_span(), get_current_trace()
-    data = None if span is None else span.span_data
-    # The span of a turn names the agent too; releases before 0.23 have none.
-    agent = data.name if isinstance(data, AgentSpanData) else getattr(data, "agent_name", None)
-    # With tracing turned off there are spans, but all traces have one id.
-    is_traced = trace is not None and trace.trace_id != "no-op"
-    return Acting(agent, trace.trace_id if trace is not None and is_traced else None)
 
 
 @takes_connection

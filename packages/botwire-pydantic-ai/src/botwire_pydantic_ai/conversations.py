@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 from pydantic_ai.conversation_store import (
     ConversationConflict,
@@ -16,7 +16,7 @@ from pydantic_ai.conversation_store import (
 )
 
 from botwire import AsyncHistory, AsyncMemory, ConflictError, HistoryInfo, Item
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected
 from botwire.messages import UnreadableItemError, is_native_alone
 from botwire.names import check_history
 from botwire.off_loop import off_loop
@@ -49,7 +49,7 @@ class _Kept(NamedTuple):
     info: HistoryInfo
 
 
-class BotWireConversationStore(ConversationStore):
+class BotWireConversationStore(Connected, ConversationStore, framework="pydantic-ai"):
     """A `ConversationStore` on BotWire, for any number of processes.
 
     A conversation is the history with its id as the name, so the adapter of another framework
@@ -61,21 +61,11 @@ class BotWireConversationStore(ConversationStore):
 
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
-
-    @takes_connection
-    def __init__(
-        self, namespace: str | None = None, **connection: Unpack[ConnectionOptions]
-    ) -> None:
-        self.connection = Connection(namespace, framework="pydantic-ai", **connection)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r})"
 
     @property
     def _memory(self) -> AsyncMemory:

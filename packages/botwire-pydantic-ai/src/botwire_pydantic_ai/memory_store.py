@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Unpack
+from typing import Any
 
 from pydantic_ai_harness.memory import (
     MemoryConflictError,
@@ -14,7 +14,7 @@ from pydantic_ai_harness.memory import (
 )
 
 from botwire import ConfigurationError, ConflictError
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected
 
 _FILES = "pydantic-ai/files/"
 _OPERATIONS = "pydantic-ai/operations/"
@@ -22,7 +22,7 @@ _REMEMBERED = 30 * 24 * 3600.0
 """Seconds in which a repeated operation returns its first result."""
 
 
-class BotWireMemoryStore:
+class BotWireMemoryStore(Connected, framework="pydantic-ai"):
     """A `MemoryStore` of Pydantic AI's harness on BotWire, for any number of processes.
 
     A write is applied only to the version it was made for, and a repeated operation returns its
@@ -30,21 +30,11 @@ class BotWireMemoryStore:
 
     Args:
         namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
-
-    @takes_connection
-    def __init__(
-        self, namespace: str | None = None, **connection: Unpack[ConnectionOptions]
-    ) -> None:
-        self.connection = Connection(namespace, framework="pydantic-ai", **connection)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r})"
 
     async def read(self, path: str, *, max_chars: int) -> MemoryFile | None:
         """Returns a file, or None.

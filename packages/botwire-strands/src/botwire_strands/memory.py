@@ -8,13 +8,13 @@ from typing import Any, Unpack
 from strands.memory.types import MemoryEntry, MemoryStore, SearchOptions
 
 from botwire import AsyncRecords, ConfigurationError, Record
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_collection, to_bytes
 
 _RESULTS = 5
 
 
-class BotWireMemoryStore(MemoryStore):
+class BotWireMemoryStore(Connected, MemoryStore, framework="strands", shows="name"):
     """A `strands.memory.MemoryStore` on BotWire, for ``MemoryManager(stores=[…])``.
 
     A memory that is added twice is there once.
@@ -27,14 +27,12 @@ class BotWireMemoryStore(MemoryStore):
         max_search_results: How many memories a search returns.
         writable: Whether agents may add to it.
         extraction: Whether the manager extracts memories from conversations; see `MemoryStore`.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         name: str = "default",
@@ -46,15 +44,12 @@ class BotWireMemoryStore(MemoryStore):
         extraction: Any = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, framework="strands", **connection)
+        super().__init__(namespace, **connection)
         self.name = check_collection(name)
         self.description = description
         self.max_search_results = max_search_results
         self.writable = writable
         self.extraction = extraction
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, namespace={self.connection.namespace!r})"
 
     async def search(self, query: str, options: SearchOptions | None = None) -> list[MemoryEntry]:
         """Returns the memories that match the words of a query best."""

@@ -13,7 +13,7 @@ from strands.types.exceptions import SessionException
 from strands.types.session import Session, SessionAgent, SessionMessage
 
 from botwire import ConfigurationError, ConflictError, History, Memory
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_history, join_parts
 from botwire_strands.convert import (
     from_items,
@@ -28,7 +28,9 @@ _AGENT = "default"  # the id that Strands gives an agent
 _AGENTS, _SESSIONS, _TEAMS = "strands-agents", "strands-sessions", "strands-multi-agents"
 
 
-class BotWireSessionManager(RepositorySessionManager, SessionRepository):
+class BotWireSessionManager(
+    Connected, RepositorySessionManager, SessionRepository, framework="strands", shows="session_id"
+):
     """A Strands session on BotWire: ``Agent(session_manager=BotWireSessionManager("user-42"))``.
 
     Messages are appended to the agent's history, which numbers them, so two processes never
@@ -39,14 +41,12 @@ class BotWireSessionManager(RepositorySessionManager, SessionRepository):
         session_id: The name of the session.
         namespace: Whose sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
             ``default``.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         session_id: str,
@@ -56,14 +56,11 @@ class BotWireSessionManager(RepositorySessionManager, SessionRepository):
     ) -> None:
         if check_history(session_id).startswith(f"{_AGENTS}/"):
             raise ConfigurationError(f"a session's name cannot begin with {_AGENTS}/")
-        self.connection = Connection(namespace, framework="strands", **connection)
+        super().__init__(namespace, **connection)
         self._seen: dict[str, int] = {}
         self._opening = True
-        super().__init__(session_id, session_repository=self)
+        RepositorySessionManager.__init__(self, session_id, session_repository=self)
         self._opening = False
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.session_id!r}, {self.connection!r})"
 
     # --- what an agent does
 

@@ -11,23 +11,21 @@ from strands.storage import Storage
 from strands.types.exceptions import StorageError
 
 from botwire import BotWireError
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 
 
-class BotWireStorage(Storage):
+class BotWireStorage(Connected, Storage, framework="strands", shows="prefix"):
     """A `strands.storage.Storage` on BotWire, for ``Agent(storage=…)``.
 
     Args:
         namespace: Whose data. Default: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
         prefix: What the keys begin with in the namespace; other keys are left alone.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         namespace: str | None = None,
@@ -35,11 +33,8 @@ class BotWireStorage(Storage):
         prefix: str = "strands/",
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        self.connection = Connection(namespace, framework="strands", **connection)
+        super().__init__(namespace, **connection)
         self.prefix = prefix
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.namespace!r}, prefix={self.prefix!r})"
 
     async def write(self, key: str, data: bytes) -> None:
         """Stores data under a key, durably; what was there is replaced.

@@ -7,27 +7,25 @@ from typing import Unpack
 
 from botwire import AsyncHistory
 from botwire.answers import Answerer
-from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_history
 from botwire.off_loop import off_loop
 from botwire_newframework.convert import ChatMessage, from_items, is_input, paired, to_items
 
 
 # REPLACE: derive from the framework's own interface, and use the names of its methods.
-class BotWireConversation:
+class BotWireConversation(Connected, framework="newframework", shows="name"):
     """The messages of one conversation.
 
     Args:
         name: Which conversation. Another framework's adapter finds it by the same name.
         namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
-        **connection: Where memory lives: `client`, or `url`, `api_key` and `timeout`; see
-            `ConnectionOptions`.
+        **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
         ConfigurationError: An argument is not valid.
     """
 
-    @takes_connection
     def __init__(
         self,
         name: str,
@@ -36,11 +34,8 @@ class BotWireConversation:
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         self.name = check_history(name)
-        self.connection = Connection(namespace, framework="newframework", **connection)
+        super().__init__(namespace, **connection)
         self._answerer = Answerer()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, {self.connection!r})"
 
     @property
     def _history(self) -> AsyncHistory:

@@ -63,6 +63,7 @@ from botwire.operations.fields import (
     Tag,
     Time,
     Value,
+    check_choice,
     check_count,
     check_history_metadata,
     check_metadata,
@@ -70,6 +71,7 @@ from botwire.operations.fields import (
     check_scope,
     check_time,
     check_ttl,
+    read_ttl,
 )
 from botwire.operations.histories import (
     NO_METADATA,
@@ -374,6 +376,7 @@ __all__ = [
     "UpdateItem",
     "Value",
     "VersionPage",
+    "check_choice",
     "check_collection_state",
     "check_conflict",
     "check_count",
@@ -388,4 +391,5 @@ __all__ = [
     "declaration_of",
     "operation",
     "read_author",
+    "read_ttl",
 ]

@@ -1,6 +1,6 @@
 """The types of the fields of operations: each says how a value is checked, sent and described."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 from botwire import filters, names, scopes
@@ -63,6 +63,25 @@ def check_ttl(ttl: object, what: str = "ttl") -> None:
         )
 
 
+def read_ttl(ttl: float | None) -> float | None:
+    """Returns the `ttl` that a constructor is given: seconds, or None for no expiry.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    if ttl is not None:
+        check_ttl(ttl)
+    return ttl
+
+
+def check_choice(value: object, known: Collection[object], what: str) -> None:
+    """Raises `ConfigurationError` unless `value` is one of the `known` ones."""
+    if value not in known:
+        raise ConfigurationError(
+            f"{what} must be one of {', '.join(map(str, known))}, not {value!r:.40}"
+        )
+
+
 def check_time(time: object, what: str) -> None:
     """Raises `ConfigurationError` unless `time` is microseconds within the calendar."""
     if isinstance(time, bool) or not isinstance(time, int) or not MIN_TIME <= time <= MAX_TIME:
@@ -104,10 +123,7 @@ def check_history_metadata(metadata: Json, what: str = "metadata") -> None:
 
 
 def _check_order(order: object, what: str) -> None:
-    if order not in HISTORY_ORDERS:
-        raise ConfigurationError(
-            f"{what} must be one of {', '.join(HISTORY_ORDERS)}, not {order!r:.40}"
-        )
+    check_choice(order, HISTORY_ORDERS, what)
 
 
 def _count(value: Any) -> int:
@@ -127,8 +143,7 @@ def _check_increment(by: object, what: str) -> None:
 
 
 def _check_metric(metric: object, what: str) -> None:
-    if metric not in METRICS:
-        raise ConfigurationError(f"{what} must be one of {', '.join(METRICS)}, not {metric!r:.40}")
+    check_choice(metric, METRICS, what)
 
 
 def _check_score(score: object, what: str) -> None:

@@ -17,6 +17,7 @@ from botwire.operations.fields import (
     Seconds,
     Time,
     Value,
+    check_choice,
     check_count,
     check_time,
 )
@@ -48,8 +49,7 @@ def check_moment(moment: Moment, what: str = "at") -> None:
 
 
 def _check_shape(shape: object, what: str) -> None:
-    if shape not in SHAPES:
-        raise ConfigurationError(f"{what} must be one of {', '.join(SHAPES)}, not {shape!r:.40}")
+    check_choice(shape, SHAPES, what)
 
 
 Shape = Annotated[str, Rule(_check_shape, {"enum": list(SHAPES)})]

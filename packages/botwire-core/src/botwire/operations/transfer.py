@@ -24,6 +24,7 @@ from botwire.operations.fields import (
     Key,
     Limit,
     Time,
+    check_choice,
     check_count,
     check_history_metadata,
     check_scope,
@@ -41,10 +42,7 @@ fail, leave what is stored, or replace it with what is restored."""
 
 def check_conflict(conflict: object, what: str = "conflict") -> None:
     """Raises `ConfigurationError` unless `conflict` is one of `CONFLICTS`."""
-    if conflict not in CONFLICTS:
-        raise ConfigurationError(
-            f"{what} must be one of {', '.join(CONFLICTS)}, not {conflict!r:.40}"
-        )
+    check_choice(conflict, CONFLICTS, what)
 
 
 Conflict = Annotated[str, Rule(check_conflict, {"enum": list(CONFLICTS)})]
