@@ -65,6 +65,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 }
 """The pages that are written by hand, by section; those of the adapters are added."""
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s]+)(\))")
+BADGE = re.compile(r"^\[!\[.*\n", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -214,6 +215,7 @@ def write_pages(work: Path) -> dict[str, list[str]]:
     for file, page in pages.items():
         (folder / page).parent.mkdir(parents=True, exist_ok=True)
         text = (ROOT / file).read_text()
+        text = BADGE.sub("", text)  # the site loads nothing from elsewhere
         (folder / page).write_text(with_links_of_the_site(text, file, pages))
     for image in (ROOT / "docs").glob("*.png"):
         shutil.copy(image, folder)

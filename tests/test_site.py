@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -74,6 +75,23 @@ def test_a_dead_anchor_and_a_missing_name_fail_the_build(tmp_path: Path) -> None
         "index.html: reference/botwire.html#botwire.Memory leads nowhere",
         "reference/botwire.html: gone.html leads nowhere",
     ]
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_links_of_a_package_lead_to_the_site(name: str, work: Path) -> None:
+    """The package index shows the README alone."""
+    readme = DISTRIBUTIONS[name].file.with_name("README.md")
+    for link in re.findall(r"\]\(([^)]+)\)", readme.read_text()):
+        assert link.startswith(("https://", "#")), link
+        page, _, _ = link.removeprefix(f"{DOCUMENTATION}/").partition("#")
+        if page != link and "/" in link.removeprefix(DOCUMENTATION):
+            assert (work / "pages" / page.replace(".html", ".md")).exists(), link
+
+
+def test_the_package_of_all_lists_every_other() -> None:
+    text = DISTRIBUTIONS["botwire"].file.with_name("README.md").read_text()
+    for name in DISTRIBUTIONS.keys() - {"botwire", "botwire-core"}:
+        assert f"`botwire[{name.removeprefix('botwire-')}]`" in text
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
