@@ -122,7 +122,7 @@ def with_links_of_the_site(text: str, file: str, pages: Mapping[str, str]) -> st
         target, _, anchor = link.partition("#")
         anchor = f"#{anchor}" if anchor else ""
         if local:
-            page = f"{target.removesuffix('.html') or 'index'}.md"
+            page = re.sub(r"\.html$", ".md", target)
         else:
             path = os.path.normpath(PurePosixPath(file).parent / target)
             if not (ROOT / path).exists():
