@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from starlette.types import ASGIApp
 from botwire import wire
 from botwire.engines.lanes import FairPool
 from botwire.engines.protocol import AsyncEngine
-from botwire_server import docs, monitoring, mounting, openapi, problems, routes
+from botwire_server import docs, monitoring, mounting, openapi, problems, routes, service
 from botwire_server.api_keys import KeyRing, KeyStore
 from botwire_server.auth import Authenticator
 from botwire_server.channels import Channels
@@ -112,7 +113,7 @@ def create_app(
     app.state.engine = engine
     app.state.settings = settings
     app.state.decoders = FairPool(2, "botwire-decode")
-    app.state.watchers = Watchers()
+    app.state.watchers = Watchers(functools.partial(service.read_changes, app.state))
     app.state.mounts = mounting.load()
     app.state.write_turns = WriteTurns()
     app.state.rates = rates

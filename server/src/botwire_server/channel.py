@@ -35,7 +35,7 @@ IN_FLIGHT = 64
 MAX_LINE = 16 * 1024
 """Largest line before a body, in bytes."""
 
-_LAST_SECONDS = 2.0  # for a client to answer a close frame
+_LAST_SECONDS = 0.5  # after the last answer, for a client to read it and answer a close frame
 _HEADERS = frozenset(
     {
         wire.AUTHOR_HEADER.lower(),
@@ -330,6 +330,7 @@ class Channel(asyncio.Protocol):
         except InvalidState:  # the connection is closed
             return
         self._transport.write(b"".join(self._frames.data_to_send()))
+        self.used_at = self._loop.time()
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -365,8 +366,10 @@ class Channel(asyncio.Protocol):
             self._frames.send_close(*self._ending)
             self._transport.write(b"".join(self._frames.data_to_send()))
             self._balance()
-            # Closing a connection with unread data at once would reset it and lose answers.
-            self._last_timer = self._loop.call_later(_LAST_SECONDS, self._transport.close)
+            # Closing a connection with unread data at once would reset it and lose answers. The
+            # wait is bounded, as an idle blocking client does not read the close frame.
+            left = max(0.0, self.used_at + _LAST_SECONDS - self._loop.time())
+            self._last_timer = self._loop.call_later(left, self._transport.close)
 
     def _withdraw_all(self) -> None:
         self._waiting.clear()

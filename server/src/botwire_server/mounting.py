@@ -25,7 +25,7 @@ from botwire_server import problems, sessions
 from botwire_server.api_keys import KeyRing
 from botwire_server.auth import Authenticator, Caller
 from botwire_server.request_work import CALLER, caller_of
-from botwire_server.service import apply_batch
+from botwire_server.service import apply_batch, check_caller
 from botwire_server.watching import Watchers
 
 logger = logging.getLogger("botwire.server")
@@ -151,7 +151,7 @@ class ServerHost:
         caller = caller_of(scope)
         watchers.begin_stream(caller, state.settings.max_streams)
         try:
-            async for page in watchers.follow(namespace, after, read):
+            async for page in watchers.follow(namespace, after, read, lambda: check_caller(scope)):
                 for entry in page.changes:
                     yield Change.of(entry)
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from starlette.types import Scope
 
@@ -114,6 +115,27 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
     state.is_writable = True
     state.watchers.wake(batch.namespace)
     return results
+
+
+async def check_caller(scope: Scope) -> None:
+    """Raises `AuthenticationError` if the caller's key has become invalid."""
+    authenticator: Authenticator = scope["app"].state.authenticator
+    await authenticator.renew(scope[CALLER])
+
+
+async def read_changes(state: Any, namespace: str, after: int) -> ops.ChangePage:
+    """Returns the changes of a namespace after a revision, for all who may watch it.
+
+    Args:
+        state: The application's state.
+        namespace: The namespace.
+        after: The revision.
+    """
+    batch = Batch(namespace, (ops.ReadChanges(after),))
+    engine: AsyncEngine = state.engine
+    (page,) = await engine.apply(batch.on_terms(BatchTerms(answer=state.settings.max_answer)))
+    assert isinstance(page, ops.ChangePage)
+    return page
 
 
 def _signed(scope: Scope, batch: Batch, caller: Caller) -> Batch:

@@ -20,12 +20,10 @@ from botwire_server import problems
 from botwire_server.request_work import caller_of
 from botwire_server.routes.describing import answers
 from botwire_server.routes.shared import Limit, Namespace, Prefix, answer, apply, new_router
-from botwire_server.watching import Watchers
+from botwire_server.service import check_caller
+from botwire_server.watching import HEARTBEAT, Watchers
 
 router = new_router("changes")
-
-HEARTBEAT = 15.0
-"""Seconds of silence after which a stream sends a sign of life."""
 
 _CHANGE = {"revision": 42, "shape": "key", "action": "put", "name": "prefs"}
 _STREAM = (
@@ -145,14 +143,17 @@ async def _events(request: Request, namespace: str, prefix: str, after: int) -> 
     sent_at = time.monotonic()
     try:
         async for page in watchers.follow(
-            namespace, after, lambda after: _read(request, namespace, after)
+            namespace,
+            after,
+            lambda after: _read(request, namespace, after),
+            lambda: check_caller(request.scope),
         ):
             touching = [entry for entry in page.changes if Change.of(entry).touches(prefix)]
             if page.changes:
                 after = page.changes[-1].revision
             if touching:
                 yield "".join([_event(entry) for entry in touching])
-            elif time.monotonic() - sent_at < HEARTBEAT:
+            elif page.changes and time.monotonic() - sent_at < HEARTBEAT:
                 continue
             else:
                 yield f"id: {after}\n\n"
