@@ -174,6 +174,58 @@ def test_what_is_no_websocket_is_told_so(server_url: str) -> None:
     assert httpx.get(f"{server_url}/healthz", headers=elsewhere).status_code == 200
 
 
+def watch(line: ClientConnection, name: int, namespace: str, **given: Any) -> None:
+    line.send(json.dumps({"id": name, "watch": {"namespace": namespace, **given}}))
+    head, page = receive(line)
+    assert (head["status"], head.get("more"), page["changes"]) == (200, True, [])
+
+
+def test_changes_are_pushed_and_resume_after_a_revision(server_url: str, namespace: str) -> None:
+    memory = Memory(namespace, url=server_url)
+    memory.set("a/1", 1)
+    with opened(server_url) as line:
+        watch(line, 1, namespace)
+        memory.set("a/2", 1)
+        head, page = receive(line)
+        assert (head["id"], [one["name"] for one in page["changes"]]) == (1, ["a/2"])
+        assert ask_beside(line, body(get("a/1"), namespace=namespace)) == 200
+        line.send('{"cancel": 1}')
+    memory.set("b", 1)
+    memory.set("a/3", 1)
+    with opened(server_url) as line:
+        watch(line, 1, namespace, after=page["revision"], prefix="a/")
+        assert [one["name"] for one in receive(line)[1]["changes"]] == ["a/3"]
+
+
+def ask_beside(line: ClientConnection, content: str) -> int:
+    send(line, 2, content)
+    head, _ = receive(line)
+    assert head["id"] == 2
+    return int(head["status"])
+
+
+def test_more_watches_than_requests_in_flight(server_url: str, namespace: str) -> None:
+    with opened(server_url) as line:
+        for i in range(channel_module.IN_FLIGHT + 10):
+            watch(line, 1000 + i, namespace)
+        assert ask_beside(line, body(put("k", 1), namespace=namespace)) == 200
+        told = {receive(line)[0]["id"] for _ in range(channel_module.IN_FLIGHT + 10)}
+        assert told == {1000 + i for i in range(channel_module.IN_FLIGHT + 10)}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "given", "status"),
+    [("", {}, 404), ("$botwire", {}, 403), ("n", {"after": -1}, 400), ("n" * 999, {}, 400)],
+)
+def test_what_cannot_be_watched(
+    server_url: str, namespace: str, given: dict[str, Any], status: int
+) -> None:
+    with opened(server_url) as line:
+        line.send(json.dumps({"id": 1, "watch": {"namespace": namespace, **given}}))
+        head, problem = receive(line)
+    assert (head["status"], "more" in head, problem["status"]) == (status, False, status)
+
+
 # --- access ---------------------------------------------------------------------------------
 
 
@@ -610,6 +662,10 @@ HOSTILE = {
     "a header of the connection": (frame(b'{"id": 1, "headers": {"Host": "x"}}\n{}'), 1008),
     "a deep line": (frame(b"[" * 10_000), 1008),
     "a long line": (frame(b'{"id": "' + b"x" * 20_000 + b'"}\n'), 1008),
+    "a watch of nothing": (frame(b'{"id": 1, "watch": {}}'), 1008),
+    "a watch of a list": (frame(b'{"id": 1, "watch": ["n"]}'), 1008),
+    "a watch after a fraction": (frame(b'{"id": 1, "watch": {"namespace": "n", "after": 1.5}}'),
+                                 1008),
     "two cancels": (frame(b'{"cancel": [1]}'), 1008),
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ import pytest
 from botwire import operations as ops
 from botwire.errors import AuthenticationError, ServerError
 from botwire_server import watching
+from botwire_server.metrics import Metrics
 from botwire_server.watching import Watchers
 
 
@@ -22,7 +23,7 @@ class Log:
         self.entries: list[ops.ChangeEntry] = []
         self.looks = self.reads = 0
         self.fails = False
-        self.watchers = Watchers(self.look)
+        self.watchers = Watchers(self.look, Metrics())
 
     def add(self, action: str = "put") -> None:
         self.entries.append(ops.ChangeEntry(len(self.entries) + 1, "key", action, "k"))

@@ -56,6 +56,10 @@ class Proxy:
         """Forwards again what was held."""
         self._loop.call_soon_threadsafe(self._flows.set)
 
+    def cut(self) -> None:
+        """Cuts every connection; new ones are forwarded."""
+        asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result()
+
     def close(self) -> None:
         """Cuts every connection and stops."""
         self._loop.call_soon_threadsafe(self._loop.stop)

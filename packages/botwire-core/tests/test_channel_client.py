@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -176,6 +177,125 @@ async def test_a_server_that_stops_is_followed_by_the_next(tmp_path: Path, flavo
         assert await memory.increment("n") == 4
         process.kill()
     await memory.aclose()
+
+
+async def follow(flavor: str, url: str, most: int) -> list[str]:
+    """Returns the names of the first changes, like a program that only watches."""
+    memory = open_client(flavor, "n", url)
+    names: list[str] = []
+    async for change in memory.watch(after=0, poll=0.01):
+        names.append(change.name)
+        if len(names) == most:
+            break
+    await memory.aclose()
+    return names
+
+
+@pytest.fixture
+def pushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the changes that were pushed, not read."""
+    names: list[str] = []
+    for engine in (_async.AsyncHTTPEngine, _sync.HTTPEngine):
+        monkeypatch.setattr(engine, "pushed", _noting(engine.pushed, names))
+    return names
+
+
+def _noting(original: Any, names: list[str]) -> Any:
+    if original.__module__.endswith("_async"):
+
+        async def noting_async(self: Any, namespace: str, after: int) -> Any:
+            async for page in original(self, namespace, after):
+                names.extend(entry.name for entry in page.changes)
+                yield page
+
+        return noting_async
+
+    def noting(self: Any, namespace: str, after: int) -> Any:
+        for page in original(self, namespace, after):
+            names.extend(entry.name for entry in page.changes)
+            yield page
+
+    return noting
+
+
+def test_changes_are_pushed_and_a_broken_line_misses_none(
+    logged: Logged, flavor: str, pushed: list[str]
+) -> None:
+    writer = Memory("n", url=f"{logged.direct}?channel=false")
+    numbers = map(str, itertools.count())
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(lambda: asyncio.run(follow(flavor, logged.url, 100)))
+        for _ in range(3):
+            goal = len(pushed) + 2
+            while len(pushed) < goal and not following.done():  # it is pushed after each break
+                writer.set(next(numbers), 1)
+            logged.proxy.cut()
+        while not following.done():
+            writer.set(next(numbers), 1)
+        assert following.result() == [str(i) for i in range(100)]
+
+
+def test_watchers_and_callers_of_threads_share_one_connection(
+    logged: Logged, pushed: list[str]
+) -> None:
+    with Memory("n", url=logged.url) as memory:
+        memory.get("k")
+        memory.get("k")
+        ready = threading.Barrier(5)
+
+        def watch() -> list[str]:
+            names = []
+            ready.wait(30)
+            for change in memory.watch(after=0):
+                names.append(change.name)
+                if change.name == "last":
+                    return names
+            raise AssertionError
+
+        with ThreadPoolExecutor(4) as pool:
+            watching = [pool.submit(watch) for _ in range(4)]
+            ready.wait(30)
+            for i in range(100):
+                memory.set(f"{i}", i)
+                assert memory.get(f"{i}") == i
+            memory.set("last", 1)
+            for one in watching:
+                assert one.result(30) == [*map(str, range(100)), "last"]
+    assert logged.opened() == 1
+    assert pushed
+
+
+def test_a_watcher_that_does_not_read_delays_no_caller(
+    logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocking, "_MOST_PAGES", 5)
+    with Memory("n", url=logged.url) as memory:
+        memory.set("first", 0)
+        memory.get("k")
+        changes = memory.watch(after=0)
+        assert next(changes).name == "first"
+        memory.set("second", 0)
+        assert next(changes).name == "second"
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda i: memory.set(f"{i:03}", i), range(200)))
+        names = [next(changes).name for _ in range(200)]
+        assert sorted(names) == [f"{i:03}" for i in range(200)]
+        changes.close()
+        assert memory.get("007") == 7
+    assert logged.opened() == 1
+
+
+def test_a_server_that_refuses_to_push_is_polled(tmp_path: Path) -> None:
+    with running(tmp_path / "memory.db", "--max-streams", "1") as process:
+        url = read_url(process)
+        with Memory("n", url=url + CHANNEL) as memory:
+            memory.get("k")
+            memory.get("k")
+            one, two = memory.watch(after=0, poll=0.01), memory.watch(after=0, poll=0.01)
+            for i in range(5):
+                memory.set(str(i), i)
+                assert (next(one).name, next(two).name) == (str(i), str(i))
+        process.terminate()
 
 
 @pytest.mark.parametrize("refusal", ["404 Not Found", "426 Upgrade Required", "200 OK", "nonsense"])

@@ -113,18 +113,19 @@ def create_app(
     app.state.engine = engine
     app.state.settings = settings
     app.state.decoders = FairPool(2, "botwire-decode")
-    app.state.watchers = Watchers(functools.partial(service.read_changes, app.state))
     app.state.mounts = mounting.load()
     app.state.write_turns = WriteTurns()
     app.state.rates = rates
     app.state.is_stopping = False
     app.state.is_writable = True
     app.state.metrics = Metrics()
+    look = functools.partial(service.read_changes, app.state)
+    app.state.watchers = Watchers(look, app.state.metrics)
     app.state.tracing = Tracing()
     app.state.metrics.follow(engine)
     keys = KeyRing(KeyStore(engine))
     app.state.authenticator = Authenticator(keys, settings)
-    app.state.channels = Channels(app.state.authenticator, settings.max_channels)
+    app.state.channels = Channels(app.state.authenticator, app.state.metrics, settings.max_channels)
     app.include_router(routes.router)
     app.include_router(monitoring.router)
     app.include_router(docs.router)

@@ -8,6 +8,9 @@ other module of the server imports websockets.
 A message consists of a line and the body of the request. The line is a JSON object with the `id` of
 the request, and optionally `headers`. The answer consists of a line with the same `id`, the
 `status` and the `headers`, and the body of the answer. ``{"cancel": 7}`` withdraws request 7.
+
+A line with `watch` is a request to the `watch` route of a namespace instead. Its answer comes in
+many messages, each a page of changes; those before the last have `more`.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import asyncio
 import json
 from collections import deque
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.server import ServerState
@@ -28,13 +32,14 @@ from websockets.server import ServerProtocol
 
 from botwire import wire
 from botwire_server.bodies import IS_WHOLE
-from botwire_server.channels import CHANNEL, Channels
+from botwire_server.channels import CHANNEL, VIA_CHANNEL, Channels
 
 IN_FLIGHT = 64
 """Most requests of a channel in flight at a time; further ones wait in the network."""
 MAX_LINE = 16 * 1024
 """Largest line before a body, in bytes."""
 
+_WATCH_FIELDS = frozenset({"namespace", "prefix", "after"})
 _LAST_SECONDS = 0.5  # after the last answer, for a client to read it and answer a close frame
 _HEADERS = frozenset(
     {
@@ -68,13 +73,19 @@ class BadMessageError(Exception):
 
 
 class _Exchange:
-    """A request in flight."""
+    """A request in flight.
+
+    Attributes:
+        is_push: Whether it is a watch whose answer has begun. It may last for days, so it does not
+            count as one of those in flight.
+    """
 
     def __init__(self, body: bytes, is_text: bool) -> None:
         self.body: bytes | None = body
         self.size = len(body)
         self.is_text = is_text
         self.is_withdrawn = asyncio.Event()
+        self.is_push = False
 
     async def receive(self) -> Message:
         """Returns the body, then a disconnect once the client no longer waits for an answer."""
@@ -114,6 +125,7 @@ class Channel(asyncio.Protocol):
         self._is_text = False
         self._waiting: deque[tuple[bytes, bool]] = deque()
         self._in_flight: dict[int | str, _Exchange] = {}
+        self._pushes = 0  # how many of them are pushes
         self._bytes = 0  # total size of the bodies of requests in flight
         self._writable = asyncio.Event()
         self._writable.set()
@@ -239,7 +251,7 @@ class Channel(asyncio.Protocol):
 
     def _is_full(self) -> bool:
         return (
-            len(self._in_flight) >= IN_FLIGHT
+            len(self._in_flight) - self._pushes >= IN_FLIGHT
             or self._bytes > self._most_bytes
             or not self._writable.is_set()
         )
@@ -271,24 +283,40 @@ class Channel(asyncio.Protocol):
         exchange = _Exchange(body, is_text)
         self._in_flight[name] = exchange
         self._bytes += exchange.size
-        self._start(self._answer(name, head.get("headers"), exchange))
+        scope = self._scope_of(head.get("headers"), exchange.size)
+        if "watch" in head:
+            _lead_to_watch(scope, head["watch"])
+        self._start(self._answer(name, scope, exchange))
 
-    async def _answer(self, name: int | str, given: Any, exchange: _Exchange) -> None:
+    async def _answer(self, name: int | str, scope: Scope, exchange: _Exchange) -> None:
         answer: list[Message] = []
 
         async def send(message: Message) -> None:
-            answer.append(message)
+            if scope["method"] == "GET" and answer and message.get("more_body"):
+                self._begin_push(exchange)
+                await self._send(name, [answer[0], message], exchange, more=True)
+            else:
+                answer.append(message)
 
         try:
-            await self._app(self._scope_of(given, exchange.size), exchange.receive, send)
+            await self._app(scope, exchange.receive, send)
             if answer:  # else the request was withdrawn
-                await self._send(name, answer, is_text=exchange.is_text)
+                await self._send(name, answer, exchange)
         finally:
             del self._in_flight[name]
+            self._pushes -= exchange.is_push
             self._bytes -= exchange.size
             if not self._is_closed:
                 self._start_waiting()
                 self._end_if_idle()
+
+    def _begin_push(self, exchange: _Exchange) -> None:
+        if not exchange.is_push:
+            exchange.is_push = True
+            self._pushes += 1
+            self._start_waiting()
+        if self._ending is not None:
+            exchange.is_withdrawn.set()
 
     def _scope_of(self, given: Any, size: int) -> Scope:
         """Returns the scope of a request, as if it had been sent over HTTP."""
@@ -311,22 +339,26 @@ class Channel(asyncio.Protocol):
             "query_string": b"",
             "headers": headers,
             IS_WHOLE: True,
+            VIA_CHANNEL: True,
         }
 
-    async def _send(self, name: int | str, answer: list[Message], *, is_text: bool) -> None:
+    async def _send(
+        self, name: int | str, answer: list[Message], exchange: _Exchange, *, more: bool = False
+    ) -> None:
         headers = {
             key.decode("latin-1"): value.decode("latin-1")
             for key, value in answer[0]["headers"]
             if key not in _UNTOLD
         }
-        line = json.dumps({"id": name, "status": answer[0]["status"], "headers": headers})
+        head = {"id": name, "status": answer[0]["status"], "headers": headers}
+        line = json.dumps({**head, "more": True} if more else head)
         body = b"".join([line.encode(), b"\n", *(part.get("body", b"") for part in answer[1:])])
         while not self._writable.is_set():
             await self._writable.wait()
         if self._is_closed:
             return
         try:
-            (self._frames.send_text if is_text else self._frames.send_binary)(body)
+            (self._frames.send_text if exchange.is_text else self._frames.send_binary)(body)
         except InvalidState:  # the connection is closed
             return
         self._transport.write(b"".join(self._frames.data_to_send()))
@@ -355,6 +387,9 @@ class Channel(asyncio.Protocol):
         if self._ending is None:
             self._ending = code, reason
             self._waiting.clear()
+            for exchange in self._in_flight.values():
+                if exchange.is_push:
+                    exchange.is_withdrawn.set()
             self._end_if_idle()
 
     def _end_if_idle(self) -> None:
@@ -404,7 +439,7 @@ def _read_line(line: bytes) -> dict[str, Any]:
         head = None
     if not isinstance(head, dict):
         raise BadMessageError("a message begins with a line of JSON, an object with an id")
-    unknown = head.keys() - {"id", "headers"}
+    unknown = head.keys() - {"id", "headers", "watch"}
     name = head["cancel"] if head.keys() == {"cancel"} else head.get("id")
     is_name = type(name) is int or (isinstance(name, str) and len(name) <= 64)
     if not is_name or (unknown and unknown != {"cancel"}):
@@ -414,4 +449,26 @@ def _read_line(line: bytes) -> dict[str, Any]:
         raise BadMessageError("headers must be an object of strings")
     if unknown := {header.lower() for header in given} - _HEADERS:
         raise BadMessageError(f"unknown header {min(unknown)!r:.40}")
+    if "watch" in head and not _is_watch(head["watch"]):
+        raise BadMessageError("watch is an object with a namespace, and perhaps prefix and after")
     return head
+
+
+def _is_watch(given: Any) -> bool:
+    return (
+        isinstance(given, dict)
+        and given.keys() <= _WATCH_FIELDS
+        and isinstance(given.get("namespace"), str)
+        and isinstance(given.get("prefix", ""), str)
+        and type(given.get("after", 0)) is int
+    )
+
+
+def _lead_to_watch(scope: Scope, watch: dict[str, Any]) -> None:
+    """Makes a request one that watches a namespace."""
+    name = quote(watch["namespace"], safe="", errors="surrogatepass").replace(".", "%2E")
+    given: dict[str, Any] = {field: watch[field] for field in ("prefix", "after") if field in watch}
+    path = f"/v1/namespaces/{name}/watch"
+    scope["method"] = "GET"
+    scope["path"], scope["raw_path"] = path, path.encode()
+    scope["query_string"] = urlencode(given, errors="surrogatepass").encode()

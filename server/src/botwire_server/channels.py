@@ -10,10 +10,13 @@ from starlette.types import Scope
 
 from botwire.errors import AuthenticationError, BotWireError, QuotaExceededError
 from botwire_server.auth import Authenticator, Caller
+from botwire_server.metrics import Metrics
 from botwire_server.request_work import CALLER, caller_of
 
 CHANNEL = "botwire.channel"
 """The scope key of the channel, in the request that opens it."""
+VIA_CHANNEL = "botwire.via_channel"
+"""Set in the scope of a request that came through a channel."""
 LOOK_EVERY = 0.25
 """Seconds between checks of all channels."""
 IDLE_SECONDS = 600.0
@@ -48,11 +51,13 @@ class Channels:
 
     Args:
         authenticator: Checks whether keys are valid.
+        metrics: Counts open channels.
         most: The most channels that a caller may have open.
     """
 
-    def __init__(self, authenticator: Authenticator, most: int) -> None:
+    def __init__(self, authenticator: Authenticator, metrics: Metrics, most: int) -> None:
         self._authenticator = authenticator
+        self._metrics = metrics
         self._most = most
         self._open: dict[OpenChannel, Scope] = {}
         self._counts: Counter[object] = Counter()
@@ -79,6 +84,7 @@ class Channels:
             )
         self._counts[caller] += 1
         self._open[channel] = scope
+        self._metrics.channels.inc()
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
 
@@ -86,6 +92,7 @@ class Channels:
         """Removes a channel that was closed from the count."""
         scope = self._open.pop(channel, None)
         if scope is not None:
+            self._metrics.channels.dec()
             caller = caller_of(scope)
             self._counts[caller] -= 1
             if not self._counts[caller]:

@@ -81,6 +81,23 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        self._through_channels = Counter(
+            "botwire_channel_requests",
+            "Requests answered that came through a channel.",
+            registry=self._registry,
+        )
+        self.channels = Gauge(
+            "botwire_channels",
+            "Open channels.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self.watchers = Gauge(
+            "botwire_watchers",
+            "Open streams of changes, over HTTP and through channels.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
         self._problems = Counter(
             "botwire_problems",
             "Batches that were refused or failed, by type of problem.",
@@ -128,10 +145,19 @@ class Metrics:
         self._in_progress.inc()
 
     def end_request(
-        self, method: str, route: str, status: int, seconds: float, *, streamed: bool
+        self,
+        method: str,
+        route: str,
+        status: int,
+        seconds: float,
+        *,
+        streamed: bool,
+        through_channel: bool = False,
     ) -> None:
         """Counts a request that was answered."""
         self._in_progress.dec()
+        if through_channel:
+            self._through_channels.inc()
         method = method if method in _METHODS else "other"  # clients can invent methods
         child = self._children.get((method, route, status))
         if child is None:

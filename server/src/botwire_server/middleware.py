@@ -17,7 +17,7 @@ from botwire.errors import AuthenticationError, BotWireError, InvalidRequestErro
 from botwire.mounts import REFUSAL
 from botwire_server import bodies, problems
 from botwire_server.auth import PUBLIC, Authenticator
-from botwire_server.channels import CHANNEL
+from botwire_server.channels import CHANNEL, VIA_CHANNEL
 from botwire_server.limits import Policy, RateTable, headers_of, take_request
 from botwire_server.logs import LogLine
 from botwire_server.metrics import Metrics
@@ -39,6 +39,13 @@ POLICIES = "botwire.policies"
 
 _ONCE = (b"host", b"authorization", b"content-encoding", b"content-type", b"idempotency-key")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_STREAMS = frozenset(
+    {
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"content-type", b"application/jsonl"),
+    }
+)
+"""What answers without an end say that they are."""
 _ID_HEADER = wire.REQUEST_ID_HEADER.lower().encode()
 
 
@@ -97,9 +104,7 @@ class RequestMiddleware:
             nonlocal status, streamed
             if message["type"] == "http.response.start":
                 status = message["status"]
-                streamed = (b"content-type", b"text/event-stream; charset=utf-8") in message[
-                    "headers"
-                ]
+                streamed = not _STREAMS.isdisjoint(message["headers"])
                 message["headers"] = [*message["headers"], (_ID_HEADER, request_id.encode())]
             await send(message)
 
@@ -119,7 +124,15 @@ class RequestMiddleware:
                 status = status or problems.CLIENT_GONE
                 route = _route(scope)
                 span.end(method, route, status)
-                self._metrics.end_request(method, route, status, seconds, streamed=streamed)
+                through_channel = VIA_CHANNEL in scope
+                self._metrics.end_request(
+                    method,
+                    route,
+                    status,
+                    seconds,
+                    streamed=streamed,
+                    through_channel=through_channel,
+                )
                 if access_log.isEnabledFor(logging.INFO):
                     fields = {
                         "request_id": request_id,
@@ -128,6 +141,7 @@ class RequestMiddleware:
                         "status": status,
                         "milliseconds": round(seconds * 1000, 2),
                         **_sender(scope),
+                        **({"channel": True} if through_channel else {}),
                     }
                     access_log.handle(LogLine(access_log.name, "request", fields))
 

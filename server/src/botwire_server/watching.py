@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from botwire import operations as ops
 from botwire.errors import BotWireError, QuotaExceededError
+from botwire_server.metrics import Metrics
 
 LOOK_EVERY = 0.5
 """Seconds between polls for changes by other processes."""
@@ -34,10 +35,12 @@ class Watchers:
 
     Args:
         look: Reads changes for all watchers of a namespace.
+        metrics: Counts open streams.
     """
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, metrics: Metrics) -> None:
         self._look = look
+        self._metrics = metrics
         self._feeds: dict[str, _Feed] = {}
         self._streams: Counter[object] = Counter()
         self._closed = False
@@ -55,17 +58,14 @@ class Watchers:
                 retry_after=_RETRY_SECONDS,
             )
         self._streams[caller] += 1
+        self._metrics.watchers.inc()
 
     def end_stream(self, caller: object) -> None:
         """Counts a stream that has ended."""
+        self._metrics.watchers.dec()
         self._streams[caller] -= 1
         if not self._streams[caller]:
             del self._streams[caller]
-
-    @property
-    def count(self) -> int:
-        """The number of open streams."""
-        return self._streams.total()
 
     def wake(self, namespace: str) -> None:
         """Looks at a namespace at once, because this process changed it."""

@@ -17,6 +17,7 @@ from botwire.errors import BotWireError, InvalidRequestError
 from botwire.models import Change
 from botwire.names import check_prefix
 from botwire_server import problems
+from botwire_server.channels import VIA_CHANNEL
 from botwire_server.request_work import caller_of
 from botwire_server.routes.describing import answers
 from botwire_server.routes.shared import Limit, Namespace, Prefix, answer, apply, new_router
@@ -24,6 +25,9 @@ from botwire_server.service import check_caller
 from botwire_server.watching import HEARTBEAT, Watchers
 
 router = new_router("changes")
+
+PUSHED = "application/jsonl"
+"""The media type of what a channel sends."""
 
 _CHANGE = {"revision": 42, "shape": "key", "action": "put", "name": "prefs"}
 _STREAM = (
@@ -105,6 +109,8 @@ async def stream_changes(
         await _read(request, namespace, after)
     watchers: Watchers = request.app.state.watchers
     watchers.begin_stream(caller_of(request.scope), request.app.state.settings.max_streams)
+    if request.scope.get(VIA_CHANNEL):
+        return _Stream(_pages(request, namespace, prefix, after), media_type=PUSHED)
     return _Stream(
         _events(request, namespace, prefix, after),
         media_type="text/event-stream",
@@ -137,30 +143,48 @@ async def _read(request: Request, namespace: str, after: int | None) -> ops.Chan
 
 async def _events(request: Request, namespace: str, prefix: str, after: int) -> AsyncIterator[str]:
     """Yields the text of a stream; see https://html.spec.whatwg.org/multipage/#sse."""
-    watchers: Watchers = request.app.state.watchers
     # Clients do not see an event without data, but keep its id for the next Last-Event-ID.
     yield f"retry: 1000\nid: {after}\n\n"
-    sent_at = time.monotonic()
     try:
-        async for page in watchers.follow(
-            namespace,
-            after,
-            lambda after: _read(request, namespace, after),
-            lambda: check_caller(request.scope),
-        ):
-            touching = [entry for entry in page.changes if Change.of(entry).touches(prefix)]
-            if page.changes:
-                after = page.changes[-1].revision
-            if touching:
-                yield "".join([_event(entry) for entry in touching])
-            elif page.changes and time.monotonic() - sent_at < HEARTBEAT:
-                continue
-            else:
-                yield f"id: {after}\n\n"
-            sent_at = time.monotonic()
+        async for page in _follow(request, namespace, prefix, after):
+            yield "".join([_event(entry) for entry in page.changes]) or f"id: {page.revision}\n\n"
     except BotWireError as error:
         problem = problems.translate(error).to_problem()
         yield f"event: problem\ndata: {json.dumps(problem)}\n\n"
+
+
+async def _pages(request: Request, namespace: str, prefix: str, after: int) -> AsyncIterator[str]:
+    """Yields what a channel sends: pages of changes, in JSON."""
+    encode = wire.codec_of(ops.ChangePage).encode
+    yield encode(ops.ChangePage((), after))
+    try:
+        async for page in _follow(request, namespace, prefix, after):
+            yield encode(page)
+    except BotWireError as error:
+        yield json.dumps({"problem": problems.translate(error).to_problem()})
+
+
+async def _follow(
+    request: Request, namespace: str, prefix: str, after: int
+) -> AsyncIterator[ops.ChangePage]:
+    """Yields the changes of names with a prefix; now and then, a page without any.
+
+    The revision of a page is the one to resume after.
+    """
+    watchers: Watchers = request.app.state.watchers
+    sent_at = time.monotonic()
+    async for page in watchers.follow(
+        namespace,
+        after,
+        lambda after: _read(request, namespace, after),
+        lambda: check_caller(request.scope),
+    ):
+        touching = [entry for entry in page.changes if Change.of(entry).touches(prefix)]
+        if page.changes:
+            after = page.changes[-1].revision
+        if touching or not page.changes or time.monotonic() - sent_at >= HEARTBEAT:
+            yield ops.ChangePage(touching, after)
+            sent_at = time.monotonic()
 
 
 def _event(entry: ops.ChangeEntry) -> str:

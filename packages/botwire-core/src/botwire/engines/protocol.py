@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Protocol, runtime_checkable
 
-from botwire.operations import Batch, Results
+from botwire.operations import Batch, ChangePage, Results
 
 OnCommit = Callable[[int, float], None]
 """Called after each commit with the number of batches that shared it and the seconds it took."""
@@ -51,4 +51,26 @@ class AsyncEngine(Protocol):
 
     async def aclose(self) -> None:
         """Closes connections; see `Engine.close`."""
+        ...
+
+
+@runtime_checkable
+class Pushes(Protocol):
+    """An `Engine` that can be told of changes without asking. An engine need not be one."""
+
+    def pushed(self, namespace: str, after: int) -> Iterator[ChangePage]:
+        """Yields the changes after a revision as they happen; now and then, a page without any.
+
+        It ends as soon as pushing is not possible or no longer works. Nothing is raised: whatever
+        the reason is, a read will report it.
+        """
+        ...
+
+
+@runtime_checkable
+class AsyncPushes(Protocol):
+    """An `AsyncEngine` that can be told of changes; see `Pushes`."""
+
+    def pushed(self, namespace: str, after: int) -> AsyncIterator[ChangePage]:
+        """Yields the changes after a revision; see `Pushes.pushed`."""
         ...

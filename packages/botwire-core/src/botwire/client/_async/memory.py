@@ -17,6 +17,7 @@ from botwire.client._async.past import AsyncMemoryPast, moment_of
 from botwire.client._async.recall import recall, remember
 from botwire.client._async.records import AsyncRecords
 from botwire.client._async.transaction import AsyncTransaction
+from botwire.client._async.watching import watch
 from botwire.client.encoding import encode_cursor, encode_filter, encode_value
 from botwire.client.operators import AsyncMemoryOperators
 from botwire.embedders import AsyncTextEmbedder, Embedder
@@ -475,24 +476,16 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
             prefix: Only yield changes of names that start with it; one trailing ``*`` is ignored.
             after: Start after this revision, for example the last one seen before a restart;
                 None starts now.
-            poll: Seconds between polls while nothing happens; shorter just after a change.
+            poll: Seconds between polls while nothing happens; shorter just after a change. A server
+                pushes changes instead, where it can.
         """
         prefix = _without_star(prefix)
         if after is None:
             after = await self.revision()
-        wait = shortest = min(0.02, poll)
-        while True:
-            page = await self._calls.apply(ops.ReadChanges(after))
-            for entry in page.changes:
-                after = entry.revision
-                change = Change.of(entry)
-                if change.touches(prefix):
-                    yield change
-            if not page.changes:
-                await asyncio.sleep(wait)
-                wait = min(poll, wait * 2)
-            else:
-                wait = shortest
+        async for entry in watch(self._calls, after, poll):
+            change = Change.of(entry)
+            if change.touches(prefix):
+                yield change
 
     def transaction(self) -> AsyncTransaction:
         """Returns a transaction, whose writes are applied together or not at all."""

@@ -18,6 +18,7 @@ from botwire.client._sync.past import MemoryPast, moment_of
 from botwire.client._sync.recall import recall, remember
 from botwire.client._sync.records import Records
 from botwire.client._sync.transaction import Transaction
+from botwire.client._sync.watching import watch
 from botwire.client.encoding import encode_cursor, encode_filter, encode_value
 from botwire.client.operators import MemoryOperators
 from botwire.embedders import Embedder, TextEmbedder
@@ -466,24 +467,16 @@ class Memory(MemoryPast, MemoryOperators):
             prefix: Only yield changes of names that start with it; one trailing ``*`` is ignored.
             after: Start after this revision, for example the last one seen before a restart;
                 None starts now.
-            poll: Seconds between polls while nothing happens; shorter just after a change.
+            poll: Seconds between polls while nothing happens; shorter just after a change. A server
+                pushes changes instead, where it can.
         """
         prefix = _without_star(prefix)
         if after is None:
             after = self.revision()
-        wait = shortest = min(0.02, poll)
-        while True:
-            page = self._calls.apply(ops.ReadChanges(after))
-            for entry in page.changes:
-                after = entry.revision
-                change = Change.of(entry)
-                if change.touches(prefix):
-                    yield change
-            if not page.changes:
-                time.sleep(wait)
-                wait = min(poll, wait * 2)
-            else:
-                wait = shortest
+        for entry in watch(self._calls, after, poll):
+            change = Change.of(entry)
+            if change.touches(prefix):
+                yield change
 
     def transaction(self) -> Transaction:
         """Returns a transaction, whose writes are applied together or not at all."""

@@ -11,6 +11,7 @@ import json
 import ssl
 import time
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -29,7 +30,8 @@ from botwire.errors import (
     TransportError,
     from_problem,
 )
-from botwire.operations import Batch, Results, halving
+from botwire.operations import Batch, ChangePage, Results, halving
+from botwire.operations.codecs import MismatchError
 
 _HEALTH_PATH = "/healthz"
 USES_CHANNEL = False
@@ -200,9 +202,22 @@ class AsyncHTTPEngine:
             left = until - time.monotonic()
             found = await self._send_over_http(batch, content, request_id, left)
             if isinstance(found, Answer):
-                await self._channels.confirm_place()
+                await self._channels.confirm_place(until - time.monotonic())
             return found
         return answer
+
+    async def pushed(self, namespace: str, after: int) -> AsyncIterator[ChangePage]:
+        """Yields changes as the server pushes them, as long as it does; see `AsyncPushes`."""
+        if self._channels is None:
+            return
+        async for answer in self._channels.watch(namespace, after):
+            try:
+                page: ChangePage = wire.codec_of(ChangePage).decode(
+                    json.loads(answer.content), "the changes"
+                )
+            except (ValueError, RecursionError, MismatchError):
+                return  # the stream has ended, perhaps with a problem, which a read will report
+            yield page
 
     def _timed_out(self, batch: Batch, error: Exception) -> TransportError:
         failure = RequestTimeoutError(

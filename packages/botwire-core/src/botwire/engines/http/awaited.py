@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import ssl
+from collections.abc import AsyncIterator
 from typing import Any
 
 from botwire.engines.http import frames
@@ -13,6 +14,7 @@ from botwire.engines.http.exchange import Answer, Target
 from botwire.engines.http.frames import Frames
 
 _SILENT_SECONDS = 50.0  # a server sends a sign of life every 20
+_MOST_PAGES = 100  # of changes that wait for a slow watcher, who reads the rest later
 
 
 class AsyncChannel(asyncio.Protocol):
@@ -27,6 +29,7 @@ class AsyncChannel(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, asyncio.Future[Answer | None]] = {}
+        self._watching: dict[int, asyncio.Queue[Answer | None]] = {}
         self._numbers = itertools.count(1)
         self._opened: asyncio.Future[bool] = self._loop.create_future()
         self._closed: asyncio.Future[None] = self._loop.create_future()
@@ -78,6 +81,9 @@ class AsyncChannel(asyncio.Protocol):
             if waiter is not None and not waiter.done():
                 self.has_answered = True
                 waiter.set_result(answer)
+            elif number in self._watching:
+                self.has_answered = True
+                self._push(number, answer)
         assert self._transport is not None
         if self._frames.out:
             self._transport.write(self._frames.out)
@@ -89,6 +95,21 @@ class AsyncChannel(asyncio.Protocol):
             self._opened.set_result(True)
         if self._is_retired and not self._waiting:
             self.close()
+
+    def _push(self, number: int, answer: Answer) -> None:
+        pages = self._watching[number]
+        pages.put_nowait(answer)
+        if answer.is_last or pages.qsize() >= _MOST_PAGES:
+            self._leave(number)
+
+    def _leave(self, number: int) -> None:
+        """Ends a watch; the watcher still gets the pages that wait for it."""
+        pages = self._watching.pop(number, None)
+        if pages is None:
+            return
+        pages.put_nowait(None)
+        if not self._frames.is_over and self._transport is not None:
+            self._transport.write(frames.withdrawal(number))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tells those who wait that no answer comes."""
@@ -106,6 +127,8 @@ class AsyncChannel(asyncio.Protocol):
 
     def _give_up(self) -> None:
         self._frames.is_over = True
+        for number in list(self._watching):
+            self._leave(number)
         waiting, self._waiting = self._waiting, {}
         for waiter in waiting.values():
             if not waiter.done():
@@ -151,6 +174,27 @@ class AsyncChannel(asyncio.Protocol):
                 self._transport.write(frames.withdrawal(number))
             if self._is_retired and not self._waiting:
                 self.close()
+
+    async def watch(self, namespace: str, after: int) -> AsyncIterator[Answer]:
+        """Yields what the server pushes; see `AsyncChannels.watch`."""
+        if not self._is_writable:
+            return
+        assert self._transport is not None
+        number = next(self._numbers)
+        pages: asyncio.Queue[Answer | None] = asyncio.Queue()
+        self._watching[number] = pages
+        self._transport.write(frames.watch(number, namespace, after))
+        try:
+            while True:
+                async with asyncio.timeout(_SILENT_SECONDS):
+                    answer = await pages.get()
+                if answer is None:
+                    return
+                yield answer
+        except TimeoutError:
+            self.retire()  # it may lead nowhere
+        finally:
+            self._leave(number)
 
     def close(self) -> None:
         """Closes the connection."""

@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from botwire.engines.http import frames
@@ -16,16 +17,19 @@ from botwire.engines.http.exchange import Answer, Target
 from botwire.engines.http.frames import Frames
 
 _SILENT_SECONDS = 50.0  # a server sends a sign of life every 20
+_MOST_PAGES = 100  # of changes that wait for a slow watcher, who reads the rest later
 _CHUNK = 256 * 1024
 
 
-class _Waiter:
-    """A thread that waits for an answer."""
+class Waiter:
+    """A thread that waits for an answer, or for those to a watch."""
 
-    __slots__ = ("_called", "answer")
+    __slots__ = ("_called", "answers", "is_waiting", "number")
 
-    def __init__(self) -> None:
-        self.answer: Answer | None = None
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.answers: deque[Answer] = deque()
+        self.is_waiting = False
         self._called = threading.Lock()
         self._called.acquire()
 
@@ -57,7 +61,7 @@ class Channel:
         self._socket = socket.create_connection((target.host, target.port), seconds)
         self._is_dead = self._is_retired = False
         self.has_answered = False
-        self._waiting: dict[int, _Waiter] = {}
+        self._waiting: dict[int, Waiter] = {}
         self._numbers = itertools.count(1)
         self._reading = threading.Lock()  # held by the thread that reads
         self._writing = threading.Lock()  # held while a message is sent
@@ -96,15 +100,14 @@ class Channel:
     def ask(self, content: str, name: str | None, seconds: float) -> Answer | None:
         """Sends a request; see `AsyncChannels.send`."""
         deadline = time.monotonic() + seconds
-        number, waiter = next(self._numbers), _Waiter()
-        self._waiting[number] = waiter
+        waiter = self._enter()
         try:
-            self._send(frames.request(number, content, name), deadline)
+            self._send(frames.request(waiter.number, content, name), deadline)
             self._wait(waiter, deadline)
         except TimeoutError:
             self._is_retired = True  # it may lead nowhere
             with contextlib.suppress(OSError):
-                self._send(frames.withdrawal(number), 0.0)
+                self._send(frames.withdrawal(waiter.number), 0.0)
             raise
         except OSError:
             self._die()
@@ -112,25 +115,73 @@ class Channel:
             self._die()
             raise
         finally:
-            self._waiting.pop(number, None)
-            if (self._is_retired and not self._waiting) or self._is_dead:
-                self.close()
-        return waiter.answer
+            self._leave(waiter)
+        return waiter.answers[0] if waiter.answers else None
 
-    def _wait(self, waiter: _Waiter, deadline: float) -> None:
-        while waiter.answer is None and not self._is_dead:
-            if self._reading.acquire(blocking=False):
-                try:
-                    while waiter.answer is None and not self._is_dead:
-                        self._read(deadline)
-                finally:
-                    self._reading.release()
-                    self._call_next()
-            else:
-                left = deadline - time.monotonic()
-                if left <= 0:
+    def _enter(self) -> Waiter:
+        waiter = Waiter(next(self._numbers))
+        self._waiting[waiter.number] = waiter
+        return waiter
+
+    def _leave(self, waiter: Waiter) -> None:
+        self._waiting.pop(waiter.number, None)
+        if (self._is_retired and not self._waiting) or self._is_dead:
+            self.close()
+
+    def begin_watch(self, namespace: str, after: int, seconds: float) -> Waiter | None:
+        """Asks for the changes of a namespace after a revision.
+
+        Returns:
+            What to wait for with `next_of`, until `end_watch`; None if the channel has ended.
+        """
+        waiter = self._enter()
+        try:
+            self._send(frames.watch(waiter.number, namespace, after), time.monotonic() + seconds)
+        except BaseException as error:
+            self._die()
+            self._leave(waiter)
+            if isinstance(error, OSError):
+                return None
+            raise
+        return waiter
+
+    def next_of(self, waiter: Waiter) -> Answer | None:
+        """Waits for what the server pushes next; None: nothing more comes."""
+        try:
+            if not waiter.answers and waiter.number in self._waiting:
+                self._wait(waiter, time.monotonic() + _SILENT_SECONDS)
+        except OSError:
+            self._die()
+        except BaseException:  # such as Ctrl-C in the middle of a frame
+            self._die()
+            raise
+        return waiter.answers.popleft() if waiter.answers else None
+
+    def end_watch(self, waiter: Waiter) -> None:
+        """Ends a watch."""
+        if waiter.number in self._waiting and not self._is_dead:
+            with contextlib.suppress(OSError):
+                self._send(frames.withdrawal(waiter.number), 0.0)
+        self._leave(waiter)
+
+    def _wait(self, waiter: Waiter, deadline: float) -> None:
+        waiter.is_waiting = True
+        try:
+            while not waiter.answers and not self._is_dead:
+                if self._reading.acquire(blocking=False):
+                    try:
+                        while not waiter.answers and not self._is_dead:
+                            self._read(deadline)
+                    finally:
+                        self._reading.release()
+                elif (left := deadline - time.monotonic()) > 0:
+                    waiter.wait(left)
+                else:
                     raise TimeoutError("no answer on the channel")
-                waiter.wait(left)
+        finally:
+            # Also if this thread was called to read and leaves instead, because its time is up.
+            waiter.is_waiting = False
+            self._call_next()
 
     def _lead(self, read: Callable[[], None]) -> None:
         if self._reading.acquire(blocking=False):
@@ -141,9 +192,14 @@ class Channel:
                 self._call_next()
 
     def _call_next(self) -> None:
-        """Calls a thread that waits, to read from now on."""
+        """Calls a thread that waits to read from now on, unless one reads.
+
+        A thread that is about to wait tries to read first, so it need not be called.
+        """
+        if self._reading.locked():
+            return
         for waiter in list(self._waiting.values()):
-            if waiter.answer is None:
+            if waiter.is_waiting and not waiter.answers:
                 waiter.call()
                 return
 
@@ -162,10 +218,15 @@ class Channel:
         for number, answer in self._frames.receive(data):
             if (waiting := self._waiting.get(number)) is not None:
                 self.has_answered = True
-                waiting.answer = answer
+                waiting.answers.append(answer)
+                if not answer.is_last and len(waiting.answers) >= _MOST_PAGES:
+                    del self._waiting[number]
                 waiting.call()
+            elif not answer.is_last:  # of a watch that has ended
+                with contextlib.suppress(OSError):
+                    self._send(frames.withdrawal(number), 0.0)
         if self._frames.out:
-            self._pongs, self._frames.out = self._pongs[-1024:] + self._frames.out, b""
+            self._pongs, self._frames.out = self._frames.out, b""  # the last ones are enough
         if self._frames.is_over:
             self._die()
 

@@ -14,7 +14,8 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from botwire.engines.http.exchange import Answer, Target
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
 MOST_BYTES = 256 * 1024
 """Size of a request from which it is sent over HTTP, so that others need not wait behind it."""
 
+_OK = 200
 _OPEN_SECONDS = 2.0  # for a place that has just answered over HTTP
+_UNPUSHED_SECONDS = 30.0  # until a server that refused to push changes is asked again
+_LEAST_SECONDS = 0.1  # with less time left, a channel is not opened
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 300.0
+_SILENT_REFUSALS = 2  # as many refusals as silence counts
 
 
 class Verdict:
@@ -40,15 +45,31 @@ class Verdict:
 
     def __init__(self) -> None:
         self._not_before = 0.0
+        self._no_push_before = 0.0
         self._refusals = 0
+
+    @property
+    def allows_push(self) -> bool:
+        """Whether the place may be asked to push changes now."""
+        return time.monotonic() >= self._no_push_before
+
+    def refuse_push(self) -> None:
+        """Notes that the place refused to push changes: it has too many watchers, or is old."""
+        self._no_push_before = time.monotonic() + _UNPUSHED_SECONDS
 
     @property
     def allows(self) -> bool:
         """Whether a channel may be opened now."""
         return time.monotonic() >= self._not_before
 
-    def refuse(self) -> None:
-        """Notes that a channel was refused, or ended before it answered anything."""
+    def refuse(self, *, is_silent: bool = False) -> None:
+        """Notes that a channel was refused, or ended before it answered anything.
+
+        Args:
+            is_silent: Whether there was no answer, so that asking again may delay another call.
+        """
+        if is_silent:
+            self._refusals = max(self._refusals, _SILENT_REFUSALS)
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 4.0 ** min(self._refusals, 10))
         self._refusals += 1
         self._not_before = time.monotonic() + pause
@@ -96,9 +117,18 @@ class AsyncChannels:
             _AsyncSlot, _AsyncSlot.aclose
         )
 
-    async def confirm_place(self) -> None:
-        """Notes that the place has answered over HTTP."""
-        (await self._slots.get()).has_answered = True
+    async def confirm_place(self, seconds: float) -> None:
+        """Notes that the place has answered over HTTP; if it had before, opens a channel.
+
+        Opened now, a channel takes no time away from a request that is still to be answered.
+
+        Args:
+            seconds: How long opening it may take.
+        """
+        slot = await self._slots.get()
+        if slot.has_answered:
+            await self._open(slot, seconds)
+        slot.has_answered = True
 
     async def send(self, content: str, name: str | None, seconds: float) -> Answer | None:
         """Sends a request over the running loop's channel.
@@ -117,26 +147,57 @@ class AsyncChannels:
         if len(content) > MOST_BYTES:
             return None
         slot = await self._slots.get()
-        channel = slot.channel
-        if channel is None or not channel.is_usable:
-            channel = await self._open(slot, seconds)
-            if channel is None:
-                return None
+        channel = self._find(slot)
+        if channel is None:
+            return None
         answer = await channel.ask(content, name, seconds)
         if answer is not None:
             self._verdict.confirm()
-        elif slot.channel is channel:  # it has ended
-            slot.channel, slot.has_answered = None, False
-            if not channel.has_answered:
-                self._verdict.refuse()
+        else:
+            self._note_end(slot, channel)
         return answer
 
-    async def _open(self, slot: _AsyncSlot, seconds: float) -> AsyncChannel | None:
-        if slot.channel is not None:
-            slot.channel.retire()
-            slot.channel, slot.has_answered = None, False
-        if not slot.has_answered or slot.is_opening or not self._verdict.allows:
-            return None
+    async def watch(self, namespace: str, after: int) -> AsyncIterator[Answer]:
+        """Yields the pages of changes that the server pushes, as long as it does.
+
+        Args:
+            namespace: The namespace.
+            after: The revision after which to begin.
+        """
+        if not self._verdict.allows_push:
+            return
+        slot = await self._slots.get()
+        channel = self._find(slot)
+        if channel is None:
+            return
+        async for answer in channel.watch(namespace, after):
+            if answer.status != _OK:
+                self._verdict.refuse_push()
+                return
+            self._verdict.confirm()
+            yield answer
+        self._note_end(slot, channel)
+
+    def _find(self, slot: _AsyncSlot) -> AsyncChannel | None:
+        channel = slot.channel
+        if channel is None or channel.is_usable:
+            return channel
+        slot.channel = None
+        channel.retire()
+        return None
+
+    def _note_end(self, slot: _AsyncSlot, channel: AsyncChannel) -> None:
+        """Notes that a channel has ended, unless it is one that is no longer used anyway."""
+        if slot.channel is channel and not channel.is_usable:
+            slot.channel = None
+            if not channel.has_answered:
+                self._verdict.refuse()
+
+    async def _open(self, slot: _AsyncSlot, seconds: float) -> None:
+        if slot.channel is not None or slot.is_opening or not self._verdict.allows:
+            return
+        if seconds < _LEAST_SECONDS:
+            return
         # Imported here: a program that makes a single call needs no channel.
         from botwire.engines.http.awaited import AsyncChannel  # noqa: PLC0415
 
@@ -146,11 +207,10 @@ class AsyncChannels:
                 slot.channel = await AsyncChannel.open(
                     self._target, None if self._tls is None else self._tls()
                 )
-        except OSError:  # timeouts and invalid certificates too
-            self._verdict.refuse()
+        except OSError as error:  # timeouts and invalid certificates too
+            self._verdict.refuse(is_silent=isinstance(error, TimeoutError))
         finally:
             slot.is_opening = False
-        return slot.channel
 
     async def aclose(self) -> None:
         """Closes the running loop's channel. The next call opens a new one."""
@@ -186,9 +246,12 @@ class Channels:
         self._slots: ClientPerLoop[_Slot] = ClientPerLoop(_Slot, _Slot.close)
         self._users: set[tuple[int, int]] = set()  # processes and threads inside `send`
 
-    def confirm_place(self) -> None:
-        """Notes that the place has answered over HTTP."""
-        self._slots.get().has_answered = True
+    def confirm_place(self, seconds: float) -> None:
+        """Notes that the place has answered over HTTP; see `AsyncChannels.confirm_place`."""
+        slot = self._slots.get()
+        if slot.has_answered:
+            self._open(slot, seconds)
+        slot.has_answered = True
 
     def send(self, content: str, name: str | None, seconds: float) -> Answer | None:
         """Sends a request over the process's channel; see `AsyncChannels.send`.
@@ -196,53 +259,93 @@ class Channels:
         A signal handler or a finalizer may call this while its own thread is inside another call,
         which cannot release its locks meanwhile: it uses HTTP.
         """
-        thread = os.getpid(), threading.get_ident()
-        if len(content) > MOST_BYTES or thread in self._users:
+        if len(content) > MOST_BYTES:
             return None
-        self._users.add(thread)
-        try:
-            return self._send(content, name, seconds)
-        finally:
-            self._users.discard(thread)
+        with self._using() as is_free:
+            return self._send(content, name, seconds) if is_free else None
 
     def _send(self, content: str, name: str | None, seconds: float) -> Answer | None:
         slot = self._slots.get()
-        channel = slot.channel
-        if channel is None or not channel.is_usable:
-            channel = self._open(slot, seconds)
-            if channel is None:
-                return None
+        channel = self._find(slot)
+        if channel is None:
+            return None
         answer = channel.ask(content, name, seconds)
         if answer is not None:
             self._verdict.confirm()
-        elif slot.channel is channel:  # it has ended
-            slot.channel, slot.has_answered = None, False
-            if not channel.has_answered:
-                self._verdict.refuse()
+        else:
+            self._note_end(slot, channel)
         return answer
 
-    def _open(self, slot: _Slot, seconds: float) -> Channel | None:
-        if not slot.opening.acquire(blocking=False):
-            return None
+    def watch(self, namespace: str, after: int) -> Iterator[Answer]:
+        """Yields the pages of changes that the server pushes; see `AsyncChannels.watch`."""
+        if not self._verdict.allows_push:
+            return
+        process, slot = os.getpid(), self._slots.get()
+        with self._using() as is_free:
+            channel = self._find(slot) if is_free else None
+            waiter = None
+            if channel is not None:
+                waiter = channel.begin_watch(namespace, after, _OPEN_SECONDS)
+        if channel is None or waiter is None:
+            return
         try:
-            if slot.channel is not None:
-                if slot.channel.is_usable:  # another thread has opened it meanwhile
-                    return slot.channel
-                slot.channel.retire()
-                slot.channel, slot.has_answered = None, False
-            if not slot.has_answered or not self._verdict.allows:
-                return None
+            while process == os.getpid():  # a child that goes on here has a channel of its own
+                with self._using() as is_free:
+                    answer = channel.next_of(waiter) if is_free else None
+                if answer is None:
+                    self._note_end(slot, channel)
+                    return
+                if answer.status != _OK:
+                    self._verdict.refuse_push()
+                    return
+                self._verdict.confirm()
+                yield answer
+        finally:
+            if process == os.getpid():
+                channel.end_watch(waiter)
+
+    @contextmanager
+    def _using(self) -> Iterator[bool]:
+        """Yields whether the thread may use a channel: it is not inside another call."""
+        thread = os.getpid(), threading.get_ident()
+        if thread in self._users:
+            yield False
+            return
+        self._users.add(thread)
+        try:
+            yield True
+        finally:
+            self._users.discard(thread)
+
+    def _find(self, slot: _Slot) -> Channel | None:
+        channel = slot.channel
+        if channel is None or channel.is_usable:
+            return channel
+        slot.channel = None
+        channel.retire()
+        return None
+
+    def _note_end(self, slot: _Slot, channel: Channel) -> None:
+        if slot.channel is channel and not channel.is_usable:
+            slot.channel = None
+            if not channel.has_answered:
+                self._verdict.refuse()
+
+    def _open(self, slot: _Slot, seconds: float) -> None:
+        if not slot.opening.acquire(blocking=False):
+            return
+        try:
+            if slot.channel is not None or not self._verdict.allows or seconds < _LEAST_SECONDS:
+                return
             from botwire.engines.http.blocking import Channel  # noqa: PLC0415 - see the twin
 
-            try:
-                slot.channel = Channel(
-                    self._target,
-                    None if self._tls is None else self._tls(),
-                    min(seconds / 2, _OPEN_SECONDS),
-                )
-            except OSError:
-                self._verdict.refuse()
-            return slot.channel
+            slot.channel = Channel(
+                self._target,
+                None if self._tls is None else self._tls(),
+                min(seconds / 2, _OPEN_SECONDS),
+            )
+        except OSError as error:
+            self._verdict.refuse(is_silent=isinstance(error, TimeoutError))
         finally:
             slot.opening.release()
 

@@ -32,9 +32,11 @@ class Answer(NamedTuple):
         content: The body.
         kind: The content type.
         request_id: The server's id of the request, if it gave one.
+        is_last: Whether no other message answers the same request; a watch has many.
     """
 
     status: int
     content: bytes
     kind: str
     request_id: str | None
+    is_last: bool = True

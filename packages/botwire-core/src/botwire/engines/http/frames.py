@@ -94,6 +94,12 @@ def request(number: int, content: str, name: str | None) -> bytes:
     return _frame(f'{{"id":{number}{headers}}}\n{content}'.encode())
 
 
+def watch(number: int, namespace: str, after: int) -> bytes:
+    """Returns the frame that asks for the changes of a namespace after a revision."""
+    watched = {"namespace": namespace, "after": after}
+    return _frame(json.dumps({"id": number, "watch": watched}).encode())
+
+
 def withdrawal(number: int) -> bytes:
     """Returns the frame that withdraws a request."""
     return _frame(b'{"cancel":%d}' % number)
@@ -115,8 +121,9 @@ def _read(message: bytes) -> tuple[int, Answer] | None:
         head: Any = json.loads(line)
         number, status = head["id"], head["status"]
         name = head.get("headers", {}).get(_ID_HEADER)
+        is_last = head.get("more") is not True
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         number = status = None
     if type(number) is not int or type(status) is not int:
         return None
-    return number, Answer(status, content, "application/json", name)
+    return number, Answer(status, content, "application/json", name, is_last)
