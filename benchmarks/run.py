@@ -26,12 +26,16 @@ PARTS = (
     *("engine", "postgres", "server"),
     *("llamaindex", "langgraph", "crewai", "autogen"),
     *("agent_framework", "openai_agents", "claude", "pydantic_ai", "google_adk", "strands"),
-    "transfer",
+    *("transfer", "peers"),
 )
 """Each is a program ``…_rows.py``, so none is measured in a process that has run another."""
+ALONE = ("growth",)
+"""Parts that run only if they are named, since they take long."""
+TABLES = {"peers", "growth"}
+"""Parts that print Markdown tables."""
 RACES = "races"
 """No part: it prints a table of its own, and takes arguments."""
-ELSEWHERE = {"engine": "crewai"}
+ELSEWHERE = {"engine": "crewai", "peers": "peers", "growth": "peers"}
 """Parts whose environment their name does not tell: LanceDB, which engines are compared with, comes
 with CrewAI."""
 
@@ -69,12 +73,13 @@ def main(parts: Sequence[str]) -> int:
         from benchmarks.races import run as races  # noqa: PLC0415 - parts run without it
 
         return races.main(parts[1:])
-    unknown = set(parts) - set(PARTS)
+    unknown = set(parts) - {*PARTS, *ALONE}
     if unknown:
-        choices = ", ".join((*PARTS, RACES))
+        choices = ", ".join((*PARTS, *ALONE, RACES))
         print(f"no part {min(unknown)!r}; choose from {choices}", file=sys.stderr)
         return 2
-    print(f"{'':34} {'BotWire':>12} {'baseline':>12} {'ratio':>6}", flush=True)
+    if not {*parts} <= TABLES or not parts:
+        print(f"{'':34} {'BotWire':>12} {'baseline':>12} {'ratio':>6}", flush=True)
     folder = Path(__file__).parent
     # Some parts start the programs of the fault tests. Without this, a framework that waits for its
     # telemetry would be measured with that wait.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,8 @@ def _databases(wanted: bool) -> Iterator[Iterator[str | None]]:
 def main(arguments: Sequence[str]) -> None:
     """Runs the races of a module."""
     name, processes, writes = arguments
+    # LanceDB warns at each fork that forks are experimental, and names what is used here instead.
+    os.environ["PYTHONWARNINGS"] = "ignore::RuntimeWarning"
     module = importlib.import_module(f"benchmarks.races.{name}")
     contenders: Sequence[type[frame.Contender]] = module.CONTENDERS
     with _databases(any(each.needs_postgres for each in contenders)) as databases:
