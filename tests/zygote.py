@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import importlib.metadata
 import json
 import os
 import signal
@@ -28,7 +29,10 @@ CREWAI = (
 LANGCHAIN = ("langchain_core.runnables.history", "botwire_langchain")
 LANGGRAPH = ("langgraph.graph", "botwire_langgraph")
 LLAMAINDEX = ("llama_index.core.agent.workflow", "botwire_llamaindex")
-SERVER = ("botwire.cli", "botwire_server.app", "uvicorn")
+SERVER = (
+    *("botwire.cli", "botwire_server.app", "uvicorn"),
+    *sorted({one.module for one in importlib.metadata.entry_points(group="botwire.mounts")}),
+)
 
 START_SECONDS = 100
 ROOT = str(Path(__file__).parent.parent)

@@ -12,7 +12,28 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from botwire_mcp import create_server
+from conftest import make_key, read_url, running
 from tests.zygote import Zygote
+
+
+@pytest.fixture(scope="session")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str], str]]:
+    """A server with API keys, which may have two streams each: its URL, the keys, the store."""
+    file = tmp_path_factory.mktemp("keyed") / "memory.db"
+    store = f"sqlite:///{file}"
+    keys = {
+        "admin": make_key(store, right="admin")[1],
+        "all": make_key(store)[1],
+        "two writes": make_key(store, writes=2)[1],
+        "ada": make_key(store, namespaces=("ada",))[1],
+        "reader": make_key(store, namespaces=("ada",), right="read")[1],
+        "lent": make_key(store, namespaces=("ada",))[1],
+    }
+    with running(file, "--max-streams", "2") as process:
+        try:
+            yield read_url(process), keys, store
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +50,15 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def client(place: dict[str, Any], mode: str) -> AsyncIterator[Client]:
+def mode_here(place_url: str) -> str:
+    """The versions that a test speaks at a place: old ones on a file, the new one elsewhere."""
+    return "legacy" if place_url.startswith("sqlite:") else "auto"
+
+
+@pytest.fixture
+async def client(place: dict[str, Any], mode_here: str) -> AsyncIterator[Client]:
     """A client of a server in this process."""
-    async with Client(create_server(**place), mode=mode) as client:
+    async with Client(create_server(**place), mode=mode_here) as client:
         yield client
 
 

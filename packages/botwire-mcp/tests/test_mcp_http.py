@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from botwire import Memory
-from conftest import make_key, read_url, running
 
 HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
@@ -32,25 +29,6 @@ async def connect(url: str, mode: str, key: str | None = None) -> AsyncIterator[
 
 def post(url: str, **headers: str) -> httpx2.Response:
     return httpx2.post(url, headers={**HEADERS, **headers}, content=json.dumps(LIST))
-
-
-@pytest.fixture(scope="module")
-def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
-    """A server with API keys: its URL, and the keys."""
-    database = tmp_path_factory.mktemp("keyed") / "memory.db"
-    store = f"sqlite:///{database}"
-    keys = {
-        "admin": make_key(store, right="admin")[1],
-        "all": make_key(store)[1],
-        "two writes": make_key(store, writes=2)[1],
-        "ada": make_key(store, namespaces=("ada",))[1],
-        "reader": make_key(store, namespaces=("ada",), right="read")[1],
-    }
-    with running(database) as process:
-        try:
-            yield read_url(process), keys
-        finally:
-            process.terminate()
 
 
 async def test_every_tool_over_http(server_url: str, namespace: str, mode: str) -> None:
@@ -77,9 +55,9 @@ async def test_every_tool_over_http(server_url: str, namespace: str, mode: str) 
 
 
 async def test_a_key_has_its_namespaces_and_its_right(
-    keyed: tuple[str, dict[str, str]], mode: str
+    keyed: tuple[str, dict[str, str], str], mode: str
 ) -> None:
-    url, keys = keyed
+    url, keys, _ = keyed
     async with connect(f"{url}/mcp", mode, keys["ada"]) as client:  # the one that it allows
         result = await client.call_tool("set", {"key": mode, "value": 1})
         assert not result.is_error, result.content
@@ -95,8 +73,8 @@ async def test_a_key_has_its_namespaces_and_its_right(
         assert (await client.call_tool("set", {"key": "k", "value": 1})).is_error
 
 
-def test_who_may_connect(keyed: tuple[str, dict[str, str]], server_url: str) -> None:
-    url, keys = keyed
+def test_who_may_connect(keyed: tuple[str, dict[str, str], str], server_url: str) -> None:
+    url, keys, _ = keyed
     assert post(f"{url}/mcp").status_code == 401
     refused = post(f"{url}/mcp", Authorization="Bearer bw_unknown")
     assert refused.status_code == 401
@@ -120,18 +98,8 @@ def test_wrong_urls_and_methods_are_refused(server_url: str) -> None:
     assert post(f"{server_url}/mcp?namespace=botwire%00").status_code in (200, 400)
 
 
-async def test_what_was_answered_survives_the_servers_kill(tmp_path: Path) -> None:
-    with running(tmp_path / "memory.db") as process:
-        async with connect(f"{read_url(process)}/mcp", "legacy") as client:
-            for number in range(5):
-                await client.call_tool("remember", {"text": f"note {number}"})
-        process.kill()
-    with Memory("default", url=f"sqlite:///{tmp_path / 'memory.db'}") as memory:
-        assert memory.records().count() == 5
-
-
-async def test_quotas_and_the_log_are_as_everywhere(keyed: tuple[str, dict[str, str]]) -> None:
-    url, keys = keyed
+async def test_quotas_and_the_log_are_as_everywhere(keyed: tuple[str, dict[str, str], str]) -> None:
+    url, keys, _ = keyed
     async with connect(f"{url}/mcp?namespace=secret-name", "auto", keys["two writes"]) as client:
         answers: list[Any] = [
             await client.call_tool("set", {"key": f"k{number}", "value": number})

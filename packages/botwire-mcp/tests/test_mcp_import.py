@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botwire import Memory, Record
@@ -311,6 +311,7 @@ def memory() -> Any:
         yield memory
 
 
+@settings(max_examples=40)
 @given(graph=graphs)
 def test_any_graph_arrives(
     graph: list[dict[str, Any]], memory: Memory, tmp_path_factory: pytest.TempPathFactory
@@ -336,6 +337,7 @@ def test_any_graph_arrives(
     }
 
 
+@settings(max_examples=40)
 @given(
     memories=st.lists(
         st.fixed_dictionaries(
@@ -385,6 +387,7 @@ lines = st.sampled_from(
 )
 
 
+@settings(max_examples=40)
 @given(document=st.lists(lines, max_size=12).map("\n".join))
 def test_no_word_of_a_document_is_lost(
     document: str, memory: Memory, tmp_path_factory: pytest.TempPathFactory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from html import unescape
@@ -41,7 +41,7 @@ class Server:
 
     url: str
     database: str
-    keys: dict[str, Any]
+    keys: dict[str, str]
 
     def post(self, endpoint: str, **options: Any) -> httpx2.Response:
         return httpx2.post(f"{self.url}/mcp/{endpoint}", **options)
@@ -99,6 +99,10 @@ def answer_of(response: httpx2.Response) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
 
 
+def id_of(key: str) -> str:
+    return key.split("_")[1]
+
+
 class Storage:
     """What a client keeps between its runs."""
 
@@ -151,41 +155,27 @@ async def connect(url: str, auth: OAuthClientProvider) -> AsyncIterator[Client]:
         yield client
 
 
-def make_keys(database: str) -> dict[str, Any]:
-    return {
-        "ada": make_key(database, namespaces=("ada",)),
-        "reader": make_key(database, namespaces=("ada",), right="read"),
-        "lent": make_key(database, namespaces=("ada",)),
-    }
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    file = tmp_path_factory.mktemp("oauth") / "memory.db"
-    database = f"sqlite:///{file}"
-    keys = make_keys(database)
-    with running(file) as process:
-        try:
-            yield Server(read_url(process), database, keys)
-        finally:
-            process.terminate()
+def server(keyed: tuple[str, dict[str, str], str]) -> Server:
+    url, keys, store = keyed
+    return Server(url, store, keys)
 
 
 @pytest.mark.parametrize("method", ["none", "client_secret_post", "client_secret_basic"])
 async def test_a_client_gets_exactly_the_rights_of_the_key(server: Server, method: str) -> None:
-    user, storage = User(server.keys["ada"][1]), Storage()
+    user, storage = User(server.keys["ada"]), Storage()
     auth = sign_in(server.url, user, storage, token_endpoint_auth_method=method)
     async with connect(server.url, auth) as client:
         result = await client.call_tool("set", {"key": method, "value": 1})
         assert not result.is_error, result.content
-    with Memory("ada", url=server.url, api_key=server.keys["ada"][1]) as memory:
+    with Memory("ada", url=server.url, api_key=server.keys["ada"]) as memory:
         entry = memory.entry(method)
         assert entry is not None
         assert entry.author is not None
-        assert entry.author.key == server.keys["ada"][0].id
+        assert entry.author.key == id_of(server.keys["ada"])
     assert storage.tokens is not None
-    assert server.keys["ada"][1] not in storage.tokens.model_dump_json()
-    reader = User(server.keys["reader"][1])
+    assert server.keys["ada"] not in storage.tokens.model_dump_json()
+    reader = User(server.keys["reader"])
     async with connect(server.url, sign_in(server.url, reader, Storage())) as client:
         assert not (await client.call_tool("get", {"key": method})).is_error
         result = await client.call_tool("set", {"key": method, "value": 2})
@@ -198,7 +188,7 @@ async def test_a_client_gets_exactly_the_rights_of_the_key(server: Server, metho
 
 
 async def test_tokens_end_with_the_key(server: Server) -> None:
-    key, secret = server.keys["lent"]
+    secret = server.keys["lent"]
     user, storage = User(secret), Storage()
     async with connect(server.url, sign_in(server.url, user, storage)) as client:
         await client.call_tool("list", {})
@@ -206,7 +196,7 @@ async def test_tokens_end_with_the_key(server: Server) -> None:
     assert storage.client is not None
     access, refresh = storage.tokens.access_token, storage.tokens.refresh_token
     assert not server.asks_again(access)
-    revoke = ["keys", "revoke", key.id, "--database", server.database]
+    revoke = ["keys", "revoke", id_of(secret), "--database", server.database]
     assert await asyncio.to_thread(main, revoke) == 0
 
     async def is_refused() -> bool:
@@ -225,7 +215,10 @@ async def test_tokens_end_with_the_key(server: Server) -> None:
 
 
 async def test_a_client_survives_the_servers_kill(tmp_path: Path) -> None:
-    """Registration, code, access token and refresh token are each used after a kill."""
+    """Registration, code, access token and refresh token are each used after a kill.
+
+    What was answered before it is there.
+    """
     file = tmp_path / "memory.db"
     database = f"sqlite:///{file}"
     _, secret = await asyncio.to_thread(make_key, database, namespaces=("ada",))
@@ -236,6 +229,9 @@ async def test_a_client_survives_the_servers_kill(tmp_path: Path) -> None:
         auth = sign_in(url, user, storage)
         async with connect(url, auth) as client:
             await client.call_tool("set", {"key": "a", "value": 1})
+            notes = [f"note {number}" for number in range(5)]
+            for note in notes:
+                await client.call_tool("remember", {"text": note})
             id = server.register().json()["client_id"]
             code = server.code(id, secret)
             process.kill()
@@ -250,13 +246,15 @@ async def test_a_client_survives_the_servers_kill(tmp_path: Path) -> None:
                 auth.context.token_expiry_time = 1
                 answer = await client.call_tool("get", {"key": "a"})
                 assert answer.structured_content["value"] == 1
+                found = await client.call_tool("recall", {"limit": 9})
+                assert sorted(note["text"] for note in found.structured_content["notes"]) == notes
                 assert storage.tokens.refresh_token != old
                 assert user.asked == 1
                 again.terminate()
 
 
 def test_a_code_is_for_one_client_once_and_needs_its_verifier(server: Server) -> None:
-    key = server.keys["ada"][1]
+    key = server.keys["ada"]
     mine, other = (server.register().json()["client_id"] for _ in range(2))
     code = server.code(mine, key)
     wrong = (

@@ -13,6 +13,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from botwire import Memory
+from botwire_mcp import create_server
 from botwire_mcp.cli import main
 from tests.programs import EXAMPLES, run_example
 from tests.zygote import Zygote
@@ -77,13 +78,16 @@ async def test_a_killed_server_has_kept_what_it_acknowledged(memory: Memory, std
     assert len(acknowledged) >= 20
     kept = {record.text for record in memory.records().list()}
     assert kept >= set(acknowledged)
-    async with Client(stdio()) as client:  # the next one goes on
+    server = create_server("default", url=parameters.env["BOTWIRE_URL"])
+    async with Client(server) as client:  # the next one goes on
         result = await client.call_tool("remember", {"text": "note 0"})
         assert result.structured_content["new"] is False
 
 
 async def test_a_client_that_cancels_leaves_the_server_serving(stdio: Stdio) -> None:
-    async with Client(stdio()) as client:
+    """The server is started with options, which it respects."""
+    async with Client(stdio("--tools", "list,remember", "-N", "other")) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["remember", "list"]
         for number in range(10):
             task = asyncio.create_task(client.call_tool("remember", {"text": f"{number}"}))
             await asyncio.sleep(0)  # it has begun
@@ -94,12 +98,8 @@ async def test_a_client_that_cancels_leaves_the_server_serving(stdio: Stdio) -> 
             for number in range(10):
                 await client.call_tool("remember", {"text": f"{number}"})
             result = await client.call_tool("list", {})
-        assert result.structured_content["counts"]["notes"] == 10
-
-
-async def test_options_of_the_command(stdio: Stdio) -> None:
-    async with Client(stdio("--read-only", "--tools", "recall,set", "-N", "other")) as client:
-        assert [tool.name for tool in (await client.list_tools()).tools] == ["recall"]
+        counts = result.structured_content["counts"]
+        assert (counts["namespace"], counts["notes"]) == ("other", 10)
 
 
 def test_the_example(zygote: Zygote, tmp_path: Path) -> None:

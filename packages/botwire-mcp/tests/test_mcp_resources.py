@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from botwire_mcp import create_server
 from botwire_mcp.resources import KINDS, Address
 from botwire_mcp.subscriptions import Feed, Subscriber
 from botwire_mcp.tool import RefusedError
-from conftest import make_key, read_url, running
+from conftest import read_url, running
 
 PATIENCE = 10.0
 NAMES = ["plain", "a/b c", "/memories/x.md", "é\ud800%2F", "botwire://keys/x", "*", "q?x#y"]
@@ -176,10 +176,11 @@ async def test_lists_are_paged_and_contents_bounded(client: Client, place: Any) 
         await client.list_resources(cursor="x")
 
 
-async def test_resources_follow_the_tools(place: Any, mode: str) -> None:
+async def test_resources_follow_the_tools(place: Any, mode_here: str) -> None:
     with Memory(**place) as memory:
         memory.set("secret", 1)
-    async with Client(create_server(**place, tools=["remember", "recall"]), mode=mode) as client:
+    server = create_server(**place, tools=["remember", "recall"])
+    async with Client(server, mode=mode_here) as client:
         assert [one.uri for one in (await client.list_resources()).resources] == ["botwire://notes"]
         with pytest.raises(MCPError, match="there is no resource"):
             await read(client, "botwire://keys/secret")
@@ -199,12 +200,13 @@ async def test_the_prompt_teaches_the_tools_there_are(client: Client, place: Any
         assert "remember each decision" not in text
 
 
-async def test_a_change_of_another_client_is_told(place: Any, mode: str) -> None:
+async def test_a_change_of_another_client_is_told(place: Any, mode_here: str) -> None:
     told = Told()
     uris = ("botwire://keys/plan", "botwire://notes/people", "botwire://histories/chat")
     with Memory(**place) as memory:
+        handler = told.by(mode_here)
         async with (
-            Client(create_server(**place), mode=mode, message_handler=told.by(mode)) as client,
+            Client(create_server(**place), mode=mode_here, message_handler=handler) as client,
             subscribed(client, told, *uris),
         ):
             memory.set("other", 1)
@@ -220,19 +222,25 @@ async def test_a_change_of_another_client_is_told(place: Any, mode: str) -> None
 
 
 async def test_over_stdio_a_change_of_another_process_is_told(
-    stdio: Callable[..., StdioServerParameters], tmp_path: Path, mode: str
+    stdio: Callable[..., StdioServerParameters], tmp_path: Path
 ) -> None:
-    told = Told()
+    """With a client of each version of the protocol at once, as each has a server of its own."""
     with Memory("default", url=f"sqlite:///{tmp_path / 'memory.db'}") as memory:
-        async with Client(stdio(), mode=mode, message_handler=told.by(mode)) as client:
-            async with subscribed(client, told, "botwire://keys/a", "botwire://keys/b"):
-                memory.set("b", 1)
-                assert await told.next() == "botwire://keys/b"
-            async with subscribed(client, told, "botwire://keys/a"):
-                memory.set("b", 2)
-                memory.set("a", 1)
-                assert await told.next() == "botwire://keys/a"
-            assert (await client.call_tool("get", {"key": "a"})).structured_content["value"] == 1
+
+        async def follow(mode: str) -> None:
+            told, mine = Told(), f"botwire://keys/{mode}"
+            async with Client(stdio(), mode=mode, message_handler=told.by(mode)) as client:
+                async with subscribed(client, told, mine, "botwire://keys/b"):
+                    memory.set(mode, 1)
+                    assert await told.next() == mine
+                async with subscribed(client, told, "botwire://keys/last"):
+                    memory.set(mode, 2)
+                    memory.set("last", mode)
+                    assert await told.next() == "botwire://keys/last"
+                answer = await client.call_tool("get", {"key": mode})
+                assert answer.structured_content["value"] == 2
+
+        await asyncio.gather(follow("legacy"), follow("auto"))
 
 
 @asynccontextmanager
@@ -253,19 +261,6 @@ async def test_over_http_a_change_is_told(server_url: str, namespace: str) -> No
             memory.set("a", 1)
             assert await told.next() == "botwire://keys/a"
         assert json.loads((await read(client, "botwire://keys/a")).text) == 1
-
-
-@pytest.fixture(scope="module")
-def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str], str]]:
-    """A server with API keys and at most two streams each: its URL, the keys, the store."""
-    database = tmp_path_factory.mktemp("keyed") / "memory.db"
-    store = f"sqlite:///{database}"
-    keys = {"all": make_key(store)[1], "ada": make_key(store, namespaces=("ada",))[1]}
-    with running(database, "--max-streams", "2") as process:
-        try:
-            yield read_url(process), keys, store
-        finally:
-            process.terminate()
 
 
 async def test_only_what_a_key_may_read_is_told(
@@ -291,18 +286,6 @@ async def test_only_what_a_key_may_read_is_told(
             assert await told.next() == "botwire://keys/b"
         async with subscribed(client, told, "botwire://keys/a"):
             pass  # the streams that ended no longer count
-
-
-async def test_a_server_that_stops_ends_its_streams(tmp_path: Path) -> None:
-    with running(tmp_path / "memory.db") as process:
-        async with (
-            connect(f"{read_url(process)}/mcp") as client,
-            client.listen(resource_subscriptions=["botwire://keys/a"]) as events,
-        ):
-            process.terminate()
-            async with asyncio.timeout(PATIENCE):
-                assert [event async for event in events] == []  # gracefully, so no error
-        process.wait()
 
 
 async def test_a_slow_client_holds_neither_memory_nor_others(place: Any) -> None:
@@ -368,7 +351,10 @@ async def open_stream(url: str, uris: list[str]) -> asyncio.StreamWriter:
 
 
 async def test_a_broken_watch_is_told_and_taken_up_again(tmp_path: Path) -> None:
-    """The server of the memory restarts: an old client is told again, a new one to ask again."""
+    """The server of the memory restarts: an old client is told again, a new one to ask again.
+
+    A server that stops in order ends the streams of its clients.
+    """
     database, told = tmp_path / "memory.db", Told()
     with running(database) as process:
         url = read_url(process)
@@ -385,7 +371,14 @@ async def test_a_broken_watch_is_told_and_taken_up_again(tmp_path: Path) -> None
             with pytest.raises(SubscriptionLost):
                 await anext(events)
             with running(database, "--port", port) as again:
-                with Memory("default", url=read_url(again)) as memory:
+                assert read_url(again) == url
+                with Memory("default", url=url) as memory:
                     memory.set("a", 1)
                 assert await told.next() == "botwire://keys/a"
-                again.terminate()
+                async with (
+                    connect(f"{url}/mcp") as client,
+                    client.listen(resource_subscriptions=["botwire://keys/a"]) as ending,
+                ):
+                    again.terminate()
+                    async with asyncio.timeout(PATIENCE):
+                        assert [event async for event in ending] == []  # gracefully, so no error

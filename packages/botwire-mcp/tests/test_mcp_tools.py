@@ -270,8 +270,8 @@ async def test_wrong_calls_say_what_is_wrong(client: Client) -> None:
         await client.call_tool("nothing", {})
 
 
-async def test_tools_are_chosen(place: Any, mode: str) -> None:
-    async with Client(create_server(**place, read_only=True), mode=mode) as client:
+async def test_tools_are_chosen(place: Any, mode_here: str) -> None:
+    async with Client(create_server(**place, read_only=True), mode=mode_here) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert list(tools) == READING
         assert all(one.annotations and one.annotations.read_only_hint for one in tools.values())
@@ -281,7 +281,7 @@ async def test_tools_are_chosen(place: Any, mode: str) -> None:
         assert "command" in said
         with pytest.raises(MCPError):
             await client.call_tool("remember", {"text": "x"})
-    async with Client(create_server(**place, tools=["get", "recall"]), mode=mode) as client:
+    async with Client(create_server(**place, tools=["get", "recall"]), mode=mode_here) as client:
         assert [one.name for one in (await client.list_tools()).tools] == ["recall", "get"]
     with pytest.raises(ConfigurationError, match="there is no tool 'x': choose from remember"):
         create_server(**place, tools=["x"])
