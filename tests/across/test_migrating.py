@@ -91,39 +91,6 @@ def check_histories(folder: Path, sessions: list[str]) -> None:
             assert len(texts) == 2
 
 
-def test_from_mem0(forks: Forks, tmp_path: Path) -> None:
-    stored = {
-        "id": "0f2e",
-        "memory": "Ada likes green tea",
-        "hash": "3a",
-        "metadata": {"topic": "drinks"},
-        "created_at": "2026-01-02T03:04:05-08:00",
-        "updated_at": None,
-        "user_id": "user-42",
-    }
-    (tmp_path / "mem0.json").write_text(json.dumps({"results": [stored]}))
-    run(forks, "mem0.json", tmp_path)
-    with new(tmp_path, "user-42") as memory:
-        [found] = memory.recall("tea")
-        [record] = memory.records().list()
-        assert found.text == "Ada likes green tea"
-        assert record.metadata == {"topic": "drinks"}
-        assert record.created_at is not None
-        assert record.created_at.isoformat() == "2026-01-02T11:04:05+00:00"
-
-
-def test_from_server_memory(forks: Forks, tmp_path: Path) -> None:
-    lines = [
-        {"type": "entity", "name": "Ada", "entityType": "person", "observations": ["likes tea"]},
-        {"type": "relation", "from": "Ada", "to": "ACME", "relationType": "works_at"},
-    ]
-    (tmp_path / "memory.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    run(forks, "memory.jsonl", tmp_path)
-    with new(tmp_path, "default") as memory:
-        found = {one.text for one in memory.recall(about="/person/Ada")}
-        assert found == {"Ada: likes tea", "Ada works at ACME"}
-
-
 def test_from_a_saver_of_langgraph(forks: Forks, tmp_path: Path) -> None:
     """The package's own tests compare the checkpoints; this runs the program on a real file."""
     make = (
