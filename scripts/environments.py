@@ -1,7 +1,8 @@
 """Lists the environments, what is tested in each, and their interpreters.
 
 ``pyproject.toml`` lists the adapters under ``[tool.botwire.adapters]``. Only this module and
-`hatch_environments` read that list. An adapter's environment has the adapter's name.
+`hatch_environments` read that list. An adapter's environment has the adapter's name. The frameworks
+without an adapter share one, `RECIPES`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = "default"
 """The environment of the core, the server and the tools. It has no framework."""
+RECIPES = "recipes"
+"""The environment of the examples for frameworks without an adapter, `examples/recipes_*.py`."""
 NEWEST = "newest"
 """The default environment without constraints, so with the newest release of everything."""
 KNOWN = "WORKSHOP_PYTHONS"
@@ -36,6 +39,11 @@ def adapters(root: Path = ROOT) -> Mapping[str, Path]:
     return {name: root / f"packages/botwire-{name}" for name in names}
 
 
+def with_frameworks() -> list[str]:
+    """Returns the environments that have a framework: all but the default one."""
+    return [*adapters(), RECIPES]
+
+
 def environment_of(path: Path) -> str:
     """Returns the environment in which a file or folder of this repository runs."""
     for name, folder in adapters().items():
@@ -45,8 +53,8 @@ def environment_of(path: Path) -> str:
 
 
 def environment_of_program(path: Path) -> str:
-    """Returns the environment of an example or a benchmark, whose name starts with an adapter's."""
-    stems = {name.replace("-", "_"): name for name in adapters()}
+    """Returns the environment of an example or a benchmark, whose name starts with its name."""
+    stems = {name.replace("-", "_"): name for name in with_frameworks()}
     # Longest first, because one name may be a prefix of another.
     for stem in sorted(stems, key=len, reverse=True):
         if path.name.startswith(f"{stem}_"):
@@ -67,7 +75,7 @@ def python(name: str) -> str:
     if name == DEFAULT:
         return sys.executable
     if os.environ.get("HATCH_ENV_ACTIVE") == NEWEST:
-        name = f"alone.{name}-highest"
+        name = f"alone.{name}-highest" if name in adapters() else f"{name}-{NEWEST}"
     command = [sys.executable, "-m", "hatch", "env", "run", "--env", name, "--"]
     done = subprocess.run(
         [*command, "python", "-c", "import sys; print(sys.executable)"],

@@ -231,7 +231,7 @@ class Runner:
         """Runs all parts; returns their combined result."""
         parts = self._order.parts
         across = any(part.is_across for part in parts)
-        for name in [part.environment for part in parts] + list(environments.adapters()) * across:
+        for name in [part.environment for part in parts] + environments.with_frameworks() * across:
             if name not in self._pythons:
                 self._pythons[name] = self._makers.submit(environments.python, name)
         total = Result()

@@ -54,10 +54,10 @@ def main(names: Sequence[str]) -> int:
     if os.environ.get("HATCH_ENV_ACTIVE") != NEWEST:
         print("Run it as `hatch run newest:pin`.", file=sys.stderr)
         return 2
-    if unknown := set(names) - {DEFAULT, *environments.adapters()}:
+    if unknown := set(names) - {DEFAULT, *environments.with_frameworks()}:
         print(f"There is no environment {min(unknown)}.", file=sys.stderr)
         return 2
-    for name in names or [DEFAULT, *environments.adapters()]:
+    for name in names or [DEFAULT, *environments.with_frameworks()]:
         command = [environments.python(name), __file__, "-"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         (FOLDER / f"{name}.txt").write_text(done.stdout, encoding="utf-8")

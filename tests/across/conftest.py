@@ -18,7 +18,7 @@ from tests.zygote import Program, Zygote
 
 
 class Forks:
-    """Starts programs as forks of processes that have imported the frameworks of the demo.
+    """Starts programs as forks of processes that have imported the frameworks of the examples.
 
     It is what they are not told that counts: a zygote knows nothing but what it imported.
     """
@@ -27,10 +27,9 @@ class Forks:
         self._opened = opened
         self._lock = threading.Lock()
         self._modules: dict[str, set[str]] = {}
-        for interface in INTERFACES:
-            for name in interface.programs:
-                program = EXAMPLES / name
-                self._modules.setdefault(interpreter(program), set()).update(_imports(program))
+        programs = {EXAMPLES / name for interface in INTERFACES for name in interface.programs}
+        for program in (*programs, *EXAMPLES.glob("recipes_*.py")):
+            self._modules.setdefault(interpreter(program), set()).update(_imports(program))
         self._zygotes: dict[str, Zygote] = {}
 
     def zygote(self, python: str) -> Zygote:
