@@ -15,6 +15,7 @@ from botwire.names import (
     from_bytes,
     join_parts,
     prefix_end,
+    split_parts,
     to_bytes,
 )
 
@@ -50,6 +51,16 @@ def test_parts_make_a_name_of_their_own(one: list[str], two: list[str]) -> None:
     assert (first == second) == (one == two)
     assert first.count("/") == len(one) - 1
     assert second.startswith(first + "/") == (len(two) > len(one) and two[: len(one)] == one)
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=4))
+def test_a_name_has_the_parts_that_made_it(parts: list[str]) -> None:
+    assert split_parts(join_parts(*parts)) == parts
+
+
+@pytest.mark.parametrize("name", ["a b", "%zz", "%2f", "ä", "~" + "0" * 64, join_parts("a" * 161)])
+def test_a_name_that_no_parts_made_has_none(name: str) -> None:
+    assert split_parts(name) is None
 
 
 def test_a_part_that_is_too_long_is_its_hash() -> None:

@@ -24,7 +24,7 @@ from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from google.genai import types
 
-from botwire import ConfigurationError, Memory
+from botwire import AsyncMemory, ConfigurationError, Memory
 from botwire.messages import Message, ToolCall
 from botwire_google_adk import (
     BotWireArtifactService,
@@ -251,6 +251,56 @@ def test_sessions_are_listed_by_their_last_update(place: Any) -> None:
         for user in names:
             (one,) = (await service.list_sessions(app_name="app/1", user_id=user)).sessions
             assert (one.id, one.events, one.state["user:own"]) == (user, [], user)
+
+    run(test)
+
+
+def test_shared_state_is_checked_from_the_creation_of_a_session_on(place: Any) -> None:
+    async def test() -> None:
+        service = BotWireSessionService(**place, check_shared_state=True)
+        one = await service.create_session(**ONE, state={"user:name": "Ada", "app:plan": 1})
+        change = EventActions(state_delta={"user:name": "Ada L."})
+        await service.append_event(one, said("hi", actions=change))
+        other = await service.create_session(**ADA, session_id="2")
+        for session, name in ((one, "Ada Lovelace"), (other, "Countess")):
+            change = EventActions(state_delta={"user:name": name})
+            event = said(name, actions=change)
+            if session is one:
+                await service.append_event(session, event)
+            else:
+                with pytest.raises(StaleSessionError):
+                    await service.append_event(session, event)
+        state = await service.get_user_state(**ADA)
+        assert state == {"name": "Ada Lovelace"}
+
+    run(test)
+
+
+def test_what_another_framework_began_is_listed_as_it_is_found(place: Any) -> None:
+    async def test() -> None:
+        service = BotWireSessionService(**place)
+        memory = AsyncMemory(**place)
+        for name in ("app/ada/1", "app/ada/a%2Fb", "app/bob/1", "app", "app/ada", "app/ada/1/2"):
+            await memory.history(name).append(Message("user", f"I am {name}.").to_item())
+        await memory.history("app/ada/empty").set_metadata({"title": "nothing said"})
+        own = await service.create_session(app_name="app", user_id="ada", session_id="own")
+        await service.append_event(own, said("hi", timestamp=1.0))
+
+        listed = (await service.list_sessions(app_name="app", user_id="ada")).sessions
+        assert [one.id for one in listed] == ["own", "1", "a/b"]
+        everyone = (await service.list_sessions(app_name="app")).sessions
+        assert [(one.user_id, one.id) for one in everyone][1:] == [
+            ("ada", "1"), ("ada", "a/b"), ("bob", "1"),
+        ]  # fmt: skip
+        for one in everyone:
+            found = await service.get_session(
+                app_name="app", user_id=one.user_id, session_id=one.id
+            )
+            assert found is not None
+            assert found.last_update_time == one.last_update_time
+        await service.delete_session(app_name="app", user_id="ada", session_id="1")
+        listed = (await service.list_sessions(app_name="app", user_id="ada")).sessions
+        assert [one.id for one in listed] == ["own", "a/b"]
 
     run(test)
 

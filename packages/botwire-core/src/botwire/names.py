@@ -11,7 +11,7 @@ import functools
 import hashlib
 import re
 import reprlib
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from botwire.errors import ConfigurationError
 
@@ -62,6 +62,15 @@ def join_parts(*parts: str) -> str:
     is replaced by its hash.
     """
     return "/".join(map(_part, parts))
+
+
+def split_parts(name: str) -> list[str] | None:
+    """Returns the parts that `join_parts` made a name of.
+
+    None if there are none, or if one of them is only known by its hash.
+    """
+    parts = [unquote(part, errors="surrogatepass") for part in name.split("/")]
+    return parts if join_parts(*parts) == name else None
 
 
 def encode_part(part: str) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple, Unpack
+from dataclasses import replace
+from typing import Any, Unpack
 
 from google.adk.errors._stale_session_error import StaleSessionError
 from google.adk.errors.already_exists_error import AlreadyExistsError
@@ -13,20 +11,30 @@ from google.adk.errors.session_not_found_error import SessionNotFoundError
 from google.adk.events import Event
 from google.adk.platform import time as platform_time
 from google.adk.platform import uuid as platform_uuid
-from google.adk.sessions import BaseSessionService, Session, State
+from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions._session_util import extract_json_safe_state_delta
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 
-from botwire import ConflictError, Entry, HistoryInfo, Item
+from botwire import ConflictError, Item
 from botwire import operations as ops
-from botwire.names import join_parts
 from botwire.off_loop import off_loop
 from botwire.tagged import from_json, to_json
 from botwire_google_adk.convert import USER, from_items, to_items
 from botwire_google_adk.opening import Service, ServiceOptions
+from botwire_google_adk.stored import (
+    Marker,
+    Stored,
+    Where,
+    apply,
+    load,
+    load_all,
+    merged,
+    prefixed,
+    scan,
+    shared_entries,
+    versions,
+)
 
-_APPS, _USERS = "google-adk/app", "google-adk/user"
-_SESSIONS, _STATES = "google-adk/session", "google-adk/state"
 _STALE = (
     "The session has been modified in storage since it was loaded. "
     "Please reload the session before appending more events."
@@ -81,12 +89,12 @@ class BotWireSessionService(Service, BaseSessionService):
                 this id.
         """
         session_id = (session_id or "").strip() or platform_uuid.new_uuid()
-        where = _Where(app_name, user_id, session_id)
-        stored = await self._load(where, limit=1)
+        where = Where(app_name, user_id, session_id)
+        stored = await load(self._memory, where, limit=1)
         if stored.exists:
             raise AlreadyExistsError(f"Session with id {session_id} already exists.")
         delta = extract_json_safe_state_delta(state or {})
-        shared = _shared_entries(where, delta)
+        shared = shared_entries(where, delta)
         now = platform_time.get_time()
         try:
             async with self._memory.transaction() as tx:
@@ -100,15 +108,15 @@ class BotWireSessionService(Service, BaseSessionService):
                     history.expire(self.ttl)
         except ConflictError as error:
             raise AlreadyExistsError(f"Session with id {session_id} already exists.") from error
-        versions = dict(zip(shared, tx.results[1:], strict=False))
-        marker = _Marker(stored.info.last_seq, tx.results[0])
+        written = dict(zip(shared, tx.results[1:], strict=False))
+        marker = Marker(stored.info.last_seq, tx.results[0])
         if self.check_shared_state:
-            marker = replace(marker, shared={**_versions(stored.shared), **versions})
+            marker = replace(marker, shared={**versions(stored.shared), **written})
         session = Session(
             id=session_id,
             app_name=app_name,
             user_id=user_id,
-            state={**_merged(delta["session"], stored.app, stored.user), **_prefixed(delta)},
+            state={**merged(delta["session"], stored.app, stored.user), **prefixed(delta)},
             last_update_time=now,
         )
         marker.keep_in(session)
@@ -123,52 +131,37 @@ class BotWireSessionService(Service, BaseSessionService):
         config: GetSessionConfig | None = None,
     ) -> Session | None:
         """Returns a session with its events and the merged state; None if there is none."""
-        where = _Where(app_name, user_id, session_id.strip())
+        where = Where(app_name, user_id, session_id.strip())
         config = config or GetSessionConfig()
         limit = ops.MAX_PAGE if config.num_recent_events is None else config.num_recent_events
-        stored = await self._load(where, limit=max(1, min(limit, ops.MAX_PAGE)))
+        stored = await load(self._memory, where, limit=max(1, min(limit, ops.MAX_PAGE)))
         if not stored.exists:
             return None
         session = Session(
             id=where.session,
             app_name=app_name,
             user_id=user_id,
-            state=_merged(stored.state, stored.app, stored.user),
+            state=merged(stored.state, stored.app, stored.user),
             events=await self._events(where, stored, config),
             last_update_time=stored.updated,
         )
-        self._marker(stored).keep_in(session)
+        stored.marker(shared=self.check_shared_state).keep_in(session)
         return session
 
     async def list_sessions(
         self, *, app_name: str, user_id: str | None = None
     ) -> ListSessionsResponse:
-        """Returns the sessions of a user or of an app, without events, oldest update first."""
-        scope = join_parts(app_name) if user_id is None else join_parts(app_name, user_id)
-        app = await self._scan(f"{_APPS}/{join_parts(app_name)}/")
-        states = {entry.key: entry.value for entry in await self._scan(f"{_STATES}/{scope}/")}
-        users: dict[str, list[Entry]] = {}
-        for entry in await self._scan(f"{_USERS}/{scope}/"):
-            users.setdefault(entry.key.rpartition("/")[0], []).append(entry)
-        sessions = []
-        for entry in await self._scan(f"{_SESSIONS}/{scope}/"):
-            where = _Where(entry.value["app"], entry.value["user"], entry.value["session"])
-            user = users.get(f"{_USERS}/{join_parts(where.app, where.user)}", [])
-            state = from_json(states.get(where.state, {}))
-            session = Session(
-                id=where.session,
-                app_name=where.app,
-                user_id=where.user,
-                state=_merged(state, app, user),
-                last_update_time=entry.value["updated"],
-            )
-            sessions.append(session)
+        """Returns the sessions of a user or of an app, without events, oldest update first.
+
+        What `get_session` finds is listed, conversations of other frameworks included.
+        """
+        sessions = await load_all(self._memory, app_name, user_id)
         sessions.sort(key=lambda one: (one.last_update_time, one.user_id, one.id))
         return ListSessionsResponse(sessions=sessions)
 
     async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
         """Deletes a session with its events, if it exists. State of user and app stays."""
-        where = _Where(app_name, user_id, session_id.strip())
+        where = Where(app_name, user_id, session_id.strip())
         async with self._memory.transaction() as tx:
             tx.delete(where.record)
             tx.delete(where.state)
@@ -176,7 +169,7 @@ class BotWireSessionService(Service, BaseSessionService):
 
     async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """Returns the state of a user, its keys without ``user:``."""
-        entries = await self._scan(_Where(app_name, user_id, "").users)
+        entries = await scan(self._memory, Where(app_name, user_id, "").users)
         return {entry.value["name"]: from_json(entry.value["value"]) for entry in entries}
 
     async def append_event(self, session: Session, event: Event) -> Event:
@@ -191,29 +184,31 @@ class BotWireSessionService(Service, BaseSessionService):
             return event  # an event that is delivered again is there once
         self._apply_temp_state(session, event)
         event = self._trim_temp_delta_state(event)
-        where = _Where(session.app_name, session.user_id, session.id)
+        where = Where(session.app_name, session.user_id, session.id)
         items = await off_loop(to_items, event)
-        marker = _Marker.of(session) or await self._adopt(where, session)
+        marker = Marker.of(session) or await self._adopt(where, session)
         try:
             marker = await self._write(where, event, items, marker)
         except ConflictError as error:
-            stored = await self._load(where, limit=1)
+            stored = await load(self._memory, where, limit=1)
             if not stored.exists:
                 raise SessionNotFoundError(f"Session {session.id} not found.") from error
             if stored.info.last_seq == marker.last or stored.last_value != items[-1]:
                 raise StaleSessionError(_STALE) from error
-            marker = self._marker(stored)  # it was stored, and only the answer was lost
+            marker = stored.marker(
+                shared=self.check_shared_state
+            )  # it was stored, and only the answer was lost
         marker.keep_in(session)
         session.last_update_time = event.timestamp
         return self._commit_event_to_session(session, event)
 
     async def _write(
-        self, where: _Where, event: Event, items: list[dict[str, Any]], marker: _Marker
-    ) -> _Marker:
+        self, where: Where, event: Event, items: list[dict[str, Any]], marker: Marker
+    ) -> Marker:
         agent = None if event.author == USER else event.author
         memory = self.connection.during(agent=agent, run=event.invocation_id).async_memory
         delta = extract_json_safe_state_delta(event.actions.state_delta or {})
-        shared = _shared_entries(where, delta)
+        shared = shared_entries(where, delta)
         async with memory.transaction() as tx:
             record = where.to_value(event.timestamp)
             tx.set(where.record, record, ttl=self.ttl, if_version=marker.record)
@@ -224,50 +219,24 @@ class BotWireSessionService(Service, BaseSessionService):
             if delta["session"] or self.ttl is not None:
                 state = {**from_json(await tx.get(where.state, {})), **delta["session"]}
                 tx.set(where.state, to_json(state, "state"), ttl=self.ttl)
-        version, seqs, *versions = tx.results
+        version, seqs, *newer = tx.results
         written = None
         if marker.shared is not None:
-            written = {**marker.shared, **dict(zip(shared, versions, strict=False))}
-        return _Marker(seqs[-1], version, written)
+            written = {**marker.shared, **dict(zip(shared, newer, strict=False))}
+        return Marker(seqs[-1], version, written)
 
-    async def _adopt(self, where: _Where, session: Session) -> _Marker:
+    async def _adopt(self, where: Where, session: Session) -> Marker:
         """Returns the marker of a session that was not loaded here, unless it is stale."""
-        stored = await self._load(where, limit=1)
+        stored = await load(self._memory, where, limit=1)
         if not stored.exists:
             raise SessionNotFoundError(f"Session {session.id} not found.")
         if stored.updated > session.last_update_time:
             last = from_items(stored.items[:1])
             if [one.id for one in last] != [one.id for one in session.events[-1:]]:
                 raise StaleSessionError(_STALE)
-        return self._marker(stored)
+        return stored.marker(shared=self.check_shared_state)
 
-    async def _load(self, where: _Where, *, limit: int) -> _Stored:
-        """Returns all that is stored of a session, in one snapshot, with its last items."""
-        newest = ops.ReadHistory(where.history, limit=limit, newest_first=True)
-        (record, state), stat, page, *scans = await self._apply(
-            ops.GetKeys((where.record, where.state)),
-            ops.StatHistory(where.history),
-            newest,
-            ops.ScanKeys(where.apps),
-            ops.ScanKeys(where.users),
-        )
-        app, user = [
-            await self._scan(prefix) if scan.more else [Entry.of(one) for one in scan.entries]
-            for scan, prefix in zip(scans, (where.apps, where.users), strict=True)
-        ]
-        return _Stored(
-            record and Entry.of(record),
-            {} if state is None else from_json(state.value.value),
-            HistoryInfo.of(stat),
-            [Item.of(item) for item in page.items],
-            newest.following(page),
-            app,
-            user,
-        )
-
-    async def _events(
-        self, where: _Where, stored: _Stored, config: GetSessionConfig
-    ) -> list[Event]:
+    async def _events(self, where: Where, stored: Stored, config: GetSessionConfig) -> list[Event]:
         """Returns the events that are asked for, read from the last one backwards."""
         most, since = config.num_recent_events, config.after_timestamp
         items, following = stored.items, stored.following
@@ -278,137 +247,7 @@ class BotWireSessionService(Service, BaseSessionService):
             events += recent
             if following is None or len(recent) < len(found):
                 break
-            (page,) = await self._apply(following)
+            (page,) = await apply(self._memory, following)
             items = [Item.of(item) for item in page.items]
             following = following.following(page)
         return events[:most][::-1]
-
-    async def _apply(self, *operations: Any) -> Any:
-        memory = self._memory
-        return await memory.engine.apply(ops.Batch(memory.namespace, operations))
-
-    async def _scan(self, prefix: str) -> list[Entry]:
-        return [entry async for entry in self._memory.iter_entries(prefix)]
-
-    def _marker(self, stored: _Stored) -> _Marker:
-        version = stored.record.version if stored.record else 0
-        shared = _versions(stored.shared) if self.check_shared_state else None
-        return _Marker(stored.info.last_seq, version, shared)
-
-
-class _Where(NamedTuple):
-    """The names under which a session is stored."""
-
-    app: str
-    user: str
-    session: str
-
-    @property
-    def history(self) -> str:
-        return join_parts(*self)
-
-    @property
-    def record(self) -> str:
-        return f"{_SESSIONS}/{self.history}"
-
-    @property
-    def state(self) -> str:
-        return f"{_STATES}/{self.history}"
-
-    @property
-    def apps(self) -> str:
-        return f"{_APPS}/{join_parts(self.app)}/"
-
-    @property
-    def users(self) -> str:
-        return f"{_USERS}/{join_parts(self.app, self.user)}/"
-
-    def to_value(self, updated: float) -> dict[str, Any]:
-        # Long parts are only hashes in the keys.
-        return {**self._asdict(), "updated": updated}
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """What is stored of a session.
-
-    Attributes:
-        record: The key that says that there is a session; None in other frameworks' conversations.
-        items: The last items, the newest first.
-        following: Reads the items before them.
-    """
-
-    record: Entry | None
-    state: dict[str, Any]
-    info: HistoryInfo
-    items: list[Item]
-    following: ops.ReadHistory | None
-    app: list[Entry]
-    user: list[Entry]
-
-    @property
-    def exists(self) -> bool:
-        return self.record is not None or self.info.count > 0
-
-    @property
-    def shared(self) -> list[Entry]:
-        return self.app + self.user
-
-    @property
-    def updated(self) -> float:
-        if self.record is not None:
-            return float(self.record.value["updated"])
-        return self.info.updated_at.timestamp() if self.info.updated_at else 0.0
-
-    @property
-    def last_value(self) -> Any:
-        return self.items[0].value if self.items else None
-
-
-@dataclass(frozen=True)
-class _Marker:
-    """What a session object knows of the store; kept in its `_storage_update_marker`.
-
-    Attributes:
-        last: The history's last sequence number.
-        record: The version of the session's record; 0 if there is none.
-        shared: The versions of the shared keys; None if they are not checked.
-    """
-
-    last: int
-    record: int
-    shared: Mapping[str, int] | None = field(default=None)
-
-    @classmethod
-    def of(cls, session: Session) -> _Marker | None:
-        text = session._storage_update_marker  # noqa: SLF001 - meant for what a store knows
-        return None if text is None else cls(**json.loads(text))
-
-    def keep_in(self, session: Session) -> None:
-        text = json.dumps(asdict(self), sort_keys=True)
-        session._storage_update_marker = text  # noqa: SLF001 - as above
-
-
-def _shared_entries(where: _Where, delta: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {
-        prefix + join_parts(name): {"name": name, "value": to_json(value, name)}
-        for prefix, part in ((where.apps, delta["app"]), (where.users, delta["user"]))
-        for name, value in part.items()
-    }
-
-
-def _versions(entries: Iterable[Entry]) -> dict[str, int]:
-    return {entry.key: entry.version for entry in entries}
-
-
-def _merged(state: Mapping[str, Any], app: list[Entry], user: list[Entry]) -> dict[str, Any]:
-    merged = dict(state)
-    for prefix, entries in ((State.APP_PREFIX, app), (State.USER_PREFIX, user)):
-        for entry in entries:
-            merged[prefix + entry.value["name"]] = from_json(entry.value["value"])
-    return merged
-
-
-def _prefixed(delta: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    scopes = ("app", "user")
-    return {f"{one}:{name}": value for one in scopes for name, value in delta[one].items()}
