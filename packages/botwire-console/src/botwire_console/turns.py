@@ -7,10 +7,9 @@ programs stored in the common forms of the model providers are read too. All els
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,18 +18,9 @@ from botwire.clock import to_datetime
 from botwire.messages import ROLES, Message, UnreadableItemError, is_native_alone
 from botwire.operations import Author
 from botwire_console.editing import pretty
+from botwire_console.inside import MOST_TEXT, THINKING, Seen
 
-PICTURES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
-"""The types of images that are shown. SVG is none: it can hold scripts."""
-
-MOST_TEXT = 20_000
-"""The characters of a text that are shown; the JSON has all of them."""
-
-_NODES = 5000  # parts of a value that are looked at for images and thinking
 _ROLES = {"ai": "assistant", "developer": "system", "human": "user", "model": "assistant"}
-_THINKING = frozenset({"reasoning", "reasoning_content", "redacted_thinking", "thinking"})
-_THOUGHT = ("thinking", "reasoning", "text", "content", "summary")
-_KINDS = ("type", "part_kind", "kind")
 
 
 @dataclass(frozen=True)
@@ -126,7 +116,7 @@ def turn_of(item: ops.HistoryItem) -> Turn:
     except UnreadableItemError as error:
         return _other(item, value, at, str(error))
     native = None if message.native is None else message.native.data
-    seen = _Seen.within(native)
+    seen = Seen.within(native)
     return Turn(
         item,
         message.role,
@@ -142,13 +132,6 @@ def turn_of(item: ops.HistoryItem) -> Turn:
     )  # fmt: skip
 
 
-def pictures_of(value: Any) -> Iterator[tuple[str, str]]:
-    """Yields the type and the base64 text of each image in a value."""
-    for node in _nodes(value):
-        if (found := _picture(node)) is not None:
-            yield found
-
-
 # --- items without an envelope --------------------------------------------------------------
 
 
@@ -156,7 +139,7 @@ def _other(item: ops.HistoryItem, value: Any, at: datetime, why: str) -> Turn:
     framework = None
     if is_native_alone(value):
         framework, value = _text(value["framework"]), value["data"]
-    seen = _Seen.within(value)
+    seen = Seen.within(value)
     turn = _message(item, value) if isinstance(value, dict) else None
     if turn is None and seen.thinking:
         turn = Turn(item, "assistant")
@@ -199,7 +182,7 @@ def _message(item: ops.HistoryItem, value: Mapping[str, Any]) -> Turn | None:
             if isinstance(block, str):
                 said.append(block)
             elif isinstance(block, dict):
-                if isinstance(block.get("text"), str) and block.get("type") not in _THINKING:
+                if isinstance(block.get("text"), str) and block.get("type") not in THINKING:
                     said.append(block["text"])
                 elif block.get("type") == "tool_use":
                     calls.append(Call(_text(block.get("id")), _text(block.get("name")),
@@ -224,84 +207,6 @@ def _calls(given: Any) -> Iterator[Call]:
             yield Call(_text(call.get("id")), _text(of.get("name")), _compact(arguments))
 
 
-# --- inside of values -----------------------------------------------------------------------
-
-
-@dataclass
-class _Seen:
-    """What was found inside of a value."""
-
-    thinking: list[str] = field(default_factory=list)
-    pictures: int = 0
-
-    @classmethod
-    def within(cls, value: Any) -> _Seen:
-        seen = cls()
-        for node in _nodes(value):
-            if _picture(node) is not None:
-                seen.pictures += 1
-            if any(node.get(kind) in _THINKING for kind in _KINDS if _is_text(node.get(kind))):
-                text = "\n\n".join(_thoughts(node))
-                if text and text not in seen.thinking:
-                    seen.thinking.append(text[:MOST_TEXT])
-            elif _is_text(thought := node.get("reasoning_content")) and thought:
-                seen.thinking.append(thought[:MOST_TEXT])
-        return seen
-
-
-def _thoughts(node: Mapping[str, Any]) -> list[str]:
-    for name in _THOUGHT:
-        found = node.get(name)
-        if isinstance(found, str) and found:
-            return [found]
-        if isinstance(found, list) and found:
-            return [
-                part["text"] for part in found
-                if isinstance(part, dict) and isinstance(part.get("text"), str)
-            ]  # fmt: skip
-    return []
-
-
-def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yields the objects in a value, the outermost first, up to a number."""
-    waiting, left = [value], _NODES
-    while waiting and left:
-        left -= 1
-        node = waiting.pop(0)
-        if isinstance(node, dict):
-            yield node
-            waiting += [part for part in node.values() if isinstance(part, (dict, list))]
-        elif isinstance(node, list):
-            waiting += [part for part in node if isinstance(part, (dict, list))]
-
-
-def _picture(node: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Returns the type and the base64 text of an image block."""
-    url = node.get("image_url", node.get("url"))
-    if isinstance(url, dict):
-        return None  # it is looked at itself
-    if isinstance(url, str) and url.startswith("data:"):
-        head, _, data = url[5:].partition(",")
-        kind, _, coding = head.partition(";")
-        return (kind, data) if kind in PICTURES and coding == "base64" else None
-    media = node.get("media_type", node.get("mime_type"))
-    for name in ("data", "base64"):
-        held = node.get(name)
-        if isinstance(held, dict):
-            held = held.get("$bytes")
-        if isinstance(media, str) and media in PICTURES and isinstance(held, str):
-            return media, held
-    return None
-
-
-def decode_picture(data: str) -> bytes | None:
-    """Returns the bytes of an image; None if the text is not base64."""
-    try:
-        return base64.b64decode(data + "=" * (-len(data) % 4), altchars=b"-_", validate=False)
-    except ValueError:
-        return None
-
-
 def _said_at(text: Any) -> datetime | None:
     try:
         at = datetime.fromisoformat(text)
@@ -317,10 +222,6 @@ def _compact(arguments: Any) -> str:
         except (ValueError, RecursionError):
             return arguments[:MOST_TEXT]
     return pretty(arguments)[:MOST_TEXT]
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 def _text(value: Any) -> str:

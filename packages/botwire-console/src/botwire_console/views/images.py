@@ -9,7 +9,7 @@ from starlette.responses import Response
 from botwire import operations as ops
 from botwire.errors import NotFoundError
 from botwire_console import rendering
-from botwire_console.turns import decode_picture, pictures_of
+from botwire_console.inside import decode_picture, pictures_of
 from botwire_console.visit import Visit
 
 _HEADERS = {
