@@ -93,6 +93,7 @@ async def _changes(
     up_to = visit.number("up_to")
     last = now.revision if up_to is None else min(up_to, now.revision)
     changes = await latest_changes(visit, namespace, last, LISTED)
+    since = changes[-1].revision - 1 if changes else last
     return await visit.page(
         "changes.html",
         status=status,
@@ -106,7 +107,7 @@ async def _changes(
         recipe=recipe(
             visit,
             namespace,
-            address(namespace, "changes", after=max(0, last - LISTED)),
-            f"memory.changes(since={max(0, last - LISTED)})",
+            address(namespace, "changes", after=since),
+            f"memory.changes(since={since})",
         ),
     )
