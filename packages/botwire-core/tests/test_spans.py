@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -17,6 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from botwire import AsyncMemory, InvalidRequestError, Memory, Record
 from botwire.client.spans import CONTENT_VARIABLE
+from botwire.engines.http import AsyncHTTPEngine, HTTPEngine, frames
 
 
 @pytest.fixture
@@ -81,6 +83,84 @@ def test_each_operation_is_one_span_without_content(exported: InMemorySpanExport
         {"record.count": 1, "record.id": "1"},
         {"record.count": 1},
     ]
+
+
+def use_keys_and_histories(memory: Memory) -> list[tuple[str, list[str], list[str]]]:
+    """Does something with keys and histories, and returns what the spans must say."""
+    memory.set("k", 1)
+    memory.get("k")
+    memory.increment("k")
+    memory.delete("k")
+    chat = memory.history("chat")
+    chat.append("tea")
+    chat.tail(1)
+    chat.update(1, "coffee")
+    with memory.transaction() as tx:
+        tx.get("k")
+        tx.set("k", 2)
+        tx.history("chat").append("milk")
+    chat.clear()
+    return [
+        ("upsert_memory", ["key"], ["PutKey"]),
+        ("search_memory", ["key"], ["GetKeys"]),
+        ("upsert_memory", ["key"], ["IncrementKey"]),
+        ("delete_memory", ["key"], ["DeleteKey"]),
+        ("create_memory", ["history"], ["ExtendHistory"]),
+        ("search_memory", ["history"], ["ReadHistory"]),
+        ("update_memory", ["history"], ["UpdateItem"]),
+        ("search_memory", ["key"], ["GetKeys"]),
+        ("upsert_memory", ["history", "key"], ["CheckKey", "PutKey", "ExtendHistory"]),
+        ("delete_memory", ["history"], ["ClearHistory"]),
+    ]
+
+
+def test_keys_and_histories_have_spans_without_their_names(
+    exported: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = use_keys_and_histories(Memory("ada", url="sqlite://"))
+    spans = exported.get_finished_spans()
+    told = [(span.name, span.attributes or {}) for span in spans]
+    found = [(name, one["botwire.shapes"], one["botwire.operations"]) for name, one in told]
+    assert found == [(name, tuple(shapes), tuple(names)) for name, shapes, names in expected]
+    for span in spans:
+        assert span.attributes is not None
+        assert span.attributes["gen_ai.operation.name"] == span.name
+        assert span.attributes["gen_ai.memory.store.id"] == "ada"
+        assert not {"chat", "coffee"} & set(json.dumps(dict(span.attributes)).split('"'))
+    exported.clear()
+    monkeypatch.setenv(CONTENT_VARIABLE, "true")
+    Memory("ada", url="sqlite://").get_many(["a", "b"])
+    (span,) = exported.get_finished_spans()
+    assert span.attributes is not None
+    assert span.attributes["botwire.names"] == ("a", "b")
+
+
+async def test_a_server_is_told_the_span_of_its_caller(exported: InMemorySpanExporter) -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(200, json={"results": [1]})
+
+    where = "http://memory.example"
+    blocking = HTTPEngine(where, transport=httpx.MockTransport(answer))
+    awaited = AsyncHTTPEngine(where, transport=httpx.MockTransport(answer))
+    Memory("n", engine=blocking).set("k", 1)
+    await AsyncMemory("n", engine=awaited).set("k", 1)
+    with trace.get_tracer("app").start_as_current_span("turn") as turn:
+        frame = frames.request(1, "{}", None)
+    told = [request.headers["traceparent"] for request in requests]
+    key = frame[2:6]
+    head = bytes(byte ^ key[i % 4] for i, byte in enumerate(frame[6:])).partition(b"\n")[0]
+    told.append(json.loads(head)["headers"]["traceparent"])
+    contexts = [one.context for one in exported.get_finished_spans()]
+    assert [one.split("-")[:3] for one in told] == [
+        ["00", f"{one.trace_id:032x}", f"{one.span_id:016x}"] for one in contexts if one
+    ]
+    assert turn.get_span_context() == contexts[-1]
+    exported.clear()
+    frame = frames.request(1, "{}", None)
+    assert len(frame) < len(head)  # no span, no headers
 
 
 def test_awaited_operations_are_spans_below_their_task(exported: InMemorySpanExporter) -> None:

@@ -25,6 +25,7 @@ CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 """The environment variable that asks for content: ``true``, as in other GenAI instrumentations."""
 
 _ASKED = frozenset({"true", "span_only", "span_and_event"})
+_MOST_NAMES = 20
 _PORTS = {"http": 80, "https": 443, "postgres": 5432, "postgresql": 5432}
 
 _is_inside: ContextVar[bool] = ContextVar("botwire_memory_span", default=False)
@@ -103,6 +104,58 @@ def _is_content_asked() -> bool:
 _NO_SPAN = contextlib.nullcontext(MemorySpan())
 
 
+_OPERATIONS: dict[type, str] = {
+    ops.ExtendHistory: "create_memory",
+    ops.ForkHistory: "create_memory",
+    ops.UpdateItem: "update_memory",
+    ops.SetHistoryMetadata: "update_memory",
+    ops.ExpireHistory: "update_memory",
+    ops.ArchiveHistory: "update_memory",
+}
+"""What the conventions call an operation, where that does not follow from its class."""
+_SHAPES = {"botwire.operations.keys": "key", "botwire.operations.histories": "history"}
+
+
+def batch_span(
+    operations: Sequence[ops.AnyOperation], engine: object, namespace: str
+) -> AbstractContextManager[MemorySpan]:
+    """Starts the span of a batch on keys and histories, unless it is part of another.
+
+    Other batches have no span of their own. Names of keys and histories count as content.
+    """
+    if _tracer_provider() is None:
+        return _NO_SPAN
+    known = [one for one in operations if type(one).__module__ in _SHAPES]
+    if not known:
+        return _NO_SPAN
+    # What a batch writes says more than what it checks or reads besides.
+    writes = [one for one in known if one.writes] or known
+    calls = {_name_of(one) for one in writes}
+    attributes: dict[str, Any] = {
+        "botwire.shapes": sorted({_SHAPES[type(one).__module__] for one in known}),
+        "botwire.operations": [type(one).__name__ for one in operations[:_MOST_NAMES]],
+    }
+    if _is_content_asked():
+        named = [name for one in known for name in _named(one)]
+        attributes["botwire.names"] = [_valid(name) for name in named[:_MOST_NAMES]]
+    call = calls.pop() if len(calls) == 1 else "upsert_memory"
+    return _span(call, engine, namespace, attributes)
+
+
+def _named(operation: ops.AnyOperation) -> Sequence[str]:
+    """Returns the keys or the history that an operation is about."""
+    name = getattr(operation, "key", None) or getattr(operation, "name", None)
+    return getattr(operation, "keys", ()) if name is None else (name,)
+
+
+def _name_of(operation: ops.AnyOperation) -> str:
+    if type(operation) in _OPERATIONS:
+        return _OPERATIONS[type(operation)]
+    if not operation.writes:
+        return "search_memory"
+    return "delete_memory" if operation.removes else "upsert_memory"
+
+
 def memory_span(
     operation: str, engine: object, namespace: str, collection: str
 ) -> AbstractContextManager[MemorySpan]:
@@ -115,16 +168,29 @@ def memory_span(
         namespace: The namespace.
         collection: The collection.
     """
+    return _span(operation, engine, namespace, {"botwire.collection": _valid(collection)})
+
+
+def _tracer_provider() -> Any:
+    """Returns what makes spans; None if nothing does, or if a span is under way already."""
     trace: Any = sys.modules.get("opentelemetry.trace")
     if trace is None or _is_inside.get():
-        return _NO_SPAN
+        return None
     provider = trace.get_tracer_provider()
-    if isinstance(provider, trace.ProxyTracerProvider):
+    return None if isinstance(provider, trace.ProxyTracerProvider) else provider
+
+
+def _span(
+    operation: str, engine: object, namespace: str, of_shape: dict[str, Any]
+) -> AbstractContextManager[MemorySpan]:
+    provider = _tracer_provider()
+    if provider is None:
         return _NO_SPAN
+    trace: Any = sys.modules["opentelemetry.trace"]
     attributes: dict[str, Any] = {
         "gen_ai.operation.name": operation,
         "gen_ai.memory.store.id": _valid(namespace),
-        "botwire.collection": _valid(collection),
+        **of_shape,
     }
     url = getattr(engine, "url", None)
     kind = trace.SpanKind.INTERNAL

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 from botwire import operations as ops
+from botwire.client.spans import batch_span
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError
 
@@ -52,9 +53,10 @@ class AsyncCalls:
 
     async def apply_all(self, operations: Sequence[ops.AnyOperation]) -> ops.Results:
         """Applies operations as one transaction and returns their results."""
-        return await self.engine.apply(
-            ops.Batch(self.namespace, tuple(operations), author=self.author, at=self.at)
-        )
+        with batch_span(operations, self.engine, self.namespace):
+            return await self.engine.apply(
+                ops.Batch(self.namespace, tuple(operations), author=self.author, at=self.at)
+            )
 
     async def pages(self, operation: ops.Paged[R], most: int | None = None) -> AsyncIterator[R]:
         """Yields the page that an operation reads, and all pages after it.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 from botwire import operations as ops
+from botwire.client.spans import batch_span
 from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError
 
@@ -53,9 +54,10 @@ class Calls:
 
     def apply_all(self, operations: Sequence[ops.AnyOperation]) -> ops.Results:
         """Applies operations as one transaction and returns their results."""
-        return self.engine.apply(
-            ops.Batch(self.namespace, tuple(operations), author=self.author, at=self.at)
-        )
+        with batch_span(operations, self.engine, self.namespace):
+            return self.engine.apply(
+                ops.Batch(self.namespace, tuple(operations), author=self.author, at=self.at)
+            )
 
     def pages(self, operation: ops.Paged[R], most: int | None = None) -> Iterator[R]:
         """Yields the page that an operation reads, and all pages after it.

@@ -21,6 +21,7 @@ from botwire import wire
 from botwire.engines import retry
 from botwire.engines.http.channels import Channels, goes_through_proxy, verdict_of
 from botwire.engines.http.exchange import Answer, Target
+from botwire.engines.http.traces import trace_headers
 from botwire.engines.loops import ClientPerLoop
 from botwire.errors import (
     ConfigurationError,
@@ -239,6 +240,7 @@ class HTTPEngine:
                     content=content,
                     extensions={"timeout": httpx.Timeout(max(0.001, seconds)).as_dict()},
                 )
+                request.headers.update(trace_headers())
                 if request_id is not None:
                     request.headers[wire.IDEMPOTENCY_HEADER] = request_id
                 response = client.send(request)

@@ -15,6 +15,7 @@ from websockets.uri import WebSocketURI
 
 from botwire import wire
 from botwire.engines.http.exchange import Answer, Target
+from botwire.engines.http.traces import trace_headers
 
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 _ID_HEADER = wire.REQUEST_ID_HEADER.lower()
@@ -88,10 +89,11 @@ def request(number: int, content: str, name: str | None) -> bytes:
         content: The body.
         name: The idempotency id, if it has one.
     """
-    headers = ""
+    headers = trace_headers()
     if name is not None:
-        headers = f',"headers":{{"{wire.IDEMPOTENCY_HEADER}":{json.dumps(name)}}}'
-    return _frame(f'{{"id":{number}{headers}}}\n{content}'.encode())
+        headers[wire.IDEMPOTENCY_HEADER] = name
+    told = f',"headers":{json.dumps(headers)}' if headers else ""
+    return _frame(f'{{"id":{number}{told}}}\n{content}'.encode())
 
 
 def watch(number: int, namespace: str, after: int) -> bytes:
