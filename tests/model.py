@@ -596,8 +596,15 @@ def _patch_records(space: _Namespace, op: ops.PatchRecords) -> int:
         revision = space.change("record", "put", op.collection)
         for id in found:
             metadata = Json.of({**entries[id].metadata.value, **op.metadata.value})
+            expires_at = entries[id].expires_at
+            if op.ttl is not None and expires_at is not None:
+                expires_at = space.now + max(1, round(op.ttl * 1_000_000))
             entries[id] = entries[id]._replace(
-                metadata=metadata, version=revision, updated_at=space.now, author=space.author
+                metadata=metadata,
+                version=revision,
+                updated_at=space.now,
+                expires_at=expires_at,
+                author=space.author,
             )
     return len(found)
 

@@ -199,7 +199,7 @@ operations = st.one_of(
         )
     ]
     * 2,
-    st.builds(ops.PatchRecords, names, st.lists(ids).map(tuple), metadata.map(Json.of)),
+    st.builds(ops.PatchRecords, names, st.lists(ids).map(tuple), metadata.map(Json.of), ttls),
     selections.flatmap(
         lambda where: st.builds(
             ops.DeleteRecords, names, st.just(where), st.just(where.is_everything), parts

@@ -824,6 +824,11 @@ export interface DoPatchRecords {
   ids: string[];
   /** Its fields replace those of the same name; other fields stay. */
   metadata: { [name: string]: Json };
+  /**
+   * Those of the records that expire then expire after so many seconds; null leaves their expiry
+   * as it is. Records that do not expire stay so.
+   */
+  ttl?: number | null | undefined;
 }
 
 /** Returns a record or null for each id, in the order asked for. */

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,12 +20,13 @@ from langgraph.store.base import (
     SearchOp,
 )
 
-from botwire import ConfigurationError, InvalidRequestError
+from botwire import ConfigurationError, InvalidRequestError, Memory
+from botwire.clock import now
+from botwire.engines.sqlite import SQLiteEngine
 from botwire.operations import Batch
 from botwire_langgraph import BotWireStore, plan
 from tests.zygote import Zygote
 
-MINUTE = 60 * 1_000_000
 WORDS = ("tea", "coffee", "train", "green")
 
 
@@ -157,28 +161,37 @@ def test_what_json_cannot_hold_is_refused_when_written(store: BotWireStore) -> N
     assert store.get(("n",), "k") is None
 
 
-class Time:
-    """A clock that a test sets."""
+class Clock:
+    """The clock of a store, which a test sets."""
 
     def __init__(self) -> None:
-        self.now = 1_800_000_000_000_000
+        self.ahead = 0.0
 
     def __call__(self) -> int:
-        return self.now
+        return now() + round(self.ahead * 1_000_000)
+
+    def wait(self, minutes: float) -> None:
+        self.ahead += minutes * 60
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
-    time = Time()
-    monkeypatch.setattr("botwire_langgraph.store.now", time)
-    return time
+def clock() -> Clock:
+    return Clock()
 
 
-def test_nothing_expired_is_returned(store: BotWireStore, clock: Time) -> None:
+@pytest.fixture
+def timed(clock: Clock, tmp_path: Path, namespace: str) -> Iterator[Memory]:
+    """A client of a store with that clock."""
+    with contextlib.closing(SQLiteEngine(tmp_path / "timed.db", clock=clock)) as engine:
+        yield Memory(namespace, engine=engine)
+
+
+def test_nothing_expired_is_returned(timed: Memory, clock: Clock) -> None:
+    store = BotWireStore(client=timed)
     store.put(("n",), "short", {"t": "tea"}, ttl=1)
     store.put(("n",), "long", {"t": "tea"}, ttl=None)
     first = store.get(("n",), "short", refresh_ttl=False)
-    clock.now += 2 * MINUTE
+    clock.wait(2)
     assert store.get(("n",), "short") is None
     assert keys(store.search(("n",))) == keys(store.search(("n",), query="tea")) == ["long"]
     store.delete(("n",), "long")
@@ -190,39 +203,45 @@ def test_nothing_expired_is_returned(store: BotWireStore, clock: Time) -> None:
     assert again.created_at > first.created_at  # another item: the old one was gone
 
 
-def test_reading_refreshes_unless_told_otherwise(store: BotWireStore, clock: Time) -> None:
+def test_reading_refreshes_unless_told_otherwise(timed: Memory, clock: Clock) -> None:
+    store = BotWireStore(client=timed, index={"embed": embed, "fields": ["key", "more[*]"]})
     for key in ("read", "searched", "not"):
-        store.put(("n",), key, {"key": key}, ttl=2)
-    clock.now += MINUTE * 3 // 2
+        store.put(("n",), key, {"key": key, "more": ["tea", "train"]}, ttl=2)
+    clock.wait(1.5)
     store.get(("n",), "read")
     store.search(("n",), filter={"key": "searched"})
     store.get(("n",), "not", refresh_ttl=False)
-    clock.now += MINUTE * 3 // 2
+    clock.wait(1.5)
     assert set(keys(store.search(("n",)))) == {"read", "searched"}
+    assert set(keys(store.search(("n",), query="train"))) == {"read", "searched"}
+    clock.wait(2.5)
+    assert timed.records("langgraph-store").count() == 0
 
 
-def test_a_refresh_does_not_end_what_was_made_to_stay(store: BotWireStore, clock: Time) -> None:
+def test_a_refresh_does_not_end_what_was_made_to_stay(timed: Memory, clock: Clock) -> None:
+    store = BotWireStore(client=timed)
     store.put(("n",), "k", {"v": 1}, ttl=1)
     # Reads and writes of a batch: the read sees the old item, and refreshes after the write.
     results = store.batch([GetOp(("n",), "k"), PutOp(("n",), "k", {"v": 2}, ttl=None)])
     assert results[0].value == {"v": 1}  # type: ignore[union-attr]
-    clock.now += 10 * MINUTE
+    clock.wait(10)
     kept = store.get(("n",), "k")
     assert kept is not None
     assert kept.value == {"v": 2}
 
 
-def test_the_default_ttl_and_the_sweep(place_url: str, namespace: str, clock: Time) -> None:
-    store = BotWireStore(namespace, url=place_url, ttl={"default_ttl": 1, "refresh_on_read": False})
-    records = store.connection.memory.records("langgraph-store")
+async def test_the_default_ttl_and_the_sweep(timed: Memory, clock: Clock) -> None:
+    store = BotWireStore(client=timed, ttl={"default_ttl": 1, "refresh_on_read": False})
     store.put(("n",), "k", {})
+    await store.aput(("n",), "awaited", {})
     store.put(("n",), "kept", {}, ttl=None)
-    store.get(("n",), "k")
-    clock.now += 2 * MINUTE
-    assert records.count() == 2
-    store.sweep_ttl()
+    assert (store.get(("n",), "k"), await store.aget(("n",), "awaited")) != (None, None)
+    records = timed.records("langgraph-store")
+    assert records.count() == 3
+    clock.wait(2)
+    assert (store.sweep_ttl(), await store.asweep_ttl()) == (0, 0)
+    assert keys(store.search(("n",))) == ["kept"]
     assert records.count() == 1
-    assert store.get(("n",), "kept") is not None
 
 
 def test_meaning_with_filter_fields_and_several_embeddings(place_url: str, namespace: str) -> None:

@@ -3,11 +3,12 @@
     id        a hash of namespace and key
     scope     /{label}/{label}: a namespace prefix selects by scope
     tags      "item" and "in:{scope}"; of a further embedding "part" and "of:{id}"
-    metadata  {"namespace", "key", "value", "updated", "ttl", "expires", "parts"}
+    metadata  {"namespace", "key", "value", "updated", "ttl", "parts"}
     text      the text that a text search matches
 
-`updated` and `expires` are microseconds since 1970, `ttl` is minutes or None. A further record
-holds the same metadata, because the store applies filters to it before the limit.
+`updated` is microseconds since 1970, `ttl` is minutes or None. A further record holds the same
+metadata, because the store applies filters to it before the limit. The records of an item expire
+together, by the store's clock.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ PART = "part"
 """The tag of a record for a further embedding of an item."""
 
 _IN, _OF = "in:", "of:"
-_MINUTE = 60 * 1_000_000
+_MINUTE = 60.0
 
 
 def check_namespace(labels: Iterable[str]) -> tuple[str, ...]:
@@ -106,15 +107,17 @@ def to_records(
             "value": dict(value),
             "updated": now,
             "ttl": ttl,
-            "expires": None if ttl is None else expiry(ttl, now),
             "parts": max(len(embeddings) - 1, 0),
         }
     )
+    seconds = None if ttl is None else to_seconds(ttl)
     id, scope = id_of(namespace, key), scope_of(namespace)
     first, rest = (embeddings[0], embeddings[1:]) if embeddings else (None, ())
-    own = ops.NewRecord(id, text, metadata, (ITEM, _IN + scope), scope, first)
+    own = ops.NewRecord(id, text, metadata, (ITEM, _IN + scope), scope, first, ttl=seconds)
     parts = [
-        ops.NewRecord(f"{id}.{number}", "", metadata, (PART, _OF + id), scope, embedding)
+        ops.NewRecord(
+            *(f"{id}.{number}", "", metadata, (PART, _OF + id), scope, embedding), ttl=seconds
+        )
         for number, embedding in enumerate(rest, 1)
     ]
     return [own, *parts]
@@ -130,25 +133,9 @@ def to_search_item(entry: ops.RecordEntry, score: float | None = None) -> Search
     return SearchItem(**_fields(entry), score=score)
 
 
-def expiry(ttl: float, now: int) -> int:
-    """Returns when an item used now expires, in microseconds since 1970."""
-    return now + round(ttl * _MINUTE)
-
-
-def is_alive(entry: ops.RecordEntry, now: int) -> bool:
-    """Returns whether an item has not expired."""
-    kept = entry.metadata.value
-    return kept["ttl"] is None or bool(kept["expires"] > now)
-
-
-def alive_filter(now: int) -> dict[str, Any]:
-    """Returns a metadata filter that matches only items that have not expired."""
-    return {"$or": [{"ttl": None}, {"expires": {"$gt": now}}]}
-
-
-def expired_filter(now: int) -> dict[str, Any]:
-    """Returns a metadata filter that matches only expired items."""
-    return {"ttl": {"$ne": None}, "expires": {"$lte": now}}
+def to_seconds(ttl: float) -> float:
+    """Returns the seconds of a ttl in minutes."""
+    return ttl * _MINUTE
 
 
 def value_filter(condition: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ LangGraph's own stores, reads see the state before the writes of their batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from langgraph.store.base import (
@@ -63,7 +62,6 @@ class Plan:
         settings: How the store keeps and finds items.
         operations: LangGraph's operations.
         clock: Returns the present time in microseconds.
-        sweep: Whether to delete everything expired as well.
 
     Raises:
         ConfigurationError: An operation is not valid.
@@ -76,13 +74,10 @@ class Plan:
         settings: Settings,
         operations: Sequence[Op],
         clock: Callable[[], int],
-        *,
-        sweep: bool = False,
     ) -> None:
         self._settings = settings
         self._operations = operations
         self._clock = clock
-        self._sweep = sweep
         self._puts: dict[str, PutOp] = {}
         self._texts: dict[str, list[str]] = {}
         self.queries: list[str] = []
@@ -125,13 +120,12 @@ class Plan:
             documents: The embedding of each of `texts`; empty if the store does not embed.
             queries: The embedding of each of `queries`; empty likewise.
         """
-        now = self._clock()
         reads = {
-            position: self._read(operation, queries, now)
+            position: self._read(operation, queries)
             for position, operation in enumerate(self._operations)
             if not isinstance(operation, PutOp)
         }
-        writes = self._writes(documents, now)
+        writes = self._writes(documents)
         if not reads and not writes:
             return []
         answers = yield (*reads.values(), *writes)
@@ -141,7 +135,7 @@ class Plan:
             operation = self._operations[position]
             if isinstance(operation, GetOp):
                 entry = answer[0]
-                if entry is not None and items.is_alive(entry, now):
+                if entry is not None:
                     results[position] = items.to_item(entry)
                     used += [entry] if operation.refresh_ttl else []
             elif isinstance(operation, SearchOp):
@@ -153,25 +147,21 @@ class Plan:
             else:
                 assert isinstance(operation, ListNamespacesOp)
                 results[position] = _namespaces(operation, answer)
-        refreshes = self._refreshes(used, now)
+        refreshes = self._refreshes(used)
         if refreshes:
             yield refreshes
         return results
 
-    def _read(
-        self, operation: Op, queries: Mapping[str, Sequence[float]], now: int
-    ) -> AnyOperation:
+    def _read(self, operation: Op, queries: Mapping[str, Sequence[float]]) -> AnyOperation:
         collection = self._settings.collection
         if isinstance(operation, GetOp):
             id = items.id_of(tuple(operation.namespace), str(operation.key))
             return ops.GetRecords(collection, (id,), embeddings=False)
         if isinstance(operation, ListNamespacesOp):
             scope = items.common_scope(operation.match_conditions or ())
-            return ops.ListTags(collection, _where(scope, items.alive_filter(now)))
+            return ops.ListTags(collection, _where(scope))
         assert isinstance(operation, SearchOp)
-        condition: dict[str, Any] = items.alive_filter(now)
-        if operation.filter:
-            condition = {"$and": [condition, items.value_filter(operation.filter)]}
+        condition = items.value_filter(operation.filter) if operation.filter else None
         scope = items.scope_of(tuple(operation.namespace_prefix))
         size = min(max(operation.offset + operation.limit, 1), MAX_PAGE)
         if not operation.query:
@@ -188,18 +178,13 @@ class Plan:
             embeddings=False,
         )
 
-    def _writes(self, documents: Mapping[str, Sequence[float]], now: int) -> list[AnyOperation]:
-        collection = self._settings.collection
+    def _writes(self, documents: Mapping[str, Sequence[float]]) -> list[AnyOperation]:
+        collection, now = self._settings.collection, self._clock()
         writes: list[AnyOperation] = []
-        expired = Json.of(items.expired_filter(now))
-        if self._sweep:
-            writes.append(ops.DeleteRecords(collection, ops.Selection(filter=expired)))
         if not self._puts:
             return writes
         ids = tuple(self._puts)
         deleted = tuple(id for id, put in self._puts.items() if put.value is None)
-        # An expired item is not an older version: a write creates it with a new creation time.
-        writes.append(ops.DeleteRecords(collection, ops.Selection(ids=ids, filter=expired)))
         tags = items.part_tags(ids)
         writes.append(ops.DeleteRecords(collection, ops.Selection(tags=tags)))
         if deleted:
@@ -236,34 +221,23 @@ class Plan:
             )
         return vector
 
-    def _refreshes(self, used: Collection[ops.RecordEntry], now: int) -> tuple[AnyOperation, ...]:
+    def _refreshes(self, used: Collection[ops.RecordEntry]) -> tuple[AnyOperation, ...]:
         ids: dict[float, dict[str, None]] = {}
         for entry in used:
             kept = entry.metadata.value
             if kept["ttl"] is not None:
                 ids.setdefault(kept["ttl"], {}).update(dict.fromkeys(items.record_ids(kept)))
-        # Sets only the time: a concurrent write of the item keeps its value, and an item that no
+        # Sets only the expiry: a concurrent write of the item keeps its value, and an item that no
         # longer has a ttl stays for good.
         return tuple(
             ops.PatchRecords(
                 self._settings.collection,
                 tuple(of_ttl),
-                Json.of({"expires": items.expiry(ttl, now)}),
+                Json.of({}),
+                ttl=items.to_seconds(ttl),
             )
             for ttl, of_ttl in ids.items()
         )
-
-
-def sweep(collection: str, now: int) -> Steps[int]:
-    """Deletes all expired items in one batch, and returns their number."""
-    expired = _where("", items.expired_filter(now), parts=True)
-    _, count = yield (
-        # Deletes the further records of items first, so that the second result counts items.
-        ops.DeleteRecords(collection, replace(expired, tags=(items.PART,))),
-        ops.DeleteRecords(collection, expired),
-    )
-    found: int = count
-    return found
 
 
 def _window(
@@ -317,9 +291,12 @@ def _namespaces(operation: ListNamespacesOp, tags: Iterable[ops.TagCount]) -> li
     return sorted(found)[operation.offset : operation.offset + operation.limit]
 
 
-def _where(scope: str, condition: Mapping[str, Any], *, parts: bool = False) -> ops.Selection:
+def _where(
+    scope: str, condition: Mapping[str, Any] | None = None, *, parts: bool = False
+) -> ops.Selection:
     tags = None if parts else (items.ITEM,)
-    return ops.Selection(scope=scope or ROOT, tags=tags, filter=encode_filter(condition))
+    given = None if condition is None else encode_filter(condition)
+    return ops.Selection(scope=scope or ROOT, tags=tags, filter=given)
 
 
 def _texts(operation: PutOp, fields: Sequence[str]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, Unpack, get_args
@@ -25,7 +24,7 @@ from botwire.connection import Connected, Connection, ConnectionOptions
 from botwire.operations import check_choice
 from botwire_langgraph.acting import acting
 from botwire_langgraph.opening import Opened
-from botwire_langgraph.plan import Plan, SearchBy, Settings, sweep
+from botwire_langgraph.plan import Plan, SearchBy, Settings
 from botwire_langgraph.running import arun, run
 
 
@@ -38,14 +37,15 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
     Filters accept ``$eq $ne $gt $gte $lt $lte`` and also ``$in $nin $exists $not $and $or``, with
     dots for nested objects, and are applied before the limit. A field that is missing or cannot be
     compared does not match, and never raises an error. Items come newest first, or best first if
-    there is a query. An expired item is never returned, whatever `TTLConfig` says.
+    there is a query. An expired item is never returned, whatever `TTLConfig` says, and the store
+    deletes it by itself.
 
     Args:
         namespace: The namespace of the items, which contains LangGraph's own namespaces. Defaults
             to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
         index: How to embed items for semantic search. Unset: queries are compared with texts.
-        ttl: How long items live, in minutes. With ``sweep_interval_minutes``, a write also deletes
-            all expired items if no write has done so for that long.
+        ttl: How long items live, in minutes by the store's clock. ``sweep_interval_minutes`` has no
+            effect, since the store sweeps by itself.
         search: ``semantic`` compares a query with embeddings, ``text`` with words (BM25),
             ``hybrid`` with both. Defaults to ``semantic`` with an `index`, else to ``text``. Items
             that do not match a query at all are left out.
@@ -83,7 +83,6 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
             (index or {}).get("fields") or ["$"],
             (index or {}).get("dims"),
         )
-        self._swept = time.monotonic()
         self._lock = threading.Lock()
         self._gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gathering] = (
             WeakKeyDictionary()
@@ -127,12 +126,12 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
         return await gathering.apply(self, self._connection_now(), operations)
 
     def sweep_ttl(self) -> int:
-        """Deletes all expired items to free their space, and returns their number."""
-        return run(self.connection, sweep(self._settings.collection, now()))
+        """Does nothing and returns 0: the store deletes what has expired by itself."""
+        return 0
 
     async def asweep_ttl(self) -> int:
         """Like `sweep_ttl`."""
-        return await arun(self.connection, sweep(self._settings.collection, now()))
+        return 0
 
     async def apply(self, connection: Connection, operations: Sequence[Op]) -> list[Result]:
         """Applies operations in a request of their own, with the author of a connection."""
@@ -152,18 +151,7 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
         return self.connection.during(agent=now.agent, run=now.run)
 
     def _plan(self, operations: Sequence[Op]) -> Plan:
-        return Plan(self._settings, operations, now, sweep=self._sweep_is_due(operations))
-
-    def _sweep_is_due(self, operations: Sequence[Op]) -> bool:
-        minutes = (self.ttl_config or {}).get("sweep_interval_minutes")
-        if minutes is None or not operations:
-            return False
-        with self._lock:
-            present = time.monotonic()
-            if present - self._swept < minutes * 60:
-                return False
-            self._swept = present
-            return True
+        return Plan(self._settings, operations, now)
 
 
 class _Call(NamedTuple):

@@ -183,12 +183,15 @@ class PatchRecords(Operation[Count]):
 
     Attributes:
         metadata: Its fields replace those of the same name; other fields stay.
+        ttl: Those of the records that expire then expire after so many seconds; None leaves their
+            expiry as it is. Records that do not expire stay so.
     """
 
     writes: ClassVar[bool] = True
     collection: CollectionName
     ids: tuple[Id, ...]
     metadata: Metadata
+    ttl: Seconds | None = None
 
     def check(self) -> None:
         """Raises `TooComplexError` if too much would be written."""

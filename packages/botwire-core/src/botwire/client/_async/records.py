@@ -89,13 +89,21 @@ class AsyncRecords:
             span.stores(encoded)
             return list(await self._calls.apply(put))
 
-    async def patch(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> int:
+    async def patch(
+        self, ids: Iterable[str], metadata: Mapping[str, Any], *, ttl: float | None = None
+    ) -> int:
         """Sets metadata fields of the records that exist and returns how many.
 
         All else about a record stays as it is, even if someone changes it at the same time.
+
+        Args:
+            ids: The records.
+            metadata: The fields to set; none to set only the expiry.
+            ttl: Seconds until those of the records that expire do so; None leaves their expiry as
+                it is. Records that do not expire stay so.
         """
         fields = encode_object(metadata, "metadata")
-        patch = ops.PatchRecords(self.collection, tuple(ids), fields)
+        patch = ops.PatchRecords(self.collection, tuple(ids), fields, ttl)
         with self._span("update_memory") as span:
             span.names(patch.ids)
             span.counts(len(patch.ids))

@@ -227,10 +227,12 @@ class TransactionRecords:
         encoded = encode_records(records, if_versions, ttl)
         self._add(ops.PutRecords(self.collection, encoded, keep_embedding))
 
-    def patch(self, ids: Iterable[str], metadata: Mapping[str, Any]) -> None:
+    def patch(
+        self, ids: Iterable[str], metadata: Mapping[str, Any], *, ttl: float | None = None
+    ) -> None:
         """Sets metadata fields of records; see `Records.patch`."""
         patch = encode_object(metadata, "metadata")
-        self._add(ops.PatchRecords(self.collection, tuple(ids), patch))
+        self._add(ops.PatchRecords(self.collection, tuple(ids), patch, ttl))
 
     def delete(
         self,

@@ -281,10 +281,14 @@ def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
         new = Json.of({**json.loads(old), **patch}, "the metadata")
         ops.check_metadata(new)
         patched.append((id, size - len(old) - old_author + len(author or ""), new.text))
+    renewed, values = "", [revision, context.now]
+    if op.ttl is not None:
+        renewed = ", expires_at = CASE WHEN expires_at IS NOT NULL THEN CAST(? AS BIGINT) END"
+        values.append(context.now + max(1, round(op.ttl * 1_000_000)))
     yield Statement(
-        "UPDATE botwire_records SET metadata = ?, author = ?, version = ?, updated_at = ? "
-        f"WHERE {_HERE} AND id = ?",
-        [(new, author, revision, context.now, *here, id) for id, _, new in patched],
+        "UPDATE botwire_records SET metadata = ?, author = ?, version = ?, updated_at = ?"
+        f"{renewed} WHERE {_HERE} AND id = ?",
+        [(new, author, *values, *here, id) for id, _, new in patched],
         many=True,
     )
     added = [rest + len(new) for _, rest, new in patched]
