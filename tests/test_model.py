@@ -518,7 +518,7 @@ def engines(
 def test_every_operation_is_among_the_random_ones() -> None:
     drawn: set[type] = set()
 
-    @settings(max_examples=400, database=None, deadline=None, derandomize=True)
+    @settings(max_examples=1000, database=None, deadline=None, derandomize=True)
     @given(operations | forks | past_operations | restorations)
     def draw(operation: ops.Operation) -> None:
         drawn.add(type(operation))

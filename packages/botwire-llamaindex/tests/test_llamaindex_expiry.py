@@ -24,6 +24,7 @@ from botwire_llamaindex import (
     BotWireChatMemoryBuffer,
     BotWireChatStore,
     BotWireMemory,
+    BotWireMemoryBlock,
     PersistentChatMemory,
     import_chat_store,
 )
@@ -189,6 +190,43 @@ async def test_a_conversation_without_messages_is_no_key(place_url: str, namespa
     client.history("also").set_metadata({"title": "Untitled"})
     assert blocking.delete_all() == 1
     assert client.list_histories() == []
+
+
+async def test_what_is_recalled_lives_as_long_as_its_conversation(
+    tmp_path: Path, namespace: str
+) -> None:
+    path = tmp_path / "memory.db"
+    recall = BotWireMemoryBlock(per="user")
+
+    def memory(client: botwire.Memory, session: str = "s") -> BotWireMemory:
+        return BotWireMemory.from_defaults(
+            session, client=client, ttl=60, memory_blocks=[recall], token_limit=400
+        )
+
+    def recalled(client: botwire.Memory) -> int:
+        return client.records(recall.collection).count()
+
+    with later(path, namespace, 0) as client:
+        for session in ("s", "other"):
+            for number in range(20):
+                await memory(client, session).aput(user(f"tea number {number} " + "word " * 40))
+        before = recalled(client)
+        assert before > 20
+    with later(path, namespace, 50) as client:
+        memory(client).put(user("short"))  # nothing is given to the block, but all lives on
+    with later(path, namespace, 90) as client:
+        assert 0 < recalled(client) < before  # the other conversation has expired
+        assert "tea number 1 " in str(await memory(client).aget(input="tea number 1"))
+    with later(path, namespace, 120) as client:
+        assert recalled(client) == 0
+    with pytest.raises(ConfigurationError, match="ttl"):
+        BotWireMemoryBlock(ttl=0)
+    with later(path, namespace, 200) as client:
+        lone = BotWireMemoryBlock(client=client, ttl=5)
+        await lone.aput([user("alone")], session_id="x")
+        assert recalled(client) == 1
+    with later(path, namespace, 206) as client:
+        assert recalled(client) == 0
 
 
 async def test_facts_live_as_long_as_their_conversation(tmp_path: Path, namespace: str) -> None:

@@ -58,7 +58,7 @@ def find_owner(conversation: tuple[str | None, ...], names: Sequence[str]) -> An
 
 
 def own_blocks(
-    blocks: Blocks, connection: Connection, session_id: str
+    blocks: Blocks, connection: Connection, session_id: str, ttl: float | None
 ) -> list[BaseMemoryBlock[Any]]:
     """Returns blocks for one conversation, with copies of the blocks that learn.
 
@@ -70,7 +70,7 @@ def own_blocks(
         if isinstance(block, FactExtractionMemoryBlock):
             owned.append(block.model_copy(update={"facts": list(block.facts)}))
         elif isinstance(block, BotWireMemoryBlock):
-            owned.append(block.owned_by(connection, session_id))
+            owned.append(block.owned_by(connection, session_id, ttl))
         else:
             owned.append(block)
     return owned

@@ -119,7 +119,9 @@ class BotWireMemory(FoundAgain, Memory):
         options = ConnectionOptions(client=client, url=url, api_key=api_key, timeout=timeout)
         store = store_at(BotWireAsyncChatStore, sql_store, namespace, options, ttl)
         super().__init__(token_limit=token_limit, sql_store=store, **fields)
-        self.memory_blocks = own_blocks(self.memory_blocks, store.connection, self.session_id)
+        self.memory_blocks = own_blocks(
+            self.memory_blocks, store.connection, self.session_id, store.ttl
+        )
         if self.memory_blocks:
             remember_owner(self._conversation(), self)
 
@@ -352,7 +354,7 @@ class BotWireMemory(FoundAgain, Memory):
 
     async def _aput_away(self) -> None:
         """Archives the oldest messages if there are too many, after memory blocks accept them."""
-        await self._renew_facts()
+        await self._renew_blocks()
         history = self._async_history()
         up_to = (await self._aqueue()).archive_up_to()
         if up_to is None:
@@ -393,11 +395,13 @@ class BotWireMemory(FoundAgain, Memory):
             key = facts_key(self.session_id)
             await self._async_memory().update(key, merge_facts(before, after), default={})
             self._facts_stored = True
-            await self._renew_facts()
+            await self._renew_blocks()
 
-    async def _renew_facts(self) -> None:
+    async def _renew_blocks(self) -> None:
         if self.sql_store.ttl is not None and facts_of(self.memory_blocks):
             await renew_facts(self._async_memory(), self.session_id, self.sql_store.ttl)
+        for block in recalling(self.memory_blocks):
+            await block.arenew()
 
     async def _recall_facts(self) -> None:
         if facts_of(self.memory_blocks):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from datetime import datetime
+from functools import partial
 from typing import Any, Literal, Self
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -12,14 +14,23 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory.memory import BaseMemoryBlock
 from pydantic import PrivateAttr
 
-from botwire import AsyncMemory, AsyncRecords, ConfigurationError, Memory, Record
+from botwire import (
+    AsyncMemory,
+    AsyncRecords,
+    ConfigurationError,
+    ConflictError,
+    Memory,
+    Record,
+)
 from botwire.connection import Connection
 from botwire.names import join_parts
+from botwire.operations import check_ttl
 from botwire.places import DEFAULT_TIMEOUT
 from botwire_llamaindex.batches import awrite, in_batches
 from botwire_llamaindex.place import refuse_unknown
 
 _BATCH = 500
+_RENEWED = "llamaindex/renewed"
 _LONGEST_QUERY = 2_000  # characters of a message to search for
 
 
@@ -40,8 +51,9 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         **fields: `per`: ``"session"`` recalls what was said in the same conversation, ``"user"``
             what was said in any conversation of the same namespace. `embed_model` searches by
             meaning; without one, the block searches by words. `similarity_top_k`: maximum number of
-            messages to recall. `collection`: tells several blocks apart. Also the fields of every
-            block: `name`, `priority`, ….
+            messages to recall. `collection`: tells several blocks apart. `ttl`: seconds after the
+            conversation's last message when its messages are no longer recalled; defaults to the
+            ttl of the `BotWireMemory`. Also the fields of every block: `name`, `priority`, ….
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -52,6 +64,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
     embed_model: BaseEmbedding | None = None
     similarity_top_k: int = 5
     collection: str = "llamaindex/recalled"
+    ttl: float | None = None
 
     _connection: Connection | None = PrivateAttr(default=None)
     _owner: tuple[str, str] | None = PrivateAttr(default=None)  # namespace and session
@@ -68,6 +81,8 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
     ) -> None:
         refuse_unknown(type(self), fields, type(self).model_fields)
         super().__init__(**fields)
+        if self.ttl is not None:
+            check_ttl(self.ttl)
         if (namespace, client, url, api_key) != (None, None, None, None):
             self._connection = Connection(
                 namespace,
@@ -78,9 +93,17 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
                 timeout=timeout,
             )
 
-    def owned_by(self, connection: Connection, session_id: str) -> Self:
-        """Returns a copy of this block for one conversation, at its place unless it has its own."""
+    def owned_by(self, connection: Connection, session_id: str, ttl: float | None) -> Self:
+        """Returns a copy of this block for one conversation, at its place unless it has its own.
+
+        Args:
+            connection: The conversation's place.
+            session_id: The conversation.
+            ttl: When the conversation expires, unless this block says so itself.
+        """
         block = self.model_copy()
+        if block.ttl is None:
+            block.ttl = ttl
         block._set_owner(connection, session_id)  # noqa: SLF001 - a copy of this one
         return block
 
@@ -125,7 +148,25 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
                 for record, vector in zip(records, vectors, strict=True)
             ]
         for batch in in_batches(records, _BATCH, lambda record: len(record.text) + 40_000):
-            await awrite(batch, self._records().put)
+            await awrite(batch, partial(self._records().put, ttl=self.ttl))
+
+    async def arenew(self) -> None:
+        """Lets the stored messages of this block's conversation live on, after it was written to.
+
+        They are renewed at most once in a quarter of their time to live, by any process.
+        """
+        if self.ttl is None:
+            return
+        scope = self._scope(None, per="session")
+        mark = f"{_RENEWED}/{_id_of(self.collection, scope)}"
+        try:
+            await self._place().async_memory.set(mark, None, ttl=self.ttl / 4, if_version=0)
+        except ConflictError:
+            return
+        records = self._records()
+        ids = [one.id async for one in records.iterate(scope=scope, embeddings=False)]
+        for batch in in_batches(ids, _BATCH, len):
+            await records.patch(batch, {}, ttl=self.ttl)
 
     async def _aput(self, messages: list[ChatMessage]) -> None:
         await self.aput(messages)
@@ -147,7 +188,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         found = await self._records().search(
             **query, scope=scope, limit=self.similarity_top_k, embeddings=False
         )
-        records = sorted((match.record for match in found), key=lambda record: record.version)
+        records = sorted((match.record for match in found), key=_age)
         return "\n".join(f"{one.metadata.get('role', 'user')}: {one.text}" for one in records)
 
     async def areset(self) -> None:
@@ -178,6 +219,10 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         if session is not None and (per or self.per) == "session":
             parts.append(f"session {session}")
         return join_parts(*parts)
+
+
+def _age(record: Record) -> tuple[datetime | None, int | None]:
+    return record.created_at, record.version
 
 
 def _id_of(*parts: str) -> str:
