@@ -164,7 +164,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         except ConflictError:
             return
         records = self._records()
-        ids = [one.id async for one in records.iterate(scope=scope, embeddings=False)]
+        ids = [one.id for one in await records.list(scope=scope, embeddings=False)]
         for batch in in_batches(ids, _BATCH, len):
             await records.patch(batch, {}, ttl=self.ttl)
 
