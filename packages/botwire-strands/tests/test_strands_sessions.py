@@ -9,14 +9,20 @@ from typing import Any
 import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext
 from strands import Agent
-from strands.memory import MemoryManager
+from strands.memory import InvocationTrigger, MemoryManager
+from strands.memory.types import AddMessagesContext
 from strands.session import SnapshotSessionManager
 from strands.types.exceptions import SessionException, StorageError
 from strands.types.session import Session, SessionMessage, SessionType
 
 from botwire import Author, ConfigurationError, Memory
 from botwire.messages import Message, ToolCall
-from botwire_strands import BotWireMemoryStore, BotWireSessionManager, BotWireStorage
+from botwire_strands import (
+    BotWireMemoryStore,
+    BotWireSessionManager,
+    BotWireStorage,
+    list_sessions,
+)
 from scripted.strands import ScriptedModel
 from tests.zygote import Zygote
 
@@ -195,6 +201,56 @@ def test_a_deleted_session_is_gone_with_its_agents(place: Any) -> None:
     assert "stays" in texts(open_agent(place, "ada2"))
 
 
+def test_sessions_are_listed_the_last_used_ones_first(place: Any) -> None:
+    for session, agent_id in (("ada/1", "default"), ("x" * 200, "helper"), ("bob", "default")):
+        open_agent(place, session, agent_id=agent_id)("hello")
+    BotWireSessionManager("silent", **place)
+    memory = Memory(**place)
+    memory.history("begun elsewhere").append(Message("user", "I am Ada.").to_item())
+    open_agent(place, "x" * 200, agent_id="helper")("hello again")
+    listed = [one.session_id for one in list_sessions(**place)]
+    assert listed == ["x" * 200, "begun elsewhere", "silent", "bob", "ada/1"]
+    assert [one.session_id for one in list_sessions(**place, limit=2)] == listed[:2]
+    assert [one.session_id for one in list_sessions(**place, prefix="b")] == [
+        "begun elsewhere", "bob",
+    ]  # fmt: skip
+    for one in list_sessions(**place):
+        assert one.created_at <= one.updated_at
+    BotWireSessionManager("bob", **place).delete_session("bob")
+    assert "bob" not in [one.session_id for one in list_sessions(**place)]
+
+
+def test_a_session_expires_after_its_last_message(place: Any) -> None:
+    memory = Memory(**place)
+
+    def expiries() -> set[float]:
+        entries = [*memory.iter_entries("strands-")]
+        times = [entry.expires_at for entry in entries]
+        times += [info.expires_at for info in memory.list_histories()]
+        assert len(times) == 3
+        return {time.timestamp() if time is not None else 0 for time in times}
+
+    where = {**place, "ttl": 3600}
+    agent = open_agent(where)
+    agent("My cat is called Turing.")
+    first = expiries()
+    assert 0 not in first
+    agent("What is it called?")
+    assert min(expiries()) > max(first)  # every one of them, although the state has not changed
+    assert "Turing" in str(open_agent(where)("And now?"))
+
+    # What expires is gone as if deleted; the agent whose process waited begins afresh.
+    memory.history("ada").clear()
+    for entry in [*memory.iter_entries("strands-")]:
+        memory.delete(entry.key)
+    agent("hello again")
+    assert "hello again" in texts(open_agent(where))
+    assert "What is it called?" not in texts(open_agent(where))
+    assert 0 not in expiries()
+    with pytest.raises(ConfigurationError, match="ttl"):
+        BotWireSessionManager("ada", **place, ttl=0)
+
+
 async def test_storage_keeps_bytes_under_any_key(place: Any) -> None:
     storage = BotWireStorage(**place)
     keys = ("a", "a/b", "a/b*", "a/../c", "ä ~%", "z" * 900)
@@ -260,3 +316,35 @@ def test_a_memory_manager_shows_memories_to_the_model(
         model=ScriptedModel(), memory_manager=MemoryManager(stores=[store]), callback_handler=None
     )("What do you know of the cat?")
     assert "The cat is called Turing." in log.read_text()
+
+
+async def test_what_is_said_is_added_once_however_often_it_is_retried(place: Any) -> None:
+    store = BotWireMemoryStore("said", **place)
+    call: Any = {"toolUse": {"toolUseId": "1", "name": "look", "input": {}}}
+    messages: Any = [
+        {"role": "user", "content": [{"text": "My cat is called Turing."}]},
+        {"role": "assistant", "content": [{"text": "A cat named Turing, noted."}, call]},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [{"text": "ok"}]},
+        {"role": "user", "content": [{"text": "ok"}]},
+    ]
+    for numbers in ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4], None):
+        await store.add_messages(messages, AddMessagesContext(numbers))
+    found = await store.search("cat")
+    assert {(one.content, str(one.metadata)) for one in found} == {
+        ("My cat is called Turing.", "{'role': 'user'}"),
+        ("A cat named Turing, noted.", "{'role': 'assistant'}"),
+    }
+    assert len(await store.search("ok")) == 1
+    with pytest.raises(ConfigurationError, match="not writable"):
+        await BotWireMemoryStore("said", writable=False, **place).add_messages(messages)
+
+
+async def test_a_manager_hands_what_is_said_to_the_store(place: Any) -> None:
+    store = BotWireMemoryStore("said", **place, extraction={"trigger": InvocationTrigger()})
+    manager = MemoryManager(stores=[store])
+    agent = Agent(model=ScriptedModel(), memory_manager=manager, callback_handler=None)
+    await agent.invoke_async("My cat is called Turing.")
+    await manager.flush()
+    (found, *_) = await BotWireMemoryStore("said", **place).search("Turing")
+    assert found.content == "My cat is called Turing."

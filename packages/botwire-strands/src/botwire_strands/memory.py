@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Unpack
 
-from strands.memory.types import MemoryEntry, MemoryStore, SearchOptions
+from strands.memory.types import AddMessagesContext, MemoryEntry, MemoryStore, SearchOptions
+from strands.types.content import Message
 
 from botwire import AsyncRecords, ConfigurationError, Record
 from botwire.connection import Connected, ConnectionOptions
@@ -26,7 +27,9 @@ class BotWireMemoryStore(Connected, MemoryStore, framework="strands", shows="nam
         description: What is in it, for the model.
         max_search_results: How many memories a search returns.
         writable: Whether agents may add to it.
-        extraction: Whether the manager extracts memories from conversations; see `MemoryStore`.
+        extraction: Whether the manager adds what is said to the store; see `MemoryStore`. True adds
+            the messages as they are; with ``{"extractor": ModelExtractor()}`` a model says what
+            is worth it.
         **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
@@ -70,10 +73,40 @@ class BotWireMemoryStore(Connected, MemoryStore, framework="strands", shows="nam
             raise ConfigurationError(f"the store {self.name!r} is not writable")
         if not content.strip():
             raise ConfigurationError("content is empty: an empty memory could never be found")
-        id = hashlib.sha256(to_bytes(content)).hexdigest()
+        id = _id(content)
         await self._records.put([Record(id=id, text=content, metadata=metadata or {})])
         return id
+
+    async def add_messages(
+        self, messages: list[Message], context: AddMessagesContext | None = None
+    ) -> None:
+        """Adds what was said, a memory for each message, so that a search finds it word for word.
+
+        A message that is added again is there once: its id is made of its role and text, as the
+        manager's numbers begin anew with each run. Messages without a text are left out.
+
+        Raises:
+            ConfigurationError: The store is not writable.
+        """
+        if not self.writable:
+            raise ConfigurationError(f"the store {self.name!r} is not writable")
+        said = {(message["role"], _text(message)): None for message in messages}
+        records = [
+            Record(id=_id(f"{role}\n{text}"), text=text, metadata={"role": role})
+            for role, text in said
+            if text.strip()
+        ]
+        if records:
+            await self._records.put(records)
 
     @property
     def _records(self) -> AsyncRecords:
         return self.connection.async_memory.records(self.name)
+
+
+def _text(message: Message) -> str:
+    return "\n\n".join(block["text"] for block in message["content"] if "text" in block)
+
+
+def _id(content: str) -> str:
+    return hashlib.sha256(to_bytes(content)).hexdigest()

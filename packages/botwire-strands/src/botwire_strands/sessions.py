@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import Any, Unpack
 
 from strands.multiagent.base import MultiAgentBase
@@ -15,6 +14,8 @@ from strands.types.session import Session, SessionAgent, SessionMessage
 from botwire import ConfigurationError, ConflictError, History, Memory
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_history, join_parts
+from botwire.operations import read_ttl
+from botwire_strands.acting import current_run, running
 from botwire_strands.convert import (
     from_items,
     has_results,
@@ -23,9 +24,10 @@ from botwire_strands.convert import (
     paired,
     to_items,
 )
+from botwire_strands.listing import AGENTS, SESSIONS
 
 _AGENT = "default"  # the id that Strands gives an agent
-_AGENTS, _SESSIONS, _TEAMS = "strands-agents", "strands-sessions", "strands-multi-agents"
+_TEAMS = "strands-multi-agents"
 
 
 class BotWireSessionManager(
@@ -41,6 +43,8 @@ class BotWireSessionManager(
         session_id: The name of the session.
         namespace: Whose sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
             ``default``.
+        ttl: Seconds after its last message when the session expires; None: never. The next message
+            starts it afresh. Each agent of a session has messages that expire by themselves.
         **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
@@ -52,11 +56,13 @@ class BotWireSessionManager(
         session_id: str,
         *,
         namespace: str | None = None,
+        ttl: float | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        if check_history(session_id).startswith(f"{_AGENTS}/"):
-            raise ConfigurationError(f"a session's name cannot begin with {_AGENTS}/")
+        if check_history(session_id).startswith(f"{AGENTS}/"):
+            raise ConfigurationError(f"a session's name cannot begin with {AGENTS}/")
         super().__init__(namespace, **connection)
+        self.ttl = read_ttl(ttl)
         self._seen: dict[str, int] = {}
         self._opening = True
         RepositorySessionManager.__init__(self, session_id, session_repository=self)
@@ -90,11 +96,11 @@ class BotWireSessionManager(
         """
         if is_prompt(message):
             self._catch_up(agent, message)
-        token = _run.set(_trace_id(agent))
-        try:
+        with running(agent):
             super().append_message(message, agent, **kwargs)
-        finally:
-            _run.reset(token)
+            if self.ttl is not None:
+                self._touch_session()
+                self.update_agent(self.session_id, SessionAgent.from_agent(agent))
 
     def _catch_up(self, agent: LocalAgent, prompt: Message) -> None:
         """Puts the messages that others have stored in the meantime before a prompt."""
@@ -119,14 +125,14 @@ class BotWireSessionManager(
         Raises:
             SessionException: It exists. Two processes may open a new one at the same time.
         """
-        key = join_parts(_SESSIONS, session.session_id)
+        key = join_parts(SESSIONS, session.session_id)
         if not self._create(key, session.to_dict()) and not self._opening:
             raise SessionException(f"Session {session.session_id} already exists")
         return session
 
     def read_session(self, session_id: str, **kwargs: Any) -> Session | None:
         """Returns a session, or None if there is none."""
-        found = self._memory.get(join_parts(_SESSIONS, session_id))
+        found = self._memory.get(join_parts(SESSIONS, session_id))
         return None if found is None else Session.from_dict(found)
 
     def delete_session(self, session_id: str) -> None:
@@ -135,9 +141,9 @@ class BotWireSessionManager(
         Raises:
             SessionException: There is no such session.
         """
-        if not self._memory.delete(join_parts(_SESSIONS, session_id)):
+        if not self._memory.delete(join_parts(SESSIONS, session_id)):
             raise SessionException(f"Session {session_id} does not exist")
-        below = join_parts(_AGENTS, session_id) + "/"
+        below = join_parts(AGENTS, session_id) + "/"
         names = [info.name for info in self._memory.list_histories(below)]
         teams = self._memory.list_keys(join_parts(_TEAMS, session_id) + "/")
         with self._memory.transaction() as tx:
@@ -148,12 +154,12 @@ class BotWireSessionManager(
 
     def create_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
         """Stores a new agent of a session, unless another process has just done so."""
-        key = join_parts(_AGENTS, session_id, session_agent.agent_id)
+        key = join_parts(AGENTS, session_id, session_agent.agent_id)
         self._create(key, session_agent.to_dict())
 
     def read_agent(self, session_id: str, agent_id: str, **kwargs: Any) -> SessionAgent | None:
         """Returns an agent, or None if there is none."""
-        found = self._memory.get(join_parts(_AGENTS, session_id, agent_id))
+        found = self._memory.get(join_parts(AGENTS, session_id, agent_id))
         return None if found is None else SessionAgent.from_dict(found)
 
     def update_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
@@ -163,13 +169,14 @@ class BotWireSessionManager(
             SessionException: There is no such agent.
         """
         before = self.read_agent(session_id, session_agent.agent_id)
-        if before is None:
+        if before is not None:
+            session_agent.created_at = before.created_at
+        elif self.ttl is None:  # or it expired while its process waited
             raise SessionException(
                 f"Agent {session_agent.agent_id} in session {session_id} does not exist"
             )
-        session_agent.created_at = before.created_at
-        key = join_parts(_AGENTS, session_id, session_agent.agent_id)
-        self._memory.set(key, session_agent.to_dict())
+        key = join_parts(AGENTS, session_id, session_agent.agent_id)
+        self._memory.set(key, session_agent.to_dict(), ttl=self.ttl)
 
     def create_message(
         self, session_id: str, agent_id: str, session_message: SessionMessage, **kwargs: Any
@@ -253,7 +260,8 @@ class BotWireSessionManager(
     ) -> None:
         """Stores the state of a graph or swarm."""
         key = join_parts(_TEAMS, session_id, multi_agent.id)
-        self._memory.set(key, multi_agent.serialize_state())
+        self._memory.set(key, multi_agent.serialize_state(), ttl=self.ttl)
+        self._touch_session()
 
     def read_multi_agent(
         self, session_id: str, multi_agent_id: str, **kwargs: Any
@@ -281,28 +289,22 @@ class BotWireSessionManager(
     def _create(self, key: str, value: Any) -> bool:
         """Sets a key that does not exist; returns whether it did not."""
         try:
-            self._memory.set(key, value, if_version=0)
+            self._memory.set(key, value, if_version=0, ttl=self.ttl)
         except ConflictError:
             return False
         return True
+
+    def _touch_session(self) -> None:
+        if self.ttl is not None:
+            key = join_parts(SESSIONS, self.session_id)
+            self._memory.set(key, self.session.to_dict(), ttl=self.ttl)
 
     @property
     def _memory(self) -> Memory:
         return self.connection.memory
 
     def _history(self, session_id: str, agent_id: str) -> History:
-        own = join_parts(_AGENTS, session_id, agent_id)
+        own = join_parts(AGENTS, session_id, agent_id)
         named = None if agent_id == _AGENT else agent_id
-        memory = self.connection.during(agent=named, run=_run.get()).memory
-        return memory.history(session_id if agent_id == _AGENT else own)
-
-
-_run: ContextVar[str | None] = ContextVar("botwire_strands_run", default=None)
-"""The id of the trace of the request whose message is being stored."""
-
-
-def _trace_id(agent: LocalAgent) -> str | None:
-    """Returns the id of an agent's trace, which is all that tells its requests apart, if any."""
-    span = getattr(agent, "trace_span", None)
-    context = None if span is None else span.get_span_context()
-    return f"{context.trace_id:032x}" if context is not None and context.is_valid else None
+        memory = self.connection.during(agent=named, run=current_run.get()).memory
+        return memory.history(session_id if agent_id == _AGENT else own, ttl=self.ttl)
