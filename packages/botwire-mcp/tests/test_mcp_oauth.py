@@ -17,6 +17,7 @@ import pytest
 from mcp import Client
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.auth.provider import AuthorizationParams, AuthorizeError, RegistrationError
 from mcp.shared.auth import (
     AuthorizationCodeResult,
     OAuthClientInformationFull,
@@ -27,6 +28,7 @@ from mcp.shared.auth import (
 from botwire import Memory
 from botwire.cli import main
 from botwire_mcp.oauth.addresses import Addresses
+from botwire_mcp.oauth.provider import MOST_NEW, Provider
 from conftest import make_key, read_url, running
 from tests.waiting import until
 
@@ -324,6 +326,36 @@ def test_who_may_register_and_ask(server: Server) -> None:
         assert f"error={error}" in server.authorize(id, **fields).headers["Location"]
     # A scope neither grants nor refuses anything.
     assert "request=" in server.authorize(id, scope="any thing").headers["Location"]
+
+
+class FullState:
+    """What a server keeps that is flooded by clients that no user lets in."""
+
+    async def count(self, prefix: str) -> int:
+        assert prefix in ("new-clients/", "requests/")
+        return MOST_NEW
+
+
+class FullHost:
+    def state(self, scope: Any) -> FullState:
+        return FullState()
+
+
+async def test_strangers_cannot_fill_the_store() -> None:
+    provider = Provider(FullHost(), {}, Addresses("https://memory.example"))  # type: ignore[arg-type]
+    client = OAuthClientInformationFull(client_id="c", redirect_uris=[REDIRECT])
+    with pytest.raises(RegistrationError, match="too many clients"):
+        await provider.register_client(client)
+    params = AuthorizationParams(
+        state=None,
+        scopes=None,
+        code_challenge=CHALLENGE,
+        redirect_uri=REDIRECT,
+        redirect_uri_provided_explicitly=True,
+    )
+    with pytest.raises(AuthorizeError) as refused:
+        await provider.authorize(client, params)
+    assert refused.value.error == "temporarily_unavailable"
 
 
 def test_how_a_client_finds_the_endpoints(server: Server) -> None:

@@ -118,6 +118,8 @@ async def test_forget_counts_first(client: Client, place: Any) -> None:
     assert await call(client, "forget", about="/old", confirm=True) == {"forgotten": 3}
     assert await call(client, "forget", about="/old", confirm=True) == {"forgotten": 0}
     assert (await call(client, "list"))["counts"]["topics"] == {"/new": 1}
+    assert (await call(client, "forget", about="/"))["would_forget"] == 1
+    assert await call(client, "forget", about="/", confirm=True) == {"forgotten": 1}
     with Memory(**place) as memory:
         memory.set("k", 1)
         memory.history("h").extend([1, 2])

@@ -189,6 +189,8 @@ class Forget(MemoryTool):
             return int(await memory.delete(self.key))
         if self.history is not None:
             return await memory.history(self.history).clear()
+        if notes.keys() == {"scope"} and scopes.normalise(notes["scope"]) == scopes.ROOT:
+            return await memory.records().delete(all=True)
         return await memory.records().delete(**notes)
 
     async def _count(

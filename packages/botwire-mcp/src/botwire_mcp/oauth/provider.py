@@ -36,7 +36,10 @@ CODE_SECONDS = 300
 NEW_SECONDS = 3_600
 """How long a client that nobody let in is known."""
 MOST_NEW = 1_000
-"""Clients that may wait to be let in. Anyone can register, so they must not fill the store."""
+"""Clients that may wait to be let in, and pages that may be open.
+
+Anyone can register and ask, so they must not fill the store.
+"""
 
 _RETRY_SECONDS = 60  # how long a refresh token works after its first use: the answer may be lost
 _LONGEST_METADATA = 8_000  # characters
@@ -118,6 +121,8 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
         resource = self._addresses.resource
         if params.resource is not None and not check_resource_allowed(params.resource, resource):
             raise AuthorizeError("invalid_target", f"tokens of this server are for {resource}")
+        if await self._state.count("requests/") >= MOST_NEW:
+            raise AuthorizeError("temporarily_unavailable", "too many ask: try again later")
         request = secrets.token_urlsafe(32)
         stored = {"client_id": client.client_id, "params": params.model_dump(mode="json")}
         await self._state.set(_name("requests", request), stored, ttl=REQUEST_SECONDS)
