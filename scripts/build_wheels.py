@@ -10,12 +10,12 @@ import subprocess
 import sys
 
 from environments import ROOT
+from published import folders
 
 
 def main() -> int:
     """Builds a wheel and a source archive of each distribution; returns the exit code."""
-    packages = [file.parent for file in sorted(ROOT.glob("packages/*/pyproject.toml"))]
-    for folder in [*packages, ROOT / "server"]:
+    for folder in folders():
         command = [sys.executable, "-m", "hatchling", "build", "-d", str(ROOT / "dist")]
         done = subprocess.run(command, cwd=folder, check=False)
         if done.returncode:

@@ -39,6 +39,13 @@ CLASSIFIERS = (
     "Typing :: Typed",
 )
 
+ALIASES = {"langchain-botwire": "botwire-langchain"}
+"""Distributions in ``aliases`` that only give an adapter the name that its ecosystem expects.
+
+LangChain's list of integrations goes by such names. LlamaIndex lists packages outside of its
+repository under their own names (``[tool.llamahub]``), and the others have no pattern.
+"""
+
 _OWN: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "botwire": ("BotWire", ("langchain", "langgraph", "llama-index", "crewai", "mcp"), ()),
     "botwire-core": ("Core", ("chat history", "sqlite", "postgresql"), ()),
@@ -60,6 +67,7 @@ _OWN: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "botwire-mcp": ("MCP", ("mcp", "model context protocol"), ()),
     "botwire-openai-agents": ("OpenAI Agents SDK", ("openai-agents",), ()),
     "botwire-pydantic-ai": ("Pydantic AI", ("pydantic-ai",), ()),
+    "langchain-botwire": ("LangChain", ("langchain", "chat history"), ()),
     "botwire-strands": ("Strands Agents", ("strands", "strands-agents"), ()),
 }
 """The title of each distribution, and its own keywords and classifiers."""
@@ -99,8 +107,14 @@ class Published:
 _MANY = re.MULTILINE | re.DOTALL
 
 
+def folders() -> list[Path]:
+    """Returns the folder of every distribution: packages, the server and aliases."""
+    files = [*ROOT.glob("packages/*/pyproject.toml"), *ROOT.glob("aliases/*/pyproject.toml")]
+    return [*sorted(file.parent for file in files), ROOT / "server"]
+
+
 def _found() -> Iterator[Published]:
-    for file in [*sorted(ROOT.glob("packages/*/pyproject.toml")), ROOT / "server/pyproject.toml"]:
+    for file in [folder / "pyproject.toml" for folder in folders()]:
         project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
         name = project["name"]
         short = name.removeprefix("botwire-")

@@ -17,6 +17,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from published import ALIASES, folders
 from readme_programs import needs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,9 +44,7 @@ for _ in range(2):
 def wheels(root: Path) -> dict[str, Path]:
     """Returns the wheel of each distribution by name, after checking that all were built."""
     found = {}
-    for settings in sorted(
-        [*root.glob("packages/*/pyproject.toml"), root / "server/pyproject.toml"]
-    ):
+    for settings in [folder / "pyproject.toml" for folder in folders()]:
         project = tomllib.loads(settings.read_text())["project"]
         stem = f"{project['name'].replace('-', '_')}-{project['version']}"
         for file in (f"{stem}.tar.gz", f"{stem}-py3-none-any.whl"):
@@ -110,14 +109,15 @@ def pins_of(name: str) -> Path | None:
     """Returns the pins of a distribution's environment; frameworks exclude one another."""
     if name.startswith("botwire["):
         return None
-    own = ROOT / f"constraints/{name.removeprefix('botwire-')}.txt"
+    own = ROOT / f"constraints/{ALIASES.get(name, name).removeprefix('botwire-')}.txt"
     return own if own.exists() else ROOT / "constraints/default.txt"
 
 
 def main() -> int:
     """Tries every wheel; returns the exit code."""
     built = wheels(ROOT)
-    modules = {name: name.replace("-", "_") for name in built if name not in ("botwire", CORE)}
+    others = {"botwire", CORE, *ALIASES}
+    modules = {name: name.replace("-", "_") for name in built if name not in others}
     cases: dict[str, tuple[list[str], list[str]]] = {CORE: ([str(built[CORE])], [])}
     readmes: dict[str, Path] = {CORE: ROOT / "packages" / CORE / "README.md"}
     for name, module in modules.items():
@@ -125,7 +125,11 @@ def main() -> int:
         cases[name] = [str(built[CORE]), str(built[name]), extra], [module]
         readmes[name] = ROOT / ("server" if name == SERVER else f"packages/{name}") / "README.md"
         cases[name][0].extend(needs(readmes[name]))
-    together = {name: file for name, file in built.items() if name not in APART}
+    for name, adapter in ALIASES.items():
+        files = [str(built[one]) for one in (CORE, adapter, name)]
+        cases[name] = [*files, *needs(readmes[adapter])], [modules[adapter]]
+        readmes[name] = ROOT / f"aliases/{name}/README.md"  # its program imports the alias
+    together = {name: file for name, file in built.items() if name not in {*APART, *ALIASES}}
     cases["botwire[all]"] = (
         [*map(str, together.values()), f"botwire[all] @ {built['botwire'].as_uri()}"],
         [module for name, module in modules.items() if name not in APART],

@@ -14,7 +14,7 @@ import yaml
 
 import botwire
 from environments import ROOT
-from published import REPOSITORY
+from published import DISTRIBUTIONS, REPOSITORY
 
 
 def read(path: str | Path) -> Any:
@@ -79,3 +79,21 @@ def test_the_image_serves_as_its_own_user_and_is_checked() -> None:
     assert "USER botwire" in lines
     assert lines.index("USER botwire") < lines.index('ENTRYPOINT ["botwire"]')
     assert any(line.startswith("HEALTHCHECK") for line in lines)
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/listing/*.md")), ids=lambda page: page.stem)
+def test_what_a_listing_shows_is_what_a_readme_shows(page: Path) -> None:
+    """The programs of READMEs run in the tests."""
+    text = page.read_text()
+    [adapter] = set(re.findall(r"tree/main/packages/([\w-]+)", text))
+    readme = (ROOT / "packages" / adapter / "README.md").read_text()
+    for block in re.findall(r"^```python\n.*?^```", text, re.MULTILINE | re.DOTALL):
+        assert block in readme, f"{page.name} shows what {adapter}/README.md does not"
+    for command in re.findall(r'^\$ pip install "?([\w-]+)', text, re.MULTILINE):
+        assert command in DISTRIBUTIONS
+
+
+def test_every_list_has_its_text() -> None:
+    found = {page.stem for page in ROOT.glob("docs/listing/*.md")}
+    assert found >= {"google-adk", "langchain", "llamahub", "pydantic-ai", "strands"}
+    assert "mcp-registry" in found

@@ -12,10 +12,11 @@ import pytest
 
 import botwire
 import environments
+import published
 from environments import DEFAULT, ROOT
 from smoke_wheels import APART
 
-FOLDERS = [*sorted(file.parent for file in ROOT.glob("packages/*/pyproject.toml")), ROOT / "server"]
+FOLDERS = published.folders()
 
 
 def project(folder: Path) -> Any:
@@ -48,13 +49,14 @@ def test_every_distribution_has_its_license(folder: Path) -> None:
 
 
 def test_every_package_is_typed(folder: Path) -> None:
-    for module in folder.glob("src/*/__init__.py"):
-        assert module.with_name("py.typed").exists()
+    for source in folder.glob("src"):
+        assert [*source.rglob("py.typed")]
 
 
 def test_the_meta_distribution_reaches_every_other() -> None:
     extras = project(ROOT / "packages/botwire")["optional-dependencies"]
     names = {project(folder)["name"] for folder in FOLDERS} - {"botwire", "botwire-core"}
+    names -= published.ALIASES.keys()
     assert {f"botwire-{extra}" for extra in extras.keys() - {"all"}} == names
     together = extras.keys() - {"all", *(name.removeprefix("botwire-") for name in APART)}
     assert extras["all"] == [f"botwire[{','.join(sorted(together))}]==0.3.0"]
@@ -81,8 +83,25 @@ def test_an_adapter_opens_no_connection_without_its_framework(name: str) -> None
     assert found
 
 
+@pytest.mark.parametrize("name", published.ALIASES)
+def test_an_alias_has_all_that_its_adapter_exports(name: str) -> None:
+    adapter = published.ALIASES[name]
+    assert project(ROOT / "aliases" / name)["dependencies"] == [f"{adapter}=={botwire.__version__}"]
+    module = adapter.replace("-", "_")
+    [alias] = (ROOT / "aliases" / name).glob("src/**/__init__.py")
+    [imported] = [
+        node for node in ast.parse(alias.read_text()).body if isinstance(node, ast.ImportFrom)
+    ]
+    assert imported.module == module
+    original = ROOT / "packages" / adapter / "src" / module / "__init__.py"
+    for node in ast.parse(original.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            assert ast.literal_eval(node.value) == sorted(one.name for one in imported.names)
+
+
 def test_the_list_of_adapters_is_complete() -> None:
     others = {"packages/botwire", "packages/botwire-core", "server"}
+    others |= {f"aliases/{name}" for name in published.ALIASES}
     adapters = {folder for folder in FOLDERS if folder.relative_to(ROOT).as_posix() not in others}
     assert set(environments.adapters().values()) == adapters
 
