@@ -131,18 +131,30 @@ async def forget_namespace(request: Request, namespace: Namespace) -> Response:
     # With an Idempotency-Key it is one transaction, so that it can be repeated.
     is_whole = request_id(request.scope) is not None
     operation = ops.ForgetNamespace(namespace, None if is_whole else ops.PART)
+    return encode_answer(operation, await erase(request, operation))
+
+
+async def erase(request: Request, operation: ops.ForgetNamespace) -> tuple[ops.RowCount, ...]:
+    """Erases a namespace, and returns the number of rows of each kind.
+
+    Args:
+        request: The request of the administrator.
+        operation: What to erase. With a limit, a large namespace is first emptied in parts.
+
+    Raises:
+        PermissionDeniedError: The sender may not do this, or a hold protects something.
+    """
+    namespace = operation.name
     caller: Caller = request.scope[CALLER]
     caller.check(ops.Batch(SYSTEM_NAMESPACE, (operation,)))  # before anything is deleted
     for hold in await apply(request, namespace, ops.FindHolds()):
         raise hold.refusal()
-    erased = Counter[str]() if is_whole else await _empty(request, namespace)
+    erased = Counter[str]() if operation.limit is None else await _empty(request, namespace)
     while True:
         counts: Sequence[ops.RowCount] = await apply(request, SYSTEM_NAMESPACE, operation)
         erased.update(dict(counts))
         if operation.is_over(counts):
-            return encode_answer(
-                operation, tuple(one._replace(count=erased[one.kind]) for one in counts)
-            )
+            return tuple([one._replace(count=erased[one.kind]) for one in counts])
 
 
 async def _empty(request: Request, namespace: str) -> Counter[str]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from urllib.parse import unquote
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from botwire import operations as ops
 from botwire.clock import now, to_iso
 from botwire.errors import BotWireError, InvalidRequestError
-from botwire.names import SYSTEM_NAMESPACE, check_namespace
+from botwire.names import check_namespace
 from botwire_console.recipes import Recipe
 from botwire_console.visit import Visit
+from botwire_server.routes.store import erase
 
 MOST = 100
 """Namespaces that are forgotten at once."""
@@ -42,12 +43,13 @@ async def forget(visit: Visit) -> Response:
     visit.require("admin")
     fields = await visit.fields()
     names = _names(fields)
-    for name in names:
+    for name in names:  # before anything is erased
         for hold in await visit.apply(name, ops.FindHolds()):
             raise hold.refusal()
     receipts = []
     for name in names:
-        erased = await _erase(visit, name)
+        counts = await erase(Request(visit.scope), ops.ForgetNamespace(name, ops.PART))
+        erased = {one.kind: one.count for one in counts if one.count}
         receipts.append({"namespace": name, "erased": erased, "at": to_iso(now())})
     compaction = ops.Compaction(
         rewritten=False, detail="the files were not rewritten: they may still hold what was erased"
@@ -63,20 +65,6 @@ async def forget(visit: Visit) -> Response:
         receipt=json.dumps([{**one, **compaction._asdict()} for one in receipts], indent=2),
         recipe=None,
     )
-
-
-async def _erase(visit: Visit, name: str) -> dict[str, int]:
-    erased = Counter[str]()
-    memory = visit.memory(name)
-    if (await visit.apply(name, ops.StatPast())).keep is not None:
-        await memory.keep_past(None)  # or what is deleted below would become its past
-    erased["keys"] = await memory.clear()
-    operation = ops.ForgetNamespace(name, ops.PART)
-    while True:
-        (counts,) = await visit.apply_all(SYSTEM_NAMESPACE, operation)
-        erased.update(dict(counts))
-        if operation.is_over(counts):
-            return {kind: count for kind, count in erased.items() if count}
 
 
 def _names(fields: list[tuple[str, str]]) -> list[str]:
