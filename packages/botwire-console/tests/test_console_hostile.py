@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from urllib.parse import quote
 
 import httpx
@@ -9,6 +11,7 @@ import pytest
 
 from botwire import Author, Memory
 from botwire.messages import Message, Native, ToolCall
+from botwire.names import join_parts
 from botwire_console import rendering
 from tests.browsing import Browser, address, parse
 
@@ -63,6 +66,31 @@ def check(answer: httpx.Response) -> None:
     assert "\u202e" not in answer.text
 
 
+def write_thread(memory: Memory, text: str) -> None:
+    """Stores two checkpoints in the form of botwire-langgraph."""
+
+    def typed(value: object) -> list[str]:
+        return ["json", base64.b64encode(json.dumps(value).encode()).decode()]
+
+    memory.set(join_parts("heads", text, ""), {})
+    for id, version in (("before", "1"), (text, text)):
+        memory.set(
+            join_parts("checkpoints", text, "", id),
+            {
+                "thread_id": text,
+                "checkpoint_ns": "",
+                "id": id,
+                "parent": text,
+                "checkpoint": typed({"ts": text, "channel_versions": {text: version}}),
+                "metadata": typed({"source": text, "step": 1}),
+                "lists": {},
+                "ends": {},
+            },
+        )
+        blob = b"json\x00" + json.dumps([text, version]).encode()
+        memory.set(join_parts("blobs", text, "", text, version), blob)
+
+
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_what_is_stored_stays_text(server_url: str, browser: Browser, text: str) -> None:
     author = Author(*(text.encode("utf-8", "replace").decode()[:60],) * 3)
@@ -91,6 +119,7 @@ def test_what_is_stored_stays_text(server_url: str, browser: Browser, text: str)
             ]
         )
         memory.remember(text, tags=[text], id="hostile", ttl=3600)
+        write_thread(memory, text)
         memory.keep_past(3600)
         memory.set(text, text)
         memory.set(text, {text: [text]})
@@ -116,12 +145,23 @@ def test_what_is_stored_stays_text(server_url: str, browser: Browser, text: str)
         ("search", {"q": MARK}),
         ("usage", {"plan": 1}),
         ("threads", {}),
+        ("thread", {"thread": text}),
+        ("thread/step", {"thread": text, "id": text}),
+        ("thread/step", {"thread": text, "id": text, "with": "before"}),
         ("changes", {"undone": text}),
         ("key/versions", {"key": text}),
     ):
         answer = browser.get(view, ns=namespace, **names)
         assert answer.status_code == 200, answer.text
         seen.append(answer)
+    seen += [browser.get("usage"), browser.get("health"), browser.get("api-keys")]
+    chosen = quote(text, safe="", errors="surrogatepass")
+    for kind in ("keys", "conversations"):
+        seen.append(browser.post(address("selection", ns=namespace, kind=kind), n=chosen))
+        assert seen[-1].status_code == 200
+    named = quote(namespace, safe="", errors="surrogatepass")
+    seen.append(browser.post("namespaces/selection", n=named))
+    assert seen[-1].status_code == 200
     here = address("key", ns=namespace, key=text)
     typed = f"no JSON {text}".encode("utf-8", "surrogatepass")
     seen += [browser.post(here, version=version, value=typed) for version in (99, 1)]
@@ -142,6 +182,21 @@ def test_a_hostile_host_header_stays_text(browser: Browser) -> None:
     host = 'localhost"><bwevil>'
     answer = browser.http.get(address("keys", ns="n"), headers={"Host": host})
     check(answer)
+
+
+def test_labels_and_namespaces_of_api_keys_stay_text(
+    administered: tuple[str, str, object],
+) -> None:
+    url, secret, _ = administered
+    admin = Browser(url, secret)
+    for text in HOSTILE:
+        sent = text.encode("utf-8", "replace")
+        fields = {"label": sent, "right": "read", "days": 1}
+        made = admin.post("api-keys", **fields, namespaces=sent.replace(b",", b"")[:60])
+        check(made)
+        check(admin.post("api-keys", **fields, namespaces="", writes=sent))
+    for view in ("api-keys", "audit"):
+        check(admin.get(view))
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
