@@ -24,8 +24,7 @@ SHARED = {
 def _shared(place: str, request: pytest.FixtureRequest) -> str:
     """Returns the URL of a shared place: ``http`` is the channel, ``http-postgres`` plain HTTP."""
     url = str(request.getfixturevalue(SHARED[place]))
-    query = {"http": "?channel=true", "http-postgres": "?channel=false"}
-    return url + query.get(place, "")
+    return f"{url}?channel=false" if place == "http-postgres" else url
 
 
 @pytest.fixture(params=["embedded", "in-memory", *SHARED])

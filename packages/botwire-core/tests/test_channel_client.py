@@ -12,6 +12,8 @@ import os
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -89,6 +91,15 @@ async def test_many_calls_share_one_connection(logged: Logged, flavor: str) -> N
     assert logged.opened() == 1
     await memory.aclose()
     assert await memory.get("k") == 4  # as after every close
+    await memory.aclose()
+
+
+async def test_it_is_used_unasked(logged: Logged, flavor: str) -> None:
+    memory = open_client(flavor, "n", logged.direct)
+    for i in range(5):
+        await memory.set("k", i)
+    assert logged.opened() == 1
+    assert logged.count('method="POST",route="/v1/batch",status="200"') == 5
     await memory.aclose()
 
 
@@ -652,3 +663,86 @@ def test_the_wire_of_a_request() -> None:
     head, _, body = plain.partition(b"\n")
     assert json.loads(head) == {"id": 7, "headers": {"Idempotency-Key": 'a "quoted" name'}}
     assert body == b'{"namespace": "n"}'
+
+
+ENDS = {
+    "no close": """
+memory = Memory("n", url=URL)
+for i in range(4):
+    memory.increment("n")
+""",
+    "a thread that still calls": """
+import threading
+memory = Memory("n", url=URL)
+for i in range(4):
+    memory.increment("n")
+called = threading.Event()
+def work():
+    while True:
+        memory.get("n")
+        called.set()
+threading.Thread(target=work, daemon=True).start()
+called.wait()
+""",
+    "a thread that still watches": """
+import threading
+memory = Memory("n", url=URL)
+for i in range(4):
+    memory.increment("n")
+told = threading.Event()
+def work():
+    for change in memory.watch(after=0):
+        told.set()
+threading.Thread(target=work, daemon=True).start()
+told.wait()
+""",
+    "loops that end": """
+import asyncio
+memory = AsyncMemory("n", url=URL)
+async def work():
+    for i in range(4):
+        await memory.increment("n")
+    async for change in memory.watch(after=0):
+        break
+asyncio.run(work())
+asyncio.run(work())
+""",
+    "a loop that is cancelled": """
+import asyncio
+memory = AsyncMemory("n", url=URL)
+async def watch(told):
+    async for change in memory.watch(after=0):
+        told.set()
+async def work():
+    for i in range(4):
+        await memory.increment("n")
+    told = asyncio.Event()
+    task = asyncio.create_task(watch(told))
+    await told.wait()
+asyncio.run(work())
+""",
+    "a fork": """
+memory = Memory("n", url=URL)
+for i in range(4):
+    memory.increment("n")
+child = os.fork()
+memory.increment("n")
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+""",
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_program_ends_without_a_word(server_url: str, namespace: str, how: str) -> None:
+    program = f"import os\nfrom botwire import AsyncMemory, Memory\nURL = {server_url!r}\n"
+    program += ENDS[how].replace('"n", url', f"{namespace!r}, url")
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -54,8 +54,12 @@ def run(saver, log, given, durability, on_slow):
 
 
 def wait_for_quick(saver):
-    # The step's other task has finished, and what it wrote is stored.
-    while not any(value == ["quick"] for _, _, value in saver.get_tuple(THREAD).pending_writes):
+    # The step's other task has finished, and what it wrote is stored. With the durability "async",
+    # the first checkpoint may not be stored yet.
+    while True:
+        found = saver.get_tuple(THREAD)
+        if found and any(value == ["quick"] for _, _, value in found.pending_writes):
+            return
         time.sleep(0.01)
 
 

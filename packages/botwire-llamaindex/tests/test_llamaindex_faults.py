@@ -55,6 +55,8 @@ def texts(messages: list[ChatMessage]) -> list[str | None]:
 class Proxy:
     """Stands before a server, on a thread of its own, and holds every answer back.
 
+    It tells answers apart by their connections, so its URL is for HTTP alone.
+
     Args:
         url: The server's.
         together: Answers are let through when so many are held.
@@ -112,7 +114,8 @@ class Proxy:
     async def _serve(self, started: threading.Event) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         server = await asyncio.start_server(self._connect, "127.0.0.1", 0, backlog=2 * SESSIONS)
-        self._url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        port = server.sockets[0].getsockname()[1]
+        self._url = f"http://127.0.0.1:{port}?channel=false"
         started.set()
         await self._stop.wait()
         server.close()
@@ -188,8 +191,8 @@ async def test_the_stock_buffer_waits_for_threads(server_url: str, namespace: st
 async def test_a_server_that_is_too_slow_is_an_error_in_time(
     server_url: str, namespace: str
 ) -> None:
-    with Proxy(server_url, 1000).running() as url:
-        client = Memory(namespace, url=url, timeout=0.5)
+    with Proxy(server_url, 1000).running() as held:
+        client, url = Memory(namespace, url=held, timeout=0.5), held.partition("?")[0]
         buffer = BotWireChatMemoryBuffer.from_defaults(client=client)
         memory = BotWireMemory.from_defaults(client=client)
         began = time.monotonic()

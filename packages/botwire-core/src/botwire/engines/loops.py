@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import (
     AsyncGenerator,
@@ -179,12 +180,20 @@ class ClientPerLoop(Generic[T]):
         """Returns the client."""
         client = self._client
         if client is None or self._process != os.getpid():
+            client = None
             with self._lock:
-                if self._client is None or self._process != os.getpid():
-                    # Connections of the parent process are dropped here, not closed.
-                    self._client, self._process = self._make(), os.getpid()
+                if self._process != os.getpid():
+                    self._drop()
+                if self._client is None:
+                    self._client = self._make()
                 client = self._client
         return client
+
+    def _drop(self) -> None:
+        """Drops the parent process's client without closing it, as the parent still uses it."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # of sockets that were not closed
+            self._client, self._process = None, os.getpid()
 
     @contextmanager
     def use(self) -> Iterator[T]:

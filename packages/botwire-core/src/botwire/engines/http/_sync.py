@@ -35,7 +35,7 @@ from botwire.operations import Batch, ChangePage, Results, halving
 from botwire.operations.codecs import MismatchError
 
 _HEALTH_PATH = "/healthz"
-USES_CHANNEL = False
+USES_CHANNEL = True
 """Whether channels are used unless the URL or the caller says otherwise."""
 _REFUSAL = 0.25  # seconds of a probe after a server refused connections: a refusal comes at once
 
