@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests import offline
 from tests.zygote import SERVER, Program, Zygote, zygote_of
@@ -24,19 +25,12 @@ SERVER_START_SECONDS = 60
 
 offline.enforce()
 
+# A test asserts no time: the machine may be busy with other tests.
+settings.register_profile("botwire", deadline=None)
+settings.load_profile("botwire")
+
 # The shared tests of adapters are in a package, whose assertions pytest does not rewrite unasked.
 pytest.register_assert_rewrite("botwire.testing")
-
-
-class Clock:
-    """A clock that the test advances."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000_000.0
-
-    def __call__(self) -> int:
-        """Returns its time, in microseconds."""
-        return round(self.seconds * 1_000_000)
 
 
 @pytest.fixture

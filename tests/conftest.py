@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,8 +11,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from botwire.engines.postgres import PostgresEngine
+from botwire.engines.sqlite import SQLiteEngine
 from conftest import read_url, start_server
 from tests.clients import open_client
+from tests.stores import TimedStore
 
 SHARED = {
     "postgres": "postgres_url",
@@ -81,3 +85,15 @@ def _make_database(postgres_url: str) -> str:
         admin.execute(f"CREATE DATABASE {name}".encode())
     parts = urlsplit(postgres_url)
     return urlunsplit(parts._replace(path=f"/{name}"))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TimedStore]:
+    """A store of each engine that keeps memory, whose time the test sets."""
+    if request.param == "sqlite":
+        made = TimedStore(lambda clock: SQLiteEngine(tmp_path / "memory.db", clock=clock))
+    else:
+        url = request.getfixturevalue("fresh_postgres_url")
+        made = TimedStore(lambda clock: PostgresEngine(url, clock=clock))
+    with contextlib.closing(made.engine):
+        yield made

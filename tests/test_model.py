@@ -27,6 +27,7 @@ from botwire.operations.terms import Usage
 from botwire.vectors import Vector
 from botwire_server.app import create_app
 from tests.model import Model
+from tests.stores import Clock
 
 HOUR = 3_600_000_000  # microseconds
 BEGIN = 20_000 * 24 * HOUR + 20 * HOUR  # an evening: midnight comes while a test runs
@@ -233,16 +234,6 @@ def comparable(answer: Any) -> Any:
 
 Engines = dict[str, tuple[Engine, ...]]
 """The engines of each place; those of one place have the same memory, as other processes would."""
-
-
-@dataclass
-class Clock:
-    """The one clock of the model and of all engines."""
-
-    time: int = BEGIN
-
-    def __call__(self) -> int:
-        return self.time
 
 
 @dataclass(frozen=True)
@@ -480,7 +471,7 @@ def serving(engine: AsyncEngine) -> Iterator[str]:
 @pytest.fixture
 def clock() -> Clock:
     """The clock of all engines."""
-    return Clock()
+    return Clock(BEGIN)
 
 
 @pytest.fixture
@@ -518,7 +509,7 @@ def engines(
 def test_every_operation_is_among_the_random_ones() -> None:
     drawn: set[type] = set()
 
-    @settings(max_examples=1000, database=None, deadline=None, derandomize=True)
+    @settings(max_examples=1000, database=None, derandomize=True)
     @given(operations | forks | past_operations | restorations)
     def draw(operation: ops.Operation) -> None:
         drawn.add(type(operation))
@@ -536,7 +527,6 @@ def test_every_place_answers_as_the_model(engines: Engines, clock: Clock) -> Non
     # A run takes a second, so a failure is not shrunk: its steps are printed instead.
     @settings(
         max_examples=12,
-        deadline=None,
         phases=(Phase.reuse, Phase.generate),
         suppress_health_check=list(HealthCheck),
     )

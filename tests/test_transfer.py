@@ -149,9 +149,7 @@ def test_an_import_over_the_network_and_into_postgres_is_the_same(
 batches = st.lists(st.lists(operations, min_size=1, max_size=4).map(tuple), max_size=12)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=batches, second=batches)
 def test_any_memory_is_exported_imported_and_copied_exactly(
     first: list[Any], second: list[Any]
@@ -175,9 +173,7 @@ def apply_all(engine: Engine, namespace: str, batches: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("place", ["http", "postgres"])
-@settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=batches, second=batches)
 def test_any_memory_is_copied_there_and_back_exactly(
     place: str, first: list[Any], second: list[Any], open_place: Open
@@ -221,7 +217,7 @@ class Meddling:
         raise NotImplementedError
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     first=batches,
     later=st.lists(st.lists(operations, min_size=1, max_size=2), max_size=20),

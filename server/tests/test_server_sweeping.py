@@ -20,7 +20,7 @@ from botwire_server import sweeping
 from botwire_server.api_keys import KeyStore
 from botwire_server.app import create_app
 from botwire_server.settings import Settings
-from conftest import Clock
+from tests.stores import Clock
 
 
 class Engine(AsyncSQLiteEngine):
@@ -69,7 +69,7 @@ async def test_the_audit_log_forgets_what_is_old_and_nothing_that_is_younger(
     keys = KeyStore(engine)
     # The last but one is of a machine whose clock is behind.
     for hours_ago, event in ((80, "old"), (73, "old"), (71, "young"), (74, "behind"), (1, "new")):
-        clock.seconds = now() / 1_000_000 - hours_ago * 3600
+        clock.time = now() - hours_ago * 3_600_000_000
         entries = (Json.of({"event": event}),) * (1_100 if event == "old" else 1)
         append = ops.ExtendHistory(AUDIT_LOG, entries)
         await engine.apply(ops.Batch(SYSTEM_NAMESPACE, (append,)))

@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,13 @@ from botwire import (
     transfer,
 )
 from botwire import operations as ops
-from botwire.engines.postgres import PostgresEngine
-from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.exact import Json
 from botwire.operations.terms import BatchTerms, Quota
+from tests.stores import HOUR, TimedStore
 
 pytestmark = pytest.mark.anyio
 
-HOUR = 3_600_000_000
 MONTH = timedelta(days=30)
 
 
@@ -375,45 +372,19 @@ async def test_a_fork_is_read_as_it_was(memory: Any) -> None:
 # --- with a clock of our own ----------------------------------------------------------------
 
 
-class _Store:
-    """An engine whose clock is the test's."""
-
-    def __init__(self, make: Callable[[Callable[[], int]], Engine]) -> None:
-        self.time = 20_000 * 24 * HOUR
-        self.engine = make(lambda: self.time)
-        self.memory = Memory("n", engine=self.engine)
-
-    def apply(self, *operations: Any, terms: BatchTerms | None = None) -> list[Any]:
-        return list(self.engine.apply(ops.Batch("n", operations, terms=terms)))
-
-    def problems(self) -> list[str]:
-        return list(transfer.check(self.engine))
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[_Store]:
-    if request.param == "sqlite":
-        made = _Store(lambda clock: SQLiteEngine(tmp_path / "memory.db", clock=clock))
-    else:
-        url = request.getfixturevalue("postgres_database_url")
-        made = _Store(lambda clock: PostgresEngine(url, clock=clock))
-    with contextlib.closing(made.engine):
-        yield made
-
-
-def test_what_is_older_than_is_kept_is_forgotten(store: _Store) -> None:
+def test_what_is_older_than_is_kept_is_forgotten(store: TimedStore) -> None:
     memory = store.memory
     memory.keep_past(timedelta(hours=10))
     memory.set("k", "a" * 1000)
     memory.history("h").append("x")
     memory.records().put([Record("tea", id="1")])
-    store.time += HOUR
+    store.clock.wait(HOUR)
     memory.set("k", "b")
     memory.history("h").update(1, "y")
     memory.records().put([Record("coffee", id="1")])
     held = store.apply(ops.ReadUsage())[0].bytes
     assert memory.at(2).get("k") == "a" * 1000
-    store.time += 10 * HOUR
+    store.clock.wait(10 * HOUR)
     store.engine.sweep()
     info = memory.past()
     assert info.since == 6
@@ -423,18 +394,18 @@ def test_what_is_older_than_is_kept_is_forgotten(store: _Store) -> None:
     assert [version.value for version in memory.versions("k")] == ["b"]
     assert held - store.apply(ops.ReadUsage())[0].bytes > 1000
     assert memory.changes() == []
-    assert store.problems() == []
+    assert list(transfer.check(store.engine)) == []
 
 
-def test_what_expires_is_part_of_the_past(store: _Store) -> None:
+def test_what_expires_is_part_of_the_past(store: TimedStore) -> None:
     memory = store.memory
     memory.keep_past(MONTH)
     memory.set("k", 1, ttl=3600)
     memory.history("h", ttl=3600).append("x")
     memory.records().put([Record("tea", id="1")], ttl=3600)
     then = memory.revision()
-    time = datetime.fromtimestamp(store.time / 1_000_000, UTC)
-    store.time += 2 * HOUR
+    time = datetime.fromtimestamp(store.clock.time / 1_000_000, UTC)
+    store.clock.wait(2 * HOUR)
     store.engine.sweep()
     assert memory.list_keys() == []
     past = memory.at(then)
@@ -448,10 +419,10 @@ def test_what_expires_is_part_of_the_past(store: _Store) -> None:
     # What has expired since stays away.
     assert memory.restore(then) == 0
     assert memory.list_keys() == []
-    assert store.problems() == []
+    assert list(transfer.check(store.engine)) == []
 
 
-def test_nothing_is_kept_before_it_is_asked_for_and_nothing_after(store: _Store) -> None:
+def test_nothing_is_kept_before_it_is_asked_for_and_nothing_after(store: TimedStore) -> None:
     memory = store.memory
     memory.set("k", 1)
     memory.set("k", 2)
@@ -462,17 +433,17 @@ def test_nothing_is_kept_before_it_is_asked_for_and_nothing_after(store: _Store)
     memory.keep_past(None)
     with pytest.raises(InvalidRequestError, match="keeps no past"):
         memory.at(3).get("k")
-    store.time += HOUR
+    store.clock.wait(HOUR)
     store.engine.sweep()
     assert store.apply(ops.ReadUsage())[0].bytes == bytes_before
     memory.keep_past(MONTH)
     assert memory.past().since == 3
     with pytest.raises(NotFoundError):
         memory.at(2).get("k")
-    assert store.problems() == []
+    assert list(transfer.check(store.engine)) == []
 
 
-def test_the_past_counts_in_the_quota(store: _Store) -> None:
+def test_the_past_counts_in_the_quota(store: TimedStore) -> None:
     store.memory.keep_past(MONTH)
     terms = BatchTerms(Quota(bytes=3000))
     for i in range(2):
@@ -481,7 +452,7 @@ def test_the_past_counts_in_the_quota(store: _Store) -> None:
         store.apply(ops.PutKey("k", Json.of("2" * 1000)), terms=terms)
     store.memory.erase_past()
     store.apply(ops.PutKey("k", Json.of("2" * 1000)), terms=terms)
-    assert store.problems() == []
+    assert list(transfer.check(store.engine)) == []
 
 
 def test_what_is_forgotten_is_not_in_the_file(tmp_path: Path) -> None:
@@ -508,7 +479,7 @@ def test_what_is_forgotten_is_not_in_the_file(tmp_path: Path) -> None:
     assert found() == []
 
 
-def test_a_dump_is_not_restored_over_what_keeps_its_past(store: _Store) -> None:
+def test_a_dump_is_not_restored_over_what_keeps_its_past(store: TimedStore) -> None:
     store.memory.keep_past(MONTH)
     entry = ops.KeyEntry("k", Json.of(1), 5, 1, 1, None)
     with pytest.raises(InvalidRequestError, match="write to another namespace"):

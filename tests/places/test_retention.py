@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,6 @@ from botwire import (
 )
 from botwire import operations as ops
 from botwire.cli import main
-from botwire.engines.postgres import PostgresEngine
-from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 from botwire.exact import Json
 from botwire.messages import Message, ToolCall
@@ -39,10 +36,9 @@ from botwire.retention import AsyncRetention, Policy, Retention
 from botwire.tool_calls import CallIds, match_calls
 from tests.clients import Awaited
 from tests.pages import run_page
+from tests.stores import HOUR, TimedStore
 
 pytestmark = pytest.mark.anyio
-
-HOUR = 3600.0
 
 
 def retention_of(memory: Any) -> Any:
@@ -232,7 +228,7 @@ def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
     return values
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(conversations(), st.integers(1, 12), st.integers(1, 4))
 def test_no_cut_goes_through_a_call(values: list[Any], count: int, part: int) -> None:
     memory = Memory("n", engine=SQLiteEngine(MEMORY))
@@ -263,42 +259,15 @@ def test_no_cut_goes_through_a_call(values: list[Any], count: int, part: int) ->
 # --- time -----------------------------------------------------------------------------------
 
 
-class _Clock:
-    def __init__(self) -> None:
-        self.time = 1_800_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.time
-
-    def wait(self, seconds: float) -> None:
-        self.time += round(seconds * 1_000_000)
-
-
-@pytest.fixture
-def clock() -> _Clock:
-    return _Clock()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path, clock: _Clock) -> Iterator[Engine]:
-    """A store with a clock of its own."""
-    if request.param == "sqlite":
-        made: Engine = SQLiteEngine(tmp_path / "memory.db", clock=clock)
-    else:
-        made = PostgresEngine(request.getfixturevalue("fresh_postgres_url"), clock=clock)
-    with contextlib.closing(made):
-        yield made
-
-
-def test_what_is_old_goes(engine: Engine, clock: _Clock) -> None:
-    memory, retention = Memory("n", engine=engine), Retention(engine=engine)
+def test_what_is_old_goes(store: TimedStore) -> None:
+    memory, retention = store.memory, Retention(engine=store.engine)
     chat = memory.history("chat")
     chat.extend([says("old"), calls("a")])
     chat.set_metadata({"title": "Weather"})
     memory.history("titled").set_metadata({"title": "empty"})
     memory.records().put([Record("old", "1"), Record("written again", "2")])
     memory.set("state", 1)
-    clock.wait(2 * HOUR)
+    store.clock.wait(2 * HOUR)
     chat.extend([answers("a"), says("new")])
     memory.records().put([Record("written again", "2"), Record("new", "3")])
     retention.set(Policy("hour", "*", age=HOUR))
@@ -312,13 +281,13 @@ def test_what_is_old_goes(engine: Engine, clock: _Clock) -> None:
     assert chat.tail(9) == [calls("a"), answers("a"), says("new")]
     assert [history.name for history in memory.list_histories()] == ["chat"]
     assert {record.id for record in memory.records().list()} == {"2", "3"}
-    clock.wait(2 * HOUR)
+    store.clock.wait(2 * HOUR)
     plan = retention.plan()
     assert retention.apply() == plan
     # With its last item a conversation loses its title; a key is state, and has a ttl.
     assert memory.list_histories() == []
     assert memory.get("state") == 1
-    assert list(transfer.check(engine)) == []
+    assert list(transfer.check(store.engine)) == []
 
 
 # --- holds ----------------------------------------------------------------------------------
@@ -435,8 +404,8 @@ def test_policies_leave_out_what_is_held(url: str, namespace: str) -> None:
         assert memory.history("held").count() == 3
 
 
-def test_what_is_held_does_not_expire(engine: Engine, clock: _Clock) -> None:
-    memory, retention = Memory("n", engine=engine), Retention(engine=engine)
+def test_what_is_held_does_not_expire(store: TimedStore) -> None:
+    memory, retention = store.memory, Retention(engine=store.engine)
     expiring: Any = {"ttl": HOUR}
     memory.set("before", 1, **expiring)
     memory.history("before", **expiring).append(1)
@@ -446,8 +415,8 @@ def test_what_is_held_does_not_expire(engine: Engine, clock: _Clock) -> None:
     memory.records().put([Record("after", "2")], **expiring)
     memory.history("before").expire(ttl=1)
     for _ in range(2):
-        clock.wait(5 * HOUR)
-        engine.sweep()
+        store.clock.wait(5 * HOUR)
+        store.engine.sweep()
         assert memory.get("before") == 1
         assert [history.name for history in memory.list_histories()] == ["after", "before"]
         assert {match.record.id for match in memory.records().search(text="before after")} == {
@@ -456,19 +425,19 @@ def test_what_is_held_does_not_expire(engine: Engine, clock: _Clock) -> None:
         }
     retention.remove("case", "n")
     memory.set("after", 3, **expiring)
-    clock.wait(2 * HOUR)
+    store.clock.wait(2 * HOUR)
     assert memory.list_keys() == ["before"]
-    assert list(transfer.check(engine)) == []
+    assert list(transfer.check(store.engine)) == []
 
 
-def test_a_lease_in_a_held_namespace_ends(engine: Engine, clock: _Clock) -> None:
-    memory, retention = Memory("n", engine=engine), Retention(engine=engine)
+def test_a_lease_in_a_held_namespace_ends(store: TimedStore) -> None:
+    memory, retention = store.memory, Retention(engine=store.engine)
     retention.hold("case", "n")
     version = memory.set("lease", "mine", ttl=HOUR, if_version=0)
     version = memory.set("lease", "mine", ttl=HOUR, if_version=version)
     assert memory.delete("lease", if_version=version) is True
     memory.set("lease", "of a process that is killed", ttl=HOUR, if_version=0)
-    clock.wait(2 * HOUR)
+    store.clock.wait(2 * HOUR)
     memory.set("lease", "theirs", if_version=0)
     with pytest.raises(PermissionDeniedError):
         memory.delete("lease")

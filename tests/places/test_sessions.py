@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,9 @@ from botwire import (
     transfer,
 )
 from botwire import operations as ops
-from botwire.engines.postgres import PostgresEngine
-from botwire.engines.protocol import Engine
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.exact import Json
+from tests.stores import HOUR, TimedStore
 
 pytestmark = pytest.mark.anyio
 
@@ -239,43 +238,11 @@ async def test_each_write_with_a_ttl_renews_it(memory: Any) -> None:
         assert (info.expires_at - info.updated_at).total_seconds() == 60
 
 
-HOUR = 3_600_000_000  # microseconds
-
-
-class _Clock:
-    time = 20_000 * 24 * HOUR
-
-    def __call__(self) -> int:
-        return self.time
-
-
-class _Store:
-    """A store whose time a test sets."""
-
-    def __init__(self, make: Callable[[Callable[[], int]], Engine]) -> None:
-        self.clock = _Clock()
-        self.engine = make(self.clock)
-
-    def apply(self, *operations: Any, namespace: str = "n") -> list[Any]:
-        return list(self.engine.apply(ops.Batch(namespace, operations)))
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[_Store]:
-    if request.param == "sqlite":
-        made = _Store(lambda clock: SQLiteEngine(tmp_path / "memory.db", clock=clock))
-    else:
-        url = request.getfixturevalue("postgres_database_url")
-        made = _Store(lambda clock: PostgresEngine(url, clock=clock))
-    with contextlib.closing(made.engine):
-        yield made
-
-
 def _values(*values: Any) -> tuple[Json, ...]:
     return tuple(Json.of(value) for value in values)
 
 
-def _expired(store: _Store, *, many: int = 3) -> None:
+def _expired(store: TimedStore, *, many: int = 3) -> None:
     values = _values(*range(many))
     ids = tuple(str(i) for i in range(many))
     store.apply(
@@ -283,10 +250,10 @@ def _expired(store: _Store, *, many: int = 3) -> None:
         ops.SetHistoryMetadata("chat", Json.of({"title": "t"})),
         ops.ArchiveHistory("chat", 1),
     )
-    store.clock.time += HOUR
+    store.clock.wait(HOUR)
 
 
-def test_an_expired_history_is_empty(store: _Store) -> None:
+def test_an_expired_history_is_empty(store: TimedStore) -> None:
     _expired(store)
     page, archived, stat, listed = store.apply(
         ops.ReadHistory("chat"),
@@ -304,7 +271,7 @@ def test_an_expired_history_is_empty(store: _Store) -> None:
 
 
 @pytest.mark.parametrize("swept", [False, True])
-def test_a_history_begins_again_after_it_expired(store: _Store, swept: bool) -> None:
+def test_a_history_begins_again_after_it_expired(store: TimedStore, swept: bool) -> None:
     _expired(store)
     if swept:
         store.engine.sweep()
@@ -324,7 +291,7 @@ def test_a_history_begins_again_after_it_expired(store: _Store, swept: bool) -> 
 
 
 @pytest.mark.parametrize("write", ["replace", "metadata", "append"])
-def test_the_first_write_after_an_expiry_keeps_nothing(store: _Store, write: str) -> None:
+def test_the_first_write_after_an_expiry_keeps_nothing(store: TimedStore, write: str) -> None:
     _expired(store)
     operations: dict[str, ops.AnyOperation] = {
         "replace": ops.ReplaceHistory("chat", _values("x"), ("0",), ttl=60),
@@ -339,7 +306,7 @@ def test_the_first_write_after_an_expiry_keeps_nothing(store: _Store, write: str
     assert list(transfer.check(store.engine)) == []
 
 
-def test_the_sweep_removes_a_long_history_in_parts(store: _Store) -> None:
+def test_the_sweep_removes_a_long_history_in_parts(store: TimedStore) -> None:
     _expired(store, many=2_500)
     store.apply(ops.ExtendHistory("other", _values("stays")))
     store.apply(ops.ExtendHistory("chat", _values("elsewhere")), namespace="m")
@@ -351,7 +318,7 @@ def test_the_sweep_removes_a_long_history_in_parts(store: _Store) -> None:
     assert len(page.items) == 1
 
 
-def test_an_expiry_moves_with_its_history(store: _Store, tmp_path: Path) -> None:
+def test_an_expiry_moves_with_its_history(store: TimedStore, tmp_path: Path) -> None:
     _expired(store)
     store.apply(
         ops.ExtendHistory("lives", _values("a", "b"), ttl=3600),
@@ -409,7 +376,7 @@ CHANGES: dict[str, Callable[[History], Any]] = {
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["base", "fork", "fork of the fork"])
 def test_a_change_of_one_does_not_show_in_the_others(
-    store: _Store, change: str, which: int
+    store: TimedStore, change: str, which: int
 ) -> None:
     memory = Memory("n", engine=store.engine)
     base = memory.history("base")
@@ -454,7 +421,7 @@ async def test_a_fork_goes_into_a_new_history_only(memory: Any) -> None:
     assert await memory.history("beyond").append("next") == 2
 
 
-def test_what_forks_no_longer_read_is_swept(store: _Store) -> None:
+def test_what_forks_no_longer_read_is_swept(store: TimedStore) -> None:
     values = _values(*range(1_500))
     store.apply(ops.ExtendHistory("base", values), ops.ForkHistory("base", "fork", 1_400))
     store.apply(ops.UpdateItem("base", Json.of("new"), seq=7), ops.ClearHistory("base"))
@@ -469,11 +436,11 @@ def test_what_forks_no_longer_read_is_swept(store: _Store) -> None:
     assert list(transfer.check(store.engine)) == []
 
 
-def test_a_fork_outlives_a_history_that_expires(store: _Store) -> None:
+def test_a_fork_outlives_a_history_that_expires(store: TimedStore) -> None:
     _expired(store)
-    store.clock.time -= HOUR // 2
+    store.clock.wait(-HOUR // 2)
     store.apply(ops.ForkHistory("chat", "fork"))
-    store.clock.time += HOUR
+    store.clock.wait(HOUR)
     for _ in range(2):
         page, stat = store.apply(ops.ReadHistory("fork", archived=True), ops.StatHistory("fork"))
         assert [item.value.value for item in page.items] == [0, 1, 2]
@@ -485,7 +452,7 @@ def test_a_fork_outlives_a_history_that_expires(store: _Store) -> None:
     assert list(transfer.check(store.engine)) == []
 
 
-def test_a_fork_is_copied_with_all_its_items(store: _Store, tmp_path: Path) -> None:
+def test_a_fork_is_copied_with_all_its_items(store: TimedStore, tmp_path: Path) -> None:
     store.apply(ops.ExtendHistory("base", _values(*"abcd"), ("1", "2", None, None)))
     store.apply(ops.ForkHistory("base", "fork", 3), ops.ExtendHistory("fork", _values("D")))
     with contextlib.closing(SQLiteEngine(tmp_path / "copy.db", clock=store.clock)) as copied:
@@ -516,13 +483,13 @@ async def test_records_expire(memory: Any) -> None:
     assert (await memory.recall("hour"))[0].expires_at is not None
 
 
-def test_an_expired_record_is_found_by_nothing(store: _Store, tmp_path: Path) -> None:
+def test_an_expired_record_is_found_by_nothing(store: TimedStore, tmp_path: Path) -> None:
     memory = Memory("n", engine=store.engine)
     notes = memory.records("notes")
     notes.put([Record("tea here", "a", {"n": 1}, ["x"], "/a", [1.0, 0.0])], ttl=3600)
     notes.put([Record("tea there", "b", {"n": 1}, ["y"], "/b", [1.0, 0.0])])
     notes.search(vector=[1.0, 0.0])  # fills the cache
-    store.clock.time += HOUR
+    store.clock.wait(HOUR)
     for _ in range(2):
         for options in (
             {"vector": [1.0, 0.0]},
@@ -547,11 +514,11 @@ def test_an_expired_record_is_found_by_nothing(store: _Store, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("swept", [False, True])
-def test_a_collection_of_expired_records_is_empty(store: _Store, swept: bool) -> None:
+def test_a_collection_of_expired_records_is_empty(store: TimedStore, swept: bool) -> None:
     memory = Memory("n", engine=store.engine)
     notes = memory.records("notes")
     notes.put([Record(f"tea {i}", str(i), embedding=[1.0, 0.0]) for i in range(250)], ttl=60)
-    store.clock.time += HOUR
+    store.clock.wait(HOUR)
     if swept:
         store.engine.sweep()
     assert memory.list_collections() == []

@@ -50,9 +50,7 @@ operations = st.lists(
     ),
     max_size=12,
 )
-ROUNDS = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+ROUNDS = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @ROUNDS

@@ -16,7 +16,7 @@ from botwire.engines.protocol import Engine
 from botwire.engines.sql import accounts
 from botwire.engines.sql import batches as statements
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
-from conftest import Clock
+from tests.stores import Clock
 
 DAY = 86_400
 MIDNIGHT = 20_000 * DAY
@@ -24,9 +24,7 @@ MIDNIGHT = 20_000 * DAY
 
 @pytest.fixture
 def clock() -> Clock:
-    clock = Clock()
-    clock.seconds = MIDNIGHT
-    return clock
+    return Clock(MIDNIGHT * 1_000_000)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -76,16 +74,16 @@ def test_who_watches_while_changes_are_forgotten_is_told(
 def test_changes_go_when_they_are_a_day_old(engine: Engine, clock: Clock) -> None:
     memory = Memory("n", engine=engine)
     for at, key in ((10 * 3600, "a"), (DAY - 60, "b"), (DAY + 60, "c")):
-        clock.seconds = MIDNIGHT + at
+        clock.time = (MIDNIGHT + at) * 1_000_000
         memory.set(key, 1)
     engine.sweep()
     assert read(engine, 0) == ["a", "b", "c"]
-    clock.seconds += DAY
+    clock.wait(DAY)
     memory.set("d", 1)
     assert read(engine, 0) == read(engine, 1) == ["reset"]
     assert read(engine, 2) == ["c", "d"]
     assert next(iter(memory.watch(after=1))).action == "reset"
-    clock.seconds += 2 * DAY
+    clock.wait(2 * DAY)
     memory.set("e", 1)
     assert read(engine, 3) == ["reset"]
     assert read(engine, 4) == ["e"]
@@ -96,11 +94,11 @@ def test_a_quiet_namespace_keeps_no_changes(engine: Engine, clock: Clock) -> Non
     quiet.set("a", 1)
     quiet.set("b", 1, ttl=60)
     busy.set("a", 1)
-    clock.seconds += DAY
+    clock.wait(DAY)
     busy.set("b", 1)
     engine.sweep()
     assert read(engine, 0) == ["a", "b"]
-    clock.seconds += DAY
+    clock.wait(DAY)
     engine.sweep()
     assert read(engine, 0) == read(engine, 1) == ["reset"]
     assert read(engine, 2) == []
@@ -116,7 +114,7 @@ def test_a_quiet_namespace_keeps_no_changes(engine: Engine, clock: Clock) -> Non
 def test_a_namespace_that_kept_no_changes_is_not_new(engine: Engine, clock: Clock) -> None:
     """A restoration tells the time of its making only to one that has just been made."""
     Memory("n", engine=engine).set("a", 1)
-    clock.seconds += 3 * DAY
+    clock.wait(3 * DAY)
     engine.sweep()
     (before,) = engine.apply(ops.Batch("n", (ops.StatNamespace(),)))
     engine.apply(ops.Batch("n", (ops.RestoreNamespace(7, 1),)))
@@ -132,7 +130,7 @@ def test_a_sweep_of_one_file_does_not_hold_up_its_writers(
     engine = SQLiteEngine(MEMORY, clock=clock)
     for i in range(4):
         Memory(f"n{i}", engine=engine).set_many(dict.fromkeys("abcde", 1), ttl=60)
-    clock.seconds += 3 * DAY
+    clock.wait(3 * DAY)
     asked: list[str] = []
     engine._writer.open().set_trace_callback(asked.append)
     engine.sweep()
@@ -148,21 +146,20 @@ def test_a_sweep_of_one_file_does_not_hold_up_its_writers(
 def test_nothing_young_is_forgotten_and_nothing_old_is_kept(
     steps: list[tuple[int, str]],
 ) -> None:
-    clock = Clock()
-    clock.seconds = MIDNIGHT
+    clock = Clock(MIDNIGHT * 1_000_000)
     engine = SQLiteEngine(MEMORY, clock=clock)
     memory = Memory("n", engine=engine)
     written: list[float] = []
     for seconds, action in steps:
-        clock.seconds += seconds
+        clock.wait(seconds)
         if action == "write":
             memory.set(str(len(written)), 1)
-            written.append(clock.seconds)
+            written.append(clock.time / 1_000_000)
         else:
             engine.sweep()
         for after, at in enumerate(written):
             known = read(engine, after)
-            if clock.seconds - at < DAY:
+            if clock.time / 1_000_000 - at < DAY:
                 assert known == [str(i) for i in range(after, len(written))]
-            elif clock.seconds - at >= 3 * DAY:
+            elif clock.time / 1_000_000 - at >= 3 * DAY:
                 assert known == ["reset"]

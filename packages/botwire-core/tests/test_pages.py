@@ -106,7 +106,7 @@ def check_pages(engine: Engine, sizes: list[int], limit: int) -> None:
         assert found == (sizes[::-1] if backwards else sizes), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(0, 300) | st.integers(0, 6_000), max_size=12),
     st.integers(1, 15),

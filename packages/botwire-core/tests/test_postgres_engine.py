@@ -13,7 +13,7 @@ from botwire import Memory, RequestTimeoutError, ServerError
 from botwire.engines.postgres import PostgresEngine
 from botwire.engines.postgres._sync import engine as postgres
 from botwire.engines.sql import batches as statements
-from conftest import Clock
+from tests.stores import Clock
 
 
 def select(url: str, sql: str) -> list[Any]:
@@ -33,7 +33,7 @@ def test_the_database_forgets_what_expired(
         Memory(space, engine=engine).set_many({f"k{i}": i for i in range(10)}, ttl=10)
         Memory(space, engine=engine).set("kept", 1)
     (before,) = select(url, "SELECT sum(bytes) FROM botwire_namespaces")
-    clock.seconds += statements.KEPT_REQUESTS / 1_000_000
+    clock.wait(statements.KEPT_REQUESTS / 1_000_000)
     if by_a_writer:
         Memory("d", engine=engine).set("other", 1)
         Memory("d", engine=engine).delete("other")
@@ -55,7 +55,7 @@ def test_a_sweep_takes_short_transactions_and_a_write_does_not_wait_for_all_of_t
     engine = PostgresEngine(postgres_database_url, clock=clock)
     memory = Memory("n", engine=engine)
     memory.set_many({f"k{i}": i for i in range(45)}, ttl=10)
-    clock.seconds += 3600
+    clock.wait(3600)
     left = []
     while not left or left[-1]:
         memory.history("h").append("item")
@@ -63,7 +63,7 @@ def test_a_sweep_takes_short_transactions_and_a_write_does_not_wait_for_all_of_t
         left.append(count[0])
     assert left == [35, 25, 15, 5, 0]
     memory.set_many({f"k{i}": i for i in range(45)}, ttl=10)
-    clock.seconds += 3600
+    clock.wait(3600)
     engine.sweep()
     assert select(postgres_database_url, "SELECT count(*) FROM botwire_keys") == [(0,)]
     engine.close()
@@ -117,7 +117,7 @@ def test_a_sweep_that_fails_is_no_failed_write(
     engine = PostgresEngine(postgres_database_url, clock=clock)
     memory = Memory("n", engine=engine)
     memory.set("k", 1, ttl=10)
-    clock.seconds += 3600
+    clock.wait(3600)
     with psycopg.connect(postgres_database_url, autocommit=True) as admin:
         admin.execute("ALTER TABLE botwire_keys RENAME COLUMN expires_at TO ends_at")
         assert memory.history("h").append("item") == 1

@@ -21,22 +21,14 @@ from botwire.exact import Json
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations.terms import AUDIT_LOG, DAY, BatchTerms, Quota, Usage, UsageReport
 from botwire.vectors import Vector
+from tests.stores import Clock
 from tests.zygote import zygote_of
 
 NOON = 20_000 * DAY + DAY // 2
 
 
-class Clock:
-    """A clock that goes on when it is told to."""
-
-    now = NOON
-
-    def __call__(self) -> int:
-        return self.now
-
-
 class Store:
-    """An engine with a clock of its own, and a namespace.
+    """An engine with its own clock, and a namespace.
 
     Attributes:
         url: Of the database, for other processes.
@@ -61,7 +53,7 @@ class Store:
 @pytest.fixture(params=["sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """A store of each kind."""
-    clock = Clock()
+    clock = Clock(NOON)
     engine: Any
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'memory.db'}"
@@ -98,10 +90,10 @@ def test_a_day_has_so_many_writes_and_the_next_day_as_many(store: Store) -> None
         store.apply(append("lost"), terms=writes(3))
     assert (refused.value.status, refused.value.retry_after) == (429, 12 * 3600)
     assert store.apply(ops.GetKeys(("c",)), ops.StatHistory("h"))[1].count == 3
-    store.clock.now += DAY // 2  # midnight
+    store.clock.time += DAY // 2  # midnight
     store.apply(put("c"), terms=writes(3))
     assert store.usage().writes == 1
-    store.clock.now -= DAY // 2  # a machine whose clock is behind counts to the day that has begun
+    store.clock.time -= DAY // 2  # a machine whose clock is behind counts to the day that has begun
     store.apply(put("c"), terms=writes(3))
     assert store.usage() == Usage(store.usage().bytes, 2, 20_001)
 
@@ -152,7 +144,7 @@ def test_what_expired_takes_no_room(store: Store) -> None:
     store.apply(ops.PutKey("short", Json.of("x" * 93), ttl=10), terms=terms)
     with pytest.raises(QuotaExceededError):
         store.apply(put("next", 50), terms=terms)
-    store.clock.now += 10_000_000
+    store.clock.time += 10_000_000
     store.apply(put("next", 50), terms=terms)
     assert store.usage().bytes == 32 + 4 + 50
 

@@ -32,7 +32,7 @@ from botwire.engines.sqlite.awaited import AsyncSQLiteEngine
 from botwire.engines.sqlite.file import SQLiteFile
 from botwire.exact import Json
 from botwire.operations import SearchRecords
-from conftest import Clock
+from tests.stores import Clock
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_what_expired_is_nowhere_to_be_seen(path: Path) -> None:
     memory.set("short", 1, ttl=10)
     memory.set("long", 1, ttl=20)
     first = memory.entry("short")
-    clock.seconds += 10
+    clock.wait(10)
     assert memory.get("short") is None
     assert memory.list_keys() == ["long"]
     assert memory.count() == 1
@@ -62,7 +62,7 @@ def test_what_expired_is_nowhere_to_be_seen(path: Path) -> None:
     assert again is not None
     assert again.created_at > first.created_at
     assert again.expires_at is None
-    clock.seconds += 10
+    clock.wait(10)
     assert memory.set("long", 2, if_version=0) > again.version
     assert memory.clear() == 2
 
@@ -72,12 +72,12 @@ def test_the_file_forgets_what_expired(path: Path) -> None:
     engine = SQLiteEngine(path, clock=clock)
     memory = Memory("n", engine=engine)
     memory.set_many({f"k{i}": i for i in range(100)}, ttl=10)
-    clock.seconds += 3600
+    clock.wait(3600)
     memory.set("other", 1)
     with sqlite3.connect(path) as raw:
         assert raw.execute("SELECT count(*) FROM botwire_keys").fetchone() == (1,)
     memory.set("other", 2, ttl=10)
-    clock.seconds += 10
+    clock.wait(10)
     engine.sweep()
     with sqlite3.connect(path) as raw:
         assert raw.execute("SELECT count(*) FROM botwire_keys").fetchone() == (0,)

@@ -46,7 +46,7 @@ def test_more_than_a_page_is_found() -> None:
                 records.search(vector=[1.0, 0.0], limit=wrong)  # type: ignore[arg-type]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.integers(1, 5).flatmap(
         lambda dimension: st.tuples(
@@ -143,7 +143,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps)
 def test_the_cache_follows_every_change(script: list[tuple[str, int]]) -> None:
     expected: dict[str, tuple[list[float], int]] = {}

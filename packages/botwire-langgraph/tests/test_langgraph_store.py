@@ -21,10 +21,10 @@ from langgraph.store.base import (
 )
 
 from botwire import ConfigurationError, InvalidRequestError, Memory
-from botwire.clock import now
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.operations import Batch
 from botwire_langgraph import BotWireStore, plan
+from tests.stores import MINUTE, Clock
 from tests.zygote import Zygote
 
 WORDS = ("tea", "coffee", "train", "green")
@@ -161,19 +161,6 @@ def test_what_json_cannot_hold_is_refused_when_written(store: BotWireStore) -> N
     assert store.get(("n",), "k") is None
 
 
-class Clock:
-    """The clock of a store, which a test sets."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> int:
-        return now() + round(self.ahead * 1_000_000)
-
-    def wait(self, minutes: float) -> None:
-        self.ahead += minutes * 60
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -191,7 +178,7 @@ def test_nothing_expired_is_returned(timed: Memory, clock: Clock) -> None:
     store.put(("n",), "short", {"t": "tea"}, ttl=1)
     store.put(("n",), "long", {"t": "tea"}, ttl=None)
     first = store.get(("n",), "short", refresh_ttl=False)
-    clock.wait(2)
+    clock.wait(2 * MINUTE)
     assert store.get(("n",), "short") is None
     assert keys(store.search(("n",))) == keys(store.search(("n",), query="tea")) == ["long"]
     store.delete(("n",), "long")
@@ -207,14 +194,14 @@ def test_reading_refreshes_unless_told_otherwise(timed: Memory, clock: Clock) ->
     store = BotWireStore(client=timed, index={"embed": embed, "fields": ["key", "more[*]"]})
     for key in ("read", "searched", "not"):
         store.put(("n",), key, {"key": key, "more": ["tea", "train"]}, ttl=2)
-    clock.wait(1.5)
+    clock.wait(1.5 * MINUTE)
     store.get(("n",), "read")
     store.search(("n",), filter={"key": "searched"})
     store.get(("n",), "not", refresh_ttl=False)
-    clock.wait(1.5)
+    clock.wait(1.5 * MINUTE)
     assert set(keys(store.search(("n",)))) == {"read", "searched"}
     assert set(keys(store.search(("n",), query="train"))) == {"read", "searched"}
-    clock.wait(2.5)
+    clock.wait(2.5 * MINUTE)
     assert timed.records("langgraph-store").count() == 0
 
 
@@ -224,7 +211,7 @@ def test_a_refresh_does_not_end_what_was_made_to_stay(timed: Memory, clock: Cloc
     # Reads and writes of a batch: the read sees the old item, and refreshes after the write.
     results = store.batch([GetOp(("n",), "k"), PutOp(("n",), "k", {"v": 2}, ttl=None)])
     assert results[0].value == {"v": 1}  # type: ignore[union-attr]
-    clock.wait(10)
+    clock.wait(10 * MINUTE)
     kept = store.get(("n",), "k")
     assert kept is not None
     assert kept.value == {"v": 2}
@@ -238,7 +225,7 @@ async def test_the_default_ttl_and_the_sweep(timed: Memory, clock: Clock) -> Non
     assert (store.get(("n",), "k"), await store.aget(("n",), "awaited")) != (None, None)
     records = timed.records("langgraph-store")
     assert records.count() == 3
-    clock.wait(2)
+    clock.wait(2 * MINUTE)
     assert (store.sweep_ttl(), await store.asweep_ttl()) == (0, 0)
     assert keys(store.search(("n",))) == ["kept"]
     assert records.count() == 1

@@ -206,7 +206,7 @@ sentence = st.lists(st.sampled_from(pieces), max_size=12).map(" ".join)
 sentences = st.lists(sentence, min_size=1, max_size=24)
 
 
-@settings(max_examples=60, deadline=None)  # the first call reads the tokenizer's file
+@settings(max_examples=60)  # the first call reads the tokenizer's file
 @given(sentences, st.integers(1, 200))
 def test_it_is_stocks_with_llamaindex_s_own_tokenizer_but_for_a_few_tokens(
     texts: list[str], limit: int
@@ -227,7 +227,7 @@ def test_it_is_stocks_with_llamaindex_s_own_tokenizer_but_for_a_few_tokens(
     assert shown(max(0, limit - slack)) <= len(stock.get()) <= shown(limit + slack)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(lengths, lengths, st.booleans()), min_size=1, max_size=9),
     st.integers(10, 60),

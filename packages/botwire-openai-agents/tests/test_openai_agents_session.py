@@ -22,7 +22,7 @@ from agents import (
 from agents.extensions.memory import EncryptedSession
 from agents.memory import OpenAIResponsesCompactionSession, Session
 from agents.memory import session as sdk
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from botwire import Author, ConfigurationError, ConflictError, Memory, NotJSONError
@@ -439,7 +439,6 @@ json_values = st.recursive(
 kinds = st.sampled_from(["message", "function_call", "function_call_output", "reasoning", "x_call"])
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(

@@ -418,7 +418,7 @@ def replace_time(message: ModelMessage) -> ModelMessage:
     return message
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(STEPS, max_size=8))
 def test_it_does_what_pydantic_ais_own_store_does(steps: list[Any]) -> None:
     async def compare() -> None:

@@ -50,7 +50,7 @@ async def _apply(store: Any, step: Any, number: int) -> Any:
     return outcome, paths, contents, await store.list_paths("a/", limit=1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(STEPS, max_size=8))
 def test_it_does_what_the_harness_own_store_does(steps: list[Any]) -> None:
     async def compare() -> None:
