@@ -68,6 +68,12 @@ INTERFACES = (
         "langgraph_agent.py",
     ),
     Interface(
+        "deepagents",
+        "create_deep_agent, BotWireBackend",
+        "botwire_langgraph:BotWireBackend.grep,read,write,edit",
+        "langgraph_deepagent.py",
+    ),
+    Interface(
         "CrewAI",
         "Crew(memory=…), BotWireMemory on BotWireStorage",
         "botwire_crewai:BotWireStorage."
