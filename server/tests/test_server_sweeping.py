@@ -80,3 +80,19 @@ async def test_the_audit_log_forgets_what_is_old_and_nothing_that_is_younger(
             await engine.swept.wait()
         left = [entry["event"] for entry in await keys.audit(5_000)]
     assert left == ["old"] * (0 if days else 2_200) + ["young", "behind", "new"]
+
+
+async def test_the_size_of_the_store_is_noted_once_in_six_hours(tmp_path: Path) -> None:
+    blocking = SQLiteEngine(tmp_path / "memory.db")
+    Memory("user-123", engine=blocking).set("k", "x" * 1000)
+    engine = AsyncSQLiteEngine(blocking)
+    at = now()
+    at -= at % (sweeping.SIZE_HOURS * 3600 * 1_000_000)
+    for later in (0, 1, sweeping.SIZE_HOURS * 3600 * 1_000_000):
+        await sweeping.note_size(engine, at + later)
+    batch = ops.Batch(SYSTEM_NAMESPACE, (ops.ScanKeys(sweeping.SIZES),))
+    (page,) = await engine.apply(batch)
+    assert [entry.value.value[1] for entry in page.entries] == [1, 1]  # namespaces
+    assert all(entry.value.value[0] > 1000 for entry in page.entries)
+    assert all(entry.expires_at is not None for entry in page.entries)
+    await engine.aclose()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from botwire import Memory
-from botwire.engines.opening import open_engine
+from botwire.clock import now
+from botwire.engines.opening import open_async_engine, open_engine
+from botwire.operations.terms import DAY
 from botwire.places import find_place
 from botwire.retention import Policy, Retention
+from botwire_server.sweeping import note_size
 from tests.browsing import Browser, address, parse, squeezed
 
 Administered = tuple[str, str, Path]
@@ -106,3 +110,19 @@ def test_health_counts_conflicts_and_tells_backups(
     administration.backup(engine, tmp_path / "copy.db")
     engine.close()
     assert "none by botwire backup" not in admin.see("health").text
+
+
+def test_the_growth_of_the_store_is_a_line(administered: Administered) -> None:
+    url, secret, database = administered
+    engine = open_async_engine(find_place(f"sqlite:///{database}"))
+
+    async def measure() -> None:
+        for days in (20, 10):
+            await note_size(engine, now() - days * DAY)
+        await engine.aclose()
+
+    asyncio.run(measure())
+    page = Browser(url, secret).see("usage")
+    (line,) = page.all("polyline")
+    assert len(line["points"].split()) >= 3
+    assert "On disk:" in page.text
