@@ -23,6 +23,8 @@ async def show(visit: Visit) -> Response:
     """Searches a namespace, or all that the visitor may list."""
     words = visit.query.get("q", "").strip()
     within = visit.query.get("ns") or None
+    skip = visit.number("skip") or 0
+    following: int | None = None
     found: list[Found] = []
     names: list[str] = []
     limits: list[str] = []
@@ -32,9 +34,9 @@ async def show(visit: Visit) -> Response:
             inside: Sequence[str] = [within]
         else:
             names, limits = await _named(visit, words)
-            inside, more = await _searched(visit)
-            if more:
-                limits.append(f"contents of {MOST_NAMESPACES} namespaces: the busiest today")
+            inside, following = await _searched(visit, skip)
+            if following or skip:
+                limits.append(f"contents of {len(inside)} namespaces, the busiest today first")
         for name in inside:
             found.append(await search(visit, name, words))  # noqa: PERF401 - ruff knows no await
     return await visit.page(
@@ -43,6 +45,7 @@ async def show(visit: Visit) -> Response:
         words=words,
         names=names,
         limits=limits,
+        following=following,
         found=[one for one in found if one.hits or within is not None],
         patterns=[one for one in visit.patterns if "*" in one] if not visit.may("admin") else [],
         recipe=_recipe(visit, within, words) if words else None,
@@ -71,13 +74,16 @@ async def _named(visit: Visit, words: str) -> tuple[list[str], list[str]]:
     return names[:50], [] if listing is None else [f"names of the first {_PAGES},000 namespaces"]
 
 
-async def _searched(visit: Visit) -> tuple[list[str], bool]:
-    """Returns the namespaces to search, and whether there are more."""
-    if not visit.may("admin"):
-        own = [one for one in visit.patterns if "*" not in one]
-        return own[:MOST_NAMESPACES], len(own) > MOST_NAMESPACES
-    usage = await visit.apply_to_store(ops.ListUsage("writes", MOST_NAMESPACES))
-    return [one.name for one in usage.largest], usage.namespaces > MOST_NAMESPACES
+async def _searched(visit: Visit, skip: int) -> tuple[list[str], int | None]:
+    """Returns the namespaces to search, and how many to skip for the next; None: no more."""
+    end = min(skip + MOST_NAMESPACES, ops.MAX_PAGE)
+    if visit.may("admin"):
+        usage = await visit.apply_to_store(ops.ListUsage("writes", end))
+        names, count = [one.name for one in usage.largest], usage.namespaces
+    else:
+        names = [one for one in visit.patterns if "*" not in one]
+        count = len(names)
+    return names[skip:end], end if skip < end < count else None
 
 
 def _is_name(words: str) -> bool:
