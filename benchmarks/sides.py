@@ -1,32 +1,41 @@
 """Several sides do the same work in turn; a table has each one's time and its ratio to ours.
 
 A time is that of the fastest tenth of the rounds. Other programs on the machine make rounds slower
-and never faster, so on a busy machine it says more of the work than the median does.
+and never faster, so on a busy machine it says more of the work than the median does. The CPU time
+is that of the calling process alone, without a server's. It depends least on what else runs.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 BLOCKS = 4
 """The rounds are dealt into this many blocks; the spread is that of the blocks' ratios."""
 HEAD = """\
-| work | class | time | ratio to ours | spread |
-|---|---|---|---|---|"""
+| work | class | time | ratio to ours | spread | CPU | ratio to ours |
+|---|---|---|---|---|---|---|"""
 
 
-def timed(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Runs all sides in turn, many times; returns each one's seconds, in the order measured."""
-    spent: dict[str, list[float]] = {name: [] for name in sides}
+class Spent(NamedTuple):
+    """The seconds that each round of a side took, on the clock and of this process's CPU."""
+
+    clock: list[float]
+    cpu: list[float]
+
+
+def timed(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, Spent]:
+    """Runs all sides in turn, many times."""
+    spent = {name: Spent([], []) for name in sides}
     for work in sides.values():
         work()  # what only a first call costs is not measured
     for _ in range(rounds):
         for name, work in sides.items():
-            started = time.perf_counter()
+            started, computed = time.perf_counter(), time.process_time()
             work()
-            spent[name].append(time.perf_counter() - started)
+            spent[name].clock.append(time.perf_counter() - started)
+            spent[name].cpu.append(time.process_time() - computed)
     return spent
 
 
@@ -42,18 +51,21 @@ def print_rows(what: str, sides: Mapping[str, Callable[[], Any]], rounds: int) -
     """
     spent = timed(sides, rounds)
     ours = next(iter(spent.values()))
-    for name, times in spent.items():
-        ratio = spread = ""
-        if times is not ours:
-            ratio = f"{fastest(times) / fastest(ours):.2f}"
+    for name, side in spent.items():
+        ratio = spread = cpu = ""
+        if side is not ours:
+            ratio = f"{fastest(side.clock) / fastest(ours.clock):.2f}"
+            cpu = f"{fastest(side.cpu) / fastest(ours.cpu):.2f}"
             ratios = [
-                fastest(times[block::BLOCKS]) / fastest(ours[block::BLOCKS])
+                fastest(side.clock[block::BLOCKS]) / fastest(ours.clock[block::BLOCKS])
                 for block in range(BLOCKS)
             ]
             spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        print(
-            f"| {what} | {name} | {fastest(times) * 1e3:.2f} ms | {ratio} | {spread} |", flush=True
-        )
+        cells = [
+            *(what, name, f"{fastest(side.clock) * 1e3:.2f} ms", ratio, spread),
+            *(f"{fastest(side.cpu) * 1e3:.2f} ms", cpu),
+        ]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def fastest(times: Sequence[float]) -> float:
