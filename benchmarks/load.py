@@ -10,17 +10,24 @@ from collections.abc import Callable
 class _Connection(asyncio.Protocol):
     """Sends a request as soon as the previous one is answered."""
 
-    def __init__(self, request: Callable[[], bytes], end: float, done: asyncio.Future[int]) -> None:
+    def __init__(
+        self, request: Callable[[], bytes], end: float, done: asyncio.Future[list[float]]
+    ) -> None:
         self._request = request
         self._end = end
         self._done = done
         self._buffer = b""
-        self._count = 0
+        self._waits: list[float] = []
+        self._sent = 0.0
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._send(transport)
+
+    def _send(self, transport: asyncio.Transport) -> None:
+        self._sent = time.perf_counter()
         transport.write(self._request())
 
     def data_received(self, data: bytes) -> None:
@@ -37,27 +44,28 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._buffer = b""
-        self._count += 1
-        if time.perf_counter() < self._end:
-            self._transport.write(self._request())
+        now = time.perf_counter()
+        self._waits.append(now - self._sent)
+        if now < self._end:
+            self._send(self._transport)
         else:
-            self._done.set_result(self._count)
+            self._done.set_result(self._waits)
             self._transport.close()
 
 
 async def _measure(
     port: int, request: Callable[[], bytes], connections: int, seconds: float
-) -> float:
+) -> tuple[list[float], float]:
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
-    counts: list[asyncio.Future[int]] = []
+    all_done: list[asyncio.Future[list[float]]] = []
     for _ in range(connections):
-        done: asyncio.Future[int] = loop.create_future()
-        counts.append(done)
+        done: asyncio.Future[list[float]] = loop.create_future()
+        all_done.append(done)
         protocol = _Connection(request, started + seconds, done)
         await loop.create_connection(lambda protocol=protocol: protocol, "127.0.0.1", port)
-    total = sum(await asyncio.gather(*counts))
-    return total / (time.perf_counter() - started)
+    waits = [wait for each in await asyncio.gather(*all_done) for wait in each]
+    return waits, time.perf_counter() - started
 
 
 def throughput(
@@ -71,7 +79,22 @@ def throughput(
         connections: How many connections, each with one request at a time.
         seconds: How long to measure.
     """
-    return asyncio.run(_measure(port, request, connections, seconds))
+    waits, took = asyncio.run(_measure(port, request, connections, seconds))
+    return len(waits) / took
+
+
+def waits(
+    port: int, request: Callable[[], bytes], *, connections: int, seconds: float
+) -> list[float]:
+    """Returns how many seconds each request waited for its answer, sorted.
+
+    Args:
+        port: The server's, on this machine.
+        request: Returns the bytes of the next request.
+        connections: How many connections, each with one request at a time.
+        seconds: How long to measure.
+    """
+    return sorted(asyncio.run(_measure(port, request, connections, seconds))[0])
 
 
 def post(path: str, body: bytes, *headers: str) -> bytes:

@@ -29,9 +29,9 @@ PARTS = (
     *("transfer", "peers"),
 )
 """Each is a program ``…_rows.py``, so none is measured in a process that has run another."""
-ALONE = ("growth",)
+ALONE = ("growth", "large", "limits")
 """Parts that run only if they are named, since they take long."""
-TABLES = {"peers", "growth"}
+TABLES = {"peers", "growth", "large", "limits"}
 """Parts that print Markdown tables."""
 RACES = "races"
 """No part: it prints a table of its own, and takes arguments."""
