@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
+from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -21,8 +22,10 @@ from langgraph.func import entrypoint
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
-from botwire import ConfigurationError
+from botwire import ConfigurationError, ConflictError
+from botwire.operations import Batch
 from botwire_langgraph import BotWireSaver, ConcurrentRunError
+from botwire_langgraph.leases import Lease
 from tests.waiting import until
 from tests.zygote import Program, Zygote
 
@@ -307,6 +310,29 @@ def test_a_lease_is_renewed_only_once_its_run_has_the_thread(
         killed = {"run": "of another process"}
         saver.connection.memory.set("busy/t", killed, ttl=0.15)
         assert app.invoke({"log": [on_conflict]}, THREAD)["log"][-1] == "said"
+
+
+def test_a_run_whose_renewal_released_the_lease_too_has_ended(
+    saver: BotWireSaver,
+) -> None:
+    memory = saver.connection.memory
+    run: Any = SimpleNamespace(thread="t", token="mine", version=memory.set("busy/t", {}))
+    lease = Lease(run, 2.0, wait=False)
+    # A renewal is in flight as the run ends, ...
+    version = memory.set("busy/t", {"run": "mine"})
+    steps = lease.release()
+    delete = next(steps)
+    with pytest.raises(ConflictError) as refused:
+        memory.engine.apply(Batch(memory.namespace, delete))
+    read = steps.throw(refused.value)
+    found = memory.engine.apply(Batch(memory.namespace, read))
+    delete = steps.send(found)
+    # ... and sees that it has ended just before the run deletes the renewed lease.
+    assert memory.delete("busy/t", if_version=version)
+    with pytest.raises(ConflictError) as refused:
+        memory.engine.apply(Batch(memory.namespace, delete))
+    with pytest.raises(StopIteration):
+        steps.throw(refused.value)
 
 
 @pytest.mark.anyio

@@ -12,6 +12,7 @@ Generators without I/O, as in `botwire_langgraph.steps`.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Literal, cast
 
 from botwire import ConflictError
@@ -89,7 +90,9 @@ class Lease:
         except ConflictError:
             entry = yield from _read(self.run.thread)  # a renewal may have been in flight
             if entry is not None and _token(entry) == self.run.token:
-                yield (ops.DeleteKey(self.key, entry.version),)
+                # The renewal releases the lease too, once it sees that the run has ended.
+                with suppress(ConflictError):
+                    yield (ops.DeleteKey(self.key, entry.version),)
 
 
 def free(thread: str, *, wait: bool) -> Steps[int]:
