@@ -395,6 +395,28 @@ async def test_text_search(records: Any) -> None:
     assert await search("tea drinks") == ["coffee"]
 
 
+async def test_each_word_of_texts_that_are_put_together_finds_its_texts(records: Any) -> None:
+    def text(i: int, first: int) -> str:
+        return " ".join([f"word{n}" for n in range(first, first + 150)] + [f"own{i}"] * 2)
+
+    async def found(word: str) -> list[str]:
+        return sorted([one.record.id for one in await records.search(text=word)])
+
+    await records.put([Record(text(i, 0), id=f"r{i}") for i in range(3)])
+    for n in (0, 33, 99, 100, 149):
+        assert await found(f"word{n}") == ["r0", "r1", "r2"]
+    assert [await found(f"own{i}") for i in range(3)] == [["r0"], ["r1"], ["r2"]]
+    # One is new, one is replaced, and one stays as it is.
+    news = [(3, 100), (1, 100), (2, 0)]
+    await records.put([Record(text(i, first), id=f"r{i}") for i, first in news])
+    assert await found("word99") == ["r0", "r2"]
+    assert await found("word100") == ["r0", "r1", "r2", "r3"]
+    assert await found("word249") == ["r1", "r3"]
+    await records.delete(ids=["r0", "r2"])
+    assert await found("word100") == ["r1", "r3"]
+    assert await found("word99") == []
+
+
 async def test_both_a_vector_and_a_text(records: Any) -> None:
     await records.put(
         [

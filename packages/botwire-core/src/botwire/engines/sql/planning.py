@@ -62,6 +62,7 @@ def plan(
     context = Context(to_bytes(batch.namespace), now, 0)
     counts: dict[bytes, Counter[bytes]] = {}
     selected: dict[int, Selected] = {}
+    entries: dict[int, list[records.WordEntry]] = {}
     for operation in batch.operations:
         if isinstance(operation, ops.DeleteRecords):
             collection: Collection = yield from read_collection(context, operation.collection)
@@ -82,14 +83,16 @@ def plan(
             yield from _count_stored(context, collection.name, ids, counts)
         elif isinstance(operation, ops.PutRecords):
             _count(map(_text, operation.records), counts)
-            ids = [to_bytes(record.id) for record in operation.records]
+            texts = [(to_bytes(record.id), _text(record)) for record in operation.records]
+            entries[id(operation)] = records.word_entries(texts, counts.__getitem__)
+            ids = [one for one, _ in texts]
             yield from _count_stored(context, to_bytes(operation.collection), ids, counts)
         elif isinstance(operation, ops.TrimRecords):
             ids = [to_bytes(one) for one in operation.ids]
             yield from _count_stored(context, to_bytes(operation.collection), ids, counts)
         elif isinstance(operation, ops.RestoreRecords):
             _count(map(_text, operation.records), counts)
-    return Plan(counts, selected, is_last)
+    return Plan(counts, selected, entries, is_last)
 
 
 def _text(record: ops.NewRecord | ops.RecordEntry) -> bytes:

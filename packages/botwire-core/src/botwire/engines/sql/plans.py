@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -48,11 +48,14 @@ class Plan:
     Attributes:
         counts: Texts, each with how often each of its words occurs.
         selections: What each operation selects, by the operation's `id`.
+        entries: The entries that an operation may add to the index of words, in the order of the
+            index, by the operation's `id`.
         is_last: Whether the write must use this plan, however long it then holds the lock.
     """
 
     counts: Mapping[bytes, Counter[bytes]] = field(default_factory=dict)
     selections: Mapping[int, Selected] = field(default_factory=dict)
+    entries: Mapping[int, Sequence[tuple[bytes, bytes, int, int]]] = field(default_factory=dict)
     is_last: bool = False
 
 
