@@ -358,7 +358,7 @@ async def test_a_broken_watch_is_told_and_taken_up_again(tmp_path: Path) -> None
     database, told = tmp_path / "memory.db", Told()
     with running(database) as process:
         url = read_url(process)
-        server = create_server("default", url=url, timeout=0.2)
+        server = create_server("default", url=url, timeout=2)
         port = url.rpartition(":")[2]
         async with (
             Client(server, mode="legacy", message_handler=told) as old,
