@@ -26,7 +26,7 @@ PARTS = (
     *("engine", "postgres", "server"),
     *("llamaindex", "langgraph", "crewai", "autogen"),
     *("agent_framework", "openai_agents", "claude", "pydantic_ai", "google_adk", "strands"),
-    *("transfer", "peers"),
+    *("transfer", "peers", "channel"),
 )
 """Each is a program ``…_rows.py``, so none is measured in a process that has run another."""
 ALONE = ("growth", "large", "limits")
@@ -35,7 +35,7 @@ TABLES = {"peers", "growth", "large", "limits"}
 """Parts that print Markdown tables."""
 RACES = "races"
 """No part: it prints a table of its own, and takes arguments."""
-ELSEWHERE = {"engine": "crewai", "peers": "peers", "growth": "peers"}
+ELSEWHERE = {"engine": "crewai", "peers": "peers", "channel": "peers", "growth": "peers"}
 """Parts whose environment their name does not tell: LanceDB, which engines are compared with, comes
 with CrewAI."""
 

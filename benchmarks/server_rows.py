@@ -117,8 +117,8 @@ def rows(compare: Compare) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         servers(Path(folder)) as (url, ours, bare),
-        Memory("bench", url=url) as memory,
-        Memory("bench", url=f"{url}?channel=true") as channel,
+        Memory("bench", url=f"{url}?channel=false") as memory,
+        Memory("bench", url=url) as channel,
         httpx.Client() as client,
     ):
         memory.set("k", VALUE)
