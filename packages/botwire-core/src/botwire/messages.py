@@ -232,6 +232,11 @@ def read_item(
             return from_native(data)
         except Exception as error:
             raise UnreadableItemError(f"{type(error).__name__}: {error}"[:500]) from error
+    if _has_native(item, framework, formats):  # then the rest need not be read
+        try:
+            return from_native(item["native"]["data"])
+        except Exception:  # noqa: BLE001, S110 - what follows tries again, and reports it
+            pass
     message = Message.from_item(item)
     native = message.native
     if native is not None and native.framework == framework:
@@ -244,6 +249,21 @@ def read_item(
             why = f"its format {native.format!r} is newer than this adapter"
         logger.warning("only the text of a %s message can be read: %s", framework, why[:500])
     return from_portable(message)
+
+
+def _has_native(item: Any, framework: str, formats: Iterable[int]) -> bool:
+    """Returns whether an item is an envelope with a native part that a framework reads."""
+    if not isinstance(item, dict) or item.get("envelope") != ENVELOPE:
+        return False
+    native = item.get("native")
+    return (
+        isinstance(native, dict)
+        and native.keys() >= _NATIVE_PARTS
+        and native["framework"] == framework
+        and native["format"] in formats
+        and item.get("role") in ROLES
+        and isinstance(item.get("text"), str)
+    )
 
 
 def read_items(
