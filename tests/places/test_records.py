@@ -417,6 +417,14 @@ async def test_each_word_of_texts_that_are_put_together_finds_its_texts(records:
     assert await found("word99") == []
 
 
+async def test_a_text_search_within_many_ids(records: Any) -> None:
+    await records.put([Record("tea", id=f"r{i}") for i in range(600)])
+    ids = [f"r{i}" for i in range(590, 20_000)]
+    found = await records.search(text="tea", ids=ids, limit=50)
+    assert sorted(match.record.id for match in found) == [f"r{i}" for i in range(590, 600)]
+    assert await records.search(text="tea", ids=[]) == []
+
+
 async def test_both_a_vector_and_a_text(records: Any) -> None:
     await records.put(
         [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from botwire import operations as ops
 from botwire.engines.sql.collection import HERE as _HERE
@@ -20,6 +21,7 @@ from botwire.engines.sql.steps import Context, Statement, Steps, chunks, marks
 from botwire.engines.sql.text_search import Ranked, by_text
 from botwire.engines.sql.vector_cache import Row, Snapshot, load_numpy
 from botwire.engines.sql.words import BESIDE_A_VECTOR, normal, normal_beside_a_vector
+from botwire.names import to_bytes
 
 _ROW = "id, embedding, scope, tags, metadata, created_at, version, expires_at"
 
@@ -179,6 +181,10 @@ def _selected(
     """Answers the first `best` pairs that the selection takes, in the given order; None: all."""
     if _takes_all(collection, where):
         return list(ranked)
+    if where.ids is not None:  # tested here, as the statement of each chunk would name them all
+        chosen = {to_bytes(id) for id in where.ids}
+        ranked = [pair for pair in ranked if pair[0] in chosen]
+        where = replace(where, ids=None)
     sql, parameters = conditions(where)
     passing = tester(where)
     selected: Ranked = []
