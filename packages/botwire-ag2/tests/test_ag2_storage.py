@@ -372,7 +372,7 @@ async def test_a_server_that_is_down_is_no_empty_stream(unused_tcp_port: int) ->
     client = AsyncMemory("n", url=f"http://127.0.0.1:{unused_tcp_port}", timeout=0.3)
     with pytest.raises(TransportError, match=str(unused_tcp_port)):
         await (await BotWireStorage(client=client).stream("s")).history.get_events()
-    with pytest.raises(ConfigurationError, match="name"):
+    with pytest.raises(ConfigurationError, match="needs an id"):
         await BotWireStorage(client=client).stream("")
 
 
