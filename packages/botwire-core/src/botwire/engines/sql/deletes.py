@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from botwire import operations as ops
-from botwire.engines.sql import records
+from botwire.engines.sql import record_reads, records
 from botwire.engines.sql.collection import HERE, LIVE_HERE, Collection, save_collection
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.plans import MAX_CHANGED, Found, Selected, UnplannedError
@@ -65,7 +65,9 @@ def _delete_records(context: Context, op: ops.DeleteRecords) -> Steps[int]:
 def selects(op: ops.DeleteRecords) -> bool:
     """Returns whether finding the records to delete may take long."""
     ids = op.where.ids
-    return not op.all and (ids is None or len(ids) > _MANY or records.tester(op.where) is not None)
+    if op.all:
+        return False
+    return ids is None or len(ids) > _MANY or record_reads.tester(op.where) is not None
 
 
 def _to_delete(
@@ -78,7 +80,7 @@ def _to_delete(
         known = yield from renewed(context, collection, op.where, known)
         ids = [one.id for one in known.found]
     else:
-        found = yield from records.matching(context, collection.name, op.where, limit=op.limit)
+        found = yield from record_reads.matching(context, collection.name, op.where, limit=op.limit)
         ids = [one.id for one in found]
     if op.limit is not None:
         return (yield from part(context, collection.name, ids, op.limit))
@@ -139,7 +141,7 @@ def renewed(
     if context.plan is not None and context.plan.is_last:
         limit = 2**62
     ids = None if where.ids is None else {to_bytes(id) for id in where.ids}
-    sql, parameters = records.conditions(replace(where, ids=None))
+    sql, parameters = record_reads.conditions(replace(where, ids=None))
     here = (context.namespace, collection.name, selected.revision)
     changed = yield Statement(
         f"SELECT id FROM botwire_records WHERE {HERE} AND version > ? LIMIT ?", (*here, limit)
@@ -152,7 +154,7 @@ def renewed(
             f"WHERE {LIVE_HERE} AND version > ?{sql}",
             (context.namespace, collection.name, context.now, selected.revision, *parameters),
         )
-        passing = records.tester(where)
+        passing = record_reads.tester(where)
         again = {id for (id,) in changed}
         found = [one for one in found if one.id not in again]
         found += [

@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
 from botwire import operations as ops
-from botwire.engines.sql import deletes, records, words
+from botwire.engines.sql import deletes, record_reads, records, words
 from botwire.engines.sql.collection import HERE, Collection, read_collection
 from botwire.engines.sql.plans import MAX_UNPLANNED, NO_PLAN, Plan, Selected, UnplannedError
 from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
@@ -74,7 +74,7 @@ def plan(
             elif operation.where.ids is not None:
                 ids = [to_bytes(one) for one in operation.where.ids]
             else:
-                newest = yield from records.matching(
+                newest = yield from record_reads.matching(
                     context, collection.name, operation.where, limit=operation.limit
                 )
                 ids = [one.id for one in newest]
@@ -128,7 +128,7 @@ def _select(
     selections: Selections,
 ) -> Steps[Selected]:
     if operation.limit is None:
-        found = yield from records.matching(context, collection.name, operation.where)
+        found = yield from record_reads.matching(context, collection.name, operation.where)
         return Selected(collection.revision, found)
     key = (context.namespace, declaration_of(operation).encode(operation))
     known = selections.take(key)
@@ -138,7 +138,7 @@ def _select(
         except UnplannedError:
             known = None
     if known is None or not (known.found or known.is_whole):
-        found = yield from records.matching(
+        found = yield from record_reads.matching(
             context, collection.name, operation.where, limit=deletes.SELECTED
         )
         known = Selected(collection.revision, found, len(found) < deletes.SELECTED)

@@ -16,7 +16,7 @@ from botwire.engines.sql.collection import (
     read_dimension,
 )
 from botwire.engines.sql.handlers import handles
-from botwire.engines.sql.records import conditions, fetch_all, tester
+from botwire.engines.sql.record_reads import conditions, fetch_all, tester
 from botwire.engines.sql.steps import Context, Statement, Steps, chunks, marks
 from botwire.engines.sql.text_search import Ranked, by_text
 from botwire.engines.sql.vector_cache import Row, Snapshot, load_numpy

@@ -9,7 +9,7 @@ from botwire import operations as ops
 from botwire.engines.sql import pages, past_rows, sizes, tables, words
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.history_rows import EXISTS
-from botwire.engines.sql.records import HOLDS_RECORDS
+from botwire.engines.sql.record_reads import HOLDS_RECORDS
 from botwire.engines.sql.schema import PAST_KEYS
 from botwire.engines.sql.steps import Context, Statement, Steps, bounds, chunks, marks
 from botwire.exact import Json
