@@ -94,7 +94,9 @@ def try_out(
                 run(python, "-m", "pip", "install", "--quiet", *wanted)
         else:
             # The console needs the server, whose wheel is here and nowhere else.
-            found = ("--find-links", str(ROOT / "dist"))
+            found = ["--find-links", str(ROOT / "dist")]
+            # uv caches a wheel by its file name, which a new build keeps.
+            found += [f"--refresh-package={name}" for name in wheels(ROOT)]
             run(uv, "pip", "install", "--quiet", "--python", python, *found, *requirements)
         run(python, "-I", "-c", PROBE, f"sqlite:///{folder}/smoke.db", *modules)
         run(str(scripts / "botwire"), *help_of.split(), "--help")

@@ -27,7 +27,7 @@ from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
 
 _TOGETHER = 100  # entries of the index of words that one statement adds
-# Takes half as long as a statement per entry on SQLite, and much less on PostgreSQL.
+# Takes half as long as a statement per entry on SQLite.
 _ADD_WORDS = (
     "INSERT INTO botwire_words (namespace, collection, word, id, times, among, since) "
     "SELECT h.namespace, h.collection, e.column1, e.column2, e.column3, e.column4, h.since "
