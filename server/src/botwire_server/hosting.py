@@ -15,13 +15,14 @@ import sys
 import threading
 from collections.abc import Coroutine
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
 from botwire.engines.opening import open_async_engine
 from botwire.errors import BotWireError
 from botwire_server import logs
+from botwire_server.accepting import Acceptor
 from botwire_server.app import create_app
 from botwire_server.limits import RateTable, rates_path
 from botwire_server.protocol import GuardedProtocol
@@ -141,7 +142,15 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begins to serve, and reports it."""
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+        await super().startup([])
+        # uvicorn closes them, and nothing else.
+        self.servers = [
+            cast(
+                "asyncio.Server",
+                Acceptor(listener, self._new_protocol, self.config.ssl, self.config.backlog),
+            )
+            for listener in sockets or ()
+        ]
         # All objects so far are permanent, so the garbage collector need not visit them again.
         gc.collect()
         gc.freeze()
@@ -150,6 +159,9 @@ class _Server(uvicorn.Server):
         elif hasattr(signal, "SIGHUP"):
             self._loop.add_signal_handler(signal.SIGHUP, self._read_certificates)
         print(self._greeting, flush=True)  # noqa: T201 - the program that started it waits for this
+
+    def _new_protocol(self) -> asyncio.Protocol:
+        return GuardedProtocol(self.config, self.server_state, self.lifespan.state)
 
     def _say_alive(self) -> None:
         """Reports to the supervisor that this event loop runs."""

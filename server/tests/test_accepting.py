@@ -1,0 +1,57 @@
+"""New clients of a busy server do not starve."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from urllib.parse import urlsplit
+
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+BUSY, NEW = 40, 100
+
+
+class Client(asyncio.Protocol):
+    """Sends a request, and another one with each answer until told to stop."""
+
+    def __init__(self, answers: itertools.count[int], *, goes_on: bool) -> None:
+        self.answered = asyncio.get_running_loop().create_future()
+        self.goes_on = goes_on
+        self._answers = answers
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(REQUEST)
+
+    def data_received(self, data: bytes) -> None:
+        if not data.endswith(b'{"status":"ok"}'):
+            return  # the head
+        next(self._answers)
+        if not self.answered.done():
+            self.answered.set_result(None)
+        if self.goes_on:
+            self._transport.write(REQUEST)
+        else:
+            self._transport.close()
+
+
+async def test_clients_that_come_together_are_all_accepted_soon(server_url: str) -> None:
+    loop = asyncio.get_running_loop()
+    address = urlsplit(server_url)
+    others, own = itertools.count(), itertools.count()
+
+    async def connect(answers: itertools.count[int], *, goes_on: bool) -> Client:
+        _, client = await loop.create_connection(
+            lambda: Client(answers, goes_on=goes_on), address.hostname, address.port
+        )
+        return client
+
+    busy = [await connect(others, goes_on=True) for _ in range(BUSY)]
+    await asyncio.gather(*(client.answered for client in busy))
+    begin = next(others)
+    new = [await connect(own, goes_on=False) for _ in range(NEW)]
+    await asyncio.gather(*(client.answered for client in new))
+    for client in busy:
+        client.goes_on = False
+    # One accepted per turn of the loop would let the others have up to 40 answers for each.
+    assert next(others) - begin < NEW * BUSY // 4
