@@ -91,10 +91,12 @@ def test_a_search_finds_the_thread_and_not_its_parts(threads: Browser) -> None:
         (b"\x81\x01\xa1a", {"1": "a"}),
         (b"\xc4\x02\x00\xff", {"(class)": "bytes", "bytes": 2, "begins": "00 ff"}),
         (b"\xc7\x0a\x00\x93\xa4uuid\xa1U\xa1x", "x"),
-        (b"\xc7\x0b\x05\x93\xa1m\xa1C\x81\xa1a\x01\xa1v"[:13], {"(class)": "C", "a": 1}),
+        (b"\xc7\x0b\x05\x94\xa1m\xa1C\x81\xa1a\x01\xa1v", {"(class)": "C", "a": 1}),
+        (b"\xc7\x0b\x05\x93\x90\xa1C\x81\xa1a\x01", {"(class)": "C", "a": 1}),
+        (b"\xd6\xff" + struct.pack(">I", 2), 2.0),
         (b"\xd4\x09\xc1", {"(class)": "extension 9", "bytes": 1}),
     ],
-    ids=range(17),
+    ids=range(19),
 )
 def test_message_pack_is_read_as_data(data: bytes, value: object) -> None:
     if data[:1] == b"\xc7":
