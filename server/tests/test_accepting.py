@@ -15,6 +15,7 @@ class Client(asyncio.Protocol):
 
     def __init__(self, answers: itertools.count[int], *, goes_on: bool) -> None:
         self.answered = asyncio.get_running_loop().create_future()
+        self.closed = asyncio.get_running_loop().create_future()
         self.goes_on = goes_on
         self._answers = answers
 
@@ -22,6 +23,9 @@ class Client(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.write(REQUEST)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         if not data.endswith(b'{"status":"ok"}'):
@@ -53,5 +57,6 @@ async def test_clients_that_come_together_are_all_accepted_soon(server_url: str)
     await asyncio.gather(*(client.answered for client in new))
     for client in busy:
         client.goes_on = False
+    await asyncio.gather(*(client.closed for client in (*busy, *new)))
     # One accepted per turn of the loop would let the others have up to 40 answers for each.
     assert next(others) - begin < NEW * BUSY // 4

@@ -55,8 +55,8 @@ class Server:
             raise fault
         if isinstance(fault, httpx.Response):
             return fault
-        request_id = request.headers.get(wire.IDEMPOTENCY_HEADER)
-        batch = wire.decode_batch(json.loads(request.content), request_id)
+        idempotency_id = request.headers.get(wire.IDEMPOTENCY_HEADER)
+        batch = wire.decode_batch(json.loads(request.content), idempotency_id)
         body = wire.encode_results(batch.operations, self.engine.apply(batch))
         if fault == "lost":
             raise httpx.ReadError("connection reset by peer")
@@ -222,7 +222,7 @@ def test_no_type_of_the_http_library_is_raised() -> None:
 
 def test_the_engine_adds_the_id_that_a_caller_gave() -> None:
     server = Server()
-    batch = ops.Batch("n", (ops.IncrementKey("n"),), request_id="mine")
+    batch = ops.Batch("n", (ops.IncrementKey("n"),), idempotency_id="mine")
     engine = server.memory().engine
     assert engine.apply(batch) == engine.apply(batch) == [1]
     assert server.requests[0].headers[wire.IDEMPOTENCY_HEADER] == "mine"

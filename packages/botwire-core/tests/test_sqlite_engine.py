@@ -120,7 +120,7 @@ def test_a_repeated_request_is_answered_and_not_applied_again(path: Path) -> Non
         "n",
         (ops.IncrementKey("n", 5), ops.ExtendHistory("h", (Json.of("a"),)), ops.PopItem("h"),
          ops.GetKeys(("n", "none")), ops.ReadHistory("h")),
-        request_id="once",
+        idempotency_id="once",
     )  # fmt: skip
     first = engine.apply(batch)
     assert engine.apply(batch) == first
@@ -132,7 +132,7 @@ def test_a_repeated_request_is_answered_and_not_applied_again(path: Path) -> Non
 
 def test_a_request_that_failed_may_be_tried_again(path: Path) -> None:
     engine = SQLiteEngine(path)
-    batch = ops.Batch("n", (put("a", 1, if_version=0),), request_id="again")
+    batch = ops.Batch("n", (put("a", 1, if_version=0),), idempotency_id="again")
     Memory("n", engine=engine).set("a", 0)
     with pytest.raises(ConflictError):
         engine.apply(batch)

@@ -162,7 +162,7 @@ def test_a_memory_is_on_botwire_or_not_at_all() -> None:
     assert BotWireMemory(storage=storage, llm=None)._storage is storage
     with pytest.raises(ConfigurationError, match="spec, not 'lancedb'"):
         BotWireMemory(storage="lancedb", llm=None)
-    with pytest.raises(ConfigurationError, match="its own place"):
+    with pytest.raises(ConfigurationError, match="storage says where memory lives"):
         BotWireMemory("another", storage=storage, llm=None)
 
 

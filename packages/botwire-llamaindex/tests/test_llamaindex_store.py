@@ -273,7 +273,7 @@ def test_a_place_that_is_given_is_the_place_that_is_used(place_url: str, namespa
         BotWireChatMemoryBuffer(namespace, chat_store=store)
     with pytest.raises(ConfigurationError, match="BotWireChatStore, not SimpleChatStore"):
         BotWireChatMemoryBuffer.from_defaults(chat_store=SimpleChatStore())
-    with pytest.raises(ConfigurationError, match="takes no 'async_database_uri'"):
+    with pytest.raises(ConfigurationError, match="does not take 'async_database_uri'"):
         BotWireMemory.from_defaults(async_database_uri="sqlite+aiosqlite://")
 
 

@@ -28,7 +28,7 @@ class GoogleADK(Speaker):
         return super().write([one for one in told if one["role"] != "system"])
 
     def message(self, said: Said) -> Event:
-        parts = [types.Part(text=said.text)] if said.text else []
+        parts = [types.Part(text=said.text)] if said.text or not said.calls else []
         for id, name, arguments in said.calls:
             call = types.FunctionCall(id=id, name=name, args=json.loads(arguments))
             parts.append(types.Part(function_call=call))

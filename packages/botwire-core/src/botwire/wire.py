@@ -5,11 +5,12 @@ answer ``{"results": […]}``. An operation has the fields of its class; an omit
 default. A stored value is spliced into the text without being decoded or encoded. Bytes are sent as
 base64 under ``bytes`` instead of ``value``, times as ISO 8601 in UTC.
 
-Results are recorded in the same form, to answer a retried request (see `Batch.request_id`).
+Results are recorded in the same form, to answer a retried request (see `Batch.idempotency_id`).
 """
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ BATCH_PATH = "/v1/batch"
 CHANNEL_PATH = "/v1/channel"
 """The path of the WebSocket over which a client sends many batches."""
 IDEMPOTENCY_HEADER = "Idempotency-Key"
-"""The header that carries `Batch.request_id` (draft-ietf-httpapi-idempotency-key-header)."""
+"""The header that carries `Batch.idempotency_id` (draft-ietf-httpapi-idempotency-key-header)."""
 AUTHOR_HEADER = "BotWire-Author"
 """The header by which a client of single routes says who it is: a name, or an `Author` in JSON."""
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -61,7 +62,7 @@ def encode_batch(batch: ops.Batch) -> str:
 
 def decode_batch(
     document: object,
-    request_id: str | None = None,
+    idempotency_id: str | None = None,
     digest: str | None = None,
     *,
     most: int | None = None,
@@ -70,7 +71,7 @@ def decode_batch(
 
     Args:
         document: The body, decoded by `json.loads`.
-        request_id: The value of the `IDEMPOTENCY_HEADER`, if given.
+        idempotency_id: The value of the `IDEMPOTENCY_HEADER`, if given.
         digest: The digest of the request; see `Batch.digest`.
         most: How many operations are allowed; None: any number.
 
@@ -93,7 +94,7 @@ def decode_batch(
         )
     decoded = tuple(_decode_each(listed))
     try:
-        return ops.Batch(body["namespace"], decoded, request_id, digest, author=author, at=at)
+        return ops.Batch(body["namespace"], decoded, idempotency_id, digest, author=author, at=at)
     except ConfigurationError as error:
         raise InvalidRequestError(str(error)) from None
 
@@ -138,7 +139,11 @@ def decode_operation(document: object, where: str) -> ops.AnyOperation:
     name = document.get("op")
     declaration = ops.OPERATIONS.get(name) if isinstance(name, str) else None
     if declaration is None:
-        raise InvalidRequestError(f"{where}.op must be one of: {', '.join(ops.OPERATIONS)}")
+        known = difflib.get_close_matches(str(name)[:60], ops.OPERATIONS, 3) or ["put_key"]
+        raise InvalidRequestError(
+            f"{where}.op must be the name of an operation, such as {' or '.join(known)}, not "
+            f"{name!r:.60}: /openapi.json describes all of them"
+        )
     given = {name: part for name, part in document.items() if name != "op"}
     decoded: ops.AnyOperation = _strictly(declaration.decode, given, where)
     return decoded

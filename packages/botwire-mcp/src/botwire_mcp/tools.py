@@ -153,11 +153,11 @@ class _RepeatableEngine:
 
     async def apply(self, batch: Batch) -> Results:
         """Applies a batch; a write that was applied by an earlier call is not applied again."""
-        if not batch.writes or batch.request_id is not None:
+        if not batch.writes or batch.idempotency_id is not None:
             return await self._engine.apply(batch)
         id = f"mcp-{self._id}-{self._count}"
         try:
-            results = await self._engine.apply(replace(batch, request_id=id))
+            results = await self._engine.apply(replace(batch, idempotency_id=id))
         except InvalidRequestError as error:
             # A server compares the requests, and a repeated edit is made of the edited text.
             if error.status == _USED and id in error.detail:

@@ -23,7 +23,7 @@ async def apply_batch(request: Request) -> Response:
 async def answer(scope: Scope, receive: Receive) -> bytes:
     """Applies the batch in a request, and returns the body of the answer."""
     body = await bodies.read(receive)
-    name = shared.request_id(scope)
+    name = shared.idempotency_id(scope)
     most = scope["app"].state.settings.max_batch
 
     def decode() -> ops.Batch:

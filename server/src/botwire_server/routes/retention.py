@@ -14,7 +14,7 @@ from botwire.operations import Batch, Results
 from botwire.retention import AsyncRetention, Report
 from botwire_server import service
 from botwire_server.routes.describing import CONFLICT, answers, answers_with, takes
-from botwire_server.routes.shared import answer, new_router, read_object, request_id
+from botwire_server.routes.shared import answer, idempotency_id, new_router, read_object
 from botwire_server.schemas import schema_of
 
 router = new_router("retention", prefix="/v1/retention")
@@ -135,7 +135,7 @@ async def apply_policies(request: Request, within: Within = "*") -> Response:
 
 
 def _retention(request: Request) -> AsyncRetention:
-    request_id(request.scope)  # is only checked: each part has an id of its own
+    idempotency_id(request.scope)  # is only checked: each part has an id of its own
     return AsyncRetention(engine=_RequestEngine(request))
 
 

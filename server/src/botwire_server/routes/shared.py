@@ -287,7 +287,7 @@ def make_operation(op: str, fields: dict[str, Any], body: dict[str, Any]) -> ops
     return wire.decode_operation({"op": op, **fields, **body}, "the body")
 
 
-def request_id(scope: Scope) -> str | None:
+def idempotency_id(scope: Scope) -> str | None:
     """Returns the id under which a write may be repeated, or None."""
     header = scope[HEADERS].get(_ID_HEADER)
     if header is None:
@@ -324,7 +324,7 @@ async def apply_all(
 ) -> ops.Results:
     """Applies operations as one transaction and returns their results."""
     batch = ops.Batch(namespace, tuple(operations))
-    name = request_id(request.scope) if batch.writes else None
+    name = idempotency_id(request.scope) if batch.writes else None
     if name is not None:
         body = await request.body()
         hashed = await when_short(request.scope, len(body), lambda: digest(request.scope, body))
@@ -366,7 +366,7 @@ async def answer_in_parts(
 
     A request with an `Idempotency-Key` is one transaction, so that it can be repeated.
     """
-    if request_id(request.scope) is not None:
+    if idempotency_id(request.scope) is not None:
         return await answer(request, namespace, operation)
     return encode_answer(operation, await apply_in_parts(request, namespace, operation, part))
 

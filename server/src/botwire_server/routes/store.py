@@ -26,8 +26,8 @@ from botwire_server.routes.shared import (
     apply,
     apply_in_parts,
     encode_answer,
+    idempotency_id,
     new_router,
-    request_id,
 )
 from botwire_server.schemas import TEXT, list_of, result_of
 
@@ -129,7 +129,7 @@ async def forget_namespace(request: Request, namespace: Namespace) -> Response:
     free space of the database's files until `/v1/store/compact`. For administrators.
     """
     # With an Idempotency-Key it is one transaction, so that it can be repeated.
-    is_whole = request_id(request.scope) is not None
+    is_whole = idempotency_id(request.scope) is not None
     operation = ops.ForgetNamespace(namespace, None if is_whole else ops.PART)
     return encode_answer(operation, await erase(request, operation))
 

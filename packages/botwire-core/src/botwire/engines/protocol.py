@@ -21,7 +21,7 @@ class Engine(Protocol):
 
         Raises:
             APIError: The batch was refused or failed; none of it was applied.
-            TransportError: No answer came; a batch with a `request_id` can be retried safely.
+            TransportError: No answer came; a batch with a `idempotency_id` can be retried safely.
         """
         ...
 

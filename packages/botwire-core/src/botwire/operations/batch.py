@@ -16,7 +16,7 @@ class Batch:
     """Operations on one namespace that are applied in order, all or none.
 
     Attributes:
-        request_id: Makes a repeated batch harmless: an engine that has applied a batch of this
+        idempotency_id: Makes a repeated batch harmless: an engine that has applied a batch of this
             id answers what it answered then. None where no answer can get lost.
         digest: Of the request that the batch was made of, in ASCII. The same id with another
             digest is another request under a used name, and is refused. None asks for no check.
@@ -30,7 +30,7 @@ class Batch:
 
     namespace: str
     operations: tuple[AnyOperation, ...]
-    request_id: str | None = None
+    idempotency_id: str | None = None
     digest: str | None = None
     terms: BatchTerms | None = field(default=None, compare=False)
     author: Author | None = None
@@ -41,8 +41,8 @@ class Batch:
 
     def __post_init__(self) -> None:
         names.check_any_namespace(self.namespace)
-        if self.request_id is not None:
-            names.check_id(self.request_id)
+        if self.idempotency_id is not None:
+            names.check_id(self.idempotency_id)
         writes = maintains = False
         needs_snapshot = len(self.operations) > 1 or self.at is not None
         if self.at is not None:

@@ -143,14 +143,14 @@ class HTTPEngine:
     def _apply(self, batch: Batch) -> Results:
         content = wire.encode_batch(batch)
         # An answer can get lost: a write that is sent again must not be applied again.
-        request_id = (batch.request_id or uuid.uuid4().hex) if batch.writes else None
+        idempotency_id = (batch.idempotency_id or uuid.uuid4().hex) if batch.writes else None
         deadline = time.monotonic() + self._outage.limit(self._timeout)
         if self._outage.ask_first:
             self._ask_first()
         attempt, refused = 0, False
         while True:
             attempt += 1
-            answer = self._send(batch, content, request_id, deadline - time.monotonic())
+            answer = self._send(batch, content, idempotency_id, deadline - time.monotonic())
             wait = retry.delay(attempt, remaining=deadline - time.monotonic())
             if isinstance(answer, TransportError):
                 refused = refused or isinstance(answer.__cause__, httpx.ConnectError)
@@ -189,19 +189,19 @@ class HTTPEngine:
         self._outage.end()
 
     def _send(
-        self, batch: Batch, content: str, request_id: str | None, seconds: float
+        self, batch: Batch, content: str, idempotency_id: str | None, seconds: float
     ) -> Answer | TransportError:
         """Sends a request and returns the answer, or the reason why there is none."""
         if self._channels is None:
-            return self._send_over_http(batch, content, request_id, seconds)
+            return self._send_over_http(batch, content, idempotency_id, seconds)
         until = time.monotonic() + seconds
         try:
-            answer = self._channels.send(content, request_id, seconds)
+            answer = self._channels.send(content, idempotency_id, seconds)
         except TimeoutError as error:
             return self._timed_out(batch, error)
         if answer is None:
             left = until - time.monotonic()
-            found = self._send_over_http(batch, content, request_id, left)
+            found = self._send_over_http(batch, content, idempotency_id, left)
             if isinstance(found, Answer):
                 self._channels.confirm_place(until - time.monotonic())
             return found
@@ -228,7 +228,7 @@ class HTTPEngine:
         return failure
 
     def _send_over_http(
-        self, batch: Batch, content: str, request_id: str | None, seconds: float
+        self, batch: Batch, content: str, idempotency_id: str | None, seconds: float
     ) -> Answer | TransportError:
         try:
             with self._clients.use() as client:
@@ -241,8 +241,8 @@ class HTTPEngine:
                     extensions={"timeout": httpx.Timeout(max(0.001, seconds)).as_dict()},
                 )
                 request.headers.update(trace_headers())
-                if request_id is not None:
-                    request.headers[wire.IDEMPOTENCY_HEADER] = request_id
+                if idempotency_id is not None:
+                    request.headers[wire.IDEMPOTENCY_HEADER] = idempotency_id
                 response = client.send(request)
         except httpx.TimeoutException as error:
             return self._timed_out(batch, error)

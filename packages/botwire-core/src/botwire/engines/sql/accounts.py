@@ -48,7 +48,7 @@ class Row(NamedTuple):
         return self.keep_past > 0
 
 
-def enter(namespace: bytes, now: int, lock: str, request_id: bytes | None = None) -> Steps[Row]:
+def enter(namespace: bytes, now: int, lock: str, idempotency_id: bytes | None = None) -> Steps[Row]:
     """Locks a namespace, creates its row if it is missing, and answers it as a `Row`.
 
     A separate statement looks the request up once the lock is held. A join would miss what another
@@ -58,17 +58,17 @@ def enter(namespace: bytes, now: int, lock: str, request_id: bytes | None = None
         namespace: The namespace.
         now: The present time.
         lock: What to add to a SELECT so that it locks the row; see `batches.write`.
-        request_id: The id of the batch's request, if it has one.
+        idempotency_id: The id of the batch's request, if it has one.
     """
     select = _SELECT + lock
     rows: Rows = []
     answered: Rows = []
     while True:
-        if request_id is None:
+        if idempotency_id is None:
             rows = yield Statement(select, (namespace,))
         else:
             yield Statement(select, (namespace,), then=rows.extend)
-            answered = yield Statement(_SELECT_REQUEST, (namespace, request_id))
+            answered = yield Statement(_SELECT_REQUEST, (namespace, idempotency_id))
         if rows:
             revision, largest, day_began, keep_past, past_since, *usage = rows[0]
             known = answered[0][0] if answered else None

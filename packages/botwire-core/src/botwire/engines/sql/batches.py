@@ -134,8 +134,8 @@ def write(
         UnplannedError: A new plan is needed.
     """
     namespace = to_bytes(batch.namespace)
-    request_id = None if batch.request_id is None else to_bytes(batch.request_id)
-    row = yield from accounts.enter(namespace, now, lock, request_id)
+    idempotency_id = None if batch.idempotency_id is None else to_bytes(batch.idempotency_id)
+    row = yield from accounts.enter(namespace, now, lock, idempotency_id)
     answer = None if batch.terms is None else batch.terms.answer
     author = to_stored(batch.author)
     context = Context(
@@ -152,7 +152,7 @@ def write(
         recorded = json.loads(row.answered)
         if batch.digest not in (None, recorded.get("digest", batch.digest)):
             raise InvalidRequestError(
-                f"the id {batch.request_id!r:.80} was used by another request: a request that "
+                f"the id {batch.idempotency_id!r:.80} was used by another request: a request that "
                 "is sent again is the same in every byte, and a new one has a new id",
                 status=422,
             )
@@ -187,9 +187,9 @@ def write(
     if context.changes or context.grown:
         yield from accounts.leave(context, row, writes)
     yield from _write_down(batch.terms, changed, context)
-    if request_id is not None:
+    if idempotency_id is not None:
         answer_text = wire.encode_results(batch.operations, results, batch.digest)
-        yield Statement(tables.REQUESTS.insert, (namespace, request_id, answer_text, now))
+        yield Statement(tables.REQUESTS.insert, (namespace, idempotency_id, answer_text, now))
     return results
 
 

@@ -95,8 +95,8 @@ class AsyncPostgresEngine:
 
     async def apply(self, batch: Batch) -> Results:
         """Applies a batch and returns one result per operation; see `Engine.apply`."""
-        if batch.writes and batch.request_id is None:
-            batch = replace(batch, request_id=uuid.uuid4().hex)
+        if batch.writes and batch.idempotency_id is None:
+            batch = replace(batch, idempotency_id=uuid.uuid4().hex)
         async with self._pools.use() as pool:
             return await self._apply(pool, batch)
 

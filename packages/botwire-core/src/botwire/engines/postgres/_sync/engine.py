@@ -95,8 +95,8 @@ class PostgresEngine:
 
     def apply(self, batch: Batch) -> Results:
         """Applies a batch and returns one result per operation; see `Engine.apply`."""
-        if batch.writes and batch.request_id is None:
-            batch = replace(batch, request_id=uuid.uuid4().hex)
+        if batch.writes and batch.idempotency_id is None:
+            batch = replace(batch, idempotency_id=uuid.uuid4().hex)
         with self._pools.use() as pool:
             return self._apply(pool, batch)
 
