@@ -277,7 +277,7 @@ async def test_images_hold_no_other_task(tmp_path: Path, namespace: str) -> None
     url = f"sqlite:///{tmp_path / 'memory.db'}"
     stream = await BotWireStorage(namespace, url=url).stream("s")
     image = ModelRequest([ImageInput(data=os.urandom(2_500_000), media_type="image/png")])
-    context: Any = SimpleNamespace(stream=stream)
+    context: Any = SimpleNamespace(stream=stream, dependencies={})
     store = BotWireCheckpointStore(namespace, url=url)
     held = [
         (await longest_hold(work))[1]
