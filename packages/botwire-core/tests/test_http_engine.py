@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
+import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import httpx
 import pytest
 
 from botwire import (
+    AsyncMemory,
     AuthenticationError,
     BotWireError,
     ConfigurationError,
@@ -226,3 +230,33 @@ def test_the_engine_adds_the_id_that_a_caller_gave() -> None:
     engine = server.memory().engine
     assert engine.apply(batch) == engine.apply(batch) == [1]
     assert server.requests[0].headers[wire.IDEMPOTENCY_HEADER] == "mine"
+
+
+class _Busy(BaseHTTPRequestHandler):
+    """A server that is up again, but answers late."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(0.6)  # longer than a probe of a server that refused
+        body = b'{"results":[[null]]}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+async def test_a_server_that_is_back_may_take_its_time(unused_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}?channel=false"
+    async with AsyncMemory("n", url=url, timeout=2) as memory:
+        with pytest.raises(TransportError):
+            await memory.get("k")
+        with HTTPServer(("127.0.0.1", unused_tcp_port), _Busy) as server:
+            serving = threading.Thread(target=server.serve_forever)
+            serving.start()
+            assert await memory.get("k") is None
+            server.shutdown()
+            serving.join()

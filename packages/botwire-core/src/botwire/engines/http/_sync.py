@@ -144,6 +144,7 @@ class HTTPEngine:
         content = wire.encode_batch(batch)
         # An answer can get lost: a write that is sent again must not be applied again.
         idempotency_id = (batch.idempotency_id or uuid.uuid4().hex) if batch.writes else None
+        longest = time.monotonic() + self._timeout
         deadline = time.monotonic() + self._outage.limit(self._timeout)
         if self._outage.ask_first:
             self._ask_first()
@@ -154,6 +155,10 @@ class HTTPEngine:
             wait = retry.delay(attempt, remaining=deadline - time.monotonic())
             if isinstance(answer, TransportError):
                 refused = refused or isinstance(answer.__cause__, httpx.ConnectError)
+                unanswered = isinstance(answer.__cause__, (httpx.ReadTimeout, TimeoutError))
+                if wait is None and unanswered and deadline < longest:
+                    # It accepts connections again, so the outage is over: it is only busy.
+                    deadline, wait = longest, 0.0
                 if wait is None:
                     # A server that refused once is not silent, even if the last attempt was cut
                     # off by the timeout.
@@ -161,7 +166,7 @@ class HTTPEngine:
                         self._outage.begin(answer, probe=_REFUSAL)
                     elif isinstance(answer.__cause__, httpx.ConnectTimeout):
                         self._outage.begin(answer, pause=retry.PAUSE)
-                    elif isinstance(answer.__cause__, (httpx.ReadTimeout, TimeoutError)):
+                    elif unanswered:
                         self._outage.begin(answer, ask_first=True)
                     raise answer
             else:
