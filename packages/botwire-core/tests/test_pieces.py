@@ -13,7 +13,9 @@ from botwire import pieces
 from botwire.errors import NotJSONError
 from botwire.exact import Json
 
-TEXT = st.sampled_from(["a", "a,b", "x],", '"q\\', "}, {", "é\ud800", "y" * 300])
+TEXT = st.sampled_from(
+    ["a", "a,b", "x],", '"q\\', "}, {", "é\ud800", "y" * 300, "\ud800😀\udc00" * 9, "\n" * 40]
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | TEXT,
@@ -86,6 +88,30 @@ def test_a_large_value_is_held_to_the_same_bounds(
         pieces.decode(text)
 
 
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.sampled_from(
+            [r"\ud83d", r"\ude00", r"\\", r"\n", r"\u00e9", "x", "u", "d83d", r"\uD83", "😀", "\n"]
+        ),
+        max_size=30,
+    ).map("".join)
+)
+def test_a_long_string_is_read_as_in_one_go(escaped: str) -> None:
+    text = f'{{"value": "{escaped}", "a": "{escaped}"}}'
+    usual, pieces.PIECE = pieces.PIECE, 8
+    try:
+        try:
+            expected = json.loads(text)
+        except ValueError:
+            with pytest.raises(json.JSONDecodeError):
+                pieces.decode(text)
+        else:
+            assert plain(pieces.decode(text)) == expected
+    finally:
+        pieces.PIECE = usual
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -93,8 +119,12 @@ def test_a_large_value_is_held_to_the_same_bounds(
         '{"values": [' + "1," * 1_000_000 + "1]}",
         '{"value": [' + '{"a":{"b":[1]},"c":2},' * 50_000 + "1]}",
         '{"value": [' + ("[" * 150 + "1," * 8_200 + "1" + "]" * 150 + ",") * 40 + "1]}",
+        '{"value": "' + "\\n" * 500_000 + '"}',
+        '{"value": ["' + "x" * 500_000 + '"]}',
+        '{"a": "' + "\\ud83d\\ude00" * 100_000 + '"}',
+        '{"' + "\\u00e9" * 200_000 + '": 1}',
     ],
-    ids=["empty lists", "ints", "objects", "deep"],
+    ids=["empty lists", "ints", "objects", "deep", "escapes", "text", "pairs", "key"],
 )
 def test_the_decoder_is_never_given_much(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
@@ -112,5 +142,5 @@ def test_the_decoder_is_never_given_much(text: str, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(pieces, "_scan", noted)
     pieces.decode(text)
-    assert max(read) <= pieces.PIECE + 2
+    assert max(read) <= pieces.PIECE + 14
     assert sum(read) < 12 * len(text)

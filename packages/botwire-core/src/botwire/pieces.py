@@ -9,16 +9,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from botwire import work
 from botwire.exact import MAX_DEPTH, Json, encode_decoded
 
 PIECE = 16 * 1024
-"""Most characters per call of the decoder; a single string may be longer."""
+"""Most characters per call of the decoder."""
 
-_SPACE = re.compile(r"[ \t\n\r]*")
+_SPACE = re.compile(rf"[ \t\n\r]{{0,{PIECE}}}")
+_CHARACTERS = re.compile(
+    r"""(?: [^"\\]+ | \\[^u]
+        | \\u (?![dD][89abAB]) [0-9a-fA-F]{4}
+        | \\u [dD][89abAB] [0-9a-fA-F]{2} \\u (?![dD][89abAB]) [0-9a-fA-F]{4} )*+""",
+    re.VERBOSE,
+)
+"""Characters of a string. The two escapes of a surrogate pair are one character."""
+_LONE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
+"""The escape of a high surrogate without its low one."""
 _COMMA = re.compile(r"[ \t\n\r]*,")
 _SPACES = (" ", "\t", "\n", "\r")
 _VALUES = frozenset({"value", "metadata", "filter"})
@@ -87,8 +96,12 @@ class _Pieces:
 
     def skip(self, at: int) -> int:
         """Returns the position after white space."""
-        match = _SPACE.match(self.text, at)
-        return at if match is None else match.end()
+        while match := _SPACE.match(self.text, at):
+            start, at = at, match.end()
+            if at - start < PIECE:
+                break
+            work.look()
+        return at
 
     def _read(self, at: int, depth: int, *, is_value: bool) -> tuple[Any, int]:
         """Returns the JSON value at a position, and where it ends.
@@ -100,8 +113,12 @@ class _Pieces:
         """
         work.look()
         first = self.text[at : at + 1]
+        if is_value and self._is_long(at):
+            copied: list[str] = []
+            end = self._copy_string(at, copied)
+            return Json.from_text("".join(copied)), end
         if first not in ("[", "{"):
-            return _scan(self.text, at)
+            return self._scalar(at)
         small = self._small(at)
         if small is not None:
             return small
@@ -112,6 +129,45 @@ class _Pieces:
             end = self._copy(at, depth, parts)
             return Json.from_text("".join(parts)), end
         return self._object(at, depth) if first == "{" else self._list(at, depth)
+
+    def _scalar(self, at: int) -> tuple[Any, int]:
+        """Returns the value at a position, neither list nor object, and where it ends."""
+        if not self._is_long(at):
+            return _scan(self.text, at)
+        parts: list[str] = []
+        for part, end in self._strings(at):
+            parts.append(part)
+            at = end
+        return "".join(parts), at
+
+    def _is_long(self, at: int) -> bool:
+        """Tells whether a string begins at a position that may be longer than a piece."""
+        text = self.text
+        if text[at : at + 1] != '"':
+            return False
+        end = text.find('"', at + 1, at + PIECE)
+        return end < 0 or text[end - 1] == "\\"
+
+    def _strings(self, at: int) -> Iterator[tuple[str, int]]:
+        """Yields the parts of a string, and the position after each; the last one is after it."""
+        text, start = self.text, at
+        at += 1
+        while text[at : at + 1] != '"':
+            work.look()
+            match = _CHARACTERS.match(text, at, at + PIECE + 12)  # the longest character
+            if match is None or match.end() == at:
+                match = _LONE.match(text, at)
+            if match is None:
+                _scan(text, start)  # raises an error with the right position
+                raise json.JSONDecodeError("Invalid string", text, start)
+            try:
+                part, _ = _scan(f'"{match.group()}"', 0)
+            except json.JSONDecodeError:
+                _scan(text, start)
+                raise
+            at = match.end()
+            yield part, at
+        yield "", at + 1
 
     def _small(self, at: int) -> tuple[Any, int] | None:
         """Returns the list or object at a position, and where it ends; None if it is large."""
@@ -133,7 +189,7 @@ class _Pieces:
             raise json.JSONDecodeError(
                 "Expecting property name enclosed in double quotes", text, at
             )
-        key, at = _scan(text, at)
+        key, at = self._scalar(at)
         at = self.skip(at)
         if text[at : at + 1] != ":":
             raise json.JSONDecodeError("Expecting ':' delimiter", text, at)
@@ -236,7 +292,17 @@ class _Pieces:
             if is_last:
                 return at
 
+    def _copy_string(self, at: int, parts: list[str]) -> int:
+        parts.append('"')
+        for part, end in self._strings(at):
+            parts.append(encode_decoded(part)[1:-1])
+            at = end
+        parts.append('"')
+        return at
+
     def _copy_part(self, at: int, depth: int, parts: list[str]) -> int:
+        if self._is_long(at):
+            return self._copy_string(at, parts)
         if self.text[at : at + 1] in ("[", "{"):
             small = self._small(at)
             if small is None:
