@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from botwire import operations as ops
-from botwire.engines.sql import record_reads, records
+from botwire.engines.sql import record_reads, records, word_index
 from botwire.engines.sql.collection import HERE, LIVE_HERE, Collection, save_collection
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.plans import MAX_CHANGED, Found, Selected, UnplannedError
@@ -42,7 +42,9 @@ def _delete_records(context: Context, op: ops.DeleteRecords) -> Steps[int]:
         count, fewer, freed = collection.size, collection.words, collection.bytes
     else:
         ids = yield from _to_delete(context, collection, op)
-        count, fewer, freed = yield from records.remove_records(context, collection, ids)
+        count, fewer, freed = yield from records.remove_records(
+            context, collection, ids, word_index.planned_for(context, op)
+        )
     if count:
         revision = context.change("record", "clear" if op.all else "delete", collection.name)
         left = collection.size - count

@@ -7,9 +7,16 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
 from botwire import operations as ops
-from botwire.engines.sql import deletes, record_reads, records, words
-from botwire.engines.sql.collection import HERE, Collection, read_collection
-from botwire.engines.sql.plans import MAX_UNPLANNED, NO_PLAN, Plan, Selected, UnplannedError
+from botwire.engines.sql import deletes, record_reads, word_index, words
+from botwire.engines.sql.collection import HERE, LIVE_HERE, Collection, read_collection
+from botwire.engines.sql.plans import (
+    MAX_UNPLANNED,
+    NO_PLAN,
+    Plan,
+    Reindexing,
+    Selected,
+    UnplannedError,
+)
 from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
 from botwire.names import from_bytes, to_bytes
 from botwire.operations.base import declaration_of
@@ -62,7 +69,12 @@ def plan(
     context = Context(to_bytes(batch.namespace), now, 0)
     counts: dict[bytes, Counter[bytes]] = {}
     selected: dict[int, Selected] = {}
-    entries: dict[int, list[records.WordEntry]] = {}
+    planned: dict[int, Reindexing] = {}
+
+    def count(text: bytes) -> Counter[bytes]:
+        _count([text], counts)
+        return counts[text]
+
     for operation in batch.operations:
         if isinstance(operation, ops.DeleteRecords):
             collection: Collection = yield from read_collection(context, operation.collection)
@@ -80,19 +92,20 @@ def plan(
                 ids = [one.id for one in newest]
             if operation.limit is not None:
                 ids = yield from deletes.part(context, collection.name, ids, operation.limit)
-            yield from _count_stored(context, collection.name, ids, counts)
+            old = yield from _stored(context, collection.name, ids)
+            planned[id(operation)] = word_index.reindexing(old, {}, count)
         elif isinstance(operation, ops.PutRecords):
-            _count(map(_text, operation.records), counts)
-            texts = [(to_bytes(record.id), _text(record)) for record in operation.records]
-            entries[id(operation)] = records.word_entries(texts, counts.__getitem__)
-            ids = [one for one, _ in texts]
-            yield from _count_stored(context, to_bytes(operation.collection), ids, counts)
+            new = {to_bytes(record.id): _text(record) for record in operation.records}
+            old = yield from _stored(context, to_bytes(operation.collection), list(new))
+            for one in [one for one, text in old.items() if new[one] == text]:
+                del old[one], new[one]  # these texts stay as they are
+            planned[id(operation)] = word_index.reindexing(old, new, count)
         elif isinstance(operation, ops.TrimRecords):
             ids = [to_bytes(one) for one in operation.ids]
             yield from _count_stored(context, to_bytes(operation.collection), ids, counts)
         elif isinstance(operation, ops.RestoreRecords):
             _count(map(_text, operation.records), counts)
-    return Plan(counts, selected, entries, is_last)
+    return Plan(counts, selected, planned, is_last)
 
 
 def _text(record: ops.NewRecord | ops.RecordEntry) -> bytes:
@@ -103,6 +116,18 @@ def _count(texts: Sequence[bytes] | map[bytes], counts: dict[bytes, Counter[byte
     for text in texts:
         if text not in counts:
             counts[text] = words.count(from_bytes(text))
+
+
+def _stored(context: Context, collection: bytes, ids: Sequence[bytes]) -> Steps[dict[bytes, bytes]]:
+    """Answers the texts of those records that exist, by id."""
+    found: dict[bytes, bytes] = {}
+    for chunk in chunks(ids):
+        rows = yield Statement(
+            f"SELECT id, text FROM botwire_records WHERE {LIVE_HERE} AND id IN ({marks(chunk)})",
+            (context.namespace, collection, context.now, *chunk),
+        )
+        found.update(dict(rows))
+    return found
 
 
 def _count_stored(

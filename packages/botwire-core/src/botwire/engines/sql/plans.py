@@ -41,6 +41,32 @@ class Selected(NamedTuple):
     is_whole: bool = True
 
 
+class Reindexing(NamedTuple):
+    """The rows of the index of words to change because texts were replaced; see `word_index`.
+
+    All rows are in the order of the index.
+
+    Attributes:
+        old: The texts that the index contains, by the ids of their records.
+        new: The texts that it should contain.
+        removed: The word and the id of each row to remove.
+        changed: The word and the id of each row to overwrite.
+        written: The rows to add or overwrite.
+        growth: How many more words the texts then have.
+    """
+
+    old: Mapping[bytes, bytes]
+    new: Mapping[bytes, bytes]
+    removed: Sequence[tuple[bytes, bytes]]
+    changed: Sequence[tuple[bytes, bytes]]
+    written: Sequence[WordRow]
+    growth: int
+
+
+WordRow = tuple[bytes, bytes, int, int]
+"""A row of the index of words: the word, the record's id, how often, and among how many words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What was found out about a batch that writes.
@@ -48,14 +74,13 @@ class Plan:
     Attributes:
         counts: Texts, each with how often each of its words occurs.
         selections: What each operation selects, by the operation's `id`.
-        entries: The entries that an operation may add to the index of words, in the order of the
-            index, by the operation's `id`.
+        words: What an operation changes in the index of words, by the operation's `id`.
         is_last: Whether the write must use this plan, however long it then holds the lock.
     """
 
     counts: Mapping[bytes, Counter[bytes]] = field(default_factory=dict)
     selections: Mapping[int, Selected] = field(default_factory=dict)
-    entries: Mapping[int, Sequence[tuple[bytes, bytes, int, int]]] = field(default_factory=dict)
+    words: Mapping[int, Reindexing] = field(default_factory=dict)
     is_last: bool = False
 
 

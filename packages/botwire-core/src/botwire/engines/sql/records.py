@@ -1,16 +1,13 @@
-"""What writing records means in SQL, with the index of words; see `engines.sql.batches`."""
+"""What writing records means in SQL; see `engines.sql.batches`."""
 
 from __future__ import annotations
 
-import builtins
 import json
-from collections import Counter
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from botwire import operations as ops
-from botwire.engines.sql import past_rows, sizes, tables
+from botwire.engines.sql import past_rows, sizes, tables, word_index
 from botwire.engines.sql.collection import HERE as _HERE
 from botwire.engines.sql.collection import LIVE_HERE as _LIVE_HERE
 from botwire.engines.sql.collection import (
@@ -21,22 +18,11 @@ from botwire.engines.sql.collection import (
     save_collection,
 )
 from botwire.engines.sql.handlers import handles
+from botwire.engines.sql.plans import Reindexing
 from botwire.engines.sql.steps import Context, Rows, Statement, Steps, chunks, marks
 from botwire.errors import ConflictError
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
-
-_TOGETHER = 100  # entries of the index of words that one statement adds
-# Takes half as long as a statement per entry on SQLite.
-_ADD_WORDS = (
-    "INSERT INTO botwire_words (namespace, collection, word, id, times, among, since) "
-    "SELECT h.namespace, h.collection, e.column1, e.column2, e.column3, e.column4, h.since "
-    "FROM (SELECT ? AS namespace, ? AS collection, CAST(? AS BIGINT) AS since) h, "
-    f"(VALUES {', '.join(['(?, ?, ?, ?)'] * _TOGETHER)}) e"
-)
-
-WordEntry = tuple[bytes, bytes, int, int]
-"""A row of the index of words: the word, the record's id, how often, and among how many words."""
 
 
 class _Old(NamedTuple):
@@ -76,7 +62,8 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
         _expect(record, found.get(to_bytes(record.id)))
 
     revision = context.change("record", "put", collection.name)
-    removed, added = [], []
+    replaced: dict[bytes, bytes] = {}
+    texts: dict[bytes, bytes] = {}
     parameters = []
     added_sizes: list[int] = []
     freed = 0
@@ -84,9 +71,9 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
         id, text = to_bytes(record.id), to_bytes(record.text)
         old = found.get(id)
         if old is None or old.text != text:
-            added.append((id, text))
+            texts[id] = text
             if old is not None:
-                removed.append((id, old.text))
+                replaced[id] = old.text
         created_at = record.created_at
         if created_at is None:
             created_at = old.created_at if old else context.now
@@ -103,15 +90,14 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
         condition = f"{_HERE} AND id IN ({marks(chunk)})"
         yield from past_rows.keep(context, "records", condition, (*here, *chunk))
     yield tables.upsert_records(here, parameters, keep=op.keep_embedding)
-    fewer = yield from remove_words(context, collection.name, removed)
-    planned = None if context.plan is None else context.plan.entries.get(builtins.id(op))
-    more = yield from add_words(context, collection.name, added, planned)
+    planned = word_index.planned_for(context, op)
+    growth = yield from word_index.reindex(context, collection.name, replaced, texts, planned)
     yield from save_collection(
         context,
         collection._replace(
             dimension=dimension,
             size=collection.size + len(op.records) - len(found),
-            words=collection.words + more - fewer,
+            words=collection.words + growth,
             revision=revision,
             # A new collection may have had a namesake in a namespace that was forgotten.
             removed=collection.removed if collection.revision else revision,
@@ -227,73 +213,6 @@ def _expect(record: ops.NewRecord, old: _Old | None) -> None:
         )
 
 
-def add_words(
-    context: Context,
-    collection: bytes,
-    texts: Sequence[tuple[bytes, bytes]],
-    planned: Sequence[WordEntry] | None = None,
-) -> Steps[int]:
-    """Adds texts to the index of words; answers how many words they have.
-
-    Args:
-        context: The batch's context.
-        collection: The records' collection.
-        texts: The id and the text of each record.
-        planned: The index entries of these and possibly more texts, in the order of the index, if
-            they were made before the lock was taken.
-    """
-    if planned is None:
-        entries = word_entries(texts, context.words_of)
-    else:
-        ids = {id for id, _ in texts}
-        entries = [entry for entry in planned if entry[1] in ids]
-    here = (context.namespace, collection)
-    since = context.until if context.keeps_past else None
-    whole = len(entries) // _TOGETHER * _TOGETHER
-    for chunk in chunks(entries[:whole], _TOGETHER):
-        yield Statement(_ADD_WORDS, (*here, since, *chain.from_iterable(chunk)))
-    if entries[whole:]:
-        rows = [(*here, *entry, since) for entry in entries[whole:]]
-        yield Statement(tables.WORDS.insert, rows, many=True)
-    return _total(entries)
-
-
-def word_entries(
-    texts: Sequence[tuple[bytes, bytes]], count: Callable[[bytes], Counter[bytes]]
-) -> list[WordEntry]:
-    """Returns the index entries of texts, in the order of the index.
-
-    Args:
-        texts: The id and the text of each record.
-        count: Returns how often each word of a text occurs.
-    """
-    found: dict[bytes, list[WordEntry]] = {}
-    for id, text in sorted(texts):
-        counts = count(text)
-        among = counts.total()
-        for word, times in counts.items():
-            found.setdefault(word, []).append((word, id, times, among))
-    # Most words are in many texts, so this is faster than sorting the entries.
-    return [entry for word in sorted(found) for entry in found[word]]
-
-
-def _total(entries: Sequence[WordEntry]) -> int:
-    return sum({id: among for _, id, _, among in entries}.values())
-
-
-def remove_words(
-    context: Context, collection: bytes, texts: Sequence[tuple[bytes, bytes]]
-) -> Steps[int]:
-    """Removes texts from the index of words; answers how many words they had."""
-    entries = word_entries(texts, context.words_of)
-    if entries:
-        parameters = [(context.namespace, collection, word, id) for word, id, *_ in entries]
-        one = f"{_HERE} AND word = ? AND id = ?"
-        yield from past_rows.keep_each(context, "words", one, parameters)
-        yield Statement(f"DELETE FROM botwire_words WHERE {one}", parameters, many=True)
-    return _total(entries)
-
-
 @handles(ops.PatchRecords)
 def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
     collection = yield from enter_collection(context, op.collection)
@@ -339,7 +258,10 @@ def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
 
 
 def remove_records(
-    context: Context, collection: Collection, ids: Sequence[bytes]
+    context: Context,
+    collection: Collection,
+    ids: Sequence[bytes],
+    planned: Reindexing | None = None,
 ) -> Steps[tuple[int, int, int]]:
     """Deletes records and their index entries; answers how many records, words and bytes."""
     deleted: list[tuple[bytes, bytes, int]] = []
@@ -351,9 +273,9 @@ def remove_records(
             f"DELETE FROM botwire_records WHERE {condition} RETURNING id, text, {sizes.RECORD}",
             parameters,
         )
-    texts = [(id, text) for id, text, _ in deleted]
-    fewer = yield from remove_words(context, collection.name, texts)
-    return len(deleted), fewer, sum(size for *_, size in deleted)
+    texts = {id: text for id, text, _ in deleted}
+    growth = yield from word_index.reindex(context, collection.name, texts, {}, planned)
+    return len(deleted), -growth, sum(size for *_, size in deleted)
 
 
 def remove_all(context: Context, collection: Collection) -> Steps[None]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from botwire import operations as ops
-from botwire.engines.sql import history_rows, pages, past_rows, records, sizes, tables
+from botwire.engines.sql import history_rows, pages, past_rows, records, sizes, tables, word_index
 from botwire.engines.sql.collection import (
     LIVE_HERE,
     check_dimension,
@@ -422,8 +422,6 @@ def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Rest
         return tally.result()
 
     _, fewer, freed = yield from records.remove_records(context, collection, going)
-    texts = [(to_bytes(old.id), to_bytes(old.text)) for old in replaced]
-    fewer += yield from records.remove_words(context, collection.name, texts)
     contents = [tables.record_content(record, to_stored(record.author)) for record in written]
     added = [sizes.record(*content) for content in contents]
     freed += sum(
@@ -435,8 +433,12 @@ def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Rest
             for content, record in zip(contents, written, strict=True)
         ]
         yield tables.upsert_records(here, rows, keep=False)
-    texts = [(to_bytes(record.id), to_bytes(record.text)) for record in written]
-    more = yield from records.add_words(context, collection.name, texts)
+    growth = yield from word_index.reindex(
+        context,
+        collection.name,
+        {to_bytes(old.id): to_bytes(old.text) for old in replaced},
+        {to_bytes(record.id): to_bytes(record.text) for record in written},
+    )
     context.revision = max([context.revision, *(record.version for record in written)])
     revision = context.change("record", "restore", collection.name)
     yield from save_collection(
@@ -444,7 +446,7 @@ def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Rest
         collection._replace(
             dimension=dimension,
             size=left + len(written) - len(replaced),
-            words=collection.words + more - fewer,
+            words=collection.words + growth - fewer,
             revision=revision,
             # Restored records have old versions, so caches of the collection must check them all.
             removed=revision,
