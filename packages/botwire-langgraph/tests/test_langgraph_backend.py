@@ -15,7 +15,9 @@ from langgraph.store.memory import InMemoryStore
 
 from botwire import ConfigurationError, Memory, TransportError
 from botwire_langgraph import BotWireBackend, BotWireStore
-from tests.zygote import Zygote
+from tests.zygote import zygote_of
+
+DEEPAGENTS = ("deepagents", "botwire_langgraph.backend")
 
 _EDITOR = """
 import sys
@@ -30,13 +32,11 @@ for number in range(10):
 """
 
 
-def test_two_agents_that_edit_one_file_both_land(place: Any, deepagents: Zygote) -> None:
+def test_two_agents_that_edit_one_file_both_land(place: Any) -> None:
     BotWireBackend(**place).write("/notes.md", "END")
+    zygote = zygote_of(*DEEPAGENTS)
     where = (place["namespace"], place["url"])
-    with (
-        deepagents.start(_EDITOR, "a", *where) as one,
-        deepagents.start(_EDITOR, "b", *where) as other,
-    ):
+    with zygote.start(_EDITOR, "a", *where) as one, zygote.start(_EDITOR, "b", *where) as other:
         assert [one.wait(), other.wait()] == [0, 0], one.stderr + other.stderr
     data = BotWireBackend(**place).read("/notes.md").file_data
     assert data is not None

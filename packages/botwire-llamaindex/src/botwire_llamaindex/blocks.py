@@ -17,7 +17,7 @@ from llama_index.core.memory.memory import BaseMemoryBlock
 
 from botwire import AsyncMemory, ConfigurationError, ConflictError
 from botwire.connection import Connection
-from botwire_llamaindex.kvstore import key_of
+from botwire_llamaindex.kvstore import FACTS, key_of
 from botwire_llamaindex.recall import BotWireMemoryBlock
 
 Blocks = Sequence[BaseMemoryBlock[Any]]
@@ -88,7 +88,7 @@ def claim_key(session_id: str) -> str:
 
 def facts_key(session_id: str) -> str:
     """Returns the key that stores the facts of a session."""
-    return key_of("memory/facts", session_id)
+    return key_of(FACTS, session_id)
 
 
 def facts_of(blocks: Blocks) -> Facts:

@@ -93,6 +93,18 @@ def to_native(message: ChatMessage, path: str) -> dict[str, Any]:
     return data
 
 
+def dumped(message: ChatMessage, path: str) -> dict[str, Any]:
+    """Returns a message as LlamaIndex dumps it, without the types that `to_native` keeps.
+
+    Raises:
+        NotJSONError: LlamaIndex cannot dump the message.
+    """
+    try:
+        return message.model_dump(mode="json")
+    except Exception as error:
+        raise NotJSONError(f"a message of {path!r:.80} cannot be dumped: {error}", path) from error
+
+
 def from_native(data: dict[str, Any]) -> ChatMessage:
     """Returns the message that `to_native` was given."""
     blocks = [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Unpack
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, Unpack
 
+from llama_index.core.storage.docstore import types as docstore
 from llama_index.core.storage.docstore.keyval_docstore import KVDocumentStore
+from llama_index.core.storage.index_store import types as index_store
 from llama_index.core.storage.index_store.keyval_index_store import KVIndexStore
 from llama_index.core.storage.kvstore.types import (
     DEFAULT_BATCH_SIZE,
@@ -13,17 +15,22 @@ from llama_index.core.storage.kvstore.types import (
     BaseKVStore,
 )
 
+from botwire import ConfigurationError, ConflictError
 from botwire.connection import Connected, ConnectionOptions, takes_connection
 from botwire.operations import check_count
 from botwire.tagged import from_json, to_json
 from botwire_llamaindex.batches import awrite, in_batches, size_of, write
+from botwire_llamaindex.files import Collections, SavedAsFile
 from botwire_llamaindex.place import MadeFromPlace
 
 _PREFIX = "llamaindex/"
+FACTS = "memory/facts"
+RENEWED = "renewed"
+_RESERVED = (FACTS, RENEWED)  # collections of this package's memories
 _BATCH_SIZE = 100
 
 
-class BotWireKVStore(Connected, MadeFromPlace, BaseKVStore, framework="llamaindex"):
+class BotWireKVStore(Connected, MadeFromPlace, SavedAsFile, BaseKVStore, framework="llamaindex"):
     """The collections of a namespace; a key may contain any characters.
 
     Args:
@@ -33,6 +40,8 @@ class BotWireKVStore(Connected, MadeFromPlace, BaseKVStore, framework="llamainde
     Raises:
         ConfigurationError: An argument is not valid.
     """
+
+    file_name: ClassVar[str] = "kvstore.json"
 
     def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
         """Stores a value under a key."""
@@ -99,8 +108,77 @@ class BotWireKVStore(Connected, MadeFromPlace, BaseKVStore, framework="llamainde
         """Like `delete`."""
         return await self.connection.async_memory.delete(key_of(collection, key))
 
+    def to_dict(self) -> Collections:
+        """Returns the values of all collections of the namespace, by collection and key."""
+        found: Collections = {}
+        for entry in self.connection.memory.iter_entries(_PREFIX):
+            collection, key = _split(entry.key)
+            if collection not in _RESERVED:
+                found.setdefault(collection, {})[key] = from_json(entry.value)
+        return found
 
-class BotWireDocumentStore(MadeFromPlace, KVDocumentStore):
+    def add_missing(self, collections: Collections) -> None:
+        """Adds values whose keys do not exist yet.
+
+        Large ones take several steps; repeat the call after an interruption.
+
+        Raises:
+            ConflictError: The store holds a different value for one of the keys. If that was so
+                before the call, nothing was written.
+        """
+        missing = {}
+        for collection, values in collections.items():
+            there = self.get_all(collection) if values else {}
+            for key, value in values.items():
+                if key not in there:
+                    missing[key_of(collection, key)] = to_json(value, f"{key!r:.80}")
+                elif there[key] != value:
+                    raise ConflictError(
+                        f"{key!r:.80} in collection {collection!r:.80} has another value in the "
+                        "store than in the copy to load: the store has changed since the copy was "
+                        "made; open the store without loading, or load into an empty namespace"
+                    )
+        for batch in in_batches(missing.items(), _BATCH_SIZE, size_of):
+            write(batch, self._create)
+
+    def _create(self, pairs: list[tuple[str, Any]]) -> None:
+        with self.connection.memory.transaction() as transaction:
+            for key, value in pairs:
+                transaction.set(key, value, if_version=0)
+
+
+class _OnKVStore(MadeFromPlace, SavedAsFile):
+    """What the stores made of a key-value store share: a copy holds their own collections only."""
+
+    _kvstore: BaseKVStore
+
+    def _collections(self) -> tuple[str, ...]:
+        """Returns the names of this store's collections."""
+        raise NotImplementedError
+
+    def to_dict(self) -> Collections:
+        """Returns the values of this store, by collection and key."""
+        found = {name: self._kvstore.get_all(name) for name in self._collections()}
+        return {name: values for name, values in found.items() if values}
+
+    def add_missing(self, collections: Collections) -> None:
+        """Adds values whose keys do not exist yet; see `BotWireKVStore.add_missing`.
+
+        Raises:
+            ConflictError: The store holds a different value for one of the keys.
+            ConfigurationError: The values are those of a store with another name.
+        """
+        others = collections.keys() - set(self._collections())
+        if others:
+            raise ConfigurationError(
+                f"the copy holds {_listed(others)}, but this {type(self).__name__} reads "
+                f"{_listed(self._collections())}: pass the name before the slash as name="
+            )
+        assert isinstance(self._kvstore, BotWireKVStore)
+        self._kvstore.add_missing(collections)
+
+
+class BotWireDocumentStore(_OnKVStore, KVDocumentStore):
     """The documents and nodes of a namespace, for ``StorageContext.from_defaults(docstore=…)``.
 
     Args:
@@ -112,6 +190,8 @@ class BotWireDocumentStore(MadeFromPlace, KVDocumentStore):
     Raises:
         ConfigurationError: An argument is not valid.
     """
+
+    file_name: ClassVar[str] = docstore.DEFAULT_PERSIST_FNAME
 
     @takes_connection
     def __init__(
@@ -125,8 +205,11 @@ class BotWireDocumentStore(MadeFromPlace, KVDocumentStore):
         store = BotWireKVStore(namespace, **connection)
         super().__init__(store, name, batch_size)
 
+    def _collections(self) -> tuple[str, ...]:
+        return self._node_collection, self._ref_doc_collection, self._metadata_collection
 
-class BotWireIndexStore(MadeFromPlace, KVIndexStore):
+
+class BotWireIndexStore(_OnKVStore, KVIndexStore):
     """The indexes of a namespace, for ``StorageContext.from_defaults(index_store=…)``.
 
     Args:
@@ -137,6 +220,8 @@ class BotWireIndexStore(MadeFromPlace, KVIndexStore):
     Raises:
         ConfigurationError: An argument is not valid.
     """
+
+    file_name: ClassVar[str] = index_store.DEFAULT_PERSIST_FNAME
 
     @takes_connection
     def __init__(
@@ -149,12 +234,25 @@ class BotWireIndexStore(MadeFromPlace, KVIndexStore):
         store = BotWireKVStore(namespace, **connection)
         super().__init__(store, name)
 
+    def _collections(self) -> tuple[str, ...]:
+        return (self._collection,)
+
 
 def key_of(collection: str, key: str) -> str:
     """Returns BotWire's key for a key of a collection."""
     # Both a collection's name and a key may contain slashes. Escaping those of the collection makes
     # the first slash the separator.
     return f"{_PREFIX}{collection.replace('%', '%25').replace('/', '%2F')}/{key}"
+
+
+def _split(key: str) -> tuple[str, str]:
+    """Returns the collection and the key that `key_of` made a key from."""
+    collection, _, rest = key.removeprefix(_PREFIX).partition("/")
+    return collection.replace("%2F", "/").replace("%25", "%"), rest
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, sorted(names)))
 
 
 def _value(stored: Any) -> dict[str, Any] | None:

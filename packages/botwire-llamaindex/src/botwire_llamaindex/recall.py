@@ -27,10 +27,10 @@ from botwire.names import join_parts
 from botwire.operations import check_ttl
 from botwire.places import DEFAULT_TIMEOUT
 from botwire_llamaindex.batches import awrite, in_batches
+from botwire_llamaindex.kvstore import RENEWED, key_of
 from botwire_llamaindex.place import refuse_unknown
 
 _BATCH = 500
-_RENEWED = "llamaindex/renewed"
 _LONGEST_QUERY = 2_000  # characters of a message to search for
 
 
@@ -158,7 +158,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
         if self.ttl is None:
             return
         scope = self._scope(None, per="session")
-        mark = f"{_RENEWED}/{_id_of(self.collection, scope)}"
+        mark = key_of(RENEWED, _id_of(self.collection, scope))
         try:
             await self._place().async_memory.set(mark, None, ttl=self.ttl / 4, if_version=0)
         except ConflictError:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Self
 
 from llama_index.core.base.llms.types import ChatMessage
-from llama_index.core.storage.chat_store import BaseChatStore
+from llama_index.core.storage.chat_store import BaseChatStore, SimpleChatStore
 from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
+from pydantic import ValidationError
 
-from botwire import AsyncHistory, History, Item
-from botwire_llamaindex.convert import from_items, to_items
+from botwire import AsyncHistory, ConfigurationError, ConflictError, History, Item
+from botwire_llamaindex.batches import in_batches, size_of
+from botwire_llamaindex.convert import dumped, from_items, to_items
+from botwire_llamaindex.files import read_file, write_file
 from botwire_llamaindex.place import PlacedStore, keys_of
 from botwire_llamaindex.turns import Writing, add_messages, async_add_messages
+
+_FILE = "chat_store.json"  # LlamaIndex's default
+_BATCH = 200  # messages per request
 
 
 class BotWireChatStore(PlacedStore, BaseChatStore):
@@ -170,9 +177,89 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
         """Like `get_keys`."""
         return keys_of(await self._connection.async_memory.list_histories())
 
+    def persist(self, persist_path: str = _FILE, fs: Any = None) -> None:
+        """Writes a copy of all conversations to a file that `SimpleChatStore` reads.
+
+        The store itself is persistent and needs no such call.
+
+        Args:
+            persist_path: The file; readable by its owner only if it is new and local.
+            fs: An fsspec file system. Defaults to the local one.
+
+        Raises:
+            NotJSONError: JSON cannot hold a message; the file was not touched.
+        """
+        store = {
+            key: [dumped(message, key) for message in self.get_messages(key)]
+            for key in self.get_keys()
+        }
+        content = {"store": store, "class_name": SimpleChatStore.class_name()}
+        write_file(persist_path, content, fs)
+
+    @classmethod
+    def from_persist_path(
+        cls,
+        persist_path: str = _FILE,
+        namespace: str | None = None,
+        fs: Any = None,
+        **arguments: Any,
+    ) -> Self:
+        """Returns a store that holds, besides its own, the conversations of a file.
+
+        Adds the messages that a conversation lacks at its end, so a file can be loaded again.
+
+        Args:
+            persist_path: A file that `persist` has written, also of `SimpleChatStore`; without such
+                a file, nothing is added.
+            namespace: The namespace.
+            fs: An fsspec file system. Defaults to the local one.
+            **arguments: The other arguments of the class.
+
+        Raises:
+            ConflictError: A conversation in the store continues differently. Earlier ones of the
+                file were added.
+            ConfigurationError: An argument is not valid.
+        """
+        store = cls.from_params(namespace, **arguments)
+        for key, messages in _read(persist_path, fs).items():
+            _add_missing(store, key, messages)
+        return store
+
 
 # `ChatMemoryBuffer.from_dict` looks stores up here by name.
 RECOGNIZED_CHAT_STORES[BotWireChatStore.class_name()] = BotWireChatStore  # type: ignore[assignment]
+
+
+def _read(path: str, fs: Any) -> dict[str, list[ChatMessage]]:
+    """Returns the conversations of a file, none if it does not exist."""
+    try:
+        content = read_file(path, fs)
+    except FileNotFoundError:
+        return {}
+    if isinstance(content, str):  # older releases of LlamaIndex encode the JSON twice
+        content = json.loads(content)
+    try:
+        return SimpleChatStore.model_validate(content).store
+    except ValidationError as error:
+        raise ConfigurationError(
+            f"{path} does not hold conversations as SimpleChatStore writes them: {error}"
+        ) from error
+
+
+def _add_missing(store: BotWireChatStore, key: str, messages: list[ChatMessage]) -> None:
+    """Adds the messages of a file that the store's conversation lacks."""
+    history = store.connection.memory.history(key, ttl=store.ttl)
+    last = history.info().last_seq
+    there = [dumped(message, key) for message in store.get_messages(key)]
+    given = [dumped(message, key) for message in messages]
+    shorter = min(len(there), len(given))
+    if there[:shorter] != given[:shorter]:
+        raise ConflictError(
+            f"conversation {key!r:.80} has other messages in the store than in the file: open "
+            "the store without loading the file, or load it into an empty namespace"
+        )
+    for batch in in_batches(to_items(messages[shorter:]), _BATCH, size_of):
+        last = history.extend(batch, if_last=last)[-1]
 
 
 def _messages(items: list[Item]) -> list[ChatMessage]:

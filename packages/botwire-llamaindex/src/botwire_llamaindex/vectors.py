@@ -14,11 +14,12 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 
-from botwire import AsyncRecords, ConfigurationError, Match, Memory, Record, Records
+from botwire import AsyncRecords, ConfigurationError, ConflictError, Match, Memory, Record, Records
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire_llamaindex.batches import awrite, in_batches, size_of, write
 from botwire_llamaindex.nodes import Predicate, all_of, from_record, to_filter, to_record
 from botwire_llamaindex.place import PlacedStore
+from botwire_llamaindex.vector_files import SavedVectors
 
 _COLLECTION = "llamaindex"
 _BATCH = 500
@@ -26,10 +27,11 @@ _BATCH = 500
 _PAGE = 200
 """How many records to read at a time if a predicate skips some of them."""
 _NUMBER_BYTES = 20  # bytes of an embedding's number in JSON
+_TEXT_BYTES = 5  # for each byte of text: others wait while its words are indexed
 _TEXT_MODES = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
 
 
-class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
+class BotWireVectorStore(SavedVectors, PlacedStore, BasePydanticVectorStore):
     """The nodes of a namespace with their texts, for ``StorageContext.from_defaults``.
 
     Searches are exact. Filters are applied before the best are chosen. The modes are ``default``
@@ -108,6 +110,27 @@ class BotWireVectorStore(PlacedStore, BasePydanticVectorStore):
         for batch in in_batches(made, _BATCH, _length):
             await awrite(batch, lambda part: self._async_records().put(part, keep_embedding=False))
         return [record.id for record in made]
+
+    def add_missing(self, nodes: Sequence[BaseNode]) -> None:
+        """Adds nodes whose ids do not exist yet.
+
+        Raises:
+            ConflictError: The store holds a different node under one of the ids; nothing was added.
+        """
+        missing = []
+        for batch in in_batches(_made(nodes), _BATCH, _length):
+            there = self._records().get([record.id for record in batch], embeddings=False)
+            for new, old in zip(batch, there, strict=True):
+                if old is None:
+                    missing.append(new)
+                elif (old.text, dict(old.metadata)) != (new.text, dict(new.metadata)):
+                    raise ConflictError(
+                        f"node {new.id!r:.80} differs from the one to load: the store has changed "
+                        "since the copy was made; open the store without loading, or load into an "
+                        "empty namespace"
+                    )
+        for batch in in_batches(missing, _BATCH, _length):
+            write(batch, lambda part: self._records().put(part, keep_embedding=False))
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Deletes the nodes of a document."""
@@ -213,7 +236,7 @@ def _made(nodes: Sequence[BaseNode]) -> list[Record]:
 
 def _length(record: Record) -> int:
     numbers = len(record.embedding or ()) * _NUMBER_BYTES
-    return len(record.text) + size_of(dict(record.metadata)) + numbers
+    return _TEXT_BYTES * len(record.text) + size_of(dict(record.metadata)) + numbers
 
 
 def _to_delete(
