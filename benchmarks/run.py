@@ -24,7 +24,7 @@ from tests.offline import TELEMETRY_OFF
 ROUNDS = 2000
 PARTS = (
     *("engine", "postgres", "server"),
-    *("llamaindex", "langgraph", "crewai", "autogen"),
+    *("llamaindex", "langgraph", "deepagents", "crewai", "autogen"),
     *("agent_framework", "openai_agents", "claude", "pydantic_ai", "google_adk", "strands"),
     *("transfer", "peers", "channel"),
 )
@@ -35,7 +35,13 @@ TABLES = {"peers", "growth", "large", "limits"}
 """Parts that print Markdown tables."""
 RACES = "races"
 """No part: it prints a table of its own, and takes arguments."""
-ELSEWHERE = {"engine": "crewai", "peers": "peers", "channel": "peers", "growth": "peers"}
+ELSEWHERE = {
+    "engine": "crewai",
+    "deepagents": "langgraph",
+    "peers": "peers",
+    "channel": "peers",
+    "growth": "peers",
+}
 """Parts whose environment their name does not tell: LanceDB, which engines are compared with, comes
 with CrewAI."""
 

@@ -200,7 +200,9 @@ def toml(value: Any) -> str:
 def configuration(nav: list[Any]) -> str:
     """Returns the settings of Zensical with the navigation and the folders."""
     settings = tomllib.loads((ROOT / "docs/zensical.toml").read_text())["project"]
-    settings |= {"site_url": f"{DOCUMENTATION}/", "repo_url": REPOSITORY, "nav": nav}
+    # A `repo_url` would make each page ask the repository's host for its stars.
+    source = {"icon": "fontawesome/brands/github", "link": REPOSITORY, "name": "The repository"}
+    settings |= {"site_url": f"{DOCUMENTATION}/", "extra": {"social": [source]}, "nav": nav}
     settings |= {"docs_dir": "pages", "site_dir": "html"}
     python = settings["plugins"]["mkdocstrings"]["handlers"]["python"]
     python["paths"] = [str(path) for path in [*ROOT.glob("packages/*/src"), ROOT / "server/src"]]
@@ -250,7 +252,7 @@ def llms(parts: Mapping[str, Mapping[str, str]]) -> str:
 
 def first_sentence(text: str) -> str:
     """Returns the first sentence of a page below its heading."""
-    skipped = ("#", "!", "[!")  # headings, pictures and badges
+    skipped = ("#", "!", "[!", "<!--")  # headings, pictures, badges and comments
     paragraphs = [part for part in text.split("\n\n") if not part.lstrip().startswith(skipped)]
     plain = LINK.sub(lambda match: match[1][1:-2], paragraphs[0])
     return re.split(r"(?<=[.:])\s", " ".join(plain.split()))[0]

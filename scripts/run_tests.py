@@ -3,7 +3,7 @@
     python scripts/run_tests.py [--cover] [PYTEST ARGUMENTS]
 
 The tests are divided into parts, each a run of pytest: one per adapter, and one per folder of the
-default environment. By default, two parts per core run at once; ``-n`` sets another number. Paths
+default environment. By default, three parts per core run at once; ``-n`` sets another number. Paths
 select parts, and all other arguments go to pytest. With ``-n0``, the parts run one after another
 and print as they go, so that a debugger works. The exit code is pytest's: 0, 1 if a test failed, 5
 if no test was selected.
@@ -144,8 +144,8 @@ def read_order(arguments: Sequence[str]) -> Order:
     """Parses the command line."""
     paths: list[str] = []
     options: list[str] = []
-    # Two per core, because tests spend half of their time waiting for processes they started.
-    at_once, cover, before = CORES * 2, False, ""
+    # Three per core, because tests spend much of their time waiting for processes they started.
+    at_once, cover, before = CORES * 3, False, ""
     for argument in arguments:
         if argument == "--cover":
             cover = True

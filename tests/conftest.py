@@ -25,6 +25,24 @@ SHARED = {
 """Places that all tests of a run share, and the fixtures that start them."""
 
 
+TESTED_ELSEWHERE = {("awaited", "in-memory"), ("awaited", "http-postgres")}
+"""Pairs of client and place that test nothing more.
+
+The awaited client has its own code for a file, for PostgreSQL and for HTTP, each of which another
+pair runs.
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves out the pairs in `TESTED_ELSEWHERE`."""
+
+    def pair(item: pytest.Item) -> tuple[Any, Any]:
+        call: Any = getattr(item, "callspec", None)
+        return (call.params.get("memory"), call.params.get("url")) if call else (None, None)
+
+    items[:] = [item for item in items if pair(item) not in TESTED_ELSEWHERE]
+
+
 def _shared(place: str, request: pytest.FixtureRequest) -> str:
     """Returns the URL of a shared place: ``http`` is the channel, ``http-postgres`` plain HTTP."""
     url = str(request.getfixturevalue(SHARED[place]))

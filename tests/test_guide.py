@@ -1,4 +1,4 @@
-"""The Python guide runs, and leaves out nothing that is public."""
+"""The Python guide and the recipes run, and the guide leaves out nothing that is public."""
 
 from __future__ import annotations
 
@@ -88,3 +88,9 @@ def test_what_only_the_awaited_classes_have_is_in_the_guide() -> None:
         (botwire.AsyncRecords, botwire.Records),
     ):
         assert (public(awaited) - public(blocking)) - words == set()
+
+
+def test_the_recipes_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BOTWIRE_URL", f"sqlite:///{tmp_path}/memory.db")
+    run_page(GUIDE.with_name("recipes.md"))

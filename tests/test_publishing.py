@@ -1,4 +1,4 @@
-"""The files of ``.github`` and ``deploy`` agree with the rest of the repository.
+"""READMEs have one layout, and ``.github`` and ``deploy`` agree with the rest of the repository.
 
 ``hatch run deploy:check`` holds them to their schemas.
 """
@@ -14,7 +14,7 @@ import yaml
 
 import botwire
 from environments import ROOT
-from published import DISTRIBUTIONS, REPOSITORY
+from published import ALIASES, DISTRIBUTIONS, REPOSITORY
 
 
 def read(path: str | Path) -> Any:
@@ -39,6 +39,13 @@ def test_a_release_publishes_with_attestations_and_without_a_token() -> None:
     assert jobs["python"]["permissions"]["id-token"] == "write"
     for name, job in jobs.items():
         assert name == "ci" or job["needs"] == "ci"
+
+
+@pytest.mark.parametrize("workflow", ["ci.yml", "release.yml"])
+def test_an_action_is_a_commit_that_cannot_change(workflow: str) -> None:
+    for line in (ROOT / ".github/workflows" / workflow).read_text().splitlines():
+        if used := re.search(r"uses: (?!\./)(.+)", line):
+            assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", used[1])
 
 
 def test_a_hook_runs_what_ci_runs() -> None:
@@ -76,9 +83,18 @@ def test_what_kubernetes_gets_is_complete_and_confined(kind: str) -> None:
 
 def test_the_image_serves_as_its_own_user_and_is_checked() -> None:
     lines = (ROOT / "deploy/Dockerfile").read_text().splitlines()
-    assert "USER botwire" in lines
-    assert lines.index("USER botwire") < lines.index('ENTRYPOINT ["botwire"]')
+    assert "USER 8700" in lines
+    assert lines.index("USER 8700") < lines.index('ENTRYPOINT ["botwire"]')
     assert any(line.startswith("HEALTHCHECK") for line in lines)
+
+
+def test_docker_is_sent_exactly_what_the_image_copies() -> None:
+    lines = (ROOT / "deploy/Dockerfile").read_text().splitlines()
+    copied = {line.split()[1] for line in lines if re.match(r"COPY (?!--from)", line)}
+    assert all((ROOT / path).exists() for path in copied)
+    ignored = (ROOT / "deploy/Dockerfile.dockerignore").read_text().splitlines()
+    assert "*" in ignored
+    assert {line.removeprefix("!") for line in ignored if line.startswith("!")} == copied
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("docs/listing/*.md")), ids=lambda page: page.stem)
@@ -97,3 +113,20 @@ def test_every_list_has_its_text() -> None:
     found = {page.stem for page in ROOT.glob("docs/listing/*.md")}
     assert found >= {"google-adk", "langchain", "llamahub", "pydantic-ai", "strands"}
     assert "mcp-registry" in found
+
+
+@pytest.mark.parametrize("name", sorted(DISTRIBUTIONS.keys() - ALIASES.keys()))
+def test_readmes_say_the_same_things_in_the_same_order(name: str) -> None:
+    text = DISTRIBUTIONS[name].file.with_name("README.md").read_text()
+    text = re.sub(r"\A<!--.*?-->\n", "", text)
+    title, badges, sentence, *_ = text.split("\n\n")
+    assert title == f"# {name}"
+    assert badges.count(f"https://img.shields.io/pypi/v/{name})") == 1
+    assert re.fullmatch(r"[^.]+\.", sentence), "one sentence says what it is"
+    example = re.compile(r"^```(?:python|console)\n", re.MULTILINE).search(text)
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert example is not None
+    assert example.start() < text.index("## What you get")
+    assert headings[0] == "What you get"
+    assert headings[-1] == "When not to use it"
+    assert "Moving here" not in headings or headings[-2] == "Moving here"

@@ -106,7 +106,23 @@ def test_the_list_of_adapters_is_complete() -> None:
     assert set(environments.adapters().values()) == adapters
 
 
-@pytest.mark.parametrize("name", [DEFAULT, *environments.with_frameworks()])
+TOOLS = ("browser", "deploy", "docs", "peers")
+"""The environments of tools and benchmarks."""
+
+
+@pytest.mark.parametrize("name", [DEFAULT, *environments.with_frameworks(), *TOOLS])
 def test_an_environment_is_pinned_without_addresses(name: str) -> None:
-    for line in (ROOT / f"constraints/{name}.txt").read_text().splitlines():
+    lines = (ROOT / f"constraints/{name}.txt").read_text().splitlines()
+    for line in lines:
         assert re.fullmatch(r"#.*|[a-z0-9-]+==[\w.]+", line)
+    assert len(lines) > 1
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_tool_has_a_release_of_its_own(name: str) -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["envs"][name]
+    assert settings["env-vars"]["UV_CONSTRAINT"] == f"{{root:uri}}/constraints/{name}.txt"
+    pins = (ROOT / f"constraints/{name}.txt").read_text()
+    for line in settings.get("dependencies", []) + settings.get("extra-dependencies", []):
+        package, *_ = re.split(r"[>=\[]", line)
+        assert f"\n{package}==" in pins

@@ -55,6 +55,7 @@ def test_two_lines(forks: Forks, tmp_path: Path) -> None:
 
 
 def test_the_list_of_examples_is_complete() -> None:
-    listed = (EXAMPLES / "README.md").read_text()
+    pages = (EXAMPLES / "README.md", ROOT / "docs/recipes.md")
+    listed = "".join(page.read_text() for page in pages)
     for path in EXAMPLES.glob("*.py"):
         assert path.name in listed

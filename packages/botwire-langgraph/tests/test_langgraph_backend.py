@@ -15,9 +15,7 @@ from langgraph.store.memory import InMemoryStore
 
 from botwire import ConfigurationError, Memory, TransportError
 from botwire_langgraph import BotWireBackend, BotWireStore
-from tests.zygote import zygote_of
-
-DEEPAGENTS = ("deepagents", "botwire_langgraph.backend")
+from tests.zygote import Zygote
 
 _EDITOR = """
 import sys
@@ -32,11 +30,13 @@ for number in range(10):
 """
 
 
-def test_two_agents_that_edit_one_file_both_land(place: Any) -> None:
+def test_two_agents_that_edit_one_file_both_land(place: Any, deepagents: Zygote) -> None:
     BotWireBackend(**place).write("/notes.md", "END")
-    zygote = zygote_of(*DEEPAGENTS)
     where = (place["namespace"], place["url"])
-    with zygote.start(_EDITOR, "a", *where) as one, zygote.start(_EDITOR, "b", *where) as other:
+    with (
+        deepagents.start(_EDITOR, "a", *where) as one,
+        deepagents.start(_EDITOR, "b", *where) as other,
+    ):
         assert [one.wait(), other.wait()] == [0, 0], one.stderr + other.stderr
     data = BotWireBackend(**place).read("/notes.md").file_data
     assert data is not None

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext
-from strands import Agent
+from strands import Agent, tool
 from strands.memory import InvocationTrigger, MemoryManager
 from strands.memory.types import AddMessagesContext
 from strands.session import SnapshotSessionManager
-from strands.types.exceptions import SessionException, StorageError
+from strands.types.exceptions import EventLoopException, SessionException, StorageError
 from strands.types.session import Session, SessionMessage, SessionType
 
-from botwire import Author, ConfigurationError, Memory
+from botwire import Author, ConfigurationError, ConflictError, Memory
 from botwire.messages import Message, ToolCall
+from botwire.retention import Retention
 from botwire_strands import (
     BotWireMemoryStore,
     BotWireSessionManager,
     BotWireStorage,
     list_sessions,
 )
-from scripted.strands import ScriptedModel
+from scripted.strands import ScriptedModel, events
 from tests.zygote import Zygote
 
 EXAMPLES = str(Path(__file__).parents[3] / "examples")
@@ -41,7 +43,7 @@ def texts(agent: Agent) -> list[str]:
 _WRITER = """
 import sys
 sys.path.append(sys.argv[4])
-from strands import Agent
+from strands import Agent, tool
 from botwire import ConflictError
 from botwire_strands import BotWireSessionManager
 from scripted.strands import ScriptedModel
@@ -112,6 +114,100 @@ def test_an_agent_that_waited_is_shown_what_others_said_since(place: Any) -> Non
     open_agent(place)("two")
     assert "two" in str(waits("three"))
     assert texts(waits) == texts(open_agent(place))
+
+
+def test_what_others_said_is_shown_although_the_program_has_listed_it(place: Any) -> None:
+    manager = BotWireSessionManager("ada", **place)
+    waits = Agent(model=ScriptedModel(), session_manager=manager, callback_handler=None)
+    waits("one")
+    open_agent(place)("two")
+    assert len(manager.list_messages("ada", "default")) == 4
+    assert "two" in str(waits("three"))
+
+
+class Overtaken(ScriptedModel):
+    """A model during whose answers, one after the other, something else happens."""
+
+    def __init__(self, *meanwhile: Callable[[], Any], calls: str | None = None) -> None:
+        self.meanwhile, self.calls = [*meanwhile], calls
+
+    async def stream(self, *args: Any, **kwargs: Any) -> AsyncIterable[Any]:
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+        if self.calls is not None:
+            use: Any = {"toolUse": {"toolUseId": "c1", "name": self.calls, "input": {}}}
+            self.calls = None
+            for event in events([use]):
+                yield event
+            return
+        async for event in super().stream(*args, **kwargs):
+            yield event
+
+
+def refused(agent: Agent, prompt: Any) -> None:
+    with pytest.raises(EventLoopException) as error:
+        agent(prompt)
+    assert isinstance(error.value.__cause__, ConflictError)
+
+
+@pytest.mark.parametrize("prompt", ["two", [{"role": "user", "content": [{"text": "two"}]}] * 2])
+def test_a_refused_request_leaves_nothing_and_can_be_run_again(place: Any, prompt: Any) -> None:
+    open_agent(place)("one")
+    agent = open_agent(place)
+    agent.model = Overtaken(lambda: open_agent(place)("three"))
+    begun = texts(agent)
+    refused(agent, prompt)
+    assert texts(agent) == begun
+    known = texts(open_agent(place))
+    assert "two" not in known
+    agent(prompt)
+    assert texts(agent) == texts(open_agent(place))
+    assert texts(agent)[: len(known)] == known
+    assert texts(agent).count("two") == (1 if prompt == "two" else 2)
+
+
+def test_a_prompt_that_failed_earlier_outlives_a_refused_one(place: Any) -> None:
+    def fail() -> None:
+        raise ArithmeticError("no answer")
+
+    agent = open_agent(place)
+    agent.model = Overtaken(fail, lambda: open_agent(place)("three"))
+    with pytest.raises(ArithmeticError):
+        agent("one")
+    refused(agent, "two")
+    assert [text for text in texts(open_agent(place)) if text in ("one", "two")] == ["one"]
+
+
+def test_what_tools_returned_is_kept_with_its_prompt_if_the_answer_is_refused(place: Any) -> None:
+    @tool
+    def look() -> str:
+        """Looks."""
+        return "12 degrees"
+
+    agent = open_agent(place, tools=[look])
+    agent.model = Overtaken(lambda: None, lambda: open_agent(place)("three"), calls="look")
+    refused(agent, "two")
+    stored = BotWireSessionManager("ada", **place).list_messages("ada", "default")
+    mine = [one.message for one in stored][:3]
+    assert agent.messages == mine
+    assert "12 degrees" in str(mine[2])
+    assert "12 degrees" in str(open_agent(place).messages)
+
+
+def test_a_prompt_that_must_not_be_deleted_stays_and_the_error_says_so(place: Any) -> None:
+    def meanwhile() -> None:
+        open_agent(place)("three")
+        with Retention(url=place["url"]) as retention:
+            retention.hold("trial", place["namespace"])
+
+    agent = open_agent(place)
+    agent.model = Overtaken(meanwhile)
+    with pytest.raises(EventLoopException) as error:
+        agent("two")
+    cause = error.value.__cause__
+    assert isinstance(cause, ConflictError)
+    assert any("its prompt is still in the session" in note for note in cause.__notes__)
+    assert "two" in texts(open_agent(place))
 
 
 def test_agents_of_a_session_have_messages_of_their_own(place: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 from agents import (
     AgentSpanData,
@@ -17,15 +17,9 @@ from agents import (
 from agents.items import TResponseInputItem
 from agents.memory import SessionABC
 
-from botwire import AsyncHistory, AsyncMemory, ConfigurationError, HistoryInfo, Item
+from botwire import AsyncHistory, AsyncMemory, ConfigurationError, Item
 from botwire.answers import Answerer
-from botwire.connection import (
-    Acting,
-    Connected,
-    Connection,
-    ConnectionOptions,
-    takes_connection,
-)
+from botwire.connection import Acting, Connected, ConnectionOptions
 from botwire.names import check_history
 from botwire.off_loop import off_loop
 from botwire.operations import MAX_PAGE, read_ttl
@@ -251,39 +245,6 @@ class BotWireSession(
 
     def _history(self, wrapper: RunContextWrapper[Any] | None) -> AsyncHistory:
         return self._memory(wrapper).history(self.session_id, ttl=self.ttl)
-
-
-@takes_connection
-async def list_sessions(
-    namespace: str | None = None,
-    *,
-    prefix: str = "",
-    order: Literal["name", "updated"] = "updated",
-    descending: bool = True,
-    after: HistoryInfo | None = None,
-    limit: int | None = None,
-    where: Mapping[str, Any] | None = None,
-    **connection: Unpack[ConnectionOptions],
-) -> list[HistoryInfo]:
-    """Returns the sessions of a namespace, by default the last used ones first.
-
-    An info's ``name`` is the session's id. Sessions of other frameworks can be continued, so they
-    are listed too. Sessions with `namespace_of` are in several namespaces: list each.
-
-    Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
-        prefix: Only sessions whose ids begin with it.
-        order: By id (``name``) or by the time of the last change (``updated``).
-        descending: Whether the last one comes first.
-        after: Start after this session, the last one of the page before.
-        limit: How many at most; None: all.
-        where: Only sessions whose metadata match this filter; see `botwire.filters`.
-        **connection: Where memory lives; see `ConnectionOptions`.
-    """
-    memory = Connection(namespace, framework="openai-agents", **connection).async_memory
-    return await memory.list_histories(
-        prefix, order=order, descending=descending, after=after, limit=limit, where=where
-    )
 
 
 async def _last(

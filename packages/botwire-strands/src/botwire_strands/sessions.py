@@ -1,43 +1,35 @@
-"""Sessions: the messages and the state of agents, stored as they come."""
+"""Sessions: an agent's messages and state, stored as they come."""
 
 from __future__ import annotations
 
 from typing import Any, Unpack
 
+from strands.hooks import BeforeInvocationEvent, HookRegistry
 from strands.multiagent.base import MultiAgentBase
-from strands.session import RepositorySessionManager, SessionRepository
+from strands.session import RepositorySessionManager
 from strands.types.agent import LocalAgent
 from strands.types.content import Message
 from strands.types.exceptions import SessionException
 from strands.types.session import Session, SessionAgent, SessionMessage
 
-from botwire import ConfigurationError, ConflictError, History, Memory
-from botwire.connection import Connected, ConnectionOptions
-from botwire.names import check_history, join_parts
-from botwire.operations import read_ttl
-from botwire_strands.acting import current_run, running
-from botwire_strands.convert import (
-    from_items,
-    has_results,
-    is_prompt,
-    only_answers,
-    paired,
-    to_items,
-)
-from botwire_strands.listing import AGENTS, SESSIONS
-
-_AGENT = "default"  # the id that Strands gives an agent
-_TEAMS = "strands-multi-agents"
+from botwire import BotWireError, ConfigurationError, ConflictError
+from botwire.connection import ConnectionOptions
+from botwire.names import check_history
+from botwire_strands.acting import running
+from botwire_strands.convert import from_items, has_results, is_prompt, paired
+from botwire_strands.listing import AGENTS
+from botwire_strands.repository import Repository
 
 
-class BotWireSessionManager(
-    Connected, RepositorySessionManager, SessionRepository, framework="strands", shows="session_id"
-):
+class BotWireSessionManager(Repository, RepositorySessionManager, shows="session_id"):
     """A Strands session on BotWire: ``Agent(session_manager=BotWireSessionManager("user-42"))``.
 
     Messages are appended to the agent's history, which numbers them, so two processes never
     overwrite each other's. The history of the agent ``default`` has the session's name, so another
     framework's adapter continues it under that name.
+
+    If two requests to one agent overlap, one is refused with a `ConflictError`. It leaves nothing
+    behind, so it can be run again; but what its tools returned is kept, with its prompt.
 
     Args:
         session_id: The name of the session.
@@ -61,26 +53,35 @@ class BotWireSessionManager(
     ) -> None:
         if check_history(session_id).startswith(f"{AGENTS}/"):
             raise ConfigurationError(f"a session's name cannot begin with {AGENTS}/")
-        super().__init__(namespace, **connection)
-        self.ttl = read_ttl(ttl)
-        self._seen: dict[str, int] = {}
+        super().__init__(namespace, ttl=ttl, **connection)
+        # By agent: the prompts of its request, by their items' numbers, until they are answered.
+        self._asked: dict[str, dict[int, Message]] = {}
         self._opening = True
         RepositorySessionManager.__init__(self, session_id, session_repository=self)
         self._opening = False
 
-    # --- what an agent does
+    def register_hooks(self, registry: HookRegistry, **kwargs: Any) -> None:
+        """Registers what stores an agent's messages and state; Strands calls it."""
+
+        def begin(event: BeforeInvocationEvent) -> None:
+            self._asked.pop(event.agent.agent_id, None)
+
+        registry.add_callback(BeforeInvocationEvent, begin)
+        super().register_hooks(registry, **kwargs)
 
     def initialize(self, agent: LocalAgent, **kwargs: Any) -> None:
         """Gives a new agent object the messages and the state of its session.
 
         A conversation that another framework began under this name is continued.
         """
+        self._listed = 0
         begun: list[SessionMessage] = []
-        if self.read_agent(self.session_id, agent.agent_id) is None:
+        if self._is_new_session or self.read_agent(self.session_id, agent.agent_id) is None:
             begun = self.list_messages(self.session_id, agent.agent_id)
         super().initialize(agent, **kwargs)
+        name = self._history(self.session_id, agent.agent_id).name
+        self._seen[name] = max(self._seen.get(name, 0), self._listed)
         if begun:
-            self._is_new_session = False
             messages = [*(one.to_message() for one in begun), *agent.messages]
             agent.messages = self._fix_broken_tool_use(messages)
 
@@ -94,30 +95,56 @@ class BotWireSessionManager(
             ConflictError: Another request has spoken since. What tools returned is stored all the
                 same.
         """
-        if is_prompt(message):
-            self._catch_up(agent, message)
+        name = self._history(self.session_id, agent.agent_id).name
+        shown = self._seen.get(name, 0)
         with running(agent):
-            super().append_message(message, agent, **kwargs)
+            try:
+                super().append_message(message, agent, **kwargs)
+            except ConflictError as error:
+                self._withdraw(agent, message, error)
+                raise
+            if is_prompt(message):
+                self._asked.setdefault(agent.agent_id, {})[self._seen[name]] = message
+                self._catch_up(agent, message, shown)
+            else:
+                self._asked.pop(agent.agent_id, None)
             if self.ttl is not None:
-                self._touch_session()
+                self._touch(self.session)
                 self.update_agent(self.session_id, SessionAgent.from_agent(agent))
 
-    def _catch_up(self, agent: LocalAgent, prompt: Message) -> None:
-        """Puts the messages that others have stored in the meantime before a prompt."""
+    def _catch_up(self, agent: LocalAgent, prompt: Message, shown: int) -> None:
+        """Puts before a prompt what others have stored since the agent's model was shown anything.
+
+        Args:
+            agent: The agent.
+            prompt: The last of its messages.
+            shown: The last item that its model was shown before.
+        """
         history = self._history(self.session_id, agent.agent_id)
-        items = history.read(after=self._seen.get(agent.agent_id, 0))
-        if not items:
+        asked = self._seen[history.name]
+        if asked > shown + 1:
+            items = history.read(shown, limit=asked - shown)
+            others = from_items(item for item in items if item.seq < asked)
+            missed = [one.to_message() for one in others]
+            here = next((i for i, one in enumerate(agent.messages) if one is prompt), None)
+            agent.messages[:here] = paired([*agent.messages[:here], *missed])
+
+    def _withdraw(self, agent: LocalAgent, refused: Message, error: ConflictError) -> None:
+        """Leaves nothing of a request that is refused, unless its tools have returned anything."""
+        asked = self._asked.pop(agent.agent_id, {})
+        if has_results(refused):
             return
-        self._seen[agent.agent_id] = items[-1].seq
-        missed = [one.to_message() for one in from_items(items)]
-        here = next((i for i, one in enumerate(agent.messages) if one is prompt), None)
-        agent.messages[:here] = paired([*agent.messages[:here], *missed])
+        gone = [refused, *asked.values()]
+        agent.messages[:] = [m for m in agent.messages if not any(m is one for one in gone)]
+        try:
+            with self._memory.transaction() as tx:
+                tx.history(self._history(self.session_id, agent.agent_id).name).delete_many(asked)
+        except BotWireError as failed:
+            error.add_note(f"its prompt is still in the session: {failed}")
 
     def _fix_broken_tool_use(self, messages: list[Message]) -> list[Message]:
         # Results that stand elsewhere are moved to their calls first, which would be lost here.
         return super()._fix_broken_tool_use(paired(messages))
-
-    # --- the repository
 
     def create_session(self, session: Session, **kwargs: Any) -> Session:
         """Stores a new session.
@@ -125,186 +152,16 @@ class BotWireSessionManager(
         Raises:
             SessionException: It exists. Two processes may open a new one at the same time.
         """
-        key = join_parts(SESSIONS, session.session_id)
-        if not self._create(key, session.to_dict()) and not self._opening:
-            raise SessionException(f"Session {session.session_id} already exists")
-        return session
-
-    def read_session(self, session_id: str, **kwargs: Any) -> Session | None:
-        """Returns a session, or None if there is none."""
-        found = self._memory.get(join_parts(SESSIONS, session_id))
-        return None if found is None else Session.from_dict(found)
-
-    def delete_session(self, session_id: str) -> None:
-        """Deletes a session with its agents and their messages.
-
-        Raises:
-            SessionException: There is no such session.
-        """
-        if not self._memory.delete(join_parts(SESSIONS, session_id)):
-            raise SessionException(f"Session {session_id} does not exist")
-        below = join_parts(AGENTS, session_id) + "/"
-        names = [info.name for info in self._memory.list_histories(below)]
-        teams = self._memory.list_keys(join_parts(_TEAMS, session_id) + "/")
-        with self._memory.transaction() as tx:
-            for name in (session_id, *names):
-                tx.history(name).clear()
-            for key in (*self._memory.list_keys(below), *teams):
-                tx.delete(key)
-
-    def create_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
-        """Stores a new agent of a session, unless another process has just done so."""
-        key = join_parts(AGENTS, session_id, session_agent.agent_id)
-        self._create(key, session_agent.to_dict())
-
-    def read_agent(self, session_id: str, agent_id: str, **kwargs: Any) -> SessionAgent | None:
-        """Returns an agent, or None if there is none."""
-        found = self._memory.get(join_parts(AGENTS, session_id, agent_id))
-        return None if found is None else SessionAgent.from_dict(found)
-
-    def update_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
-        """Replaces the state of an agent.
-
-        Raises:
-            SessionException: There is no such agent.
-        """
-        before = self.read_agent(session_id, session_agent.agent_id)
-        if before is not None:
-            session_agent.created_at = before.created_at
-        elif self.ttl is None:  # or it expired while its process waited
-            raise SessionException(
-                f"Agent {session_agent.agent_id} in session {session_id} does not exist"
-            )
-        key = join_parts(AGENTS, session_id, session_agent.agent_id)
-        self._memory.set(key, session_agent.to_dict(), ttl=self.ttl)
-
-    def create_message(
-        self, session_id: str, agent_id: str, session_message: SessionMessage, **kwargs: Any
-    ) -> None:
-        """Appends a message and gives it its number, whatever number it came with.
-
-        Raises:
-            ConflictError: It is an answer, and another request has spoken since.
-            NotJSONError: JSON cannot hold it; the error says where.
-        """
-        history, said = self._history(session_id, agent_id), session_message.to_message()
-        items = to_items(session_message)
-        last = None if is_prompt(said) else self._seen.get(agent_id)
-        while True:
-            try:
-                seqs = history.extend(items, if_last=last)
-            except ConflictError as error:
-                assert last is not None  # or nothing was required
-                others = history.read(after=last)
-                if others and all(only_answers(item) for item in others):
-                    last = others[-1].seq  # what another request's tools returned is no speech
-                    continue
-                if has_results(said):
-                    history.extend(items)
-                raise ConflictError(
-                    f"another request wrote to the session {session_id!r} in the meantime, so "
-                    "this one was refused: run it again"
-                ) from error
-            self._seen[agent_id] = seqs[-1]
-            session_message.message_id = seqs[-1] - 1
-            return
-
-    def read_message(
-        self, session_id: str, agent_id: str, message_id: int, **kwargs: Any
-    ) -> SessionMessage | None:
-        """Returns a message, or None if there is none with this number."""
-        items = self._history(session_id, agent_id).read(after=message_id, limit=1)
-        found = from_items(items)
-        return found[0] if found and found[0].message_id == message_id else None
-
-    def update_message(
-        self, session_id: str, agent_id: str, session_message: SessionMessage, **kwargs: Any
-    ) -> None:
-        """Replaces a message in its place, for other frameworks too.
-
-        Raises:
-            SessionException: There is no such message.
-        """
-        message_id = session_message.message_id
-        before = self.read_message(session_id, agent_id, message_id)
-        if before is None:
-            raise SessionException(f"Message {message_id} does not exist")
-        session_message.created_at = before.created_at
-        old, items = len(to_items(before)), to_items(session_message)
-        history = self._history(session_id, agent_id)
-        first = message_id + 2 - old
-        with self._memory.transaction() as tx:
-            written = tx.history(history.name)
-            if len(items) != old:  # the parts are gone, and the whole is in the last
-                written.delete_many(range(first, message_id + 1))
-                items, first = items[-1:], message_id + 1
-            for seq, item in enumerate(items, first):
-                written.update(seq, item)
-
-    def list_messages(
-        self,
-        session_id: str,
-        agent_id: str,
-        limit: int | None = None,
-        offset: int = 0,
-        **kwargs: Any,
-    ) -> list[SessionMessage]:
-        """Returns the messages of an agent, oldest first."""
-        items = self._history(session_id, agent_id).read()
-        if items and session_id == self.session_id:
-            self._seen[agent_id] = items[-1].seq
-        return from_items(items)[offset : None if limit is None else offset + limit]
+        try:
+            return super().create_session(session, **kwargs)
+        except SessionException:
+            if not self._opening:
+                raise
+            return session
 
     def create_multi_agent(
         self, session_id: str, multi_agent: MultiAgentBase, **kwargs: Any
     ) -> None:
         """Stores the state of a graph or swarm."""
-        key = join_parts(_TEAMS, session_id, multi_agent.id)
-        self._memory.set(key, multi_agent.serialize_state(), ttl=self.ttl)
-        self._touch_session()
-
-    def read_multi_agent(
-        self, session_id: str, multi_agent_id: str, **kwargs: Any
-    ) -> dict[str, Any] | None:
-        """Returns the state of a graph or swarm, or None if there is none."""
-        found: dict[str, Any] | None = self._memory.get(
-            join_parts(_TEAMS, session_id, multi_agent_id)
-        )
-        return found
-
-    def update_multi_agent(
-        self, session_id: str, multi_agent: MultiAgentBase, **kwargs: Any
-    ) -> None:
-        """Replaces the state of a graph or swarm.
-
-        Raises:
-            SessionException: There is no such state.
-        """
-        if self.read_multi_agent(session_id, multi_agent.id) is None:
-            raise SessionException(
-                f"MultiAgent state {multi_agent.id} in session {session_id} does not exist"
-            )
-        self.create_multi_agent(session_id, multi_agent)
-
-    def _create(self, key: str, value: Any) -> bool:
-        """Sets a key that does not exist; returns whether it did not."""
-        try:
-            self._memory.set(key, value, if_version=0, ttl=self.ttl)
-        except ConflictError:
-            return False
-        return True
-
-    def _touch_session(self) -> None:
-        if self.ttl is not None:
-            key = join_parts(SESSIONS, self.session_id)
-            self._memory.set(key, self.session.to_dict(), ttl=self.ttl)
-
-    @property
-    def _memory(self) -> Memory:
-        return self.connection.memory
-
-    def _history(self, session_id: str, agent_id: str) -> History:
-        own = join_parts(AGENTS, session_id, agent_id)
-        named = None if agent_id == _AGENT else agent_id
-        memory = self.connection.during(agent=named, run=current_run.get()).memory
-        return memory.history(session_id if agent_id == _AGENT else own, ttl=self.ttl)
+        super().create_multi_agent(session_id, multi_agent, **kwargs)
+        self._touch(self.session)
