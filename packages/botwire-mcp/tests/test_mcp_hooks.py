@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -223,6 +225,23 @@ def test_two_processes_keep_one_session_once(
         assert [one.wait(60) for one in running] == [0, 0, 0]
     assert len(said(memory)) == 4
     assert memory.records().count() == 1
+
+
+def test_a_hook_starts_without_the_sdk(url: str, session: Session) -> None:
+    code = """
+import sys
+from botwire_mcp.cli import main
+status = main(sys.argv[1:])
+print(status, sorted({"anyio", "mcp", "pydantic", "starlette", "yaml"} & sys.modules.keys()))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code, "hook", "--url", url],
+        input=json.dumps(session.event("SessionStart")),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "0 []\n", run
 
 
 # --- settings -------------------------------------------------------------------------------

@@ -8,17 +8,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import anyio
-from mcp.server.stdio import stdio_server
-
 from botwire.cli.exits import exit_code
 from botwire.errors import BotWireError, ConfigurationError
 from botwire.places import API_KEY_VARIABLE, NAMESPACE_VARIABLE, URL_VARIABLE
-from botwire_mcp import import_command, installing
+from botwire_mcp import import_command, installing, tool_names
 from botwire_mcp.claude_code import hooks, settings
 from botwire_mcp.installing import CLIENTS, Change
-from botwire_mcp.server import create_server
-from botwire_mcp.tools import TOOLS, choose_tools
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +51,7 @@ def _add_options(parser: argparse.ArgumentParser, *, is_main: bool = True) -> No
         "--tools",
         type=lambda text: [name for name in text.replace(",", " ").split() if name],
         metavar="NAMES",
-        help=f"tools to offer, separated by commas (default: {','.join(TOOLS)})",
+        help=f"tools to offer, separated by commas (default: {','.join(tool_names.NAMES)})",
     )
     parser.add_argument("--read-only", action="store_true", help="only offer tools that read")
     parser.set_defaults(run=_serve)
@@ -89,25 +84,22 @@ def _add_options(parser: argparse.ArgumentParser, *, is_main: bool = True) -> No
 
 
 def _serve(options: argparse.Namespace) -> int:
+    # Every hook and every botwire command imports this module, and the MCP SDK is slow to import.
+    from botwire_mcp import serving  # noqa: PLC0415
+
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    server = create_server(
+    serving.serve(
         options.namespace,
         tools=options.tools,
         read_only=options.read_only,
         url=options.url,
         api_key=options.api_key,
     )
-
-    async def run() -> None:
-        async with stdio_server() as (read, write):
-            await server.run(read, write, server.create_initialization_options())
-
-    anyio.run(run)
     return 0
 
 
 def _install(options: argparse.Namespace) -> int:
-    choose_tools(options.tools)  # refuses unknown ones
+    tool_names.check(options.tools)
     arguments = ["--read-only"] if options.read_only else []
     if options.tools:
         arguments += ["--tools", ",".join(options.tools)]

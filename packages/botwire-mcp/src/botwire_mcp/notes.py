@@ -12,10 +12,9 @@ from botwire import AsyncMemory, Record, scopes
 from botwire.clock import from_iso, to_datetime
 from botwire.errors import ConflictError
 from botwire_mcp import bounds
+from botwire_mcp.rows import LONGEST, to_row
 from botwire_mcp.tool import Answer, MemoryTool, RefusedError
 
-LONGEST = 20_000
-"""Characters in a note, so that a note can always be read whole."""
 _MOST = 100  # notes in an answer
 _EXAMPLES = 5  # notes that a dry run shows
 
@@ -210,18 +209,6 @@ def _note_id(about: str, text: str, attempt: int) -> str:
     """Returns the id that a note gets: a repeated call, by whatever client, writes it once."""
     content = f"{attempt}\0{about}\0{text}".encode("utf-8", "surrogatepass")
     return hashlib.sha256(content).hexdigest()[:12]
-
-
-def to_row(note: Record) -> dict[str, Any]:
-    """Returns a note as a short JSON object."""
-    row: dict[str, Any] = {"id": note.id, "text": note.text, "version": note.version}
-    if note.scope != scopes.ROOT:
-        row["about"] = note.scope
-    if note.tags:
-        row["tags"] = list(note.tags)
-    if note.updated_at is not None:
-        row["updated"] = note.updated_at.strftime("%Y-%m-%d %H:%M")
-    return row
 
 
 def _changed(note: Record) -> RefusedError:

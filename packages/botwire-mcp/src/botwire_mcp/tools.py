@@ -20,9 +20,9 @@ from pydantic import ValidationError
 
 from botwire import AsyncMemory
 from botwire.engines.protocol import AsyncEngine
-from botwire.errors import BotWireError, ConfigurationError, InvalidRequestError
+from botwire.errors import BotWireError, InvalidRequestError
 from botwire.operations import Batch, Results
-from botwire_mcp import bounds
+from botwire_mcp import bounds, tool_names
 from botwire_mcp.conversations import History
 from botwire_mcp.files import Files, ViewFiles
 from botwire_mcp.listing import List
@@ -55,9 +55,7 @@ def choose_tools(
     Raises:
         ConfigurationError: There is no such tool.
     """
-    for name in tools or ():
-        if name not in TOOLS:
-            raise ConfigurationError(f"there is no tool {name!r}: choose from {', '.join(TOOLS)}")
+    tool_names.check(tools)
     chosen = {name: tool for name, tool in TOOLS.items() if tools is None or name in tools}
     if not read_only:
         return chosen

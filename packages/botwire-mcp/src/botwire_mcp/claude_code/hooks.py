@@ -21,7 +21,7 @@ from botwire.errors import BotWireError, ConflictError
 from botwire.messages import Message
 from botwire_mcp import bounds
 from botwire_mcp.claude_code import transcript
-from botwire_mcp.notes import to_row
+from botwire_mcp.rows import to_row
 
 FRAMEWORK = "claude-code"
 

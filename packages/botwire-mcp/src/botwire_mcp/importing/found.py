@@ -16,7 +16,7 @@ from botwire.errors import ConfigurationError
 from botwire.memory_files import FileCommandError
 from botwire.memory_files.commands import ROOT, to_key
 from botwire.names import check_tag
-from botwire_mcp.notes import LONGEST
+from botwire_mcp.rows import LONGEST
 
 _SHOWN = 20  # faults in a message
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # it has no types of its own
-
 from botwire.errors import ConfigurationError
 from botwire_mcp.importing.found import Found, read_text
 
@@ -99,6 +97,9 @@ def _documents(path: Path) -> Iterator[Path]:
 
 def _parse(found: Found, path: Path, name: str, text: str) -> _Document | None:
     """Returns a document; None, and a fault, if its front matter cannot be read."""
+    # Hooks import this module too, and need none of it.
+    import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - it has no types of its own
+
     lines = re.split(r"\r\n|\n|\r", text)
     about: dict[str, Any] = {}
     first = 1
