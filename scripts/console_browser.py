@@ -55,7 +55,7 @@ PAGES = {
     "health": "/health",
     "empty": "/keys?ns=nothing-yet",
 }
-LOOKS = (("light", 1280, 860), ("dark", *NARROW))
+LOOKS = (("light", 1280, 860), ("light", *NARROW), ("dark", 1280, 860), ("dark", *NARROW))
 LARGE = 100_000
 """Messages and keys of the stores that are timed."""
 
@@ -73,11 +73,11 @@ def walk(browser: Any, site: Site, axe: str | None, folder: Path | None, report:
         for name, path in PAGES.items():
             page.goto(site.url + path)
             if folder is not None:
-                page.screenshot(path=str(folder / f"{name}-{scheme}.png"))
+                page.screenshot(path=str(folder / f"{name}-{scheme}-{width}.png"))
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                report(f"{name}, {scheme}: wider than the window")
+                report(f"{name}, {scheme}, {width}: wider than the window")
             for one in violations(page, axe):
-                report(f"{name}, {scheme}: {one}")
+                report(f"{name}, {scheme}, {width}: {one}")
         context.close()
     return len(PAGES) * len(LOOKS)
 

@@ -6,11 +6,14 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from botwire import Memory, Record, transfer
+from botwire import ConflictError, Memory, Record, transfer
 from botwire.engines.sqlite import SQLiteEngine
+from botwire.operations import Batch
+from botwire_console.selecting import KINDS, Selection
 from tests.browsing import Browser, Parsed, address, parse
 
 ODD = ["a\nb", " x ", "a/1", "a/2\r", "é&=", "\ud800"]
@@ -77,7 +80,40 @@ def test_conversations_and_memories(browser: Browser, memory: Memory) -> None:
     assert [one.id for one in memory.records().list()] == ["three"]
 
 
-@pytest.mark.parametrize("kind", ["keys", "conversations", "memories"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_deleting_transaction_compares(kind: str) -> None:
+    """Nobody writes between the comparison and the deletion."""
+    with Memory("n", url="sqlite://") as memory:
+
+        def write(text: str) -> None:
+            memory.set("a", text)
+            memory.history("a").append(text)
+            memory.records().put([Record(text, id="a", embedding=[1.0])])
+
+        class Here:
+            """A visit of the console to this memory."""
+
+            async def apply_all(self, namespace: str, *operations: Any) -> Any:
+                return memory.engine.apply(Batch(namespace, operations))
+
+            async def apply(self, namespace: str, operation: Any) -> Any:
+                return (await self.apply_all(namespace, operation))[0]
+
+        here: Any = Here()
+        selection = Selection("n", kind, "default", ("a",))
+        write("one")
+        seen = await selection.read(here)
+        write("two")
+        with pytest.raises(ConflictError):
+            await here.apply_all("n", *selection.deletion(seen))
+        (kept,) = memory.records().get(["a"])
+        assert kept is not None
+        assert (memory.get("a"), memory.history("a").count(), kept.text) == ("two", 2, "two")
+        await here.apply_all("n", *selection.deletion(await selection.read(here)))
+        assert await selection.read(here) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_export_can_be_imported(browser: Browser, memory: Memory, kind: str) -> None:
     memory.set_many({"a": 1, "b": b"\x00", "c": 3})
     for name in ("a", "b", "c"):

@@ -13,7 +13,8 @@ from botwire import transfer
 from botwire.engines.opening import open_engine
 from botwire.places import find_place
 from botwire_console.message_pack import MAX_DEPTH, UnreadableError, unpack
-from tests.browsing import Browser, address, squeezed
+from botwire_console.turns import turns_of_list
+from tests.browsing import Browser, address, parse, squeezed
 
 THREADS = Path(__file__).with_name("langgraph_threads.jsonl.gz")
 TRIP = {"ns": "user-123", "thread": "oslo trip"}
@@ -65,6 +66,57 @@ def test_a_step_holds_values_and_two_are_compared(threads: Browser) -> None:
     assert threads.get("thread/step", **TRIP, id="none").status_code == 404
     assert "no checkpoints" in threads.see("thread", ns="user-123", thread="none").text
     assert "langgraph" not in sys.modules
+
+
+def test_messages_of_a_step_are_a_conversation(threads: Browser) -> None:
+    latest, before, *_ = threads.see("thread", **TRIP).links("thread/step")
+    page = parse(threads.http.get(latest))
+    roles = [str(one.get("class")).split() for one in page.all("li")]
+    assert [role for turn, role in (one for one in roles if len(one) == 2)] == [
+        "user", "assistant", "assistant", "user"
+    ]  # fmt: skip
+    (said,) = page.texts("ol")
+    assert "Is it a good week for Oslo?" in said
+    assert "additional_kwargs" not in said
+    call, everything = page.texts("details")
+    assert "weather" in call  # with its answer
+    assert "Friday 14°, sun" in call
+    assert "additional_kwargs" in everything  # the JSON, folded
+    # Compared with an earlier step, it shows what was said since.
+    id = before.rpartition("=")[2]
+    *_, first = threads.see("thread", **TRIP).links("thread/step")
+    for other, since in ((id, 0), (first.rpartition("=")[2], 4)):
+        page = parse(threads.http.get(f"{latest}&with={other}"))
+        turns = [one for one in page.all("li") if str(one.get("class")).startswith("turn ")]
+        assert len(turns) == since
+
+
+@pytest.mark.parametrize(
+    ("value", "roles"),
+    [
+        ([{"role": "user", "content": "hi"}], ["user"]),
+        ([{"type": "human", "content": "hi"}, {"type": "ai", "content": ""}],
+         ["user", "assistant"]),
+        ([{"type": "ai", "content": [{"type": "thinking", "thinking": "hm"}]}], ["assistant"]),
+        ([{"type": "human", "data": {"content": "hi"}}], None),
+        ([{"type": "human", "content": "hi"}, {"a": 1}], None),
+        ([{"a": 1}], None),
+        (["hi"], None),
+        ([], None),
+        ({"role": "user", "content": "hi"}, None),
+    ],
+    ids=range(9),
+)  # fmt: skip
+def test_only_lists_of_messages_are_conversations(value: object, roles: list[str] | None) -> None:
+    turns = turns_of_list(value)
+    assert (None if turns is None else [turn.role for turn in turns]) == roles
+
+
+def test_a_call_in_two_forms_is_one_call() -> None:
+    use = {"type": "tool_use", "id": "c1", "name": "look", "input": {}}
+    calls = [{"id": "c1", "name": "look", "args": {}}, {"id": "c2", "name": "look", "args": {}}]
+    (turn,) = turns_of_list([{"type": "ai", "content": [use], "tool_calls": calls}]) or ()
+    assert [call.id for call in turn.calls] == ["c1", "c2"]
 
 
 def test_a_search_finds_the_thread_and_not_its_parts(threads: Browser) -> None:

@@ -30,6 +30,7 @@ class Chosen:
         version: What changes when someone writes it.
         detail: How much it is, for people.
         address: Where it is shown.
+        record: The memory, if it is one.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Chosen:
     version: int
     detail: str
     address: str
+    record: ops.RecordEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class Selection:
                 one.version,
                 f"version {one.version}",
                 link("memory", ns=self.namespace, c=self.collection, id=one.id),
+                one,
             )
             for one in await visit.apply(self.namespace, get)
             if one is not None
@@ -127,21 +130,35 @@ class Selection:
             for one in sorted(stats.values(), key=lambda one: one.key)
         ]
 
-    def deletion(self, chosen: Sequence[tuple[str, int]]) -> list[ops.AnyOperation]:
+    def deletion(self, chosen: Sequence[Chosen]) -> list[ops.AnyOperation]:
         """Returns the operations that delete things, all or none, if they are as they were seen.
 
         Args:
-            chosen: The name and the version of each, as it was shown.
+            chosen: What was shown.
         """
         if self.kind == "keys":
-            return [ops.DeleteKey(name, version) for name, version in chosen]
+            return [ops.DeleteKey(one.name, one.version) for one in chosen]
         if self.kind == "conversations":
             operations: list[ops.AnyOperation] = []
-            for name, last in chosen:
-                unchanged = ops.ExtendHistory(name, (), None, last)
-                operations += [unchanged, ops.ClearHistory(name)]
+            for one in chosen:
+                # A clear compares nothing, and removes what a replacement by nothing leaves.
+                emptied = ops.ReplaceHistory(one.name, (), if_last=one.version)
+                operations += [emptied, ops.ClearHistory(one.name)]
             return operations
-        return [ops.DeleteRecords(self.collection, ops.Selection(ids=tuple(n for n, _ in chosen)))]
+        # A delete compares no versions, so each memory is put as it is first, if it still is.
+        records = [one.record for one in chosen if one.record is not None]
+        same = tuple(
+            [
+                ops.NewRecord(one.id, one.text, one.metadata, tuple(one.tags), one.scope,
+                              if_version=one.version)
+                for one in records
+            ]
+        )  # fmt: skip
+        ids = tuple([one.id for one in records])
+        return [
+            ops.PutRecords(self.collection, same),
+            ops.DeleteRecords(self.collection, ops.Selection(ids=ids)),
+        ]
 
     async def export(self, visit: Visit) -> AsyncIterator[bytes]:
         """Yields the lines of an export, which `botwire import` reads."""

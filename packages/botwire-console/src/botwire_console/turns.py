@@ -1,14 +1,15 @@
-"""Items of a history as the turns of a conversation, whichever framework wrote them.
+"""Messages as the turns of a conversation, whichever framework wrote them.
 
 An item that has an envelope (see `botwire.messages`) is read from its portable part; what that does
 not have, images and a model's thinking, is looked for in the framework's own part. Messages that
-programs stored in the common forms of the model providers are read too. All else is shown as JSON.
+programs stored in the common forms of the model providers are read too, and so are the messages in
+LangGraph threads. All else is shown as JSON.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,16 @@ from botwire_console.editing import pretty
 from botwire_console.inside import MOST_TEXT, THINKING, Seen
 
 _ROLES = {"ai": "assistant", "developer": "system", "human": "user", "model": "assistant"}
+_TYPES = {  # of LangChain's messages
+    "ai": "assistant",
+    "AIMessageChunk": "assistant",
+    "human": "user",
+    "HumanMessageChunk": "user",
+    "system": "system",
+    "SystemMessageChunk": "system",
+    "tool": "tool",
+    "ToolMessageChunk": "tool",
+}
 
 
 @dataclass(frozen=True)
@@ -42,10 +53,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Turn:
-    """What an item says.
+    """What a message says.
 
     Attributes:
-        item: The item.
+        seq: The number of the item, or its place in a list.
         role: ``system``, ``user``, ``assistant``, ``tool``, or ``other`` for what is no message.
         text: What is said.
         name: The name of the speaker or the tool.
@@ -56,9 +67,10 @@ class Turn:
         framework: The framework that wrote it.
         said_at: When it was said.
         why: Why it is shown as JSON.
+        author: Who wrote the item.
     """
 
-    item: ops.HistoryItem
+    seq: int
     role: str
     text: str = ""
     name: str | None = None
@@ -69,6 +81,7 @@ class Turn:
     framework: str | None = None
     said_at: datetime | None = None
     why: str = ""
+    author: Author | None = None
 
     @property
     def shown_text(self) -> str:
@@ -80,15 +93,31 @@ class Turn:
         """Whether the text is longer than what is shown."""
         return len(self.text) > MOST_TEXT
 
-    @property
-    def author(self) -> Author | None:
-        """Who wrote the item."""
-        return self.item.author
 
-
-def turns(items: Sequence[ops.HistoryItem]) -> list[Turn]:
+def turns(items: Iterable[ops.HistoryItem]) -> list[Turn]:
     """Returns the turns of items in order; answers of tools are with their calls."""
-    found = [turn_of(item) for item in items]
+    return _fold([turn_of(item) for item in items])
+
+
+def turns_of_list(value: Any) -> list[Turn] | None:
+    """Returns the turns of a list of messages; None if the value is not such a list.
+
+    Args:
+        value: A value as data, such as that of a channel of a thread.
+    """
+    if not isinstance(value, list) or not value:
+        return None
+    found = []
+    for seq, one in enumerate(value, 1):
+        turn = _message(seq, one) if isinstance(one, dict) else None
+        if turn is None:
+            return None
+        seen = Seen.within(one)
+        found.append(replace(turn, thinking=tuple(seen.thinking), pictures=seen.pictures))
+    return _fold(found)
+
+
+def _fold(found: Sequence[Turn]) -> list[Turn]:
     answers: dict[str, Turn] = {}
     for turn in found:
         if turn.role == "tool" and turn.answers:
@@ -99,12 +128,12 @@ def turns(items: Sequence[ops.HistoryItem]) -> list[Turn]:
         calls = []
         for call in turn.calls:
             answer = answers.get(call.id)
-            if answer is not None and answer.item.seq > turn.item.seq:
-                folded.add(answer.item.seq)
+            if answer is not None and answer.seq > turn.seq:
+                folded.add(answer.seq)
                 call = replace(call, answer=answer)  # noqa: PLW2901 - the same call, answered
             calls.append(call)
         joined.append(replace(turn, calls=tuple(calls)))
-    return [turn for turn in joined if turn.item.seq not in folded]
+    return [turn for turn in joined if turn.seq not in folded]
 
 
 def turn_of(item: ops.HistoryItem) -> Turn:
@@ -118,7 +147,7 @@ def turn_of(item: ops.HistoryItem) -> Turn:
     native = None if message.native is None else message.native.data
     seen = Seen.within(native)
     return Turn(
-        item,
+        item.seq,
         message.role,
         message.text,
         _text(message.name) or None,
@@ -129,6 +158,7 @@ def turn_of(item: ops.HistoryItem) -> Turn:
         _text(message.tool_call_id) or None,
         None if message.native is None else _text(message.native.framework),
         _said_at(message.created_at) or at,
+        author=item.author,
     )  # fmt: skip
 
 
@@ -140,34 +170,37 @@ def _other(item: ops.HistoryItem, value: Any, at: datetime, why: str) -> Turn:
     if is_native_alone(value):
         framework, value = _text(value["framework"]), value["data"]
     seen = Seen.within(value)
-    turn = _message(item, value) if isinstance(value, dict) else None
+    turn = _message(item.seq, value) if isinstance(value, dict) else None
     if turn is None and seen.thinking:
-        turn = Turn(item, "assistant")
+        turn = Turn(item.seq, "assistant")
     if turn is None:
         text = value if isinstance(value, str) else pretty(value)
         why = f"for {framework} only" if framework else why
-        turn = Turn(item, "other", text, why=why)
+        turn = Turn(item.seq, "other", text, why=why)
     return replace(
         turn,
         thinking=tuple(seen.thinking),
         pictures=seen.pictures,
         framework=framework,
         said_at=at,
+        author=item.author,
     )
 
 
-def _message(item: ops.HistoryItem, value: Mapping[str, Any]) -> Turn | None:
+def _message(seq: int, value: Mapping[str, Any]) -> Turn | None:
     """Returns a message in one of the common forms; None if the value is in none of them."""
     kind = value.get("type")
     if kind == "function_call":
         call = Call(_text(value.get("call_id")), _text(value.get("name")),
                     _compact(value.get("arguments")))  # fmt: skip
-        return Turn(item, "assistant", calls=(call,))
+        return Turn(seq, "assistant", calls=(call,))
     if kind == "function_call_output":
         said = value.get("output")
         text = said if isinstance(said, str) else pretty(said)
-        return Turn(item, "tool", text, answers=_text(value.get("call_id")))
+        return Turn(seq, "tool", text, answers=_text(value.get("call_id")))
     given = value.get("role")
+    if given is None and isinstance(kind, str) and "content" in value:
+        given = _TYPES.get(kind)
     role = _ROLES.get(given, given) if isinstance(given, str) else None
     if role not in ROLES:
         return None
@@ -194,7 +227,8 @@ def _message(item: ops.HistoryItem, value: Mapping[str, Any]) -> Turn | None:
         text = "\n\n".join(said)
     elif content is not None:
         return None
-    return Turn(item, role, text, _text(value.get("name")) or None, calls=tuple(calls),
+    calls = list({(one.id or number, one.name): one for number, one in enumerate(calls)}.values())
+    return Turn(seq, role, text, _text(value.get("name")) or None, calls=tuple(calls),
                 answers=answers)  # fmt: skip
 
 

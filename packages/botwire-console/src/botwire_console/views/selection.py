@@ -40,12 +40,13 @@ async def delete(visit: Visit) -> Response:
         for (field, name), (_, version) in pairwise(fields)
         if field == "n" and version.isdecimal()
     ]
-    present = {one.name: one.version for one in await selection.read(visit)}
-    operations = selection.deletion(chosen)
-    if not chosen or any(present.get(name) != version for name, version in chosen):
+    present = {one.name: one for one in await selection.read(visit)}
+    shown = [present[name] for name, _ in chosen if name in present]
+    if not chosen or [(one.name, one.version) for one in shown] != chosen:
         changed = ConflictError("some of these were changed or deleted meanwhile")
         return await _plan(visit, selection, 409, changed)
     try:
+        operations = selection.deletion(shown)
         if any(name == "past" for name, _ in fields):
             visit.require("admin", selection.namespace)
             operations += [ops.ErasePast(_SHAPES[selection.kind], name) for name, _ in chosen]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import unquote
 
 from starlette.responses import Response
@@ -13,12 +15,15 @@ from botwire.names import join_parts
 from botwire_console.checkpoints import HEADS, Step, prefix_of, read_step, read_values
 from botwire_console.editing import MOST_EDITED, differences, pretty
 from botwire_console.recipes import address, recipe
+from botwire_console.turns import Turn, turns_of_list
 from botwire_console.visit import Visit
 
 LISTED = 40
 """Threads on a page."""
 SHOWN = 30
 """Steps on a page."""
+MESSAGES = 200
+"""Messages of a channel on a page."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,17 @@ class Channel:
         text: Its value as JSON; empty: it has none in this step.
         lines: What differs from the other step: see `editing.differences`.
         is_cut: Whether the value is too long to be shown whole.
+        turns: The value as a conversation; None: it is none. Compared with another step, what the
+            conversation has gained since.
+        before: The number of messages before them.
     """
 
     name: str
     text: str
     lines: tuple[tuple[str, str], ...] = ()
     is_cut: bool = False
+    turns: Sequence[Turn] | None = None
+    before: int = 0
 
 
 async def show_all(visit: Visit) -> Response:
@@ -129,12 +139,16 @@ async def show_step(visit: Visit) -> Response:
         for name in names:
             text = pretty(values[name]) if name in values else ""
             lines: tuple[tuple[str, str], ...] = ()
+            known: Any = []
             if other is not None:
                 old = pretty(others[name]) if name in others else ""
                 if old == text:
                     continue
                 lines = tuple(differences(old, text))
-            channels.append(Channel(name, text[:MOST_EDITED], lines, len(text) > MOST_EDITED))
+                known = others.get(name, [])
+            before, said = _conversation(values.get(name), known)
+            is_cut = len(text) > MOST_EDITED
+            channels.append(Channel(name, text[:MOST_EDITED], lines, is_cut, said, before))
         return channels
 
     key = step.entry.key
@@ -150,6 +164,23 @@ async def show_step(visit: Visit) -> Response:
             visit, namespace, address(namespace, "keys", key), f"print(memory.entry({key!r}))"
         ),
     )
+
+
+def _conversation(value: Any, known: Any) -> tuple[int, list[Turn] | None]:
+    """Returns the messages that a list has gained, and how many there are before them.
+
+    Nothing is returned for what is no list of messages, or has lost or changed some.
+
+    Args:
+        value: The value of a channel.
+        known: Its value in an earlier step.
+    """
+    if not isinstance(value, list) or not isinstance(known, list):
+        return 0, None
+    if value[: len(known)] != known:
+        return 0, None
+    before = max(len(known), len(value) - MESSAGES)
+    return before, turns_of_list(value[before:])
 
 
 async def _step(visit: Visit, thread: str, within: str, id: str) -> Step:
