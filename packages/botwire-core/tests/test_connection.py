@@ -107,8 +107,13 @@ def test_a_constructor_lists_and_passes_on_where_memory_lives() -> None:
     place = Store("ada", url=URL, api_key="bw_mine", timeout=3).connection.memory.place
     assert place is not None
     assert (place.url, place.api_key, place.timeout) == (URL, "bw_mine", 3)
-    with pytest.raises(TypeError, match="'urll'"):
+    # The class that users know is named, with what it takes.
+    with pytest.raises(TypeError, match=r"^Store\(\) .* 'urll': did you mean 'url'\?"):
         Store("ada", urll=URL)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="did you mean 'prefix'"):
+        Store("ada", prefx="p")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^Plain\(\) .* 'x'; it takes namespace, client, url"):
+        Plain("ada", x=1)  # type: ignore[call-arg]
 
 
 def test_a_class_that_derives_from_an_adapter_inherits_its_arguments() -> None:
@@ -168,3 +173,16 @@ def test_a_function_lists_where_memory_lives() -> None:
 
     assert list(inspect.signature(memories).parameters) == ["namespace", "limit", *LISTED]
     assert memories("ada", url="sqlite://") == "ada"
+    with pytest.raises(TypeError, match=r"^memories\(\) .* 'limt': did you mean 'limit'\?"):
+        memories("ada", limt=1)  # type: ignore[call-arg]
+
+
+async def test_a_coroutine_function_does_too() -> None:
+    @takes_connection
+    async def memories(namespace: str, **connection: Unpack[ConnectionOptions]) -> str:
+        return Connection(namespace, **connection).namespace
+
+    assert inspect.iscoroutinefunction(memories)
+    assert await memories("ada", url="sqlite://") == "ada"
+    with pytest.raises(TypeError, match=r"^memories\(\) .* 'uri': did you mean 'url'\?"):
+        await memories("ada", uri="sqlite://")  # type: ignore[call-arg]

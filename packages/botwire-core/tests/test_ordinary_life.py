@@ -6,6 +6,7 @@ import asyncio
 import copy
 import os
 import pickle
+import re
 import shutil
 import sqlite3
 import stat
@@ -108,6 +109,33 @@ def test_a_store_that_is_only_read(path: Path) -> None:
 def test_urls_that_would_surprise_are_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="sqlite"):
         Memory("n", url=url)
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("localhost:8700", "did you mean http://localhost:8700"),
+        ("127.0.0.1:8700/team", "did you mean http://127.0.0.1:8700/team"),
+        ("/data/memory.db", "for a file use sqlite:////data/memory.db"),
+        ("memory.db", "for a file use sqlite:///memory.db"),
+        ("mysql://h/db", "use sqlite:///path, http"),
+        ("http://h:99999", "is not a URL: Port out of range"),
+        ("postgresql://h:x/db", "is not a URL: Port could not be cast"),
+    ],
+)
+def test_a_url_without_an_engine_leads_to_one_that_has(url: str, hint: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(hint)):
+        Memory("n", url=url)
+
+
+def test_an_api_key_that_is_no_text() -> None:
+    with pytest.raises(ConfigurationError, match="api_key must be a string, not int"):
+        Memory("n", url="http://127.0.0.1:1", api_key=5)  # type: ignore[arg-type]
+
+
+def test_a_folder_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is a folder: name a file in it"):
+        Memory("n", url=f"sqlite:///{tmp_path}").get("k")
 
 
 def test_a_path_that_no_file_can_have() -> None:

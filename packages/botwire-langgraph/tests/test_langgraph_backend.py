@@ -183,6 +183,8 @@ def test_users_are_kept_apart_and_bad_paths_are_refused(place: Any) -> None:
     assert other.read("/secret").error
     with pytest.raises(ConfigurationError, match="not both"):
         BotWireBackend("a", namespace_of=lambda _: "b")
+    with pytest.raises(ConfigurationError, match="for one namespace use namespace="):
+        BotWireBackend(namespace_of="a")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="from a run"):
         BotWireBackend(url=place["url"], namespace_of=lambda _: "b").ls("/")
     with pytest.raises(TransportError):

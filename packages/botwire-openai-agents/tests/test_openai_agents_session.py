@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import pickle
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -495,3 +497,22 @@ async def test_others_skip_what_is_the_sdks_alone(
         )
     assert [text for _, text in read] == ["hi"]
     assert not caplog.records
+
+
+async def test_copies_and_pickles_are_the_same_session(session: BotWireSession) -> None:
+    for one in (session, copy.deepcopy(session), pickle.loads(pickle.dumps(session))):
+        result = await Runner.run(Agent("helper", model=ScriptedModel("fine")), "hi", session=one)
+        assert result.final_output
+        assert repr(one) == repr(session)
+    assert len(await session.get_items()) == 6
+
+
+async def test_wrong_arguments_say_what_to_give(session: BotWireSession) -> None:
+    for wrong in ("hi", USER):
+        with pytest.raises(ConfigurationError, match="items must be a list"):
+            await session.add_items(wrong)
+    with pytest.raises(ConfigurationError, match="limit must be an int, not str"):
+        await session.get_items("3")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="for one namespace use namespace="):
+        BotWireSession("user-42", namespace_of="my-app")  # type: ignore[arg-type]
+    assert await session.get_items() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
 import inspect
 import os
 import threading
@@ -23,6 +25,25 @@ _places: OrderedDict[tuple[str, str | None], Place] = OrderedDict()
 _places_lock = threading.RLock()
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def check_namespace_of(namespace: str | None, namespace_of: object) -> None:
+    """Checks the arguments of a class that may take the namespace from each run instead.
+
+    Args:
+        namespace: The namespace; not together with `namespace_of`.
+        namespace_of: What must be a function, or None.
+
+    Raises:
+        ConfigurationError: Both are given, or `namespace_of` is not a function.
+    """
+    if namespace is not None and namespace_of is not None:
+        raise ConfigurationError("give namespace or namespace_of, not both")
+    if namespace_of is not None and not callable(namespace_of):
+        raise ConfigurationError(
+            f"namespace_of must be a function that returns the namespace of a run, not "
+            f"{namespace_of!r:.80}: for one namespace use namespace="
+        )
 
 
 class Acting(NamedTuple):
@@ -61,10 +82,30 @@ class ConnectionOptions(TypedDict, total=False):
 def takes_connection(function: _Function) -> _Function:
     """Shows `ConnectionOptions` one by one in the signature that `help` and notebooks print.
 
+    An argument that does not exist is refused in the name of what the user called.
+
     Args:
         function: A function that takes ``**connection``.
     """
-    return _shows(function, Connection, ConnectionOptions.__annotations__)
+    shown = _shows(function, Connection, ConnectionOptions.__annotations__)
+    known = inspect.signature(shown).parameters.keys()
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def awaited(*args: Any, **options: Any) -> Any:
+            _refuse_unknown(options.keys() - known, awaited)
+            return await function(*args, **options)
+
+        return awaited  # type: ignore[return-value]
+
+    @functools.wraps(function)
+    def blocking(*args: Any, **options: Any) -> Any:
+        is_constructor = function.__name__ == "__init__"
+        _refuse_unknown(options.keys() - known, type(args[0]) if is_constructor else blocking)
+        return function(*args, **options)
+
+    return blocking  # type: ignore[return-value]
 
 
 def _shows(function: _Function, source: Callable[..., Any], names: Collection[str]) -> _Function:
@@ -374,6 +415,15 @@ class Connected:
         names = (self._connected.shows or "").split()
         shown += [f"{name.lstrip('_')}={getattr(self, name)!r}" for name in names]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _refuse_unknown(names: Collection[str], called: Callable[..., Any]) -> None:
+    if not names:
+        return
+    name, known = min(names), inspect.signature(called).parameters
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f": did you mean {near[0]!r}?" if near else f"; it takes {', '.join(known)}"
+    raise TypeError(f"{called.__name__}() got an unexpected keyword argument {name!r}{hint}")
 
 
 def _restore(

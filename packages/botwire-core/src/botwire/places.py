@@ -92,23 +92,38 @@ def find_place(
         raise ConfigurationError(f"timeout must be a number of seconds above 0, not {timeout!r}")
     url = url or os.environ.get(URL_VARIABLE)
     api_key = api_key or os.environ.get(API_KEY_VARIABLE) or None
+    if api_key is not None and not isinstance(api_key, str):
+        raise ConfigurationError(f"api_key must be a string, not {type(api_key).__name__}")
     if not url:
         return Place(f"sqlite:///{default_path()}", api_key, timeout)
     if not isinstance(url, str):
         raise ConfigurationError(f"url must be a string, not {type(url).__name__}")
     try:
-        scheme = urlsplit(url).scheme.lower()
+        parts = urlsplit(url)
+        scheme = parts.scheme.lower()
+        if "," not in parts.netloc:  # PostgreSQL takes several hosts, each with a port
+            _ = parts.port
     except ValueError as error:
         raise ConfigurationError(f"{without_password(url)!r} is not a URL: {error}") from None
     if scheme == "sqlite":
         _check_sqlite(url)
     elif not is_known_scheme(scheme):
         raise ConfigurationError(
-            f"no engine handles the URL {without_password(url)!r}: use sqlite:///path, "
-            "http(s)://host or postgresql://… (for a scheme of your own, see "
-            "botwire.engines.opening.register_scheme)"
+            f"no engine handles the URL {without_password(url)!r}: {_intended(url)}"
         )
     return Place(url, api_key, timeout)
+
+
+def _intended(url: str) -> str:
+    """Returns what to write instead of a URL without an engine."""
+    if re.fullmatch(r"[A-Za-z0-9.-]+:\d+(/.*)?", url):
+        return f"did you mean http://{url}?"
+    if "://" not in url and "@" not in url:
+        return f"for a file use sqlite:///{Path(url).expanduser()}"
+    return (
+        "use sqlite:///path, http(s)://host or postgresql://… (for a scheme of your own, see "
+        "botwire.engines.opening.register_scheme)"
+    )
 
 
 def is_known_scheme(name: str) -> bool:

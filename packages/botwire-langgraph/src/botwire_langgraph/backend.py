@@ -20,7 +20,7 @@ from deepagents.backends.protocol import (
 from langgraph.runtime import get_runtime
 
 from botwire import ConfigurationError
-from botwire.connection import Connected, ConnectionOptions
+from botwire.connection import Connected, ConnectionOptions, check_namespace_of
 from botwire.programs import Program, arun, run
 from botwire_langgraph.acting import acting
 from botwire_langgraph.files import Files, Step
@@ -57,8 +57,7 @@ class BotWireBackend(
         namespace_of: Callable[[Any], str] | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        if namespace is not None and namespace_of is not None:
-            raise ConfigurationError("give namespace or namespace_of, not both")
+        check_namespace_of(namespace, namespace_of)
         super().__init__(namespace, **connection)
         self.prefix = prefix
         self._files = Files(prefix)

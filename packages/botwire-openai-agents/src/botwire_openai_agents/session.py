@@ -19,7 +19,7 @@ from agents.memory import SessionABC
 
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError, Item
 from botwire.answers import Answerer
-from botwire.connection import Acting, Connected, ConnectionOptions
+from botwire.connection import Acting, Connected, ConnectionOptions, check_namespace_of
 from botwire.names import check_history
 from botwire.off_loop import off_loop
 from botwire.operations import MAX_PAGE, read_ttl
@@ -87,8 +87,7 @@ class BotWireSession(
         namespace_of: Callable[[Any], str] | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        if namespace is not None and namespace_of is not None:
-            raise ConfigurationError("give namespace or namespace_of, not both")
+        check_namespace_of(namespace, namespace_of)
         if isinstance(session_settings, Mapping):
             if unknown := session_settings.keys() - {one.name for one in fields(SessionSettings)}:
                 raise ConfigurationError(f"session_settings has no {min(unknown)!r}")
@@ -100,6 +99,14 @@ class BotWireSession(
         self._namespace_of = namespace_of
         self._runs: weakref.WeakKeyDictionary[RunContextWrapper[Any], _Run]
         self._runs = weakref.WeakKeyDictionary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a copy or a pickle contains: all but the runs in this process."""
+        return {name: value for name, value in vars(self).items() if name != "_runs"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores a copy or a pickle."""
+        self.__dict__.update(state, _runs=weakref.WeakKeyDictionary())
 
     async def get_items(
         self, limit: int | None = None, *, wrapper: RunContextWrapper[Any] | None = None
@@ -114,6 +121,8 @@ class BotWireSession(
         history = self._history(wrapper)
         if limit is None:
             limit = self.session_settings.limit if self.session_settings else None
+        if limit is not None and not isinstance(limit, int):
+            raise ConfigurationError(f"limit must be an int, not {type(limit).__name__}")
         last = 0 if wrapper is None else (await history.info()).last_seq
         if limit is None or limit < 0:
             items = await history.read()
@@ -146,6 +155,8 @@ class BotWireSession(
             ConflictError: Another run has written to the session since this one read it.
             NotJSONError: An item could not be read back; the error says which one and where.
         """
+        if isinstance(items, (str, Mapping)):
+            raise ConfigurationError(f"items must be a list of items, not a {type(items).__name__}")
         if not items:
             return
         values = await off_loop(to_items, items)

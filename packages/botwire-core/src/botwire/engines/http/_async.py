@@ -37,6 +37,8 @@ from botwire.operations.codecs import MismatchError
 _HEALTH_PATH = "/healthz"
 USES_CHANNEL = True
 """Whether channels are used unless the URL or the caller says otherwise."""
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
+"""Failures before a request was sent."""
 _REFUSAL = 0.25  # seconds of a probe after a server refused connections: a refusal comes at once
 
 
@@ -148,11 +150,12 @@ class AsyncHTTPEngine:
         deadline = time.monotonic() + self._outage.limit(self._timeout)
         if self._outage.ask_first:
             await self._ask_first()
-        attempt, refused = 0, False
+        attempt, refused, sent = 0, False, False
         while True:
             attempt += 1
-            answer = await self._send(batch, content, idempotency_id, deadline - time.monotonic())
+            answer = await self._send(content, idempotency_id, deadline - time.monotonic())
             wait = retry.delay(attempt, remaining=deadline - time.monotonic())
+            sent = sent or not isinstance(getattr(answer, "__cause__", None), _UNSENT)
             if isinstance(answer, TransportError):
                 refused = refused or isinstance(answer.__cause__, httpx.ConnectError)
                 unanswered = isinstance(answer.__cause__, (httpx.ReadTimeout, TimeoutError))
@@ -168,7 +171,7 @@ class AsyncHTTPEngine:
                         self._outage.begin(answer, pause=retry.PAUSE)
                     elif unanswered:
                         self._outage.begin(answer, ask_first=True)
-                    raise answer
+                    raise _with_outcome(answer, sent=sent) if batch.writes else answer
             else:
                 self._outage.end()
                 if wait is None or answer.status not in retry.RETRIED_STATUSES:
@@ -194,19 +197,19 @@ class AsyncHTTPEngine:
         self._outage.end()
 
     async def _send(
-        self, batch: Batch, content: str, idempotency_id: str | None, seconds: float
+        self, content: str, idempotency_id: str | None, seconds: float
     ) -> Answer | TransportError:
         """Sends a request and returns the answer, or the reason why there is none."""
         if self._channels is None:
-            return await self._send_over_http(batch, content, idempotency_id, seconds)
+            return await self._send_over_http(content, idempotency_id, seconds)
         until = time.monotonic() + seconds
         try:
             answer = await self._channels.send(content, idempotency_id, seconds)
         except TimeoutError as error:
-            return self._timed_out(batch, error)
+            return self._timed_out(error)
         if answer is None:
             left = until - time.monotonic()
-            found = await self._send_over_http(batch, content, idempotency_id, left)
+            found = await self._send_over_http(content, idempotency_id, left)
             if isinstance(found, Answer):
                 await self._channels.confirm_place(until - time.monotonic())
             return found
@@ -225,15 +228,15 @@ class AsyncHTTPEngine:
                 return  # the stream has ended, perhaps with a problem, which a read will report
             yield page
 
-    def _timed_out(self, batch: Batch, error: Exception) -> TransportError:
+    def _timed_out(self, error: Exception) -> TransportError:
         failure = RequestTimeoutError(
-            f"no answer from {self.url} within {self._timeout:g} s{_doubt(batch)}", url=self.url
+            f"no answer from {self.url} within {self._timeout:g} s", url=self.url
         )
         failure.__cause__ = error
         return failure
 
     async def _send_over_http(
-        self, batch: Batch, content: str, idempotency_id: str | None, seconds: float
+        self, content: str, idempotency_id: str | None, seconds: float
     ) -> Answer | TransportError:
         try:
             async with self._clients.use() as client:
@@ -250,12 +253,10 @@ class AsyncHTTPEngine:
                     request.headers[wire.IDEMPOTENCY_HEADER] = idempotency_id
                 response = await client.send(request)
         except httpx.TimeoutException as error:
-            return self._timed_out(batch, error)
+            return self._timed_out(error)
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
-            failure = TransportError(
-                f"no answer from {self.url}: {reason}{_doubt(batch)}", url=self.url
-            )
+            failure = TransportError(f"no answer from {self.url}: {reason}", url=self.url)
             failure.__cause__ = error
             return failure
         return Answer(
@@ -295,8 +296,12 @@ class AsyncHTTPEngine:
         await self._clients.close()
 
 
-def _doubt(batch: Batch) -> str:
-    return "; the write may or may not have been applied" if batch.writes else ""
+def _with_outcome(failure: TransportError, *, sent: bool) -> TransportError:
+    """Returns the error for a write, which says whether it may have been applied."""
+    outcome = "the write may or may not have been applied" if sent else "nothing was sent"
+    error = type(failure)(f"{failure}; {outcome}", url=failure.url)
+    error.__cause__ = failure.__cause__
+    return error
 
 
 def _read_query(url: httpx.URL) -> tuple[httpx.URL, bool | None]:

@@ -198,6 +198,8 @@ class SQLiteFile:
                     f"{self.path} cannot be opened for reading: check that it exists and that its "
                     "folder is writable, as SQLite keeps its log there"
                 )
+            if Path(self.path).is_dir():
+                return ConfigurationError(f"{self.path} is a folder: name a file in it")
             why = "opened" if parent.is_dir() else f"created: the folder {parent} does not exist"
             return ConfigurationError(f"{self.path} cannot be {why}")
         if code.startswith("SQLITE_READONLY"):
