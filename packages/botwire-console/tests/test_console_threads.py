@@ -78,7 +78,7 @@ def test_messages_of_a_step_are_a_conversation(threads: Browser) -> None:
     (said,) = page.texts("ol")
     assert "Is it a good week for Oslo?" in said
     assert "additional_kwargs" not in said
-    call, everything = page.texts("details")
+    call, everything, *_ = page.texts("details")
     assert "weather" in call  # with its answer
     assert "Friday 14°, sun" in call
     assert "additional_kwargs" in everything  # the JSON, folded
