@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext
 from strands import Agent, tool
+from strands.hooks import BeforeToolCallEvent, HookProvider, HookRegistry
 from strands.memory import InvocationTrigger, MemoryManager
 from strands.memory.types import AddMessagesContext
 from strands.session import SnapshotSessionManager
@@ -44,6 +45,7 @@ _WRITER = """
 import sys
 sys.path.append(sys.argv[4])
 from strands import Agent, tool
+from strands.hooks import BeforeToolCallEvent, HookProvider, HookRegistry
 from botwire import ConflictError
 from botwire_strands import BotWireSessionManager
 from scripted.strands import ScriptedModel
@@ -192,6 +194,36 @@ def test_what_tools_returned_is_kept_with_its_prompt_if_the_answer_is_refused(pl
     assert agent.messages == mine
     assert "12 degrees" in str(mine[2])
     assert "12 degrees" in str(open_agent(place).messages)
+
+
+def test_an_agent_that_waits_for_a_person_resumes_in_another_process(place: Any) -> None:
+    class Approval(HookProvider):
+        def register_hooks(self, registry: HookRegistry, **kwargs: Any) -> None:
+            registry.add_callback(BeforeToolCallEvent, self.ask)
+
+        def ask(self, event: BeforeToolCallEvent) -> None:
+            if event.interrupt("go on", reason="?") != "yes":
+                event.cancel_tool = "no"
+
+    @tool
+    def look() -> str:
+        """Looks."""
+        return "12 degrees"
+
+    def open_it() -> Agent:
+        agent = open_agent(place, tools=[look], hooks=[Approval()])
+        agent.model = Overtaken(calls=None if agent.messages else "look")
+        return agent
+
+    (interrupt,) = open_it()("two").interrupts
+    resumed = open_it()
+    assert len(resumed.messages) == 2  # the question and the call, which is still open
+    answer: Any = {"interruptResponse": {"interruptId": interrupt.id, "response": "yes"}}
+    resumed([answer])
+    roles = [message["role"] for message in resumed.messages]
+    assert roles == ["user", "assistant", "user", "assistant"]
+    assert "12 degrees" in str(resumed.messages[2])
+    assert open_it().messages == resumed.messages
 
 
 def test_a_prompt_that_must_not_be_deleted_stays_and_the_error_says_so(place: Any) -> None:

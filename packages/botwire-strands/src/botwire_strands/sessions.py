@@ -56,6 +56,8 @@ class BotWireSessionManager(Repository, RepositorySessionManager, shows="session
         super().__init__(namespace, ttl=ttl, **connection)
         # By agent: the prompts of its request, by their items' numbers, until they are answered.
         self._asked: dict[str, dict[int, Message]] = {}
+        self._restored: LocalAgent | None = None
+        self._begun: list[SessionMessage] = []  # by another framework, before there was an agent
         self._opening = True
         RepositorySessionManager.__init__(self, session_id, session_repository=self)
         self._opening = False
@@ -74,15 +76,12 @@ class BotWireSessionManager(Repository, RepositorySessionManager, shows="session
 
         A conversation that another framework began under this name is continued.
         """
-        self._listed = 0
-        begun: list[SessionMessage] = []
-        if self._is_new_session or self.read_agent(self.session_id, agent.agent_id) is None:
-            begun = self.list_messages(self.session_id, agent.agent_id)
+        self._listed, self._begun, self._restored = 0, [], agent
         super().initialize(agent, **kwargs)
         name = self._history(self.session_id, agent.agent_id).name
         self._seen[name] = max(self._seen.get(name, 0), self._listed)
-        if begun:
-            messages = [*(one.to_message() for one in begun), *agent.messages]
+        if self._begun:
+            messages = [*(one.to_message() for one in self._begun), *agent.messages]
             agent.messages = self._fix_broken_tool_use(messages)
 
     def append_message(self, message: Message, agent: LocalAgent, **kwargs: Any) -> None:
@@ -144,7 +143,11 @@ class BotWireSessionManager(Repository, RepositorySessionManager, shows="session
 
     def _fix_broken_tool_use(self, messages: list[Message]) -> list[Message]:
         # Results that stand elsewhere are moved to their calls first, which would be lost here.
-        return super()._fix_broken_tool_use(paired(messages))
+        # Calls that wait for a person stay open, because their tools run when the agent resumes.
+        interrupts = getattr(self._restored, "_interrupt_state", None)
+        open_end = messages[-1:] if interrupts is not None and interrupts.activated else []
+        whole = paired(messages[: len(messages) - len(open_end)])
+        return super()._fix_broken_tool_use([*whole, *open_end])
 
     def create_session(self, session: Session, **kwargs: Any) -> Session:
         """Stores a new session.
@@ -158,6 +161,11 @@ class BotWireSessionManager(Repository, RepositorySessionManager, shows="session
             if not self._opening:
                 raise
             return session
+
+    def create_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
+        """Stores a new agent of a session, unless another process has just done so."""
+        super().create_agent(session_id, session_agent, **kwargs)
+        self._begun = self.list_messages(session_id, session_agent.agent_id)
 
     def create_multi_agent(
         self, session_id: str, multi_agent: MultiAgentBase, **kwargs: Any
