@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import lru_cache
+from types import NoneType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -16,6 +19,7 @@ LARGE = 100_000
 """Characters or bytes above which a value is converted in a thread: about a millisecond."""
 
 _OVERHEAD = 100  # added per object, so that a value of many small objects counts as large too
+_LEAVES = frozenset({NoneType, bool, int, float, datetime})
 
 
 async def off_loop(convert: Callable[..., T], *values: Any) -> T:
@@ -32,22 +36,28 @@ def is_large(value: Any) -> bool:
     while pending:
         part = pending.pop()
         left -= _OVERHEAD
-        if isinstance(part, (str, bytes, bytearray)):
+        if type(part) in _LEAVES:
+            pass
+        elif isinstance(part, (str, bytes, bytearray)):
             left -= len(part)
-        elif isinstance(part, Mapping):
-            pending += part.values()
         elif isinstance(part, (list, tuple, set, frozenset)):
             pending += part
+        elif isinstance(part, (dict, Mapping)):
+            pending += part.values()
         elif isinstance(part, type):
             continue
         elif hasattr(part, "tobytes"):  # an image or an array
             return True
         else:
             pending += getattr(part, "__dict__", {}).values()
-            for cls in type(part).__mro__:
-                slots = vars(cls).get("__slots__", ())
-                names = (slots,) if isinstance(slots, str) else slots
-                pending += [getattr(part, name, None) for name in names if name != "__dict__"]
+            pending += [getattr(part, name, None) for name in _slots(type(part))]
         if left < 0:
             return True
     return False
+
+
+@lru_cache(maxsize=512)
+def _slots(cls: type) -> tuple[str, ...]:
+    found = [vars(base).get("__slots__", ()) for base in cls.__mro__]
+    names = [name for slots in found for name in ((slots,) if isinstance(slots, str) else slots)]
+    return tuple(name for name in names if name != "__dict__")
