@@ -171,6 +171,75 @@ def test_a_session_that_was_written_to_since_is_stale(place: Any) -> None:
     run(test)
 
 
+def test_a_change_replaces_values_whole_and_keeps_the_types_of_others(place: Any) -> None:
+    async def test() -> None:
+        service = BotWireSessionService(**place)
+        for scope in ("", "user:", "app:"):
+            state = {f"{scope}profile": {"name": "ada", "role": "admin"}, f"{scope}flag": False}
+            session = await service.create_session(**ADA, state={**state, f"{scope}gone": 1})
+            delta = {f"{scope}profile": {"name": "bob"}, f"{scope}gone": None}
+            await service.append_event(session, said("hi", actions=EventActions(state_delta=delta)))
+            found = await service.get_session(**ADA, session_id=session.id)
+            assert found is not None
+            for one in (found, session):
+                assert one.state[f"{scope}profile"] == {"name": "bob"}
+                assert one.state[f"{scope}flag"] is False
+                assert f"{scope}gone" in one.state
+                assert one.state[f"{scope}gone"] is None
+
+    run(test)
+
+
+def test_a_value_that_json_cannot_hold_does_not_cost_the_event(place: Any) -> None:
+    async def test() -> None:
+        service = BotWireSessionService(**place)
+        session = await service.create_session(**ONE)
+        await service.append_event(session, changes(callback=len, ok=2))
+        found = await service.get_session(**ONE)
+        assert found is not None
+        assert len(found.events) == 1
+        assert found.state["ok"] == 2
+        assert isinstance(found.state["callback"], str)
+
+    run(test)
+
+
+def test_of_two_copies_that_append_at_once_one_is_stale(place: Any) -> None:
+    async def test() -> None:
+        service = BotWireSessionService(**place)
+        await service.create_session(**ONE)
+        for turn in range(4):
+            loaded = await service.get_session(**ONE)
+            assert loaded is not None
+            outcomes = await asyncio.gather(
+                *(
+                    service.append_event(loaded.model_copy(deep=True), said(f"{turn} {number}"))
+                    for number in range(2)
+                ),
+                return_exceptions=True,
+            )
+            assert [type(one) for one in outcomes].count(StaleSessionError) == 1
+        assert len(texts(await service.get_session(**ONE))) == 4
+
+    run(test)
+
+
+def test_a_current_session_goes_on_whatever_its_clock_and_marker_say(place: Any) -> None:
+    async def test() -> None:
+        service = BotWireSessionService(**place)
+        session = await service.create_session(**ONE)
+        await service.append_event(session, said("one", timestamp=session.last_update_time + 10))
+        session.last_update_time -= 0.0001
+        await service.append_event(session, said("two", timestamp=session.last_update_time + 10))
+        session._storage_update_marker = None
+        session.last_update_time -= 0.0001
+        await service.append_event(session, said("three", id="same"))
+        await service.append_event(session, said("four", "agent", id="same"))
+        assert texts(await service.get_session(**ONE)) == ["one", "two", "three", "four"]
+
+    run(test)
+
+
 def test_a_partial_event_and_one_delivered_twice_are_not_stored(place: Any) -> None:
     async def test() -> None:
         service = BotWireSessionService(**place)
