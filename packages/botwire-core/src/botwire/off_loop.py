@@ -36,7 +36,8 @@ def is_large(value: Any) -> bool:
     while pending:
         part = pending.pop()
         left -= _OVERHEAD
-        if type(part) in _LEAVES:
+        kind: Any = type(part)  # mypy does not take a class for hashable
+        if kind in _LEAVES:
             pass
         elif isinstance(part, (str, bytes, bytearray)):
             left -= len(part)
@@ -50,14 +51,14 @@ def is_large(value: Any) -> bool:
             return True
         else:
             pending += getattr(part, "__dict__", {}).values()
-            pending += [getattr(part, name, None) for name in _slots(type(part))]
+            pending += [getattr(part, name, None) for name in _slots(kind)]
         if left < 0:
             return True
     return False
 
 
 @lru_cache(maxsize=512)
-def _slots(cls: type) -> tuple[str, ...]:
+def _slots(cls: type[object]) -> tuple[str, ...]:
     found = [vars(base).get("__slots__", ()) for base in cls.__mro__]
     names = [name for slots in found for name in ((slots,) if isinstance(slots, str) else slots)]
     return tuple(name for name in names if name != "__dict__")
