@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 from llama_index.core.agent.workflow import FunctionAgent
-from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.llms import MockLLM
 from llama_index.core.llms.mock import MockFunctionCallingLLM
@@ -282,6 +289,34 @@ async def test_arguments_of_calls_count(place: dict[str, Any]) -> None:
     await memory.aput_messages([user("go"), call, answer, assistant("there")])
     await memory.aput(user("next"))
     assert texts(await memory.aget()) == ["next"]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        ThinkingBlock(content="w " * 500),
+        CitableBlock(title="t", source="s", content="w " * 500),
+        CitationBlock(title="t", source="s", cited_content="w " * 500, additional_location_info={}),
+    ],
+    ids=lambda block: block.block_type,
+)
+async def test_all_that_a_model_is_sent_counts(place: dict[str, Any], block: Any) -> None:
+    memories = [
+        BotWireMemory.from_defaults(session_id="1", token_limit=50, tokenizer_fn=words, **place),
+        BotWireMemory.from_defaults(
+            session_id="2",
+            token_limit=50,
+            tokenizer_fn=words,
+            memory_blocks=[Notes(name="n")],
+            **place,
+        ),
+        BotWireChatMemoryBuffer(token_limit=50, tokenizer_fn=words, chat_store_key="3", **place),
+    ]
+    said = ChatMessage(role="assistant", blocks=[block, TextBlock(text="there")])
+    for memory in memories:
+        await memory.aput_messages([user("go"), said])
+        await memory.aput(user("next"))
+        assert [one for one in texts(await memory.aget()) if one in ("go", "next")] == ["next"]
 
 
 async def test_nothing_and_something_to_seed(place: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ class Facts(MockLLM):
 
     async def achat(self, messages: Any, **kwargs: Any) -> ChatResponse:
         said = str([m.content for m in messages if m.role.value != "system"])
-        who = "BOB" if "BOB says" in said else "ADA"
+        who = next(who for who in ("BOB", "CYD", "ADA") if f"{who} says" in said or who == "ADA")
         facts = f"<facts><fact>{who} lives at {who} street</fact></facts>"
         return ChatResponse(message=ChatMessage(role="assistant", content=facts))
 
@@ -68,6 +68,14 @@ async def test_a_block_that_is_made_once_keeps_the_facts_of_users_apart(
     await talk(memory_of, "ADA")
     assert "ADA lives" in str(await memory_of("ADA").aget())
     assert "ADA" not in str(await memory_of("BOB").aget())
+
+    def memory_with_block_added(user: str) -> BotWireMemory:
+        memory = BotWireMemory(f"{place['namespace']}-{user}", url=place["url"], **SMALL)
+        memory.memory_blocks.append(block)
+        return memory
+
+    await talk(memory_with_block_added, "CYD")
+    assert "CYD lives" in str(await memory_with_block_added("CYD").aget())
     await talk(memory_of, "BOB")
     fresh = [FactExtractionMemoryBlock(name="facts", llm=Facts())]
     for blocks in (None, fresh):

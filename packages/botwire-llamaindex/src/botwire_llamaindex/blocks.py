@@ -17,7 +17,7 @@ from llama_index.core.memory.memory import BaseMemoryBlock
 
 from botwire import AsyncMemory, ConfigurationError, ConflictError
 from botwire.connection import Connection
-from botwire_llamaindex.kvstore import FACTS, key_of
+from botwire_llamaindex.kvstore import CLAIMS, FACTS, key_of
 from botwire_llamaindex.recall import BotWireMemoryBlock
 
 Blocks = Sequence[BaseMemoryBlock[Any]]
@@ -58,22 +58,32 @@ def find_owner(conversation: tuple[str | None, ...], names: Sequence[str]) -> An
 
 
 def own_blocks(
-    blocks: Blocks, connection: Connection, session_id: str, ttl: float | None
-) -> list[BaseMemoryBlock[Any]]:
-    """Returns blocks for one conversation, with copies of the blocks that learn.
+    blocks: list[BaseMemoryBlock[Any]],
+    owned: list[BaseMemoryBlock[Any]],
+    connection: Connection,
+    session_id: str,
+    ttl: float | None,
+) -> None:
+    """Replaces the blocks that learn with copies for one conversation, in place.
 
     An application creates a block once and a memory per user. What the block learns from one user
     must not reach another.
+
+    Args:
+        blocks: The blocks of a memory.
+        owned: The copies that the memory has made, to which this adds.
+        connection: The connection to the memory's store.
+        session_id: The conversation.
+        ttl: The conversation's time to live.
     """
-    owned: list[BaseMemoryBlock[Any]] = []
-    for block in blocks:
+    for i, block in enumerate(blocks):
+        if any(block is one for one in owned):
+            continue
         if isinstance(block, FactExtractionMemoryBlock):
-            owned.append(block.model_copy(update={"facts": list(block.facts)}))
+            blocks[i] = block.model_copy(update={"facts": list(block.facts)})
         elif isinstance(block, BotWireMemoryBlock):
-            owned.append(block.owned_by(connection, session_id, ttl))
-        else:
-            owned.append(block)
-    return owned
+            blocks[i] = block.owned_by(connection, session_id, ttl)
+        owned.append(blocks[i])
 
 
 def recalling(blocks: Blocks) -> list[BotWireMemoryBlock]:
@@ -83,7 +93,7 @@ def recalling(blocks: Blocks) -> list[BotWireMemoryBlock]:
 
 def claim_key(session_id: str) -> str:
     """Returns the key that exists while memory blocks receive messages of a session."""
-    return key_of("memory/claims", session_id)
+    return key_of(CLAIMS, session_id)
 
 
 def facts_key(session_id: str) -> str:

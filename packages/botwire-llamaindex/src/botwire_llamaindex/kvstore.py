@@ -25,8 +25,9 @@ from botwire_llamaindex.place import MadeFromPlace
 
 _PREFIX = "llamaindex/"
 FACTS = "memory/facts"
+CLAIMS = "memory/claims"
 RENEWED = "renewed"
-_RESERVED = (FACTS, RENEWED)  # collections of this package's memories
+_RESERVED = (FACTS, CLAIMS, RENEWED)  # collections of this package's memories
 _BATCH_SIZE = 100
 
 

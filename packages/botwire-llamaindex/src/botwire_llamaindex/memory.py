@@ -13,7 +13,6 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     DocumentBlock,
     ImageBlock,
-    TextBlock,
     VideoBlock,
 )
 from llama_index.core.memory import Memory
@@ -55,8 +54,9 @@ from botwire_llamaindex.tokens import count_tokens, find_tokenizer, name_tokeniz
 from botwire_llamaindex.turns import Writing, add_messages, async_add_messages
 from botwire_llamaindex.window import (
     Queue,
-    calls_text,
+    cited,
     messages_of,
+    texts_of,
     with_answered_calls,
     with_system,
 )
@@ -101,6 +101,7 @@ class BotWireMemory(FoundAgain, Memory):
 
     _facts_stored: bool = PrivateAttr(default=False)
     _kept: Kept = PrivateAttr(default_factory=Kept)
+    _owned: list[BaseMemoryBlock[Any]] = PrivateAttr(default_factory=list)
 
     def __init__(
         self,
@@ -119,11 +120,14 @@ class BotWireMemory(FoundAgain, Memory):
         options = ConnectionOptions(client=client, url=url, api_key=api_key, timeout=timeout)
         store = store_at(BotWireAsyncChatStore, sql_store, namespace, options, ttl)
         super().__init__(token_limit=token_limit, sql_store=store, **fields)
-        self.memory_blocks = own_blocks(
-            self.memory_blocks, store.connection, self.session_id, store.ttl
-        )
+        self._own_blocks()
         if self.memory_blocks:
             remember_owner(self._conversation(), self)
+
+    def _own_blocks(self) -> None:
+        """Replaces the blocks that learn with copies, also those that were added since."""
+        store = self.sql_store
+        own_blocks(self.memory_blocks, self._owned, store.connection, self.session_id, store.ttl)
 
     @classmethod
     def class_name(cls) -> str:
@@ -404,6 +408,7 @@ class BotWireMemory(FoundAgain, Memory):
             await block.arenew()
 
     async def _recall_facts(self) -> None:
+        self._own_blocks()
         if facts_of(self.memory_blocks):
             stored = await self._async_memory().get(facts_key(self.session_id))
             if stored is not None:
@@ -475,15 +480,18 @@ class BotWireMemory(FoundAgain, Memory):
         return self.sql_store.connection, self.session_id, self.tokenizer_fn, *estimates
 
     def _estimate_token_count(self, message_or_blocks: Any) -> int:
-        """Like LlamaIndex's own method, but also counts the arguments of tool calls."""
+        """Like LlamaIndex's own method, but counts all that a model is sent.
+
+        LlamaIndex's leaves out thinking, cited texts and the arguments of tool calls.
+        """
         if not isinstance(message_or_blocks, ChatMessage):
             return int(super()._estimate_token_count(message_or_blocks))
         message = message_or_blocks
-        texts = [block.text for block in message.blocks if isinstance(block, TextBlock)]
-        texts += calls_text(message)
+        texts = texts_of(message)
         if message.additional_kwargs:
             texts.append(str(message.additional_kwargs))
-        media: list[Any] = [block for block in message.blocks if isinstance(block, _MEDIA)]
+        blocks = (*message.blocks, *cited(message))
+        media: list[Any] = [block for block in blocks if isinstance(block, _MEDIA)]
         others = int(super()._estimate_token_count(media))
         return others + sum(count_tokens(self.tokenizer_fn, text) for text in texts)
 

@@ -11,7 +11,11 @@ from typing import NamedTuple
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    ContentBlock,
     MessageRole,
+    TextBlock,
     ThinkingBlock,
     ToolCallBlock,
 )
@@ -324,9 +328,30 @@ def _not_completed(call: str) -> ChatMessage:
     )
 
 
-def calls_text(message: ChatMessage) -> list[str]:
-    """Returns the tool calls of a message, approximately as a model is shown them."""
-    return [
+def cited(message: ChatMessage) -> list[ContentBlock]:
+    """Returns the blocks inside the sources and citations of a message."""
+    found: list[ContentBlock] = []
+    for block in message.blocks:
+        if isinstance(block, CitableBlock):
+            found += block.content
+        elif isinstance(block, CitationBlock):
+            found.append(block.cited_content)
+    return found
+
+
+def texts_of(message: ChatMessage) -> list[str]:
+    """Returns the texts of a message that a model is sent, approximately.
+
+    They include the model's thinking, texts that are cited, and tool calls.
+    """
+    found = [block.text for block in message.blocks if isinstance(block, TextBlock)]
+    return found + _further_texts(message)
+
+
+def _further_texts(message: ChatMessage) -> list[str]:
+    found = [block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock)]
+    found += [block.text for block in cited(message) if isinstance(block, TextBlock)]
+    return found + [
         f"{block.tool_name} {json.dumps(block.tool_kwargs, default=str)}"
         for block in message.blocks
         if isinstance(block, ToolCallBlock)
@@ -348,5 +373,4 @@ def _without_orphans(entries: list[Entry]) -> list[Entry]:
 
 
 def _text(message: ChatMessage) -> str:
-    thinking = [block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock)]
-    return " ".join([str(message.content), *thinking, *calls_text(message)])
+    return " ".join([str(message.content), *_further_texts(message)])
