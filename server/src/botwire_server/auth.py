@@ -23,6 +23,7 @@ from botwire.names import is_reserved
 from botwire_server import sessions
 from botwire_server.addresses import is_loopback
 from botwire_server.api_keys import EVERYTHING, APIKey, KeyRing
+from botwire_server.request_work import CALLER
 from botwire_server.settings import Settings
 
 PUBLIC = frozenset({"/healthz", "/readyz", "/health", "/docs", "/openapi.json"})
@@ -43,6 +44,10 @@ _FORWARDED = frozenset(
         b"x-cluster-client-ip",
         b"x-real-ip",
     }
+)
+_NEEDS_KEY = (
+    "this server needs an API key: send it as `Authorization: Bearer bw_…` (in Python: api_key=, "
+    "or BOTWIRE_API_KEY); administrators create one with `botwire keys create`"
 )
 _FORWARDING = (b"x-forwarded-", b"x-original-", b"x-envoy-", b"x-arr-", b"x-amzn-trace-")
 
@@ -149,6 +154,8 @@ class Authenticator:
     async def identify(self, scope: Scope, session: str | None = None) -> Caller:
         """Returns the caller of a request.
 
+        A channel has identified the caller of its requests when it was opened.
+
         Args:
             scope: The scope of the request.
             session: The path whose sessions may replace an API key, as a cookie or as a bearer
@@ -157,6 +164,12 @@ class Authenticator:
         Raises:
             AuthenticationError: An API key is needed, and the request has no valid one.
         """
+        known: Caller | None = scope.get(CALLER)
+        if known is not None:
+            await self.renew(known)
+            if known.key is not None:
+                self.keys.touch(known.key)
+            return known
         headers = dict(scope["headers"])
         given = headers.get(b"authorization", b"").decode("latin-1").strip()
         key = None
@@ -179,14 +192,17 @@ class Authenticator:
                 "this API key is unknown, has expired or was revoked: send another one as "
                 "`Authorization: Bearer bw_…` (in Python: api_key=, or BOTWIRE_API_KEY)"
             )
-        raise AuthenticationError(
-            "this server needs an API key: send it as `Authorization: Bearer bw_…` (in Python: "
-            "api_key=, or BOTWIRE_API_KEY); administrators create one with `botwire keys create`"
-        )
+        raise AuthenticationError(_NEEDS_KEY)
 
     async def renew(self, caller: Caller) -> None:
-        """Raises `AuthenticationError` if the caller's key is no longer valid."""
-        if caller.key is not None and not await self.keys.is_valid(caller.key):
+        """Raises `AuthenticationError` if the caller's key is no longer valid.
+
+        A caller without a key is refused once there is one.
+        """
+        if caller.key is None:
+            if not await self.keys.is_empty():
+                raise AuthenticationError(_NEEDS_KEY)
+        elif not await self.keys.is_valid(caller.key):
             raise AuthenticationError("this API key has expired or was revoked")
 
     def _check_local(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:

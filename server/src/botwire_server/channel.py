@@ -18,27 +18,33 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.server import ServerState
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from botwire import wire
+from botwire.engines.http.frames import masked
+from botwire.engines.http.framing import BINARY, OTHER, TEXT, Splitter, head_of
+from botwire.operations import codecs
 from botwire_server.bodies import IS_WHOLE
 from botwire_server.channels import CHANNEL, VIA_CHANNEL, Channels
+from botwire_server.request_work import CALLER, WITHDRAWAL
 
 IN_FLIGHT = 64
 """Most requests of a channel in flight at a time; further ones wait in the network."""
 MAX_LINE = 16 * 1024
 """Largest line before a body, in bytes."""
 
+_FIELDS = frozenset({"id", "headers", "watch"})
 _WATCH_FIELDS = frozenset({"namespace", "prefix", "after"})
 _LAST_SECONDS = 0.5  # after the last answer, for a client to read it and answer a close frame
 _HEADERS = frozenset(
@@ -65,6 +71,7 @@ _OF_OPENING = frozenset(name.encode() for name in _HEADERS) | {
     b"upgrade",
 }
 _UNTOLD = frozenset({b"content-length", b"content-type", b"vary"})
+_decode = json.JSONDecoder().decode
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
@@ -73,27 +80,42 @@ class BadMessageError(Exception):
 
 
 class _Exchange:
-    """A request in flight.
+    """A request in flight, and what `request_work.Withdrawal` asks for.
 
     Attributes:
+        kind: `TEXT` or `BINARY`; the answer is of the same kind.
         is_push: Whether it is a watch whose answer has begun. It may last for days, so it does not
             count as one of those in flight.
+        on_withdrawal: Called when the client no longer waits for an answer.
     """
 
-    def __init__(self, body: bytes, is_text: bool) -> None:
+    def __init__(self, body: bytes, kind: int) -> None:
         self.body: bytes | None = body
         self.size = len(body)
-        self.is_text = is_text
-        self.is_withdrawn = asyncio.Event()
+        self.kind = kind
         self.is_push = False
+        self.on_withdrawal: Callable[[], object] | None = None
+        self._is_withdrawn = False
+        self._waiter: asyncio.Future[None] | None = None
 
     async def receive(self) -> Message:
         """Returns the body, then a disconnect once the client no longer waits for an answer."""
         body, self.body = self.body, None
         if body is not None:
             return {"type": "http.request", "body": body, "more_body": False}
-        await self.is_withdrawn.wait()
+        if not self._is_withdrawn:
+            if self._waiter is None:
+                self._waiter = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._waiter)
         return {"type": "http.disconnect"}
+
+    def withdraw(self) -> None:
+        """Notes that the client no longer waits for an answer."""
+        self._is_withdrawn = True
+        if self.on_withdrawal is not None:
+            self.on_withdrawal()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Channel(asyncio.Protocol):
@@ -121,9 +143,10 @@ class Channel(asyncio.Protocol):
         self._frames = ServerProtocol()
         self._channels: Channels | None = None
         self._most_bytes = 0
+        self._splitter = Splitter(masked)
         self._parts: list[bytes] = []
-        self._is_text = False
-        self._waiting: deque[tuple[bytes, bool]] = deque()
+        self._kind = TEXT  # of the message of which these are the parts
+        self._waiting: deque[tuple[int, bytes]] = deque()
         self._in_flight: dict[int | str, _Exchange] = {}
         self._pushes = 0  # how many of them are pushes
         self._bytes = 0  # total size of the bodies of requests in flight
@@ -150,7 +173,7 @@ class Channel(asyncio.Protocol):
         response = self._frames.accept(Request(self._scope["path"], headers))
         found: list[Message] = []
 
-        opening = _Exchange(b"", is_text=False)
+        opening = _Exchange(b"", BINARY)
         self._in_flight[0] = opening
 
         async def send(message: Message) -> None:
@@ -171,7 +194,9 @@ class Channel(asyncio.Protocol):
         for name, value in (*self._server.default_headers, *extra):
             response.headers[name.decode("latin-1")] = value.decode("latin-1")
         self._transport.write(response.serialize())
-        self._frames = ServerProtocol(state=State.OPEN, max_size=self._most_bytes + MAX_LINE)
+        most = self._most_bytes + MAX_LINE
+        self._frames = ServerProtocol(state=State.OPEN, max_size=most)
+        self._splitter = Splitter(masked, most)
         self._balance()
         self._end_if_idle()
 
@@ -182,33 +207,50 @@ class Channel(asyncio.Protocol):
         self._transport.write(b"".join([*lines, b"connection: close\r\n\r\n", body]))
         self._transport.close()
 
-    def admit(self, channels: Channels, most_bytes: int) -> None:
+    def admit(self, channels: Channels, most_bytes: int, app: Starlette) -> None:
         """Accepts the channel.
 
         Args:
             channels: All channels of this process; they are notified when this one closes.
             most_bytes: The largest request body, in bytes.
+            app: The application, which answers its requests. What uvicorn puts in front of it has
+                seen the opening request, and each request begins where that left off.
         """
         self._channels = channels
         self._most_bytes = most_bytes
+        if app.middleware_stack is not None:
+            self._app = app.middleware_stack
 
     # --- what uvicorn and the transport call --------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         """Starts the requests that have arrived."""
-        frames = self._frames
-        frames.receive_data(data)
-        for event in frames.events_received():
-            if isinstance(event, Frame) and event.opcode in _DATA and self._ending is None:
-                self._take(event)
-        if out := frames.data_to_send():  # answers to pings, and to close frames
-            self._transport.write(b"".join(out))
-        if frames.close_rcvd is not None or frames.parser_exc is not None:
+        for kind, payload in self._splitter.split(data):
+            if kind == OTHER:
+                self._pass_on(payload)
+            elif self._ending is None:
+                self._take(kind, payload)
+        if self._frames.close_rcvd is not None or self._frames.parser_exc is not None:
             self._ending = self._ending or (1000, "")
             self._withdraw_all()
             self._transport.close()
             return
         self._start_waiting()
+
+    def _pass_on(self, data: bytes) -> None:
+        """Passes bytes to the state machine, and takes the messages that are complete by them."""
+        frames = self._frames
+        frames.receive_data(data)
+        for event in frames.events_received():
+            if isinstance(event, Frame) and event.opcode in _DATA and self._ending is None:
+                if event.opcode is not Opcode.CONT:
+                    self._kind = TEXT if event.opcode is Opcode.TEXT else BINARY
+                self._parts.append(bytes(event.data))
+                if event.fin:
+                    self._take(self._kind, b"".join(self._parts))
+                    self._parts.clear()
+        if out := frames.data_to_send():  # answers to pings, and to close frames
+            self._transport.write(b"".join(out))
 
     def eof_received(self) -> None:
         """Closes the connection: the client has left."""
@@ -240,14 +282,9 @@ class Channel(asyncio.Protocol):
 
     # --- requests ---------------------------------------------------------------------------
 
-    def _take(self, frame: Frame) -> None:
-        if frame.opcode is not Opcode.CONT:
-            self._is_text = frame.opcode is Opcode.TEXT
-        self._parts.append(bytes(frame.data))
-        if frame.fin:
-            parts, self._parts = self._parts, []
-            self.used_at = self._loop.time()
-            self._waiting.append((b"".join(parts), self._is_text))
+    def _take(self, kind: int, message: bytes) -> None:
+        self.used_at = self._loop.time()
+        self._waiting.append((kind, message))
 
     def _is_full(self) -> bool:
         return (
@@ -259,31 +296,31 @@ class Channel(asyncio.Protocol):
     def _start_waiting(self) -> None:
         """Starts waiting requests while there is room, and reads more once none wait."""
         while self._waiting and self._ending is None and not self._is_full():
-            message, is_text = self._waiting.popleft()
+            kind, message = self._waiting.popleft()
             try:
-                self._begin(message, is_text)
+                self._begin(kind, message)
             except BadMessageError as error:
                 self.end(1008, str(error))
             except UnicodeDecodeError:
                 self.end(1007, "a text message is not UTF-8")
         self._balance()
 
-    def _begin(self, message: bytes, is_text: bool) -> None:
-        if is_text:
+    def _begin(self, kind: int, message: bytes) -> None:
+        if kind == TEXT:
             message.decode()
         line, _, body = message.partition(b"\n")
         head = _read_line(line)
         if "cancel" in head:
             if (exchange := self._in_flight.get(head["cancel"])) is not None:
-                exchange.is_withdrawn.set()
+                exchange.withdraw()
             return
         name = head["id"]
         if name in self._in_flight:
             raise BadMessageError(f"request {name!r} is not answered yet: use another id")
-        exchange = _Exchange(body, is_text)
+        exchange = _Exchange(body, kind)
         self._in_flight[name] = exchange
         self._bytes += exchange.size
-        scope = self._scope_of(head.get("headers"), exchange.size)
+        scope = self._scope_of(head.get("headers"), exchange)
         if "watch" in head:
             _lead_to_watch(scope, head["watch"])
         self._start(self._answer(name, scope, exchange))
@@ -316,16 +353,20 @@ class Channel(asyncio.Protocol):
             self._pushes += 1
             self._start_waiting()
         if self._ending is not None:
-            exchange.is_withdrawn.set()
+            exchange.withdraw()
 
-    def _scope_of(self, given: Any, size: int) -> Scope:
-        """Returns the scope of a request, as if it had been sent over HTTP."""
+    def _scope_of(self, given: Any, exchange: _Exchange) -> Scope:
+        """Returns the scope of a request, as if it had been sent over HTTP.
+
+        The caller is that of the opening request, so that nobody need be recognized anew.
+        """
         opened = self._scope
-        headers = [*self._headers, (b"content-length", b"%d" % size)]
+        headers = [*self._headers, (b"content-length", b"%d" % exchange.size)]
         for name, value in given.items() if given else ():
             headers.append((name.lower().encode(), value.encode("utf-8", "surrogatepass")))
         return {
             "type": "http",
+            "app": opened["app"],
             "asgi": opened["asgi"],
             "http_version": "1.1",
             "server": opened["server"],
@@ -338,30 +379,31 @@ class Channel(asyncio.Protocol):
             "raw_path": wire.BATCH_PATH.encode(),
             "query_string": b"",
             "headers": headers,
+            CALLER: opened[CALLER],
             IS_WHOLE: True,
             VIA_CHANNEL: True,
+            WITHDRAWAL: exchange,
         }
 
     async def _send(
         self, name: int | str, answer: list[Message], exchange: _Exchange, *, more: bool = False
     ) -> None:
-        headers = {
-            key.decode("latin-1"): value.decode("latin-1")
-            for key, value in answer[0]["headers"]
-            if key not in _UNTOLD
-        }
-        head = {"id": name, "status": answer[0]["status"], "headers": headers}
-        line = json.dumps({**head, "more": True} if more else head)
-        body = b"".join([line.encode(), b"\n", *(part.get("body", b"") for part in answer[1:])])
+        headers = ", ".join(
+            [
+                f"{codecs.quote(key.decode('latin-1'))}: {codecs.quote(value.decode('latin-1'))}"
+                for key, value in answer[0]["headers"]
+                if key not in _UNTOLD
+            ]
+        )
+        shown = name if isinstance(name, int) else codecs.quote(name)
+        line = f'{{"id": {shown}, "status": {answer[0]["status"]}, "headers": {{{headers}}}'
+        line += ', "more": true}\n' if more else "}\n"
+        body = b"".join([line.encode(), *(part.get("body", b"") for part in answer[1:])])
         while not self._writable.is_set():
             await self._writable.wait()
-        if self._is_closed:
+        if self._is_closed or self._frames.state is not State.OPEN:
             return
-        try:
-            (self._frames.send_text if exchange.is_text else self._frames.send_binary)(body)
-        except InvalidState:  # the connection is closed
-            return
-        self._transport.write(b"".join(self._frames.data_to_send()))
+        self._transport.write(head_of(exchange.kind, len(body)) + body)
         self.used_at = self._loop.time()
 
     # --- the end ----------------------------------------------------------------------------
@@ -389,7 +431,7 @@ class Channel(asyncio.Protocol):
             self._waiting.clear()
             for exchange in self._in_flight.values():
                 if exchange.is_push:
-                    exchange.is_withdrawn.set()
+                    exchange.withdraw()
             self._end_if_idle()
 
     def _end_if_idle(self) -> None:
@@ -409,7 +451,7 @@ class Channel(asyncio.Protocol):
     def _withdraw_all(self) -> None:
         self._waiting.clear()
         for exchange in self._in_flight.values():
-            exchange.is_withdrawn.set()
+            exchange.withdraw()
 
     def _balance(self, *, is_full: bool = False) -> None:
         """Resumes or pauses reading, depending on the work in progress."""
@@ -434,21 +476,22 @@ def _read_line(line: bytes) -> dict[str, Any]:
         BadMessageError: The line is not valid.
     """
     try:
-        head = json.loads(line) if len(line) <= MAX_LINE else None
+        head = _decode(line.decode()) if len(line) <= MAX_LINE else None
     except (ValueError, RecursionError):
         head = None
     if not isinstance(head, dict):
         raise BadMessageError("a message begins with a line of JSON, an object with an id")
-    unknown = head.keys() - {"id", "headers", "watch"}
-    name = head["cancel"] if head.keys() == {"cancel"} else head.get("id")
+    is_cancel = "cancel" in head
+    name = head["cancel"] if is_cancel else head.get("id")
     is_name = type(name) is int or (isinstance(name, str) and len(name) <= 64)
-    if not is_name or (unknown and unknown != {"cancel"}):
+    if not is_name or not (len(head) == 1 if is_cancel else head.keys() <= _FIELDS):
         raise BadMessageError("a line has an id, which is a number or a short string, and headers")
     given = head.get("headers", {})
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
         raise BadMessageError("headers must be an object of strings")
-    if unknown := {header.lower() for header in given} - _HEADERS:
-        raise BadMessageError(f"unknown header {min(unknown)!r:.40}")
+    for header in given:
+        if header.lower() not in _HEADERS:
+            raise BadMessageError(f"unknown header {header.lower()!r:.40}")
     if "watch" in head and not _is_watch(head["watch"]):
         raise BadMessageError("watch is an object with a namespace, and perhaps prefix and after")
     return head

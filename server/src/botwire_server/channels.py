@@ -118,10 +118,7 @@ class Channels:
     async def _check(self, channel: OpenChannel, scope: Scope) -> None:
         caller: Caller = scope[CALLER]
         try:
-            if caller.key is None:
-                await self._authenticator.identify(scope)  # the first key may have been created
-            else:
-                await self._authenticator.renew(caller)
+            await self._authenticator.renew(caller)
         except AuthenticationError as error:
             channel.end(1008, str(error)[:120])
         except BotWireError:

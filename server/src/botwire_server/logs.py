@@ -12,6 +12,8 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
+_LINE_BYTES = 300  # of a `LogLine`, about
+
 
 class JSONLines(logging.Formatter):
     """Formats a log record as a JSON object on one line."""
@@ -36,6 +38,8 @@ def _second(since_1970: int) -> str:
 
 class LogLine(logging.LogRecord):
     """A log record that omits its source location, for events too frequent to look that up.
+
+    It is formatted later, by the thread that writes it, so its fields must not change.
 
     Args:
         logger: The logger's name.
@@ -82,28 +86,32 @@ class BatchingHandler(logging.Handler):
         super().__init__()
         self._file_descriptor = file_descriptor
         self._condition = threading.Condition()
-        self._lines: deque[bytes] = deque()
+        self._lines: deque[bytes | LogLine] = deque()
         self._bytes = self._lost = self._failures = 0
         self._is_urgent = self._is_writing = False
         threading.Thread(target=self._write_for_ever, name="botwire-log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keeps a line for the next write."""
-        try:
-            line = f"{self.format(record)}\n".encode(errors="backslashreplace")
-        except Exception:  # noqa: BLE001 - as in every handler: a bad record must not stop a request
-            self.handleError(record)
-            return
+        line = record if isinstance(record, LogLine) else self._to_bytes(record)
+        size = _size_of(line)
         with self._condition:
-            if self._bytes + len(line) > self.most_bytes:
+            if self._bytes + size > self.most_bytes:
                 self._lost += 1
                 return
             self._lines.append(line)
-            self._bytes += len(line)
+            self._bytes += size
             urgent = record.levelno >= logging.WARNING
             self._is_urgent = self._is_urgent or urgent
             if urgent or len(self._lines) == 1:
                 self._condition.notify_all()
+
+    def _to_bytes(self, record: logging.LogRecord) -> bytes:
+        try:
+            return f"{self.format(record)}\n".encode(errors="backslashreplace")
+        except Exception:  # noqa: BLE001 - as in every handler: a bad record must not stop a request
+            self.handleError(record)
+            return b""
 
     def flush(self) -> None:
         """Waits until all lines are written, for at most `flush_seconds`."""
@@ -120,10 +128,13 @@ class BatchingHandler(logging.Handler):
             with self._condition:
                 self._condition.wait_for(lambda: self._lines)
                 self._condition.wait_for(lambda: self._is_urgent, self.seconds)
-                lines = b"".join(self._lines)
+                taken = list(self._lines)
                 lost, failures = self._lost, self._failures
                 self._lines.clear()
                 self._is_urgent, self._is_writing = False, True
+            lines = b"".join(
+                [self._to_bytes(line) if isinstance(line, LogLine) else line for line in taken]
+            )
             # Losses are reported once something can be written.
             rest = self._write(lines)
             if not rest and (lost or failures):
@@ -137,7 +148,7 @@ class BatchingHandler(logging.Handler):
                 if rest:
                     self._lines.appendleft(rest)
                     self._failures += 1
-                self._bytes = sum(map(len, self._lines))
+                self._bytes = sum(map(_size_of, self._lines))
                 self._lost -= lost
                 self._failures -= failures
                 self._condition.notify_all()
@@ -158,6 +169,10 @@ class BatchingHandler(logging.Handler):
                 return lines
             lines = lines[written:]
         return lines
+
+
+def _size_of(line: bytes | LogLine) -> int:
+    return len(line) if isinstance(line, bytes) else _LINE_BYTES
 
 
 def log_to_stderr() -> None:

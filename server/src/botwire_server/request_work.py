@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
@@ -28,9 +28,17 @@ BODY_BYTES = "botwire.body_bytes"
 WORK = "botwire.work"
 """The scope key of the request's `RequestWork`."""
 CALLER = "botwire.caller"
-"""The scope key of the request's `Caller`."""
+"""The scope key of the request's `Caller`; a channel's requests come with it."""
+WITHDRAWAL = "botwire.withdrawal"
+"""The scope key of a channel request's `Withdrawal`."""
 
 _WATCH_AFTER = 0.1  # seconds; for shorter requests, a client that leaves does not matter
+
+
+class Withdrawal(Protocol):
+    """Reports that the client of a request left, without being asked."""
+
+    on_withdrawal: Callable[[], object] | None
 
 
 class RequestWork(Work):
@@ -50,7 +58,12 @@ class RequestWork(Work):
         self._receive = receive
         self._on_cancel: Callable[[], object] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._timer = self._wait()
+        self._timer: asyncio.TimerHandle | None = None
+        withdrawal: Withdrawal | None = scope.get(WITHDRAWAL)
+        if withdrawal is None:
+            self._timer = self._wait()
+        else:
+            withdrawal.on_withdrawal = self.cancel
 
     def _wait(self) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(_WATCH_AFTER, self._begin_to_watch)
@@ -74,7 +87,8 @@ class RequestWork(Work):
 
     def close(self) -> None:
         """Stops watching the client: the request has been answered."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._watching is not None:
             self._watching.cancel()
 

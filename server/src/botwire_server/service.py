@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Callable
@@ -69,8 +70,9 @@ async def apply_batch(scope: Scope, batch: Batch) -> Results:
     )
     policies: list[Policy] = scope[POLICIES]
     # A request counts once, even a stream that reads the store many times.
-    counted = any(policy.name == _NAMESPACE_RATE for policy in policies)
-    if settings.namespace_rate is not None and not counted:
+    if settings.namespace_rate is not None and not any(
+        policy.name == _NAMESPACE_RATE for policy in policies
+    ):
         take_request(
             state.rates,
             f"namespace {batch.namespace}",
@@ -182,8 +184,14 @@ def check_count(what: str, count: int, most: int) -> None:
 
 def _elements(operation: ops.AnyOperation) -> int:
     """Returns the number of values, items, records or names that an operation lists."""
-    found = (getattr(operation, name, None) for name in _LISTS)
-    return max((len(part) for part in found if part is not None), default=0)
+    cls: Any = type(operation)
+    found = [getattr(operation, name) for name in _lists_of(cls)]
+    return max([len(part) for part in found if part is not None], default=0)
+
+
+@functools.cache
+def _lists_of(cls: Any) -> tuple[str, ...]:
+    return tuple([name for name in _LISTS if hasattr(cls, name)])
 
 
 def _is_long(scope: Scope, batch: Batch) -> bool:

@@ -32,7 +32,7 @@ from pydantic import BaseModel
 from botwire import ConfigurationError, Item
 from botwire.classes import Classes, name_of
 from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_item, read_native
-from botwire.tagged import from_json, to_json
+from botwire.tagged import from_fresh_json, to_json
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 
 FRAMEWORK = "ag2"
@@ -192,7 +192,7 @@ def _text(result: ToolResult) -> str:
 def _from_native(stored: Mapping[str, Any], classes: Classes) -> BaseEvent:
     cls: Any = classes.find(stored["type"], _KINDS["__event__"])
     _check(stored["data"], classes)
-    event: BaseEvent = cls.from_dict(from_json(stored["data"]))
+    event: BaseEvent = cls.from_dict(from_fresh_json(stored["data"]))
     return event
 
 

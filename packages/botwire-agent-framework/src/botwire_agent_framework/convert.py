@@ -12,7 +12,7 @@ from agent_framework import Message as AgentMessage
 
 from botwire import Item
 from botwire.messages import Message, Native, Role, ToolCall, read_items
-from botwire.tagged import from_json, to_json
+from botwire.tagged import from_fresh_json, to_json
 
 FRAMEWORK = "agent-framework"
 FORMAT = 1
@@ -74,7 +74,7 @@ def from_items_with_seqs(items: Iterable[Item]) -> list[tuple[int, AgentMessage]
         items,
         framework=FRAMEWORK,
         formats=(FORMAT,),
-        from_native=lambda data: AgentMessage.from_dict(from_json(data)),
+        from_native=lambda data: AgentMessage.from_dict(from_fresh_json(data)),
         from_portable=_from_portable,
     )
 

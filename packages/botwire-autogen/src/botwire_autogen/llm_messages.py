@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from botwire import Item
 from botwire.messages import Message, Native, ToolCall, read_items
-from botwire.tagged import from_json, to_json
+from botwire.tagged import from_fresh_json, to_json
 from botwire.tool_calls import NOT_COMPLETED, CallIds, drop_open_end, pair_answers
 
 FRAMEWORK: Final = "autogen"
@@ -65,7 +65,7 @@ def from_items(items: Iterable[Item]) -> list[LLMMessage]:
         items,
         framework=FRAMEWORK,
         formats=(FORMAT,),
-        from_native=lambda data: _MESSAGE.validate_python(from_json(data)),
+        from_native=lambda data: _MESSAGE.validate_python(from_fresh_json(data)),
         from_portable=_from_portable,
     )
     return [message for _, message in found]

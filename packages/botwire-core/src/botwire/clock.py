@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -48,7 +49,13 @@ def from_datetime(moment: datetime) -> int:
 
 def to_iso(micros: int) -> str:
     """Returns a time in ISO 8601, for example ``2026-11-24T09:30:00.000001Z``."""
-    return (_EPOCH_IN_UTC + timedelta(microseconds=micros)).isoformat("T", "microseconds") + "Z"
+    seconds, rest = divmod(micros, 1_000_000)
+    return f"{_iso_second(seconds)}.{rest:06}Z"
+
+
+@functools.lru_cache(maxsize=1024)  # what is read together was often written together
+def _iso_second(seconds: int) -> str:
+    return (_EPOCH_IN_UTC + timedelta(seconds=seconds)).isoformat("T", "seconds")
 
 
 def from_iso(text: str) -> int:

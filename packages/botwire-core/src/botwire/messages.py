@@ -29,6 +29,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
+from botwire import operations as ops
+from botwire.exact import Json
 from botwire.models import Item
 from botwire.tagged import from_json, to_json
 
@@ -38,6 +40,8 @@ ENVELOPE = 1
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = get_args(Role)
 
+_BEGINNINGS = tuple(f'{{"envelope":{ENVELOPE},"role":"{role}","text":"' for role in ROLES)
+_scan = json.JSONDecoder().raw_decode
 _NATIVE_PARTS = {"framework", "format", "data"}
 
 logger = logging.getLogger("botwire.messages")
@@ -267,7 +271,7 @@ def _has_native(item: Any, framework: str, formats: Iterable[int]) -> bool:
 
 
 def read_items(
-    items: Iterable[Item],
+    items: Iterable[Item | ops.HistoryItem],
     *,
     framework: str,
     formats: Iterable[int],
@@ -279,23 +283,63 @@ def read_items(
     An unreadable item is skipped and logged with its sequence number. An item that another
     framework stored for itself alone is skipped too.
 
+    Args:
+        items: Items, or those of `History.stored`: then only the native part is decoded, where the
+            framework's own is there.
+        framework: See `read_item`, as for what follows.
+        formats: The formats that `from_native` reads.
+        from_native: Converts `Native.data` to a message.
+        from_portable: Converts the portable part to a message.
+
     Returns:
         The sequence number and the message of each readable item.
     """
     known = tuple(formats)
+    starts = [
+        f',"native":{{"framework":{json.dumps(framework)},"format":{number},"data":'
+        for number in known
+    ]
     messages = []
     for item in items:
+        value: Any = item.value
+        if isinstance(value, Json):
+            data = _native_in(value, starts)
+            if data is not None:
+                try:
+                    messages.append((item.seq, from_native(data)))
+                    continue
+                except Exception:  # noqa: BLE001, S110 - what follows tries again, and reports it
+                    pass
+            value = value.value
         try:
             message = read_item(
-                item.value,
+                value,
                 framework=framework,
                 formats=known,
                 from_native=from_native,
                 from_portable=from_portable,
             )
         except UnreadableItemError as error:
-            if not is_native_alone(item.value) or item.value["framework"] == framework:
+            if not is_native_alone(value) or value["framework"] == framework:
                 logger.warning("skipped item %d of a conversation: %s", item.seq, error)
         else:
             messages.append((item.seq, message))
     return messages
+
+
+def _native_in(value: Json, starts: Iterable[str]) -> Any:
+    """Returns the native data in the text of an envelope; None if the envelope must be decoded.
+
+    An envelope ends with its native part (`Message.to_item`). What looks like a native part inside
+    another part is followed by more than the two brackets that end both.
+    """
+    if not value.is_text or not value.text.startswith(_BEGINNINGS):
+        return None
+    text = value.text
+    for start in starts:
+        at = text.find(start)
+        if at >= 0:
+            data, end = _scan(text, at + len(start))
+            if text[end:] == "}}":
+                return data
+    return None

@@ -30,6 +30,7 @@ Readers = Mapping[str, Callable[[Any], Any]]
 """A function for each tag of a `Writer`, which takes the tag's decoded content."""
 
 _MARSHAL = 2  # in later versions of the format, equal values may have different bytes
+_TAG = b"\0\0\0$"  # the end of a length of four bytes, and the beginning of a tag
 _PLAIN = frozenset((NoneType, bool, int, str))
 _EXACT = _PLAIN.union((float, bytes, list, dict, tuple, set, frozenset))
 _EXACT = _EXACT.union((datetime, date, time, timedelta, Decimal, UUID))
@@ -198,6 +199,19 @@ def from_json(value: Any, *, readers: Readers = _NONE) -> Any:
         key: part if type(part) in _PLAIN else from_json(part, readers=readers)
         for key, part in value.items()
     }
+
+
+def from_fresh_json(value: Any, *, readers: Readers = _NONE) -> Any:
+    """Returns what `from_json` returns, and `value` itself if it contains no tag.
+
+    For a value that nothing else refers to, such as that of an item which was just read. Most
+    messages contain no tag, and copying one takes as long as decoding it.
+    """
+    try:
+        may_be_tagged = _TAG in marshal.dumps(value, _MARSHAL)
+    except ValueError:  # it contains other than JSON
+        may_be_tagged = True
+    return from_json(value, readers=readers) if may_be_tagged else value
 
 
 def _looks_tagged(value: dict[str, Any]) -> bool:

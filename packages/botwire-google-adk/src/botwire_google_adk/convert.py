@@ -13,7 +13,7 @@ from google.genai import types
 
 from botwire import Item
 from botwire.messages import Message, Native, ToolCall, read_items
-from botwire.tagged import from_json, to_json
+from botwire.tagged import from_fresh_json, to_json
 
 FRAMEWORK = "google-adk"
 FORMAT = 1
@@ -109,7 +109,7 @@ def _iso(timestamp: float) -> str | None:
 
 
 def _from_native(data: Any) -> Event | None:
-    return None if data is None else Event.model_validate_json(json.dumps(from_json(data)))
+    return None if data is None else Event.model_validate_json(json.dumps(from_fresh_json(data)))
 
 
 def _from_portable(message: Message, item: Item) -> Event | None:

@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 from botwire import AsyncHistory, History, HistoryInfo, Item
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_history
-from botwire.operations import MAX_PAGE, check_count, read_ttl
+from botwire.operations import MAX_PAGE, HistoryItem, check_count, read_ttl
 from botwire_langchain.convert import from_items, item_ids, to_items
 from botwire_langchain.pairing import pair
 
@@ -85,7 +85,7 @@ class BotWireChatMessageHistory(
         """
         window = self._window(limit, before)
         if window.is_all:
-            return pair(_messages(self._history.read()), is_window=False)
+            return pair(_messages(self._history.stored()), is_window=False)
         for item in self._history.newest_first(page_size=window.page_size):
             if window.add(item):
                 break
@@ -98,8 +98,8 @@ class BotWireChatMessageHistory(
         """Like `get_messages`."""
         window = self._window(limit, before)
         if window.is_all:
-            found = _messages(await self._async_history.read())
-            return pair(found, is_window=False)
+            stored = [item async for item in self._async_history.stored()]
+            return pair(_messages(stored), is_window=False)
         async for item in self._async_history.newest_first(page_size=window.page_size):
             if window.add(item):
                 break
@@ -198,7 +198,7 @@ class _Window:
         return _messages(reversed(self._items))
 
 
-def _messages(items: Iterable[Item]) -> list[BaseMessage]:
+def _messages(items: Iterable[Item | HistoryItem]) -> list[BaseMessage]:
     return [message for _, message in from_items(items)]
 
 

@@ -8,6 +8,8 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from botwire.tool_calls import NOT_COMPLETED, CallIds, close_calls, match_calls
 
+_NONE = CallIds()
+
 
 def pair(messages: Sequence[BaseMessage], *, is_window: bool) -> list[BaseMessage]:
     """Returns messages in which every call is answered, except at the end.
@@ -19,6 +21,8 @@ def pair(messages: Sequence[BaseMessage], *, is_window: bool) -> list[BaseMessag
         is_window: Whether older messages were left out; then answers without a call are left out.
     """
     known = [_call_ids(message) for message in messages]
+    if not any(ids.calls or ids.answers for ids in known):
+        return list(messages)
     found = match_calls(known)
     last = max((index for index, ids in enumerate(known) if ids.calls), default=-1)
     is_open_ended = all(ids.answers for ids in known[last + 1 :])
@@ -31,9 +35,9 @@ def pair(messages: Sequence[BaseMessage], *, is_window: bool) -> list[BaseMessag
 
 
 def _call_ids(message: BaseMessage) -> CallIds:
-    if isinstance(message, AIMessage):
+    if isinstance(message, AIMessage) and message.tool_calls:
         return CallIds(calls=[call["id"] or "" for call in message.tool_calls])
-    return CallIds(answers=[message.tool_call_id] if isinstance(message, ToolMessage) else ())
+    return CallIds(answers=[message.tool_call_id]) if isinstance(message, ToolMessage) else _NONE
 
 
 def _close(message: BaseMessage, positions: Sequence[int]) -> Iterator[BaseMessage]:

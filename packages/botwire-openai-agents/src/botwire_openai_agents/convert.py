@@ -14,7 +14,7 @@ from agents.items import TResponseInputItem
 
 from botwire import Item, NotJSONError
 from botwire.messages import Message, Native, Role, ToolCall, read_items
-from botwire.tagged import from_json, to_json
+from botwire.tagged import from_fresh_json, to_json
 
 FRAMEWORK = "openai-agents"
 FORMAT = 1
@@ -116,7 +116,7 @@ def _arguments(item: dict[str, Any]) -> Mapping[str, Any] | str:
 
 
 def _from_native(data: Any) -> list[TResponseInputItem]:
-    return [from_json(data)]
+    return [from_fresh_json(data)]
 
 
 def _json(call: ToolCall) -> str:

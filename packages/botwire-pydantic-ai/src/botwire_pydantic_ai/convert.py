@@ -28,7 +28,7 @@ from pydantic_ai.messages import (
 
 from botwire import Item, NotJSONError
 from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_item, read_native
-from botwire.tagged import from_json, to_json
+from botwire.tagged import from_fresh_json, to_json
 from botwire.tool_calls import NOT_COMPLETED
 
 FRAMEWORK = "pydantic-ai"
@@ -69,7 +69,7 @@ def record_to_value(record: ConversationRecord) -> Any:
 
 def record_from_value(value: Any) -> ConversationRecord:
     """Returns the record that `record_to_value` was given."""
-    return _RECORDS.validate_python(from_json(value))
+    return _RECORDS.validate_python(from_fresh_json(value))
 
 
 def to_items(entry: ConversationEntry, path: str) -> list[dict[str, Any]]:
@@ -102,7 +102,7 @@ def read(item: Item, history: str) -> Stored:
             value,
             framework=FRAMEWORK,
             formats=(FORMAT,),
-            from_native=from_json,
+            from_native=from_fresh_json,
             from_portable=lambda one: _from_portable(one, item.created_at),
         )
         given = foreign_id(history, item.seq)
@@ -110,7 +110,7 @@ def read(item: Item, history: str) -> Stored:
     if "of" in data:
         return Stored(data["of"], None, None, is_foreign=False, is_left=is_left)
     try:
-        (message,) = ModelMessagesTypeAdapter.validate_python([from_json(data["message"])])
+        (message,) = ModelMessagesTypeAdapter.validate_python([from_fresh_json(data["message"])])
     except ValueError as error:
         raise UnreadableItemError(str(error)[:500]) from error
     return Stored(data["id"], data["parent_id"], message, is_foreign=False, is_left=is_left)

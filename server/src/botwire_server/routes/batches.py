@@ -10,9 +10,14 @@ from starlette.types import Receive, Scope
 
 from botwire import operations as ops
 from botwire import wire
+from botwire.engines.sql import pages
 from botwire.operations.codecs import REF
 from botwire_server import bodies, service
 from botwire_server.routes import describing, shared
+
+# Agents read the same few keys and conversations again and again. Such a request is decoded once.
+_BRIEF, _MOST_BRIEF = 512, 1024  # bytes of a body whose batch is kept, and how many are
+_brief: dict[tuple[bytes, int], ops.Batch] = {}
 
 
 async def apply_batch(request: Request) -> Response:
@@ -30,7 +35,13 @@ async def answer(scope: Scope, receive: Receive) -> bytes:
         digest = None if name is None else shared.digest(scope, body)
         return wire.decode_batch(shared.decode_json(body), name, digest, most=most)
 
-    batch = await shared.when_short(scope, len(body), decode)
+    batch = _brief.get((body, most)) if name is None else None
+    if batch is None:
+        batch = await shared.when_short(scope, len(body), decode)
+        if name is None and len(body) <= _BRIEF and pages.is_short(batch):
+            if len(_brief) >= _MOST_BRIEF:
+                _brief.clear()
+            _brief[body, most] = batch
     results = await service.apply_batch(scope, batch)
     return await shared.encoded(
         scope,

@@ -28,5 +28,5 @@ async def open_channel(request: Request) -> Response:
     state = request.app.state
     channels: Channels = state.channels
     channels.enter(channel, request.scope)
-    channel.admit(channels, state.settings.max_body)
+    channel.admit(channels, state.settings.max_body, request.app)
     return Response(status_code=101)

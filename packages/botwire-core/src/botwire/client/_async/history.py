@@ -214,6 +214,15 @@ class AsyncHistory(AsyncHistoryOperators):
         pages = self._calls.pages(read, limit)
         return [Item.of(item) async for page in pages for item in page.items]
 
+    async def stored(self) -> AsyncIterator[ops.HistoryItem]:
+        """Yields the items as they are stored, oldest first; pages are read as needed.
+
+        For `botwire.messages.read_items`, which decodes only the part of an item that it needs.
+        """
+        async for page in self._calls.pages(ops.ReadHistory(self.name)):
+            for item in page.items:
+                yield item
+
     async def newest_first(
         self, before: int | None = None, *, archived: bool = False, page_size: int = _PAGE
     ) -> AsyncIterator[Item]:

@@ -213,6 +213,15 @@ class History(HistoryOperators):
         pages = self._calls.pages(read, limit)
         return [Item.of(item) for page in pages for item in page.items]
 
+    def stored(self) -> Iterator[ops.HistoryItem]:
+        """Yields the items as they are stored, oldest first; pages are read as needed.
+
+        For `botwire.messages.read_items`, which decodes only the part of an item that it needs.
+        """
+        for page in self._calls.pages(ops.ReadHistory(self.name)):
+            for item in page.items:
+                yield item
+
     def newest_first(
         self, before: int | None = None, *, archived: bool = False, page_size: int = _PAGE
     ) -> Iterator[Item]:

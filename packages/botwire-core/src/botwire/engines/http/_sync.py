@@ -34,6 +34,7 @@ from botwire.errors import (
 from botwire.operations import Batch, ChangePage, Results, halving
 from botwire.operations.codecs import MismatchError
 
+_decode = json.JSONDecoder().decode
 _HEALTH_PATH = "/healthz"
 USES_CHANNEL = True
 """Whether channels are used unless the URL or the caller says otherwise."""
@@ -154,6 +155,9 @@ class HTTPEngine:
         while True:
             attempt += 1
             answer = self._send(content, idempotency_id, deadline - time.monotonic())
+            if isinstance(answer, Answer) and answer.status not in retry.RETRIED_STATUSES:
+                self._outage.end()
+                return self._read(batch, answer)
             wait = retry.delay(attempt, remaining=deadline - time.monotonic())
             sent = sent or not isinstance(getattr(answer, "__cause__", None), _UNSENT)
             if isinstance(answer, TransportError):
@@ -174,7 +178,7 @@ class HTTPEngine:
                     raise _with_outcome(answer, sent=sent) if batch.writes else answer
             else:
                 self._outage.end()
-                if wait is None or answer.status not in retry.RETRIED_STATUSES:
+                if wait is None:
                     return self._read(batch, answer)
             time.sleep(wait)
 
@@ -268,7 +272,7 @@ class HTTPEngine:
 
     def _read(self, batch: Batch, answer: Answer) -> Results:
         try:
-            document = json.loads(answer.content)
+            document = _decode(answer.content.decode())
         except (ValueError, RecursionError):
             document = None
         is_json = isinstance(document, dict) and answer.kind.endswith("json")

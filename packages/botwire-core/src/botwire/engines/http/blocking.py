@@ -66,6 +66,7 @@ class Channel:
         self._reading = threading.Lock()  # held by the thread that reads
         self._writing = threading.Lock()  # held while a message is sent
         self._touching = threading.Lock()  # TLS reads when it writes, so it does one at a time
+        self._is_plain = tls is None
         self._pongs = b""
         self._heard_at = time.monotonic()
         try:
@@ -205,6 +206,9 @@ class Channel:
 
     def _read(self, deadline: float) -> None:
         """Reads what comes next and hands out the answers in it."""
+        if self._is_plain and deadline:
+            # What was just asked for has not come yet. TLS may have it in its own buffer.
+            _wait_for(self._socket, deadline, write=False)
         while True:
             try:
                 with self._touching:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from websockets.client import ClientProtocol
@@ -15,10 +16,19 @@ from websockets.uri import WebSocketURI
 
 from botwire import wire
 from botwire.engines.http.exchange import Answer, Target
+from botwire.engines.http.framing import BINARY, OTHER, Splitter, head_of
 from botwire.engines.http.traces import trace_headers
+from botwire.operations.codecs import quote
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no wheel for this platform
+    from websockets.utils import apply_mask
 
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 _ID_HEADER = wire.REQUEST_ID_HEADER.lower()
+_END_OF_HEAD, _MOST_HEAD = b"\r\n\r\n", 64 * 1024
+_decode = json.JSONDecoder().decode
 
 
 class Frames:
@@ -37,6 +47,8 @@ class Frames:
         address = WebSocketURI(target.secure, target.host, target.port, target.path, "", None, None)
         self._protocol = ClientProtocol(address, max_size=None)
         self._headers = target.headers
+        self._splitter = Splitter()
+        self._head: bytes | None = b""  # of the answer to the opening request; None: it is complete
         self._parts: list[bytes] = []
         self.is_open = False
         self.is_over = False
@@ -55,30 +67,60 @@ class Frames:
         Returns:
             The answers in it, each with the number of its request.
         """
-        protocol = self._protocol
         if not data:
             self.is_over = True
             return []
+        messages: list[bytes] = []
+        if not self.is_open:
+            data = self._receive_opening(data)
+        for kind, payload in self._splitter.split(data):
+            if kind != OTHER:
+                messages.append(payload)
+            elif not self.is_over:
+                self._receive_other(payload, messages)
+        answers = []
+        for message in messages:
+            answer = _read(message)
+            if answer is None:
+                self.is_over = True
+                break
+            answers.append(answer)
+        return answers
+
+    def _receive_opening(self, data: bytes) -> bytes:
+        """Takes the answer to the opening request; returns what belongs to frames after it."""
+        rest = data
+        if self._head is not None:
+            self._head += data
+            head, end, rest = self._head.partition(_END_OF_HEAD)
+            if not end and len(head) < _MOST_HEAD:
+                return b""
+            self._head = None
+            self._receive_other(head + end, [])
+            self.is_open = self._protocol.state is State.OPEN
+        if self.is_open:
+            return rest
+        if rest:  # of a refusal
+            self._receive_other(rest, [])
+        return b""
+
+    def _receive_other(self, data: bytes, messages: list[bytes]) -> None:
+        """Passes bytes to the state machine, and adds the messages that are complete by them."""
+        protocol = self._protocol
         protocol.receive_data(data)
-        answers: list[tuple[int, Answer]] = []
         for event in protocol.events_received():
             if isinstance(event, Frame) and event.opcode in _DATA:
                 self._parts.append(bytes(event.data))
                 if event.fin:
-                    parts, self._parts = self._parts, []
-                    answer = _read(b"".join(parts))
-                    if answer is None:
-                        self.is_over = True
-                        return answers
-                    answers.append(answer)
+                    messages.append(b"".join(self._parts))
+                    self._parts.clear()
         self.out += b"".join(protocol.data_to_send())
-        self.is_open = self.is_open or protocol.state is State.OPEN
         self.is_over = (
-            protocol.handshake_exc is not None
+            self.is_over
+            or protocol.handshake_exc is not None
             or protocol.parser_exc is not None
             or protocol.close_rcvd is not None
         )
-        return answers
 
 
 def request(number: int, content: str, name: str | None) -> bytes:
@@ -92,7 +134,8 @@ def request(number: int, content: str, name: str | None) -> bytes:
     headers = trace_headers()
     if name is not None:
         headers[wire.IDEMPOTENCY_HEADER] = name
-    told = f',"headers":{json.dumps(headers)}' if headers else ""
+    told = ",".join([f"{quote(key)}:{quote(value)}" for key, value in headers.items()])
+    told = f',"headers":{{{told}}}' if told else ""
     return _frame(f'{{"id":{number}{told}}}\n{content}'.encode())
 
 
@@ -112,15 +155,21 @@ def closing() -> bytes:
     return Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True)  # 1000
 
 
+def masked(payload: bytes, mask: bytes) -> bytes:
+    """Applies a mask to a payload, or removes it."""
+    return apply_mask(payload, mask)
+
+
 def _frame(payload: bytes) -> bytes:
-    return Frame(Opcode.BINARY, payload).serialize(mask=True)
+    mask = os.urandom(4)
+    return head_of(BINARY, len(payload), mask) + masked(payload, mask)
 
 
 def _read(message: bytes) -> tuple[int, Answer] | None:
     """Returns the answer in a message; None if it is not one."""
     line, _, content = message.partition(b"\n")
     try:
-        head: Any = json.loads(line)
+        head: Any = _decode(line.decode())
         number, status = head["id"], head["status"]
         name = head.get("headers", {}).get(_ID_HEADER)
         is_last = head.get("more") is not True

@@ -11,6 +11,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ T = TypeVar("T")
 
 _LOOK_EVERY = 20_000  # SQLite instructions between two calls of `work.is_over`: a few milliseconds
 _AT_ONCE = 1024 * 1024  # most bytes to read on an event loop
+_KNOWN_SECONDS, _MOST_KNOWN = 1.0, 1024  # how long the largest size of how many namespaces is kept
 _FORK_SECONDS = 5.0  # how long a fork waits for a transaction to end
 
 
@@ -81,6 +83,7 @@ class SQLiteEngine:
         )
         self._readers: deque[sqlite3.Connection] = deque()
         self._hasty: deque[sqlite3.Connection] = deque()  # readers without a busy timeout
+        self._largest: dict[str, tuple[int, float]] = {}  # and until when it is used
         self._file.forget()
         self._swept_at: int | None = None  # when the last sweep was complete
         self._vectors = VectorCache()
@@ -155,12 +158,23 @@ class SQLiteEngine:
         return None if isinstance(outcome, BotWireError) else outcome
 
     def _is_large(self, connection: sqlite3.Connection, batch: Batch) -> bool:
-        """Returns whether a batch may read too much to block an event loop for it."""
-        try:
-            rows = connection.execute(pages.LARGEST, (to_bytes(batch.namespace),)).fetchall()
-        except sqlite3.Error:
-            return True
-        return bool(rows) and rows[0][0] * sum(map(pages.count, batch.operations)) > _AT_ONCE
+        """Returns whether a batch may read too much to block an event loop for it.
+
+        What is known of a namespace is used for a second: a large value that was written meanwhile
+        blocks the loop no longer than that.
+        """
+        at = time.monotonic()
+        largest, until = self._largest.get(batch.namespace, (0, 0.0))
+        if until < at:
+            try:
+                rows = connection.execute(pages.LARGEST, (to_bytes(batch.namespace),)).fetchall()
+            except sqlite3.Error:
+                return True
+            largest = rows[0][0] if rows else 0
+            if len(self._largest) >= _MOST_KNOWN:
+                self._largest.clear()
+            self._largest[batch.namespace] = largest, at + _KNOWN_SECONDS
+        return bool(largest * sum(map(pages.count, batch.operations)) > _AT_ONCE)
 
     def _take_hasty(self) -> sqlite3.Connection | None:
         try:
