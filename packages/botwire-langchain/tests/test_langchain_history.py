@@ -23,9 +23,11 @@ from langchain_core.messages import (
     RemoveMessage,
     SystemMessage,
     ToolMessage,
+    messages_from_dict,
 )
 
 from botwire import AsyncMemory, ConfigurationError, Memory, NotJSONError, TransportError
+from botwire.tagged import from_json
 from botwire_langchain import BotWireChatHistory, BotWireChatMessageHistory
 from botwire_langchain.convert import from_native, to_native
 from tests.clients import later
@@ -118,7 +120,11 @@ def test_whatever_it_holds_comes_back_equal(
     content: str, metadata: dict[str, Any], cls: type[BaseMessage]
 ) -> None:
     message = cls(content, response_metadata=metadata, additional_kwargs={"again": metadata})
-    assert from_native(json.loads(json.dumps(to_native(message, "it")))) == message
+    stored = json.dumps(to_native(message, "it"))
+    found = from_native(json.loads(stored))
+    assert found == message
+    (constructed,) = messages_from_dict([from_json(json.loads(stored))])
+    assert found.__getstate__() == constructed.__getstate__()
 
 
 class Mine(BaseMessage):

@@ -1,0 +1,96 @@
+"""Reading messages: only the part that is wanted is decoded, and the answer is the same."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botwire import Item
+from botwire import operations as ops
+from botwire.clock import to_datetime
+from botwire.exact import Json
+from botwire.messages import Message, Native, ToolCall, read_items
+from botwire.tagged import from_fresh_json, from_json, to_json
+
+# What looks like a native part, inside another part.
+LOOKALIKE = {"x": 1, "native": {"framework": "ours", "format": 1, "data": "not this"}}
+PORTABLE = Message("user", "hello", id="1", native=None)
+ITEMS: dict[str, Any] = {
+    "its own": Message("user", "hello", native=Native("ours", 1, {"a": ["é\ud800"]})).to_item(),
+    "data that is null": Message("tool", "", native=Native("ours", 1, None)).to_item(),
+    "a lookalike in a call": Message(
+        "assistant",
+        "",
+        tool_calls=[ToolCall("c", "f", LOOKALIKE)],
+        native=Native("ours", 1, "this"),
+    ).to_item(),
+    "a lookalike alone": Message(
+        "assistant", "", tool_calls=[ToolCall("c", "f", LOOKALIKE)]
+    ).to_item(),
+    "a lookalike in the data": Message("user", "x", native=Native("ours", 1, LOOKALIKE)).to_item(),
+    "a lookalike in a text": Message("user", json.dumps(LOOKALIKE)).to_item(),
+    "another framework's": Message("user", "hello", native=Native("theirs", 1, "x")).to_item(),
+    "a newer format": Message("user", "hello", native=Native("ours", 2, "x")).to_item(),
+    "data that cannot be read": Message("user", "hello", native=Native("ours", 1, "bad")).to_item(),
+    "another order": {"native": Native("ours", 1, "x").to_value(), **PORTABLE.to_item()},
+    "another version": {**PORTABLE.to_item(), "envelope": 2},
+    "another role": {**PORTABLE.to_item(), "role": "nobody"},
+    "a native part alone": Native("ours", 1, "x").to_value(),
+    "another's alone": Native("theirs", 1, "x").to_value(),
+    "no message": [1],
+}
+
+
+def read(items: list[Any], caplog: pytest.LogCaptureFixture) -> tuple[Any, list[str]]:
+    def from_native(data: Any) -> Any:
+        if data == "bad":
+            raise ValueError("it is bad")
+        return "native", data
+
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "botwire.messages"):
+        found = read_items(
+            items,
+            framework="ours",
+            formats=(1,),
+            from_native=from_native,
+            from_portable=lambda message: ("portable", message.text),
+        )
+    return found, caplog.messages
+
+
+@pytest.mark.parametrize("case", ITEMS)
+def test_what_is_read_as_text_is_what_is_read_decoded(
+    case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    value = ITEMS[case]
+    stored = ops.HistoryItem(7, None, Json.of(value), 0)
+    decoded = Item(7, None, value, to_datetime(0))
+    assert read([stored], caplog) == read([decoded], caplog)
+
+
+def test_the_portable_part_is_not_decoded(caplog: pytest.LogCaptureFixture) -> None:
+    text = Json.of(ITEMS["its own"]).text.replace('"hello"', '"hello, which is no JSON')
+    found, _ = read([ops.HistoryItem(7, None, Json.from_text(text), 0)], caplog)
+    assert found == [(7, ("native", {"a": ["é\ud800"]}))]
+
+
+values = st.recursive(
+    st.none() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes(),
+    lambda inner: (
+        st.lists(inner)
+        | st.tuples(inner)
+        | st.dictionaries(st.text() | st.sampled_from(["$bytes", "$x", "a"]), inner)
+    ),
+)
+
+
+@given(values)
+def test_a_fresh_value_is_read_as_any_other(value: Any) -> None:
+    stored = json.loads(json.dumps(to_json(value)))
+    assert repr(from_fresh_json(stored)) == repr(from_json(stored))
