@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import shutil
 import socket
@@ -48,6 +49,7 @@ from tests.chaos.processes import own_postgres
 
 ROUNDS = 60
 MESSAGES = 200
+LOADED = {1_000: 40, 10_000: 12}  # messages of a conversation that is loaded, and how often
 RECORDS, DIMENSION, BEST = 2_000, 384, 10
 TEXT = "word " * 40
 Sides = dict[str, Callable[[], Any]]
@@ -121,6 +123,29 @@ def langchain(folder: Path, url: str, always: str | None, never: str | None) -> 
     print_rows(f"LangChain: read {MESSAGES} messages", reads, ROUNDS)
     adds: Sides = {name: lambda h=h: h.add_messages(turn) for name, h in histories.items()}
     print_rows("LangChain: add a turn", adds, ROUNDS)
+
+
+def loading(folder: Path, url: str, never: str | None) -> None:
+    """Measures long conversations that are loaded as a whole."""
+    for count, rounds in LOADED.items():
+        chat = f"chat of {count}"
+        histories: dict[str, Any] = {
+            "**ours**, a file": BotWireChatMessageHistory(
+                chat, namespace="lc", url=f"sqlite:///{folder / 'ours.db'}"
+            ),
+            "**ours**, a server": BotWireChatMessageHistory(chat, namespace="lc", url=url),
+            "SQLChatMessageHistory, SQLite": SQLChatMessageHistory(
+                chat, connection=f"sqlite:///{folder / 'sql.db'}"
+            ),
+        }
+        if never:
+            histories["RedisChatMessageHistory, no log"] = RedisChatMessageHistory(chat, url=never)
+        kinds = itertools.cycle([HumanMessage, AIMessage])
+        messages = [kind(f"{i} {TEXT}") for i, kind in zip(range(count), kinds)]  # noqa: B905
+        for history in histories.values():
+            history.add_messages(messages)
+        loads: Sides = {name: lambda h=h: h.messages for name, h in histories.items()}
+        print_rows(f"LangChain: load {count:,} messages", loads, rounds)
 
 
 def llamaindex(folder: Path, url: str, always: str | None, never: str | None) -> None:
@@ -245,6 +270,7 @@ def main() -> None:
             our_server(folder) as url,
         ):
             langchain(folder, url, always, never)
+            loading(folder, url, never)
             llamaindex(folder, url, always, never)
         with own_postgres() as database:
             langgraph(folder, database.url)

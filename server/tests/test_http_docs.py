@@ -134,4 +134,4 @@ def test_the_javascript_of_the_page_runs(tmp_path: Path) -> None:
             timeout=60,
         )
         process.terminate()
-    assert (done.returncode, done.stdout) == (0, "dark\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "dark\nput theme\n"), done.stderr

@@ -215,15 +215,15 @@ def pushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def _noting(original: Any, names: list[str]) -> Any:
     if original.__module__.endswith("_async"):
 
-        async def noting_async(self: Any, namespace: str, after: int) -> Any:
-            async for page in original(self, namespace, after):
+        async def noting_async(self: Any, namespace: str, prefix: str, after: int) -> Any:
+            async for page in original(self, namespace, prefix, after):
                 names.extend(entry.name for entry in page.changes)
                 yield page
 
         return noting_async
 
-    def noting(self: Any, namespace: str, after: int) -> Any:
-        for page in original(self, namespace, after):
+    def noting(self: Any, namespace: str, prefix: str, after: int) -> Any:
+        for page in original(self, namespace, prefix, after):
             names.extend(entry.name for entry in page.changes)
             yield page
 
@@ -275,6 +275,27 @@ def test_watchers_and_callers_of_threads_share_one_connection(
                 assert one.result(30) == [*map(str, range(100)), "last"]
     assert logged.opened() == 1
     assert pushed
+
+
+def test_only_changes_with_the_prefix_are_pushed(logged: Logged, pushed: list[str]) -> None:
+    with Memory("n", url=logged.url) as memory:
+        memory.set("a/0", 0)
+        memory.get("k")
+        changes = memory.watch("a/", after=0)
+        assert next(changes).name == "a/0"
+        names = (change.name for change in changes)
+        with ThreadPoolExecutor(1) as pool:
+            following = pool.submit(
+                lambda: list(itertools.takewhile(lambda name: name != "a/last", names))
+            )
+            while "a/1" not in pushed:  # until then, the watcher reads all changes
+                memory.set("b", 0)
+                memory.set("a/1", 0)
+            memory.set("a/last", 0)
+        assert set(following.result()) == {"a/1"}
+        with pytest.raises(ConfigurationError, match="prefix"):
+            next(memory.watch("x" * 2000))
+    assert "b" not in pushed
 
 
 def test_a_watcher_that_does_not_read_delays_no_caller(

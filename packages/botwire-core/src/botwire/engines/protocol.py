@@ -58,8 +58,11 @@ class AsyncEngine(Protocol):
 class Pushes(Protocol):
     """An `Engine` that can be told of changes without asking. An engine need not be one."""
 
-    def pushed(self, namespace: str, after: int) -> Iterator[ChangePage]:
+    def pushed(self, namespace: str, prefix: str, after: int) -> Iterator[ChangePage]:
         """Yields the changes after a revision as they happen; now and then, a page without any.
+
+        Changes of names that do not start with the prefix may be left out. The revision of a page
+        is the one after which to resume.
 
         It ends as soon as pushing is not possible or no longer works. Nothing is raised: whatever
         the reason is, a read will report it.
@@ -71,6 +74,6 @@ class Pushes(Protocol):
 class AsyncPushes(Protocol):
     """An `AsyncEngine` that can be told of changes; see `Pushes`."""
 
-    def pushed(self, namespace: str, after: int) -> AsyncIterator[ChangePage]:
+    def pushed(self, namespace: str, prefix: str, after: int) -> AsyncIterator[ChangePage]:
         """Yields the changes after a revision; see `Pushes.pushed`."""
         ...

@@ -27,7 +27,7 @@ from botwire.engines.opening import open_async_engine
 from botwire.engines.protocol import AsyncEngine
 from botwire.errors import ConfigurationError, ConflictError
 from botwire.models import Change, Entry, HistoryInfo, Recall, plain
-from botwire.names import check_key, check_namespace
+from botwire.names import check_key, check_namespace, check_prefix
 from botwire.operations import Author, read_author
 from botwire.places import DEFAULT_TIMEOUT, Place, find_place
 
@@ -479,10 +479,10 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
             poll: Seconds between polls while nothing happens; shorter just after a change. A server
                 pushes changes instead, where it can.
         """
-        prefix = _without_star(prefix)
+        prefix = check_prefix(_without_star(prefix))
         if after is None:
             after = await self.revision()
-        async for entry in watch(self._calls, after, poll):
+        async for entry in watch(self._calls, prefix, after, poll):
             change = Change.of(entry)
             if change.touches(prefix):
                 yield change

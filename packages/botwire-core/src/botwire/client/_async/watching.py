@@ -12,13 +12,16 @@ from botwire.engines.protocol import AsyncPushes
 _SHORTEST = 0.02  # seconds between two polls
 
 
-async def watch(calls: AsyncCalls, after: int, poll: float) -> AsyncIterator[ops.ChangeEntry]:
+async def watch(
+    calls: AsyncCalls, prefix: str, after: int, poll: float
+) -> AsyncIterator[ops.ChangeEntry]:
     """Yields the changes of a namespace, without end.
 
     Whatever ends the pushing, the next poll resumes after the last change.
 
     Args:
         calls: Reads the namespace.
+        prefix: What a server need not push: changes of names that do not start with it.
         after: The revision after which to begin.
         poll: Most seconds between polls.
     """
@@ -32,10 +35,11 @@ async def watch(calls: AsyncCalls, after: int, poll: float) -> AsyncIterator[ops
             wait = shortest
             continue
         if isinstance(calls.engine, AsyncPushes):
-            async for page in calls.engine.pushed(calls.namespace, after):
+            async for page in calls.engine.pushed(calls.namespace, prefix, after):
                 wait = shortest
                 for entry in page.changes:
                     after = entry.revision
                     yield entry
+                after = page.revision  # beyond the changes that were left out
         await asyncio.sleep(wait)
         wait = min(poll, wait * 2)

@@ -13,13 +13,14 @@ from botwire.engines.protocol import Pushes
 _SHORTEST = 0.02  # seconds between two polls
 
 
-def watch(calls: Calls, after: int, poll: float) -> Iterator[ops.ChangeEntry]:
+def watch(calls: Calls, prefix: str, after: int, poll: float) -> Iterator[ops.ChangeEntry]:
     """Yields the changes of a namespace, without end.
 
     Whatever ends the pushing, the next poll resumes after the last change.
 
     Args:
         calls: Reads the namespace.
+        prefix: What a server need not push: changes of names that do not start with it.
         after: The revision after which to begin.
         poll: Most seconds between polls.
     """
@@ -33,10 +34,11 @@ def watch(calls: Calls, after: int, poll: float) -> Iterator[ops.ChangeEntry]:
             wait = shortest
             continue
         if isinstance(calls.engine, Pushes):
-            for page in calls.engine.pushed(calls.namespace, after):
+            for page in calls.engine.pushed(calls.namespace, prefix, after):
                 wait = shortest
                 for entry in page.changes:
                     after = entry.revision
                     yield entry
+                after = page.revision  # beyond the changes that were left out
         time.sleep(wait)
         wait = min(poll, wait * 2)

@@ -20,7 +20,7 @@ import httpx
 from botwire import wire
 from botwire.engines import retry
 from botwire.engines.http.channels import AsyncChannels, goes_through_proxy, verdict_of
-from botwire.engines.http.exchange import Answer, Target
+from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.http.traces import trace_headers
 from botwire.engines.loops import AsyncClientPerLoop
 from botwire.errors import (
@@ -219,11 +219,11 @@ class AsyncHTTPEngine:
             return found
         return answer
 
-    async def pushed(self, namespace: str, after: int) -> AsyncIterator[ChangePage]:
+    async def pushed(self, namespace: str, prefix: str, after: int) -> AsyncIterator[ChangePage]:
         """Yields changes as the server pushes them, as long as it does; see `AsyncPushes`."""
         if self._channels is None:
             return
-        async for answer in self._channels.watch(namespace, after):
+        async for answer in self._channels.watch(Watch(namespace, prefix, after)):
             try:
                 page: ChangePage = wire.codec_of(ChangePage).decode(
                     json.loads(answer.content), "the changes"

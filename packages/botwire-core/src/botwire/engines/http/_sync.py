@@ -20,7 +20,7 @@ import httpx
 from botwire import wire
 from botwire.engines import retry
 from botwire.engines.http.channels import Channels, goes_through_proxy, verdict_of
-from botwire.engines.http.exchange import Answer, Target
+from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.http.traces import trace_headers
 from botwire.engines.loops import ClientPerLoop
 from botwire.errors import (
@@ -219,11 +219,11 @@ class HTTPEngine:
             return found
         return answer
 
-    def pushed(self, namespace: str, after: int) -> Iterator[ChangePage]:
+    def pushed(self, namespace: str, prefix: str, after: int) -> Iterator[ChangePage]:
         """Yields changes as the server pushes them, as long as it does; see `Pushes`."""
         if self._channels is None:
             return
-        for answer in self._channels.watch(namespace, after):
+        for answer in self._channels.watch(Watch(namespace, prefix, after)):
             try:
                 page: ChangePage = wire.codec_of(ChangePage).decode(
                     json.loads(answer.content), "the changes"

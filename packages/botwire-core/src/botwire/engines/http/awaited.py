@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from botwire.engines.http import frames
-from botwire.engines.http.exchange import Answer, Target
+from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.http.frames import Frames
 
 _SILENT_SECONDS = 50.0  # a server sends a sign of life every 20
@@ -175,7 +175,7 @@ class AsyncChannel(asyncio.Protocol):
             if self._is_retired and not self._waiting:
                 self.close()
 
-    async def watch(self, namespace: str, after: int) -> AsyncIterator[Answer]:
+    async def watch(self, wanted: Watch) -> AsyncIterator[Answer]:
         """Yields what the server pushes; see `AsyncChannels.watch`."""
         if not self._is_writable:
             return
@@ -183,7 +183,7 @@ class AsyncChannel(asyncio.Protocol):
         number = next(self._numbers)
         pages: asyncio.Queue[Answer | None] = asyncio.Queue()
         self._watching[number] = pages
-        self._transport.write(frames.watch(number, namespace, after))
+        self._transport.write(frames.watch(number, wanted))
         try:
             while True:
                 async with asyncio.timeout(_SILENT_SECONDS):

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from botwire.engines.http import frames
-from botwire.engines.http.exchange import Answer, Target
+from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.http.frames import Frames
 
 _SILENT_SECONDS = 50.0  # a server sends a sign of life every 20
@@ -129,15 +129,15 @@ class Channel:
         if (self._is_retired and not self._waiting) or self._is_dead:
             self.close()
 
-    def begin_watch(self, namespace: str, after: int, seconds: float) -> Waiter | None:
-        """Asks for the changes of a namespace after a revision.
+    def begin_watch(self, wanted: Watch, seconds: float) -> Waiter | None:
+        """Asks for changes.
 
         Returns:
             What to wait for with `next_of`, until `end_watch`; None if the channel has ended.
         """
         waiter = self._enter()
         try:
-            self._send(frames.watch(waiter.number, namespace, after), time.monotonic() + seconds)
+            self._send(frames.watch(waiter.number, wanted), time.monotonic() + seconds)
         except BaseException as error:
             self._die()
             self._leave(waiter)

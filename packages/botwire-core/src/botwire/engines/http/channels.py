@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from botwire.engines.http.exchange import Answer, Target
+from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.loops import AsyncClientPerLoop, ClientPerLoop
 
 if TYPE_CHECKING:
@@ -157,20 +157,15 @@ class AsyncChannels:
             self._note_end(slot, channel)
         return answer
 
-    async def watch(self, namespace: str, after: int) -> AsyncIterator[Answer]:
-        """Yields the pages of changes that the server pushes, as long as it does.
-
-        Args:
-            namespace: The namespace.
-            after: The revision after which to begin.
-        """
+    async def watch(self, wanted: Watch) -> AsyncIterator[Answer]:
+        """Yields the pages of changes that the server pushes, as long as it does."""
         if not self._verdict.allows_push:
             return
         slot = await self._slots.get()
         channel = self._find(slot)
         if channel is None:
             return
-        async for answer in channel.watch(namespace, after):
+        async for answer in channel.watch(wanted):
             if answer.status != _OK:
                 self._verdict.refuse_push()
                 return
@@ -276,7 +271,7 @@ class Channels:
             self._note_end(slot, channel)
         return answer
 
-    def watch(self, namespace: str, after: int) -> Iterator[Answer]:
+    def watch(self, wanted: Watch) -> Iterator[Answer]:
         """Yields the pages of changes that the server pushes; see `AsyncChannels.watch`."""
         if not self._verdict.allows_push:
             return
@@ -285,7 +280,7 @@ class Channels:
             channel = self._find(slot) if is_free else None
             waiter = None
             if channel is not None:
-                waiter = channel.begin_watch(namespace, after, _OPEN_SECONDS)
+                waiter = channel.begin_watch(wanted, _OPEN_SECONDS)
         if channel is None or waiter is None:
             return
         try:

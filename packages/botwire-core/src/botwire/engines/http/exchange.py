@@ -24,6 +24,20 @@ class Target(NamedTuple):
     headers: Mapping[str, str]
 
 
+class Watch(NamedTuple):
+    """What a watcher asks for.
+
+    Attributes:
+        namespace: The namespace.
+        prefix: The beginning of the names whose changes it wants.
+        after: The revision after which to begin.
+    """
+
+    namespace: str
+    prefix: str
+    after: int
+
+
 class Answer(NamedTuple):
     """The answer to a request, from a channel or over HTTP.
 

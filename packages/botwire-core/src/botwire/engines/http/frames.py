@@ -15,7 +15,7 @@ from websockets.protocol import State
 from websockets.uri import WebSocketURI
 
 from botwire import wire
-from botwire.engines.http.exchange import Answer, Target
+from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.http.framing import BINARY, OTHER, Splitter, head_of
 from botwire.engines.http.traces import trace_headers
 from botwire.operations.codecs import quote
@@ -139,10 +139,9 @@ def request(number: int, content: str, name: str | None) -> bytes:
     return _frame(f'{{"id":{number}{told}}}\n{content}'.encode())
 
 
-def watch(number: int, namespace: str, after: int) -> bytes:
-    """Returns the frame that asks for the changes of a namespace after a revision."""
-    watched = {"namespace": namespace, "after": after}
-    return _frame(json.dumps({"id": number, "watch": watched}).encode())
+def watch(number: int, wanted: Watch) -> bytes:
+    """Returns the frame that asks for changes."""
+    return _frame(json.dumps({"id": number, "watch": wanted._asdict()}).encode())
 
 
 def withdrawal(number: int) -> bytes:
