@@ -106,6 +106,28 @@ def test_the_list_of_adapters_is_complete() -> None:
     assert set(environments.adapters().values()) == adapters
 
 
+def _tested(name: str) -> str:
+    """Returns the line of an adapter's README that names the releases it was tested with."""
+    readme = (environments.adapters()[name] / "README.md").read_text()
+    return next((line for line in readme.splitlines() if line.startswith("Tested with ")), "")
+
+
+@pytest.mark.parametrize("name", [*filter(_tested, environments.adapters())])
+def test_a_readme_names_the_oldest_and_the_newest_release_that_are_tested(name: str) -> None:
+    line, metadata = _tested(name), (environments.adapters()[name] / "pyproject.toml").read_text()
+    pins = dict(
+        re.findall(
+            r"^([\w-]+)==(.+)$", (ROOT / f"constraints/{name}.txt").read_text(), re.MULTILINE
+        )
+    )
+    releases = re.findall(r" (\d[\d.]*\d)", line)
+    named = [one for one in re.findall(r'"([\w-]+)>=([\w.]+)', metadata) if f" {one[0]} " in line]
+    assert named
+    for framework, oldest in named:
+        assert oldest in releases
+        assert any(f"{pins[framework]}.".startswith(f"{one}.") for one in releases)
+
+
 TOOLS = ("browser", "deploy", "docs", "peers")
 """The environments of tools and benchmarks."""
 
