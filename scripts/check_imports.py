@@ -48,6 +48,7 @@ LAYERS = (
         "vectors",
         "work",
         "files",
+        "framing",
         "programs",
     ),
     ("filters", "pieces", "tagged"),

@@ -53,7 +53,7 @@ class Parsed(HTMLParser):
         ]
 
     def links(self, view: str) -> list[str]:
-        """Returns where the rows of a list lead, if that is to this view."""
+        """Returns the links in the rows of a list that lead to this view."""
         found = [
             attributes.get("href") or ""
             for _, attributes in self.tags

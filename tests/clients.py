@@ -1,4 +1,4 @@
-"""One suite for both clients: the blocking one, made to look as if it were awaited."""
+"""One suite for both clients: wraps the blocking one so that it can be awaited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botwire.engines.sqlite import SQLiteEngine
 
 
 class Awaited:
-    """Calls a blocking client at once and hands out its answers to `await` and `async for`."""
+    """Calls a blocking client at once, and makes its results awaitable."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -59,7 +59,7 @@ async def _stream(iterator: Iterator[Any]) -> AsyncIterator[Any]:
 
 
 def blocking(client: Memory | History) -> Any:
-    """Returns a blocking client to be awaited."""
+    """Returns a blocking client that can be awaited."""
     return Awaited(client)
 
 
@@ -72,7 +72,7 @@ def open_client(flavor: str, namespace: str, url: str) -> Any:
 
 @contextlib.contextmanager
 def later(path: Path, namespace: str, seconds: float) -> Iterator[Memory]:
-    """Yields a client of a SQLite file by a clock that is so many seconds ahead."""
+    """Yields a client of a SQLite file whose clock is some seconds ahead."""
 
     def ahead() -> int:
         return now() + round(seconds * 1_000_000)

@@ -1,4 +1,4 @@
-"""Every place where memory may live, and both clients: one suite for all of them."""
+"""Fixtures for every place where memory can live, and both clients."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["embedded", *SHARED])
 def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where memory lives that several processes use at once."""
+    """The URL of memory that several processes can share."""
     if request.param in SHARED:
         return _shared(request.param, request)
     return f"sqlite:///{tmp_path / 'memory.db'}"
@@ -75,7 +75,7 @@ async def memory(request: pytest.FixtureRequest, url: str, namespace: str) -> As
 
 @pytest.fixture(scope="session")
 def own_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server that nobody shares with tests that count on a store where nothing was forgotten."""
+    """A server not shared with tests that need a store where nothing was ever forgotten."""
     with start_server(tmp_path_factory.mktemp("own") / "memory.db") as process:
         try:
             yield read_url(process)
@@ -85,13 +85,13 @@ def own_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def own_postgres_url(postgres_url: str) -> str:
-    """The URL of a database for the same."""
+    """The URL of a database for the same purpose."""
     return _make_database(postgres_url)
 
 
 @pytest.fixture
 def fresh_postgres_url(postgres_url: str) -> str:
-    """The URL of a database that this test alone has."""
+    """The URL of a database that only this test uses."""
     return _make_database(postgres_url)
 
 
@@ -107,7 +107,7 @@ def _make_database(postgres_url: str) -> str:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TimedStore]:
-    """A store of each engine that keeps memory, whose time the test sets."""
+    """A store on each engine with a clock that the test sets."""
     if request.param == "sqlite":
         made = TimedStore(lambda clock: SQLiteEngine(tmp_path / "memory.db", clock=clock))
     else:

@@ -77,14 +77,14 @@ class Refusing(Faithful):
 
 
 class Unreadable(Faithful):
-    """Keeps what nobody can read."""
+    """Stores data that cannot be read back."""
 
     def tokens(self) -> Iterable[str]:
         raise UnicodeError
 
 
 class NotInstalled(Faithful):
-    """Needs a program that no machine has."""
+    """Needs a program that does not exist."""
 
     def __init__(self, place: Place) -> None:
         raise MissingError("no such program")

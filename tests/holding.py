@@ -1,4 +1,4 @@
-"""How long a piece of work holds the event loop."""
+"""Measures how long work blocks the event loop."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ T = TypeVar("T")
 
 
 async def longest_hold(work: Awaitable[T]) -> tuple[T, float]:
-    """Returns what some work returns, and the longest time that others had to wait for it.
-
-    In seconds of this thread's processor, so that a busy machine makes no difference.
-    """
+    """Returns a result, and the longest time that its work blocked others, in CPU seconds."""
     longest, done = 0.0, asyncio.Event()
 
     async def watch() -> None:

@@ -1,4 +1,4 @@
-"""What BotWire is, said as plainly as it can be: dictionaries and lists, one process, no disk.
+"""A plain model of BotWire: dictionaries and lists, one process, no disk.
 
 The random tests apply the same batches here and to every engine, and compare every answer. Nothing
 here is fast, and nothing is shared with the engines but the operations themselves and the
@@ -51,7 +51,7 @@ class _Collection:
 
 
 class _Past(list["_Namespace"]):
-    """What a namespace was after each batch, in order. None of it is changed any more."""
+    """The state of a namespace after each batch, in order; never modified."""
 
     def __deepcopy__(self, memo: object) -> _Past:
         return _Past(self)
@@ -59,7 +59,7 @@ class _Past(list["_Namespace"]):
 
 @dataclass
 class _Namespace:
-    """All that a namespace holds.
+    """The contents of a namespace.
 
     Attributes:
         revision: How many changes were made; a version is the revision of its write.
@@ -121,7 +121,7 @@ class _Namespace:
         return self.revision
 
     def at(self, moment: ops.Moment) -> _Namespace:
-        """Returns what the namespace was at a moment, seen at that moment."""
+        """Returns the namespace as of a moment, seen at that moment."""
         if self.keep is None:
             raise InvalidRequestError("no past is kept")
         if moment.revision is not None:
@@ -147,7 +147,7 @@ class _Namespace:
 
 
 class Model:
-    """An engine that keeps plain values, whose searches are those of the formula.
+    """An engine on plain values that searches by formula.
 
     Args:
         clock: Returns the present time.
@@ -185,7 +185,7 @@ class Model:
         return results
 
     def is_swept(self, namespace: str) -> bool:
-        """Says whether all engines count the same bytes now, as nothing expired is left."""
+        """Returns whether all engines count the same bytes now, because nothing expired is left."""
         space = self._namespaces.get(namespace, _Namespace())
         space.now = self._clock()
         expired = [one for one in space.histories.values() if one.is_expired(space.now)]
@@ -194,7 +194,7 @@ class Model:
         return len(space.keys) == len(space.stored) and not hidden
 
     def scores_texts(self, namespace: str) -> bool:
-        """Says whether all engines score texts alike now, as no expired record is left."""
+        """Returns whether all engines score texts alike now, because no expired record is left."""
         space = self._namespaces.get(namespace, _Namespace())
         space.now = self._clock()
         space.forget_expired_records()
@@ -288,7 +288,7 @@ def _clear_keys(space: _Namespace, op: ops.ClearKeys) -> int:
     for key in keys:
         del space.stored[key]
     if op.limit is None:
-        # What has expired goes too, and is not counted.
+        # Expired ones are removed too, but not counted.
         for key in [key for key in space.stored if key.startswith(op.prefix)]:
             del space.stored[key]
     if keys:
@@ -772,7 +772,7 @@ def _read_changes(space: _Namespace, op: ops.ReadChanges) -> ops.ChangePage:
 
 
 def _size(author: ops.Author | None, *parts: str | bytes | Json | Vector | None) -> int:
-    """Returns what a key, an item or a record counts: 32 bytes, and what it holds."""
+    """Returns the bytes that a key, an item or a record counts: 32, and its contents."""
     if author is not None:
         said = [author.framework, author.agent, author.run, author.key]
         while said[-1] is None:
@@ -832,7 +832,7 @@ def _read_versions(space: _Namespace, op: ops.ReadVersions) -> ops.VersionPage:
 
 def _list_changed(space: _Namespace, op: ops.ListChanged) -> ops.ChangedPage:
     space.at(op.at)
-    return ops.ChangedPage((), more=False)  # what expired is among them once it was swept
+    return ops.ChangedPage((), more=False)  # expired items count among them once swept
 
 
 def _restore_past(space: _Namespace, op: ops.RestorePast) -> ops.RestoredPart:

@@ -1,4 +1,4 @@
-"""Runs the Python of a documentation page as one program, and holds it to its comments.
+"""Runs the Python of a documentation page as one program, and checks its comments.
 
 A reader works through a page from top to bottom, so the blocks share their names. A comment
 ``# → …`` behind an expression states its value: ``memory.get("a")  # → 1``. An ellipsis in it

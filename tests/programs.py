@@ -1,4 +1,4 @@
-"""The programs of `examples`, run as a user would run them, but for the import of a framework."""
+"""Runs the programs of `examples` as a user would, without importing the framework each time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def run_example(zygote: Zygote, program: Path, said: str, url: str) -> str:
-    """Runs a program on what is said, in a process of its own; returns what it printed."""
+    """Runs a program on some input in its own process; returns its output."""
     with zygote.start(RUN, str(program), env={"BOTWIRE_URL": url}) as process:
         printed = process.communicate(said + "\n")
         assert process.returncode == 0, process.stderr

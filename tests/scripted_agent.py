@@ -1,4 +1,4 @@
-"""A chat client for tests: says what it was given to say, and keeps what it was shown."""
+"""A chat client for tests: gives scripted answers, and records what it was shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agent_framework import (
 
 
 def call(name: str, **arguments: Any) -> Content:
-    """Returns what a model answers that calls a tool."""
+    """Returns a model's answer that calls a tool."""
     return Content.from_function_call(f"call-{name}", name, arguments=arguments)
 
 

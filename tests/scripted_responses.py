@@ -1,4 +1,4 @@
-"""A model of the OpenAI Agents SDK for tests: says what it was given to say, keeps what it saw."""
+"""A model of the OpenAI Agents SDK for tests: gives scripted answers, records what it saw."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from openai.types.responses import (
 
 
 def message(text: str) -> ResponseOutputMessage:
-    """Returns what a model answers that says something."""
+    """Returns a model's answer with a text."""
     part = ResponseOutputText(text=text, type="output_text", annotations=[])
     return ResponseOutputMessage(
         id=f"msg_{text}", type="message", role="assistant", content=[part], status="completed"
@@ -26,7 +26,7 @@ def message(text: str) -> ResponseOutputMessage:
 
 
 def call(name: str, call_id: str, **arguments: Any) -> ResponseFunctionToolCall:
-    """Returns what a model answers that calls a tool."""
+    """Returns a model's answer that calls a tool."""
     return ResponseFunctionToolCall(
         id=f"fc_{call_id}",
         type="function_call",

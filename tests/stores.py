@@ -1,4 +1,4 @@
-"""Stores whose time a test sets."""
+"""Stores with a clock that the test sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nobody waits long while a client sends the worst requests; longer: `hatch run bystander`."""
+"""No one waits long while a client sends the worst requests; see `hatch run bystander`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def attackers() -> Iterator[Executor]:
 def test_others_do_not_wait(port: int, attackers: Executor, name: str) -> None:
     attack = bystander.attacks(0.5)[name]()
     waits, statuses = bystander.measure(attackers, port, attack, connections=2, seconds=1.0)
-    # A machine that runs many tests is slow; what this is against took from 9 to 30 seconds.
+    # A machine that runs many tests is slow; the faults this guards against took 9 to 30 seconds.
     assert waits.longest < 3
     assert statuses
     assert max(statuses) < 500

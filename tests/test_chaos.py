@@ -1,4 +1,4 @@
-"""A short run of `hatch run chaos`: what is acknowledged is there once, whatever happens."""
+"""A short run of `hatch run chaos`: everything acknowledged is there exactly once."""
 
 from __future__ import annotations
 

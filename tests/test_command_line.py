@@ -1,4 +1,4 @@
-"""The command line: as it is documented, as scripts use it, and in processes of their own."""
+"""The command line: as documented, as scripts use it, and in separate processes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Terminal(io.TextIOWrapper):
 
 
 class Ran:
-    """What a command printed, and its exit code."""
+    """The output of a command, and its exit code."""
 
     def __init__(self, *arguments: str, stdin: bytes = b"", terminal: bool = False) -> None:
         streams = {
@@ -67,7 +67,7 @@ class Ran:
 
 @pytest.fixture
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store that commands use without being told."""
+    """The store that commands use by default."""
     url = f"sqlite:///{tmp_path / 'memory.db'}"
     monkeypatch.setenv("BOTWIRE_URL", url)
     return url
@@ -381,7 +381,7 @@ def test_check_says_what_is_wrong(url: str, tmp_path: Path) -> None:
         database.execute("UPDATE botwire_histories SET size = 9")
         database.commit()
     ran = Ran("check")
-    assert (ran.code, "counts other items than it has" in ran.err) == (1, True)
+    assert (ran.code, "has a wrong count of items" in ran.err) == (1, True)
     assert Ran("check", "--json").lines[0]["sound"] is False
     memory.close()
 

@@ -1,4 +1,4 @@
-"""The recipes of docs/extending.md work as they stand."""
+"""The recipes of docs/extending.md work as written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CORE = ROOT / "packages/botwire-core/src/botwire"
 
 
 def test_an_operation_takes_no_more_than_the_recipe_says(tmp_path: Path) -> None:
-    # The blocks go into a copy of the core, where their first line says.
+    # The blocks are added to a copy of the core, in the file that their first line names.
     copy = tmp_path / "botwire"
     shutil.copytree(CORE, copy)
     recipe = PAGE.read_text().partition("## Add an operation")[2].partition("\n## ")[0]

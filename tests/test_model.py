@@ -33,14 +33,14 @@ HOUR = 3_600_000_000  # microseconds
 BEGIN = 20_000 * 24 * HOUR + 20 * HOUR  # an evening: midnight comes while a test runs
 LONGEST = 20 * HOUR  # after a day, when old changes are forgotten depends on who sweeps
 
-# Few of each, so that operations meet; odd ones, so that order and prefixes are those of bytes.
+# Few of each, so that operations collide; odd ones, to check that order and prefixes go by bytes.
 NAMES = ["a", "ab", "a/b", "b", "\u00e9", "\uffff", "\ud800", "\U0001f600"]
 names = st.just("a") | st.sampled_from(NAMES)
 name_lists = st.lists(names, max_size=4).map(tuple)
 prefixes = st.sampled_from(["", "a", "a/", "\ud800", "zz"])
 bounds = st.none() | names
 limits = st.sampled_from([1, 2, 3, ops.MAX_PAGE])
-# Mostly none: a batch that fails at a check tells less than one that is applied.
+# Mostly none, because a batch that fails a check tests less than one that is applied.
 versions = st.sampled_from([None] * 9 + [0, 1, 2])
 lasts = st.sampled_from([None] * 9 + [0, 1, 2])
 seqs = st.integers(0, 12)
@@ -222,7 +222,7 @@ EVERYTHING = (
 
 
 def comparable(answer: Any) -> Any:
-    """Returns an answer as plain values of comparable types."""
+    """Returns a result as plain values of comparable types."""
     if isinstance(answer, (Json, Vector)):
         return (type(answer).__name__, answer.text if isinstance(answer, Json) else answer.raw)
     if isinstance(answer, tuple) and hasattr(answer, "_fields"):
@@ -238,7 +238,7 @@ Engines = dict[str, tuple[Engine, ...]]
 
 @dataclass(frozen=True)
 class Wait:
-    """Time passes; what expired may be removed then, which no answer shows."""
+    """Time passes; expired data may be removed, which no result shows."""
 
     micros: int
     sweeps: bool
@@ -262,13 +262,13 @@ class Apply:
     process: int
 
     def run(self, comparison: Comparison) -> None:
-        """Compares what comes of it."""
+        """Compares the results."""
         comparison.compare(self.batch, self.which, self.process, self.author)
 
 
 @dataclass(frozen=True)
 class Back:
-    """The memory is read as it was, or something in it is made what it was.
+    """Reads the memory as of an earlier moment, or restores something.
 
     Attributes:
         place: Where in the past, from 0 for the first batch that is kept to 1 for the last one.
@@ -282,7 +282,7 @@ class Back:
     process: int
 
     def run(self, comparison: Comparison) -> None:
-        """Compares what comes of it."""
+        """Compares the results."""
         comparison.compare_past(self)
 
 
@@ -401,7 +401,7 @@ def _answer(
 
 
 def _told(result: Any, *, counts: bool) -> Any:
-    """Returns of a result what does not depend on when the store was swept."""
+    """Returns the parts of a result that do not depend on when the store was swept."""
     if isinstance(result, Usage) and not counts:
         return result._replace(bytes=0)
     if isinstance(result, ops.VersionPage):
@@ -442,7 +442,7 @@ def split_url(postgres_database_url: str) -> str:
 
 
 class Server(uvicorn.Server):
-    """Says when it listens."""
+    """Signals when it is listening."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         super().__init__(uvicorn.Config(create_app(engine), port=0, log_level="error"))
@@ -515,8 +515,8 @@ def test_every_operation_is_among_the_random_ones() -> None:
         drawn.add(type(operation))
 
     draw()
-    # Those that move and keep a store have tests of their own: test_store_operations.py,
-    # places/test_retention.py. Erasing the past is in places/test_past.py.
+    # Operations that move and maintain a store are tested in test_store_operations.py and
+    # places/test_retention.py; erasing the past is tested in places/test_past.py.
     elsewhere = {f"botwire.operations.{module}" for module in ("retention", "store", "transfer")}
     declared = {one for one in ops.BY_CLASS if one.__module__ not in elsewhere}
     assert declared - drawn - {ops.ErasePast} == set()

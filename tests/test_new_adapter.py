@@ -1,4 +1,4 @@
-"""The template of an adapter becomes a package that keeps what every adapter keeps."""
+"""The adapter template becomes a package that keeps the promises of every adapter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests use no network, and find out when they do."""
+"""Tests use no network, and fail if they do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI description is true: what it says is sent, and nothing breaks."""
+"""The OpenAPI description is correct: requests made from it work, and nothing breaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PostgreSQL at the other end of a line: how often it is asked, and what comes of what fails."""
+"""PostgreSQL over a network: the number of round trips, and the effects of failures."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ async def test_what_nobody_reads_is_not_waited_for(
             before = line.turns
             await work(memory)
             counts.append(line.turns - before)
-        # A turn that the proxy notices late counts with the next one.
+        # A round trip that the proxy notices late counts with the next one.
         trips[work.__name__] = statistics.median_low(counts)
     await memory.aclose()
     assert trips == {
@@ -139,9 +139,9 @@ async def test_what_nobody_reads_is_not_waited_for(
         "_set": 3,
         "_set_many": 3,
         "_append": 3,
-        "_append_once": 4,  # it looks for the id before it takes a number
+        "_append_once": 4,  # it looks up the id before it assigns a number
         "_be_refused": 3,
-        "_transact": 4,  # it looks at the history's number and at the records that are there
+        "_transact": 4,  # it reads the history's number and the existing records
         "_search": 5,  # the collection, forms, words, records; the end
         "_read_several": 2,  # all at once; the end
     }
@@ -413,7 +413,7 @@ def test_attempts_of_one_request_that_meet_in_a_new_namespace_land_once(
         for number in range(12):
             space = f"{namespace}/{number}"
             batch = ops.Batch(space, (ops.ExtendHistory("h", (Json.of(1),)),), "the same")
-            # The second is as if this one's answer had got lost while it was still at work.
+            # The second attempt simulates a lost answer while the first is still running.
             assert [*pool.map(engine.apply, [batch] * 8)] == [[(1,)]] * 8
     engine.close()
 
@@ -437,7 +437,7 @@ def test_who_waits_for_a_database_goes_on_soon_after_it_is_back(
         threads = [threading.Thread(target=memory.increment, args=("k",)) for memory in clients]
         for thread in threads:
             thread.start()
-        # By then a pause that doubles is 4 s long, and has more than 3 s to go.
+        # By then a doubling pause is 4 s long, with more than 3 s left.
         threads[0].join(3.3)
         assert all(thread.is_alive() for thread in threads)
         database.restart()
@@ -470,4 +470,4 @@ def test_a_server_logs_an_outage_in_lines_of_json(
     assert "hush" not in text
     lines = [json.loads(line) for line in text.splitlines()]
     about = [line for line in lines if "no connection to" in line["message"]]
-    assert len(about) == 1, about  # however often the driver has tried
+    assert len(about) == 1, about  # however many attempts the driver made

@@ -28,8 +28,7 @@ for i in range(int(sys.argv[4])):
 """
 
 
-# A hundred batches each everywhere was run and holds; where each is a request to another process,
-# the suite has time for some.
+# A hundred batches each were tried at every place; over HTTP the suite has time for a few.
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("shared_url", "rounds"),
@@ -50,7 +49,7 @@ def test_eight_processes_lose_nothing_and_keep_one_order(
         ]
         for writer in writers:
             while writer.poll() is None:
-                # A reader who comes back finds what is new after what it knows, nothing before.
+                # A reader that returns finds everything new after what it knows, and nothing older.
                 seen += history.read(after=seen[-1].seq if seen else 0)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     writer.wait(0.2)
@@ -100,7 +99,7 @@ def test_forty_thousand_keys_are_listed_and_items_read_both_ways(
     tmp_path: Path, namespace: str
 ) -> None:
     # The pages are the same everywhere; places/test_memory.py turns them wherever memory lives.
-    count, at_once = 40_000, 20_000  # more than SQLite takes parameters
+    count, at_once = 40_000, 20_000  # more than SQLite accepts parameters
     with Memory(namespace, url=f"sqlite:///{tmp_path / 'memory.db'}") as memory:
         names = [f"key/{i:06}" for i in range(count)]
         history = memory.history("h")

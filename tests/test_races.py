@@ -1,4 +1,4 @@
-"""The frame of the races counts right."""
+"""The framework for races counts correctly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is true of every distribution in this repository."""
+"""Rules that every distribution in this repository follows."""
 
 from __future__ import annotations
 

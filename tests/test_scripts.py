@@ -1,4 +1,4 @@
-"""The scripts of the workshop, each on a small tree of its own."""
+"""The repository's scripts, each on a small tree of its own."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_every_twin_is_python() -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A repository whose imports keep the rules."""
+    """A repository whose imports follow the rules."""
     for folder, module, requirements, source in (
         (
             "packages/botwire-core",
@@ -181,7 +181,7 @@ LANGGRAPH = "packages/botwire-langgraph/src/botwire_langgraph"
         (f"{LANGGRAPH}/x.py", "from botwire.wire import _x", "botwire.wire._x is private"),
         ("server/src/botwire_server/x.py", "import botwire.client._sync", "_sync is private"),
         (f"{LANGGRAPH}/x.py", "import pydantic", "declares nothing with pydantic"),
-        # One framework's packages share a name: what counts is whose module it is.
+        # One framework's packages share a name: the module decides.
         (
             f"{LANGGRAPH}/x.py",
             "import opentelemetry.sdk",

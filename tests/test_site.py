@@ -1,4 +1,4 @@
-"""The site has every package and every public name, and its links lead somewhere."""
+"""The site has every package and every public name, and its links work."""
 
 from __future__ import annotations
 

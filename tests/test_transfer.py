@@ -1,4 +1,4 @@
-"""Memory moves from any place to any other exactly, while it is used, and however often."""
+"""Memory moves exactly from any place to any other, while in use, and repeatedly."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_any_memory_is_copied_there_and_back_exactly(
 
 
 class Meddling:
-    """An engine that has something happen after each batch it applies.
+    """An engine that calls a function after each batch.
 
     Args:
         engine: What applies them.
@@ -226,7 +226,7 @@ class Meddling:
 def test_what_is_read_while_others_write_is_as_of_one_moment(
     first: list[Any], later: list[Any], answer: int | None
 ) -> None:
-    """Also where an answer holds little, and what changed is read again in several."""
+    """Also if answers are small, so that rereading changes takes several."""
     store = SQLiteEngine(":memory:")
     moments: dict[int, list[str]] = {}
 
@@ -259,7 +259,7 @@ def test_a_busy_history_is_read_with_every_item_up_to_a_moment(
 
     def append() -> None:
         nonlocal count
-        # In one transaction: whoever sees the one must see the other.
+        # In one transaction: a reader that sees one must see the other.
         with memory.transaction() as tx:
             tx.history("h").append(count)
             tx.set("count", count + 1)
@@ -433,7 +433,7 @@ def test_a_line_may_stand_twice(open_place: Open) -> None:
     fill(source, "n")
     first, *lines, _ = exported(source).splitlines(keepends=True)
     twice = [first, *(line for line in lines for _ in range(2)), *lines]
-    with pytest.raises(ConfigurationError, match="truncated"):  # it has no last line that fits
+    with pytest.raises(ConfigurationError, match="truncated"):  # its last line does not match
         load(target, b"".join(twice))
     assert list(transfer.compare(source, target)) == []
 

@@ -1,4 +1,4 @@
-"""Waiting for what no event tells."""
+"""Waiting for conditions without an event."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PATIENCE = 10.0
 
 
 async def until(check: Callable[[], Awaitable[bool]]) -> None:
-    """Asks until it is so; `TimeoutError` if it is not after ten seconds."""
+    """Polls until a condition holds; raises `TimeoutError` after ten seconds."""
     async with asyncio.timeout(PATIENCE):
         while not await check():  # noqa: ASYNC110 - a store that another one serves has no event
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Processes that have a framework imported already: forks of one that imported it once.
+"""Processes with a framework already imported: forks of one that imported it once.
 
 Some frameworks take seconds to import. A fork is a process of its own, can be killed like any one,
 and shares nothing that was opened, as its parent opens nothing. It has the settings, the folder and
@@ -24,7 +24,7 @@ from typing import IO, Self
 AUTOGEN = ("autogen_agentchat.teams", "autogen_ext.models.replay", "botwire_autogen")
 CREWAI = (
     *("crewai", "crewai.flow", "botwire_crewai", "tests.crews"),
-    "lance_namespace_urllib3_client",  # most of lancedb, which starts a thread and is left out
+    "lance_namespace_urllib3_client",  # most of lancedb; the part that starts a thread is left out
 )
 LANGCHAIN = ("langchain_core.runnables.history", "botwire_langchain")
 LANGGRAPH = ("langgraph.graph", "botwire_langgraph")
@@ -117,7 +117,7 @@ class Program:
 
     @property
     def stderr(self) -> str:
-        """What it wrote there so far."""
+        """Returns its output so far."""
         self._errors.seek(0)
         return self._errors.read()
 
@@ -145,7 +145,7 @@ class Program:
                 os.kill(self.pid, sent)
 
     def terminate(self) -> None:
-        """Asks it to end."""
+        """Terminates it."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -153,7 +153,7 @@ class Program:
         self.send_signal(signal.SIGKILL)
 
     def communicate(self, text: str = "") -> str:
-        """Gives it a text to read, waits for its end, and returns what it wrote."""
+        """Sends it input, waits for its end, and returns its output."""
         self.stdin.write(text)
         self.stdin.close()
         said = self.stdout.read()

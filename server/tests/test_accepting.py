@@ -11,7 +11,7 @@ BUSY, NEW = 40, 100
 
 
 class Client(asyncio.Protocol):
-    """Sends a request, and another one with each answer until told to stop."""
+    """Sends a request, and the next one with each answer, until told to stop."""
 
     def __init__(self, answers: itertools.count[int], *, goes_on: bool) -> None:
         self.answered = asyncio.get_running_loop().create_future()
@@ -29,7 +29,7 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not data.endswith(b'{"status":"ok"}'):
-            return  # the head
+            return  # the headers
         next(self._answers)
         if not self.answered.done():
             self.answered.set_result(None)
@@ -58,5 +58,5 @@ async def test_clients_that_come_together_are_all_accepted_soon(server_url: str)
     for client in busy:
         client.goes_on = False
     await asyncio.gather(*(client.closed for client in (*busy, *new)))
-    # One accepted per turn of the loop would let the others have up to 40 answers for each.
+    # With one connection accepted per turn of the loop, the others would get up to 40 answers each.
     assert next(others) - begin < NEW * BUSY // 4

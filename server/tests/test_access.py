@@ -1,4 +1,4 @@
-"""API keys: who has none stays out, who has one does what it is for, and nothing else shows."""
+"""API keys: callers without one are refused, others get exactly its rights, and nothing leaks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from conftest import make_key, read_url, running
 
 
 class Done(NamedTuple):
-    """What a command printed, and its exit code."""
+    """The output of a command, and its exit code."""
 
     returncode: int
     stdout: str
@@ -50,7 +50,7 @@ class Done(NamedTuple):
 
 
 def botwire(*arguments: str) -> Done:
-    """Runs a command in this process, which is much faster than in one of its own."""
+    """Runs a command in this process, which is much faster than starting one."""
     out, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         try:
@@ -86,13 +86,13 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """A server that runs when its first key is made."""
+    """A server that is running when its first key is created."""
     path = tmp_path_factory.mktemp("guarded") / "memory.db"
     with running(path) as process:
         url = read_url(process)
         assert httpx.get(f"{url}/v1/namespaces/n/keys").status_code == 200
         guarded = Guarded(url, path)
-        deadline = time.monotonic() + 30  # the server looks for a first key only now and then
+        deadline = time.monotonic() + 30  # the server only checks for a first key occasionally
         while httpx.get(f"{url}/v1/namespaces/n/keys").status_code == 200:
             assert time.monotonic() < deadline
         yield guarded
@@ -400,7 +400,7 @@ def test_deletions_are_in_the_audit_log_without_values(guarded: Guarded) -> None
 def test_the_server_says_which_key_wrote(guarded: Guarded) -> None:
     (mine, secret), (_, other) = make_key(guarded.database), make_key(guarded.database)
     with Memory("written", url=guarded.url, api_key=secret, author="ada") as memory:
-        memory.set("first", 0)  # the first revision is above all that were forgotten
+        memory.set("first", 0)  # the first revision is above all forgotten ones
         after = memory.revision()
         memory.set("k", 1)
         memory.history("h").append(1)
@@ -490,15 +490,15 @@ def test_an_author_is_part_of_what_is_retried(guarded: Guarded) -> None:
         ({}, 200),
         ({"Host": "localhost:1"}, 200),
         ({"Host": "[::1]:1"}, 200),
-        ({"Host": "evil.test"}, 401),  # a name that points here, as in DNS rebinding
+        ({"Host": "evil.test"}, 401),  # a name that resolves to this machine, as in DNS rebinding
         ({"Host": "127.0.0.1.evil.test"}, 401),
-        ({"X-Forwarded-For": "203.0.113.9"}, 401),  # a proxy before it
+        ({"X-Forwarded-For": "203.0.113.9"}, 401),  # a proxy in front
         ({"X-Forwarded-Proto": "https"}, 401),
         ({"X-Real-IP": "203.0.113.9"}, 401),
         ({"Via": "1.1 proxy"}, 401),
         ({"CF-Connecting-IP": "203.0.113.9"}, 401),
         ({"X-Envoy-External-Address": "203.0.113.9"}, 401),
-        ({"Authorization": "Bearer bw_anything"}, 200),  # a key where none is needed
+        ({"Authorization": "Bearer bw_anything"}, 200),  # a key that is not needed
     ],
 )
 def test_without_keys_only_programs_of_this_machine_get_in(
@@ -569,7 +569,7 @@ def test_a_key_is_what_it_says() -> None:
 
 
 class Counting:
-    """An engine that counts what is asked of it."""
+    """An engine that counts requests."""
 
     def __init__(self, engine: Any) -> None:
         self.engine = engine
@@ -592,7 +592,7 @@ async def test_keys_are_remembered_and_checked_once_a_second(tmp_path: Path) -> 
     seconds += 0.001
 
     found = await asyncio.gather(*[ring.find(secret) for _ in range(20)])
-    assert found == [made] * 20  # a new key opens at once
+    assert found == [made] * 20  # a new key works at once
     asked = engine.asked
     for _ in range(20):
         assert await ring.find(secret) == made
@@ -600,7 +600,7 @@ async def test_keys_are_remembered_and_checked_once_a_second(tmp_path: Path) -> 
     seconds += STALE_SECONDS * 2
     for _ in range(20):
         assert await ring.find(secret) == made
-    assert engine.asked == asked + 1  # one look, as nothing changed
+    assert engine.asked == asked + 1  # one check, because nothing changed
 
     await keys.revoke(made.id, who="a test")
     assert await ring.find(secret) == made
@@ -612,7 +612,7 @@ async def test_keys_are_remembered_and_checked_once_a_second(tmp_path: Path) -> 
     seconds += 0.001
     assert await ring.find(brief) is not None
     micros += 10**6
-    assert await ring.find(brief) is None  # it expired, without anything having been written
+    assert await ring.find(brief) is None  # it expired without any write
     assert await keys.reset(who="a test") == 2
     seconds += STALE_SECONDS * 2
     assert await ring.is_empty()
@@ -620,7 +620,7 @@ async def test_keys_are_remembered_and_checked_once_a_second(tmp_path: Path) -> 
 
 
 async def test_a_slow_store_stops_nobody_else(tmp_path: Path) -> None:
-    """A check takes longer than what it finds may be old: those who wait must give way."""
+    """A check takes longer than its result may be used: waiting callers must yield."""
     seconds = 100.0
 
     class Slow(Counting):
@@ -632,7 +632,7 @@ async def test_a_slow_store_stops_nobody_else(tmp_path: Path) -> None:
 
     engine = Slow(open_async_engine(find_place(f"sqlite:///{tmp_path / 'memory.db'}")))
     ring = KeyRing(KeyStore(engine), timer=lambda: seconds)  # type: ignore[arg-type]
-    while engine.asked < 50:  # somebody asks at every moment, also just when a check is done
+    while engine.asked < 50:  # callers arrive all the time, even just as a check ends
         asks = [asyncio.create_task(ring.is_empty()) for _ in range(3)]
         await asyncio.sleep(0)
     assert all(await asyncio.gather(*asks))
@@ -659,7 +659,7 @@ async def test_a_use_is_written_down_once_a_minute(tmp_path: Path) -> None:
 
 
 async def test_keys_are_kept_in_postgresql_too(postgres_url: str) -> None:
-    name = f"test_{uuid.uuid4().hex}"  # of its own: with a key every server on it wants one
+    name = f"test_{uuid.uuid4().hex}"  # with a key, all its servers require one
     with psycopg.connect(postgres_url, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name}".encode())
         engine = open_async_engine(find_place(postgres_url.replace("/postgres?", f"/{name}?")))

@@ -1,4 +1,4 @@
-"""The channel: whatever holds for `POST /v1/batch` holds for many requests on one connection."""
+"""The channel: everything that applies to `POST /v1/batch` applies to requests on a channel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from botwire_server.protocol import GuardedProtocol
 from botwire_server.settings import Settings
 from conftest import make_key, read_url, running
 
-SECONDS = 30.0  # for what must come
+SECONDS = 30.0  # seconds for expected answers
 
 
 @contextlib.contextmanager
@@ -240,7 +240,7 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """A server of two processes with keys, behind each of which a channel may be."""
+    """A server of two processes with keys; a channel may lead to either."""
     database = f"sqlite:///{tmp_path_factory.mktemp('guarded') / 'memory.db'}"
     make_key(database, right="admin")
     with running(database, "--workers", "2") as process:
@@ -318,7 +318,7 @@ def test_a_channel_ends_with_its_key(guarded: Guarded) -> None:
     known, key = guarded.key()
     _, other = guarded.key()
     with contextlib.ExitStack() as stack:
-        lines = [stack.enter_context(opened(guarded.url, key)) for _ in range(6)]  # at both workers
+        lines = [stack.enter_context(opened(guarded.url, key)) for _ in range(6)]  # on both workers
         kept = stack.enter_context(opened(guarded.url, other))
         for line in lines:
             assert ask(line, body(get("k")))[0] == 200
@@ -340,7 +340,7 @@ def test_pages_of_other_sites_open_no_channel(server_url: str) -> None:
 
 
 class Held:
-    """An engine that holds batches of the namespace ``held`` until it is told."""
+    """An engine that holds batches of the namespace ``held`` until released."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -438,7 +438,7 @@ def test_an_id_in_use_ends_the_channel(inside: Inside) -> None:
         send(line, 1, body(get("k")))
         inside.engine.held.acquire(timeout=SECONDS)
         inside.engine.gate.set()
-        assert receive(line)[0]["id"] == 1  # what was accepted is answered
+        assert receive(line)[0]["id"] == 1  # accepted requests are answered
         assert closed_with(line) == 1008
 
 
@@ -503,7 +503,7 @@ def test_an_idle_channel_gets_signs_of_life(
 
 
 def test_who_does_not_read_is_not_read_from_either(inside: Inside) -> None:
-    """Memory stays bounded: the requests of such a client wait in the network."""
+    """Memory stays bounded: the requests of such a client stay in the network."""
     with Memory("n", url=inside.url) as memory:
         memory.set("big", "x" * 1_000_000)
     with Raw(inside.url, receive_buffer=4096) as raw:
@@ -562,7 +562,7 @@ def test_a_stop_answers_what_was_accepted_and_says_come_again(tmp_path: Path) ->
     for who in range(4):
         with Memory("n", url=f"sqlite:///{tmp_path / 'memory.db'}") as memory:
             stored = {item.value for item in memory.history(f"h{who}")}
-        assert stored == answered[who]  # nothing that was accepted is without its answer
+        assert stored == answered[who]  # every accepted request got its answer
 
 
 # --- hostile --------------------------------------------------------------------------------
@@ -588,7 +588,7 @@ def frame(payload: bytes, opcode: int = 1, *, fin: bool = True, masked: bool = T
 
 
 class Raw:
-    """A connection on which anything may be sent."""
+    """A connection on which anything can be sent."""
 
     def __init__(self, url: str, receive_buffer: int | None = None) -> None:
         address = httpx.URL(url)

@@ -1,4 +1,4 @@
-"""HEAD is answered wherever GET is: the same status and head, no body, and no more rights."""
+"""HEAD works wherever GET does: same status and headers, no body, no more rights."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NAMES = {"namespace": "n", "key": "k", "history": "h", "seq": "1", "collection":
 NOT_TWICE_THE_SAME = {"date", "x-request-id"}
 QUERIES = {"/scopes": {"parent": "/"}, "/past/revision": {"time": "2100-01-01T00:00:00Z"}}
 """What some addresses cannot do without, by how they end."""
-COUNTS = {"/metrics"}  # the requests themselves, so no two answers have one length
+COUNTS = {"/metrics"}  # counts the requests themselves, so no two answers have the same length
 
 
 @pytest.fixture(scope="module")
 def client(server_url: str) -> Iterator[httpx.Client]:
-    """A client of one connection, on which a body that nobody expects would be the next answer."""
+    """A client with one connection, on which an unexpected body would break the next answer."""
     limits = httpx.Limits(max_connections=1)
     with httpx.Client(base_url=server_url, limits=limits, timeout=30) as client:
         base = "/v1/namespaces/n"
@@ -75,7 +75,7 @@ def test_a_stream_tells_its_head_and_ends(client: httpx.Client) -> None:
 
 
 def test_the_bytes_after_a_head_are_the_next_answer(server_url: str, client: httpx.Client) -> None:
-    """Said by the bytes, as a client might forgive a server a body."""
+    """Checks the bytes, because a client might ignore an unexpected body."""
     url = httpx.URL(server_url)
     host = f"Host: {url.host}:{url.port}\r\n"
     asked = (

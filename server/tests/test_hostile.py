@@ -1,4 +1,4 @@
-"""Whatever is sent: a problem document says what is wrong with it, and the server goes on."""
+"""Hostile requests get a problem document that says what is wrong, and the server continues."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from botwire_server.settings import Settings
 
 
 def talk(url: str, *parts: bytes, read: bool = True) -> bytes:
-    """Sends bytes on a connection of its own and returns all that comes until it is closed."""
+    """Sends bytes on a new connection and returns everything received until it closes."""
     address = httpx.URL(url)
     with socket.create_connection((address.host, address.port), timeout=20) as connection:
         for part in parts:
             try:
                 connection.sendall(part)
-            except OSError:  # it has heard enough
+            except OSError:  # the server stopped reading
                 break
         answer = b""
         while read:
@@ -274,7 +274,7 @@ def test_what_no_one_means_is_refused(client: httpx.Client, number: int) -> None
         answer = connection.getresponse()
         text = answer.read().decode()
     assert answer.status == status, text[:500]
-    if path.startswith("/memory"):  # a list of errors, as 0.2.1 has it
+    if path.startswith("/memory"):  # a list of errors, as in 0.2.1
         assert json.loads(text)["detail"][0]["msg"]
     elif status >= 400:
         document = json.loads(text)
@@ -344,7 +344,7 @@ def test_a_thousand_strange_names_work_everywhere(client: httpx.Client, namespac
         if not any(
             "\ud800" <= one <= "\udbff" and "\udc00" <= other <= "\udfff"
             for one, other in itertools.pairwise(name)
-        ):  # a surrogate pair in two parts is the one thing that is no name
+        ):  # a surrogate pair as two code points is the only invalid name
             names.add(name)
     ordered = sorted(names)
     base = f"/v1/namespaces/{namespace}"
@@ -370,7 +370,7 @@ def test_a_thousand_strange_names_work_everywhere(client: httpx.Client, namespac
 
 
 def quote(name: str) -> str:
-    """Returns a name for a path or a query, every byte of it encoded."""
+    """Returns a name for a path or a query, with every byte encoded."""
     return "".join(f"%{byte:02X}" for byte in name.encode("utf-8", "surrogatepass"))
 
 
@@ -418,7 +418,7 @@ class Impatient(GuardedProtocol):
 
 @pytest.fixture
 def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, set[Any]]]:
-    """The URL of a server that gives everyone half a second, and its connections."""
+    """The URL of a server with time limits of half a second, and its connections."""
     monkeypatch.setattr(bodies, "BODY_SECONDS", 0.5)
     engine = open_async_engine(find_place(f"sqlite:///{tmp_path / 'memory.db'}"))
     app = create_app(engine, Settings(cors_origins=("https://console.example",)))
@@ -437,7 +437,7 @@ def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
 
 
 def test_slow_clients_are_sent_away(impatient: tuple[str, set[Any]]) -> None:
-    """Each of these would hold its connection for ever."""
+    """Each of these would otherwise hold its connection forever."""
     impatient_url, _ = impatient
     assert talk(impatient_url) == b""
     check_problem(talk(impatient_url, b"GET / HT"), {408})

@@ -1,4 +1,4 @@
-"""The HTTP API under /v1: every operation, conditions, repeated requests, watched changes."""
+"""The HTTP API under /v1: every operation, conditions, retries, watching."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ODD = ["a/b", "..", "%2F", "?", "#", "\n", "\x00", "é😀", "\ud800", "get", "d
 
 
 def segment(name: str) -> str:
-    """Returns a name as one segment of a path, every byte of it encoded."""
+    """Returns a name as one path segment, with every byte encoded."""
     return "".join(f"%{byte:02X}" for byte in name.encode("utf-8", "surrogatepass"))
 
 
@@ -50,7 +50,7 @@ def problem(response: httpx.Response, status: int, says: str = "") -> dict[str, 
 
 
 def done(response: httpx.Response) -> Any:
-    """Returns what a request answered that went well."""
+    """Returns the answer of a successful request."""
     assert response.status_code == 200, response.text
     return response.json()
 
@@ -153,11 +153,11 @@ def test_every_operation_of_memory_has_an_address_and_all_are_described(
     sources = "".join(file.read_text() for file in Path(routes.__file__).parent.glob("*.py"))
     for name, shape in ops.OPERATIONS.items():
         addressed = f".{shape.make.__name__}(" in sources or f'"{name}"' in sources
-        # A check is part of a transaction; the others are the parts of an export, and of what the
-        # routes of retention do.
+        # A check is part of a transaction; the others belong to exports and to the routes of
+        # retention.
         in_batches = name.startswith(("check_", "dump_", "restore_"))
         in_batches |= shape.make.__module__ == "botwire.operations.retention"
-        in_batches |= name in ("list_key_stats", "list_expiring", "list_usage")  # of the console
+        in_batches |= name in ("list_key_stats", "list_expiring", "list_usage")  # the console
         assert addressed or in_batches, name
     batch = document["components"]["schemas"]["Batch"]["properties"]["operations"]["items"]["oneOf"]
     described = {part["$ref"].rpartition("/")[2] for part in batch}
@@ -403,7 +403,7 @@ def test_a_stopping_server_ends_its_streams(tmp_path: Path) -> None:
             stream.next()
             server.terminate()
             with pytest.raises(EOFError):
-                stream.next()  # an end, not a connection that broke
+                stream.next()  # an orderly end, not a broken connection
         server.wait(10)
 
 
@@ -434,7 +434,7 @@ def test_much_is_deleted_in_parts_and_counted_whole(client: httpx.Client, base: 
     before = done(client.get(f"{base}/changes"))["revision"]
     deleted = client.post(f"{base}/collections/c/delete", json={"all": True})
     assert done(deleted)["result"] == 205
-    assert done(client.get(f"{base}/changes"))["revision"] == before + 2  # so many parts
+    assert done(client.get(f"{base}/changes"))["revision"] == before + 2  # the number of parts
 
 
 def test_a_large_namespace_is_forgotten_in_parts(client: httpx.Client, base: str) -> None:

@@ -1,4 +1,4 @@
-"""Every line of docs/http-api.md runs, and answers what it says."""
+"""Every command in docs/http-api.md runs and returns what the page shows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/http-api.md"
 
 
 def commands() -> list[tuple[str, str]]:
-    """Returns each command of the page, and the line that is shown as its answer, or nothing."""
+    """Returns each command of the page with the answer shown for it, if any."""
     found = []
     for block in re.findall(r"^```console\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL):
         for line in block.splitlines():
@@ -31,7 +31,7 @@ def commands() -> list[tuple[str, str]]:
 
 
 def run(client: httpx.Client, command: str, base: str) -> httpx.Response:
-    """Does what curl would, which not every machine has."""
+    """Does what curl would do; not every machine has curl."""
     for name, value in (
         ("${BASE%/v1*}", base.partition("/v1")[0]),
         ("${BASE%/namespaces*}", base.partition("/namespaces")[0]),
@@ -66,7 +66,7 @@ def run(client: httpx.Client, command: str, base: str) -> httpx.Response:
     method = method or ("GET" if body is None else "POST")
     request = client.build_request(method, url, content=body, headers=headers, params=query)
     response = client.send(request, stream=stream)
-    if stream:  # has no end
+    if stream:  # never ends
         for line in response.iter_lines():
             if line.startswith("data: "):
                 break
@@ -75,7 +75,7 @@ def run(client: httpx.Client, command: str, base: str) -> httpx.Response:
 
 
 def shows(answer: Any, shown: Any) -> bool:
-    """Says whether all that is shown is in the answer."""
+    """Returns whether everything shown is in the answer."""
     if isinstance(shown, dict):
         return all(name in answer and shows(answer[name], part) for name, part in shown.items())
     if isinstance(shown, list):
@@ -125,7 +125,7 @@ def test_the_javascript_of_the_page_runs(tmp_path: Path) -> None:
         address = read_url(process).removeprefix("http://")
         assert "127.0.0.1:8700" in program
         done = subprocess.run(
-            # Before release 22, WebSocket is an experiment.
+            # Before release 22, WebSocket is experimental.
             ["node", "--experimental-websocket", "--input-type=module"],
             input=program.replace("127.0.0.1:8700", address),
             capture_output=True,

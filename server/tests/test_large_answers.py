@@ -1,4 +1,4 @@
-"""However much memory holds, an answer is bounded, and what a client asks for is complete."""
+"""Answers are bounded however much is stored, and clients still get everything."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def check(memory: Memory) -> None:
-    """Reads all of it by every way there is."""
+    """Reads everything in every possible way."""
     history = memory.history("h")
     assert len(history.tail(COUNT)) == COUNT
     assert [item.seq for item in history.read(after=3, limit=9)] == list(range(4, 13))
@@ -51,7 +51,7 @@ def check(memory: Memory) -> None:
 
 
 def peak(server: Program) -> int:
-    """Returns the most memory that a process has had, in bytes."""
+    """Returns the peak memory of a process, in bytes."""
     status = Path(f"/proc/{server.pid}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
@@ -62,7 +62,7 @@ def test_all_is_read_and_the_servers_memory_stays_bounded(path: Path) -> None:
         assert memory.get("none") is None
         before = peak(server)
         check(memory)
-        # Some copies of 8 MB, in the forms that they have on the way (92 MB); of 80 MB, 352 MB.
+        # A few copies of 8 MB in different forms take 92 MB; of 80 MB they would take 352 MB.
         assert peak(server) - before < 200 * MB
         server.terminate()
 

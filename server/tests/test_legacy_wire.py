@@ -76,7 +76,7 @@ def test_a_listing_begins_with_what_was_written_last(client: httpx.Client, names
 
 
 def test_both_wires_are_one_memory(client: httpx.Client, namespace: str) -> None:
-    """What a 0.2.1 client reads has its type, and what it sent as a string is one."""
+    """A 0.2.1 client reads values with their types, and what it sent as a string stays one."""
     memory = Memory(namespace, url=str(client.base_url))
     values = [42, 0, True, False, None, 1.5, 10**40, "", "42", "[1]", '{"a": 1}', [1], {"a": "é"}]
     for number, value in enumerate(values):
@@ -84,7 +84,7 @@ def test_both_wires_are_one_memory(client: httpx.Client, namespace: str) -> None
         assert client.get(f"/memory/{namespace}/ours{number}").json()["value"] == value
         put(client, f"/memory/{namespace}/theirs{number}", value)
         assert repr(memory.get(f"theirs{number}")) == repr(value)
-    # `Memory.set` of 0.2.1 sends JSON in a string; that is what is kept.
+    # `Memory.set` of 0.2.1 sends JSON in a string, which is stored as such.
     put(client, f"/memory/{namespace}/k", json.dumps({"a": 1}))
     assert memory.get("k") == '{"a": 1}'
     memory.set("raw", b"\x00\xff")
@@ -101,7 +101,7 @@ def test_what_its_articles_promised_works(client: httpx.Client, namespace: str) 
     for key in ("user:42:prefs", "user@example.com", "a%20b", "%C3%A9", "a%2Fb"):
         put(client, f"/memory/{namespace}/{key}", key)
         assert client.get(f"/memory/{namespace}/{key}").json()["value"] == key
-    long = "é" * 200_000  # 0.2.1 refuses more than 100,000 characters: a conversation hits a wall
+    long = "é" * 200_000  # 0.2.1 refuses more than 100,000 characters
     assert put(client, f"/memory/{namespace}/long", long)["bytes"] == 200_000
 
 
@@ -147,7 +147,7 @@ def test_what_was_not_there_is_not_there(client: httpx.Client) -> None:
 
 
 def test_a_path_that_climbs_reads_nothing(server_url: str) -> None:
-    """Whatever a program sends as it is; httpx and browsers resolve dots before they send."""
+    """Sends the path unchanged; httpx and browsers resolve dots before sending."""
     Memory("victim", url=server_url).set("secret", "s3cret")
     address = httpx.URL(server_url)
     for path in (

@@ -31,7 +31,7 @@ from conftest import read_url, running
 
 @pytest.fixture(autouse=True)
 def _own_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Requests are counted in it, by this process and those that it starts."""
+    """The file in which this process and its children count requests."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
@@ -51,7 +51,7 @@ async def serving(engine: AsyncEngine, settings: Settings) -> AsyncIterator[http
 
 
 def states(answer: httpx.Response) -> dict[str, tuple[int, int]]:
-    """Returns what is left of each limit, and the seconds until all of it is there again."""
+    """Returns what is left of each limit, and the seconds until it is full again."""
     found = re.findall(r'"([a-z-]+)";r=(\d+);t=(\d+)', answer.headers["ratelimit"])
     return {name: (int(left), int(reset)) for name, left, reset in found}
 
@@ -62,7 +62,7 @@ def test_a_namespace_has_so_many_writes_a_day_also_after_a_restart(database: Pat
         url = f"{read_url(process)}/v1/namespaces/n"
         for left in (2, 1):
             headers = {"Idempotency-Key": f"write {left}"}
-            for _ in range(2):  # sent again it counts once
+            for _ in range(2):  # a retry counts once
                 answer = httpx.put(f"{url}/keys/k", json={"value": left}, headers=headers)
                 assert answer.headers["ratelimit-policy"] == '"namespace-writes";q=3;w=86400'
                 assert states(answer)["namespace-writes"][0] == left
@@ -83,7 +83,7 @@ def test_a_namespace_has_so_many_writes_a_day_also_after_a_restart(database: Pat
             assert refused.value.retry_after is not None
             assert 0 < refused.value.retry_after <= 86_400
             assert memory.get("k") == 1
-            assert memory.delete("k")  # what takes away is always allowed
+            assert memory.delete("k")  # removals are always allowed
             with memory.with_namespace("other") as other:
                 other.set("k", 1)
         answer = httpx.put(f"{url}/keys/k", json={"value": "lost"})
@@ -116,7 +116,7 @@ def test_workers_count_requests_together(database: Path) -> None:
         started = time.monotonic()
 
         def ask(_: int) -> list[httpx.Response]:
-            with httpx.Client(base_url=url, timeout=30) as http:  # a worker a connection
+            with httpx.Client(base_url=url, timeout=30) as http:  # one connection per worker
                 path = "/v1/namespaces/n"
                 return [http.post(f"{path}/keys/k/increment", json={}) for _ in range(10)]
 
@@ -130,7 +130,7 @@ def test_workers_count_requests_together(database: Path) -> None:
         assert all(int(answer.headers["retry-after"]) <= 60 for answer in slow_down)
         assert states(slow_down[-1])["namespace-requests"][0] == 0
         with Memory("n", url=url) as memory, pytest.raises(QuotaExceededError):
-            for _ in range(limit + 1):  # some may have been brought back meanwhile
+            for _ in range(limit + 1):  # some may have been refilled meanwhile
                 memory.get("k")
         with Memory("other", url=url) as memory:
             assert memory.get("k") is None
@@ -147,7 +147,7 @@ def test_a_restart_brings_no_request_back(database: Path) -> None:
             process.terminate()
             process.wait(30)
     assert statuses[:2] == [200, 200]
-    assert 429 in statuses[2:]  # at most one was brought back by the time that a start takes
+    assert 429 in statuses[2:]  # at most one was refilled during the restart
 
 
 async def test_a_batch_has_so_many_operations(database: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_file_that_others_put_there_is_not_followed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that the tables of rates see."""
+    """The clock of the rate tables."""
     seconds = [1000.0]
     monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
     return seconds
@@ -198,8 +198,8 @@ def test_a_minutes_requests_may_come_at_once_and_come_back_evenly(
         assert tables[0].take("s", quota, "x")[1] is None
         assert tables[1].take("s", quota, "x")[1] is not None
     clock[0] += 600
-    assert tables[0].take("s", quota, "x")[0].left == quota - 1  # no more than a minute's
-    clock[0] = 0.0  # the machine was started again
+    assert tables[0].take("s", quota, "x")[0].left == quota - 1  # at most one minute's
+    clock[0] = 0.0  # the machine rebooted
     assert tables[0].take("s", quota, "x")[0].left == quota - 1
     for table in tables:
         table.close()
@@ -230,7 +230,7 @@ def test_a_caller_has_so_many_streams_open(database: Path) -> None:
                 assert int(third.headers["retry-after"]) > 0
                 third.read()
                 assert "2 watch streams" in third.json()["detail"]
-        # Those that ended make room: the server sees it when it next sends something.
+        # Ended streams make room once the server notices, when it next sends something.
         deadline = time.monotonic() + 30
         while True:
             with watch("c") as again, watch("d") as another:
@@ -270,7 +270,7 @@ async def test_long_writes_take_turns_by_caller() -> None:
 
 
 class SlowEngine:
-    """Applies writes when it is told to, and notes which it was given."""
+    """Applies writes when released, and records them."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -316,7 +316,7 @@ async def test_a_short_write_does_not_wait_for_all_long_ones(
 
         async def clear(namespace: str) -> int:
             path = f"/v1/namespaces/{namespace}/collections/c/delete"
-            once = {"Idempotency-Key": namespace}  # without, it is done in parts
+            once = {"Idempotency-Key": namespace}  # without it, the work is done in parts
             where = {"where": {"tags": ["t"]}}
             return (await http.post(path, json=where, headers=once)).status_code
 

@@ -1,4 +1,4 @@
-"""Log lines are written together, whatever becomes of where they go, and nobody waits for it."""
+"""Log lines are written in groups, whatever happens to the output, and no caller waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def record(level: int, text: str) -> logging.LogRecord:
 
 @pytest.fixture
 def pipe() -> tuple[int, int]:
-    """A pipe that stays open: a handler's thread outlives its test, and writes to no other file."""
+    """A pipe that stays open, because a handler's thread outlives its test."""
     return os.pipe()
 
 
@@ -31,7 +31,7 @@ def test_lines_are_written_together_and_warnings_at_once(pipe: tuple[int, int]) 
     handler.handle(record(logging.WARNING, "worse"))
     assert os.read(pipe[0], 1000) == b"before\nworse\n"
     handler.handle(record(logging.INFO, "last"))
-    handler.flush()  # what the interpreter does when it ends
+    handler.flush()  # as the interpreter does at exit
     assert os.read(pipe[0], 1000) == b"last\n"
 
 
@@ -45,7 +45,7 @@ def test_a_write_that_fails_is_tried_again_and_told_of(pipe: tuple[int, int]) ->
     for i in range(100):
         handler.handle(record(logging.WARNING, f"line {i}"))
     handler.flush()
-    os.dup2(pipe[1], full)  # there is room again
+    os.dup2(pipe[1], full)  # the pipe has room again
     handler.flush_seconds = 30
     handler.flush()
     handler.handle(record(logging.WARNING, "and on"))

@@ -1,4 +1,4 @@
-"""docs/operating.md and deploy/ say what is so: commands run, settings exist, tables are whole."""
+"""docs/operating.md and deploy/ are correct: commands run, settings exist, tables are complete."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAMES = {field.name for field in dataclasses.fields(Settings)}
 
 
 def test_the_commands_of_the_page_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it starts is told to this test instead."""
+    """Records what would be started."""
     monkeypatch.setenv("BOTWIRE_DATABASE", f"sqlite:///{tmp_path / 'memory.db'}")
     served: list[Settings] = []
     monkeypatch.setattr(serving, "serve", served.append)

@@ -1,4 +1,4 @@
-"""Running a server: it starts, tells how it is, is replaced, and stops without loss."""
+"""Running a server: it starts, reports its state, is replaced, and stops without loss."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.zygote import Program
 
 
 def wait_until(reached: Callable[[], Any], what: str) -> Any:
-    """Waits until something is so, and returns it."""
+    """Waits until a condition holds, and returns its value."""
     deadline = time.monotonic() + 60
     while not (found := reached()):
         assert time.monotonic() < deadline, what
@@ -45,7 +45,7 @@ def wait_until(reached: Callable[[], Any], what: str) -> Any:
 
 
 def children(process: Program) -> list[int]:
-    """Returns the processes that a process has started."""
+    """Returns the child processes of a process."""
     path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in path.read_text().split()]
 
@@ -59,7 +59,7 @@ def is_alive(pid: int) -> bool:
 
 
 class Writers:
-    """Threads that append until the server is gone, and remember what was acknowledged."""
+    """Threads that append until the server is gone, and record what was acknowledged."""
 
     def __init__(self, url: str, count: int = 4) -> None:
         self.acknowledged: list[str] = []
@@ -74,7 +74,7 @@ class Writers:
             for i in range(100_000):
                 history.append(f"{who}:{i}", id=str(i))
                 self.acknowledged.append(f"{who}:{i}")
-                threading.Event().wait(0.01)  # others' tests run too
+                threading.Event().wait(0.01)  # other tests run at the same time
 
     def reach(self, count: int) -> None:
         wait_until(lambda: len(self.acknowledged) >= count, f"{count} writes")
@@ -110,7 +110,7 @@ def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(database: Path) -> N
         writers.reach(len(writers.acknowledged) + 50)
         text = httpx.get(f"{url}/metrics").text
         answered = re.findall(r'botwire_requests_total\{.*route="/v1/batch".*\} ([\d.]+)', text)
-        assert sum(map(float, answered)) >= 50  # of all workers, the dead one too
+        assert sum(map(float, answered)) >= 50  # of all workers, including the dead one
         process.send_signal(signal.SIGHUP)  # replaces them one by one
         wait_until(lambda: not set(before) & set(children(process)), "new workers")
         writers.reach(len(writers.acknowledged) + 20)
@@ -187,7 +187,7 @@ Supervisor(settings, listener, "ready", start_seconds=2, alive_seconds=9, progra
 
 
 def test_a_worker_that_hangs_before_it_serves_is_replaced(tmp_path: Path) -> None:
-    """The second worker that is started never says that it is ready."""
+    """The second worker never reports that it is ready."""
     file = tmp_path / "workers"
 
     def started() -> list[int]:
@@ -236,7 +236,7 @@ def test_a_stop_under_load_loses_nothing_and_answers_all_it_accepted(database: P
                     except httpx.ConnectError:
                         return  # it was not accepted
                     except httpx.TransportError as error:
-                        # A kept connection may end before what is sent on it is read.
+                        # A keep-alive connection may end before a request on it is read.
                         if not stopping.is_set() or not isinstance(
                             error, (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
                         ):
@@ -445,6 +445,6 @@ async def test_requests_are_traced_without_names(
     assert store.context.trace_id == request.context.trace_id
     assert store.attributes is not None
     assert store.attributes["botwire.operations"] == ("put_key",)
-    # All of them: those that FastAPI makes by itself hold the path.
+    # Checks all spans, because those of FastAPI itself contain the path.
     everything = "".join(span.to_json() for span in spans.get_finished_spans())
     assert not any(word in everything for word in ("hush", "secret", "private"))

@@ -158,7 +158,7 @@ def test_every_bad_request_is_a_problem_document(
 
 
 class BrokenEngine:
-    """An engine with a fault of its own, from the beginning or from its second batch on."""
+    """An engine that fails, from the first or from the second batch on."""
 
     def __init__(self, good: AsyncEngine | None = None) -> None:
         self._good = good
@@ -279,7 +279,7 @@ def test_a_write_goes_on_across_a_restart(tmp_path: Path, unused_tcp_port: int) 
         writer.start()
         read_url(server)
         writer.join()
-        if not counted:  # it gave up before the server listened: then it was not applied
+        if not counted:  # it gave up before the server was listening, so it was not applied
             counted.append(memory.increment("n"))
         assert counted == [2]
         memory.close()
@@ -309,7 +309,7 @@ def test_a_file_used_embedded_is_served_as_it_is(tmp_path: Path) -> None:
 
 @pytest.fixture
 def other_server() -> Iterator[str]:
-    """The URL of a web server that is not BotWire's."""
+    """The URL of a web server that is not BotWire."""
 
     class Other(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -322,7 +322,7 @@ def other_server() -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *args: Any) -> None:
-            """Keeps quiet."""
+            """Logs nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Other) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -349,7 +349,7 @@ def botwire(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def refused(*arguments: str) -> str:
-    """Runs `botwire serve`, which must refuse in one line; returns that."""
+    """Runs `botwire serve`, which must refuse in one line; returns the line."""
     done = botwire("serve", *arguments)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("botwire: ")

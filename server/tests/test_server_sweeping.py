@@ -1,4 +1,4 @@
-"""A server removes what expired, also while nobody writes, and old lines of the audit log."""
+"""A server removes expired data even without writes, and old entries of the audit log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.stores import Clock
 
 
 class Engine(AsyncSQLiteEngine):
-    """Says when it was swept."""
+    """An engine that records its sweeps."""
 
     def __init__(self, engine: SQLiteEngine) -> None:
         super().__init__(engine)
@@ -67,7 +67,7 @@ async def test_the_audit_log_forgets_what_is_old_and_nothing_that_is_younger(
     clock = Clock()
     engine = Engine(SQLiteEngine(tmp_path / "memory.db", clock=clock))
     keys = KeyStore(engine)
-    # The last but one is of a machine whose clock is behind.
+    # The second to last comes from a machine whose clock is behind.
     for hours_ago, event in ((80, "old"), (73, "old"), (71, "young"), (74, "behind"), (1, "new")):
         clock.time = now() - hours_ago * 3_600_000_000
         entries = (Json.of({"event": event}),) * (1_100 if event == "old" else 1)

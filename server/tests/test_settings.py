@@ -11,10 +11,10 @@ import pytest
 
 from botwire import ConfigurationError
 from botwire.cli import main
-from botwire_server.settings import Loaded, Settings, add_options, load
+from botwire_server.settings import LoadedSettings, Settings, add_options, load
 
 
-def parse(*arguments: str, **environ: str) -> Loaded:
+def parse(*arguments: str, **environ: str) -> LoadedSettings:
     parser = argparse.ArgumentParser()
     add_options(parser)
     return load(parser.parse_args(arguments), environ)

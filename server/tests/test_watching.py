@@ -83,10 +83,10 @@ async def test_all_watchers_of_a_namespace_share_one_look(log: Log) -> None:
         await log.until(lambda looks=looks: log.looks > looks)  # another process writes meanwhile
         log.add()
     assert await asyncio.gather(*tasks) == [[1, 2, 3]] * 100
-    assert log.reads == 100  # each to catch up, and never again
+    assert log.reads == 100  # each reads once to catch up, and never again
     looks = log.looks
     await asyncio.sleep(0.05)
-    assert log.looks == looks  # with no watchers left, none is made
+    assert log.looks == looks  # without watchers there are no reads
 
 
 async def test_a_write_of_this_process_is_looked_for_at_once(

@@ -20,7 +20,7 @@ from tests.zygote import Program, Zygote
 class Forks:
     """Starts programs as forks of processes that have imported the frameworks of the examples.
 
-    It is what they are not told that counts: a zygote knows nothing but what it imported.
+    A zygote has only imported modules, so the programs share no other state.
     """
 
     def __init__(self, opened: ExitStack) -> None:
@@ -43,7 +43,7 @@ class Forks:
     def start(
         self, command: list[str], folder: Path, environment: dict[str, str], stderr: IO[str]
     ) -> Program:
-        """Does what `demo_trial.start` does."""
+        """Starts a program like `demo_trial.start`."""
         python, *arguments = command
         zygote = self.zygote(python)
         return zygote.start(RUN, *arguments, env=environment, folder=folder, errors=stderr)

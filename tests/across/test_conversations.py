@@ -1,6 +1,6 @@
-"""A conversation that one framework wrote is read by the others: in every direction, all of it.
+"""Every framework reads the conversations of every other, completely.
 
-Each framework speaks in a process of its own environment, see `tests.across.speakers.said`.
+Each framework runs in a process of its own environment; see `tests.across.speakers.said`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Speaker:
 
 @pytest.fixture(scope="session")
 def speakers(forks: Forks) -> Iterator[Mapping[str, Speaker]]:
-    """The frameworks, all at once, as each takes seconds to import."""
+    """Starts all frameworks at once, because each takes seconds to import."""
     with ExitStack() as opened:
         yield {name: opened.enter_context(Speaker(forks, name)) for name in FRAMEWORKS}
 
@@ -98,12 +98,12 @@ CONVERSATION = [
 
 
 def heard(reader: str, conversation: list[Said]) -> list[Said]:
-    """Returns what a framework has of a conversation."""
+    """Returns a conversation as a framework reads it."""
     return [one for one in conversation if one.role != "system" or reader not in WITHOUT_SYSTEM]
 
 
 def written_by(writer: str, conversation: list[Said]) -> list[Said]:
-    """Returns a conversation as others find it that a framework has written."""
+    """Returns a conversation written by a framework, as others read it."""
     conversation = heard(writer, conversation)
     if writer not in SPLITTING:
         return conversation
@@ -139,7 +139,7 @@ said = st.one_of(
 )
 
 
-# The fixtures that are not made anew for each example are the processes, and conftest's settings.
+# The only fixtures shared by the examples are the processes and conftest's settings.
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(conversation=st.lists(said, max_size=5), writer=st.sampled_from(FRAMEWORKS))
 def test_whatever_is_said_is_read_by_all(

@@ -1,4 +1,4 @@
-"""The demo works, and says so when somebody forgets."""
+"""The demo works, and reports a framework that forgets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from demo import demonstrate, main
 from demo_interfaces import INTERFACES, Interface
 from tests.across.conftest import Forks
 
-# What a program needs to take part, besides a memory: it answers, and its model writes down.
+# What a program needs to take part, besides a memory: it answers, and its model records.
 CHAT = """
 import json, os, sys
 given = []
@@ -31,7 +31,7 @@ def program(folder: Path, text: str) -> Interface:
     return Interface("None", "no memory", "botwire:History.tail", str(path))
 
 
-@pytest.mark.timeout(300)  # half a minute where nothing else runs
+@pytest.mark.timeout(300)  # half a minute on an idle machine
 def test_all_frameworks_remember(
     forks: Forks, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""What the README files show runs."""
+"""The programs in README files run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_links_lead_somewhere() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Returns what the headings of a page can be linked by."""
+    """Returns the anchors of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     words = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
     return {text.replace(" ", "-") for text in words}
@@ -92,7 +92,7 @@ def test_every_name_of_the_core_on_a_page_exists() -> None:
 
 
 def resolves(name: str) -> bool:
-    """Says whether a dotted name is a module, or something in one."""
+    """Returns whether a dotted name is a module, or something in one."""
     try:
         pkgutil.resolve_name(name)
     except (ImportError, AttributeError):

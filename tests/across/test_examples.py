@@ -1,4 +1,4 @@
-"""Every example runs as a user would run it, and what it was told reaches its model later.
+"""Every example runs as a user would run it, and its model later sees what was said.
 
 Those that the demo runs are tested with it, in `test_demo`: across a kill, embedded and over HTTP.
 """
@@ -22,13 +22,13 @@ CHATS = sorted({path.name for path in EXAMPLES.glob("*.py")} - IN_DEMO - {"two_l
 
 
 def run(forks: Forks, program: str, said: str, url: str, folder: Path) -> tuple[str, list[str]]:
-    """Runs an example on one line of input; returns what it printed and what its model got."""
+    """Runs an example on one line of input; returns its output and its model's input."""
     log = folder / "received.jsonl"
     log.unlink(missing_ok=True)
     environment = {
         "BOTWIRE_URL": url,
         "SCRIPTED_LOG": str(log),
-        "HOME": str(folder),  # CrewAI writes there, whatever it is told
+        "HOME": str(folder),  # CrewAI always writes there
     }
     path = EXAMPLES / program
     zygote = forks.zygote(interpreter(path))

@@ -1,4 +1,4 @@
-"""The programs of docs/migrating.md move what the stores that they name would hold."""
+"""The programs of docs/migrating.md migrate data from the stores they name."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def new(folder: Path, namespace: str) -> Memory:
 
 
 def test_from_botwire_02(forks: Forks, server_url: str, tmp_path: Path) -> None:
-    """A server speaks the protocol of the old one."""
+    """A server that speaks the old protocol."""
     old = {"name": "Ada", "number": "42", "list": '["a"]', "zip": "01234"}
     for key, value in old.items():
         httpx.put(f"{server_url}/memory/my-agent/{key}", json={"value": value}).raise_for_status()

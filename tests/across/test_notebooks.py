@@ -1,4 +1,4 @@
-"""Each notebook runs from its first cell to its last, and its second program remembers."""
+"""Each notebook runs from the first cell to the last, and its second program remembers."""
 
 from __future__ import annotations
 

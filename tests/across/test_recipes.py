@@ -1,4 +1,4 @@
-"""The recipes keep what they say; `test_examples` runs each across two processes."""
+"""The recipes do what they claim; `test_examples` runs each across two processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``hatch run chaos --minutes N``: the fault tests, for longer than the suite has time."""
+"""``hatch run chaos --minutes N``: the fault tests, for longer than the suite can take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.chaos.run import run
 
 
 def main() -> int:
-    """Runs every place in turn, again and again; returns 1 if a promise was broken."""
+    """Runs every place in turn, repeatedly; returns 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=4.0, help="in all (%(default)s)")
     parser.add_argument("--place", choices=PLACES, action="append", help="only this one")

@@ -1,4 +1,4 @@
-"""What is there in the end, against what was acknowledged."""
+"""Compares the final state with what was acknowledged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.chaos.writer import NAMESPACE, PARTS, is_batch
 
 @dataclass
 class Outcomes:
-    """What writers said.
+    """What the writers reported.
 
     Attributes:
         done: The numbers that were acknowledged, by who wrote them.
@@ -38,7 +38,7 @@ class Outcomes:
 
 @dataclass
 class Findings:
-    """What is wrong; nothing, if all promises were kept.
+    """The broken promises; empty if all were kept.
 
     Attributes:
         lost: Acknowledged and not there.
@@ -72,7 +72,7 @@ def check(url: str, outcomes: Outcomes) -> Findings:
         done, doubt = outcomes.done[who], outcomes.doubt[who]
         present = set(there[who])
         findings.lost += [f"{who} {number}" for number in sorted(done - present)]
-        # A writer that was killed may have written one more than it could say.
+        # A killed writer may have written one more than it reported.
         explained = done | doubt | {max(done | doubt, default=0) + 1}
         findings.unexplained += [f"{who} {number}" for number in sorted(present - explained)]
     return findings

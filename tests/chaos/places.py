@@ -1,4 +1,4 @@
-"""Where memory lives while things go wrong, and what can go wrong there."""
+"""The places under test, and the faults that can be injected there."""
 
 from __future__ import annotations
 

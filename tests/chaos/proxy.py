@@ -1,4 +1,4 @@
-"""A line that fails: it forwards TCP, loses answers to writes that were made, stalls, is slow."""
+"""An unreliable connection: forwards TCP, loses answers to applied writes, stalls, is slow."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Proxy:
         listening.wait()
 
     def lose_answers(self, count: int) -> None:
-        """Cuts the connection in the place of each of the next answers."""
+        """Cuts the connection instead of delivering each of the next answers."""
         self._loop.call_soon_threadsafe(self._lose, count)
 
     def stall(self, seconds: float) -> None:
@@ -53,7 +53,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._flows.clear)
 
     def release(self) -> None:
-        """Forwards again what was held."""
+        """Forwards everything held, and resumes."""
         self._loop.call_soon_threadsafe(self._flows.set)
 
     def cut(self) -> None:
@@ -99,7 +99,7 @@ class Proxy:
                 asyncio.create_task(self._pump(back, writer, answered, answers=True)),
             ]
             try:
-                # Whoever closes one way closes both.
+                # Closing one direction closes both.
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for pump in pumps:

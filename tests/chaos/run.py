@@ -1,4 +1,4 @@
-"""The experiment: writers write, faults happen at random, a reader follows, and all is checked."""
+"""The experiment: writers write, random faults happen, a reader follows, and all is checked."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def run(
 
 
 def _wait_until_it_goes_on(outcomes: Outcomes) -> None:
-    """Waits for an acknowledgement after the last fault: whatever happened, it must go on."""
+    """Waits for an acknowledgement after the last fault: writing must be possible again."""
     before, until = outcomes.acknowledged, time.monotonic() + 60
     while outcomes.acknowledged <= before:
         assert time.monotonic() < until, "nothing was acknowledged any more"

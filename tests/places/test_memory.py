@@ -400,7 +400,7 @@ async def test_a_transaction_on_stale_reads_is_a_conflict(memory: Any, transacti
         async with transaction(memory) as tx:
             await tx.set("b", await tx.get("a") + await tx.get("missing", 0))
             await memory.set("missing", 1)
-            assert await tx.get("missing") == 1  # seen, but no longer what was read first
+            assert await tx.get("missing") == 1  # read again, but no longer what was read first
     assert await memory.list_keys() == ["a", "missing"]
 
 

@@ -1,4 +1,4 @@
-"""Memories: what is remembered is recalled, wherever memory lives, for both clients."""
+"""Recall: memories are found wherever memory lives, with both clients."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ async def test_two_embedders_never_mix(reopen: Any) -> None:
             await call
     assert await memory.records().count() == 1
     await memory.records().clear()
-    await another.remember("Bob has coffee", id="coffee")  # nothing is left to mix with
+    await another.remember("Bob has coffee", id="coffee")  # no other vectors are left
     with pytest.raises(EmbedderMismatchError):
         await memory.recall("tea")
 

@@ -1,4 +1,4 @@
-"""Retention: a plan is what applying it does, calls keep their answers, holds keep everything."""
+"""Retention: applying does what the plan says, calls keep their answers, holds protect all."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ def test_what_is_old_goes(store: TimedStore) -> None:
     store.clock.wait(2 * HOUR)
     plan = retention.plan()
     assert retention.apply() == plan
-    # With its last item a conversation loses its title; a key is state, and has a ttl.
+    # A conversation without items loses its title; keys are state, and have a ttl instead.
     assert memory.list_histories() == []
     assert memory.get("state") == 1
     assert list(transfer.check(store.engine)) == []
@@ -482,11 +482,11 @@ def test_policies_and_holds_move_with_their_store(
             assert Retention(engine=store.engine).policies() == mine.policies()
             with pytest.raises(PermissionDeniedError):
                 store.clear()
-        # What was written before there were policies is read as well.
+        # Files from before policies existed can be read.
         old = file.getvalue().replace(b', "policy": 2}', b"}").splitlines()
         old = [line for line in old if b'"type":"policy"' not in line]
         transfer.load(imported.engine, old)
-        # A part of a store goes without them, and another policy is not replaced in silence.
+        # A partial export omits them, and a different policy is not silently replaced.
         part = io.BytesIO()
         transfer.export(source.engine, part, namespaces=["n"])
         assert b'"type":"policy"' not in part.getvalue()
@@ -494,7 +494,7 @@ def test_policies_and_holds_move_with_their_store(
         other.set(Policy("p", "n*", count=9))
         with pytest.raises(ConflictError, match="another policy 'p'"):
             transfer.copy(source.engine, copied.engine)
-        # The comparison after a copy finds it, and what the target lacks; its own are its own.
+        # The comparison after a copy finds it and what the target lacks, but not the target's own.
         assert main(["copy", urls[0], urls[1], "--on-conflict", "keep", "--verify"]) == 1
         assert "'n*': policy 'p' is different" in capsys.readouterr().err
         other.remove("case", "n")

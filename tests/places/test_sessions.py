@@ -351,7 +351,7 @@ async def test_a_fork_begins_with_the_same_items(memory: Any) -> None:
     assert await fork.read(archived=True) == (await chat.read(archived=True))[:3]
     assert (await fork.info())[1:4] == (2, 1, 3)
     assert await fork.metadata() == {}
-    # Each goes on for itself; an id of a shared item is taken in both.
+    # Each continues separately; the id of a shared item is taken in both.
     assert await fork.append("other") == 4
     assert await chat.append("e") == 5
     assert await fork.append("again", id="3") == 3
@@ -398,7 +398,7 @@ def test_a_change_of_one_does_not_show_in_the_others(
         if i != which:
             assert history.read(archived=True) == before[i]
             assert history.count() == counts[i]
-    # The changed one is as one that shares nothing.
+    # The changed one now shares nothing.
     CHANGES[change](plain)
     found = [(item.seq, item.id, item.value) for item in histories[which].read()]
     assert found == [(item.seq, item.id, item.value) for item in plain.read()]

@@ -5,13 +5,13 @@ export type Json = string | number | bigint | boolean | null | Json[] | { [name:
 
 /** What a namespace keeps of its past. */
 export interface PastStat {
-  /** Seconds for which it is kept; null if it is not. */
+  /** For how many seconds; null if it keeps nothing. */
   keep: number | null;
-  /** The first revision that it can be read at; 0 if nothing is kept. */
+  /** The first revision at which it can be read; 0 if it keeps nothing. */
   since: number;
-  /** The first time that it can be read at; null if nothing is kept. */
+  /** The first time at which it can be read; null if it keeps nothing. */
   began: string | null;
-  /** The namespace's present revision. */
+  /** The namespace's current revision. */
   revision: number;
 }
 
@@ -34,7 +34,7 @@ export interface KeyVersion {
   expires_at: string | null;
   /** Who made that write; null if that is not known. */
   author?: Author | null | undefined;
-  /** The revision that replaced or deleted it; null if the key has it still. */
+  /** The revision that replaced or deleted it; null if it is the current value. */
   until?: number | null | undefined;
 }
 
@@ -44,17 +44,17 @@ export interface Author {
   agent?: string | null | undefined;
   /** The agent's framework, such as langgraph; adapters set it. */
   framework?: string | null | undefined;
-  /** The run, session or job that the agent wrote in. */
+  /** The run, session or job in which the agent wrote. */
   run?: string | null | undefined;
   /** The id of the API key. The server sets it; no client can. */
   key?: string | null | undefined;
 }
 
-/** A moment of a namespace's past: by its revision or by the time. */
+/** A moment in the past of a namespace, given by its revision or by a time. */
 export interface Moment {
-  /** As the namespace was with this change. */
+  /** The namespace right after this change. */
   revision?: number | null | undefined;
-  /** As it was at this time. */
+  /** The namespace at this time. */
   time?: string | null | undefined;
 }
 
@@ -64,11 +64,11 @@ export interface ChangedPage {
   more: boolean;
 }
 
-/** What came of restoring a part. */
+/** The result of restoring a part. */
 export interface RestoredPart {
   /** How many elements were written or deleted. */
   restored: number;
-  /** The last record that was looked at, if there are more. */
+  /** The last record examined, if there are more. */
   after?: string | null | undefined;
 }
 
@@ -80,20 +80,20 @@ export interface ChangePage {
 
 /** A change, without the new value. */
 export interface ChangeEntry {
-  /** Of the namespace, with this change. */
+  /** The namespace's revision after this change. */
   revision: number;
   /** key, history or record; namespace for a reset. */
   shape: "key" | "history" | "record" | "namespace";
   /**
-   * What was done, for example put, delete, append. reset: the changes since are no longer all
-   * known, so anything may have changed.
+   * What was done, for example put, delete, append. reset: some changes are no longer in the log,
+   * so anything may have changed.
    */
   action: string;
   /** The key, the history or the collection; for a clear of keys, their prefix. */
   name: string;
   /** Who made the change; null if that is not known. */
   author?: Author | null | undefined;
-  /** When; null unless the namespace kept its past then. */
+  /** When it was made; null unless the namespace kept its past then. */
   changed_at?: string | null | undefined;
 }
 
@@ -128,14 +128,14 @@ export interface HistoryItem {
   author?: Author | null | undefined;
 }
 
-/** What is known of a history without reading it. */
+/** A summary of a history. */
 export interface HistoryStat {
   name: string;
   /** Items that reads return. */
   count: number;
   /** Items hidden by ArchiveHistory. */
   archived: number;
-  /** The greatest sequence number ever given; 0 if none was. */
+  /** The highest sequence number ever assigned; 0 if none was. */
   last_seq: number;
   created_at: string;
   updated_at: string;
@@ -180,12 +180,12 @@ export interface KeyStatPage {
   more: boolean;
 }
 
-/** What is known of a key without its value. */
+/** A summary of a key, without its value. */
 export interface KeyStat {
   key: string;
-  /** The bytes of the value as it is stored. */
+  /** The size of the stored value, in bytes. */
   size: number;
-  /** Whether the value is bytes, and not JSON. */
+  /** Whether the value is bytes instead of JSON. */
   binary: boolean;
   version: number;
   created_at: string;
@@ -233,7 +233,7 @@ export interface RecordEntry {
   author?: Author | null | undefined;
 }
 
-/** Which records of a collection: those for which everything given here holds. */
+/** Selects the records of a collection that meet all the conditions given here. */
 export interface Selection {
   /** Only these; an empty tuple selects none. */
   ids?: string[] | null | undefined;
@@ -241,7 +241,7 @@ export interface Selection {
   scope?: string | undefined;
   /** Only records with one of these tags; an empty tuple selects none. */
   tags?: string[] | null | undefined;
-  /** Only records whose metadata match; see botwire.filters. */
+  /** Only records whose metadata matches; see botwire.filters. */
   filter?: { [name: string]: Json } | null | undefined;
   /** Only records created after this time. */
   created_after?: string | null | undefined;
@@ -261,14 +261,14 @@ export interface RecordMatch {
   score: number;
 }
 
-/** What is known of the records selected. */
+/** A summary of the selected records. */
 export interface RecordStat {
   count: number;
   /** When the oldest of them was created; null if there is none. */
   oldest: string | null;
   /** When the newest of them was created. */
   newest: string | null;
-  /** Of the collection's embeddings; null while it has none. */
+  /** The dimension of the collection's embeddings; null while it has none. */
   dimension: number | null;
 }
 
@@ -284,9 +284,9 @@ export interface CollectionPage {
   more: boolean;
 }
 
-/** What the histories and records of some namespaces are limited to, or held from deletion. */
+/** A limit on the histories and records of some namespaces, or a hold on them. */
 export interface RetentionPolicy {
-  /** The name of the policy among those with the same pattern of namespaces. */
+  /** The policy's name, unique among those with the same pattern of namespaces. */
   name: string;
   /** A pattern of namespaces; * matches any characters. */
   namespaces: string;
@@ -295,49 +295,49 @@ export interface RetentionPolicy {
    * hold then covers the keys too.
    */
   histories?: string | null | undefined;
-  /** Items, and records that were not written, for so many seconds go. */
+  /** Most seconds since an item was appended, or since a record was last written. */
   age?: number | null | undefined;
   /** Most items in a history, and records in a collection; the oldest go. */
   count?: number | null | undefined;
   /** Most bytes of items in a history, and of records in a collection; the oldest go. */
   bytes?: number | null | undefined;
-  /** Whether it keeps everything that it covers, instead of limiting it. */
+  /** Whether it protects everything it covers instead of limiting it. */
   hold?: boolean | undefined;
-  /** Why; for the audit log and for the errors that a hold causes. */
+  /** Why it exists; shown in the audit log and in the errors that a hold causes. */
   reason?: string | null | undefined;
 }
 
-/** The oldest items of a history, which must go. */
+/** The oldest items of a history that must be deleted. */
 export interface OldItems {
   /** The number of the last of them; 0 if there are none. */
   up_to: number;
-  /** How many they are. */
+  /** The number of these items. */
   items: number;
-  /** How many bytes they count, with the metadata if no item is left. */
+  /** Their size in bytes, including the metadata if no item is left. */
   bytes: number;
-  /** Whether items after them must go too. */
+  /** Whether later items must be deleted too. */
   more: boolean;
-  /** Whether a hold keeps them, so that none goes. */
+  /** Whether a hold protects them, so none is deleted. */
   held?: boolean | undefined;
 }
 
-/** How many items or records were deleted, and how many bytes they counted. */
+/** The number of items or records deleted, and their size in bytes. */
 export interface Trimmed {
   count: number;
   bytes: number;
 }
 
-/** Records that must go, the first created first. */
+/** Records that must be deleted, the oldest first. */
 export interface OldRecords {
   /** Their ids. */
   ids: string[];
-  /** How many bytes they count. */
+  /** Their size in bytes. */
   bytes: number;
   /** Where to continue: after a record that was created at this time… */
   after_time?: string | null | undefined;
   /** …and has this id; null if that is the end. */
   after?: string | null | undefined;
-  /** Whether a hold keeps them, so that none goes. */
+  /** Whether a hold protects them, so none is deleted. */
   held?: boolean | undefined;
 }
 
@@ -347,57 +347,57 @@ export interface NamespacePage {
   more: boolean;
 }
 
-/** A namespace that a store knows. */
+/** A namespace of a store. */
 export interface NamespaceEntry {
   name: string;
-  /** The number of changes made in it. */
+  /** The number of its last change. */
   revision: number;
   /** When it was first written to. */
   created_at: string;
 }
 
-/** What the namespaces of a store use together, and those that use most. */
+/** The total usage of all namespaces in a store, and the namespaces that use most. */
 export interface StoreUsage {
   /** How many there are. */
   namespaces: number;
-  /** What their quotas count together. */
+  /** The bytes that their quotas count, in total. */
   bytes: number;
-  /** Those that use most, in order. */
+  /** The namespaces that use most, in order. */
   largest: NamespaceUsage[];
 }
 
-/** A namespace and what it uses. */
+/** A namespace and its usage. */
 export interface NamespaceUsage {
   name: string;
-  /** The number of changes made in it. */
+  /** The number of its last change. */
   revision: number;
   /** When it was first written to. */
   created_at: string;
-  /** What a quota counts; see botwire.engines.sql.sizes. */
+  /** The bytes that a quota counts; see botwire.engines.sql.sizes. */
   bytes: number;
   /** Writes made today (UTC). */
   writes: number;
 }
 
-/** How many rows of a kind there were. */
+/** The number of rows of one kind. */
 export interface RowCount {
   kind: string;
   count: number;
 }
 
-/** What is known of a store as a whole. */
+/** A summary of a store. */
 export interface StoreStat {
   /** sqlite or postgresql. */
   engine: string;
-  /** What its tables take on disk, indexes included. */
+  /** The disk space of its tables, indexes included. */
   bytes: number;
 }
 
-/** What a CompactStore did. */
+/** The result of CompactStore. */
 export interface Compaction {
   /** Whether the files now hold only what is stored. */
   rewritten: boolean;
-  /** If not, why, and what to do. */
+  /** If not, the reason, and what to do. */
   detail: string;
 }
 
@@ -405,30 +405,30 @@ export interface Compaction {
 export interface Expiring {
   /** key, history or record. */
   shape: "key" | "history" | "record";
-  /** The key, the history, or the id of the record. */
+  /** The name of the key or history, or the id of the record. */
   name: string;
   expires_at: string;
   /** The collection of the record; null for others. */
   collection?: string | null | undefined;
 }
 
-/** What a namespace holds. */
+/** The contents of a namespace, counted. */
 export interface NamespaceStat {
-  /** The number of changes made in it. */
+  /** The number of its last change. */
   revision: number;
   /** When it was first written to; null if it never was. */
   created_at: string | null;
   keys: number;
   histories: number;
-  /** Archived ones too. */
+  /** The number of items, archived ones included. */
   items: number;
   collections: number;
   records: number;
-  /** What a quota counts; see botwire.engines.sql.sizes. */
+  /** The bytes that a quota counts; see botwire.engines.sql.sizes. */
   bytes: number;
 }
 
-/** What is wrong with a page of records, and the last of them; null if there are no more. */
+/** The faults in a page of records, and the page's last record; null if there are no more. */
 export interface RecordCheck {
   problems: string[];
   last: string | null;
@@ -443,7 +443,7 @@ export interface HistoryStates {
 /** A history without its items. */
 export interface HistoryState {
   name: string;
-  /** The greatest sequence number ever given. */
+  /** The highest sequence number ever assigned. */
   last_seq: number;
   /** The items up to this number are archived. */
   archived_seq: number;
@@ -466,27 +466,27 @@ export interface CollectionStates {
 /** A collection without its records. */
 export interface CollectionState {
   name: string;
-  /** Of its embeddings; null while it has had none. */
+  /** The dimension of its embeddings; null if it never had any. */
   dimension: number | null;
 }
 
-/** The range of names that a restoration was read from, and when. */
+/** The range of names that a restoration covers, and when it was read. */
 export interface Span {
   /** The range begins after this name or id; null: with the first. */
   after?: string | null | undefined;
   /** It ends with this one; null: it has no end. */
   until?: string | null | undefined;
-  /** Of the source namespace when the range was read. */
+  /** The revision of the source namespace when the range was read. */
   revision?: number | undefined;
 }
 
-/** What a restoration did. */
+/** The result of a restoration. */
 export interface Restored {
   /** Elements inserted or overwritten. */
   written: number;
-  /** Elements left as they are stored, against what was to be restored. */
+  /** Elements that were left as stored although the restoration had something else. */
   kept: number;
-  /** Elements deleted because they are not among what was restored. */
+  /** Elements deleted because the restoration did not include them. */
   removed: number;
 }
 
@@ -495,14 +495,14 @@ export interface DoStatPast {
   op: "stat_past";
 }
 
-/** Keeps what is changed and deleted from now on, for so long; returns what is kept. */
+/** Sets for how long what is changed or deleted is kept; returns what the namespace keeps now. */
 export interface DoKeepPast {
   op: "keep_past";
-  /** For how long; null: nothing, and what was kept is deleted. */
+  /** For how many seconds; null keeps nothing and deletes what was kept. */
   seconds: number | null;
 }
 
-/** Returns what a key has and had, the newest first. */
+/** Returns the current value and the past values of a key, the newest first. */
 export interface DoReadVersions {
   op: "read_versions";
   key: string;
@@ -511,27 +511,27 @@ export interface DoReadVersions {
   limit?: number | undefined;
 }
 
-/** Returns the revision that the namespace had at a time, where its past is kept. */
+/** Returns the revision that the namespace had at a time, if its past is kept. */
 export interface DoFindRevision {
   op: "find_revision";
   time: string;
 }
 
-/** Returns the keys, the histories or the collections that have changed since a moment. */
+/** Returns the keys, histories or collections that have changed since a moment. */
 export interface DoListChanged {
   op: "list_changed";
   /** The moment. */
   at: Moment;
-  /** Which of them. */
+  /** Whether to list keys, histories or collections. */
   shape: "key" | "history" | "record";
-  /** What their names start with. */
+  /** Only those whose names start with this. */
   prefix?: string | undefined;
   /** Start after this name. */
   after?: string | null | undefined;
   limit?: number | undefined;
 }
 
-/** Makes a key, a history or the records of a collection what they were, by new writes. */
+/** Restores a key, a history or the records of a collection by new writes. */
 export interface DoRestorePast {
   op: "restore_past";
   /** The moment to go back to. */
@@ -540,22 +540,21 @@ export interface DoRestorePast {
   shape: "key" | "history" | "record";
   name: string;
   /**
-   * Restore only what the change of this revision touched. Raises ConflictError if it was changed
-   * again since.
+   * Restore only what this revision changed. Raises ConflictError if that was changed again later.
    */
   only?: number | null | undefined;
-  /** Go on after this record. */
+  /** Continue after this record. */
   after?: string | null | undefined;
-  /** Most records to look at. */
+  /** Most records to examine. */
   limit?: number | undefined;
 }
 
 /** Deletes past versions for good; returns how many rows. */
 export interface DoErasePast {
   op: "erase_past";
-  /** Of a key, a history or the records of a collection; null: of everything. */
+  /** Erase the past of keys, of histories or of records; null: of everything. */
   shape?: "key" | "history" | "record" | undefined;
-  /** Its name; null: of all. */
+  /** The name of one key, history or collection; null: all. */
   name?: string | null | undefined;
   /** Most rows to delete; null: all. Repeat until fewer are deleted. */
   limit?: number | null | undefined;
@@ -564,12 +563,12 @@ export interface DoErasePast {
 /** Returns the changes after a revision, without those of the same batch. */
 export interface DoReadChanges {
   op: "read_changes";
-  /** null: no changes, only the current revision. */
+  /** Return the changes after this revision; null returns only the current revision. */
   after?: number | null | undefined;
   limit?: number | undefined;
 }
 
-/** Returns what the namespace uses, without what the same batch changes. */
+/** Returns the usage of the namespace, without what the same batch changes. */
 export interface DoReadUsage {
   op: "read_usage";
 }
@@ -582,11 +581,11 @@ export interface DoExtendHistory {
   /** An id or null for each item; null: no item has one. */
   ids?: (string | null)[] | null | undefined;
   /**
-   * Append only if this is the last sequence number; 0: if nothing was ever appended. Ignored if
-   * every item is already there.
+   * Append only if this is the last sequence number; 0: only if nothing was ever appended. Ignored
+   * if every item is already there.
    */
   if_last?: number | null | undefined;
-  /** The history then expires after so many seconds; null: leave its expiry as it is. */
+  /** Seconds until the history expires; null: leave its expiry as it is. */
   ttl?: number | null | undefined;
 }
 
@@ -599,7 +598,7 @@ export interface DoReplaceHistory {
   ids?: (string | null)[] | null | undefined;
   /** Replace only if this is the last sequence number. */
   if_last?: number | null | undefined;
-  /** The history then expires after so many seconds; null: leave its expiry as it is. */
+  /** Seconds until the history expires; null: leave its expiry as it is. */
   ttl?: number | null | undefined;
 }
 
@@ -616,11 +615,11 @@ export interface DoUpdateItem {
   id?: string | null | undefined;
   /** Replace only if the item has this version. */
   if_version?: number | null | undefined;
-  /** The history then expires after so many seconds; null: leave its expiry as it is. */
+  /** Seconds until the history expires; null: leave its expiry as it is. */
   ttl?: number | null | undefined;
 }
 
-/** Sets the metadata of a history, which need not hold items; returns the metadata's version. */
+/** Sets the metadata of a history, even an empty one; returns the metadata's version. */
 export interface DoSetHistoryMetadata {
   op: "set_history_metadata";
   name: string;
@@ -638,14 +637,14 @@ export interface DoExpireHistory {
   ttl?: number | null | undefined;
 }
 
-/** Makes a history that begins with the items of another; returns how many items these are. */
+/** Creates a history that begins with another one's items; returns how many these are. */
 export interface DoForkHistory {
   op: "fork_history";
-  /** The history to begin with. */
+  /** The history to copy items from. */
   name: string;
   /** The new history. */
   to: string;
-  /** The number of the last item to take over; null: all. */
+  /** The number of the last item to include; null: all. */
   up_to?: number | null | undefined;
 }
 
@@ -654,16 +653,16 @@ export interface DoReadHistory {
   op: "read_history";
   name: string;
   after?: number | undefined;
-  /** null: to the end. */
+  /** Read only items before this number; null: to the end. */
   before?: number | null | undefined;
   limit?: number | undefined;
-  /** Read from the end; before then leads to the next page. */
+  /** Read from the end; pass before to get the next page. */
   newest_first?: boolean | undefined;
   /** Include the items hidden by ArchiveHistory. */
   archived?: boolean | undefined;
 }
 
-/** Returns what is known of a history; all zeros if nothing was ever appended. */
+/** Returns a summary of a history; all zeros if nothing was ever appended. */
 export interface DoStatHistory {
   op: "stat_history";
   name: string;
@@ -689,13 +688,13 @@ export interface DoArchiveHistory {
   up_to: number;
 }
 
-/** Deletes all items, archived ones too, with metadata and expiry; returns how many items. */
+/** Deletes all items (archived ones too), metadata and expiry; returns the number of items. */
 export interface DoClearHistory {
   op: "clear_history";
   name: string;
   /**
    * Most items to delete, the oldest first; null: all. If there are more, all items are archived
-   * first, so that no reader sees a part. Repeat until fewer are deleted.
+   * first, so no reader sees a half-cleared history. Repeat until fewer are deleted.
    */
   limit?: number | null | undefined;
 }
@@ -712,12 +711,9 @@ export interface DoListHistories {
   order?: "name" | "updated" | undefined;
   /** Reverse the order. */
   descending?: boolean | undefined;
-  /** Only histories whose metadata match; see botwire.filters. */
+  /** Only histories whose metadata matches; see botwire.filters. */
   where?: { [name: string]: Json } | null | undefined;
-  /**
-   * With after, in the order updated: start after a history of this name that was updated at this
-   * time.
-   */
+  /** In the order updated, the update time of the history named by after. */
   after_time?: string | null | undefined;
 }
 
@@ -750,7 +746,7 @@ export interface DoListKeys {
   limit?: number | undefined;
 }
 
-/** Returns the keys that start with prefix, with their sizes but not their values, in order. */
+/** Returns the keys that start with prefix, with sizes but without values, in order. */
 export interface DoListKeyStats {
   op: "list_key_stats";
   prefix?: string | undefined;
@@ -768,7 +764,7 @@ export interface DoScanKeys {
   /** Only keys before this one, which need not exist. */
   before?: string | null | undefined;
   limit?: number | undefined;
-  /** From the last key to the first; before then leads to the next page. */
+  /** From the last key to the first; pass before to get the next page. */
   descending?: boolean | undefined;
 }
 
@@ -794,7 +790,7 @@ export interface DoClearKeys {
   limit?: number | null | undefined;
 }
 
-/** Adds to an int, starting from 0; returns the sum. The expiry stays as it is. */
+/** Adds to an int, starting from 0; returns the sum. Leaves the expiry as it is. */
 export interface DoIncrementKey {
   op: "increment_key";
   key: string;
@@ -817,16 +813,16 @@ export interface DoPutRecords {
   keep_embedding?: boolean | undefined;
 }
 
-/** Sets fields of the metadata of those of these records that exist; returns how many do. */
+/** Sets metadata fields of the given records; returns how many of them exist. */
 export interface DoPatchRecords {
   op: "patch_records";
   collection: string;
   ids: string[];
-  /** Its fields replace those of the same name; other fields stay. */
+  /** Fields to set; other fields stay as they are. */
   metadata: { [name: string]: Json };
   /**
-   * Those of the records that expire then expire after so many seconds; null leaves their expiry
-   * as it is. Records that do not expire stay so.
+   * Seconds until those of the records expire that already have an expiry; null leaves it as it
+   * is. Records without an expiry stay without one.
    */
   ttl?: number | null | undefined;
 }
@@ -836,7 +832,7 @@ export interface DoGetRecords {
   op: "get_records";
   collection: string;
   ids: string[];
-  /** Whether to return embeddings; without, they are null. */
+  /** Whether to return embeddings; if false, they are null. */
   embeddings?: boolean | undefined;
 }
 
@@ -848,24 +844,24 @@ export interface DoDeleteRecords {
   /** Required to delete without a selection, and refused with one. */
   all?: boolean | undefined;
   /**
-   * Most records to delete, the newest first; null: all. Fewer are deleted if their texts are
-   * long. Repeat until none is deleted.
+   * Most records to delete, the newest first; null: all. Deletes fewer if their texts are long.
+   * Repeat until it deletes none.
    */
   limit?: number | null | undefined;
 }
 
-/** Returns records by the time of their creation, newest first. */
+/** Returns records by creation time, the newest first. */
 export interface DoListRecords {
   op: "list_records";
   collection: string;
   where?: Selection | undefined;
   limit?: number | undefined;
   offset?: number | undefined;
-  /** Whether to return embeddings; without, they are null. */
+  /** Whether to return embeddings; if false, they are null. */
   embeddings?: boolean | undefined;
 }
 
-/** Returns the records that match best, the best first. */
+/** Returns the best matching records, the best first. */
 export interface DoSearchRecords {
   op: "search_records";
   collection: string;
@@ -873,8 +869,8 @@ export interface DoSearchRecords {
   vector?: string | number[] | null | undefined;
   /**
    * Finds records that contain at least one of its words, in any form; scored by BM25, mapped to 0
-   * … 1. An exact word counts more than another form of it. Stop words count only if there is
-   * nothing else.
+   * … 1. An exact word counts more than its other forms. Stop words count only in a query that has
+   * no other words.
    */
   text?: string | null | undefined;
   where?: Selection | undefined;
@@ -887,11 +883,11 @@ export interface DoSearchRecords {
    * score is 1 / (1 + the squared Euclidean distance), 0 to 1.
    */
   metric?: "cosine" | "l2" | undefined;
-  /** Whether to return embeddings; without, they are null. */
+  /** Whether to return embeddings; if false, they are null. */
   embeddings?: boolean | undefined;
 }
 
-/** Returns what is known of the records selected. */
+/** Returns a summary of the selected records. */
 export interface DoStatRecords {
   op: "stat_records";
   collection: string;
@@ -905,7 +901,7 @@ export interface DoListScopes {
   parent?: string | undefined;
 }
 
-/** Returns each tag of the records selected, by tag. */
+/** Returns the tags of the selected records in order, with the number of records of each. */
 export interface DoListTags {
   op: "list_tags";
   collection: string;
@@ -937,7 +933,7 @@ export interface DoDropPolicy {
 /** Returns the policies and holds on namespaces within a pattern. */
 export interface DoListPolicies {
   op: "list_policies";
-  /** Only those whose pattern matches no namespace that this one does not. */
+  /** Only those whose namespaces this pattern matches as well. */
   within?: string | undefined;
 }
 
@@ -946,52 +942,52 @@ export interface DoFindHolds {
   op: "find_holds";
 }
 
-/** Returns the oldest items of a history that are beyond a limit, a part at a time. */
+/** Returns the oldest items of a history that exceed a limit, one part at a time. */
 export interface DoFindOldItems {
   op: "find_old_items";
   name: string;
-  /** Items older than so many seconds must go. */
+  /** Delete items older than this many seconds. */
   age?: number | null | undefined;
-  /** Items beyond the newest count must go. */
+  /** Keep only the newest count items. */
   count?: number | null | undefined;
-  /** The oldest must go until the others have no more than so many bytes. */
+  /** Delete the oldest until the others have at most this many bytes. */
   bytes?: number | null | undefined;
-  /** Begin after this number; what comes before is gone already, or will be. */
+  /** Begin after this number; everything before it is already deleted or due to be. */
   after?: number | undefined;
-  /** How many of the items before after are still there. */
+  /** How many of the items up to after still exist. */
   gone_items?: number | undefined;
-  /** How many bytes they count. */
+  /** Their size in bytes. */
   gone_bytes?: number | undefined;
-  /** About how many items a part has. */
+  /** Approximate number of items in a part. */
   limit?: number | undefined;
 }
 
-/** Deletes the items of a history up to a number, with the metadata if no item is left. */
+/** Deletes the items of a history up to a number, and the metadata if no item is left. */
 export interface DoTrimHistory {
   op: "trim_history";
   name: string;
   up_to: number;
-  /** The policies that ask for it, for the audit log. */
+  /** The policies that require it, for the audit log. */
   policy: string;
 }
 
-/** Returns records of a collection that are beyond a limit, a part at a time. */
+/** Returns records of a collection that exceed a limit, one part at a time. */
 export interface DoFindOldRecords {
   op: "find_old_records";
   collection: string;
-  /** Records that were not written for so many seconds must go. */
+  /** Delete records that were not written for this many seconds. */
   age?: number | null | undefined;
-  /** Records beyond the last count that were created must go. */
+  /** Keep only the count records created last. */
   count?: number | null | undefined;
-  /** The first that were created must go until the others have no more than so many bytes. */
+  /** Delete the oldest until the others have at most this many bytes. */
   bytes?: number | null | undefined;
   /** Begin after a record that was created at this time… */
   after_time?: string | null | undefined;
   /** …and has this id. */
   after?: string | null | undefined;
-  /** How many of those before it that must go are still there. */
+  /** How many of the earlier records that must be deleted still exist. */
   gone_records?: number | undefined;
-  /** How many bytes they count. */
+  /** Their size in bytes. */
   gone_bytes?: number | undefined;
   /** Most records in a part. */
   limit?: number | undefined;
@@ -1002,17 +998,17 @@ export interface DoTrimRecords {
   op: "trim_records";
   collection: string;
   ids: string[];
-  /** The policies that ask for it, for the audit log. */
+  /** The policies that require it, for the audit log. */
   policy: string;
 }
 
-/** Makes what a hold covers in the namespace not expire; returns how many things that were. */
+/** Removes the expiry of what a hold covers in the namespace; returns how many had one. */
 export interface DoKeepExpiring {
   op: "keep_expiring";
   limit?: number | undefined;
 }
 
-/** Returns the namespaces of the store, by name, without the system's own. */
+/** Returns the namespaces of the store, by name, without the system namespace. */
 export interface DoListNamespaces {
   op: "list_namespaces";
   prefix?: string | undefined;
@@ -1021,27 +1017,27 @@ export interface DoListNamespaces {
   limit?: number | undefined;
 }
 
-/** Returns the namespaces that use most, without the system's own. */
+/** Returns the namespaces that use most, without the system namespace. */
 export interface DoListUsage {
   op: "list_usage";
-  /** bytes: the largest first. writes: those written to most today first. */
+  /** bytes: the largest first. writes: those with the most writes today first. */
   order?: "bytes" | "writes" | undefined;
   /** Most namespaces to return. */
   limit?: number | undefined;
 }
 
-/** Erases every row that belongs to a namespace; returns how many of each kind. */
+/** Erases every row of a namespace; returns how many of each kind there were. */
 export interface DoForgetNamespace {
   op: "forget_namespace";
   name: string;
   /**
-   * Most changes, and most answers, to erase; null: all. If there are more, nothing else is erased
-   * yet. Repeat until fewer are.
+   * Most changes, and most recorded answers, to erase; null: all. If there are more, nothing else
+   * is erased yet. Repeat until fewer are erased.
    */
   limit?: number | null | undefined;
 }
 
-/** Returns what is known of the store as a whole. */
+/** Returns a summary of the store. */
 export interface DoStatStore {
   op: "stat_store";
 }
@@ -1056,19 +1052,19 @@ export interface DoCompactStore {
   op: "compact_store";
 }
 
-/** Returns what expires next in the namespace, the soonest first. */
+/** Returns what expires next in the namespace, in order of expiry. */
 export interface DoListExpiring {
   op: "list_expiring";
   /** Most keys, histories and records to return. */
   limit?: number | undefined;
 }
 
-/** Returns what the namespace holds. */
+/** Returns the counts of what the namespace contains. */
 export interface DoStatNamespace {
   op: "stat_namespace";
 }
 
-/** Returns what is wrong with the rows of a namespace; nothing if it is sound. */
+/** Returns the faults in the rows of a namespace; none if it is sound. */
 export interface DoCheckNamespace {
   op: "check_namespace";
 }
@@ -1081,7 +1077,7 @@ export interface DoCheckRecords {
   limit?: number | undefined;
 }
 
-/** Returns all histories there ever were, by name, emptied ones too. */
+/** Returns all histories that ever existed, by name, including emptied ones. */
 export interface DoDumpHistories {
   op: "dump_histories";
   /** Only these. */
@@ -1091,7 +1087,7 @@ export interface DoDumpHistories {
   limit?: number | undefined;
 }
 
-/** Returns all collections there ever were, by name, emptied ones too. */
+/** Returns all collections that ever existed, by name, including emptied ones. */
 export interface DoDumpCollections {
   op: "dump_collections";
   /** Only these. */
@@ -1110,10 +1106,10 @@ export interface DoDumpRecords {
   limit?: number | undefined;
 }
 
-/** Prepares a namespace for what is restored after it, so that no version is given twice. */
+/** Prepares a namespace for a restoration, so that no version is assigned twice. */
 export interface DoRestoreNamespace {
   op: "restore_namespace";
-  /** The least that the revision is afterwards. */
+  /** The minimum revision of the namespace afterwards. */
   revision: number;
   created_at: string;
 }
@@ -1131,7 +1127,7 @@ export interface DoRestoreKeys {
 /** Writes a history and some of its items as they were read. */
 export interface DoRestoreHistory {
   op: "restore_history";
-  /** Written unless the stored history changed later. */
+  /** The history's state; written unless the stored history changed later. */
   state: HistoryState;
   items?: HistoryItem[] | undefined;
   /** One of CONFLICTS. */

@@ -1,4 +1,4 @@
-"""What the tests of AG2 share."""
+"""Fixtures for the tests of AG2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task goes on where it was, in another process, with the state that its owner gave."""
+"""A task resumes in another process with the state that its owner stored."""
 
 from __future__ import annotations
 

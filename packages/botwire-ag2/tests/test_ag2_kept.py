@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by AG2's streams."""
+"""AG2's streams keep the promises of every adapter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ag2.events import (
 from ag2.testing import TestConfig
 from pydantic import BaseModel
 
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire_ag2 import BotWireStorage
 
 
@@ -42,7 +42,7 @@ def seen(events: Iterable[BaseEvent]) -> list[Seen]:
 
 
 class Watched(TestConfig):
-    """A scripted model that notes what it is shown."""
+    """A scripted model that records what it is shown."""
 
     __test__ = False
 
@@ -80,7 +80,7 @@ class Weather(BaseModel):
 
 
 class Noticed(BaseEvent):
-    """A user's own event, which holds all of these."""
+    """A user's own event that contains all of these."""
 
     what: Any = Field(kw_only=False)
 
@@ -91,11 +91,11 @@ class TestStorage(AdapterTests):
     not_applicable: ClassVar = {
         "test_every_saved_state_can_be_loaded_again": "AG2 has no states of a stream",
         "test_what_the_framework_refuses_leaves_nothing_behind": "AG2 refuses no text",
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": "a stream needs an id",
+        "test_default_names_never_share_a_history": "a stream needs an id",
     }
 
-    def open(self, place: Place, user: str) -> Any:
-        return BotWireStorage(place.namespace, url=place.url), user
+    def open(self, address: Address, user: str) -> Any:
+        return BotWireStorage(address.namespace, url=address.url), user
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
         storage, user = agent
@@ -117,18 +117,18 @@ class TestStorage(AdapterTests):
         await answering.ask(turn.said, stream=stream)
         return shown
 
-    def storage(self, place: Place) -> BotWireStorage:
-        # AG2 imports whatever a stored text names; here only what is named in the code is made.
+    def storage(self, address: Address) -> BotWireStorage:
+        # AG2 imports whatever a stored text names; here only classes named in the code are created.
         types = (Mood, Point, Weather, Noticed)
-        return BotWireStorage(place.namespace, url=place.url, types=types)
+        return BotWireStorage(address.namespace, url=address.url, types=types)
 
-    async def store_own(self, place: Place) -> None:
-        stream = await self.storage(place).stream("ada")
+    async def store_own(self, address: Address) -> None:
+        stream = await self.storage(address).stream("ada")
         for event in self.own():
             await stream.send(event, ConversationContext(stream))
 
-    async def read_own(self, place: Place) -> Any:
-        stream = await self.storage(place).stream("ada")
+    async def read_own(self, address: Address) -> Any:
+        stream = await self.storage(address).stream("ada")
         return list(await stream.history.get_events())
 
     def own(self) -> Any:

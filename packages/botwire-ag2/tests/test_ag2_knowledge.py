@@ -1,4 +1,4 @@
-"""Files of AG2's agents: as in memory, from any number of processes, and seen when they change."""
+"""Files of AG2's agents: the in-memory store's contract, many processes, change notifications."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PATIENCE = 30  # seconds
 
 @pytest.fixture
 def store(place_url: str, namespace: str) -> BotWireKnowledgeStore:
-    """An empty store that looks for changes often."""
+    """An empty store that polls for changes often."""
     return BotWireKnowledgeStore(namespace, url=place_url, poll=0.02)
 
 
@@ -289,7 +289,7 @@ async def test_what_an_agent_keeps_is_there_after_its_process_was_killed(
 async def test_a_hub_goes_on_in_another_process(
     store: BotWireKnowledgeStore, place_url: str, namespace: str
 ) -> None:
-    # AG2's network keeps all it knows in a KnowledgeStore, its channels' logs by `append`.
+    # AG2's network stores everything in a KnowledgeStore, and its channels' logs with `append`.
     hub = await Hub.open(store, expectation_sweep_interval=0)
     ada = await hub.register(Agent("ada", config=TestConfig("thanks")))
     await hub.register(Agent("bob", config=TestConfig("12 degrees")))

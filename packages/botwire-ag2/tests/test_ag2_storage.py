@@ -1,4 +1,4 @@
-"""A stream goes on in the next process, with every event, and nothing stored is ever run."""
+"""A stream continues in the next process with every event, and nothing stored is ever executed."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def agent(*says: Any) -> Agent:
 
 
 class Recording(TestConfig):
-    """A scripted model that keeps what it was shown."""
+    """A scripted model that records what it was shown."""
 
     def __init__(self, *says: Any) -> None:
         super().__init__(*says)
@@ -82,7 +82,7 @@ class Recording(TestConfig):
 
 
 def plain(events: Any) -> list[Any]:
-    """Events without their times, which are no part of their equality either."""
+    """Returns events without their times, which equality ignores too."""
     return [(type(event), event) for event in events]
 
 
@@ -257,7 +257,7 @@ async def test_own_classes_come_back_if_they_are_named(place_url: str, namespace
         await bare.set_history(stream_id, events)
     with pytest.raises(ConfigurationError, match="Weather"):
         await bare.set_history(stream_id, [ModelRequest([DataInput(Weather(degrees=1))])])
-    assert list(await bare.get_history(stream_id)) == []  # reported, and not made
+    assert list(await bare.get_history(stream_id)) == []  # reported, not created
     with pytest.raises(ConfigurationError, match="types"):
         BotWireStorage(namespace, url=place_url, types=[int])
 

@@ -1,4 +1,4 @@
-"""What the tests of Agent Framework share."""
+"""Fixtures for the tests of Agent Framework."""
 
 from __future__ import annotations
 

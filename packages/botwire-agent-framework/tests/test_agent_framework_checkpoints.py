@@ -1,4 +1,4 @@
-"""A workflow goes on where it was, in another process, with all that its executors keep."""
+"""A workflow resumes in another process with everything its executors keep."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ DONE = "hello world: they differ True so"
 
 
 def at(seconds: float, **fields: Any) -> WorkflowCheckpoint:
-    """A checkpoint of a time."""
+    """A checkpoint with a given time."""
     time = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     given = {"workflow_name": "w", "graph_signature_hash": "h", **fields}
     return WorkflowCheckpoint(timestamp=time.isoformat(), **given)
@@ -66,7 +66,7 @@ def at(seconds: float, **fields: Any) -> WorkflowCheckpoint:
 
 
 async def answers(storage: CheckpointStorage) -> list[Any]:
-    """What a storage answers to the same calls."""
+    """Returns a storage's answers to the same calls."""
     said: list[Any] = [await storage.get_latest(workflow_name="w")]
     third, first, second = at(3), at(1), at(2.000001, state={"x": [1]})
     other = at(9, workflow_name="w/2", checkpoint_id="an/odd ä?id")
@@ -81,13 +81,13 @@ async def answers(storage: CheckpointStorage) -> list[Any]:
         assert sorted(ids) == sorted(one.checkpoint_id for one in listed)
         said.append(sorted(order[one] for one in ids))
         said.append(latest and latest.timestamp)
-    # A copy is stored: what is done to the object afterwards is not, until it is saved again.
+    # A copy is stored: later changes to the object are not, until it is saved again.
     second.state["x"].append(2)
     said.append((await storage.load(second.checkpoint_id)).state)
     await storage.save(second)
     await storage.save(second)
     said.append((await storage.load(second.checkpoint_id)).state)
-    # Saved again as another's, and of another time.
+    # Saved again for another workflow, with another time.
     second.workflow_name, second.timestamp = "moved", at(100).timestamp
     await storage.save(second)
     said.append(len(await storage.list_checkpoint_ids(workflow_name="w")))
@@ -315,8 +315,8 @@ asyncio.run(main())
 def test_a_workflow_that_is_killed_in_every_step_ends_as_one_that_is_not(
     zygote: Zygote, any_url: str, namespace: str
 ) -> None:
-    # Each in a process of its own, which goes on from what the one before it has left. After
-    # `decide` a human is asked by one process and answers in another.
+    # Each runs in its own process and continues from the previous one. After `decide`, one process
+    # asks a human, who answers in another.
     for dies in ("start", "right", "gather", "decide", "at the end", "answered"):
         assert zygote.run(RUN, any_url, namespace, dies) == -signal.SIGKILL, dies
 
@@ -324,7 +324,7 @@ def test_a_workflow_that_is_killed_in_every_step_ends_as_one_that_is_not(
         storage = BotWireCheckpointStorage(namespace, url=any_url, types=TYPES)
         latest = await storage.get_latest(workflow_name=NAME)
         assert latest is not None
-        # What the human said has been kept: nobody is asked twice.
+        # The human's answer was stored: no one is asked twice.
         assert not latest.pending_request_info_events
         assert latest.state["order"] == {"at": (1, 2), "text": "hello world", 7: {"hello world"}}
         seen = latest.state["_executor_state"]["left"]["seen"]
@@ -355,7 +355,7 @@ async def test_a_server_that_goes_away_in_the_middle_costs_only_its_checkpoints(
         storage = BotWireCheckpointStorage(client=client, types=TYPES)
         (event,) = (await build(storage, hook).run("hello world")).get_request_info_events()
         saved = await storage.list_checkpoints(workflow_name=NAME)
-        # Agent Framework runs on, and says so; the next checkpoint follows on the last there is.
+        # Agent Framework continues and logs it; the next checkpoint follows the last existing one.
         assert caplog.text.count("Failed to create checkpoint") == 6 - len(saved) > 0
         assert [one.previous_checkpoint_id for one in saved] == [
             None, *(one.checkpoint_id for one in saved[:-1])
@@ -371,7 +371,7 @@ async def test_a_server_that_goes_away_in_the_middle_costs_only_its_checkpoints(
 async def test_a_class_that_was_not_given_is_said_and_the_run_goes_on(
     tmp_path: Any, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Agent Framework goes on without a checkpoint that cannot be stored; it says so in its log.
+    # Agent Framework continues without a checkpoint that cannot be stored, and logs it.
     storage = BotWireCheckpointStorage(namespace, url=f"sqlite:///{tmp_path / 'm.db'}")
     result = await build(storage).run("hello world")
     assert len(result.get_request_info_events()) == 1
@@ -450,7 +450,7 @@ def nested(storage: Any) -> Workflow:
 
 
 class Manager(MagenticManagerBase):
-    """Has a plan, and is done when somebody has spoken."""
+    """Has a plan, and finishes once somebody has spoken."""
 
     async def plan(self, context: MagenticContext) -> Message:
         return Message("assistant", ["ask a"], author_name="manager")
@@ -503,7 +503,7 @@ async def test_a_plan_is_reviewed_in_another_process(any_url: str, namespace: st
 
 
 def said(result: Any) -> Any:
-    """What a run ended with, without ids and times that are made up."""
+    """Returns the outputs of a run, without generated ids and times."""
     outputs = [
         getattr(one, "text", one) if not isinstance(one, list) else [m.text for m in one]
         for one in result.get_outputs()
@@ -527,7 +527,7 @@ async def test_what_others_write_goes_on_from_each_checkpoint(
     for one in checkpoints:
         await stock.save(one)
         ended = said(await make(storage).run(checkpoint_id=one.checkpoint_id))
-        # Some outputs were given before the checkpoint: what counts is what stock makes of it.
+        # Some outputs preceded the checkpoint: the stock storage's behavior is the reference.
         assert ended == said(await make(stock).run(checkpoint_id=one.checkpoint_id))
         assert ended[0] == expected[0]
         assert ended[2] == expected[2]

@@ -1,4 +1,4 @@
-"""A stored conversation is compacted as Agent Framework's own providers are."""
+"""A stored conversation is compacted like those of Agent Framework's own providers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ STRATEGIES = {
 
 
 async def shown(provider: Any, strategy: Any, *, each_call: bool, anew: bool) -> list[Any]:
-    """Returns what the model was shown in each of six turns, one of three with a tool."""
+    """Returns what the model was shown in each of six turns, every third with a tool."""
     said: list[Any] = []
     session = AgentSession(session_id="s")
     for turn in range(6):

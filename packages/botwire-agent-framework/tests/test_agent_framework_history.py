@@ -1,4 +1,4 @@
-"""A conversation goes on in the next process, whole, once, and in other frameworks."""
+"""A conversation continues in the next process and in other frameworks, complete and once."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ async def test_a_stream_and_a_tool_are_stored_as_agent_framework_does(
 
 
 def _plain(message: Message) -> Any:
-    """What a service is sent of a message: without who loaded it, and ids made up on the way."""
+    """Returns a message as a service gets it: without attribution and generated ids."""
     contents = [{**content.to_dict(), "id": None} for content in message.contents]
     return message.role, message.author_name, contents
 
@@ -192,14 +192,14 @@ async def test_what_was_stored_under_an_id_is_not_stored_again(
         ("assistant", "hello"),
         ("user", "more"),
     ]
-    # Of another content it is another message, whatever id a service gave it.
+    # With other content it is another message, even under the same id.
     await provider.save_messages("s", [Message("assistant", ["other"], message_id="m2")])
     assert len(await provider.get_messages("s")) == 4
     assert item_id(Message("user", ["x"]), {}) is None
 
 
 async def test_who_says_the_same_twice_has_said_it_twice(place_url: str, namespace: str) -> None:
-    # Agent Framework's own providers take a repeated exchange for a replay, and drop it.
+    # Agent Framework's own providers mistake a repeated exchange for a replay, and drop it.
     agent = Agent(
         client=ScriptedClient("ok", "ok", "ok"),
         context_providers=[BotWireHistoryProvider(namespace, url=place_url)],
@@ -472,7 +472,7 @@ assert all(os.waitpid(child, 0)[1] == 0 for child in children)
     subprocess.run([sys.executable, "-c", code, server_url, namespace], check=True)
     found = texts(asyncio.run(BotWireHistoryProvider(namespace, url=server_url).get_messages("s")))
     assert len(found) == 320
-    # A turn is stored in one step: no other message comes in between.
+    # A turn is stored in one step, with no other message in between.
     assert all(
         found[i] == ("user", said) and found[i + 1] == ("assistant", said)
         for i, (_, said) in list(enumerate(found))[::2]

@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by the history provider and the context provider."""
+"""The history provider and the context provider keep the promises of every adapter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agent_framework import (
 )
 from pydantic import BaseModel
 
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire_agent_framework import (
     BotWireCheckpointStorage,
     BotWireContextProvider,
@@ -35,7 +35,7 @@ def seen(message: Message) -> Seen:
 
 
 class Prefs(BaseModel):
-    """What a user's own provider keeps in a session's state."""
+    """The state that a user's own provider keeps in a session."""
 
     city: str
     warm: bool
@@ -46,7 +46,7 @@ register_state_type(Prefs, type_id="botwire_kept.prefs")
 
 @dataclass
 class Order:
-    """What a user's own executors send."""
+    """A message that a user's own executors send."""
 
     number: int
     lines: tuple[str, ...]
@@ -62,16 +62,16 @@ class TestProviders(AdapterTests):
         "test_what_the_framework_refuses_leaves_nothing_behind": (
             "Agent Framework takes any input and stores it after the run"
         ),
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": (
+        "test_default_names_never_share_a_history": (
             "a conversation is named by its session, whose default id is random"
         ),
     }
 
-    def open(self, place: Place, user: str) -> Any:
-        return place, AgentSession(session_id=user)
+    def open(self, address: Address, user: str) -> Any:
+        return address, AgentSession(session_id=user)
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
-        place, session = agent
+        address, session = agent
         tools = []
         replies: list[Any] = [turn.answer]
         if turn.tool is not None:
@@ -84,7 +84,7 @@ class TestProviders(AdapterTests):
             tools.append(look)
             replies.insert(0, Content.from_function_call(turn.call_id, "look", arguments={}))
         client = ScriptedClient(*replies)
-        where: Any = {"namespace": place.namespace, "url": place.url}
+        where: Any = {"namespace": address.namespace, "url": address.url}
         again = Agent(
             client=client,
             tools=tools,
@@ -97,22 +97,22 @@ class TestProviders(AdapterTests):
         await again.run(turn.said, session=session)
         return [[seen(one) for one in messages] for messages in client.received]
 
-    def checkpoints(self, place: Place) -> BotWireCheckpointStorage:
-        # Agent Framework's own strict mode wants to be told the types too.
-        return BotWireCheckpointStorage(place.namespace, url=place.url, types=[Order])
+    def checkpoints(self, address: Address) -> BotWireCheckpointStorage:
+        # Agent Framework's own strict mode needs the types too.
+        return BotWireCheckpointStorage(address.namespace, url=address.url, types=[Order])
 
-    async def store_own(self, place: Place) -> None:
+    async def store_own(self, address: Address) -> None:
         prefs, order, said = self.own()[:3]
         message = Message.from_dict(said)
         session = AgentSession(session_id="ada")
         session.state["own"] = {"prefs": prefs, "said": message}
-        await BotWireSessionStore(place.namespace, url=place.url).set("ada", session)
+        await BotWireSessionStore(address.namespace, url=address.url).set("ada", session)
         checkpoint = WorkflowCheckpoint("shop", "hash", state={"order": order})
-        await self.checkpoints(place).save(checkpoint)
+        await self.checkpoints(address).save(checkpoint)
 
-    async def read_own(self, place: Place) -> Any:
-        session = await BotWireSessionStore(place.namespace, url=place.url).get("ada")
-        checkpoint = await self.checkpoints(place).get_latest(workflow_name="shop")
+    async def read_own(self, address: Address) -> Any:
+        session = await BotWireSessionStore(address.namespace, url=address.url).get("ada")
+        checkpoint = await self.checkpoints(address).get_latest(workflow_name="shop")
         assert session is not None
         assert checkpoint is not None
         kept = session.state["own"]

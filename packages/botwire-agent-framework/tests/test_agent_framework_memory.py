@@ -1,4 +1,4 @@
-"""What an agent was told in one session it is told in others, and no run is lost to it."""
+"""An agent remembers across sessions, and a failing memory never loses a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botwire import AsyncMemory, ConfigurationError, TransportError
 from botwire_agent_framework import BotWireContextProvider, BotWireHistoryProvider
 from tests.scripted_agent import ScriptedClient
 
-PATIENCE = 60  # seconds, on a machine that is busy
+PATIENCE = 60  # seconds, on a busy machine
 
 
 async def run(said: str, *providers: Any, session_id: str = "s", answer: str = "noted") -> Any:
@@ -40,7 +40,7 @@ async def test_what_a_user_said_is_told_in_the_users_other_sessions(
     assert "- My cat is called Turing." in shown[0].text
     attribution = shown[0].additional_properties["_attribution"]
     assert attribution["origin_session_ids"] == ["one"]
-    # It is no part of the conversation, and what is in the conversation is not told again.
+    # It is not part of the conversation, and nothing in the conversation is repeated.
     again = await run("And my dog?", *providers(), session_id="one")
     assert [m.text for m in again if "Turing" in m.text] == ["My cat is called Turing."]
     assert "- What is my cat called?" in again[2].text
@@ -121,7 +121,7 @@ async def test_it_is_found_by_words_by_meaning_and_by_filters(
 
 @pytest.fixture
 def silent_url() -> Iterator[str]:
-    """The URL of something that takes connections and never answers."""
+    """The URL of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 

@@ -1,4 +1,4 @@
-"""What a checkpoint holds comes back as it was, and nothing that is stored is ever run."""
+"""The contents of a checkpoint come back as they were, and nothing stored is ever executed."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Point:
     made: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self.made += 1  # an object that is made again shows it
+        self.made += 1  # a recreated object would show it
         self.beside = "no field"
 
 
@@ -107,7 +107,7 @@ class Plain:
 
 
 class Shown(Plain):
-    """Shows under a name what it keeps under the same."""
+    """Has a property and a stored attribute of the same name."""
 
     __slots__ = ("slot",)
 
@@ -133,7 +133,7 @@ class Box(Generic[T]):
 
 
 class Careful:
-    """Keeps a handle that it does not give away."""
+    """Has a handle that it excludes from its state."""
 
     def __init__(self, x: Any) -> None:
         self.x = x
@@ -222,7 +222,7 @@ FRAMEWORKS = [
 
 
 def shape(value: Any) -> Any:
-    """Returns what a value is made of, as Agent Framework's classes are not compared."""
+    """Returns the parts of a value, because Agent Framework's classes do not compare."""
     if isinstance(value, (list, tuple)):
         return [shape(part) for part in value]
     if isinstance(value, dict):
@@ -243,7 +243,7 @@ def test_a_session_and_what_a_service_answered_come_back_without_its_objects() -
     session.state["seen"] = {"at": (1, 2)}
     found = again(session)
     assert (found.session_id, found.state) == ("s", {"seen": {"at": (1, 2)}})
-    # As when pickled: what a client's library returned is not kept.
+    # As with pickle: the raw object of a client library is not kept.
     response = AgentResponse(messages=MESSAGES, raw_representation=object())
     assert again(response).raw_representation is None
     assert again(response).text == response.text
@@ -280,7 +280,7 @@ def test_whatever_executors_keep_comes_back(value: Any) -> None:
 
 
 class Many(list):  # type: ignore[type-arg]
-    """Is compared part by part, as the arrays of numpy are."""
+    """Compares element by element, like a numpy array."""
 
     def __eq__(self, other: object) -> Any:
         raise TypeError("which part?")
@@ -313,7 +313,7 @@ async def test_what_would_not_come_back_is_refused_before_it_is_stored(
 ) -> None:
     storage = BotWireCheckpointStorage("n", url=f"sqlite:///{tmp_path / 'm.db'}", types=TYPES)
     checkpoint = WorkflowCheckpoint("w", "h", state={"deep": [{"f": value}]})
-    if says is None:  # a class as such is no object
+    if says is None:  # a class is not an object here
         assert (await storage.load(await storage.save(checkpoint))).state == checkpoint.state
         return
     with pytest.raises(WorkflowCheckpointException, match=says) as caught:
@@ -434,7 +434,7 @@ async def test_what_is_damaged_is_an_error_of_agent_frameworks(
     memory.update(key, lambda value: {**value, "data": {**value["data"], "state": {"x": forged}}})
     with pytest.raises(WorkflowCheckpointException, match=bad):
         await storage.load(bad)
-    # To go on from the one before would do again what was done.
+    # Continuing from the previous one would repeat completed work.
     with pytest.raises(WorkflowCheckpointException, match=bad):
         await storage.get_latest(workflow_name="w")
     with caplog.at_level(logging.WARNING):

@@ -1,4 +1,4 @@
-"""A session goes on as it was read, in another process, and nobody's turn is overwritten."""
+"""A session resumes in another process, and no turn is overwritten."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_what_another_request_did_is_not_overwritten(any_url: str, namespa
     one.state["one"] = two.state["two"] = 1
     await store.set("s", one)
     one.state["one"] = 2
-    await store.set("s", one)  # its own is what it knows
+    await store.set("s", one)  # it knows its own version
     with pytest.raises(ConflictError, match="'s' was changed"):
         await store.set("s", two)
     with pytest.raises(ConflictError):
@@ -114,7 +114,7 @@ async def test_what_another_request_did_is_not_overwritten(any_url: str, namespa
     found = await store.get("s")
     assert found is not None
     assert "one" not in found.state
-    await store.set("copy", two)  # under another id it is another's
+    await store.set("copy", two)  # under another id it is another session
     await store.delete("s")
     with pytest.raises(ConflictError):
         await store.set("s", found)
@@ -136,7 +136,7 @@ async def test_what_would_not_come_back_is_refused(place_url: str, namespace: st
     with pytest.raises(NotJSONError, match="Own"):
         await store.set("s", Own())
     assert await store.list_sessions() == []
-    session.state["deep"] = datetime(2026, 1, 1, tzinfo=UTC)  # Agent Framework's own refuse it
+    session.state["deep"] = datetime(2026, 1, 1, tzinfo=UTC)  # theirs refuse it
     await store.set("s", session)
     found = await store.get("s")
     assert found is not None
@@ -189,7 +189,7 @@ async def test_a_server_that_is_down_is_no_new_session(unused_tcp_port: int) -> 
 
 
 def hosted(url: str, namespace: str, *says: str) -> tuple[AgentState[Agent], ScriptedClient]:
-    """What a web application holds."""
+    """The state of a web application."""
     client = ScriptedClient(*says)
     agent = Agent(client=client, context_providers=[InMemoryHistoryProvider()])
     store = BotWireSessionStore(namespace, url=url)
@@ -197,7 +197,7 @@ def hosted(url: str, namespace: str, *says: str) -> tuple[AgentState[Agent], Scr
 
 
 async def turn(state: AgentState[Agent], said: str) -> None:
-    """A request as Agent Framework's documentation has it."""
+    """Handles a request as in Agent Framework's documentation."""
     session = await state.get_or_create_session("s")
     agent = await state.get_target()
     await agent.run(said, session=session)

@@ -1,4 +1,4 @@
-"""Teams in processes of their own that are killed and go on, for the tests of teams.
+"""Runs teams in processes that are killed and resumed, for the tests of teams.
 
 ``autogen_team_process.py URL NAMESPACE KIND WAY`` where the way is one of
 
@@ -53,7 +53,7 @@ from botwire_autogen import BotWireChatCompletionContext, BotWireMemory, Checkpo
 KINDS = ("round", "selector", "chosen", "swarm", "graph")
 TASKS = ("go", "more")
 FACTS = (b"\xff", "the sky is blue")
-PATIENCE = 60  # seconds for a process that nobody kills
+PATIENCE = 60  # seconds for a process that is not killed
 INFO = ModelInfo(
     vision=False,
     function_calling=True,
@@ -70,7 +70,7 @@ def die() -> None:
 
 
 class Client(ReplayChatCompletionClient):
-    """Answers with what it was shown, or hands over."""
+    """Answers with the messages it was shown, or hands over."""
 
     def __init__(self, name: str, hands_to: str | None, wait: Wait | None) -> None:
         super().__init__([], model_info=INFO)
@@ -99,7 +99,7 @@ class Client(ReplayChatCompletionClient):
 
 
 class Chooser(ReplayChatCompletionClient):
-    """Chooses the next speaker by how long the conversation is that it was shown."""
+    """Chooses the next speaker by the length of the conversation it was shown."""
 
     def __init__(self) -> None:
         super().__init__([], model_info=INFO)
@@ -131,7 +131,7 @@ class Run:
         self.calls = 0
 
     def count_calls(self, deadly: int | None) -> None:
-        """Counts what the store is asked; before and after each is a point, one of them deadly."""
+        """Counts the calls of the store; kills the process before or after one of them."""
         engine = type(Connection(self.namespace, url=self.url).async_memory.engine)
         apply = engine.apply
 
@@ -147,13 +147,13 @@ class Run:
         engine.apply = counted  # type: ignore[method-assign]
 
     def context(self, name: str) -> ChatCompletionContext:
-        # Agents that speak at the same time would be in an order of the store's making.
+        # The store would determine the order of agents that speak at the same time.
         if self.stock or self.kind in ("graph", "selector"):
             return UnboundedChatCompletionContext()
         return BotWireChatCompletionContext(self.namespace, url=self.url, name=name)
 
     def memory(self) -> BotWireMemory:
-        # A machine that is busy must not make a memory late, which a thread would show.
+        # On a busy machine a memory must not time out, which the thread would show.
         return BotWireMemory(self.namespace, url=self.url, recall_timeout=PATIENCE)
 
     def agent(self, name: str, hands_to: str | None = None) -> AssistantAgent:
@@ -236,7 +236,7 @@ def _select(thread: Sequence[BaseAgentEvent | BaseChatMessage]) -> str:
 
 
 class Process:
-    """A fork that does a run and writes its answer."""
+    """A fork that executes a run and writes its answer."""
 
     def __init__(self, run: Run, deadly: int | None = None) -> None:
         reads, writes = os.pipe()
@@ -259,7 +259,7 @@ class Process:
             os._exit(1)
 
     def end(self) -> dict[str, Any] | None:
-        """Waits for the end and returns the answer, None if it was killed."""
+        """Waits for the end and returns the answer; None if it was killed."""
         with os.fdopen(self._answer) as pipe:
             if not select.select([pipe], [], [], PATIENCE)[0]:
                 os.kill(self.id, signal.SIGKILL)
@@ -338,7 +338,7 @@ def main() -> None:
     url, namespace, kind, way = sys.argv[1:]
 
     def new(name: str) -> Run:
-        # A file each: what one run leaves behind is not another's to tidy up.
+        # One file each, so that no run has to clean up after another.
         place = url.replace(".db", f"-{name}.db") if url.startswith("sqlite:") else url
         return Run(place, f"{namespace}-{kind}-{name}", kind)
 

@@ -1,4 +1,4 @@
-"""What the tests of AutoGen share."""
+"""Fixtures for the tests of AutoGen."""
 
 from __future__ import annotations
 

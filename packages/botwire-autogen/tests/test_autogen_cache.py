@@ -1,4 +1,4 @@
-"""A model that was asked is not asked again, not even by another process."""
+"""A cached question is never asked again, not even by another process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def cached(place_url: str, namespace: str, *answers: Any) -> ChatCompletionCache
 async def test_an_answer_is_kept(place_url: str, namespace: str, answer: Any) -> None:
     first = await cached(place_url, namespace, answer).create(QUESTION)
     assert not first.cached
-    # This one has no answers: were it asked, it would raise.
+    # This model has no answers: it would raise if asked.
     again = await cached(place_url, namespace).create(QUESTION)
     assert again == first.model_copy(update={"cached": True})
     with pytest.raises(ValueError, match="No more mock responses"):

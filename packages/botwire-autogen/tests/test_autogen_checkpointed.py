@@ -44,7 +44,7 @@ class Plan(BaseModel):
 
 
 class Own(TextMessage):
-    """A type that no team was told of."""
+    """A type that no team has registered."""
 
     type: Literal["Own"] = "Own"  # type: ignore[assignment]
 
@@ -203,7 +203,7 @@ async def test_what_a_selectors_context_held_before_stays(
     stock, expected = team(2, UnboundedChatCompletionContext([rule]))
     await stock.run(task="go")
     prompts = []
-    for _ in range(2):  # the second is another process, with a task of its own
+    for _ in range(2):  # the second is another process with its own task
         context: Any = UnboundedChatCompletionContext([rule])
         if kept == "botwire":
             context = BotWireChatCompletionContext(
@@ -280,7 +280,7 @@ async def test_a_team_that_runs_can_be_paused(place_url: str, namespace: str) ->
     team = CheckpointedTeam(
         RoundRobinGroupChat([agent], max_turns=1), namespace, url=place_url, max_turns=1
     )
-    await team.pause()  # nobody runs
+    await team.pause()  # no agent is running
     run = asyncio.create_task(team.run(task="go"))
     await agent.begun.wait()
     await team.pause()
@@ -317,7 +317,7 @@ async def test_a_team_that_runs_does_not_run_again(place_url: str, namespace: st
 
 
 class Counted(TextMessage):
-    """A message that counts how often messages of its type are written down."""
+    """A message that counts how often messages of its type are dumped."""
 
     type: Literal["Counted"] = "Counted"  # type: ignore[assignment]
     dumps: ClassVar[int] = 0

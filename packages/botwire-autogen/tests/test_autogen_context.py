@@ -1,4 +1,4 @@
-"""A conversation that outlives its process, and views that read no more than they show."""
+"""A conversation outlives its process, and views read no more than they show."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tests.zygote import Zygote
 
 
 class Counter(ReplayChatCompletionClient):
-    """A model client that takes every message for a token."""
+    """A model client that counts every message as one token."""
 
     def count_tokens(self, messages: Sequence[LLMMessage], **kwargs: Any) -> int:
         return len(messages)
@@ -103,7 +103,7 @@ async def test_what_is_stored_names_its_agent_and_its_team(place_url: str, names
     with Memory(namespace, url=place_url) as memory:
         authors = {name: [item.author for item in memory.history(name).read()] for name in agents}
     told = {name: [(one.agent, one.run) for one in authors[name] if one] for name in authors}
-    # By itself, an agent has no runtime, and only its answers say who it is.
+    # An agent by itself has no runtime, so only its answers name it.
     assert told["alone"] == [(None, None), ("alone", None)]
     (team_id,) = {run for name in ("writer", "critic") for _, run in told[name]}
     assert team_id
@@ -170,10 +170,10 @@ async def test_a_limit_of_tokens_keeps_the_newest(
 @pytest.mark.parametrize(
     ("view", "requests", "rows"),
     [
-        # One of the requests asks for the last number, which tells what a model has seen.
+        # One of the requests reads the last number, which records what a model has seen.
         ({"buffer_size": 5}, 2, 5),
         ({"head_size": 3, "buffer_size": 5}, 4, 8),
-        ({"token_limit": 20}, 2, 200),  # a page, of which the counter then takes what fits
+        ({"token_limit": 20}, 2, 200),  # a page, from which the counter takes what fits
     ],
     ids=str,
 )
@@ -199,7 +199,7 @@ async def test_a_view_of_a_long_conversation_reads_what_it_shows(
 
 
 class Counted:
-    """An engine that counts what is asked and how many items it answers."""
+    """An engine that counts requests and returned items."""
 
     def __init__(self, engine: Any) -> None:
         self.engine, self.requests, self.rows = engine, 0, 0
@@ -451,11 +451,11 @@ async def test_a_model_is_told_of_the_tool_in_which_its_process_was_killed(
         assert message.content[0].is_error
         assert "not completed" in message.content[0].content
     stored = await AsyncMemory(namespace, url=place_url).history("context").count()
-    assert stored == 4  # what is stored says what happened, and no more
+    assert stored == 4  # the stored messages say exactly what happened
 
 
 def scripted(number: int, started: asyncio.Event, go_on: asyncio.Event) -> Any:
-    """An agent whose tool waits to be told that it may answer."""
+    """An agent whose tool waits for permission to answer."""
 
     async def look() -> str:
         started.set()
@@ -509,9 +509,7 @@ async def test_of_two_requests_at_once_one_is_refused_and_nothing_lost(
 
 
 @pytest.mark.anyio
-async def test_nobody_is_refused_when_nobody_else_is_at_work(
-    place_url: str, namespace: str
-) -> None:
+async def test_a_run_that_is_alone_is_never_refused(place_url: str, namespace: str) -> None:
     def agent(replies: list[Any], **options: Any) -> AssistantAgent:
         context = BotWireChatCompletionContext(namespace, url=place_url)
         return AssistantAgent(
@@ -524,7 +522,7 @@ async def test_nobody_is_refused_when_nobody_else_is_at_work(
     other = agent(["two", "three", "four"])
     await other.run(task="two")
     kept._model_client = ReplayChatCompletionClient(["after", "and", "again"])
-    await kept.run()  # it goes on with what the other one wrote
+    await kept.run()  # it continues from what the other one wrote
     await other.run(task="three")
     await kept.run(task="four")
     started, never = asyncio.Event(), asyncio.Event()

@@ -22,7 +22,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
 from autogen_core.memory import MemoryContent, MemoryMimeType
 from autogen_core.model_context import UnboundedChatCompletionContext
-from autogen_core.models import CreateResult, ModelInfo, SystemMessage
+from autogen_core.models import CreateResult, SystemMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from botwire import AsyncMemory, ConfigurationError, Memory, TransportError
@@ -36,11 +36,8 @@ from botwire_autogen.teams import PREFIX
 from conftest import read_url, start_server
 from tests.zygote import Zygote
 
-BUDGET = 0.3  # seconds, for what is not to be answered
-PATIENCE = 5.0  # seconds, for what is, on a machine that is busy
-CALLS = ModelInfo(
-    vision=False, function_calling=True, json_output=False, family="x", structured_output=False
-)
+BUDGET = 0.3  # seconds, for calls that get no answer
+PATIENCE = 5.0  # seconds, for calls that get one, on a busy machine
 
 
 def text(content: str) -> MemoryContent:
@@ -48,7 +45,7 @@ def text(content: str) -> MemoryContent:
 
 
 class Failing(ReplayChatCompletionClient):
-    """Says one thing after the other; before one of them it calls something."""
+    """Gives scripted answers, and calls a function before one of them."""
 
     def __init__(self, before: Callable[[int], None], *says: str) -> None:
         super().__init__(list(says))
@@ -62,7 +59,7 @@ class Failing(ReplayChatCompletionClient):
 
 @pytest.fixture
 def silent_url() -> Iterator[str]:
-    """The URL of something that takes connections and never answers."""
+    """The URL of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -180,7 +177,7 @@ async def test_a_run_that_waits_for_a_person_is_saved_and_goes_on(
     place_url: str, namespace: str
 ) -> None:
     # microsoft/autogen#6981: a stream that waits for a user never reaches the save after it.
-    is_over = asyncio.Event()  # held here: tasks that wait for what nobody holds are collected
+    is_over = asyncio.Event()  # held, or its waiting task is collected
     others = asyncio.all_tasks()
 
     async def never(prompt: str, token: CancellationToken | None) -> str:
@@ -212,7 +209,7 @@ async def test_a_run_that_waits_for_a_person_is_saved_and_goes_on(
         "person",
     ]
     is_over.set()
-    if left := asyncio.all_tasks() - others:  # of the run that was given up
+    if left := asyncio.all_tasks() - others:  # of the abandoned run
         await asyncio.wait(left, timeout=30)
 
 
@@ -248,7 +245,7 @@ async def test_a_reset_that_was_cut_off_is_finished_by_the_next_run(
 
     async def cut_off(self: Any) -> None:
         await RoundRobinGroupChat.reset(self)
-        raise KeyboardInterrupt  # as if the process ended: the contexts are empty, the state is not
+        raise KeyboardInterrupt  # as if the process ended: only the state is left
 
     class CutOff(RoundRobinGroupChat):
         reset = cut_off
@@ -271,7 +268,7 @@ async def test_each_message_of_a_thread_is_written_once(place_url: str, namespac
     for task in ("one", "two"):
         await team.run(task=task)
     info = Memory(namespace, url=place_url).history(PREFIX + "team").info()
-    # Numbers are never used twice: as many were given as there are messages.
+    # Numbers are never used twice: there are as many as messages.
     assert info.count == info.last_seq == 62
 
 
@@ -282,10 +279,10 @@ def test_adding_does_not_hold_up_the_event_loop(tmp_path: Path, namespace: str) 
     async def main() -> None:
         await memory.add(text("first"))
         other = sqlite3.connect(database, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")  # nobody else can write
+        other.execute("BEGIN IMMEDIATE")  # blocks all other writers
         adding = [asyncio.create_task(memory.add(text(str(i)))) for i in range(20)]
         for _ in range(200):
-            await asyncio.sleep(0.001)  # were the loop held up, the lock would never be given back
+            await asyncio.sleep(0.001)  # if the loop were blocked, the lock would never be released
         assert not any(task.done() for task in adding)
         other.execute("ROLLBACK")
         other.close()
@@ -428,7 +425,7 @@ def test_a_whole_team_is_a_component_without_a_secret(server_url: str, namespace
     team = RoundRobinGroupChat([agent("a"), agent("b")], max_turns=2)
     dumped = team.dump_component().model_dump_json()
     assert "bw_secret" not in dumped
-    # What autogen#7463 lets be loaded once botwire_autogen is named among the trusted ones.
+    # What autogen#7463 allows to load once botwire_autogen is among the trusted packages.
     providers = set(re.findall(r'"provider":\s*"(\w+)\.', dumped))
     assert providers == {"autogen_agentchat", "autogen_core", "autogen_ext", "botwire_autogen"}
     again = RoundRobinGroupChat.load_component(json.loads(dumped))

@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by AutoGen's contexts."""
+"""AutoGen's contexts keep the promises of every adapter."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from autogen_core.tools import FunctionTool
 from autogen_ext.models.replay import ReplayChatCompletionClient
 from pydantic import BaseModel
 
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire_autogen import BotWireChatCompletionContext, CheckpointedTeam
 
 INFO: Any = {
@@ -81,10 +81,10 @@ class Writer(BaseChatAgent):
 
 
 class TestContext(AdapterTests):
-    """An `AssistantAgent` with a `BotWireChatCompletionContext`, and teams that are saved."""
+    """An `AssistantAgent` with a `BotWireChatCompletionContext`, and saved teams."""
 
-    def open(self, place: Place, user: str) -> Any:
-        context = BotWireChatCompletionContext(place.namespace, url=place.url, name=user)
+    def open(self, address: Address, user: str) -> Any:
+        context = BotWireChatCompletionContext(address.namespace, url=address.url, name=user)
         return AssistantAgent("helper", ReplayChatCompletionClient([]), model_context=context)
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
@@ -124,32 +124,32 @@ class TestContext(AdapterTests):
     async def give_refused(self, agent: Any) -> None:
         await agent.run(task=[TextMessage(content="no", source="user"), "not a message"])
 
-    async def unnamed(self, place: Place) -> None:
+    async def unnamed(self, address: Address) -> None:
         agents = [
             AssistantAgent(
                 name,
                 ReplayChatCompletionClient(["x"]),
-                model_context=BotWireChatCompletionContext(place.namespace, url=place.url),
+                model_context=BotWireChatCompletionContext(address.namespace, url=address.url),
             )
             for name in "ab"
         ]
         await RoundRobinGroupChat([*agents], max_turns=2).run(task="go")
 
-    def team(self, place: Place) -> CheckpointedTeam:
+    def team(self, address: Address) -> CheckpointedTeam:
         model = ReplayChatCompletionClient(['{"steps": ["a", "b"]}'], model_info=INFO)
         planner = AssistantAgent("planner", model, output_content_type=Plan)
         team = RoundRobinGroupChat(
             [planner, Writer("writer", "Writes.")],
             max_turns=1,
-            custom_message_types=[StructuredMessage[Plan], Note],  # AutoGen wants that here
+            custom_message_types=[StructuredMessage[Plan], Note],  # AutoGen requires this here
         )
-        return CheckpointedTeam(team, place.namespace, url=place.url, max_turns=2)
+        return CheckpointedTeam(team, address.namespace, url=address.url, max_turns=2)
 
-    async def store_own(self, place: Place) -> None:
-        await self.team(place).run(task="plan")
+    async def store_own(self, address: Address) -> None:
+        await self.team(address).run(task="plan")
 
-    async def read_own(self, place: Place) -> Any:
-        _, plan, note = await self.team(place).thread()
+    async def read_own(self, address: Address) -> Any:
+        _, plan, note = await self.team(address).thread()
         assert isinstance(plan, StructuredMessage)
         assert isinstance(note, Note)
         return [type(plan), plan.content, type(note), note.content, note.page]

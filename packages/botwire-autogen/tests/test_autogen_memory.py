@@ -1,4 +1,4 @@
-"""An agent remembers in the next process, once each, and goes on when nobody answers."""
+"""An agent remembers in the next process, each memory once, and continues without an answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from botwire_autogen.convert import from_record, to_record
 from conftest import run_and_kill
 from tests.zygote import Zygote
 
-PATIENCE = 60  # seconds, on a machine that is busy
+PATIENCE = 60  # seconds, on a busy machine
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5Erk"
     "Jggg=="
@@ -114,11 +114,11 @@ FACTS = ("Ada likes tea", "Bob likes coffee", "Ada lives in Oslo", "The sky is b
 
 
 class Config(BaseModel):
-    """Of an embedder that is a component."""
+    """The configuration of an embedder that is a component."""
 
 
 class Embedder(ComponentBase[Config], Component[Config]):
-    """Knows two meanings, and counts how often it was asked."""
+    """Knows two meanings, and counts its calls."""
 
     component_type = "embedder"
     component_config_schema = Config
@@ -186,7 +186,7 @@ async def test_what_json_paths_describe_is_found(place_url: str, namespace: str)
     assert await asked(memory, "", filter=newest) == list(FACTS[1:])
     await memory.add(MemoryContent(content={"city": "Oslo"}, mime_type=MemoryMimeType.JSON))
     assert await asked(memory, "", filter={"content.city": "Oslo"}) == [{"city": "Oslo"}]
-    # A filter that a memory was made with holds for all it does, beside one of a query.
+    # A memory's own filter applies to everything it does, in addition to a query's filter.
     adas = BotWireMemory(namespace, url=place_url, filter=about_ada, recall_timeout=PATIENCE)
     assert await asked(adas, "", filter={"metadata.n": {"$lt": 2}}) == [FACTS[0]]
     context = UnboundedChatCompletionContext()
@@ -233,7 +233,7 @@ async def test_a_user_can_tell_it_to_models_that_take_one_system_message(
     context = UnboundedChatCompletionContext()
     await context.add_message(UserMessage(content="tea", source="user"))
     assert len((await memory.update_context(context)).memories.results) == 1
-    # Neither a question nor told again: it is known as a memory.
+    # Recognized as a memory, so neither taken as a question nor shown again.
     assert (await memory.update_context(context)).memories.results == []
     user, told = await context.get_messages()
     assert isinstance(told, UserMessage)
@@ -353,7 +353,7 @@ async def test_an_embedder_that_fails_does_not_end_a_run(
     strict = BotWireMemory(namespace, url=place_url, embedder=broken, strict=True)
     with pytest.raises(OSError, match="no embedding today"):
         await strict.update_context(context)
-    with pytest.raises(OSError, match="no embedding today"):  # not kept without its embedding
+    with pytest.raises(OSError, match="no embedding today"):  # not stored without its embedding
         await memory.add(text("x"))
     assert len((await strict.query()).results) == len(FACTS)
 

@@ -1,4 +1,4 @@
-"""What goes wrong with other memories of AutoGen, each as something that is right here.
+"""Faults of other memories for AutoGen, each shown to be absent here.
 
 Seen on autogen-ext 0.7.5. What needs a server or a process is in `test_autogen_faults.py`: a
 cache that swallows errors (redis), a query that is empty because it failed (mem0), adding that
@@ -32,13 +32,13 @@ PIXEL = (
 @pytest.fixture
 def memory(place_url: str, namespace: str) -> BotWireMemory:
     """An empty memory."""
-    return BotWireMemory(namespace, url=place_url, recall_timeout=60)  # a machine may be busy
+    return BotWireMemory(namespace, url=place_url, recall_timeout=60)  # the machine may be busy
 
 
 @pytest.mark.anyio
 async def test_chromadb_refuses_a_mime_type_that_is_a_string(memory: BotWireMemory) -> None:
     await memory.add(MemoryContent(content="x", mime_type="text/plain"))
-    # It also gives back 'MemoryMimeType.TEXT', a string that is no mime type.
+    # It also returns 'MemoryMimeType.TEXT', a string that is not a mime type.
     assert (await memory.query("x")).results[0].mime_type is MemoryMimeType.TEXT
 
 

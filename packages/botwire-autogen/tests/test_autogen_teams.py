@@ -1,4 +1,4 @@
-"""A team killed again and again says what one says that nobody kills."""
+"""A team that is killed repeatedly says the same as one that is never killed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Killed = Callable[[str, str, str, str], list[dict[str, Any]]]
 
 @pytest.fixture
 def killed(zygote: Zygote) -> Killed:
-    """Returns what the processes answered; see `autogen_team_process.py`."""
+    """Returns the answers of the processes; see `autogen_team_process.py`."""
 
     def run(url: str, namespace: str, kind: str, way: str) -> list[dict[str, Any]]:
         said = zygote.read(RUN, PROCESS, url, namespace, kind, way)

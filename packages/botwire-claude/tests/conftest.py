@@ -1,4 +1,4 @@
-"""What the tests of Claude share."""
+"""Fixtures for the tests of Claude."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by sessions of the real Claude Code on a scripted API."""
+"""Sessions of the real Claude Code on a scripted API keep the promises of every adapter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from claude_agent_sdk import (
     tool,
 )
 
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire_claude import BotWireSessionStore
 
 sys.path.append(str(Path(__file__).parents[3] / "examples"))
@@ -42,26 +42,26 @@ def seen(messages: Iterable[dict[str, Any]]) -> list[Seen]:
 
 
 class TestSessions(AdapterTests):
-    """`query` with a `BotWireSessionStore`, and nothing else that stays."""
+    """`query` with a `BotWireSessionStore` as the only state."""
 
     not_applicable: ClassVar = {
-        "test_a_message_deleted_before_a_run_bars_nobody": "the store refuses nobody",
+        "test_a_run_after_a_deleted_message_is_not_refused": "the store refuses nobody",
         "test_two_requests_at_once_lose_and_mix_nothing": (
             "Claude Code keeps a session as a tree: each request is a branch, whole"
         ),
         "test_two_processes_at_once_lose_and_mix_nothing": "the same",
-        "test_nobody_is_refused_when_nobody_else_is_at_work": "the store refuses nobody",
+        "test_a_run_that_is_alone_is_never_refused": "the store refuses nobody",
         "test_a_users_words_never_reach_another_users_model": (
             "ids of sessions are UUIDs; that keys never collide is tested with the store"
         ),
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": "an id is required",
+        "test_default_names_never_share_a_history": "an id is required",
         "test_every_saved_state_can_be_loaded_again": "a session has no saved states",
         "test_what_the_framework_refuses_leaves_nothing_behind": "Claude Code refuses nothing",
         "test_objects_of_a_users_own_classes_come_back_after_a_restart": "entries are JSON",
     }
 
-    def open(self, place: Place, user: str) -> Any:
-        store = BotWireSessionStore(place.namespace, url=place.url)
+    def open(self, address: Address, user: str) -> Any:
+        store = BotWireSessionStore(address.namespace, url=address.url)
         return store, str(uuid5(NAMESPACE_URL, user))
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:

@@ -1,4 +1,4 @@
-"""Sessions: the SDK's own contract, and what it leaves to the store."""
+"""Sessions: the SDK's own contract, and what the contract leaves open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory tool: as the SDK's own, for any number of agents at once."""
+"""The memory tool: behaves like the SDK's own, for any number of concurrent agents."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_it_answers_word_for_word_as_the_sdks_own(kind: type, tmp_path: Path) ->
     if stock_kind is None:
         pytest.skip("this release has no tool of its own to compare with")
     stock, chosen = stock_kind(str(tmp_path)), random.Random(7)
-    # The SDK's folders stay when they are empty. Here one is never empty.
+    # The SDK keeps empty folders; here a folder is never empty.
     for path in ("/memories/b/keep", "/memories/b/d/keep"):
         stock.call({"command": "create", "path": path, "file_text": ""})
     ours = kind("n", url="sqlite://")

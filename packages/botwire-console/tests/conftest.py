@@ -1,4 +1,4 @@
-"""What the tests of the console share: real servers, with API keys and without."""
+"""Fixtures for the tests of the console: real servers, with and without API keys."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[
 
 @pytest.fixture(scope="session")
 def administered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
-    """A server of its own with quotas: its URL, an administrator's key, and its database."""
+    """A separate server with quotas: its URL, an administrator's key, and its database."""
     database = tmp_path_factory.mktemp("administered") / "memory.db"
     secret = make_key(f"sqlite:///{database}", right="admin")[1]
     options = ("--namespace-writes", "1000", "--namespace-bytes", "100000")
@@ -59,12 +59,12 @@ def _closed_browsers() -> Iterator[None]:
 
 @pytest.fixture
 def browser(server_url: str) -> Browser:
-    """A browser at a server without API keys."""
+    """A browser on a server without API keys."""
     return Browser(server_url)
 
 
 @pytest.fixture
 def memory(server_url: str, namespace: str) -> Iterator[Memory]:
-    """An empty namespace of that server."""
+    """An empty namespace on that server."""
     with Memory(namespace, url=server_url) as memory:
         yield memory

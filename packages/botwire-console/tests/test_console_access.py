@@ -199,7 +199,7 @@ def test_a_search_finds_nothing_of_other_namespaces(keyed: Keyed, who: str) -> N
         assert "bob-secret" not in text
         assert "I am bob" not in text
     assert "I am ada" in browser.see("search", q="I am").text
-    # A name of one's own writing is answered alike, whether it exists or not.
+    # A typed name gets the same answer whether it exists or not.
     if who == "team":
         for name in ("team-1", "team-nothing"):
             page = browser.see("search", q=name)
@@ -215,7 +215,7 @@ def test_other_namespaces_leave_no_trace(keyed: Keyed, who: str) -> None:
         first = browser.http.get(first.headers["Location"])
     assert first.status_code == 200
     assert "bob-secret" not in first.text
-    # One that exists, and one that does not, are refused in the same words.
+    # An existing and a missing one are refused in the same words.
     for view, names in PAGES:
         answers = [browser.get(view, ns=name, **names) for name in ("bob-secret", "bob-nothing")]
         assert [answer.status_code for answer in answers] == [403, 403]
@@ -229,7 +229,7 @@ def test_an_administrator_sees_all_namespaces(keyed: Keyed) -> None:
     text = Browser(url, keys["admin"]).see().text
     assert "bob-secret" in text
     assert "team-1" in text
-    text = Browser(url, keys["all"]).see().text  # may read each, and not list them
+    text = Browser(url, keys["all"]).see().text  # may read each, but not list them
     assert "bob-secret" not in text
     assert "Open a namespace" in text
 

@@ -1,4 +1,4 @@
-"""What administrators see: API keys, usage, health."""
+"""The administrators' views: API keys, usage, health."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_an_envelope_of_any_framework(browser: Browser, server_url: str, namespa
         )
     for shown in ("Oslo", "owner ada", "Ada", "They ask for weather.", "by support, langchain"):
         assert shown in text
-    # The answer is inside of its call: there are four turns, not five.
+    # The answer is inside its call: there are four turns, not five.
     page = browser.see("conversation", ns=namespace, name="chat")
     turns = [one["class"] for one in page.all("li") if "data-seq" in one]
     assert turns == ["turn system", "turn user", "turn assistant", "turn assistant"]

@@ -1,4 +1,4 @@
-"""Names and texts that want to be more than text, in every place of every page."""
+"""Hostile names and texts, everywhere on every page."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ADDRESSES = ("action", "formaction", "href", "src", "hx-get", "data-live", "data
 
 
 def check(answer: httpx.Response) -> None:
-    """Checks that nothing in a page is markup, an attribute or an address that is not ours."""
+    """Checks that a page contains only our own markup, attributes and addresses."""
     assert MARK not in str(dict(answer.headers))
     for name, value in rendering.HEADERS.items():
         assert answer.headers[name] == value
@@ -173,7 +173,7 @@ def test_what_is_stored_stays_text(server_url: str, browser: Browser, text: str)
     seen.append(browser.get("keys", ns=""))
     for answer in seen:
         check(answer)
-    # What leads to an entry with such a name does lead there.
+    # Links to an entry with such a name work.
     links = browser.see("keys", ns=namespace, prefix=text).links("key")
     assert address("key", ns=namespace, key=text) in links
 

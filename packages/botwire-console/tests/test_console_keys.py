@@ -1,4 +1,4 @@
-"""Keys: the tree, one entry, and two people who edit it."""
+"""Keys: the tree, one entry, and two people editing it."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_delete_of_another_version_deletes_nothing(
     answer = browser.post(here, version=2)
     assert answer.headers["Location"] == address("keys", ns=namespace, prefix="folder/")
     assert memory.get("folder/k") is None
-    # Edited by one while the other deleted it.
+    # One edited it while the other deleted it.
     edit = browser.post(address("key", ns=namespace, key="folder/k"), version=2, value="3")
     assert edit.status_code == 409
     assert "deleted meanwhile" in edit.text

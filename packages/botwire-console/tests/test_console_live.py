@@ -46,7 +46,7 @@ def test_a_namespace_that_begins_late_shows_its_changes(
 
 
 def test_an_open_conversation_resumes_after_a_restart(tmp_path: Path, unused_tcp_port: int) -> None:
-    """Does what console.js does: follows the stream, and asks for what came after the last item."""
+    """Does what console.js does: follows the stream, and resumes after the last item."""
     database = tmp_path / "memory.db"
     options = ("--port", str(unused_tcp_port))
     with running(database, *options) as process:

@@ -1,4 +1,4 @@
-"""Memories, and why an agent is given some of them."""
+"""Memories, and why an agent gets some of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changed, what a key held, and getting it back."""
+"""Changes, past versions of keys, and restoring them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every view is a URL with the command line and the Python lines that do the same."""
+"""Every view has a URL, and recipes for the shell and Python that do the same."""
 
 from __future__ import annotations
 

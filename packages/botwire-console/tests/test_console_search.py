@@ -47,7 +47,7 @@ def test_names_titles_values_messages_and_memories(browser: Browser, filled: Mem
 def test_without_a_namespace_all_of_them_are_searched(browser: Browser, filled: Memory) -> None:
     page = browser.see("search", q=filled.namespace[5:])
     assert address("namespace", ns=filled.namespace) in page.links("namespace")
-    # Some namespaces at a time, the busiest today first.
+    # A few namespaces at a time, today's busiest first.
     found = all_rows(browser, address("search", q="zebra"), "key")
     assert address("key", ns=filled.namespace, key="animals") in found
 

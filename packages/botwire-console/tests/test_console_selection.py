@@ -1,4 +1,4 @@
-"""Many selected at once: a dry run, deleting with a receipt, and an export."""
+"""Bulk selections: a dry run, deleting with a receipt, and an export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer is stored only if nobody has spoken since its model was shown the conversation."""
+"""An answer is stored only if nothing was added since its model was shown the conversation."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_an_answer_after_somebody_else_has_spoken_is_refused(history: Asyn
         await look(history, answerer)
         await history.append(said("user", "another"))
         before = await texts(history)
-        for _ in range(2):  # tried again without looking, too
+        for _ in range(2):  # also if it retries without looking
             with pytest.raises(ConflictError, match="another request wrote to 'talk'"):
                 await answer(history, answerer)
         assert await texts(history) == before
@@ -118,4 +118,4 @@ async def test_each_task_has_its_own(history: AsyncHistory) -> None:
     assert await asyncio.create_task(other()) is None
     assert answerers.of_task("talk").seen == 1
     assert answerers.of_task("another").seen is None
-    assert answerers.of_task("talk").seen is None  # the task has gone on to another conversation
+    assert answerers.of_task("talk").seen is None  # the task has moved on to another conversation

@@ -1,4 +1,4 @@
-"""Who wrote something is stored with it, wherever memory lives, and nobody can claim a key."""
+"""Authors are stored with everything, wherever memory lives, and no client can claim a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of changes is kept for a day at least and for three at most, whoever writes."""
+"""The log of changes is kept for at least one day and at most three, whoever writes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from botwire import Memory
 from botwire import operations as ops
 from botwire.engines.postgres import PostgresEngine
 from botwire.engines.protocol import Engine
-from botwire.engines.sql import accounts
-from botwire.engines.sql import batches as statements
+from botwire.engines.sql import accounts, sweeping
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 from tests.stores import Clock
 
@@ -112,7 +111,7 @@ def test_a_quiet_namespace_keeps_no_changes(engine: Engine, clock: Clock) -> Non
 
 
 def test_a_namespace_that_kept_no_changes_is_not_new(engine: Engine, clock: Clock) -> None:
-    """A restoration tells the time of its making only to one that has just been made."""
+    """Only a namespace that never changed takes its creation time from a restoration."""
     Memory("n", engine=engine).set("a", 1)
     clock.wait(3 * DAY)
     engine.sweep()
@@ -125,8 +124,8 @@ def test_a_namespace_that_kept_no_changes_is_not_new(engine: Engine, clock: Cloc
 def test_a_sweep_of_one_file_does_not_hold_up_its_writers(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statements, "_SWEPT_CHANGES", 10)
-    monkeypatch.setattr(statements, "_SWEPT_ROWS", 10)
+    monkeypatch.setattr(sweeping, "_SWEPT_CHANGES", 10)
+    monkeypatch.setattr(sweeping, "_SWEPT_ROWS", 10)
     engine = SQLiteEngine(MEMORY, clock=clock)
     for i in range(4):
         Memory(f"n{i}", engine=engine).set_many(dict.fromkeys("abcde", 1), ttl=60)

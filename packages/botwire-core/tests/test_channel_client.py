@@ -1,4 +1,4 @@
-"""The client's channel: used where it is allowed, left without an error; nothing lands twice."""
+"""The client's channel: used if allowed, abandoned without errors, and nothing lands twice."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def flavor(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def logged(tmp_path: Path) -> Iterator[Logged]:
-    """A server of its own that counts, at the end of a line that can be cut."""
+    """A separate server that counts requests, behind a connection that can be cut."""
     with running(tmp_path / "memory.db") as process:
         url = read_url(process)
         proxy = Proxy(int(url.rpartition(":")[2]), lambda data: b'{"results":' in data)
@@ -130,7 +130,7 @@ async def test_an_answer_that_is_lost_is_asked_for_again_and_lands_once(
     for _ in range(3):
         await memory.increment("n")
     logged.proxy.lose_answers(1)
-    assert await memory.increment("n") == 4  # by HTTP
+    assert await memory.increment("n") == 4  # over HTTP
     assert logged.proxy.lost == 1
     assert await memory.increment("n") == 5  # a new channel
     assert logged.opened() == 2
@@ -192,7 +192,7 @@ async def test_a_server_that_stops_is_followed_by_the_next(tmp_path: Path, flavo
 
 
 async def follow(flavor: str, url: str, most: int) -> list[str]:
-    """Returns the names of the first changes, like a program that only watches."""
+    """Returns the names of the first changes, as a program that only watches sees them."""
     memory = open_client(flavor, "n", url)
     names: list[str] = []
     async for change in memory.watch(after=0, poll=0.01):
@@ -239,7 +239,7 @@ def test_changes_are_pushed_and_a_broken_line_misses_none(
         following = pool.submit(lambda: asyncio.run(follow(flavor, logged.url, 100)))
         for _ in range(3):
             goal = len(pushed) + 2
-            while len(pushed) < goal and not following.done():  # it is pushed after each break
+            while len(pushed) < goal and not following.done():  # pushes resume after each break
                 writer.set(next(numbers), 1)
             logged.proxy.cut()
         while not following.done():
@@ -340,12 +340,12 @@ async def test_where_channels_are_refused_it_is_http(
         memory = open_client(flavor, namespace, f"http://127.0.0.1:{front.port}{CHANNEL}")
         for i in range(10):
             assert await memory.increment("n") == i + 1
-        assert front.asked == 1  # it is not asked over and over
+        assert front.asked == 1  # it is not asked repeatedly
         await memory.aclose()
         other = open_client(flavor, namespace, f"http://127.0.0.1:{front.port}{CHANNEL}")
         for _ in range(3):
             await other.get("n")
-        assert front.asked == 1  # nor by others in this process
+        assert front.asked == 1  # nor by other clients of this process
         front.refuses = False
         channels._verdicts[f"http://127.0.0.1:{front.port}"]._not_before = 0.0  # a while later
         for _ in range(3):
@@ -367,7 +367,7 @@ async def test_an_upgrade_that_is_swallowed_is_http(
 
 
 class Refusing:
-    """A proxy for connections; those that ask for a channel get an answer of its own."""
+    """A TCP proxy that answers requests for a channel itself."""
 
     def __init__(self, url: str, answer: bytes) -> None:
         self._to = ("127.0.0.1", int(url.rpartition(":")[2]))
@@ -481,7 +481,7 @@ async def test_a_channel_that_breaks_the_rules_is_left(
         memory = open_client(flavor, namespace, f"http://127.0.0.1:{front.port}{CHANNEL}")
         for i in range(4):
             assert await memory.increment("n") == i + 1
-        assert front.asked == 1  # it has answered nothing, so it is not tried again at once
+        assert front.asked == 1  # it never answered, so it is not retried at once
         await memory.aclose()
 
 
@@ -671,7 +671,7 @@ def test_what_is_heard_from_an_idle_server_keeps_the_channel(
     with Memory("n", url=logged.url) as memory:
         for _ in range(3):
             memory.increment("n")
-        monkeypatch.setattr(blocking, "_SILENT_SECONDS", 0.0)  # no sign of life came since
+        monkeypatch.setattr(blocking, "_SILENT_SECONDS", 0.0)  # no ping has come since
         assert memory.increment("n") == 4
         monkeypatch.undo()
         assert memory.increment("n") == 5

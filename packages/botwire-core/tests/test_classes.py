@@ -1,4 +1,4 @@
-"""What a stored name is taken for, and what a value becomes that JSON and its tags lack."""
+"""Which class a stored name stands for, and how values beyond JSON and tags are stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botwire.tagged import from_json, to_json
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A framework's package, one module of which is a program and one asks to be imported."""
+    """A framework's package with a module that is a program and one that must not be imported."""
     name = "framework_of_a_test"
     folder = tmp_path / name
     folder.mkdir()
@@ -93,9 +93,9 @@ def test_a_writer_is_asked_for_what_is_of_no_known_class_exactly() -> None:
     assert found == value
     assert [type(part) for part in (*found["a"], *found["s"])] == [Text, complex, Text]
     assert Text in map(type, found)
-    assert to_json(value["a"][0]) == "x"  # without one, it is the string that it is
+    assert to_json(value["a"][0]) == "x"  # without a reader it stays a string
     with pytest.raises(NotJSONError, match=r"value\['a'\]\[0\] is odd"):
         to_json({"a": [object()]}, write=write)
     with pytest.raises(ValueError, match="has invalid content"):
         from_json({"$complex": 1}, readers=READERS)
-    assert from_json({"$text": 1}) == {"$text": 1}  # a tag that nobody reads
+    assert from_json({"$text": 1}) == {"$text": 1}  # a tag without a reader

@@ -1,4 +1,4 @@
-"""What is large is deleted in parts: others write in between, and readers see none of it."""
+"""Large deletes run in parts: others can write in between, and readers never see a part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from botwire.transfer.erasing import erase
 
 
 class Interrupted(SQLiteEngine):
-    """An engine that does something of another program's after each of its batches."""
+    """An engine that simulates another program after each batch."""
 
     def __init__(self, path: Path, between: Callable[[], object]) -> None:
         super().__init__(path)
@@ -210,7 +210,7 @@ def test_words_of_long_texts_are_counted_before_the_lock_is_taken(
     records = memory.records()
     long = " ".join(f"w{i}" for i in range(10_000))
     records.put([Record(long, "r")])
-    records.put([Record("short", "r")])  # that a long one is there turns out under the lock
+    records.put([Record("short", "r")])  # the long text is discovered under the lock
     records.put([Record(long, "r")])
     assert records.delete(ids=["r"]) == 1
     assert counted == []

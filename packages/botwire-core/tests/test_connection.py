@@ -1,4 +1,4 @@
-"""References to a place: they hold no secret, and find it again."""
+"""References to a place contain no secret, and lead back to the place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is declared once: an operation, what it means in SQL, and the scheme of an engine's URLs."""
+"""Declarations: operations, their SQL handlers, and URL schemes of engines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from botwire.places import known_schemes
 
 @pytest.fixture
 def renamed() -> Iterator[type]:
-    """An operation of a user's own, declared for the time of a test."""
+    """A user's own operation, declared for one test."""
 
     @ops.operation
     class RenameThing(ops.Operation[ops.Count]):
@@ -67,16 +67,16 @@ def test_what_was_not_declared_or_means_nothing_is_named(renamed: type) -> None:
 
     with pytest.raises(ConfigurationError, match="Plain is not declared"):
         wire.encode_batch(ops.Batch("n", (Plain(),)))
-    with pytest.raises(ConfigurationError, match="RenameThing means nothing in SQL"):
+    with pytest.raises(ConfigurationError, match="RenameThing has no handler in SQL"):
         SQLiteEngine(MEMORY).apply(ops.Batch("n", (renamed("k"),)))
 
 
 def test_an_engine_is_imported_only_if_it_knows_every_operation(
     renamed: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handlers.check_complete()  # a user's own may be for an engine of their own
+    handlers.check_complete()  # a user's own operation may be for their own engine
     monkeypatch.delitem(handlers._HANDLERS, ops.PutKey)
-    with pytest.raises(ConfigurationError, match="PutKey means nothing in SQL"):
+    with pytest.raises(ConfigurationError, match="PutKey has no handler in SQL"):
         handlers.check_complete()
 
 

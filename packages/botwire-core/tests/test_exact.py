@@ -1,4 +1,4 @@
-"""Exact JSON: equal and of the same type, or refused with the place of the trouble."""
+"""Exact JSON: equal and of the same type, or refused with the position of the problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters: what matches, what does not, and what is no filter."""
+"""Filters: what matches, what does not, and what is not a filter."""
 
 from __future__ import annotations
 

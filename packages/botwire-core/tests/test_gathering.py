@@ -1,4 +1,4 @@
-"""Reads of several threads over a network share a request, and answer as they would alone."""
+"""Concurrent reads share a request, and get the same answers as alone."""
 
 from __future__ import annotations
 
@@ -44,27 +44,27 @@ class Far:
 
 @pytest.fixture
 def far() -> Far:
-    """What is behind."""
+    """The wrapped engine."""
     return Far()
 
 
 @pytest.fixture
 def gathering(far: Far) -> GatheringEngine:
-    """What is before it."""
+    """The gathering engine."""
     return GatheringEngine(far)
 
 
 def together(
     far: Far, gathering: GatheringEngine, reads: list[Callable[[], object]]
 ) -> list[object]:
-    """Makes reads while one is on its way; returns what each answers or raises."""
+    """Reads while another read is in flight; returns each result or error."""
     far.gate.clear()
     with ThreadPoolExecutor(len(reads)) as pool:
         found = []
         for i, read in enumerate(reads):
             found.append(pool.submit(read))
             deadline = time.monotonic() + 60
-            while len(far.batches) < 1 or gathering.waiting < i:  # the first is on its way
+            while len(far.batches) < 1 or gathering.waiting < i:  # the first is in flight
                 assert time.monotonic() < deadline
         far.gate.set()
         return [one.exception() or one.result() for one in found]
@@ -164,4 +164,4 @@ def test_a_connection_gathers_what_travels_and_nothing_else(
     ):
         assert not isinstance(connection.memory.engine, GatheringEngine)
     shared = Connection("n", client=Memory("n", url=server_url), gather_reads=True)
-    assert shared.async_memory.engine is not None  # the twin of what is behind
+    assert shared.async_memory.engine is not None  # the wrapped engine's twin

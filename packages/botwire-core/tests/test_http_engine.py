@@ -38,7 +38,7 @@ Answer = httpx.Response | Exception
 
 
 class Server:
-    """A transport in the place of the network: a real engine behind a bad line.
+    """A transport that replaces the network: a real engine behind a bad connection.
 
     Args:
         faults: What happens to the first requests: an answer in the place of the real one, an
@@ -240,7 +240,7 @@ def test_the_engine_adds_the_id_that_a_caller_gave() -> None:
 
 
 class _Busy(BaseHTTPRequestHandler):
-    """A server that is up again, but answers late."""
+    """A server that is back, but answers late."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))

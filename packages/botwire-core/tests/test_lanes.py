@@ -1,4 +1,4 @@
-"""Threads for work of all lengths: nobody waits for others' long work."""
+"""Threads for work of all lengths: no one waits for others' long work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which words of a query are looked for, in which language, and what their forms are."""
+"""Which words of a query are searched for, in which language, and their forms."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ Run = Callable[..., str]
 
 @pytest.fixture(params=["blocking", "awaited"])
 def run(request: pytest.FixtureRequest, namespace: str) -> Run:
-    """Runs a command and returns its text, that of a refusal too."""
+    """Runs a command and returns its text, even if it is refused."""
     files = (
         MemoryFiles(Memory(namespace, url="sqlite://"))
         if request.param == "blocking"

@@ -1,4 +1,4 @@
-"""A store of an older release is opened as it is, and only a newer one is refused."""
+"""A store of any older release opens, and only a newer one is refused."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Store:
             return cursor.fetchall() if cursor.description else []
 
     def load(self, version: int) -> None:
-        """Makes the tables of a version, with what the release of that time wrote into them."""
+        """Creates the tables of a version, with data that its release wrote."""
         self.run((DATA / f"format-{version}.{self._kind}.sql").read_text())
 
     def shape(self) -> list[Any]:
-        """Returns every column and index there is."""
+        """Returns all columns and indexes."""
         if self._kind == "sqlite":
             tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
             return [
@@ -95,7 +95,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 @pytest.fixture
 def next_version(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A release to come, with one more version of the tables: the number of that version."""
+    """Simulates a future release with one more version of the tables; returns its number."""
 
     def step(dialect: Dialect) -> Steps:
         yield Statement(dialect.spell("CREATE TABLE botwire_next (namespace {bytes} PRIMARY KEY)"))
@@ -200,7 +200,7 @@ def test_a_newer_store_is_refused_even_while_it_is_open(store: Store) -> None:
         if store.url.startswith("sqlite"):
             with pytest.raises(ConfigurationError, match="newer BotWire"):
                 memory.set("k", 2)
-    # In the place of another process, as SQLite's engines are shared in this one.
+    # Simulates another process, because SQLite engines are shared within this one.
     with Memory("n", url=store.url) as memory:
         for call in (lambda: memory.get("k"), lambda: memory.set("k", 2)):
             with pytest.raises(ConfigurationError, match=r"newer BotWire.*upgrade botwire-core"):

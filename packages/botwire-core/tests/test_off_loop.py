@@ -1,4 +1,4 @@
-"""Large values are converted in a thread, small ones where they are."""
+"""Large values are converted in a thread, small ones directly."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ from botwire.operations.terms import DAY, Usage
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a database can be made."""
+    """A path for a database."""
     return tmp_path / "memory.db"
 
 
@@ -93,7 +93,7 @@ def test_a_store_that_is_only_read(path: Path) -> None:
             with pytest.raises(ConfigurationError, match="mode=ro"):
                 reader.set("k", 3)
             reader.engine.sweep()
-            assert list(transfer.check(reader.engine)) == []  # which only looks
+            assert list(transfer.check(reader.engine)) == []  # which only reads
             with pytest.raises(ConfigurationError, match="CompactStore"):
                 transfer.compact(reader.engine)
     with pytest.raises(ConfigurationError, match="cannot be opened"):
@@ -162,7 +162,7 @@ def test_a_backup_is_restored_while_others_have_the_store_open(path: Path) -> No
         assert one.get("k") == "then"
         assert one.get("new") is None
         assert [match.record.id for match in one.records("r").search(vector=[1.0, 0.0])] == ["1"]
-    # No version is given a second time, and who watches is told.
+    # No version is reused, and watchers are notified.
     assert next(iter(other.watch(after=seen))).action == "reset"
     assert other.set("k", "now") > seen
     with pytest.raises(ConflictError):
@@ -370,7 +370,7 @@ def test_threads_that_update_each_others_keys_do_not_wait_for_ever(path: Path) -
 
 
 class Wrapped:
-    """An engine of the user's own: all that the protocol asks for."""
+    """A user's own engine with exactly the methods of the protocol."""
 
     def __init__(self) -> None:
         self.inner = SQLiteEngine(MEMORY)
@@ -400,13 +400,13 @@ async def test_an_engine_of_ones_own_is_awaited_too() -> None:
 def test_a_clock_that_was_ahead_once_freezes_no_quota() -> None:
     today = 20_000 * DAY
     assert Usage(5, 7, 20_000).on(today) == (5, 7, 20_000)
-    assert Usage(5, 7, 20_001).on(today) == (5, 7, 20_001)  # a machine that is a little behind
+    assert Usage(5, 7, 20_001).on(today) == (5, 7, 20_001)  # a clock slightly behind
     assert Usage(5, 7, 29_999).on(today) == (5, 0, 20_000)
     assert Usage(5, 7, 19_999).on(today) == (5, 0, 20_000)
 
 
 class Down:
-    """A server that is down until it is up, with how often it was asked.
+    """A server that is down at first, and counts its requests.
 
     Args:
         errors: What the first requests meet; all others meet the last.
@@ -495,7 +495,7 @@ def test_a_call_that_took_too_long_does_not_shorten_the_others() -> None:
         return httpx.Response(200, json={"results": [[None]]})
 
     engine = HTTPEngine("http://m.test", timeout=30, transport=httpx.MockTransport(answer))
-    engine._timeout = 0.001  # the first call alone gives up
+    engine._timeout = 0.001  # only the first call uses up the timeout
     memory = Memory("n", engine=engine)
     with pytest.raises(TransportError):
         memory.get("k")

@@ -1,4 +1,4 @@
-"""Pages are bounded in bytes, as full as they may be, and together they are everything."""
+"""Pages are bounded in bytes, as full as possible, and together contain everything."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def check_pages(engine: Engine, sizes: list[int], limit: int) -> None:
             ]
             if not page.more:
                 break
-            # Not fewer than had to be; names count too, some 8 bytes an element.
+            # No fewer than necessary; names count too, about 8 bytes per element.
             assert len(held) == limit or sum(held) + max(sizes) + 8 * len(held) + 64 > BOUND, name
             last = elements[-1]
         assert found == (sizes[::-1] if backwards else sizes), name
@@ -142,7 +142,7 @@ def test_both_databases_bound_pages_alike(engine: Engine) -> None:
 
 @pytest.mark.parametrize("size", [1, 10, 100, 999, 5_000])
 def test_no_more_is_measured_than_a_page_holds(size: int) -> None:
-    """On SQLite that reads it: a history of large items would be read whole for each page."""
+    """On SQLite, measuring reads the value: each page would read the whole history."""
     asked: list[int] = []
 
     def measure(start: int, count: int) -> Steps:
@@ -175,13 +175,13 @@ def test_what_is_not_paged_is_answered_whole_or_refused(engine: Engine) -> None:
         assert ask(engine, whole) == [answer]
         with pytest.raises(PayloadTooLargeError, match="more than 20,000 bytes: ask for fewer"):
             ask(engine, whole, answer=20_000)
-    # The same key twice is two values of the answer; keys that there are not hold nothing.
+    # The same key twice counts twice; missing keys count nothing.
     with pytest.raises(PayloadTooLargeError):
         ask(engine, ops.GetKeys(keys[:1] * 8), answer=20_000)
     missing = tuple(f"none {i}" for i in range(100))
     assert ask(engine, ops.GetKeys((*missing, keys[0])), answer=20_000)[0][-1] is not None
     assert ask(engine, ops.GetKeys(missing), answer=20_000) == [(None,) * 100]
-    assert len(ask(engine, ops.GetKeys(keys[:1]), answer=1_000)) == 1  # one is always answered
+    assert len(ask(engine, ops.GetKeys(keys[:1]), answer=1_000)) == 1  # one is always returned
 
 
 def test_a_batch_answers_so_much_in_all(engine: Engine) -> None:

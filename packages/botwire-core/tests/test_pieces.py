@@ -1,4 +1,4 @@
-"""Large JSON, decoded in pieces: the same as in one go, and nothing takes long."""
+"""Large JSON decoded in pieces gives the same result, and no step takes long."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VALUES = st.recursive(
 
 
 def plain(found: Any) -> Any:
-    """Returns what was decoded with the large values in it as objects."""
+    """Returns the decoded document with its large values as objects."""
     if isinstance(found, Json):
         return json.loads(found.text)
     if isinstance(found, dict):

@@ -1,4 +1,4 @@
-"""The PostgreSQL engine where it is not as the others; what is alike is in tests/."""
+"""The PostgreSQL engine's own behavior; what all engines share is tested in tests/."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from botwire import Memory, RequestTimeoutError, ServerError
 from botwire.engines.postgres import PostgresEngine
 from botwire.engines.postgres._sync import engine as postgres
-from botwire.engines.sql import batches as statements
+from botwire.engines.sql import sweeping
 from tests.stores import Clock
 
 
@@ -33,7 +33,7 @@ def test_the_database_forgets_what_expired(
         Memory(space, engine=engine).set_many({f"k{i}": i for i in range(10)}, ttl=10)
         Memory(space, engine=engine).set("kept", 1)
     (before,) = select(url, "SELECT sum(bytes) FROM botwire_namespaces")
-    clock.wait(statements.KEPT_REQUESTS / 1_000_000)
+    clock.wait(sweeping.KEPT_REQUESTS / 1_000_000)
     if by_a_writer:
         Memory("d", engine=engine).set("other", 1)
         Memory("d", engine=engine).delete("other")
@@ -49,7 +49,7 @@ def test_the_database_forgets_what_expired(
 def test_a_sweep_takes_short_transactions_and_a_write_does_not_wait_for_all_of_them(
     postgres_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statements, "_SWEPT_ROWS", 10)
+    monkeypatch.setattr(sweeping, "_SWEPT_ROWS", 10)
     monkeypatch.setattr(postgres, "_SWEEP_SECONDS", 0.0)
     clock = Clock()
     engine = PostgresEngine(postgres_database_url, clock=clock)
@@ -194,6 +194,6 @@ def test_every_key_begins_with_the_namespace_and_no_node_is_special(
         "table_schema = 'public' AND (is_identity = 'YES' OR column_default LIKE '%(%')",
     }.items():
         assert select(url, sql) == [], what
-    source = "".join(path.read_text() for path in Path(statements.__file__).parent.glob("*.py"))
+    source = "".join(path.read_text() for path in Path(sweeping.__file__).parent.glob("*.py"))
     source += Path(postgres.__file__).read_text()
     assert not re.search(r"pg_advisory|LISTEN |NOTIFY |nextval|LOCK TABLE", source)

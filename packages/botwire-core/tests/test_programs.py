@@ -1,4 +1,4 @@
-"""Work that is written once does the same with either client."""
+"""Programs do the same with either client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Step = Callable[[Any], Any]
 
 
 def take_turn(key: str) -> programs.Program[Step, str]:
-    """Sets a key unless it is there, and returns what is there then."""
+    """Sets a key unless it exists, and returns its value."""
     try:
         yield lambda memory: memory.set(key, "mine", if_version=0)
     except ConflictError:

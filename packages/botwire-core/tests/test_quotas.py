@@ -1,4 +1,4 @@
-"""Quotas are held in the transaction of the write: exact, across processes, nothing half done."""
+"""Quotas are enforced in the write's transaction: exact, across processes, nothing half done."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def put(key: str, size: int = 2) -> ops.PutKey:
-    """An operation that puts a key whose value is of so many bytes as JSON."""
+    """Returns an operation that puts a key whose JSON has the given size."""
     return ops.PutKey(key, Json.of("x" * (size - 2)))
 
 
@@ -128,7 +128,7 @@ def test_a_namespace_holds_so_many_bytes(store: Store) -> None:
     terms = BatchTerms(Quota(bytes=200))
     store.apply(put("a", 67), append("12345", ids=("i",)), terms=terms)
     assert store.usage().bytes == (32 + 1 + 67) + (32 + 1 + 7)
-    store.apply(put("a", 67), terms=terms)  # in the place of itself
+    store.apply(put("a", 67), terms=terms)  # replacing itself
     with pytest.raises(QuotaExceededError, match=r"200 bytes.*would make it 206") as refused:
         store.apply(put("b", 33), terms=terms)
     assert (refused.value.status, refused.value.retry_after) == (413, None)
@@ -204,7 +204,7 @@ print(done)
 
 @pytest.mark.parametrize("shared", ["namespace", "account"])
 def test_processes_together_get_what_one_gets(store: Store, shared: str) -> None:
-    """They write into one namespace, or each into its own by the same account."""
+    """They write into one namespace, or each into its own for the same account."""
     account = "" if shared == "namespace" else f"{SYSTEM_NAMESPACE}/{uuid.uuid4().hex}"
     namespaces = [store.namespace if not account else f"{store.namespace}-{i}" for i in range(3)]
     zygote = zygote_of("botwire", "botwire.engines.opening")

@@ -1,4 +1,4 @@
-"""What grows is written again at the cost of what is new, and always as it is."""
+"""A growing value is converted at the cost of what is new, and always correctly."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STATES: Any = st.dictionaries(
 def test_it_writes_what_to_json_writes(states: list[Any]) -> None:
     rewriter = Rewriter()
     for state in states:
-        # As texts, since 1 equals True here and not there.
+        # Compared as text, because in Python 1 equals True.
         assert encode(rewriter.to_json({"outer": state})) == encode(to_json({"outer": state}))
 
 

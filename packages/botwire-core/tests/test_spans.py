@@ -1,4 +1,4 @@
-"""Operations on memories are spans of OpenTelemetry, which say nothing of what is remembered."""
+"""Memory operations are OpenTelemetry spans that reveal no content."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
 
 
 def use(memory: Memory) -> str:
-    """Does everything that has a span, once."""
+    """Runs each operation that has a span once."""
     id = memory.remember("Ada likes tea.")
     memory.remember("Ada likes coffee.", id="c")
     memory.recall("what does Ada drink?")
@@ -86,7 +86,7 @@ def test_each_operation_is_one_span_without_content(exported: InMemorySpanExport
 
 
 def use_keys_and_histories(memory: Memory) -> list[tuple[str, list[str], list[str]]]:
-    """Does something with keys and histories, and returns what the spans must say."""
+    """Uses keys and histories, and returns what the spans must say."""
     memory.set("k", 1)
     memory.get("k")
     memory.increment("k")

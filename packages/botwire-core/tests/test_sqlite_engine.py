@@ -37,7 +37,7 @@ from tests.stores import Clock
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a database can be made."""
+    """A path for a database."""
     return tmp_path / "memory.db"
 
 
@@ -125,7 +125,7 @@ def test_a_repeated_request_is_answered_and_not_applied_again(path: Path) -> Non
     first = engine.apply(batch)
     assert engine.apply(batch) == first
     assert Memory("n", engine=engine).get("n") == 5
-    # Another namespace's request of the same id is another request.
+    # The same id in another namespace is another request.
     assert engine.apply(ops.Batch("m", batch.operations, "once"))[0] == 5
     assert Memory("m", engine=engine).get("n") == 5
 
@@ -161,7 +161,7 @@ def test_a_file_that_another_process_makes_while_it_is_looked_at(path: Path, aft
     looks = 0
 
     class Looking:
-        """A connection; the other process comes after so many looks."""
+        """A connection where another process intervenes after some statements."""
 
         def execute(self, sql: str) -> Any:
             nonlocal looks
@@ -401,7 +401,7 @@ def test_a_read_that_would_have_to_wait_is_not_done_at_once(path: Path) -> None:
     assert results is not None
     assert results[0][0].value == Json.of(1)
     engine.close()
-    # What a recovery does for a moment, done for long.
+    # Like a recovery, but much longer.
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("PRAGMA locking_mode=EXCLUSIVE")
     other.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""What cuts into a write: Ctrl-C at any moment, signal handlers and finalizers that write too."""
+"""Interrupted writes: Ctrl-C at any moment, and signal handlers and finalizers that write."""
 
 from __future__ import annotations
 
@@ -34,21 +34,18 @@ connection.execute("ROLLBACK")
 
 
 class Stop(BaseException):
-    """What a handler raises, as KeyboardInterrupt is."""
+    """An exception raised by a handler, like KeyboardInterrupt."""
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a database can be made."""
+    """A path for a database."""
     return tmp_path / "memory.db"
 
 
 @contextlib.contextmanager
 def cutting_in(after: int, act: Any) -> Iterator[list[int]]:
-    """Acts at the n-th moment of the engine's code at which Python handles signals.
-
-    That is behind a call, at the start of a function and where a loop goes round.
-    """
+    """Acts at the n-th point at which Python handles signals in the engine's code."""
     before: dict[FrameType, str] = {}
     count = [0]
 
@@ -79,7 +76,7 @@ def cutting_in(after: int, act: Any) -> Iterator[list[int]]:
 
 
 def may_write(path: Path) -> bool:
-    """Says whether another connection gets the lock at once."""
+    """Returns whether another connection gets the lock at once."""
     with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as raw:
         try:
             raw.execute("BEGIN IMMEDIATE")
@@ -119,7 +116,7 @@ def test_an_interrupt_at_any_moment_of_a_write_leaves_all_usable(path: Path, sev
             interrupts += 1
         assert may_write(path), moment
         stored = memory.history("h").count() if several else memory.get("k")
-        # It may have been written or not, but what was written before is there, and only once.
+        # It may or may not have been written, but earlier writes are there exactly once.
         assert stored in (known, known + 1), moment
         known = stored
     assert interrupts > 50
@@ -225,7 +222,7 @@ def test_ctrl_c_ends_the_wait_for_another_process_at_once(path: Path) -> None:
             signal.setitimer(signal.ITIMER_REAL, 0.2)
             with pytest.raises(KeyboardInterrupt):
                 memory.set("k", 2)
-            # The other one holds the lock still: this was not the end of its transaction.
+            # The other one still holds the lock: its transaction has not ended.
             assert not may_write(path)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -336,7 +333,7 @@ print(len(failed), memory.get("children"))
 
 
 def test_children_forked_beside_busy_threads_can_write(path: Path) -> None:
-    # In most of the forks another thread is in a transaction; a child waited for its lock for ever.
+    # In most forks another thread is in a transaction; a child used to wait forever for its lock.
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _FORKS, f"sqlite:///{path}"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""How generators of statements say what they wait for."""
+"""Generators of statements and what they wait for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from botwire.errors import BotWireError
 
 
 def part(name: str, rounds: int, failure: BotWireError | None = None) -> Steps:
-    """Asks once a round, after something that it does not wait for."""
+    """Needs rows once per round, after a statement that it does not wait for."""
     heard = []
     for number in range(rounds):
         later: Rows = []
@@ -29,7 +29,7 @@ def part(name: str, rounds: int, failure: BotWireError | None = None) -> Steps:
 
 
 def run(steps: Steps) -> tuple[object, list[list[str]]]:
-    """Runs steps as late as they allow; returns the result and what was asked in each round."""
+    """Runs steps as late as possible; returns the result and the statements of each round."""
     rounds: list[list[str]] = [[]]
     unread = []
     rows: Rows = []

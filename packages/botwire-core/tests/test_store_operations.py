@@ -1,4 +1,4 @@
-"""What keeps a store: listing, checking, exact restoration, and forgetting for good."""
+"""Maintaining a store: listing, checking, exact restoration, and erasing."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_what_is_forgotten_is_not_in_the_files_bytes(tmp_path: Path) -> None:
     fill(engine, "Rosebud's namespace", "Rosebud")
     memory = Memory("Rosebud's namespace", engine=engine)
     memory.set("long", secret)
-    memory.delete("long")  # its pages are free, and still hold it
+    memory.delete("long")  # its pages are free but still contain it
 
     def bytes_on_disk() -> bytes:
         return b"".join(file.read_bytes() for file in sorted(tmp_path.iterdir())).lower()
@@ -248,7 +248,7 @@ def test_a_newer_key_is_not_overwritten_unless_told(engine: Engine) -> None:
     assert memory.get_many(["k", "other"]) == {"k": "newer", "other": 1}
     ask(engine, ops.RestoreKeys((key(),), ops.OVERWRITE))
     assert ask(engine, ops.GetKeys(("k",))) == (key(),)
-    ask(engine, ops.RestoreKeys((key(value=2, version=6, time=NOW - 8),)))  # the stored is older
+    ask(engine, ops.RestoreKeys((key(value=2, version=6, time=NOW - 8),)))  # older than it
     assert memory.get("k") == 2
 
 
@@ -278,7 +278,7 @@ def test_a_history_is_restored_with_its_numbers_its_archive_and_its_end(engine: 
     history = Memory("n", engine=engine).history("h")
     assert (history.count(), history.info().archived) == (2, 2)
     assert history.append("next") == 10
-    # The backup is older now: what is there stays, and what is missing comes back.
+    # The backup is older now: existing data stays, and missing data comes back.
     history.delete(5)
     assert ask(engine, restore) == ops.Restored(1, 0, 0)
     assert [item.seq for item in history.read()] == [5, 7, 10]
@@ -355,19 +355,25 @@ def test_restored_records_are_found_by_word_and_by_vector_at_once(engine: Engine
     [
         ("UPDATE botwire_keys SET version = 99", "key 'again' has a version"),
         ("UPDATE botwire_keys SET value_json = NULL", "key 'again' holds no value"),
-        ("UPDATE botwire_histories SET size = 7", "history 'emptied' counts other items"),
+        ("UPDATE botwire_histories SET size = 7", "history 'emptied' has a wrong count of items"),
         ("UPDATE botwire_histories SET last_seq = 0", "history 'history x' has items or"),
-        ("DELETE FROM botwire_histories", "items of a history 'history x'"),
-        ("DELETE FROM botwire_records", "collection 'records x' counts other records"),
-        ("UPDATE botwire_collections SET dimension = 3", "embeddings of another dimension"),
-        ("UPDATE botwire_collections SET words = 3", "counts other words"),
+        ("DELETE FROM botwire_histories", "history 'history x' does not exist"),
+        ("DELETE FROM botwire_records", "collection 'records x' has a wrong count of records"),
+        ("UPDATE botwire_collections SET dimension = 3", "embeddings of a dimension other"),
+        ("UPDATE botwire_collections SET words = 3", "wrong count of words"),
         ("UPDATE botwire_collections SET revision = 99", "has a revision"),
-        ("DELETE FROM botwire_collections", "records of a collection 'records x'"),
+        ("DELETE FROM botwire_collections", "collection 'records x' does not exist"),
         ("UPDATE botwire_records SET version = 0", "record 'x' has a version"),
-        ("DELETE FROM botwire_records", "words of a record 'x'"),
-        ("UPDATE botwire_namespaces SET revision = 3", "a change 6 beyond"),
-        ("UPDATE botwire_items SET value_json = '12'", "history 'history x' counts other bytes"),
-        ("UPDATE botwire_records SET tags = '[]'", "collection 'records x' counts other bytes"),
+        ("DELETE FROM botwire_records", "record 'x' does not exist"),
+        ("UPDATE botwire_namespaces SET revision = 3", "change 6 is beyond"),
+        (
+            "UPDATE botwire_items SET value_json = '12'",
+            "history 'history x' has a wrong count of bytes",
+        ),
+        (
+            "UPDATE botwire_records SET tags = '[]'",
+            "collection 'records x' has a wrong count of bytes",
+        ),
         ("UPDATE botwire_keys SET value_json = '123'", "the namespace counts"),
     ],
 )
@@ -387,9 +393,9 @@ def test_a_check_finds_lost_words_and_lost_namespaces(engine: Engine, tmp_path: 
         database.execute("DELETE FROM botwire_namespaces")
     database.close()
     (problem,) = ask(engine, ops.CheckRecords("records x")).problems
-    assert "'x' is not indexed by its words" in problem
+    assert "'x' is indexed by the wrong words" in problem
     (problem,) = ask(engine, ops.CheckStore())
-    assert problem == "there are rows of a namespace 'n' that there is not"
+    assert problem == "namespace 'n' does not exist but still has rows"
 
 
 def test_what_a_namespace_and_a_store_hold_is_counted(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""Searches that leave out what cannot win give what those that read everything do."""
+"""Searches that skip what cannot win return the same as those that read everything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botwire import Memory, Record, Records
 from botwire.engines.sql import text_search, words
 
 _WORDS = [f"w{i}" for i in range(60)]
-_WEIGHTS = [1 / (i + 1) for i in range(60)]  # as words are in a language: a few are everywhere
+_WEIGHTS = [1 / (i + 1) for i in range(60)]  # as in real languages, a few words are everywhere
 
 
 _FORMS = ["walk", "walks", "walked", "walking", "tea", "teas"]

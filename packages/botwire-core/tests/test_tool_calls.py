@@ -21,7 +21,7 @@ from botwire.tool_calls import (
 
 
 class Said(NamedTuple):
-    """A message of a made-up framework, in which one may hold anything."""
+    """A message of an invented framework that may contain anything."""
 
     text: str = ""
     calls: tuple[str, ...] = ()

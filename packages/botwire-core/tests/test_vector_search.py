@@ -1,4 +1,4 @@
-"""Vector search is exact: compared with the plainest reference there is, through every change."""
+"""Vector search is exact: it always equals a plain reference, through every change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botwire import ConfigurationError, Memory, Record
-from botwire.engines.sql.vector_cache import Row, Snapshot, VectorCache
+from botwire.engines.sql.vector_cache import Snapshot, VectorCache, VectorRow
 from botwire.vectors import Vector
 
 numbers = st.floats(-1e6, 1e6, width=32) | st.sampled_from([0.0, 1.0, -1.0, 1e-30, 1e30])
@@ -86,7 +86,7 @@ def test_close_neighbours_are_not_mixed_up(metric: str, near: bool) -> None:
         matrix = matrix[0] + matrix * 1e-4
     matrix = matrix.astype(np.float32)
     query = (matrix[7] + random.normal(size=64) * 1e-5).astype(np.float32)
-    rows = [Row(b"%d" % i, v.tobytes(), b"/", "[]", "{}", 0, 1) for i, v in enumerate(matrix)]
+    rows = [VectorRow(b"%d" % i, v.tobytes(), b"/", "[]", "{}", 0, 1) for i, v in enumerate(matrix)]
     snapshot = Snapshot.of(rows, 64, 1)
     every = np.arange(3000)
     found = snapshot.scores(query.tobytes(), every, metric, 20)
@@ -114,7 +114,7 @@ def test_close_neighbours_are_not_mixed_up(metric: str, near: bool) -> None:
 )
 def test_those_of_equal_scores_come_by_id(values: list[float], query: float, metric: str) -> None:
     raws = [Vector.of([value]).raw for value in values]
-    rows = [Row(b"%d" % i, raw, b"/", "[]", "{}", 0, 1) for i, raw in enumerate(raws)]
+    rows = [VectorRow(b"%d" % i, raw, b"/", "[]", "{}", 0, 1) for i, raw in enumerate(raws)]
     snapshot = Snapshot.of(rows, 1, 1)
     every = np.arange(len(values))
     for best in (1, 2, 3, None):
@@ -127,7 +127,7 @@ def test_those_of_equal_scores_come_by_id(values: list[float], query: float, met
 @pytest.mark.parametrize("dimension", [3, 9000])
 def test_a_record_has_the_same_score_whatever_is_beside_it(metric: str, dimension: int) -> None:
     matrix = np.random.default_rng(1).normal(size=(20, dimension)).astype(np.float32)
-    rows = [Row(b"%d" % i, v.tobytes(), b"/", "[]", "{}", 0, 1) for i, v in enumerate(matrix)]
+    rows = [VectorRow(b"%d" % i, v.tobytes(), b"/", "[]", "{}", 0, 1) for i, v in enumerate(matrix)]
     query = matrix[-1].tobytes()
     together = Snapshot.of(rows, dimension, 1).scores(query, np.arange(20), metric, None)
     for i, row in enumerate(rows):
@@ -193,7 +193,7 @@ def test_a_read_inside_a_batch_that_writes_is_not_remembered() -> None:
 
 
 def test_readers_and_writers_at_once_see_whole_states(tmp_path: Any) -> None:
-    """Each put replaces all five records: a search that mixed two of them would show."""
+    """Each put replaces all five records, so a search that mixed two puts would show it."""
     url = f"sqlite:///{tmp_path / 'm.db'}"
     failures: list[object] = []
     stop = threading.Event()
@@ -224,8 +224,8 @@ def test_readers_and_writers_at_once_see_whole_states(tmp_path: Any) -> None:
     assert not failures
 
 
-def rows(*ids: bytes) -> list[Row]:
-    return [Row(id, Vector.of([1, 2]).raw, b"/", json.dumps([]), "{}", 0, 1) for id in ids]
+def rows(*ids: bytes) -> list[VectorRow]:
+    return [VectorRow(id, Vector.of([1, 2]).raw, b"/", json.dumps([]), "{}", 0, 1) for id in ids]
 
 
 def test_the_cache_is_bounded_and_never_goes_back() -> None:

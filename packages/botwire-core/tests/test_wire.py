@@ -1,4 +1,4 @@
-"""The wire: what one side writes the other reads, and nothing hostile gets through."""
+"""The wire: each side reads what the other writes, and nothing hostile gets through."""
 
 from __future__ import annotations
 

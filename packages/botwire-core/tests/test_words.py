@@ -1,4 +1,4 @@
-"""The words of a text, as they are kept and looked for."""
+"""The words of a text, as indexed and searched."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_words_of_a_query(query: str, found: list[str]) -> None:
 
 @given(st.text(st.characters(max_codepoint=127)))
 def test_the_short_way_of_ascii_finds_what_the_long_one_does(text: str) -> None:
-    marked = text + " é"  # which is not ASCII, and takes the long way
+    marked = text + " é"  # not ASCII, so it takes the slow path
     assert [*words.words(text), b"e"] == list(words.words(marked))
 
 

@@ -1,4 +1,4 @@
-"""What the tests of CrewAI share."""
+"""Fixtures for the tests of CrewAI."""
 
 from __future__ import annotations
 

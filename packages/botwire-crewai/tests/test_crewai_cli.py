@@ -1,4 +1,4 @@
-"""The command line, and what comes over from a store that CrewAI wrote to LanceDB."""
+"""The command line, and importing a store that CrewAI wrote to LanceDB."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def record(i: int, **fields: Any) -> MemoryRecord:
 
 @pytest.fixture
 def lance(tmp_path: Path) -> Path:
-    """A store that CrewAI's own storage wrote, with more records than one page."""
+    """A store written by CrewAI's own storage, with more records than one page."""
     storage = LanceDBStorage(path=tmp_path / "lance", compact_every=0)
     storage.save([record(i) for i in range(1100)])
     storage.save([record(1100, embedding=None)])
-    storage.save([record(7)])  # twice under one id, as it allows
+    storage.save([record(7)])  # twice under one id, which it allows
     return tmp_path / "lance"
 
 

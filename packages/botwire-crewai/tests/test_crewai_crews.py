@@ -22,7 +22,7 @@ from tests.zygote import Zygote
 # CrewAI looks at every attribute of an agent that it makes, the outdated ones too.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    # It dumps a crew to copy it, and then warns of its own memory as of ours.
+    # It dumps a crew to copy it, and then warns about its own memory too.
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
 ]
 
@@ -53,10 +53,10 @@ async def test_a_crew_started_asynchronously_remembers(place_url: str, namespace
 
 
 class ToolUser(BaseLLM):
-    """A model that calls the tool which the task names, and answers what it said."""
+    """A model that calls the tool named in the task, and repeats its output."""
 
     def call(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
-        """Answers an agent in the words of ReAct."""
+        """Answers an agent in ReAct's format."""
         texts = [str(message["content"]) for message in messages]
         observed = re.findall(r"Action Input: .*\nObservation: ((?:.|\n)*)", "\n".join(texts[1:-1]))
         if observed:
@@ -65,11 +65,11 @@ class ToolUser(BaseLLM):
         return f"Thought: I use a tool.\nAction: {name}\nAction Input: {arguments}"
 
     async def acall(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
-        """As `call`."""
+        """Like `call`."""
         return self.call(messages)
 
     def supports_function_calling(self) -> bool:
-        """It writes its calls as text."""
+        """False: it writes its calls as text."""
         return False
 
 
@@ -105,10 +105,10 @@ MERGED = "Bob likes tea with milk and two sugars, daily"
 
 
 class Consolidating(ScriptedLLM):
-    """A model that merges what is new into the memory that is most like it."""
+    """A model that merges new text into the most similar memory."""
 
     def call(self, messages: Any, *args: Any, response_model: Any = None, **kwargs: Any) -> Any:
-        """Answers how to consolidate, and everything else as scripted."""
+        """Answers questions about consolidation, and everything else as scripted."""
         if response_model is not ConsolidationPlan:
             return super().call(messages, *args, response_model=response_model, **kwargs)
         text = "\n".join(str(message["content"]) for message in messages)
@@ -210,7 +210,7 @@ def test_two_crews_at_work_at_once_lose_nothing(
         with crew:
             crew.communicate()
             assert crew.returncode == 0, crew.stderr
-    for memory in memories:  # handles that were open all the time
+    for memory in memories:  # handles that stayed open
         assert sorted(one.content for one in memory.list_records()) == [
             f"{name} saw {name}{i}." for name in ("ada", "bob") for i in range(4)
         ]
@@ -221,7 +221,7 @@ def test_copies_of_a_memory_are_one(place_url: str, namespace: str) -> None:
     given: dict[str, Any] = {"scope": "/b", "categories": [], "metadata": {}, "importance": 0.5}
     memory.remember("kept", **given)
     memory.close()
-    memory.remember("late", **given)  # closed is not the end
+    memory.remember("late", **given)  # it can be used after closing
     again = copy.deepcopy(memory)
     again.remember("of a copy", **given)
     assert again._storage is memory._storage

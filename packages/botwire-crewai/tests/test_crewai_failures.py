@@ -1,4 +1,4 @@
-"""A memory that fails: told once, raised on request, and nothing lost when it is back."""
+"""A failing memory: reported once, raised on request, and nothing lost when it is back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 class Silent:
-    """Something that takes connections, reads requests and never answers."""
+    """A server that accepts connections, reads requests and never answers."""
 
     def __init__(self, listener: socket.socket) -> None:
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -81,7 +81,7 @@ def test_a_strict_memory_ends_the_kickoff(unused_tcp_port: int, namespace: str) 
     memory = make_memory(namespace, url, strict=True, timeout=0.2)
     with pytest.raises(TransportError, match=str(unused_tcp_port)) as caught:
         make_crew(memory).kickoff({"message": "My cat is called Turing."})
-    assert not isinstance(caught.value, RuntimeError)  # which CrewAI drops without a word
+    assert not isinstance(caught.value, RuntimeError)  # which CrewAI drops silently
     with pytest.raises(TransportError):
         memory.recall("cat")
     with pytest.raises(TransportError):
@@ -115,8 +115,8 @@ def test_a_server_that_hangs_is_paid_for_once(
         for _ in range(2):
             answer = make_crew(memory).kickoff({"message": "My cat is called Turing."})
             assert str(answer) == "Noted."
-    # The first call has its time limit. Whatever is asked later costs at most a second of every
-    # three, until the server says that it is alive.
+    # The first call uses its time limit. Later calls cost at most one second in three, until the
+    # server responds again.
     assert len([one for one in silent.asked if one.startswith("POST")]) == 1, silent.asked
     (line,) = told(caplog)
     assert "within 0.5 s" in line
@@ -183,7 +183,7 @@ def test_a_server_that_restarts_loses_nothing(
                 impatient.save([MemoryRecord(content="lost", embedding=[1.0])])
         server.start()
         with pytest.raises(TransportError):
-            impatient.health()  # what was swallowed in between
+            impatient.health()  # the failures swallowed in between
         storage.health()
         storage.save([MemoryRecord(content="after", embedding=[1.0])])
         assert {record.content for record, _ in storage.search([1.0])} == {"before", "after"}
@@ -209,7 +209,7 @@ def test_a_server_that_restarts_while_a_crew_works_is_waited_for(
     server: Restarting, namespace: str
 ) -> None:
     class Meanwhile(ScriptedLLM):
-        """A model at whose first answer the server dies, and at whose next it is back."""
+        """A model: the server dies at its first answer, and is back at the next."""
 
         def call(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
             answer = super().call(messages, *args, **kwargs)
@@ -229,7 +229,7 @@ def test_a_server_that_restarts_while_a_crew_works_is_waited_for(
 def test_a_strict_kickoff_gives_its_result_and_the_next_one_works(
     server: Restarting, namespace: str
 ) -> None:
-    # Long enough for a server that answers beside three other runs of tests.
+    # Long enough for a server that shares the machine with other tests.
     memory = make_memory(namespace, server.url, strict=True, timeout=3)
     server.kill()
     with pytest.raises(TransportError) as caught:

@@ -1,7 +1,7 @@
 """The faults of CrewAI's default storage: each is shown there, and is not here.
 
-A fault is a function that holds of a storage which does not have it. When CrewAI mends one, its
-test of their storage fails, and the README's list is shorter by that.
+A fault is a test that a storage without it passes. When CrewAI fixes one, the test of their storage
+fails, and the README's list gets shorter.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FAULTS: list[tuple[Fault, type[Exception]]] = []
 
 
 def fault(shown_by: type[Exception] = AssertionError) -> Callable[[Fault], Fault]:
-    """Adds a fault to the list, with what their storage answers it."""
+    """Adds a fault to the list, with the result of their storage."""
 
     def add(function: Fault) -> Fault:
         FAULTS.append((function, shown_by))

@@ -1,4 +1,4 @@
-"""States of flows survive their process, and so does a question to a person."""
+"""States of flows and questions to a person survive their process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class State(BaseModel):
 
 @pytest.fixture
 def kept(place_url: str, namespace: str) -> Iterator[BotWireFlowPersistence]:
-    """Where states of flows are kept."""
+    """The persistence under test."""
     yield BotWireFlowPersistence(namespace, url=place_url)
     uninstall()
 
@@ -84,7 +84,7 @@ def said(kept: BotWireFlowPersistence) -> list[str]:
 
 
 def test_a_conversation_goes_on_in_another_flow(kept: BotWireFlowPersistence) -> None:
-    for number in range(3):  # a reply is saved after the kickoff, and by this state's own version
+    for number in range(3):  # a reply is saved after the kickoff, under this state's own version
         talking(kept, lambda: None).handle_turn(str(number), session_id="s")
     assert said(kept) == ["0", "You said 0", "1", "You said 1", "2", "You said 2"]
 
@@ -217,14 +217,14 @@ else:
 def test_killed_flows_go_on_in_a_new_process(
     zygote: Zygote, server_url: str, namespace: str, tmp_path: Path
 ) -> None:
-    """One was at work, and one waited for a person."""
+    """One flow was working, and one waited for a person."""
 
     def run(*ids: str) -> Program:
         folder = {"CREWAI_STORAGE_DIR": str(tmp_path)}
         return zygote.start(FLOW, namespace, server_url, *ids, env=folder)
 
     def said(process: Program) -> list[Any]:
-        # CrewAI prints what it does, and somewhere in it there is our line.
+        # CrewAI prints its progress, and our line is somewhere in it.
         found: list[Any] = json.loads(
             next(line.removeprefix("said ") for line in process.stdout if line.startswith("said "))
         )
@@ -239,7 +239,7 @@ def test_killed_flows_go_on_in_a_new_process(
     assert asked == "Good?"
     assert published == ["Ada likes tea", {"text": "Ada likes tea"}, "yes"]
     assert BotWireFlowPersistence(namespace, url=server_url).load_pending_feedback(ids[1]) is None
-    assert not list(tmp_path.rglob("*.db"))  # nothing of it is in a file of CrewAI's
+    assert not list(tmp_path.rglob("*.db"))  # nothing is in CrewAI's own files
 
 
 class Odd(BaseModel):

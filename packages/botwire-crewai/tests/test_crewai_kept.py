@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by crews with a memory, by flows and by knowledge."""
+"""Crews with a memory, flows and knowledge keep the promises of every adapter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from crewai.flow import Flow, listen, persist, start
 from pydantic import BaseModel
 
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire_crewai import (
     BotWireFlowPersistence,
     BotWireKnowledgeStorage,
@@ -30,10 +30,7 @@ TENANT: ContextVar[str] = ContextVar("tenant")
 
 
 class Model(ScriptedLLM):
-    """Says what the turn says, and that the whole turn is worth remembering.
-
-    It asks for the tool itself: CrewAI calls both from a thread, even for `akickoff`.
-    """
+    """Gives the turn's answer, says that all of it is worth remembering, and calls the tool."""
 
     turn: Any = None
     loop: Any = None
@@ -46,7 +43,7 @@ class Model(ScriptedLLM):
         response_model: type[BaseModel] | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Answers an agent, or one of the questions that CrewAI's memory asks a model."""
+        """Answers an agent, or a question from CrewAI's memory."""
         if response_model is None:
             shown = [Seen(message["role"], str(message["content"])) for message in messages]
             self.shown.append(shown)
@@ -67,7 +64,7 @@ class Tenant:
 
     @property
     def storage(self) -> BotWireStorage:
-        """What the memory is kept in."""
+        """The storage of the memory."""
         TENANT.set(self.name)
         return self.memory._storage  # type: ignore[no-any-return]
 
@@ -76,31 +73,31 @@ class TestMemory(AdapterTests):
     """Crews of many tenants with one memory, whose namespace follows a context variable."""
 
     not_applicable: ClassVar = {
-        "test_a_message_deleted_before_a_run_bars_nobody": "CrewAI keeps no conversation here",
-        "test_a_model_is_never_shown_a_call_without_its_answer": (
+        "test_a_run_after_a_deleted_message_is_not_refused": "CrewAI keeps no conversation here",
+        "test_a_model_never_sees_a_call_without_its_answer": (
             "CrewAI remembers a task once it is over: of a killed one there is nothing, no call"
         ),
         "test_objects_of_a_users_own_classes_come_back_after_a_restart": (
             "a memory is text, and its metadata JSON"
         ),
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": (
+        "test_default_names_never_share_a_history": (
             "a crew's memory is the project's, as CrewAI's own store has it"
         ),
     }
 
-    def open(self, place: Place, user: str) -> Any:
-        memory = make_memory(TENANT, place.url, llm=Model(model="scripted"))
-        return Tenant(memory, f"{place.namespace}/{user}")
+    def open(self, address: Address, user: str) -> Any:
+        memory = make_memory(TENANT, address.url, llm=Model(model="scripted"))
+        return Tenant(memory, f"{address.namespace}/{user}")
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
         TENANT.set(agent.name)
-        llm = agent.memory._llm  # of which the field holds a copy
+        llm = agent.memory._llm  # the field holds a copy of it
         llm.turn, llm.loop, llm.shown = turn, asyncio.get_running_loop(), []
         await make_crew(agent.memory, llm).akickoff({"message": turn.said})
         return list(llm.shown)
 
-    async def shown(self, place: Place, user: str) -> Sequence[Seen]:
-        return await self.messages(self.open(place, user))
+    async def shown(self, address: Address, user: str) -> Sequence[Seen]:
+        return await self.messages(self.open(address, user))
 
     async def messages(self, agent: Any) -> Sequence[Seen]:
         texts = [one.content for one in reversed(agent.storage.list_records())]
@@ -168,14 +165,12 @@ class TestFlow(AdapterTests):
     """Flows that keep a conversation in their state."""
 
     not_applicable: ClassVar = {
-        "test_a_message_deleted_before_a_run_bars_nobody": "CrewAI keeps no conversation here",
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": (
-            "CrewAI gives each flow an id of its own"
-        ),
+        "test_a_run_after_a_deleted_message_is_not_refused": "CrewAI keeps no conversation here",
+        "test_default_names_never_share_a_history": ("CrewAI gives each flow an id of its own"),
     }
 
-    def open(self, place: Place, user: str) -> Any:
-        return Chat(BotWireFlowPersistence(place.namespace, url=place.url), user)
+    def open(self, address: Address, user: str) -> Any:
+        return Chat(BotWireFlowPersistence(address.namespace, url=address.url), user)
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
         shown: list[list[Seen]] = []
@@ -197,13 +192,13 @@ class TestFlow(AdapterTests):
     async def give_refused(self, agent: Any) -> None:
         await agent.flow(Turn("no"), []).kickoff_async({"id": agent.user, "said": "no list"})
 
-    async def store_own(self, place: Place) -> None:
-        await self.turn(self.open(place, "own"), Turn("mine"))
+    async def store_own(self, address: Address) -> None:
+        await self.turn(self.open(address, "own"), Turn("mine"))
 
-    async def read_own(self, place: Place) -> Any:
+    async def read_own(self, address: Address) -> Any:
         seen: list[Any] = []
 
-        @persist(BotWireFlowPersistence(place.namespace, url=place.url))
+        @persist(BotWireFlowPersistence(address.namespace, url=address.url))
         class Reading(Flow[Talk]):
             @start()
             def read(self) -> None:
@@ -217,23 +212,23 @@ class TestFlow(AdapterTests):
 
 
 class TestKnowledge(AdapterTests):
-    """Knowledge to which every turn adds a document."""
+    """Knowledge that gains a document with every turn."""
 
     not_applicable: ClassVar = {
-        "test_a_message_deleted_before_a_run_bars_nobody": "CrewAI keeps no conversation here",
-        "test_a_model_is_never_shown_a_call_without_its_answer": "documents hold no calls",
+        "test_a_run_after_a_deleted_message_is_not_refused": "CrewAI keeps no conversation here",
+        "test_a_model_never_sees_a_call_without_its_answer": "documents hold no calls",
         "test_two_requests_at_once_lose_and_mix_nothing": "documents have no order",
         "test_two_processes_at_once_lose_and_mix_nothing": "likewise",
         "test_objects_of_a_users_own_classes_come_back_after_a_restart": "a document is text",
         "test_every_saved_state_can_be_loaded_again": "knowledge is made from its sources",
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": (
+        "test_default_names_never_share_a_history": (
             "crews of a project that name no collection share one, as with CrewAI's own storage"
         ),
     }
 
-    def open(self, place: Place, user: str) -> Any:
+    def open(self, address: Address, user: str) -> Any:
         return BotWireKnowledgeStorage(
-            place.namespace, url=place.url, embedder=embed, collection_name=user
+            address.namespace, url=address.url, embedder=embed, collection_name=user
         )
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:

@@ -1,4 +1,4 @@
-"""A crew is killed, and another process of it knows what it learned, wherever memory lives."""
+"""A crew is killed, and its next process knows what it learned, wherever memory lives."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run_and_kill(storage: Path, *arguments: str) -> list[str]:
     """Runs the crew in each place, kills its process when it is done, and returns its answers."""
     folder = {"CREWAI_STORAGE_DIR": str(storage)}
     with zygote_of(*CREWAI).start(CREW, *arguments, env=folder) as process:
-        # CrewAI prints what it does, and somewhere in it there is our line.
+        # CrewAI prints its progress, and our line is somewhere in it.
         answers = next(line for line in process.stdout if line.startswith("said "))
         process.kill()
     found: list[str] = json.loads(answers.removeprefix("said "))
@@ -46,7 +46,7 @@ def test_a_killed_crew_is_remembered(
     namespace: str,
     tmp_path: Path,
 ) -> None:
-    # The server over PostgreSQL and its database itself are one place: told here, asked there.
+    # The server over PostgreSQL and the database itself share memory: told here, asked there.
     places = [f"sqlite:///{tmp_path / 'm.db'}", server_url, postgres_server_url]
     told = run_and_kill(tmp_path / "crewai", "My cat is called Turing.", namespace, *places)
     assert told == ["Noted."] * 3

@@ -1,4 +1,4 @@
-"""Knowledge is found as by CrewAI's own storage, by every crew that has it."""
+"""Every crew finds knowledge as with CrewAI's own storage."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_awaited_it_is_the_same(place_url: str, namespace: str) -> None:
 
 
 class _Embedder:
-    """The same function as CrewAI's own storage wants it."""
+    """The same function in the form that CrewAI's own storage expects."""
 
     def __call__(self, input: Any) -> Any:  # noqa: A002 - chromadb's name
         import numpy as np

@@ -1,4 +1,4 @@
-"""What CrewAI's own storage answers rightly is answered equally, on the same thousand records."""
+"""Where CrewAI's own storage is right, ours gives the same answers on the same records."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ours(
     tmp_path_factory: pytest.TempPathFactory,
     thousand: list[MemoryRecord],
 ) -> BotWireStorage:
-    """Ours with the same."""
+    """Our storage with the same records."""
     file = f"sqlite:///{tmp_path_factory.mktemp('ours') / 'm.db'}"
     url = request.getfixturevalue("server_url") if request.param == "http" else file
     storage = BotWireStorage("same-as-lancedb", url=url)
@@ -61,7 +61,7 @@ def ours(
 
 
 def shown(records: Iterable[MemoryRecord]) -> list[dict[str, Any]]:
-    """What records hold beside their vectors, which lists and searches of ours leave out."""
+    """Returns records without their vectors, which our lists and searches leave out."""
     return [record.model_dump() for record in records]
 
 
@@ -87,7 +87,7 @@ def test_what_it_finds_with_filters_is_found_and_more(
     found = ours.search(QUERY, limit=limit, **filters)
     assert [record.id for record, _ in found][: len(theirs)] == theirs
     assert all("c1" in record.categories and record.metadata["n"] == 2 for record, _ in found)
-    assert len(found) == min(limit, 28)  # there are 28, of which it finds few: it looks too late
+    assert len(found) == min(limit, 28)  # there are 28, but it finds few: it filters too late
 
 
 @pytest.mark.parametrize("scope", ["/", "/s4", "/s3"])
@@ -96,7 +96,7 @@ def test_the_same_is_listed_and_counted(
 ) -> None:
     everything = shown(lance.list_records(scope, 1000))
     assert shown(ours.list_records(scope, 1000)) == everything
-    # Early releases of CrewAI 1.15 cut such a window before they put it in order.
+    # Early releases of CrewAI 1.15 cut such a window before sorting.
     assert shown(ours.list_records(scope, 7, 3)) == everything[3:10]
     assert ours.count(scope) == lance.count(scope)
     assert ours.list_scopes(scope) == lance.list_scopes(scope)

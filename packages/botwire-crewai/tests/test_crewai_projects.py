@@ -1,4 +1,4 @@
-"""What tells projects and tenants apart, and what CrewAI's own commands reach."""
+"""How projects and tenants are told apart, and what CrewAI's own commands reach."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_project_that_was_moved_is_told_where_its_memory_is(
     Path.cwd().rename(moved)
     monkeypatch.chdir(moved)
     with pytest.raises(ConfigurationError, match=f"namespace '{old}'.*reset NAMESPACE"):
-        reinstall()  # nothing is called reset that is not
+        reinstall()  # nothing is reported as reset that is not
     with caplog.at_level(logging.WARNING, logger="botwire.crewai"):
         install(url=url_in(tmp_path))
         install(url=url_in(tmp_path))

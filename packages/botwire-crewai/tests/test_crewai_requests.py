@@ -1,4 +1,4 @@
-"""How many requests a recall costs over a network, and that sharing them changes no answer."""
+"""The number of requests per recall over a network; sharing requests changes no answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCOPES = 27
 
 
 class Counting:
-    """An engine over a network that counts what is sent, each with a travel time of its own."""
+    """An engine over a network that counts requests, each with its own latency."""
 
     def __init__(self, url: str) -> None:
         self.engine = open_engine(find_place(url))
@@ -83,6 +83,6 @@ def test_a_deep_recall_costs_few_requests_and_no_vector(
     # notes which records it recalled.
     assert len(searches) == 20
     assert len(sent) == 23  # once, whether there are memories without a vector
-    assert len(counting.batches) <= 15  # 11 as a rule, were each search a request 22
+    assert len(counting.batches) <= 15  # usually 11; with one request per search, 22
     assert not any(search.embeddings for search in searches)
     assert all(match.record.embedding is None for match in found)

@@ -1,4 +1,4 @@
-"""CrewAI's own settings lead to BotWire: ``memory=True``, specs, dumps; and failures are told."""
+"""CrewAI's own settings lead to BotWire: ``memory=True``, specs, dumps; failures are reported."""
 
 from __future__ import annotations
 

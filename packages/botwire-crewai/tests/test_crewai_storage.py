@@ -1,4 +1,4 @@
-"""The storage does what CrewAI's own does where that is right, and what it should where not."""
+"""The storage does what CrewAI's own does where that is right, and better where not."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def test_metadata_may_be_very_large(storage: BotWireStorage, place_url: str) -> 
 
 
 def test_a_category_may_be_empty(storage: BotWireStorage) -> None:
-    kept = record(categories=["", "a"])  # a model says such things
+    kept = record(categories=["", "a"])  # models produce such values
     storage.save([kept])
     assert storage.get_record(kept.id) == kept
     assert storage.list_categories() == {"a": 1}
@@ -276,7 +276,7 @@ def test_an_id_twice_in_one_save_is_one_record(storage: BotWireStorage) -> None:
 def test_metadata_that_is_not_json_is_refused(storage: BotWireStorage) -> None:
     with pytest.raises(NotJSONError, match="raw"):
         storage.save([record("good"), record(metadata={"raw": object()})])
-    assert [one.content for one in storage.list_records()] == ["good"]  # it took nothing with it
+    assert [one.content for one in storage.list_records()] == ["good"]  # nothing else was deleted
 
 
 def test_a_reset_is_of_this_namespace(storage: BotWireStorage, place_url: str) -> None:
@@ -299,7 +299,7 @@ def test_a_server_that_is_down_is_an_error_of_ours(unused_tcp_port: int) -> None
     url = f"http://127.0.0.1:{unused_tcp_port}"
     with pytest.raises(TransportError, match=url) as caught:
         BotWireStorage("n", url=url, timeout=0.5).search([1.0])
-    assert not isinstance(caught.value, RuntimeError)  # which CrewAI drops without a word
+    assert not isinstance(caught.value, RuntimeError)  # which CrewAI drops silently
 
 
 def test_memory_remembers_and_recalls(place_url: str, namespace: str) -> None:

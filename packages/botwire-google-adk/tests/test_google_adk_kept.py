@@ -14,7 +14,7 @@ from google.adk.runners import Runner
 from google.genai import types
 
 from botwire.names import join_parts
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire_google_adk import BotWireSessionService
 from tests.zygote import Zygote
 
@@ -56,7 +56,7 @@ class TestSessions(AdapterTests):
 
     not_applicable: ClassVar = {
         "test_every_saved_state_can_be_loaded_again": "a session has no saved states",
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": "a session's id is required",
+        "test_default_names_never_share_a_history": "a session's id is required",
         "test_what_the_framework_refuses_leaves_nothing_behind": "ADK stores what it is given",
         "test_objects_of_a_users_own_classes_come_back_after_a_restart": (
             "ADK's events and state are JSON and bytes"
@@ -79,7 +79,7 @@ class TestSessions(AdapterTests):
         # The first two requests of a session may both create it.
         return isinstance(error, AlreadyExistsError) or super().is_refused(error)
 
-    def open(self, place: Place, user: str) -> Any:
+    def open(self, address: Address, user: str) -> Any:
         model = Scripted()
 
         async def look() -> str:
@@ -90,7 +90,7 @@ class TestSessions(AdapterTests):
         return Runner(
             app_name="app",
             agent=LlmAgent(name="agent", model=model, tools=[look]),
-            session_service=BotWireSessionService(place.namespace, url=place.url),
+            session_service=BotWireSessionService(address.namespace, url=address.url),
             auto_create_session=True,
         ), user
 

@@ -1,4 +1,4 @@
-"""What the tests of LangChain share."""
+"""Fixtures for the tests of LangChain."""
 
 from __future__ import annotations
 

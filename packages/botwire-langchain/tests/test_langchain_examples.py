@@ -1,4 +1,4 @@
-"""The web app among the examples runs as a user would run it, and again."""
+"""The web app among the examples runs as a user would run it, twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "langchain_web"
 
 @contextmanager
 def serving(port: int, url: str) -> Iterator[httpx.Client]:
-    """Runs the app, a process of its own; yields a client of it."""
+    """Runs the app in its own process; yields a client."""
     command = [sys.executable, "-W", "ignore", "-m", "uvicorn", "app:app", "--port", str(port)]
     environment = {**os.environ, "BOTWIRE_URL": url}
     with subprocess.Popen(

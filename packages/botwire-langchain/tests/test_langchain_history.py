@@ -1,4 +1,4 @@
-"""A conversation outlives its process, whole and in order."""
+"""A conversation outlives its process, complete and in order."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def history(place_url: str, namespace: str) -> BotWireChatMessageHistory:
 
 
 def again(history: BotWireChatMessageHistory, place_url: str) -> BotWireChatMessageHistory:
-    """The same session, as another process would open it."""
+    """Returns the same session as another process would open it."""
     return BotWireChatMessageHistory(
         history.session_id, namespace=history.connection.namespace, url=place_url
     )

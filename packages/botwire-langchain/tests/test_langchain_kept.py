@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by the chat message history."""
+"""The chat message history keeps the promises of every adapter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.runnables import RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire_langchain import BotWireChatMessageHistory
 
 ROLES = {"human": "user", "ai": "assistant", "tool": "tool", "system": "system"}
@@ -25,7 +25,7 @@ def seen(message: BaseMessage) -> Seen:
 
 
 class ScriptedModel(GenericFakeChatModel):
-    """Says what it is told, and keeps what it was shown."""
+    """Gives scripted answers, and records what it was shown."""
 
     shown: list[list[Seen]] = []  # noqa: RUF012 - pydantic copies it
 
@@ -51,11 +51,11 @@ class TestHistory(AdapterTests):
             "a message holds what JSON can hold"
         ),
         "test_every_saved_state_can_be_loaded_again": "a history has no saved states",
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": "a session is required",
+        "test_default_names_never_share_a_history": "a session is required",
     }
 
-    def open(self, place: Place, user: str) -> Any:
-        return BotWireChatMessageHistory(user, namespace=place.namespace, url=place.url)
+    def open(self, address: Address, user: str) -> Any:
+        return BotWireChatMessageHistory(user, namespace=address.namespace, url=address.url)
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
         model = model_of(turn)
@@ -65,7 +65,7 @@ class TestHistory(AdapterTests):
             await agent.aadd_messages([answer])
             if not answer.tool_calls or turn.tool is None:
                 return model.shown
-            assert (await agent.aget_messages())[-1] == answer  # which the program acts on
+            assert (await agent.aget_messages())[-1] == answer  # the program acts on it
             found = ToolMessage(await turn.tool(), tool_call_id=turn.call_id)
             await agent.aadd_messages([found])
 
@@ -82,7 +82,7 @@ class TestRunnable(TestHistory):
     not_applicable: ClassVar = {
         name: reason for name, reason in TestHistory.not_applicable.items() if "at_once" not in name
     } | {
-        "test_a_model_is_never_shown_a_call_without_its_answer": (
+        "test_a_model_never_sees_a_call_without_its_answer": (
             "LangChain stores a turn when it is over: of a killed one there is nothing"
         ),
     }

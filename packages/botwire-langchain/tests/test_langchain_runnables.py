@@ -1,4 +1,4 @@
-"""The history where LangChain takes one, in one process and in the next."""
+"""The history wherever LangChain accepts one, in one process and in the next."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_killed_process_is_remembered(zygote: Zygote, place_url: str, namespac
 def test_the_history_key_keeps_what_the_user_said(
     key: str | None, place_url: str, namespace: str
 ) -> None:
-    """Why every example gives it: LangChain drops input without it if another writes meanwhile."""
+    """Why every example passes it: without it, LangChain drops input if another process writes."""
     from langchain_core.messages import HumanMessage
     from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
     from langchain_core.runnables import RunnableLambda
@@ -103,7 +103,7 @@ async def test_the_classic_buffer(place_url: str, namespace: str) -> None:
     from langchain_classic import memory as classic
 
     history = BotWireChatMessageHistory("s", namespace=namespace, url=place_url)
-    with warnings.catch_warnings(record=True):  # it is deprecated, says so once, and is used still
+    with warnings.catch_warnings(record=True):  # deprecated, with one warning, but still used
         memory = classic.ConversationBufferMemory(chat_memory=history, return_messages=True)
     memory.save_context({"input": "hi"}, {"output": "hello"})
     await memory.asave_context({"input": "bye"}, {"output": "farewell"})

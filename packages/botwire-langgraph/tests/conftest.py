@@ -1,4 +1,4 @@
-"""What the tests of LangGraph share."""
+"""Fixtures for the tests of LangGraph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What LangGraph's own savers and stores do, ours do too: serializers, types, filters, scores."""
+"""Ours behave like LangGraph's own savers and stores: serializers, types, filters, scores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class ScriptedModel(GenericFakeChatModel):
-    """Says what it is told, whatever tools it is given."""
+    """Gives scripted answers, whatever tools it has."""
 
     def bind_tools(self, tools: Any, **options: Any) -> Any:
         """Takes them."""
@@ -79,7 +79,7 @@ def config(thread: str) -> Any:
 
 
 class Packed(JsonPlusSerializer):
-    """Compresses what LangGraph's serializer makes, under the same tags."""
+    """Compresses the output of LangGraph's serializer, under the same type tags."""
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         kind, data = super().dumps_typed(obj)
@@ -97,7 +97,7 @@ def talks(saver: Any) -> Any:
 
 def test_a_serializer_of_ones_own_reads_every_turn(namespace: str, place_url: str) -> None:
     for turn in range(4):
-        # A new process each time, as nothing is shared but the store.
+        # A new process each time: only the store is shared.
         app = talks(BotWireSaver(namespace, url=place_url, serde=Packed()))
         log = app.invoke({"log": [f"turn {turn}"]}, config("t"))["log"]
         assert len(log) == 2 * (turn + 1)
@@ -150,7 +150,7 @@ class Pair(NamedTuple):
 
 @dataclasses.dataclass
 class Stop:
-    """One of a trip; of its annotations only some can be resolved."""
+    """Has annotations of which some cannot be resolved."""
 
     plan: Deferred
     unknown: Missing | None = None  # type: ignore[name-defined]  # noqa: F821
@@ -174,7 +174,7 @@ class Named(TypedDict, total=False):
 
 
 class Told(BaseModel):
-    """What only a response format or a task names."""
+    """A class that only a response format or a task names."""
 
     text: str
 
@@ -238,7 +238,7 @@ async def test_a_structured_response_is_what_it_was(
 
 @task
 def tell(text: str) -> list[Told]:
-    """Its result is stored, and read by the run that is resumed."""
+    """A task whose result is stored, and read by the resumed run."""
     return [Told(text=text)]
 
 

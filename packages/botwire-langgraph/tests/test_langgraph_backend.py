@@ -145,7 +145,7 @@ def test_the_awaited_half_does_the_same(place: Any) -> None:
 
 def test_listing_and_globbing_read_no_file_and_skip_folders(place: Any) -> None:
     class Counting:
-        """An engine that counts what is asked of it."""
+        """An engine that counts requests."""
 
         def __init__(self, engine: Any) -> None:
             self.engine, self.asked = engine, []

@@ -16,7 +16,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import StructuredTool
 
 from botwire.names import join_parts
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire_langgraph import BotWireBackend
 from tests.zygote import Zygote
 
@@ -74,10 +74,8 @@ class TestBackend(AdapterTests):
     """Deep agents on a `BotWireBackend`; each user's notes are in a namespace of their own."""
 
     not_applicable: ClassVar = {
-        "test_a_message_deleted_before_a_run_bars_nobody": "files are not messages",
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": (
-            "the agents of a namespace share its files"
-        ),
+        "test_a_run_after_a_deleted_message_is_not_refused": "files are not messages",
+        "test_default_names_never_share_a_history": ("the agents of a namespace share its files"),
         "test_objects_of_a_users_own_classes_come_back_after_a_restart": (
             "files are text and bytes"
         ),
@@ -91,16 +89,16 @@ class TestBackend(AdapterTests):
         code = "import runpy; runpy.run_module('botwire.testing.child', run_name='__main__')"
         return self.zygote.start(code, told)
 
-    def open(self, place: Place, user: str) -> Any:
-        files = BotWireBackend(join_parts(place.namespace, user), url=place.url)
+    def open(self, address: Address, user: str) -> Any:
+        files = BotWireBackend(join_parts(address.namespace, user), url=address.url)
         if files.read(NOTES).error:
             files.write(NOTES, END)
-        return files, place, user
+        return files, address, user
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
-        _, place, user = agent
+        _, address, user = agent
         model = NoteTaker(turn=turn)
-        await self._graph(place, model).ainvoke({"messages": [turn.said]}, context=user)
+        await self._graph(address, model).ainvoke({"messages": [turn.said]}, context=user)
         return model.shown
 
     async def save(self, agent: Any) -> Any:
@@ -117,10 +115,10 @@ class TestBackend(AdapterTests):
         return [Seen("system", line) for line in lines[:-1]]
 
     async def give_refused(self, agent: Any) -> None:
-        _, place, user = agent
-        await self._graph(place, NoteTaker(turn=Turn(""))).ainvoke("not a state", context=user)
+        _, address, user = agent
+        await self._graph(address, NoteTaker(turn=Turn(""))).ainvoke("not a state", context=user)
 
-    def _graph(self, place: Place, model: NoteTaker) -> Any:
+    def _graph(self, address: Address, model: NoteTaker) -> Any:
         look = StructuredTool.from_function(
             coroutine=model.turn.tool or _nothing, name="look", description="Looks."
         )
@@ -128,7 +126,7 @@ class TestBackend(AdapterTests):
             model,
             [look],
             backend=BotWireBackend(
-                url=place.url, namespace_of=lambda run: join_parts(place.namespace, run.context)
+                url=address.url, namespace_of=lambda run: join_parts(address.namespace, run.context)
             ),
             memory=[NOTES],
             context_schema=str,

@@ -1,4 +1,4 @@
-"""Runs that go on with one thread at the same time: none is lost in silence."""
+"""Concurrent runs on one thread: none is lost silently."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def add(old: list[Any], new: list[Any]) -> list[Any]:
 
 
 class State(TypedDict):
-    """What the graph carries."""
+    """The state of the graph."""
 
     log: Annotated[list[Any], add]
 
 
 @pytest.fixture
 def saver(place_url: str, namespace: str) -> BotWireSaver:
-    """An empty saver, of which no run keeps others from beginning."""
+    """An empty saver whose runs never block others."""
     return BotWireSaver(namespace, url=place_url, lease=0)
 
 
@@ -48,16 +48,16 @@ def quick(state: State) -> State:
     return {"log": [f"saw {len(state['log'])}"]}
 
 
-# A run inside a node would be a part of its run: rivals have contexts of their own.
+# A run inside a node would be part of that run, so rivals have contexts of their own.
 
 
 def other(saver: BotWireSaver, place_url: str, **more: Any) -> BotWireSaver:
-    """The same threads, as another process knows them."""
+    """Returns a saver for the same threads, as in another process."""
     return BotWireSaver(saver.connection.namespace, url=place_url, **more)
 
 
 def test_who_comes_first_finishes(place_url: str, namespace: str) -> None:
-    """Else two slow runs that are tried again would overtake each other for ever."""
+    """Otherwise two slow runs that are retried would overtake each other forever."""
 
     def slow(state: State) -> State:
         with pytest.raises(ConcurrentRunError, match="another run"):
@@ -69,7 +69,7 @@ def test_who_comes_first_finishes(place_url: str, namespace: str) -> None:
     for turn in range(2):
         done = graph(saver, slow).invoke({"log": [f"{turn}"]}, THREAD, durability="sync")
         assert "rival" not in done["log"]
-        # Done, interrupted or failed, a run keeps nobody from beginning.
+        # A run that returned, was interrupted or failed blocks no other run.
         rival.invoke({"log": ["between"]}, THREAD)
 
     def asks(state: State) -> State:
@@ -93,10 +93,10 @@ def test_who_was_overtaken_is_told(saver: BotWireSaver, place_url: str) -> None:
         return quick(state)
 
     overtaker = graph(other(saver, place_url, lease=0), quick)
-    for begun in (False, True):  # on an empty thread, and on one that has a past
+    for begun in (False, True):  # on an empty thread, and on one with a past
         with pytest.raises(ConcurrentRunError, match=r"thread 't'.*again"):
             graph(saver, slow).invoke({"log": [f"slow {begun}"]}, THREAD, durability="sync")
-    # What was acknowledged is all there, and what was not can be said again.
+    # Everything acknowledged is there, and the rest can be repeated.
     assert graph(saver, quick).get_state(THREAD).values["log"].count("quick") == 2
     after = graph(saver, quick).invoke({"log": ["again"]}, THREAD)
     assert after["log"].count("quick") == 2
@@ -149,7 +149,7 @@ def test_time_travel_is_no_conflict(saver: BotWireSaver, place_url: str) -> None
         app.invoke({"log": ["in"]}, THREAD)
         past = app.get_state(THREAD).config
         said = [app.invoke(Command(resume="one"), THREAD)["log"]]
-        # Resumed, gone on with, and changed, each from a checkpoint that has children.
+        # Resumed, continued and changed, each from a checkpoint that has children.
         said += [app.invoke(Command(resume="two"), past)["log"]]
         said += [app.invoke({"log": ["other"]}, past)["log"]]
         said += [app.invoke(Command(resume="three"), THREAD)["log"]]
@@ -184,7 +184,7 @@ def test_forks_are_allowed_where_they_are_wanted(saver: BotWireSaver, place_url:
 def test_a_step_of_a_clock_that_is_behind_is_the_latest_all_the_same(
     saver: BotWireSaver, place_url: str
 ) -> None:
-    """Ids are made of the time, and the greatest is not that of the last step then."""
+    """Ids are derived from the time, so the greatest may not be that of the last step."""
     config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
     first, second, last = empty_checkpoint(), empty_checkpoint(), empty_checkpoint()
     ahead = saver.put(config, last, {}, {})
@@ -201,7 +201,7 @@ def test_a_step_of_a_clock_that_is_behind_is_the_latest_all_the_same(
     found = other(saver, place_url).get_tuple(THREAD)
     assert found is not None
     assert found.checkpoint["id"] == second["id"]
-    # Once the clocks agree again, the greatest id is the latest as ever.
+    # Once the clocks agree again, the greatest id is the latest again.
     newest = saver.put(found.config, empty_checkpoint(), {}, {})
     assert other(saver, place_url).get_tuple(THREAD) is not None
     assert [one.config for one in saver.list(THREAD, limit=1)] == [newest]

@@ -38,7 +38,7 @@ async def test_every_capability_is_found_and_passes(
         yield BotWireSaver(f"{namespace}-{made}", url=url, on_conflict=on_conflict)
 
     report = await validate(saver)
-    # A capability that is not detected counts as passed there: it must be detected here.
+    # The suite counts an undetected capability as passed, so it must be detected here.
     assert {name for name, result in report.results.items() if result.detected} == CAPABILITIES
     failures = {name: result.failures for name, result in report.results.items() if result.failures}
     assert failures == {}
@@ -48,7 +48,7 @@ async def test_every_capability_is_found_and_passes(
 
 
 def test_nothing_of_the_base_class_is_left_out() -> None:
-    """The suite knows no delta channel history, and tests only what is awaited."""
+    """The suite lacks delta channel history, and tests only the asynchronous half."""
     pairs = {name for name in vars(BaseCheckpointSaver) if f"a{name}" in vars(BaseCheckpointSaver)}
     assert pairs >= CAPABILITIES | {"get_delta_channel_history"}
     for name in pairs - {"get"}:  # which calls get_tuple

@@ -1,4 +1,4 @@
-"""The stored form that the console reads without LangGraph: an export, and what is written now."""
+"""The stored format that the console reads without LangGraph, in an export and as written now."""
 
 from __future__ import annotations
 

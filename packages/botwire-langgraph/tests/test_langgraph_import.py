@@ -1,4 +1,4 @@
-"""Threads of LangGraph's own savers are taken over: their past, their forks, what waits in them."""
+"""Threads of LangGraph's own savers are imported with their past, forks and pending writes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class State(TypedDict):
 
 
 def graph(saver: Any) -> Any:
-    """A graph of two parallel nodes, one of which asks."""
+    """A graph of two parallel nodes; one of them asks a person."""
 
     def ask(state: State) -> Any:
         return {"log": [f"answer {interrupt('well?')}"], "words": ["asked"]}
@@ -107,7 +107,7 @@ def test_every_checkpoint_is_taken_over(theirs: Any, place_url: str, namespace: 
     keys = set(saver.connection.memory.list_keys())
     assert saver.import_threads(theirs, ["a", "nowhere"]) == 1
     assert set(saver.connection.memory.list_keys()) == keys
-    # Both are resumed, here and there.
+    # Both are resumed with both savers.
     expected = graph(theirs).invoke(Command(resume="yes"), thread("b/é"))
     done = graph(saver).invoke(Command(resume="yes"), thread("b/é"))
     assert done["log"] == expected["log"] == ["answer yes", "worked"]

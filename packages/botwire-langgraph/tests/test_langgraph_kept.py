@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by LangGraph's checkpointer."""
+"""LangGraph's checkpointer keeps the promises of every adapter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from pydantic import BaseModel
 
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire_langgraph import BotWireSaver, ConcurrentRunError
 
 ROLES = {"human": "user", "ai": "assistant", "tool": "tool", "system": "system"}
@@ -30,7 +30,7 @@ def seen(message: BaseMessage) -> Seen:
 
 
 class ScriptedModel(GenericFakeChatModel):
-    """Says what it is told, and keeps what it was shown."""
+    """Gives scripted answers, and records what it was shown."""
 
     shown: list[list[Seen]] = []  # noqa: RUF012 - pydantic copies it
 
@@ -72,7 +72,7 @@ class Own(TypedDict):
 
 def cut_off(place_url: str, namespace: str) -> tuple[BotWireSaver, Any]:
     """Returns the saver and the config of a run that failed inside a tool."""
-    saver, config = TestSaver().open(Place(place_url, namespace), "ada")
+    saver, config = TestSaver().open(Address(place_url, namespace), "ada")
 
     async def fail() -> str:
         raise ArithmeticError("failed")
@@ -110,8 +110,8 @@ def test_a_call_that_the_input_answers_is_answered_once(
 
 
 def test_a_call_that_a_run_ended_with_stays_open(place_url: str, namespace: str) -> None:
-    """Programs whose tools run elsewhere end a run with a call, and read it in the next one."""
-    saver, config = TestSaver().open(Place(place_url, namespace), "ada")
+    """If tools run elsewhere, a run ends with a call, and the next one reads it."""
+    saver, config = TestSaver().open(Address(place_url, namespace), "ada")
     call = {"name": "look", "args": {}, "id": "call-1"}
     seen_by: list[list[Any]] = []
 
@@ -126,19 +126,19 @@ def test_a_call_that_a_run_ended_with_stays_open(place_url: str, namespace: str)
 
 
 class TestSaver(AdapterTests):
-    """An agent of `create_agent` with a `BotWireSaver`, each user's thread their own."""
+    """An agent of `create_agent` with a `BotWireSaver` and one thread per user."""
 
     refused: ClassVar = ConcurrentRunError
     not_applicable: ClassVar = {
-        "test_a_message_deleted_before_a_run_bars_nobody": "checkpoints are deleted whole",
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": (
+        "test_a_run_after_a_deleted_message_is_not_refused": "checkpoints are deleted whole",
+        "test_default_names_never_share_a_history": (
             "LangGraph refuses a run whose config names no thread"
         ),
     }
 
-    def open(self, place: Place, user: str) -> Any:
+    def open(self, address: Address, user: str) -> Any:
         return (
-            BotWireSaver(place.namespace, url=place.url),
+            BotWireSaver(address.namespace, url=address.url),
             {"configurable": {"thread_id": user}},
         )
 
@@ -182,11 +182,11 @@ class TestSaver(AdapterTests):
         graph, _ = self.agent(agent[0], Turn(""))
         await graph.aupdate_state(agent[1], {"messages": messages}, as_node="model")
 
-    async def store_own(self, place: Place) -> None:
-        await self._own_graph(place).ainvoke({"trips": []}, self.open(place, "ada")[1])
+    async def store_own(self, address: Address) -> None:
+        await self._own_graph(address).ainvoke({"trips": []}, self.open(address, "ada")[1])
 
-    async def read_own(self, place: Place) -> Any:
-        return (await self._own_graph(place).aget_state(self.open(place, "ada")[1])).values
+    async def read_own(self, address: Address) -> Any:
+        return (await self._own_graph(address).aget_state(self.open(address, "ada")[1])).values
 
     def own(self) -> Any:
         return {
@@ -194,6 +194,6 @@ class TestSaver(AdapterTests):
             "trips": [Trip("Rome"), Trip("Bern")],
         }
 
-    def _own_graph(self, place: Place) -> Any:
+    def _own_graph(self, address: Address) -> Any:
         graph = StateGraph(Own).add_node("fill", lambda _: self.own()).add_edge(START, "fill")
-        return graph.compile(checkpointer=self.open(place, "ada")[0])
+        return graph.compile(checkpointer=self.open(address, "ada")[0])

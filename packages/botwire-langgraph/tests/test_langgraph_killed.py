@@ -1,4 +1,4 @@
-"""Killed in the middle of a step, a run goes on where it was: as with LangGraph's own saver."""
+"""A run killed in the middle of a step resumes there, as with LangGraph's own saver."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_each_node_runs_as_often_as_with_the_official_saver(
     said = zygote.read(KILLS, str(tmp_path), json.dumps(runs))
     assert [json.loads(line) for line in said.splitlines()] == [DONE] * len(runs)
     counts = [sorted((tmp_path / str(number)).read_text().split()) for number in range(len(runs))]
-    # Of the step that was killed only the task that had not finished ran again.
+    # Only the unfinished task of the killed step ran again.
     assert counts == [["after", "before", "quick", "slow", "slow"]] * len(runs)
 
 
@@ -151,7 +151,7 @@ def test_a_server_killed_in_the_middle_of_a_step_costs_no_node(
             server.wait()
             with start_server(database, *port) as again:
                 assert read_url(again) == url
-                # The run goes on with the connections it had, which are dead.
+                # The run continues with its old connections, which are dead.
                 process.stdin.write("\n")
                 process.stdin.flush()
                 assert json.loads(process.stdout.readline()) == DONE

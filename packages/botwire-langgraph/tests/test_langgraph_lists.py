@@ -1,4 +1,4 @@
-"""A list is kept in parts: exact whatever becomes of it, and no larger than what is new."""
+"""A list is stored in parts: always exact, and each put stores only what is new."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
+from botwire import framing
 from botwire import operations as ops
 from botwire_langgraph import BotWireSaver, lists
 from botwire_langgraph.images import Image
@@ -37,9 +38,9 @@ items = st.dictionaries(st.text(max_size=3), st.integers(0, 9) | st.text() | st.
 
 @given(st.lists(st.lists(items, min_size=1, max_size=8), min_size=1, max_size=8), st.randoms())
 def test_every_version_of_a_list_is_made_of_the_parts(versions: list[Any], random: Any) -> None:
-    """Versions share items in any order; some go on from an older one, as forks do."""
+    """Versions share items in any order; some continue from an older one, as forks do."""
     parts: dict[int, bytes] = {}
-    made: list[tuple[list[Any], list[lists.Span], lists.Kept]] = []
+    made: list[tuple[list[Any], list[lists.Span], lists.KnownList]] = []
     for version in versions:
         before = random.choice(made)[2] if made and random.random() < 0.8 else lists.NOTHING
         value = version + (random.choice(made)[0] if made else [])
@@ -47,7 +48,7 @@ def test_every_version_of_a_list_is_made_of_the_parts(versions: list[Any], rando
         before = before._replace(last=max(parts, default=0))
         kept, fresh = lists.divide(SERDE, value, before)
         if fresh:
-            parts[kept.last] = lists.join(fresh)
+            parts[kept.last] = framing.join(fresh)
         made.append((value, kept.runs(), kept))
     for value, runs, kept in made:
         taken = {number: parts[number] for number in lists.numbers(runs)}
@@ -127,7 +128,7 @@ def test_the_whole_past_of_an_edited_conversation_is_exact(
 
 
 def stored(saver: BotWireSaver) -> int:
-    """Returns how many bytes the store holds."""
+    """Returns the size of the store in bytes."""
     memory = saver.connection.memory
     entries = memory.iter_entries("*")
     return sum(
@@ -137,7 +138,7 @@ def stored(saver: BotWireSaver) -> int:
 
 
 class Cipher(CipherProtocol):
-    """Makes other bytes each time, as a cipher must."""
+    """Produces different bytes each time, as a cipher must."""
 
     count = 0
 

@@ -1,4 +1,4 @@
-"""A run that is over keeps nobody waiting, however it ended; one that is alive keeps its thread."""
+"""A run that has ended in any way blocks no other; a live run keeps its thread."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.zygote import Program, Zygote
 
 
 class State(TypedDict):
-    """What the graphs carry."""
+    """The state of the graphs."""
 
     log: Annotated[list[str], operator.add]
 
@@ -66,7 +66,7 @@ def saver(place_url: str, namespace: str) -> BotWireSaver:
 
 
 def other(saver: BotWireSaver, place_url: str, **more: Any) -> BotWireSaver:
-    """The same threads, for another object."""
+    """Returns another saver for the same threads."""
     return BotWireSaver(saver.connection.namespace, url=place_url, **{"lease": 600, **more})
 
 
@@ -89,7 +89,7 @@ def interrupted(saver: BotWireSaver) -> Any:
 def failed(saver: BotWireSaver) -> Any:
     with pytest.raises(ZeroDivisionError) as caught:
         graph(saver, raising(ZeroDivisionError())).invoke({"log": ["in"]}, THREAD)
-    return caught  # with a traceback that keeps all of it
+    return caught  # with a traceback that keeps everything alive
 
 
 def stopped_by_ctrl_c(saver: BotWireSaver) -> Any:
@@ -185,7 +185,7 @@ def test_a_run_that_is_over_keeps_nobody_waiting(
     done = rival.invoke({"log": ["next"]}, THREAD, durability=durability)
     assert done["log"][-2:] == ["next", "b"]
     if end not in (did_not_begin, resumed_what_is_ambiguous, turned_away):
-        # Of those the store is told by and by.
+        # The store learns of those gradually.
         end_again = end if end is not returned else interrupted
         kept = (kept, end_again(saver))
         assert saver.connection.memory.list_keys("busy/") == []
@@ -215,7 +215,7 @@ async def timed_out(app: Any) -> Any:
 async def was_cancelled(app: Any) -> Any:
     task = asyncio.create_task(app.ainvoke({"log": ["in"]}, THREAD))
     await until(lambda: app.checkpointer.ais_running("t"))
-    task.cancel()  # and nobody waits for it
+    task.cancel()  # without waiting for it
 
 
 async def closed(app: Any) -> Any:
@@ -260,7 +260,7 @@ async def test_an_awaited_run_that_is_over_keeps_nobody_waiting(
 
 
 def test_a_run_keeps_its_thread_however_long_it_takes(saver: BotWireSaver, place_url: str) -> None:
-    """Also on a lease that is shorter: it is renewed."""
+    """Even longer than its lease, which is renewed."""
     held = other(saver, place_url, lease=1)
     rival = graph(other(saver, place_url), say("rival"))
 
@@ -304,7 +304,7 @@ def test_runs_wait_for_each_other_if_they_are_to(saver: BotWireSaver, place_url:
 def test_a_lease_is_renewed_only_once_its_run_has_the_thread(
     saver: BotWireSaver, place_url: str
 ) -> None:
-    # Renewed earlier, a run that waits meets its own lease and is refused because of itself.
+    # If it were renewed earlier, a waiting run would be refused because of its own lease.
     for on_conflict in ("wait", "reject") * 2:
         app = graph(other(saver, place_url, on_conflict=on_conflict, lease=0.04), say("said"))
         killed = {"run": "of another process"}
@@ -343,7 +343,7 @@ async def test_awaited_runs_wait_for_each_other_if_they_are_to(
     await asyncio.gather(*(app.ainvoke({"log": [str(n)]}, THREAD) for n in range(8)))
     log = (await app.aget_state(THREAD)).values["log"]
     assert sorted(log[::2]) == [str(n) for n in range(8)]
-    # A node that runs the thread it is in would wait for itself.
+    # A node that runs its own thread would wait for itself.
 
     async def inner(state: State) -> Any:
         with pytest.raises(ConcurrentRunError):
@@ -446,7 +446,7 @@ def test_a_run_of_another_process_is_refused_waited_for_and_over(
         print(file=elsewhere.stdin, flush=True)
         assert [one.content for one in done.result()["messages"]][2:] == ["waits", "answer"]
     assert texts(saver) == ["in", "slow", "waits", "answer"]
-    # That process lives on, but its run is over.
+    # That process is still running, but its run has ended.
     assert not saver.is_running("t")
     answering(saver).invoke({"messages": ["next"]}, THREAD)
 

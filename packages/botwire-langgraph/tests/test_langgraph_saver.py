@@ -1,4 +1,4 @@
-"""A thread goes on in another process; what is stored is kept apart, and never executed."""
+"""A thread continues in another process; stored data is isolated and never executed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.zygote import Zygote
 
 
 class State(TypedDict):
-    """What the graph carries."""
+    """The state of the graph."""
 
     log: Annotated[list[str], operator.add]
 
@@ -45,7 +45,7 @@ def thread(thread_id: Any, **more: Any) -> Any:
 
 
 def graph(saver: BotWireSaver) -> Any:
-    """A graph of two nodes, the second of which asks a person."""
+    """A graph of two nodes; the second asks a person."""
 
     def first(state: State) -> State:
         return {"log": [f"first saw {len(state['log'])}"]}
@@ -205,14 +205,14 @@ def test_few_round_trips(saver: BotWireSaver, place_url: str) -> None:
     elsewhere = BotWireSaver(saver.connection.namespace, url=place_url)
     counter = counting(elsewhere)
     elsewhere.get_tuple(thread("t"))
-    assert counter.calls == 2  # which one is the latest, and it
+    assert counter.calls == 2  # finding the latest, and reading it
     put_on(elsewhere, config, [["x"], ["y"], ["z"]])
     assert counter.calls == 3
 
 
 @pytest.fixture
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writes wait for their checkpoint as long as it takes."""
+    """Writes wait for their checkpoint for as long as it takes."""
     monkeypatch.setattr("botwire_langgraph.convoy._LINGER", 60)
 
 
@@ -300,7 +300,7 @@ async def test_who_no_longer_waits_does_not_disturb_the_others(saver: BotWireSav
     )
     await asyncio.sleep(0)
     putting = asyncio.create_task(saver.aput(config, empty_checkpoint(), {}, {}))
-    await asyncio.sleep(0)  # both are on their way
+    await asyncio.sleep(0)  # both are in flight
     cancelled.cancel()
     await putting
     await kept
@@ -381,7 +381,7 @@ def test_a_server_that_is_down_is_an_error_that_names_it(unused_tcp_port: int) -
 def test_a_graph_within_a_graph(saver: BotWireSaver, place_url: str) -> None:
     def nested(checkpointer: Any) -> Any:
         builder = StateGraph(State)
-        builder.add_node("inner", graph(True))  # it keeps a state of its own in the thread
+        builder.add_node("inner", graph(True))  # it has its own state in the thread
         builder.add_edge(START, "inner")
         builder.add_edge("inner", END)
         return builder.compile(checkpointer=checkpointer)

@@ -1,4 +1,4 @@
-"""The store: exact windows, filters that never raise, times that end, few requests."""
+"""The store: exact windows, filters that never raise, expiry, few requests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WORDS = ("tea", "coffee", "train", "green")
 
 
 def embed(texts: list[str]) -> list[list[float]]:
-    """Counts words: near are texts that share them."""
+    """Embeds texts by their words: texts that share words are near."""
     return [[float(text.lower().count(word)) for word in WORDS] + [0.1] for text in texts]
 
 
@@ -168,7 +168,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def timed(clock: Clock, tmp_path: Path, namespace: str) -> Iterator[Memory]:
-    """A client of a store with that clock."""
+    """A store of this engine, with its clock."""
     with contextlib.closing(SQLiteEngine(tmp_path / "timed.db", clock=clock)) as engine:
         yield Memory(namespace, engine=engine)
 
@@ -187,7 +187,7 @@ def test_nothing_expired_is_returned(timed: Memory, clock: Clock) -> None:
     again = store.get(("n",), "short")
     assert first is not None
     assert again is not None
-    assert again.created_at > first.created_at  # another item: the old one was gone
+    assert again.created_at > first.created_at  # a new item, because the old one had expired
 
 
 def test_reading_refreshes_unless_told_otherwise(timed: Memory, clock: Clock) -> None:
@@ -362,8 +362,8 @@ def test_one_batch_is_one_request(store: BotWireStore) -> None:
         PutOp(("n",), "new", {}),
         PutOp(("n",), "k", None),
     ]
-    settings = plan.Settings("langgraph-store", "text", ["$"], None)
-    program = plan.Plan(settings, operations, lambda: 1).run({}, {})
+    settings = plan.StoreSettings("langgraph-store", "text", ["$"], None)
+    program = plan.StorePlan(settings, operations, lambda: 1).run({}, {})
     batches = [next(program)]
     memory = store.connection.memory
     with pytest.raises(StopIteration) as stop:

@@ -18,7 +18,7 @@ def extend(state: list[str], writes: list[list[str]]) -> list[str]:
 
 
 class State(TypedDict):
-    """One channel that is kept as what was written to it."""
+    """One channel that is stored as its writes."""
 
     log: Annotated[list[str], DeltaChannel(extend, snapshot_frequency=4)]
 

@@ -1,4 +1,4 @@
-"""What the tests of LlamaIndex share."""
+"""Fixtures for the tests of LlamaIndex."""
 
 from __future__ import annotations
 

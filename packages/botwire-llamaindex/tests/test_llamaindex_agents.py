@@ -1,4 +1,4 @@
-"""The memory where LlamaIndex takes one: agents, engines, contexts, and the next process."""
+"""The memory wherever LlamaIndex accepts one: agents, engines, contexts, the next process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def lookup(city: str) -> str:
 
 
 class Recorder:
-    """What a model was given, turn by turn."""
+    """Returns what a model was shown, turn by turn."""
 
     def __init__(self, *, tool: bool = False) -> None:
         self.seen: list[list[str]] = []
@@ -101,7 +101,7 @@ async def test_a_context_keeps_its_memory_between_runs_and_processes(
         BotWireChatMemoryBuffer.from_defaults(chat_store_key="buffer", **place),
         BotWireMemory.from_defaults(session_id="memory", **place),
         PersistentChatMemory(chat_store_key="persistent", **place),
-        # The stock classes refer to what our stores hold.
+        # The stock classes refer to the contents of our stores.
         ChatMemoryBuffer.from_defaults(
             chat_store=BotWireChatStore(**place), chat_store_key="stock"
         ),
@@ -118,7 +118,7 @@ async def test_a_context_keeps_its_memory_between_runs_and_processes(
             await agent.run("one", ctx=context, memory=memory)
             await agent.run("two", ctx=context)
             async with context.store.edit_state() as state:
-                state["mine"] = 1  # what is edited is copied, memory too
+                state["mine"] = 1  # edited objects are copied, the memory too
             await agent.run("three", ctx=context)
             assert [len(seen) for seen in recorder.seen] == [1, 3, 5]
             stored = json.dumps(context.to_dict())
@@ -127,7 +127,7 @@ async def test_a_context_keeps_its_memory_between_runs_and_processes(
             kept = await memory.aget_all()
             contexts.append(stored)
             assert len(kept) == 6
-            # Each context goes on in a process of its own, so from a copy of the conversation.
+            # Each context continues in its own process, so with a copy of the conversation.
             again = Context.from_dict(agent, json.loads(stored))
             await agent.run("four", ctx=again)
             assert [len(seen) for seen in recorder.seen] == [1, 3, 5, 7]
@@ -136,7 +136,7 @@ async def test_a_context_keeps_its_memory_between_runs_and_processes(
     lines = [json.loads(line) for line in said.splitlines()]
     for found in lines[::2]:
         assert found == ["one", "answer 1", "two", "answer 2", "three", "answer 3", "four"]
-    # The second context of a memory refers to the conversation with which the first has gone on.
+    # The second context of a memory refers to the conversation that the first has continued.
     assert [len(found) for found in lines] == [7, 9] * len(memories)
 
 
@@ -147,7 +147,7 @@ async def test_a_turn_with_tools_is_one_append(memory: BotWireChatMemoryBuffer) 
     assert roles(memory) == ["user", "assistant", "tool", "assistant"]
     store = memory.chat_store
     items = store.connection.memory.history(memory.chat_store_key).read()
-    # One batch: the call, its answer and the reply have one time.
+    # One batch: the call, its answer and the reply have the same time.
     assert len({item.created_at for item in items[1:]}) == 1
 
 

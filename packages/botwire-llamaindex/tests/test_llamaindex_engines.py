@@ -74,7 +74,7 @@ def memory(request: pytest.FixtureRequest, place_url: str, namespace: str) -> Me
 
 
 def again(memory: Memories) -> Memories:
-    """Returns a new object for the same conversation, as the next process makes it."""
+    """Returns a new object for the same conversation, as the next process would create it."""
     return type(memory).from_dict(memory.to_dict())
 
 

@@ -70,7 +70,7 @@ async def test_a_conversation_expires_for_every_process(
         assert blocking.delete_messages("k") is None
         buffer = BotWireChatMemoryBuffer(client=client, chat_store_key="k")
         assert buffer.get() == []
-        buffer.put(user("after"))  # begins it afresh
+        buffer.put(user("after"))  # starts it again
         assert [one.content for one in await buffer.aget()] == ["after"]
     with later(path, namespace, 1_000_000) as client:
         assert len(BotWireChatStore(client=client).get_messages("k")) == 1
@@ -213,7 +213,7 @@ async def test_what_is_recalled_lives_as_long_as_its_conversation(
         before = recalled(client)
         assert before > 20
     with later(path, namespace, 50) as client:
-        memory(client).put(user("short"))  # nothing is given to the block, but all lives on
+        memory(client).put(user("short"))  # the block gets nothing, but everything lives on
     with later(path, namespace, 90) as client:
         assert 0 < recalled(client) < before  # the other conversation has expired
         assert "tea number 1 " in str(await memory(client).aget(input="tea number 1"))

@@ -1,4 +1,4 @@
-"""Slow servers, servers that die in the middle, and PostgreSQL."""
+"""Slow servers, servers that die midway, and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Proxy:
         """The most answers that were held at once."""
 
     def let_through(self) -> None:
-        """Lets all pass that is held, and all that comes."""
+        """Releases all held answers, and holds no more."""
         self._together = 0
         self._loop.call_soon_threadsafe(self._release)
 
@@ -103,7 +103,7 @@ class Proxy:
         async def answer() -> None:
             nonlocal asked
             while data := await there.read(65536):
-                if asked:  # else it is the rest of an answer that has begun
+                if asked:  # otherwise it is the rest of an answer
                     asked = False
                     await self._hold()
                 writer.write(data)
@@ -177,7 +177,7 @@ async def test_the_stock_buffer_waits_for_threads(server_url: str, namespace: st
             for i in range(SESSIONS)
         ]
         turns = [asyncio.create_task(memory.aget()) for memory in memories]
-        # Until every thread of the pool is held up: then nothing goes on any more.
+        # Once every thread of the pool is blocked, nothing continues.
         pool = min(32, (os.cpu_count() or 1) + 4)
         async with asyncio.timeout(60):
             while proxy.most < pool:  # noqa: ASYNC110 - it is another thread that counts
@@ -224,7 +224,7 @@ def test_a_server_that_is_killed_and_comes_back_has_lost_nothing(
             call()
     with start_server(database, "--port", str(urlsplit(url).port)) as process:
         assert read_url(process) == url
-        engine.chat("two")  # the same objects go on
+        engine.chat("two")  # the same objects continue
         newer.put(user("two"))
         assert texts([m for m in memory.get() if m.role == "user"]) == ["one", "two"]
         assert texts(newer.get_all()) == ["one", "two"]

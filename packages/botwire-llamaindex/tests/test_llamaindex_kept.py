@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by agents with the memories of this package."""
+"""Agents with the memories of this package keep the promises of every adapter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index.core.llms.mock import MockFunctionCallingLLM
 from llama_index.core.tools import FunctionTool
 
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire_llamaindex import BotWireChatMemoryBuffer, BotWireMemory
 
 
@@ -29,13 +29,13 @@ class TestBuffer(AdapterTests):
         "test_objects_of_a_users_own_classes_come_back_after_a_restart": (
             "a ChatMessage is JSON; LlamaIndex's own stores keep a model in it as a dict too"
         ),
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": (
+        "test_default_names_never_share_a_history": (
             "a memory is a conversation, not an agent: agents of a workflow share one"
         ),
     }
 
-    def open(self, place: Place, user: str) -> Any:
-        return BotWireChatMemoryBuffer(place.namespace, url=place.url, chat_store_key=user)
+    def open(self, address: Address, user: str) -> Any:
+        return BotWireChatMemoryBuffer(address.namespace, url=address.url, chat_store_key=user)
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
         shown: list[list[Seen]] = []
@@ -82,5 +82,5 @@ class TestMemory(TestBuffer):
         ),
     }
 
-    def open(self, place: Place, user: str) -> Any:
-        return BotWireMemory(place.namespace, url=place.url, session_id=user)
+    def open(self, address: Address, user: str) -> Any:
+        return BotWireMemory(address.namespace, url=address.url, session_id=user)

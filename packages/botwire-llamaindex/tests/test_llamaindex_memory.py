@@ -118,7 +118,7 @@ async def test_the_n_oldest_are_those_that_are_there_when_it_is_asked(
     assert await store.delete_oldest_messages("k", 0) == []
     await store.set_messages("k", [user(f"{n}") for n in range(20)])
     taken = await asyncio.gather(*(each.delete_oldest_messages("k", 5) for each in (store, other)))
-    # Two that ask at once may find the same ones; each is given to one of them.
+    # Two concurrent calls may find the same ones; each goes to one of the calls.
     deleted = [text for messages in taken for text in texts(messages)]
     assert len(deleted) == len(set(deleted)) == 20 - await store.count_messages("k")
 
@@ -132,7 +132,7 @@ async def test_concurrent_puts_do_not_archive_too_much(store: BotWireAsyncChatSt
     await memory.aset(seed)
     await asyncio.gather(*(memory.aput(user(f"n{i} w w w w")) for i in range(4)))
     active = await memory.aget()
-    # Stock's own store would be empty here: each put archives what it found too much.
+    # Stock's own store would be empty here: each put archives everything over its limit.
     assert {"n0 w w w w", "n1 w w w w", "n2 w w w w", "n3 w w w w"} <= set(texts(active))
     everything = await memory.aget_all()
     assert len(everything) == 10
@@ -141,7 +141,7 @@ async def test_concurrent_puts_do_not_archive_too_much(store: BotWireAsyncChatSt
 
 
 class Notes(BaseMemoryBlock[str]):
-    """Keeps what leaves the queue."""
+    """Collects the messages that leave the queue."""
 
     kept: list[str] = []  # noqa: RUF012 - a pydantic field
 
@@ -168,7 +168,7 @@ async def test_memory_blocks_get_what_is_archived(place: dict[str, Any]) -> None
 
 
 def facts_model(*facts: str) -> Any:
-    """A model that finds these facts, and notes what it was asked in between."""
+    """A model that finds these facts, and records its prompts."""
 
     def answer(messages: list[ChatMessage], **kwargs: Any) -> ChatMessage:
         return assistant("".join(f"<fact>{fact}</fact>" for fact in facts))
@@ -241,7 +241,7 @@ async def test_a_context_finds_a_memory_with_blocks(place: dict[str, Any]) -> No
 
 
 class Waits(Notes):
-    """A block whose model takes its time."""
+    """A block with a slow model."""
 
     calls: int = 0
 
@@ -322,7 +322,7 @@ async def test_all_that_a_model_is_sent_counts(place: dict[str, Any], block: Any
 async def test_nothing_and_something_to_seed(place: dict[str, Any]) -> None:
     BotWireMemory.from_defaults(chat_history=[user("seed")], **place)
     assert texts(BotWireMemory.from_defaults(chat_history=[], **place).get_all()) == ["seed"]
-    # One conversation, whichever class it is read with.
+    # One conversation, whichever class reads it.
     assert texts(BotWireChatMemoryBuffer.from_defaults(**place).get()) == ["seed"]
     memory = BotWireMemory.from_defaults(session_id="other", **place)
     assert memory.get_all() == []

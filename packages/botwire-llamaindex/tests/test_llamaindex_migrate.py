@@ -1,4 +1,4 @@
-"""Moving from another chat store: everything, once, in order, whatever happens in between."""
+"""Migrating from another chat store: everything, once, in order, despite interruptions."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_file_that_stock_has_persisted(target: BotWireChatStore, tmp_path: Pat
 
 
 class Interrupted(SimpleChatStore):
-    """A source that is lost while its second conversation is read."""
+    """A source that fails while its second conversation is read."""
 
     def get_messages(self, key: str) -> list[ChatMessage]:
         """Returns only the first conversation."""

@@ -1,4 +1,4 @@
-"""How applications use a memory: blocks made once, an object per request, a typed state."""
+"""How applications use a memory: shared blocks, an object per request, a typed state."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ async def test_a_block_that_is_made_once_keeps_the_facts_of_users_apart(
         shown = str(await memory_of("BOB", blocks).aget())
         assert "ADA" not in shown
         assert "BOB lives" in shown
-    assert block.facts == []  # it stays as the application made it
+    assert block.facts == []  # it stays as the application created it
 
 
 class Kept(SimpleVectorStore):
-    """A vector store that keeps texts, as those of databases do."""
+    """A vector store that stores texts, as database-backed ones do."""
 
     stores_text: bool = True
     nodes: dict[str, Any] = Field(default_factory=dict)
@@ -166,7 +166,7 @@ async def test_a_block_that_fails_is_given_the_messages_again(place: dict[str, A
 
 
 class State(BaseModel):
-    """What a workflow keeps between runs."""
+    """The state that a workflow keeps between runs."""
 
     memory: BotWireMemory | None = None
     buffer: BotWireChatMemoryBuffer | None = None

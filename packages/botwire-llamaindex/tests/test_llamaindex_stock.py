@@ -1,4 +1,4 @@
-"""What LlamaIndex's own memories lose and these keep, both shown side by side."""
+"""What LlamaIndex's own memories lose and ours keep, side by side."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def file(tmp_path: Path, namespace: str) -> dict[str, Any]:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    """Where the stock `Memory` keeps messages."""
+    """The database of the stock `Memory`."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'stock.db'}")
     yield engine
     await engine.dispose()
@@ -77,7 +77,7 @@ async def windows_seen(memory: Any) -> tuple[list[int], str]:
 async def test_a_context_keeps_its_memory(place: dict[str, Any], database: AsyncEngine) -> None:
     stock = Memory.from_defaults(session_id="s", async_engine=database)
     assert (await windows_seen(stock))[0][:2] == [1, 1]
-    # With pydantic 2.14 the stock buffer is lost likewise; with older ones it keeps its memory by
+    # With pydantic 2.14 the stock buffer is lost too; with older releases it keeps its memory by
     # writing the whole conversation into the context.
     seen, context = await windows_seen(ChatMemoryBuffer.from_defaults())
     assert seen == [1, 1, 1] or "another question" in context
@@ -179,7 +179,7 @@ def unanswered(messages: list[ChatMessage]) -> bool:
 
 def test_a_turn_is_whole_wherever_the_process_dies(zygote: Zygote, place: dict[str, Any]) -> None:
     said = zygote.read(DYING, place["namespace"], place["url"])
-    # Before and after each write: the question and the turn here, one a message in the stock one.
+    # Before and after each write: two writes here (question, turn), one per message in stock.
     assert said.split() == ["ours", "4", "newer", "4", "stock", "10"]
     store = BotWireChatStore(**place)
     left = {key: store.get_messages(key) for key in store.get_keys()}
@@ -189,7 +189,7 @@ def test_a_turn_is_whole_wherever_the_process_dies(zygote: Zygote, place: dict[s
     ]
     broken = [key for key, messages in left.items() if unanswered(messages)]
     assert broken
-    # What another left behind is closed before a model is given it.
+    # A call left open by another process is closed before a model sees it.
     ours = BotWireChatMemoryBuffer(chat_store=store, chat_store_key=broken[0])
     ours.put(user("again"))
     shown = ours.get()
@@ -199,7 +199,7 @@ def test_a_turn_is_whole_wherever_the_process_dies(zygote: Zygote, place: dict[s
 
 
 class Counting:
-    """A tokenizer that counts what it has to split."""
+    """A tokenizer that counts the characters it splits."""
 
     def __init__(self) -> None:
         self.characters = 0
@@ -210,7 +210,7 @@ class Counting:
 
 
 def split_for_window(cls: type[ChatMemoryBuffer], count: int, **place: Any) -> int:
-    """Returns how many characters are split to find the window of a conversation."""
+    """Returns the number of characters split to find a conversation's window."""
     tokenizer = Counting()
     memory = cls.from_defaults(token_limit=100, tokenizer_fn=tokenizer, **place)
     memory.set([user("a b c d e") if i % 2 == 0 else assistant("f g h i j") for i in range(count)])
@@ -245,7 +245,7 @@ def test_what_was_counted_is_not_counted_again(file: dict[str, Any]) -> None:
 
 
 def both_windows(history: list[ChatMessage], **place: Any) -> tuple[list[ChatMessage], ...]:
-    """Returns what the stock buffer and ours give a model of 20 tokens."""
+    """Returns what the stock buffer and ours show a model, within 20 tokens."""
     made = [
         cls.from_defaults(history, token_limit=20, tokenizer_fn=words, **kwargs)
         for cls, kwargs in ((ChatMemoryBuffer, {}), (BotWireChatMemoryBuffer, place))
@@ -262,7 +262,7 @@ def test_a_window_is_a_conversation(file: dict[str, Any]) -> None:
     stock, ours = both_windows([*asked, long], **file)
     assert [message.role.value for message in stock] == ["tool"]
     assert ours == [*asked, long]
-    # The stock window does not count what tools are called with.
+    # The stock window does not count the arguments of tool calls.
     stock, ours = both_windows([*asked, user("next")], **file)
     assert len(stock) == 3
     assert ours == [user("next")]
@@ -276,14 +276,14 @@ def test_a_window_is_a_conversation(file: dict[str, Any]) -> None:
 
 
 class Together(SQLAlchemyChatStore):
-    """The stock store, where four puts come at the same time."""
+    """The stock store with four concurrent puts."""
 
     _turn: asyncio.Lock = PrivateAttr(default_factory=asyncio.Lock)
     _here: int = PrivateAttr(default=0)
     _all_here: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
 
     async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
-        """Archives in turn, once all four have decided how many."""
+        """Archives one after the other, once all four have decided how many."""
         self._here += 1
         if self._here == 4:
             self._all_here.set()
@@ -326,7 +326,7 @@ async def test_one_put_does_not_archive_nearly_everything(
 
 
 class FailsOnce(BaseMemoryBlock[str]):
-    """A block whose model is away for a moment."""
+    """A block whose model is briefly unavailable."""
 
     kept: list[str] = []  # noqa: RUF012 - a pydantic field
     failed: bool = False

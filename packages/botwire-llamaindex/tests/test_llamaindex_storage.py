@@ -24,7 +24,7 @@ async def test_both_halves_of_every_pair(place: dict[str, Any]) -> None:
     when = {"when": datetime(2026, 11, 24, tzinfo=UTC), "raw": b"\xff"}
     store.put("a/b*", when, collection="x/y")
     await store.aput("c", {}, collection="x/y")
-    # Which slash is the border: another collection, another key, the same letters.
+    # The position of the separator matters: another collection and key, the same letters.
     store.put("y/a/b*", {"n": 1}, collection="x")
     store.put("c", {"n": 2}, collection="x%2Fy")
     assert store.get("a/b*", collection="x/y") == await store.aget("a/b*", collection="x/y") == when

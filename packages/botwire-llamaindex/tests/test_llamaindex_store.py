@@ -114,7 +114,7 @@ def test_an_open_file_is_read_and_left_where_it_was(store: BotWireChatStore) -> 
 
 
 class Raw(BaseModel):
-    """What a model's library returns."""
+    """A raw response of a model library."""
 
     name: str = "f"
 
@@ -310,7 +310,7 @@ def test_every_method_of_llamaindex_has_both_halves_here() -> None:
             for name, member in vars(stock).items()
             if inspect.isfunction(member) and name[0] != "_" and getattr(ours, name) is member
         ]
-        assert not inherited  # what is inherited runs on a thread
+        assert not inherited  # inherited methods run in a thread
     for cls in (BotWireChatMemoryBuffer, BotWireMemory):
         threads = [
             name

@@ -1,4 +1,4 @@
-"""Two requests at once on one session: one is answered, the other is told."""
+"""Two concurrent requests on one session: one is answered, the other is refused."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture(params=MEMORIES)
 def new_memory(request: pytest.FixtureRequest, url: str) -> Callable[[], Any]:
-    """Makes a memory of the same session, as each request does."""
+    """Creates a memory for the same session, as each request does."""
     return lambda: MEMORIES[request.param](url)
 
 
 class Together(MockFunctionCallingLLM):
-    """A model that answers what was asked, and only once two are asked at once."""
+    """A model that answers only once two requests are waiting."""
 
     def __init__(self) -> None:
         super().__init__(response_generator=self.answer)
@@ -97,7 +97,7 @@ def check(memory: Any, outcomes: Sequence[Any]) -> None:
     first, second, answer = said(memory)
     assert {first, second} == {"question 0", "question 1"}
     assert answer == f"re: {second}"
-    memory.put(ChatMessage(role="user", content=first))  # it is asked again, and answered
+    memory.put(ChatMessage(role="user", content=first))  # it is repeated, and answered
     memory.put(ChatMessage(role="assistant", content=f"re: {first}"))
     assert said(memory)[3:] == [first, f"re: {first}"]
 
@@ -164,7 +164,7 @@ def test_a_streamed_answer_that_is_refused_raises(url: str) -> None:
 
             return tokens()
 
-    # LlamaIndex raises it for whoever reads the answer, and once more in its own thread.
+    # LlamaIndex raises it for the reader of the answer, and again in its own thread.
     stream = SimpleChatEngine.from_defaults(llm=Slow(), memory=memory).stream_chat("question 0")
     with pytest.raises(ConflictError):
         list(stream.response_gen)

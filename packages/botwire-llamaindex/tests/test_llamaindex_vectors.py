@@ -62,7 +62,7 @@ async def test_nodes_are_found_by_their_vectors_and_come_back_whole(place: dict[
     assert ids(store.query(VectorStoreQuery([1, 0], 5, node_ids=["c", "d"]))) == ["c", "d"]
     assert ids(store.query(VectorStoreQuery([1, 0], 5, doc_ids=["d2"]))) == ["c", "d"]
     again = node("a", [0, 1])
-    store.add([again])  # in the place of the one that was there
+    store.add([again])  # replacing the existing one
     assert store.get_nodes(["a"]) == await store.aget_nodes(["a"]) == [again]
     image = ImageNode(id_="i", image="aGk=", embedding=[1, 1])
     store.add([image])
@@ -213,7 +213,7 @@ async def test_a_block_recalls_its_own_conversation_only(
     assert "B88" not in await recalled(again, "passport number?")
     other = memory_of(block, place, "ada", "another")
     assert "A77" not in await recalled(other, "passport number?")
-    # What a user's namespace holds is deleted with it.
+    # Deleting a user's namespace deletes everything in it.
     kept = botwire.Memory(place["namespace"] + "ada", url=place["url"])
     assert any("A77" in one.text for one in kept.records("llamaindex/recalled").list())
     await again.areset()

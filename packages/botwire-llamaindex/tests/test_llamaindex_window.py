@@ -30,7 +30,7 @@ lengths = st.integers(0, 12)
 
 
 def words(text: str) -> list[str]:
-    """A tokenizer whose counts can be done by hand."""
+    """A tokenizer whose counts are easy to check by hand."""
     return text.split()
 
 
@@ -94,19 +94,19 @@ def test_whatever_the_history_a_model_takes_the_window(
     assert [one.role for one in found[:1] if with_system] == [SYSTEM] * with_system
     for i, one in enumerate(found):
         before = [*reversed(found[:i])]
-        if one.role == TOOL:  # its call, or another answer to it, is before it
+        if one.role == TOOL:  # its call, or another answer to the call, precedes it
             assert before
             assert before[0].role not in (USER, SYSTEM)
         rest = found[i + 1 :]
         if calls(one) and any(other.role != TOOL for other in rest):
             assert rest[0].role == TOOL
-    # The newest turn is there, whole: nothing newer than the first of the window is missing.
+    # The newest turn is complete: nothing newer than the window's first message is missing.
     asked = [one for one in history if one.role == USER]
     if asked:
         assert [one for one in found if one.role == USER] == asked[-_count(found, USER) :]
         assert asked[-1] in found
         if len(found) > with_system and found[with_system].role != USER:
-            assert _count(found, USER) == len(asked)  # it begins where the history does
+            assert _count(found, USER) == len(asked)  # it begins at the start of the history
 
 
 def _count(messages: list[ChatMessage], role: MessageRole) -> int:
@@ -138,13 +138,13 @@ CLOSED = answer("c1", NOT_COMPLETED)
             [calling("c1", "c2"), answer("c2")],
             [calling("c1", "c2"), answer("c2"), CLOSED],
         ),
-        # c1 answered as c2: neither is what it seems.
+        # c1 is answered as c2, so neither matches.
         ([calling("c1"), answer("c2")], [calling("c1"), CLOSED]),
         ([calling("c1"), answer("c1"), answer("c1", "again")], [calling("c1"), answer("c1")]),
         ([answer("c1")], []),
         ([message("assistant", 1), answer("c1")], [message("assistant", 1)]),
         ([message("assistant", 1), answer(None)], [message("assistant", 1)]),
-        # Programs that give no ids go by order.
+        # Programs without ids rely on the order.
         ([calling("c1"), answer(None)], [calling("c1"), answer(None)]),
         ([calling(None, None), answer(None), answer(None)],) * 2,
     ],
@@ -173,7 +173,7 @@ def test_a_call_is_never_split_from_its_answer() -> None:
     history = [message("user", 1), message("assistant", 1), *turn]
     for limit in range(1, 40):
         found = window(history, limit)
-        assert found[-4:] == turn  # the last turn whole, even where it does not fit
+        assert found[-4:] == turn  # the whole last turn, even if it does not fit
 
 
 def test_arguments_of_calls_are_counted() -> None:
@@ -190,7 +190,7 @@ def test_arguments_of_calls_are_counted() -> None:
 def test_no_orphan_at_the_beginning() -> None:
     history = [message("tool", 1), message("assistant", 1), message("user", 1)]
     assert window(history, 100) == history[2:]
-    assert window(history[1:], 100) == history[1:]  # a greeting is no orphan
+    assert window(history[1:], 100) == history[1:]  # a greeting is not an orphan
 
 
 def test_taken_tokens_leave_less_room() -> None:
@@ -222,7 +222,7 @@ def test_it_is_stocks_with_llamaindex_s_own_tokenizer_but_for_a_few_tokens(
         complete = not any(taken.add(one) for one in reversed(history))
         return len(taken.messages(complete=complete, first=history[0]))
 
-    # The texts do not add up exactly to what they are when joined.
+    # The sum of the texts' tokens differs slightly from that of the joined text.
     slack = limit // 10 + 10
     assert shown(max(0, limit - slack)) <= len(stock.get()) <= shown(limit + slack)
 
@@ -253,11 +253,11 @@ def test_the_queue_of_memory_is_stocks(
                 answer = [message("assistant", 1, i), message("tool", 1, i), *answer]
             for memory in (ours, stock):
                 await memory.aput(message("user", asked, i))
-            # Stock gives a model answers to calls that nobody has made.
+            # Stock shows a model answers to calls that were never made.
             assert await ours.aget() == with_answered_calls(await stock.aget())
             for memory in (ours, stock):
                 await memory.aput_messages(answer)
-            # Stock gives a model answers to calls that nobody has made.
+            # Stock shows a model answers to calls that were never made.
             assert await ours.aget() == with_answered_calls(await stock.aget())
             assert await ours.aget_all() == await stock.aget_all()
 
@@ -272,7 +272,7 @@ def test_a_queue_of_a_very_low_limit_comes_to_an_end() -> None:
 
 
 async def places(memories: list[Any], history: list[ChatMessage]) -> list[int]:
-    """Returns how many messages each memory gives a model, the same in both halves."""
+    """Returns how many messages each memory shows a model, equal in both halves."""
     for memory in memories:
         await memory.aset(history)
         assert memory.get() == await memory.aget()
@@ -285,7 +285,7 @@ async def test_a_message_that_is_longer_than_the_limit(place_url: str, namespace
         cls.from_defaults(token_limit=10, tokenizer_fn=words, namespace=namespace, url=place_url)
         for cls in (BotWireChatMemoryBuffer, BotWireMemory)
     ]
-    long = message("user", 300_000)  # about a megabyte, and for the model to complain about
+    long = message("user", 300_000)  # about a megabyte, which the model will refuse
     assert await places(memories, [message("user", 2), message("assistant", 2), long]) == [1, 1]
     assert memories[0].get() == [long]
     await memories[1].aput(message("assistant", 1))
@@ -313,7 +313,7 @@ async def test_a_window_with_images_and_taken_tokens(place_url: str, namespace: 
 
 
 class Reads:
-    """How much was read and written, by a client of either kind."""
+    """Counts reads and writes, for a client of either kind."""
 
     def __init__(self, engine: Any, awaited: bool) -> None:
         self.items = self.requests = 0
@@ -347,7 +347,7 @@ async def test_a_long_history_is_not_read_whole(place_url: str, namespace: str) 
     history = [message(("user", "assistant")[i % 2], 40, i) for i in range(9_998)]
     memory.set([message("system", 3), *history])
     connection = memory.chat_store.connection
-    first, again = (3, 1001), (2, 1)  # requests, items at most: what was read is not read again
+    first, again = (3, 1001), (2, 1)  # requests, most items: nothing is read twice
     for reads, get, most in (
         (Reads(connection.memory.engine, awaited=False), memory.get, first),
         (Reads(connection.async_memory.engine, awaited=True), memory.aget, again),

@@ -1,4 +1,4 @@
-"""What the tests of the MCP server share."""
+"""Fixtures for the tests of the MCP server."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def client(place: dict[str, Any], mode_here: str) -> AsyncIterator[Client]
 
 @pytest.fixture
 def stdio(tmp_path: Path) -> Callable[..., StdioServerParameters]:
-    """Says how a client starts a server of its own."""
+    """Returns how a client starts its own server."""
 
     def parameters(*options: str) -> StdioServerParameters:
         environment = {"BOTWIRE_URL": f"sqlite:///{tmp_path / 'memory.db'}"}

@@ -1,4 +1,4 @@
-"""The hooks of Claude Code: what they tell, what they keep, and that they never disturb."""
+"""The hooks of Claude Code: what they tell and store, and that they never disturb a session."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def memory(url: str) -> Iterator[Memory]:
 
 @pytest.fixture
 def hook(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Hook:
-    """Runs a hook; returns its status, its answer, and what it complained of."""
+    """Runs a hook; returns its status, its answer, and its error output."""
 
     def run(event: Any, *options: str) -> tuple[int, Any, str]:
         text = event if isinstance(event, str) else json.dumps(event)
@@ -79,7 +79,7 @@ class Session:
             file.write(json.dumps(entry) + "\n")
 
     def talk(self) -> None:
-        """A question with a call of a tool, and what nobody said."""
+        """A question with a tool call, and entries that are not messages."""
         self.add("user", "caveat", isMeta=True)
         self.add("user", "Which port does the server use?")
         call = {"type": "tool_use", "id": "t1", "name": "Grep", "input": {"pattern": "port"}}
@@ -195,7 +195,7 @@ def test_a_torn_transcript_is_kept_as_far_as_it_goes(
 )
 def test_what_fails_disturbs_nothing(hook: Hook, event: Any, complaint: str) -> None:
     status, answer, error = hook(event)
-    assert (status, answer) == (1, None)  # 2 would forbid the compaction
+    assert (status, answer) == (1, None)  # 2 would block the compaction
     assert complaint in error
 
 
@@ -319,7 +319,7 @@ def test_settings_that_cannot_be_merged_are_left_alone(
     assert main(["install", "claude-code", "--hooks", "--api-key", "k"]) == 2
     assert complaint in capsys.readouterr().err
     assert path.read_text() == text
-    assert not (home / ".claude.json").exists()  # nor is half of it installed
+    assert not (home / ".claude.json").exists()  # nothing is half installed
 
 
 def test_only_claude_code_has_hooks(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""`/mcp` of a real server: rights, namespaces and limits as everywhere."""
+"""`/mcp` of a real server: the usual rights, namespaces and limits."""
 
 from __future__ import annotations
 

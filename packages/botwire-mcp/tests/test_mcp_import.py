@@ -102,7 +102,7 @@ def test_the_graph_of_server_memory(place: Place, capsys: pytest.CaptureFixture[
     assert place.run(path) == 0
     said = capsys.readouterr().out
     assert "read 1 relations, 2 entities, 2 observations" in said
-    assert "4 notes and files written, 0 there already" in said
+    assert "4 notes and files written, 0 already there" in said
     notes = place.notes()
     assert {text: note.scope for text, note in notes.items()} == {
         "Ada: likes tea": "/person/Ada",
@@ -145,7 +145,7 @@ def test_a_folder_of_markdown(place: Place, capsys: pytest.CaptureFixture[str]) 
     assert notes["Coffee Brewing relates to Coffee Beans"].metadata["to"] == "Coffee Beans"
     assert "Coffee Brewing needs to have Grinder (a good one)" in notes
     assert "Coffee Brewing / Coffee Brewing\nWater matters most." in notes
-    # What is no observation or relation is text.
+    # Anything other than an observation or a relation is text.
     assert (
         "Coffee Brewing / Observations\n"
         "- [ ] buy a scale\n- [00:12] the speaker coughs\n- a plain item"
@@ -210,7 +210,7 @@ def test_a_dry_run_counts_and_makes_no_store(
     assert place.run(path) == 0
     place.file("memory.jsonl", GRAPH.replace("Oslo", "Bergen"))
     assert place.run(path, "--dry-run") == 0
-    assert "1 notes and files to write, 3 there already" in capsys.readouterr().out
+    assert "1 notes and files to write, 3 already there" in capsys.readouterr().out
     assert not any("Bergen" in text for text in place.notes())
 
 
@@ -293,7 +293,7 @@ graphs = st.lists(entities | relations, max_size=8)
 
 
 def imported(memory: Memory, found: Found) -> list[Record]:
-    """Imports twice; returns what is there."""
+    """Imports twice; returns what is stored."""
     expected = len(found.notes) + len(found.files)
     memory.clear()
     memory.records().delete(all=True)

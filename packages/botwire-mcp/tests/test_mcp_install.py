@@ -123,13 +123,13 @@ def test_a_file_that_changes_meanwhile_is_not_overwritten(
 ) -> None:
     path = CLIENTS["claude-code"].user()
     path.write_text("{}")
-    show = installing.Change.show
+    show = installing.FileChange.show
 
-    def change_it(change: installing.Change, secret: str | None = None) -> str:
+    def change_it(change: installing.FileChange, secret: str | None = None) -> str:
         path.write_text('{"theirs": 1}')
         return show(change, secret)
 
-    monkeypatch.setattr(installing.Change, "show", change_it)
+    monkeypatch.setattr(installing.FileChange, "show", change_it)
     assert main(["install", "claude-code"]) == 2
     assert "was changed just now" in capsys.readouterr().err
     assert json.loads(path.read_text()) == {"theirs": 1}

@@ -106,7 +106,7 @@ def id_of(key: str) -> str:
 
 
 class Storage:
-    """What a client keeps between its runs."""
+    """The state that a client keeps between runs."""
 
     def __init__(self) -> None:
         self.tokens: OAuthToken | None = None
@@ -126,7 +126,7 @@ class Storage:
 
 
 class User:
-    """Someone who answers the page with an API key, and counts how often it came."""
+    """A user who answers the page with an API key, and counts the pages."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -217,10 +217,7 @@ async def test_tokens_end_with_the_key(server: Server) -> None:
 
 
 async def test_a_client_survives_the_servers_kill(tmp_path: Path) -> None:
-    """Registration, code, access token and refresh token are each used after a kill.
-
-    What was answered before it is there.
-    """
+    """Each step follows a kill of the server: everything acknowledged survives."""
     file = tmp_path / "memory.db"
     database = f"sqlite:///{file}"
     _, secret = await asyncio.to_thread(make_key, database, namespaces=("ada",))
@@ -276,7 +273,7 @@ def test_a_code_is_for_one_client_once_and_needs_its_verifier(server: Server) ->
     assert refresh(other, tokens["refresh_token"]).status_code == 400
     new = refresh(mine, tokens["refresh_token"]).json()
     assert new["refresh_token"] != tokens["refresh_token"]
-    # An answer that was lost is asked for again.
+    # A lost answer is requested again.
     assert refresh(mine, tokens["refresh_token"]).status_code == 200
     revoked = {"client_id": mine, "client_secret": "", "token": new["refresh_token"]}
     assert server.post("revoke", data=revoked).status_code == 200
@@ -329,7 +326,7 @@ def test_who_may_register_and_ask(server: Server) -> None:
 
 
 class FullState:
-    """What a server keeps that is flooded by clients that no user lets in."""
+    """Limits what a server stores when flooded by clients without access."""
 
     async def count(self, prefix: str) -> int:
         assert prefix in ("new-clients/", "requests/")

@@ -1,4 +1,4 @@
-"""Servers that are processes of their own, over stdio: none loses what another acknowledged."""
+"""Servers in separate processes, over stdio: none loses what another acknowledged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOG = "/memories/log.md"
 
 @pytest.fixture
 def memory(tmp_path: Path) -> Iterator[Memory]:
-    """What the servers share."""
+    """The store that the servers share."""
     with Memory("default", url=f"sqlite:///{tmp_path / 'memory.db'}") as memory:
         yield memory
 
@@ -59,7 +59,7 @@ async def test_a_killed_server_has_kept_what_it_acknowledged(memory: Memory, std
     acknowledged: list[str] = []
     pid = ""
     parameters = stdio()
-    # A shell would hide the process that is to be killed, so it tells its id.
+    # A shell hides the process to kill, so the process prints its id.
     program = "import os, sys; print(os.getpid(), file=sys.stderr, flush=True); "
     program += "from botwire_mcp.cli import main; main([])"
     parameters.args = ["-c", program]
@@ -79,13 +79,13 @@ async def test_a_killed_server_has_kept_what_it_acknowledged(memory: Memory, std
     kept = {record.text for record in memory.records().list()}
     assert kept >= set(acknowledged)
     server = create_server("default", url=parameters.env["BOTWIRE_URL"])
-    async with Client(server) as client:  # the next one goes on
+    async with Client(server) as client:  # the next one continues
         result = await client.call_tool("remember", {"text": "note 0"})
         assert result.structured_content["new"] is False
 
 
 async def test_a_client_that_cancels_leaves_the_server_serving(stdio: Stdio) -> None:
-    """The server is started with options, which it respects."""
+    """The server respects its options."""
     async with Client(stdio("--tools", "list,remember", "-N", "other")) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == ["remember", "list"]
         for number in range(10):

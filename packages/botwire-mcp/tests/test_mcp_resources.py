@@ -1,4 +1,4 @@
-"""Resources and subscriptions: what another process changes, every client is told of."""
+"""Resources and subscriptions: every client is notified of changes by any process."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Told:
             self.uris.put_nowait(message.params.uri)
 
     def by(self, mode: str) -> Any:
-        """What a client calls with each message; a new one tells by `listen` what is wanted."""
+        """Receives each message of a client; new clients subscribe with `listen`."""
         return self if mode == "legacy" else None
 
     async def next(self) -> str:
@@ -58,7 +58,7 @@ class Told:
 
 @asynccontextmanager
 async def subscribed(client: Client, told: Told, *uris: str) -> AsyncIterator[None]:
-    """Subscribes in the way of the client's version of the protocol."""
+    """Subscribes as the client's protocol version requires."""
     if client.session.protocol_version < "2026":
         for uri in uris:
             with pytest.warns(MCPDeprecationWarning):
@@ -224,7 +224,7 @@ async def test_a_change_of_another_client_is_told(place: Any, mode_here: str) ->
 async def test_over_stdio_a_change_of_another_process_is_told(
     stdio: Callable[..., StdioServerParameters], tmp_path: Path
 ) -> None:
-    """With a client of each version of the protocol at once, as each has a server of its own."""
+    """Runs clients of both protocol versions at once, each with its own server."""
     with Memory("default", url=f"sqlite:///{tmp_path / 'memory.db'}") as memory:
 
         async def follow(mode: str) -> None:
@@ -289,7 +289,7 @@ async def test_only_what_a_key_may_read_is_told(
 
 
 async def test_a_slow_client_holds_neither_memory_nor_others(place: Any) -> None:
-    """One never takes its news; what is kept for it does not grow, and another is told at once."""
+    """One client never reads: its backlog does not grow, and another is notified at once."""
     slow, quick = (
         Subscriber({f"botwire://keys/{key}": Address("keys", key) for key in "ab"})
         for _ in range(2)
@@ -309,7 +309,7 @@ async def test_a_slow_client_holds_neither_memory_nor_others(place: Any) -> None
 
 
 async def test_a_client_that_stops_reading_holds_no_other(server_url: str, namespace: str) -> None:
-    """Over HTTP: the socket of one is full, and the server goes on with all others."""
+    """Over HTTP: one client's socket is full, and the server continues to serve all others."""
     told = Told()
     url = f"{server_url}/mcp?namespace={namespace}"
     keys = [f"{'k' * 1_000}{number}" for number in range(100)]
@@ -351,7 +351,7 @@ async def open_stream(url: str, uris: list[str]) -> asyncio.StreamWriter:
 
 
 async def test_a_broken_watch_is_told_and_taken_up_again(tmp_path: Path) -> None:
-    """The server of the memory restarts: an old client is told again, a new one to ask again.
+    """The memory's server restarts: an old client is notified again, a new one must ask again.
 
     A server that stops in order ends the streams of its clients.
     """

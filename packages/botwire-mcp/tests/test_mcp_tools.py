@@ -1,4 +1,4 @@
-"""What the tools do and say, in process, in old and new versions of the protocol."""
+"""The tools' effects and answers, in process, in old and new protocol versions."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ async def test_an_update_over_newer_text_returns_that_text(client: Client, place
     assert present["text"] == "The port is 8080"
     done = await call(client, "update", **{**present, "text": "The port is 443"})
     again = await call(client, "update", **{**present, "text": "The port is 443"})
-    assert again == done  # a repeated call finds it written
-    # What the note said at first is another note now.
+    assert again == done  # a repeated call finds it already written
+    # The note's original text is a different note now.
     assert (await call(client, "remember", text="The port is 80"))["id"] != note["id"]
 
 
@@ -143,7 +143,7 @@ async def test_keys_have_versions(client: Client) -> None:
     assert present == {"version": second, "value": None}
     assert "Nothing was written" in said
     await call(client, "set", key="one", value=1, version=0)
-    await refused(client, "set", key="one", value=True, version=0)  # 1 == True, but is another
+    await refused(client, "set", key="one", value=True, version=0)  # 1 == True, but not here
 
 
 async def test_the_memory_tool_speaks_word_for_word(client: Client) -> None:
@@ -240,7 +240,7 @@ async def test_a_hostile_note_is_data(client: Client, place: Any) -> None:
     result = await client.call_tool("recall", {"query": "previous instructions"})
     (note,) = result.structured_content["notes"]
     assert note["text"] == hostile
-    # It is one JSON string, with everything that could end it escaped.
+    # One JSON string, with everything escaped that could end it.
     assert json.loads(result.content[0].text)["notes"][0]["text"] == hostile
     assert "\x1b" not in result.content[0].text
     assert "\n" not in result.content[0].text

@@ -1,4 +1,4 @@
-"""What the tests of the OpenAI Agents SDK share."""
+"""Fixtures for the tests of the OpenAI Agents SDK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by the session."""
+"""The session keeps the promises of every adapter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import agents
 from agents import Agent, Runner, function_tool
 
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire_openai_agents import BotWireSession
 from botwire_openai_agents.convert import to_items
 from tests.scripted_responses import ScriptedModel, call
@@ -36,7 +36,7 @@ async def run(session: Any, turn: Turn, *, stream: bool = False) -> Sequence[Seq
             return await given()
 
         tools.append(look)
-        # The SDK takes calls with one id for one call.
+        # The SDK treats calls with the same id as one call.
         says.insert(0, call("look", f"{turn.call_id}-{uuid.uuid4()}"))
     model = ScriptedModel(*says)
     agent = Agent("helper", model=model, tools=tools)
@@ -54,14 +54,14 @@ class SessionTests(AdapterTests):
 
     not_applicable: ClassVar = {
         "test_every_saved_state_can_be_loaded_again": "a session has no saved states",
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": "a session id is required",
+        "test_default_names_never_share_a_history": "a session id is required",
         "test_objects_of_a_users_own_classes_come_back_after_a_restart": (
             "items hold nothing but what JSON can hold"
         ),
     }
 
-    def open(self, place: Place, user: str) -> Any:
-        return BotWireSession(user, namespace=place.namespace, url=place.url)
+    def open(self, address: Address, user: str) -> Any:
+        return BotWireSession(user, namespace=address.namespace, url=address.url)
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
         return await run(agent, turn)

@@ -1,4 +1,4 @@
-"""The benchmark's race, small: what ours acknowledges is kept once."""
+"""The benchmark's race on a small scale: each acknowledged write is kept exactly once."""
 
 from __future__ import annotations
 

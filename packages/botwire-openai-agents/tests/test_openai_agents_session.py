@@ -1,4 +1,4 @@
-"""A session goes on in the next run, whole, once, wrapped or not, and in other frameworks."""
+"""A session continues in the next run and in other frameworks, complete and once."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def test_a_run_that_is_repeated_stores_its_question_once(session: BotWireS
         with pytest.raises(ArithmeticError):
             await Runner.run(agent, "hi", session=one)
         await Runner.run(agent, "hi", session=one)
-        await Runner.run(agent, "hi", session=one)  # it was answered, so it is said again
+        await Runner.run(agent, "hi", session=one)  # it was answered, so this is a new one
     assert texts(await stock.get_items()) == ["hi", "hi", "fine", "hi", "yes"]
     assert texts(await session.get_items()) == ["hi", "fine", "hi", "yes"]
     stock.close()

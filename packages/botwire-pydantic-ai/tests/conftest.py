@@ -1,4 +1,4 @@
-"""What the tests of Pydantic AI share."""
+"""Fixtures for the tests of Pydantic AI."""
 
 from __future__ import annotations
 

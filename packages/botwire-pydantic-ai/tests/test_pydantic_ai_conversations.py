@@ -1,4 +1,4 @@
-"""A conversation is stored as Pydantic AI's own store does it, and goes on elsewhere."""
+"""A conversation is stored as by Pydantic AI's own store, and continues in other frameworks."""
 
 from __future__ import annotations
 
@@ -260,7 +260,8 @@ async def test_what_another_framework_began_goes_on_here(store: BotWireConversat
     agent = Agent(TestModel(custom_output_text="fine"))
     conversation = await store.load("c")
     assert conversation is not None
-    # The process that called the tool was killed; Pydantic AI takes no question after an open call.
+    # The process that called the tool was killed; Pydantic AI accepts no question after an open
+    # call.
     assert conversation.messages[-1].parts[-1] == TextPart(NOT_COMPLETED)
     await store.save(await agent.run("are you there?", conversation=conversation))
     conversation = await store.load("c")
@@ -369,7 +370,7 @@ STEPS = st.one_of(
 
 
 async def _apply(store: ConversationStore, step: Any, number: int) -> Any:
-    """Applies a step; returns what every store must show then."""
+    """Applies a step; returns the state that every store must then show."""
     does, name, more = step
     said = [replace_time(question(f"{number}.{i}")) for i in range(2)]
     try:

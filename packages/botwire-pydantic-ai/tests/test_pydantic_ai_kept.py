@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by the conversation store."""
+"""The conversation store keeps the promises of every adapter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic_ai.conversation_store import ConversationConflict, ConversationEnt
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import FunctionModel
 
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire.testing.checks import check_shown
 from botwire_pydantic_ai import BotWireConversationStore
 from botwire_pydantic_ai.convert import to_items
@@ -40,21 +40,21 @@ class TestStore(AdapterTests):
 
     refused = ConversationConflict
     not_applicable: ClassVar = {
-        "test_a_message_deleted_before_a_run_bars_nobody": (
+        "test_a_run_after_a_deleted_message_is_not_refused": (
             "entries form a chain by id, from which none is deleted alone"
         ),
-        "test_a_model_is_never_shown_a_call_without_its_answer": (
+        "test_a_model_never_sees_a_call_without_its_answer": (
             "Pydantic AI saves a conversation when its run has ended; see the test below"
         ),
         "test_every_saved_state_can_be_loaded_again": "a conversation has no saved states",
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": "an id is required",
+        "test_default_names_never_share_a_history": "an id is required",
         "test_objects_of_a_users_own_classes_come_back_after_a_restart": (
             "Pydantic AI's own serialization of messages makes dicts of a tool's objects"
         ),
     }
 
-    def open(self, place: Place, user: str) -> Any:
-        return BotWireConversationStore(place.namespace, url=place.url), user
+    def open(self, address: Address, user: str) -> Any:
+        return BotWireConversationStore(address.namespace, url=address.url), user
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
         store, user = agent
@@ -93,16 +93,16 @@ class TestStore(AdapterTests):
     def test_a_process_that_was_killed_in_a_tool_leaves_nothing_half_done(
         self, place_url: str, namespace: str
     ) -> None:
-        place = Place(place_url, namespace)
-        self._run(self.turn(self.open(place, "ada"), Turn("one")))
-        with self._child("killed", place, "ada", "killed in a tool") as child:
+        address = Address(place_url, namespace)
+        self._run(self.turn(self.open(address, "ada"), Turn("one")))
+        with self._child("killed", address, "ada", "killed in a tool") as child:
             child.stdin.close()
             child.stdout.read()
             child.wait()
 
         async def go_on() -> None:
             for said in ("two", "three"):
-                for shown in await self.turn(self.open(place, "ada"), Turn(said)):
+                for shown in await self.turn(self.open(address, "ada"), Turn(said)):
                     check_shown(shown)
             assert [one.text for one in shown] == [
                 *("one", "fine", "before", "fine"),  # the other process ended that turn

@@ -31,7 +31,7 @@ STEPS = st.tuples(st.sampled_from(["write", "delete"]), PATHS, st.booleans(), OP
 
 
 async def _apply(store: Any, step: Any, number: int) -> Any:
-    """Applies a step, and returns what every store must show then."""
+    """Applies a step, and returns the state that every store must then show."""
     does, path, is_current, operation = step
     kept = await store.read(path, max_chars=100)
     expected = kept.version if kept is not None and is_current else None

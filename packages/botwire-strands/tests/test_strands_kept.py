@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from strands import Agent, tool
 
 from botwire import ConflictError
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire_strands import BotWireSessionManager
 
 sys.path.append(str(Path(__file__).parents[3] / "examples"))
@@ -52,7 +52,7 @@ class TestSessions(AdapterTests):
 
     not_applicable: ClassVar = {
         "test_every_saved_state_can_be_loaded_again": "a session has no saved states",
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": "a session's id is required",
+        "test_default_names_never_share_a_history": "a session's id is required",
         "test_what_the_framework_refuses_leaves_nothing_behind": "Strands stores what it is given",
         "test_objects_of_a_users_own_classes_come_back_after_a_restart": (
             "Strands' messages and state are JSON and bytes"
@@ -60,7 +60,7 @@ class TestSessions(AdapterTests):
     }
     refused: ClassVar = ConflictError
 
-    def open(self, place: Place, user: str) -> Any:
+    def open(self, address: Address, user: str) -> Any:
         model = Scripted()
 
         @tool
@@ -69,7 +69,7 @@ class TestSessions(AdapterTests):
             assert model.turn.tool is not None
             return await model.turn.tool()
 
-        manager = BotWireSessionManager(user, namespace=place.namespace, url=place.url)
+        manager = BotWireSessionManager(user, namespace=address.namespace, url=address.url)
         return Agent(model=model, tools=[look], session_manager=manager, callback_handler=None)
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:

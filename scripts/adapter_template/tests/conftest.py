@@ -1,4 +1,4 @@
-"""What the shared tests need outside of BotWire's repository, which has fixtures of its own."""
+"""Fixtures for the shared tests outside BotWire's repository, which has its own."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def namespace() -> str:
 
 @pytest.fixture
 def place_url(tmp_path: Path) -> str:
-    """Where memory lives: a file. Add a server's URL, and the tests run there too."""
+    """Where memory lives: a file. Add a server's URL to run the tests there too."""
     return f"sqlite:///{tmp_path / 'memory.db'}"

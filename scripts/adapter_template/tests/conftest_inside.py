@@ -1,4 +1,4 @@
-"""What the tests of NewFramework share."""
+"""Fixtures for the tests of NewFramework."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by this one."""
+"""NewFramework's conversations keep the promises of every adapter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from botwire import NotJSONError
-from botwire.testing import AdapterTests, Place, Seen, Turn
+from botwire.testing import AdapterTests, Address, Seen, Turn
 from botwire_newframework import BotWireConversation
 
 
@@ -24,16 +24,16 @@ class TestConversation(AdapterTests):
 
     not_applicable: ClassVar = {
         "test_every_saved_state_can_be_loaded_again": "a conversation has no saved states",
-        "test_what_is_told_apart_by_nothing_is_refused_or_kept_apart": "a name is required",
+        "test_default_names_never_share_a_history": "a name is required",
         "test_objects_of_a_users_own_classes_come_back_after_a_restart": (
             "messages hold nothing but what JSON can hold"
         ),
     }
 
-    def open(self, place: Place, user: str) -> Any:
-        return BotWireConversation(user, namespace=place.namespace, url=place.url)
+    def open(self, address: Address, user: str) -> Any:
+        return BotWireConversation(user, namespace=address.namespace, url=address.url)
 
-    # REPLACE: run the framework's own agent, with a model of its own that is scripted.
+    # REPLACE: run the framework's own agent, with a scripted model.
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
         shown = []
         await agent.add([{"role": "user", "content": turn.said}])

@@ -1,4 +1,4 @@
-"""Accepts connections: many at a time, so that new clients of a busy server do not starve.
+"""Accepts many connections at a time, so that new clients of a busy server do not starve.
 
 libuv, on which uvloop runs, accepts one connection per turn of its loop. A turn answers every
 request that has arrived, so with hundreds of clients it takes tens of milliseconds, and the last of
@@ -79,13 +79,13 @@ class Acceptor:
             connection.close()
 
     def close(self) -> None:
-        """Accepts no more connections."""
+        """Stops accepting connections."""
         if not self._is_closed:
             self._is_closed = True
             self._loop.remove_reader(self._listener)
 
     async def wait_closed(self) -> None:
-        """Waits for the connections that are being opened."""
+        """Waits for connections that are still opening."""
         for opening in self._opening:
             opening.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What an administrator sees and does through an application that the server mounts."""
+"""Administration of the server for mounted applications, such as the console."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from botwire_server.sweeping import SIZES
 
 @dataclass(frozen=True)
 class StoredSize:
-    """The size of the store at a time.
+    """The size of the store at one time.
 
     Attributes:
         at: When it was measured.
-        bytes: What the store takes on disk.
+        bytes: The size of the store on disk.
         namespaces: The number of namespaces.
     """
 
@@ -37,13 +37,13 @@ class StoredSize:
 
 @dataclass(frozen=True)
 class Health:
-    """How the server and its store are.
+    """The state of the server and its store.
 
     Attributes:
         python: The version of Python.
         engine: ``sqlite`` or ``postgresql``.
-        bytes: What the store takes on disk.
-        workers: The number of processes that serve.
+        bytes: The size of the store on disk.
+        workers: The number of worker processes.
         is_writable: Whether the last write of this process succeeded.
         sample: The numbers of all workers since the server started.
         backed_up: When ``botwire backup`` last copied the store; None if it never did.
@@ -111,7 +111,7 @@ class Administration:
     # --- the server and its store -----------------------------------------------------------
 
     async def sizes(self, days: int) -> list[StoredSize]:
-        """Returns the sizes that the store had, the oldest first."""
+        """Returns the recorded sizes of the store, the oldest first."""
         scan = ops.ScanKeys(SIZES, after=f"{SIZES}{now() - days * DAY:020}")
         (page,) = await self._apply(scan)
         return [
@@ -120,7 +120,7 @@ class Administration:
         ]
 
     async def health(self) -> Health:
-        """Returns how the server and its store are."""
+        """Returns the state of the server and its store."""
         (stat,) = await self._apply(ops.StatStore())
         ((backup,),) = await self._apply(ops.GetKeys((LAST_BACKUP,)))
         return Health(

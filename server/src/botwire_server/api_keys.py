@@ -1,7 +1,8 @@
-"""API keys: secrets that identify callers, kept as digests in the store that they open.
+"""API keys: secrets that identify callers, stored as digests in the store they open.
 
 A key is ``bw_``, a public id of 12 hexadecimal digits, ``_``, and a secret of 256 random bits. The
-store holds its SHA-256. Slow hashes are for passwords, which can be guessed; these secrets cannot.
+store holds its SHA-256. Slow hashes are for passwords, which can be guessed; these secrets cannot
+be.
 
 Keys are entries of the system namespace, so all processes that serve a store share them. Each
 change of a key adds an entry to the audit log in the same transaction.
@@ -111,7 +112,7 @@ class APIKey:
 
 
 def digest(secret: str) -> str:
-    """Returns the digest of a key, which is what a store keeps."""
+    """Returns the digest of a key, which the store keeps instead of the key."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -120,7 +121,7 @@ class KeyStore:
 
     Args:
         engine: The store.
-        clock: Returns the present time.
+        clock: Returns the current time.
     """
 
     def __init__(self, engine: AsyncEngine, *, clock: Clock = now) -> None:
@@ -378,7 +379,7 @@ class KeyRing:
         self._revision, self._checked_at = revision, began
 
     def touch(self, key: APIKey) -> None:
-        """Notes that a key is used, and periodically stores it in the background."""
+        """Records that a key is used, and periodically stores that in the background."""
         at = self._timer()
         if at - self._touched.get(key.id, float("-inf")) >= TOUCH_SECONDS:
             self._touched[key.id] = at

@@ -278,7 +278,7 @@ class Channel(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Finishes the requests in flight and tells the client to reconnect."""
-        self.end(1012, "the server stops: come again")
+        self.end(1012, "the server is stopping: reconnect")
 
     # --- requests ---------------------------------------------------------------------------
 
@@ -420,7 +420,7 @@ class Channel(asyncio.Protocol):
             self._transport.write(b"".join(self._frames.data_to_send()))
 
     def end(self, code: int, reason: str) -> None:
-        """Accepts no more requests, answers those in flight, and closes.
+        """Stops accepting requests, answers those in flight, and closes.
 
         Args:
             code: The code of the close frame; see RFC 6455, section 7.4.
@@ -508,7 +508,7 @@ def _is_watch(given: Any) -> bool:
 
 
 def _lead_to_watch(scope: Scope, watch: dict[str, Any]) -> None:
-    """Makes a request one that watches a namespace."""
+    """Turns a request into one that watches a namespace."""
     name = quote(watch["namespace"], safe="", errors="surrogatepass").replace(".", "%2E")
     given: dict[str, Any] = {field: watch[field] for field in ("prefix", "after") if field in watch}
     path = f"/v1/namespaces/{name}/watch"

@@ -79,7 +79,7 @@ class Channels:
         caller = caller_of(scope)
         if self._counts[caller] >= self._most:
             raise QuotaExceededError(
-                f"you have {self._most:,} channels open here, as many as you may: share one",
+                f"you already have {self._most:,} channels open here, the maximum: share one",
                 retry_after=_RETRY_SECONDS,
             )
         self._counts[caller] += 1
@@ -110,7 +110,7 @@ class Channels:
                 pinged_at = now
             for channel, scope in list(self._open.items()):
                 if channel.is_idle and now - channel.used_at > IDLE_SECONDS:
-                    channel.end(1000, "nothing was asked for a long time")
+                    channel.end(1000, "the channel was idle for too long")
                 elif pings:
                     channel.ping()
                 await self._check(channel, scope)

@@ -1,4 +1,4 @@
-"""Answers HEAD like GET, with the same head and no body (RFC 9110, section 9.3.2)."""
+"""Answers HEAD like GET, with the same headers and no body (RFC 9110, section 9.3.2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class HeadMiddleware:
     """Lets the routes answer a HEAD request as if it were a GET.
 
     Everything else still sees HEAD: the log, the metrics, the origin check, and the ASGI server,
-    which drops the body. The routes build the complete answer, so its head equals that of a GET,
+    which drops the body. The routes build the complete answer, so its headers equal those of a GET,
     compressed or not.
 
     Args:

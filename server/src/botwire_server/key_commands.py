@@ -34,7 +34,7 @@ def keys_command(commands: Any) -> None:
     """Adds ``keys`` to the command line; see `botwire.cli`."""
     text = "create, list and revoke API keys"
     parser: argparse.ArgumentParser = commands.add_parser(
-        "keys", help=text, description=f"{text}; works on the database, served or not"
+        "keys", help=text, description=f"{text} (directly in the database, whether served or not)"
     )
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -50,7 +50,7 @@ def keys_command(commands: Any) -> None:
         "--right",
         choices=list(RIGHTS),
         default="write",
-        help="read; write: read too; admin: everything; metrics: only /metrics (%(default)s)",
+        help="read, write (includes read), admin, or metrics only (%(default)s)",
     )
     create.add_argument(
         "--expires", type=_moment, metavar="WHEN", help="90d or 12h from now, or an ISO 8601 date"

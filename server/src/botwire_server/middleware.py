@@ -45,7 +45,7 @@ _STREAMS = frozenset(
         (b"content-type", b"application/jsonl"),
     }
 )
-"""What answers without an end say that they are."""
+"""The media types of endless answers."""
 _ID_HEADER = wire.REQUEST_ID_HEADER.lower().encode()
 
 

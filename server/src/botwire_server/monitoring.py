@@ -16,13 +16,13 @@ router = APIRouter(tags=["operation"])
 
 @router.get("/healthz", summary="Is the process alive?")
 async def read_health() -> dict[str, str]:
-    """Answers 200 while the process is alive."""
+    """Returns 200 while the process is alive."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", summary="Does the store answer?")
 async def read_readiness(request: Request) -> Response:
-    """Answers 503 if the store does not answer, and once the server is about to stop."""
+    """Returns 503 if the store does not answer, and once the server is about to stop."""
     state = request.app.state
     if state.is_stopping:
         raise ServerError("the server is stopping", status=503)
@@ -42,7 +42,7 @@ async def read_readiness(request: Request) -> Response:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def read_metrics(request: Request) -> Response:
-    """Answers requests, latencies, commits and sizes. API keys need the right `metrics`."""
+    """Returns requests, latencies, commits and sizes. API keys need the right `metrics`."""
     request.scope[CALLER].require("metrics")
     state = request.app.state
     batch = ops.Batch(SYSTEM_NAMESPACE, (ops.StatStore(),))

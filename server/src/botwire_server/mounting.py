@@ -113,7 +113,7 @@ class ServerHost:
         return CallerEngine(scope)
 
     def namespace_of(self, scope: MountedScope) -> str | None:
-        """Returns the only namespace that the sender's API key allows; None unless exactly one."""
+        """Returns the namespace of the sender's API key; None unless it allows exactly one."""
         caller: Caller = scope[CALLER]
         namespaces = () if caller.key is None else caller.key.namespaces
         if len(namespaces) == 1 and "*" not in namespaces[0]:
@@ -125,7 +125,7 @@ class ServerHost:
         return MountState(scope["app"].state.engine, f"mounts{self._path}/")
 
     async def find_key(self, scope: MountedScope, secret: str) -> str | None:
-        """Returns the public id of an API key; None if there is no such key, or it has ended."""
+        """Returns the public id of an API key; None if the key is unknown, revoked or expired."""
         key = await _keys(scope).find(secret)
         return None if key is None else key.id
 
@@ -168,7 +168,7 @@ class MountState:
 
     Args:
         engine: The store.
-        prefix: What the keys of all entries begin with.
+        prefix: The prefix of the keys of all entries.
     """
 
     def __init__(self, engine: AsyncEngine, prefix: str) -> None:
@@ -189,7 +189,7 @@ class MountState:
         await self._apply(ops.PutKey(self._prefix + name, Json.of(value), ttl))
 
     async def take(self, name: str) -> Any:
-        """Removes a value and returns it; of several callers, one gets it and the others None."""
+        """Removes a value and returns it; of several callers at once, only one gets it."""
         key = self._prefix + name
         (entry,) = await self._apply(ops.GetKeys((key,)))
         if entry is None:
@@ -205,7 +205,7 @@ class MountState:
         await self._apply(ops.DeleteKey(self._prefix + name))
 
     async def count(self, prefix: str) -> int:
-        """Returns how many values have a name that starts with a prefix."""
+        """Returns the number of values whose names start with a prefix."""
         return int(await self._apply(ops.CountKeys(self._prefix + prefix)))
 
 

@@ -36,9 +36,9 @@ _IDEMPOTENCY = {
 _AUTHOR = {
     "name": wire.AUTHOR_HEADER,
     "in": "header",
-    "description": "Who writes, in the client's words: the name of an agent, or a JSON object with "
-    "`agent`, `framework` and `run`. It is stored with what is written. The API key is added by "
-    "the server.",
+    "description": "Who writes, according to the client: the name of an agent, or a JSON object "
+    "with `agent`, `framework` and `run`. It is stored with every write. The server adds the API "
+    "key.",
     "schema": {"type": "string", "maxLength": 4096},
     "example": "support-bot",
 }

@@ -71,7 +71,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._start_waiting()
 
     def on_message_begin(self) -> None:
-        """Notes that a request head begins."""
+        """Records that a request head begins."""
         self._in_head = True
         self._trailers = 0
         super().on_message_begin()
@@ -86,14 +86,14 @@ class GuardedProtocol(HttpToolsProtocol):
             self.refuse(InvalidRequestError(f"trailers are at most {MAX_HEAD:,} bytes", status=431))
 
     def on_headers_complete(self) -> None:
-        """Notes that the request head is complete."""
+        """Records that the request head is complete."""
         self._in_head = False
         self._head = 0
         self._stop_waiting()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Notes that the body is complete."""
+        """Records that the body is complete."""
         self.scope[IS_WHOLE] = True  # type: ignore[literal-required]
         super().on_message_complete()
 

@@ -113,7 +113,7 @@ def components() -> dict[str, Schema]:
             "properties": {
                 "namespace": NAMESPACE,
                 "author": {
-                    "description": "Who writes, in the client's words.",
+                    "description": "Who writes, according to the client.",
                     "oneOf": [
                         field_of(ops.Key).codec.schema
                         | {"maxLength": MAX_AUTHOR_BYTES, "description": "The name of an agent."},
@@ -122,7 +122,7 @@ def components() -> dict[str, Schema]:
                     ],
                 },
                 "at": {
-                    "description": "Read all as of this revision or time, where the past is kept.",
+                    "description": "Read as of this revision or time, if the past is kept.",
                     "oneOf": [schema_of(ops.Moment), {"type": "null"}],
                 },
                 "operations": list_of({"oneOf": [{"$ref": REF + name} for name in operations]}),

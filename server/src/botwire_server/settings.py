@@ -98,7 +98,7 @@ class Settings:
     )
     workers: int = _setting(1, "number of processes that serve", metavar="N", least=1)
     allow_anonymous: bool = _setting(
-        False, "without API keys, serve everyone who can connect, not only this machine"
+        False, "without API keys, serve anyone who can connect, not only this machine"
     )
     tls_cert: str | None = _setting(None, "certificate chain for HTTPS (PEM)", metavar="FILE")
     tls_key: str | None = _setting(None, "private key of the certificate (PEM)", metavar="FILE")
@@ -223,7 +223,7 @@ class Settings:
         return free if self.namespace_bytes is None else self.namespace_bytes
 
 
-class Loaded(NamedTuple):
+class LoadedSettings(NamedTuple):
     """Settings and the sources of their values."""
 
     settings: Settings
@@ -267,7 +267,7 @@ def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
             parser.add_argument(flag, metavar=one.metadata["metavar"], help=text.replace("%", "%%"))
 
 
-def load(options: argparse.Namespace, environ: Mapping[str, str]) -> Loaded:
+def load(options: argparse.Namespace, environ: Mapping[str, str]) -> LoadedSettings:
     """Returns the settings of a command.
 
     Args:
@@ -298,7 +298,7 @@ def load(options: argparse.Namespace, environ: Mapping[str, str]) -> Loaded:
                 values[name] = _convert(_type(one), given, source, name)
                 sources[name] = source
                 break
-    return Loaded(Settings(**values), sources)
+    return LoadedSettings(Settings(**values), sources)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Periodic work: deletes expired data and old audit log entries, and notes the store's size."""
+"""Periodic work: deletes expired data and old audit log entries, and records the store's size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("botwire.server")
 SWEEP_SECONDS = 60.0
 """Seconds between two sweeps."""
 SIZES = "sizes/"
-"""Begins the keys of the system namespace that hold the store's size; the time follows."""
+"""The prefix of the keys in the system namespace that hold the store's size; the time follows."""
 SIZE_HOURS = 6
 """Hours between two measurements of the store's size."""
 
@@ -46,9 +46,9 @@ async def sweeping(engine: AsyncEngine, keys: KeyStore, audit_days: int) -> Asyn
 
 
 async def note_size(engine: AsyncEngine, at: int) -> None:
-    """Stores the size of the store, unless that was done in the same `SIZE_HOURS`.
+    """Stores the size of the store, once per `SIZE_HOURS`.
 
-    It names no namespace, so a forgotten one leaves no trace here.
+    It names no namespace, so a forgotten namespace leaves no trace here.
     """
     key = f"{SIZES}{at - at % (SIZE_HOURS * _HOUR):020}"
     ((entry,),) = await engine.apply(ops.Batch(SYSTEM_NAMESPACE, (ops.GetKeys((key,)),)))

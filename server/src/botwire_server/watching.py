@@ -53,7 +53,7 @@ class Watchers:
         """
         if self._streams[caller] >= most:
             raise QuotaExceededError(
-                f"you have {most:,} watch streams open here, as many as you may: close one, or "
+                f"you already have {most:,} watch streams open here, the maximum: close one, or "
                 "watch several names with one stream and a shorter prefix",
                 retry_after=_RETRY_SECONDS,
             )
@@ -85,7 +85,7 @@ class Watchers:
 
         Args:
             namespace: The namespace to watch.
-            after: The revision after which to begin.
+            after: The revision after which to start.
             read: Reads the changes for this watcher alone, until it has caught up.
             check: Called about every `LOOK_EVERY` seconds.
 
@@ -157,7 +157,7 @@ class _Feed:
         self.is_due = asyncio.Event()
 
     def begin_at(self, page: ops.ChangePage) -> None:
-        """Begins to look after a page that a watcher has read, if this feed does not look yet."""
+        """Starts looking after the page that a watcher has read, unless already looking."""
         if self._revision < 0 and not page.changes:
             self._since = self._revision = page.revision
         if self._looking is None or self._looking.done():

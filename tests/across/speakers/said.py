@@ -1,4 +1,4 @@
-"""What a process that speaks for one framework does: it writes and reads what others wrote.
+"""A process that speaks for one framework: it writes conversations and reads those of others.
 
 ``python -m tests.across.speakers.FRAMEWORK``, in that framework's environment, reads calls, each a
 line of JSON: ``[METHOD, ARGUMENT…]``. It prints what each returned, as JSON on a line.
@@ -30,7 +30,7 @@ SESSION = "session/1"
 
 @dataclass(frozen=True)
 class Said:
-    """A message as anybody would tell it: who, what, the calls of tools, or which is answered."""
+    """A message in neutral form: role, text, tool calls, or the call it answers."""
 
     role: str
     text: str
@@ -39,7 +39,7 @@ class Said:
 
     @classmethod
     def of(cls, told: dict[str, Any]) -> Said:
-        """Returns one that was told as JSON."""
+        """Returns a message from its JSON."""
         return cls(**{**told, "calls": tuple(tuple(call) for call in told["calls"])})
 
 
@@ -49,7 +49,7 @@ def text(arguments: Any) -> str:
 
 
 class Speaker(ABC):
-    """One framework's messages, made of what anybody would tell and the other way round."""
+    """Converts between neutral messages and those of one framework."""
 
     @abstractmethod
     def message(self, said: Said) -> Any:
@@ -57,7 +57,7 @@ class Speaker(ABC):
 
     @abstractmethod
     def said(self, message: Any) -> Said:
-        """Returns what a message tells."""
+        """Returns a message in neutral form."""
 
     @abstractmethod
     def to_items(self, messages: Sequence[Any]) -> list[Any]:
@@ -65,18 +65,18 @@ class Speaker(ABC):
 
     @abstractmethod
     def from_items(self, items: Sequence[Item]) -> list[Any]:
-        """Returns the messages that the adapter makes of stored values."""
+        """Returns the messages that the adapter reads from stored values."""
 
     def picture(self) -> Any:
         """Returns a message with the text "look" and an image."""
         raise NotImplementedError
 
     def is_picture(self, message: Any) -> bool:
-        """Says whether a message is `picture`, whole."""
+        """Returns whether a message equals `picture`."""
         return bool(message == self.picture())
 
     def session(self, namespace: str, url: str) -> Any:
-        """Returns the framework's own object that keeps a conversation."""
+        """Returns the framework's own object for a conversation."""
         raise NotImplementedError
 
     async def add(self, session: Any, message: Any) -> None:
@@ -90,15 +90,15 @@ class Speaker(ABC):
     # --- what others may call
 
     def write(self, told: list[Any]) -> list[Any]:
-        """Returns the values of what was said."""
+        """Returns the stored values of messages."""
         return self.to_items([self.message(Said.of(one)) for one in told])
 
     def read(self, values: list[Any]) -> list[Any]:
-        """Returns what was said, of values."""
+        """Returns the messages in stored values."""
         return [asdict(self.said(message)) for message in self.from_items(_items(values))]
 
     def write_picture(self) -> list[Any]:
-        """Returns the values of `picture`."""
+        """Returns the stored values of `picture`."""
         return self.to_items([self.picture()])
 
     def read_pictures(self, values: list[Any]) -> list[str]:
@@ -109,7 +109,7 @@ class Speaker(ABC):
         ]
 
     async def tell(self, namespace: str, url: str, told: Any) -> None:
-        """Adds what was said to the conversation of a namespace."""
+        """Adds messages to the conversation of a namespace."""
         await self.add(_session(self, namespace, url), self.message(Said.of(told)))
 
     async def hear(self, namespace: str, url: str) -> list[Any]:
@@ -119,7 +119,7 @@ class Speaker(ABC):
 
     async def serve(self) -> None:
         """Answers calls until the input ends."""
-        # Frameworks print, too: only answers go where answers are read.
+        # Frameworks print too, so answers have a stream of their own.
         answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         while line := await asyncio.to_thread(sys.stdin.readline):

@@ -25,7 +25,7 @@ the last, and the others have None as their native data.
 """
 
 _NOTICE = "informational"
-"""The subtype of a system entry that the transcript shows as a text."""
+"""The subtype of system entries that a transcript shows as text."""
 
 _MAX_ID = 400
 
@@ -37,7 +37,7 @@ def to_items(
 ) -> tuple[list[dict[str, Any]], list[str | None]]:
     """Returns the items that hold entries, and an id for each item.
 
-    Of entries with one uuid, the first counts.
+    Of several entries with the same uuid, only the first counts.
 
     Raises:
         NotJSONError: An entry is not a JSON object; the error says which and where.
@@ -54,7 +54,7 @@ def to_items(
             continue
         made = _items_of(dict(entry))
         items += made
-        # An entry without an id is never the same as another one.
+        # An entry without an id never equals another one.
         ids += [
             (f"{uuid}:{left}" if left else uuid) if known else None
             for left in reversed(range(len(made)))
@@ -63,7 +63,7 @@ def to_items(
 
 
 def from_items(items: Iterable[Item], session_id: str) -> list[SessionStoreEntry]:
-    """Returns the entries that items hold, those of other frameworks too.
+    """Returns the entries that items hold, including those of other frameworks.
 
     A message of another framework continues the entry before it. An item that cannot be read is
     logged and left out.
@@ -165,7 +165,7 @@ def _input(call: ToolCall) -> dict[str, Any]:
 def _from_portable(
     message: Message, item: Item, session_id: str, leaf: str | None
 ) -> SessionStoreEntry:
-    """Makes the entry of a message that another framework stored, the same at each reading."""
+    """Makes an entry from another framework's message; repeated reads give the same entry."""
     made: dict[str, Any] = {
         "parentUuid": leaf,
         "isSidechain": False,

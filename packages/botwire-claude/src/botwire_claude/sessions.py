@@ -24,8 +24,8 @@ from botwire.off_loop import off_loop
 from botwire.operations import read_ttl
 from botwire_claude.convert import FRAMEWORK, from_items, to_items
 
-_ATTEMPTS = 100  # of an append that others come before
-_LONGEST = 2000  # characters of a text in a summary: metadata are small
+_ATTEMPTS = 100  # for an append that others overtake
+_LONGEST = 2000  # characters of a text in a summary, because metadata is small
 
 
 class BotWireSessionStore(Connected, SessionStore, framework="claude"):
@@ -40,9 +40,9 @@ class BotWireSessionStore(Connected, SessionStore, framework="claude"):
     `history_name`.
 
     Args:
-        namespace: Whose sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
-            ``default``.
-        ttl: Seconds that a transcript is kept after its last entry; None: for ever.
+        namespace: The namespace of the sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``,
+            else ``default``.
+        ttl: Seconds that a transcript is kept after its last entry; None: forever.
         **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
@@ -73,8 +73,8 @@ class BotWireSessionStore(Connected, SessionStore, framework="claude"):
     async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
         """Stores entries at the end of a transcript, all or none.
 
-        An entry whose uuid is there already is not stored again. The summary of the session changes
-        in the same transaction.
+        An entry whose uuid is already stored is not stored again. The summary of the session
+        changes in the same transaction.
 
         Raises:
             NotJSONError: An entry would not come back equal; the error says which and where.
@@ -93,7 +93,7 @@ class BotWireSessionStore(Connected, SessionStore, framework="claude"):
                     written = tx.history(history.name, ttl=self.ttl)
                     written.extend(items, ids=ids, if_last=info.last_seq)
                     written.set_metadata(about, if_version=info.metadata_version)
-            except ConflictError:  # another process came first
+            except ConflictError:  # another process was faster
                 if attempt == _ATTEMPTS:
                     raise
                 await asyncio.sleep(0.001 * min(attempt, 20))
@@ -105,7 +105,7 @@ class BotWireSessionStore(Connected, SessionStore, framework="claude"):
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """Returns the entries of a transcript in order, or None if there are none.
 
-        Messages that another framework stored come as entries too.
+        Messages stored by other frameworks become entries too.
         """
         items = await self._history(key).read()
         return await off_loop(from_items, items, key["session_id"]) or None
@@ -129,7 +129,7 @@ class BotWireSessionStore(Connected, SessionStore, framework="claude"):
         return [info.metadata["subpath"] for info in await self._transcripts(key)]
 
     async def delete(self, key: SessionKey) -> None:
-        """Deletes a transcript; that of a session with those of its subagents."""
+        """Deletes a transcript; for a session, also those of its subagents."""
         names = [self.history_name(key)]
         if key.get("subpath") is None:
             names += [info.name for info in await self._transcripts(key)]
@@ -142,7 +142,7 @@ class BotWireSessionStore(Connected, SessionStore, framework="claude"):
         return self.connection.async_memory.history(self.history_name(key), ttl=self.ttl)
 
     async def _transcripts(self, key: Mapping[str, Any]) -> list[HistoryInfo]:
-        """Returns the transcripts that are one part below a key."""
+        """Returns the transcripts one part below a key."""
         prefix = join_parts("claude", *_parts(key)) + "/"
         found = await self.connection.async_memory.list_histories(prefix)
         return [
@@ -152,9 +152,9 @@ class BotWireSessionStore(Connected, SessionStore, framework="claude"):
         ]
 
     async def _about(self, key: SessionKey, info: HistoryInfo) -> Mapping[str, Any] | None:
-        """Returns what is known of a transcript; None if nothing is stored.
+        """Returns the summary of a transcript; None if nothing is stored.
 
-        Another framework may have written since: then the entries are read.
+        If another framework has written since, it is recomputed from the entries.
         """
         if not info.last_seq or info.metadata.get("last") == info.last_seq:
             return info.metadata or None
@@ -165,7 +165,7 @@ class BotWireSessionStore(Connected, SessionStore, framework="claude"):
         """Rebuilds a summary: some entries were stored before and must not count twice."""
         info = await self._history(key).info()
         about = await self._about(key, info._replace(metadata={}))
-        with suppress(ConflictError):  # who came first has read the entries too
+        with suppress(ConflictError):  # the process that was faster has read the entries too
             await self._history(key).set_metadata(
                 {**(about or {}), "last": info.last_seq}, if_version=info.metadata_version
             )
@@ -174,7 +174,7 @@ class BotWireSessionStore(Connected, SessionStore, framework="claude"):
 def _fold(
     before: Mapping[str, Any] | None, key: SessionKey, entries: list[SessionStoreEntry]
 ) -> dict[str, Any]:
-    """Returns the metadata of a transcript after more entries."""
+    """Returns the metadata of a transcript, updated with more entries."""
     about: dict[str, Any] = {"framework": FRAMEWORK, **key}
     if key.get("subpath") is None:
         summary = None if before is None else _summary(before, 0)

@@ -19,11 +19,11 @@ class BotWireMemoryTool(Connected, BetaAbstractMemoryTool, framework="claude"):
         tool = BotWireMemoryTool("user-42")
         client.beta.messages.run_tools(model=…, messages=…, tools=[tool], max_tokens=…)
 
-    Two agents that edit one file at the same time both land.
+    If two agents edit a file at the same time, both edits take effect.
 
     Args:
-        namespace: Whose files. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
-            ``default``.
+        namespace: The namespace of the files. Default: the client's, else ``BOTWIRE_NAMESPACE``,
+            else ``default``.
         cache_control: As for `BetaAbstractMemoryTool`.
         **connection: Where memory lives; see `ConnectionOptions`.
 
@@ -58,8 +58,8 @@ class BotWireAsyncMemoryTool(Connected, BetaAsyncAbstractMemoryTool, framework="
     """`BotWireMemoryTool` for `AsyncAnthropic`, without threads.
 
     Args:
-        namespace: Whose files. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
-            ``default``.
+        namespace: The namespace of the files. Default: the client's, else ``BOTWIRE_NAMESPACE``,
+            else ``default``.
         cache_control: As for `BetaAsyncAbstractMemoryTool`.
         **connection: Where memory lives; see `ConnectionOptions`.
 

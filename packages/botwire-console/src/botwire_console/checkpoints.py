@@ -1,7 +1,7 @@
 """The checkpoints of LangGraph threads, read from what botwire-langgraph stores.
 
-Keys of a namespace hold them: see `botwire_langgraph.layout` for their names, and its ``records``
-and ``lists`` for their values. Only this format is read; LangGraph itself is not needed.
+They are keys of a namespace: `botwire_langgraph.layout` defines the names, its ``records`` and
+``lists`` the values. This module reads that format without needing LangGraph.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from botwire import framing
 from botwire import operations as ops
 from botwire.names import join_parts
 from botwire_console.message_pack import CLASS, UnreadableError, unpack
 from botwire_console.visit import Visit
 
 HEADS = "heads/"
-"""Begins the keys that name each thread and checkpoint namespace."""
+"""The prefix of the keys that name each thread and checkpoint namespace."""
 KINDS = frozenset({"blobs", "busy", "checkpoints", "deleted", "heads", "parts", "pruned", "writes"})
-"""The first segments of the keys that make up a thread; its name is the second."""
+"""The first segments of the keys that make up a thread; the second is the thread's name."""
 MOST_PARTS = 2000
-"""Parts of a list that are read for a page."""
+"""The most parts of a list to read for a page."""
 
-_MARK = b"parts\x00"  # begins the value of a list that is stored in parts
+_MARK = b"parts\x00"  # the value of a list stored in parts begins with this
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Step:
         thread: The id of the thread.
         namespace: The checkpoint namespace; empty for the graph itself, not a subgraph.
         id: The id of the checkpoint.
-        parent: The id of the one before; None: it is the first.
-        at: When it was made, as ISO 8601.
+        parent: The id of the previous checkpoint; None for the first.
+        at: When it was made, in ISO 8601.
         source: ``input``, ``loop``, ``update`` or ``fork``.
         number: The number of the step.
         versions: The version of each channel.
@@ -60,7 +61,7 @@ class Step:
 
     @classmethod
     def of(cls, entry: ops.KeyEntry) -> Step | None:
-        """Reads a stored checkpoint; None if it is none."""
+        """Reads a stored checkpoint; returns None if the value is something else."""
         kept = None if isinstance(entry.value, bytes) else entry.value.value
         if not isinstance(kept, dict) or not isinstance(kept.get("id"), str):
             return None
@@ -85,7 +86,7 @@ class Step:
         return tuple([name for name in self.versions if known.get(name) != self.versions[name]])
 
     def prefix(self, kind: str, *more: str) -> str:
-        """Returns what the names of the step's keys begin with."""
+        """Returns the prefix of the names of the step's keys."""
         return join_parts(kind, self.thread, self.namespace, *more)
 
 
@@ -93,7 +94,7 @@ _PARTS = ("checkpoint", "metadata")
 
 
 def prefix_of(thread: str, namespace: str) -> str:
-    """Returns what the names of the checkpoints of a thread begin with."""
+    """Returns the prefix of the names of a thread's checkpoints."""
     return join_parts("checkpoints", thread, namespace) + "/"
 
 
@@ -105,7 +106,7 @@ async def read_step(visit: Visit, thread: str, namespace: str, id: str) -> Step 
 
 
 async def read_values(visit: Visit, step: Step) -> dict[str, Any]:
-    """Returns the values of the channels of a step, as data."""
+    """Returns the values of a step's channels as plain data."""
     names = list(step.versions)
     keys = tuple([step.prefix("blobs", name, str(step.versions[name])) for name in names])
     if not keys:
@@ -140,7 +141,7 @@ async def _read_list(visit: Visit, step: Step, channel: str, spans: Any) -> Any:
 
 
 def _join(spans: Iterable[Sequence[int]], parts: Mapping[int, bytes]) -> list[Any]:
-    pieces = {number: _split(part) for number, part in parts.items()}
+    pieces = {number: framing.split(part) for number, part in parts.items()}
     return [
         _blob(blob)
         for first, last, *window in spans
@@ -149,22 +150,13 @@ def _join(spans: Iterable[Sequence[int]], parts: Mapping[int, bytes]) -> list[An
     ]
 
 
-def _split(part: bytes) -> list[bytes]:
-    blobs, start = [], 0
-    while start < len(part):
-        stop = start + 4 + int.from_bytes(part[start : start + 4])
-        blobs.append(part[start + 4 : stop])
-        start = stop
-    return blobs
-
-
 def _blob(blob: bytes) -> Any:
     kind, _, data = blob.partition(b"\x00")
     return _decode(kind.decode("ascii", "replace"), data)
 
 
 def _typed(stored: Any) -> Any:
-    """Returns the value of a kind and its base64."""
+    """Decodes a value stored as its kind and base64."""
     if not isinstance(stored, list) or len(stored) != 2:
         return None
     try:
@@ -174,7 +166,7 @@ def _typed(stored: Any) -> Any:
 
 
 def _decode(kind: str, data: bytes) -> Any:
-    """Returns a value as data; it is never revived, whatever it says it is."""
+    """Returns a value as plain data. Objects are never revived, whatever class the value names."""
     try:
         if kind == "msgpack":
             return unpack(data)

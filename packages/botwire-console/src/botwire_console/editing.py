@@ -1,4 +1,4 @@
-"""Editing a JSON value under its version, so that nobody is overwritten in silence."""
+"""Editing a JSON value under its version, so that no one's change is silently overwritten."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ UNCHANGED: Mapping[str, Any] = {
     "lines": (),
     "saved": None,
 }
-"""What the template of an editor is given before anything was sent."""
+"""What an editor's template gets before anything was submitted."""
 
-_DIFFERING = 2000  # lines of each text that are compared
+_DIFFERING = 2000  # lines of each text to compare
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What someone wants to store.
+    """A value that someone wants to store.
 
     Attributes:
         text: The JSON text.
-        version: The version that it replaces; 0: there was none.
-        keeping: ``keep``, ``never`` or ``seconds``: what becomes of the expiry.
-        seconds: Until it expires, if `keeping` is ``seconds``.
+        version: The version it replaces; 0 if it is new.
+        keeping: What to do with the expiry: ``keep``, ``never`` or ``seconds``.
+        seconds: Seconds until it expires, if `keeping` is ``seconds``.
     """
 
     text: str
@@ -74,14 +74,14 @@ class Draft:
         return Json.of(value)
 
     def ttl(self, expires_at: int | None) -> float | None:
-        """Returns in how many seconds the value expires.
+        """Returns the seconds until the value expires.
 
         Args:
-            expires_at: When the present value expires.
+            expires_at: When the current value expires.
         """
         if self.keeping == "seconds":
             if not self.seconds:
-                raise InvalidRequestError("say in how many seconds it expires, at least 1")
+                raise InvalidRequestError("give the seconds until it expires, at least 1")
             return float(self.seconds)
         if self.keeping == "never" or expires_at is None:
             return None
@@ -89,12 +89,12 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What is stored now, as the editor shows it.
+class StoredValue:
+    """The currently stored value, as the editor shows it.
 
     Attributes:
         text: The value as indented JSON; None if it is too long, or bytes.
-        size: The bytes that the value takes.
+        size: The size of the value in bytes.
         version: Its version; 0 if there is none.
         is_bytes: Whether the value is bytes.
         author: Who wrote it.
@@ -114,7 +114,7 @@ class Stored:
 
     @property
     def can_be_edited(self) -> bool:
-        """Whether its whole text is here."""
+        """Whether `text` is the whole value."""
         return self.text is not None
 
 
@@ -126,7 +126,7 @@ def text_of(value: Json) -> str | None:
 
 
 def pretty(value: Any) -> str:
-    """Returns a value as indented JSON, in which what cannot be seen is escaped."""
+    """Returns a value as indented JSON, with invisible characters escaped."""
     shown: str = show(json.dumps(value, ensure_ascii=False, indent=2))
     return shown
 
@@ -137,10 +137,10 @@ def time_of(at: int | None) -> datetime | None:
 
 
 def differences(theirs: str, mine: str) -> Iterator[tuple[str, str]]:
-    """Yields the lines by which two texts differ: ``-`` theirs, ``+`` mine, and a few of both."""
+    """Yields the differing lines of two texts, ``-`` theirs and ``+`` mine, with some context."""
     left, right = theirs.splitlines()[:_DIFFERING], mine.splitlines()[:_DIFFERING]
     is_first = True
-    # The first two lines are a header. Others may look like it.
+    # The first two lines are a header; others may look like one.
     for line in islice(difflib.unified_diff(left, right, n=2, lineterm=""), 2, None):
         if not line.startswith("@@"):
             yield line[0], line[1:]
@@ -154,7 +154,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Returns an object; raises if a name occurs twice, as one of the values would be lost."""
+    """Returns an object; raises if a name occurs twice, because one value would be lost."""
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]

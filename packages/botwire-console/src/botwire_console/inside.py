@@ -1,4 +1,4 @@
-"""What is found inside of the values of items: images, and a model's thinking."""
+"""Finds images and a model's thinking inside the values of items."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PICTURES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
-"""The types of images that are shown. SVG is none: it can hold scripts."""
+"""The types of images to show. SVG is not among them, because it can contain scripts."""
 
 MOST_TEXT = 20_000
-"""The characters of a text that are shown; the JSON has all of them."""
+"""The most characters of a text to show; the JSON has all of them."""
 
 THINKING = frozenset({"reasoning", "reasoning_content", "redacted_thinking", "thinking"})
-"""The types of the parts of a message that hold thinking."""
+"""The types of message parts that contain thinking."""
 
-_NODES = 5000  # parts of a value that are looked at for images and thinking
+_NODES = 5000  # parts of a value in which to look for images and thinking
 _THOUGHT = ("thinking", "reasoning", "text", "content", "summary")
 _KINDS = ("type", "part_kind", "kind")
 
 
 @dataclass
-class Seen:
-    """What was found inside of a value.
+class Inside:
+    """What was found inside a value.
 
     Attributes:
         thinking: The thoughts, in order.
@@ -34,8 +34,8 @@ class Seen:
     pictures: int = 0
 
     @classmethod
-    def within(cls, value: Any) -> Seen:
-        """Looks into a value."""
+    def within(cls, value: Any) -> Inside:
+        """Searches a value."""
         seen = cls()
         for node in _nodes(value):
             if _picture(node) is not None:
@@ -63,7 +63,7 @@ def _thoughts(node: Mapping[str, Any]) -> list[str]:
 
 
 def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yields the objects in a value, the outermost first, up to a number."""
+    """Yields the objects in a value, the outermost first, up to a limit."""
     waiting, left = [value], _NODES
     while waiting and left:
         left -= 1
@@ -79,7 +79,7 @@ def _picture(node: Mapping[str, Any]) -> tuple[str, str] | None:
     """Returns the type and the base64 text of an image block."""
     url = node.get("image_url", node.get("url"))
     if isinstance(url, dict):
-        return None  # it is looked at itself
+        return None  # it is searched itself
     if isinstance(url, str) and url.startswith("data:"):
         head, _, data = url[5:].partition(",")
         kind, _, coding = head.partition(";")

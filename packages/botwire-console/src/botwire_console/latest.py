@@ -11,14 +11,14 @@ async def latest_changes(
 ) -> list[ops.ChangeEntry]:
     """Returns the changes up to a revision, the newest first.
 
-    Older changes are pruned, and the first of a namespace may have any revision. A read that begins
-    before the oldest says nothing, so this finds the oldest first.
+    Older changes are pruned, so the oldest one kept may have any revision. A read that starts
+    before it returns only a ``reset``, so this first finds the oldest.
 
     Args:
         visit: The request.
         namespace: The namespace.
         last: The revision of the last change.
-        most: How many to return at most.
+        most: The most changes to return.
     """
 
     async def read(after: int, limit: int) -> list[ops.ChangeEntry] | None:

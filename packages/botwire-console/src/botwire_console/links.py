@@ -1,11 +1,11 @@
-"""Addresses of the console's views. Names are in the query, percent-encoded, so any name fits."""
+"""Addresses of the console's views. Names go into the query, percent-encoded, so any name works."""
 
 from __future__ import annotations
 
 from urllib.parse import quote
 
 ROOT = "/console"
-"""Where the console is mounted."""
+"""The path at which the console is mounted."""
 
 
 def link(view: str = "", **names: object) -> str:
@@ -13,7 +13,7 @@ def link(view: str = "", **names: object) -> str:
 
     Args:
         view: The view, such as ``keys``; empty: the first page.
-        names: The parameters; those that are None or empty are left out.
+        names: The parameters, except those that are None or empty.
     """
     query = "&".join(
         f"{name}={encoded(str(value))}" for name, value in names.items() if value not in (None, "")
@@ -23,7 +23,7 @@ def link(view: str = "", **names: object) -> str:
 
 
 def encoded(name: str) -> str:
-    """Returns a name percent-encoded, lone surrogates too, as one segment of a path."""
+    """Returns a name percent-encoded, lone surrogates included, as one path segment."""
     return quote(name, safe="", errors="surrogatepass")
 
 

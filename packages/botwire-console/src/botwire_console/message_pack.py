@@ -1,7 +1,7 @@
-"""Reads MessagePack as plain data, whatever it was made from.
+"""Reads MessagePack as plain data, whatever objects it was made from.
 
 LangGraph stores Python objects as extensions that name a class and its arguments. They are never
-revived here: an object becomes the data that it was made from, with the name of its class.
+revived here: an object becomes its arguments, with the name of its class.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgpack  # type: ignore[import-untyped]
 MAX_DEPTH = 200
 """Deepest nesting."""
 CLASS = "(class)"
-"""The field that names the class of an object, unless its data say what it is."""
+"""The field that names the class of an object, unless its data makes that clear."""
 
 _ONE_ARGUMENT, _ARGUMENTS, _FIELDS, _METHOD, _PYDANTIC_1, _PYDANTIC, _ARRAY = range(7)
 _PLAIN = frozenset({"builtins", "collections", "datetime", "decimal", "ipaddress", "pathlib",
@@ -29,10 +29,10 @@ class _Map(list[tuple[Any, Any]]):
 
 
 def unpack(data: bytes) -> Any:
-    """Returns the value of some MessagePack, as what JSON can hold.
+    """Returns a MessagePack value as something that JSON can hold.
 
     Raises:
-        UnreadableError: It is none.
+        UnreadableError: The bytes are not MessagePack.
     """
     return _unpack(data, 0)
 
@@ -42,7 +42,7 @@ def _unpack(data: bytes, depth: int) -> Any:
         value = msgpack.unpackb(
             data, object_pairs_hook=_Map, strict_map_key=False, unicode_errors="backslashreplace"
         )
-    except (ValueError, msgpack.UnpackException) as error:  # the first stand for damage
+    except (ValueError, msgpack.UnpackException) as error:  # the first kinds mean damage
         raise UnreadableError(str(error) or type(error).__name__) from error
     return _plain(value, depth)
 

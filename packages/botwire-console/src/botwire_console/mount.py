@@ -21,7 +21,7 @@ from botwire_server.middleware import HEADERS
 
 logger = logging.getLogger("botwire.console")
 
-_FOREVER = "public, max-age=31536000, immutable"  # the address of a file changes with its content
+_FOREVER = "public, max-age=31536000, immutable"  # a file's address changes with its content
 
 
 def mount(host: Host) -> Mount:
@@ -67,7 +67,7 @@ async def _guarded(
     send: Callable[..., Any],
     call: Callable[[], Awaitable[Response]],
 ) -> None:
-    """Sends an answer, or a page that says what went wrong."""
+    """Sends an answer, or a page that reports the error."""
     try:
         _check_origin(scope)
         answer = await call()
@@ -81,10 +81,10 @@ async def _guarded(
 
 
 def _check_origin(scope: Scope) -> None:
-    """Refuses writes that no page of the console sends.
+    """Refuses writes that do not come from a page of the console.
 
-    Browsers send the Origin with every POST. The server's own setting for other sites does not
-    apply here: they have no business with the console.
+    Browsers send the Origin header with every POST. The server's setting for other sites does not
+    apply here: no other site needs to write through the console.
     """
     if scope["method"] in ("GET", "HEAD"):
         return
@@ -107,7 +107,7 @@ def _view(scope: Scope) -> str:
 
 
 def _file(view: str) -> Response | None:
-    """Returns a file in ``static``, for everyone; None if the view is none."""
+    """Returns a file in ``static``, for any sender; None if the view is not a file."""
     name = view.removeprefix("static/")
     if name == view or name not in rendering.FILES:
         return None

@@ -1,4 +1,4 @@
-"""Why a recall gives what it gives: the scores of each memory, and what left one out."""
+"""Explains a recall: the score of each memory, and why one was left out."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from botwire.errors import InvalidRequestError
 from botwire.vectors import Vector
 
 CANDIDATES = 50
-"""Memories whose scores are shown."""
+"""The most memories whose scores are shown."""
 DEFAULT_LIMIT = 8
-"""The memories that `memory.recall` returns at most, unless told otherwise."""
+"""The default limit of `memory.recall`."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What an agent asks its memory.
+    """A recall that an agent makes.
 
     Attributes:
-        query: The text; empty: the newest memories.
+        query: The text; empty returns the newest memories.
         about: Only memories in this scope.
-        tags: Only memories with one of these; None: all.
+        tags: Only memories with one of these tags; None: all.
         since: Only memories created after this time.
-        limit: Most memories.
-        max_chars: Most characters together.
+        limit: The most memories to return.
+        max_chars: The most characters of all texts together.
     """
 
     query: str
@@ -54,7 +54,7 @@ class Question:
 
     @property
     def where(self) -> ops.Selection:
-        """The selection that the filters make."""
+        """The selection for these filters."""
         after = None if self.since is None else from_datetime(self.since)
         return ops.Selection(scope=self.about, tags=self.tags, created_after=after)
 
@@ -87,14 +87,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A memory that has a score.
+    """A memory with a score.
 
     Attributes:
         record: The memory.
         score: The score that ranks it.
-        words: Its score by words alone; None: it has none of them.
-        vectors: Its score by vectors alone; None: it has no embedding, or no vector was given.
-        verdict: Why the agent does not get it; empty: it does.
+        words: Its score by words alone; None if it contains none of them.
+        vectors: Its score by vectors alone; None without an embedding or a given vector.
+        verdict: Why the agent does not get it; empty if it does.
     """
 
     record: ops.RecordEntry
@@ -109,7 +109,7 @@ def judge(
     found: Mapping[str, Sequence[ops.RecordMatch]],
     given: Sequence[str],
 ) -> list[Candidate]:
-    """Returns the candidates of a question, the best first, and why each is given or not.
+    """Returns the candidates for a question, the best first, each with its verdict.
 
     Args:
         question: The question.

@@ -1,4 +1,4 @@
-"""The command line and the Python line that do the same as a view."""
+"""Recipes: the shell command and the Python code that do the same as a view."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from botwire import wire
 from botwire.names import SYSTEM_NAMESPACE
 from botwire_console.links import encoded
 
-if TYPE_CHECKING:  # `visit` needs what is here
+if TYPE_CHECKING:  # `visit` imports this module
     from botwire_console.visit import Visit
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a program gets what a view shows.
+    """How a program can do what a view does.
 
     Attributes:
         curl: The command line.
@@ -76,7 +76,7 @@ def _applied(visit: Visit, namespace: str, text: str) -> str:
 
 
 def store_recipe(visit: Visit, path: str, operation: str) -> Recipe:
-    """Returns the recipe of an operation about the whole store.
+    """Returns the recipe of an operation on the whole store.
 
     Args:
         visit: The request.
@@ -88,7 +88,7 @@ def store_recipe(visit: Visit, path: str, operation: str) -> Recipe:
 
 
 def server_recipe(visit: Visit, path: str) -> Recipe:
-    """Returns the recipe of a request to the server that is about no memory.
+    """Returns the recipe of a request to the server that does not concern memory.
 
     Args:
         visit: The request.
@@ -110,7 +110,7 @@ def _curl(url: str, *, needs_key: bool) -> str:
 
 
 def address(*segments: str, **query: object) -> str:
-    """Returns the path of a request below a namespace, which is the first segment."""
+    """Returns the path of a request below a namespace."""
     path = "/v1/namespaces/" + "/".join(map(encoded, segments))
     given = [f"{name}={encoded(str(value))}" for name, value in query.items() if value != ""]
     return f"{path}?{'&'.join(given)}" if given else path

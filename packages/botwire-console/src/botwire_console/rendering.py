@@ -1,6 +1,7 @@
 """Pages: the one place where stored text becomes HTML.
 
-Whatever a template prints passes `show`, and is escaped then. Templates mark nothing as safe.
+Everything a template prints passes through `show` and is then escaped. Templates mark nothing as
+safe.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ FILES = {
     "htmx.min.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-"""The files of ``static`` that are served, and their types."""
+"""The files of ``static`` to serve, and their types."""
 
-# Control characters, and those that hide text or turn its direction.
+# Control characters, and characters that hide text or change its direction.
 _ODD = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff"
     "\ud800-\udfff]|\r(?!\n)"
@@ -49,9 +50,9 @@ _KIB = 1024
 
 
 def show(value: Any) -> Any:
-    r"""Returns what a template prints with control characters as ``\u202e``, so that all see them.
+    r"""Returns printed text, with control characters made visible, like ``\u202e``.
 
-    In JSON this is the same text, as such characters only occur in its strings.
+    In JSON this is the same text, because such characters only occur inside strings.
     """
     if value is None:
         return ""
@@ -66,12 +67,12 @@ def moment(value: datetime | int | None) -> datetime | None:
 
 
 def number(value: int) -> str:
-    """Returns a number with its thousands separated."""
+    """Returns a number with thousands separators."""
     return f"{value:,}"
 
 
 def size(count: int) -> str:
-    """Returns a number of bytes for people."""
+    """Returns a number of bytes in readable form."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < _KIB:
@@ -81,7 +82,7 @@ def size(count: int) -> str:
 
 
 def shortened(text: str, most: int = 120) -> str:
-    """Returns the beginning of a text in one line."""
+    """Returns the beginning of a text on one line."""
     start = " ".join(text[: most * 4].split())
     return start if len(start) <= most and len(text) <= most * 4 else f"{start[:most].rstrip()}…"
 

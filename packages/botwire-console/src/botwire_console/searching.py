@@ -1,4 +1,4 @@
-"""One search over names and texts: what the visitor may read, within bounds that are told."""
+"""One search over names and texts: whatever the visitor may read, within stated limits."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from botwire_console.turns import turn_of
 from botwire_console.visit import Visit
 
 MOST_FOUND = 20
-"""Results of each kind in a namespace."""
+"""The most results of each kind per namespace."""
 MOST_NAMES = 10_000
-"""Names of keys, and of conversations, that are looked at in a namespace."""
+"""The most names of keys, and of conversations, to search per namespace."""
 CONVERSATIONS, MESSAGES = 30, 200
-"""The newest messages of the last active conversations are looked at."""
+"""The numbers of newest messages, and of last active conversations, to search."""
 
-_VALUES = 1000  # keys whose values are looked at
-_AROUND = 60  # characters before what was found
+_VALUES = 1000  # keys whose values are searched
+_AROUND = 60  # characters to show before a hit
 
 
 @dataclass(frozen=True)
 class Hit:
-    """Something that was found.
+    """A search hit.
 
     Attributes:
         kind: ``key``, ``conversation``, ``message``, ``memory`` or ``thread``.
         label: What it is called.
-        sample: The text around what was found.
-        address: Where it is shown.
+        sample: The text around the hit.
+        address: The address of its page.
     """
 
     kind: str
@@ -43,14 +43,14 @@ class Hit:
 
 
 @dataclass
-class Found:
-    """What was found in a namespace.
+class SearchResult:
+    """The result of a search in a namespace.
 
     Attributes:
         namespace: The namespace.
-        threads: The LangGraph threads of the namespace, as the names of their keys have them.
-        hits: What was found.
-        limits: What was not looked at, for people.
+        threads: The LangGraph threads of the namespace, as their keys name them.
+        hits: The hits.
+        limits: What was not searched, in words for people.
     """
 
     namespace: str
@@ -59,7 +59,7 @@ class Found:
     limits: list[str] = field(default_factory=list)
 
 
-async def search(visit: Visit, namespace: str, words: str) -> Found:
+async def search(visit: Visit, namespace: str, words: str) -> SearchResult:
     """Searches a namespace.
 
     Args:
@@ -67,22 +67,22 @@ async def search(visit: Visit, namespace: str, words: str) -> Found:
         namespace: The namespace.
         words: What to find, in names and texts, in upper or lower case; in memories, its words.
     """
-    found = Found(namespace)
+    found = SearchResult(namespace)
     wanted = words.casefold()
     for kind in (_conversations, _memories, _messages, _threads, _keys, _values):
         try:
             await kind(visit, found, words, wanted)
-        except BotWireError as error:  # such as an answer too large; the others are still told
+        except BotWireError as error:  # for example, the answer is too large; keep the other hits
             found.limits.append(str(error))
     return found
 
 
-async def _threads(visit: Visit, found: Found, words: str, wanted: str) -> None:
+async def _threads(visit: Visit, found: SearchResult, words: str, wanted: str) -> None:
     namespace = found.namespace
     page = await visit.apply(namespace, ops.ListKeys(HEADS))
     if page.more:
         found.limits.append(f"names of the first {len(page.keys):,} threads")
-    # A name that is stored as its hash is found in the checkpoint only.
+    # A name stored as a hash is only found in the checkpoint.
     found.threads = {one.split("/")[1] for one in page.keys}
     names = [unquote(one, errors="surrogatepass") for one in sorted(found.threads)]
     hits = [name for name in names if wanted in name.casefold()]
@@ -90,13 +90,13 @@ async def _threads(visit: Visit, found: Found, words: str, wanted: str) -> None:
         found.hits.append(Hit("thread", name, "", link("thread", ns=namespace, thread=name)))
 
 
-def _is_own(found: Found, key: str) -> bool:
-    """Returns whether a key is a part of a thread, which is shown as a thread."""
+def _is_own(found: SearchResult, key: str) -> bool:
+    """Returns whether a key belongs to a thread, which is shown as a thread."""
     kind, _, rest = key.partition("/")
     return kind in KINDS and rest.partition("/")[0] in found.threads
 
 
-async def _keys(visit: Visit, found: Found, words: str, wanted: str) -> None:
+async def _keys(visit: Visit, found: SearchResult, words: str, wanted: str) -> None:
     namespace = found.namespace
     names: dict[str, None] = {}
     first = await visit.apply(namespace, ops.ListKeys(words, limit=MOST_FOUND))
@@ -119,7 +119,7 @@ async def _keys(visit: Visit, found: Found, words: str, wanted: str) -> None:
         found.hits.append(Hit("key", name, "", link("key", ns=namespace, key=name)))
 
 
-async def _conversations(visit: Visit, found: Found, words: str, wanted: str) -> None:
+async def _conversations(visit: Visit, found: SearchResult, words: str, wanted: str) -> None:
     namespace = found.namespace
     hits = 0
     looked = 0
@@ -140,7 +140,7 @@ async def _conversations(visit: Visit, found: Found, words: str, wanted: str) ->
         listing = listing.following(page)
 
 
-async def _memories(visit: Visit, found: Found, words: str, wanted: str) -> None:
+async def _memories(visit: Visit, found: SearchResult, words: str, wanted: str) -> None:
     namespace = found.namespace
     page = await visit.apply(namespace, ops.ListCollections(limit=20))
     searches = [
@@ -157,7 +157,7 @@ async def _memories(visit: Visit, found: Found, words: str, wanted: str) -> None
         found.limits.append("memories of 20 collections")
 
 
-async def _values(visit: Visit, found: Found, words: str, wanted: str) -> None:
+async def _values(visit: Visit, found: SearchResult, words: str, wanted: str) -> None:
     namespace = found.namespace
     page = await visit.apply(namespace, ops.ScanKeys(limit=_VALUES))
     if page.more:
@@ -179,7 +179,7 @@ async def _values(visit: Visit, found: Found, words: str, wanted: str) -> None:
     found.hits += await visit.work(look)
 
 
-async def _messages(visit: Visit, found: Found, words: str, wanted: str) -> None:
+async def _messages(visit: Visit, found: SearchResult, words: str, wanted: str) -> None:
     namespace = found.namespace
     latest = ops.ListHistories(limit=CONVERSATIONS, order="updated", descending=True)
     page = await visit.apply(namespace, latest)
@@ -206,7 +206,7 @@ async def _messages(visit: Visit, found: Found, words: str, wanted: str) -> None
 def _said(
     namespace: str, stat: ops.HistoryStat, items: Sequence[ops.HistoryItem], wanted: str
 ) -> Iterator[Hit]:
-    """Yields the messages that say what is wanted."""
+    """Yields the messages that contain the words."""
     for item in items:
         text = turn_of(item).text
         if (at := text.casefold().find(wanted)) >= 0:

@@ -1,4 +1,4 @@
-"""Many things selected at once: what they are now, deleting them with a receipt, exporting them."""
+"""Bulk selections: their current state, deleting with a receipt, exporting."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from botwire_console.links import link
 from botwire_console.visit import Visit
 
 KINDS = ("keys", "conversations", "memories")
-"""What can be selected in a namespace."""
+"""The kinds of things that can be selected in a namespace."""
 MOST = 1000
-"""Things that are deleted or exported at once."""
+"""The most things to delete or export at once."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Something that is selected, as it is now.
+    """A selected thing in its current state.
 
     Attributes:
         name: The key, the history, or the id of the record.
@@ -42,15 +42,15 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Selection:
-    """What is selected.
+class BulkSelection:
+    """The things that a visitor has selected.
 
     Attributes:
         namespace: The namespace.
         kind: One of `KINDS`.
         collection: The collection of memories.
-        names: The names; those of keys that begin a folder are in `folders`.
-        folders: Prefixes of keys: everything below is selected.
+        names: The selected names; prefixes of keys are in `folders`.
+        folders: Prefixes of keys: everything below them is selected.
     """
 
     namespace: str
@@ -60,8 +60,8 @@ class Selection:
     folders: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, visit: Visit, fields: Sequence[tuple[str, str]]) -> Selection:
-        """Reads the boxes that are checked; names are percent-encoded, as forms change newlines."""
+    def of(cls, visit: Visit, fields: Sequence[tuple[str, str]]) -> BulkSelection:
+        """Reads the checked boxes; names are percent-encoded because forms change newlines."""
         kind = visit.need("kind")
         if kind not in KINDS:
             raise InvalidRequestError("follow a link of the console: there is no such kind")
@@ -73,7 +73,7 @@ class Selection:
         return cls(visit.namespace, kind, collection, tuple(chosen), tuple(folders))
 
     async def read(self, visit: Visit) -> list[Chosen]:
-        """Returns what is selected, as it is now; what does not exist any more is left out."""
+        """Returns the selected things that still exist, in their current state."""
         if self.kind == "keys":
             return await self._keys(visit)
         if len(self.names) > MOST:
@@ -114,7 +114,7 @@ class Selection:
             if page.more:
                 raise _too_many()
             stats.update((one.key, one) for one in page.keys)
-        for name in self.names:  # the first key that begins with a name is that name
+        for name in self.names:  # the first key with a name as its prefix is that name
             page = await visit.apply(self.namespace, ops.ListKeyStats(name, limit=1))
             stats.update((one.key, one) for one in page.keys if one.key == name)
         if len(stats) > MOST:

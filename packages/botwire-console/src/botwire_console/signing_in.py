@@ -24,17 +24,17 @@ _COOKIE = session_cookie(ROOT)
 
 
 async def answer_stranger(scope: Scope, receive: Callable[..., Any]) -> Response:
-    """Answers someone whose request has no valid key: the page to sign in, or the cookie."""
+    """Answers a request without a valid key: with the sign-in page, or with the cookie."""
     authenticator: Authenticator = scope["app"].state.authenticator
     if await authenticator.keys.is_empty():
         return _page(scope, refusal=str(scope[REFUSAL]), form=False)
     if scope["method"] == "POST" and scope["path"] == link("sign-in"):
         return await _sign_in(scope, receive, authenticator)
     headers = scope[HEADERS]
-    if b"hx-request" in headers:  # the session ended under an open page
+    if b"hx-request" in headers:  # the session ended while a page was open
         return Response(status_code=401, headers={**rendering.HEADERS, "HX-Refresh": "true"})
     if headers.get(b"sec-fetch-site") == b"cross-site" and scope["method"] == "GET":
-        # A browser keeps the cookie back when another site led here, but not when this page does.
+        # A browser withholds the cookie if another site led here, but not if this page does.
         return rendering.html(rendering.render("again.html"))
     return _page(scope)
 
@@ -74,7 +74,7 @@ def sign_out(scope: Scope) -> Response:
 
 
 def _following(fields: dict[str, list[str]]) -> str:
-    """Returns where to go after signing in, which is never another site."""
+    """Returns where to go after signing in; never another site."""
     following = fields.get("next", [ROOT])[0]
     is_clean = following.isascii() and following.isprintable()
     return following if is_clean and is_ours(following) else ROOT

@@ -19,7 +19,7 @@ from botwire.clock import to_datetime
 from botwire.messages import ROLES, Message, UnreadableItemError, is_native_alone
 from botwire.operations import Author
 from botwire_console.editing import pretty
-from botwire_console.inside import MOST_TEXT, THINKING, Seen
+from botwire_console.inside import MOST_TEXT, THINKING, Inside
 
 _ROLES = {"ai": "assistant", "developer": "system", "human": "user", "model": "assistant"}
 _TYPES = {  # of LangChain's messages
@@ -36,7 +36,7 @@ _TYPES = {  # of LangChain's messages
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a tool, with its answer if that is near.
+    """A tool call, with its answer if that is near.
 
     Attributes:
         id: What the answer refers to.
@@ -48,11 +48,11 @@ class Call:
     id: str
     name: str
     arguments: str
-    answer: Turn | None = None
+    answer: ItemView | None = None
 
 
 @dataclass(frozen=True)
-class Turn:
+class ItemView:
     """What a message says.
 
     Attributes:
@@ -60,10 +60,10 @@ class Turn:
         role: ``system``, ``user``, ``assistant``, ``tool``, or ``other`` for what is no message.
         text: What is said.
         name: The name of the speaker or the tool.
-        thinking: What the model thought.
+        thinking: The model's thinking.
         pictures: The number of images.
-        calls: The tools that it calls.
-        answers: The id of the call that it answers.
+        calls: The tool calls it makes.
+        answers: The id of the call it answers.
         framework: The framework that wrote it.
         said_at: When it was said.
         why: Why it is shown as JSON.
@@ -90,16 +90,16 @@ class Turn:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the text is longer than what is shown."""
+        """Whether the text is longer than the part shown."""
         return len(self.text) > MOST_TEXT
 
 
-def turns(items: Iterable[ops.HistoryItem]) -> list[Turn]:
+def turns(items: Iterable[ops.HistoryItem]) -> list[ItemView]:
     """Returns the turns of items in order; answers of tools are with their calls."""
     return _fold([turn_of(item) for item in items])
 
 
-def turns_of_list(value: Any) -> list[Turn] | None:
+def turns_of_list(value: Any) -> list[ItemView] | None:
     """Returns the turns of a list of messages; None if the value is not such a list.
 
     Args:
@@ -112,13 +112,13 @@ def turns_of_list(value: Any) -> list[Turn] | None:
         turn = _message(seq, one) if isinstance(one, dict) else None
         if turn is None:
             return None
-        seen = Seen.within(one)
+        seen = Inside.within(one)
         found.append(replace(turn, thinking=tuple(seen.thinking), pictures=seen.pictures))
     return _fold(found)
 
 
-def _fold(found: Sequence[Turn]) -> list[Turn]:
-    answers: dict[str, Turn] = {}
+def _fold(found: Sequence[ItemView]) -> list[ItemView]:
+    answers: dict[str, ItemView] = {}
     for turn in found:
         if turn.role == "tool" and turn.answers:
             answers.setdefault(turn.answers, turn)
@@ -136,8 +136,8 @@ def _fold(found: Sequence[Turn]) -> list[Turn]:
     return [turn for turn in joined if turn.seq not in folded]
 
 
-def turn_of(item: ops.HistoryItem) -> Turn:
-    """Returns what an item says."""
+def turn_of(item: ops.HistoryItem) -> ItemView:
+    """Returns an item as a page shows it."""
     value = item.value.value
     at = to_datetime(item.created_at)
     try:
@@ -145,8 +145,8 @@ def turn_of(item: ops.HistoryItem) -> Turn:
     except UnreadableItemError as error:
         return _other(item, value, at, str(error))
     native = None if message.native is None else message.native.data
-    seen = Seen.within(native)
-    return Turn(
+    seen = Inside.within(native)
+    return ItemView(
         item.seq,
         message.role,
         message.text,
@@ -165,18 +165,18 @@ def turn_of(item: ops.HistoryItem) -> Turn:
 # --- items without an envelope --------------------------------------------------------------
 
 
-def _other(item: ops.HistoryItem, value: Any, at: datetime, why: str) -> Turn:
+def _other(item: ops.HistoryItem, value: Any, at: datetime, why: str) -> ItemView:
     framework = None
     if is_native_alone(value):
         framework, value = _text(value["framework"]), value["data"]
-    seen = Seen.within(value)
+    seen = Inside.within(value)
     turn = _message(item.seq, value) if isinstance(value, dict) else None
     if turn is None and seen.thinking:
-        turn = Turn(item.seq, "assistant")
+        turn = ItemView(item.seq, "assistant")
     if turn is None:
         text = value if isinstance(value, str) else pretty(value)
         why = f"for {framework} only" if framework else why
-        turn = Turn(item.seq, "other", text, why=why)
+        turn = ItemView(item.seq, "other", text, why=why)
     return replace(
         turn,
         thinking=tuple(seen.thinking),
@@ -187,17 +187,17 @@ def _other(item: ops.HistoryItem, value: Any, at: datetime, why: str) -> Turn:
     )
 
 
-def _message(seq: int, value: Mapping[str, Any]) -> Turn | None:
+def _message(seq: int, value: Mapping[str, Any]) -> ItemView | None:
     """Returns a message in one of the common forms; None if the value is in none of them."""
     kind = value.get("type")
     if kind == "function_call":
         call = Call(_text(value.get("call_id")), _text(value.get("name")),
                     _compact(value.get("arguments")))  # fmt: skip
-        return Turn(seq, "assistant", calls=(call,))
+        return ItemView(seq, "assistant", calls=(call,))
     if kind == "function_call_output":
         said = value.get("output")
         text = said if isinstance(said, str) else pretty(said)
-        return Turn(seq, "tool", text, answers=_text(value.get("call_id")))
+        return ItemView(seq, "tool", text, answers=_text(value.get("call_id")))
     given = value.get("role")
     if given is None and isinstance(kind, str) and "content" in value:
         given = _TYPES.get(kind)
@@ -228,7 +228,7 @@ def _message(seq: int, value: Mapping[str, Any]) -> Turn | None:
     elif content is not None:
         return None
     calls = list({(one.id or number, one.name): one for number, one in enumerate(calls)}.values())
-    return Turn(seq, role, text, _text(value.get("name")) or None, calls=tuple(calls),
+    return ItemView(seq, role, text, _text(value.get("name")) or None, calls=tuple(calls),
                 answers=answers)  # fmt: skip
 
 

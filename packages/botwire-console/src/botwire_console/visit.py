@@ -1,4 +1,4 @@
-"""One request: who sent it, what they ask for, and the memory that they may use."""
+"""One request: its sender, its parameters, and the memory that the sender may use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from botwire_server.request_work import CALLER, by_turns
 T = TypeVar("T")
 
 AUTHOR = Author(agent="console")
-"""The author of what people write here; the server adds their API key."""
+"""The author of everything written in the console; the server adds the API key."""
 
 
 class Visit:
@@ -37,7 +37,7 @@ class Visit:
     Args:
         host: The server.
         scope: The scope of the request.
-        receive: Where its body comes from.
+        receive: Receives its body.
     """
 
     def __init__(self, host: Host, scope: Scope, receive: Receive) -> None:
@@ -60,21 +60,21 @@ class Visit:
         return check_namespace(self.need("ns"))
 
     def need(self, name: str) -> str:
-        """Returns a parameter that the view cannot do without."""
+        """Returns a required parameter."""
         if not (value := self.query.get(name)):
             raise InvalidRequestError(f"the address lacks {name!r}: follow a link of the console")
         return value
 
     def number(self, name: str) -> int | None:
-        """Returns a parameter that is a number; None if it is not given."""
+        """Returns a numeric parameter; None if it is missing."""
         return whole(self.query.get(name, ""), name)
 
     async def form(self) -> dict[str, str]:
-        """Returns the fields of the form that was sent; the last, if one was sent several times."""
+        """Returns the fields of the submitted form; of a repeated field, the last value."""
         return dict(await self.fields())
 
     async def fields(self) -> list[tuple[str, str]]:
-        """Returns the fields of the form that was sent, as often as they were sent."""
+        """Returns the fields of the submitted form, repeated ones included."""
         return _pairs(await bodies.read(self._receive))
 
     @property
@@ -138,7 +138,7 @@ class Visit:
         return await self.engine.apply(batch)
 
     async def apply_to_store(self, operation: ops.Operation[T]) -> T:
-        """Applies an operation about the whole store, as the visitor."""
+        """Applies an operation on the whole store, as the visitor."""
         return await self.apply(SYSTEM_NAMESPACE, operation)
 
     # --- answers ----------------------------------------------------------------------------
@@ -165,11 +165,11 @@ class Visit:
         return rendering.html(text, status)
 
     async def work(self, call: Callable[[], T]) -> T:
-        """Runs a function that may take long, in a thread, when it is the visitor's turn."""
+        """Runs a slow function in a thread, when it is the visitor's turn."""
         return await by_turns(self.scope, call)
 
     def go(self, view: str, **names: object) -> Response:
-        """Returns an answer that leads to another view."""
+        """Returns a redirect to another view."""
         headers = {**rendering.HEADERS, "Location": link(view, **names)}
         return Response(status_code=303, headers=headers)
 

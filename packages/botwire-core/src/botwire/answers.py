@@ -31,13 +31,13 @@ class Answerer:
     """What one request has seen of a conversation.
 
     Attributes:
-        seen: The number of the last item that it has seen. None if it was shown nothing, so that it
-            may write in any case.
+        seen: The number of the last item it has seen; None if it has seen nothing, so it may always
+            write.
     """
 
     def __init__(self) -> None:
         self.seen: int | None = None
-        self._own: set[int] = set()  # items that it wrote after someone else's
+        self._own: set[int] = set()  # items it wrote after someone else's
 
     def shown(self, items: Sequence[Item], last: int) -> None:
         """Records that the model is shown the conversation up to the last of these items.
@@ -50,7 +50,7 @@ class Answerer:
         self.saw(max(last, items[-1].seq) if items else last)
 
     def saw(self, seq: int | None) -> None:
-        """Records the last item that was seen; None if the request has ended."""
+        """Records the last item seen; None once the request has ended."""
         self.seen = seq
         self._own.clear()
 
@@ -78,7 +78,8 @@ class Answerer:
 
         Args:
             history: The conversation's history.
-            write: Stores the output if the history's last item is still this one; None: always.
+            write: Stores the output if this is still the history's last item; None stores it in any
+                case.
             where: The conversation's name in errors.
             keep: Store the output even if the request is refused, so that no tool result is lost.
 

@@ -1,8 +1,8 @@
 """Finds the classes that stored data may instantiate: a framework's own and the caller's.
 
-Someone who can write to a store must not decide which code runs where it is read. So a stored name
-is never simply imported and called. A class is allowed if the caller gave it, or if the framework's
-own package defines it under exactly this name. It must also be of the requested kind.
+Write access to a store must not decide which code a reader runs, so a stored name is never simply
+imported and called. A class is allowed if the caller passed it, or if the framework's own package
+defines it under exactly this name. It must also be of the requested kind.
 """
 
 from __future__ import annotations

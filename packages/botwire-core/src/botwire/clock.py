@@ -1,4 +1,4 @@
-"""Times: internally microseconds since 1970 (UTC), outside datetimes and ISO 8601."""
+"""Times: integers (microseconds since 1970, UTC) inside, datetimes and ISO 8601 at the edges."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def from_datetime(moment: datetime) -> int:
     """Returns a datetime in microseconds; a naive datetime means UTC.
 
     Raises:
-        ValueError: In UTC, the year is not in 1 to 9999.
+        ValueError: In UTC, the year is not between 1 and 9999.
     """
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -59,7 +59,7 @@ def _iso_second(seconds: int) -> str:
 
 
 def from_iso(text: str) -> int:
-    """Parses a time in ISO 8601; without an offset it means UTC.
+    """Parses a time in ISO 8601; a time without an offset is in UTC.
 
     Raises:
         ValueError: The text is not a time in ISO 8601.

@@ -21,7 +21,7 @@ from botwire.places import DEFAULT_TIMEOUT, NAMESPACE_VARIABLE, Place, find_plac
 
 _REMEMBERED = 10_000
 _places: OrderedDict[tuple[str, str | None], Place] = OrderedDict()
-"""Places by reference, with the secrets that a reference leaves out; for this process only."""
+"""Places by reference, with the secrets a reference leaves out. Never leaves this process."""
 _places_lock = threading.RLock()
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -59,9 +59,9 @@ class Acting(NamedTuple):
 
 
 class ConnectionOptions(TypedDict, total=False):
-    """The arguments by which every adapter's constructors say where memory lives.
+    """The arguments with which adapter classes are told where memory lives.
 
-    A class that takes them derives from `Connected`, a function is decorated with
+    A class that takes them derives from `Connected`; a function is decorated with
     `takes_connection`.
 
     Attributes:
@@ -121,12 +121,12 @@ def _shows(function: _Function, source: Callable[..., Any], names: Collection[st
 
 
 class Connection:
-    """A blocking and an asynchronous client for one namespace at a place, each made when needed.
+    """A blocking and an asynchronous client for one namespace, each created on first use.
 
     A framework may call either half of its interface, from any thread and any event loop; neither
     half wraps the other. All connections to one place share their network connections within a
-    process, so an object per session or request costs none. Copies share the connection. A pickle
-    contains a `reference`, never a secret.
+    process, so creating an object per session or request opens no new ones. Copies share the
+    connection. A pickle contains a `reference`, never a secret.
 
     Args:
         namespace: The namespace. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
@@ -139,7 +139,7 @@ class Connection:
         framework: The framework of the adapter that opens the connection. It is added to an author
             that names none.
         acting: Returns the agent and the run that the framework is executing, for frameworks that
-            keep these in context variables. It is asked whenever a client is needed; see `during`.
+            keep these in context variables. Called whenever a client is needed; see `during`.
         gather_reads: Send concurrent reads of several threads as one request; see
             `GatheringEngine`.
 
@@ -194,7 +194,7 @@ class Connection:
 
     @property
     def memory(self) -> Memory:
-        """The blocking client, whose author is the one at present; see `during`."""
+        """The blocking client, which writes as the current author; see `during`."""
         origin = self._origin
         with self._lock:
             if origin._memory is None:
@@ -205,7 +205,7 @@ class Connection:
 
     @property
     def async_memory(self) -> AsyncMemory:
-        """The asynchronous client, for any event loop, whose author is the one at present."""
+        """The asynchronous client, for any event loop, which writes as the current author."""
         origin = self._origin
         with self._lock:
             if origin._async_memory is None:
@@ -246,11 +246,10 @@ class Connection:
         return AsyncMemory(self.namespace, author=self.author, place=self._place, engine=engine)
 
     def during(self, *, agent: object = None, run: object = None) -> Connection:
-        """Returns this connection, with clients that write as an agent, in a run.
+        """Returns this connection with clients that write as the given agent and run.
 
-        For adapters, whose framework says which agent and run it is executing. The agent and the
-        run that the user's author names take precedence. A name that is missing or not valid is
-        left out.
+        For adapters whose framework reports the agent and the run it is executing. An agent or run
+        set by the user's author takes precedence. A missing or invalid name is left out.
 
         Args:
             agent: See `Acting`.
@@ -266,7 +265,7 @@ class Connection:
         return again
 
     def reference(self) -> dict[str, str]:
-        """Returns a description of this place for `from_reference`, without secrets.
+        """Returns a description of this place, without secrets, for `from_reference`.
 
         A URL that comes from the environment is left out; the reader takes it from its own.
         """
@@ -298,7 +297,7 @@ class Connection:
             author: See the class.
 
         Raises:
-            ConfigurationError: The place was in-memory, so nothing else can open it.
+            ConfigurationError: The place is in-memory, so it cannot be opened again.
         """
         namespace, url = reference["namespace"], reference.get("url")
         place = _places.get((namespace or "", url)) or find_place(url)
@@ -330,7 +329,7 @@ class Connection:
 
 
 class _Connected(NamedTuple):
-    """The class arguments of a `Connected`; None if neither it nor a base has one."""
+    """The class arguments of a `Connected` class; None where neither it nor a base sets one."""
 
     framework: str | None = None
     shows: str | None = None
@@ -339,7 +338,7 @@ class _Connected(NamedTuple):
 
 
 class Connected:
-    """The base of an adapter's classes: it takes the arguments that say where memory lives.
+    """The base of an adapter's classes. It takes the arguments that say where memory lives.
 
     Put it before the framework's own base::
 
@@ -359,8 +358,8 @@ class Connected:
     framework's base has a constructor, call it by its name: ``Storage.__init__(self)``.
 
     Class arguments:
-        framework: The name of the framework, which the author of every write contains.
-        shows: The names of attributes that `repr` shows too, separated by spaces.
+        framework: The name of the framework, recorded in the author of every write.
+        shows: The names of further attributes that `repr` shows, separated by spaces.
         acting: See `Connection`.
         gather_reads: See `Connection`.
 

@@ -45,7 +45,7 @@ def _only(vectors: Embeddings) -> Sequence[float]:
 
 
 class AsyncTextEmbedder:
-    """An embedder and its name, by which a memory knows whose vectors it holds.
+    """An embedder and its name, which a memory stores to know whose vectors it holds.
 
     Args:
         given: A function, or ``PROVIDER:MODEL``. A function's name is its attribute
@@ -55,7 +55,7 @@ class AsyncTextEmbedder:
         name: The name.
 
     Raises:
-        ConfigurationError: There is no such provider, or `given` is neither.
+        ConfigurationError: The provider is unknown, or `given` is neither.
     """
 
     def __init__(self, given: str | Embedder) -> None:
@@ -68,7 +68,7 @@ class AsyncTextEmbedder:
 
 
 class TextEmbedder:
-    """The same for blocking callers; see `AsyncTextEmbedder`."""
+    """An embedder for blocking callers; see `AsyncTextEmbedder`."""
 
     def __init__(self, given: str | Embedder) -> None:
         self.given = given
@@ -107,7 +107,7 @@ def _named(given: str | Embedder) -> tuple[str, Embedder]:
 
 
 class _Loaded:
-    """A provider's model, loaded when it is first called."""
+    """A provider's model, loaded on the first call."""
 
     def __init__(self, provider: str, model: str) -> None:
         self._provider = provider

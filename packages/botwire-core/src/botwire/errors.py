@@ -6,7 +6,7 @@
     ├── ConfigurationError (also ValueError)    a wrong argument or setting, before any I/O
     │   ├── NotJSONError (also TypeError)       a value that JSON cannot hold, and where it is
     │   ├── TooComplexError                     an argument beyond the limits of one operation
-    │   └── EmbedderMismatchError               the memory's vectors are another embedder's
+    │   └── EmbedderMismatchError               the stored vectors come from another embedder
     ├── TransportError                          no answer came; names the URL
     │   └── RequestTimeoutError
     ├── ProtocolError                           an answer that is not from a BotWire server
@@ -20,8 +20,8 @@
         ├── QuotaExceededError                  429, .retry_after
         └── ServerError                         5xx
 
-Embedded engines raise the same classes as a server answers with, so a program handles an error in
-the same way everywhere.
+Embedded engines raise the same classes that the client raises for a server's answers, so a program
+handles errors the same way everywhere.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class TooComplexError(ConfigurationError):
 
 
 class EmbedderMismatchError(ConfigurationError):
-    """A memory holds vectors of another embedder, which cannot be compared with this one's.
+    """The stored vectors come from another embedder and cannot be compared with this one's.
 
     Nothing was written.
     """
@@ -95,7 +95,7 @@ class APIError(BotWireError):
     Attributes:
         status: The HTTP status code for this problem, on embedded engines too.
         type: The problem type (RFC 9457), for example ``urn:botwire:problem:conflict``.
-        title: The problem type in words, the same for each occurrence.
+        title: The problem type in words, the same each time.
         detail: What happened this time and what to do.
         request_id: The server's id of the request, if a server answered.
         retry_after: Seconds after which a retry makes sense, if known.
@@ -237,7 +237,7 @@ def from_problem(
     """Returns the error that a problem document stands for.
 
     Args:
-        problem: The decoded document. The status code decides if its type is unknown.
+        problem: The decoded document. If its type is unknown, the status code decides.
         status: The HTTP status code of the answer.
         request_id: The server's id of the request.
     """

@@ -1,4 +1,4 @@
-"""Exact JSON: a value comes back equal, or is rejected before any I/O.
+"""Exact JSON: a value comes back equal, or is refused before any I/O.
 
 The standard library's `json` silently turns tuples into lists, numeric keys into strings and NaN
 into something that is not JSON. Here a value is encoded, decoded and compared, all in C. It is
@@ -51,7 +51,7 @@ class Json:
 
     @classmethod
     def from_text(cls, text: str) -> Json:
-        """Wraps a text that `of` has made."""
+        """Wraps a text that `of` produced."""
         new = cls.__new__(cls)
         new._text = text
         new._value = None
@@ -59,7 +59,7 @@ class Json:
 
     @classmethod
     def from_decoded(cls, value: Any) -> Json:
-        """Wraps an object fresh from a JSON decoder, to which there is no other reference."""
+        """Wraps an object fresh from a JSON decoder; nothing else may refer to it."""
         new = cls.__new__(cls)
         new._text = None
         new._value = value
@@ -102,7 +102,7 @@ class Json:
 
 
 def encode(value: Any, path: str = "value") -> str:
-    """Returns `value` as ASCII JSON text that decodes to an equal value, or raises.
+    """Returns `value` as ASCII JSON text that decodes to an equal value.
 
     Raises:
         NotJSONError: The value would not come back equal.
@@ -121,13 +121,13 @@ def encode(value: Any, path: str = "value") -> str:
 def encode_decoded(value: Any, path: str = "value", above: int = 0) -> str:
     """Returns the text of a value fresh from a JSON decoder that rejects NaN.
 
-    Values from such a decoder come back equal, with two exceptions: those nested too deeply, and
+    Values from such a decoder come back equal, with two exceptions: values nested too deeply, and
     numbers too large for a float, which the decoder turns into infinity.
 
     Args:
         value: The value.
         path: The name of the value in errors.
-        above: The depth at which the value is nested.
+        above: How deeply the value itself is nested.
 
     Raises:
         NotJSONError: The value is one of the exceptions.
@@ -143,7 +143,7 @@ def encode_decoded(value: Any, path: str = "value", above: int = 0) -> str:
 
 def decode(text: str) -> Any:
     """Decodes text that `encode` made."""
-    # There is no white space, and skipping it would take as long as decoding a small value.
+    # Our text has no white space, and checking for it takes as long as decoding a small value.
     value, end = _decoder.raw_decode(text)
     return value if end == len(text) else _decoder.decode(text)  # raises the precise error
 

@@ -10,10 +10,10 @@ _OWNER_ONLY = 0o600
 
 
 def make_private(path: str | os.PathLike[str]) -> None:
-    """Creates an empty file that only its owner may read. Does nothing if the file exists.
+    """Creates an empty file that only its owner can read; does nothing if the file exists.
 
-    If root creates it, the file belongs to the owner of its folder, so that a service that runs as
-    that user can write to it.
+    A file created by root belongs to the owner of its folder, so a service running as that user can
+    write to it.
 
     Args:
         path: The file. SQLite gives its log the same mode and owner.

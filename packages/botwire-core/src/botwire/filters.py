@@ -10,7 +10,8 @@ A field is a key of the object. If there is no such key, dots lead into nested o
 matches: ``{"a": {"$ne": 1}}`` requires an ``a``, ``{"$not": {"a": 1}}`` does not. Numbers compare
 with numbers, strings with strings by code point; true and false are not numbers.
 
-The size of a filter is limited, equally on every engine: see `MAX_CONDITIONS` and the following.
+Every engine limits the size of a filter in the same way: see `MAX_CONDITIONS` and the constants
+after it.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def compile_filter(condition: Any, path: str = "filter") -> Predicate:
 def decode_all(texts: Sequence[str]) -> Iterator[Any]:
     """Yields the values of JSON texts, calling `work.look` in between.
 
-    Decodes several per call, which takes a third of the time of one call each.
+    Decodes several texts per call, which takes a third of the time of a call for each.
     """
     start = 0
     while start < len(texts):
@@ -295,7 +296,7 @@ _PLAIN = (str, int, float, type(None))  # bool is an int
 def _key(value: str | float | None) -> object:
     """Returns a set key that is the same for equal values and cannot be made to collide.
 
-    Python's hash of a large int is a remainder, so an attacker could choose numbers that collide.
+    Python hashes a large int by a remainder, so an attacker could choose numbers that collide.
     """
     if isinstance(value, bool):
         return ("bool", value)

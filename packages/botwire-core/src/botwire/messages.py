@@ -1,24 +1,23 @@
 """The envelope in which adapters store messages, so that every framework can read them.
 
-An item has a portable part, which every framework can read. Under ``native`` it has the writing
+An item has a portable part, which every framework can read, and under ``native`` the writing
 framework's own serialization, verbatim::
 
     {
       "envelope": 1,
       "role": "assistant",              # system, user, assistant or tool
       "text": "It is 12 degrees.",
-      "id": "msg-7",                    # this and what follows is optional
+      "id": "msg-7",                    # optional, like everything below
       "name": "weather-bot",
       "tool_calls": [{"id": "call-1", "name": "weather", "arguments": {"city": "Oslo"}}],
-      "tool_call_id": "call-1",         # on an answer: the call that it answers
+      "tool_call_id": "call-1",         # on an answer: the call it answers
       "created_at": "2026-11-24T09:30:00.000000Z",
       "native": {"framework": "langchain", "format": 1, "data": …}
     }
 
 The framework that wrote an item reads ``native`` back without loss; all others read the portable
-part. An item that is part of a conversation in one framework only, such as a model's reasoning, is
-that framework's native part alone (`Native.to_value`); all others skip it. Nothing stored is ever
-executed on load.
+part. An item that only one framework understands, such as a model's reasoning, consists of the
+native part alone (`Native.to_value`); all others skip it. Nothing stored is ever executed on load.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class UnreadableItemError(ValueError):
 
 
 def is_native_alone(value: Any) -> bool:
-    """Returns whether a value is what `Native.to_value` writes, which others skip."""
+    """Returns whether a value was written by `Native.to_value`; other frameworks skip those."""
     return isinstance(value, dict) and value.keys() == _NATIVE_PARTS
 
 
@@ -80,8 +79,8 @@ class ToolCall:
     Attributes:
         id: The id that the answer refers to.
         name: The tool's name.
-        arguments: The arguments by name, with types that JSON lacks as tags (`botwire.tagged`); or
-            their text, if it is not a JSON object.
+        arguments: The arguments by name, with tags for types that JSON lacks (`botwire.tagged`); or
+            the raw text, if it is not a JSON object.
     """
 
     id: str
@@ -107,7 +106,7 @@ class ToolCall:
 
     @property
     def values(self) -> dict[str, Any] | str:
-        """The arguments by name, without tags, or their text."""
+        """The arguments by name, without tags; or the raw text."""
         if isinstance(self.arguments, str):
             return self.arguments
         values: dict[str, Any] = from_json(dict(self.arguments))
@@ -236,7 +235,7 @@ def read_item(
             return from_native(data)
         except Exception as error:
             raise UnreadableItemError(f"{type(error).__name__}: {error}"[:500]) from error
-    if _has_native(item, framework, formats):  # then the rest need not be read
+    if _has_native(item, framework, formats):  # the rest need not be read
         try:
             return from_native(item["native"]["data"])
         except Exception:  # noqa: BLE001, S110 - what follows tries again, and reports it
@@ -256,7 +255,7 @@ def read_item(
 
 
 def _has_native(item: Any, framework: str, formats: Iterable[int]) -> bool:
-    """Returns whether an item is an envelope with a native part that a framework reads."""
+    """Returns whether an item is an envelope with this framework's native part."""
     if not isinstance(item, dict) or item.get("envelope") != ENVELOPE:
         return False
     native = item.get("native")
@@ -280,8 +279,8 @@ def read_items(
 ) -> list[tuple[int, M]]:
     """Returns stored items as a framework's messages; see `read_item`.
 
-    An unreadable item is skipped and logged with its sequence number. An item that another
-    framework stored for itself alone is skipped too.
+    An unreadable item is skipped and logged with its sequence number. A native part of another
+    framework, stored alone, is skipped too.
 
     Args:
         items: Items, or those of `History.stored`: then only the native part is decoded, where the

@@ -1,4 +1,4 @@
-"""What the clients return: times are datetimes, values are Python objects."""
+"""What the clients return, with datetimes for times and Python objects for values."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ class Record:
         metadata: A JSON object, which searches can filter by.
         tags: Any strings; duplicates are dropped.
         scope: A path such as ``/crew/alice``. Leading and trailing slashes do not matter.
-        embedding: Finite numbers, stored in 32 bits. None if there is none, if a put shall keep the
-            stored one, or if a read left it out.
+        embedding: Finite numbers, stored in 32 bits. None if there is none, if a put should keep
+            the stored one, or if a read left it out.
         created_at: When the record was created; a naive datetime means UTC. If None, a put uses the
             current time for a new record and keeps the time of an existing one.
         updated_at: When the record was last written, in UTC; set by the store.
@@ -188,12 +188,13 @@ class Match(NamedTuple):
 class Recall(Sequence[Record]):
     """The memories that a recall found, the best first: a sequence of `Record`.
 
-    ``str()`` gives the text to show a model: one memory per line, or what was searched in vain.
+    ``str()`` gives the text to show a model: one memory per line, or what was searched if nothing
+    was found.
 
     Attributes:
         records: The memories.
         scores: The score of each; empty if there was no query, so the newest come first.
-        searched: What was searched and how. If nothing was found, it says among how many memories.
+        searched: What was searched and how; if nothing was found, also how many memories there are.
     """
 
     records: tuple[Record, ...]
@@ -219,7 +220,7 @@ class Recall(Sequence[Record]):
 
 
 class RecordsInfo(NamedTuple):
-    """What is known of records without reading them.
+    """A summary of some records.
 
     Attributes:
         count: How many there are.
@@ -255,7 +256,7 @@ class Change(NamedTuple):
             means that older changes are no longer kept, so anything may have changed.
         name: The name of the key, history or collection; for a ``clear`` of keys, their prefix.
         author: Who made the change; None if that is not known.
-        changed_at: When, in UTC; None unless the namespace kept its past then.
+        changed_at: When it was made, in UTC; None unless the namespace kept its past then.
     """
 
     revision: int
@@ -293,9 +294,9 @@ class Version(NamedTuple):
         version: The revision of the write that stored it.
         created_at: When the key was first set, in UTC.
         updated_at: When this value was set, in UTC.
-        expires_at: When it was to expire, in UTC; None if never.
+        expires_at: When it was due to expire, in UTC; None if never.
         author: Who set it; None if that is not known.
-        until: The revision that replaced or deleted it; None if the key has it still.
+        until: The revision that replaced or deleted it; None if it is the current value.
     """
 
     value: Any
@@ -326,9 +327,9 @@ class PastInfo(NamedTuple):
 
     Attributes:
         keep: For how long; None if it keeps nothing.
-        since: The first revision that it can be read at.
-        began: The first time that it can be read at, in UTC; None if it keeps nothing.
-        revision: The namespace's present revision.
+        since: The first revision at which it can be read.
+        began: The first time at which it can be read, in UTC; None if it keeps nothing.
+        revision: The namespace's current revision.
     """
 
     keep: timedelta | None

@@ -1,8 +1,8 @@
-"""What a package needs in order to answer below a path of ``botwire serve``.
+"""The interface for packages that answer requests below a path of ``botwire serve``.
 
-A package declares a function by an entry point in the group ``botwire.mounts``. The name of the
-entry point is the path: botwire-mcp declares ``mcp`` and answers at ``/mcp``. The function takes a
-`Host` and returns a `Mount`. The server has then identified the sender of each request.
+A package declares a function as an entry point in the group ``botwire.mounts``. The entry point's
+name is the path: botwire-mcp declares ``mcp`` and answers at ``/mcp``. The function takes a `Host`
+and returns a `Mount`. The server identifies the sender before it passes a request on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from botwire.models import Change
 MOUNTS = "botwire.mounts"
 """The entry point group in which packages declare what they mount."""
 REFUSAL = "botwire.refusal"
-"""The scope key of the error that explains why the sender is unknown; see `Mount.stranger`."""
+"""The scope key under which the server explains why the sender is unknown; see `Mount.stranger`."""
 
 Scope = MutableMapping[str, Any]
 """The scope of a request; see https://asgi.readthedocs.io."""
@@ -27,10 +27,10 @@ App = Callable[[Scope, Callable[..., Any], Callable[..., Any]], Awaitable[None]]
 
 
 class State(Protocol):
-    """JSON values that a mounted application keeps, apart from everyone's memory.
+    """JSON values that a mounted application stores, separate from everyone's memory.
 
-    They survive restarts, and all servers of a store share them. A name must not contain what a
-    sender chose, because names are neither escaped nor limited.
+    They survive restarts, and all servers on a store share them. Never build a name from what a
+    sender chose: names are neither escaped nor limited.
     """
 
     async def get(self, name: str) -> Any:
@@ -48,7 +48,7 @@ class State(Protocol):
         ...
 
     async def take(self, name: str) -> Any:
-        """Removes a value and returns it; of several callers, one gets it and the others None."""
+        """Removes a value and returns it; of several callers at once, only one gets it."""
         ...
 
     async def delete(self, name: str) -> None:
@@ -56,7 +56,7 @@ class State(Protocol):
         ...
 
     async def count(self, prefix: str) -> int:
-        """Returns how many values have a name that starts with a prefix."""
+        """Returns the number of values whose names start with a prefix."""
         ...
 
 
@@ -68,7 +68,7 @@ class Host(Protocol):
         ...
 
     def namespace_of(self, scope: Scope) -> str | None:
-        """Returns the only namespace that the sender's API key allows; None if there are more."""
+        """Returns the namespace of the sender's API key; None if the key allows more than one."""
         ...
 
     def state(self, scope: Scope) -> State:
@@ -76,13 +76,14 @@ class Host(Protocol):
         ...
 
     async def find_key(self, scope: Scope, secret: str) -> str | None:
-        """Returns the public id of an API key; None if there is no such key, or it has ended."""
+        """Returns the public id of an API key; None if the key is unknown, revoked or expired."""
         ...
 
     async def issue_token(self, scope: Scope, key_id: str, seconds: float) -> str | None:
         """Returns a bearer token with the rights of an API key, below the path of this mount.
 
-        The server accepts it until it expires or the key ends. It does not reveal the key.
+        The server accepts it until it expires or the key stops being valid. It does not reveal the
+        key.
 
         Args:
             scope: The scope of the request.
@@ -90,14 +91,14 @@ class Host(Protocol):
             seconds: How long the token is valid.
 
         Returns:
-            The token; None if the key has ended.
+            The token; None if the key was revoked or has expired.
         """
         ...
 
     def watch(self, scope: Scope, namespace: str, after: int) -> AsyncIterator[Change]:
         """Yields the changes of a namespace as they happen, until the server stops.
 
-        Writes through this server are pushed. It counts as one of the sender's open streams.
+        Changes made through this server arrive at once. Counts as one of the sender's open streams.
 
         Args:
             scope: The scope of the sender's request.
@@ -115,13 +116,13 @@ class Mount:
     """An application to mount.
 
     Attributes:
-        app: Answers requests to the path and below. It must leave ``scope["app"]`` as it is.
-        lifespan: Entered before the first request, and left when the server stops.
+        app: Answers requests at and below the path. It must not change ``scope["app"]``.
+        lifespan: A context that is entered before the first request and left when the server stops.
         stop: Ends streams that would otherwise keep a server from stopping.
-        stranger: Answers requests without a valid API key, such as with a page to sign in. None:
-            the server refuses them. With it, the server accepts its own sessions at this path
-            instead of an API key, as a cookie or as a bearer token.
-        public: Applications that answer everyone at other paths of the server, by path, such as
+        stranger: Answers requests without a valid API key, for example with a sign-in page. If
+            None, the server refuses them. If set, the server also accepts its own sessions at this
+            path, as a cookie or a bearer token.
+        public: Applications for other paths of the server that answer everyone, by path, such as
             documents below ``/.well-known``.
     """
 

@@ -1,8 +1,8 @@
-"""Checks names: of namespaces, keys, histories and collections, and ids, tags and scope paths.
+"""Checks names (of namespaces, keys, histories, collections), ids, tags and scope paths.
 
 Any non-empty string is a valid name: slashes, dots, spaces, control characters, emoji, a lone
-surrogate. Engines store names as bytes (UTF-8, surrogates passed through). So order, prefixes and
-equality are those of code points on every engine, whatever a database's collation is.
+surrogate. Engines store names as bytes (UTF-8, surrogates passed through). So names are ordered and
+compared by code points on every engine, whatever the database's collation.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def to_bytes(name: str) -> bytes:
-    """Returns a name as bytes, the form that engines store and compare."""
+    """Returns a name as bytes, as engines store and compare it."""
     return name.encode("utf-8", "surrogatepass")
 
 
 def from_bytes(raw: bytes) -> str:
-    """Returns the name whose bytes these are."""
+    """Returns the name for stored bytes."""
     return raw.decode("utf-8", "surrogatepass")
 
 
@@ -51,23 +51,23 @@ def prefix_end(prefix: bytes) -> bytes | None:
 
 
 MAX_PART = 160
-"""Longest part, in bytes, that `join_parts` does not hash; six of them fit a key."""
+"""Longest part, in bytes, that `join_parts` does not hash; six such parts fit in a key."""
 
 
 def join_parts(*parts: str) -> str:
     """Returns a name made of parts, separated by slashes.
 
-    Each part is percent-encoded, so different parts never make the same name, and the names that
-    start with a joined name and a slash are exactly those with more parts. A part that is too long
-    is replaced by its hash.
+    Each part is percent-encoded, so different parts never make the same name. The names that start
+    with a joined name and a slash are exactly those with further parts. A part that is too long is
+    replaced by its hash.
     """
     return "/".join(map(_part, parts))
 
 
 def split_parts(name: str) -> list[str] | None:
-    """Returns the parts that `join_parts` made a name of.
+    """Returns the parts of a name that `join_parts` made.
 
-    None if there are none, or if one of them is only known by its hash.
+    Returns None if the name has no such parts, or if a part was replaced by its hash.
     """
     parts = [unquote(part, errors="surrogatepass") for part in name.split("/")]
     return parts if join_parts(*parts) == name else None
@@ -95,7 +95,7 @@ def is_reserved(namespace: str) -> bool:
 def matches(pattern: str, name: str) -> bool:
     """Returns whether a pattern matches a name; ``*`` matches any characters.
 
-    A pattern that matches another pattern, read as a name, matches all that the other one does.
+    If a pattern matches another pattern, read as a name, it matches everything the other one does.
     """
     first, *others = pattern.split("*")
     if not others:
@@ -178,7 +178,7 @@ def _check(name: object, what: str, limit: int) -> str:
         )
     if not name:
         raise ConfigurationError(f"a {what} must not be empty")
-    if len(name) > limit:  # it has at least as many bytes
+    if len(name) > limit:  # a character is at least one byte
         raise ConfigurationError(
             f"a {what} may have at most {limit} bytes of UTF-8; {name[:40]!r}… has {len(name)} "
             "characters"

@@ -1,7 +1,7 @@
 """Converts large values in a worker thread, so that they do not block the event loop.
 
 A photo in a message is megabytes of base64, which take tens of milliseconds to convert and longer
-to compress. Small values are converted on the spot, as a thread switch would take longer.
+to compress. Small values are converted directly, because switching threads would take longer.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _LEAVES = frozenset({NoneType, bool, int, float, datetime})
 
 
 async def off_loop(convert: Callable[..., T], *values: Any) -> T:
-    """Calls a function, in a worker thread if its arguments are large, and returns its result."""
+    """Returns the result of a function, called in a worker thread if its arguments are large."""
     if is_large(values):
         return await asyncio.to_thread(convert, *values)
     return convert(*values)
 
 
 def is_large(value: Any) -> bool:
-    """Returns whether a value, with all it contains, takes long to convert."""
+    """Returns whether a value, including everything in it, takes long to convert."""
     left = LARGE
     pending = [value]
     while pending:

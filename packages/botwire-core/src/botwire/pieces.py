@@ -1,8 +1,8 @@
 """Decodes large JSON in pieces, so that no single call of the decoder takes long.
 
-The standard library's decoder is one call in C, which holds the GIL however large the text is: a
-body of a few megabytes would stop a server for seconds. Here the decoder gets pieces of a few
-kilobytes. A caller's large value never becomes objects: it becomes the text to store.
+The standard library decodes in one call in C that holds the GIL, however large the text: a body of
+a few megabytes would stop a server for seconds. Here the decoder gets pieces of a few kilobytes. A
+caller's large value is never turned into objects, only into the text to store.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _VALUES = frozenset({"value", "metadata", "filter"})
 _LISTS = frozenset({"values"})
 """Fields of operations whose elements are callers' values."""
 _CUTS = (",", "],", "},")
-_REST, _LONGEST_REST = 16, 1024  # how many parts to read singly after a wrong guess
+_REST, _LONGEST_REST = 16, 1024  # parts to read one by one after a wrong guess
 _SMALLEST = 256
 
 
 class DuplicateKeyError(ValueError):
-    """An object has a key twice. A decoder would silently keep the last one."""
+    """An object has a key twice; a decoder would silently keep the last value."""
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class _Pieces:
 
         Args:
             at: The position.
-            depth: In how many lists and objects it is nested.
+            depth: The number of lists and objects around it.
             is_value: Whether it is a caller's value, which is returned as `Json` if it is large.
         """
         work.look()
@@ -317,8 +317,8 @@ class _Pieces:
 class _Several:
     """Reads many parts of a list or object at once, if possible.
 
-    It guesses that a comma further ahead separates two parts, and the decoder tells if it does.
-    After a wrong guess, parts are read singly for a while.
+    It guesses that a comma further ahead separates two parts, and the decoder fails if it does not.
+    After a wrong guess, it reads parts one by one for a while.
     """
 
     def __init__(self, pieces: _Pieces, brackets: str) -> None:
@@ -342,7 +342,7 @@ class _Several:
                 found, stop = _scan(piece, 0)
             except json.JSONDecodeError:
                 if self._open == "[":
-                    break  # reading singly is as fast as another guess
+                    break  # reading one by one is as fast as another guess
                 continue
             if stop == len(piece) and found:
                 self._rest = _REST

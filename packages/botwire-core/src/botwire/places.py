@@ -57,7 +57,7 @@ class Place:
 
     @property
     def shareable(self) -> bool:
-        """Whether everyone who opens this place finds the same memory; False for ``sqlite://``."""
+        """Whether all who open this place share its memory; False for ``sqlite://``."""
         return not (self.scheme == "sqlite" and self.sqlite_path == MEMORY)
 
     @property
@@ -76,7 +76,7 @@ class Place:
 def find_place(
     url: str | None = None, api_key: str | None = None, timeout: float = DEFAULT_TIMEOUT
 ) -> Place:
-    """Returns the place given by the arguments, else by the environment, else by default.
+    """Returns the place given by the arguments, the environment or the defaults, in that order.
 
     The default is a SQLite file in the user's data folder, which is created.
 

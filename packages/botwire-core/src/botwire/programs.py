@@ -1,8 +1,8 @@
-"""Runs work that is written once with either client.
+"""Runs work that is written once, with a blocking or an asynchronous client.
 
-A program is a generator. It yields steps, which say what to do but do no I/O, and is sent the
-result of each. If a step fails, its error is raised where the program yielded it. `run` performs
-the steps with a blocking client, `arun` with an awaited one.
+A program is a generator that does no I/O. It yields steps and receives the result of each. If a
+step fails, its error is raised at that ``yield``. `run` performs the steps with a blocking client,
+`arun` with an asynchronous one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 Program = Generator[S, Any, T]
-"""Yields steps, is sent the result of each, and returns its own."""
+"""A generator that yields steps, receives their results and returns its own."""
 
 
 def run(program: Program[S, T], perform: Callable[[S], Any]) -> T:

@@ -1,3 +1,3 @@
-"""The former name of `botwire.operations.records`; it goes with 1.0."""
+"""The former name of `botwire.operations.records`; removed in 1.0."""
 
 from botwire.operations.records import *  # noqa: F403

@@ -1,6 +1,6 @@
 """Scope paths: a record's position in a tree, for example ``/crew/alice``.
 
-A path consists of segments and is compared by whole segments: ``/crew/al`` is not above
+A path consists of segments and is compared segment by segment: ``/crew/al`` is not above
 ``/crew/alice``. A segment may contain anything but a slash; ``..`` and ``%`` are not special.
 """
 

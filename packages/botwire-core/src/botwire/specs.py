@@ -1,7 +1,7 @@
-"""Specs: where memory lives, in one string, for frameworks that configure their stores by one.
+"""Specs: one string that says where memory lives, for frameworks that configure stores by a string.
 
-A spec is ``botwire://NAMESPACE?url=URL``, its parts percent-encoded. Both parts are optional: what
-is missing comes from the environment. An API key is never part of a spec.
+A spec is ``botwire://NAMESPACE?url=URL``, its parts percent-encoded. Both parts are optional; the
+environment supplies what is missing. An API key is never part of a spec.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ SPEC_PREFIX = f"{SPEC_SCHEME}://"
 
 
 def read_spec(spec: str, *, options: Collection[str] = ()) -> dict[str, str]:
-    """Returns the arguments in a spec: ``namespace``, ``url`` and options, those that it gives.
+    """Returns the arguments that a spec gives: ``namespace``, ``url`` and options.
 
     Args:
         spec: The spec.
-        options: Names of further options that it may have.
+        options: Names of further options to accept.
 
     Raises:
         ConfigurationError: It is not a spec.

@@ -1,9 +1,9 @@
-r"""Converts Python values to JSON and back; types that JSON lacks become an object with a tag.
+r"""Converts Python values to JSON and back; types that JSON lacks become tagged objects.
 
 Frameworks put bytes, times, tuples and sets into messages and metadata. ``{"$bytes": "AP8="}``
 stands for ``b"\x00\xff"``. A caller's object that looks like a tag is wrapped in ``{"$dict": …}``,
-so the encoding is unambiguous. Decoding only creates these types, and what the caller's own readers
-return. The tags follow MongoDB's Extended JSON in spirit.
+so nothing is ambiguous. Decoding creates only these types and what the caller's own readers return.
+The tags follow MongoDB's Extended JSON in spirit.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from botwire.errors import NotJSONError
 from botwire.exact import MAX_DEPTH
 
 Writer = Callable[[Any, str], tuple[str, Any]]
-"""Takes a value and its name in errors; returns a tag (``$`` and a word) and its content, which may
-contain values for `to_json` and for this function."""
+"""Takes a value and its name in errors; returns a tag (``$`` and a word) and the tag's content, in
+which `to_json` converts whatever is not JSON yet."""
 
 Readers = Mapping[str, Callable[[Any], Any]]
 """A function for each tag of a `Writer`, which takes the tag's decoded content."""
@@ -111,7 +111,7 @@ def _to(value: Any, path: str, depth: int, write: Writer | None) -> Any:
 
 
 class Rewriter:
-    """Converts a growing value again and again, at the cost of what is new.
+    """Converts a growing value repeatedly; each time, only what is new costs anything.
 
     For lists of objects, at any depth of nested objects, it reuses the converted beginning that is
     unchanged. So a conversation of a thousand messages costs no more than its new ones.
@@ -138,10 +138,10 @@ class Rewriter:
 
 
 def _fingerprint(value: Any) -> bytes | str:
-    """Returns bytes or text that differ whenever two values differ, 1 and True included."""
+    """Returns bytes or text that differ whenever two values differ, even 1 and True."""
     try:
         return marshal.dumps(value, _MARSHAL)
-    except ValueError:  # it contains other than plain values
+    except ValueError:  # it contains more than plain values
         return repr(value)
 
 
@@ -172,10 +172,10 @@ def from_json(value: Any, *, readers: Readers = _NONE) -> Any:
 
     Args:
         value: What `to_json` returned.
-        readers: Functions for the tags of the `Writer` that was used.
+        readers: A function for each tag of the `Writer` that was used.
 
     Raises:
-        ValueError: The content of a tag is not valid, so `to_json` did not write the value.
+        ValueError: The content of a tag is invalid, so `to_json` did not write the value.
     """
     if isinstance(value, list):
         return [

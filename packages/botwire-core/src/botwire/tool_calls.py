@@ -3,8 +3,8 @@
 Model services reject a conversation in which a call is not followed by its answer, or an answer
 does not follow its call. Such conversations arise when a process dies inside a tool, when two
 requests run at once, and when a window cuts between call and answer. `pair_answers` repairs what a
-model is shown, not what is stored. It does no I/O and knows no framework: an adapter tells, message
-by message, which calls it makes and which it answers (`CallIds`).
+model is shown, not what is stored. It does no I/O and knows no framework: for each message, an
+adapter says which calls it makes and which it answers (`CallIds`).
 
     shown = pair_answers(messages, ids=call_ids, close=say_not_completed)
 
@@ -75,7 +75,7 @@ class Matches:
 def match_calls(
     conversation: Iterable[CallIds | None], *, settled: Collection[str] = ()
 ) -> Matches:
-    """Returns the answer of each call, the calls without one, and the answers without a call.
+    """Returns the answer of each call, the unanswered calls, and the answers without a call.
 
     Args:
         conversation: The ids of each message, oldest first; None for an entry that is not a
@@ -123,9 +123,9 @@ def pair_answers(
     select: Callable[[M, Sequence[int], bool], M | None] = _all_or_none,
     settled: Collection[str] = (),
 ) -> list[M]:
-    """Returns messages in which each call is followed by its answer, and no answer lacks a call.
+    """Returns the messages with each call followed by its answer, and no answer without a call.
 
-    An answer that stands elsewhere is moved to its call. An unanswered call gets the messages that
+    An answer found elsewhere is moved to its call. An unanswered call gets the messages that
     `close` returns. An answer without a call is dropped, as is a second answer to a call. A
     conversation that needs no repair is returned unchanged.
 
@@ -200,7 +200,7 @@ def close_calls(
     ids: Callable[[M], CallIds | None],
     close: Callable[[M, Sequence[int]], Iterable[M]],
 ) -> list[M]:
-    """Returns messages with the given calls closed, after the answers that follow the call.
+    """Returns messages in which the given calls are closed, after the answers already there.
 
     Unlike `pair_answers`, it moves and drops nothing, so the result can be stored.
 
@@ -227,9 +227,9 @@ def close_calls(
 
 
 def drop_open_end(messages: Iterable[M], *, ids: Callable[[M], CallIds | None]) -> list[M]:
-    """Returns messages without a last calling message whose calls are not all answered.
+    """Returns the messages without a trailing message whose calls are not all answered.
 
-    For the beginning of a conversation whose rest is skipped: the answers may be in the rest.
+    For a conversation that is cut off: the answers may follow in the part that is left out.
     """
     kept = list(messages)
     known = [ids(message) for message in kept]

@@ -99,17 +99,6 @@ class Vector:
             numbers.byteswap()
         return numbers.tolist()
 
-    def normalised(self) -> tuple[Vector, float]:
-        """Returns the vector scaled to length 1, and its old length; a zero vector is unchanged."""
-        values = self.values
-        norm = math.hypot(*values)
-        if not norm:
-            return self, norm
-        numbers = array("f", [value / norm for value in values])
-        if sys.byteorder == "big":
-            numbers.byteswap()
-        return Vector.stored(numbers.tobytes()), norm
-
     def __eq__(self, other: object) -> bool:
         return self.raw == other.raw if isinstance(other, Vector) else NotImplemented
 

@@ -26,15 +26,15 @@ from botwire.operations.authors import Author
 from botwire.operations.codecs import Codec, MismatchError, field_of, quote
 
 BATCH_PATH = "/v1/batch"
-"""The path to which a client posts a batch."""
+"""The path to which clients post batches."""
 CHANNEL_PATH = "/v1/channel"
-"""The path of the WebSocket over which a client sends many batches."""
+"""The path of the WebSocket over which clients send batches."""
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 """The header that carries `Batch.idempotency_id` (draft-ietf-httpapi-idempotency-key-header)."""
 AUTHOR_HEADER = "BotWire-Author"
-"""The header by which a client of single routes says who it is: a name, or an `Author` in JSON."""
+"""The header in which a client of the REST routes names its author: a name, or `Author` as JSON."""
 REQUEST_ID_HEADER = "X-Request-ID"
-"""The header with the server's id of a request, which its logs contain too."""
+"""The header with the server's id of a request, which also appears in its logs."""
 
 
 _codecs: dict[type[Any], Codec] = {}
@@ -100,14 +100,15 @@ def decode_batch(
 
 
 def decode_author(document: object, where: str = "author") -> Author | None:
-    """Decodes and validates what a client says of itself; a string is the name of an agent.
+    """Decodes and validates the author that a client sends; a string is an agent's name.
 
     Args:
         document: The decoded JSON.
         where: The name of the document in errors.
 
     Raises:
-        InvalidRequestError: It is not an author, or it names an API key, which only a server may.
+        InvalidRequestError: It is not an author, or it names an API key, which only a server may
+            do.
     """
     try:
         if isinstance(document, str):
@@ -150,7 +151,7 @@ def decode_operation(document: object, where: str) -> ops.AnyOperation:
 
 
 def decode_stored(make: type[Any], document: object) -> Any:
-    """Decodes and validates an object of a class, as written by the class's codec.
+    """Decodes and validates an object that the codec of its class wrote.
 
     Raises:
         InvalidRequestError: The document is not such an object; the detail says why.

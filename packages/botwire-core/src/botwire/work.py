@@ -1,7 +1,7 @@
-"""Limits on the work for a request: a deadline, a caller that left, other work that waits.
+"""Limits on the work for a request: a deadline, a caller that has left, other work waiting.
 
-Long-running work calls `look` many times per tenth of a second. `on` sets the limits around it;
-they follow the work through generators, threads and tasks.
+Long-running work calls `look` many times per tenth of a second. `on` sets the limits for a block of
+code; they follow the work through generators, threads and tasks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class CancelledWorkError(BotWireError):
 
 
 class PreemptedError(BotWireError):
-    """The work has used its share of time while others wait. It restarts later."""
+    """The work has used its share of time while others wait; it is restarted later."""
 
 
 class Work:
@@ -40,7 +40,7 @@ class Work:
         self.is_cancelled = False
 
     def cancel(self) -> None:
-        """Ends the work, as the caller has left."""
+        """Ends the work because the caller has left."""
         self.is_cancelled = True
 
     def extend(self) -> None:
@@ -48,7 +48,7 @@ class Work:
         self._deadline = None
 
     def restarted(self) -> Work:
-        """Returns new limits with the same number of seconds, from now on."""
+        """Returns new limits with the same number of seconds, counted from now."""
         return Work(self._seconds)
 
     def verdict(self) -> BotWireError | None:

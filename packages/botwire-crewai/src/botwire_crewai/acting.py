@@ -1,4 +1,4 @@
-"""Which agent of a crew is remembering, and in which execution."""
+"""Finds the agent of a crew that is remembering, and its execution."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def acting() -> Acting:
 
 @contextlib.contextmanager
 def remembering(agent: str | None) -> Iterator[None]:
-    """Names the agent of everything that is stored in the block, and by saves it begins."""
+    """Sets the agent for everything stored in the block, or by saves that start in it."""
     token = _agent.set(agent or _agent.get())
     try:
         yield

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m botwire_crewai",
-        description="Shows and manages what CrewAI's crews remember on BotWire.",
+        description="Shows and manages what crews remember on BotWire.",
         epilog="Memory lives at --url, else at BOTWIRE_URL, else in a file of the current user. "
         "The API key of a server is read from BOTWIRE_API_KEY.",
     )

@@ -1,4 +1,4 @@
-"""What CrewAI's models that live on BotWire share: a place, and a dump that finds it again."""
+"""The base of models that live on BotWire: they have a place, and a dump that finds it again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Placed(BaseModel):
     A subclass's constructor passes `Tenancy.reference` as fields and then sets ``_tenancy``.
 
     Attributes:
-        namespace: Whose data it is. A dump holds the namespace that is right at that moment.
+        namespace: The namespace of the data. A dump holds the one current at that moment.
         url: Where memory lives, unless the environment says so.
     """
 

@@ -1,4 +1,4 @@
-"""The current project and where its memory is, for defaults and for CrewAI's own commands."""
+"""The current project and its memory, for defaults and for CrewAI's own commands."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _NAME = 60  # longest part of a folder's name in a namespace
 
 
 def default_namespace() -> str:
-    """Returns the namespace of memory that names none.
+    """Returns the default namespace.
 
     It is ``BOTWIRE_NAMESPACE``, else ``namespace`` in ``[tool.botwire]`` of the project's
     ``pyproject.toml``, else the project's own: CrewAI keeps one store per project, so two projects
     never share memory by default. The project's own depends on the path of its folder, because
-    folders may have the same name. A project that is moved gets another.
+    folders may have the same name. A moved project gets a new one.
 
     Raises:
         ConfigurationError: The namespace in ``pyproject.toml`` is not a string.
@@ -73,7 +73,7 @@ def storage_folder() -> Path:
 
 
 def note_installed(place: dict[str, Any] | None) -> None:
-    """Notes where this project's memory is, for ``crewai reset-memories``.
+    """Records where this project's memory is, for ``crewai reset-memories``.
 
     CrewAI's command imports ``crew.py`` in a process of its own, which need not call `install`.
     Projects whose folders have the same name share CrewAI's folder, so each has an entry.
@@ -84,10 +84,10 @@ def note_installed(place: dict[str, Any] | None) -> None:
     try:
         projects = _read_notes()
     except (OSError, ValueError):
-        projects = {}  # of another version, or truncated: rewritten
+        projects = {}  # from another version, or truncated: rewrite it
     here = str(project_folder())
     for folder in _gone(projects):
-        was = projects.pop(folder)  # said once
+        was = projects.pop(folder)  # warn only once
         if here not in projects:
             logger.warning(
                 "this project may have been moved here from %s, whose memory is in namespace %r: "
@@ -99,7 +99,7 @@ def note_installed(place: dict[str, Any] | None) -> None:
 
 
 def forget_installed() -> None:
-    """Removes what `note_installed` noted."""
+    """Removes what `note_installed` recorded."""
     try:
         projects = _read_notes()
     except (OSError, ValueError):
@@ -109,12 +109,13 @@ def forget_installed() -> None:
 
 
 def read_installed() -> dict[str, Any] | None:
-    """Returns what `note_installed` noted for this project; empty if nothing was.
+    """Returns what `note_installed` recorded for this project; empty if nothing.
 
     Raises:
-        ConfigurationError: It was noted for a project that is gone, and may be this one.
+        ConfigurationError: It was recorded for a project that no longer exists, which may be this
+            one.
         OSError: The note cannot be read.
-        ValueError: It is not one.
+        ValueError: The note is not valid.
     """
     projects = _read_notes()
     here = str(project_folder())

@@ -1,4 +1,4 @@
-"""CrewAI's queries as filters of records, and records as answers to them."""
+"""Converts CrewAI's queries to filters of records, and matches to CrewAI's results."""
 
 from __future__ import annotations
 

@@ -9,14 +9,14 @@ from botwire import specs
 SPEC_PREFIX = specs.SPEC_PREFIX
 """The prefix of a spec."""
 DEFAULT_SCORE = "l2"
-"""The score of a spec that names none."""
+"""The default score."""
 
 
 def read_spec(spec: str) -> dict[str, str]:
     """Returns the arguments of `BotWireStorage` in a spec.
 
     Raises:
-        ConfigurationError: It is not a spec.
+        ConfigurationError: The text is not a spec.
     """
     return specs.read_spec(spec, options=("score",))
 

@@ -50,21 +50,21 @@ T = TypeVar("T")
 
 _Step = Callable[[Any], Any]
 _Work = programs.Program[_Step, T]
-"""Work that is written once: a step takes a `Records`, or an `AsyncRecords` and is awaited."""
+"""Work that is written once: a step takes a `Records`, or an `AsyncRecords` to await."""
 
 COLLECTION = "crewai"
 """The collection that holds CrewAI's memories."""
 _PENDING: dict[str, Any] = {NO_VECTOR: {"$eq": PENDING}}
 _REFUSALS = (ConfigurationError, NotJSONError, APIError)
-_ATTEMPTS = 20  # of an update that others keep interrupting
+_ATTEMPTS = 20  # for an update that others keep interrupting
 
 
 class BotWireStorage:
     """Stores the records of CrewAI's memory: ``Memory(storage=BotWireStorage("my-crew"))``.
 
     Implements CrewAI's `StorageBackend`. A record must pass every filter of a call, and filters are
-    applied before the limit. A scope holds everything below it, and nothing of a scope whose name
-    merely begins alike. Reads see what another process has just written.
+    applied before the limit. A scope holds everything below it, but nothing of a scope whose name
+    merely starts the same. Reads see what other processes have just written.
 
     CrewAI carries on silently when a storage fails, so the first failure after a success is logged
     as a warning, and `health` raises it. Use `strict` for crews that must not carry on.
@@ -159,11 +159,11 @@ class BotWireStorage:
     # --- writing ----------------------------------------------------------------------------
 
     def save(self, records: list[MemoryRecord]) -> None:
-        """Keeps records. A record replaces the one that has its id.
+        """Stores records. A record replaces the one with the same id.
 
-        A model makes up scopes, categories and metadata, so names that are too long are shortened
-        and values that JSON does not have are left out, both with a warning. A record that still
-        cannot be kept is left out; its error is raised once the others are kept.
+        A model makes up scopes, categories and metadata. Names that are too long are shortened, and
+        values that JSON lacks are left out, both with a warning. A record that still cannot be
+        stored is left out; its error is raised once the others are stored.
 
         Raises:
             EmbeddingDimensionMismatchError: An embedding differs in dimension from the others;
@@ -177,7 +177,7 @@ class BotWireStorage:
         await self._acall(_save(self._records(records)), embeddings_of(records), "writing")
 
     def _records(self, memories: Iterable[MemoryRecord]) -> list[Record]:
-        """Returns the records that keep memories; of those with one id, the last."""
+        """Returns the records for memories; of several with the same id, the last."""
         notes: list[str] = []
         last = {memory.id: memory for memory in memories}.values()
         new = [to_record(memory, notes) for memory in last]
@@ -185,7 +185,7 @@ class BotWireStorage:
         return new
 
     def update(self, record: MemoryRecord) -> None:
-        """Replaces the record of the same id. Without an embedding it keeps the stored one."""
+        """Replaces the record with the same id. Without an embedding, the stored one is kept."""
         (new,) = self._records([record])
         self._call(self._update(new), embeddings_of([record]), "writing")
 
@@ -204,14 +204,14 @@ class BotWireStorage:
             try:
                 yield partial(_put, records=[whole], if_versions=versions)
             except ConflictError:
-                # Someone else wrote it meanwhile, so read again what is private.
+                # Someone else wrote it meanwhile, so read again which fields are private.
                 if attempt == _ATTEMPTS:
                     raise
             else:
                 return
 
     def touch_records(self, ids: list[str]) -> None:
-        """Notes that records were just recalled."""
+        """Records that these records were just recalled."""
         accessed = {"last_accessed": to_text(datetime.now(UTC))}
         self._call(_one(lambda kept: kept.patch(ids, accessed)), doing="writing")
 
@@ -328,7 +328,7 @@ class BotWireStorage:
         return [from_record(record) for record in found]
 
     def count(self, scope_prefix: str | None = None) -> int:
-        """Returns how many records a scope and those below it hold."""
+        """Returns the number of records in a scope and those below it."""
         scope = fit_scope(scope_prefix)
         count: int = self._call(_one(lambda kept: kept.count(scope=scope)))
         return count
@@ -339,12 +339,12 @@ class BotWireStorage:
         return self._call(_one(lambda kept: kept.scopes(scope)))
 
     def list_categories(self, scope_prefix: str | None = None) -> dict[str, int]:
-        """Returns how many records each category has."""
+        """Returns the number of records per category."""
         scope = fit_scope(scope_prefix)
         return self._call(_one(lambda kept: kept.tags(scope=scope)))
 
     def get_scope_info(self, scope: str) -> ScopeInfo:
-        """Returns exact numbers on what a scope and those below it hold."""
+        """Returns exact statistics of a scope and those below it."""
         path = fit_scope(scope)
         info = self._call(_one(lambda kept: kept.info(path)))
         return ScopeInfo(
@@ -412,7 +412,7 @@ class BotWireStorage:
     def _watched(
         self, work: _Work[T], embeddings: Iterable[list[float] | None], doing: Doing
     ) -> _Work[T]:
-        """Notes whether work fails, and raises CrewAI's own error for a wrong dimension."""
+        """Records whether work fails, and raises CrewAI's own error for a wrong dimension."""
         try:
             result = yield from work
         except BotWireError as error:
@@ -427,7 +427,7 @@ class BotWireStorage:
 
 
 def _one(step: _Step) -> _Work[Any]:
-    """Returns work of a single step, whose result is its own."""
+    """Returns work that consists of a single step."""
     return (yield step)
 
 
@@ -452,14 +452,14 @@ def _save(new: list[Record]) -> _Work[None]:
 
 
 def _settle(dimension: int) -> _Work[bool]:
-    """Gives zeros to the records that have no vector yet, and says whether there were any."""
+    """Gives zeros to records without a vector; returns whether there were any."""
     pending = yield lambda kept: kept.list(filter=_PENDING, embeddings=False)
     if not pending:
         return False
     versions = [record.version for record in pending]
     try:
         yield partial(_put, records=zeroed(pending, dimension), if_versions=versions)
-    except APIError as error:  # someone else is doing it, or this key may only read
+    except APIError as error:  # another process is doing it, or this key may only read
         logger.info("memories without a vector are not found yet: %s", error)
         return False
     return True

@@ -14,7 +14,7 @@ from botwire_crewai.acting import acting
 from botwire_crewai.project import default_namespace
 
 Namespace = str | Callable[[], str] | ContextVar[str]
-"""A name, or what gives the name at each call, so that one process can serve many tenants."""
+"""A name, or a source of the name for each call, so that one process can serve many tenants."""
 
 _REMEMBERED = 1000  # tenants
 
@@ -63,7 +63,7 @@ class Tenancy:
         self._others: OrderedDict[str, Connection] = OrderedDict()
 
     def reference(self) -> dict[str, str]:
-        """Returns what finds the place and the first namespace again, without any secret."""
+        """Returns a reference to the place and the first namespace, without any secret."""
         return self._first.reference()
 
     @property

@@ -23,7 +23,7 @@ from botwire_google_adk.convert import USER, from_items, to_items
 from botwire_google_adk.opening import Service, ServiceOptions
 from botwire_google_adk.stored import (
     Marker,
-    Stored,
+    StoredSession,
     Where,
     apply,
     load,
@@ -236,7 +236,9 @@ class BotWireSessionService(Service, BaseSessionService):
                 raise StaleSessionError(_STALE)
         return stored.marker(shared=self.check_shared_state)
 
-    async def _events(self, where: Where, stored: Stored, config: GetSessionConfig) -> list[Event]:
+    async def _events(
+        self, where: Where, stored: StoredSession, config: GetSessionConfig
+    ) -> list[Event]:
         """Returns the events that are asked for, read from the last one backwards."""
         most, since = config.num_recent_events, config.after_timestamp
         items, following = stored.items, stored.following

@@ -63,7 +63,7 @@ class Where(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredSession:
     """What is stored of a session.
 
     Attributes:
@@ -173,7 +173,7 @@ async def scan(memory: AsyncMemory, prefix: str) -> list[Entry]:
     return [entry async for entry in memory.iter_entries(prefix)]
 
 
-async def load(memory: AsyncMemory, where: Where, *, limit: int) -> Stored:
+async def load(memory: AsyncMemory, where: Where, *, limit: int) -> StoredSession:
     """Returns all that is stored of a session, in one snapshot, with its last items."""
     newest = ops.ReadHistory(where.history, limit=limit, newest_first=True)
     (record, state), stat, page, *scans = await apply(
@@ -188,7 +188,7 @@ async def load(memory: AsyncMemory, where: Where, *, limit: int) -> Stored:
         await scan(memory, prefix) if found.more else [Entry.of(one) for one in found.entries]
         for found, prefix in zip(scans, (where.apps, where.users), strict=True)
     ]
-    return Stored(
+    return StoredSession(
         record and Entry.of(record),
         {} if state is None else from_json(state.value.value),
         HistoryInfo.of(stat),

@@ -59,10 +59,11 @@ def to_items(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
 
 
 def item_ids(items: Sequence[dict[str, Any]]) -> list[str | None]:
-    """Returns an id for each envelope, so that a repeated one is not stored twice.
+    """Returns an id for each envelope, so that a retry stores nothing twice.
 
-    Only a message with an id can be told from another with the same text. The content counts too,
-    since LangChain gives one id to all chunks of an answer, and an edited message keeps its id.
+    Only messages with an id can be distinguished from others with the same text. The content counts
+    too, because LangChain gives all chunks of an answer the same id, and an edited message keeps
+    its id.
     """
     seen: Counter[str] = Counter()
     ids: list[str | None] = []

@@ -186,7 +186,7 @@ class _Window:
         return 200 if self._limit is None or self._before else max(1, min(self._limit, MAX_PAGE))
 
     def add(self, item: Item) -> bool:
-        """Adds an item and says whether that is enough."""
+        """Adds an item and returns whether that is enough."""
         if self._limit != 0:
             if self._before is None:
                 self._items.append(item)

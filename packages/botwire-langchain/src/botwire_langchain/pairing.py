@@ -1,4 +1,4 @@
-"""What a model may be shown of a history: each tool call with its answer."""
+"""Pairs each tool call with its answer before a model sees the messages."""
 
 from __future__ import annotations
 

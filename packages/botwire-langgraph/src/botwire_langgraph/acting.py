@@ -1,4 +1,4 @@
-"""Which agent a graph is, and which run of it is being executed."""
+"""Finds the agent that a graph is, and the run being executed."""
 
 from __future__ import annotations
 

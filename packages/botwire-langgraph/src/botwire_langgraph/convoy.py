@@ -15,7 +15,7 @@ from typing import TypeVar
 from botwire import APIError, BotWireError
 from botwire.connection import Connection
 from botwire.operations import AnyOperation, Results
-from botwire_langgraph.reading import Pause, Steps
+from botwire_langgraph.reading import BatchProgram, Pause
 from botwire_langgraph.running import arun, run
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class Convoy:
         self._lock = threading.Lock()
         self._waiting: dict[str, list[_Rider]] = {}
 
-    def lead(self, thread: str, program: Steps[T]) -> Steps[T]:
+    def lead(self, thread: str, program: BatchProgram[T]) -> BatchProgram[T]:
         """Runs a program, whose first batch takes along the writes waiting in its thread."""
         try:
             operations = next(program)
@@ -63,7 +63,7 @@ class Convoy:
                             del results[:count]
         return (yield from _go_on(program, operations, results))
 
-    def follow(self, connection: Connection, thread: str, program: Steps[None]) -> None:
+    def follow(self, connection: Connection, thread: str, program: BatchProgram[None]) -> None:
         """Runs a program that puts writes, its first batch with a checkpoint's if one comes."""
         operations = next(program, None)
         if operations is None or isinstance(operations, Pause):  # it never begins with a pause
@@ -73,7 +73,9 @@ class Convoy:
         results = None if self._leave(thread, rider) else rider.answer.result()
         run(connection, _go_on(program, operations, results))
 
-    async def afollow(self, connection: Connection, thread: str, program: Steps[None]) -> None:
+    async def afollow(
+        self, connection: Connection, thread: str, program: BatchProgram[None]
+    ) -> None:
         """Like `follow`."""
         operations = next(program, None)
         if operations is None or isinstance(operations, Pause):  # it never begins with a pause
@@ -121,8 +123,8 @@ class _Rider:
 
 
 def _go_on(
-    program: Steps[T], operations: tuple[AnyOperation, ...] | Pause, results: Results | None
-) -> Steps[T]:
+    program: BatchProgram[T], operations: tuple[AnyOperation, ...] | Pause, results: Results | None
+) -> BatchProgram[T]:
     """Runs the rest of a program that yielded a batch; `results` are its results, if known."""
     try:
         while True:

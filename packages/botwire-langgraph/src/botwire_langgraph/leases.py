@@ -20,7 +20,7 @@ from botwire import operations as ops
 from botwire.exact import Json
 from botwire_langgraph import layout, runs
 from botwire_langgraph.errors import busy
-from botwire_langgraph.reading import Pause, Steps
+from botwire_langgraph.reading import BatchProgram, Pause
 from botwire_langgraph.runs import Run
 
 OnConflict = Literal["reject", "wait", "fork"]
@@ -57,7 +57,7 @@ class Lease:
         """Returns the operation that takes or renews the lease, if its key has this version."""
         return ops.PutKey(self.key, Json.of({"run": self.run.token}), self.seconds, version)
 
-    def take(self, reads: tuple[ops.AnyOperation, ...]) -> Steps[ops.Results]:
+    def take(self, reads: tuple[ops.AnyOperation, ...]) -> BatchProgram[ops.Results]:
         """Takes the lease, and applies `reads` in the same batch; returns their results.
 
         Raises:
@@ -72,7 +72,7 @@ class Lease:
             else:
                 return results
 
-    def renew(self) -> Steps[None]:
+    def renew(self) -> BatchProgram[None]:
         """Renews the lease, unless another run has taken the thread."""
         try:
             (self.run.version,) = yield (self.put(self.run.version),)
@@ -83,7 +83,7 @@ class Lease:
                 version = entry.version if entry else 0
                 (self.run.version,) = yield (self.put(version),)
 
-    def release(self) -> Steps[None]:
+    def release(self) -> BatchProgram[None]:
         """Ends the lease; a no-op if another run has taken the thread."""
         try:
             yield (ops.DeleteKey(self.key, self.run.version),)
@@ -95,7 +95,7 @@ class Lease:
                     yield (ops.DeleteKey(self.key, entry.version),)
 
 
-def free(thread: str, *, wait: bool) -> Steps[int]:
+def free(thread: str, *, wait: bool) -> BatchProgram[int]:
     """Waits until no other run holds a thread; returns the version of its lease key.
 
     Args:
@@ -121,7 +121,7 @@ def free(thread: str, *, wait: bool) -> Steps[int]:
         yield Pause(_WAIT if wait else _POLL)
 
 
-def _outlive(rival: Run, *, wait: bool) -> Steps[None]:
+def _outlive(rival: Run, *, wait: bool) -> BatchProgram[None]:
     """Waits until a run of this process ends.
 
     Raises:
@@ -139,7 +139,7 @@ def _outlive(rival: Run, *, wait: bool) -> Steps[None]:
         yield Pause(_SHORT_POLL)
 
 
-def is_running(thread: str) -> Steps[bool]:
+def is_running(thread: str) -> BatchProgram[bool]:
     """Returns whether a run holds a thread; for other processes, whether they hold a lease."""
     entry = yield from _read(thread)
     if entry is None:
@@ -148,7 +148,7 @@ def is_running(thread: str) -> Steps[bool]:
     return run is None or (run.is_alive and not run.is_left())
 
 
-def _read(thread: str) -> Steps[ops.KeyEntry | None]:
+def _read(thread: str) -> BatchProgram[ops.KeyEntry | None]:
     ((entry,),) = yield (ops.GetKeys((layout.busy(thread),)),)
     return cast("ops.KeyEntry | None", entry)
 

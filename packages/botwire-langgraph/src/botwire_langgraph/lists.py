@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from botwire import framing
 from botwire_langgraph.images import Image
 from botwire_langgraph.serializer import from_blob, is_known, to_blob
 
@@ -41,11 +42,11 @@ class Position(NamedTuple):
     position: int
 
 
-class Kept(NamedTuple):
+class KnownList(NamedTuple):
     """What this process knows about a list stored in parts.
 
     Attributes:
-        places: The position of each item.
+        positions: The position of each item.
         digests: The digest of each serialized item.
         sizes: The number of items in each part.
         last: The greatest known number of a part of the channel.
@@ -54,7 +55,7 @@ class Kept(NamedTuple):
         recipe: The result of `runs`; None until it is computed.
     """
 
-    places: Sequence[Position]
+    positions: Sequence[Position]
     digests: Sequence[bytes]
     sizes: Mapping[int, int]
     last: int
@@ -70,7 +71,7 @@ class Kept(NamedTuple):
     def unread(self) -> set[int]:
         """Returns the numbers of the parts with items that are not in `revived`."""
         count = len(self.revived.types) if self.revived else 0
-        return {part for part, _ in self.places[count:]}
+        return {part for part, _ in self.positions[count:]}
 
     def runs(self) -> list[Span]:
         """Returns the recipe."""
@@ -78,7 +79,7 @@ class Kept(NamedTuple):
 
     def _runs(self) -> list[Span]:
         runs: list[Span] = []
-        for place in self.places:
+        for place in self.positions:
             run = runs[-1] if runs else []
             if run and run[1] == place.part and run[3] == place.position:
                 run[3] += 1
@@ -96,7 +97,7 @@ class Kept(NamedTuple):
         return whole
 
 
-NOTHING = Kept((), (), {}, 0)
+NOTHING = KnownList((), (), {}, 0)
 """The state of a channel that has no list yet."""
 
 
@@ -109,8 +110,8 @@ def is_shared(value: Any) -> bool:
 
 
 def divide(
-    serde: SerializerProtocol, items: Sequence[Any], before: Kept = NOTHING
-) -> tuple[Kept, list[bytes]]:
+    serde: SerializerProtocol, items: Sequence[Any], before: KnownList = NOTHING
+) -> tuple[KnownList, list[bytes]]:
     """Returns what is new in a list.
 
     Args:
@@ -122,8 +123,8 @@ def divide(
         The new state, and the new items in serialized form, which make up the next part, if any.
     """
     image = Image.of(items)
-    if image and before.image and before.places and image.begins_with(before.image):
-        return _append(serde, items[len(before.places) :], image, before)
+    if image and before.image and before.positions and image.begins_with(before.image):
+        return _append(serde, items[len(before.positions) :], image, before)
     blobs = [to_blob(serde, item) for item in items]
     digests = _digests(serde, blobs, items)
     kept, fresh = _place(blobs, digests, before)
@@ -135,8 +136,8 @@ def divide(
 
 
 def _append(
-    serde: SerializerProtocol, items: Sequence[Any], image: Image, before: Kept
-) -> tuple[Kept, list[bytes]]:
+    serde: SerializerProtocol, items: Sequence[Any], image: Image, before: KnownList
+) -> tuple[KnownList, list[bytes]]:
     """Like `divide`, for a list that consists of all known items, followed by these."""
     if not items:
         return before._replace(image=image), []
@@ -147,8 +148,8 @@ def _append(
         recipe[-1][1] = part
     else:
         recipe.append([part, part])
-    kept = Kept(
-        [*before.places, *(Position(part, position) for position in range(len(blobs)))],
+    kept = KnownList(
+        [*before.positions, *(Position(part, position) for position in range(len(blobs)))],
         [*before.digests, *_digests(serde, blobs, items)],
         {**before.sizes, part: len(blobs)},
         part,
@@ -160,65 +161,50 @@ def _append(
 
 
 def _place(
-    blobs: Sequence[bytes], digests: Sequence[bytes], before: Kept
-) -> tuple[Kept, list[bytes]]:
+    blobs: Sequence[bytes], digests: Sequence[bytes], before: KnownList
+) -> tuple[KnownList, list[bytes]]:
     # Each known item is used once, in order. Further equal items are stored again, which keeps the
     # recipe short.
     known: defaultdict[bytes, deque[Position]] = defaultdict(deque)
-    for digest, place in zip(before.digests, before.places, strict=True):
+    for digest, place in zip(before.digests, before.positions, strict=True):
         known[digest].append(place)
     part = before.last + 1
     fresh: list[bytes] = []
-    places = []
+    positions = []
     for blob, digest in zip(blobs, digests, strict=True):
         if known[digest]:
-            places.append(known[digest].popleft())
+            positions.append(known[digest].popleft())
         else:
-            places.append(Position(part, len(fresh)))
+            positions.append(Position(part, len(fresh)))
             fresh.append(blob)
     sizes = {**before.sizes, part: len(fresh)} if fresh else before.sizes
     last = part if fresh else before.last
-    return Kept(places, digests, {p: sizes[p] for p, _ in places}, last), fresh
-
-
-def join(blobs: Iterable[bytes]) -> bytes:
-    """Returns a part: each item, preceded by its length in four bytes."""
-    return b"".join(len(blob).to_bytes(4) + blob for blob in blobs)
-
-
-def split(part: bytes) -> list[bytes]:
-    """Returns the items of a part."""
-    blobs, start = [], 0
-    while start < len(part):
-        stop = start + 4 + int.from_bytes(part[start : start + 4])
-        blobs.append(part[start + 4 : stop])
-        start = stop
-    return blobs
+    return KnownList(positions, digests, {p: sizes[p] for p, _ in positions}, last), fresh
 
 
 def rebuild(
     serde: SerializerProtocol, runs: Iterable[Span], parts: Mapping[int, bytes]
-) -> tuple[list[Any], Kept]:
+) -> tuple[list[Any], KnownList]:
     """Returns the list that a recipe builds from parts, and its state to cache."""
-    pieces = {number: split(part) for number, part in parts.items()}
-    places = [
+    pieces = {number: framing.split(part) for number, part in parts.items()}
+    positions = [
         Position(number, position)
         for first, last, *window in runs
         for number in range(first, last + 1)
         for position in range(*window or (0, len(pieces[number])))
     ]
-    blobs = [pieces[part][position] for part, position in places]
+    blobs = [pieces[part][position] for part, position in positions]
     items = _read(serde, blobs)
-    sizes = {part: len(pieces[part]) for part, _ in places}
+    sizes = {part: len(pieces[part]) for part, _ in positions}
     image = Image.of(items, revived=True)
     revived = image if is_known(serde) else None
     last = max(sizes, default=0)
-    return items, Kept(places, _digests(serde, blobs, items), sizes, last, image, revived)
+    return items, KnownList(positions, _digests(serde, blobs, items), sizes, last, image, revived)
 
 
 def rejoin(
-    serde: SerializerProtocol, known: Kept, parts: Mapping[int, bytes]
-) -> tuple[list[Any], Kept]:
+    serde: SerializerProtocol, known: KnownList, parts: Mapping[int, bytes]
+) -> tuple[list[Any], KnownList]:
     """Like `rebuild`, for a list that was read before.
 
     Args:
@@ -228,8 +214,8 @@ def rejoin(
     """
     assert known.revived is not None
     count = len(known.revived.types)
-    pieces = {number: split(part) for number, part in parts.items()}
-    blobs = [pieces[part][position] for part, position in known.places[count:]]
+    pieces = {number: framing.split(part) for number, part in parts.items()}
+    blobs = [pieces[part][position] for part, position in known.positions[count:]]
     fresh = _read(serde, blobs)
     items = [*known.revived.revive(), *fresh]
     image = Image.of(fresh, revived=True)

@@ -29,12 +29,12 @@ from botwire.operations import MAX_PAGE, AnyOperation
 from botwire.scopes import ROOT
 from botwire.vectors import Vector
 from botwire_langgraph import items
-from botwire_langgraph.reading import Steps
+from botwire_langgraph.reading import BatchProgram
 
 SearchBy = Literal["semantic", "text", "hybrid"]
 
 
-class Settings(NamedTuple):
+class StoreSettings(NamedTuple):
     """How a store keeps and finds items.
 
     Attributes:
@@ -55,7 +55,7 @@ class Settings(NamedTuple):
         return self.search != "text"
 
 
-class Plan:
+class StorePlan:
     """A batch of a store.
 
     Args:
@@ -71,7 +71,7 @@ class Plan:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: StoreSettings,
         operations: Sequence[Op],
         clock: Callable[[], int],
     ) -> None:
@@ -113,7 +113,7 @@ class Plan:
 
     def run(
         self, documents: Mapping[str, Sequence[float]], queries: Mapping[str, Sequence[float]]
-    ) -> Steps[list[Result]]:
+    ) -> BatchProgram[list[Result]]:
         """Applies the batch.
 
         Args:
@@ -242,7 +242,7 @@ class Plan:
 
 def _window(
     operation: SearchOp, read: AnyOperation, answer: Any, *, scored: bool
-) -> Steps[tuple[list[ops.RecordEntry], list[SearchItem]]]:
+) -> BatchProgram[tuple[list[ops.RecordEntry], list[SearchItem]]]:
     """Returns the requested window of items, reading further pages if necessary.
 
     As in LangGraph's own stores, items have a score only where there is an index.

@@ -18,7 +18,7 @@ from botwire import operations as ops
 from botwire.clock import to_datetime
 from botwire.exact import Json
 from botwire_langgraph import layout, lists, steps
-from botwire_langgraph.reading import Steps, load, rest
+from botwire_langgraph.reading import BatchProgram, load, rest
 from botwire_langgraph.records import Header, Thread, pending_writes
 from botwire_langgraph.thread_cache import Late
 
@@ -28,7 +28,9 @@ _BATCH_BYTES = 2_000_000  # servers limit the size of a request
 _COUNTERS = "counters_since_delta_snapshot"
 
 
-def prune(serde: SerializerProtocol, thread_ids: Iterable[str], strategy: str) -> Steps[None]:
+def prune(
+    serde: SerializerProtocol, thread_ids: Iterable[str], strategy: str
+) -> BatchProgram[None]:
     """Deletes all but the latest checkpoint of each namespace of threads, or whole threads."""
     if strategy not in ("keep_latest", "delete"):
         raise ConfigurationError(f"strategy must be keep_latest or delete, not {strategy!r:.80}")
@@ -39,7 +41,7 @@ def prune(serde: SerializerProtocol, thread_ids: Iterable[str], strategy: str) -
             yield from _keep(serde, thread_id, _keep_latest)
 
 
-def delete_for_runs(serde: SerializerProtocol, run_ids: Collection[str]) -> Steps[None]:
+def delete_for_runs(serde: SerializerProtocol, run_ids: Collection[str]) -> BatchProgram[None]:
     """Deletes the checkpoints that these runs made, and the values that only they used."""
     wanted = set(map(str, run_ids))
     threads: dict[str, None] = {}
@@ -54,7 +56,7 @@ def delete_for_runs(serde: SerializerProtocol, run_ids: Collection[str]) -> Step
         if last is None:
             break
 
-    def others(headers: Sequence[Header]) -> Steps[list[Header]]:
+    def others(headers: Sequence[Header]) -> BatchProgram[list[Header]]:
         yield from ()
         return [header for header in headers if header.metadata.get("run_id") not in wanted]
 
@@ -65,8 +67,8 @@ def delete_for_runs(serde: SerializerProtocol, run_ids: Collection[str]) -> Step
 def _keep(
     serde: SerializerProtocol,
     thread: str,
-    choose: Callable[[Sequence[Header]], Steps[list[Header]]],
-) -> Steps[None]:
+    choose: Callable[[Sequence[Header]], BatchProgram[list[Header]]],
+) -> BatchProgram[None]:
     """Deletes the checkpoints of a thread that are not chosen, and values that only they use."""
     for attempt in range(1, _ATTEMPTS + 1):
         heads = yield from _entries(layout.of_thread(layout.HEADS, thread))
@@ -111,7 +113,7 @@ def _keep(
             return
 
 
-def _used(headers: Sequence[Header]) -> Steps[set[str]]:
+def _used(headers: Sequence[Header]) -> BatchProgram[set[str]]:
     """Returns the keys of the values and parts that checkpoints use."""
     used = {key for header in headers for key in header.blobs().values()}
     for start in range(0, len(headers), _PAGE):
@@ -122,7 +124,7 @@ def _used(headers: Sequence[Header]) -> Steps[set[str]]:
     return used
 
 
-def _keep_latest(headers: Sequence[Header]) -> Steps[list[Header]]:
+def _keep_latest(headers: Sequence[Header]) -> BatchProgram[list[Header]]:
     kept: dict[str, Header] = {}
     # They come newest first, so the dict keeps the latest of each namespace.
     for latest in {header.thread.namespace: header for header in reversed(headers)}.values():
@@ -131,7 +133,7 @@ def _keep_latest(headers: Sequence[Header]) -> Steps[list[Header]]:
     return list(kept.values())
 
 
-def copy_thread(source: str, target: str) -> Steps[None]:
+def copy_thread(source: str, target: str) -> BatchProgram[None]:
     """Replaces a thread with a copy of another, including its whole past.
 
     A long thread takes several batches. They write checkpoints last, so the target appears empty
@@ -168,7 +170,7 @@ def _copy(entry: ops.KeyEntry, target: str) -> ops.PutKey:
     return ops.PutKey(layout.moved(entry.key, target), value)
 
 
-def _needed(latest: Header, headers: Sequence[Header]) -> Steps[list[Header]]:
+def _needed(latest: Header, headers: Sequence[Header]) -> BatchProgram[list[Header]]:
     """Returns a checkpoint and the ancestors needed to rebuild its delta channels."""
     namespace = latest.thread.namespace
     known = {header.id: header for header in headers if header.thread.namespace == namespace}
@@ -208,7 +210,7 @@ class ThreadInfo(NamedTuple):
     updated_at: datetime
 
 
-def threads(prefix: str) -> Steps[list[ThreadInfo]]:
+def threads(prefix: str) -> BatchProgram[list[ThreadInfo]]:
     """Returns the threads that hold checkpoints, by id."""
     found: dict[str, ThreadInfo] = {}
     # Long thread ids are stored as hashes, whatever the prefix is.
@@ -227,7 +229,7 @@ def threads(prefix: str) -> Steps[list[ThreadInfo]]:
 
 def delta_history(
     serde: SerializerProtocol, config: RunnableConfig, channels: Sequence[str]
-) -> Steps[dict[str, Any]]:
+) -> BatchProgram[dict[str, Any]]:
     """Returns the writes of channels since their last stored value, in two requests per page.
 
     It follows the chain of parents, so a fork sees only its own past.
@@ -267,7 +269,7 @@ def _collect(
     chain: Sequence[Header],
     writes: Mapping[str, list[PendingWrite]],
     seeds: dict[str, Any],
-) -> Steps[None]:
+) -> BatchProgram[None]:
     """Adds the writes and stored values of channels in these ancestors, nearest first."""
     for one in (yield from load(chain, writes.keys())):
         wanted = [
@@ -282,18 +284,18 @@ def _collect(
         seeds.update(values)
 
 
-def list_checkpoints(thread: str) -> Steps[set[str]]:
+def list_checkpoints(thread: str) -> BatchProgram[set[str]]:
     """Returns the keys of a thread's checkpoints."""
     return set((yield from _list_keys(layout.checkpoints(str(thread), None))))
 
 
-def _entries(prefix: str) -> Steps[list[ops.KeyEntry]]:
+def _entries(prefix: str) -> BatchProgram[list[ops.KeyEntry]]:
     scan = ops.ScanKeys(prefix, limit=_PAGE)
     (page,) = yield (scan,)
     return (yield from rest(scan, page))
 
 
-def _list_keys(prefix: str) -> Steps[list[str]]:
+def _list_keys(prefix: str) -> BatchProgram[list[str]]:
     keys: list[str] = []
     following: ops.ListKeys | None = ops.ListKeys(prefix)
     while following is not None:

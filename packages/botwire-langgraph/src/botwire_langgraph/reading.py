@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from botwire import operations as ops
 from botwire_langgraph import layout, lists
-from botwire_langgraph.lists import Kept, Span
+from botwire_langgraph.lists import KnownList, Span
 from botwire_langgraph.records import Header
 from botwire_langgraph.serializer import from_blob
 
@@ -32,11 +32,11 @@ class Pause(NamedTuple):
     seconds: float
 
 
-Steps = Generator[tuple[ops.AnyOperation, ...] | Pause, ops.Results, T]
-"""Yields the operations of a batch, is sent their results, and returns the method's result."""
+BatchProgram = Generator[tuple[ops.AnyOperation, ...] | Pause, ops.Results, T]
+"""A program whose steps are batches: yields operations, receives their results."""
 
 
-class Loaded(NamedTuple):
+class LoadedCheckpoint(NamedTuple):
     """A checkpoint with its stored values, still serialized.
 
     Attributes:
@@ -49,7 +49,7 @@ class Loaded(NamedTuple):
     header: Header
     values: Mapping[str, bytes]
     writes: Sequence[ops.KeyEntry]
-    known: Mapping[str, Kept] = MappingProxyType({})
+    known: Mapping[str, KnownList] = MappingProxyType({})
 
     def recipe(self, channel: str) -> Sequence[Span] | None:
         """Returns the recipe of a channel's list; None if the channel is not stored in parts."""
@@ -61,7 +61,9 @@ class Loaded(NamedTuple):
             runs = json.loads(blob.removeprefix(lists.MARK))
         return runs
 
-    def list_of(self, channel: str, serde: SerializerProtocol) -> tuple[list[Any], Kept] | None:
+    def list_of(
+        self, channel: str, serde: SerializerProtocol
+    ) -> tuple[list[Any], KnownList] | None:
         """Returns a channel's list and its state to cache; None if it is not stored in parts."""
         prefix = layout.parts(self.header.thread.id, self.header.thread.namespace, channel)
         known = self.known.get(channel)
@@ -77,7 +79,7 @@ class Loaded(NamedTuple):
 
     def channels(
         self, serde: SerializerProtocol, wanted: Collection[str] | None = None
-    ) -> tuple[dict[str, Any], dict[str, Kept]]:
+    ) -> tuple[dict[str, Any], dict[str, KnownList]]:
         """Returns the values of the channels that have one, and the lists to cache."""
         values, kept = {}, {}
         for channel, key in self.header.blobs().items():
@@ -98,7 +100,9 @@ class Loaded(NamedTuple):
         return self.header.to_tuple(self.channels(serde)[0], self.writes, serde)
 
 
-def load(headers: Sequence[Header], channels: Collection[str] | None = None) -> Steps[list[Loaded]]:
+def load(
+    headers: Sequence[Header], channels: Collection[str] | None = None
+) -> BatchProgram[list[LoadedCheckpoint]]:
     """Reads the values and pending writes of checkpoints, except those deleted meanwhile.
 
     Args:
@@ -116,7 +120,7 @@ def load(headers: Sequence[Header], channels: Collection[str] | None = None) -> 
 def asking(
     headers: Sequence[Header],
     channels: Collection[str] | None = None,
-    known: Mapping[str, Kept] = MappingProxyType({}),
+    known: Mapping[str, KnownList] = MappingProxyType({}),
 ) -> list[ops.AnyOperation]:
     """Returns the operations that read the contents of checkpoints; `take` takes the results.
 
@@ -144,8 +148,8 @@ def take(
     headers: Sequence[Header],
     channels: Collection[str] | None,
     results: Sequence[Any],
-    known: Mapping[str, Kept] = MappingProxyType({}),
-) -> Steps[list[Loaded]]:
+    known: Mapping[str, KnownList] = MappingProxyType({}),
+) -> BatchProgram[list[LoadedCheckpoint]]:
     """Returns the checkpoints that the operations of `asking` read."""
     entries, *pages = results
     values = {entry.key: entry.value for entry in entries if entry is not None}
@@ -155,7 +159,7 @@ def take(
     for header, scan, page in zip(
         headers, _write_scans(headers), pages[-len(headers) :], strict=True
     ):
-        loaded.append(Loaded(header, values, (yield from rest(scan, page)), known))
+        loaded.append(LoadedCheckpoint(header, values, (yield from rest(scan, page)), known))
     # A recipe missing from the checkpoint is stored with its channel's value.
     needed: dict[str, set[int]] = {}
     for one in loaded:
@@ -169,7 +173,7 @@ def take(
     return loaded
 
 
-def rest(scan: ops.ScanKeys, page: ops.EntryPage) -> Steps[list[ops.KeyEntry]]:
+def rest(scan: ops.ScanKeys, page: ops.EntryPage) -> BatchProgram[list[ops.KeyEntry]]:
     """Returns the entries of the first page of a scan and of all further pages."""
     entries = list(page.entries)
     following = scan.following(page)
@@ -213,7 +217,9 @@ def _write_scans(headers: Iterable[Header]) -> list[ops.ScanKeys]:
     ]
 
 
-def _values(scans: Iterable[ops.ScanKeys], pages: Iterable[ops.EntryPage]) -> Steps[dict[str, Any]]:
+def _values(
+    scans: Iterable[ops.ScanKeys], pages: Iterable[ops.EntryPage]
+) -> BatchProgram[dict[str, Any]]:
     """Returns the values by key of scans whose first pages are given."""
     values: dict[str, Any] = {}
     for scan, page in zip(scans, pages, strict=True):

@@ -1,4 +1,4 @@
-"""Runs `Steps` with the blocking or the asynchronous client of a connection."""
+"""Runs `BatchProgram` with the blocking or the asynchronous client of a connection."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TypeVar
 from botwire import programs
 from botwire.connection import Connection
 from botwire.operations import AnyOperation, Batch, Results
-from botwire_langgraph.reading import Pause, Steps
+from botwire_langgraph.reading import BatchProgram, Pause
 
 T = TypeVar("T")
 
 
-def run(connection: Connection, program: Steps[T]) -> T:
+def run(connection: Connection, program: BatchProgram[T]) -> T:
     """Runs a program and returns its result; raises errors of the store inside the program."""
     memory = connection.memory
 
@@ -27,7 +27,7 @@ def run(connection: Connection, program: Steps[T]) -> T:
     return programs.run(program, perform)
 
 
-async def arun(connection: Connection, program: Steps[T]) -> T:
+async def arun(connection: Connection, program: BatchProgram[T]) -> T:
     """Like `run`, awaited."""
     memory = connection.async_memory
 

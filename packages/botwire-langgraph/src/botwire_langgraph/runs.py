@@ -27,7 +27,7 @@ _PUTTING = ("_checkpointer_put_after_previous",)
 _MOST_WITHIN = 16
 
 
-class Caller(NamedTuple):
+class RunCaller(NamedTuple):
     """The caller of a checkpointer.
 
     Attributes:
@@ -41,7 +41,7 @@ class Caller(NamedTuple):
     graph: Any = None
 
     @classmethod
-    def find(cls) -> Caller:
+    def find(cls) -> RunCaller:
         """Finds the run that begins here, and its graph, on the call stack."""
         loop, driver = None, None
         for frame, owner in _methods():
@@ -98,15 +98,13 @@ class Run:
     Attributes:
         token: The unique name of the run in the store.
         version: The version of the key of its lease; 0 if it holds none.
-        unreachable: Whether the store failed to answer the run.
     """
 
-    def __init__(self, caller: Caller, thread: str) -> None:
+    def __init__(self, caller: RunCaller, thread: str) -> None:
         self.token = secrets.token_hex(16)
         self.thread = thread
         self.pid = os.getpid()
         self.version = 0
-        self.unreachable = False
         self._loop = ref(caller.loop)
         self._driver = caller.driver
         self._is_async = isinstance(caller.loop.stack, AsyncExitStack)

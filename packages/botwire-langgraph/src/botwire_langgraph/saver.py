@@ -29,10 +29,10 @@ from botwire_langgraph.lease_renewal import renewer
 from botwire_langgraph.leases import Lease, OnConflict
 from botwire_langgraph.opening import Opened
 from botwire_langgraph.pruning import ThreadInfo
-from botwire_langgraph.reading import Steps
+from botwire_langgraph.reading import BatchProgram
 from botwire_langgraph.records import Header, Thread
 from botwire_langgraph.running import arun, run
-from botwire_langgraph.runs import Caller, Run, putting_loop
+from botwire_langgraph.runs import Run, RunCaller, putting_loop
 from botwire_langgraph.schemas import allow, graph_types
 from botwire_langgraph.serializer import StrictSerializer
 from botwire_langgraph.thread_cache import ThreadCache
@@ -375,7 +375,7 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
         loop: Any,
-    ) -> Steps[RunnableConfig]:
+    ) -> BatchProgram[RunnableConfig]:
         return steps.put(
             self.serde,
             self._seen,
@@ -394,7 +394,7 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
-    ) -> Steps[RunnableConfig]:
+    ) -> BatchProgram[RunnableConfig]:
         return steps.put(
             self.serde, self._seen, config, checkpoint, metadata, new_versions, fork=True
         )
@@ -405,19 +405,19 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         writes: Sequence[tuple[str, Any]],
         task_id: str,
         task_path: str,
-    ) -> Steps[None]:
+    ) -> BatchProgram[None]:
         return steps.put_writes(self.serde, self._seen, config, writes, task_id, task_path)
 
-    def _caller(self) -> Caller:
+    def _caller(self) -> RunCaller:
         """Returns the caller, and allows the types that its graph names."""
-        caller = Caller.find()
+        caller = RunCaller.find()
         if caller.graph is not None:
             names = graph_types(caller.graph)
             with _allowing:  # another OS thread may be adding the names of another graph
                 self.serde = allow(self, names).serde
         return caller
 
-    def _lease_for(self, caller: Caller, config: RunnableConfig) -> Lease | None:
+    def _lease_for(self, caller: RunCaller, config: RunnableConfig) -> Lease | None:
         """Returns the lease for a run that begins here; None if it needs none."""
         thread = Thread.of(config)
         # A subgraph is part of the run that holds its thread.
@@ -427,7 +427,7 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
             return None
         return Lease(Run(caller, thread.id), self._lease, wait=self._waits)
 
-    def _leave_from(self, caller: Caller, found: CheckpointTuple) -> None:
+    def _leave_from(self, caller: RunCaller, found: CheckpointTuple) -> None:
         # In time travel, LangGraph gives a subgraph the first checkpoint that `list` yields.
         if caller.loop is not None:
             self._seen.leave_from(Thread.of(found.config), caller.loop)
@@ -456,10 +456,10 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         now = acting_in(config)
         return self.connection.during(agent=now.agent, run=now.run)
 
-    def _run(self, program: Steps[T]) -> T:
+    def _run(self, program: BatchProgram[T]) -> T:
         return run(self.connection, program)
 
-    async def _arun(self, program: Steps[T]) -> T:
+    async def _arun(self, program: BatchProgram[T]) -> T:
         return await arun(self.connection, program)
 
 

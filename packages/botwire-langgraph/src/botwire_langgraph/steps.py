@@ -22,14 +22,14 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from botwire import ConflictError
+from botwire import ConflictError, framing
 from botwire import operations as ops
 from botwire.exact import Json
 from botwire_langgraph import layout, leases, lists
 from botwire_langgraph.errors import ConcurrentRunError, ThreadDeletedError
 from botwire_langgraph.leases import Lease
-from botwire_langgraph.lists import Kept
-from botwire_langgraph.reading import Loaded, Steps, asking, load, take
+from botwire_langgraph.lists import KnownList
+from botwire_langgraph.reading import BatchProgram, LoadedCheckpoint, asking, load, take
 from botwire_langgraph.records import Header, Thread, write_value
 from botwire_langgraph.serializer import is_known, to_blob
 from botwire_langgraph.thread_cache import Fences, Late, ThreadCache, Tip
@@ -50,7 +50,7 @@ def get_tuple(
     config: RunnableConfig,
     loop: Any = None,
     lease: Lease | None = None,
-) -> Steps[CheckpointTuple | None]:
+) -> BatchProgram[CheckpointTuple | None]:
     """Reads the checkpoint that a config selects, with its values; None if there is none.
 
     This takes one batch if this process has the checkpoint cached, else two: the checkpoint, then
@@ -66,7 +66,7 @@ def get_tuple(
     thread = Thread.of(config)
     tip = seen.tip(thread)
     guess = tip.header if tip and thread.checkpoint_id in (None, tip.id) else None
-    known: dict[str, Kept] = {}
+    known: dict[str, KnownList] = {}
     if tip and guess and is_known(serde):
         known = {
             channel: kept
@@ -88,7 +88,7 @@ def get_tuple(
             header = _header((yield (ops.GetKeys((own,)),))[0], serde) or header
         if header is None:
             break
-        loaded: Sequence[Loaded] = ()
+        loaded: Sequence[LoadedCheckpoint] = ()
         if guess and guess.blobs() == header.blobs() and guess.lists == header.lists:
             loaded = yield from take([header], None, results, known)
         if not loaded:
@@ -106,7 +106,7 @@ def get_tuple(
     return None
 
 
-def find(serde: SerializerProtocol, config: RunnableConfig) -> Steps[Header | None]:
+def find(serde: SerializerProtocol, config: RunnableConfig) -> BatchProgram[Header | None]:
     """Reads the checkpoint that a config selects, without values, in one batch."""
     (found,) = yield (_find(Thread.of(config)),)
     return _header(found, serde)
@@ -146,7 +146,7 @@ def list_page(
     before: RunnableConfig | None,
     last: str | None,
     limit: int = PAGE,
-) -> Steps[tuple[list[Header], str | None]]:
+) -> BatchProgram[tuple[list[Header], str | None]]:
     """Returns a page of checkpoints without values, newest first, and where the next one begins."""
     configurable = (config or {}).get("configurable", {})
     thread = str(configurable["thread_id"]) if config is not None else None
@@ -182,7 +182,7 @@ def _field(metadata: Mapping[str, Any], name: str) -> Any:
 
 def load_tuples(
     serde: SerializerProtocol, headers: Sequence[Header]
-) -> Steps[list[CheckpointTuple]]:
+) -> BatchProgram[list[CheckpointTuple]]:
     """Returns checkpoints with their values and pending writes."""
     if not headers:
         return []
@@ -204,7 +204,7 @@ def put(
     fork: bool,
     loop: Any = None,
     wait: bool | None = None,
-) -> Steps[RunnableConfig]:
+) -> BatchProgram[RunnableConfig]:
     """Stores a checkpoint and its new values, in one batch if this process has the parent cached.
 
     Args:
@@ -269,7 +269,7 @@ def _plan(
     checkpoint: Checkpoint,
     metadata: CheckpointMetadata,
     new_versions: ChannelVersions,
-) -> tuple[Header, dict[str, Kept], list[ops.AnyOperation]]:
+) -> tuple[Header, dict[str, KnownList], list[ops.AnyOperation]]:
     """Returns the checkpoint's header, its lists to cache, and the operations that store it."""
     values = checkpoint["channel_values"]
     versions = checkpoint["channel_versions"]
@@ -295,7 +295,7 @@ def _plan(
         known, fresh = lists.divide(serde, value, before)
         if fresh:
             part = layout.part(thread.id, thread.namespace, channel, known.last)
-            puts.append(ops.PutKey(part, lists.join(fresh), if_version=0))
+            puts.append(ops.PutKey(part, framing.join(fresh), if_version=0))
         recipe = json.dumps(known.runs(), separators=(",", ":"))
         puts.append(ops.PutKey(key, lists.MARK + recipe.encode()))
         if versions.get(channel) == version:
@@ -307,7 +307,7 @@ def _plan(
         thread.checkpoint_id,
         bare,
         metadata,
-        {channel: known.runs() for channel, known in kept.items() if known.places},
+        {channel: known.runs() for channel, known in kept.items() if known.positions},
         {channel: known.last for channel, known in kept.items()},
     )
     return header, kept, [*puts, ops.PutKey(header.key, header.to_value(serde))]
@@ -322,7 +322,7 @@ def _read_tip(
     *,
     fork: bool,
     loop: Any,
-) -> Steps[Tip]:
+) -> BatchProgram[Tip]:
     """Reads the parent of a put in two batches; raises if the put must be refused."""
     parents = [thread.checkpoint_id] if thread.checkpoint_id else []
     keys = tuple(layout.checkpoint(thread.id, thread.namespace, id) for id in parents)
@@ -348,7 +348,7 @@ def _read_tip(
     ]
     asked = asking([parent], shared) if parent else []
     results = yield (*ends, *asked)
-    known: dict[str, Kept] = {}
+    known: dict[str, KnownList] = {}
     if parent:
         (loaded,) = yield from take([parent], shared, results[len(ends) :])
         known = loaded.channels(serde, shared)[1]
@@ -365,7 +365,7 @@ def put_writes(
     writes: Sequence[tuple[str, Any]],
     task_id: str,
     task_path: str,
-) -> Steps[None]:
+) -> BatchProgram[None]:
     """Stores pending writes, in one batch unless some already exist; those stay unchanged."""
     thread = Thread.of(config)
     puts = []
@@ -425,7 +425,7 @@ def _check_deleted(
         )
 
 
-def delete_thread(thread_id: str) -> Steps[None]:
+def delete_thread(thread_id: str) -> BatchProgram[None]:
     """Deletes a thread in one batch; a run that is still active cannot bring it back."""
     thread = str(thread_id)
     yield (*layout.clear(thread), mark(layout.deleted(thread)))

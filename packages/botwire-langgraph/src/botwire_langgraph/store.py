@@ -24,7 +24,7 @@ from botwire.connection import Connected, Connection, ConnectionOptions
 from botwire.operations import check_choice
 from botwire_langgraph.acting import acting
 from botwire_langgraph.opening import Opened
-from botwire_langgraph.plan import Plan, SearchBy, Settings
+from botwire_langgraph.plan import SearchBy, StorePlan, StoreSettings
 from botwire_langgraph.running import arun, run
 
 
@@ -77,7 +77,7 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
         super().__init__(namespace, **connection)
         self.ttl_config = ttl
         self.embeddings = None if index is None else ensure_embeddings(index["embed"])
-        self._settings = Settings(
+        self._settings = StoreSettings(
             collection,
             search or ("text" if index is None else "semantic"),
             (index or {}).get("fields") or ["$"],
@@ -119,7 +119,7 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
         """Like `batch`; concurrent calls of other tasks share the request."""
         operations = list(ops)
         # An invalid operation fails here, not together with the calls of other tasks.
-        Plan(self._settings, operations, now)
+        StorePlan(self._settings, operations, now)
         loop = asyncio.get_running_loop()
         with self._lock:
             gathering = self._gatherings.setdefault(loop, _Gathering())
@@ -150,8 +150,8 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
         now = acting()
         return self.connection.during(agent=now.agent, run=now.run)
 
-    def _plan(self, operations: Sequence[Op]) -> Plan:
-        return Plan(self._settings, operations, now)
+    def _plan(self, operations: Sequence[Op]) -> StorePlan:
+        return StorePlan(self._settings, operations, now)
 
 
 class _Call(NamedTuple):

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from botwire import operations as ops
 from botwire.exact import Json
-from botwire_langgraph.lists import Kept
+from botwire_langgraph.lists import KnownList
 from botwire_langgraph.records import Header, Thread
 
 _MOST_TIPS = 256
@@ -76,7 +76,7 @@ class Tip(NamedTuple):
 
     header: Header | None
     fences: Fences
-    lists: Mapping[str, Kept]
+    lists: Mapping[str, KnownList]
     late: Late | None = None
 
     @property

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from botwire import AsyncHistory, History, HistoryInfo, Item
 from botwire_llamaindex.convert import from_items
-from botwire_llamaindex.window import Choice, Entry
+from botwire_llamaindex.window import Choice, WindowEntry
 
 
 class _State(NamedTuple):
@@ -27,7 +27,7 @@ class _State(NamedTuple):
     """
 
     of: tuple[object, ...] = ()
-    entries: Sequence[Entry] = ()
+    entries: Sequence[WindowEntry] = ()
     complete: bool = False
     last_seq: int = 0
     items: int | None = None
@@ -112,7 +112,7 @@ def _followed(
 class _Walk:
     """Feeds items into a choice, from the newest on."""
 
-    def __init__(self, choice: Choice, known: Sequence[Entry]) -> None:
+    def __init__(self, choice: Choice, known: Sequence[WindowEntry]) -> None:
         self.choice = choice
         self.newest: Item | None = None
         self.count = 0

@@ -29,7 +29,7 @@ _TOOL = (MessageRole.TOOL, MessageRole.FUNCTION)
 _ANSWERS = (*_TOOL, MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
 
 
-class Entry(NamedTuple):
+class WindowEntry(NamedTuple):
     """A message with the properties that each step needs, computed once.
 
     Attributes:
@@ -51,12 +51,12 @@ class Choice(ABC):
     """Takes messages from the newest to the oldest until it has enough to choose from."""
 
     def __init__(self) -> None:
-        self._newest_first: list[Entry] = []
+        self._newest_first: list[WindowEntry] = []
         self._total = 0
         self._begun = False
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[WindowEntry]:
         """The messages taken so far, oldest first."""
         return self._newest_first[::-1]
 
@@ -64,16 +64,16 @@ class Choice(ABC):
         """Takes the next older message and returns whether that is enough."""
         size = self._size(message)
         calls = message.role in _TOOL or bool(_calls(message))
-        return self.add_entry(Entry(message, seq, size, message.role, calls))
+        return self.add_entry(WindowEntry(message, seq, size, message.role, calls))
 
-    def add_entry(self, entry: Entry) -> bool:
+    def add_entry(self, entry: WindowEntry) -> bool:
         """Like `add`, for an entry of an earlier choice."""
         self._newest_first.append(entry)
         self._total += entry.size
         self._begun = self._begun or self._begins(entry)
         return self._is_enough()
 
-    def add_entries(self, entries: Sequence[Entry]) -> bool:
+    def add_entries(self, entries: Sequence[WindowEntry]) -> bool:
         """Like `add_entry`, for entries given oldest first; drops the oldest if not needed."""
         self._newest_first = [*entries[::-1]]
         totals = [*accumulate(entry.size for entry in self._newest_first)]
@@ -93,7 +93,7 @@ class Choice(ABC):
         """Returns the number of tokens beyond which older messages cannot matter."""
 
     @abstractmethod
-    def _begins(self, entry: Entry) -> bool:
+    def _begins(self, entry: WindowEntry) -> bool:
         """Returns whether the chosen messages may begin with an entry."""
 
     @abstractmethod
@@ -145,7 +145,7 @@ class Window(Choice):
 
     def _fitting(
         self, complete: bool, first: ChatMessage | None
-    ) -> tuple[list[ChatMessage], list[Entry]]:
+    ) -> tuple[list[ChatMessage], list[WindowEntry]]:
         entries = self.entries
         if not entries:
             return [], []
@@ -168,7 +168,7 @@ class Window(Choice):
     def _most(self) -> float:
         return self._room
 
-    def _begins(self, entry: Entry) -> bool:
+    def _begins(self, entry: WindowEntry) -> bool:
         return entry.role not in _ANSWERS
 
     def _size(self, message: ChatMessage) -> int:
@@ -194,7 +194,7 @@ class Queue(Choice):
         self._flush_size = max(1, flush_size)  # `Memory` makes it 0 for limits below 10
         self._count = size
 
-    def kept(self) -> list[Entry]:
+    def kept(self) -> list[WindowEntry]:
         """Returns the messages that fit, oldest first."""
         return self.entries[self._overflow() :]
 
@@ -218,7 +218,7 @@ class Queue(Choice):
     def _most(self) -> float:
         return self._limit + self._flush_size
 
-    def _begins(self, entry: Entry) -> bool:
+    def _begins(self, entry: WindowEntry) -> bool:
         return entry.role == MessageRole.USER
 
     def _size(self, message: ChatMessage) -> int:
@@ -226,7 +226,7 @@ class Queue(Choice):
 
 
 def with_answered_calls(
-    messages: Sequence[ChatMessage], entries: Sequence[Entry] | None = None
+    messages: Sequence[ChatMessage], entries: Sequence[WindowEntry] | None = None
 ) -> list[ChatMessage]:
     """Returns the messages with an answer to each tool call; see `botwire.tool_calls`.
 
@@ -264,7 +264,7 @@ def with_answered_calls(
     )
 
 
-def messages_of(entries: list[Entry]) -> list[ChatMessage]:
+def messages_of(entries: list[WindowEntry]) -> list[ChatMessage]:
     """Returns the messages, the last one as a copy because agents write into it."""
     messages = [entry.message for entry in entries]
     return [*messages[:-1], *(one.model_copy(deep=True) for one in messages[-1:])]
@@ -358,12 +358,12 @@ def _further_texts(message: ChatMessage) -> list[str]:
     ]
 
 
-def _last_that_can_begin(entries: Sequence[Entry]) -> int:
+def _last_that_can_begin(entries: Sequence[WindowEntry]) -> int:
     """Returns where to begin if there is no question: never at a tool's answer."""
     return max((i for i, entry in enumerate(entries) if entry.role not in _TOOL), default=0)
 
 
-def _without_orphans(entries: list[Entry]) -> list[Entry]:
+def _without_orphans(entries: list[WindowEntry]) -> list[WindowEntry]:
     """Drops a leading turn that begins with a tool's answer, because its question is missing."""
     start = 0
     if entries[0].role in _TOOL:

@@ -1,4 +1,4 @@
-"""Keeps answers short, and makes any stored value fit for JSON that every client can read."""
+"""Keeps answers short, and turns any stored value into JSON that every client can read."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def cut(text: str, most: int) -> str:
 
 
 def fit(rows: Sequence[dict[str, Any]], max_chars: int) -> list[dict[str, Any]]:
-    """Returns the first rows that fit, but at least one, whose text is cut if need be.
+    """Returns the first rows that fit, but at least one, whose text is cut if necessary.
 
     Args:
-        rows: JSON objects. What is long in one is its ``text``.
-        max_chars: How many characters they may have in all.
+        rows: JSON objects, whose long field is ``text``.
+        max_chars: The most characters that they may have in all.
     """
     left = limit_of(max_chars)
     kept: list[dict[str, Any]] = []
@@ -51,7 +51,7 @@ def to_text(value: Any) -> str:
 
 
 def portable(value: Any) -> Any:
-    """Returns a value that any JSON parser reads.
+    """Returns a value that any JSON parser can read.
 
     BotWire stores lone surrogates and non-finite numbers exactly. JSON in UTF-8 has neither, so
     they are shown as text.

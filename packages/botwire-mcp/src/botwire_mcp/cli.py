@@ -13,7 +13,7 @@ from botwire.errors import BotWireError, ConfigurationError
 from botwire.places import API_KEY_VARIABLE, NAMESPACE_VARIABLE, URL_VARIABLE
 from botwire_mcp import import_command, installing, tool_names
 from botwire_mcp.claude_code import hooks, settings
-from botwire_mcp.installing import CLIENTS, Change
+from botwire_mcp.installing import CLIENTS, FileChange
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def _add_options(parser: argparse.ArgumentParser, *, is_main: bool = True) -> No
     )
     _add_options(install, is_main=False)
     install.set_defaults(run=_install)
-    text = "import what another memory server keeps; may be repeated and never overwrites"
+    text = "import the data of another memory server; can be repeated and never overwrites"
     importing = actions.add_parser("import", help=text, description=text[0].upper() + text[1:])
     import_command.add_arguments(importing)
     _add_place(importing)
@@ -114,7 +114,7 @@ def _install(options: argparse.Namespace) -> int:
         changes.append(_plan_hooks(options))
     wanted = [change for change in changes if change is not None]
     if not wanted:
-        print("it is installed already: nothing to change")
+        print("it is already installed: nothing to change")
         return 0
     for change in wanted:
         print(change.show(options.api_key))
@@ -129,7 +129,7 @@ def _install(options: argparse.Namespace) -> int:
     return 0
 
 
-def _plan_hooks(options: argparse.Namespace) -> Change | None:
+def _plan_hooks(options: argparse.Namespace) -> FileChange | None:
     if options.client != "claude-code":
         raise ConfigurationError(f"{options.client} has no hooks: omit --hooks")
     if options.read_only:

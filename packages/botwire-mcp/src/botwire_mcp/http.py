@@ -54,11 +54,11 @@ def mount(host: Host) -> Mount:
         await answer(scope, receive, send)
 
     async def app(scope: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-        # A client that is let in already may let itself in again.
+        # A client that already has access may ask for it again.
         if (endpoint := endpoints.endpoint_at(host, scope["path"])) is not None:
             await endpoint(scope, receive, send)
             return
-        if scope["method"] != "POST":  # there is no session to listen to, or to end
+        if scope["method"] != "POST":  # there is no session to listen to or to end
             await _refuse(send, 405, "this path accepts only POST", (b"allow", b"POST"))
             return
         try:

@@ -22,7 +22,7 @@ _READERS: Mapping[str, Callable[[Path], Found]] = {
     markdown.SOURCE: markdown.read,
     mem0.SOURCE: mem0.read,
 }
-_SHOWN = 20  # changed notes and files
+_SHOWN = 20  # changed notes and files to list
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,19 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="source",
         choices=list(_READERS),
-        help="what it is, if its content does not say so",
+        help="the kind of source, if its content does not tell",
     )
     parser.add_argument("--dry-run", action="store_true", help="only count, and write nothing")
     parser.add_argument(
-        "--skip-invalid", action="store_true", help="leave out what cannot be read, and say so"
+        "--skip-invalid", action="store_true", help="skip what cannot be read, and report it"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Imports a source; returns 3 if something there was changed here and was left alone.
+    """Imports a source; returns 3 if something was left alone because it was changed here.
 
     Raises:
-        ConfigurationError: Something in the source cannot be read. Nothing was written.
+        ConfigurationError: Part of the source cannot be read; nothing was written.
     """
     path: Path = options.path
     if not path.exists():
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"read {', '.join(parts) or 'nothing'} from {path} ({found.source})")
     outcome = _write(options, found)
     verb = "to write" if options.dry_run else "written"
-    print(f"{outcome.new:,} notes and files {verb}, {outcome.known:,} there already")
+    print(f"{outcome.new:,} notes and files {verb}, {outcome.known:,} already there")
     if options.dry_run:
         print("nothing was written (--dry-run)")
     if not outcome.changed:
@@ -90,7 +90,7 @@ def _write(options: argparse.Namespace, found: Found) -> Outcome:
 
 
 def _recognize(path: Path) -> str:
-    """Returns what a source is, by its content."""
+    """Returns the kind of a source, judging by its content."""
     if path.is_dir() or path.suffix.lower() in markdown.ENDINGS:
         return markdown.SOURCE
     lines = read_text(path).split("\n")

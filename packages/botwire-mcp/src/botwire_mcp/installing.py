@@ -23,13 +23,13 @@ Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Change:
-    """What is to be changed in a file of settings.
+class FileChange:
+    """A change to a settings file.
 
     Attributes:
         path: The file.
-        old: Its text now; empty if there is no such file.
-        new: Its text with the server.
+        old: Its current text; empty if it does not exist.
+        new: Its new text, with the server.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class Change:
     new: str
 
     def show(self, secret: str | None = None) -> str:
-        """Returns the difference, without a secret that is part of it."""
+        """Returns the difference, with secrets removed."""
         lines = difflib.unified_diff(
             self.old.splitlines(), self.new.splitlines(), str(self.path), str(self.path), "", "", 2
         )
@@ -50,7 +50,7 @@ class Change:
         Raises:
             ConfigurationError: Someone else changed the file meanwhile.
         """
-        path = self.path.resolve()  # behind a link, which stays
+        path = self.path.resolve()  # the target of a link, which stays
         path.parent.mkdir(parents=True, exist_ok=True)
         if read_text(path) != self.old:
             raise ConfigurationError(f"{path} was changed just now: nothing was written; try again")
@@ -73,8 +73,8 @@ class Change:
         return backup
 
 
-def plan(client: str, entry: Entry, *, project: bool = False) -> Change | None:
-    """Returns what is to be changed, or None if the server is installed already.
+def plan(client: str, entry: Entry, *, project: bool = False) -> FileChange | None:
+    """Returns the change to make; None if the server is already installed.
 
     Args:
         client: A client in `CLIENTS`.
@@ -90,7 +90,7 @@ def plan(client: str, entry: Entry, *, project: bool = False) -> Change | None:
         raise ConfigurationError(f"{client} has no settings per project: omit --project")
     old = read_text(path)
     new = (_merge_toml if path.suffix == ".toml" else _merge_json)(path, old, settings, entry)
-    return None if new is None else Change(path, old, new)
+    return None if new is None else FileChange(path, old, new)
 
 
 def entry_of(options: list[str], environment: Mapping[str, str | None]) -> Entry:
@@ -98,7 +98,7 @@ def entry_of(options: list[str], environment: Mapping[str, str | None]) -> Entry
 
     Args:
         options: Options of ``botwire-mcp``.
-        environment: Environment variables; those that are None are left out.
+        environment: Environment variables, except those that are None.
     """
     entry: Entry = {"command": "uvx", "args": ["botwire-mcp", *options]}
     env = {name: value for name, value in environment.items() if value}
@@ -106,14 +106,14 @@ def entry_of(options: list[str], environment: Mapping[str, str | None]) -> Entry
 
 
 @dataclass(frozen=True)
-class Settings:
+class ClientSettings:
     """Where a client keeps its MCP servers.
 
     Attributes:
         user: Returns the user's file.
         project: A project's file, if the client has one.
         section: The key with all servers.
-        extra: What an entry has besides how to start the server.
+        extra: Fields of an entry besides how to start the server.
     """
 
     user: Callable[[], Path]
@@ -123,7 +123,7 @@ class Settings:
 
 
 def _application(*parts: str) -> Path:
-    """Returns a file in the folder where this system's applications keep settings."""
+    """Returns a file in the folder where this system's applications keep their settings."""
     if sys.platform == "darwin":
         return Path.home().joinpath("Library", "Application Support", *parts)
     if sys.platform == "win32":
@@ -131,17 +131,17 @@ def _application(*parts: str) -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config").joinpath(*parts)
 
 
-CLIENTS: Mapping[str, Settings] = {
-    "claude-code": Settings(lambda: Path.home() / ".claude.json", Path(".mcp.json")),
-    "claude-desktop": Settings(lambda: _application("Claude", "claude_desktop_config.json")),
-    "cursor": Settings(lambda: Path.home() / ".cursor/mcp.json", Path(".cursor/mcp.json")),
-    "vscode": Settings(
+CLIENTS: Mapping[str, ClientSettings] = {
+    "claude-code": ClientSettings(lambda: Path.home() / ".claude.json", Path(".mcp.json")),
+    "claude-desktop": ClientSettings(lambda: _application("Claude", "claude_desktop_config.json")),
+    "cursor": ClientSettings(lambda: Path.home() / ".cursor/mcp.json", Path(".cursor/mcp.json")),
+    "vscode": ClientSettings(
         lambda: _application("Code", "User", "mcp.json"),
         Path(".vscode/mcp.json"),
         "servers",
         {"type": "stdio"},
     ),
-    "codex": Settings(
+    "codex": ClientSettings(
         lambda: Path(os.environ.get("CODEX_HOME") or Path.home() / ".codex") / "config.toml",
         section="mcp_servers",
     ),
@@ -149,7 +149,7 @@ CLIENTS: Mapping[str, Settings] = {
 """The clients whose settings are known."""
 
 
-def _merge_json(path: Path, old: str, settings: Settings, entry: Entry) -> str | None:
+def _merge_json(path: Path, old: str, settings: ClientSettings, entry: Entry) -> str | None:
     entry = {**(settings.extra or {}), **entry}
     try:
         document = json.loads(old) if old.strip() else {}
@@ -165,7 +165,7 @@ def _merge_json(path: Path, old: str, settings: Settings, entry: Entry) -> str |
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _merge_toml(path: Path, old: str, settings: Settings, entry: Entry) -> str | None:
+def _merge_toml(path: Path, old: str, settings: ClientSettings, entry: Entry) -> str | None:
     try:
         document = tomllib.loads(old)
     except tomllib.TOMLDecodeError as error:
@@ -200,7 +200,7 @@ def _check_same(path: Path, present: Any, entry: Entry) -> None:
         )
 
 
-def _by_hand(path: Path, why: str, settings: Settings, entry: Entry) -> ConfigurationError:
+def _by_hand(path: Path, why: str, settings: ClientSettings, entry: Entry) -> ConfigurationError:
     shown = {name: value for name, value in entry.items() if name != "env"}
     return ConfigurationError(
         f"{path} {why}: nothing was changed. Add to its {settings.section} by hand: "
@@ -209,10 +209,10 @@ def _by_hand(path: Path, why: str, settings: Settings, entry: Entry) -> Configur
 
 
 def read_text(path: Path) -> str:
-    """Returns the text of a file of settings; empty if there is no such file.
+    """Returns the text of a settings file; empty if it does not exist.
 
     Raises:
-        ConfigurationError: It cannot be read.
+        ConfigurationError: The file cannot be read.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -224,7 +224,7 @@ def read_text(path: Path) -> str:
 
 
 def _unused(path: Path) -> Path:
-    """Returns a name for a backup that no file has."""
+    """Returns an unused name for a backup."""
     number = 1
     while (backup := path.with_name(f"{path.name}.backup-{number}")).exists():
         number += 1

@@ -10,7 +10,7 @@ from botwire_mcp import bounds
 from botwire_mcp.tool import Answer, MemoryTool, RefusedError
 
 _PAGE = 200  # names in an answer
-_COUNTED = 1_000  # histories that are counted at most
+_COUNTED = 1_000  # most histories to count
 _TOPICS = 30
 _FILES = ROOT + "/"
 

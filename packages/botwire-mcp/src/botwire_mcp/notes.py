@@ -16,7 +16,7 @@ from botwire_mcp.rows import LONGEST, to_row
 from botwire_mcp.tool import Answer, MemoryTool, RefusedError
 
 _MOST = 100  # notes in an answer
-_EXAMPLES = 5  # notes that a dry run shows
+_EXAMPLES = 5  # notes to show in a dry run
 
 
 class Remember(MemoryTool):
@@ -31,7 +31,7 @@ class Remember(MemoryTool):
     tags: list[str] = Field([])
 
     async def run(self, memory: AsyncMemory) -> Answer:
-        """Stores the note, unless it is known."""
+        """Stores the note, unless it already exists."""
         if not self.text.strip():
             raise RefusedError("text is empty: write what to remember")
         if len(self.text) > LONGEST:
@@ -50,7 +50,7 @@ class Remember(MemoryTool):
                 if not set(self.tags) <= set(known.tags):
                     break
                 return {"id": id, "version": known.version, "new": False}
-            # The note that had this text has another one now: it keeps its id.
+            # The note that once had this text was changed, and keeps its id.
         tags = dict.fromkeys([*(known.tags if known else ()), *self.tags])
         await memory.remember(self.text, about=about, tags=tags, id=id)
         (stored,) = await records.get([id], embeddings=False)
@@ -206,7 +206,7 @@ class Forget(MemoryTool):
 
 
 def _note_id(about: str, text: str, attempt: int) -> str:
-    """Returns the id that a note gets: a repeated call, by whatever client, writes it once."""
+    """Returns the id for a note's text, so that a repeated call from any client writes it once."""
     content = f"{attempt}\0{about}\0{text}".encode("utf-8", "surrogatepass")
     return hashlib.sha256(content).hexdigest()[:12]
 

@@ -26,7 +26,8 @@ Kind = Literal["notes", "keys", "histories"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 READ_BY = {"notes": "recall", "keys": "get", "histories": "history"}
-"""The tool that reads what a resource of a kind shows; without that tool there is no resource."""
+"""The tool that reads the contents of a kind of resource; without the tool, the kind is not
+offered."""
 
 _SCHEME = "botwire://"
 _PAGE = 100  # resources in a list
@@ -62,7 +63,7 @@ TEMPLATES: dict[Kind, ResourceTemplate] = {
 
 @dataclass(frozen=True)
 class Address:
-    """What a URI names.
+    """The thing that a URI names.
 
     Attributes:
         kind: The kind of resource.
@@ -74,7 +75,7 @@ class Address:
 
     @classmethod
     def parse(cls, uri: str, kinds: Collection[str]) -> Self:
-        """Returns what a URI names.
+        """Parses a URI.
 
         Args:
             uri: The URI.
@@ -103,7 +104,7 @@ class Address:
         return f"{_SCHEME}{self.kind}/{quote(self.name, safe='', errors='surrogatepass')}"
 
     def is_touched_by(self, change: Change) -> bool:
-        """Returns whether a change may have changed what the resource shows."""
+        """Returns whether a change may affect the contents of the resource."""
         if change.action == "reset":
             return True
         if self.kind == "notes":
@@ -117,10 +118,10 @@ class Address:
         )
 
     async def read(self, memory: AsyncMemory) -> TextResourceContents | BlobResourceContents:
-        """Returns what the resource shows, bounded.
+        """Returns the contents of the resource, up to a limit.
 
         Raises:
-            RefusedError: There is no such key, or its bytes are too many.
+            RefusedError: The key does not exist, or its bytes are too many.
         """
         if self.kind == "keys":
             return await self._read_key(memory)
@@ -148,7 +149,7 @@ class Address:
         text = value if isinstance(value, str) else bounds.to_text(value)
         mime_type = "text/plain" if isinstance(value, str) else _JSON
         if len(text) > _CHARS:
-            mime_type = "text/plain"  # JSON that is cut is none
+            mime_type = "text/plain"  # truncated JSON is not JSON
             text = bounds.cut(text, _CHARS) + "\nThe tools get and memory read the rest."
         return TextResourceContents(uri=self.uri, mime_type=mime_type, text=text)
 
@@ -161,10 +162,10 @@ async def list_page(
     Args:
         memory: The memory.
         kinds: The kinds to list.
-        cursor: Where to continue, as the page before said; None starts.
+        cursor: Where to continue, from the previous page; None starts.
 
     Raises:
-        RefusedError: No page gave this cursor.
+        RefusedError: The cursor did not come from a page.
     """
     at, _, after = (cursor or KINDS[0] + ":").partition(":")
     if at not in KINDS:

@@ -48,13 +48,13 @@ Context = ServerRequestContext[Any, Any]
 """A request."""
 
 OpenMemory = Callable[[Context], AsyncMemory]
-"""Returns the memory that a request is about."""
+"""Returns the memory for a request."""
 
 ToolsOf = Callable[[Context], Mapping[str, type[MemoryTool]]]
 """Returns the tools that a request may use, by name."""
 
 FeedOf = Callable[[Context], Feed]
-"""Returns the changes of the memory that a request is about."""
+"""Returns the changes of the memory for a request."""
 
 
 @takes_connection
@@ -87,7 +87,7 @@ def create_server(
 def build_server(
     open_memory: OpenMemory, tools_of: ToolsOf, feed_of: FeedOf, *, is_alone: bool = False
 ) -> Server[Any]:
-    """Returns an MCP server that finds out for each request which memory it is about.
+    """Returns an MCP server that chooses the memory for each request.
 
     Args:
         open_memory: Returns the memory of a request.
@@ -118,7 +118,7 @@ def build_server(
 
 @asynccontextmanager
 async def _standing(server: Server[Any]) -> AsyncIterator[Standing]:
-    """Holds what a client has subscribed to, for one run of the server."""
+    """Holds the subscriptions of a client, for one run of the server."""
     standing = Standing()
     try:
         yield standing
@@ -196,7 +196,7 @@ class _Handlers:
     async def listen(
         self, context: Context, params: SubscriptionsListenRequestParams
     ) -> SubscriptionsListenResult:
-        """Answers ``subscriptions/listen``; what it does not acknowledge, it does not offer."""
+        """Answers ``subscriptions/listen``; acknowledges only what it offers."""
         addresses: dict[str, Address] = {}
         for uri in params.notifications.resource_subscriptions or ():
             with suppress(RefusedError, BotWireError):
@@ -224,7 +224,7 @@ class _Handlers:
 
 @contextmanager
 def _refused() -> Iterator[None]:
-    """Turns what refuses a request into an error of the protocol."""
+    """Turns an error that refuses a request into an error of the protocol."""
     try:
         yield
     except (RefusedError, ConfigurationError) as error:

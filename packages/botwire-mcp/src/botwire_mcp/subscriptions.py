@@ -1,8 +1,8 @@
 """Subscriptions: tells clients that resources changed, whichever process changed them.
 
-A notification says that a resource changed, not how. So all that is kept for a client that reads
-slowly is which of its resources changed since it was last told: its memory is bounded by what it
-subscribed to, and it delays no other client.
+A notification says that a resource changed, not how. So a slow client only needs a list of its
+resources that changed since the last notification: its memory is bounded by its subscriptions, and
+it delays no other client.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from botwire.models import Change
 from botwire_mcp.resources import Address
 
 MOST = 1_000
-"""Resources that a client may subscribe to at once."""
+"""The most resources to which a client may be subscribed."""
 
-_RETRY_SECONDS = (1.0, 30.0)  # the first wait, and the longest
+_RETRY_SECONDS = (1.0, 30.0)  # the first wait and the longest
 
 logger = logging.getLogger("botwire.mcp")
 
 
 class Subscriber:
-    """The resources of one client, and which of them changed since it was last told."""
+    """The resources of one client, and which of them changed since its last notification."""
 
     def __init__(self, addresses: dict[str, Address]) -> None:
         self.addresses = addresses
-        """What each URI names, as the client wrote it."""
+        """The thing that each URI names, by the URI as the client wrote it."""
         self._changed: dict[str, None] = {}  # in order
         self._news = asyncio.Event()
         self._ended = False
@@ -55,7 +55,7 @@ class Subscriber:
         """Adds a resource.
 
         Raises:
-            MCPError: The client has subscribed to as many as it may.
+            MCPError: The client already has the maximum of subscriptions.
         """
         if len(self.addresses) >= MOST and uri not in self.addresses:
             raise MCPError(INVALID_PARAMS, f"you may subscribe to at most {MOST:,} resources")
@@ -67,7 +67,7 @@ class Subscriber:
         self._changed.pop(uri, None)
 
     def tell(self, change: Change) -> None:
-        """Marks what a change may have changed."""
+        """Marks the resources that a change may affect."""
         self._mark(uri for uri, one in self.addresses.items() if one.is_touched_by(change))
 
     def tell_all(self) -> None:
@@ -80,12 +80,12 @@ class Subscriber:
             self._news.set()
 
     def end(self, error: BotWireError | None) -> None:
-        """Ends `news`: nothing more will be told."""
+        """Ends `news`."""
         self._ended, self._error = True, error
         self._news.set()
 
     async def news(self) -> AsyncIterator[str]:
-        """Yields the URI of each resource that changed, until there is nothing more to tell.
+        """Yields the URI of each changed resource, until `end`.
 
         Raises:
             BotWireError: The changes can no longer be read.
@@ -104,7 +104,7 @@ class Subscriber:
 
 
 class Feed:
-    """The changes of a memory, watched once for all who subscribe to it.
+    """The changes of a memory, watched once for all its subscribers.
 
     Args:
         memory: The memory.
@@ -119,14 +119,14 @@ class Feed:
 
     @asynccontextmanager
     async def subscribed(self, subscriber: Subscriber) -> AsyncIterator[None]:
-        """Tells a subscriber of every change that is made during the block.
+        """Notifies a subscriber of every change made during the block.
 
         Raises:
             BotWireError: The changes cannot be read.
         """
         self._subscribers.append(subscriber)
         try:
-            # The subscriber is already in the list, so it misses nothing from here on.
+            # The subscriber is already in the list, so it misses nothing from now on.
             revision = await self._memory.revision()
             if self._task is None:
                 self._task = asyncio.create_task(self._run(revision))
@@ -164,7 +164,7 @@ async def listen(
     Args:
         context: The request.
         feed: The changes of its memory.
-        addresses: What it may subscribe to of what it asked for, by URI.
+        addresses: The requested resources to which it may subscribe, by URI.
 
     Raises:
         MCPError: The client asked for too much.
@@ -191,7 +191,7 @@ async def listen(
 
 
 class Standing:
-    """The subscriptions of a connection that has subscribed by ``resources/subscribe``."""
+    """The subscriptions that a connection made with ``resources/subscribe``."""
 
     def __init__(self) -> None:
         self._subscriber = Subscriber({})
@@ -201,7 +201,7 @@ class Standing:
     async def subscribe(
         self, session: ServerSession, feed: Feed, uri: str, address: Address
     ) -> None:
-        """Subscribes to a resource; the client is told of every change made from now on.
+        """Subscribes to a resource; the client is notified of every change from now on.
 
         Raises:
             BotWireError: The changes cannot be read.

@@ -1,4 +1,4 @@
-"""What a tool is: a class that declares its arguments, its answer and what it does."""
+"""The base of tools: a class declares its arguments, its answer and what it does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RefusedError(Exception):
 
 
 class MemoryTool(BaseModel):
-    """A call of a tool; its fields are the arguments, its docstring is what the model reads.
+    """A call of a tool: its fields are the arguments, and the model reads its docstring.
 
     Attributes:
         name: The tool's name.
@@ -49,16 +49,16 @@ class MemoryTool(BaseModel):
 
     @abstractmethod
     async def run(self, memory: AsyncMemory) -> Answer:
-        """Does what the tool does, and returns the answer.
+        """Runs the tool and returns its answer.
 
         Raises:
-            RefusedError: The call makes no sense, or met newer data.
-            BotWireError: Memory refused it.
+            RefusedError: The call makes no sense, or the data has changed.
+            BotWireError: The memory refused the call.
         """
 
     @classmethod
     def describe(cls) -> Tool:
-        """Returns what a client is told of the tool."""
+        """Returns the description of the tool for a client."""
         return Tool(
             name=cls.name,
             description=" ".join((inspect.getdoc(cls) or "").split()),
@@ -81,7 +81,7 @@ def _type(kind: str) -> dict[str, str]:
 
 
 def _input_schema(cls: type[MemoryTool]) -> dict[str, Any]:
-    """Returns the schema of a tool's arguments, without what costs tokens and says nothing."""
+    """Returns the schema of a tool's arguments, without fields that only cost tokens."""
     schema = cls.model_json_schema()
     short = {
         "type": "object",

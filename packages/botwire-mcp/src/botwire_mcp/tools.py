@@ -1,4 +1,4 @@
-"""The tools that a server offers, and what becomes of a call."""
+"""The tools that a server offers, and how calls are run."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ TOOLS: Mapping[str, type[MemoryTool]] = {
 """Every tool by its name."""
 
 IDEMPOTENCY_KEY = "botwire/idempotencyKey"
-"""The field of a call's ``_meta`` that makes a repeated call write once."""
+"""The field of a call's ``_meta`` with which a repeated call writes only once."""
 
-_USED = 422  # the status of a write whose id another write has used
+_USED = 422  # the status if another write has used the id
 
 logger = logging.getLogger("botwire.mcp")
 
@@ -50,7 +50,8 @@ def choose_tools(
 
     Args:
         tools: Their names; None means all.
-        read_only: Only those that read. Of files, only the command `view` is left.
+        read_only: Offer only tools that read. Of the tool for files, only the command `view` is
+            left.
 
     Raises:
         ConfigurationError: There is no such tool.
@@ -128,7 +129,7 @@ def _wrong_arguments(name: str, error: ValidationError) -> str:
 def _repeatable(
     memory: AsyncMemory, params: CallToolRequestParams, meta: Mapping[str, Any]
 ) -> AsyncMemory:
-    """Returns a memory to which a repeated call writes once, if the client marks it as repeated."""
+    """Returns a memory to which a call writes only once, if the client gives the call an id."""
     given = meta.get(IDEMPOTENCY_KEY)
     if not isinstance(given, str) or not given:
         return memory
@@ -138,11 +139,11 @@ def _repeatable(
 
 
 class _AppliedError(Exception):
-    """A repeated call has been applied before."""
+    """A repeated call was already applied."""
 
 
 class _RepeatableEngine:
-    """Gives the writes of a call ids, by which the store recognizes those of a repeated call."""
+    """Gives a call's writes ids, so that the store recognizes them when the call is repeated."""
 
     def __init__(self, engine: AsyncEngine, id: str) -> None:
         self._engine = engine
@@ -150,7 +151,7 @@ class _RepeatableEngine:
         self._count = 0
 
     async def apply(self, batch: Batch) -> Results:
-        """Applies a batch; a write that was applied by an earlier call is not applied again."""
+        """Applies a batch, unless an earlier call has already applied it."""
         if not batch.writes or batch.idempotency_id is not None:
             return await self._engine.apply(batch)
         id = f"mcp-{self._id}-{self._count}"
@@ -161,12 +162,12 @@ class _RepeatableEngine:
             if error.status == _USED and id in error.detail:
                 raise _AppliedError from None
             raise
-        self._count += 1  # a write that failed has not used up its id
+        self._count += 1  # a failed write does not use up its id
         return results
 
     async def sweep(self) -> None:
-        """Removes what expired."""
+        """Removes expired data."""
         await self._engine.sweep()
 
     async def aclose(self) -> None:
-        """Does nothing: the engine is not its own."""
+        """Does nothing: the engine belongs to someone else."""

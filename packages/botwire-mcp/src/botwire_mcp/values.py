@@ -71,7 +71,7 @@ class Set(MemoryTool):
         except ConflictError:
             entry = await memory.entry(self.key)
             if entry is not None and _same(entry.value, self.value):
-                return {"version": entry.version}  # a repeated call: it is written already
+                return {"version": entry.version}  # a repeated call: already written
             raise _changed(entry.version if entry else 0, entry.value if entry else None) from None
         return {"version": version}
 
@@ -84,7 +84,7 @@ def _shown(value: Any) -> Any:
 
 def _changed(version: int, value: Any) -> RefusedError:
     if version == 0:
-        return RefusedError("the key does not exist any more: nothing was written", {"version": 0})
+        return RefusedError("the key no longer exists: nothing was written", {"version": 0})
     text = bounds.to_text(_shown(value))
     present: Answer = {"version": version}
     if len(text) <= bounds.DEFAULT_CHARS:

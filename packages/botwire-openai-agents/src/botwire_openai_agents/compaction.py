@@ -12,12 +12,12 @@ from botwire_openai_agents.convert import from_items, to_items
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class SessionTail:
     """The last items of a session.
 
     Attributes:
         items: The items, oldest first.
-        complete: Whether they are all there are.
+        complete: Whether these are all items.
         replace_suffix: Takes an index and new items, and replaces the items from there on. Returns
             False, and does nothing, if the session has changed since.
     """
@@ -33,16 +33,16 @@ async def take_snapshot(
     limit: int,
     prune_prefix: Callable[[TResponseInputItem], bool] | None,
     wrote: Callable[[Sequence[int]], None],
-) -> Snapshot | None:
+) -> SessionTail | None:
     """Returns the last items of a session; None if one cannot be read.
 
     Args:
-        memory: Where the session is.
+        memory: The memory that holds the session.
         session_id: The session.
-        limit: How many items.
-        prune_prefix: Says of an item before the replaced ones, from the oldest on, whether it has
-            expired and is deleted too.
-        wrote: Is told the numbers of the new items.
+        limit: The most items to return.
+        prune_prefix: Called with each item before the replaced ones, from the oldest on; returns
+            whether it has expired and is deleted too.
+        wrote: Called with the numbers of the new items.
     """
     history = memory.history(session_id)
     last = (await history.info()).last_seq
@@ -82,7 +82,7 @@ async def take_snapshot(
                 # The last item is still there: nothing was popped or cleared meanwhile.
                 suffix.update(newest.seq, newest.value, if_value_version=newest.version)
                 if complete and start == 0:
-                    suffix.archive(expected[-1])  # superseded, and still there for a person
+                    suffix.archive(expected[-1])  # superseded, but kept for people to read
                 else:
                     suffix.delete_many([*expired, *expected])
                 suffix.extend(to_items(output), if_last=last)
@@ -91,4 +91,4 @@ async def take_snapshot(
         wrote(tx.results[-1])
         return True
 
-    return Snapshot(items, complete, replace_suffix)
+    return SessionTail(items, complete, replace_suffix)

@@ -1,7 +1,7 @@
 """Items of the Responses API to items of a history and back.
 
-A message, a tool call and the output of a tool become envelopes, which other frameworks read. What
-is not part of a conversation elsewhere, such as reasoning, is stored natively only.
+Messages, tool calls and tool outputs become envelopes, which other frameworks read. Items that
+other frameworks do not know, such as reasoning, are stored natively only.
 """
 
 from __future__ import annotations
@@ -54,18 +54,18 @@ def from_items(items: Iterable[Item]) -> list[tuple[int, list[TResponseInputItem
 
 
 def is_question(value: Any) -> bool:
-    """Says whether a stored value is input, and not what a model or a tool said."""
+    """Returns whether a stored value is input, as opposed to output of a model or a tool."""
     return isinstance(value, dict) and value.get("role") in ("user", "system")
 
 
 def waits(values: Sequence[dict[str, Any]]) -> bool:
-    """Says whether a tool is called whose answer is not among the stored values."""
+    """Returns whether a tool call has no answer among the stored values."""
     calls = {call["id"] for value in values for call in value.get("tool_calls", ())}
     return bool(calls - {value.get("tool_call_id") for value in values})
 
 
 def has_own_id(item: TResponseInputItem) -> bool:
-    """Says whether a provider gave the item an id, which no other item has."""
+    """Returns whether the item has a unique id, given by a provider."""
     given = item.get("id")
     return isinstance(given, str) and given != _NO_ID
 
@@ -81,7 +81,7 @@ def _to_item(item: Any, path: str) -> dict[str, Any]:
 
 
 def _message(item: dict[str, Any], native: Native) -> Message | None:
-    """Returns the envelope of an item; None if it is not part of a conversation elsewhere."""
+    """Returns the envelope of an item; None if other frameworks do not know such items."""
     kind, call, role = item.get("type"), item.get("call_id"), item.get("role")
     given = item["id"] if has_own_id(cast(TResponseInputItem, item)) else None
     if kind in (None, "message") and isinstance(role, str) and role in _ROLES:
@@ -129,7 +129,7 @@ def _json(call: ToolCall) -> str:
 
 
 def _from_portable(message: Message) -> list[TResponseInputItem]:
-    """Returns the items that say what another framework's message says."""
+    """Returns the items for another framework's message."""
     if message.role == "tool":
         call = message.tool_call_id or ""
         output = {"type": "function_call_output", "call_id": call, "output": message.text}

@@ -23,7 +23,7 @@ from botwire.connection import Acting, Connected, ConnectionOptions, check_names
 from botwire.names import check_history
 from botwire.off_loop import off_loop
 from botwire.operations import MAX_PAGE, read_ttl
-from botwire_openai_agents.compaction import Snapshot, take_snapshot
+from botwire_openai_agents.compaction import SessionTail, take_snapshot
 from botwire_openai_agents.convert import from_items, has_own_id, is_question, to_items, waits
 
 
@@ -228,7 +228,7 @@ class BotWireSession(
         limit: int,
         *,
         prune_prefix: Callable[[TResponseInputItem], bool] | None = None,
-    ) -> Snapshot | None:
+    ) -> SessionTail | None:
         """Returns the last items, for `OpenAIResponsesCompactionSession` to replace atomically.
 
         Releases of the SDK from 0.23 on look for this method.

@@ -40,12 +40,12 @@ _RECORDS = TypeAdapter(ConversationRecord)
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What an item holds.
+class StoredEntry:
+    """The contents of an item.
 
     Attributes:
         id: The id of its entry.
-        parent_id: The entry before it; None if it is the item before it that tells.
+        parent_id: The id of its parent entry; None if that is the preceding item.
         message: The message; None in further items of an entry.
         is_foreign: Whether another framework wrote it.
         is_left: Whether it is on a branch that its conversation has left.
@@ -89,11 +89,11 @@ def to_items(entry: ConversationEntry, path: str) -> list[dict[str, Any]]:
     return items or [native.to_value()]
 
 
-def read(item: Item, history: str) -> Stored:
+def read(item: Item, history: str) -> StoredEntry:
     """Returns what an item of a history holds.
 
     Raises:
-        UnreadableItemError: It is no message.
+        UnreadableItemError: The item is not a message.
     """
     value, is_left = original(item.value)
     data = _own(value)
@@ -106,34 +106,34 @@ def read(item: Item, history: str) -> Stored:
             from_portable=lambda one: _from_portable(one, item.created_at),
         )
         given = foreign_id(history, item.seq)
-        return Stored(given, None, message, is_foreign=True, is_left=is_left)
+        return StoredEntry(given, None, message, is_foreign=True, is_left=is_left)
     if "of" in data:
-        return Stored(data["of"], None, None, is_foreign=False, is_left=is_left)
+        return StoredEntry(data["of"], None, None, is_foreign=False, is_left=is_left)
     try:
         (message,) = ModelMessagesTypeAdapter.validate_python([from_fresh_json(data["message"])])
     except ValueError as error:
         raise UnreadableItemError(str(error)[:500]) from error
-    return Stored(data["id"], data["parent_id"], message, is_foreign=False, is_left=is_left)
+    return StoredEntry(data["id"], data["parent_id"], message, is_foreign=False, is_left=is_left)
 
 
 def is_foreign(value: Any) -> bool:
-    """Says whether a stored value is a message that another framework wrote."""
+    """Returns whether a stored value is a message written by another framework."""
     return isinstance(value, dict) and "envelope" in value and _own(value) is None
 
 
 def left(value: Any) -> dict[str, Any]:
-    """Returns a value as it is stored on a branch that was left: others skip it."""
+    """Returns a value wrapped as part of an abandoned branch, which other frameworks skip."""
     return Native(FRAMEWORK, FORMAT, {"left": value}).to_value()
 
 
 def original(value: Any) -> tuple[Any, bool]:
-    """Returns a value as it was before `left`, and whether it was left."""
+    """Returns the value without the wrapper of `left`, and whether it had one."""
     data = _own(value)
     return (data["left"], True) if data is not None and "left" in data else (value, False)
 
 
 def foreign_id(history: str, seq: int) -> str:
-    """Returns the id of the entry that an item of another framework is."""
+    """Returns the entry id for an item of another framework."""
     return f"item-{seq}-of-{history}"
 
 
@@ -145,7 +145,7 @@ def foreign_place(entry_id: str) -> tuple[str, int] | None:
 
 
 def name_answers(entries: Sequence[ConversationEntry]) -> None:
-    """Gives the answers of other frameworks' tools the names of their tools."""
+    """Adds the tool names to tool answers of other frameworks."""
     names: dict[str, str] = {}
     for entry in entries:
         for part in entry.message.parts:
@@ -156,7 +156,7 @@ def name_answers(entries: Sequence[ConversationEntry]) -> None:
 
 
 def closed(message: ModelMessage) -> ModelMessage:
-    """Returns the last message of a conversation without its calls, which will get no answer.
+    """Returns the last message of a conversation without its calls, which will never be answered.
 
     Pydantic AI refuses a question after an open call, and closes those before the last message.
     """
@@ -181,12 +181,12 @@ def _dump(dump: Any, path: str) -> Any:
         return to_json(dump(), path)
     except NotJSONError:
         raise
-    except Exception as error:  # pydantic and serializers of users' own raise anything
+    except Exception as error:  # pydantic and users' serializers can raise anything
         raise NotJSONError(f"{path} cannot be stored: {error}", path) from error
 
 
 def _portable(message: ModelMessage) -> Iterator[dict[str, Any]]:
-    """Yields what other frameworks read of a message."""
+    """Yields the portable parts of a message."""
     if isinstance(message, ModelResponse):
         texts = [part.content for part in message.parts if isinstance(part, TextPart)]
         calls = [
@@ -211,7 +211,7 @@ def _portable(message: ModelMessage) -> Iterator[dict[str, Any]]:
 
 
 def _from_portable(message: Message, said_at: datetime) -> ModelMessage:
-    """Makes a message of one that another framework stored; a tool's name is left empty."""
+    """Converts another framework's message; leaves the names of tools empty."""
     if message.role == "assistant":
         has_text = message.text or not message.tool_calls
         parts: list[Any] = [TextPart(message.text)] if has_text else []

@@ -19,7 +19,7 @@ from botwire.connection import Connected
 _FILES = "pydantic-ai/files/"
 _OPERATIONS = "pydantic-ai/operations/"
 _REMEMBERED = 30 * 24 * 3600.0
-"""Seconds in which a repeated operation returns its first result."""
+"""Seconds during which a repeated operation returns its first result."""
 
 
 class BotWireMemoryStore(Connected, framework="pydantic-ai"):
@@ -41,7 +41,7 @@ class BotWireMemoryStore(Connected, framework="pydantic-ai"):
 
         Args:
             path: Its path.
-            max_chars: How much of its content to return.
+            max_chars: The most characters of its content to return.
         """
         if max_chars <= 0:
             raise ConfigurationError(f"max_chars must be positive, not {max_chars}")
@@ -107,7 +107,7 @@ class BotWireMemoryStore(Connected, framework="pydantic-ai"):
 
         Args:
             prefix: The prefix; empty: all.
-            limit: How many at most.
+            limit: The most paths to return.
         """
         if limit <= 0:
             raise ConfigurationError(f"limit must be positive, not {limit}")
@@ -147,7 +147,7 @@ class BotWireMemoryStore(Connected, framework="pydantic-ai"):
                         result = [operation.fingerprint, version, stored is not None]
                         tx.set(_OPERATIONS + operation.id, result, ttl=_REMEMBERED)
             except ConflictError:
-                continue  # another writer: its version tells
+                continue  # another writer was faster: the version tells
             return MemoryMutation(version=version, replayed=False, existed=stored is not None)
 
 

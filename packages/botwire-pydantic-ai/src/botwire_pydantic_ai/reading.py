@@ -13,7 +13,7 @@ from botwire import AsyncMemory, HistoryInfo, Item
 from botwire.messages import UnreadableItemError, is_native_alone
 from botwire.off_loop import off_loop
 from botwire_pydantic_ai import convert
-from botwire_pydantic_ai.convert import Stored
+from botwire_pydantic_ai.convert import StoredEntry
 
 logger = logging.getLogger("botwire.pydantic_ai")
 
@@ -90,7 +90,7 @@ async def entries_up_to(
     return entries
 
 
-async def stored_in(item: Item, name: str) -> Stored | None:
+async def stored_in(item: Item, name: str) -> StoredEntry | None:
     """Returns what an item holds; None, with a warning, if it cannot be read."""
     try:
         return await off_loop(convert.read, item, name)
@@ -104,7 +104,7 @@ async def _upwards(
     memory: AsyncMemory, name: str, seq: int, entry_id: str | None
 ) -> AsyncIterator[ConversationEntry]:
     """Yields an entry and those before it, as long as they are in one history."""
-    waiting: Stored | None = None  # another framework's: it follows the item before it
+    waiting: StoredEntry | None = None  # another framework's: it follows the item before it
     hidden = 0
     async for item in memory.history(name).newest_first(before=seq + 1, archived=True):
         stored = await stored_in(item, name)
@@ -129,6 +129,6 @@ async def _upwards(
         yield _entry(waiting, None)
 
 
-def _entry(stored: Stored, parent_id: str | None) -> ConversationEntry:
+def _entry(stored: StoredEntry, parent_id: str | None) -> ConversationEntry:
     assert stored.message is not None
     return ConversationEntry(id=stored.id, parent_id=parent_id, message=stored.message)

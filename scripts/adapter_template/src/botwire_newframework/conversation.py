@@ -1,4 +1,4 @@
-"""A conversation, kept on BotWire."""
+"""A conversation stored on BotWire."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class BotWireConversation(Connected, framework="newframework", shows="name"):
     """The messages of one conversation.
 
     Args:
-        name: Which conversation. Another framework's adapter finds it by the same name.
-        namespace: Whose. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        name: The conversation. Adapters of other frameworks find it by the same name.
+        namespace: The namespace. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
+            ``default``.
         **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
@@ -42,10 +43,10 @@ class BotWireConversation(Connected, framework="newframework", shows="name"):
         return self.connection.async_memory.history(self.name)
 
     async def messages(self) -> list[ChatMessage]:
-        """Returns what a model may be shown: each call of a tool is followed by its answer.
+        """Returns the messages to show a model: each tool call is followed by its answer.
 
-        A call whose process ended is followed by an answer that says so. What is stored stays
-        as it is.
+        A call whose process ended is followed by an answer that says so. The stored messages do not
+        change.
         """
         history = self._history
         last = (await history.info()).last_seq
@@ -54,12 +55,12 @@ class BotWireConversation(Connected, framework="newframework", shows="name"):
         return paired(await off_loop(from_items, items))
 
     async def add(self, messages: Sequence[ChatMessage]) -> None:
-        """Adds messages at the end, all or none.
+        """Appends messages, all or none.
 
         Raises:
-            ConflictError: They are an answer, and somebody else has spoken since its model was
-                shown the conversation. What a tool returned is stored all the same.
-            NotJSONError: One could not be read back; the error says which and where.
+            ConflictError: The messages are an answer, and another request has written since its
+                model was shown the conversation. Tool results are stored anyway.
+            NotJSONError: A message could not be read back; the error says which and where.
         """
         if not messages:
             return

@@ -25,12 +25,12 @@ def to_item(message: ChatMessage, path: str) -> dict[str, Any]:
 
     Args:
         message: The message.
-        path: What to call it in an error.
+        path: The name of the message in errors.
 
     Raises:
-        NotJSONError: It could not be read back; the error says what and where.
+        NotJSONError: The message could not be read back; the error says what and where.
     """
-    # REPLACE: serialize with the framework's own means, which read it back without loss.
+    # REPLACE: use the framework's own serialization, which must be lossless.
     if not isinstance(message, dict) or message.get("role") not in ROLES:
         raise NotJSONError(f"{path} is not a NewFramework message: {message!r:.80}", path)
     return Message(
@@ -63,17 +63,17 @@ def from_items(items: Iterable[Item]) -> list[ChatMessage]:
 
 
 def paired(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
-    """Returns messages in which each call is followed by its answer, as models demand."""
+    """Returns messages in which each call is followed by its answer, as models require."""
     return pair_answers(messages, ids=_call_ids, close=_close)
 
 
 def is_input(message: ChatMessage) -> bool:
-    """Says whether a message begins a request, and does not belong to an answer."""
+    """Returns whether a message begins a request, rather than belonging to an answer."""
     return message["role"] in ("user", "system")
 
 
 def _from_portable(message: Message) -> ChatMessage:
-    """Makes a message of one that another framework stored."""
+    """Converts a message that another framework stored."""
     made: ChatMessage = {"role": message.role, "content": message.text}
     if message.tool_calls:
         made["tool_calls"] = [

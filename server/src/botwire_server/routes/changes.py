@@ -27,7 +27,7 @@ from botwire_server.watching import HEARTBEAT, Watchers
 router = new_router("changes")
 
 PUSHED = "application/jsonl"
-"""The media type of what a channel sends."""
+"""The media type of the pages that a channel sends."""
 
 _CHANGE = {"revision": 42, "shape": "key", "action": "put", "name": "prefs"}
 _STREAM = (
@@ -50,7 +50,7 @@ async def read_changes(
     ] = None,
     limit: Limit = ops.MAX_PAGE,
 ) -> Response:
-    """Answers `changes` in order, and the present `revision` to start from.
+    """Returns `changes` in order, and the current `revision` to start from.
 
     Changes are kept for at least a day, but only the last 10,000. A change with the action `reset`
     reports that some were missed.
@@ -154,7 +154,7 @@ async def _events(request: Request, namespace: str, prefix: str, after: int) -> 
 
 
 async def _pages(request: Request, namespace: str, prefix: str, after: int) -> AsyncIterator[str]:
-    """Yields what a channel sends: pages of changes, in JSON."""
+    """Yields pages of changes in JSON, for a channel."""
     encode = wire.codec_of(ops.ChangePage).encode
     yield encode(ops.ChangePage((), after))
     try:
@@ -167,7 +167,7 @@ async def _pages(request: Request, namespace: str, prefix: str, after: int) -> A
 async def _follow(
     request: Request, namespace: str, prefix: str, after: int
 ) -> AsyncIterator[ops.ChangePage]:
-    """Yields the changes of names with a prefix; now and then, a page without any.
+    """Yields pages of the changes of names with a prefix; occasionally an empty page.
 
     The revision of a page is the one to resume after.
     """

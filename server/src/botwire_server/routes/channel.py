@@ -15,11 +15,11 @@ router = APIRouter()
 
 @router.get(wire.CHANNEL_PATH, include_in_schema=False)  # OpenAPI does not describe WebSockets
 async def open_channel(request: Request) -> Response:
-    """Answers 101 if the caller may open a channel, and 426 what is not the opening of one."""
+    """Answers 101 if the caller may open a channel, and 426 if this is not a WebSocket request."""
     channel = request.scope.get(CHANNEL)
     if channel is None:
         error = InvalidRequestError(
-            "this address is that of a channel: connect to it with a WebSocket (version 13)",
+            "this is the address of the channel: connect to it with a WebSocket (version 13)",
             status=426,
         )
         refusal = problems.respond(error, request.scope[REQUEST_ID])

@@ -42,7 +42,7 @@ HEADERS: list[dict[str, Any]] = [
 ]
 """The description of these headers, for routes that accept them."""
 FAILED = describe_as(412, ConflictError, "The condition does not hold")
-UNMODIFIED: Responses = {304: {"description": "You have the present version."}}
+UNMODIFIED: Responses = {304: {"description": "You have the current version."}}
 VERSION: Responses = answers_with(
     {
         "type": "object",
@@ -54,7 +54,7 @@ VERSION: Responses = answers_with(
 
 
 class Conditions(NamedTuple):
-    """Versions that must and must not be the present one; None: no condition, ``"*"``: any."""
+    """Versions that the current one must and must not be; None: no condition, ``"*"``: any."""
 
     match: frozenset[str] | None
     none_match: frozenset[str] | None
@@ -113,7 +113,7 @@ def refuse_conditions(request: Request) -> None:
 
 
 def failed(version: int) -> ConflictError:
-    """Returns the error for conditions that do not hold for the present version."""
+    """Returns the error for conditions that do not hold for the current version."""
     found = f'the ETag is "{version}"' if version else "it does not exist"
     return ConflictError(f"the condition does not hold, as {found}: read it again", status=412)
 
@@ -125,5 +125,5 @@ def tagged(response: Response, version: int) -> Response:
 
 
 def answer_version(version: int) -> Response:
-    """Answers the new version of what was written, which is also its new ETag."""
+    """Returns the new version of what was written, which is also its new ETag."""
     return tagged(Response(f'{{"version":{version}}}', media_type="application/json"), version)

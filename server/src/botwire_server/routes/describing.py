@@ -1,4 +1,4 @@
-"""The OpenAPI descriptions of routes: what they take and what they answer."""
+"""The OpenAPI descriptions of routes: what they take and what they return."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ async def list_histories(
         ),
     ] = None,
 ) -> Response:
-    """Answers `histories`, each with counts, times and metadata, and whether there are `more`."""
+    """Returns `histories`, each with counts, times and metadata, and whether there are `more`."""
     fields = {
         "prefix": prefix,
         "after": after,
@@ -94,7 +94,7 @@ async def list_histories(
     responses=answers(ops.StatHistory, _STAT),
 )
 async def stat_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Answers counts, times and metadata; zeros if nothing was ever written."""
+    """Returns counts, times and metadata; zeros if nothing was ever written."""
     return await answer(request, namespace, ops.StatHistory(history))
 
 
@@ -109,7 +109,7 @@ async def stat_history(request: Request, namespace: Namespace, history: History)
 async def set_history_metadata(
     request: Request, namespace: Namespace, history: History
 ) -> Response:
-    """Replaces the metadata, and answers their version as `result`. An empty object removes it."""
+    """Replaces the metadata, and returns its version as `result`. An empty object removes it."""
     return await answer_body(request, namespace, "set_history_metadata", name=history)
 
 
@@ -120,7 +120,7 @@ async def set_history_metadata(
     openapi_extra=takes(schema_of(ops.ExpireHistory, without={"name"}), {"ttl": 86400}),
 )
 async def expire_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Answers whether the history exists as `result`. Without a `ttl` it no longer expires."""
+    """Returns whether the history exists as `result`. Without a `ttl` it no longer expires."""
     return await answer_body(request, namespace, "expire_history", name=history)
 
 
@@ -130,7 +130,7 @@ async def expire_history(request: Request, namespace: Namespace, history: Histor
     responses=answers(ops.ClearHistory, {"result": 2}),
 )
 async def clear_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Answers the number of deleted items, including archived ones, as `result`."""
+    """Returns the number of deleted items, including archived ones, as `result`."""
     return await answer_in_parts(request, namespace, ops.ClearHistory(history), ops.PART)
 
 
@@ -151,7 +151,7 @@ async def read_history(
     newest_first: Annotated[bool, Query(description="In reverse order, from the end.")] = False,
     archived: Annotated[bool, Query(description="Include archived items.")] = False,
 ) -> Response:
-    """Answers `items`, and whether there are `more`.
+    """Returns `items`, and whether there are `more`.
 
     For the next page, ask for those `after` the last number, or newest first, `before` it.
     """
@@ -165,7 +165,7 @@ async def read_history(
     responses=answers_with(ref(ops.HistoryItem), _ITEM) | MISSING,
 )
 async def read_item(request: Request, namespace: Namespace, history: History, seq: Seq) -> Response:
-    """Answers the item with a number, archived or not."""
+    """Returns the item with a number, archived or not."""
     operation = ops.ReadHistory(history, seq - 1, seq + 1, limit=1, archived=True)
     page = await apply(request, namespace, operation)
     if not page.items:
@@ -181,7 +181,7 @@ async def read_item(request: Request, namespace: Namespace, history: History, se
     openapi_extra=takes(schema_of(ops.ExtendHistory, without={"name"}), _CHAT),
 )
 async def extend_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Appends items in one transaction, and answers their sequence numbers as `result`.
+    """Appends items in one transaction, and returns their sequence numbers as `result`.
 
     An item whose id exists already is not written again.
     """
@@ -195,7 +195,7 @@ async def extend_history(request: Request, namespace: Namespace, history: Histor
     openapi_extra=takes(schema_of(ops.ReplaceHistory, without={"name"}), _CHAT),
 )
 async def replace_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Replaces all items by these, and answers their sequence numbers as `result`."""
+    """Replaces all items with these, and returns their sequence numbers as `result`."""
     return await answer_body(request, namespace, "replace_history", name=history)
 
 
@@ -211,7 +211,7 @@ async def replace_history(request: Request, namespace: Namespace, history: Histo
 async def update_item(
     request: Request, namespace: Namespace, history: History, seq: Seq
 ) -> Response:
-    """Replaces the value in place, and answers the item's new version as `result`."""
+    """Replaces the value in place, and returns the item's new version as `result`."""
     return await answer_body(request, namespace, "update_item", name=history, seq=seq)
 
 
@@ -229,7 +229,7 @@ async def delete_items(
         Query(description="A sequence number; may be repeated.", min_length=1),
     ],
 ) -> Response:
-    """Answers the number of deleted items as `result`."""
+    """Returns the number of deleted items as `result`."""
     return await answer(request, namespace, ops.DeleteItems(history, tuple(seq)))
 
 
@@ -242,7 +242,7 @@ async def delete_items(
 async def delete_item(
     request: Request, namespace: Namespace, history: History, seq: Seq
 ) -> Response:
-    """Answers 204, or 404 if the item does not exist."""
+    """Returns 204, or 404 if the item does not exist."""
     if not await apply(request, namespace, ops.DeleteItems(history, (seq,))):
         raise NotFoundError("there is no such item")
     return Response(status_code=204)
@@ -257,9 +257,9 @@ async def delete_item(
     ),
 )
 async def fork_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Makes a new history that begins with the same items; answers how many these are as `result`.
+    """Creates a history that begins with the same items; returns their number as `result`.
 
-    Later changes of one of the two do not show in the other.
+    Later changes to one of the two do not affect the other.
     """
     return await answer_body(request, namespace, "fork_history", name=history)
 
@@ -284,5 +284,5 @@ async def pop_item(request: Request, namespace: Namespace, history: History) -> 
     openapi_extra=takes(schema_of(ops.ArchiveHistory, without={"name"}), {"up_to": 2}),
 )
 async def archive_history(request: Request, namespace: Namespace, history: History) -> Response:
-    """Hides items from reads without `archived`, and answers their number as `result`."""
+    """Hides items from reads without `archived`, and returns their number as `result`."""
     return await answer_body(request, namespace, "archive_history", name=history)

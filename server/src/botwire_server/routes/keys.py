@@ -62,7 +62,7 @@ async def list_keys(
     after: After = None,
     limit: Limit = ops.MAX_PAGE,
 ) -> Response:
-    """Answers `keys`, and whether there are `more` after the last one."""
+    """Returns `keys`, and whether there are `more` after the last one."""
     return await answer(request, namespace, ops.ListKeys(prefix, after, limit))
 
 
@@ -73,9 +73,9 @@ async def clear_keys(
     prefix: Prefix = "",
     everything: Annotated[bool, Query(alias="all", description="Needed without prefix.")] = False,
 ) -> Response:
-    """Deletes the keys that start with a prefix, and answers their number as `result`.
+    """Deletes the keys that start with a prefix, and returns their number as `result`.
 
-    Deleting every key takes `all=true`, so that a forgotten prefix does not.
+    Deleting every key requires `all=true`, so that a forgotten prefix cannot do it.
     """
     if everything is bool(prefix):
         raise InvalidRequestError("pass either a prefix or all=true, which deletes every key")
@@ -92,7 +92,7 @@ async def clear_keys(
     openapi_extra={"parameters": conditions.HEADERS},
 )
 async def get_key(request: Request, namespace: Namespace, key: Key) -> Response:
-    """Answers the value with its version and times; bytes are base64 under `bytes`.
+    """Returns the value with its version and times; bytes are base64 under `bytes`.
 
     The version is the ETag.
     """
@@ -115,7 +115,7 @@ async def put_key(
     ] = None,
     if_version: IfVersion = None,
 ) -> Response:
-    """Answers the new version. A body of type `application/octet-stream` is stored as bytes."""
+    """Returns the new version. A body of type `application/octet-stream` is stored as bytes."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "application/octet-stream":
         put = ops.PutKey(key, await request.body(), ttl, if_version)
@@ -146,7 +146,7 @@ async def put_key(
 async def delete_key(
     request: Request, namespace: Namespace, key: Key, if_version: IfVersion = None
 ) -> Response:
-    """Answers 204, or 404 if the key does not exist."""
+    """Returns 204, or 404 if the key does not exist."""
 
     def make(version: int | None) -> ops.AnyOperation:
         if None not in (version, if_version):
@@ -165,7 +165,7 @@ async def delete_key(
     openapi_extra=takes(schema_of(ops.IncrementKey, without={"key"}), {"by": 5}, required=False),
 )
 async def increment_key(request: Request, namespace: Namespace, key: Key) -> Response:
-    """Answers the sum as `result`; a missing key counts as 0."""
+    """Returns the sum as `result`; a missing key counts as 0."""
     body = await read_object(request, optional=True)
     return await answer(request, namespace, make_operation("increment_key", {"key": key}, body))
 
@@ -189,7 +189,7 @@ async def scan_keys(
     limit: Limit = 100,
     descending: Annotated[bool, Query(description="In reverse order.")] = False,
 ) -> Response:
-    """Answers `entries`, and whether there are `more`.
+    """Returns `entries`, and whether there are `more`.
 
     For the next page, ask for those `after` the last one, or in reverse order `before` it.
     """
@@ -199,7 +199,7 @@ async def scan_keys(
 
 @router.get("/entries/count", summary="Count keys", responses=answers(ops.CountKeys, {"result": 1}))
 async def count_keys(request: Request, namespace: Namespace, prefix: Prefix = "") -> Response:
-    """Answers the number of keys that start with a prefix as `result`."""
+    """Returns the number of keys that start with a prefix as `result`."""
     return await answer(request, namespace, ops.CountKeys(prefix))
 
 
@@ -210,7 +210,7 @@ async def count_keys(request: Request, namespace: Namespace, prefix: Prefix = ""
     openapi_extra=takes(schema_of(ops.GetKeys), {"keys": ["prefs", "no such key"]}),
 )
 async def get_keys(request: Request, namespace: Namespace) -> Response:
-    """Answers an entry or null for each key, all as of one moment."""
+    """Returns an entry or null for each key, all as of one moment."""
     return await answer_body(request, namespace, "get_keys")
 
 
@@ -241,7 +241,7 @@ async def get_keys(request: Request, namespace: Namespace) -> Response:
     ),
 )
 async def set_keys(request: Request, namespace: Namespace) -> Response:
-    """Sets several keys in one transaction, and answers the new version of each as `versions`."""
+    """Sets several keys in one transaction, and returns the new version of each as `versions`."""
     body = await read_object(request)
     values = body.get("values")
     if not isinstance(values, dict) or not body.keys() <= {"values", "ttl"}:

@@ -1,9 +1,9 @@
 """The protocol of the published ``botwire`` 0.2 client, on the same memory as ``/v1``.
 
 Its programs move here by changing `BOTWIRE_URL`. Paths, status codes and the texts under ``detail``
-are those of a 0.2.1 server. What that refused without need is accepted: any name, values of every
-JSON type, more than 100,000 characters, and a ``ttl``. A value that was sent as a string stays a
-string; old clients put JSON into strings, which readers decode themselves.
+are those of a 0.2.1 server. What that server refused needlessly is accepted: any name, values of
+every JSON type, more than 100,000 characters, and a ``ttl``. A value that was sent as a string
+stays a string; old clients put JSON into strings, which readers decode themselves.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from botwire_server.routes.shared import ExactRoute, Key, Namespace, apply, read
 _FIRST_PAGE = 16  # entries of unknown size
 _PAGE_BYTES = 2 * 1024 * 1024  # approximate size of the next pages
 _MICROSECONDS = 1_000_000
-_KEPT_FOR = 10  # times the duration of the measurement
+_KEPT_FOR = 10  # times as long as the measurement took
 
 
 class _Route(ExactRoute):
-    """Answers invalid requests as 0.2.1 did: with 422 and a list of errors."""
+    """Returns invalid requests as 0.2.1 did: with 422 and a list of errors."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -100,7 +100,7 @@ def _object(**properties: str) -> dict[str, Any]:
     ),
 )
 async def put_legacy_key(request: Request, namespace: Namespace, key: Key) -> Response:
-    """Answers the length of the value in characters as `bytes`."""
+    """Returns the length of the value in characters as `bytes`."""
     if "json" not in request.headers.get("content-type", "").lower():
         return _invalid("model_attributes_type", "Input should be JSON", "body")
     try:
@@ -149,7 +149,7 @@ def _invalid(kind: str, message: str, *where: str) -> Response:
     | MISSING,
 )
 async def get_legacy_key(request: Request, namespace: Namespace, key: Key) -> Response:
-    """Answers the value, and its times in seconds since 1970; bytes are base64."""
+    """Returns the value, and its times in seconds since 1970; bytes are base64."""
     (entry,) = await apply(request, namespace, ops.GetKeys((key,)))
     if entry is None:
         raise _missing(namespace, key)
@@ -175,7 +175,7 @@ async def get_legacy_key(request: Request, namespace: Namespace, key: Key) -> Re
     | MISSING,
 )
 async def delete_legacy_key(request: Request, namespace: Namespace, key: Key) -> Response:
-    """Answers that the key is deleted, or 404 if it does not exist."""
+    """Returns that the key is deleted, or 404 if it does not exist."""
     if not await apply(request, namespace, ops.DeleteKey(key)):
         raise _missing(namespace, key)
     return _json({"deleted": True, "namespace": namespace, "key": key})
@@ -196,7 +196,7 @@ async def delete_legacy_key(request: Request, namespace: Namespace, key: Key) ->
 async def list_legacy_keys(
     request: Request, namespace: Namespace, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> Response:
-    """Answers up to `limit` keys and their number; `/v1` lists all keys in pages."""
+    """Returns up to `limit` keys and their number; `/v1` lists all keys in pages."""
     latest: list[tuple[int, str, int, int]] = []
     following: ops.ScanKeys | None = ops.ScanKeys(limit=_FIRST_PAGE)
     while following is not None:
@@ -236,7 +236,7 @@ async def redirect_listing(request: Request, namespace: Namespace) -> Response:
     ),
 )
 async def legacy_stats(request: Request) -> Response:
-    """Answers the number of keys and of namespaces with keys, and the bytes of all namespaces.
+    """Returns the number of keys and of namespaces with keys, and the bytes of all namespaces.
 
     For administrators, if there are API keys. The answer is cached for ten times as long as the
     measurement took.
@@ -281,7 +281,7 @@ async def _namespaces(request: Request, after: str | None, limit: int) -> list[s
     ),
 )
 async def legacy_health() -> Response:
-    """Answers what a 0.2.1 server answers."""
+    """Returns what a 0.2.1 server answers."""
     return _json({"status": "ok", "payments": "disabled", "network": "eip155:84532"})
 
 

@@ -1,4 +1,4 @@
-"""The past of a namespace: how long it is kept, versions, and getting back what was."""
+"""The past of a namespace: how long it is kept, versions, and restoring it."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _VERSION = {
 _SHAPE = {"type": "string", "enum": list(ops.SHAPES)}
 
 
-@router.get("/past", summary="Read what is kept", responses=answers(ops.StatPast, _STAT))
+@router.get("/past", summary="Read how far the past goes", responses=answers(ops.StatPast, _STAT))
 async def read_past(request: Request, namespace: Namespace) -> Response:
-    """Answers for how many seconds the past is kept, and since which revision and time.
+    """Returns for how many seconds the past is kept, and since which revision and time.
 
-    To read keys, histories and records as they were, send a batch with `at`.
+    To read keys, histories and records as of an earlier moment, send a batch with `at`.
     """
     return await answer(request, namespace, ops.StatPast())
 
@@ -58,9 +58,9 @@ async def read_past(request: Request, namespace: Namespace) -> Response:
     openapi_extra=takes(schema_of(ops.KeepPast), {"seconds": 2_592_000}),
 )
 async def keep_past(request: Request, namespace: Namespace) -> Response:
-    """Keeps what is changed and deleted from now on. For administrators of the namespace.
+    """Keeps what is changed or deleted from now on. For administrators of the namespace.
 
-    With `null` nothing more is kept, and what was kept is deleted.
+    `null` stops keeping it and deletes what was kept.
     """
     operation = await read_operation(request, "keep_past")
     return encode_answer(operation, await apply(request, namespace, operation))
@@ -71,14 +71,18 @@ async def erase_past(
     request: Request,
     namespace: Namespace,
     shape: Annotated[
-        Any, Query(description="What `name` is; if omitted, all.", json_schema_extra=_SHAPE)
+        Any,
+        Query(
+            description="The kind of thing that `name` names; if omitted, erase everything.",
+            json_schema_extra=_SHAPE,
+        ),
     ] = None,
     name: Annotated[
         Any,
-        Query(description="A key, a history or a collection.", json_schema_extra=NAME),
+        Query(description="The name of a key, a history or a collection.", json_schema_extra=NAME),
     ] = None,
 ) -> Response:
-    """Deletes what was kept so far, for good. For administrators of the namespace."""
+    """Permanently deletes the past kept so far. For administrators of the namespace."""
     if (shape is None) != (name is None):
         raise InvalidRequestError("give both shape and name, or neither to erase all")
     return await answer_in_parts(request, namespace, ops.ErasePast(shape, name), ops.PART)
@@ -94,7 +98,7 @@ async def find_revision(
     namespace: Namespace,
     time: Annotated[Any, Query(description="The time, ISO 8601.", json_schema_extra=TIME)],
 ) -> Response:
-    """Answers the revision that the namespace had at a time."""
+    """Returns the revision that the namespace had at a time."""
     try:
         moment = from_iso(time)
     except ValueError:
@@ -109,7 +113,7 @@ async def find_revision(
     openapi_extra=takes(schema_of(ops.ListChanged), {"at": {"revision": 40}, "shape": "key"}),
 )
 async def list_changed(request: Request, namespace: Namespace) -> Response:
-    """Answers the `names` of keys, histories or collections, and whether there are `more`."""
+    """Returns the `names` of keys, histories or collections, and whether there are `more`."""
     operation = await read_operation(request, "list_changed")
     return encode_answer(operation, await apply(request, namespace, operation))
 
@@ -123,9 +127,9 @@ async def list_changed(request: Request, namespace: Namespace) -> Response:
     ),
 )
 async def restore_past(request: Request, namespace: Namespace) -> Response:
-    """Makes a key, a history or the records of a collection what they were, by new writes.
+    """Restores a key, a history or the records of a collection by new writes.
 
-    Answers how much was `restored`. If it answers `after`, send that to restore more records. With
+    Returns how much was `restored`. If it returns `after`, send that to restore more records. With
     `only`, undoes one change, unless what it touched was changed again since.
     """
     operation = await read_operation(request, "restore_past")
@@ -146,5 +150,5 @@ async def read_versions(
     ] = None,
     limit: Limit = ops.MAX_PAGE,
 ) -> Response:
-    """Answers what the key has and had, the newest first, and whether there is `more`."""
+    """Returns the key's current and past values, the newest first, and whether there are `more`."""
     return await answer(request, namespace, ops.ReadVersions(key, before, limit))

@@ -56,7 +56,7 @@ _NEW = {
 _WHERE = {"scope": "/crew", "filter": {"topic": "drinks"}}
 _IN = {"collection"}
 
-Embeddings = Annotated[bool, Query(description="Answer embeddings too; otherwise they are null.")]
+Embeddings = Annotated[bool, Query(description="Return embeddings too; otherwise they are null.")]
 
 
 async def _selection(
@@ -103,7 +103,7 @@ async def list_collections(
     after: After = None,
     limit: Limit = ops.MAX_PAGE,
 ) -> Response:
-    """Answers the `collections` that have records, and whether there are `more`."""
+    """Returns the `collections` that have records, and whether there are `more`."""
     return await answer(request, namespace, ops.ListCollections(prefix, after, limit))
 
 
@@ -126,7 +126,7 @@ async def get_record(
     record: RecordId,
     embeddings: Embeddings = False,
 ) -> Response:
-    """Answers the record; its version is the ETag."""
+    """Returns the record; its version is the ETag."""
     read = ops.GetRecords(collection, (record,), embeddings)
     return await answer_entry(request, namespace, read, "record")
 
@@ -146,7 +146,7 @@ async def get_record(
 async def put_record(
     request: Request, namespace: Namespace, collection: Collection, record: RecordId
 ) -> Response:
-    """Answers the new version. Without an embedding, the stored one is kept."""
+    """Returns the new version. Without an embedding, the stored one is kept."""
     body = await read_object(request)
     if "id" in body:
         raise InvalidRequestError("the body must not contain 'id': it is given in the path")
@@ -173,7 +173,7 @@ async def put_record(
 async def delete_record(
     request: Request, namespace: Namespace, collection: Collection, record: RecordId
 ) -> Response:
-    """Answers 204, or 404 if the record does not exist."""
+    """Returns 204, or 404 if the record does not exist."""
     one = ops.DeleteRecords(collection, ops.Selection(ids=(record,)))
     if not await apply(request, namespace, one):
         raise NotFoundError("there is no such record")
@@ -197,7 +197,7 @@ async def list_records(
     offset: Annotated[int, Query(description="Number of records to skip.", ge=0, lt=2**63)] = 0,
     embeddings: Embeddings = False,
 ) -> Response:
-    """Answers `records`, the newest first, and whether there are `more`.
+    """Returns `records`, the newest first, and whether there are `more`.
 
     The selection applies before `limit` and `offset`.
     """
@@ -221,7 +221,7 @@ async def list_records(
 async def put_records(request: Request, namespace: Namespace, collection: Collection) -> Response:
     """Adds records, or replaces those with the same ids, in one transaction.
 
-    Answers the new version of each as `result`.
+    Returns the new version of each as `result`.
     """
     return await answer_body(request, namespace, "put_records", collection=collection)
 
@@ -238,7 +238,7 @@ async def put_records(request: Request, namespace: Namespace, collection: Collec
 async def patch_records(request: Request, namespace: Namespace, collection: Collection) -> Response:
     """Sets fields in the metadata of these records, and keeps the other fields.
 
-    Answers the number of records that exist as `result`.
+    Returns the number of records that exist as `result`.
     """
     return await answer_body(request, namespace, "patch_records", collection=collection)
 
@@ -253,7 +253,7 @@ async def patch_records(request: Request, namespace: Namespace, collection: Coll
     ),
 )
 async def get_records(request: Request, namespace: Namespace, collection: Collection) -> Response:
-    """Answers a record or null for each id, all as of one moment."""
+    """Returns a record or null for each id, all as of one moment."""
     return await answer_body(request, namespace, "get_records", collection=collection)
 
 
@@ -266,9 +266,9 @@ async def get_records(request: Request, namespace: Namespace, collection: Collec
 async def delete_records(
     request: Request, namespace: Namespace, collection: Collection
 ) -> Response:
-    """Deletes the selected records, and answers their number as `result`.
+    """Deletes the selected records, and returns their number as `result`.
 
-    Deleting every record takes `all` instead of a selection.
+    Deleting every record requires `all` instead of a selection.
     """
     operation = await read_operation(request, "delete_records", collection=collection)
     if isinstance(operation, ops.DeleteRecords) and operation.limit is None:
@@ -289,7 +289,7 @@ async def delete_records(
 async def search_records(
     request: Request, namespace: Namespace, collection: Collection
 ) -> Response:
-    """Answers the records that match a vector, a text or both, the best first, as `result`.
+    """Returns the records that match a vector, a text or both, the best first, as `result`.
 
     The selection applies before the limit.
     """
@@ -315,7 +315,7 @@ async def search_records(
 async def stat_records(
     request: Request, namespace: Namespace, collection: Collection, where: Where
 ) -> Response:
-    """Answers the number of selected records, and the times of the oldest and the newest."""
+    """Returns the number of selected records, and the times of the oldest and the newest."""
     return await answer(request, namespace, _make("stat_records", collection, where=where))
 
 
@@ -332,7 +332,7 @@ async def list_scopes(
         Any, Query(description="The scope above those to list.", json_schema_extra=SCOPE)
     ] = "/",
 ) -> Response:
-    """Answers the scopes one segment below `parent` that contain records as `result`."""
+    """Returns the scopes one segment below `parent` that contain records as `result`."""
     return await answer(request, namespace, ops.ListScopes(collection, parent))
 
 
@@ -344,5 +344,5 @@ async def list_scopes(
 async def list_tags(
     request: Request, namespace: Namespace, collection: Collection, where: Where
 ) -> Response:
-    """Answers the tags of the selected records, each with its number of records, as `result`."""
+    """Returns the tags of the selected records, each with its number of records, as `result`."""
     return await answer(request, namespace, _make("list_tags", collection, where=where))

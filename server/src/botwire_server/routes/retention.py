@@ -39,7 +39,7 @@ _REPORT_SCHEMA = {
     "type": "object",
     "properties": {
         "count": {"type": "integer", "description": "Items and records."},
-        "bytes": {"type": "integer", "description": "What they count in a quota."},
+        "bytes": {"type": "integer", "description": "The bytes that they count towards the quota."},
         "removals": {"type": "array", "items": {"type": "object"}},
     },
     "required": ["count", "bytes", "removals"],
@@ -47,7 +47,7 @@ _REPORT_SCHEMA = {
 Within = Annotated[
     Any,
     Query(
-        description="Only policies on namespaces within this pattern; `*` is any characters.",
+        description="Only policies on namespaces within this pattern; `*` matches any characters.",
         json_schema_extra={"type": "string", "examples": ["team-a-*"]},
     ),
 ]
@@ -83,7 +83,7 @@ class _RequestEngine:
     responses=answers(ops.ListPolicies, {"result": [_POLICY]}),
 )
 async def list_policies(request: Request, within: Within = "*") -> Response:
-    """Answers the policies, then the holds, as `result`. For administrators of `within`."""
+    """Returns the policies, then the holds, as `result`. For administrators of `within`."""
     return await answer(request, SYSTEM_NAMESPACE, ops.ListPolicies(within))
 
 
@@ -96,8 +96,8 @@ async def list_policies(request: Request, within: Within = "*") -> Response:
 async def set_policy(request: Request) -> Response:
     """Sets the policy of this name on these namespaces. For their administrators.
 
-    A policy deletes nothing until it is applied. A hold is in force at once: what it covers is
-    neither deleted nor does it expire.
+    A policy deletes nothing until it is applied. A hold is in force at once: what it covers cannot
+    be deleted and does not expire.
     """
     policy = wire.decode_stored(ops.RetentionPolicy, await read_object(request))
     await _retention(request).set(policy)
@@ -110,7 +110,7 @@ async def set_policy(request: Request) -> Response:
     responses=answers(ops.DropPolicy, {"result": True}),
 )
 async def drop_policy(request: Request, name: Name, namespaces: Namespaces) -> Response:
-    """Answers whether it existed as `result`. For administrators of the namespaces."""
+    """Returns whether it existed as `result`. For administrators of the namespaces."""
     return await answer(request, SYSTEM_NAMESPACE, ops.DropPolicy(name, namespaces))
 
 
@@ -120,22 +120,22 @@ async def drop_policy(request: Request, name: Name, namespaces: Namespaces) -> R
     responses=answers_with(_REPORT_SCHEMA, _REPORT),
 )
 async def plan(request: Request, within: Within = "*") -> Response:
-    """Answers what applying the policies would delete, and how many bytes. Changes nothing."""
+    """Returns what applying the policies would delete, and how many bytes. Changes nothing."""
     return _answer(await _retention(request).plan(within))
 
 
 @router.post(
     "/apply",
-    summary="Delete what the policies ask for",
+    summary="Delete what exceeds the policies",
     responses=answers_with(_REPORT_SCHEMA, _REPORT),
 )
 async def apply_policies(request: Request, within: Within = "*") -> Response:
-    """Deletes in parts, and answers what was deleted. If it is interrupted, send it again."""
+    """Deletes in parts, and returns what was deleted. If it is interrupted, send it again."""
     return _answer(await _retention(request).apply(within))
 
 
 def _retention(request: Request) -> AsyncRetention:
-    idempotency_id(request.scope)  # is only checked: each part has an id of its own
+    idempotency_id(request.scope)  # only checked, because each part has an id of its own
     return AsyncRetention(engine=_RequestEngine(request))
 
 

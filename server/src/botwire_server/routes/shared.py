@@ -75,7 +75,7 @@ def new_router(tag: str, *, prefix: str = "/v1/namespaces/{namespace}") -> APIRo
 
     Args:
         tag: The heading of its routes in the OpenAPI description.
-        prefix: The paths start with this instead.
+        prefix: A different prefix for the paths.
     """
     return APIRouter(
         prefix=prefix,
@@ -163,7 +163,7 @@ Filter = Annotated[
     Any,
     Query(
         alias="filter",
-        description="Only those whose metadata match this JSON object, with the operators "
+        description="Only those whose metadata matches this JSON object, with the operators "
         "$eq $ne $gt $gte $lt $lte $in $nin $exists $and $or $not.",
         examples=['{"topic": "drinks"}'],
         json_schema_extra={
@@ -173,10 +173,10 @@ Filter = Annotated[
         },
     ),
 ]
-Limit = Annotated[int, Query(description="Most entries to answer.", ge=1, le=ops.MAX_PAGE)]
+Limit = Annotated[int, Query(description="Most entries to return.", ge=1, le=ops.MAX_PAGE)]
 IfVersion = Annotated[
     int | None,
-    Query(description="Only if this is the present version; 0: it does not exist.", ge=0, lt=2**63),
+    Query(description="Only if this is the version; 0: only if it does not exist.", ge=0, lt=2**63),
 ]
 
 
@@ -214,7 +214,7 @@ async def when_short(scope: Scope, size: int, call: Callable[[], T]) -> T:
 
     Args:
         scope: The scope of the request.
-        size: About how many bytes the function processes.
+        size: The approximate number of bytes that the function processes.
         call: The function.
     """
     return call() if size <= AT_ONCE else await by_turns(scope, call)
@@ -240,7 +240,7 @@ def decode_json(body: bytes, what: str = "the body") -> Any:
 
     Args:
         body: The text in UTF-8.
-        what: What an error calls it.
+        what: Its name in errors.
 
     Raises:
         InvalidRequestError: The text is not JSON.
@@ -288,7 +288,7 @@ def make_operation(op: str, fields: dict[str, Any], body: dict[str, Any]) -> ops
 
 
 def idempotency_id(scope: Scope) -> str | None:
-    """Returns the id under which a write may be repeated, or None."""
+    """Returns the id under which a write can be retried, or None."""
     header = scope[HEADERS].get(_ID_HEADER)
     if header is None:
         return None
@@ -352,7 +352,7 @@ async def answer(request: Request, namespace: str, operation: ops.AnyOperation) 
 
 
 async def answer_body(request: Request, namespace: str, op: str, **fields: Any) -> Response:
-    """Applies the operation that the body describes, and answers its result."""
+    """Applies the operation that the body describes, and returns its result."""
     return await answer(request, namespace, await read_operation(request, op, **fields))
 
 
@@ -362,7 +362,7 @@ async def answer_in_parts(
     operation: Clearing,
     part: int,
 ) -> Response:
-    """Deletes a limited number at a time, so that others can write, and answers the total.
+    """Deletes a limited number at a time, so that others can write, and returns the total.
 
     A request with an `Idempotency-Key` is one transaction, so that it can be repeated.
     """
@@ -385,13 +385,13 @@ async def apply_in_parts(request: Request, namespace: str, operation: Clearing, 
 async def answer_entry(
     request: Request, namespace: str, read: ops.GetKeys | ops.GetRecords, what: str
 ) -> Response:
-    """Answers a key or record with its version as the ETag, or 304 if the caller has it.
+    """Returns a key or record with its version as the ETag, or 304 if the caller has it.
 
     Args:
         request: The request.
         namespace: The namespace.
         read: Reads that one key or record.
-        what: What an error calls it.
+        what: Its name in errors.
 
     Raises:
         NotFoundError: It does not exist.
@@ -435,7 +435,7 @@ async def write_entry(
         version = 0 if entry is None else entry.version
         holds = given.hold(version)
         try:
-            # The write is always tried: the engine recognizes a repeated request, whose conditions
+            # The write is always tried: the engine recognizes a retried request, whose conditions
             # held the first time and no longer do.
             return await apply(request, namespace, make(version if holds else conditions.NEVER))
         except ConflictError:

@@ -63,7 +63,7 @@ _STAT = {
 async def list_namespaces(
     request: Request, prefix: Prefix = "", after: After = None, limit: Limit = ops.MAX_PAGE
 ) -> Response:
-    """Answers `namespaces`, and whether there are `more`. For administrators."""
+    """Returns `namespaces`, and whether there are `more`. For administrators."""
     operation = ops.ListNamespaces(prefix, after, limit)
     return await answer(request, SYSTEM_NAMESPACE, operation)
 
@@ -74,7 +74,7 @@ async def list_namespaces(
     responses=answers(ops.StatStore, {"engine": "sqlite", "bytes": 1_048_576}),
 )
 async def stat_store(request: Request) -> Response:
-    """Answers the kind of database and its size on disk. For administrators."""
+    """Returns the kind of database and its size on disk. For administrators."""
     return await answer(request, SYSTEM_NAMESPACE, ops.StatStore())
 
 
@@ -84,7 +84,7 @@ async def stat_store(request: Request) -> Response:
     responses=answers_with(result_of(_WRONG), {"result": []}),
 )
 async def check_store(request: Request) -> Response:
-    """Lets the database check its files, and answers what is wrong as `result`.
+    """Has the database check its files, and returns the problems as `result`.
 
     This may take long. For administrators.
     """
@@ -103,7 +103,7 @@ async def compact_store(request: Request) -> Response:
 
 @router.get("/stat", summary="Measure a namespace", responses=answers(ops.StatNamespace, _STAT))
 async def stat_namespace(request: Request, namespace: Namespace) -> Response:
-    """Answers the numbers of keys, items and records, and their bytes; zeros if there are none."""
+    """Returns the numbers of keys, items and records, and their bytes; zeros if there are none."""
     return await answer(request, namespace, ops.StatNamespace())
 
 
@@ -113,7 +113,7 @@ async def stat_namespace(request: Request, namespace: Namespace) -> Response:
     responses=answers_with(result_of(_WRONG), {"result": []}),
 )
 async def check_namespace(request: Request, namespace: Namespace) -> Response:
-    """Compares stored counts with what they count, and answers what is wrong as `result`."""
+    """Compares stored counts with what they count, and returns the problems as `result`."""
     return await answer(request, namespace, ops.CheckNamespace())
 
 
@@ -123,7 +123,7 @@ async def check_namespace(request: Request, namespace: Namespace) -> Response:
     responses=answers(ops.ForgetNamespace, {"result": [{"kind": "keys", "count": 3}]}),
 )
 async def forget_namespace(request: Request, namespace: Namespace) -> Response:
-    """Erases every row of the namespace, and answers the number of each kind as `result`.
+    """Erases every row of the namespace, and returns the number of each kind as `result`.
 
     A large namespace is first emptied in parts, so that others can write. The bytes may stay in
     free space of the database's files until `/v1/store/compact`. For administrators.
@@ -158,7 +158,7 @@ async def erase(request: Request, operation: ops.ForgetNamespace) -> tuple[ops.R
 
 
 async def _empty(request: Request, namespace: str) -> Counter[str]:
-    """Deletes in parts what a namespace has many of; returns the number of rows of each kind."""
+    """Deletes in parts the kinds of rows that are numerous; returns the number of each kind."""
     emptied: Counter[str] = Counter()
 
     async def clear(kind: str, operation: Clearing, part: int) -> None:

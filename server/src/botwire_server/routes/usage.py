@@ -1,4 +1,4 @@
-"""What a namespace uses of its quotas."""
+"""How much of its quotas a namespace uses."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ router = new_router("usage")
     responses=answers(ops.ReadUsage, {"bytes": 16_384, "writes": 12, "day": 20_783}),
 )
 async def read_usage(request: Request, namespace: Namespace) -> Response:
-    """Answers the bytes stored, and the writes on a day (UTC), given in days since 1970."""
+    """Returns the bytes stored, and the writes on a day (UTC), given in days since 1970."""
     return await answer(request, namespace, ops.ReadUsage())

@@ -1,4 +1,4 @@
-"""API keys: making one, whose secret is shown once, what each opens, its last use, revoking it."""
+"""API keys: creating them (the secret is shown once), their rights, last use, revoking them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from botwire_console.visit import Visit, whole
 from botwire_server.api_keys import EVERYTHING, RIGHTS, APIKey
 
 AUDITED = 50
-"""Entries of the audit log on a page."""
+"""Entries of the audit log per page."""
 
 
 async def show_all(visit: Visit) -> Response:
-    """Shows all API keys, and the form to make one."""
+    """Shows all API keys, and the form to create one."""
     return await _page(visit)
 
 
 async def create(visit: Visit) -> Response:
-    """Makes an API key, and shows its secret this once."""
+    """Creates an API key, and shows its secret once."""
     form = await visit.form()
     administration = visit.administration
     try:

@@ -10,9 +10,9 @@ from botwire_console.turns import turns
 from botwire_console.visit import Visit
 
 LISTED = 50
-"""Conversations on a page."""
+"""Conversations per page."""
 SHOWN = 40
-"""Items of a conversation on a page."""
+"""Items of a conversation per page."""
 
 
 async def show_all(visit: Visit) -> Response:
@@ -54,7 +54,7 @@ def title_of(stat: ops.HistoryStat) -> str:
 
 
 async def show(visit: Visit) -> Response:
-    """Shows the end of a conversation, or what comes before an item, or after one."""
+    """Shows the end of a conversation, or the items before or after a given one."""
     namespace, name = visit.namespace, visit.need("name")
     before, after = visit.number("before"), visit.number("after")
     archived = visit.query.get("archived") == "1"

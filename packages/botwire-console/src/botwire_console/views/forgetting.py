@@ -17,11 +17,11 @@ from botwire_console.visit import Visit
 from botwire_server.routes.store import erase
 
 MOST = 100
-"""Namespaces that are forgotten at once."""
+"""The most namespaces to forget at once."""
 
 
 async def show(visit: Visit) -> Response:
-    """Shows what the selected namespaces hold; nothing is erased."""
+    """Shows what the selected namespaces contain; erases nothing."""
     visit.require("admin")
     names = _names(await visit.fields())
     stats = []
@@ -57,7 +57,7 @@ async def forget(visit: Visit) -> Response:
     if dict(fields).get("rewrite") == "1":
         try:
             compaction = await visit.apply_to_store(ops.CompactStore())
-        except BotWireError as error:  # the rows are gone, and the receipt must be given
+        except BotWireError as error:  # the rows are gone, so the visitor must get the receipt
             compaction = ops.Compaction(rewritten=False, detail=f"it failed: {error}")
     return await visit.page(
         "forgotten.html",

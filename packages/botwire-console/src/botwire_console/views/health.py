@@ -13,11 +13,11 @@ from botwire_console.recipes import server_recipe
 from botwire_console.visit import Visit
 
 STALE_DAYS = 7
-"""Days after which the last backup is called old."""
+"""Days after which the last backup counts as old."""
 
 
 async def show(visit: Visit) -> Response:
-    """Shows how the server and its store are."""
+    """Shows the state of the server and its store."""
     health = await visit.administration.health()
     sample = health.sample
     total = sum(sample.requests.values())

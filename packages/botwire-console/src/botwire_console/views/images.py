@@ -1,4 +1,4 @@
-"""Images in messages, each at an address of its own."""
+"""Images in messages, each with its own address."""
 
 from __future__ import annotations
 

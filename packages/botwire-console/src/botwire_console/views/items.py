@@ -1,4 +1,4 @@
-"""One item of a history as JSON, which can be corrected under its version, or deleted."""
+"""One item of a history as JSON: correcting it under its version, or deleting it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from botwire import operations as ops
 from botwire.errors import ConflictError, InvalidRequestError, NotFoundError
-from botwire_console.editing import UNCHANGED, Draft, Stored, differences, text_of, time_of
+from botwire_console.editing import UNCHANGED, Draft, StoredValue, differences, text_of, time_of
 from botwire_console.recipes import address, recipe
 from botwire_console.visit import Visit
 
@@ -56,13 +56,13 @@ def _address(visit: Visit) -> tuple[str, str, int]:
     return visit.namespace, visit.need("name"), seq
 
 
-async def _read(visit: Visit, namespace: str, name: str, seq: int) -> Stored:
+async def _read(visit: Visit, namespace: str, name: str, seq: int) -> StoredValue:
     read = ops.ReadHistory(name, max(seq - 1, 0), seq + 1, 1, archived=True)
     page = await visit.apply(namespace, read)
     if not page.items:
-        raise NotFoundError(f"item {seq} does not exist any more: it was deleted")
+        raise NotFoundError(f"item {seq} no longer exists: it was deleted")
     (item,) = page.items
-    return Stored(
+    return StoredValue(
         await visit.work(lambda: text_of(item.value)),
         len(item.value.text),
         item.version,
@@ -76,7 +76,7 @@ async def _page(
     namespace: str,
     name: str,
     seq: int,
-    stored: Stored,
+    stored: StoredValue,
     status: int = 200,
     **context: Any,
 ) -> Response:

@@ -10,28 +10,28 @@ from starlette.responses import Response
 from botwire import operations as ops
 from botwire.errors import ConflictError, InvalidRequestError
 from botwire.names import MAX_NAME_BYTES, to_bytes
-from botwire_console.editing import UNCHANGED, Draft, Stored, differences, text_of, time_of
+from botwire_console.editing import UNCHANGED, Draft, StoredValue, differences, text_of, time_of
 from botwire_console.recipes import address, recipe
 from botwire_console.visit import Visit
 
 ROWS = 50
-"""Rows of the tree on a page."""
+"""Rows of the tree per page."""
 SEPARATORS = "/:"
-"""What separates the segments of a key; a prefix that ends with one is shown as a folder."""
+"""The separators of a key's segments; a prefix that ends with one is shown as a folder."""
 
 _READ = 200  # names per read
 _ROUNDS = 60  # most reads per page
 
 
 @dataclass(frozen=True)
-class Row:
+class TreeRow:
     """A row of the tree: a key, or a folder of all keys with a prefix.
 
     Attributes:
         name: The key or the prefix.
-        label: The part of it that the rows above do not say.
+        label: The part of the name that the rows above do not show.
         is_folder: Whether it is a folder.
-        stat: What is known of the key; None for a folder.
+        stat: The summary of the key; None for a folder.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Row:
 
 
 async def show_tree(visit: Visit) -> Response:
-    """Shows the keys below a prefix, a page at a time, whatever their number."""
+    """Shows the keys below a prefix, one page at a time."""
     namespace = visit.namespace
     prefix = visit.query.get("prefix", "")
     rows, following = await _rows(visit, namespace, prefix, visit.query.get("after"))
@@ -65,9 +65,9 @@ async def show_tree(visit: Visit) -> Response:
 
 async def _rows(
     visit: Visit, namespace: str, prefix: str, after: str | None
-) -> tuple[list[Row], str | None]:
-    """Returns the rows after a name, and after which name the next page begins."""
-    rows: list[Row] = []
+) -> tuple[list[TreeRow], str | None]:
+    """Returns the rows after a name, and the name after which the next page begins."""
+    rows: list[TreeRow] = []
     for _ in range(_ROUNDS):
         page = await visit.apply(namespace, ops.ListKeyStats(prefix, after, _READ))
         for stat in page.keys:
@@ -78,32 +78,32 @@ async def _rows(
             rows.append(_row(stat, prefix))
             after = stat.key
         if rows and rows[-1].is_folder:
-            after = last_below(rows[-1].name)  # past the rest of the folder at once
+            after = last_below(rows[-1].name)  # skips the rest of the folder
         if len(rows) == ROWS or not page.more:
             break
     rest = await visit.apply(namespace, ops.ListKeys(prefix, after, 1))
     return rows, after if rest.keys else None
 
 
-def _row(stat: ops.KeyStat, prefix: str) -> Row:
+def _row(stat: ops.KeyStat, prefix: str) -> TreeRow:
     key = stat.key
     rest = key[len(prefix) :]
-    # A separator at the very end makes no folder: there would be nothing to show in it.
+    # A separator at the very end makes no folder: there would be nothing in it.
     ends = [at for one in SEPARATORS if 0 <= (at := rest.find(one)) < len(rest) - 1]
     if not ends:
-        return Row(key, rest or key, is_folder=False, stat=stat)
+        return TreeRow(key, rest or key, is_folder=False, stat=stat)
     label = rest[: min(ends) + 1]
-    return Row(prefix + label, label, is_folder=True)
+    return TreeRow(prefix + label, label, is_folder=True)
 
 
 def last_below(prefix: str) -> str:
-    """Returns a name that follows all names with a prefix, and none of the others."""
+    """Returns a name that follows all names with a prefix, but precedes all later names."""
     room = MAX_NAME_BYTES - len(to_bytes(prefix))
     return prefix + "\U0010ffff" * (room // 4) + ("", "\x7f", "\u07ff", "\uffff")[room % 4]
 
 
 def _trail(prefix: str) -> list[tuple[str, str]]:
-    """Returns the folders above a prefix and itself: what each is called, and its prefix."""
+    """Returns the folders above a prefix, and the prefix: each with its label and its prefix."""
     trail, start = [], 0
     for at, character in enumerate(prefix, 1):
         if character in SEPARATORS:
@@ -118,7 +118,7 @@ def _trail(prefix: str) -> list[tuple[str, str]]:
 
 
 async def show(visit: Visit) -> Response:
-    """Shows a key; one that does not exist can be made here."""
+    """Shows a key; one that does not exist can be created here."""
     namespace = visit.namespace
     key = visit.query.get("key", "")
     if not key:
@@ -128,7 +128,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def save(visit: Visit) -> Response:
-    """Stores a value under the version that the visitor saw, and shows a conflict otherwise."""
+    """Stores a value if the key still has the version the visitor saw; else shows a conflict."""
     namespace = visit.namespace
     key = visit.need("key")
     draft = Draft.of(await visit.form())
@@ -146,7 +146,7 @@ async def save(visit: Visit) -> Response:
 
 
 async def delete(visit: Visit) -> Response:
-    """Deletes a key if it still has the version that the visitor saw."""
+    """Deletes a key if it still has the version the visitor saw."""
     namespace = visit.namespace
     key = visit.need("key")
     draft = Draft.of(await visit.form())
@@ -166,13 +166,13 @@ async def _conflict(visit: Visit, namespace: str, key: str, draft: Draft | None)
     return await _page(visit, namespace, key, stored, 409, draft=draft, lines=lines, conflict=True)
 
 
-async def _read(visit: Visit, namespace: str, key: str) -> tuple[Stored, ops.KeyEntry | None]:
+async def _read(visit: Visit, namespace: str, key: str) -> tuple[StoredValue, ops.KeyEntry | None]:
     (entry,) = await visit.apply(namespace, ops.GetKeys((key,)))
     if entry is None:
-        return Stored(), None
+        return StoredValue(), None
     value = entry.value
     is_bytes = isinstance(value, bytes)
-    return Stored(
+    return StoredValue(
         None if isinstance(value, bytes) else await visit.work(lambda: text_of(value)),
         len(value) if isinstance(value, bytes) else len(value.text),
         entry.version,
@@ -188,7 +188,7 @@ async def _page(
     visit: Visit,
     namespace: str,
     key: str,
-    stored: Stored,
+    stored: StoredValue,
     status: int = 200,
     **context: Any,
 ) -> Response:

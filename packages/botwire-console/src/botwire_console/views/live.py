@@ -14,7 +14,7 @@ from botwire_server.middleware import HEADERS
 from botwire_server.routes.changes import stream_changes
 
 SHOWN = 100
-"""Changes on the page."""
+"""Changes per page."""
 
 
 async def show(visit: Visit) -> Response:
@@ -35,7 +35,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def stream(visit: Visit) -> Response:
-    """Returns the stream of changes of names that begin with a prefix."""
+    """Returns the stream of changes to names with a prefix."""
     given = visit.scope[HEADERS].get(b"last-event-id")
     answer = await stream_changes(
         Request(visit.scope),

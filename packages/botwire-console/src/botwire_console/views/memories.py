@@ -1,4 +1,4 @@
-"""Memories: the records of a collection, and one of them, corrected under its version."""
+"""Memories: the records of a collection, and one of them, to correct under its version."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from botwire import operations as ops
 from botwire.clock import now
 from botwire.errors import ConfigurationError, ConflictError, InvalidRequestError, NotFoundError
 from botwire.exact import Json
-from botwire_console.editing import UNCHANGED, Draft, Stored, differences, pretty, time_of
+from botwire_console.editing import UNCHANGED, Draft, StoredValue, differences, pretty, time_of
 from botwire_console.recipes import address, recipe
 from botwire_console.visit import Visit
 
 LISTED = 40
-"""Memories on a page."""
+"""Memories per page."""
 DEFAULT = "default"
 """The collection of `memory.remember`."""
 
@@ -68,7 +68,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def save(visit: Visit) -> Response:
-    """Replaces a memory under the version that the visitor saw."""
+    """Replaces a memory if it still has the version the visitor saw."""
     namespace, collection, id = visit.namespace, collection_of(visit), visit.need("id")
     visit.require("write", namespace)
     draft = Draft.of(await visit.form())
@@ -97,7 +97,7 @@ async def delete(visit: Visit) -> Response:
 
 
 def document(entry: ops.RecordEntry) -> str:
-    """Returns what can be edited of a memory, as indented JSON."""
+    """Returns the editable fields of a memory, as indented JSON."""
     return pretty(
         {
             "text": entry.text,
@@ -138,7 +138,7 @@ async def _read(visit: Visit) -> ops.RecordEntry:
     get = ops.GetRecords(collection_of(visit), (visit.need("id"),))
     (entry,) = await visit.apply(visit.namespace, get)
     if entry is None:
-        raise NotFoundError("this memory does not exist any more: it was deleted, or has expired")
+        raise NotFoundError("this memory no longer exists: it was deleted, or has expired")
     found: ops.RecordEntry = entry
     return found
 
@@ -148,7 +148,7 @@ async def _page(
 ) -> Response:
     namespace, collection = visit.namespace, collection_of(visit)
     text = await visit.work(lambda: document(entry))
-    stored = Stored(
+    stored = StoredValue(
         text,
         len(text),
         entry.version,

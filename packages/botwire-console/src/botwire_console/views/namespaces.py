@@ -1,4 +1,4 @@
-"""Namespaces: the list of those that the visitor may see, and what one of them holds."""
+"""Namespaces: a list of those that the visitor may see, and the contents of one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from botwire_console.views.conversations import title_of
 from botwire_console.visit import Visit
 
 LISTED = 60
-"""Namespaces on a page."""
+"""Namespaces per page."""
 _RECENT = 6
-"""Conversations shown with a namespace."""
+"""The number of conversations shown with a namespace."""
 
 
 async def show_all(visit: Visit) -> Response:
-    """Shows the namespaces of the store; to others than administrators, those of their key."""
+    """Shows all namespaces to an administrator, and to others those of their key."""
     if not visit.may("admin"):
         names = [pattern for pattern in visit.patterns if "*" not in pattern]
         patterns = [pattern for pattern in visit.patterns if "*" in pattern]
@@ -40,7 +40,7 @@ async def show_all(visit: Visit) -> Response:
 
 
 async def show(visit: Visit) -> Response:
-    """Shows what a namespace holds, and its latest conversations."""
+    """Shows the contents of a namespace, and its latest conversations."""
     namespace = visit.namespace
     stat, recent, collections = await visit.apply_all(
         namespace,

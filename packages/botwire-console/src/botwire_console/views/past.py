@@ -1,4 +1,4 @@
-"""The past: what a key held, what changed and who changed it, and getting it back."""
+"""The past: the versions of a key, what changed and who changed it, and restoring it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from botwire_console.recipes import address, recipe
 from botwire_console.visit import Visit, whole
 
 LISTED = 50
-"""Changes or versions on a page."""
+"""Changes or versions per page."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A version of a key as a page shows it.
+    """A version of a key, as a page shows it.
 
     Attributes:
-        version: What is stored.
+        version: The stored version.
         text: The value as indented JSON; None if it is too long, or bytes.
     """
 
@@ -31,7 +31,7 @@ class Shown:
 
 
 async def show_versions(visit: Visit) -> Response:
-    """Shows what a key holds and held, the newest first."""
+    """Shows the current and past values of a key, the newest first."""
     namespace, key = visit.namespace, visit.need("key")
     before = visit.number("before")
     past, page = await visit.apply_all(
@@ -58,7 +58,7 @@ async def show_versions(visit: Visit) -> Response:
 
 
 async def put_back(visit: Visit) -> Response:
-    """Makes a key what it was before a revision replaced or deleted it."""
+    """Restores a key to what it was before a revision replaced or deleted it."""
     namespace, key = visit.namespace, visit.need("key")
     until = whole((await visit.form()).get("until", ""), "until")
     if not until:

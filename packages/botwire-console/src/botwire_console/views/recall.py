@@ -1,4 +1,4 @@
-"""The recall debugger: what an agent would be given for a question, and why."""
+"""The recall debugger: which memories an agent would get for a question, and why."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from botwire_console.recipes import Recipe, batch_recipe, recipe
 from botwire_console.views.memories import DEFAULT, collection_of
 from botwire_console.visit import Visit
 
-_EMBEDDER = "$botwire/embedder/"  # begins the key that names a collection's embedder
+_EMBEDDER = "$botwire/embedder/"  # the prefix of the key that names a collection's embedder
 
 
 async def show(visit: Visit) -> Response:
@@ -86,7 +86,7 @@ async def _answer(
 
 
 async def _recall(visit: Visit, question: Question, vector: Vector | None, name: object) -> Recall:
-    """Returns exactly what `memory.recall` returns to an agent."""
+    """Returns exactly what `memory.recall` would return to an agent."""
     embedder: Embedder | None = None
     if vector is not None:
         numbers = vector.values
@@ -107,7 +107,7 @@ async def _recall(visit: Visit, question: Question, vector: Vector | None, name:
 
 
 async def _vector(visit: Visit, collection: str) -> Vector | None:
-    """Returns the vector of the question: as given, or that of a memory."""
+    """Returns the vector of the question: the given one, or that of a memory."""
     like = visit.query.get("like", "")
     if not like:
         return await visit.work(lambda: read_vector(visit.query.get("vector", "")))

@@ -10,22 +10,22 @@ from botwire import operations as ops
 from botwire.errors import ConfigurationError
 from botwire.names import SYSTEM_NAMESPACE, check_namespace
 from botwire_console.recipes import Recipe, batch_recipe, recipe
-from botwire_console.searching import Found, search
+from botwire_console.searching import SearchResult, search
 from botwire_console.visit import Visit
 
 MOST_NAMESPACES = 20
-"""Namespaces whose contents are searched at once."""
+"""The most namespaces whose contents are searched at once."""
 
-_PAGES = 10  # of a thousand namespaces whose names are looked at
+_PAGES = 10  # pages of a thousand namespaces whose names are searched
 
 
 async def show(visit: Visit) -> Response:
-    """Searches a namespace, or all that the visitor may list."""
+    """Searches a namespace, or all namespaces that the visitor may list."""
     words = visit.query.get("q", "").strip()
     within = visit.query.get("ns") or None
     skip = visit.number("skip") or 0
     following: int | None = None
-    found: list[Found] = []
+    found: list[SearchResult] = []
     names: list[str] = []
     limits: list[str] = []
     if words:
@@ -53,11 +53,11 @@ async def show(visit: Visit) -> Response:
 
 
 async def _named(visit: Visit, words: str) -> tuple[list[str], list[str]]:
-    """Returns the namespaces whose names contain what is searched, and what was not looked at."""
+    """Returns the namespaces whose names contain the words, and what was not searched."""
     wanted = words.casefold()
     if not visit.may("admin"):
         own = [one for one in visit.patterns if "*" not in one and wanted in one.casefold()]
-        # Whether it exists is not told: this is the name that the visitor wrote.
+        # This does not reveal whether it exists: the visitor typed the name.
         if words not in own and _is_name(words) and visit.may("read", words):
             own.append(words)
         return own, []

@@ -1,4 +1,4 @@
-"""Many selected at once: a dry run, deleting with a receipt, and an export."""
+"""Bulk selections: a dry run, deleting with a receipt, and an export."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from botwire.clock import now, to_iso
 from botwire.errors import ConflictError, InvalidRequestError, PermissionDeniedError
 from botwire_console import rendering
 from botwire_console.recipes import Recipe, recipe
-from botwire_console.selecting import Selection
+from botwire_console.selecting import BulkSelection
 from botwire_console.visit import Visit
 
 _SHAPES = {"keys": "key", "conversations": "history"}
-"""What has a past of its own; that of memories is kept with their collection."""
+"""The kinds of things that have their own past; memories have that of their collection."""
 
 
 async def show(visit: Visit) -> Response:
-    """Shows what would be deleted; nothing is. Or exports it, if that button was pressed."""
+    """Shows what would be deleted, or exports it if that button was pressed; deletes nothing."""
     fields = await visit.fields()
-    selection = Selection.of(visit, fields)
+    selection = BulkSelection.of(visit, fields)
     if dict(fields).get("do") == "export":
         return await _export(visit, selection)
     visit.require("write", selection.namespace)
@@ -32,9 +32,9 @@ async def show(visit: Visit) -> Response:
 
 
 async def delete(visit: Visit) -> Response:
-    """Deletes what was shown, if it still is as it was shown, and returns the receipt."""
+    """Deletes what was shown, if it has not changed since, and returns the receipt."""
     fields = await visit.fields()
-    selection = Selection.of(visit, fields)
+    selection = BulkSelection.of(visit, fields)
     chosen = [
         (unquote(name, errors="surrogatepass"), int(version))
         for (field, name), (_, version) in pairwise(fields)
@@ -57,7 +57,7 @@ async def delete(visit: Visit) -> Response:
 
 
 async def _plan(
-    visit: Visit, selection: Selection, status: int = 200, error: Exception | None = None
+    visit: Visit, selection: BulkSelection, status: int = 200, error: Exception | None = None
 ) -> Response:
     chosen = await selection.read(visit)
     past, holds = await visit.apply_all(selection.namespace, ops.StatPast(), ops.FindHolds())
@@ -77,7 +77,7 @@ async def _plan(
 
 
 async def _receipt(
-    visit: Visit, selection: Selection, chosen: Sequence[tuple[str, int]], fields: Sequence[str]
+    visit: Visit, selection: BulkSelection, chosen: Sequence[tuple[str, int]], fields: Sequence[str]
 ) -> Response:
     key = visit.caller.key
     past = await visit.apply(selection.namespace, ops.StatPast())
@@ -104,17 +104,17 @@ async def _receipt(
     )
 
 
-async def _export(visit: Visit, selection: Selection) -> Response:
+async def _export(visit: Visit, selection: BulkSelection) -> Response:
     chosen = await selection.read(visit)
     if not chosen:
-        raise InvalidRequestError("nothing of this exists any more: go back and select again")
+        raise InvalidRequestError("none of this exists any longer: go back and select again")
     headers = {**rendering.HEADERS, "Content-Disposition": "attachment; filename=export.jsonl"}
     return StreamingResponse(
         selection.export(visit), headers=headers, media_type="application/x-ndjson"
     )
 
 
-def _recipe(visit: Visit, selection: Selection) -> Recipe:
+def _recipe(visit: Visit, selection: BulkSelection) -> Recipe:
     names = list(selection.names[:3])
     call = {
         "keys": f"for key in {names!r}:\n    memory.delete(key)",

@@ -1,4 +1,4 @@
-"""LangGraph threads: their checkpoints as a timeline, what a step holds, and two compared."""
+"""LangGraph threads: a timeline of checkpoints, the contents of a step, and two compared."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from botwire.names import join_parts
 from botwire_console.checkpoints import HEADS, Step, prefix_of, read_step, read_values
 from botwire_console.editing import MOST_EDITED, differences, pretty
 from botwire_console.recipes import address, recipe
-from botwire_console.turns import Turn, turns_of_list
+from botwire_console.turns import ItemView, turns_of_list
 from botwire_console.visit import Visit
 
 LISTED = 40
-"""Threads on a page."""
+"""Threads per page."""
 SHOWN = 30
 """Steps on a page."""
 MESSAGES = 200
@@ -27,8 +27,8 @@ MESSAGES = 200
 
 
 @dataclass(frozen=True)
-class Channel:
-    """A channel of a step.
+class GraphChannel:
+    """A channel of a step, as a page shows it.
 
     Attributes:
         name: Its name.
@@ -44,7 +44,7 @@ class Channel:
     text: str
     lines: tuple[tuple[str, str], ...] = ()
     is_cut: bool = False
-    turns: Sequence[Turn] | None = None
+    turns: Sequence[ItemView] | None = None
     before: int = 0
 
 
@@ -99,7 +99,7 @@ async def show(visit: Visit) -> Response:
         replace(step, writes=count, changed=step.since(known.get(step.parent or "")))
         for step, count in zip(steps, counts, strict=True)
     ]
-    # The name of a very long one is stored as its hash, which leads nowhere.
+    # A very long name is stored as its hash, which cannot be linked to.
     others = [
         unquote(name, errors="surrogatepass")
         for one in heads.keys
@@ -125,7 +125,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def show_step(visit: Visit) -> Response:
-    """Shows what a step holds, or what differs from another step."""
+    """Shows the contents of a step, or the differences from another step."""
     namespace, thread, within = _address(visit)
     step = await _step(visit, thread, within, visit.need("id"))
     other_id = visit.query.get("with") or ""
@@ -133,7 +133,7 @@ async def show_step(visit: Visit) -> Response:
     values = await read_values(visit, step)
     others = {} if other is None else await read_values(visit, other)
 
-    def compare() -> list[Channel]:
+    def compare() -> list[GraphChannel]:
         names = [*values, *[name for name in others if name not in values]]
         channels = []
         for name in names:
@@ -148,7 +148,7 @@ async def show_step(visit: Visit) -> Response:
                 known = others.get(name, [])
             before, said = _conversation(values.get(name), known)
             is_cut = len(text) > MOST_EDITED
-            channels.append(Channel(name, text[:MOST_EDITED], lines, is_cut, said, before))
+            channels.append(GraphChannel(name, text[:MOST_EDITED], lines, is_cut, said, before))
         return channels
 
     key = step.entry.key
@@ -166,7 +166,7 @@ async def show_step(visit: Visit) -> Response:
     )
 
 
-def _conversation(value: Any, known: Any) -> tuple[int, list[Turn] | None]:
+def _conversation(value: Any, known: Any) -> tuple[int, list[ItemView] | None]:
     """Returns the messages that a list has gained, and how many there are before them.
 
     Nothing is returned for what is no list of messages, or has lost or changed some.
@@ -186,7 +186,7 @@ def _conversation(value: Any, known: Any) -> tuple[int, list[Turn] | None]:
 async def _step(visit: Visit, thread: str, within: str, id: str) -> Step:
     step = await read_step(visit, thread, within, id)
     if step is None:
-        raise NotFoundError("this checkpoint does not exist any more: it was deleted")
+        raise NotFoundError("this checkpoint no longer exists: it was deleted")
     return step
 
 

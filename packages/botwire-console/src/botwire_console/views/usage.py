@@ -17,11 +17,11 @@ from botwire_console.visit import Visit
 from botwire_server.administration import StoredSize, quota_of
 
 LISTED = 15
-"""Namespaces, keys or expiring things on a page."""
+"""Namespaces, keys or expiring things per page."""
 GROWTH_DAYS = 60
-"""Days of the chart of the store's size."""
+"""The number of days in the chart of the store's size."""
 
-_PAGES = 10  # of a thousand keys whose sizes are looked at
+_PAGES = 10  # pages of a thousand keys whose sizes are read
 _WIDTH, _HEIGHT = 600, 80  # of the chart
 
 
@@ -30,9 +30,9 @@ class Chart:
     """The growth of the store.
 
     Attributes:
-        points: The line, as SVG has it.
+        points: The line, as SVG points.
         first: The first measurement.
-        last: The last one.
+        last: The last measurement.
     """
 
     points: str
@@ -131,7 +131,7 @@ async def _show_namespace(visit: Visit) -> Response:
 
 
 async def _largest_keys(visit: Visit, namespace: str) -> tuple[list[ops.KeyStat], bool]:
-    """Returns the largest of the first thousands of keys, and whether these are all keys."""
+    """Returns the largest of the first few thousand keys, and whether these are all keys."""
     largest: list[ops.KeyStat] = []
     listing: ops.ListKeyStats | None = ops.ListKeyStats()
     for _ in range(_PAGES):

@@ -1,4 +1,4 @@
-"""The command line, which reads and changes memory wherever it lives; see docs/command-line.md.
+"""The command line: reads and changes memory wherever it lives; see docs/command-line.md.
 
 Other distributions add commands through entry points in the group ``botwire.commands``. An entry
 point names a function that takes the subparsers of `argparse` and adds one. The subparser's default

@@ -53,7 +53,7 @@ def add_commands(commands: Any) -> None:
     add_place(backup, LONG_TIMEOUT)
 
     restore = add_command(
-        commands, "restore", _restore, "replace a SQLite store by a backup, while it is in use"
+        commands, "restore", _restore, "replace a SQLite store with a backup, while it is in use"
     )
     restore.add_argument("source", help="file made by botwire backup")
     add_place(restore, LONG_TIMEOUT)
@@ -66,7 +66,10 @@ def add_commands(commands: Any) -> None:
     add_place(check, LONG_TIMEOUT)
     add_patterns(check)
     check.add_argument(
-        "--compare", nargs=2, metavar=("A", "B"), help="instead, list the differences of two URLs"
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="instead, list the differences between two stores",
     )
     add_json(check)
 
@@ -77,7 +80,7 @@ def add_commands(commands: Any) -> None:
     add_place(forget, LONG_TIMEOUT)
     forget.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     forget.add_argument(
-        "--no-rewrite", action="store_true", help="do not compact the file, which may take long"
+        "--no-rewrite", action="store_true", help="do not compact the file (which can take a while)"
     )
 
 
@@ -116,7 +119,7 @@ def _backup(options: argparse.Namespace) -> int:
 
 def _restore(options: argparse.Namespace) -> int:
     with open_store(options.url, options.api_key, options.timeout, make=True) as engine:
-        if not _is_confirmed(options, f"replaces everything in the store by {options.source}"):
+        if not _is_confirmed(options, f"replaces everything in the store with {options.source}"):
             say("nothing was restored")
             return NO
         transfer.restore(engine, Path(options.source))

@@ -88,7 +88,7 @@ def add_commands(commands: Any) -> None:
     history.add_argument(
         "--where",
         metavar="FILTER",
-        help="list only histories whose metadata match this filter (JSON)",
+        help="list only histories whose metadata matches this filter (JSON)",
     )
     add_at(history)
 
@@ -97,7 +97,7 @@ def add_commands(commands: Any) -> None:
     search.add_argument(
         "--collection", default="default", help="collection to search (default: %(default)s)"
     )
-    search.add_argument("--scope", help="only records at this path or below")
+    search.add_argument("--scope", help="only records at or below this path")
     search.add_argument(
         "--tag", action="append", help="only records with one of these tags; may be repeated"
     )
@@ -111,14 +111,16 @@ def add_commands(commands: Any) -> None:
 
     keep = _command(commands, "remember", _remember, "remember a text, and print its id")
     keep.add_argument("text")
-    keep.add_argument("--about", default="/", metavar="PATH", help="who or what it is about")
+    keep.add_argument(
+        "--about", default="/", metavar="PATH", help="who or what it is about, as a path"
+    )
     keep.add_argument("--tag", action="append", default=[], help="may be repeated")
-    keep.add_argument("--id", help="an id of your own; it replaces the memory that has it")
+    keep.add_argument("--id", help="your own id; replaces a memory with the same id")
     keep.add_argument("--ttl", type=float, metavar="SECONDS", help="seconds until it expires")
 
     recall = _command(commands, "recall", _recall, "print the memories that answer a question")
     recall.add_argument("query", nargs="?", help="the question; without it, the newest memories")
-    recall.add_argument("--about", metavar="PATH", help="only memories at this path or below")
+    recall.add_argument("--about", metavar="PATH", help="only memories at or below this path")
     recall.add_argument(
         "--tag", action="append", help="only memories with one of these tags; may be repeated"
     )

@@ -15,7 +15,7 @@ def add_at(parser: argparse.ArgumentParser) -> None:
         "--at",
         type=read_moment,
         metavar="MOMENT",
-        help="read as of this revision or time (ISO 8601), where the past is kept",
+        help="read as of this revision or time (ISO 8601), if the past is kept",
     )
 
 

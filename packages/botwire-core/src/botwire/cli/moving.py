@@ -99,7 +99,7 @@ def _export(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
-    """Opens a file for writing, which gets its name only when it is complete."""
+    """Opens a file for writing; it gets its name only once it is complete."""
     if name == "-":
         yield sys.stdout.buffer
         return
@@ -188,7 +188,7 @@ def _copy(options: argparse.Namespace) -> int:
 
 
 def _of_policies(source: Engine, target: Engine) -> Iterator[transfer.Difference]:
-    """Yields the policies and holds that were not copied, or not as they are."""
+    """Yields the policies and holds that are missing or different in the copy."""
     for difference in compare_policies(source, target):
         if difference.what != "only in the second":
             yield difference

@@ -29,30 +29,39 @@ def add_commands(commands: Any) -> None:
     what.add_argument(
         "--keep",
         metavar="TIME",
-        help="keep what is changed and deleted from now on for so long, for example 30d or 12h",
+        help="keep what is changed or deleted from now on, for example for 30d or 12h",
     )
-    what.add_argument("--stop", action="store_true", help="keep nothing more, and delete it all")
     what.add_argument(
-        "--erase", action="store_true", help="delete what was kept so far, of all or of one thing"
+        "--stop", action="store_true", help="stop keeping the past, and delete what was kept"
+    )
+    what.add_argument(
+        "--erase",
+        action="store_true",
+        help="delete the past kept so far, of everything or of one thing",
     )
     _add_target(past)
     add_json(past)
 
-    versions = _command(commands, "versions", _versions, "print what a key holds and held")
+    versions = _command(
+        commands, "versions", _versions, "print the current and past values of a key"
+    )
     versions.add_argument("key")
     versions.add_argument("-n", type=positive, metavar="N", help="only the newest N versions")
     add_json(versions)
 
     changes = _command(commands, "changes", _changes, "print what changed, and who changed it")
     changes.add_argument(
-        "--since", type=read_moment, metavar="MOMENT", help="after this revision or time"
+        "--since",
+        type=read_moment,
+        metavar="MOMENT",
+        help="only changes after this revision or time",
     )
     add_json(changes)
 
-    undo = _command(commands, "undo", _undo, "take a change back, by a new write")
+    undo = _command(commands, "undo", _undo, "take a change back with a new write")
     undo.add_argument("revision", type=positive, help="the change's number; see botwire changes")
 
-    rewind = _command(commands, "rewind", _rewind, "make things what they were, by new writes")
+    rewind = _command(commands, "rewind", _rewind, "restore an earlier state with new writes")
     rewind.add_argument("moment", type=read_moment, help="the revision or time to go back to")
     _add_target(rewind)
 

@@ -45,7 +45,7 @@ def add_commands(commands: Any) -> None:
     hold.add_argument("name", help="the name of the hold")
     _add_namespaces(hold)
     _add_histories(hold, "everything in the namespaces")
-    hold.add_argument("--reason", help="why; errors and the audit log quote it")
+    hold.add_argument("--reason", help="the reason; errors and the audit log quote it")
 
     for name, says in (("remove", "remove a policy"), ("release", "release a hold")):
         drop = _action(actions, name, _drop, says)
@@ -137,7 +137,7 @@ def _hold(options: argparse.Namespace, retention: Retention) -> int:
     retention.hold(
         options.name, options.namespaces, histories=options.histories, reason=options.reason
     )
-    say("held: nothing deletes it until botwire retention release")
+    say("held: nothing can delete it until botwire retention release")
     return OK
 
 

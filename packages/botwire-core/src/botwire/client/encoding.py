@@ -1,4 +1,4 @@
-"""Converts a caller's arguments to values of operations; rejects bad ones before any I/O."""
+"""Converts a caller's arguments to values of operations; refuses invalid ones before any I/O."""
 
 from __future__ import annotations
 
@@ -126,14 +126,14 @@ def encode_cursor(after: HistoryInfo | str | None, order: str) -> tuple[str | No
     """Returns the name and the time after which a list of histories continues.
 
     Raises:
-        ConfigurationError: In that order, it takes a history and not just its name.
+        ConfigurationError: This order requires a history, not only its name.
     """
     if after is None or (isinstance(after, str) and order != "updated"):
         return after, None
     if not isinstance(after, HistoryInfo):
         raise ConfigurationError(
-            'after takes a HistoryInfo where order="updated", as a list returns it, and otherwise '
-            f"a name too, not {after!r:.80}"
+            'after must be a HistoryInfo from such a list (or, unless order="updated", a name), '
+            f"not {after!r:.80}"
         )
     if order != "updated":
         return after.name, None

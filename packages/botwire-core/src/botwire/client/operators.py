@@ -1,4 +1,4 @@
-"""Operators of the clients, which the generated halves cannot share: an operator cannot await."""
+"""Operators of the clients, which are not generated, because an operator cannot await."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class AsyncMemoryOperators:
-    """Adds to `AsyncMemory` what `Memory` lacks."""
+    """Adds to `AsyncMemory` what `Memory` has as operators."""
 
     def __aiter__(self) -> AsyncIterator[str]:
         """Iterates over the keys; pages are read as needed."""
@@ -56,7 +56,7 @@ class MemoryOperators:
 
 
 class AsyncHistoryOperators:
-    """Nothing: `AsyncHistory` is read with `read` and `newest_first`."""
+    """Empty: `AsyncHistory` is read with `read` and `newest_first`."""
 
 
 class HistoryOperators:

@@ -1,8 +1,8 @@
-"""Spans of memory operations, for OpenTelemetry, if the program has set it up.
+"""OpenTelemetry spans of memory operations, if the program has set up OpenTelemetry.
 
 Names follow the GenAI conventions (``gen_ai.memory.client`` in semantic-conventions-genai). Nothing
-is imported: a program that has set up OpenTelemetry has imported it. In all others a span costs a
-look-up. Texts and queries are recorded only if the variable `CONTENT_VARIABLE` asks for them.
+is imported: a program that has set up OpenTelemetry has imported it. In other programs a span costs
+one lookup. Texts and queries are recorded only if the variable `CONTENT_VARIABLE` says so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from botwire import operations as ops
 from botwire.models import Match, Record
 
 CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-"""The environment variable that asks for content: ``true``, as in other GenAI instrumentations."""
+"""The environment variable that turns on content: ``true``, as in other GenAI instrumentations."""
 
 _ASKED = frozenset({"true", "span_only", "span_and_event"})
 _MOST_NAMES = 20
@@ -44,17 +44,17 @@ class MemorySpan:
         self._span = span
 
     def counts(self, count: int) -> None:
-        """Records how many records the operation is about."""
+        """Records the number of records concerned."""
         if self._span is not None:
             self._span.set_attribute("gen_ai.memory.record.count", count)
 
     def names(self, ids: Sequence[str] | None) -> None:
-        """Records the id, if the operation is about one record."""
+        """Records the id, if the operation concerns one record."""
         if self._span is not None and ids is not None and len(ids) == 1:
             self._span.set_attribute("gen_ai.memory.record.id", _valid(ids[0]))
 
     def asks(self, query: str | None) -> None:
-        """Records what is searched for, if content is asked for."""
+        """Records what is searched for, if content is turned on."""
         if self._span is not None and query and _is_content_asked():
             self._span.set_attribute("gen_ai.memory.query.text", _valid(query))
 
@@ -112,7 +112,7 @@ _OPERATIONS: dict[type, str] = {
     ops.ExpireHistory: "update_memory",
     ops.ArchiveHistory: "update_memory",
 }
-"""What the conventions call an operation, where that does not follow from its class."""
+"""The conventions' name for an operation, if it does not follow from the class."""
 _SHAPES = {"botwire.operations.keys": "key", "botwire.operations.histories": "history"}
 
 
@@ -128,7 +128,7 @@ def batch_span(
     known = [one for one in operations if type(one).__module__ in _SHAPES]
     if not known:
         return _NO_SPAN
-    # What a batch writes says more than what it checks or reads besides.
+    # What a batch writes describes it better than what it checks or reads.
     writes = [one for one in known if one.writes] or known
     calls = {_name_of(one) for one in writes}
     attributes: dict[str, Any] = {
@@ -143,7 +143,7 @@ def batch_span(
 
 
 def _named(operation: ops.AnyOperation) -> Sequence[str]:
-    """Returns the keys or the history that an operation is about."""
+    """Returns the keys or the history that an operation concerns."""
     name = getattr(operation, "key", None) or getattr(operation, "name", None)
     return getattr(operation, "keys", ()) if name is None else (name,)
 
@@ -164,7 +164,7 @@ def memory_span(
     Args:
         operation: ``search_memory``, ``create_memory``, ``update_memory``, ``upsert_memory`` or
             ``delete_memory``.
-        engine: Where it is applied.
+        engine: The engine that applies it.
         namespace: The namespace.
         collection: The collection.
     """
@@ -172,7 +172,7 @@ def memory_span(
 
 
 def _tracer_provider() -> Any:
-    """Returns what makes spans; None if nothing does, or if a span is under way already."""
+    """Returns the provider of spans; None without one, or inside another span."""
     trace: Any = sys.modules.get("opentelemetry.trace")
     if trace is None or _is_inside.get():
         return None
@@ -213,7 +213,7 @@ def _started(
             operation,
             kind=kind,
             attributes=attributes,
-            # The message of an error may quote what was stored.
+            # An error's message may quote stored content.
             record_exception=False,
             set_status_on_exception=False,
         ) as span:

@@ -1,4 +1,4 @@
-"""An engine in front of another that sends concurrent reads as one request."""
+"""An engine that wraps another one and sends concurrent reads as one request."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class GatheringEngine:
 
     @property
     def waiting(self) -> int:
-        """How many reads wait for the current request to end."""
+        """The number of reads that wait for the current request to end."""
         return len(self._turn().waiting)
 
     def apply(self, batch: Batch) -> Results:
@@ -47,7 +47,8 @@ class GatheringEngine:
         answer: Future[Results] = Future()
         turn.waiting.append((batch, answer))
         with turn.lock:
-            # The thread that gets the lock sends all that wait; the others then find their answers.
+            # The thread that gets the lock sends all waiting reads; the other threads find their
+            # answers.
             while not answer.done():
                 self._send(turn)
         return answer.result()
@@ -70,13 +71,13 @@ class GatheringEngine:
         try:
             answers = self._apply_all([batch for batch, _ in together])
         except TransportError as error:
-            # Those that arrived meanwhile fail too: they have already waited for the whole timeout.
+            # Reads that arrived meanwhile fail too: they have already waited for the whole timeout.
             _fail([*together, *turn.take_all()], error)
         except BotWireError as error:
             if len(together) == 1:
                 _fail(together, error)
                 return
-            # One batch may be to blame, for example for a vector of the wrong dimension.
+            # A single batch may be to blame, for example one with a vector of the wrong dimension.
             for batch, answer in together:
                 try:
                     answer.set_result(self.engine.apply(batch))

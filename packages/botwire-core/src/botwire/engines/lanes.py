@@ -2,7 +2,7 @@
 
 All work starts in the quick lane. If it runs for more than a twentieth of a second while others
 wait, it gives up its thread and restarts in the slow lane, where callers take turns. So a caller
-with a hundred long requests delays only its own.
+with a hundred long requests delays only itself.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FairPool:
         self._queues = OrderedDict()
 
     async def run(self, caller: object, call: Callable[[], T]) -> T:
-        """Runs a function in a thread when it is the caller's turn, and returns its result.
+        """Returns the result of a function, run in a thread when it is the caller's turn.
 
         Args:
             caller: Identifies the caller that takes turns with others.
@@ -67,7 +67,7 @@ class FairPool:
             future.set_result(result)
 
     def close(self) -> None:
-        """Accepts no more work. Running calls finish."""
+        """Stops accepting work. Running calls finish."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -88,7 +88,7 @@ class Lanes:
     async def run(
         self, caller: object, call: Callable[[], T], held_to: work.Verdict | None = None
     ) -> T:
-        """Runs a function that can be restarted, and returns its result.
+        """Returns the result of a function that can be restarted.
 
         Args:
             caller: Identifies the caller that takes turns with others in the slow lane.
@@ -125,7 +125,7 @@ class Lanes:
         return _held(verdict, call)
 
     def close(self) -> None:
-        """Accepts no more work. Running calls finish."""
+        """Stops accepting work. Running calls finish."""
         self._quick.shutdown(wait=False, cancel_futures=True)
         self._slow.close()
 

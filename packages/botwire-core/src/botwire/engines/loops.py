@@ -24,7 +24,7 @@ _LONGEST_WAIT = 1.0  # seconds that a thread waits for its turn
 T = TypeVar("T")
 
 _FULL = "too many long reads run at the same time"
-_MANY = 64  # rows from which a generator of statements runs in a thread
+_MANY = 64  # rows above which a generator of statements runs in a thread
 
 
 class Ended(NamedTuple):
@@ -112,10 +112,10 @@ class Gate:
 
 
 class AsyncClientPerLoop(Generic[T]):
-    """Makes one client per event loop, and closes it when the loop ends.
+    """Creates one client per event loop and closes it when the loop ends.
 
     Args:
-        make: Makes a client.
+        make: Creates a client.
         close: Closes a client.
     """
 
@@ -161,10 +161,10 @@ async def _closed_with_loop(
 
 
 class ClientPerLoop(Generic[T]):
-    """The blocking twin: one client for all threads of a process, and a new one after a fork.
+    """The blocking twin: one client for all threads of a process, and a new one in a forked child.
 
     Args:
-        make: Makes a client.
+        make: Creates a client.
         close: Closes a client.
     """
 
@@ -190,9 +190,9 @@ class ClientPerLoop(Generic[T]):
         return client
 
     def _drop(self) -> None:
-        """Drops the parent process's client without closing it, as the parent still uses it."""
+        """Drops the parent process's client without closing it: the parent still uses it."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # of sockets that were not closed
+            warnings.simplefilter("ignore", ResourceWarning)  # about sockets that were not closed
             self._client, self._process = None, os.getpid()
 
     @contextmanager
@@ -200,7 +200,7 @@ class ClientPerLoop(Generic[T]):
         """Lends the client to a block.
 
         A signal handler or a finalizer may call this while its own thread is inside another call.
-        It gets a client of its own, as the interrupted call cannot release the locks it holds.
+        It gets a client of its own, because the interrupted call cannot release its locks.
         """
         thread = threading.get_ident()
         if thread in self._users:

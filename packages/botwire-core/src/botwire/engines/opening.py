@@ -6,7 +6,7 @@ a URL is accepted, including the asynchronous half of every adapter::
     register_scheme("redis", Scheme(open=lambda place: RedisEngine(place.url)))
 
 A package declares its scheme as an entry point in the group ``botwire.engines``, named like the
-scheme. Then the CLI and the server know it too.
+scheme. The command line and the server then accept it too.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def register_scheme(name: str, scheme: Scheme) -> None:
 
 
 def find_scheme(name: str) -> Scheme | None:
-    """Returns how to open URLs of a scheme; None if the scheme is unknown.
+    """Returns the `Scheme` of a URL scheme; None if it is unknown.
 
     Raises:
         ConfigurationError: A package that the scheme needs is not installed.
@@ -89,12 +89,12 @@ def _scheme_of(place: Place) -> Scheme:
 
 
 def open_engine(place: Place) -> Engine:
-    """Returns the engine of a place. A process has one engine per SQLite file."""
+    """Opens the engine of a place. A process has one engine per SQLite file."""
     return _scheme_of(place).open(place)
 
 
 def open_async_engine(place: Place) -> AsyncEngine:
-    """Returns the asynchronous engine of a place."""
+    """Opens the asynchronous engine of a place."""
     scheme = _scheme_of(place)
     if scheme.open_async is None:
         return ThreadedEngine(scheme.open(place))
@@ -103,9 +103,9 @@ def open_async_engine(place: Place) -> AsyncEngine:
 
 @functools.lru_cache(maxsize=64)
 def shared_engine(place: Place) -> Engine:
-    """Returns the engine that all adapters in this process share for a place. It is never closed.
+    """Returns the engine that all adapters of this process share for a place. It is never closed.
 
-    Frameworks make an object per session or request, which must not open a connection each.
+    Frameworks create an object per session or request, and these must not open connections each.
     """
     return open_engine(place)
 

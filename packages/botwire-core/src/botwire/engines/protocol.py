@@ -26,7 +26,7 @@ class Engine(Protocol):
         ...
 
     def sweep(self) -> None:
-        """Removes expired data, which no read returns any more. Writers also do so now and then.
+        """Removes expired data, which reads no longer return. Writers also do so from time to time.
 
         Raises:
             ServerError: The database failed; the next sweep continues.
@@ -56,7 +56,7 @@ class AsyncEngine(Protocol):
 
 @runtime_checkable
 class Pushes(Protocol):
-    """An `Engine` that can be told of changes without asking. An engine need not be one."""
+    """An `Engine` to which changes are pushed. Optional for engines."""
 
     def pushed(self, namespace: str, prefix: str, after: int) -> Iterator[ChangePage]:
         """Yields the changes after a revision as they happen; now and then, a page without any.
@@ -72,7 +72,7 @@ class Pushes(Protocol):
 
 @runtime_checkable
 class AsyncPushes(Protocol):
-    """An `AsyncEngine` that can be told of changes; see `Pushes`."""
+    """An `AsyncEngine` to which changes are pushed; see `Pushes`."""
 
     def pushed(self, namespace: str, prefix: str, after: int) -> AsyncIterator[ChangePage]:
         """Yields the changes after a revision; see `Pushes.pushed`."""

@@ -13,10 +13,10 @@ RETRIED_STATUSES = frozenset({502, 503, 504})
 """HTTP statuses with which a proxy answers while a server restarts."""
 
 PAUSE = 2.0
-"""Seconds without further attempts after a place did not even refuse a connection."""
+"""Seconds without attempts after a place did not even refuse a connection."""
 
 PROBE = 1.0
-"""Seconds that a call may take when it probes whether an outage is over."""
+"""Seconds that a call may take to probe whether an outage is over."""
 
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 2.0
@@ -39,17 +39,17 @@ def delay(attempt: int, *, remaining: float) -> float | None:
 
 
 class Outage:
-    """Remembers that a place is unreachable, so that only one call waits for the whole timeout.
+    """Remembers that a place is unreachable, so only the first call waits for the timeout.
 
-    A program whose server is down keeps making calls. After the first timeout, further calls get a
-    short time each, which is enough for a server that is back. A silent place costs even that time
-    per call, so it is not called at all for a pause. Any answer ends the outage.
+    A program whose server is down keeps making calls. After the first timeout, each further call
+    gets a short time, enough to reach a server that is back. A silent place would use up even that
+    time on every call, so it is not called at all for a while. Any answer ends the outage.
 
     Args:
         clock: Returns the current time in seconds.
 
     Attributes:
-        ask_first: Whether a call should first probe, for `PROBE` seconds, if the place is alive:
+        ask_first: Whether a call should first probe for `PROBE` seconds whether the place is alive:
             it accepted a call and did not answer. It may be down, or that call took too long.
     """
 
@@ -93,7 +93,7 @@ class Outage:
             error: The error that the call raises.
             probe: Seconds that each further call may take.
             pause: Seconds for which further calls fail at once.
-            ask_first: See the class. Further calls may then use their whole timeout.
+            ask_first: See the class. Further calls may then use their full timeout.
         """
         self._probe = math.inf if ask_first else probe
         self.ask_first = ask_first

@@ -9,7 +9,7 @@ from botwire.operations import Batch, Results
 
 
 class ThreadedEngine:
-    """Runs an `Engine` that has no asynchronous half, such as a user's own, in threads.
+    """Runs an `Engine` without an asynchronous half, such as a user's own, in threads.
 
     Args:
         engine: The engine that applies batches. Closed with this one.

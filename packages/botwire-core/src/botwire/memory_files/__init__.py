@@ -1,4 +1,4 @@
-"""A tree of text files that a model edits with six commands, as in Anthropic's memory tool."""
+"""A tree of text files that a model edits with the six commands of Anthropic's memory tool."""
 
 from botwire.memory_files._async import AsyncMemoryFiles
 from botwire.memory_files._sync import MemoryFiles

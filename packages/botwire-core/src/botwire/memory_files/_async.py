@@ -10,15 +10,15 @@ from botwire.errors import ConflictError
 from botwire.memory_files import commands
 from botwire.models import Entry
 
-_ATTEMPTS = 100  # of a command that others come before
-_PART = 500  # files that are deleted in one piece
+_ATTEMPTS = 100  # when others keep writing first
+_PART = 500  # files deleted per transaction
 
 
 class AsyncMemoryFiles:
-    """Text files that a model reads and edits, kept as the keys ``/memories/…`` of a memory.
+    """Text files that a model reads and edits, stored as the keys ``/memories/…`` of a memory.
 
-    Each command returns the text for the model. An edit is a compare-and-set: two agents that edit
-    one file at the same time both land.
+    Each command returns the text for the model. An edit is a compare-and-set: if two agents edit a
+    file at the same time, both edits take effect.
 
     Args:
         memory: The memory.
@@ -31,24 +31,24 @@ class AsyncMemoryFiles:
         return f"{type(self).__name__}({self.memory!r})"
 
     async def run(self, command: Mapping[str, Any]) -> str:
-        """Runs a command as a model sends it: ``{"command": "view", "path": "/memories"}``.
+        """Runs a command in the form a model sends: ``{"command": "view", "path": "/memories"}``.
 
         Raises:
-            FileCommandError: It is refused, or its arguments are wrong.
+            FileCommandError: The command is refused, or its arguments are wrong.
         """
         name, arguments = commands.read_command(command)
         answer: str = await getattr(self, name)(**arguments)
         return answer
 
     async def view(self, path: str, view_range: Sequence[int] | None = None) -> str:
-        """Returns the lines of a file, or the list of a folder, two levels deep.
+        """Returns the lines of a file, or the contents of a folder, two levels deep.
 
         Args:
             path: The path.
             view_range: The first and the last line to show; -1 is the end.
 
         Raises:
-            FileCommandError: There is no such path.
+            FileCommandError: The path does not exist.
         """
         key = commands.to_key(path)
         if key != commands.ROOT:
@@ -63,7 +63,7 @@ class AsyncMemoryFiles:
         return commands.view_folder(path, key, [(one.key, one.value) async for one in found])
 
     async def create(self, path: str, file_text: str) -> str:
-        """Creates a file, and the folders it is in.
+        """Creates a file and the folders above it.
 
         Raises:
             FileCommandError: The path exists.
@@ -87,25 +87,25 @@ class AsyncMemoryFiles:
         """Replaces a part of a file that appears in it exactly once.
 
         Raises:
-            FileCommandError: There is no such file, or not exactly one such part.
+            FileCommandError: The file does not exist, or the part does not appear exactly once.
         """
         return await self._edit(path, lambda text: commands.replace(path, text, old_str, new_str))
 
     async def insert(self, path: str, insert_line: int, insert_text: str) -> str:
-        """Adds lines to a file, after a line; 0 is the beginning.
+        """Inserts lines after a line of a file; 0 means at the beginning.
 
         Raises:
-            FileCommandError: There is no such file, or no such line.
+            FileCommandError: The file or the line does not exist.
         """
         return await self._edit(
             path, lambda text: commands.insert(path, text, insert_line, insert_text)
         )
 
     async def delete(self, path: str) -> str:
-        """Deletes a file, or a folder with all that is in it.
+        """Deletes a file, or a folder with everything in it.
 
         Raises:
-            FileCommandError: There is no such path, or it is the root.
+            FileCommandError: The path does not exist, or is the root.
         """
         key = commands.deletable(path)
         if not (await self.memory.delete(key) or await self._delete_inside(key)):
@@ -113,10 +113,10 @@ class AsyncMemoryFiles:
         return commands.deleted(path)
 
     async def rename(self, old_path: str, new_path: str) -> str:
-        """Renames or moves a file, or a folder with all that is in it, in one piece.
+        """Renames or moves a file, or a folder with everything in it, atomically.
 
         Raises:
-            FileCommandError: There is no such path, or the new one exists.
+            FileCommandError: The path does not exist, or the new path does.
         """
         old, new = commands.renamable(old_path, new_path)
         for attempt in range(1, _ATTEMPTS + 1):
@@ -174,7 +174,7 @@ class AsyncMemoryFiles:
         return await self.memory.count(commands.inside(key)) > 0
 
     async def _entries(self, key: str) -> list[Entry]:
-        """Returns the file at a key, or else the files in the folder."""
+        """Returns the file at a key, or the files in the folder of that name."""
         entry = await self.memory.entry(key)
         if entry is not None:
             return [entry]

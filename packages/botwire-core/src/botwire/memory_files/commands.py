@@ -1,8 +1,8 @@
-"""What the commands of the memory tool mean, and what they say. Does no I/O.
+"""The commands of the memory tool: their effects and their answers. Does no I/O.
 
-Models are trained on these texts: they are those of Anthropic's ``memory_20250818`` tool, word for
-word. A file is a key, named by its path, with a string as its value. Folders exist only in the
-paths of their files.
+Models are trained on the texts of Anthropic's ``memory_20250818`` tool, so these match them word
+for word. A file is a key, named by its path, with a string as its value. Folders exist only as
+parts of file paths.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COMMANDS: Mapping[str, Mapping[str, type]] = {
 
 _MAX_LINES = 999_999
 _WIDTH = len(str(_MAX_LINES))
-_FOLDER_SIZE = 4096  # as most file systems say of a folder
+_FOLDER_SIZE = 4096  # as most file systems report for a folder
 _LEVELS = 2
 
 
@@ -38,14 +38,14 @@ class FileCommandError(BotWireError):
 
 
 class NoSuchFileError(FileCommandError):
-    """There is no file at the path. There may be a folder."""
+    """No file exists at the path; a folder may."""
 
 
 # --- arguments ----------------------------------------------------------------------------------
 
 
 def read_command(command: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Returns the name and the arguments of a command as a model sends it.
+    """Returns the name and the arguments of a command in the form a model sends.
 
     Raises:
         FileCommandError: The command is unknown, or an argument is missing or has a wrong type.
@@ -89,21 +89,21 @@ def to_key(path: str) -> str:
 
 
 def folders_above(key: str) -> list[str]:
-    """Returns the folders that a file is in, `ROOT` left out."""
+    """Returns the folders above a file, without `ROOT`."""
     parts = key.split("/")
     return ["/".join(parts[:end]) for end in range(3, len(parts))]
 
 
 def inside(key: str) -> str:
-    """Returns what the keys of the files in a folder start with."""
+    """Returns the prefix of the keys of a folder's files."""
     return key + "/"
 
 
 def deletable(path: str) -> str:
-    """Returns the key of a path that is to be deleted.
+    """Returns the key of a path to delete.
 
     Raises:
-        FileCommandError: It is `ROOT`.
+        FileCommandError: The path is `ROOT`.
     """
     key = to_key(path)
     if key == ROOT:
@@ -112,10 +112,10 @@ def deletable(path: str) -> str:
 
 
 def renamable(old_path: str, new_path: str) -> tuple[str, str]:
-    """Returns the keys of a path that is to be renamed, and of its new name.
+    """Returns the keys of a path to rename and of its new name.
 
     Raises:
-        FileCommandError: It is `ROOT`, or would move into itself.
+        FileCommandError: The path is `ROOT`, or would move into itself.
     """
     old, new = to_key(old_path), to_key(new_path)
     if old == ROOT:
@@ -133,7 +133,7 @@ def text_of(value: Any, path: str) -> str:
 
     Raises:
         NoSuchFileError: The value is None: there is no such key.
-        FileCommandError: A program stored something else than a text.
+        FileCommandError: A program stored something other than text.
     """
     if value is None:
         raise NoSuchFileError(f"The path {path} does not exist. Please provide a valid path.")
@@ -153,17 +153,17 @@ def not_a_folder(path: str) -> FileCommandError:
 
 
 def not_found(path: str) -> FileCommandError:
-    """Returns the refusal to delete or rename what is not there."""
+    """Returns the refusal to delete or rename a path that does not exist."""
     return FileCommandError(f"The path {path} does not exist")
 
 
 def exists_already(path: str) -> FileCommandError:
-    """Returns the refusal to create what exists."""
+    """Returns the refusal to create a file that exists."""
     return FileCommandError(f"File {path} already exists")
 
 
 def destination_exists(path: str) -> FileCommandError:
-    """Returns the refusal to rename over what exists."""
+    """Returns the refusal to rename a file over another one."""
     return FileCommandError(f"The destination {path} already exists")
 
 
@@ -171,12 +171,12 @@ def view_file(path: str, text: str, view_range: Sequence[int] | None) -> str:
     """Returns the numbered lines of a file.
 
     Args:
-        path: Its path, as the model wrote it.
-        text: Its text.
+        path: The path, as the model wrote it.
+        text: The text of the file.
         view_range: The first and the last line to show; -1 is the end.
 
     Raises:
-        FileCommandError: It has too many lines.
+        FileCommandError: The file has too many lines.
     """
     lines = text.split("\n")
     if len(lines) > _MAX_LINES:
@@ -189,12 +189,12 @@ def view_file(path: str, text: str, view_range: Sequence[int] | None) -> str:
 
 
 def view_folder(path: str, key: str, files: Iterable[tuple[str, Any]]) -> str:
-    """Returns the list of what is in a folder.
+    """Returns the listing of a folder.
 
     Args:
-        path: Its path, as the model wrote it.
+        path: The path, as the model wrote it.
         key: Its key.
-        files: The key and the value of each file in it, however deep.
+        files: The key and the value of each file at any depth.
     """
     found: dict[tuple[str, ...], str] = {}
     for name, value in files:
@@ -206,7 +206,7 @@ def view_folder(path: str, key: str, files: Iterable[tuple[str, Any]]) -> str:
                 found[tuple(parts)] = f"{_size(_bytes(value))}\t{path}/{'/'.join(parts)}"
             else:
                 shown = "/".join(parts[:level])
-                # A file and a folder of one name can be made at the same moment: both are listed.
+                # A file and a folder of the same name can be created at the same moment: list both.
                 found[(*parts[:level], "")] = f"{_size(_FOLDER_SIZE)}\t{path}/{shown}/"
     lines = [f"{_size(_FOLDER_SIZE)}\t{path}", *(found[parts] for parts in sorted(found))]
     return (
@@ -221,11 +221,11 @@ def replace(path: str, text: str, old: str, new: str) -> tuple[str, str]:
     Args:
         path: The file's path, as the model wrote it.
         text: The file's text.
-        old: The part, which must be there once.
-        new: What replaces it.
+        old: The part to replace, which must occur exactly once.
+        new: The replacement.
 
     Raises:
-        FileCommandError: It is not there, or more than once.
+        FileCommandError: The part does not occur, or occurs more than once.
     """
     if not old:
         raise FileCommandError("No replacement was performed, old_str is empty.")
@@ -255,8 +255,8 @@ def insert(path: str, text: str, line: int, added: str) -> tuple[str, str]:
     Args:
         path: The file's path, as the model wrote it.
         text: The file's text.
-        line: The line to add them after; 0 is the beginning.
-        added: The lines.
+        line: The line after which to insert; 0 means at the beginning.
+        added: The lines to insert.
 
     Raises:
         FileCommandError: The file has no such line.
@@ -277,22 +277,22 @@ def insert(path: str, text: str, line: int, added: str) -> tuple[str, str]:
 
 
 def created(path: str) -> str:
-    """Returns what `create` says."""
+    """Returns the answer to `create` says."""
     return f"File created successfully at: {path}"
 
 
 def deleted(path: str) -> str:
-    """Returns what `delete` says."""
+    """Returns the answer to `delete` says."""
     return f"Successfully deleted {path}"
 
 
 def renamed(old_path: str, new_path: str) -> str:
-    """Returns what `rename` says."""
+    """Returns the answer to `rename` says."""
     return f"Successfully renamed {old_path} to {new_path}"
 
 
 def cleared() -> str:
-    """Returns what `clear` says."""
+    """Returns the answer to `clear` says."""
     return "All memory cleared"
 
 
@@ -301,7 +301,7 @@ def _numbered(lines: Iterable[str], first: int) -> str:
 
 
 def _lines_with(text: str, part: str) -> list[int]:
-    """Returns the line of every occurrence, overlapping ones too."""
+    """Returns the line number of every occurrence, including overlapping ones."""
     found = []
     line, seen, position = 1, 0, text.find(part)
     while position != -1:

@@ -4,8 +4,8 @@
 HTTP client are three ways to apply a batch of them. Nothing here does I/O.
 
 An operation is declared once, by its class: the types of its fields say how each is checked, sent
-and described, and the base class names its result. Bad fields are refused where the operation is
-made, on a client and on the server alike. Times are integers, microseconds since 1970 (UTC).
+and described, and the base class names its result. Creating an operation checks its fields, on the
+client and on the server alike. Times are integers, microseconds since 1970 (UTC).
 """
 
 from botwire.operations.authors import (

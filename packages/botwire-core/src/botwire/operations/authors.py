@@ -1,4 +1,4 @@
-"""Who wrote something: what a client says of itself, and the API key that it used."""
+"""Who wrote something: what the client says about itself, and the API key it used."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _Part = Annotated[
 class Author(Checked):
     """The author of a write.
 
-    ``Memory(…, author=Author(agent="support", run="42"))`` writes under this name. The name of an
-    agent alone may be given as a string.
+    ``Memory(…, author=Author(agent="support", run="42"))`` writes as this author. A string is short
+    for an author with only an agent.
 
     Attributes:
         agent: The agent's name.
         framework: The agent's framework, such as ``langgraph``; adapters set it.
-        run: The run, session or job that the agent wrote in.
+        run: The run, session or job in which the agent wrote.
         key: The id of the API key. The server sets it; no client can.
     """
 
@@ -56,13 +56,13 @@ class Author(Checked):
         return replace(self, key=key)
 
     def within(self, framework: str | None) -> Author:
-        """Returns this author with a framework, unless it names one already."""
+        """Returns this author with a framework, unless it already names one."""
         return self if self.framework is not None else replace(self, framework=framework)
 
     def during(self, *, agent: object = None, run: object = None) -> Author:
-        """Returns this author with an agent and a run, unless it names them already.
+        """Returns this author with an agent and a run, unless it already names them.
 
-        For what a framework calls them: a name that is too long, or not valid, is left out.
+        The names come from a framework: one that is too long or invalid is left out.
 
         Args:
             agent: The agent's name.
@@ -83,11 +83,11 @@ def _fitting(name: object) -> str | None:
 
 
 NOBODY = Author()
-"""An author of whom nothing is known; stored as no author at all."""
+"""An author without any names; stored as no author at all."""
 
 
 def read_author(given: Author | str | None) -> Author | None:
-    """Returns the author that a client gives, or None if it says nothing.
+    """Returns the author that a caller gives, or None if it has no names.
 
     Raises:
         ConfigurationError: It is not an author, or it names an API key.

@@ -24,7 +24,7 @@ T = TypeVar("T")
 class Operation(Checked, Generic[R_co]):
     """The base of all operations. ``Operation[int]`` is one whose result is an int.
 
-    Its fields are checked when it is made, so an engine never meets a bad one.
+    Creating one checks its fields, so engines never see an invalid field.
     """
 
     __slots__ = ()
@@ -32,34 +32,34 @@ class Operation(Checked, Generic[R_co]):
     writes: ClassVar[bool] = False
     """Whether the operation may change something."""
     removes: ClassVar[bool] = False
-    """Whether all it can do is delete: no quota stops it, and a server's audit log records it."""
+    """Whether it can only delete. Quotas never refuse it, and a server's audit log records it."""
     needs_snapshot: ClassVar[bool] = False
-    """Whether it reads more than once, and all of it must be as it was at one moment."""
+    """Whether it runs several reads that must all see the same moment."""
     has_past: ClassVar[bool] = False
     """Whether it can be answered as of an earlier moment; see `Batch.at`."""
     admin: ClassVar[bool] = False
-    """Whether it takes the rights of an administrator."""
+    """Whether it requires the right `admin` on a server."""
     storewide: ClassVar[bool] = False
-    """Whether it is about the whole store, and applied in the system's namespace only."""
+    """Whether it concerns the whole store. It is then applied in the system namespace only."""
     maintains: ClassVar[bool] = False
-    """Whether the database itself does it, outside of transactions; it is alone in its batch."""
+    """Whether the database itself carries it out, outside transactions and alone in its batch."""
     audits: ClassVar[bool] = False
-    """Whether the engine itself writes into the audit log what it did."""
+    """Whether the engine records it in the audit log, instead of the server."""
 
     @property
     def reach(self) -> str:
-        """A pattern of the namespaces that it is about, if it is storewide; by default all."""
+        """The pattern of namespaces that a storewide operation concerns; by default all."""
         return "*"
 
 
 class Paged(Operation[R_co]):
-    """Reads a page at a time: its result is the elements of a page, and whether there are more."""
+    """Reads one page: its result is the page's elements and whether there are more."""
 
     __slots__ = ()
 
     @property
     def backwards(self) -> bool:
-        """Whether it reads from the end, so that the next page is before the last element."""
+        """Whether it reads from the end, so that the next page precedes the last element."""
         return False
 
     def following(self, page: Any) -> Self | None:
@@ -73,7 +73,7 @@ class Paged(Operation[R_co]):
 
 
 class Parted(Operation[R_co]):
-    """Deletes a limited amount at a time, if it has a limit, and is repeated until it is over."""
+    """Deletes up to a limit, if it has one; the client repeats it until nothing is left."""
 
     __slots__ = ()
 
@@ -89,7 +89,7 @@ AnyOperation = Operation[Any]
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What follows from the class of an operation.
+    """Everything derived from the class of an operation.
 
     Attributes:
         make: The class.
@@ -113,7 +113,7 @@ BY_CLASS: dict[type[Any], Declaration] = {}
 
 
 def declaration_of(operation: AnyOperation) -> Declaration:
-    """Returns what was declared of an operation.
+    """Returns the declaration of an operation.
 
     Raises:
         ConfigurationError: Its class was not declared.
@@ -129,9 +129,9 @@ def declaration_of(operation: AnyOperation) -> Declaration:
 
 @dataclass_transform(frozen_default=True)
 def operation(cls: type[T]) -> type[T]:
-    """Declares an operation: makes the class an immutable value, and derives the rest from it.
+    """Declares an operation: turns the class into an immutable value and derives the rest from it.
 
-    An engine must still say what it does; for those on SQL see `botwire.engines.sql.handlers`.
+    Engines must still implement it; for SQL see `botwire.engines.sql.handlers`.
 
     Raises:
         TypeError: The result, or a field, has no form in JSON.

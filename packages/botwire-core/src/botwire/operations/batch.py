@@ -16,16 +16,16 @@ class Batch:
     """Operations on one namespace that are applied in order, all or none.
 
     Attributes:
-        idempotency_id: Makes a repeated batch harmless: an engine that has applied a batch of this
-            id answers what it answered then. None where no answer can get lost.
-        digest: Of the request that the batch was made of, in ASCII. The same id with another
-            digest is another request under a used name, and is refused. None asks for no check.
-        terms: On what terms a server takes it; not part of what is sent to one.
-        author: Who makes the changes, which is stored with each of them.
+        idempotency_id: Makes a retry harmless: an engine that has already applied a batch with this
+            id returns the same results again. None where no answer can get lost.
+        digest: The digest of the request that carried the batch, in ASCII. The same id with another
+            digest is a different request and is refused. None skips this check.
+        terms: The terms on which a server accepts it; never sent by a client.
+        author: Who makes the changes; stored with each change.
         at: The past moment to read; None means now.
         writes: Whether any operation may change something.
-        maintains: Whether this is for the database itself; see `AnyOperation.maintains`.
-        needs_snapshot: Whether all that is read must be as it was at one moment.
+        maintains: Whether the database itself carries it out; see `Operation.maintains`.
+        needs_snapshot: Whether all reads must see the same moment.
     """
 
     namespace: str
@@ -65,12 +65,12 @@ class Batch:
         return self._with("terms", terms)
 
     def by(self, author: Author) -> "Batch":
-        """Returns this batch by another author."""
+        """Returns this batch with another author."""
         return self._with("author", author)
 
     def _with(self, changed: str, value: object) -> "Batch":
         new = object.__new__(Batch)
-        # All is checked already, which `dataclasses.replace` would not know.
+        # `dataclasses.replace` would check everything again.
         for name in self.__slots__:
             object.__setattr__(new, name, getattr(self, name))
         object.__setattr__(new, changed, value)
@@ -90,9 +90,9 @@ class Batch:
 def _not_past(operation: AnyOperation) -> str:
     name = type(operation).__name__
     if operation.writes:
-        return f"the memory as it was cannot be changed ({name}): write to the present"
+        return f"the past cannot be changed ({name}): write to the present"
     return f"{name} has no past: ask it of the present"
 
 
 Results = list[Any]
-"""One result an operation, in their order; each operation says of what type."""
+"""One result per operation, in order; the operation's class names the type."""

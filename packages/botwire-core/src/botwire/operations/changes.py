@@ -1,4 +1,4 @@
-"""The operations on the log of changes, and on what a namespace uses."""
+"""The operations on the log of changes and on the usage of a namespace."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, NamedTuple
@@ -16,13 +16,13 @@ class ChangeEntry(NamedTuple):
     """A change, without the new value.
 
     Attributes:
-        revision: Of the namespace, with this change.
+        revision: The namespace's revision after this change.
         shape: ``key``, ``history`` or ``record``; ``namespace`` for a `reset`.
-        action: What was done, for example ``put``, ``delete``, ``append``. ``reset``: the changes
-            since are no longer all known, so anything may have changed.
+        action: What was done, for example ``put``, ``delete``, ``append``. ``reset``: some changes
+            are no longer in the log, so anything may have changed.
         name: The key, the history or the collection; for a ``clear`` of keys, their prefix.
         author: Who made the change; None if that is not known.
-        changed_at: When; None unless the namespace kept its past then.
+        changed_at: When it was made; None unless the namespace kept its past then.
     """
 
     revision: Count
@@ -45,7 +45,7 @@ class ReadChanges(Operation[ChangePage]):
     """Returns the changes after a revision, without those of the same batch.
 
     Attributes:
-        after: None: no changes, only the current revision.
+        after: Return the changes after this revision; None returns only the current revision.
     """
 
     needs_snapshot: ClassVar[bool] = True
@@ -55,4 +55,4 @@ class ReadChanges(Operation[ChangePage]):
 
 @operation
 class ReadUsage(Operation[Usage]):
-    """Returns what the namespace uses, without what the same batch changes."""
+    """Returns the usage of the namespace, without what the same batch changes."""

@@ -1,8 +1,8 @@
-"""How an annotated field looks in JSON: how it is written, read, checked and described.
+"""The JSON form of an annotated field: how it is written, read, checked and described.
 
 `field_of` derives all four from the annotation alone, so an operation is declared once: in its
-class. What an annotation's type cannot say (a bound, a pattern, another form) is a `Rule` in an
-``Annotated``; see `botwire.operations.fields`.
+class. A `Rule` in an ``Annotated`` adds what the type cannot say: a bound, a pattern, another form;
+see `botwire.operations.fields`.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=True, allow_nan=Fals
 """Returns a string or a number as JSON."""
 
 Check = Callable[[Any, str], object]
-"""Raises `ConfigurationError` unless a value is valid; is given the value and the field's name."""
+"""Takes a value and the field's name; raises `ConfigurationError` unless the value is valid."""
 
 
 class MismatchError(Exception):
-    """Part of a document is not what it should be; the message says where and what it should be.
+    """Part of a document is invalid; the message says where it is and what it must be.
 
     Attributes:
-        too_complex: Whether the part is well-formed but more than a server takes on.
+        too_complex: Whether the part is well formed but too much for a server.
     """
 
     def __init__(self, message: str, *, too_complex: bool = False) -> None:
@@ -50,14 +50,14 @@ class MismatchError(Exception):
 
 
 class Codec(NamedTuple):
-    """How a part of an operation or of a result looks in JSON.
+    """The JSON form of a part of an operation or a result.
 
     Attributes:
         encode: Returns the JSON text of a part.
-        decode: Returns the part that a decoded document stands for. Given where the part sits
-            (``operations[0].key``), it trusts nothing: unknown fields and inexact JSON are
-            refused. Given None, it trusts the document, which is a server's answer.
-            Raises `MismatchError`.
+        decode: Returns the part for a decoded document. Given the part's position
+            (``operations[0].key``), it trusts nothing and refuses unknown fields and inexact JSON.
+            Given None, it trusts the document, which is then a server's answer. Raises
+            `MismatchError`.
         schema: The JSON Schema of a part.
     """
 
@@ -68,7 +68,7 @@ class Codec(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)  # one in an annotation must be hashable
 class Rule:
-    """What the type of a field does not say.
+    """What the type of a field cannot say.
 
     Attributes:
         check: Raises `ConfigurationError` unless the value is valid.
@@ -143,7 +143,7 @@ def _json(part: object, where: str | None) -> Json:
     if where is None:
         return Json.from_decoded(part)
     try:
-        # Refuses what a lenient decoder lets through, such as NaN.
+        # Refuses what a lenient decoder accepts, such as NaN.
         return Json.from_text(encode_decoded(part, where))
     except NotJSONError as error:
         raise MismatchError(str(error)) from None
@@ -196,7 +196,7 @@ VECTOR = Codec(
         "oneOf": [_BASE64, {"type": "array", "items": {"type": "number"}}],
     },
 )
-# JSON, or bytes, which an object holds under another name; see `_Members`.
+# JSON, or bytes, which an object holds under another name; see `object_of`.
 VALUE = Codec(JSON.encode, JSON.decode, JSON.schema)
 
 
@@ -204,7 +204,7 @@ VALUE = Codec(JSON.encode, JSON.decode, JSON.schema)
 
 
 def list_of(codec: Codec) -> Codec:
-    """Returns the codec of a tuple of any length, which is a list in JSON."""
+    """Returns the codec of a tuple of any length, a list in JSON."""
     encode, decode = codec.encode, codec.decode
 
     def encode_list(values: Sequence[Any]) -> str:
@@ -221,7 +221,7 @@ def list_of(codec: Codec) -> Codec:
 
 
 def optional(codec: Codec) -> Codec:
-    """Returns the codec of what may be None."""
+    """Returns the codec for a part that may be None."""
     kind = codec.schema.get("type")
     return Codec(
         lambda value: "null" if value is None else codec.encode(value),
@@ -255,7 +255,7 @@ def members_of(cls: Any) -> tuple[Member, ...]:
 
 
 def _checks_of(cls: Any) -> tuple[tuple[str, Check, bool], ...]:
-    """Returns the name, the check and whether None is valid, for each field that has a check."""
+    """Returns, for each field with a check, its name, the check, and whether None is valid."""
     return tuple(
         (name, field.check, field.optional)
         for name, field, _ in members_of(cls)
@@ -264,7 +264,7 @@ def _checks_of(cls: Any) -> tuple[tuple[str, Check, bool], ...]:
 
 
 class Checked:
-    """A dataclass whose fields are checked, by their annotations, when it is made."""
+    """A dataclass that checks its fields by their annotations when it is created."""
 
     __slots__ = ()
 
@@ -281,25 +281,25 @@ class Checked:
         self.check()
 
     def check(self) -> None:
-        """Raises `ConfigurationError` if the fields do not fit each other."""
+        """Raises `ConfigurationError` if the fields contradict each other."""
 
 
 PARTS: dict[str, Any] = {}
-"""Every class whose objects are part of an operation or a result, by its name."""
+"""Every class that occurs in an operation or a result, by name."""
 
 
 def object_of(cls: Any) -> Codec:
-    """Returns the codec of a dataclass or a named tuple, which is an object in JSON.
+    """Returns the codec of a dataclass or a named tuple, an object in JSON.
 
-    A field that has its default is not written. A field of JSON or bytes (`VALUE`) stands under
-    its name if it is JSON, and under ``bytes`` if it is bytes.
+    A field with its default value is not written. A field for JSON or bytes (`VALUE`) is written
+    under its own name if it holds JSON, and under ``bytes`` if it holds bytes.
     """
     PARTS[cls.__name__] = cls
     return Codec(encoder_of(cls), decoder_of(cls), {"$ref": REF + cls.__name__})
 
 
 def encoder_of(cls: Any, first: str = "") -> Callable[[Any], str]:
-    """Returns what writes objects of a class as JSON.
+    """Returns the function that writes objects of a class as JSON.
 
     Args:
         cls: A dataclass or a named tuple.
@@ -324,7 +324,7 @@ def encoder_of(cls: Any, first: str = "") -> Callable[[Any], str]:
 
 
 def decoder_of(cls: Any) -> Callable[[Any, str | None], Any]:
-    """Returns what reads objects of a class; see `Codec.decode`."""
+    """Returns the function that reads objects of a class; see `Codec.decode`."""
     missing = dataclasses.MISSING
     members = [
         (name, field.codec.decode, default is missing, field.codec is VALUE)
@@ -339,7 +339,7 @@ def decoder_of(cls: Any) -> Callable[[Any, str | None], Any]:
         if not isinstance(part, dict):
             raise _mismatch("an object", where)
         if where is None and "bytes" not in part:
-            # A page holds a thousand of these.
+            # A page may hold a thousand of these.
             try:
                 return cls(
                     *[
@@ -392,10 +392,10 @@ _SCALARS: Mapping[Any, Codec] = {
 
 
 def field_of(annotation: Any) -> Field:
-    """Returns what an annotation says, for example ``Time | None`` or ``tuple[Json, ...]``.
+    """Returns the field for an annotation, for example ``Time | None`` or ``tuple[Json, ...]``.
 
     Raises:
-        TypeError: It has no form in JSON; the message says what does.
+        TypeError: It has no form in JSON; the message lists what does.
     """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation in _SCALARS:

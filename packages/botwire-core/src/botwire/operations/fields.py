@@ -10,14 +10,14 @@ from botwire.exact import Json
 from botwire.operations.codecs import NUMBER, TIME, VALUE, Check, Rule
 
 MAX_PAGE = 1000
-"""Most names, items or records in one page; ask for the next page to get more."""
+"""Most names, items or records in one page."""
 MAX_PAGE_BYTES = 8 * 1024 * 1024
-"""Approximate size of a page in bytes. A page that reaches it has fewer elements than were asked
-for, and says that there are more. A single element that is larger is a page of its own."""
+"""The approximate size of a page in bytes. A page that reaches it has fewer elements than asked for
+and says that there are more. A single larger element is a page of its own."""
 PART = MAX_PAGE
-"""Keys or items that clearing deletes in one transaction: other writers wait some 10 ms."""
+"""Keys or items that a clear deletes per transaction: other writers wait about 10 ms."""
 RECORDS_PART = 200
-"""Records that clearing deletes in one transaction, with the words of their texts."""
+"""Records that a clear deletes per transaction, with the words of their texts."""
 MAX_INTEGER = 2**63 - 1
 """The greatest version, sequence number or count."""
 MAX_TTL = 100 * 365 * 86_400.0
@@ -27,9 +27,9 @@ MAX_METADATA = 100_000
 MAX_HISTORY_METADATA = 16_384
 """Most bytes of JSON in the metadata of a history, which listings return."""
 HISTORY_ORDERS = ("name", "updated")
-"""What histories are listed by; see `ListHistories`."""
+"""The orders of a list of histories; see `ListHistories`."""
 METRICS = ("cosine", "l2")
-"""How vectors are compared; see `SearchRecords`."""
+"""The ways to compare vectors; see `SearchRecords`."""
 
 
 # --- checks ---------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def check_ttl(ttl: object, what: str = "ttl") -> None:
 
 
 def read_ttl(ttl: float | None) -> float | None:
-    """Returns the `ttl` that a constructor is given: seconds, or None for no expiry.
+    """Returns the `ttl` passed to a constructor: seconds, or None for no expiry.
 
     Raises:
         ConfigurationError: It is neither.
@@ -95,7 +95,7 @@ def check_scope(scope: str, what: str = "scope path") -> None:
 
 
 def check_metadata(metadata: Json, what: str = "metadata") -> None:
-    """Raises an error unless metadata is an object that a filter can look at in good time.
+    """Raises an error unless metadata is an object small enough to filter.
 
     Raises:
         ConfigurationError: It is not an object.
@@ -104,7 +104,7 @@ def check_metadata(metadata: Json, what: str = "metadata") -> None:
     if not metadata.is_object:
         raise ConfigurationError(f"{what} must be an object")
     text = metadata.text
-    most = text.count(",") + text.count("[") + text.count("{")  # strings may hold these too
+    most = text.count(",") + text.count("[") + text.count("{")  # strings may contain these too
     if most > MAX_METADATA and _count(metadata.value) > MAX_METADATA:
         raise TooComplexError(
             f"{what} may have at most {MAX_METADATA:,} values: keep large data in a key or the text"
@@ -117,7 +117,7 @@ def check_history_metadata(metadata: Json, what: str = "metadata") -> None:
         raise ConfigurationError(f"{what} must be an object")
     if len(metadata.text) > MAX_HISTORY_METADATA:
         raise ConfigurationError(
-            f"the {what} of a history holds {MAX_HISTORY_METADATA:,} bytes of JSON at most, not "
+            f"the {what} of a history may have at most {MAX_HISTORY_METADATA:,} bytes of JSON, not "
             f"{len(metadata.text):,}: keep large data in a key"
         )
 
@@ -178,12 +178,12 @@ Namespace = Annotated[
 AnyNamespace = Annotated[
     str, Rule(_named(names.check_any_namespace), _string(names.MAX_NAMESPACE_BYTES))
 ]
-"""A namespace, reserved ones too."""
+"""A namespace, possibly a reserved one."""
 Key = Annotated[str, Rule(_named(names.check_key), _string(names.MAX_NAME_BYTES))]
 HistoryName = Annotated[str, Rule(_named(names.check_history), _string(names.MAX_NAME_BYTES))]
 CollectionName = Annotated[str, Rule(_named(names.check_collection), _string(names.MAX_NAME_BYTES))]
 Prefix = Annotated[str, Rule(_named(names.check_prefix), _string(names.MAX_NAME_BYTES, 0))]
-"""What names start with; empty for all names."""
+"""The beginning of names; empty matches all names."""
 Id = Annotated[str, Rule(_named(names.check_id), _string(names.MAX_ID_BYTES))]
 """The id of an item or a record."""
 Tag = Annotated[str, Rule(_named(names.check_tag), _string(names.MAX_ID_BYTES))]
@@ -205,7 +205,7 @@ Count = Annotated[int, Rule(check_count, _COUNT)]
 Integer = Annotated[int, Rule(_check_increment)]
 """Any int."""
 Limit = Annotated[int, Rule(check_page, {"minimum": 1, "maximum": MAX_PAGE})]
-"""How many at most: 1 to `MAX_PAGE`."""
+"""The most elements to return: 1 to `MAX_PAGE`."""
 Seconds = Annotated[float, Rule(check_ttl, {"exclusiveMinimum": 0, "maximum": MAX_TTL}, NUMBER)]
 """A time to live, in seconds."""
 Score = Annotated[float, Rule(_check_score, {}, NUMBER)]
@@ -214,7 +214,7 @@ Time = Annotated[int, Rule(check_time, {}, TIME)]
 """Microseconds since 1970 (UTC); ISO 8601 in JSON."""
 
 Value = Annotated[Json | bytes, Rule(None, {}, VALUE)]
-"""What a key holds: a JSON value, or bytes."""
+"""The value of a key: JSON, or bytes."""
 Metadata = Annotated[Json, Rule(check_metadata, {"type": "object"})]
 """A JSON object."""
 HistoryMetadata = Annotated[

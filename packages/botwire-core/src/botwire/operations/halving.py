@@ -1,4 +1,4 @@
-"""How a batch that asks for more than a server answers at once is asked in parts."""
+"""Divides a batch whose answer is too large for a server to send at once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from botwire.operations import records
 
 
 def halve(batch: ops.Batch) -> tuple[ops.Batch, ops.Batch] | None:
-    """Returns two batches that ask for what one did, or None if it cannot be divided.
+    """Returns two batches that together read what one does; None if it cannot be divided.
 
-    Batches that write are not divided, because they are atomic. Nor are those that read the log of
-    changes, because its revision must apply to everything read with it.
+    A batch that writes is not divided, because it is atomic. Nor is one that reads the log of
+    changes, because the revision must apply to everything read with it.
     """
     if batch.writes or any(isinstance(one, ops.ReadChanges) for one in batch.operations):
         return None
@@ -50,7 +50,7 @@ def _halve(operation: ops.AnyOperation) -> tuple[ops.AnyOperation, ops.AnyOperat
 
 
 def join(batch: ops.Batch, first: ops.Results, second: ops.Results) -> ops.Results:
-    """Returns what a batch answers, of the answers to its two halves."""
+    """Returns the results of a batch, given those of its two halves."""
     if len(batch.operations) > 1:
         return [*first, *second]
     return [(*first[0], *second[0])]

@@ -51,12 +51,12 @@ class ItemPage(NamedTuple):
 
 
 class HistoryStat(NamedTuple):
-    """What is known of a history without reading it.
+    """A summary of a history.
 
     Attributes:
         count: Items that reads return.
         archived: Items hidden by `ArchiveHistory`.
-        last_seq: The greatest sequence number ever given; 0 if none was.
+        last_seq: The highest sequence number ever assigned; 0 if none was.
         metadata: What `SetHistoryMetadata` set.
         metadata_version: The version that it returned; 0 if there is no metadata.
         expires_at: When the history expires; None if never.
@@ -81,7 +81,7 @@ class HistoryPage(NamedTuple):
 
 
 class _Appends(Operation[tuple[Count, ...]]):
-    """What writes items, each perhaps with an id."""
+    """The base of operations that write items, with or without ids."""
 
     __slots__ = ()
 
@@ -109,9 +109,9 @@ class ExtendHistory(_Appends):
 
     Attributes:
         ids: An id or None for each item; None: no item has one.
-        if_last: Append only if this is the last sequence number; 0: if nothing was ever appended.
-            Ignored if every item is already there.
-        ttl: The history then expires after so many seconds; None: leave its expiry as it is.
+        if_last: Append only if this is the last sequence number; 0: only if nothing was ever
+            appended. Ignored if every item is already there.
+        ttl: Seconds until the history expires; None: leave its expiry as it is.
     """
 
     writes: ClassVar[bool] = True
@@ -131,7 +131,7 @@ class ReplaceHistory(_Appends):
     Attributes:
         ids: An id or None for each item; None: no item has one.
         if_last: Replace only if this is the last sequence number.
-        ttl: The history then expires after so many seconds; None: leave its expiry as it is.
+        ttl: Seconds until the history expires; None: leave its expiry as it is.
     """
 
     writes: ClassVar[bool] = True
@@ -152,7 +152,7 @@ class UpdateItem(Operation[Count]):
         seq: The item's sequence number; give this or `id`.
         id: The item's id.
         if_version: Replace only if the item has this version.
-        ttl: The history then expires after so many seconds; None: leave its expiry as it is.
+        ttl: Seconds until the history expires; None: leave its expiry as it is.
     """
 
     writes: ClassVar[bool] = True
@@ -173,7 +173,7 @@ class UpdateItem(Operation[Count]):
 
 @operation
 class SetHistoryMetadata(Operation[Count]):
-    """Sets the metadata of a history, which need not hold items; returns the metadata's version.
+    """Sets the metadata of a history, even an empty one; returns the metadata's version.
 
     Attributes:
         metadata: Replaces what was set before; an empty object removes it.
@@ -190,7 +190,7 @@ class SetHistoryMetadata(Operation[Count]):
 class ExpireHistory(Operation[bool]):
     """Sets when a history expires; returns whether it exists.
 
-    An expired history is as if it had been cleared: without items, metadata and expiry.
+    An expired history looks as if it had been cleared: no items, no metadata, no expiry.
 
     Attributes:
         ttl: Seconds from now; None: it does not expire.
@@ -203,17 +203,17 @@ class ExpireHistory(Operation[bool]):
 
 @operation
 class ForkHistory(Operation[Count]):
-    """Makes a history that begins with the items of another; returns how many items these are.
+    """Creates a history that begins with another one's items; returns how many these are.
 
-    The items keep their numbers, ids and times, archived ones stay archived, and what happens to
-    them in one history does not change the other. Metadata and expiry are not taken over. The cost
-    does not depend on how many items there are. Raises `NotFoundError` if there is no such history,
-    and `ConflictError` if the new one was ever written to.
+    The items keep their numbers, ids and times, and archived items stay archived. Changing them in
+    one history does not affect the other. Metadata and expiry are not copied. The cost does not
+    depend on the number of items. Raises `NotFoundError` if there is no such history, and
+    `ConflictError` if the new one was ever written to.
 
     Attributes:
-        name: The history to begin with.
+        name: The history to copy items from.
         to: The new history.
-        up_to: The number of the last item to take over; None: all.
+        up_to: The number of the last item to include; None: all.
     """
 
     writes: ClassVar[bool] = True
@@ -234,8 +234,8 @@ class ReadHistory(Paged[ItemPage]):
     A page holds about `MAX_PAGE_BYTES` at most.
 
     Attributes:
-        before: None: to the end.
-        newest_first: Read from the end; `before` then leads to the next page.
+        before: Read only items before this number; None: to the end.
+        newest_first: Read from the end; pass `before` to get the next page.
         archived: Include the items hidden by `ArchiveHistory`.
     """
 
@@ -255,7 +255,7 @@ class ReadHistory(Paged[ItemPage]):
 
 @operation
 class StatHistory(Operation[HistoryStat]):
-    """Returns what is known of a history; all zeros if nothing was ever appended."""
+    """Returns a summary of a history; all zeros if nothing was ever appended."""
 
     has_past: ClassVar[bool] = True
     name: HistoryName
@@ -284,7 +284,7 @@ class PopItem(Operation[HistoryItem | None]):
 class ArchiveHistory(Operation[Count]):
     """Hides the items up to a sequence number from reads; returns how many.
 
-    They are kept: a read that asks for archived items returns them.
+    Archived items are kept; reads return them on request.
     """
 
     writes: ClassVar[bool] = True
@@ -294,11 +294,12 @@ class ArchiveHistory(Operation[Count]):
 
 @operation
 class ClearHistory(Parted[Count]):
-    """Deletes all items, archived ones too, with metadata and expiry; returns how many items.
+    """Deletes all items (archived ones too), metadata and expiry; returns the number of items.
 
     Attributes:
         limit: Most items to delete, the oldest first; None: all. If there are more, all items are
-            archived first, so that no reader sees a part. Repeat until fewer are deleted.
+            archived first, so no reader sees a half-cleared history. Repeat until fewer are
+            deleted.
     """
 
     writes: ClassVar[bool] = True
@@ -317,9 +318,8 @@ class ListHistories(Paged[HistoryPage]):
         order: ``name``, or ``updated``: by the time of the last change, and by name where times
             are equal.
         descending: Reverse the order.
-        where: Only histories whose metadata match; see `botwire.filters`.
-        after_time: With `after`, in the order ``updated``: start after a history of this name that
-            was updated at this time.
+        where: Only histories whose metadata matches; see `botwire.filters`.
+        after_time: In the order ``updated``, the update time of the history named by `after`.
     """
 
     has_past: ClassVar[bool] = True

@@ -51,11 +51,11 @@ class EntryPage(NamedTuple):
 
 
 class KeyStat(NamedTuple):
-    """What is known of a key without its value.
+    """A summary of a key, without its value.
 
     Attributes:
-        size: The bytes of the value as it is stored.
-        binary: Whether the value is bytes, and not JSON.
+        size: The size of the stored value, in bytes.
+        binary: Whether the value is bytes instead of JSON.
         author: Who made the last write; None if that is not known.
     """
 
@@ -105,7 +105,7 @@ class GetKeys(Operation[tuple[KeyEntry | None, ...]]):
 
     @property
     def needs_snapshot(self) -> bool:  # type: ignore[override]
-        """Whether there are so many keys that it takes several statements."""
+        """Whether reading this many keys takes several statements."""
         return len(self.keys) > _ONE_STATEMENT
 
 
@@ -125,7 +125,7 @@ class ListKeys(Paged[KeyPage]):
 
 @operation
 class ListKeyStats(Paged[KeyStatPage]):
-    """Returns the keys that start with `prefix`, with their sizes but not their values, in order.
+    """Returns the keys that start with `prefix`, with sizes but without values, in order.
 
     Attributes:
         after: Start after this key, which need not exist; None: at the first.
@@ -146,7 +146,7 @@ class ScanKeys(Paged[EntryPage]):
     Attributes:
         after: Only keys after this one, which need not exist.
         before: Only keys before this one, which need not exist.
-        descending: From the last key to the first; `before` then leads to the next page.
+        descending: From the last key to the first; pass `before` to get the next page.
     """
 
     has_past: ClassVar[bool] = True
@@ -200,7 +200,7 @@ class ClearKeys(Parted[Count]):
 
 @operation
 class IncrementKey(Operation[int]):
-    """Adds to an int, starting from 0; returns the sum. The expiry stays as it is."""
+    """Adds to an int, starting from 0; returns the sum. Leaves the expiry as it is."""
 
     writes: ClassVar[bool] = True
     key: Key

@@ -27,11 +27,11 @@ SHAPES = ("key", "history", "record")
 
 
 class Moment(NamedTuple):
-    """A moment of a namespace's past: by its revision or by the time.
+    """A moment in the past of a namespace, given by its revision or by a time.
 
     Attributes:
-        revision: As the namespace was with this change.
-        time: As it was at this time.
+        revision: The namespace right after this change.
+        time: The namespace at this time.
     """
 
     revision: Count | None = None
@@ -60,10 +60,10 @@ class PastStat(NamedTuple):
     """What a namespace keeps of its past.
 
     Attributes:
-        keep: Seconds for which it is kept; None if it is not.
-        since: The first revision that it can be read at; 0 if nothing is kept.
-        began: The first time that it can be read at; None if nothing is kept.
-        revision: The namespace's present revision.
+        keep: For how many seconds; None if it keeps nothing.
+        since: The first revision at which it can be read; 0 if it keeps nothing.
+        began: The first time at which it can be read; None if it keeps nothing.
+        revision: The namespace's current revision.
     """
 
     keep: Seconds | None
@@ -79,10 +79,10 @@ class StatPast(Operation[PastStat]):
 
 @operation
 class KeepPast(Operation[PastStat]):
-    """Keeps what is changed and deleted from now on, for so long; returns what is kept.
+    """Sets for how long what is changed or deleted is kept; returns what the namespace keeps now.
 
     Attributes:
-        seconds: For how long; None: nothing, and what was kept is deleted.
+        seconds: For how many seconds; None keeps nothing and deletes what was kept.
     """
 
     writes: ClassVar[bool] = True
@@ -96,7 +96,7 @@ class KeyVersion(NamedTuple):
     Attributes:
         version: The revision of the write that stored it.
         author: Who made that write; None if that is not known.
-        until: The revision that replaced or deleted it; None if the key has it still.
+        until: The revision that replaced or deleted it; None if it is the current value.
     """
 
     version: Count
@@ -117,7 +117,7 @@ class VersionPage(NamedTuple):
 
 @operation
 class ReadVersions(Paged[VersionPage]):
-    """Returns what a key has and had, the newest first.
+    """Returns the current value and the past values of a key, the newest first.
 
     Attributes:
         before: Only versions before this one.
@@ -130,13 +130,13 @@ class ReadVersions(Paged[VersionPage]):
 
     @property
     def backwards(self) -> bool:
-        """Whether it reads from the last version to the first: always."""
+        """True: it reads from the last version to the first."""
         return True
 
 
 @operation
 class FindRevision(Operation[Count]):
-    """Returns the revision that the namespace had at a time, where its past is kept."""
+    """Returns the revision that the namespace had at a time, if its past is kept."""
 
     needs_snapshot: ClassVar[bool] = True
     time: Time
@@ -151,14 +151,14 @@ class ChangedPage(NamedTuple):
 
 @operation
 class ListChanged(Paged[ChangedPage]):
-    """Returns the keys, the histories or the collections that have changed since a moment.
+    """Returns the keys, histories or collections that have changed since a moment.
 
     Without a prefix, raises `NotFoundError` if the past of one of them was erased since.
 
     Attributes:
         at: The moment.
-        shape: Which of them.
-        prefix: What their names start with.
+        shape: Whether to list keys, histories or collections.
+        prefix: Only those whose names start with this.
         after: Start after this name.
     """
 
@@ -171,11 +171,11 @@ class ListChanged(Paged[ChangedPage]):
 
 
 class RestoredPart(NamedTuple):
-    """What came of restoring a part.
+    """The result of restoring a part.
 
     Attributes:
         restored: How many elements were written or deleted.
-        after: The last record that was looked at, if there are more.
+        after: The last record examined, if there are more.
     """
 
     restored: Count
@@ -184,18 +184,18 @@ class RestoredPart(NamedTuple):
 
 @operation
 class RestorePast(Operation[RestoredPart]):
-    """Makes a key, a history or the records of a collection what they were, by new writes.
+    """Restores a key, a history or the records of a collection by new writes.
 
-    What would have expired since stays away. Raises `NotFoundError` if its past was erased since
-    the moment and it could not be told what it was.
+    Whatever would have expired since is not restored. Raises `NotFoundError` if its past was erased
+    after that moment, so its state is no longer known.
 
     Attributes:
         at: The moment to go back to.
         shape: Whether `name` is a key, a history or a collection.
-        only: Restore only what the change of this revision touched. Raises `ConflictError` if it
-            was changed again since.
-        after: Go on after this record.
-        limit: Most records to look at.
+        only: Restore only what this revision changed. Raises `ConflictError` if that was changed
+            again later.
+        after: Continue after this record.
+        limit: Most records to examine.
     """
 
     writes: ClassVar[bool] = True
@@ -211,11 +211,11 @@ class RestorePast(Operation[RestoredPart]):
 class ErasePast(Parted[Count]):
     """Deletes past versions for good; returns how many rows.
 
-    For one shape or one thing, a change whose action is ``erase`` says where its past begins now.
+    If only a part is erased, a change with the action ``erase`` marks where its past begins now.
 
     Attributes:
-        shape: Of a key, a history or the records of a collection; None: of everything.
-        name: Its name; None: of all.
+        shape: Erase the past of keys, of histories or of records; None: of everything.
+        name: The name of one key, history or collection; None: all.
         limit: Most rows to delete; None: all. Repeat until fewer are deleted.
     """
 

@@ -30,7 +30,7 @@ from botwire.vectors import Vector
 MAX_SELECTED = 30_000
 """Most ids, and most tags, of one `Selection`."""
 MAX_PATCHED = 64 * 1024 * 1024
-"""Most bytes that one `PatchRecords` writes into all its records."""
+"""Most bytes of metadata that one `PatchRecords` writes, over all its records."""
 
 
 class RecordEntry(NamedTuple):
@@ -68,12 +68,12 @@ class RecordMatch(NamedTuple):
 
 
 class RecordStat(NamedTuple):
-    """What is known of the records selected.
+    """A summary of the selected records.
 
     Attributes:
         oldest: When the oldest of them was created; None if there is none.
         newest: When the newest of them was created.
-        dimension: Of the collection's embeddings; None while it has none.
+        dimension: The dimension of the collection's embeddings; None while it has none.
     """
 
     count: Count  # type: ignore[assignment]  # hides tuple.count, which nobody misses
@@ -119,13 +119,13 @@ class NewRecord(Checked):
 
 @dataclass(frozen=True, slots=True)
 class Selection(Checked):
-    """Which records of a collection: those for which everything given here holds.
+    """Selects the records of a collection that meet all the conditions given here.
 
     Attributes:
         ids: Only these; an empty tuple selects none.
         scope: Only this scope and those below it.
         tags: Only records with one of these tags; an empty tuple selects none.
-        filter: Only records whose metadata match; see `botwire.filters`.
+        filter: Only records whose metadata matches; see `botwire.filters`.
         created_after: Only records created after this time.
         created_before: Only records created before this time.
     """
@@ -148,7 +148,7 @@ class Selection(Checked):
 
     @property
     def is_everything(self) -> bool:
-        """Whether every record is selected; the filter ``{}`` excludes none."""
+        """Whether every record is selected. The filter ``{}`` excludes none."""
         if self.filter is None:
             return self == EVERYTHING
         return filters.passes_all(self.filter.value) and replace(self, filter=None) == EVERYTHING
@@ -179,12 +179,12 @@ class PutRecords(Operation[tuple[Count, ...]]):
 
 @operation
 class PatchRecords(Operation[Count]):
-    """Sets fields of the metadata of those of these records that exist; returns how many do.
+    """Sets metadata fields of the given records; returns how many of them exist.
 
     Attributes:
-        metadata: Its fields replace those of the same name; other fields stay.
-        ttl: Those of the records that expire then expire after so many seconds; None leaves their
-            expiry as it is. Records that do not expire stay so.
+        metadata: Fields to set; other fields stay as they are.
+        ttl: Seconds until those of the records expire that already have an expiry; None leaves it
+            as it is. Records without an expiry stay without one.
     """
 
     writes: ClassVar[bool] = True
@@ -194,11 +194,11 @@ class PatchRecords(Operation[Count]):
     ttl: Seconds | None = None
 
     def check(self) -> None:
-        """Raises `TooComplexError` if too much would be written."""
+        """Raises `TooComplexError` if it would write too much."""
         if len(self.ids) * len(self.metadata.text) > MAX_PATCHED:
             raise TooComplexError(
-                f"a patch writes {MAX_PATCHED:,} bytes of metadata at most, in all records: patch "
-                "them in parts"
+                f"a patch may write at most {MAX_PATCHED:,} bytes of metadata over all records: "
+                "patch them in parts"
             )
 
 
@@ -209,7 +209,7 @@ class GetRecords(Operation[tuple[RecordEntry | None, ...]]):
     A server refuses an answer that would be too large; see `GetKeys`.
 
     Attributes:
-        embeddings: Whether to return embeddings; without, they are None.
+        embeddings: Whether to return embeddings; if False, they are None.
     """
 
     has_past: ClassVar[bool] = True
@@ -225,8 +225,8 @@ class DeleteRecords(Parted[Count]):
 
     Attributes:
         all: Required to delete without a selection, and refused with one.
-        limit: Most records to delete, the newest first; None: all. Fewer are deleted if their texts
-            are long. Repeat until none is deleted.
+        limit: Most records to delete, the newest first; None: all. Deletes fewer if their texts are
+            long. Repeat until it deletes none.
     """
 
     writes: ClassVar[bool] = True
@@ -237,7 +237,7 @@ class DeleteRecords(Parted[Count]):
     limit: Limit | None = None
 
     def check(self) -> None:
-        """Raises `ConfigurationError` if all would be deleted without saying so."""
+        """Raises `ConfigurationError` if it would delete everything without `all`."""
         if self.where.is_everything is not self.all:
             raise ConfigurationError(
                 "all=True deletes every record, and takes no filter"
@@ -252,12 +252,12 @@ class DeleteRecords(Parted[Count]):
 
 @operation
 class ListRecords(Paged[RecordPage]):
-    """Returns records by the time of their creation, newest first.
+    """Returns records by creation time, the newest first.
 
     A page holds about `MAX_PAGE_BYTES` at most.
 
     Attributes:
-        embeddings: Whether to return embeddings; without, they are None.
+        embeddings: Whether to return embeddings; if False, they are None.
     """
 
     has_past: ClassVar[bool] = True
@@ -275,22 +275,22 @@ class ListRecords(Paged[RecordPage]):
 
 @operation
 class SearchRecords(Operation[tuple[RecordMatch, ...]]):
-    """Returns the records that match best, the best first.
+    """Returns the best matching records, the best first.
 
     The selection is applied before the limit. A search by vector does not find records without an
-    embedding. With a vector and a text, the score is a mean in which the text counts more; a part
-    that does not find the record counts as 0. A server refuses an answer that would be too large;
-    see `GetKeys`.
+    embedding. With both a vector and a text, the score is a weighted mean that favors the text; a
+    part that does not find the record counts as 0. A server refuses an answer that would be too
+    large; see `GetKeys`.
 
     Attributes:
         vector: Finds the nearest embeddings, exactly.
         text: Finds records that contain at least one of its words, in any form; scored by BM25,
-            mapped to 0 … 1. An exact word counts more than another form of it. Stop words count
-            only if there is nothing else.
+            mapped to 0 … 1. An exact word counts more than its other forms. Stop words count only
+            in a query that has no other words.
         metric: ``cosine``: the score is the cosine of the angle, -1 to 1, and 0 for a vector of
             zeros. ``l2``: the score is 1 / (1 + the squared Euclidean distance), 0 to 1.
         min_score: Only matches with at least this score.
-        embeddings: Whether to return embeddings; without, they are None.
+        embeddings: Whether to return embeddings; if False, they are None.
     """
 
     has_past: ClassVar[bool] = True
@@ -308,12 +308,14 @@ class SearchRecords(Operation[tuple[RecordMatch, ...]]):
     def check(self) -> None:
         """Raises `ConfigurationError` if there is nothing to search for."""
         if self.vector is None and self.text is None:
-            raise ConfigurationError("a search needs a vector or a text; without, list records")
+            raise ConfigurationError(
+                "a search needs a vector or a text: to read records without either, list them"
+            )
 
 
 @operation
 class StatRecords(Operation[RecordStat]):
-    """Returns what is known of the records selected."""
+    """Returns a summary of the selected records."""
 
     has_past: ClassVar[bool] = True
     needs_snapshot: ClassVar[bool] = True
@@ -332,7 +334,7 @@ class ListScopes(Operation[tuple[Scope, ...]]):
 
 @operation
 class ListTags(Operation[tuple[TagCount, ...]]):
-    """Returns each tag of the records selected, by tag."""
+    """Returns the tags of the selected records in order, with the number of records of each."""
 
     has_past: ClassVar[bool] = True
     collection: CollectionName

@@ -1,10 +1,10 @@
-"""The operations on retention: policies and holds, what is too old to keep, and its removal.
+"""The operations on retention: policies and holds, finding what is too old, deleting it.
 
-A policy says what the histories and records of some namespaces are limited to. A hold keeps what it
-covers from being deleted by anything. Both are kept in the system namespace, like API keys.
+A policy limits the histories and records of some namespaces. A hold prevents everything it covers
+from being deleted. Both are kept in the system namespace, like API keys.
 
-`FindOldItems` and `FindOldRecords` say what must go, a part at a time; `TrimHistory` and
-`TrimRecords` delete that part. `botwire.retention` puts them together.
+`FindOldItems` and `FindOldRecords` find what must go, one part at a time; `TrimHistory` and
+`TrimRecords` delete that part. `botwire.retention` combines them.
 """
 
 from collections.abc import Sequence
@@ -70,18 +70,18 @@ Reason = Annotated[str, Rule(_check_reason, {"maxLength": MAX_REASON_BYTES})]
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy(Checked):
-    """What the histories and records of some namespaces are limited to, or held from deletion.
+    """A limit on the histories and records of some namespaces, or a hold on them.
 
     Attributes:
-        name: The name of the policy among those with the same pattern of namespaces.
+        name: The policy's name, unique among those with the same pattern of namespaces.
         namespaces: A pattern of namespaces; ``*`` matches any characters.
         histories: A pattern of histories: the policy covers only these. None: all histories and
             all records; a hold then covers the keys too.
-        age: Items, and records that were not written, for so many seconds go.
+        age: Most seconds since an item was appended, or since a record was last written.
         count: Most items in a history, and records in a collection; the oldest go.
         bytes: Most bytes of items in a history, and of records in a collection; the oldest go.
-        hold: Whether it keeps everything that it covers, instead of limiting it.
-        reason: Why; for the audit log and for the errors that a hold causes.
+        hold: Whether it protects everything it covers instead of limiting it.
+        reason: Why it exists; shown in the audit log and in the errors that a hold causes.
     """
 
     name: PolicyName
@@ -94,7 +94,7 @@ class RetentionPolicy(Checked):
     reason: Reason | None = None
 
     def check(self) -> None:
-        """Raises `ConfigurationError` unless it either limits or holds."""
+        """Raises `ConfigurationError` unless it is either a limit or a hold."""
         limits = (self.age, self.count, self.bytes)
         if self.hold and limits != (None, None, None):
             raise ConfigurationError(
@@ -106,7 +106,7 @@ class RetentionPolicy(Checked):
             )
 
     def refusal(self) -> PermissionDeniedError:
-        """Returns the error of what would delete something that this hold covers."""
+        """Returns the error for a request that would delete what this hold covers."""
         shape = "namespaces" if self.histories is None else "histories"
         pattern = self.namespaces if self.histories is None else self.histories
         why = "" if self.reason is None else f" ({self.reason:.200})"
@@ -117,7 +117,7 @@ class RetentionPolicy(Checked):
         )
 
     def covers(self, namespace: str, history: str | None = None) -> bool:
-        """Returns whether it covers a history, or what is in no history, of a namespace."""
+        """Returns whether it covers a history, or, given None, keys and records of a namespace."""
         if names.is_reserved(namespace) or not names.matches(self.namespaces, namespace):
             return False
         return self.histories is None or (
@@ -129,7 +129,7 @@ class RetentionPolicy(Checked):
 class SetPolicy(Operation[None]):
     """Sets a policy, or replaces the one with its name and its pattern of namespaces.
 
-    Raises `ConflictError` if that would make a hold a limit, or the other way round.
+    Raises `ConflictError` if that would turn a hold into a limit or a limit into a hold.
     """
 
     writes: ClassVar[bool] = True
@@ -140,7 +140,7 @@ class SetPolicy(Operation[None]):
 
     @property
     def reach(self) -> str:
-        """The namespaces that it is about."""
+        """The namespaces that it concerns."""
         return self.policy.namespaces
 
 
@@ -158,7 +158,7 @@ class DropPolicy(Operation[bool]):
 
     @property
     def reach(self) -> str:
-        """The namespaces that it is about."""
+        """The namespaces that it concerns."""
         return self.namespaces
 
 
@@ -167,7 +167,7 @@ class ListPolicies(Operation[tuple[RetentionPolicy, ...]]):
     """Returns the policies and holds on namespaces within a pattern.
 
     Attributes:
-        within: Only those whose pattern matches no namespace that this one does not.
+        within: Only those whose namespaces this pattern matches as well.
     """
 
     storewide: ClassVar[bool] = True
@@ -176,7 +176,7 @@ class ListPolicies(Operation[tuple[RetentionPolicy, ...]]):
 
     @property
     def reach(self) -> str:
-        """The namespaces that it is about."""
+        """The namespaces that it concerns."""
         return self.within
 
 
@@ -188,14 +188,14 @@ class FindHolds(Operation[tuple[RetentionPolicy, ...]]):
 
 
 class OldItems(NamedTuple):
-    """The oldest items of a history, which must go.
+    """The oldest items of a history that must be deleted.
 
     Attributes:
         up_to: The number of the last of them; 0 if there are none.
-        items: How many they are.
-        bytes: How many bytes they count, with the metadata if no item is left.
-        more: Whether items after them must go too.
-        held: Whether a hold keeps them, so that none goes.
+        items: The number of these items.
+        bytes: Their size in bytes, including the metadata if no item is left.
+        more: Whether later items must be deleted too.
+        held: Whether a hold protects them, so none is deleted.
     """
 
     up_to: Count
@@ -207,19 +207,19 @@ class OldItems(NamedTuple):
 
 @operation
 class FindOldItems(Operation[OldItems]):
-    """Returns the oldest items of a history that are beyond a limit, a part at a time.
+    """Returns the oldest items of a history that exceed a limit, one part at a time.
 
-    They go from the oldest on. A tool call and its answers are in one part: they stay until the
-    last of them may go. A call that still waits for its answer stays.
+    The oldest are deleted first. A tool call and its answers are never separated: they stay until
+    the last of them may be deleted. A call that still waits for its answer stays.
 
     Attributes:
-        age: Items older than so many seconds must go.
-        count: Items beyond the newest `count` must go.
-        bytes: The oldest must go until the others have no more than so many bytes.
-        after: Begin after this number; what comes before is `gone` already, or will be.
-        gone_items: How many of the items before `after` are still there.
-        gone_bytes: How many bytes they count.
-        limit: About how many items a part has.
+        age: Delete items older than this many seconds.
+        count: Keep only the newest `count` items.
+        bytes: Delete the oldest until the others have at most this many bytes.
+        after: Begin after this number; everything before it is already deleted or due to be.
+        gone_items: How many of the items up to `after` still exist.
+        gone_bytes: Their size in bytes.
+        limit: Approximate number of items in a part.
     """
 
     needs_snapshot: ClassVar[bool] = True
@@ -235,7 +235,7 @@ class FindOldItems(Operation[OldItems]):
 
 
 class Trimmed(NamedTuple):
-    """How many items or records were deleted, and how many bytes they counted."""
+    """The number of items or records deleted, and their size in bytes."""
 
     count: Count  # type: ignore[assignment]  # hides tuple.count, which nobody misses
     bytes: Count
@@ -243,10 +243,10 @@ class Trimmed(NamedTuple):
 
 @operation
 class TrimHistory(Operation[Trimmed]):
-    """Deletes the items of a history up to a number, with the metadata if no item is left.
+    """Deletes the items of a history up to a number, and the metadata if no item is left.
 
     Attributes:
-        policy: The policies that ask for it, for the audit log.
+        policy: The policies that require it, for the audit log.
     """
 
     writes: ClassVar[bool] = True
@@ -259,14 +259,14 @@ class TrimHistory(Operation[Trimmed]):
 
 
 class OldRecords(NamedTuple):
-    """Records that must go, the first created first.
+    """Records that must be deleted, the oldest first.
 
     Attributes:
         ids: Their ids.
-        bytes: How many bytes they count.
+        bytes: Their size in bytes.
         after_time: Where to continue: after a record that was created at this time…
         after: …and has this id; None if that is the end.
-        held: Whether a hold keeps them, so that none goes.
+        held: Whether a hold protects them, so none is deleted.
     """
 
     ids: Sequence[Id]
@@ -278,16 +278,16 @@ class OldRecords(NamedTuple):
 
 @operation
 class FindOldRecords(Operation[OldRecords]):
-    """Returns records of a collection that are beyond a limit, a part at a time.
+    """Returns records of a collection that exceed a limit, one part at a time.
 
     Attributes:
-        age: Records that were not written for so many seconds must go.
-        count: Records beyond the last `count` that were created must go.
-        bytes: The first that were created must go until the others have no more than so many bytes.
+        age: Delete records that were not written for this many seconds.
+        count: Keep only the `count` records created last.
+        bytes: Delete the oldest until the others have at most this many bytes.
         after_time: Begin after a record that was created at this time…
         after: …and has this id.
-        gone_records: How many of those before it that must go are still there.
-        gone_bytes: How many bytes they count.
+        gone_records: How many of the earlier records that must be deleted still exist.
+        gone_bytes: Their size in bytes.
         limit: Most records in a part.
     """
 
@@ -314,7 +314,7 @@ class TrimRecords(Operation[Trimmed]):
     """Deletes records by id.
 
     Attributes:
-        policy: The policies that ask for it, for the audit log.
+        policy: The policies that require it, for the audit log.
     """
 
     writes: ClassVar[bool] = True
@@ -328,7 +328,7 @@ class TrimRecords(Operation[Trimmed]):
 
 @operation
 class KeepExpiring(Parted[Count]):
-    """Makes what a hold covers in the namespace not expire; returns how many things that were."""
+    """Removes the expiry of what a hold covers in the namespace; returns how many had one."""
 
     writes: ClassVar[bool] = True
     admin: ClassVar[bool] = True

@@ -1,8 +1,8 @@
-"""The operations of an administrator: what is in a store, whether it is sound, erasing it.
+"""The operations of an administrator: what a store contains, checking it, erasing from it.
 
-Those about the whole store are applied in the namespace `names.SYSTEM_NAMESPACE` only, which is
-nobody's memory. Some of them are done by the database itself rather than by statements on its
-tables; each is alone in its batch, see `Operation.maintains`.
+Operations on the whole store are applied in the namespace `names.SYSTEM_NAMESPACE` only, which
+holds no user's memory. The database itself carries out some of them; each of these is alone in its
+batch, see `Operation.maintains`.
 """
 
 from collections.abc import Sequence
@@ -31,16 +31,16 @@ def _check_order(order: object, what: str) -> None:
 
 
 UsageOrder = Annotated[str, Rule(_check_order, {"enum": ["bytes", "writes"]})]
-"""What namespaces are ordered by."""
+"""The orders of a list of namespaces."""
 
 # --- the whole store ------------------------------------------------------------------------
 
 
 class NamespaceEntry(NamedTuple):
-    """A namespace that a store knows.
+    """A namespace of a store.
 
     Attributes:
-        revision: The number of changes made in it.
+        revision: The number of its last change.
         created_at: When it was first written to.
     """
 
@@ -58,7 +58,7 @@ class NamespacePage(NamedTuple):
 
 @operation
 class ListNamespaces(Paged[NamespacePage]):
-    """Returns the namespaces of the store, by name, without the system's own.
+    """Returns the namespaces of the store, by name, without the system namespace.
 
     Attributes:
         after: Start after this name, which need not exist; None: at the first.
@@ -77,12 +77,12 @@ class ListNamespaces(Paged[NamespacePage]):
 
 
 class NamespaceUsage(NamedTuple):
-    """A namespace and what it uses.
+    """A namespace and its usage.
 
     Attributes:
-        revision: The number of changes made in it.
+        revision: The number of its last change.
         created_at: When it was first written to.
-        bytes: What a quota counts; see `botwire.engines.sql.sizes`.
+        bytes: The bytes that a quota counts; see `botwire.engines.sql.sizes`.
         writes: Writes made today (UTC).
     """
 
@@ -94,12 +94,12 @@ class NamespaceUsage(NamedTuple):
 
 
 class StoreUsage(NamedTuple):
-    """What the namespaces of a store use together, and those that use most.
+    """The total usage of all namespaces in a store, and the namespaces that use most.
 
     Attributes:
         namespaces: How many there are.
-        bytes: What their quotas count together.
-        largest: Those that use most, in order.
+        bytes: The bytes that their quotas count, in total.
+        largest: The namespaces that use most, in order.
     """
 
     namespaces: Count
@@ -109,10 +109,10 @@ class StoreUsage(NamedTuple):
 
 @operation
 class ListUsage(Operation[StoreUsage]):
-    """Returns the namespaces that use most, without the system's own.
+    """Returns the namespaces that use most, without the system namespace.
 
     Attributes:
-        order: ``bytes``: the largest first. ``writes``: those written to most today first.
+        order: ``bytes``: the largest first. ``writes``: those with the most writes today first.
         limit: Most namespaces to return.
     """
 
@@ -124,7 +124,7 @@ class ListUsage(Operation[StoreUsage]):
 
 
 class RowCount(NamedTuple):
-    """How many rows of a kind there were."""
+    """The number of rows of one kind."""
 
     kind: str
     count: Count  # type: ignore[assignment]  # hides tuple.count, which nobody misses
@@ -132,16 +132,16 @@ class RowCount(NamedTuple):
 
 @operation
 class ForgetNamespace(Operation[tuple[RowCount, ...]]):
-    """Erases every row that belongs to a namespace; returns how many of each kind.
+    """Erases every row of a namespace; returns how many of each kind there were.
 
-    That is: keys, histories and their items, records and their indexes, the log of changes, kept
-    answers to requests, and the namespace itself. If it is written to again, its versions continue
-    above those it had. The erased bytes may remain in free space of the database's files; see
-    `CompactStore`.
+    That includes keys, histories and their items, records and their indexes, the log of changes,
+    recorded answers to requests, and the namespace itself. If it is written to again, its versions
+    continue above the old ones. The erased bytes may remain in free space of the database's files;
+    see `CompactStore`.
 
     Attributes:
-        limit: Most changes, and most answers, to erase; None: all. If there are more, nothing else
-            is erased yet. Repeat until fewer are.
+        limit: Most changes, and most recorded answers, to erase; None: all. If there are more,
+            nothing else is erased yet. Repeat until fewer are erased.
     """
 
     writes: ClassVar[bool] = True
@@ -152,7 +152,7 @@ class ForgetNamespace(Operation[tuple[RowCount, ...]]):
     limit: Limit | None = None
 
     def is_over(self, counts: Sequence[RowCount]) -> bool:
-        """Returns whether nothing is left, after so much was erased."""
+        """Returns whether nothing is left, after these rows were erased."""
         logs = ("changes", "answers")
         return self.limit is None or all(
             one.count < self.limit for one in counts if one.kind in logs
@@ -160,11 +160,11 @@ class ForgetNamespace(Operation[tuple[RowCount, ...]]):
 
 
 class StoreStat(NamedTuple):
-    """What is known of a store as a whole.
+    """A summary of a store.
 
     Attributes:
         engine: ``sqlite`` or ``postgresql``.
-        bytes: What its tables take on disk, indexes included.
+        bytes: The disk space of its tables, indexes included.
     """
 
     engine: str
@@ -173,7 +173,7 @@ class StoreStat(NamedTuple):
 
 @operation
 class StatStore(Operation[StoreStat]):
-    """Returns what is known of the store as a whole."""
+    """Returns a summary of the store."""
 
     storewide: ClassVar[bool] = True
     admin: ClassVar[bool] = True
@@ -184,8 +184,8 @@ class StatStore(Operation[StoreStat]):
 class CheckStore(Operation[tuple[str, ...]]):
     """Has the database check its files; returns the problems found.
 
-    SQLite compares every index with its table. PostgreSQL has no check that every user may run, so
-    it finds nothing.
+    SQLite compares every index with its table. PostgreSQL has no check that any user may run, so no
+    problem is ever found there.
     """
 
     storewide: ClassVar[bool] = True
@@ -194,11 +194,11 @@ class CheckStore(Operation[tuple[str, ...]]):
 
 
 class Compaction(NamedTuple):
-    """What a `CompactStore` did.
+    """The result of `CompactStore`.
 
     Attributes:
         rewritten: Whether the files now hold only what is stored.
-        detail: If not, why, and what to do.
+        detail: If not, the reason, and what to do.
     """
 
     rewritten: bool
@@ -209,8 +209,8 @@ class Compaction(NamedTuple):
 class CompactStore(Operation[Compaction]):
     """Rewrites the database's files without what was deleted.
 
-    SQLite rewrites its file and empties its log; writers wait meanwhile, and it needs as much free
-    disk space as the store takes. PostgreSQL does this with its own ``VACUUM``.
+    SQLite rewrites its file and empties its log; meanwhile writers wait, and it needs as much free
+    disk space as the store occupies. PostgreSQL does this with its own ``VACUUM``.
     """
 
     storewide: ClassVar[bool] = True
@@ -226,7 +226,7 @@ class Expiring(NamedTuple):
 
     Attributes:
         shape: ``key``, ``history`` or ``record``.
-        name: The key, the history, or the id of the record.
+        name: The name of the key or history, or the id of the record.
         collection: The collection of the record; None for others.
     """
 
@@ -238,7 +238,7 @@ class Expiring(NamedTuple):
 
 @operation
 class ListExpiring(Operation[tuple[Expiring, ...]]):
-    """Returns what expires next in the namespace, the soonest first.
+    """Returns what expires next in the namespace, in order of expiry.
 
     Attributes:
         limit: Most keys, histories and records to return.
@@ -249,13 +249,13 @@ class ListExpiring(Operation[tuple[Expiring, ...]]):
 
 
 class NamespaceStat(NamedTuple):
-    """What a namespace holds.
+    """The contents of a namespace, counted.
 
     Attributes:
-        revision: The number of changes made in it.
+        revision: The number of its last change.
         created_at: When it was first written to; None if it never was.
-        items: Archived ones too.
-        bytes: What a quota counts; see `botwire.engines.sql.sizes`.
+        items: The number of items, archived ones included.
+        bytes: The bytes that a quota counts; see `botwire.engines.sql.sizes`.
     """
 
     revision: Count
@@ -270,14 +270,14 @@ class NamespaceStat(NamedTuple):
 
 @operation
 class StatNamespace(Operation[NamespaceStat]):
-    """Returns what the namespace holds."""
+    """Returns the counts of what the namespace contains."""
 
     needs_snapshot: ClassVar[bool] = True
 
 
 @operation
 class CheckNamespace(Operation[tuple[str, ...]]):
-    """Returns what is wrong with the rows of a namespace; nothing if it is sound.
+    """Returns the faults in the rows of a namespace; none if it is sound.
 
     Compares counts with what they count, versions with the revision, and dimensions with
     embeddings.
@@ -287,7 +287,7 @@ class CheckNamespace(Operation[tuple[str, ...]]):
 
 
 class RecordCheck(NamedTuple):
-    """What is wrong with a page of records, and the last of them; None if there are no more."""
+    """The faults in a page of records, and the page's last record; None if there are no more."""
 
     problems: Sequence[str]
     last: Id | None

@@ -1,8 +1,8 @@
-"""The terms on which a server accepts a batch: its quotas, and what goes into the audit log.
+"""The terms on which a server accepts a batch: quotas, and entries for the audit log.
 
 The server passes `BatchTerms` with a batch to the engine, which enforces them in the transaction of
-the batch. So usage counts exactly what was written, by any number of processes, and a refused batch
-leaves nothing behind. Clients cannot send terms.
+the batch. So usage is counted exactly, across any number of processes, and a refused batch leaves
+nothing behind. Clients cannot send terms.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Usage(NamedTuple):
     day: Count
 
     def on(self, now: int) -> Usage:
-        """Returns the usage at a moment: on a new day, writes start at 0.
+        """Returns the usage at a given time: on a new day, writes start at 0.
 
-        A machine whose clock is less than a day behind counts towards the day that has begun. A
-        `day` further ahead was stored by a wrong clock and is ignored.
+        A machine whose clock is up to a day behind counts towards the day that has begun. A `day`
+        even further ahead came from a wrong clock and is ignored.
         """
         today = now // DAY
         return self if today <= self.day <= today + 1 else self._replace(writes=0, day=today)

@@ -2,7 +2,7 @@
 
 ``Dump…`` reads what the operations of `Memory` do not return (for keys and items, `ScanKeys` and
 `ReadHistory` suffice). ``Restore…`` writes it back with the same versions, sequence numbers, ids
-and times. It changes nothing that is already there, so it may be repeated.
+and times. It leaves alone what is already the same, so it can be repeated.
 """
 
 from collections.abc import Sequence
@@ -36,8 +36,8 @@ from botwire.operations.records import RecordEntry, RecordPage
 
 REFUSE, KEEP, OVERWRITE = "refuse", "keep", "overwrite"
 CONFLICTS = (REFUSE, KEEP, OVERWRITE)
-"""What a restoration does where something newer, or something else in the same place, is stored:
-fail, leave what is stored, or replace it with what is restored."""
+"""How a restoration proceeds if the store has something newer, or something else in the same place:
+fail, keep what is stored, or replace it."""
 
 
 def check_conflict(conflict: object, what: str = "conflict") -> None:
@@ -55,7 +55,7 @@ class HistoryState(NamedTuple):
     """A history without its items.
 
     Attributes:
-        last_seq: The greatest sequence number ever given.
+        last_seq: The highest sequence number ever assigned.
         archived_seq: The items up to this number are archived.
         metadata: See `HistoryStat`.
         metadata_version: See `HistoryStat`.
@@ -81,7 +81,7 @@ class HistoryStates(NamedTuple):
 
 @operation
 class DumpHistories(Paged[HistoryStates]):
-    """Returns all histories there ever were, by name, emptied ones too.
+    """Returns all histories that ever existed, by name, including emptied ones.
 
     Attributes:
         names: Only these.
@@ -97,7 +97,7 @@ class CollectionState(NamedTuple):
     """A collection without its records.
 
     Attributes:
-        dimension: Of its embeddings; None while it has had none.
+        dimension: The dimension of its embeddings; None if it never had any.
     """
 
     name: CollectionName
@@ -113,7 +113,7 @@ class CollectionStates(NamedTuple):
 
 @operation
 class DumpCollections(Paged[CollectionStates]):
-    """Returns all collections there ever were, by name, emptied ones too.
+    """Returns all collections that ever existed, by name, including emptied ones.
 
     Attributes:
         names: Only these.
@@ -145,12 +145,12 @@ class DumpRecords(Paged[RecordPage]):
 
 
 class Restored(NamedTuple):
-    """What a restoration did.
+    """The result of a restoration.
 
     Attributes:
         written: Elements inserted or overwritten.
-        kept: Elements left as they are stored, against what was to be restored.
-        removed: Elements deleted because they are not among what was restored.
+        kept: Elements that were left as stored although the restoration had something else.
+        removed: Elements deleted because the restoration did not include them.
     """
 
     written: Count
@@ -160,12 +160,12 @@ class Restored(NamedTuple):
 
 @operation
 class RestoreNamespace(Operation[None]):
-    """Prepares a namespace for what is restored after it, so that no version is given twice.
+    """Prepares a namespace for a restoration, so that no version is assigned twice.
 
-    A namespace that never changed also gets its time of creation.
+    If the namespace never changed, this also sets its creation time.
 
     Attributes:
-        revision: The least that the revision is afterwards.
+        revision: The minimum revision of the namespace afterwards.
     """
 
     writes: ClassVar[bool] = True
@@ -176,15 +176,15 @@ class RestoreNamespace(Operation[None]):
 
 @dataclass(frozen=True, slots=True)
 class Span(Checked):
-    """The range of names that a restoration was read from, and when.
+    """The range of names that a restoration covers, and when it was read.
 
-    What is stored in the range, but is not among what is restored, was deleted at the source. It is
-    removed, unless it was written after the range was read: then it is newer.
+    Whatever is stored in the range but not restored was deleted at the source. It is removed,
+    unless it was written after the range was read and so is newer.
 
     Attributes:
         after: The range begins after this name or id; None: with the first.
         until: It ends with this one; None: it has no end.
-        revision: Of the source namespace when the range was read.
+        revision: The revision of the source namespace when the range was read.
     """
 
     after: Key | None = None  # a key is the longest of all names
@@ -196,8 +196,8 @@ class Span(Checked):
 class RestoreKeys(Operation[Restored]):
     """Writes keys as they were read.
 
-    A key that is already the same is left alone. One that differs is overwritten if the stored key
-    has a lower version and no later time; otherwise it is newer, and `conflict` decides.
+    A stored key that is the same is left alone. One that differs is overwritten if it has a lower
+    version and no later time; otherwise it is newer, and `conflict` decides.
 
     Attributes:
         conflict: One of `CONFLICTS`.
@@ -211,7 +211,7 @@ class RestoreKeys(Operation[Restored]):
     span: Span | None = None
 
     def check(self) -> None:
-        """Raises `ConfigurationError` if there cannot be such keys."""
+        """Raises `ConfigurationError` if such keys cannot exist."""
         for entry in self.entries:
             names.check_key(entry.key)
             _check_version(entry.version, f"key {entry.key!r:.80}")
@@ -229,7 +229,7 @@ class RestoreHistory(Operation[Restored]):
     another one under its number or id is a conflict.
 
     Attributes:
-        state: Written unless the stored history changed later.
+        state: The history's state; written unless the stored history changed later.
         conflict: One of `CONFLICTS`.
         after: With `until`: remove other items after this number…
         until: …up to and including this one.
@@ -244,7 +244,7 @@ class RestoreHistory(Operation[Restored]):
     until: Count | None = None
 
     def check(self) -> None:
-        """Raises `ConfigurationError` if there cannot be such a history."""
+        """Raises `ConfigurationError` if such a history cannot exist."""
         check_history_state(self.state)
         where = f"history {self.state.name!r:.80}"
         for item in self.items:
@@ -278,7 +278,7 @@ class RestoreRecords(Operation[Restored]):
     span: Span | None = None
 
     def check(self) -> None:
-        """Raises `ConfigurationError` if there cannot be such records."""
+        """Raises `ConfigurationError` if such records cannot exist."""
         check_collection_state(self.collection)
         dimension = self.collection.dimension
         for record in self.records:
@@ -307,7 +307,7 @@ class RestoreRecords(Operation[Restored]):
 
 
 def check_history_state(state: HistoryState) -> None:
-    """Raises `ConfigurationError` unless there can be such a history."""
+    """Raises `ConfigurationError` if such a history cannot exist."""
     where = f"history {names.check_history(state.name)!r:.80}"
     check_count(state.last_seq, f"last_seq of {where}")
     check_count(state.archived_seq, f"archived_seq of {where}")
@@ -324,7 +324,7 @@ def check_history_state(state: HistoryState) -> None:
 
 
 def check_collection_state(state: CollectionState) -> None:
-    """Raises `ConfigurationError` unless there can be such a collection."""
+    """Raises `ConfigurationError` if such a collection cannot exist."""
     names.check_collection(state.name)
     if state.dimension is not None:
         check_count(state.dimension, f"dimension of collection {state.name!r:.80}", least=1)

@@ -1,11 +1,11 @@
-"""Retention: what histories and records are limited to, and holds that nothing deletes.
+"""Retention: limits on histories and records, and holds that prevent deletion.
 
 from botwire.retention import Policy, Retention
 
 retention = Retention()
 retention.set(Policy("chats", "team-a-*", histories="chat-*", age=90 * 86_400))
 retention.hold("case-7", "user-123", reason="litigation")
-print(retention.plan())     # what would go, and how many bytes
+print(retention.plan())     # what would be deleted, and how many bytes
 retention.apply()           # deletes exactly that, in parts
 """
 

@@ -1,4 +1,4 @@
-"""Sets, plans and applies retention in a whole store."""
+"""Sets, plans and applies retention for a whole store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from botwire.operations import RetentionPolicy, read_author
 from botwire.places import find_place
 from botwire.retention.report import Limits, Removal, Report, prefix_of
 
-_TOGETHER = 50  # histories that are looked at in one call
+_TOGETHER = 50  # histories examined per call
 
 
 class AsyncRetention:
@@ -24,10 +24,10 @@ class AsyncRetention:
 
     Args:
         url: Where memory lives, as for `AsyncMemory`.
-        api_key: The API key for a server. It needs the right to administer the namespaces that the
-            policies are about.
+        api_key: The API key for a server. It needs the right `admin` for the namespaces that the
+            policies cover.
         timeout: Seconds that a call to a server may take, retries included.
-        author: Who does it, for the audit log: the name of an agent, or an `Author`.
+        author: Who makes the changes, for the audit log: the name of an agent, or an `Author`.
         engine: An open engine, instead of `url`, `api_key` and `timeout`. You close it.
     """
 
@@ -63,11 +63,11 @@ class AsyncRetention:
     async def set(self, policy: RetentionPolicy) -> None:
         """Sets a policy, or replaces the one with its name and its pattern of namespaces.
 
-        Nothing is deleted before `apply`. A policy that holds is in force when this returns: what
-        it covers does not expire either.
+        Nothing is deleted before `apply`. A hold is in force when this returns, and what it covers
+        no longer expires.
 
         Raises:
-            ConflictError: A hold of this name exists, and this is no hold, or the reverse.
+            ConflictError: A hold of this name exists and this is a limit, or the reverse.
         """
         await self._calls().apply(ops.SetPolicy(policy))
         if policy.hold:
@@ -82,22 +82,22 @@ class AsyncRetention:
         histories: str | None = None,
         reason: str | None = None,
     ) -> None:
-        """Keeps namespaces or histories from being deleted by anything, until `remove`.
+        """Prevents namespaces or histories from being deleted, until `remove`.
 
         Args:
             name: The name of the hold.
             namespaces: A pattern of namespaces; ``*`` matches any characters.
             histories: A pattern of histories; None: everything in the namespaces.
-            reason: Why; errors and the audit log quote it.
+            reason: The reason; errors and the audit log quote it.
         """
         policy = RetentionPolicy(name, namespaces, histories, hold=True, reason=reason)
         await self.set(policy)
 
     async def remove(self, name: str, namespaces: str) -> None:
-        """Removes a policy, or releases a hold. What was held does not get its expiry back.
+        """Removes a policy, or releases a hold. Expiries that a hold removed are not restored.
 
         Raises:
-            NotFoundError: There is no policy of this name with this pattern of namespaces.
+            NotFoundError: No policy has this name and this pattern of namespaces.
         """
         if not await self._calls().apply(ops.DropPolicy(name, namespaces)):
             raise NotFoundError(
@@ -109,27 +109,27 @@ class AsyncRetention:
         """Returns the policies, then the holds.
 
         Args:
-            within: A pattern of namespaces: only policies on these, or on some of them.
+            within: Only policies on namespaces within this pattern.
         """
         return list(await self._calls().apply(ops.ListPolicies(within)))
 
     # --- plan and apply ---------------------------------------------------------------------
 
     async def plan(self, within: str = "*") -> Report:
-        """Returns what `apply` would delete. Nothing is changed.
+        """Returns what `apply` would delete, without changing anything.
 
         Args:
-            within: Only by the policies on these namespaces; see `policies`.
+            within: Use only the policies on these namespaces; see `policies`.
         """
         return Report([one async for one in self._removals(within, is_plan=True)])
 
     async def apply(self, within: str = "*") -> Report:
-        """Deletes what is beyond the limits, and returns what that was.
+        """Deletes what exceeds the limits, and returns what was deleted.
 
-        It deletes in parts, so that others can write. If it is interrupted, call it again.
+        Deletes in parts, so that others can write. After an interruption, call it again.
 
         Args:
-            within: Only by the policies on these namespaces; see `policies`.
+            within: Use only the policies on these namespaces; see `policies`.
         """
         return Report([one async for one in self._removals(within, is_plan=False)])
 
@@ -158,7 +158,7 @@ class AsyncRetention:
     async def _namespaces(self, pattern: str) -> AsyncIterator[str]:
         """Yields the namespaces that a pattern matches."""
         if "*" not in pattern:
-            # Its row alone is no reason to make it.
+            # Do not create the namespace just for this.
             if (await self._calls(pattern).apply(ops.StatNamespace())).created_at is not None:
                 yield pattern
             return

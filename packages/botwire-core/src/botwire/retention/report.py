@@ -10,16 +10,16 @@ from botwire.operations import RetentionPolicy
 
 
 class Removal(NamedTuple):
-    """What goes from one history or one collection.
+    """What is deleted from one history or one collection.
 
     Attributes:
         namespace: The namespace.
         shape: ``history`` or ``collection``.
         name: The name of the history or the collection.
-        policy: The names of the policies that ask for it.
-        count: How many items or records go.
-        bytes: How many bytes they count in the quota.
-        held: Whether a hold keeps them, so that none goes.
+        policy: The names of the policies that require it.
+        count: The number of items or records.
+        bytes: The bytes that they count towards the quota.
+        held: Whether a hold protects them, so none is deleted.
     """
 
     namespace: str
@@ -33,27 +33,28 @@ class Removal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What goes, or went.
+    """What would be deleted, or was deleted.
 
     Attributes:
-        removals: By namespace and name. Histories and collections that lose nothing are left out.
+        removals: The removals, by namespace and name, without histories and collections that lose
+            nothing.
     """
 
     removals: list[Removal] = field(default_factory=list)
 
     @property
     def count(self) -> int:
-        """How many items and records."""
+        """The number of items and records."""
         return sum(one.count for one in self.removals)
 
     @property
     def bytes(self) -> int:
-        """How many bytes they count."""
+        """The bytes that they count."""
         return sum(one.bytes for one in self.removals)
 
 
 class Limits(NamedTuple):
-    """The names of some policies, and their strictest limits, as the operations take them."""
+    """The names of some policies, and their strictest limits as the operations expect them."""
 
     policy: str
     age: float | None
@@ -75,5 +76,5 @@ class Limits(NamedTuple):
 
 
 def prefix_of(pattern: str) -> str:
-    """Returns what all names that a pattern matches start with."""
+    """Returns the prefix that all matching names share."""
     return pattern.partition("*")[0]

@@ -1,4 +1,4 @@
-"""What every adapter keeps, whatever its framework, each promise a test."""
+"""The promises that every adapter keeps, one test for each."""
 
 from __future__ import annotations
 
@@ -21,31 +21,32 @@ from botwire.testing import endings
 from botwire.testing.checks import check_shown, check_turns
 from botwire.testing.child import FINISHED, REFUSED, STARTED
 from botwire.testing.endings import quick
-from botwire.testing.scene import ODD_USERS, Place, Seen, Turn
+from botwire.testing.scene import ODD_USERS, Address, Seen, Turn
 
 PATIENCE = 30.0
-"""Seconds that anything in these tests may take."""
+"""The most seconds that any step of these tests may take."""
 
 
 class AdapterTests(ABC):
-    """The tests of one adapter. A subclass's name begins with ``Test``.
+    """The tests of one adapter. Name your subclass ``Test…``.
 
-    They take two fixtures: ``place_url``, where memory lives, and ``namespace``, a fresh one.
+    They use two fixtures: ``place_url`` (where memory lives) and ``namespace`` (a fresh one).
 
     Attributes:
-        not_applicable: The tests that make no sense for this framework, each with the reason.
-        refused: The class of the error with which a second request at once may be refused.
+        not_applicable: Tests that make no sense for this framework, each with the reason.
+        refused: The error class with which one of two concurrent requests may be refused.
     """
 
     not_applicable: ClassVar[Mapping[str, str]] = {}
     refused: ClassVar[type[BaseException]] = ConflictError
 
     def __init_subclass__(cls) -> None:
-        """Leaves out what is not applicable."""
+        """Removes the tests that are not applicable."""
         super().__init_subclass__()
         for name, reason in cls.not_applicable.items():
             if not name.startswith("test_") or not hasattr(AdapterTests, name) or not reason:
-                raise ConfigurationError(f"{cls.__name__}.not_applicable: no test {name!r}, or why")
+                message = f"not_applicable: there is no test {name!r}, or no reason is given"
+                raise ConfigurationError(f"{cls.__name__}.{message}")
             setattr(cls, name, None)
 
     # --- what a subclass says
@@ -55,25 +56,25 @@ class AdapterTests(ABC):
         return user
 
     @abstractmethod
-    def open(self, place: Place, user: str) -> Any:
-        """Returns an agent of the framework's own, with the memory of this user's conversation.
+    def open(self, address: Address, user: str) -> Any:
+        """Returns one of the framework's own agents, with the memory of this user's conversation.
 
-        A program would create it per process or per request.
+        A program would create one per process or per request.
         """
 
     @abstractmethod
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
-        """Runs an agent once; returns what its model was shown, call by call.
+        """Runs an agent for one turn; returns the messages that each model call was shown.
 
-        Errors of the framework and of BotWire are raised as they are.
+        Errors of the framework and of BotWire must propagate unchanged.
         """
 
-    async def shown(self, place: Place, user: str) -> Sequence[Seen]:
-        """Returns what a model would be shown next; by default it is asked."""
-        return (await self.turn(self.open(place, user), Turn("what now?")))[-1]
+    async def shown(self, address: Address, user: str) -> Sequence[Seen]:
+        """Returns what a model would be shown next; by default, runs a turn to find out."""
+        return (await self.turn(self.open(address, user), Turn("what now?")))[-1]
 
     def is_refused(self, error: BaseException) -> bool:
-        """Says whether an error tells a caller that another request was at work."""
+        """Returns whether an error tells the caller that another request interfered."""
         seen: BaseException | None = error
         while seen is not None:
             if isinstance(seen, self.refused) or self.refused.__name__ in str(seen):
@@ -82,11 +83,11 @@ class AdapterTests(ABC):
         return False
 
     async def save(self, agent: Any) -> Any:
-        """Returns the state of an agent's conversation, by the framework's own means."""
+        """Returns the state of an agent's conversation, saved by the framework's own means."""
         raise NotImplementedError
 
     async def load(self, agent: Any, state: Any) -> None:
-        """Puts an agent's conversation into a state."""
+        """Loads a state that `save` returned."""
         raise NotImplementedError
 
     async def clear(self, agent: Any) -> None:
@@ -98,39 +99,39 @@ class AdapterTests(ABC):
         raise NotImplementedError
 
     async def give_refused(self, agent: Any) -> None:
-        """Gives an agent what its framework refuses, which raises."""
+        """Gives an agent a task that its framework refuses; must raise."""
         raise NotImplementedError
 
-    async def unnamed(self, place: Place) -> None:
-        """Runs two agents whose memories are told apart by nothing but their defaults."""
+    async def unnamed(self, address: Address) -> None:
+        """Runs two agents without giving their memories names."""
         raise NotImplementedError
 
-    async def store_own(self, place: Place) -> None:
-        """Stores `own`, by the framework's own means."""
+    async def store_own(self, address: Address) -> None:
+        """Stores `own` by the framework's own means."""
         raise NotImplementedError
 
-    async def read_own(self, place: Place) -> Any:
-        """Returns what `store_own` stored, by new objects."""
+    async def read_own(self, address: Address) -> Any:
+        """Returns what `store_own` stored, read by new objects."""
         raise NotImplementedError
 
     def own(self) -> Any:
-        """Returns a value that holds objects of a user's own classes."""
+        """Returns a value that contains objects of a user's own classes."""
         raise NotImplementedError
 
     # --- 1. killed at any moment
 
-    def test_a_model_is_never_shown_a_call_without_its_answer(
+    def test_a_model_never_sees_a_call_without_its_answer(
         self, place_url: str, namespace: str
     ) -> None:
-        """A process is killed inside a tool; the next one's model can go on."""
-        place = Place(place_url, namespace)
-        with self._child("killed", place, "ada", "killed in a tool") as child:
+        """A process is killed inside a tool; the next process can continue the conversation."""
+        address = Address(place_url, namespace)
+        with self._child("killed", address, "ada", "killed in a tool") as child:
             out = _rest(child)
         assert child.returncode == -signal.SIGKILL, out
 
         async def go_on() -> None:
             for said in ("are you there?", "and now?"):
-                agent = self.open(place, "ada")
+                agent = self.open(address, "ada")
                 for shown in await self.turn(agent, Turn(said, tool=quick, call_id=said)):
                     check_shown(shown)
                 assert any("killed in a tool" in one.text for one in shown)
@@ -142,8 +143,8 @@ class AdapterTests(ABC):
     def test_two_requests_at_once_lose_and_mix_nothing(
         self, place_url: str, namespace: str
     ) -> None:
-        """One is refused with a typed error, or one runs after the other."""
-        place = Place(place_url, namespace)
+        """Either one is refused with a typed error, or they run one after the other."""
+        address = Address(place_url, namespace)
 
         async def both() -> None:
             inside = [asyncio.Event(), asyncio.Event()]
@@ -160,7 +161,7 @@ class AdapterTests(ABC):
             runs = [
                 asyncio.create_task(
                     self.turn(
-                        self.open(place, "ada"),
+                        self.open(address, "ada"),
                         Turn(
                             f"question {number}",
                             f"answer {number}",
@@ -175,8 +176,8 @@ class AdapterTests(ABC):
             refusals = [one for one in outcomes if isinstance(one, BaseException)]
             for error in refusals:
                 assert self.is_refused(error), f"not a typed refusal: {error!r}"
-            assert len(refusals) < 2, f"nobody went on: {refusals}"
-            shown = await self.shown(place, "ada")
+            assert len(refusals) < 2, f"all were refused: {refusals}"
+            shown = await self.shown(address, "ada")
             check_shown(shown)
             texts = [one.text for one in shown]
             done = [n for n, one in enumerate(outcomes) if not isinstance(one, BaseException)]
@@ -187,16 +188,16 @@ class AdapterTests(ABC):
     def test_two_processes_at_once_lose_and_mix_nothing(
         self, place_url: str, namespace: str
     ) -> None:
-        """A process is inside a tool while another one answers the same user."""
-        place = Place(place_url, namespace)
-        with self._child("waits", place, "ada", "question 0") as child:
+        """One process is inside a tool while another one answers the same user."""
+        address = Address(place_url, namespace)
+        with self._child("waits", address, "ada", "question 0") as child:
             lines = iter(child.stdout.readline, "")  # some frameworks print lines of their own
             assert any(line.strip() == STARTED for line in lines)
             going = child.stdin
 
             async def ask() -> None:
                 turn = Turn("question 1", "answer 1", quick)
-                task = asyncio.ensure_future(self.turn(self.open(place, "ada"), turn))
+                task = asyncio.ensure_future(self.turn(self.open(address, "ada"), turn))
                 await asyncio.wait([task], timeout=1)  # it may have to wait for the other one
                 going.write("go on\n")
                 going.flush()
@@ -207,10 +208,10 @@ class AdapterTests(ABC):
         theirs = out.split()[-1]
         assert theirs in (FINISHED, REFUSED), out
         assert mine is None or self.is_refused(mine), f"not a typed refusal: {mine!r}"
-        assert mine is None or theirs == FINISHED, f"nobody went on: {out}, {mine!r}"
+        assert mine is None or theirs == FINISHED, f"both were refused: {out}, {mine!r}"
 
         async def look() -> None:
-            shown = await self.shown(place, "ada")
+            shown = await self.shown(address, "ada")
             check_shown(shown)
             texts = [one.text for one in shown]
             check_turns(texts, [n for n, ok in enumerate((theirs == FINISHED, mine is None)) if ok])
@@ -222,56 +223,52 @@ class AdapterTests(ABC):
     def test_a_users_words_never_reach_another_users_model(
         self, place_url: str, namespace: str
     ) -> None:
-        """Every user's model is shown what that user said, and nothing of others."""
-        place = Place(place_url, namespace)
+        """Each user's model sees what that user said, and nothing from others."""
+        address = Address(place_url, namespace)
         secrets = {user: f"secret-{number}-of-mine" for number, user in enumerate(ODD_USERS)}
 
         async def talk() -> None:
             for user, secret in secrets.items():
-                await self.turn(self.open(place, user), Turn(f"my word is {secret}"))
+                await self.turn(self.open(address, user), Turn(f"my word is {secret}"))
             for user, secret in secrets.items():
-                shown = await self.shown(place, user)
+                shown = await self.shown(address, user)
                 told = {other for other in secrets.values() if any(other in m.text for m in shown)}
                 assert told == {secret}, f"the model of {user!r} was told {told}"
 
         self._run(talk())
 
-    def test_what_is_told_apart_by_nothing_is_refused_or_kept_apart(
-        self, place_url: str, namespace: str
-    ) -> None:
-        """Two agents with default names do not share a history in silence."""
-        error = self._outcome(self.unnamed(Place(place_url, namespace)))
+    def test_default_names_never_share_a_history(self, place_url: str, namespace: str) -> None:
+        """Two agents with default names never silently share a history."""
+        error = self._outcome(self.unnamed(Address(place_url, namespace)))
         assert error is None or "name" in str(error), f"it does not say what to do: {error!r}"
 
     # --- 4. no false alarms
 
-    def test_nobody_is_refused_when_nobody_else_is_at_work(
-        self, place_url: str, namespace: str
-    ) -> None:
-        """Whichever way the last run ended, the next one goes on."""
-        place = Place(place_url, namespace)
+    def test_a_run_that_is_alone_is_never_refused(self, place_url: str, namespace: str) -> None:
+        """The next run succeeds, however the last one ended."""
+        address = Address(place_url, namespace)
 
         async def ends() -> None:
-            old = self.open(place, "ada")
+            old = self.open(address, "ada")
             await self.turn(old, Turn("one"))
             for number, end in enumerate(endings.ALL):
-                broken = self.open(place, "ada")
+                broken = self.open(address, "ada")
                 await end(
                     lambda tool, agent=broken, number=number: self.turn(  # type: ignore[misc]
                         agent, Turn(f"broken {number}", tool=tool, call_id=f"broken-{number}")
                     )
                 )
-                for agent in (self.open(place, "ada"), old):
+                for agent in (self.open(address, "ada"), old):
                     for shown in await self.turn(agent, Turn(f"after {number}", tool=quick)):
                         check_shown(shown)
 
         self._run(ends())
 
-    def test_a_message_deleted_before_a_run_bars_nobody(
+    def test_a_run_after_a_deleted_message_is_not_refused(
         self, place_url: str, namespace: str
     ) -> None:
-        """The last message is deleted, and the next run goes on from what is left."""
-        place = Place(place_url, namespace)
+        """After the last message is deleted, the next run continues from what is left."""
+        address = Address(place_url, namespace)
 
         async def delete_last() -> None:
             memory = AsyncMemory(namespace, url=place_url)
@@ -281,11 +278,11 @@ class AdapterTests(ABC):
                 await memory.aclose()
 
         async def go_on() -> None:
-            old = self.open(place, "ada")
+            old = self.open(address, "ada")
             await self.turn(old, Turn("one", "a slip"))
-            for number, opened in enumerate((self.open(place, "ada"), old, None)):
+            for number, opened in enumerate((self.open(address, "ada"), old, None)):
                 await delete_last()
-                agent = self.open(place, "ada") if opened is None else opened
+                agent = self.open(address, "ada") if opened is None else opened
                 shown = (await self.turn(agent, Turn(f"again {number}", "a slip")))[-1]
                 check_shown(shown)
                 if opened is None:  # an agent may keep the copy that it was opened with
@@ -296,11 +293,11 @@ class AdapterTests(ABC):
     # --- 5. and 6. the framework's own contract
 
     def test_every_saved_state_can_be_loaded_again(self, place_url: str, namespace: str) -> None:
-        """An older one, a newer one, and one saved before the conversation was cleared."""
-        place = Place(place_url, namespace)
+        """Older states, newer ones, and one saved before the conversation was cleared."""
+        address = Address(place_url, namespace)
 
         async def travel() -> None:
-            agent = self.open(place, "ada")
+            agent = self.open(address, "ada")
             states = []
             for said in ("one", "two", "three"):
                 await self.turn(agent, Turn(said))
@@ -309,7 +306,7 @@ class AdapterTests(ABC):
             assert not await self.messages(agent)
             for index in (0, 2, 1, 1, 2):
                 state, messages = states[index]
-                agent = self.open(place, "ada")
+                agent = self.open(address, "ada")
                 await self.load(agent, state)
                 assert await self.messages(agent) == messages
                 assert await self.save(agent) == state
@@ -319,11 +316,11 @@ class AdapterTests(ABC):
     def test_what_the_framework_refuses_leaves_nothing_behind(
         self, place_url: str, namespace: str
     ) -> None:
-        """A refused task is neither stored nor shown, and the next one is taken."""
-        place = Place(place_url, namespace)
+        """A refused task is neither stored nor shown, and the next task is accepted."""
+        address = Address(place_url, namespace)
 
         async def refuse() -> None:
-            agent = self.open(place, "ada")
+            agent = self.open(address, "ada")
             await self.turn(agent, Turn("one"))
             before = await self.messages(agent)
             error: BaseException | None = None
@@ -343,16 +340,16 @@ class AdapterTests(ABC):
     def test_objects_of_a_users_own_classes_come_back_after_a_restart(
         self, place_url: str, namespace: str
     ) -> None:
-        """Without a setting, as far as the framework's own strict mode allows."""
-        place = Place(place_url, namespace)
-        with self._child("stores", place, "ada", "") as child:
+        """No setting is needed, as far as the framework's own strict mode allows."""
+        address = Address(place_url, namespace)
+        with self._child("stores", address, "ada", "") as child:
             out = _rest(child)
         assert out.split()[-1:] == [FINISHED], out
         expected = self.own()
         found: list[Any] = []
 
         async def read() -> None:
-            found.append(await self.read_own(place))
+            found.append(await self.read_own(address))
 
         self._run(read())
         assert found == [expected]
@@ -377,8 +374,8 @@ class AdapterTests(ABC):
     def start_child(self, told: str) -> Any:
         """Starts ``python -m botwire.testing.child TOLD`` with pipes, as a `subprocess.Popen`.
 
-        Where importing a framework takes seconds, a subclass may return another object with the
-        same attributes, such as a fork of a process that has imported it.
+        If importing the framework takes seconds, a subclass can return another object with the same
+        attributes, such as a fork of a process that has already imported it.
         """
         return subprocess.Popen(  # noqa: S603 - this program again
             [sys.executable, "-W", "ignore", "-m", "botwire.testing.child", told],
@@ -388,14 +385,14 @@ class AdapterTests(ABC):
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
 
-    def _child(self, does: str, place: Place, user: str, said: str) -> Any:
+    def _child(self, does: str, address: Address, user: str, said: str) -> Any:
         cls = type(self)
         told = [does, inspect.getfile(cls), cls.__module__, cls.__qualname__]
-        return self.start_child(json.dumps([*told, place.url, place.namespace, user, said]))
+        return self.start_child(json.dumps([*told, address.url, address.namespace, user, said]))
 
 
 def _rest(child: Any) -> str:
-    """Returns what a process still prints until it ends; one that hangs is killed."""
+    """Returns what a process prints until it ends; kills one that hangs."""
     watchdog = threading.Timer(PATIENCE * 2, child.kill)
     watchdog.start()
     try:
@@ -408,7 +405,7 @@ def _rest(child: Any) -> str:
 
 
 def _parts(value: Any) -> list[Any]:
-    """Returns a value and all that it holds, for their types to be compared."""
+    """Returns a value and everything in it, to compare their types."""
     if isinstance(value, Mapping):
         return [value, *(part for one in value.values() for part in _parts(one))]
     if isinstance(value, (list, tuple)):

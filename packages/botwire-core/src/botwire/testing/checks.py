@@ -1,4 +1,4 @@
-"""What holds of every conversation that a model is shown."""
+"""Checks that every conversation shown to a model must pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from botwire.tool_calls import CallIds, match_calls
 
 
 def check_shown(shown: Sequence[Seen]) -> None:
-    """Asserts that a service would take these messages: each call is followed by its answer."""
+    """Asserts that a service would accept these messages: each call is followed by its answer."""
     found = match_calls([CallIds(one.calls, one.answers) for one in shown])
     assert not found.unanswered, f"a call without an answer: {shown}"
     assert not found.orphans, f"an answer without a call: {shown}"
@@ -19,11 +19,11 @@ def check_shown(shown: Sequence[Seen]) -> None:
 
 
 def check_turns(texts: Sequence[str], numbers: Sequence[int]) -> None:
-    """Asserts that the acknowledged turns are there, each once and whole: no other one is within.
+    """Asserts that each acknowledged turn is there exactly once, without other turns inside it.
 
     Args:
         texts: What was said, in order.
-        numbers: Of the questions that were answered.
+        numbers: The numbers of the questions that were answered.
     """
     ranges = []
     for number in numbers:

@@ -1,4 +1,4 @@
-"""The other process of `AdapterTests`: ``python -m botwire.testing.child``."""
+"""The second process of `AdapterTests`: ``python -m botwire.testing.child``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import sys
 from typing import Any
 
 STARTED, FINISHED, REFUSED = "started", "finished", "refused"
-"""What it says: it is inside the tool, its work is done, it was refused."""
+"""What it prints: it is inside the tool, it has finished, it was refused."""
 
 
 def main() -> None:
-    """Does what the one argument says, with the tests of the class that it names."""
+    """Does what its argument describes, using the test class that the argument names."""
     does, path, module_name, class_name, *rest = json.loads(sys.argv[1])
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None
@@ -31,8 +31,8 @@ def main() -> None:
 
 
 async def _work(tests: Any, does: str, url: str, namespace: str, user: str, said: str) -> str:
-    # Imported here, as the tests' class has it: this module runs as __main__.
-    from botwire.testing.scene import Place, Turn  # noqa: PLC0415
+    # Imported late, as the test class imports it too: this module runs as __main__.
+    from botwire.testing.scene import Address, Turn  # noqa: PLC0415
 
     async def die() -> str:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -43,16 +43,16 @@ async def _work(tests: Any, does: str, url: str, namespace: str, user: str, said
         await asyncio.to_thread(sys.stdin.readline)
         return "found"
 
-    place = Place(url, namespace)
+    address = Address(url, namespace)
     if does == "stores":
-        await tests.store_own(place)
+        await tests.store_own(address)
         return FINISHED
     if does == "killed":
-        await tests.turn(tests.open(place, user), Turn("before", tool=None))
-        await tests.turn(tests.open(place, user), Turn(said, tool=die, call_id="killed"))
+        await tests.turn(tests.open(address, user), Turn("before", tool=None))
+        await tests.turn(tests.open(address, user), Turn(said, tool=die, call_id="killed"))
         return FINISHED
     try:
-        await tests.turn(tests.open(place, user), Turn(said, "answer 0", wait, "call-0"))
+        await tests.turn(tests.open(address, user), Turn(said, "answer 0", wait, "call-0"))
     except Exception as error:
         if tests.is_refused(error):
             return REFUSED

@@ -1,4 +1,4 @@
-"""Tools, and the ways in which a run can end inside one."""
+"""Tools, and the ways in which a run can end inside a tool."""
 
 from __future__ import annotations
 

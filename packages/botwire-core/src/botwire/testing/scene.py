@@ -1,4 +1,4 @@
-"""What the tests of an adapter tell its agents, and what they are told back."""
+"""What adapter tests tell an agent, and what they get back."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 ODD_USERS = ("ada", "Ada", "a/da", "a%2Fda", "/ada", "ada ", "..", "ädä", "ada#1?x=1")
-"""Ids of users that a careless adapter takes for one another."""
+"""User ids that a careless adapter would confuse."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where an adapter keeps what it is given.
+class Address:
+    """Where the memory of a test lives.
 
     Attributes:
-        url: As for `botwire.Memory`.
-        namespace: Of this test alone.
+        url: The URL, as for `botwire.Memory`.
+        namespace: A namespace that only this test uses.
     """
 
     url: str
@@ -24,13 +24,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Turn:
-    """What an agent is told, and what its scripted model does.
+    """One turn: what the user says, and what the scripted model does.
 
     Attributes:
         said: What the user says.
-        answer: What the model says at the end.
-        tool: If there is one, the model calls a tool first, which awaits this and returns its text.
-        call_id: The id of that call.
+        answer: The model's final answer.
+        tool: If given, the model first calls a tool that awaits this and returns its text.
+        call_id: The id of the tool call.
     """
 
     said: str
@@ -41,13 +41,13 @@ class Turn:
 
 @dataclass(frozen=True)
 class Seen:
-    """A message as a model was shown it.
+    """A message as the model saw it.
 
     Attributes:
         role: ``system``, ``user``, ``assistant`` or ``tool``.
-        text: What it says.
-        calls: The ids of the calls it makes.
-        answers: The ids of the calls it answers.
+        text: The text of the message.
+        calls: The ids of the tool calls it makes.
+        answers: The ids of the tool calls it answers.
     """
 
     role: str

@@ -21,7 +21,7 @@ from botwire.transfer.progress import REPORT_EVERY, Progress, Tally
 from botwire.transfer.reading import list_namespaces, read_namespace
 
 LAST_BACKUP = "backups/last"
-"""The key of the system namespace whose time is that of the last backup."""
+"""The key in the system namespace that is set at each backup."""
 
 
 def stat(engine: Engine, namespaces: Iterable[str] = ()) -> Iterator[tuple[str, ops.NamespaceStat]]:
@@ -159,11 +159,11 @@ def backup(
     """
     if not isinstance(engine, SQLiteEngine):
         raise ConfigurationError(
-            "only a SQLite file is backed up this way: use pg_dump for PostgreSQL, run this where "
+            "only SQLite files can be copied this way: use pg_dump for PostgreSQL, run this where "
             "a server's file is, or use botwire export, which works everywhere"
         )
     engine.backup(target, progress)
-    # Only for the console of a server; the backup itself is done.
+    # Only a server's console reads this, and the backup itself is done.
     with contextlib.suppress(BotWireError):
         apply(engine, SYSTEM_NAMESPACE, ops.PutKey(LAST_BACKUP, Json.of(None)))
 
@@ -184,7 +184,7 @@ def restore(engine: Engine, source: Path) -> None:
     """
     if not isinstance(engine, SQLiteEngine):
         raise ConfigurationError(
-            "only a SQLite file is restored this way: use pg_restore for PostgreSQL, run this "
+            "only SQLite files can be restored this way: use pg_restore for PostgreSQL, run this "
             "where a server's file is, or use botwire import, which works everywhere"
         )
     engine.restore(source)

@@ -1,4 +1,4 @@
-"""Copies memory from one place to another, and finds where two places differ."""
+"""Copies memory from one place to another, and finds the differences between two places."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Difference(NamedTuple):
     Attributes:
         namespace: The namespace.
         kind: ``namespace``, ``key``, ``history``, ``item``, ``collection``, ``record``, ``policy``
-            or ``hold``. The last two are of a pattern of namespaces.
+            or ``hold``. The last two belong to a pattern of namespaces.
         name: Its name or id; for an item, its sequence number.
         parent: The history of an item, or the collection of a record.
         what: ``only in the first``, ``only in the second`` or ``different``.

@@ -177,7 +177,7 @@ def _too_busy(namespace: str) -> ConflictError:
 class _Spool:
     """Spooled lines: the first few megabytes in memory, the rest in a temporary file.
 
-    A place is the index of a line in memory, or `_FILE` plus the offset of a line in the file.
+    A position is the index of a line in memory, or `_FILE` plus the offset of a line in the file.
     """
 
     def __init__(self) -> None:
@@ -198,7 +198,7 @@ class _Spool:
         return len(self._lines) if self._file is None else _FILE + self._written
 
     def put(self, lines: Iterable[Line]) -> tuple[int, int]:
-        """Stores lines and returns the places where they begin and end."""
+        """Stores lines and returns the positions where they begin and end."""
         start = self._end
         if self._file is not None:
             self._file.seek(self._written)
@@ -222,7 +222,7 @@ class _Spool:
                 yield kind_of(text), text
 
     def get(self, start: int = 0, end: int | None = None) -> Iterator[Line]:
-        """Yields the lines between two places; calls may be interleaved."""
+        """Yields the lines between two positions; calls may be interleaved."""
         stop = self._end if end is None else end
         if start < _FILE:
             yield from self._lines[start:stop]
@@ -237,18 +237,19 @@ class _Spool:
 
 
 class _Changes:
-    """Rereads what has changed since a namespace was read, until all is as of one moment."""
+    """Rereads what has changed since a namespace was read, until everything is as of one moment."""
 
     def __init__(self, engine: Engine, namespace: str, pages: Pages, spool: _Spool) -> None:
         self._engine = engine
         self._namespace = namespace
         self._pages = pages
         self._spool = spool
-        # Where the current lines of each changed thing are; a history gains extents as it grows.
+        # The positions of the current lines of each changed thing; a history gains more as it
+        # grows.
         self._extents: dict[_Thing, list[tuple[int, int]]] = {}
         self._states: dict[_Thing, Line | None] = {}
         self._last_seq: dict[_Thing, int] = {}
-        # What changed once is likely to change again. Each round also rereads it, so that the round
+        # What changed once is likely to change again. Each round rereads it too, so that the round
         # can be the last.
         self._busy: dict[_Thing, None] = {}
         self._cleared: list[bytes] = []

@@ -1,7 +1,8 @@
-"""What the hooks do. Claude Code writes a JSON object to their input and reads their output.
+"""The hooks. Claude Code writes a JSON object to a hook's input and reads its output.
 
-A hook must not disturb the session: whatever fails, it says so on standard error and returns 1,
-which Claude Code shows to the user. It never returns 2, which would forbid the compaction.
+A hook must not disturb the session: if anything fails, it prints the reason to standard error and
+returns 1, which Claude Code shows to the user. It never returns 2, which would block the
+compaction.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ logger = logging.getLogger("botwire.mcp")
 
 
 class HookError(Exception):
-    """A hook cannot do what it is for."""
+    """A hook cannot do its work."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -79,14 +80,14 @@ def _read_event() -> dict[str, Any]:
 
 
 def answer_event(memory: Memory, event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Does what an event calls for, and returns the answer to it, if there is one.
+    """Handles an event, and returns the answer to it, if any.
 
     Args:
         memory: The memory.
         event: The event.
 
     Raises:
-        HookError: The event is not one of those that have a hook, or lacks something.
+        HookError: The event has no hook, or lacks a field.
     """
     name = event.get("hook_event_name")
     if name == "SessionStart":
@@ -101,7 +102,7 @@ def answer_event(memory: Memory, event: Mapping[str, Any]) -> dict[str, Any] | N
 
 
 def recall(memory: Memory, project: str) -> str | None:
-    """Returns what to tell an agent that begins to work on a project; None if nothing is known.
+    """Returns what to tell an agent that starts to work on a project; None if nothing is known.
 
     Args:
         memory: The memory.
@@ -123,7 +124,7 @@ def recall(memory: Memory, project: str) -> str | None:
 
 
 def save(memory: Memory, event: Mapping[str, Any]) -> None:
-    """Keeps what was said in a session as a history, and a note that leads to it.
+    """Stores what was said in a session as a history, and a note that points to it.
 
     Args:
         memory: The memory.
@@ -148,7 +149,7 @@ def save(memory: Memory, event: Mapping[str, Any]) -> None:
 
 
 def _extend(memory: Memory, name: str, messages: Sequence[tuple[str, Message]]) -> None:
-    """Appends the messages that the history does not have yet."""
+    """Appends the messages that the history lacks."""
     history = memory.history(name)
     newest = next(iter(reversed(history)), None)
     ids = [id for id, _ in messages]
@@ -161,7 +162,7 @@ def _extend(memory: Memory, name: str, messages: Sequence[tuple[str, Message]]) 
 def _note(
     memory: Memory, session: str, project: str, history: str, messages: Sequence[Message]
 ) -> None:
-    """Writes the note about a session, unless an agent has rewritten it since."""
+    """Writes the note about a session, unless an agent has rewritten it."""
     asked = next((one.text for one in messages if one.role == "user" and one.text.strip()), "")
     said = [one.text for one in messages if one.role == "assistant" and one.text.strip()]
     text = f"A session of Claude Code in {project} began with: {bounds.cut(asked, 300)!r}. "

@@ -10,14 +10,14 @@ from typing import Any
 
 from botwire.errors import ConfigurationError
 from botwire.places import API_KEY_VARIABLE
-from botwire_mcp.installing import Change, read_text
+from botwire_mcp.installing import FileChange, read_text
 
 EVENTS: Mapping[str, str | None] = {
-    "SessionStart": "startup|clear|compact",  # a session that is resumed has it in its transcript
+    "SessionStart": "startup|clear|compact",  # a resumed session has it in its transcript
     "PreCompact": None,
     "SessionEnd": None,
 }
-"""The events that have a hook, each with the pattern of what it is for."""
+"""The events that have a hook, each with its matcher."""
 
 _SECONDS = 30
 _OURS = "botwire-mcp hook"
@@ -33,13 +33,13 @@ def command_of(options: Sequence[str]) -> str:
     return shlex.join(["uvx", "botwire-mcp", "hook", *options]) + " || exit 1"
 
 
-def plan(command: str, api_key: str | None, *, project: bool = False) -> Change | None:
-    """Returns what is to be changed, or None if the hooks are installed already.
+def plan(command: str, api_key: str | None, *, project: bool = False) -> FileChange | None:
+    """Returns the change to make; None if the hooks are already installed.
 
     Args:
         command: The command of the hooks.
-        api_key: The API key for a server. It becomes an environment variable of the settings,
-            because others can read the command of a process.
+        api_key: The API key for a server. It becomes an environment variable in the settings,
+            because other users can read the command of a process.
         project: Whether to install them for the project in the current folder only.
 
     Raises:
@@ -73,7 +73,7 @@ def plan(command: str, api_key: str | None, *, project: bool = False) -> Change 
             is_changed = True
     if not is_changed:
         return None
-    return Change(path, old, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return FileChange(path, old, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def _set_key(path: Path, document: dict[str, Any], api_key: str | None, command: str) -> bool:

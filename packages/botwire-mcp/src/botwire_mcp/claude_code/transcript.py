@@ -12,7 +12,7 @@ from botwire.messages import Message, Role, ToolCall
 from botwire_mcp import bounds
 
 LONGEST = 20_000
-"""Characters of a message that are kept. Claude Code has the whole transcript."""
+"""The most characters to keep of a message. Claude Code has the whole transcript."""
 
 _LEFT_OUT = ("isSidechain", "isMeta", "isCompactSummary", "isApiErrorMessage")
 _LONGEST_ID = 400
@@ -23,8 +23,8 @@ logger = logging.getLogger("botwire.mcp")
 def read(path: Path) -> list[tuple[str, Message]]:
     """Returns the messages of the user, the agent and its tools, each with its id.
 
-    What the agent told subagents is left out, and so is what nobody said. A line that cannot be
-    read is logged; the last one may be written at this moment.
+    What the agent told subagents is left out, and so are entries that are not messages. An
+    unreadable line is logged, except the last one, which may still be incomplete.
 
     Args:
         path: The transcript.
@@ -38,7 +38,7 @@ def read(path: Path) -> list[tuple[str, Message]]:
             entry = json.loads(line)
         except ValueError:
             if number < len(lines):
-                logger.warning("line %d of %s cannot be read and is left out", number, path)
+                logger.warning("skipped line %d of %s, which cannot be read", number, path)
             continue
         uuid = entry.get("uuid") if isinstance(entry, dict) else None
         if not isinstance(uuid, str) or not 0 < len(uuid) <= _LONGEST_ID:

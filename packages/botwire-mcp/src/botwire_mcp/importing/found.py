@@ -18,7 +18,7 @@ from botwire.memory_files.commands import ROOT, to_key
 from botwire.names import check_tag
 from botwire_mcp.rows import LONGEST
 
-_SHOWN = 20  # faults in a message
+_SHOWN = 20  # faults to show in a message
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Found:
         self.counts[kind] = self.counts.get(kind, 0) + 1
 
     def fault(self, path: Path, line: int, why: str) -> None:
-        """Notes that something cannot be read."""
+        """Records that something cannot be read."""
         self.faults.append(f"{path}:{line}: {why}")
 
     def add_note(
@@ -59,18 +59,18 @@ class Found:
         metadata: Mapping[str, Any] | None = None,
         created_at: datetime | None = None,
     ) -> None:
-        """Adds a note, or a fault if there can be no such note.
+        """Adds a note, or a fault if the note is invalid.
 
         Args:
-            path: The file that it is from.
-            line: Its line there.
-            identity: JSON values that tell it from all others of this kind of source. What is the
-                same in a second import is the same note.
+            path: The file it comes from.
+            line: Its line in the file.
+            identity: JSON values that distinguish it from all others of this kind of source. The
+                same values in a second import mean the same note.
             text: Its text.
             about: Its topic path.
             tags: Its tags.
-            metadata: What else is known of it.
-            created_at: When it was made there.
+            metadata: Its metadata.
+            created_at: When it was created at the source.
         """
         digest = hashlib.sha256(json.dumps([self.source, *identity]).encode())
         id = digest.hexdigest()[:32]
@@ -92,7 +92,7 @@ class Found:
         self.notes.setdefault(id, Record(text, id, known, tags, scope, created_at=created_at))
 
     def add_file(self, path: Path, name: str, text: str) -> None:
-        """Adds a file for the tool `memory`, or a fault if it cannot have this name."""
+        """Adds a file for the tool `memory`, or a fault if the name is invalid."""
         try:
             self.files[to_key(f"{ROOT}/{name}")] = text
         except FileCommandError as error:
@@ -115,7 +115,7 @@ def read_text(path: Path) -> str:
     """Returns the text of a file.
 
     Raises:
-        ConfigurationError: It cannot be read, or is not UTF-8.
+        ConfigurationError: The file cannot be read, or is not UTF-8.
     """
     try:
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Reads folders of Markdown, as basic-memory and Obsidian keep them.
+"""Reads folders of Markdown, as written by basic-memory and Obsidian.
 
 Each document becomes a file of the tool `memory`, word for word. Its observations
 (``- [category] text #tag (context)``), its relations (``- relates_to [[Other]] (context)``) and the
@@ -19,7 +19,7 @@ from botwire_mcp.importing.found import Found, read_text
 SOURCE = "markdown"
 ENDINGS = (".md", ".markdown")
 
-_PART = 4_000  # characters in a note from a long text
+_PART = 4_000  # most characters per note when splitting a long text
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 _HEADING = re.compile(r" {0,3}#{1,6}\s+(.*?)\s*#*\s*")
 _ITEM = re.compile(r"\s*[-*+]\s+(.*)")
@@ -34,16 +34,16 @@ _TAG = re.compile(r"(?:^|\s)#([^\s#]+)")
 
 @dataclass
 class _Document:
-    """A document, and what is known of it.
+    """A document and its parts.
 
     Attributes:
         path: The file.
-        name: Its path in the folder, with ``/``.
+        name: Its path in the folder, separated by ``/``.
         title: Its title, or its file's name.
         tags: The tags of its front matter.
         first: The number of the first line after the front matter.
-        lines: The lines from there on.
-        known: What each of its notes says about it.
+        lines: The lines from that one on.
+        known: The metadata that each of its notes gets.
     """
 
     path: Path
@@ -135,7 +135,7 @@ def _parse(found: Found, path: Path, name: str, text: str) -> _Document | None:
 def _add_notes(found: Found, document: _Document) -> None:
     seen: dict[tuple[str, str], int] = {}
     for line, kind, heading, text in _blocks(document):
-        # The same text may be there twice; it is the second note each time.
+        # The same text may occur twice; the second one is always the second note.
         again = seen[kind, text] = seen.get((kind, text), -1) + 1
         identity = [document.name, kind, text, again]
         if kind == "item" and (match := _RELATION.fullmatch(text)):
@@ -224,7 +224,7 @@ def _blocks(document: _Document) -> Iterator[tuple[int, str, str, str]]:
         found_heading = None if fence or fences else _HEADING.fullmatch(line)
         found_item = None if fence or fences else _ITEM.fullmatch(line)
         if item and line[:1].isspace() and line.strip() and not found_item:
-            item.append(line.strip())  # the item goes on
+            item.append(line.strip())  # the item continues
             continue
         yield from end_item()
         if found_heading:
@@ -239,7 +239,7 @@ def _blocks(document: _Document) -> Iterator[tuple[int, str, str, str]]:
 
 
 def _means_something(item: str) -> bool:
-    """Returns whether an item of a list is an observation or a relation to basic-memory."""
+    """Returns whether basic-memory reads a list item as an observation or a relation."""
     if _RELATION.fullmatch(item):
         return True
     match = _OBSERVATION.match(item)
@@ -251,7 +251,7 @@ def _means_something(item: str) -> bool:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Yields a text in parts that are short enough for a note, split between its paragraphs."""
+    """Yields a text in parts short enough for a note, split between paragraphs."""
     part = ""
     for paragraph in re.split(r"\n\s*\n", text):
         rest = paragraph

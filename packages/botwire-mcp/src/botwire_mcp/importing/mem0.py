@@ -1,4 +1,4 @@
-"""Reads an export of mem0: what `get_all` returns, as JSON or as a line per memory."""
+"""Reads an export of mem0: the result of `get_all`, as JSON or as one line per memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPACE = re.compile(r"[\s,]*")
 
 
 def read(path: Path) -> Found:
-    """Returns a note per memory, with the time at which it was made.
+    """Returns a note per memory, with its creation time.
 
     Args:
         path: The file.
@@ -73,7 +73,7 @@ def _located(text: str, name: str, values: list[Any]) -> Iterator[tuple[int, Any
         if [value for _, value in elements] == values:
             yield from elements
             return
-    yield from ((1, value) for value in values)  # its name is written with escapes
+    yield from ((1, value) for value in values)  # the name is written with escapes
 
 
 def _elements(text: str, start: int) -> Iterator[tuple[int, Any]]:
@@ -82,7 +82,7 @@ def _elements(text: str, start: int) -> Iterator[tuple[int, Any]]:
     at = start + 1
     while True:
         skipped = _SPACE.match(text, at)
-        assert skipped is not None  # it matches an empty text too
+        assert skipped is not None  # it also matches an empty text
         at = skipped.end()
         if text[at] == "]":
             return

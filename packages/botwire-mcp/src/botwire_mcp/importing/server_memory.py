@@ -18,7 +18,7 @@ _FIELDS: Mapping[str, Mapping[str, type]] = {
 
 
 def is_line(line: str) -> bool:
-    """Returns whether a line is one of such a file."""
+    """Returns whether a line belongs to such a file."""
     try:
         value = json.loads(line)
     except ValueError:
@@ -27,7 +27,7 @@ def is_line(line: str) -> bool:
 
 
 def read(path: Path) -> Found:
-    """Returns a note per observation and relation, and one for each entity that has neither.
+    """Returns a note per observation and relation, and one per entity without either.
 
     Args:
         path: The file, usually named ``memory.jsonl``.
@@ -65,7 +65,7 @@ def _lines(path: Path, found: Found) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _wrong(value: Any) -> str | None:
-    """Returns what is wrong with a line, if anything."""
+    """Returns the fault in a line, if any."""
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in _FIELDS:
         return "this is neither an entity nor a relation"

@@ -1,4 +1,4 @@
-"""Writes what a reader found, and leaves alone what is there already."""
+"""Writes what a reader found, and leaves existing notes and files alone."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _T = TypeVar("_T")
 
 @dataclass
 class Outcome:
-    """What became of the notes and files of a source.
+    """The outcome of an import.
 
     Attributes:
-        new: How many were written, or are to be written.
-        known: How many are there already.
-        changed: What was changed here since an earlier import, and stays as it is.
+        new: How many notes and files were written, or would be.
+        known: How many already existed.
+        changed: Those changed here since an earlier import, which stay as they are.
     """
 
     new: int = 0
@@ -31,9 +31,9 @@ class Outcome:
 
 
 def write(memory: Memory, found: Found, *, dry_run: bool = False) -> Outcome:
-    """Writes the notes and files that are not there yet.
+    """Writes the notes and files that do not exist yet.
 
-    An import that was interrupted is continued by another one.
+    Repeating an interrupted import completes it.
 
     Args:
         memory: Where to write.

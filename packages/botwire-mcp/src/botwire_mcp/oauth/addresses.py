@@ -1,4 +1,4 @@
-"""The URLs of the authorization server, as the sender of a request sees them."""
+"""The URLs of the authorization server, as the client sees them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Addresses:
 
     @classmethod
     def of(cls, scope: Scope) -> Addresses | None:
-        """Returns the URLs that a request was sent to.
+        """Returns the URLs under which a request reached the server.
 
         None if OAuth is not offered there: tokens must not travel unencrypted, except within one
         machine. Behind a proxy, the scheme is right once the server trusts the proxy.
@@ -40,12 +40,12 @@ class Addresses:
 
     @property
     def resource(self) -> str:
-        """The MCP server, which tokens are for."""
+        """The URL of the MCP server, for which tokens are issued."""
         return self.issuer + ROOT
 
     @property
     def metadata(self) -> str:
-        """The document that says where a client gets tokens for the MCP server."""
+        """The URL of the document that tells clients where to get tokens for the MCP server."""
         return f"{self.issuer}/.well-known/oauth-protected-resource{ROOT}"
 
     def below(self, name: str) -> str:
@@ -54,6 +54,6 @@ class Addresses:
 
 
 def is_safe(url: str) -> bool:
-    """Returns whether nobody on the way to a URL can read what is sent there."""
+    """Returns whether data sent to a URL cannot be read on the way."""
     parts = urlsplit(url)
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)

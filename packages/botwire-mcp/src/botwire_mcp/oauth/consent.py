@@ -1,4 +1,4 @@
-"""The page on which a user lets a client in by entering an API key."""
+"""The page on which a user grants a client access by entering an API key."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _ENDED = (
 
 
 async def answer(request: Request, provider: Provider) -> Response:
-    """Shows the page, or takes the user's answer and sends the user back to the client."""
+    """Shows the page, or processes the user's answer and redirects the user to the client."""
     if request.method not in ("GET", "HEAD", "POST"):
         return Response(status_code=405, headers={**_HEADERS, "Allow": "GET, POST"})
     fields = request.query_params if request.method != "POST" else await request.form()

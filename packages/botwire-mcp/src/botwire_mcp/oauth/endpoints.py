@@ -55,7 +55,7 @@ _ENDPOINTS: Mapping[str, tuple[Handler, tuple[str, ...]]] = {
 
 
 def endpoint_at(host: Host, path: str) -> App | None:
-    """Returns the endpoint at a path below that of the MCP server; None if there is none."""
+    """Returns the endpoint at a path below the MCP server's; None if there is none."""
     found = _ENDPOINTS.get(path.removeprefix(ROOT + "/"))
     if found is None:
         return None
@@ -76,7 +76,7 @@ def endpoint_at(host: Host, path: str) -> App | None:
 
 
 async def refuse(scope: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-    """Answers an unknown sender: 401, with the address of the document that says what to do."""
+    """Answers an unknown sender with 401 and the address of the document that says what to do."""
     error: AuthenticationError = scope[REFUSAL]
     challenge = 'Bearer realm="botwire"'
     if (addresses := Addresses.of(scope)) is not None:
@@ -91,7 +91,7 @@ async def refuse(scope: Scope, receive: Callable[..., Any], send: Callable[..., 
 def public() -> dict[str, App]:
     """Returns the documents that everyone may read, by path.
 
-    Clients of the protocol of March 2025 read only the one of the authorization server.
+    Clients of the protocol version of March 2025 read only the authorization server's.
     """
     return {
         f"/.well-known/oauth-protected-resource{ROOT}": _document(_describe_resource),
@@ -135,7 +135,7 @@ def _document(describe: Callable[[Addresses], dict[str, Any]]) -> App:
         elif addresses is None:
             response = _not_offered()
         else:
-            # Pages may read it too: the Inspector is one.
+            # Web pages may read it too, such as the Inspector.
             headers = {"Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"}
             text = json.dumps(describe(addresses))
             response = Response(text, 200, headers, "application/json")

@@ -1,6 +1,6 @@
 """The clients, codes and tokens of the authorization server, kept in the server's own namespace.
 
-A code or refresh token is stored under its digest, so whoever reads the store cannot use it. An
+A code or refresh token is stored under its digest, so reading the store does not allow using it. An
 access token is a session of the server (`botwire.mounts.Host.issue_token`) and is not stored.
 """
 
@@ -29,16 +29,16 @@ from botwire_mcp.oauth.addresses import Addresses, is_safe
 
 ACCESS_SECONDS = 3_600
 REFRESH_SECONDS = 90 * 86_400
-"""How long a client may be unused before its user must enter the API key again."""
+"""How long a client may stay unused before its user must enter the API key again."""
 REQUEST_SECONDS = 900
 """How long the page to enter an API key may stay open."""
 CODE_SECONDS = 300
 NEW_SECONDS = 3_600
-"""How long a client that nobody let in is known."""
+"""How long a client without access stays registered."""
 MOST_NEW = 1_000
-"""Clients that may wait to be let in, and pages that may be open.
+"""The most clients without access, and the most open pages.
 
-Anyone can register and ask, so they must not fill the store.
+Anyone can register, so this keeps them from filling the store.
 """
 
 _RETRY_SECONDS = 60  # how long a refresh token works after its first use: the answer may be lost
@@ -55,7 +55,7 @@ class Client(OAuthClientInformationFull):
 
 
 class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, AccessToken]):
-    """What the SDK's endpoints ask of an authorization server, for one request.
+    """The authorization server, as the SDK's endpoints use it for one request.
 
     Args:
         host: The server.
@@ -80,10 +80,10 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
         return None
 
     async def register_client(self, client_info: OAuthClientInformationFull) -> None:
-        """Stores a new client until a user lets it in.
+        """Stores a new client until a user grants it access.
 
         Raises:
-            RegistrationError: The client must not be registered.
+            RegistrationError: The client may not be registered.
         """
         for uri in client_info.redirect_uris or ():
             scheme = uri.scheme.lower()
@@ -102,9 +102,9 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
         await self._state.set(_name("new-clients", client_info.client_id), stored, ttl=NEW_SECONDS)
 
     async def _keep_client(self, client: OAuthClientInformationFull) -> None:
-        """Keeps a client that a user has let in, from now on."""
+        """Stores a client to which a user has granted access."""
         stored = client.model_dump(mode="json", exclude_none=True)
-        # Longer than its tokens, so that a refresh never finds the client gone.
+        # Longer than its tokens, so that the client still exists when it refreshes them.
         ttl = REFRESH_SECONDS + 86_400
         await self._state.set(_name("clients", client.client_id), stored, ttl=ttl)
 
@@ -122,7 +122,7 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
         if params.resource is not None and not check_resource_allowed(params.resource, resource):
             raise AuthorizeError("invalid_target", f"tokens of this server are for {resource}")
         if await self._state.count("requests/") >= MOST_NEW:
-            raise AuthorizeError("temporarily_unavailable", "too many ask: try again later")
+            raise AuthorizeError("temporarily_unavailable", "too many requests: try again later")
         request = secrets.token_urlsafe(32)
         stored = {"client_id": client.client_id, "params": params.model_dump(mode="json")}
         await self._state.set(_name("requests", request), stored, ttl=REQUEST_SECONDS)
@@ -131,7 +131,7 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
     async def find_request(
         self, request: str
     ) -> tuple[OAuthClientInformationFull, AuthorizationParams] | None:
-        """Returns a client and what it asks for; None if there is no such request any more."""
+        """Returns a client and its request; None if the request no longer exists."""
         stored = await self._state.get(_name("requests", request))
         if stored is None:
             return None
@@ -145,13 +145,13 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
         return await self._host.find_key(self._scope, secret)
 
     async def end_request(self, request: str) -> bool:
-        """Ends a request; returns False if it had ended already."""
+        """Ends a request; returns False if it had already ended."""
         return await self._state.take(_name("requests", request)) is not None
 
     async def grant(
         self, client: OAuthClientInformationFull, params: AuthorizationParams, key_id: str
     ) -> str:
-        """Lets a client in with the rights of an API key; returns the code to give to it."""
+        """Grants a client the rights of an API key; returns the authorization code."""
         await self._keep_client(client)
         code = secrets.token_urlsafe(32)
         stored = AuthorizationCode(
@@ -187,11 +187,11 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
         """Returns tokens for a code, once.
 
         Raises:
-            TokenError: The code was used, or the API key has ended.
+            TokenError: The code was already used, or the API key was revoked or has expired.
         """
         taken = await self._state.take(_name("codes", authorization_code.code))
         if taken is None:
-            raise TokenError("invalid_grant", "this authorization code was used already")
+            raise TokenError("invalid_grant", "this authorization code was already used")
         grant = {
             "id": secrets.token_hex(16),
             "client_id": client.client_id,
@@ -222,7 +222,7 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
         """Returns new tokens; the old refresh token ends a minute later.
 
         Raises:
-            TokenError: The API key has ended, or the client's access was revoked.
+            TokenError: The API key was revoked or has expired, or the client's access was revoked.
         """
         grant = await self._grant_of(refresh_token.token)
         if grant is None:
@@ -235,7 +235,7 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
         return tokens
 
     async def load_access_token(self, token: str) -> AccessToken | None:
-        """Returns None: the server checks access tokens itself, and they end by themselves."""
+        """Returns None: the server checks access tokens itself, and they expire by themselves."""
         return None
 
     async def revoke_token(self, token: AccessToken | RefreshToken) -> None:

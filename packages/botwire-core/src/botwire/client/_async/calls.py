@@ -21,7 +21,7 @@ class AsyncCalls:
         engine: The engine that applies them.
         namespace: The namespace.
         author: Who writes.
-        at: The moment to read; None means now.
+        at: The past moment to read; None means now.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class AsyncCalls:
             )
 
     async def pages(self, operation: ops.Paged[R], most: int | None = None) -> AsyncIterator[R]:
-        """Yields the page that an operation reads, and all pages after it.
+        """Yields the page that an operation reads, and all following pages.
 
         Args:
             operation: Reads the first page. Its limit is the size of every page.
-            most: How many elements to read in all; None reads to the end.
+            most: The most elements to read in all; None reads to the end.
         """
         left = most
         following: Any = operation
@@ -77,10 +77,10 @@ class AsyncCalls:
             following = following.following(page)
 
     async def in_parts(self, operation: ops.Parted[int]) -> int:
-        """Repeats a delete, each time up to the operation's limit, so that others can write.
+        """Repeats a delete, each time up to its limit, so that others can write in between.
 
         Returns:
-            How much was deleted in all.
+            The total number deleted.
         """
         total = 0
         while True:

@@ -1,4 +1,4 @@
-"""The past of a namespace: what it was, what changed, and how to get it back."""
+"""The past of a namespace: reading, listing and restoring it."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ _RECORDS = 200  # records restored in one transaction, with the words of their t
 
 
 class AsyncMemoryPast:
-    """Adds to `AsyncMemory` what it knows of its past.
+    """Adds the methods for the past to `AsyncMemory`.
 
-    Nothing of the past is kept until `keep_past` says for how long. Then what is replaced, deleted
-    or expires is kept for that time. It counts in the quota.
+    The past is only kept once `keep_past` says for how long. From then on, whatever is replaced or
+    deleted, or expires, is kept for that time, and counts towards the quota.
     """
 
     _calls: AsyncCalls
 
     async def keep_past(self, duration: timedelta | float | None) -> PastInfo:
-        """Keeps what is changed and deleted from now on.
+        """Keeps what is changed or deleted from now on.
 
-        On a server this takes an administrator's key.
+        On a server this requires a key with the right `admin`.
 
         Args:
-            duration: For how long, in seconds or as a `timedelta`. None keeps nothing more and
+            duration: How long to keep it, in seconds or as a `timedelta`. None stops keeping it and
                 deletes what was kept.
 
         Returns:
-            What is kept.
+            What the namespace keeps now.
         """
         if isinstance(duration, timedelta):
             duration = duration.total_seconds()
         return PastInfo.of(await self._calls.apply(ops.KeepPast(duration)))
 
     async def past(self) -> PastInfo:
-        """Returns for how long the past is kept, and how far back it goes."""
+        """Returns how long the past is kept, and how far back it goes."""
         return PastInfo.of(await self._calls.apply(ops.StatPast()))
 
     async def versions(self, key: str, *, limit: int | None = None) -> list[Version]:
-        """Returns the values that a key has and had, the newest first.
+        """Returns the current value and the past values of a key, the newest first.
 
-        Where the past is not kept, that is the present value at most.
+        If the past is not kept, that is at most the current value.
 
         Args:
             key: The key.
-            limit: How many at most; None returns all.
+            limit: The most versions to return; None returns all.
         """
         versions: list[Version] = []
         async for page in self._calls.pages(ops.ReadVersions(key), limit):
@@ -62,11 +62,11 @@ class AsyncMemoryPast:
         """Returns the changes of the namespace, the oldest first.
 
         Args:
-            since: Only changes after this revision, or after this time; a naive datetime means
-                UTC. None returns all since the past is kept.
+            since: Only changes after this revision, or after this time; a naive datetime means UTC.
+                None returns all changes that are kept.
 
         Raises:
-            NotFoundError: It was before what is kept.
+            NotFoundError: `since` is earlier than the kept past.
         """
         after: Any = since
         if since is None:
@@ -93,48 +93,48 @@ class AsyncMemoryPast:
         history: str | None = None,
         records: str | None = None,
     ) -> int:
-        """Makes a key, a history, the records of a collection or everything what they were.
+        """Restores a key, a history, the records of a collection, or all of them, as of a moment.
 
-        That is done by new writes, so it can be undone too. What would have expired since stays
-        away. Each history is restored as a whole, keys and records in parts; after an interruption
-        call it again.
+        It makes new writes, so it can itself be undone. Whatever would have expired since is not
+        restored. Each history is restored as a whole, keys and records in parts; after an
+        interruption call it again.
 
         Args:
-            at: The revision or the time to go back to; a naive datetime means UTC.
+            at: The revision or time to go back to; a naive datetime means UTC.
             key: Restore only this key.
             history: Restore only this history.
             records: Restore only the records of this collection.
 
         Returns:
-            How many keys, items and records were written or deleted.
+            The number of keys, items and records written or deleted.
 
         Raises:
-            NotFoundError: It was before what is kept of the past, or before the past of something
-                that is to be restored was erased; nothing was written.
+            NotFoundError: `at` is earlier than the kept past, or the past of something to restore
+                was erased after it; nothing was written.
             InvalidRequestError: The namespace keeps no past.
         """
         shape, name = _one_of("restore", key, history, records)
         moment = moment_of(at)
-        if moment.time is not None:  # which is another one by the end
+        if moment.time is not None:  # resolved now, because restoring changes the revision
             moment = ops.Moment(await self._calls.apply(ops.FindRevision(moment.time)))
         if shape is not None and name is not None:
             return await self._restore(moment, shape, [name])
-        # All that has changed is known before anything is written: an erased past is refused.
+        # List all changes before writing anything, so that an erased past is refused in time.
         changed = {each: await self._changed(moment, each) for each in ops.SHAPES}
         return sum([await self._restore(moment, each, names) for each, names in changed.items()])
 
     async def undo(self, revision: int) -> int:
-        """Takes a change back, by a new write.
+        """Takes a change back with a new write.
 
         Args:
             revision: The change's number; see `changes`.
 
         Returns:
-            How many keys, items and records were written or deleted.
+            The number of keys, items and records written or deleted.
 
         Raises:
-            ConflictError: What it changed was changed again since; nothing was written.
-            NotFoundError: The change is not kept.
+            ConflictError: What it changed was changed again later; nothing was written.
+            NotFoundError: The change is no longer kept.
             InvalidRequestError: The namespace keeps no past.
         """
         ops.check_count(revision, "revision", least=1)
@@ -160,19 +160,19 @@ class AsyncMemoryPast:
         history: str | None = None,
         records: str | None = None,
     ) -> int:
-        """Deletes for good what is kept of the past of one thing, or of everything.
+        """Permanently deletes the kept past of one thing, or of everything.
 
-        What it is now stays. After the past of everything was erased, it begins anew. At earlier
-        moments, one thing whose past was erased reads as if it had not been there, and restoring
-        it to there is refused. On a server this takes an administrator's key.
+        The current state stays. If everything is erased, the past begins anew. If one thing is
+        erased, it reads at earlier moments as if it had not existed, and restoring it to such a
+        moment is refused. On a server this requires a key with the right `admin`.
 
         Args:
-            key: Only of this key.
-            history: Only of this history.
-            records: Only of the records of this collection.
+            key: Erase only the past of this key.
+            history: Erase only the past of this history.
+            records: Erase only the past of the records of this collection.
 
         Returns:
-            How many rows were deleted.
+            The number of rows deleted.
         """
         shape, name = _one_of("erase_past", key, history, records)
         return await self._calls.in_parts(ops.ErasePast(shape, name, ops.PART))
@@ -210,7 +210,7 @@ class AsyncMemoryPast:
 def _one_of(
     method: str, key: str | None, history: str | None, records: str | None
 ) -> tuple[str | None, str | None]:
-    """Returns the shape and the name of the one thing that is given; two None for everything."""
+    """Returns the shape and the name of the one thing given; two None for everything."""
     given = zip(ops.SHAPES, (key, history, records), strict=True)
     named = [(shape, name) for shape, name in given if name is not None]
     if len(named) > 1:
@@ -221,7 +221,7 @@ def _one_of(
 
 
 def moment_of(at: datetime | int) -> ops.Moment:
-    """Returns a moment as operations know it.
+    """Returns a `Moment` for a revision or a datetime.
 
     Raises:
         ConfigurationError: It is neither a revision nor a datetime.

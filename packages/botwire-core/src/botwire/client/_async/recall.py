@@ -1,7 +1,7 @@
-"""What `AsyncMemory.remember` and `AsyncMemory.recall` do with the records of a collection.
+"""The implementation of `AsyncMemory.remember` and `AsyncMemory.recall` on records.
 
-The name of the embedder whose vectors a collection holds is the value of a key. A memory and that
-key are written in one batch, so two embedders cannot both be the first.
+A key holds the name of the embedder whose vectors a collection contains. The first memory and that
+key are written in one batch, so two embedders cannot both be first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from botwire.models import Match, Recall, Record, plain
 from botwire.vectors import Vector
 
 _EMBEDDER = "$botwire/embedder/"
-"""Begins the key that holds a collection's embedder; the collection's name follows."""
+"""The prefix of the key that holds a collection's embedder; the collection's name follows."""
 
 _ATTEMPTS = 5
 
@@ -52,7 +52,7 @@ async def remember(
     with memory_span(operation, calls.engine, calls.namespace, records.collection) as span:
         span.stores([new])
         if embedder is None:
-            # A vector that is stored belongs to the text that is replaced.
+            # A stored vector would belong to the replaced text.
             await records.put([record], keep_embedding=False, ttl=ttl)
         else:
             await _put_embedded(calls, embedder, records.collection, new)
@@ -78,7 +78,7 @@ async def _put_embedded(
 async def _first_step(
     calls: AsyncCalls, embedder: AsyncTextEmbedder, collection: str
 ) -> ops.CheckKey | ops.PutKey:
-    """Returns what must hold when a vector is written: the embedder's name is, or becomes, ours.
+    """Returns the operation that checks or sets the embedder's name when a vector is written.
 
     Raises:
         EmbedderMismatchError: The collection holds another embedder's vectors.
@@ -92,7 +92,7 @@ async def _first_step(
 
 
 async def _known(calls: AsyncCalls, collection: str) -> tuple[object, int, int | None]:
-    """Returns the embedder's name, its version, and the dimension of the vectors if there are."""
+    """Returns the embedder's name, its version, and the dimension of the vectors, if any."""
     read = (ops.GetKeys((_EMBEDDER + collection,)), ops.StatRecords(collection))
     (entry,), stat = await calls.apply_all(read)
     if entry is None:

@@ -1,4 +1,4 @@
-"""Transactions: writes that are applied together, if what was read still holds."""
+"""Transactions: writes that are applied together, provided that what was read still holds."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class AsyncTransaction:
     """Collects writes and applies them atomically when its block ends.
 
     Nothing is locked meanwhile. At the end, every key read with `get` is checked: if someone else
-    has written it, `ConflictError` is raised and no write is applied. If the block raises, no write
-    is applied either.
+    has written it, `ConflictError` is raised and nothing is written. If the block raises, nothing
+    is written either.
 
     Returned by `AsyncMemory.transaction`.
 
@@ -90,7 +90,7 @@ class AsyncTransaction:
     def check(self, key: str, version: int) -> None:
         """Requires a key to have this version when the transaction is applied; 0: not to exist.
 
-        Keys read with `get` are checked without this.
+        Keys read with `get` are checked anyway.
         """
         self._refuse_when_done()
         self._checks.append(ops.CheckKey(key, version))

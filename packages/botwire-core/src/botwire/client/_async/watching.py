@@ -17,7 +17,7 @@ async def watch(
 ) -> AsyncIterator[ops.ChangeEntry]:
     """Yields the changes of a namespace, without end.
 
-    Whatever ends the pushing, the next poll resumes after the last change.
+    If pushing ends for any reason, polling resumes after the last change.
 
     Args:
         calls: Reads the namespace.

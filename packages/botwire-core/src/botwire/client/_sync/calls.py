@@ -22,7 +22,7 @@ class Calls:
         engine: The engine that applies them.
         namespace: The namespace.
         author: Who writes.
-        at: The moment to read; None means now.
+        at: The past moment to read; None means now.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class Calls:
             )
 
     def pages(self, operation: ops.Paged[R], most: int | None = None) -> Iterator[R]:
-        """Yields the page that an operation reads, and all pages after it.
+        """Yields the page that an operation reads, and all following pages.
 
         Args:
             operation: Reads the first page. Its limit is the size of every page.
-            most: How many elements to read in all; None reads to the end.
+            most: The most elements to read in all; None reads to the end.
         """
         left = most
         following: Any = operation
@@ -78,10 +78,10 @@ class Calls:
             following = following.following(page)
 
     def in_parts(self, operation: ops.Parted[int]) -> int:
-        """Repeats a delete, each time up to the operation's limit, so that others can write.
+        """Repeats a delete, each time up to its limit, so that others can write in between.
 
         Returns:
-            How much was deleted in all.
+            The total number deleted.
         """
         total = 0
         while True:

@@ -26,7 +26,7 @@ class History(HistoryOperators):
 
     Attributes:
         name: The history's name.
-        ttl: Seconds that the history lives after an item was written through this object; None
+        ttl: Seconds until the history expires, counted from each write through this object; None
             leaves its expiry as it is.
     """
 
@@ -70,7 +70,7 @@ class History(HistoryOperators):
         ids: Iterable[str | None] | None = None,
         if_last: int | None = None,
     ) -> list[int]:
-        """Appends items, all or none, with nobody else's in between.
+        """Appends items atomically and next to each other.
 
         Args:
             values: JSON values.
@@ -140,15 +140,15 @@ class History(HistoryOperators):
     def fork(self, name: str, *, up_to: int | None = None) -> Self:
         """Returns a new history that begins with the items of this one.
 
-        The items keep their numbers, ids and times. What is appended, updated or deleted later in
-        one of the two does not change the other. The cost does not depend on the number of items.
+        The items keep their numbers, ids and times. Later changes to one of the two do not affect
+        the other. The cost does not depend on the number of items.
 
         Args:
             name: The name of the new history, which must never have been written to.
-            up_to: The sequence number of the last item to take over; None takes all.
+            up_to: The sequence number of the last item to include; None includes all.
 
         Raises:
-            ConflictError: There is, or was, a history with this name.
+            ConflictError: A history with this name exists or existed.
             NotFoundError: This history does not exist.
         """
         calls = self._calls
@@ -160,11 +160,12 @@ class History(HistoryOperators):
         return dict((self.info()).metadata)
 
     def set_metadata(self, metadata: Mapping[str, Any], *, if_version: int | None = None) -> int:
-        """Replaces the metadata: a small JSON object, such as title and owner, for listings.
+        """Replaces the metadata: a small JSON object for listings, such as title and owner.
 
         Args:
             metadata: A JSON object of at most 16 KB; an empty one removes the metadata.
-            if_version: Set only if `HistoryInfo.metadata_version` is still this; 0 means none.
+            if_version: Set only if `HistoryInfo.metadata_version` is still this; 0 means no
+                metadata.
 
         Returns:
             The new version.
@@ -179,8 +180,8 @@ class History(HistoryOperators):
     def expire(self, ttl: float | None) -> bool:
         """Sets when the history expires and returns whether it exists.
 
-        An expired history is empty and has no metadata. What is appended later starts it again;
-        its sequence numbers continue.
+        An expired history is empty and has no metadata. Appending starts it again; its sequence
+        numbers continue.
 
         Args:
             ttl: Seconds from now; None keeps the history until it is cleared.
@@ -204,7 +205,7 @@ class History(HistoryOperators):
 
         Args:
             after: Start after this sequence number.
-            limit: How many at most; None reads to the end.
+            limit: The most items to return; None reads to the end.
             archived: Include archived items.
         """
         if limit is not None:
@@ -253,7 +254,7 @@ class History(HistoryOperators):
         return default if item is None else item.value.value
 
     def archive(self, up_to: int) -> int:
-        """Archives items, which hides them from most reads, and returns how many.
+        """Archives items, hiding them from most reads, and returns how many.
 
         Args:
             up_to: The last sequence number to archive.
@@ -269,9 +270,9 @@ class History(HistoryOperators):
         return (self.info()).count
 
     def clear(self) -> int:
-        """Deletes every item, archived ones included, with the metadata; returns how many items.
+        """Deletes all items, archived ones included, and the metadata; returns the number of items.
 
-        More than 1,000 items are hidden from readers at once and then deleted in parts. Others can
-        write in between; an item they append before the last part is deleted too.
+        More than 1,000 items are first hidden from readers and then deleted in parts. Others can
+        write in between; items they append before the last part are deleted too.
         """
         return self._calls.in_parts(ops.ClearHistory(self.name, ops.PART))

@@ -33,7 +33,7 @@ from botwire.operations import Author, read_author
 from botwire.places import DEFAULT_TIMEOUT, Place, find_place
 
 _turns = Turns()  # serializes updates of the same key within this process
-_ENTRIES = 100  # keys per page when their values are read too, as those may be large
+_ENTRIES = 100  # keys per page when reading values too, which may be large
 
 
 class Memory(MemoryPast, MemoryOperators):
@@ -50,14 +50,14 @@ class Memory(MemoryPast, MemoryOperators):
         api_key: The API key for a server. Default: ``BOTWIRE_API_KEY``.
         timeout: Seconds that a call to a server may take, retries included.
         author: Who writes through this object: the name of an agent, or an `Author`. It is stored
-            with everything that is written, and `entry.author`, `item.author`, `record.author` and
-            `change.author` return it.
+            with every write; `entry.author`, `item.author`, `record.author` and `change.author`
+            return it.
         place: A `Place`, instead of `url`, `api_key` and `timeout`.
         engine: An open engine, instead of all of the above. You close it.
-        embed: Makes the vectors by which `recall` finds memories of a similar meaning: a function
-            that takes a list of texts and returns a vector for each, awaited or not, or a name such
-            as ``fastembed:BAAI/bge-small-en-v1.5`` or ``openai:text-embedding-3-small`` (extras
-            ``fastembed`` and ``openai``). Needs the extra ``vector``.
+        embed: Makes the vectors with which `recall` finds memories of similar meaning: a function,
+            asynchronous or not, that takes a list of texts and returns a vector for each, or a name
+            such as ``fastembed:BAAI/bge-small-en-v1.5`` or ``openai:text-embedding-3-small``
+            (extras ``fastembed`` and ``openai``). Needs the extra ``vector``.
 
     Raises:
         ConfigurationError: An argument is not valid.
@@ -101,18 +101,17 @@ class Memory(MemoryPast, MemoryOperators):
         )
 
     def with_namespace(self, namespace: str) -> Memory:
-        """Returns the memory of another namespace, on the same connections, by the same author."""
+        """Returns the memory of another namespace, with the same connections and author."""
         return self._again(namespace, self.author, self._calls.at)
 
     def by(self, author: Author | str | None) -> Memory:
-        """Returns the same memory, on the same connections, whose writes have another author."""
+        """Returns the same memory, with the same connections but another author for its writes."""
         return self._again(self.namespace, author, self._calls.at)
 
     def at(self, moment: datetime | int) -> Memory:
-        """Returns the memory as it was, to be read on the same connections. It cannot be written.
+        """Returns the memory as of an earlier moment, with the same connections; it is read-only.
 
-        Keys, histories and records are all read as of one moment, which must be within what
-        `keep_past` keeps.
+        Keys, histories and records are all read as of that moment. `keep_past` must have kept it.
 
         Args:
             moment: A revision, or a time; a naive datetime means UTC.
@@ -159,7 +158,7 @@ class Memory(MemoryPast, MemoryOperators):
             value: A JSON value, or bytes. It comes back equal and of the same type.
             ttl: Seconds until the key expires; None keeps it until it is deleted.
             if_version: Set only if the key still has this version; 0 means it must not exist.
-            ttl_seconds: Another name for `ttl`.
+            ttl_seconds: An alias for `ttl`.
 
         Returns:
             The key's new version.
@@ -205,7 +204,7 @@ class Memory(MemoryPast, MemoryOperators):
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Returns the values of the keys that exist, all as of one moment.
 
-        A server answers at most about 32 MB at once. Larger results are read in parts, each as of
+        A server returns at most about 32 MB at once. Larger results are read in parts, each as of
         its own moment.
         """
         entries = self._calls.apply(ops.GetKeys(tuple(keys)))
@@ -225,21 +224,21 @@ class Memory(MemoryPast, MemoryOperators):
         return dict(zip(values, versions, strict=True))
 
     def update(self, key: str, fn: Callable[[Any], Any], default: Any = None) -> Any:
-        """Reads a key, changes its value and writes it back, without losing anyone's change.
+        """Reads a key, changes its value and writes it back, without losing concurrent changes.
 
-        The key then no longer expires.
+        Afterwards the key no longer expires.
 
         Args:
             key: The key.
             fn: Takes the current value and returns the new one. Called again with the newer value
-                when someone else wrote in between.
+                if someone else wrote in between.
             default: Passed to `fn`, as a copy, if the key does not exist.
 
         Returns:
             The new value.
 
         Raises:
-            ConflictError: Other processes wrote first in a hundred attempts.
+            ConflictError: A hundred attempts failed because other processes wrote first.
         """
         with _turns.take((self.place or id(self.engine), self.namespace, key)):
             return self._update(key, fn, default)
@@ -280,7 +279,7 @@ class Memory(MemoryPast, MemoryOperators):
         return self.list_keys()
 
     def iter_keys(self, prefix: str = "", *, after: str | None = None) -> Iterator[str]:
-        """Yields what `list_keys` returns; pages are read as needed.
+        """Yields what `list_keys` returns, reading pages as needed.
 
         Args:
             prefix: The prefix; one trailing ``*`` is ignored.
@@ -303,14 +302,14 @@ class Memory(MemoryPast, MemoryOperators):
                 yield Entry.of(entry)
 
     def count(self, prefix: str = "") -> int:
-        """Returns how many keys start with `prefix`."""
+        """Returns the number of keys that start with `prefix`."""
         return self._calls.apply(ops.CountKeys(_without_star(prefix)))
 
     def clear(self) -> int:
         """Deletes every key and returns how many there were. Histories and records stay.
 
-        More than 1,000 keys are deleted in parts. Others can write in between; a key they set
-        before the last part is deleted too.
+        More than 1,000 keys are deleted in parts. Others can write in between; keys they set before
+        the last part are deleted too.
         """
         return self._calls.in_parts(ops.ClearKeys(limit=ops.PART))
 
@@ -321,7 +320,7 @@ class Memory(MemoryPast, MemoryOperators):
 
         Args:
             name: Any non-empty string of at most 1,024 bytes.
-            ttl: Seconds that the history lives after the last item was written through this object;
+            ttl: Seconds until the history expires, counted from each write through this object;
                 None leaves its expiry as it is. See `History.expire`.
         """
         return History(
@@ -348,10 +347,10 @@ class Memory(MemoryPast, MemoryOperators):
             prefix: Only names that start with it; one trailing ``*`` is ignored.
             order: ``name``, or ``updated``: by the time of the last change.
             descending: Reverse the order.
-            after: Start after this history, the last one of the page before. A name is enough where
-                the order is ``name``.
-            limit: How many at most; None returns all.
-            where: Only histories whose metadata match this filter; see `botwire.filters`.
+            after: Start after this history, the last one of the previous page. In the order
+                ``name``, its name is enough.
+            limit: The most histories to return; None returns all.
+            where: Only histories whose metadata matches this filter; see `botwire.filters`.
         """
         if limit is not None:
             ops.check_count(limit, "limit")
@@ -397,17 +396,17 @@ class Memory(MemoryPast, MemoryOperators):
     ) -> str:
         """Remembers a text for `recall` and returns its id.
 
-        It becomes a record of the collection ``default``, so `records` reads and deletes it too.
+        It becomes a record in the collection ``default``, which `records` can read and delete.
 
         Args:
-            text: What to remember, in words that stand for themselves.
-            about: A path that says who or what it is about, such as ``/people/ada``.
-            tags: Any strings to recall it by.
-            id: An id of your own; it replaces the memory that has it. Default: a random one.
+            text: What to remember, in words that are clear without context.
+            about: A path for who or what it is about, such as ``/people/ada``.
+            tags: Any strings by which to recall it.
+            id: Your own id; a memory with the same id is replaced. Default: a random one.
             ttl: Seconds until the memory expires; None keeps it until it is deleted.
 
         Raises:
-            EmbedderMismatchError: The memories have vectors of another embedder.
+            EmbedderMismatchError: The stored vectors come from another embedder.
         """
         return remember(self.records(), self._calls, self._embedder, text, about, tags, id, ttl)
 
@@ -430,12 +429,12 @@ class Memory(MemoryPast, MemoryOperators):
             about: Only memories about this path and those below it.
             tags: Only memories with at least one of these tags.
             since: Only memories created after this moment; a naive datetime means UTC.
-            limit: How many at most.
-            max_chars: How many characters their texts may have in all. A memory that does not fit
-                is left out, and shorter ones may follow.
+            limit: The most memories to return.
+            max_chars: The most characters that their texts may have in all. A memory that does not
+                fit is left out; shorter ones after it may still fit.
 
         Raises:
-            EmbedderMismatchError: The memories have vectors of another embedder.
+            EmbedderMismatchError: The stored vectors come from another embedder.
         """
         return recall(
             self.records(),
@@ -458,7 +457,7 @@ class Memory(MemoryPast, MemoryOperators):
     def watch(
         self, prefix: str = "", *, after: int | None = None, poll: float = 0.5
     ) -> Iterator[Change]:
-        """Yields each change of the namespace as it happens, whichever process made it. Never ends.
+        """Yields each change of the namespace as it happens, made by any process. Never ends.
 
         An expiry is not a change. The last 10,000 changes are kept for at least a day; a watcher
         that asks for older ones gets a change whose action is ``reset``.
@@ -467,8 +466,8 @@ class Memory(MemoryPast, MemoryOperators):
             prefix: Only yield changes of names that start with it; one trailing ``*`` is ignored.
             after: Start after this revision, for example the last one seen before a restart;
                 None starts now.
-            poll: Seconds between polls while nothing happens; shorter just after a change. A server
-                pushes changes instead, where it can.
+            poll: Most seconds between polls; fewer just after a change. A server that can push
+                changes is not polled.
         """
         prefix = check_prefix(_without_star(prefix))
         if after is None:
@@ -482,7 +481,7 @@ class Memory(MemoryPast, MemoryOperators):
         """Returns a transaction, whose writes are applied together or not at all."""
         if self._calls.at is not None:
             raise ConfigurationError(
-                "this is the memory as it was, which cannot be changed: write to the present"
+                "this is an earlier state, which cannot be changed: write to the present memory"
             )
         return Transaction(self.engine, self.namespace, self.author)
 

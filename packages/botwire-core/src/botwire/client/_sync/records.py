@@ -30,7 +30,7 @@ class Records:
     - ``ids``: it has one of these ids; an empty list selects nothing.
     - ``scope``: it is at this path or below. ``/crew/al`` does not contain ``/crew/alice``.
     - ``tags``: it has at least one of these tags.
-    - ``filter``: its metadata match, for example ``{"year": {"$gte": 2020}}``; see
+    - ``filter``: its metadata matches, for example ``{"year": {"$gte": 2020}}``; see
       `botwire.filters` for the operators.
     - ``created_after``, ``created_before``: it was created then; a naive datetime means UTC.
 
@@ -95,13 +95,13 @@ class Records:
     ) -> int:
         """Sets metadata fields of the records that exist and returns how many.
 
-        All else about a record stays as it is, even if someone changes it at the same time.
+        Everything else in a record stays as it is, even if someone changes it at the same time.
 
         Args:
             ids: The records.
-            metadata: The fields to set; none to set only the expiry.
-            ttl: Seconds until those of the records that expire do so; None leaves their expiry as
-                it is. Records that do not expire stay so.
+            metadata: The fields to set; empty to set only the expiry.
+            ttl: Seconds until those of the records expire that already have an expiry; None leaves
+                it as it is. Records without an expiry stay without one.
         """
         fields = encode_object(metadata, "metadata")
         patch = ops.PatchRecords(self.collection, tuple(ids), fields, ttl)
@@ -113,7 +113,7 @@ class Records:
     def get(self, ids: Iterable[str], *, embeddings: bool = True) -> builtins.list[Record | None]:
         """Returns the record of each id, or None if it does not exist, all as of one moment.
 
-        More than about 32 MB are read from a server in parts; see `Memory.get_many`.
+        From a server, more than about 32 MB is read in parts; see `Memory.get_many`.
 
         Args:
             ids: The ids.
@@ -137,7 +137,7 @@ class Records:
         """Deletes the records that pass every filter and returns how many.
 
         More than 200 records, or fewer with long texts, are deleted in parts, so that others can
-        write in between. In a transaction they are deleted together.
+        write in between. A transaction deletes them together.
 
         Args:
             ids: See the class.
@@ -146,7 +146,7 @@ class Records:
             filter: See the class.
             created_after: See the class.
             created_before: See the class.
-            all: Delete every record. Required without a filter, which may be a mistake.
+            all: Delete every record. Required if there is no filter, because that may be a mistake.
 
         Raises:
             ConfigurationError: Neither a filter nor `all` was given, or both were.
@@ -163,8 +163,8 @@ class Records:
     def clear(self) -> int:
         """Deletes every record and returns how many. Embeddings may then have a new dimension.
 
-        More than 200 records are deleted in parts. Others can write in between; a record they put
-        before the last part is deleted too.
+        More than 200 records are deleted in parts. Others can write in between; records they put
+        before the last part are deleted too.
         """
         return self.delete(all=True)
 
@@ -190,17 +190,17 @@ class Records:
         Args:
             vector: Find the nearest embeddings, exactly. Records without an embedding are skipped.
             text: Find texts that contain one of its words, in any form, ranked by BM25, mapped to
-                0 … 1. Stop words are ignored unless there is nothing else. With a vector too, the
-                score is a mean in which the text counts more; a search that does not find the
-                record counts as 0.
+                0 … 1. Stop words are ignored unless the query has no other words. With a vector as
+                well, the score is a weighted mean that favors the text; a search that does not find
+                the record counts as 0.
             filter: See the class.
             scope: See the class.
             tags: See the class.
             ids: See the class.
             created_after: See the class.
             created_before: See the class.
-            limit: How many at most; more than 1,000 are read in pages.
-            offset: How many of the best matches to skip.
+            limit: The most matches to return; more than 1,000 are read in pages.
+            offset: The number of best matches to skip.
             min_score: Only return matches with at least this score.
             metric: ``cosine``: the score is the cosine of the angle between the vectors.
                 ``l2``: it is 1 / (1 + their squared Euclidean distance).
@@ -248,17 +248,17 @@ class Records:
         tags: Iterable[str] | None = None,
         limit: int = 10,
     ) -> builtins.list[Record]:
-        """Returns records to show an agent: the best matches, filled up with the newest others.
+        """Returns records to show an agent: the best matches, filled up with the newest records.
 
-        The records are in the order of their last write and without embeddings.
+        The records come in the order of their last write, without embeddings.
 
         Args:
-            text: What to search for; without words, only the newest records are returned.
+            text: What to search for; if it has no words, only the newest records are returned.
             vector: The embedding of the text, to search by meaning too.
             filter: See the class.
             scope: See the class.
             tags: See the class.
-            limit: How many at most, up to 1,000.
+            limit: The most records to return, up to 1,000.
         """
         where: dict[str, Any] = {"filter": filter, "scope": scope, "tags": tags}
         found: builtins.list[Record] = []
@@ -303,8 +303,8 @@ class Records:
             filter: See the class.
             created_after: See the class.
             created_before: See the class.
-            limit: How many at most; None returns all, read in pages.
-            offset: How many of the newest to skip.
+            limit: The most records to return; None returns all, read in pages.
+            offset: The number of newest records to skip.
             embeddings: Whether to read embeddings.
         """
         where = encode_selection(ids, scope, tags, filter, created_after, created_before)
@@ -327,12 +327,12 @@ class Records:
         created_after: datetime | None = None,
         created_before: datetime | None = None,
     ) -> int:
-        """Returns how many records pass every filter; see the class."""
+        """Returns the number of records that pass every filter; see the class."""
         where = encode_selection(ids, scope, tags, filter, created_after, created_before)
         return (self._stat(where)).count
 
     def info(self, scope: str | None = None) -> RecordsInfo:
-        """Returns the number of records, when the oldest and newest were made, and the dimension.
+        """Returns the number of records, the times of the oldest and newest, and the dimension.
 
         Args:
             scope: Only count records at this path and below; default: all.

@@ -16,7 +16,7 @@ _SHORTEST = 0.02  # seconds between two polls
 def watch(calls: Calls, prefix: str, after: int, poll: float) -> Iterator[ops.ChangeEntry]:
     """Yields the changes of a namespace, without end.
 
-    Whatever ends the pushing, the next poll resumes after the last change.
+    If pushing ends for any reason, polling resumes after the last change.
 
     Args:
         calls: Reads the namespace.

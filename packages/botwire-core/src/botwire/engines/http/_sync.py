@@ -46,7 +46,7 @@ _REFUSAL = 0.25  # seconds of a probe after a server refused connections: a refu
 class HTTPEngine:
     """Sends batches to a BotWire server.
 
-    A write carries an id, so it is applied once, however often it is sent.
+    Each write carries an id, so it is applied once even if it is sent several times.
 
     Args:
         url: The server's ``http`` or ``https`` URL; a path in it is kept as a prefix, and
@@ -145,7 +145,7 @@ class HTTPEngine:
 
     def _apply(self, batch: Batch) -> Results:
         content = wire.encode_batch(batch)
-        # An answer can get lost: a write that is sent again must not be applied again.
+        # An answer can get lost: a retried write must not be applied twice.
         idempotency_id = (batch.idempotency_id or uuid.uuid4().hex) if batch.writes else None
         longest = time.monotonic() + self._timeout
         deadline = time.monotonic() + self._outage.limit(self._timeout)
@@ -164,11 +164,12 @@ class HTTPEngine:
                 refused = refused or isinstance(answer.__cause__, httpx.ConnectError)
                 unanswered = isinstance(answer.__cause__, (httpx.ReadTimeout, TimeoutError))
                 if wait is None and unanswered and deadline < longest:
-                    # It accepts connections again, so the outage is over: it is only busy.
+                    # It accepts connections again, so the outage is over and the server is only
+                    # busy.
                     deadline, wait = longest, 0.0
                 if wait is None:
-                    # A server that refused once is not silent, even if the last attempt was cut
-                    # off by the timeout.
+                    # A server that refused a connection is not silent, even if the timeout cut off
+                    # the last attempt.
                     if refused:
                         self._outage.begin(answer, probe=_REFUSAL)
                     elif isinstance(answer.__cause__, httpx.ConnectTimeout):
@@ -203,7 +204,7 @@ class HTTPEngine:
     def _send(
         self, content: str, idempotency_id: str | None, seconds: float
     ) -> Answer | TransportError:
-        """Sends a request and returns the answer, or the reason why there is none."""
+        """Sends a request; returns the answer, or the reason for not getting one."""
         if self._channels is None:
             return self._send_over_http(content, idempotency_id, seconds)
         until = time.monotonic() + seconds
@@ -309,10 +310,10 @@ def _with_outcome(failure: TransportError, *, sent: bool) -> TransportError:
 
 
 def _read_query(url: httpx.URL) -> tuple[httpx.URL, bool | None]:
-    """Returns a URL without its query, and what that says about channels.
+    """Returns a URL without its query, and what the query says about channels.
 
     Raises:
-        ConfigurationError: It says anything else.
+        ConfigurationError: The query says anything else.
     """
     if not url.query:
         return url, None
@@ -335,5 +336,5 @@ def _trusting() -> ssl.SSLContext:
 
 @functools.cache
 def _trusting_nobody() -> ssl.SSLContext:
-    # Plain HTTP needs no certificates. A proxy that asks for TLS anyway is rejected.
+    # Plain HTTP needs no certificates. TLS to a proxy fails with these settings.
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,4 +1,4 @@
-"""A channel of an event loop."""
+"""A channel that belongs to one event loop."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from botwire.engines.http import frames
 from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.http.frames import Frames
 
-_SILENT_SECONDS = 50.0  # a server sends a sign of life every 20
-_MOST_PAGES = 100  # of changes that wait for a slow watcher, who reads the rest later
+_SILENT_SECONDS = 50.0  # the server pings every 20 s
+_MOST_PAGES = 100  # pages kept for a slow watcher, which reads the rest later
 
 
 class AsyncChannel(asyncio.Protocol):
-    """A connection of an event loop.
+    """A connection that belongs to one event loop.
 
     Args:
-        frames: Its state.
+        frames: The state of the connection.
     """
 
     def __init__(self, frames: Frames) -> None:
@@ -74,7 +74,7 @@ class AsyncChannel(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Hands out the answers that came."""
+        """Hands incoming answers to their callers."""
         self._heard_at = self._loop.time()
         for number, answer in self._frames.receive(data):
             waiter = self._waiting.pop(number, None)
@@ -103,7 +103,7 @@ class AsyncChannel(asyncio.Protocol):
             self._leave(number)
 
     def _leave(self, number: int) -> None:
-        """Ends a watch; the watcher still gets the pages that wait for it."""
+        """Ends a watch; the watcher still gets the pages already received."""
         pages = self._watching.pop(number, None)
         if pages is None:
             return
@@ -112,7 +112,7 @@ class AsyncChannel(asyncio.Protocol):
             self._transport.write(frames.withdrawal(number))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tells those who wait that no answer comes."""
+        """Tells all waiting callers that no answer will come."""
         self._give_up()
         if not self._closed.done():
             self._closed.set_result(None)
@@ -148,14 +148,14 @@ class AsyncChannel(asyncio.Protocol):
         )
 
     def retire(self) -> None:
-        """Takes no more requests, and closes once all are answered."""
+        """Stops accepting requests, and closes once all are answered."""
         self._is_retired = True
         if not self._waiting:
             self.close()
 
     async def ask(self, content: str, name: str | None, seconds: float) -> Answer | None:
         """Sends a request; see `AsyncChannels.send`."""
-        if not self._is_writable:  # the server does not read what is sent already
+        if not self._is_writable:  # the server does not read what was already sent
             return None
         assert self._transport is not None
         number = next(self._numbers)
@@ -166,7 +166,7 @@ class AsyncChannel(asyncio.Protocol):
         try:
             return await waiter
         except TimeoutError:
-            self._is_retired = True  # it may lead nowhere
+            self._is_retired = True  # the connection may be dead
             raise
         finally:
             timer.cancel()
@@ -192,7 +192,7 @@ class AsyncChannel(asyncio.Protocol):
                     return
                 yield answer
         except TimeoutError:
-            self.retire()  # it may lead nowhere
+            self.retire()  # the connection may be dead
         finally:
             self._leave(number)
 
@@ -206,7 +206,7 @@ class AsyncChannel(asyncio.Protocol):
         self._give_up()
 
     async def wait_closed(self) -> None:
-        """Waits until the connection is closed, for a moment at most."""
+        """Waits briefly for the connection to close."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 await asyncio.shield(self._closed)

@@ -1,4 +1,4 @@
-"""A channel that threads share. One of those that wait for an answer reads for all of them."""
+"""A channel that threads share: of the threads that wait for an answer, one reads for all."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from botwire.engines.http import frames
 from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.http.frames import Frames
 
-_SILENT_SECONDS = 50.0  # a server sends a sign of life every 20
-_MOST_PAGES = 100  # of changes that wait for a slow watcher, who reads the rest later
+_SILENT_SECONDS = 50.0  # the server pings every 20 s
+_MOST_PAGES = 100  # pages kept for a slow watcher, which reads the rest later
 _CHUNK = 256 * 1024
 
 
 class Waiter:
-    """A thread that waits for an answer, or for those to a watch."""
+    """A thread that waits for an answer, or for the pages of a watch."""
 
     __slots__ = ("_called", "answers", "is_waiting", "number")
 
@@ -34,20 +34,20 @@ class Waiter:
         self._called.acquire()
 
     def call(self) -> None:
-        """Makes the thread look: its answer has come, or it is its turn to read."""
-        with contextlib.suppress(RuntimeError):  # it has been called already
+        """Wakes the thread: its answer has come, or it is its turn to read."""
+        with contextlib.suppress(RuntimeError):  # it was already called
             self._called.release()
 
     def wait(self, seconds: float) -> None:
-        """Waits to be called."""
+        """Waits for `call`."""
         self._called.acquire(timeout=max(0.0, seconds))
 
 
 class Channel:
-    """A connection that threads share. One of those that wait reads for all of them.
+    """A connection that threads share: of the waiting threads, one reads for all.
 
     Args:
-        target: Where it leads.
+        target: The server to connect to.
         tls: How to check the server's certificate; None without TLS.
         seconds: How long opening it may take.
 
@@ -93,7 +93,7 @@ class Channel:
             return False
         if time.monotonic() - self._heard_at < _SILENT_SECONDS:
             return True
-        # The server's signs of life wait in the socket.
+        # The server's pings wait in the socket.
         with contextlib.suppress(OSError):
             self._lead(lambda: self._read(0.0))
         return not self._is_dead and time.monotonic() - self._heard_at < _SILENT_SECONDS
@@ -106,7 +106,7 @@ class Channel:
             self._send(frames.request(waiter.number, content, name), deadline)
             self._wait(waiter, deadline)
         except TimeoutError:
-            self._is_retired = True  # it may lead nowhere
+            self._is_retired = True  # the connection may be dead
             with contextlib.suppress(OSError):
                 self._send(frames.withdrawal(waiter.number), 0.0)
             raise
@@ -133,7 +133,7 @@ class Channel:
         """Asks for changes.
 
         Returns:
-            What to wait for with `next_of`, until `end_watch`; None if the channel has ended.
+            What to pass to `next_of` and `end_watch`; None if the channel has ended.
         """
         waiter = self._enter()
         try:
@@ -147,7 +147,7 @@ class Channel:
         return waiter
 
     def next_of(self, waiter: Waiter) -> Answer | None:
-        """Waits for what the server pushes next; None: nothing more comes."""
+        """Waits for the next page that the server pushes; None if no more will come."""
         try:
             if not waiter.answers and waiter.number in self._waiting:
                 self._wait(waiter, time.monotonic() + _SILENT_SECONDS)
@@ -180,7 +180,7 @@ class Channel:
                 else:
                     raise TimeoutError("no answer on the channel")
         finally:
-            # Also if this thread was called to read and leaves instead, because its time is up.
+            # Also if this thread was called to read but leaves because its time is up.
             waiter.is_waiting = False
             self._call_next()
 
@@ -193,9 +193,9 @@ class Channel:
                 self._call_next()
 
     def _call_next(self) -> None:
-        """Calls a thread that waits to read from now on, unless one reads.
+        """Calls a waiting thread to take over reading, unless a thread is reading.
 
-        A thread that is about to wait tries to read first, so it need not be called.
+        A thread tries to read before it waits, so a thread not yet waiting need not be called.
         """
         if self._reading.locked():
             return
@@ -226,16 +226,16 @@ class Channel:
                 if not answer.is_last and len(waiting.answers) >= _MOST_PAGES:
                     del self._waiting[number]
                 waiting.call()
-            elif not answer.is_last:  # of a watch that has ended
+            elif not answer.is_last:  # for a watch that has ended
                 with contextlib.suppress(OSError):
                     self._send(frames.withdrawal(number), 0.0)
         if self._frames.out:
-            self._pongs, self._frames.out = self._frames.out, b""  # the last ones are enough
+            self._pongs, self._frames.out = self._frames.out, b""  # the latest are enough
         if self._frames.is_over:
             self._die()
 
     def _send(self, frame: bytes, deadline: float) -> None:
-        """Sends a frame as a whole, after what waits to be sent."""
+        """Sends a whole frame, after any frames that wait to be sent."""
         if not self._writing.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise TimeoutError("the channel is busy")
         try:
@@ -258,20 +258,20 @@ class Channel:
                 except (BlockingIOError, ssl.SSLWantWriteError):
                     _wait_for(self._socket, deadline, write=True)
         except TimeoutError:
-            if len(left) < len(data):  # the rest of a frame is missing
+            if len(left) < len(data):  # part of the frame was not sent
                 self._die()
             raise
 
     def _die(self) -> None:
-        """Tells those who wait that no answer comes."""
+        """Tells all waiting callers that no answer will come."""
         self._is_dead = True
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # the thread that reads notices
+            self._socket.shutdown(socket.SHUT_RDWR)  # the reading thread notices
         for waiter in list(self._waiting.values()):
             waiter.call()
 
     def retire(self) -> None:
-        """Takes no more requests, and closes once all are answered."""
+        """Stops accepting requests, and closes once all are answered."""
         self._is_retired = True
         if not self._waiting:
             self.close()
@@ -286,8 +286,8 @@ class Channel:
             self._socket.close()
 
     def __del__(self) -> None:
-        # In a forked process too, where no close frame may be sent.
-        with contextlib.suppress(AttributeError):  # it was not made
+        # A forked process closes it as well, and must not send a close frame.
+        with contextlib.suppress(AttributeError):  # there is no connection yet
             self._socket.close()
 
 
@@ -295,7 +295,7 @@ def _wait_for(connection: socket.socket, deadline: float, *, write: bool) -> Non
     """Waits until a socket can be read from or written to.
 
     Raises:
-        TimeoutError: It cannot in time.
+        TimeoutError: It cannot within the time.
     """
     left = max(0.0, deadline - time.monotonic())
     if hasattr(select, "poll"):

@@ -1,9 +1,9 @@
 """The channels of an engine: one connection per event loop, or for all threads of a process.
 
-A channel is used as long as it works, and HTTP whenever it does not: what a channel has not
-answered is sent again over HTTP under the same id, so it is applied once. A place must have
-answered over HTTP before a channel is opened, so failures to reach it are noticed and reported in
-one way.
+Requests use the channel while it works and HTTP when it does not. A request that the channel has
+not answered is sent again over HTTP under the same id, so it is applied once. A channel is opened
+only after the server has answered over HTTP, so there is one way to detect and report that a server
+cannot be reached.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from botwire.engines.http.blocking import Channel
 
 MOST_BYTES = 256 * 1024
-"""Size of a request from which it is sent over HTTP, so that others need not wait behind it."""
+"""Requests of this size or more go over HTTP, so that smaller ones do not wait behind them."""
 
 _OK = 200
-_OPEN_SECONDS = 2.0  # for a place that has just answered over HTTP
+_OPEN_SECONDS = 2.0  # for a server that has just answered over HTTP
 _UNPUSHED_SECONDS = 30.0  # until a server that refused to push changes is asked again
 _LEAST_SECONDS = 0.1  # with less time left, a channel is not opened
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 300.0
-_SILENT_REFUSALS = 2  # as many refusals as silence counts
+_SILENT_REFUSALS = 2  # a silence counts as this many refusals
 
 
 class Verdict:
-    """Whether a place may be asked for a channel: what a process has learned about it.
+    """What this process has learned about a server, and whether to ask it for a channel.
 
-    A server that knows no channels and a proxy that refuses them are asked ever less often.
+    A server without channels, or a proxy that refuses them, is asked less and less often.
     """
 
     def __init__(self) -> None:
@@ -50,23 +50,23 @@ class Verdict:
 
     @property
     def allows_push(self) -> bool:
-        """Whether the place may be asked to push changes now."""
+        """Whether to ask the server to push changes now."""
         return time.monotonic() >= self._no_push_before
 
     def refuse_push(self) -> None:
-        """Notes that the place refused to push changes: it has too many watchers, or is old."""
+        """Records that the server refused to push changes: it is old, or has too many watchers."""
         self._no_push_before = time.monotonic() + _UNPUSHED_SECONDS
 
     @property
     def allows(self) -> bool:
-        """Whether a channel may be opened now."""
+        """Whether to open a channel now."""
         return time.monotonic() >= self._not_before
 
     def refuse(self, *, is_silent: bool = False) -> None:
-        """Notes that a channel was refused, or ended before it answered anything.
+        """Records that a channel was refused, or ended before it answered anything.
 
         Args:
-            is_silent: Whether there was no answer, so that asking again may delay another call.
+            is_silent: Whether no answer came, so that asking again may delay another call.
         """
         if is_silent:
             self._refusals = max(self._refusals, _SILENT_REFUSALS)
@@ -75,7 +75,7 @@ class Verdict:
         self._not_before = time.monotonic() + pause
 
     def confirm(self) -> None:
-        """Notes that a channel has answered."""
+        """Records that a channel has answered."""
         self._refusals = 0
 
 
@@ -88,7 +88,7 @@ def verdict_of(url: str) -> Verdict:
 
 
 def goes_through_proxy(scheme: str, host: str) -> bool:
-    """Returns whether the environment names a proxy for a URL; then HTTP is used."""
+    """Returns whether the environment sets a proxy for a URL; channels are then not used."""
     proxies = urllib.request.getproxies()
     if not (proxies.get(scheme) or proxies.get("all")):
         return False
@@ -102,9 +102,9 @@ class AsyncChannels:
     """The channels of an engine, one per event loop.
 
     Args:
-        target: Where they lead.
+        target: The server to connect to.
         tls: How to check the server's certificate; None without TLS.
-        verdict: What is known about the place.
+        verdict: What is known about the server.
     """
 
     def __init__(
@@ -118,9 +118,9 @@ class AsyncChannels:
         )
 
     async def confirm_place(self, seconds: float) -> None:
-        """Notes that the place has answered over HTTP; if it had before, opens a channel.
+        """Records that the server has answered over HTTP; opens a channel from the second time on.
 
-        Opened now, a channel takes no time away from a request that is still to be answered.
+        Opening it now does not delay any request.
 
         Args:
             seconds: How long opening it may take.
@@ -134,12 +134,13 @@ class AsyncChannels:
         """Sends a request over the running loop's channel.
 
         Args:
-            content: The body.
-            name: The idempotency id, if it has one.
+            content: The request body.
+            name: The idempotency id, if any.
             seconds: How long it may take.
 
         Returns:
-            The answer; None: it must be sent over HTTP, and may have been applied.
+            The answer; None if the request must be sent over HTTP. It may already have been
+            applied.
 
         Raises:
             TimeoutError: No answer came in time.
@@ -182,7 +183,7 @@ class AsyncChannels:
         return None
 
     def _note_end(self, slot: _AsyncSlot, channel: AsyncChannel) -> None:
-        """Notes that a channel has ended, unless it is one that is no longer used anyway."""
+        """Records that a channel has ended, unless it was already out of use."""
         if slot.channel is channel and not channel.is_usable:
             slot.channel = None
             if not channel.has_answered:
@@ -193,7 +194,7 @@ class AsyncChannels:
             return
         if seconds < _LEAST_SECONDS:
             return
-        # Imported here: a program that makes a single call needs no channel.
+        # Imported late: a program that makes a single call needs no channel.
         from botwire.engines.http.awaited import AsyncChannel  # noqa: PLC0415
 
         slot.is_opening = True
@@ -213,7 +214,7 @@ class AsyncChannels:
 
 
 class _AsyncSlot:
-    """The place of an event loop's channel."""
+    """Holds the channel of an event loop."""
 
     def __init__(self) -> None:
         self.channel: AsyncChannel | None = None
@@ -230,7 +231,7 @@ class _AsyncSlot:
 
 
 class Channels:
-    """The blocking twin: one channel for all threads of a process, and a new one after a fork."""
+    """The blocking twin: one channel for all threads of a process; a forked child opens its own."""
 
     def __init__(
         self, target: Target, tls: Callable[[], ssl.SSLContext] | None, verdict: Verdict
@@ -242,7 +243,7 @@ class Channels:
         self._users: set[tuple[int, int]] = set()  # processes and threads inside `send`
 
     def confirm_place(self, seconds: float) -> None:
-        """Notes that the place has answered over HTTP; see `AsyncChannels.confirm_place`."""
+        """Records that the server has answered over HTTP; see `AsyncChannels.confirm_place`."""
         slot = self._slots.get()
         if slot.has_answered:
             self._open(slot, seconds)
@@ -252,7 +253,7 @@ class Channels:
         """Sends a request over the process's channel; see `AsyncChannels.send`.
 
         A signal handler or a finalizer may call this while its own thread is inside another call,
-        which cannot release its locks meanwhile: it uses HTTP.
+        which cannot release its locks. Such a call uses HTTP.
         """
         if len(content) > MOST_BYTES:
             return None
@@ -284,7 +285,7 @@ class Channels:
         if channel is None or waiter is None:
             return
         try:
-            while process == os.getpid():  # a child that goes on here has a channel of its own
+            while process == os.getpid():  # a forked child that continues here has its own channel
                 with self._using() as is_free:
                     answer = channel.next_of(waiter) if is_free else None
                 if answer is None:
@@ -301,7 +302,7 @@ class Channels:
 
     @contextmanager
     def _using(self) -> Iterator[bool]:
-        """Yields whether the thread may use a channel: it is not inside another call."""
+        """Yields whether this thread may use a channel: not if it is inside another call."""
         thread = os.getpid(), threading.get_ident()
         if thread in self._users:
             yield False
@@ -350,7 +351,7 @@ class Channels:
 
 
 class _Slot:
-    """The place of a process's channel."""
+    """Holds the channel of a process."""
 
     def __init__(self) -> None:
         self.channel: Channel | None = None

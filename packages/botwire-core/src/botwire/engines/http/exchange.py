@@ -1,4 +1,4 @@
-"""What the two ways to a server have in common: where it is, and what it answers."""
+"""What HTTP and channels share: the address of a server, and its answers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 
 class Target(NamedTuple):
-    """Where a channel leads.
+    """The server that a channel connects to.
 
     Attributes:
-        secure: Whether it is inside TLS.
-        host: A name or an address.
+        secure: Whether to use TLS.
+        host: The host name or address.
         port: The port.
-        path: The path of the URL, with the prefix of the server.
+        path: The path of the URL, including the server's prefix.
         headers: The headers of the request that opens the channel.
     """
 
@@ -42,11 +42,11 @@ class Answer(NamedTuple):
     """The answer to a request, from a channel or over HTTP.
 
     Attributes:
-        status: The HTTP status.
+        status: The HTTP status code.
         content: The body.
         kind: The content type.
         request_id: The server's id of the request, if it gave one.
-        is_last: Whether no other message answers the same request; a watch has many.
+        is_last: Whether this is the last answer to the request; a watch gets many.
     """
 
     status: int

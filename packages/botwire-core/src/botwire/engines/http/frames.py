@@ -1,6 +1,6 @@
 """The channel without I/O: bytes in, answers out. Only this module imports websockets.
 
-`docs/http-api.md` has the form of messages.
+`docs/http-api.md` describes the messages.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Frames:
     """The state of one connection.
 
     Args:
-        target: Where it leads.
+        target: The server to connect to.
 
     Attributes:
         is_open: Whether the server has agreed to a channel.
-        is_over: Whether nothing more comes: it has refused, closed, or broken the rules.
+        is_over: Whether nothing more will come: the server refused, closed, or broke the protocol.
         out: Bytes to send, such as answers to pings.
     """
 
@@ -62,10 +62,10 @@ class Frames:
         return request.serialize()
 
     def receive(self, data: bytes) -> list[tuple[int, Answer]]:
-        """Takes what came; empty means that the connection has ended.
+        """Processes incoming bytes; an empty string means that the connection has ended.
 
         Returns:
-            The answers in it, each with the number of its request.
+            The answers in them, each with the number of its request.
         """
         if not data:
             self.is_over = True
@@ -127,9 +127,9 @@ def request(number: int, content: str, name: str | None) -> bytes:
     """Returns the frame of a request.
 
     Args:
-        number: What the answer is recognized by.
-        content: The body.
-        name: The idempotency id, if it has one.
+        number: The number that the answer will carry.
+        content: The request body.
+        name: The idempotency id, if any.
     """
     headers = trace_headers()
     if name is not None:

@@ -1,4 +1,4 @@
-"""Tells the server which span of OpenTelemetry a request belongs to, if there is one.
+"""Tells the server to which OpenTelemetry span a request belongs, if any.
 
 Nothing is imported: a program that has a span has imported OpenTelemetry.
 """

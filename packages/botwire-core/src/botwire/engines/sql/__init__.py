@@ -1,1 +1,1 @@
-"""What the operations mean in SQL, once for SQLite and PostgreSQL; see `batches`."""
+"""The operations implemented in SQL, once for SQLite and PostgreSQL; see `batches`."""

@@ -21,7 +21,7 @@ _SELECT = (
 _SELECT_REQUEST = "SELECT results FROM botwire_requests WHERE namespace = ? AND id = ?"
 
 
-class Row(NamedTuple):
+class NamespaceRow(NamedTuple):
     """A namespace's row as a batch finds it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Row(NamedTuple):
         keep_past: How long the namespace keeps its past; see `schema`.
         past_since: The revision from which the past is complete.
         usage: The usage as of the last write.
-        answered: The recorded answer to the batch's request; None if this is the first attempt.
+        answered: The recorded answer to the batch's request; None on the first attempt.
     """
 
     revision: int
@@ -48,15 +48,17 @@ class Row(NamedTuple):
         return self.keep_past > 0
 
 
-def enter(namespace: bytes, now: int, lock: str, idempotency_id: bytes | None = None) -> Steps[Row]:
-    """Locks a namespace, creates its row if it is missing, and answers it as a `Row`.
+def enter(
+    namespace: bytes, now: int, lock: str, idempotency_id: bytes | None = None
+) -> Steps[NamespaceRow]:
+    """Locks a namespace, creates its row if it is missing, and returns it as a `NamespaceRow`.
 
-    A separate statement looks the request up once the lock is held. A join would miss what another
-    attempt wrote while this one waited for its lock.
+    Once the lock is held, a separate statement looks up the request. A join would miss what another
+    attempt wrote while this one waited for the lock.
 
     Args:
         namespace: The namespace.
-        now: The present time.
+        now: The current time.
         lock: What to add to a SELECT so that it locks the row; see `batches.write`.
         idempotency_id: The id of the batch's request, if it has one.
     """
@@ -72,7 +74,9 @@ def enter(namespace: bytes, now: int, lock: str, idempotency_id: bytes | None = 
         if rows:
             revision, largest, day_began, keep_past, past_since, *usage = rows[0]
             known = answered[0][0] if answered else None
-            return Row(revision, largest, day_began, keep_past, past_since, Usage(*usage), known)
+            return NamespaceRow(
+                revision, largest, day_began, keep_past, past_since, Usage(*usage), known
+            )
         first = yield from store.first_revision()
         yield Statement(
             "INSERT INTO botwire_namespaces (namespace, revision, created_at) VALUES (?, ?, ?) "
@@ -81,18 +85,18 @@ def enter(namespace: bytes, now: int, lock: str, idempotency_id: bytes | None = 
         )
 
 
-def leave(context: Context, row: Row, writes: int) -> Steps[None]:
+def leave(context: Context, row: NamespaceRow, writes: int) -> Steps[None]:
     """Saves what a batch changed in its namespace.
 
     Args:
         context: The batch's context.
         row: The row as the batch found it.
-        writes: How many writes the batch made.
+        writes: The number of writes in the batch.
     """
     usage = row.usage.on(context.now)
     largest = max(row.largest, context.largest)
     written = (context.revision, context.grown, largest, usage.writes + writes)
-    if usage.day == row.usage.day:  # nearly always; leaves the index alone
+    if usage.day == row.usage.day:  # the usual case, which leaves the index alone
         yield Statement(
             "UPDATE botwire_namespaces SET revision = ?, bytes = bytes + ?, largest = ?, "
             "writes = ? WHERE namespace = ?",
@@ -117,7 +121,7 @@ def leave(context: Context, row: Row, writes: int) -> Steps[None]:
         yield from _forget_changes(context, row, context.revision - KEPT_CHANGES)
 
 
-def _forget_changes(context: Context, row: Row, up_to: int) -> Steps[None]:
+def _forget_changes(context: Context, row: NamespaceRow, up_to: int) -> Steps[None]:
     if row.keeps_past:
         # The changes tell when each revision was made; see `past_rows`.
         up_to = min(up_to, row.past_since)
@@ -128,7 +132,7 @@ def _forget_changes(context: Context, row: Row, up_to: int) -> Steps[None]:
 
 
 def find_quiet(now: int, limit: int) -> Steps[list[bytes]]:
-    """Answers some of the namespaces that still have changes, all of them at least a day old."""
+    """Returns some of the namespaces whose changes are all at least a day old."""
     rows = yield Statement(
         "SELECT namespace FROM botwire_namespaces WHERE day > 0 AND day < ? ORDER BY day LIMIT ?",
         (now // DAY - 1, limit),
@@ -136,8 +140,8 @@ def find_quiet(now: int, limit: int) -> Steps[list[bytes]]:
     return [namespace for (namespace,) in rows]
 
 
-def tidy(context: Context, row: Row) -> Steps[int]:
-    """Saves what a sweep freed and forgets the changes if all are old; answers how many.
+def tidy(context: Context, row: NamespaceRow) -> Steps[int]:
+    """Saves what a sweep freed, and deletes the changes if all are old; returns how many.
 
     Args:
         context: The sweep's context, for one namespace.
@@ -162,13 +166,13 @@ def tidy(context: Context, row: Row) -> Steps[int]:
 
 
 def hold(terms: BatchTerms, context: Context, usage: Usage, writes: int, lock: str) -> Steps[None]:
-    """Holds a batch to its terms before the commit, and charges it to its account.
+    """Enforces a batch's terms before the commit, and charges the batch to its account.
 
     Args:
         terms: The batch's terms.
         context: The batch's context, after all operations were applied.
-        usage: What its namespace used before.
-        writes: How many writes the batch made.
+        usage: The usage of its namespace before the batch.
+        writes: The number of writes in the batch.
         lock: As in `enter`.
 
     Raises:

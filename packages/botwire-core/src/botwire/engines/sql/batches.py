@@ -1,8 +1,8 @@
-"""What a batch means in SQL, once for SQLite and PostgreSQL.
+"""Batches in SQL, once for SQLite and PostgreSQL.
 
 Each shape has a module beside this one that defines its operations, such as `keys`.
 
-Each function is a generator that yields statements and is sent their rows, so it does no I/O. An
+Each function is a generator that yields statements and receives their rows; it does no I/O. An
 engine opens a transaction, runs the generator with its own driver, and commits. If the generator
 raises, the engine rolls back. Placeholders are ``?``.
 """
@@ -10,7 +10,6 @@ raises, the engine rolls back. Placeholders are ``?``.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,8 +32,8 @@ from botwire.engines.sql import (
     records,
     retention,
     search,
-    sizes,
     store,
+    sweeping,
     tables,
     transfer,
 )
@@ -47,20 +46,7 @@ from botwire.names import SYSTEM_NAMESPACE, from_bytes, to_bytes
 from botwire.operations.authors import from_stored, to_stored
 from botwire.operations.terms import AUDIT_LOG, BatchTerms, Usage
 
-KEPT_REQUESTS = 24 * 3600 * 1_000_000
-"""How long a repeated request is recognised, in microseconds."""
-
 _TOGETHER = 4  # operations run together if their answers may be large, up to a page each
-_SWEPT_NAMESPACES = 1_000  # namespaces that one query looks for
-_SWEPT_ROWS = 1_000  # keys or answers per transaction, which take some 10 ms
-_DUE = (
-    "SELECT EXISTS (SELECT 1 FROM botwire_histories WHERE namespace = ? AND expires_at <= ?) "
-    "OR EXISTS (SELECT 1 FROM botwire_histories "
-    f"WHERE namespace = ? AND {history_removal.UNSWEPT}), "
-    "EXISTS (SELECT 1 FROM botwire_records WHERE namespace = ? AND expires_at <= ?)"
-)  # whether the sweep has work in a namespace besides keys: histories, records
-_SWEPT_RECORDS = 100  # records per transaction, with the words of their texts
-_SWEPT_CHANGES = 10_000  # changes per transaction on all namespaces, which take some 15 ms
 
 
 def read(
@@ -70,7 +56,7 @@ def read(
 
     Args:
         batch: The operations.
-        now: The present time.
+        now: The current time.
         vectors: The engine's cache of embeddings.
         in_rounds: Whether to send the statements of several operations together, which saves round
             trips to a remote database.
@@ -125,10 +111,10 @@ def write(
 
     Args:
         batch: The operations.
-        now: The present time.
+        now: The current time.
         lock: What to add to a SELECT so that it locks the row, if a transaction does not lock
             the whole database.
-        plan: What was found out before the lock was taken; see `planning`.
+        plan: What was read before taking the lock; see `planning`.
 
     Raises:
         UnplannedError: A new plan is needed.
@@ -182,7 +168,7 @@ def write(
     if batch.terms is not None:
         limit = batch.terms.quota.bytes
         if limit is not None and usage.bytes + context.grown > limit:
-            yield from _make_room(context, usage.bytes + context.grown - limit)
+            yield from sweeping.make_room(context, usage.bytes + context.grown - limit)
         yield from accounts.hold(batch.terms, context, usage, writes, lock)
     if context.changes or context.grown:
         yield from accounts.leave(context, row, writes)
@@ -208,126 +194,6 @@ def _write_down(terms: BatchTerms | None, changed: Sequence[int], done: Context)
     )
     yield from histories.append(context, to_bytes(AUDIT_LOG), entries)
     yield from accounts.leave(context, row, 0)
-
-
-def _make_room(context: Context, bytes_: int) -> Steps[None]:
-    """Deletes what expired in the namespace until it has freed this many bytes."""
-    target = context.grown - bytes_
-    while context.grown > target and (yield from _forget_expired(context)):
-        pass
-
-
-def _forget_expired(context: Context) -> Steps[int]:
-    """Deletes some of what expired in the namespace; answers how many elements."""
-    done = yield from keys.sweep(context, _SWEPT_ROWS)
-    here = context.namespace
-    due = yield Statement(_DUE, (here, context.now, here, here, context.now))
-    if due[0][0]:
-        done += yield from history_removal.sweep(context, _SWEPT_ROWS)
-    if due[0][1]:
-        done += yield from records.sweep(context, _SWEPT_RECORDS)
-    return done
-
-
-def sweep(now: int) -> Steps[bool]:
-    """Removes some of what expired in all namespaces, and some of the old changes.
-
-    For databases with a single lock, which this holds for some 30 ms. Reads never show what
-    expired, swept or not.
-
-    Returns:
-        Whether there may be more.
-    """
-    rows = yield Statement(
-        "DELETE FROM botwire_keys WHERE (namespace, key) IN "
-        "(SELECT namespace, key FROM botwire_keys WHERE expires_at <= ? "
-        # Namespaces that keep their past are swept one by one.
-        "AND namespace NOT IN (SELECT namespace FROM botwire_namespaces WHERE keep_past <> 0) "
-        f"ORDER BY expires_at LIMIT ?) RETURNING namespace, {sizes.KEY}",
-        (now, _SWEPT_ROWS),
-    )
-    freed: Counter[bytes] = Counter()
-    for namespace, size in rows:
-        freed[namespace] += size
-    if freed:
-        yield Statement(
-            "UPDATE botwire_namespaces SET bytes = bytes - ? WHERE namespace = ?",
-            [(size, namespace) for namespace, size in freed.items()],
-            many=True,
-        )
-    if len(rows) == _SWEPT_ROWS:
-        return True
-    left = _SWEPT_ROWS
-    for namespace in (yield from _find_expired(now)):
-        left -= yield from _sweep_shapes(namespace, now, left)
-        if left <= 0:
-            return True
-    forgotten = 0
-    for namespace in (yield from accounts.find_quiet(now, _SWEPT_NAMESPACES)):
-        forgotten += yield from sweep_namespace(namespace, now, "")
-        if forgotten >= _SWEPT_CHANGES:
-            return True
-    return (yield from forget_requests(now))
-
-
-def _find_expired(now: int) -> Steps[list[bytes]]:
-    """Answers some of the namespaces in which histories or records have expired."""
-    rows = yield Statement(
-        history_removal.FIND_EXPIRED, (now, _SWEPT_NAMESPACES, _SWEPT_NAMESPACES)
-    )
-    rows += yield Statement(records.FIND_EXPIRED, (now, _SWEPT_NAMESPACES))
-    rows += yield Statement(past.FIND_DUE, (now, now, _SWEPT_NAMESPACES))
-    return list(dict.fromkeys(namespace for (namespace,) in rows))
-
-
-def _sweep_shapes(namespace: bytes, now: int, most: int) -> Steps[int]:
-    row = yield from accounts.enter(namespace, now, "")
-    context = Context(namespace, now, row.revision, keeps_past=row.keeps_past)
-    removed = 0
-    if row.keep_past:
-        removed += yield from keys.sweep(context, most)
-        removed += yield from past.sweep(context, most)
-    removed += yield from history_removal.sweep(context, most)
-    # A record takes ten times as long as an item, because of the words of its text.
-    removed += 10 * (yield from records.sweep(context, max(1, (most - removed) // 10)))
-    yield from accounts.tidy(context, row)
-    return removed
-
-
-def find_expired(now: int) -> Steps[list[bytes]]:
-    """Answers some of the namespaces that have something to remove, to be swept one by one."""
-    rows = yield Statement(
-        "SELECT DISTINCT namespace FROM (SELECT namespace FROM botwire_keys "
-        f"WHERE expires_at <= ? ORDER BY expires_at LIMIT {_SWEPT_NAMESPACES}) oldest",
-        (now,),
-    )
-    expired = [namespace for (namespace,) in rows]
-    expired += yield from _find_expired(now)
-    return expired + (yield from accounts.find_quiet(now, _SWEPT_NAMESPACES))
-
-
-def sweep_namespace(namespace: bytes, now: int, lock: str) -> Steps[int]:
-    """Removes some of what expired in a namespace, in a transaction that locks it first.
-
-    Also removes all of its changes if they are old, and answers how many.
-    """
-    row = yield from accounts.enter(namespace, now, lock)
-    context = Context(namespace, now, row.revision, keeps_past=row.keeps_past)
-    yield from _forget_expired(context)
-    if row.keep_past:
-        yield from past.sweep(context, _SWEPT_ROWS)
-    return (yield from accounts.tidy(context, row))
-
-
-def forget_requests(now: int) -> Steps[bool]:
-    """Removes some of the recorded answers that are too old; answers whether there may be more."""
-    rows = yield Statement(
-        "DELETE FROM botwire_requests WHERE (namespace, id) IN "
-        "(SELECT namespace, id FROM botwire_requests WHERE created_at <= ? "
-        "ORDER BY created_at LIMIT ?) RETURNING 1",
-        (now - KEPT_REQUESTS, _SWEPT_ROWS),
-    )
-    return len(rows) == _SWEPT_ROWS
 
 
 # --- changes --------------------------------------------------------------------------------
@@ -369,7 +235,7 @@ def _read_usage(context: Context, op: ops.ReadUsage) -> Steps[Usage]:
     return Usage(*(rows[0] if rows else (0, 0, 0))).on(context.now)
 
 
-# Importing these registers the handlers of their operations.
+# Importing these modules registers their handlers.
 SHAPES = (
     keys,
     histories,

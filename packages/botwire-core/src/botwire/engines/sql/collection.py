@@ -1,4 +1,4 @@
-"""A collection's own row, which every operation on its records reads first and writes last."""
+"""The row of a collection, which every operation on its records reads first and writes last."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SAVE = tables.COLLECTIONS.upsert()
 
 
 def read_collection(context: Context, name: str) -> Steps[Collection]:
-    """Answers a collection's row, all zeros if nothing was ever put into it."""
+    """Returns a collection's row, all zeros if nothing was ever put into it."""
     key = to_bytes(name)
     rows = yield Statement(
         f"SELECT {tables.COLLECTIONS.columns} FROM botwire_collections WHERE {HERE}",
@@ -43,7 +43,7 @@ def read_collection(context: Context, name: str) -> Steps[Collection]:
 
 
 def has_records(context: Context, collection: Collection) -> Steps[bool]:
-    """Answers whether a collection holds a record that has not expired."""
+    """Returns whether a collection holds a record that has not expired."""
     if not collection.size or not collection.expiring:
         return bool(collection.size)
     rows = yield Statement(
@@ -54,7 +54,7 @@ def has_records(context: Context, collection: Collection) -> Steps[bool]:
 
 
 def read_dimension(context: Context, collection: Collection) -> Steps[int | None]:
-    """Answers the dimension of a collection's embeddings; None if all records have expired."""
+    """Returns the dimension of a collection's embeddings; None if all records have expired."""
     if collection.dimension is None or not collection.expiring:
         return collection.dimension
     return collection.dimension if (yield from has_records(context, collection)) else None

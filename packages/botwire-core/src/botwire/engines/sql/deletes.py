@@ -1,4 +1,4 @@
-"""What deleting records means in SQL: which records it selects, and how much one part deletes."""
+"""Deleting records in SQL: which records to select, and how many to delete at a time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from botwire import operations as ops
 from botwire.engines.sql import record_reads, records, word_index
 from botwire.engines.sql.collection import HERE, LIVE_HERE, Collection, save_collection
 from botwire.engines.sql.handlers import handles
-from botwire.engines.sql.plans import MAX_CHANGED, Found, Selected, UnplannedError
+from botwire.engines.sql.plans import MAX_CHANGED, Selected, SelectedRecord, UnplannedError
 from botwire.engines.sql.steps import Context, Statement, Steps, chunks, count_in, marks
 from botwire.names import to_bytes
 
 SELECTED = 50_000
-"""How many records a delete in parts selects at once."""
+"""The number of records that a delete in parts selects at once."""
 
 _MANY = 500  # ids
 _PART_BYTES = 20_000  # of text that one part deletes: some 4,000 words, each on a page of its own
@@ -75,7 +75,7 @@ def selects(op: ops.DeleteRecords) -> bool:
 def _to_delete(
     context: Context, collection: Collection, op: ops.DeleteRecords
 ) -> Steps[Sequence[bytes]]:
-    """Answers the ids of the records that this part of a delete deletes."""
+    """Returns the ids of the records that this part deletes."""
     plan = context.plan
     known = plan.selections.get(id(op)) if plan is not None and selects(op) else None
     if known is not None:
@@ -87,7 +87,7 @@ def _to_delete(
     if op.limit is not None:
         return (yield from part(context, collection.name, ids, op.limit))
     if known is not None and collection.expiring:
-        # This leaves out records that have expired since they were selected.
+        # This skips records that have expired since they were selected.
         return (yield from part(context, collection.name, ids, len(ids), 2**62))
     return ids
 
@@ -99,7 +99,7 @@ def part(
     limit: int,
     bytes_: int = _PART_BYTES,
 ) -> Steps[Sequence[bytes]]:
-    """Answers the first existing records among these: at least one, and few enough to be quick.
+    """Returns the first of these records that exist: at least one, but few enough to be quick.
 
     Args:
         context: The batch's context.
@@ -129,7 +129,7 @@ def part(
 def renewed(
     context: Context, collection: Collection, where: ops.Selection, selected: Selected
 ) -> Steps[Selected]:
-    """Brings a selection made at an earlier revision up to date, and answers it.
+    """Returns an earlier selection brought up to date.
 
     Raises:
         UnplannedError: Too much has been written to the collection since.
@@ -160,7 +160,7 @@ def renewed(
         again = {id for (id,) in changed}
         found = [one for one in found if one.id not in again]
         found += [
-            Found(*row[:3])
+            SelectedRecord(*row[:3])
             for row in (rows if passing is None else passing(rows))
             if ids is None or row[0] in ids
         ]
@@ -168,8 +168,10 @@ def renewed(
     return Selected(collection.revision, found, selected.is_whole)
 
 
-def _without_gone(context: Context, collection: bytes, found: list[Found]) -> Steps[list[Found]]:
-    """Answers the records without the leading ones that no longer exist.
+def _without_gone(
+    context: Context, collection: bytes, found: list[SelectedRecord]
+) -> Steps[list[SelectedRecord]]:
+    """Returns the records without the leading ones that no longer exist.
 
     Stops at the first chunk with a record that exists, and keeps everything behind it.
     """

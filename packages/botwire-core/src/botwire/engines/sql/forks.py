@@ -1,4 +1,4 @@
-"""What forking a history means in SQL; see `engines.sql.history_rows`."""
+"""Forking a history in SQL; see `engines.sql.history_rows`."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def _fork_history(context: Context, op: ops.ForkHistory) -> Steps[int]:
 
 
 def _count_up_to(context: Context, history: bytes, stat: Stat, up_to: int) -> Steps[int]:
-    """Answers how many items have numbers up to `up_to`, and reads few of them."""
+    """Returns how many items have numbers up to `up_to`, without reading most of them."""
     total = stat.size + stat.archived
     first = stat.shared[-1].after if stat.shared else stat.dead_seq
     if up_to >= stat.last_seq:
         return total
-    if stat.last_seq - first == total:  # none was deleted
+    if stat.last_seq - first == total:  # no item was deleted
         return max(0, up_to - first)
     if stat.last_seq - up_to < up_to - first:
         return total - (yield from count_items(context, history, stat, up_to, stat.last_seq))

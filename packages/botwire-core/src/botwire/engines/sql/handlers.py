@@ -49,6 +49,6 @@ def check_complete() -> None:
 
 def _missing(name: str) -> str:
     return (
-        f"{name} means nothing in SQL yet: decorate a generator with handles({name}) in a module "
+        f"{name} has no handler in SQL: decorate a generator with handles({name}) in a module "
         "of botwire.engines.sql"
     )

@@ -1,8 +1,8 @@
-"""What the operations on histories mean in SQL; see `engines.sql.batches`.
+"""The operations on histories in SQL; see `engines.sql.batches`.
 
 An expired history looks as if it had been cleared. As with keys, expiry is not recorded as a
-change. Reads see the expiry from the row alone. The next write, or the sweep, buries the history:
-its items become dead, and the sweep removes them in parts.
+change. Reads tell from the row alone that a history has expired. The next write, or the sweep,
+buries the history: its items become dead, and the sweep removes them in parts.
 
 A fork shares items with other histories; see `history_rows`. An operation that changes a shared
 item in the middle copies all shared items first.
@@ -42,7 +42,7 @@ from botwire.errors import ConflictError, NotFoundError
 from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
 
-# An expired history keeps its expiry until it is buried, so the expiry shows that it must be.
+# An expired history keeps its expiry until it is buried, which shows that this is still to do.
 _APPEND = (
     tables.HISTORIES.upsert(
         **{
@@ -85,7 +85,7 @@ def _expect_last(context: Context, name: str, if_last: int | None) -> Steps[None
 
 
 def _floor(column: str) -> str:
-    """Returns SQL for the number of the last item that a reader does not see."""
+    """Returns SQL for the number of the last item hidden from readers."""
     return (
         f"COALESCE((SELECT CASE WHEN expires_at <= ? THEN last_seq ELSE {column} END "
         f"FROM botwire_histories WHERE {HERE}), 0)"
@@ -116,7 +116,7 @@ def _extend_history(context: Context, op: ops.ExtendHistory) -> Steps[tuple[int,
 
 
 def _known(context: Context, history: bytes, ids: Sequence[str | None]) -> Steps[dict[str, int]]:
-    """Answers the numbers of the items with these ids, by id; ids not in use are left out."""
+    """Returns the numbers of the items with these ids, by id, without unused ids."""
     given = [to_bytes(id) for id in ids if id is not None]
     if not given:
         return {}
@@ -157,7 +157,7 @@ def append(
     new: Sequence[tuple[Json, str | None]],
     ttl: float | None = None,
 ) -> Steps[int]:
-    """Appends values with their ids, all new, and answers the number of the first item."""
+    """Appends values with new ids; returns the number of the first item."""
     stored = [(None if id is None else to_bytes(id), value) for value, id in new]
     author = context.author
     added = [sizes.item(id, value, author) for id, value in stored]
@@ -293,7 +293,7 @@ def _read_history(context: Context, op: ops.ReadHistory) -> Steps[ops.ItemPage]:
     order = f"ORDER BY seq {'DESC' if op.newest_first else 'ASC'}"
 
     select = f"SELECT {tables.HISTORY_ITEM}"
-    # Sent along with the query for the items, since nearly every history has only its own.
+    # Sent along with the query for the items, because few histories share items.
     forked: Rows = []
     yield Statement(
         f"SELECT {STAT} FROM botwire_histories WHERE {HERE} AND base IS NOT NULL",

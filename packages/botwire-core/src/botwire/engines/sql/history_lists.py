@@ -1,4 +1,4 @@
-"""What listing and describing histories means in SQL; see `engines.sql.batches`."""
+"""Listing and describing histories in SQL; see `engines.sql.batches`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _METADATA = 1 + STAT.split(", ").index("metadata")
 
 
 def _scan(context: Context, op: ops.ListHistories, limit: int, also: str = "") -> Steps[Rows]:
-    """Answers the names and the rows of the next histories, before any filter on metadata."""
+    """Returns the names and the rows of the next histories, before any filter on metadata."""
     by_time = op.order == "updated"
     beyond, direction = ("<", "DESC") if op.descending else (">", "ASC")
     condition, parameters = bounds(

@@ -1,4 +1,4 @@
-"""What removing items from histories means in SQL, and the sweep; see `engines.sql.batches`."""
+"""Removing items from histories in SQL, and their sweep; see `engines.sql.batches`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from botwire.names import to_bytes
 
 @handles(ops.DeleteItems)
 def delete_items(context: Context, op: ops.DeleteItems) -> Steps[int]:
-    """Deletes the items with these numbers; answers how many existed."""
+    """Deletes the items with these numbers; returns how many existed."""
     history = to_bytes(op.name)
     stat = yield from enter(context, history)
     deleted = yield from remove(context, history, stat, op.seqs)
@@ -39,7 +39,7 @@ def delete_items(context: Context, op: ops.DeleteItems) -> Steps[int]:
 def remove(
     context: Context, history: bytes, stat: Stat, seqs: Sequence[int], *, dead: bool = False
 ) -> Steps[int]:
-    """Deletes the items with these numbers, only dead or only live ones; answers how many."""
+    """Deletes the items with these numbers, only dead or only live ones; returns how many."""
     deleted: list[int] = []
     if stat.base is not None and not dead:
         stat, deleted = yield from _leave_out(context, history, stat, seqs)
@@ -100,7 +100,7 @@ def _leave_out(
 
 
 def empty(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
-    """Deletes all items; answers the row, which keeps its metadata and expiry."""
+    """Deletes all items; returns the row, which keeps its metadata and expiry."""
     here = (context.namespace, history)
     stat = yield from keep_past(context, history, stat, "1 = 1", ())
     yield Statement(f"DELETE FROM botwire_items WHERE {HERE}", here)
@@ -158,7 +158,7 @@ def _clear_history(context: Context, op: ops.ClearHistory) -> Steps[int]:
 
 
 def _clear_oldest(context: Context, history: bytes, stat: Stat, limit: int) -> Steps[int]:
-    """Archives all items and deletes the oldest of them; answers how many it deleted."""
+    """Archives all items and deletes the oldest of them; returns how many it deleted."""
     stat = stat._replace(archived_seq=stat.last_seq, archived=stat.archived + stat.size, size=0)
     table, parameters = items_of(context, history, stat.shared)
     rows = yield Statement(
@@ -170,13 +170,13 @@ def _clear_oldest(context: Context, history: bytes, stat: Stat, limit: int) -> S
 
 # --- what expired ---------------------------------------------------------------------------
 
-_DUE = 100  # histories that one transaction looks at
+_DUE = 100  # histories examined per transaction
 
 
 def sweep(context: Context, most: int) -> Steps[int]:
-    """Buries expired histories of the namespace and removes dead items; answers how many.
+    """Buries expired histories of the namespace and removes dead items; returns how many.
 
-    Also removes past items that no fork reads any more.
+    Also removes past items that no fork reads any longer.
 
     Args:
         context: The sweep's context, for one namespace.
@@ -214,7 +214,7 @@ def sweep(context: Context, most: int) -> Steps[int]:
 
 
 def _forget_past(context: Context, history: bytes, stat: Stat, most: int) -> Steps[int]:
-    """Deletes some past items of a history without forks; answers how many."""
+    """Deletes some past items of a history without forks; returns how many."""
     here = (context.namespace, history)
     rows = yield Statement(
         f"DELETE FROM botwire_forked_items WHERE {HERE} AND (seq, until) IN (SELECT seq, until "

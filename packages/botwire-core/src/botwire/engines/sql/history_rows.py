@@ -1,4 +1,4 @@
-"""A history's row and its items: its own, and those it shares with other histories.
+"""The row of a history and its items, both its own and those it shares with others.
 
 A fork begins with the items of another history without copying them. Its row lists what it shares
 as `Shared` ranges, the nearest history first. The other history preserves the items that forks
@@ -32,7 +32,7 @@ class Shared(NamedTuple):
         history: The other history.
         after: The items after this number…
         up_to: …up to and including this one.
-        version: As they were at this revision of the namespace.
+        version: The state of the items at this revision of the namespace.
     """
 
     history: bytes
@@ -70,7 +70,7 @@ class Stat(NamedTuple):
 
     @property
     def metadata_size(self) -> int:
-        """How many bytes the metadata counts as."""
+        """The bytes that the metadata counts."""
         return len(self.metadata or "")
 
     @property
@@ -81,7 +81,7 @@ class Stat(NamedTuple):
         return [Shared(to_bytes(name), *rest) for name, *rest in json.loads(self.base)]
 
     def sharing(self, shared: Iterable[Shared]) -> Stat:
-        """Returns the row of a history that shares these ranges."""
+        """Returns this row, sharing these ranges."""
         listed = [(from_bytes(one.history), *one[1:]) for one in shared]
         return self._replace(base=json.dumps(listed) if listed else None)
 
@@ -114,7 +114,7 @@ class Stat(NamedTuple):
 
 
 def read_row(context: Context, history: bytes) -> Steps[Stat]:
-    """Answers the row of a history, all zeros if there is none."""
+    """Returns the row of a history, all zeros if there is none."""
     rows = yield Statement(
         f"SELECT {STAT} FROM botwire_histories WHERE {HERE}", (context.namespace, history)
     )
@@ -131,7 +131,7 @@ def save(context: Context, history: bytes, stat: Stat) -> Steps[None]:
 
 
 def enter(context: Context, history: bytes) -> Steps[Stat]:
-    """Answers the row of a history about to be written, after burying it if it has expired."""
+    """Returns the row of a history about to be written; buries an expired history first."""
     stat = yield from read_row(context, history)
     if not stat.is_expired(context.now):
         return stat
@@ -139,7 +139,7 @@ def enter(context: Context, history: bytes) -> Steps[Stat]:
 
 
 def bury(context: Context, history: bytes, stat: Stat, new: int = 0) -> Steps[Stat]:
-    """Makes the items of an expired history dead, all but the last `new`; answers its row."""
+    """Marks the items of an expired history as dead, except the last `new`; returns its row."""
     shared = stat.shared
     own = stat.size + stat.archived - new
     if shared:
@@ -198,7 +198,7 @@ def items_of(
 
 
 def count_items(context: Context, history: bytes, stat: Stat, after: int, up_to: int) -> Steps[int]:
-    """Answers how many items have numbers after `after` and up to `up_to`."""
+    """Returns how many items have numbers after `after` and up to `up_to`."""
     table, parameters = items_of(context, history, stat.shared)
     rows = yield Statement(
         f"SELECT count(*) FROM {table} WHERE seq > ? AND seq <= ?", (*parameters, after, up_to)
@@ -212,7 +212,7 @@ _KEPT = "seq <= ? AND version <= ?"
 def keep_past(
     context: Context, history: bytes, stat: Stat, condition: str, parameters: Sequence[Any]
 ) -> Steps[Stat]:
-    """Keeps the items that forks read before they change or are deleted; answers the row.
+    """Keeps items that forks read before they are changed or deleted; returns the row.
 
     Kept items count towards the history's bytes. If the namespace keeps its past, it keeps all
     items that are about to change.
@@ -238,7 +238,7 @@ def keep_past(
 
 
 def remove_dead(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
-    """Deletes the dead items of a history; answers its row."""
+    """Deletes the dead items of a history; returns its row."""
     stat = yield from keep_past(context, history, stat, "seq <= ?", (stat.dead_seq,))
     rows = yield Statement(
         f"DELETE FROM botwire_items WHERE {HERE} AND seq <= ? RETURNING {sizes.ITEM}",
@@ -285,7 +285,7 @@ def release(context: Context, shared: Sequence[Shared], *, for_good: bool = Fals
 
 
 def own_all(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
-    """Copies the items that a fork shares, so that it shares none any more; answers its row."""
+    """Copies the items that a fork shares, so that it shares none; returns its row."""
     shared = stat.shared
     if not shared:
         return stat
@@ -302,7 +302,7 @@ def own_all(context: Context, history: bytes, stat: Stat) -> Steps[Stat]:
 
 
 def trim(context: Context, stat: Stat, seqs: Sequence[int], *, newest: bool) -> Steps[Stat]:
-    """Drops the first or the last shared items from a fork; answers its row."""
+    """Drops the first or the last shared items from a fork; returns its row."""
     left: list[Shared] = []
     gone: list[Shared] = []
     for one in stat.shared:

@@ -1,10 +1,10 @@
-"""Holds, which keep memory from being deleted, and the storage of policies.
+"""Holds, which prevent deletion, and the storage of policies.
 
 Policies and holds are keys of the system namespace. A batch that deletes something, or that sets an
-expiry, reads the holds; no other batch does, so holds cost nothing elsewhere. What a hold covers
-does not expire: `KeepExpiring` removes existing expiries, and writes to histories and records set
-none. A key that is written with an expiry while it is held is a lock or a lease: it expires, and
-its owner may delete it.
+expiry, reads the holds; no other batch does, so holds cost nothing elsewhere. Whatever a hold
+covers does not expire: `KeepExpiring` removes existing expiries, and writes to histories and
+records set none. A key that is written with a ttl while it is held is a lock or a lease: it
+expires, and its owner may delete it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def key_of(name: str, namespaces: str, *, hold: bool) -> str:
 
 
 def read_policies(*, hold: bool) -> Steps[list[ops.RetentionPolicy]]:
-    """Answers all policies, or all holds."""
+    """Returns all policies, or all holds."""
     first = to_bytes(_FOLDERS[hold])
     rows = yield Statement(
         "SELECT value_json FROM botwire_keys WHERE namespace = ? AND key >= ? AND key < ? "
@@ -72,7 +72,7 @@ def decode(text: str) -> ops.RetentionPolicy:
 
 
 def find(context: Context, operation: ops.AnyOperation) -> Steps[Sequence[ops.RetentionPolicy]]:
-    """Answers the holds on what an operation may delete or make expire.
+    """Returns the holds that concern what the operations may delete or make expire.
 
     A hold applies to batches that begin after it was set.
     """
@@ -108,7 +108,7 @@ def find(context: Context, operation: ops.AnyOperation) -> Steps[Sequence[ops.Re
 
 
 def lasting(operation: ops.AnyOperation) -> ops.AnyOperation:
-    """Returns an operation without the expiry that it sets, for use on something held."""
+    """Returns an operation without its ttl, for use on something held."""
     changed: dict[str, Any] = {}
     if isinstance(operation, ops.PutRecords):
         changed["records"] = tuple([replace(one, ttl=None) for one in operation.records])
@@ -142,7 +142,7 @@ def _is_concerned(operation: ops.AnyOperation) -> bool:
 def _holding(
     namespace: str, holds: Sequence[ops.RetentionPolicy]
 ) -> Steps[Sequence[ops.RetentionPolicy]]:
-    """Answers the holds on a namespace that cover anything in it."""
+    """Returns the holds that cover anything in a namespace."""
     whole = [hold for hold in holds if hold.histories is None]
     if len(whole) == len(holds):
         return whole
@@ -164,7 +164,7 @@ def check(
     result: object,
     before: int,
 ) -> None:
-    """Rolls back a batch, by raising, if an operation has deleted something held.
+    """Raises, and so rolls back the batch, if an operation has deleted something held.
 
     Args:
         context: The batch's context.
@@ -174,7 +174,7 @@ def check(
         before: The revision before the operation.
 
     Raises:
-        PermissionDeniedError: The operation has deleted something.
+        PermissionDeniedError: The operation has deleted something held.
     """
     if isinstance(operation, ops.ForgetNamespace):
         deleted = isinstance(result, tuple) and any(count for _, count in result)
@@ -214,7 +214,7 @@ def _keep_expiring(context: Context, op: ops.KeepExpiring) -> Steps[int]:
 
 
 def _keep(context: Context, holds: Sequence[ops.RetentionPolicy], limit: int) -> Steps[int]:
-    """Removes the expiry from what the holds cover in the namespace; answers from how many."""
+    """Removes the expiry from what the holds cover in the namespace; returns how many had one."""
     namespace = from_bytes(context.namespace)
     kept = 0
     if any(hold.covers(namespace) for hold in holds):

@@ -1,4 +1,4 @@
-"""What the operations on keys mean in SQL; see `engines.sql.batches`."""
+"""The operations on keys in SQL; see `engines.sql.batches`."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _clear_keys(context: Context, op: ops.ClearKeys) -> Steps[int]:
     if op.limit is None:
         count = yield from _clear_all_keys(context, condition, between)
     else:
-        # Leave expired keys to the sweep, so that a caller that repeats this by its count finishes.
+        # Leave expired keys to the sweep, so that a caller that repeats this by the count finishes.
         first = (
             "namespace = ? AND key IN (SELECT key FROM botwire_keys "
             f"WHERE namespace = ?{condition} AND {tables.LIVE} ORDER BY key LIMIT ?)"
@@ -204,8 +204,8 @@ def _clear_all_keys(context: Context, condition: str, between: Sequence[Any]) ->
 
 
 def sweep(context: Context, most: int) -> Steps[int]:
-    """Deletes keys of the namespace that have expired; answers how many."""
-    # Two statements must mean the same keys where the past is kept.
+    """Deletes keys of the namespace that have expired; returns how many."""
+    # Where the past is kept, two statements must select the same keys.
     order = "ORDER BY expires_at, key " if context.keeps_past else ""
     expired = (
         "namespace = ? AND key IN "

@@ -1,4 +1,4 @@
-"""Other forms of a query's words, by language, which a search also looks for.
+"""The other forms of a query's words, by language, which a search also finds.
 
 None of this is stored. The index holds words as they are written, and a search looks up the forms
 of a word among the words of the collection. So a new stemmer release, another language or another
@@ -76,7 +76,7 @@ def plan(words: Sequence[str], names: Iterable[str] = ()) -> list[Wanted]:
 def _guess(words: Iterable[str]) -> str:
     """Returns the language of words in Latin letters: the one with most of them as stop words.
 
-    English wins a tie that it is part of; otherwise the language listed first wins.
+    English wins any tie it is part of; otherwise the language listed first wins.
     """
     found = set(words)
     counts = {language: len(found & stops) for language, stops in STOP_WORDS.items()}
@@ -107,7 +107,7 @@ def stem(language: str, word: str) -> str:
     """Returns the stem of a word, which must be folded as in the index."""
     stemmers: dict[str, Any] = _local.__dict__
     if language not in stemmers:
-        # Imports 36 languages, so the first search by text imports it, not `import botwire`.
+        # Imports 36 languages, so the first text search imports it, not `import botwire`.
         import snowballstemmer  # type: ignore[import-untyped]  # noqa: PLC0415 - see above
 
         known = language in snowballstemmer.algorithms()  # PyStemmer's, if it is installed

@@ -198,7 +198,7 @@ def latest() -> int:
 
 
 def refuse_newer(version: int, where: str) -> None:
-    """Raises `ConfigurationError` if a store has a version that only a later release knows."""
+    """Raises `ConfigurationError` if a newer release wrote the store."""
     if version > latest():
         raise ConfigurationError(
             f"{where} was written by a newer BotWire (format {version}; this one reads up to "

@@ -1,9 +1,8 @@
 """Limits on the size of an answer: a page ends when it is large enough, and no answer is huge.
 
-Finding out reads no values. A namespace's row holds the size of the largest element ever written
-to it. If a page of such elements cannot be too large, which holds for nearly every page, one
-statement reads the page, and only looks at that row as well. Otherwise the database adds up the
-sizes first.
+Measuring a page reads no values. A namespace's row holds the size of the largest element ever
+written to it. If even a page of such elements cannot be too large, as is nearly always the case,
+one statement checks that row and reads the page. Otherwise the database adds up the sizes first.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ LARGEST = "SELECT largest FROM botwire_namespaces WHERE namespace = ?"
 # Elements that are always read. Exactly this many rows is ambiguous: the end of the data, or the
 # size limit. That takes another query, but few pages have exactly three elements.
 _PROBE = 3
-_FEW = 100  # elements of a page that is rarely so large that sizes matter
-_LITTLE = 16  # times its share that an element may hold if all sizes of a page are to be added up
-_AT_ONCE = 32  # values that are read faster than another thread starts
+_FEW = 100  # a page of so few elements is rarely large enough for sizes to matter
+_LITTLE = 16  # an element larger than this many times its share prevents adding up sizes
+_AT_ONCE = 32  # values that take less time to read than a thread switch
 _SIZED = 4  # elements whose sizes are read first
 
 
@@ -35,7 +34,7 @@ class Source(NamedTuple):
         select: The columns to read, ``SELECT …``.
         rows: The rows to read, ``FROM … WHERE …``.
         parameters: The parameters of `rows`.
-        size: SQL for how many bytes a row counts as; see `sizes`.
+        size: SQL for the bytes that a row counts; see `sizes`.
     """
 
     select: str
@@ -45,7 +44,7 @@ class Source(NamedTuple):
 
 
 def read_page(context: Context, source: Source, order: str, limit: int) -> Steps[tuple[Rows, bool]]:
-    """Answers the rows of a page, at least one if there are any, and whether there are more.
+    """Returns the rows of a page, at least one if there are any, and whether there are more.
 
     Args:
         context: The batch's context.
@@ -116,9 +115,9 @@ def _statements(select: str, rows: str, order: str, size: str) -> tuple[str, str
 def read_named(
     context: Context, source: Source, column: str, names: Sequence[bytes], room: int | None
 ) -> Steps[tuple[Rows, int]]:
-    """Answers the rows with these names, and how many of the names they are for.
+    """Returns the rows with these names, and how many of the names that covers.
 
-    That is all names, or if all rows would hold too much, the first of them, at least one.
+    It covers all names, or, if their rows would hold too much, the first names, at least one.
 
     Args:
         context: The batch's context.
@@ -172,10 +171,10 @@ def _named(
 def _measure(
     measure: Callable[[int, int], Steps[list[int]]], most: int, room: int
 ) -> Steps[list[int]]:
-    """Answers the sizes of the first elements, until they exceed the room, or of all.
+    """Returns the sizes of the first elements, up to the one that exceeds the room.
 
     Args:
-        measure: Answers the sizes of some elements, given where they begin and how many.
+        measure: Returns the sizes of some elements, given where they begin and how many.
         most: The most elements that there may be.
         room: How many bytes fit.
     """
@@ -195,12 +194,12 @@ def _measure(
 
 
 def _bound(context: Context, share: int) -> int:
-    """Returns the most that an element may hold; -1, which fails, if this batch wrote larger."""
+    """Returns the largest size allowed; -1, which fails, if this batch wrote a larger element."""
     return share if context.largest <= share else -1
 
 
 def largest(context: Context) -> Steps[int]:
-    """Answers an upper bound of the sizes of the namespace's elements."""
+    """Returns an upper bound of the sizes of the namespace's elements."""
     if context.known is None:
         rows = yield Statement(LARGEST, (context.namespace,))
         context.known = rows[0][0] if rows else 0
@@ -230,7 +229,7 @@ def count(operation: ops.AnyOperation) -> int:
 
 
 def size_of(result: object) -> int:
-    """Returns about how many bytes of memory an operation's result holds."""
+    """Returns approximately how many bytes of memory an operation's result takes."""
     if isinstance(result, ops.KeyEntry):
         return sizes.key(b"", result.value, None)
     if isinstance(result, ops.HistoryItem):

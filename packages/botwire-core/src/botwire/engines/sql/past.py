@@ -1,4 +1,4 @@
-"""What the operations on the past mean in SQL, and the sweep; see `engines.sql.past_rows`."""
+"""The operations on the past in SQL, and its sweep; see `engines.sql.past_rows`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from botwire.names import from_bytes, to_bytes
 from botwire.operations.authors import from_stored
 
 _SECOND = 1_000_000
-_SLACK = 60 * _SECOND  # the past is forgotten a minute's worth at a time
-_FIRST_CHANGES = 24 * 3600 * _SECOND  # changes younger than this are kept for those who watch
+_SLACK = 60 * _SECOND  # the past is deleted a minute's worth at a time
+_FIRST_CHANGES = 24 * 3600 * _SECOND  # younger changes are kept for watchers
 
 FIND_DUE = (
     "SELECT namespace FROM botwire_namespaces WHERE keep_past <> 0 AND (keep_past < 0 "
@@ -58,7 +58,7 @@ def _keep_past(context: Context, op: ops.KeepPast) -> Steps[ops.PastStat]:
         "WHERE namespace = ?",
         (*past[1:], context.namespace),
     )
-    # What else this batch writes is kept, or is not, from here on.
+    # Applies to the rest of this batch as well.
     context.keeps_past = past.keep_past > 0
     return _stat(past)
 
@@ -68,11 +68,11 @@ def _micros(seconds: float) -> int:
 
 
 def sweep(context: Context, most: int) -> Steps[int]:
-    """Forgets some of the past that is older than the namespace keeps; answers how many rows.
+    """Deletes some of the past that is older than the namespace keeps; returns how many rows.
 
     Args:
-        context: The sweep's, of one namespace.
-        most: How many rows to delete, about.
+        context: The sweep's context, for one namespace.
+        most: About how many rows to delete.
     """
     past = yield from past_rows.read_past(context)
     if past.keep_past < 0:
@@ -100,19 +100,19 @@ def sweep(context: Context, most: int) -> Steps[int]:
 
 
 def _forget(context: Context, up_to: int, most: int) -> Steps[int]:
-    """Deletes some of the rows that were replaced or deleted up to a revision; answers how many."""
+    """Deletes some past rows that ended at or before a revision; returns how many."""
     return (yield from _erase(context, f"namespace = ? AND until <= {int(up_to)}", most))
 
 
 def _erase(
-    context: Context, condition: str, most: int, *names: bytes, shape: str = ""
+    context: Context, condition: str, most: int, *names: bytes, shape: str | None = None
 ) -> Steps[int]:
     deleted = 0
-    for table in _TABLES_OF[shape]:
+    for table in past_rows.tables_of(shape):
         key = PAST_KEYS[table]
         size = past_rows.size_of(table)
         base = ", history, base" if table == "histories" else ""
-        some = condition.format(name=_NAMED.get(table, ""))
+        some = condition.format(name=past_rows.named_by(table))
         here = (context.namespace, *names)
         rows = yield Statement(
             f"DELETE FROM botwire_past_{table} WHERE namespace = ? AND ({key}, until) IN "
@@ -129,26 +129,8 @@ def _erase(
     return deleted
 
 
-_TABLES_OF = {
-    "": past_rows.TABLES,
-    "key": ("keys",),
-    "history": ("items", "histories", "metadata"),
-    "record": ("records", "words", "collections"),
-}
-_NAMED = {
-    "keys": "key",
-    "items": "history",
-    "histories": "history",
-    "metadata": "history",
-    "records": "collection",
-    "words": "collection",
-    "collections": "collection",
-}
-"""The column of a table with the name of a key, a history or a collection."""
-
-
 def _release(context: Context, gone: set[tuple[bytes, str]]) -> Steps[None]:
-    """Gives back the items that forks shared in the past, once no row says so any more."""
+    """Releases the items that past forks shared, once no row refers to them."""
     for history, base in sorted(gone):
         rows = yield Statement(
             f"SELECT 1 FROM botwire_histories WHERE {HERE} AND base = ? UNION ALL "
@@ -162,7 +144,7 @@ def _release(context: Context, gone: set[tuple[bytes, str]]) -> Steps[None]:
 @handles(ops.ErasePast)
 def _erase_past(context: Context, op: ops.ErasePast) -> Steps[int]:
     most = 2**62 if op.limit is None else op.limit
-    # Earlier moments look as if what has changed since had not been there.
+    # Without this, an earlier moment would look as if what has changed since had never existed.
     if op.shape is None:
         yield Statement(
             "UPDATE botwire_namespaces SET past_since = ?, past_began = ? WHERE namespace = ?",
@@ -195,7 +177,7 @@ _VERSION = "value_json, value_bytes, version, created_at, updated_at, expires_at
 def _read_versions(context: Context, op: ops.ReadVersions) -> Steps[ops.VersionPage]:
     past = yield from past_rows.read_past(context)
     here = (context.namespace, to_bytes(op.key), 2**62 if op.before is None else op.before)
-    # What has expired is a past value as well, swept or not.
+    # A value that has expired is also a past value, swept or not.
     now = 0 if past.keep_past > 0 else context.now
     rows = yield Statement(
         f"SELECT {_VERSION}, NULL FROM botwire_keys WHERE namespace = ? AND key = ? "
@@ -224,23 +206,17 @@ def _read_versions(context: Context, op: ops.ReadVersions) -> Steps[ops.VersionP
     return ops.VersionPage(tuple(versions), len(rows) > len(versions))
 
 
-_CHANGED = {
-    "key": ("keys", "key", "version"),
-    "history": ("histories", "history", "version"),
-    "record": ("collections", "collection", "version"),
-}
-
-
 @handles(ops.ListChanged)
 def _list_changed(context: Context, op: ops.ListChanged) -> Steps[ops.ChangedPage]:
     revision, _ = yield from past_rows.find(context, op.at)
-    if not op.prefix:  # everything of this shape, with what was erased
+    if not op.prefix:  # everything of this shape, including what was erased
         yield from past_rows.refuse_erased(context, revision, op.shape)
-    table, column, version = _CHANGED[op.shape]
+    table = past_rows.THINGS[op.shape]
+    column = past_rows.named_by(table)
     condition, between = bounds(column, op.prefix, op.after)
     here = (context.namespace, *between, revision)
     rows = yield Statement(
-        f"SELECT {column} FROM botwire_{table} WHERE namespace = ?{condition} AND {version} > ? "
+        f"SELECT {column} FROM botwire_{table} WHERE namespace = ?{condition} AND version > ? "
         f"UNION SELECT {column} FROM botwire_past_{table} WHERE namespace = ?{condition} "
         f"AND until > ? ORDER BY {column} LIMIT ?",
         (*here, *here, op.limit + 1),

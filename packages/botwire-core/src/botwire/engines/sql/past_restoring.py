@@ -1,4 +1,4 @@
-"""What restoring the past means in SQL: new writes that make things what they were."""
+"""Restoring the past in SQL: new writes that bring back an earlier state."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def _apply(context: Context, operation: ops.Operation[R]) -> Steps[R]:
 def _is_touched(
     context: Context, op: ops.RestorePast, table: str, condition: str, here: Sequence[Any]
 ) -> Steps[bool]:
-    """Says whether the change that is undone touched a row.
+    """Returns whether the change to undo touched a row.
 
     Raises:
-        ConflictError: It did, and so did a later one.
+        ConflictError: A later change touched the row as well.
     """
     only = op.only
     if only is None:
@@ -144,13 +144,13 @@ def _restore_history(
 
 
 class _Differing(NamedTuple):
-    """How the items of a history differ from what they were.
+    """The differences between a history's items now and at an earlier moment.
 
     Attributes:
-        then: The numbers of the items that there were.
-        items: The number, id, value and time of those that are no more, or are not the same.
-        changed: The numbers of those that are not the same.
-        extra: The numbers of items that there were not.
+        then: The numbers of the items at that moment.
+        items: The number, id, value and time of items that were deleted or changed since.
+        changed: The numbers of the items that were changed since.
+        extra: The numbers of the items that were added since.
     """
 
     then: set[int]
@@ -160,11 +160,11 @@ class _Differing(NamedTuple):
 
 
 _Source = tuple[str, list[Any]]
-"""What to select from and under which condition, with its parameters."""
+"""SQL for what to select from and under which condition, with its parameters."""
 
 
 def _find_differing(then: _Source, now: _Source) -> Steps[_Differing]:
-    """Compares the items that there were with those that there are, by their versions first."""
+    """Compares the items then and now, first by their versions."""
     versions: list[dict[int, int]] = []
     for sql, parameters in (then, now):
         rows = yield Statement(f"SELECT seq, version {sql}", parameters)
@@ -190,7 +190,7 @@ def _find_differing(then: _Source, now: _Source) -> Steps[_Differing]:
 
 
 def _put_back(context: Context, history: bytes, stat: Stat, differing: _Differing) -> Steps[Stat]:
-    """Writes and deletes items; answers the row, whose numbers of items are still the old ones."""
+    """Writes and deletes items; returns the row, whose item counts are not updated yet."""
     freed = 0
     for chunk in chunks(sorted({*differing.changed, *differing.extra})):
         condition = f"seq IN ({marks(chunk)})"

@@ -1,9 +1,10 @@
-"""Keeping the past: rows as they were, and reading the tables as they were at a revision.
+"""Keeping the past: copies of rows, and reads of the tables as of an earlier revision.
 
-A row is stored with the revision that gave it its content. Where a namespace keeps its past, what
-a write is about to change or delete goes to a table of past rows first, with the revision ``until``
-which it was so (`keep`). The tables as of a revision are then the rows that were written by it and
-were not changed by it (`as_of`): every statement that reads is told to read those instead.
+Each row records the revision that gave it its content. In a namespace that keeps its past, a write
+first copies each row that it is about to change or delete to a table of past rows, with the
+revision ``until`` which the row was valid (`keep`). The state as of a revision then consists of the
+rows written by then and not changed by then. `as_of` rewrites every statement to read those
+instead.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ from typing import Any, NamedTuple
 from botwire import operations as ops
 from botwire.clock import to_iso
 from botwire.engines.sql import sizes
+from botwire.engines.sql.schema import PAST_KEYS
 from botwire.engines.sql.steps import WAIT, Context, Statement, Steps, T
 from botwire.errors import InvalidRequestError, NotFoundError
 from botwire.names import from_bytes
 
 
-class Kept(NamedTuple):
+class PastTable(NamedTuple):
     """How the past of a table is kept.
 
     Attributes:
-        columns: The columns that are kept, beside the namespace and the version.
+        columns: The columns that are kept, besides the namespace and the version.
         version: The column with the revision that gave a row its content.
-        others: Columns that reads name and that are not kept, as SQL for their value.
-        size: SQL for what a past row counts; see `sizes`.
+        others: Columns that reads use but that are not kept, as SQL for their values.
+        size: SQL for the bytes that a past row counts; see `sizes`.
     """
 
     columns: str
@@ -44,36 +46,50 @@ _METADATA = """COALESCE(
     AND h.history = p.history AND h.metadata_version = p.metadata_version)) AS metadata"""
 
 KEPT = {
-    "keys": Kept(
+    "keys": PastTable(
         "key, value_json, value_bytes, created_at, updated_at, expires_at, author", size=sizes.KEY
     ),
-    # What a history counts, and who shares its items, is not read as of a revision. A metadata
-    # document is kept once, and not with each row.
-    "histories": Kept(
+    # Counts of bytes and shared items are never read as of a revision. A metadata document is kept
+    # once instead of with each row.
+    "histories": PastTable(
         "history, last_seq, size, archived, archived_seq, created_at, updated_at, "
         "metadata_version, expires_at, dead_seq, base",
         others=f"{_METADATA}, 0 AS bytes, 0 AS dead, 0 AS forks, 0 AS forked_seq, "
         "0 AS forked_version, 0 AS past",
     ),
-    "items": Kept("history, seq, id, value_json, created_at, author", size=sizes.ITEM),
-    "collections": Kept(
+    "items": PastTable("history, seq, id, value_json, created_at, author", size=sizes.ITEM),
+    "collections": PastTable(
         "collection, dimension, size, words, revision, expiring",
         others="0 AS removed, 0 AS bytes",
     ),
-    "records": Kept(
+    "records": PastTable(
         "collection, id, text, metadata, tags, scope, embedding, created_at, updated_at, "
         "expires_at, author",
         size=sizes.RECORD,
     ),
-    "words": Kept("collection, word, id, times, among", "since"),
+    "words": PastTable("collection, word, id, times, among", "since"),
 }
 """The tables whose past is kept."""
 TABLES = (*KEPT, "metadata")
 """The tables ``botwire_past_…``."""
+THINGS = {"key": "keys", "history": "histories", "record": "collections"}
+"""For each shape, the table with one row for each named thing."""
+
+
+def named_by(table: str) -> str:
+    """Returns the column with the name of a key, a history or a collection."""
+    return PAST_KEYS[table].partition(",")[0]
+
+
+def tables_of(shape: str | None) -> list[str]:
+    """Returns the tables that hold the past of a shape; None: of all shapes."""
+    return [
+        table for table in TABLES if shape is None or named_by(table) == named_by(THINGS[shape])
+    ]
 
 
 def size_of(table: str) -> str:
-    """Returns SQL for what a past row counts."""
+    """Returns SQL for the bytes that a past row counts."""
     return "length(metadata)" if table == "metadata" else KEPT[table].size or "0"
 
 
@@ -88,19 +104,19 @@ def _keep(table: str, condition: str) -> str:
     return (
         f"INSERT INTO botwire_past_{table} ({columns}, until) "
         f"SELECT {columns}, CAST(? AS BIGINT) FROM botwire_{table} WHERE {condition} "
-        # What the same change has written already was never seen.
+        # Nobody has ever seen a row that the same change wrote.
         f"AND COALESCE({kept.version}, 0) < ?{counted}"
     )
 
 
 def keep(context: Context, table: str, condition: str, parameters: Sequence[Any]) -> Steps[None]:
-    """Keeps the rows that are about to change or go, if the namespace keeps its past.
+    """Keeps rows that are about to be changed or deleted, if the namespace keeps its past.
 
     Args:
-        context: The batch's.
-        table: Which of `KEPT`.
-        condition: Which rows.
-        parameters: Those of the condition.
+        context: The batch's context.
+        table: The table, one of `KEPT`.
+        condition: The condition that selects the rows.
+        parameters: The parameters of the condition.
     """
     if context.keeps_past:
         rows = yield Statement(_keep(table, condition), (context.until, *parameters, context.until))
@@ -110,9 +126,9 @@ def keep(context: Context, table: str, condition: str, parameters: Sequence[Any]
 def keep_each(
     context: Context, table: str, condition: str, parameters: Sequence[tuple[Any, ...]]
 ) -> Steps[None]:
-    """Keeps the rows that are about to change or go, once for each of the parameters.
+    """Keeps rows that are about to be changed or deleted, once for each of the parameters.
 
-    The rows must count nothing, as an index does.
+    The rows must count no bytes, like those of an index.
     """
     if context.keeps_past and parameters:
         yield Statement(
@@ -131,12 +147,12 @@ _KEEP_METADATA = (
 
 
 def keep_history(context: Context, history: bytes, metadata_version: int) -> Steps[None]:
-    """Keeps the row of a history that is about to change.
+    """Keeps the row of a history that is about to be changed.
 
     Args:
-        context: The batch's.
+        context: The batch's context.
         history: The history.
-        metadata_version: That of its metadata afterwards; 0 if there will be none.
+        metadata_version: The version of its metadata afterwards; 0 if there will be none.
     """
     if context.keeps_past:
         here = (context.namespace, history)
@@ -146,7 +162,7 @@ def keep_history(context: Context, history: bytes, metadata_version: int) -> Ste
 
 
 def refuse(context: Context) -> None:
-    """Raises `InvalidRequestError` if the namespace keeps its past, which no dump holds."""
+    """Raises `InvalidRequestError` if the namespace keeps its past, which dumps do not contain."""
     if context.keeps_past:
         raise InvalidRequestError(
             "this namespace keeps its past, and an import or copy has none: write to another "
@@ -158,11 +174,11 @@ def refuse(context: Context) -> None:
 
 
 ERASE = "erase"
-"""The action of the change that says that the past of something begins there."""
+"""The action of a change that marks where the past of something begins."""
 
 
 class Past(NamedTuple):
-    """What a namespace's row says of its past; see `schema`."""
+    """The columns of a namespace's row that describe its past; see `schema`."""
 
     revision: int = 0
     keep_past: int = 0
@@ -171,23 +187,23 @@ class Past(NamedTuple):
 
 
 def read_past(context: Context) -> Steps[Past]:
-    """Answers what the namespace keeps of its past."""
+    """Returns what the namespace keeps of its past."""
     rows = yield Statement(
         "SELECT revision, keep_past, past_since, past_began FROM botwire_namespaces "
         "WHERE namespace = ?",
         (context.namespace,),
     )
     past = Past(*rows[0]) if rows else Past()
-    # With the changes of this batch so far.
+    # Including the changes of this batch so far.
     return past._replace(revision=max(past.revision, context.revision))
 
 
 def find(context: Context, moment: ops.Moment) -> Steps[tuple[int, int]]:
-    """Answers the revision that a namespace had at a moment, and the time of the moment.
+    """Returns the revision that a namespace had at a moment, and the time of the moment.
 
     Raises:
         InvalidRequestError: The namespace keeps no past, or has not reached the revision.
-        NotFoundError: It was before what is kept of the past.
+        NotFoundError: The moment is earlier than the kept past.
     """
     past = yield from read_past(context)
     if past.keep_past <= 0:
@@ -217,7 +233,7 @@ def find(context: Context, moment: ops.Moment) -> Steps[tuple[int, int]]:
 
 
 def revision_at(context: Context, past: Past, time: int) -> Steps[int]:
-    """Answers the revision that a namespace had at a time that its past reaches back to."""
+    """Returns the revision that a namespace had at a time within its kept past."""
     rows = yield Statement(
         "SELECT max(revision) FROM botwire_changes WHERE namespace = ? AND changed_at <= ?",
         (context.namespace, time),
@@ -228,16 +244,16 @@ def revision_at(context: Context, past: Past, time: int) -> Steps[int]:
 def refuse_erased(
     context: Context, revision: int, shape: str | None = None, name: bytes | None = None
 ) -> Steps[None]:
-    """Refuses to restore what was erased since a revision, as it would look as if it never existed.
+    """Refuses to restore what was erased since a revision: it would look as if it never existed.
 
     Args:
-        context: The batch's.
+        context: The batch's context.
         revision: The revision to go back to.
-        shape: Only if the past of this shape was erased; None: of any.
-        name: Only if it was that of this one; None: of any.
+        shape: Refuse only if the past of this shape was erased; None: of any shape.
+        name: Refuse only if it was the past of this name; None: of any name.
 
     Raises:
-        NotFoundError: The past begins later; the message says of what, and when.
+        NotFoundError: The past begins after that revision; the message says of what and where.
     """
     if revision not in context.erasures:
         context.erasures[revision] = yield Statement(
@@ -263,7 +279,7 @@ def _too_old(what: str, past: Past) -> NotFoundError:
 
 
 def as_of(steps: Steps[T], revision: int) -> Steps[T]:
-    """Runs a generator that only reads on the tables as they were at a revision."""
+    """Runs a generator that only reads, on the tables as of a revision."""
     rows: list[tuple[Any, ...]] | None = None
     while True:
         try:
@@ -276,7 +292,7 @@ def as_of(steps: Steps[T], revision: int) -> Steps[T]:
 
 
 def at(sql: str, revision: int) -> str:
-    """Returns a statement that reads the tables as they were at a revision."""
+    """Returns a statement rewritten to read the tables as of a revision."""
     return _template(sql).replace("\0", str(int(revision)))
 
 
@@ -285,7 +301,7 @@ def _template(sql: str) -> str:
     return _READ.sub(_as_table, sql)
 
 
-# Names are in small letters and words of SQL are not, so an alias shows.
+# Names are lowercase and SQL keywords are not, which tells an alias from a keyword.
 _READ = re.compile(rf"\b(FROM|JOIN) botwire_({'|'.join((*KEPT, 'forked_items'))})\b( (?=[a-z]))?")
 
 

@@ -22,7 +22,7 @@ from botwire.names import from_bytes, to_bytes
 from botwire.operations.base import declaration_of
 
 TRIES = 4
-"""How often an engine plans a batch before it applies the batch anyway."""
+"""How many times an engine plans a batch before it applies it anyway."""
 
 _REMEMBERED = 8
 _LONG = 1_000  # bytes of a stored text whose words are worth counting ahead
@@ -49,7 +49,7 @@ class Selections:
 
 
 def first_plan(batch: ops.Batch) -> Plan | None:
-    """Returns the plan to try a batch with first, or None if one must be made."""
+    """Returns the plan with which to try a batch first; None if one must be made."""
     for operation in batch.operations:
         if isinstance(operation, ops.DeleteRecords) and deletes.selects(operation):
             return None
@@ -65,7 +65,7 @@ def first_plan(batch: ops.Batch) -> Plan | None:
 def plan(
     batch: ops.Batch, now: int, selections: Selections, *, is_last: bool = False
 ) -> Steps[Plan]:
-    """Answers the plan of a batch, made inside a read-only transaction."""
+    """Returns the plan of a batch, made inside a read-only transaction."""
     context = Context(to_bytes(batch.namespace), now, 0)
     counts: dict[bytes, Counter[bytes]] = {}
     selected: dict[int, Selected] = {}
@@ -119,7 +119,7 @@ def _count(texts: Sequence[bytes] | map[bytes], counts: dict[bytes, Counter[byte
 
 
 def _stored(context: Context, collection: bytes, ids: Sequence[bytes]) -> Steps[dict[bytes, bytes]]:
-    """Answers the texts of those records that exist, by id."""
+    """Returns the texts of those records that exist, by id."""
     found: dict[bytes, bytes] = {}
     for chunk in chunks(ids):
         rows = yield Statement(

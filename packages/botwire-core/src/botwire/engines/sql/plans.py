@@ -1,4 +1,4 @@
-"""What a write finds out before it takes the lock, so that it holds the lock only to write."""
+"""What a write reads before it takes the lock, so that it holds the lock only to write."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import NamedTuple
 from botwire.errors import BotWireError
 
 MAX_UNPLANNED = 20_000
-"""Bytes of text whose words a write may count while it holds the lock, in some 20 ms."""
+"""Bytes of text whose words a write may count while it holds the lock (about 20 ms)."""
 MAX_CHANGED = 1_000
-"""Records changed since the plan that a write may look at while it holds the lock."""
+"""Records changed since the plan that a write may examine while it holds the lock."""
 
 
 class UnplannedError(BotWireError):
     """The write would hold the lock for long: the engine makes a new plan and retries."""
 
 
-class Found(NamedTuple):
+class SelectedRecord(NamedTuple):
     """A record of a selection, without its text."""
 
     id: bytes
@@ -37,7 +37,7 @@ class Selected(NamedTuple):
     """
 
     revision: int
-    found: list[Found]
+    found: list[SelectedRecord]
     is_whole: bool = True
 
 
@@ -69,7 +69,7 @@ WordRow = tuple[bytes, bytes, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was found out about a batch that writes.
+    """What was read ahead for a batch that writes.
 
     Attributes:
         counts: Texts, each with how often each of its words occurs.
@@ -85,4 +85,4 @@ class Plan:
 
 
 NO_PLAN = Plan()
-"""The plan of a batch that probably needs none."""
+"""The plan of a batch that probably needs no planning."""

@@ -1,4 +1,4 @@
-"""What reading records means in SQL: which ones a selection finds, and lists of what they have."""
+"""Reading records in SQL: applying a selection, and listing scopes, tags and collections."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from botwire.engines.sql.collection import (
     read_dimension,
 )
 from botwire.engines.sql.handlers import handles
-from botwire.engines.sql.plans import Found
+from botwire.engines.sql.plans import SelectedRecord
 from botwire.engines.sql.steps import Context, Statement, Steps, marks
 from botwire.names import from_bytes, prefix_end, to_bytes
 
 _PAGE = 500  # records read at a time if SQL cannot apply a filter
-_PAGE_BYTES = 32 * 1024 * 1024  # about how much these records may hold
+_PAGE_BYTES = 32 * 1024 * 1024  # about how many bytes these records may hold
 
 
 def conditions(where: ops.Selection) -> tuple[str, list[Any]]:
@@ -76,8 +76,8 @@ def matching(
     *,
     limit: int | None = None,
     offset: int = 0,
-) -> Steps[list[Found]]:
-    """Answers a `Found` for each selected record, newest first.
+) -> Steps[list[SelectedRecord]]:
+    """Returns a `SelectedRecord` for each selected record, newest first.
 
     Without a limit, records with the same time are in no particular order.
     """
@@ -93,8 +93,8 @@ def matching(
             "OFFSET ?",
             (*here, 2**62 if limit is None else limit, offset),
         )
-        return [Found(*row) for row in rows]
-    found: list[Found] = []
+        return [SelectedRecord(*row) for row in rows]
+    found: list[SelectedRecord] = []
     size = max(1, min(_PAGE, _PAGE_BYTES // max(1, (yield from pages.largest(context)))))
     wanted = None if limit is None else offset + limit
     after: tuple[int, bytes] | None = None
@@ -109,7 +109,7 @@ def matching(
             f"WHERE {_LIVE_HERE}{sql}{page} {order}",
             (*here, *bounds, size),
         )
-        found += [Found(*row[:3]) for row in passing(rows)]
+        found += [SelectedRecord(*row[:3]) for row in passing(rows)]
         if len(rows) < size:
             break
         after = (rows[-1][1], rows[-1][0])
@@ -119,7 +119,7 @@ def matching(
 def fetch(
     context: Context, collection: bytes, ids: Sequence[bytes], room: int | None, *, embeddings: bool
 ) -> Steps[list[ops.RecordEntry | None]]:
-    """Answers a `RecordEntry` or None for each of the first ids, as many as fit.
+    """Returns a `RecordEntry` or None for each of the first ids, as many as fit.
 
     Args:
         context: The batch's context.
@@ -142,7 +142,7 @@ def fetch(
 def fetch_all(
     context: Context, collection: bytes, ids: Sequence[bytes], *, embeddings: bool
 ) -> Steps[list[ops.RecordEntry | None]]:
-    """Answers the same as `fetch`, for all ids.
+    """Returns the same as `fetch`, for all ids.
 
     Raises:
         PayloadTooLargeError: The records hold more than the batch may answer.

@@ -99,7 +99,7 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
             size=collection.size + len(op.records) - len(found),
             words=collection.words + growth,
             revision=revision,
-            # A new collection may have had a namesake in a namespace that was forgotten.
+            # A collection of the same name may have existed before the namespace was forgotten.
             removed=collection.removed if collection.revision else revision,
             bytes=collection.bytes + sum(added_sizes) - freed,
             expiring=int(collection.expiring or any(r.ttl is not None for r in op.records)),
@@ -110,10 +110,10 @@ def _put_records(context: Context, op: ops.PutRecords) -> Steps[tuple[int, ...]]
 
 
 def enter_collection(context: Context, name: str, ids: Sequence[str] = ()) -> Steps[Collection]:
-    """Answers a collection that is about to be written, after deleting expired records from it.
+    """Returns a collection about to be written, after deleting expired records from it.
 
-    Deletes the expired records with these ids, which are free again, and a few others. Deletes all
-    of them if the collection holds only expired records.
+    Deletes the expired records with these ids, so that the ids are free, and a few others. Deletes
+    all records if all have expired.
 
     Args:
         context: The batch's context.
@@ -174,7 +174,7 @@ def _forget(
 
 
 def sweep(context: Context, most: int) -> Steps[int]:
-    """Deletes expired records of the namespace; answers how many.
+    """Deletes expired records of the namespace; returns how many.
 
     Args:
         context: The sweep's context, for one namespace.
@@ -263,7 +263,7 @@ def remove_records(
     ids: Sequence[bytes],
     planned: Reindexing | None = None,
 ) -> Steps[tuple[int, int, int]]:
-    """Deletes records and their index entries; answers how many records, words and bytes."""
+    """Deletes records and their index entries; returns how many records, words and bytes."""
     deleted: list[tuple[bytes, bytes, int]] = []
     for chunk in chunks(ids):
         condition = f"{_HERE} AND id IN ({marks(chunk)})"

@@ -1,4 +1,4 @@
-"""What the operations on retention mean in SQL; see `operations.retention`."""
+"""The operations on retention in SQL; see `operations.retention`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from botwire.names import from_bytes, matches, to_bytes
 from botwire.operations.authors import from_stored
 from botwire.tool_calls import CallIds, match_calls
 
-_AHEAD = 1_000  # items after a part that are searched for answers to its calls
+_AHEAD = 1_000  # items after a part in which to look for answers to its calls
 _FIRST = 8  # items that are read first, because most histories have nothing to delete
 _PART_BYTES = 4 * 1024 * 1024  # about how many bytes of items one part deletes
 _RECORDS_BYTES = 6_000  # about how many bytes of records' texts one part deletes
@@ -101,7 +101,7 @@ def _find_old_items(context: Context, op: ops.FindOldItems) -> Steps[ops.OldItem
         count = _whole_calls(going, ahead.items, is_end=ahead.is_end)
         if count or not is_part or ahead.is_end:
             break
-        # Calls and answers that belong together do not fit into one part.
+        # Calls and answers that must stay together do not fit into one part.
         limit = min(limit * 2, ops.MAX_PAGE * 1_000)
     size = sum(item.size for item in going[:count])
     is_whole = op.gone_items + count == stat.size + stat.archived
@@ -132,7 +132,7 @@ def _is_held(context: Context, history: str | None = None) -> Steps[bool]:
 
 
 class _Limits(NamedTuple):
-    """What must go: everything made before a time, or among the first items or bytes."""
+    """What to delete: everything created before a time, or the first items or bytes."""
 
     before: int
     items: int
@@ -166,7 +166,7 @@ class _Ahead(NamedTuple):
 def _read_going(
     context: Context, history: bytes, stat: Stat, op: ops.FindOldItems, limits: _Limits, limit: int
 ) -> Steps[tuple[list[_Item], _Ahead]]:
-    """Answers the first items that must go, at most one part, and some of the items after them.
+    """Returns the first items to delete, at most one part, and some of the items after them.
 
     Stops reading ahead once every call read so far has its answer.
     """
@@ -202,7 +202,7 @@ def _read_going(
 def _read_items(
     context: Context, history: bytes, stat: Stat, after: int, limit: int
 ) -> Steps[tuple[Rows, bool]]:
-    """Answers the number, size, time and value of the next items, and whether there are more."""
+    """Returns the number, size, time and value of the next items, and whether there are more."""
     order = "ORDER BY seq"
     table, parameters = items_of(
         context, history, stat.shared, f" AND seq > ? {order} LIMIT ?", [after, limit + 1]
@@ -240,7 +240,7 @@ def _whole_calls(going: Sequence[_Item], ahead: Sequence[_Item], *, is_end: bool
         others = (i for i, ids in enumerate(known) if ids is not None and not ids.answers)
         last = max(others, default=-1)
         spans += [(call.message, len(known)) for call in matched.unanswered if call.message == last]
-    # From the end: if the cut would split a span, move the cut before the span.
+    # Going backwards: if the cut would split a span, move it before the span.
     cut = len(going)
     for first, last in sorted(spans, key=lambda span: -span[1]):
         if first < cut <= last:

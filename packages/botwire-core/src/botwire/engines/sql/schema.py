@@ -21,7 +21,7 @@ locks. Names are bytes (see `botwire.names`), times are microseconds.
 - ``botwire_histories.dead_seq``: the items up to this number belonged to the history before it
   expired, and the sweep removes them; ``dead`` is how many are left. ``archived_seq`` is never
   below it.
-- ``botwire_histories.metadata`` is NULL if there is none, and counts towards ``bytes`` otherwise.
+- ``botwire_histories.metadata`` is NULL if there is none; otherwise it counts towards ``bytes``.
 - ``botwire_histories.base`` lists the items that a fork shares, by history (`history_rows`), or is
   NULL. In the other histories, ``forks`` is the number of forks that share their items,
   ``forked_seq`` and ``forked_version`` bound the items that the forks read, and ``past`` counts the
@@ -44,8 +44,8 @@ locks. Names are bytes (see `botwire.names`), times are microseconds.
   ``botwire_changes.changed_at`` is set only if the namespace keeps its past.
 - ``author`` of a key, an item, a record and a change is who wrote it (`operations.authors`), or
   NULL if the author is unknown.
-- ``botwire_requests`` keeps the answer to each request for a while, so that a repeated request is
-  answered and not applied again.
+- ``botwire_requests`` keeps the answer to each request for a while, so that a retried request is
+  answered instead of applied again.
 
 `engines.sql.migrations` upgrades an existing store.
 """
@@ -57,7 +57,7 @@ from typing import NamedTuple
 
 
 class Dialect(NamedTuple):
-    """The words that databases spell differently.
+    """The keywords that databases spell differently.
 
     Attributes:
         bytes_type: The type of a byte string.
@@ -192,7 +192,7 @@ VERSION_3: Sequence[str] = (
     """CREATE INDEX botwire_namespaces_day ON botwire_namespaces (day, namespace)
         WHERE day > 0""",
 )
-"""Adds what finds old changes."""
+"""Adds the column and the index that find old changes."""
 
 VERSION_4: Sequence[str] = (
     "ALTER TABLE botwire_collections ADD COLUMN indexed BIGINT NOT NULL DEFAULT 0",
@@ -270,7 +270,7 @@ VERSION_11: Sequence[str] = tuple(
     f"ALTER TABLE botwire_{table} ADD COLUMN author TEXT"
     for table in ("keys", "items", "past_items", "records", "changes")
 )
-"""Adds who wrote something."""
+"""Adds authors."""
 
 PAST_KEYS = {
     "keys": "key",

@@ -1,4 +1,4 @@
-"""The search of records: by vector, by text, or both; exact, and filtered before it is cut."""
+"""Searching records by vector, by text, or by both: exact, and filtered before the limit."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.record_reads import conditions, fetch_all, tester
 from botwire.engines.sql.steps import Context, Statement, Steps, chunks, marks
 from botwire.engines.sql.text_search import Ranked, by_text
-from botwire.engines.sql.vector_cache import Row, Snapshot, load_numpy
+from botwire.engines.sql.vector_cache import Snapshot, VectorRow, load_numpy
 from botwire.engines.sql.words import BESIDE_A_VECTOR, normal, normal_beside_a_vector
 from botwire.names import to_bytes
 
 _ROW = "id, embedding, scope, tags, metadata, created_at, version, expires_at"
 
-_MORE_FILTERED = 1_000  # extra matches of a text to find if a filter will leave some out
+_MORE_FILTERED = 1_000  # extra text matches to find if a filter will drop some
 
 
 @handles(ops.SearchRecords)
 def _search_records(context: Context, op: ops.SearchRecords) -> Steps[tuple[ops.RecordMatch, ...]]:
     if op.vector is not None:
-        load_numpy()  # so that a missing numpy fails even if there is nothing to search yet
+        load_numpy()  # a missing numpy is reported even if there is nothing to search yet
     collection: Collection = yield from read_collection(context, op.collection)
     if op.vector is not None:
         dimension = yield from read_dimension(context, collection)
@@ -81,7 +81,7 @@ def _rank(pair: tuple[bytes, float]) -> tuple[float, bytes]:
 def _by_vector(
     context: Context, collection: Collection, op: ops.SearchRecords, best: int
 ) -> Steps[Ranked]:
-    """Answers the scores of at least the `best` selected records, in no order."""
+    """Returns the scores of at least the `best` selected records, in no order."""
     assert op.vector is not None
     if collection.dimension is None:
         return []
@@ -93,7 +93,7 @@ def _by_vector(
 def _by_both(
     context: Context, collection: Collection, op: ops.SearchRecords, best: int
 ) -> Steps[Ranked]:
-    """Answers the weighted means of both scores, for at least the `best` records, in no order."""
+    """Returns the weighted means of both scores, for at least the `best` records, in no order."""
     assert op.vector is not None
     assert op.text is not None
     sums: Ranked = yield from by_text(context, collection, op.text, None)
@@ -110,7 +110,7 @@ def _by_both(
 
 
 def _snapshot(context: Context, collection: Collection, dimension: int) -> Steps[Snapshot]:
-    """Answers a snapshot of the collection's embeddings as of this transaction."""
+    """Returns a snapshot of the collection's embeddings as of this transaction."""
     cache = context.vectors
     key = (context.namespace, collection.name)
     while True:
@@ -124,7 +124,9 @@ def _snapshot(context: Context, collection: Collection, dimension: int) -> Steps
             or base.dimension != dimension
         ):
             rows = yield Statement(f"SELECT {_ROW} FROM botwire_records WHERE {_HERE}", key)
-            snapshot = Snapshot.of([Row(*row) for row in rows], dimension, collection.revision)
+            snapshot = Snapshot.of(
+                [VectorRow(*row) for row in rows], dimension, collection.revision
+            )
             if cache is not None:
                 cache.keep(key, snapshot)
             return snapshot
@@ -144,7 +146,9 @@ def _snapshot(context: Context, collection: Collection, dimension: int) -> Steps
                     f"SELECT {_ROW} FROM botwire_records WHERE {_HERE} AND id IN ({marks(chunk)})",
                     (*key, *chunk),
                 )
-        later = cache.advance(key, base, [Row(*row) for row in changed], kept, collection.revision)
+        later = cache.advance(
+            key, base, [VectorRow(*row) for row in changed], kept, collection.revision
+        )
         if later is not None:
             return later
 
@@ -155,7 +159,7 @@ def _snapshot(context: Context, collection: Collection, dimension: int) -> Steps
 def _by_text(
     context: Context, collection: Collection, op: ops.SearchRecords, best: int
 ) -> Steps[Ranked]:
-    """Answers the scores of the `best` selected records with a word of the text, in order."""
+    """Returns the scores of the `best` selected records with a word of the text, in order."""
     assert op.text is not None
     many = best if _takes_all(collection, op.where) else best + _MORE_FILTERED
     ranked = _sorted((yield from by_text(context, collection, op.text, many)), many)
@@ -178,7 +182,7 @@ def _selected(
     ranked: Sequence[tuple[bytes, float]],
     best: int | None,
 ) -> Steps[Ranked]:
-    """Answers the first `best` pairs that the selection takes, in the given order; None: all."""
+    """Returns the first `best` pairs that the selection takes, in order; all if None."""
     if _takes_all(collection, where):
         return list(ranked)
     if where.ids is not None:  # tested here, as the statement of each chunk would name them all

@@ -1,8 +1,8 @@
-"""How many bytes of memory a row counts as, computed equally in Python and in SQL.
+"""The bytes that a row counts towards quotas, computed alike in Python and in SQL.
 
 Names, ids, values and authors count with their stored length. Each row counts `ROW` bytes more, so
-that a million empty items do not count as nothing. JSON is stored in ASCII, for which ``length``
-counts bytes on both SQLite and PostgreSQL. The index of words and the kept changes do not count.
+that even a million empty items count. JSON is stored in ASCII, for which ``length`` counts bytes on
+both SQLite and PostgreSQL. The index of words and the kept changes do not count.
 """
 
 from __future__ import annotations

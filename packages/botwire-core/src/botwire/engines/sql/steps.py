@@ -1,4 +1,4 @@
-"""What the handlers of operations in SQL have in common; see `engines.sql.batches`."""
+"""What all SQL handlers share: statements and the batch's context; see `engines.sql.batches`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from botwire.exact import Json
 from botwire.names import from_bytes, prefix_end, to_bytes
 
 SWEEP_EVERY = 60_000_000
-"""How often an engine removes what expired while it is written to, in microseconds."""
+"""The interval at which writes trigger a sweep, in microseconds."""
 
 _CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP")
 _CHUNK = 500  # placeholders in one statement; both databases allow far more
@@ -28,7 +28,7 @@ Rows = list[tuple[Any, ...]]
 class Statement(NamedTuple):
     """A statement that a generator yields.
 
-    A statement tells whether the generator `waits` for its rows, so that an engine with a remote
+    `waits` tells whether the generator needs the rows at once. If not, an engine with a remote
     database can send several statements in one round trip.
 
     Attributes:
@@ -36,7 +36,7 @@ class Statement(NamedTuple):
         parameters: The values of the parameters; with `many`, one tuple of values per execution.
         many: Whether to execute the statement once for each of the `parameters`, without reading
             rows.
-        then: Takes the rows, or raises because of them; the generator is sent none. The engine may
+        then: Called with the rows instead of the generator; may raise. The engine may
             call it late, but in the order of the statements: before it looks at the rows of a later
             statement, before it sends the generator any rows, and for `WAIT`. Later statements may
             have been executed by then; if `then` raises, the engine rolls back the transaction
@@ -59,7 +59,7 @@ WAIT = Statement("")
 
 T = TypeVar("T")
 Steps = Generator[Statement, Rows, T]
-"""Yields statements, is sent the rows of each, and returns a result.
+"""A generator that yields statements, receives the rows of each, and returns a result.
 
 The engine that drives it runs the statements in a transaction and decides when to send them; see
 `Statement.waits`. The generator does no I/O, so SQLite and PostgreSQL share it, both in blocking
@@ -109,27 +109,27 @@ def side_by_side(parts: Sequence[Steps[Any]]) -> Steps[list[Any]]:
 
 
 class Context:
-    """What the operations of one batch share.
+    """The state that the operations of one batch share.
 
     Attributes:
         namespace: The namespace, as bytes.
-        now: The present time.
+        now: The current time.
         revision: The namespace's revision, including the changes of this batch so far.
         vectors: The engine's cache of embeddings, if the batch reads committed data only. A batch
             that writes has none, because the data that it reads may never be committed.
         lock: What to add to a SELECT so that it locks the row; see `batches.write`.
-        grown: How many bytes the namespace has grown by in this batch so far; see `sizes`.
+        grown: The bytes by which the namespace has grown in this batch so far; see `sizes`.
         largest: The size of the largest element that this batch has written so far.
         known: An upper bound of the sizes of the elements before this batch, once looked up.
         author: Who makes the changes, in stored form; None if the author is unknown.
-        limit: About the most bytes that the batch may answer; None means no limit.
-        answered: How many bytes its operations have answered so far, if there is a limit.
-        sharing: How many of its operations share what is left of the limit.
-        plan: What was found out before the lock was taken; None if the batch cannot be planned.
+        limit: The approximate most bytes that the batch may return; None means no limit.
+        answered: The bytes that its operations have returned so far, if there is a limit.
+        sharing: The number of operations that share the rest of the limit.
+        plan: What was read before taking the lock; None if the batch cannot be planned.
         holds: All holds of the store, once they have been read; see `holds`.
         has_replaced: Whether a restoration has deleted or replaced items.
         audit: Entries for the audit log that the operations have added so far.
-        keeps_past: Whether the namespace keeps what is changed and deleted; see `past_rows`.
+        keeps_past: Whether the namespace keeps its past; see `past_rows`.
         begun: The revision at which the current operation began.
     """
 
@@ -183,7 +183,7 @@ class Context:
         return max(self.revision, self.begun + 1)
 
     def expiry(self, ttl: float | None) -> int | None:
-        """Returns when something written now expires, given its time to live in seconds."""
+        """Returns the expiry of something written now, given its time to live in seconds."""
         return None if ttl is None else self.now + max(1, round(ttl * 1_000_000))
 
     def words_of(self, text: bytes) -> Counter[bytes]:
@@ -218,7 +218,7 @@ class Context:
         return ops.MAX_PAGE_BYTES if rest is None else min(ops.MAX_PAGE_BYTES, rest)
 
     def rest(self) -> int | None:
-        """Returns how many bytes an operation of this batch may answer now; None means no limit.
+        """Returns how many bytes an operation of this batch may return now; None means no limit.
 
         Raises:
             PayloadTooLargeError: The answer has no room left.
@@ -230,7 +230,7 @@ class Context:
         return (self.limit - self.answered) // self.sharing
 
     def too_large(self) -> PayloadTooLargeError:
-        """Returns the error for a batch that would answer too much."""
+        """Returns the error for a batch whose answer would be too large."""
         return PayloadTooLargeError(
             f"the answer would hold more than {self.limit:,} bytes: ask for fewer at a time"
         )

@@ -1,4 +1,4 @@
-"""What operations on stores and whole namespaces mean in SQL; see `engines.sql.batches`."""
+"""The operations on stores and whole namespaces in SQL; see `engines.sql.batches`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAMESPACED = {
     "answers": "botwire_requests",
     **{f"past_{table}": f"botwire_past_{table}" for table in past_rows.TABLES},
 }
-"""Every table with rows of a namespace except ``botwire_namespaces``, by what its rows are."""
+"""Every table with rows of a namespace except ``botwire_namespaces``, by the kind of its rows."""
 
 _IN_PARTS = {
     "changes": "revision",
@@ -47,7 +47,7 @@ _SHOWN = 20  # most problems to report per check
 
 
 def first_revision() -> Steps[int]:
-    """Answers the highest revision of all forgotten namespaces, above which new ones begin.
+    """Returns the highest revision of all forgotten namespaces, above which new ones begin.
 
     A forgotten namespace leaves no trace of its name. If it is written to again, a client or a
     cache that remembers an old version must not mistake the new data for the old.
@@ -198,7 +198,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        "history {} counts other items than it has",
+        "history {} has a wrong count of items",
         (
             "SELECT h.history FROM botwire_histories h LEFT JOIN botwire_items i "
             "ON i.namespace = h.namespace AND i.history = h.history "
@@ -210,7 +210,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        "history {} counts other bytes than it has",
+        "history {} has a wrong count of bytes",
         (
             f"SELECT h.history FROM botwire_histories h WHERE h.namespace = ? AND h.bytes <> "
             f"COALESCE(length(h.metadata), 0) + COALESCE((SELECT sum({sizes.ITEM}) "
@@ -228,7 +228,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        "there are items of a history {} that there is not",
+        "history {} does not exist but still has items",
         (
             "SELECT DISTINCT i.history FROM botwire_items i WHERE i.namespace = ? AND NOT EXISTS "
             "(SELECT 1 FROM botwire_histories h WHERE h.namespace = i.namespace "
@@ -236,7 +236,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        "collection {} counts other records than it has",
+        "collection {} has a wrong count of records",
         (
             "SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND c.size <> "
             "(SELECT count(*) FROM botwire_records r WHERE r.namespace = c.namespace "
@@ -244,7 +244,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        "collection {} counts other bytes than it has",
+        "collection {} has a wrong count of bytes",
         (
             f"SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND c.bytes <> "
             f"COALESCE((SELECT sum({sizes.RECORD}) FROM botwire_records r "
@@ -252,7 +252,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        "collection {} has embeddings of another dimension than its own",
+        "collection {} has embeddings of a dimension other than its own",
         (
             "SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND EXISTS "
             "(SELECT 1 FROM botwire_records r WHERE r.namespace = c.namespace "
@@ -261,7 +261,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        "collection {} counts other words than its index holds",
+        "collection {} has a wrong count of words",
         (
             "SELECT c.collection FROM botwire_collections c WHERE c.namespace = ? AND c.words <> "
             "COALESCE((SELECT sum(w.times) FROM botwire_words w WHERE w.namespace = c.namespace "
@@ -277,7 +277,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        "there are records of a collection {} that there is not",
+        "collection {} does not exist but still has records",
         (
             "SELECT DISTINCT r.collection FROM botwire_records r WHERE r.namespace = ? "
             "AND NOT EXISTS (SELECT 1 FROM botwire_collections c WHERE c.namespace = r.namespace "
@@ -293,7 +293,7 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        "there are words of a record {} that there is not",
+        "record {} does not exist but still has indexed words",
         (
             "SELECT DISTINCT w.id FROM botwire_words w WHERE w.namespace = ? AND NOT EXISTS "
             "(SELECT 1 FROM botwire_records r WHERE r.namespace = w.namespace "
@@ -341,12 +341,12 @@ def _check_namespace(context: Context, op: ops.CheckNamespace) -> Steps[tuple[st
     )
     last, revision = rows[0]
     if last is not None and last > (revision or 0):
-        problems.append(f"there is a change {last} beyond the namespace's revision {revision}")
+        problems.append(f"change {last} is beyond the namespace's revision {revision}")
     for counted, largest, held, *sized in (yield Statement(_BYTES, (context.namespace,))):
         if counted != held:
-            problems.append(f"the namespace counts {counted} bytes and holds {held}")
+            problems.append(f"the namespace counts {counted} bytes but holds {held}")
         if largest < max(sized):
-            problems.append(f"the namespace holds more than {largest} bytes in one element")
+            problems.append(f"an element is larger than the recorded maximum of {largest} bytes")
     return tuple(problems)
 
 
@@ -375,7 +375,7 @@ def _check_records(context: Context, op: ops.CheckRecords) -> Steps[ops.RecordCh
             )
             indexed.update((word, (times, total)) for word, times, total in found)
         if indexed != {word: (times, among) for word, times in counts.items()}:
-            problems.append(f"record {from_bytes(id)!r} is not indexed by its words")
+            problems.append(f"record {from_bytes(id)!r} is indexed by the wrong words")
     last = from_bytes(rows[-1][0]) if more else None
     return ops.RecordCheck(tuple(problems), last)
 
@@ -392,4 +392,4 @@ def orphans() -> Iterable[Statement]:
 def describe_orphans(found: Iterable[tuple[Any, ...]]) -> list[str]:
     """Returns a problem for each namespace in the rows that `orphans` selected."""
     names = sorted({from_bytes(row[0]) for row in found})
-    return [f"there are rows of a namespace {name!r} that there is not" for name in names]
+    return [f"namespace {name!r} does not exist but still has rows" for name in names]

@@ -1,4 +1,4 @@
-"""The rows of the tables: how to write them, and the values they are read as; see `schema`."""
+"""The rows of the tables: how they are written, and the values they become; see `schema`."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ RECORD_ENTRY = f"id, {RECORDS.columns}"
 
 
 def key_entry(row: Row) -> ops.KeyEntry:
-    """Returns the value of the columns `KEY_ENTRY`."""
+    """Returns the value for the columns `KEY_ENTRY`."""
     key, text, raw, *rest, author = row
     value = raw if text is None else Json.from_text(text)
     rest.append(author and from_stored(author))
@@ -118,7 +118,7 @@ def key_entry(row: Row) -> ops.KeyEntry:
 
 
 def key_stat(row: Row) -> ops.KeyStat:
-    """Returns the value of the columns `KEY_STAT`."""
+    """Returns the value for the columns `KEY_STAT`."""
     key, size, binary, *rest, author = row
     rest.append(author and from_stored(author))
     return ops.KeyStat(from_bytes(key), size, bool(binary), *rest)
@@ -133,7 +133,7 @@ def key_row(
 
 
 def history_item(row: Row) -> ops.HistoryItem:
-    """Returns the value of the columns `HISTORY_ITEM`."""
+    """Returns the value for the columns `HISTORY_ITEM`."""
     seq, id, text, created_at, version, author = row
     return ops.HistoryItem(
         seq,
@@ -161,7 +161,7 @@ def record_columns(*, embeddings: bool) -> str:
 
 
 def record_entry(row: Row) -> ops.RecordEntry:
-    """Returns the value of the columns `RECORD_ENTRY`."""
+    """Returns the value for the columns `RECORD_ENTRY`."""
     id, text, metadata, tags, path, embedding, author, *rest = row
     rest.append(author and from_stored(author))
     return ops.RecordEntry(

@@ -1,4 +1,4 @@
-"""The search of records by text: the best by BM25, without reading records that cannot win.
+"""Searching records by text: the best by BM25, without reading records that cannot win.
 
 A word of a query stands for all of its forms that the collection has (`languages`). Together they
 are one *term*, counted as if they were a single word.
@@ -28,10 +28,10 @@ Ranked = list[tuple[bytes, float]]
 Term = tuple[bytes, ...]
 """A word of a query and its other forms."""
 
-_FEW = 2_000  # records of a collection too small for counting its words first to pay off
-_SLACK = 1e-9  # more than sums in another order may differ by
-_MOST_WORDS = 1_000  # words with the same beginning to read when looking for forms of a word
-_MOST_STEMMED = 200  # of these, how many of the shortest to stem
+_FEW = 2_000  # in smaller collections, counting the words first does not pay off
+_SLACK = 1e-9  # more than the order of adding can change a sum
+_MOST_WORDS = 1_000  # words with the same prefix to read when looking for forms
+_MOST_STEMMED = 200  # of these, the number of shortest words to stem
 
 # Steps from each word to the next one through the primary key: DISTINCT would read all their rows.
 _NEXT = f"SELECT word FROM botwire_words WHERE {_HERE} AND word {{}} AND word < ?"
@@ -44,7 +44,7 @@ _BEGINNING = (
 
 
 def by_text(context: Context, collection: Collection, text: str, best: int | None) -> Steps[Ranked]:
-    """Answers the BM25 sums of records that hold a word of the text, in no order.
+    """Returns the BM25 sums of records that hold a word of the text, in no order.
 
     Args:
         context: The batch's context.
@@ -71,7 +71,7 @@ def by_text(context: Context, collection: Collection, text: str, best: int | Non
 
 
 def _terms(context: Context, collection: Collection, text: str) -> Steps[list[Term]]:
-    """Answers the terms to look for, in the order of their words."""
+    """Returns the terms to look for, in the order of their words."""
     asked = [_decode(word) for word in words.query_words(text)]
     names = [_decode(word) for word in words.names(text)]
     found: list[tuple[languages.Wanted, Rows]] = []
@@ -117,8 +117,8 @@ class _Search:
     """What a search has read so far about the terms of a query.
 
     Attributes:
-        query: The terms, in the order in which their parts of a score are added up. So a record's
-            score is the same to the last digit, whatever else was read.
+        query: The terms, in the order in which their scores are added up, so that a record's score
+            is always the same to the last digit.
         sums: What the terms read so far give each record, added up in the order of reading.
     """
 
@@ -154,7 +154,7 @@ class _Search:
         return words.weight(min(self.holding(term), size), size)
 
     def bound(self, term: Term) -> float:
-        """Returns the most that a term can give a record."""
+        """Returns the highest score that a term can give a record."""
         return self._weight(term) * words.HIGHEST
 
     def read(self, some: Iterable[Term], among: Sized[bytes] | None = None) -> Steps[None]:
@@ -211,12 +211,12 @@ class _Search:
     def finish(
         self, left: Sequence[Term], bounds: dict[Term, float], best: int
     ) -> Steps[Sized[bytes]]:
-        """Reads the remaining terms for the records that may win, and answers these records.
+        """Reads the remaining terms for the records that may win; returns these records.
 
         Args:
             left: The remaining terms. A record that has no other terms cannot win.
-            bounds: The most that each term can give a record.
-            best: How many records win.
+            bounds: The highest score that each term can give a record.
+            best: The number of records that win.
         """
         winning: Sized[bytes] = self.sums
         for i, term in enumerate(left):

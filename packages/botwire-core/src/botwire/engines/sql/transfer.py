@@ -1,4 +1,4 @@
-"""What dumping and restoring whole namespaces means in SQL; see `engines.sql.batches`."""
+"""Dumping and restoring whole namespaces in SQL; see `engines.sql.batches`."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def _others(
     op: ops.RestoreKeys | ops.RestoreRecords,
     collection: bytes | None = None,
 ) -> Steps[list[bytes]]:
-    """Answers the stored names in a span that must be deleted, and counts them."""
+    """Returns the stored names in a span that must be deleted, and counts them."""
     condition, parameters = bounds(column, "", span.after)
     if span.until is not None:
         condition += f" AND {column} <= ?"
@@ -299,7 +299,7 @@ def _merge(op: ops.RestoreHistory, old: ops.HistoryState) -> ops.HistoryState:
 def _find_removed(
     here: tuple[bytes, bytes], op: ops.RestoreHistory, tally: _Tally
 ) -> Steps[set[int]]:
-    """Answers the stored items in the range that the source no longer has."""
+    """Returns the stored items in the range that the source no longer has."""
     removed: set[int] = set()
     if op.until is None:
         return removed
@@ -326,7 +326,7 @@ def _find_removed(
 def _find_new(
     here: tuple[bytes, bytes], op: ops.RestoreHistory, removed: set[int], tally: _Tally
 ) -> Steps[tuple[list[ops.HistoryItem], set[int]]]:
-    """Answers the given items to write, and the stored items to delete for them."""
+    """Returns the given items to write, and the stored items to delete for them."""
     stored: dict[int, ops.HistoryItem] = {}
     seqs: dict[str, int] = {}
     for numbers in chunks([item.seq for item in op.items]):
@@ -463,7 +463,7 @@ def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Rest
 def _choose_records(
     here: tuple[bytes, bytes], op: ops.RestoreRecords, tally: _Tally
 ) -> Steps[tuple[list[ops.RecordEntry], list[ops.RecordEntry]]]:
-    """Answers the given records to write, and the stored records that they replace."""
+    """Returns the given records to write, and the stored records that they replace."""
     given = {record.id: record for record in op.records}
     stored: dict[str, ops.RecordEntry] = {}
     for chunk in chunks([to_bytes(id) for id in given]):

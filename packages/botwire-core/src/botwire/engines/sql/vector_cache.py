@@ -1,8 +1,8 @@
 """Embeddings in memory for exact search: read once, then kept up to date with every process.
 
 A collection's embeddings are rows of one matrix. A row never changes once it is written: a changed
-record gets a new row, and searches leave the old one out. So a `Snapshot` stays the same while
-others write, and the cost of following a write depends on its size, not the collection's.
+record gets a new row, and searches skip the old one. So a `Snapshot` stays the same while others
+write, and the cost of following a write depends on the size of the write, not of the collection.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _NEVER = 2**63 - 1  # the expiry of a record that does not expire
 _SNAPSHOTS = 4  # kept per collection, so that readers slightly behind still find theirs
 
 
-class Row(NamedTuple):
-    """What the search needs of a record."""
+class VectorRow(NamedTuple):
+    """The columns of a record that a search needs."""
 
     id: bytes
     embedding: bytes | None
@@ -64,7 +64,7 @@ class _Table:
         self.expires: Times = np.empty(capacity, np.int64)
         self.scopes: Codes = np.empty(capacity, np.int32)
         self.tags: Codes = np.empty(capacity, np.int32)
-        # Records share few scopes and sets of tags, so a search tests each of them only once.
+        # Few distinct scopes and sets of tags exist, so a search tests each only once.
         self.scope_codes: dict[bytes, int] = {}
         self.tags_codes: dict[str, int] = {}
         self.ids: list[bytes] = []
@@ -72,7 +72,7 @@ class _Table:
         self.versions: list[int] = []
         self.position: dict[bytes, int] = {}
 
-    def append(self, rows: Sequence[Row]) -> None:
+    def append(self, rows: Sequence[VectorRow]) -> None:
         np = load_numpy()
         first, end = self.size, self.size + len(rows)
         if end > len(self.matrix):
@@ -124,7 +124,7 @@ class Snapshot:
         self._tags_texts = list(table.tags_codes)
 
     @classmethod
-    def of(cls, rows: Sequence[Row], dimension: int, revision: int) -> Snapshot:
+    def of(cls, rows: Sequence[VectorRow], dimension: int, revision: int) -> Snapshot:
         """Returns a snapshot of all rows of a collection."""
         np = load_numpy()
         rows = [row for row in rows if row.embedding is not None]
@@ -135,7 +135,7 @@ class Snapshot:
     def unknown(self, kept: Mapping[bytes, int]) -> list[bytes]:
         """Returns the ids of records that are older than this snapshot but not in it.
 
-        Such a record was restored, with a version it had before or in another store.
+        Such a record was restored, with a version from earlier or from another store.
 
         Args:
             kept: The current version of each record with an embedding.
@@ -149,7 +149,7 @@ class Snapshot:
         ]
 
     def advanced(
-        self, changed: Sequence[Row], kept: Mapping[bytes, int] | None, revision: int
+        self, changed: Sequence[VectorRow], kept: Mapping[bytes, int] | None, revision: int
     ) -> Snapshot:
         """Returns a later snapshot. Call this only on a table's latest, with its cache locked.
 
@@ -177,7 +177,7 @@ class Snapshot:
         old = self._table
         scope_names = self._scope_names
         rows = [
-            Row(
+            VectorRow(
                 old.ids[i],
                 old.matrix[i].astype("<f4").tobytes(),
                 scope_names[old.scopes[i]],
@@ -242,7 +242,7 @@ class Snapshot:
             rows: The rows to compare with it.
             metric: See `SearchRecords`.
             best: How many of the highest scores the result must include; None returns all.
-            plus: What to add to the scores of some ids.
+            plus: Amounts to add to the scores of some ids.
         """
         np = load_numpy()
         ids = self._table.ids
@@ -253,7 +253,7 @@ class Snapshot:
         if best is not None and len(rows) > best:
             nearest = self._nearest(q, rows, metric, best, more)
             rows, more = rows[nearest], more[nearest]
-        # Computes row by row instead of with BLAS, so that equal embeddings have equal scores.
+        # Computes row by row instead of with BLAS, so that equal embeddings get equal scores.
         exact = self._matrix[rows].astype(np.float64)
         if metric == "l2":
             exact -= q
@@ -338,7 +338,7 @@ class VectorCache:
         self,
         key: tuple[bytes, bytes],
         base: Snapshot,
-        changed: Sequence[Row],
+        changed: Sequence[VectorRow],
         kept: Mapping[bytes, int] | None,
         revision: int,
     ) -> Snapshot | None:
@@ -353,7 +353,7 @@ class VectorCache:
             return later
 
     def drop(self, key: tuple[bytes, bytes]) -> None:
-        """Forgets a collection that is no longer searched here."""
+        """Forgets a collection that this process no longer searches."""
         with self._lock:
             self._kept.pop(key, None)
 
@@ -380,7 +380,7 @@ def load_numpy() -> Any:
 
 
 def _row_sums(rows: Doubles, other: Doubles) -> Doubles:
-    """Returns each row's dot product with `other`, which has a row for each or one for all.
+    """Returns each row's dot product with `other`, which has one row, or as many rows.
 
     A row has the same sum, to the last digit, whichever other rows are computed with it.
     """

@@ -83,7 +83,7 @@ def reindex(
     new: Texts,
     planned: Reindexing | None = None,
 ) -> Steps[int]:
-    """Brings the index up to date; answers how many more words the texts have.
+    """Brings the index up to date; returns how many more words the texts have.
 
     Args:
         context: The batch's context.

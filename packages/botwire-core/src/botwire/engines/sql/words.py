@@ -1,4 +1,4 @@
-"""Full-text search independent of the database: a text's words, and how well they fit a query.
+"""Full-text search without the database's own: the words of a text, and their relevance.
 
 The full-text searches of SQLite and PostgreSQL find different texts and score them differently.
 With the words in a table of our own, every engine gives the same answers, a namespace's scores do
@@ -17,10 +17,10 @@ from botwire import work
 from botwire.names import to_bytes
 
 MAX_QUERY_WORDS = 64
-"""How many distinct words of a query count; later ones are ignored."""
+"""The number of distinct words of a query that count; later ones are ignored."""
 
 MAX_QUERY_CHARACTERS = 100_000
-"""How many characters of a query count; the rest is ignored."""
+"""The number of characters of a query that count; the rest is ignored."""
 
 _MAX_WORD_BYTES = 120
 _PIECE = 10_000  # characters of a long text to fold at a time, extended to the next space
@@ -43,7 +43,7 @@ _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u11ff\u1780-\u17ff\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf\u4e00-\u9fff"
     "\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
-# Lower than for documents: memories are short, and a repeated word says little more. Tuned on
+# Lower than usual for documents: memories are short, and repeating a word says little. Tuned on
 # LoCoMo's questions; see `benchmarks/recall.py`.
 _K1 = 0.4
 _B = 0.1
@@ -104,7 +104,7 @@ def names(text: str) -> set[bytes]:
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
     """Yields words and runs of scripts without spaces, each with whether it is such a run."""
     for piece in _pieces(text):
-        if piece.isascii():  # as most are; folding ASCII does no more than this
+        if piece.isascii():  # the usual case; folding ASCII does no more than this
             for match in _RUN.finditer(piece.lower()):
                 yield match[0], False
         else:

@@ -136,7 +136,7 @@ class AsyncSQLiteEngine:
         await asyncio.get_running_loop().run_in_executor(self._pool().maintainer, self.engine.sweep)
 
     async def aclose(self) -> None:
-        """Waits for the current commit and closes the file."""
+        """Waits for the current commit, then closes the file."""
         loop = asyncio.get_running_loop()
         if committing := self._committing.get(loop):
             await committing

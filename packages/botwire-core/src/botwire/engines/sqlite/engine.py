@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from botwire import work
 from botwire.clock import Clock, now
 from botwire.engines.protocol import OnCommit
-from botwire.engines.sql import batches, pages, planning
+from botwire.engines.sql import batches, pages, planning, sweeping
 from botwire.engines.sql.plans import Plan, UnplannedError
 from botwire.engines.sql.steps import SWEEP_EVERY, Steps
 from botwire.engines.sql.vector_cache import VectorCache
@@ -113,7 +113,7 @@ class SQLiteEngine:
 
         Args:
             batch: The batch.
-            tried: How many attempts have failed because their plan was insufficient.
+            tried: The number of attempts that failed because their plan was insufficient.
         """
         first = planning.first_plan(batch) if tried == 0 else None
         if first is not None:
@@ -244,7 +244,7 @@ class SQLiteEngine:
         self._aside(lambda connection: maintenance.backup(connection, target, progress))
 
     def restore(self, source: Path) -> None:
-        """Replaces everything by a backup, while the file is in use; see `maintenance.restore`.
+        """Replaces everything with a backup, while the file is in use; see `maintenance.restore`.
 
         Raises:
             ConfigurationError: The source is not an intact backup of a store.
@@ -311,7 +311,7 @@ class SQLiteEngine:
         moment = self._clock()
         if self._swept_at is not None and moment - self._swept_at < SWEEP_EVERY:
             return
-        if not run(connection, batches.sweep(moment)):
+        if not run(connection, sweeping.sweep(moment)):
             self._swept_at = moment
 
     def _committed(self, batches: int, seconds: float) -> None:

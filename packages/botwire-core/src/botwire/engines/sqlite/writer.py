@@ -4,10 +4,10 @@ The thread that gets the lock commits all waiting batches in one transaction; th
 find their answers. A lone caller pays for no thread switch.
 
 The price is that a commit runs in a caller's thread. Between any two bytecodes, an exception may be
-raised (Ctrl-C, or by a signal handler), or the same thread may call this writer again (from a
-signal handler or a finalizer). Either way a `_Flight` is left in progress, which the next step
-settles: the connection's state tells whether the flight was committed. Batches that were not
-committed still wait. A nested call then commits them on a connection of its own.
+raised (by Ctrl-C or a signal handler), or the same thread may call this writer again (from a signal
+handler or a finalizer). Either way a `_Flight` stays unfinished. The next step settles it: the
+connection's state tells whether the flight was committed. Batches that were not committed still
+wait. A nested call then commits them on a connection of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Planned(NamedTuple):
-    """A batch, and what was found out about it before it waits for its commit."""
+    """A batch, and what was read ahead for it, before it waits for its commit."""
 
     batch: Batch
     plan: Plan

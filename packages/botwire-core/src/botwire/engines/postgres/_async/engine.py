@@ -23,7 +23,7 @@ from botwire.engines.postgres._async import maintenance
 from botwire.engines.postgres._async.pool import AsyncPostgresPool, SilenceError, silent_after
 from botwire.engines.postgres._async.runner import SNAPSHOT, WRITING, run, transact
 from botwire.engines.protocol import OnCommit
-from botwire.engines.sql import batches, migrations, pages, planning
+from botwire.engines.sql import batches, migrations, pages, planning, sweeping
 from botwire.engines.sql.plans import UnplannedError
 from botwire.engines.sql.schema import POSTGRES
 from botwire.engines.sql.steps import SWEEP_EVERY
@@ -41,7 +41,7 @@ from botwire.places import without_password
 logger = logging.getLogger("botwire.postgres")
 
 _NOTHING = contextlib.nullcontext()
-_CHARACTERS_PER_ROW = 256  # text that takes as long to split into words as a row to process
+_CHARACTERS_PER_ROW = 256  # bytes of text that take as long to split into words as a row to process
 _SWEEP_SECONDS = 0.02  # how long a sweep may delay the write that triggered it
 
 # Classes of errors that a retry may fix: a connection (also between the nodes of a cluster), a lost
@@ -235,13 +235,13 @@ class AsyncPostgresEngine:
         now = self._clock()
         # One namespace at a time, locked as its writers lock it: locking all expired rows at once
         # would block writers, and two processes that sweep could deadlock.
-        while namespaces := await run(connection, batches.find_expired(now)):
+        while namespaces := await run(connection, sweeping.find_expired(now)):
             for namespace in namespaces:
-                steps = batches.sweep_namespace(namespace, now, " FOR UPDATE")
+                steps = sweeping.sweep_namespace(namespace, now, " FOR UPDATE")
                 await transact(connection, WRITING, steps)
                 if seconds is not None and time.monotonic() - began > seconds:
                     return  # the next write continues
-        while await run(connection, batches.forget_requests(now)):
+        while await run(connection, sweeping.forget_requests(now)):
             if seconds is not None and time.monotonic() - began > seconds:
                 return
         self._swept_at = now
@@ -306,7 +306,7 @@ def _write_verdict(batch: Batch) -> work.Verdict | None:
 
 
 def _weight(batch: Batch) -> int:
-    """Returns how much a write has to compute, in the rows that it could process instead."""
+    """Returns how much a write has to compute, as a number of rows that take as long."""
     texts = [
         record.text
         for operation in batch.operations

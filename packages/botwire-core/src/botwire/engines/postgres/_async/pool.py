@@ -1,4 +1,4 @@
-"""The connection pool: reconnects soon after an outage, and tells why there is no connection."""
+"""The connection pool: reconnects soon after an outage, and reports why it has no connection."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _NAME = "botwire-"  # prefix of the names of these pools
 _numbers = itertools.count(1)
 _RECONNECT_SECONDS = 0.5  # psycopg's delay between attempts doubles, so give up early and restart
 _GRACE = 1.0  # seconds for the error about a statement that took too long to arrive
-_SILENT_SECONDS = 0.5  # an attempt to connect that takes longer gets no answer
+_SILENT_SECONDS = 0.5  # an attempt to connect that takes longer got no answer
 
 
 class Refusal(NamedTuple):
     """Why there is no connection.
 
     Attributes:
-        reason: What the database or the network said.
-        is_silence: Whether nothing answered, so that each further attempt takes its full time.
+        reason: What the database or the network reported.
+        is_silence: Whether nothing answered, so that each further attempt takes its full timeout.
     """
 
     reason: str
@@ -44,7 +44,7 @@ class Refusal(NamedTuple):
 
 
 class SilenceError(psycopg.OperationalError):
-    """A connection brought no answer for longer than the database itself allows a statement."""
+    """A connection was silent for longer than the database itself allows a statement to take."""
 
 
 class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
@@ -76,7 +76,7 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
             silent_after = math.inf if "statement_timeout" in options_given else timeout + _GRACE
 
             async def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
-                """Waits for an answer, but not for ever: the other end may be gone."""
+                """Waits for an answer, but not forever: the other end may be gone."""
                 return await super().wait(_watched(self, gen), *args, **kwargs)
 
             @classmethod
@@ -127,14 +127,14 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
             reconnect_failed=_keep_trying,
             kwargs={
                 "autocommit": True,
-                # Half of the time, so that an attempt without an answer does not outlast its call.
+                # Half the time, so that an unanswered attempt does not outlast its call.
                 "connect_timeout": settings.get("connect_timeout") or max(2, round(timeout / 2)),
                 "application_name": settings.get("application_name") or "botwire",
             },
         )
         self._refusals = refusals
         self._pending = pending
-        # Shorter than a call, or the call that finds out would not know why it failed.
+        # Shorter than a call; otherwise the call that finds out could not say why it failed.
         self._silent_seconds = min(_SILENT_SECONDS, timeout / 2)
         self.is_suspect = False
         """Whether a connection was silent, so that the others are checked before they are used."""
@@ -160,9 +160,9 @@ class AsyncPostgresPool(AsyncConnectionPool[psycopg.AsyncConnection[Any]]):
 def _watched(connection: Any, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
     """Wraps what psycopg waits with: closes the connection if nothing arrives for too long.
 
-    The database ends a statement that takes too long. If not even that arrives, the database, or
-    the network on the way, is gone. Without this a caller would wait until TCP gives up, which
-    takes hours.
+    The database aborts a statement that takes too long. If not even that error arrives, the
+    database or the network is down. Otherwise a caller would wait until TCP gives up, which takes
+    hours.
     """
     try:
         state = next(gen)
@@ -181,7 +181,7 @@ def _watched(connection: Any, gen: Generator[Any, Any, Any]) -> Generator[Any, A
 
 @contextlib.contextmanager
 def silent_after(connection: Any, seconds: float) -> Iterator[None]:
-    """Sets how long a connection may bring no answer before it counts as silent."""
+    """Sets how long a connection may go without an answer before it counts as silent."""
     connection.silent_after, before = seconds, connection.silent_after
     try:
         yield

@@ -24,7 +24,7 @@ _Cursor = psycopg.Cursor[Any]
 
 
 def transact(connection: _Connection, begin: bytes, steps: Steps[T], weight: int = 0) -> T:
-    """Runs the statements of a generator as a transaction and returns the generator's result.
+    """Runs a generator's statements as a transaction; returns the generator's result.
 
     It waits for answers only where the generator needs rows, and for the commit. All statements
     sent in between take one round trip.
@@ -47,7 +47,8 @@ def transact(connection: _Connection, begin: bytes, steps: Steps[T], weight: int
             connection.execute(b"COMMIT")
     except psycopg.Error:
         if not connection.closed:
-            # This also clears prepared statements, as those after the failure were not prepared.
+            # This also clears prepared statements, because those after the failure were not
+            # prepared.
             with contextlib.suppress(psycopg.Error):
                 connection.rollback()
         raise
@@ -99,7 +100,7 @@ def _send(connection: _Connection, statement: Statement) -> _Cursor:
 
 
 def _read(unread: list[tuple[_Cursor, Callable[[Rows], None]]]) -> int:
-    """Delivers the rows that were not read yet and returns how many there were."""
+    """Delivers the rows that were not read yet; returns their number."""
     answers = [(cursor.fetchall(), then) for cursor, then in unread]
     unread.clear()
     for rows, then in answers:
@@ -125,7 +126,7 @@ def _pipeline(connection: _Connection) -> Iterator[None]:
             try:
                 yield
             except psycopg.Error as error:
-                # Hidden from psycopg, which would otherwise log the errors that follow from it.
+                # Hidden from psycopg, which would otherwise log follow-up errors.
                 failure = error
     except psycopg.Error as error:
         failure = failure or error
