@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,28 @@ def test_a_url_without_an_engine_leads_to_one_that_has(url: str, hint: str) -> N
 def test_an_api_key_that_is_no_text() -> None:
     with pytest.raises(ConfigurationError, match="api_key must be a string, not int"):
         Memory("n", url="http://127.0.0.1:1", api_key=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (lambda m: m.records().search(text=5), "text must be a string, not int"),
+        (lambda m: m.records().search(text=["tea"]), "text must be a string, not list"),
+        (lambda m: m.records().put(5), "records must be a list of Record, not int"),
+        (lambda m: m.records().list(created_after="yesterday"), "a time must be a datetime"),
+        (lambda m: m.recall("tea", since="yesterday"), "a time must be a datetime, not str"),
+        (lambda m: m.recall("tea", since=5), "a time must be a datetime, not int"),
+        (lambda m: m.set_many([("a", 1)]), "values must be a mapping of keys to values, not list"),
+        (lambda m: m.history("h").extend(5), "values must be a list of JSON values, not int"),
+    ],
+    ids=range(8),
+)
+def test_an_argument_of_a_wrong_type_is_named(call: Callable[[Memory], Any], hint: str) -> None:
+    with Memory("n", url="sqlite://") as memory:
+        memory.remember("tea")
+        with pytest.raises(ConfigurationError, match=re.escape(hint)):
+            call(memory)
+        assert memory.count() == 0
 
 
 def test_a_folder_is_no_store(tmp_path: Path) -> None:

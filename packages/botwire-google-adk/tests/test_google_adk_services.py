@@ -146,6 +146,24 @@ def test_a_session_comes_back_equal_state_bytes_and_all(place: Any) -> None:
     run(test)
 
 
+def test_a_lone_surrogate_is_text_too(place: Any) -> None:
+    async def test() -> None:
+        service = BotWireSessionService(**place)
+        session = await service.create_session(**ONE)
+        await service.append_event(session, said("tea \ud800"))
+        again = await service.get_session(**ONE)
+        assert texts(again) == ["tea \ud800"]
+        assert again is not None
+        assert again.events == session.events
+        memory = BotWireMemoryService(**place)
+        await memory.add_session_to_memory(again)
+        (found,) = (await memory.search_memory(**ADA, query="tea")).memories
+        assert found.content.parts is not None
+        assert found.content.parts[0].text == "tea \ud800"
+
+    run(test)
+
+
 def test_a_session_that_was_written_to_since_is_stale(place: Any) -> None:
     async def test() -> None:
         service = BotWireSessionService(**place)

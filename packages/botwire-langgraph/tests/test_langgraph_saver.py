@@ -414,7 +414,11 @@ def test_serializers(place_url: str, namespace: str) -> None:
 
 def test_copies_go_on_working(saver: BotWireSaver) -> None:
     put(saver, "t", "x")
-    for again in (copy.copy(saver), saver.with_allowlist([("tests", "Mine")])):
+    for again in (
+        copy.copy(saver),
+        copy.deepcopy(saver),
+        saver.with_allowlist([("tests", "Mine")]),
+    ):
         assert value(again.get_tuple(thread("t"))) == "x"
 
 

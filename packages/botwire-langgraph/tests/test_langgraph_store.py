@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
+import pickle
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -56,6 +58,14 @@ def test_an_item_outlives_its_process(
     )
     printed = zygote.read(program, namespace, place_url)
     assert printed.strip() == "{'likes': ['tea', 1, 1.5, None, True]}"
+
+
+async def test_copies_go_on_working(store: BotWireStore) -> None:
+    store.put(("a",), "k", {"n": 1})
+    for again in (copy.deepcopy(store), pickle.loads(pickle.dumps(store))):
+        for item in (again.get(("a",), "k"), await again.aget(("a",), "k")):
+            assert item is not None
+            assert item.value == {"n": 1}
 
 
 def test_created_at_stays_over_updates(store: BotWireStore) -> None:

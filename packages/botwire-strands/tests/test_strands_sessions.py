@@ -429,6 +429,10 @@ async def test_memories_are_found_and_added_once(place: Any) -> None:
     assert await BotWireMemoryStore("other", **place).search("cats") == []
     with pytest.raises(ConfigurationError, match="empty"):
         await store.add(" ")
+    with pytest.raises(ConfigurationError, match="content must be a string, not NoneType"):
+        await store.add(None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="text must be a string, not int"):
+        await store.search(5)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="not writable"):
         await BotWireMemoryStore("facts", writable=False, **place).add("x")
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from botwire.errors import ConfigurationError
+
 Clock = Callable[[], int]
 """Returns the current time, in microseconds since 1970 (UTC)."""
 
@@ -37,8 +39,13 @@ def from_datetime(moment: datetime) -> int:
     """Returns a datetime in microseconds; a naive datetime means UTC.
 
     Raises:
+        ConfigurationError: It is not a datetime.
         ValueError: In UTC, the year is not between 1 and 9999.
     """
+    if not isinstance(moment, datetime):
+        raise ConfigurationError(
+            f"a time must be a datetime, not {type(moment).__name__}: {moment!r:.80}"
+        )
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     try:

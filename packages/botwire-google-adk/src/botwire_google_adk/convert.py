@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from google.adk.events import Event
+from google.adk.memory.memory_entry import MemoryEntry
 from google.genai import types
 
 from botwire import Item
@@ -23,6 +24,8 @@ An envelope holds one tool result. An event with several is stored as several it
 the last, and the others have None as their native data.
 """
 
+M = TypeVar("M", Event, MemoryEntry)
+
 USER = "user"
 """The author of what a user says, and of what other frameworks stored."""
 
@@ -33,8 +36,7 @@ def to_items(event: Event) -> list[dict[str, Any]]:
     Raises:
         pydantic_core.PydanticSerializationError: JSON cannot hold the event.
     """
-    written = json.loads(event.model_dump_json(exclude_none=True))
-    native = Native(FRAMEWORK, FORMAT, to_json(written, "event"))
+    native = Native(FRAMEWORK, FORMAT, to_json(dump(event), "event"))
     said = list(_messages_of(event))
     if not said:
         return [native.to_value()]  # state, a rewind: no part of a conversation elsewhere
@@ -59,6 +61,26 @@ def from_items(items: Iterable[Item]) -> list[Event]:
         )
         events += [event for _, event in found if event is not None]
     return events
+
+
+def dump(model: Event | MemoryEntry) -> Any:
+    """Returns a model as a JSON value.
+
+    Raises:
+        pydantic_core.PydanticSerializationError: JSON cannot hold it.
+    """
+    try:
+        return json.loads(model.model_dump_json(exclude_none=True))
+    except ValueError:  # perhaps for a lone surrogate, which UTF-8 cannot hold
+        return model.model_dump(mode="json", exclude_none=True)
+
+
+def revive(kind: type[M], value: Any) -> M:
+    """Returns the model that `dump` made a value of."""
+    try:
+        return kind.model_validate_json(json.dumps(value))
+    except ValueError:  # perhaps for a lone surrogate, likewise
+        return kind.model_validate(value)
 
 
 def text_of(content: types.Content | None) -> str:
@@ -109,7 +131,7 @@ def _iso(timestamp: float) -> str | None:
 
 
 def _from_native(data: Any) -> Event | None:
-    return None if data is None else Event.model_validate_json(json.dumps(from_fresh_json(data)))
+    return None if data is None else revive(Event, from_fresh_json(data))
 
 
 def _from_portable(message: Message, item: Item) -> Event | None:

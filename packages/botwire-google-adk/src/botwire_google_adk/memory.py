@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Unpack
@@ -16,7 +17,7 @@ from google.genai import types
 
 from botwire import AsyncRecords, Record
 from botwire.names import check_collection, join_parts, to_bytes
-from botwire_google_adk.convert import text_of
+from botwire_google_adk.convert import dump, revive, text_of
 from botwire_google_adk.opening import Service, ServiceOptions
 
 _PART = 200  # records that are written at a time, so that others can write in between
@@ -118,7 +119,7 @@ class BotWireMemoryService(Service, BaseMemoryService):
             embeddings=False,
         )
         entries = [match.record.metadata["entry"] for match in found]
-        return SearchMemoryResponse(memories=[MemoryEntry.model_validate_json(e) for e in entries])
+        return SearchMemoryResponse(memories=[revive(MemoryEntry, json.loads(e)) for e in entries])
 
     async def delete_memory(
         self, *, app_name: str, user_id: str, memory_id: str | None = None
@@ -167,7 +168,7 @@ def _record(user: str, name: tuple[str, str], entry: MemoryEntry, session_id: st
         entry: What a search returns.
         session_id: Where it was said.
     """
-    metadata = {"id": entry.id, "entry": entry.model_dump_json(exclude_none=True)}
+    metadata = {"id": entry.id, "entry": json.dumps(dump(entry))}
     if session_id is not None:
         metadata["session"] = session_id
     id = hashlib.sha256(to_bytes(join_parts(user, *name))).hexdigest()

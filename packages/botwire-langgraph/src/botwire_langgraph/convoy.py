@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future, wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from botwire import APIError, BotWireError
 from botwire.connection import Connection
@@ -29,6 +29,10 @@ class Convoy:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[str, list[_Rider]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A deep copy or a pickle of a saver has no writes that wait."""
+        return type(self), ()
 
     def lead(self, thread: str, program: BatchProgram[T]) -> BatchProgram[T]:
         """Runs a program, whose first batch takes along the writes waiting in its thread."""

@@ -88,6 +88,14 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
             WeakKeyDictionary()
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a copy or a pickle contains: all but what belongs to this process."""
+        return {k: v for k, v in vars(self).items() if k not in ("_lock", "_gatherings")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores a copy or a pickle."""
+        self.__dict__.update(state, _lock=threading.Lock(), _gatherings=WeakKeyDictionary())
+
     @classmethod
     def from_conn_string(cls, conn_string: str, **kwargs: Any) -> Opened[BotWireStore]:
         """Returns a store for ``with`` and ``async with``, as LangGraph's own are opened.

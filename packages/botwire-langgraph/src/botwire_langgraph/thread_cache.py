@@ -117,6 +117,10 @@ class ThreadCache:
         self._token = next(_tokens)
         self._loops: WeakKeyDictionary[Any, dict[_Key, _Read]] = WeakKeyDictionary()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A deep copy or a pickle of a saver begins with an empty cache."""
+        return type(self), ()
+
     def tip(self, thread: Thread) -> Tip | None:
         """Returns the cached tip of a thread's namespace; None if none is cached."""
         with self._lock:

@@ -71,6 +71,8 @@ class BotWireMemoryStore(Connected, MemoryStore, framework="strands", shows="nam
         """
         if not self.writable:
             raise ConfigurationError(f"the store {self.name!r} is not writable")
+        if not isinstance(content, str):
+            raise ConfigurationError(f"content must be a string, not {type(content).__name__}")
         if not content.strip():
             raise ConfigurationError("content is empty: an empty memory could never be found")
         id = _id(content)

@@ -32,13 +32,30 @@ def encode_value(value: Any, path: str = "value") -> Value:
     return Json.of(value, path)
 
 
+def encode_puts(values: Mapping[str, Any], ttl: float | None) -> list[ops.PutKey]:
+    """Returns the operations that set several keys.
+
+    Raises:
+        ConfigurationError: `values` is not a mapping, or a key or `ttl` is not valid.
+        NotJSONError: JSON cannot hold one of them; the message says which.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(
+            f"values must be a mapping of keys to values, not {type(values).__name__}"
+        )
+    return [
+        ops.PutKey(key, encode_value(value, f"values[{key!r:.60}]"), ttl)
+        for key, value in values.items()
+    ]
+
+
 def encode_items(values: Iterable[Any]) -> tuple[Json, ...]:
     """Returns the values of history items as JSON.
 
     Raises:
         NotJSONError: JSON cannot hold one of them; the message says which.
     """
-    if isinstance(values, (str, bytes, dict)):
+    if isinstance(values, (str, bytes, dict)) or not isinstance(values, Iterable):
         raise ConfigurationError(
             f"values must be a list of JSON values, not {type(values).__name__}"
         )
@@ -66,7 +83,7 @@ def encode_records(
         ConfigurationError: A field has the wrong type; the message says which.
         NotJSONError: JSON cannot hold a record's metadata; the message says where.
     """
-    if isinstance(given, (Record, str, Mapping)):
+    if isinstance(given, (Record, str, Mapping)) or not isinstance(given, Iterable):
         raise ConfigurationError(f"records must be a list of Record, not {type(given).__name__}")
     listed = list(given)
     expected = [None] * len(listed) if versions is None else list(versions)

@@ -306,7 +306,11 @@ class SearchRecords(Operation[tuple[RecordMatch, ...]]):
     embeddings: bool = True
 
     def check(self) -> None:
-        """Raises `ConfigurationError` if there is nothing to search for."""
+        """Raises `ConfigurationError` if there is nothing to search for, or it is no text."""
+        if self.text is not None and not isinstance(self.text, str):
+            raise ConfigurationError(
+                f"text must be a string, not {type(self.text).__name__}: {self.text!r:.80}"
+            )
         if self.vector is None and self.text is None:
             raise ConfigurationError(
                 "a search needs a vector or a text: to read records without either, list them"

@@ -18,7 +18,7 @@ from botwire.client._async.recall import recall, remember
 from botwire.client._async.records import AsyncRecords
 from botwire.client._async.transaction import AsyncTransaction
 from botwire.client._async.watching import watch
-from botwire.client.encoding import encode_cursor, encode_filter, encode_value
+from botwire.client.encoding import encode_cursor, encode_filter, encode_puts, encode_value
 from botwire.client.operators import AsyncMemoryOperators
 from botwire.embedders import AsyncTextEmbedder, Embedder
 from botwire.engines import retry
@@ -221,11 +221,7 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
         Returns:
             The new version of each key.
         """
-        puts = [
-            ops.PutKey(key, encode_value(value, f"values[{key!r:.60}]"), ttl)
-            for key, value in values.items()
-        ]
-        versions = await self._calls.apply_all(puts)
+        versions = await self._calls.apply_all(encode_puts(values, ttl))
         return dict(zip(values, versions, strict=True))
 
     async def update(self, key: str, fn: Callable[[Any], Any], default: Any = None) -> Any:

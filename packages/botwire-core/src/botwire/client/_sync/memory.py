@@ -19,7 +19,7 @@ from botwire.client._sync.recall import recall, remember
 from botwire.client._sync.records import Records
 from botwire.client._sync.transaction import Transaction
 from botwire.client._sync.watching import watch
-from botwire.client.encoding import encode_cursor, encode_filter, encode_value
+from botwire.client.encoding import encode_cursor, encode_filter, encode_puts, encode_value
 from botwire.client.operators import MemoryOperators
 from botwire.embedders import Embedder, TextEmbedder
 from botwire.engines import retry
@@ -216,11 +216,7 @@ class Memory(MemoryPast, MemoryOperators):
         Returns:
             The new version of each key.
         """
-        puts = [
-            ops.PutKey(key, encode_value(value, f"values[{key!r:.60}]"), ttl)
-            for key, value in values.items()
-        ]
-        versions = self._calls.apply_all(puts)
+        versions = self._calls.apply_all(encode_puts(values, ttl))
         return dict(zip(values, versions, strict=True))
 
     def update(self, key: str, fn: Callable[[Any], Any], default: Any = None) -> Any:
