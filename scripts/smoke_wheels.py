@@ -3,7 +3,7 @@
 An adapter's environment holds only what ``botwire[EXTRA]`` installs, which reveals undeclared
 dependencies. The programs of its README run in it twice, because the second run finds the memory of
 the first. The last environments are ``botwire[all]``, and one in which pip upgrades the published
-botwire 0.2. Run ``hatch run build`` first.
+botwire 0.2. Run ``hatch run build`` first. ``hatch run smoke NAME`` tries only one of them.
 """
 
 from __future__ import annotations
@@ -138,6 +138,8 @@ def main() -> int:
     )
     upgrade = "botwire over botwire 0.2"
     cases[upgrade] = [str(built[CORE]), str(built["botwire"])], []
+    if unknown := set(sys.argv[1:]) - cases.keys():
+        raise SystemExit(f"There is no {min(unknown)}; there are {', '.join(cases)}.")
 
     def try_case(name: str) -> str:
         start = time.monotonic()
@@ -154,7 +156,7 @@ def main() -> int:
         return f"{name}: installs, imports, remembers, runs its README ({took:.1f} s)"
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for line in pool.map(try_case, cases):
+        for line in pool.map(try_case, sys.argv[1:] or cases):
             print(line, flush=True)
     return 0
 

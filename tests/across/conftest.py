@@ -11,8 +11,9 @@ from typing import IO
 
 import pytest
 
+import environments
 from demo_interfaces import INTERFACES
-from demo_trial import EXAMPLES, interpreter
+from demo_trial import EXAMPLES
 from tests.programs import RUN
 from tests.zygote import Program, Zygote
 
@@ -29,23 +30,25 @@ class Forks:
         self._modules: dict[str, set[str]] = {}
         programs = {EXAMPLES / name for interface in INTERFACES for name in interface.programs}
         for program in (*programs, *EXAMPLES.glob("recipes_*.py")):
-            self._modules.setdefault(interpreter(program), set()).update(_imports(program))
+            name = environments.environment_of_program(program)
+            self._modules.setdefault(name, set()).update(_imports(program))
         self._zygotes: dict[str, Zygote] = {}
 
-    def zygote(self, python: str) -> Zygote:
-        """Returns the process that has imported the framework of an interpreter's environment."""
+    def zygote(self, name: str) -> Zygote:
+        """Returns the process that has imported the framework of an environment."""
         with self._lock:
-            if python not in self._zygotes:
-                modules = sorted(self._modules.get(python, ()))
-                self._zygotes[python] = self._opened.enter_context(Zygote(*modules, python=python))
-        return self._zygotes[python]
+            if name not in self._zygotes:
+                modules = sorted(self._modules.get(name, ()))
+                opened = Zygote(*modules, python=environments.python(name))
+                self._zygotes[name] = self._opened.enter_context(opened)
+        return self._zygotes[name]
 
     def start(
         self, command: list[str], folder: Path, environment: dict[str, str], stderr: IO[str]
     ) -> Program:
         """Starts a program like `demo_trial.start`."""
-        python, *arguments = command
-        zygote = self.zygote(python)
+        _python, *arguments = command
+        zygote = self.zygote(environments.environment_of_program(Path(arguments[-1])))
         return zygote.start(RUN, *arguments, env=environment, folder=folder, errors=stderr)
 
 

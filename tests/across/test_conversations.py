@@ -44,7 +44,7 @@ class Speaker:
 
     def __init__(self, forks: Forks, name: str) -> None:
         module = environments.ROOT / f"tests/across/speakers/{name.replace('-', '_')}.py"
-        zygote = forks.zygote(environments.python(name))
+        zygote = forks.zygote(name)
         self._process = zygote.start(RUN, str(module), folder=environments.ROOT)
 
     def ask(self, method: str, *arguments: Any) -> Any:

@@ -23,7 +23,7 @@ PROGRAMS = ROOT / "scripts" / "readme_programs.py"
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_python_of_a_readme_runs(forks: Forks, readme: Path, tmp_path: Path) -> None:
-    zygote = forks.zygote(environments.python(environments.environment_of(readme)))
+    zygote = forks.zygote(environments.environment_of(readme))
     with zygote.start(RUN, str(PROGRAMS), str(readme), folder=tmp_path) as process:
         process.communicate()
         assert process.returncode == 0, process.stderr

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import environments
 from demo_interfaces import INTERFACES
-from demo_trial import interpreter
 from environments import ROOT
 from tests.across.conftest import Forks
 from tests.programs import RUN
@@ -31,7 +31,7 @@ def run(forks: Forks, program: str, said: str, url: str, folder: Path) -> tuple[
         "HOME": str(folder),  # CrewAI always writes there
     }
     path = EXAMPLES / program
-    zygote = forks.zygote(interpreter(path))
+    zygote = forks.zygote(environments.environment_of_program(path))
     with zygote.start(RUN, str(path), env=environment, folder=folder) as process:
         printed = process.communicate(said + "\n")
         assert process.returncode == 0, process.stderr

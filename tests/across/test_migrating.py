@@ -31,7 +31,7 @@ def run(forks: Forks, holding: str, folder: Path, **settings: str) -> None:
     (folder / "migrate.py").write_text(program)
     adapter = re.search(r"botwire_(\w+)", program)
     name = adapter[1].replace("_", "-") if adapter else environments.DEFAULT
-    zygote = forks.zygote(environments.python(name))
+    zygote = forks.zygote(name)
     for _ in range(2):
         env = {"BOTWIRE_URL": f"sqlite:///{folder}/new.db", **settings}
         with zygote.start(RUN, str(folder / "migrate.py"), env=env, folder=folder) as process:
@@ -101,7 +101,7 @@ def test_from_a_saver_of_langgraph(forks: Forks, tmp_path: Path) -> None:
         "    saver.put(config, empty_checkpoint(), {}, {})\n"
     )
     (tmp_path / "make.py").write_text(make)
-    zygote = forks.zygote(environments.python("langgraph"))
+    zygote = forks.zygote("langgraph")
     with zygote.start(RUN, str(tmp_path / "make.py"), folder=tmp_path) as process:
         process.communicate()
         assert process.returncode == 0, process.stderr

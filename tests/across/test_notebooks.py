@@ -17,7 +17,7 @@ RUNNER = ROOT / "scripts/run_notebook.py"
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_notebook_remembers(forks: Forks, name: str, tmp_path: Path) -> None:
-    zygote = forks.zygote(environments.python(name))
+    zygote = forks.zygote(name)
     env = {"BOTWIRE_URL": f"sqlite:///{tmp_path}/memory.db", "HOME": str(tmp_path)}
     notebook = ROOT / f"examples/notebooks/{name}.ipynb"
     with zygote.start(RUN, str(RUNNER), str(notebook), env=env, folder=tmp_path) as process:

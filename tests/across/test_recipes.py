@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from environments import RECIPES, ROOT, python
+from environments import RECIPES, ROOT
 from tests.across.conftest import Forks
 from tests.programs import RUN
 
@@ -157,7 +157,7 @@ def test_a_recipe_keeps_what_it_says(forks: Forks, checks: str, tmp_path: Path) 
     program = tmp_path / "checks.py"  # smolagents reads the source of a tool
     program.write_text(_START + checks)
     environment = {"BOTWIRE_URL": f"sqlite:///{tmp_path / 'memory.db'}", "HOME": str(tmp_path)}
-    zygote = forks.zygote(python(RECIPES))
+    zygote = forks.zygote(RECIPES)
     with zygote.start(RUN, str(program), env=environment, folder=tmp_path) as process:
         process.communicate("")
         assert process.returncode == 0, process.stderr
