@@ -219,8 +219,8 @@ def write_pages(work: Path) -> dict[str, list[str]]:
         text = (ROOT / file).read_text()
         text = BADGE.sub("", text)  # the site loads nothing from elsewhere
         (folder / page).write_text(with_links_of_the_site(text, file, pages))
-    for file in [*(ROOT / "docs").glob("*.png"), ROOT / "docs/site.css"]:
-        shutil.copy(file, folder)
+    for beside in [*(ROOT / "docs").glob("*.png"), ROOT / "docs/site.css"]:
+        shutil.copy(beside, folder)
     names = exported()
     (folder / "reference").mkdir()
     for package, public in names.items():
