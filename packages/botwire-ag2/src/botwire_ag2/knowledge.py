@@ -45,7 +45,8 @@ class BotWireKnowledgeStore(Connected, framework="ag2", shows="_prefix"):
     Paths look as in AG2: ``/dir/file.txt``. A folder exists if there are files in it.
 
     Args:
-        namespace: Whose files. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        namespace: The namespace of the files. Default: the client's, else ``BOTWIRE_NAMESPACE``,
+            else ``default``.
         prefix: The prefix of the histories that hold the files. Agents with the same namespace and
             prefix share their files, including their working memory.
         poll: Seconds between polls for changes when nothing happens.

@@ -33,8 +33,8 @@ class BotWireStorage(Connected, framework="ag2"):
     object is an error, and reading never creates one.
 
     Args:
-        namespace: Whose conversations. Unset: the client's, else ``BOTWIRE_NAMESPACE``, else
-            ``default``.
+        namespace: The namespace of the conversations. Default: the client's, else
+            ``BOTWIRE_NAMESPACE``, else ``default``.
         types: Your own classes of events, dataclasses, pydantic models and enums.
         ttl: Seconds after its last event when a stream expires, by the store's clock; None leaves
             its expiry as it is.

@@ -49,8 +49,8 @@ class BotWireSessionService(Service, BaseSessionService):
     another framework continues the conversation under that name, and this one continues theirs.
 
     Args:
-        namespace: Whose sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
-            ``default``.
+        namespace: The namespace of the sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``,
+            else ``default``.
         ttl: Seconds after its last event when a session expires; None: never. State of users and
             apps does not expire.
         check_shared_state: Whether an event is refused with `StaleSessionError` if another session

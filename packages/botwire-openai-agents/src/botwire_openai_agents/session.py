@@ -32,7 +32,7 @@ class _Run:
     """What one run of an agent has seen of a session.
 
     Attributes:
-        unanswered: The questions at the end of what it was shown.
+        unanswered: The unanswered questions at the end of what it was shown.
     """
 
     answerer: Answerer = field(default_factory=Answerer)
@@ -60,8 +60,8 @@ class BotWireSession(
     framework continues the conversation under that name.
 
     If two runs of one session overlap, one is refused with a `ConflictError`: what a run produces
-    is stored only if nobody has spoken since it read the session. A question that ends the session
-    unanswered, since its run failed, is not stored again when the run is repeated.
+    is stored only if nothing was added since it read the session. If a run failed and left its
+    question unanswered at the end, repeating the run does not store the question again.
 
     Args:
         session_id: The conversation.
@@ -70,7 +70,7 @@ class BotWireSession(
             is empty, and the next write starts it afresh.
         session_settings: The SDK's settings, such as how many of the last items to read.
         namespace_of: Returns the namespace of a run, given its ``context``, so that one session
-            object serves many users. Instead of `namespace`.
+            object serves many users. Replaces `namespace`.
         **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
@@ -144,8 +144,8 @@ class BotWireSession(
     ) -> None:
         """Appends items atomically: all or none, with no other writer's in between.
 
-        Outside of a run, items that have ids of their own are not stored again if they are the last
-        ones already, so a call whose answer was lost can be repeated.
+        Outside a run, items with their own ids are not stored again if they are already the last
+        ones, so a call whose answer was lost can be repeated.
 
         Args:
             items: What to append.
@@ -176,7 +176,7 @@ class BotWireSession(
                 where=f"the session {self.session_id!r}",
             )
             run.answerer.wrote(seqs)
-            if waits(values):  # for a person, who may take days, while others go on
+            if waits(values):  # a person may take days to answer while others continue
                 run.answerer.saw(None)
 
     async def pop_item(
@@ -234,12 +234,12 @@ class BotWireSession(
         Releases of the SDK from 0.23 on look for this method.
         """
         if self._namespace_of is not None:
-            return None  # there is no run to tell the namespace
+            return None  # there is no run that gives the namespace
         memory = self.connection.async_memory
         return await take_snapshot(memory, self.session_id, limit, prune_prefix, self._wrote)
 
     def _wrote(self, seqs: Iterable[int]) -> None:
-        # A compaction, or a tool that adds to the session of its run, refuses no run.
+        # A compaction, or a tool that adds to its run's session, causes no conflict.
         for run in list(self._runs.values()):
             run.answerer.wrote(seqs)
 
@@ -261,7 +261,7 @@ class BotWireSession(
 async def _last(
     history: AsyncHistory, limit: int
 ) -> tuple[list[Item], list[list[TResponseInputItem]]]:
-    """Returns as many of the last stored items as hold `limit` items, and those."""
+    """Returns the last stored values that together hold `limit` items, and these items."""
     items: list[Item] = []
     groups: list[list[TResponseInputItem]] = []
     left = limit

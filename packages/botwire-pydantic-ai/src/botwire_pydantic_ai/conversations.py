@@ -25,7 +25,7 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
 
     A conversation is the history with its id as the name, so the adapter of another framework
     continues it under that name, and this store continues theirs. Entries and record are stored in
-    one transaction; a save after another one is refused with a `ConversationConflict`.
+    one transaction; a save that another one preceded is refused with a `ConversationConflict`.
 
     `delete` deletes a conversation's messages. If forks share them, they are hidden instead, until
     the last fork is deleted.
@@ -52,11 +52,11 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
     async def read_records(
         self, *, scope: str | None = None, limit: int | None = None
     ) -> Sequence[ConversationRecord]:
-        """Returns the records of conversations that were saved here, last saved first.
+        """Returns the records of conversations saved by this store, most recently saved first.
 
         Args:
             scope: Only those with this scope; None: all.
-            limit: How many at most; None: all.
+            limit: The most records to return; None: all.
         """
         where: dict[str, Any] = {"framework": convert.FRAMEWORK}
         if scope is not None:
@@ -85,12 +85,12 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
 
         Args:
             record: The record.
-            new_entries: Entries, each after the one it points at.
+            new_entries: The new entries, each after its parent.
             expected_revision: The revision of the stored record; None: there is none.
 
         Raises:
-            ConversationConflict: The stored record has another revision, or the entry that the
-                record ends with is not there.
+            ConversationConflict: The stored record has another revision, or the record's last entry
+                is missing.
             NotJSONError: An entry could not be read back; the error says which one and where.
         """
         groups = [
@@ -106,7 +106,7 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
             try:
                 return await self._write(record, value, kept, added)
             except ConflictError:
-                continue  # another writer: the revision tells whether it matters
+                continue  # another writer was faster: the revision tells whether it matters
 
     async def _write(
         self,
@@ -147,7 +147,7 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
             )
 
     async def _moved(self, name: str, head_id: str | None) -> list[tuple[Item, Any]]:
-        """Returns the items whose branch is left or taken up, each with its new value."""
+        """Returns the items whose branch is left or resumed, each with its new value."""
         chain = {entry.id for entry in await self.read_history(head_id)}
         moved = []
         for item in await self._memory.history(name).read():
@@ -198,7 +198,7 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
             await self._release(used)
 
     async def _release(self, name: str) -> None:
-        """Deletes the entries of a deleted conversation if no fork shares them any more."""
+        """Deletes the entries of a deleted conversation once no fork shares them."""
         while True:
             kept = await reading.read_kept(self._memory, name)
             if kept.record is not None or not kept.version or await self._memory.get(FORKS + name):
@@ -210,7 +210,7 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
         """Returns an entry.
 
         Raises:
-            LookupError: There is none with this id.
+            LookupError: No entry has this id.
         """
         (entry,) = await self.read_history(entry_id, limit=1)
         return entry
@@ -225,6 +225,6 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
             limit: How many of the last ones; None: all.
 
         Raises:
-            LookupError: An entry is not there.
+            LookupError: An entry is missing.
         """
         return await reading.entries_up_to(self._memory, head_id, limit)

@@ -17,21 +17,21 @@ from botwire_pydantic_ai.convert import StoredEntry
 
 logger = logging.getLogger("botwire.pydantic_ai")
 
-RECORD = "pydantic-ai/record/"  # and a conversation: its record, and what the record covers
-ENTRY = "pydantic-ai/entry/"  # and an entry: where it is
-FORKS = "pydantic-ai/forks/"  # and a conversation: how many others begin with its entries
+RECORD = "pydantic-ai/record/"  # followed by a conversation: its record, and what the record covers
+ENTRY = "pydantic-ai/entry/"  # followed by an entry: where it is
+FORKS = "pydantic-ai/forks/"  # followed by a conversation: how many others begin with its entries
 
 
 class Kept(NamedTuple):
-    """What is stored of a conversation.
+    """The stored parts of a conversation.
 
     Attributes:
-        record: Its record, continued by what other frameworks have written since; None if there is
+        record: Its record, extended by what other frameworks have written since; None if there is
             no conversation.
         version: The version of the record's key; 0 if there is none.
         uses: The conversations whose entries it shares.
-        hidden: The last number that was deleted, but is kept for forks.
-        info: The history's.
+        hidden: The last item number that was deleted but is kept for forks.
+        info: The counts and metadata of the history.
     """
 
     record: ConversationRecord | None
@@ -103,8 +103,8 @@ async def stored_in(item: Item, name: str) -> StoredEntry | None:
 async def _upwards(
     memory: AsyncMemory, name: str, seq: int, entry_id: str | None
 ) -> AsyncIterator[ConversationEntry]:
-    """Yields an entry and those before it, as long as they are in one history."""
-    waiting: StoredEntry | None = None  # another framework's: it follows the item before it
+    """Yields an entry and its ancestors, as far as they are in one history."""
+    waiting: StoredEntry | None = None  # of another framework: it follows the item before it
     hidden = 0
     async for item in memory.history(name).newest_first(before=seq + 1, archived=True):
         stored = await stored_in(item, name)

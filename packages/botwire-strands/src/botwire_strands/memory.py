@@ -22,8 +22,8 @@ class BotWireMemoryStore(Connected, MemoryStore, framework="strands", shows="nam
 
     Args:
         name: The name of the store, by which agents choose one, and of its collection of records.
-        namespace: Whose memories. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
-            ``default``.
+        namespace: The namespace of the memories. Default: the client's, else ``BOTWIRE_NAMESPACE``,
+            else ``default``.
         description: What is in it, for the model.
         max_search_results: How many memories a search returns.
         writable: Whether agents may add to it.

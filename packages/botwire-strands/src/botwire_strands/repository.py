@@ -25,8 +25,8 @@ class Repository(Connected, SessionRepository, framework="strands"):
     """A Strands `SessionRepository` on BotWire; `BotWireSessionManager` is one with its session.
 
     Args:
-        namespace: Whose sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
-            ``default``.
+        namespace: The namespace of the sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``,
+            else ``default``.
         ttl: Seconds after the last write when a session, an agent and its messages expire; None:
             never.
         **connection: Where memory lives; see `ConnectionOptions`.

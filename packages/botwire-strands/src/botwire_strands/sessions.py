@@ -33,8 +33,8 @@ class BotWireSessionManager(Repository, RepositorySessionManager, shows="session
 
     Args:
         session_id: The name of the session.
-        namespace: Whose sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
-            ``default``.
+        namespace: The namespace of the sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``,
+            else ``default``.
         ttl: Seconds after its last message when the session expires; None: never. The next message
             starts it afresh. Each agent of a session has messages that expire by themselves.
         **connection: Where memory lives; see `ConnectionOptions`.

@@ -18,7 +18,8 @@ class BotWireStorage(Connected, Storage, framework="strands", shows="prefix"):
     """A `strands.storage.Storage` on BotWire, for ``Agent(storage=…)``.
 
     Args:
-        namespace: Whose data. Default: the client's, else ``BOTWIRE_NAMESPACE``, else ``default``.
+        namespace: The namespace of the data. Default: the client's, else ``BOTWIRE_NAMESPACE``,
+            else ``default``.
         prefix: What the keys begin with in the namespace; other keys are left alone.
         **connection: Where memory lives; see `ConnectionOptions`.
 
