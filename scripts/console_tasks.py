@@ -158,7 +158,8 @@ def compare_two_steps(page: Any, site: Site) -> None:
     page.get_by_label("Compare with step 4").check()
     page.get_by_role("button", name="Compare").click()
     page.get_by_role("heading", name="From step 3 to step 4").wait_for()
-    page.locator("ins", has_text="18:24").first.wait_for()
+    page.locator(".turn.assistant .said", has_text="18:24").wait_for()
+    page.locator("ins", has_text='"train": "18:24"').wait_for()
     page.get_by_role("link", name="Show all values").click()
     page.locator(".turn.user .said", has_text="Is it a good week for Oslo?").wait_for()
 
