@@ -145,8 +145,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs each test of `place_url` in all requested places."""
-    if "place_url" in metafunc.fixturenames:
+    """Runs each test of `place_url` in all requested places, unless its class has its own."""
+    if "place_url" in metafunc.fixturenames and not hasattr(metafunc.cls, "place_url"):
         places = metafunc.config.getoption("--places").split(",")
         metafunc.parametrize("place_url", places, indirect=True)
 

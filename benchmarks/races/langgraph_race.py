@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from benchmarks.races.frame import Contender, Place
-from botwire_langgraph import BotWireBackend, BotWireSaver, ConcurrentRunError
+from botwire_langgraph import BotWireSaver, ConcurrentRunError
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
@@ -143,6 +143,8 @@ class OurBackend(_Backend):
     ours = True
 
     def __init__(self, place: Place) -> None:
+        from botwire_langgraph import BotWireBackend  # noqa: PLC0415 - needs deepagents
+
         self.backend = BotWireBackend("race", url=f"sqlite:///{place.folder / 'ours.db'}")
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -13,7 +16,6 @@ from deepagents import create_deep_agent
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.tools import StructuredTool
 
 from botwire.names import join_parts
 from botwire.testing import AdapterTests, Address, Seen, Turn
@@ -37,11 +39,12 @@ def seen(messages: Sequence[AnyMessage]) -> list[Seen]:
     return found
 
 
+current: ContextVar[tuple[Turn, list[list[Seen]]]] = ContextVar("current")
+"""The turn of this task, and what its model was shown: making a deep agent takes a second."""
+
+
 class NoteTaker(BaseChatModel):
     """Notes what it is told and what it answers, each by an edit, and keeps what it was shown."""
-
-    turn: Any
-    shown: list[list[Seen]] = []  # noqa: RUF012 - pydantic copies it
 
     @property
     def _llm_type(self) -> str:
@@ -52,16 +55,17 @@ class NoteTaker(BaseChatModel):
         return self
 
     def _generate(self, messages: Any, *args: Any, **options: Any) -> ChatResult:
-        self.shown.append(seen(messages))
-        steps = [self.note(END, f"{self.turn.said}\n{END}")]
-        if self.turn.tool is not None:
+        turn, shown = current.get()
+        shown.append(seen(messages))
+        steps = [self.note(END, f"{turn.said}\n{END}")]
+        if turn.tool is not None:
             steps.append(("look", {}))
-        steps.append(self.note(f"{self.turn.said}\n", f"{self.turn.said}\n{self.turn.answer}\n"))
-        made = len(self.shown) - 1
-        message = AIMessage(self.turn.answer)
+        steps.append(self.note(f"{turn.said}\n", f"{turn.said}\n{turn.answer}\n"))
+        made = len(shown) - 1
+        message = AIMessage(turn.answer)
         if made < len(steps):
             name, given = steps[made]
-            call_id = self.turn.call_id if name == "look" else f"step-{made}"
+            call_id = turn.call_id if name == "look" else f"step-{made}"
             message = AIMessage("", tool_calls=[{"name": name, "args": given, "id": call_id}])
         return ChatResult(generations=[ChatGeneration(message=message)])
 
@@ -70,16 +74,40 @@ class NoteTaker(BaseChatModel):
         return "edit_file", {"file_path": NOTES, "old_string": old, "new_string": new}
 
 
+async def look() -> str:
+    """Looks."""
+    turn, _ = current.get()
+    assert turn.tool is not None
+    return await turn.tool()
+
+
+@cache
+def deep_agent(url: str) -> Any:
+    """Returns a deep agent, whose run says in its context which namespace its files are in."""
+    return create_deep_agent(
+        NoteTaker(),
+        [look],
+        backend=BotWireBackend(url=url, namespace_of=lambda run: str(run.context)),
+        memory=[NOTES],
+        context_schema=str,
+    )
+
+
 class TestBackend(AdapterTests):
     """Deep agents on a `BotWireBackend`; each user's notes are in a namespace of their own."""
 
     not_applicable: ClassVar = {
         "test_a_run_after_a_deleted_message_is_not_refused": "files are not messages",
-        "test_default_names_never_share_a_history": ("the agents of a namespace share its files"),
+        "test_default_names_never_share_a_history": "the agents of a namespace share its files",
         "test_objects_of_a_users_own_classes_come_back_after_a_restart": (
             "files are text and bytes"
         ),
     }
+
+    @pytest.fixture
+    def place_url(self, tmp_path: Path) -> str:
+        """A file: deep agents are slow to make, and `test_langgraph_backend` runs on a server."""
+        return f"sqlite:///{tmp_path / 'memory.db'}"
 
     @pytest.fixture(autouse=True)
     def _with_zygote(self, deepagents: Zygote) -> None:
@@ -96,10 +124,15 @@ class TestBackend(AdapterTests):
         return files, address, user
 
     async def turn(self, agent: Any, turn: Turn) -> Sequence[Sequence[Seen]]:
+        shown: list[list[Seen]] = []
+        current.set((turn, shown))
+        await self.run(agent, {"messages": [turn.said]})
+        return shown
+
+    async def run(self, agent: Any, said: Any) -> None:
         _, address, user = agent
-        model = NoteTaker(turn=turn)
-        await self._graph(address, model).ainvoke({"messages": [turn.said]}, context=user)
-        return model.shown
+        files = join_parts(address.namespace, user)
+        await deep_agent(address.url).ainvoke(said, context=files)
 
     async def save(self, agent: Any) -> Any:
         return (await agent[0].adownload_files([NOTES]))[0].content
@@ -115,23 +148,4 @@ class TestBackend(AdapterTests):
         return [Seen("system", line) for line in lines[:-1]]
 
     async def give_refused(self, agent: Any) -> None:
-        _, address, user = agent
-        await self._graph(address, NoteTaker(turn=Turn(""))).ainvoke("not a state", context=user)
-
-    def _graph(self, address: Address, model: NoteTaker) -> Any:
-        look = StructuredTool.from_function(
-            coroutine=model.turn.tool or _nothing, name="look", description="Looks."
-        )
-        return create_deep_agent(
-            model,
-            [look],
-            backend=BotWireBackend(
-                url=address.url, namespace_of=lambda run: join_parts(address.namespace, run.context)
-            ),
-            memory=[NOTES],
-            context_schema=str,
-        )
-
-
-async def _nothing() -> str:
-    return ""
+        await self.run(agent, "not a state")
