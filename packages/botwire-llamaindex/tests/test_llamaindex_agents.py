@@ -16,6 +16,8 @@ from llama_index.core.llms.mock import MockFunctionCallingLLM
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.workflow import Context
 
+import botwire
+from botwire import Author
 from botwire_llamaindex import (
     BotWireChatMemoryBuffer,
     BotWireChatStore,
@@ -161,6 +163,24 @@ async def test_a_turn_that_fails_leaves_no_unanswered_call(memory: BotWireChatMe
     recorder.fail = False
     await recorder.agent().run("again", memory=memory)
     assert roles(memory) == ["user", "user", "assistant"]
+
+
+@pytest.mark.anyio
+async def test_what_a_run_stores_names_the_run(place_url: str, namespace: str) -> None:
+    place: Any = {"namespace": namespace, "url": place_url}
+    memories = [
+        BotWireChatMemoryBuffer.from_defaults(chat_store_key="buffer", **place),
+        BotWireMemory.from_defaults(session_id="memory", **place),
+    ]
+    handlers = [Recorder(tool=True).agent().run("weather?", memory=one) for one in memories]
+    for handler in handlers:
+        await handler
+    client = botwire.Memory(namespace, url=place_url)
+    for name, handler in zip(("buffer", "memory"), handlers, strict=True):
+        authors = {item.author for item in client.history(name).read(archived=True)}
+        assert authors == {Author(framework="llamaindex", run=handler.run_id)}
+    memories[0].put(ChatMessage(role="user", content="outside of a run"))
+    assert client.history("buffer").read()[-1].author == Author(framework="llamaindex")
 
 
 def test_nothing_and_something_to_seed(place_url: str, namespace: str) -> None:

@@ -36,7 +36,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models.test import TestModel
 
-from botwire import ConfigurationError, History, NotJSONError
+from botwire import Author, ConfigurationError, History, NotJSONError
 from botwire.messages import Message, Native, ToolCall, read_items
 from botwire.tool_calls import NOT_COMPLETED
 from botwire_pydantic_ai import BotWireConversationStore
@@ -90,6 +90,7 @@ async def load(store: ConversationStore, name: str = "c", **options: Any) -> lis
 
 
 async def test_a_conversation_goes_on_with_another_agent(namespace: str, place_url: str) -> None:
+    runs: list[str] = []
     for turn in range(2):
         store = BotWireConversationStore(namespace, url=place_url)
         conversation = await store.load("c") or Conversation(conversation_id="c")
@@ -104,6 +105,9 @@ async def test_a_conversation_goes_on_with_another_agent(namespace: str, place_u
         await store.save(result, scope="ada")
         kept = await store.load("c")
         assert kept == result.conversation
+        runs.append(result.run_id)
+    authors = [item.author for item in history(store).read()]
+    assert authors == [Author(framework="pydantic-ai", run=run) for run in runs for _ in range(4)]
     assert [record.scope for record in await store.list_conversations()] == ["ada"]
 
 

@@ -19,6 +19,7 @@ from botwire import ConfigurationError, ConflictError
 from botwire.connection import Connected, ConnectionOptions, takes_connection
 from botwire.operations import check_count
 from botwire.tagged import from_json, to_json
+from botwire_llamaindex.acting import acting
 from botwire_llamaindex.batches import awrite, in_batches, size_of, write
 from botwire_llamaindex.files import Collections, SavedAsFile
 from botwire_llamaindex.place import MadeFromPlace
@@ -31,7 +32,9 @@ _RESERVED = (FACTS, CLAIMS, RENEWED)  # collections of this package's memories
 _BATCH_SIZE = 100
 
 
-class BotWireKVStore(Connected, MadeFromPlace, SavedAsFile, BaseKVStore, framework="llamaindex"):
+class BotWireKVStore(
+    Connected, MadeFromPlace, SavedAsFile, BaseKVStore, framework="llamaindex", acting=acting
+):
     """The collections of a namespace; a key may contain any characters.
 
     Args:

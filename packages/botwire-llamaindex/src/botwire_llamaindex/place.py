@@ -18,6 +18,7 @@ from pydantic import (
 from botwire import ConfigurationError, HistoryInfo
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.operations import check_ttl
+from botwire_llamaindex.acting import acting
 
 
 class MadeFromPlace:
@@ -99,7 +100,7 @@ class PlacedStore(MadeFromPlace, FoundAgain):
         if ttl is not None:
             check_ttl(ttl)
         refuse_unknown(type(self), connection, ConnectionOptions.__annotations__)
-        connected = Connection(namespace, framework="llamaindex", **connection)
+        connected = Connection(namespace, framework="llamaindex", acting=acting, **connection)
         super().__init__(**connected.reference(), ttl=ttl)
         self._connection = connected  # after: pydantic resets private attributes
 

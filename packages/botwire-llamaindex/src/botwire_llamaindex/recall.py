@@ -26,6 +26,7 @@ from botwire.connection import Connection
 from botwire.names import join_parts
 from botwire.operations import check_ttl
 from botwire.places import DEFAULT_TIMEOUT
+from botwire_llamaindex.acting import acting
 from botwire_llamaindex.batches import awrite, in_batches
 from botwire_llamaindex.kvstore import RENEWED, key_of
 from botwire_llamaindex.place import refuse_unknown
@@ -87,6 +88,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
             self._connection = Connection(
                 namespace,
                 framework="llamaindex",
+                acting=acting,
                 client=client,
                 url=url,
                 api_key=api_key,
@@ -202,7 +204,7 @@ class BotWireMemoryBlock(BaseMemoryBlock[str]):
 
     def _place(self) -> Connection:
         if self._connection is None:
-            self._connection = Connection(framework="llamaindex")
+            self._connection = Connection(framework="llamaindex", acting=acting)
         return self._connection
 
     def _records(self) -> AsyncRecords:

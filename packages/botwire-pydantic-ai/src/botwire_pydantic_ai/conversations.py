@@ -120,7 +120,9 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
         if record.head_id not in (start, *(entry.id for entry, _ in added)):
             start = record.head_id
         described = {"framework": convert.FRAMEWORK, "scope": record.scope}
-        async with self._memory.transaction() as tx:
+        runs = [entry.message.run_id for entry, _ in added if entry.message.run_id is not None]
+        connection = self.connection.during(run=runs[-1] if runs else None)
+        async with connection.async_memory.transaction() as tx:
             history = tx.history(name)
             tx.check(RECORD + name, kept.version)
             if start is not None:
