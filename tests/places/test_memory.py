@@ -452,6 +452,15 @@ async def test_a_transaction_that_raises_writes_nothing(memory: Any, transaction
         await tx.set("a", 1)
 
 
+async def test_a_transaction_is_applied_once(memory: Any, transaction: Any) -> None:
+    async with transaction(memory) as tx, tx:
+        await tx.increment("n")
+    with pytest.raises(ConfigurationError, match="has ended"):
+        async with tx:
+            pass
+    assert await memory.get("n") == 1
+
+
 # --- watching -------------------------------------------------------------------------------
 
 

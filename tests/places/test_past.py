@@ -26,6 +26,7 @@ from botwire import operations as ops
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.exact import Json
 from botwire.operations.terms import BatchTerms, Quota
+from botwire.retention import Retention
 from tests.stores import HOUR, TimedStore
 
 pytestmark = pytest.mark.anyio
@@ -160,6 +161,66 @@ async def test_the_versions_of_a_key(memory: Any) -> None:
     assert await memory.versions("none") == []
     await memory.keep_past(None)
     assert [version.value for version in await memory.versions("k")] == [b"three"]
+
+
+async def test_the_versions_of_an_item(memory: Any) -> None:
+    chat = memory.history("chat")
+    await chat.extend(["one", "two"], ids=["a", None])
+    assert [version.until for version in await chat.versions(2)] == [None]
+    await memory.keep_past(MONTH)
+    first = (await chat.read())[0].version
+    second = await memory.by("ada").history("chat").update("a", [2])
+    await chat.delete(1)
+    deleted = await memory.revision()
+    versions = await chat.versions("a")
+    assert [(one.item.value, one.version, one.until) for one in versions] == [
+        ([2], second, deleted),
+        ("one", first, second),
+    ]
+    assert [one.item.author and one.item.author.agent for one in versions] == ["ada", None]
+    assert await chat.versions(1) == versions
+    assert await chat.versions(1, limit=1) == versions[:1]
+    assert await chat.versions(9) == await memory.history("none").versions("a") == []
+
+    await chat.fork("fork")
+    fork = memory.history("fork")
+    shared = await fork.versions(2)
+    assert [(one.item.value, one.until) for one in shared] == [("two", None)]
+    await fork.update(2, "TWO")
+    assert [one.item.value for one in await fork.versions(2)] == ["TWO", "two"]
+    assert [one.item.value for one in await chat.versions(2)] == ["two"]
+    await memory.erase_past(history="chat")
+    assert await chat.versions("a") == []
+
+
+async def test_the_versions_of_a_record(memory: Any) -> None:
+    notes = memory.records("notes")
+    await memory.keep_past(MONTH)
+    (first,) = await notes.put([Record("tea", id="1", tags=["drink"], embedding=[1, 0])])
+    (second,) = await memory.by("ada").records("notes").put([Record("coffee", id="1")])
+    await notes.patch(["1"], {"hot": True})
+    third = await memory.revision()
+    await notes.delete(ids=["1"])
+    deleted = await memory.revision()
+    await notes.put([Record("another", id="2")])
+    versions = await notes.versions("1")
+    assert [(one.record.text, one.version, one.until) for one in versions] == [
+        ("coffee", third, deleted),
+        ("coffee", second, third),
+        ("tea", first, second),
+    ]
+    assert [one.record.metadata for one in versions] == [{"hot": True}, {}, {}]
+    assert [list(one.record.embedding) for one in versions] == [[1, 0]] * 3
+    assert [one.record.author and one.record.author.agent for one in versions] == [
+        None, "ada", None,
+    ]  # fmt: skip
+    plain = await notes.versions("1", limit=2, embeddings=False)
+    assert [(one.version, one.record.embedding) for one in plain] == [(third, None), (second, None)]
+    assert await notes.versions("9") == await memory.records("none").versions("1") == []
+    assert await memory.at(second).records("notes").get(["1"]) == [versions[1].record]
+    await memory.keep_past(None)
+    assert await notes.versions("1") == []
+    assert [one.until for one in await notes.versions("2")] == [None]
 
 
 async def test_the_changes_since_a_moment(memory: Any) -> None:
@@ -479,12 +540,35 @@ def test_what_is_forgotten_is_not_in_the_file(tmp_path: Path) -> None:
     assert found() == []
 
 
-def test_a_dump_is_not_restored_over_what_keeps_its_past(store: TimedStore) -> None:
-    store.memory.keep_past(MONTH)
-    entry = ops.KeyEntry("k", Json.of(1), 5, 1, 1, None)
-    with pytest.raises(InvalidRequestError, match="write to another namespace"):
-        store.apply(ops.RestoreKeys((entry,)))
-    assert store.memory.list_keys() == []
+def test_an_expiry_that_a_hold_removed_is_part_of_the_past(store: TimedStore) -> None:
+    memory = store.memory
+    memory.keep_past(MONTH)
+    version = memory.set("k", 1, ttl=3600)
+    memory.history("h", ttl=3600).append("x")
+    memory.records().put([Record("tea", id="1")], ttl=3600)
+    then = memory.revision()
+    Retention(engine=store.engine).hold("case", "n")
+    found = memory.entry("k")
+    assert found is not None
+    assert (found.expires_at, found.version) == (None, version)
+
+    past = memory.at(then)
+    entry, info = past.entry("k"), past.history("h").info()
+    (record,) = past.records().list()
+    assert entry is not None
+    assert entry.expires_at == info.expires_at == record.expires_at is not None
+    held, expiring = memory.versions("k")
+    assert (held.expires_at, held.until) == (None, None)
+    assert (expiring.version, expiring.until) == (version, held.version)
+    assert expiring.expires_at == entry.expires_at
+
+    Retention(engine=store.engine).remove("case", "n")
+    assert memory.restore(then) == 3
+    again = memory.entry("k")
+    assert again is not None
+    assert again.expires_at == memory.history("h").info().expires_at == entry.expires_at
+    assert memory.records().list()[0].expires_at == entry.expires_at
+    assert list(transfer.check(store.engine)) == []
 
 
 def _write_until_killed(path: str, ready: Any) -> None:

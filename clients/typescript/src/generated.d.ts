@@ -3,110 +3,6 @@
 /** What JSON can hold. Integers that a number cannot hold are bigints. */
 export type Json = string | number | bigint | boolean | null | Json[] | { [name: string]: Json };
 
-/** What a namespace keeps of its past. */
-export interface PastStat {
-  /** For how many seconds; null if it keeps nothing. */
-  keep: number | null;
-  /** The first revision at which it can be read; 0 if it keeps nothing. */
-  since: number;
-  /** The first time at which it can be read; null if it keeps nothing. */
-  began: string | null;
-  /** The namespace's current revision. */
-  revision: number;
-}
-
-/** Versions of a key, the newest first, and whether there are more. */
-export interface VersionPage {
-  versions: KeyVersion[];
-  more: boolean;
-}
-
-/** A value that a key has or had. */
-export interface KeyVersion {
-  /** The revision of the write that stored it. */
-  version: number;
-  /** Any JSON value. */
-  value?: Json | undefined;
-  /** Bytes, instead of a value. */
-  bytes?: string | undefined;
-  created_at: string;
-  updated_at: string;
-  expires_at: string | null;
-  /** Who made that write; null if that is not known. */
-  author?: Author | null | undefined;
-  /** The revision that replaced or deleted it; null if it is the current value. */
-  until?: number | null | undefined;
-}
-
-/** The author of a write. */
-export interface Author {
-  /** The agent's name. */
-  agent?: string | null | undefined;
-  /** The agent's framework, such as langgraph; adapters set it. */
-  framework?: string | null | undefined;
-  /** The run, session or job in which the agent wrote. */
-  run?: string | null | undefined;
-  /** The id of the API key. The server sets it; no client can. */
-  key?: string | null | undefined;
-}
-
-/** A moment in the past of a namespace, given by its revision or by a time. */
-export interface Moment {
-  /** The namespace right after this change. */
-  revision?: number | null | undefined;
-  /** The namespace at this time. */
-  time?: string | null | undefined;
-}
-
-/** Names in order, and whether there are more after the last one. */
-export interface ChangedPage {
-  names: string[];
-  more: boolean;
-}
-
-/** The result of restoring a part. */
-export interface RestoredPart {
-  /** How many elements were written or deleted. */
-  restored: number;
-  /** The last record examined, if there are more. */
-  after?: string | null | undefined;
-}
-
-/** Changes in order, and the namespace's revision when they were read. */
-export interface ChangePage {
-  changes: ChangeEntry[];
-  revision: number;
-}
-
-/** A change, without the new value. */
-export interface ChangeEntry {
-  /** The namespace's revision after this change. */
-  revision: number;
-  /** key, history or record; namespace for a reset. */
-  shape: "key" | "history" | "record" | "namespace";
-  /**
-   * What was done, for example put, delete, append. reset: some changes are no longer in the log,
-   * so anything may have changed.
-   */
-  action: string;
-  /** The key, the history or the collection; for a clear of keys, their prefix. */
-  name: string;
-  /** Who made the change; null if that is not known. */
-  author?: Author | null | undefined;
-  /** When it was made; null unless the namespace kept its past then. */
-  changed_at?: string | null | undefined;
-}
-
-/** The usage of a namespace. */
-export interface Usage {
-  /** The size of its keys, items and records; see botwire.engines.sql.sizes. */
-  bytes: number;
-  /** The number of writes on day. */
-  writes: number;
-  /** Days since 1970, UTC. */
-  day: number;
-}
-
 /** Items in the order asked for, and whether there are more after the last one. */
 export interface ItemPage {
   items: HistoryItem[];
@@ -126,6 +22,18 @@ export interface HistoryItem {
   version?: number | undefined;
   /** Who wrote the value; null if that is not known. */
   author?: Author | null | undefined;
+}
+
+/** The author of a write. */
+export interface Author {
+  /** The agent's name. */
+  agent?: string | null | undefined;
+  /** The agent's framework, such as langgraph; adapters set it. */
+  framework?: string | null | undefined;
+  /** The run, session or job in which the agent wrote. */
+  run?: string | null | undefined;
+  /** The id of the API key. The server sets it; no client can. */
+  key?: string | null | undefined;
 }
 
 /** A summary of a history. */
@@ -150,54 +58,6 @@ export interface HistoryStat {
 /** Histories in the order asked for, and whether there are more. */
 export interface HistoryPage {
   histories: HistoryStat[];
-  more: boolean;
-}
-
-/** A key as it is stored. */
-export interface KeyEntry {
-  key: string;
-  /** Any JSON value. */
-  value?: Json | undefined;
-  /** Bytes, instead of a value. */
-  bytes?: string | undefined;
-  version: number;
-  created_at: string;
-  updated_at: string;
-  expires_at: string | null;
-  /** Who made the last write; null if that is not known. */
-  author?: Author | null | undefined;
-}
-
-/** Keys in order, and whether there are more after the last one. */
-export interface KeyPage {
-  keys: string[];
-  more: boolean;
-}
-
-/** Keys in order, without their values, and whether there are more after the last one. */
-export interface KeyStatPage {
-  keys: KeyStat[];
-  more: boolean;
-}
-
-/** A summary of a key, without its value. */
-export interface KeyStat {
-  key: string;
-  /** The size of the stored value, in bytes. */
-  size: number;
-  /** Whether the value is bytes instead of JSON. */
-  binary: boolean;
-  version: number;
-  created_at: string;
-  updated_at: string;
-  expires_at: string | null;
-  /** Who made the last write; null if that is not known. */
-  author?: Author | null | undefined;
-}
-
-/** Keys with their values, in the order asked for, and whether there are more. */
-export interface EntryPage {
-  entries: KeyEntry[];
   more: boolean;
 }
 
@@ -281,6 +141,178 @@ export interface TagCount {
 /** Collections by name, and whether there are more after the last one. */
 export interface CollectionPage {
   collections: string[];
+  more: boolean;
+}
+
+/** What a namespace keeps of its past. */
+export interface PastStat {
+  /** For how many seconds; null if it keeps nothing. */
+  keep: number | null;
+  /** The first revision at which it can be read; 0 if it keeps nothing. */
+  since: number;
+  /** The first time at which it can be read; null if it keeps nothing. */
+  began: string | null;
+  /** The namespace's current revision. */
+  revision: number;
+}
+
+/** Versions of a key, the newest first, and whether there are more. */
+export interface VersionPage {
+  versions: KeyVersion[];
+  more: boolean;
+}
+
+/** A value that a key has or had. */
+export interface KeyVersion {
+  /** The revision of the write or the import that stored it. */
+  version: number;
+  /** Any JSON value. */
+  value?: Json | undefined;
+  /** Bytes, instead of a value. */
+  bytes?: string | undefined;
+  created_at: string;
+  updated_at: string;
+  expires_at: string | null;
+  /** Who made that write; null if that is not known. */
+  author?: Author | null | undefined;
+  /** The revision that replaced or deleted it; null if it is the current value. */
+  until?: number | null | undefined;
+}
+
+/** Versions of an item, the newest first, and whether there are more. */
+export interface ItemVersionPage {
+  versions: ItemVersion[];
+  more: boolean;
+}
+
+/** An item of a history as it is or was. */
+export interface ItemVersion {
+  /** The revision of the write or the import that made it so. */
+  version: number;
+  /** The item. */
+  item: HistoryItem;
+  /** The revision that changed or deleted it; null if it is still so. */
+  until?: number | null | undefined;
+}
+
+/** Versions of a record, the newest first, and whether there are more. */
+export interface RecordVersionPage {
+  versions: RecordVersion[];
+  more: boolean;
+}
+
+/** A record as it is or was. */
+export interface RecordVersion {
+  /** The revision of the write or the import that made it so. */
+  version: number;
+  /** The record. */
+  record: RecordEntry;
+  /** The revision that changed or deleted it; null if it is still so. */
+  until?: number | null | undefined;
+}
+
+/** A moment in the past of a namespace, given by its revision or by a time. */
+export interface Moment {
+  /** The namespace right after this change. */
+  revision?: number | null | undefined;
+  /** The namespace at this time. */
+  time?: string | null | undefined;
+}
+
+/** Names in order, and whether there are more after the last one. */
+export interface ChangedPage {
+  names: string[];
+  more: boolean;
+}
+
+/** The result of restoring a part. */
+export interface RestoredPart {
+  /** How many elements were written or deleted. */
+  restored: number;
+  /** The last record examined, if there are more. */
+  after?: string | null | undefined;
+}
+
+/** Changes in order, and the namespace's revision when they were read. */
+export interface ChangePage {
+  changes: ChangeEntry[];
+  revision: number;
+}
+
+/** A change, without the new value. */
+export interface ChangeEntry {
+  /** The namespace's revision after this change. */
+  revision: number;
+  /** key, history or record; namespace for a reset. */
+  shape: "key" | "history" | "record" | "namespace";
+  /**
+   * What was done, for example put, delete, append. reset: some changes are no longer in the log,
+   * so anything may have changed.
+   */
+  action: string;
+  /** The key, the history or the collection; for a clear of keys, their prefix. */
+  name: string;
+  /** Who made the change; null if that is not known. */
+  author?: Author | null | undefined;
+  /** When it was made; null unless the namespace kept its past then. */
+  changed_at?: string | null | undefined;
+}
+
+/** The usage of a namespace. */
+export interface Usage {
+  /** The size of its keys, items and records; see botwire.engines.sql.sizes. */
+  bytes: number;
+  /** The number of writes on day. */
+  writes: number;
+  /** Days since 1970, UTC. */
+  day: number;
+}
+
+/** A key as it is stored. */
+export interface KeyEntry {
+  key: string;
+  /** Any JSON value. */
+  value?: Json | undefined;
+  /** Bytes, instead of a value. */
+  bytes?: string | undefined;
+  version: number;
+  created_at: string;
+  updated_at: string;
+  expires_at: string | null;
+  /** Who made the last write; null if that is not known. */
+  author?: Author | null | undefined;
+}
+
+/** Keys in order, and whether there are more after the last one. */
+export interface KeyPage {
+  keys: string[];
+  more: boolean;
+}
+
+/** Keys in order, without their values, and whether there are more after the last one. */
+export interface KeyStatPage {
+  keys: KeyStat[];
+  more: boolean;
+}
+
+/** A summary of a key, without its value. */
+export interface KeyStat {
+  key: string;
+  /** The size of the stored value, in bytes. */
+  size: number;
+  /** Whether the value is bytes instead of JSON. */
+  binary: boolean;
+  version: number;
+  created_at: string;
+  updated_at: string;
+  expires_at: string | null;
+  /** Who made the last write; null if that is not known. */
+  author?: Author | null | undefined;
+}
+
+/** Keys with their values, in the order asked for, and whether there are more. */
+export interface EntryPage {
+  entries: KeyEntry[];
   more: boolean;
 }
 
@@ -490,89 +522,6 @@ export interface Restored {
   removed: number;
 }
 
-/** Returns what the namespace keeps of its past. */
-export interface DoStatPast {
-  op: "stat_past";
-}
-
-/** Sets for how long what is changed or deleted is kept; returns what the namespace keeps now. */
-export interface DoKeepPast {
-  op: "keep_past";
-  /** For how many seconds; null keeps nothing and deletes what was kept. */
-  seconds: number | null;
-}
-
-/** Returns the current value and the past values of a key, the newest first. */
-export interface DoReadVersions {
-  op: "read_versions";
-  key: string;
-  /** Only versions before this one. */
-  before?: number | null | undefined;
-  limit?: number | undefined;
-}
-
-/** Returns the revision that the namespace had at a time, if its past is kept. */
-export interface DoFindRevision {
-  op: "find_revision";
-  time: string;
-}
-
-/** Returns the keys, histories or collections that have changed since a moment. */
-export interface DoListChanged {
-  op: "list_changed";
-  /** The moment. */
-  at: Moment;
-  /** Whether to list keys, histories or collections. */
-  shape: "key" | "history" | "record";
-  /** Only those whose names start with this. */
-  prefix?: string | undefined;
-  /** Start after this name. */
-  after?: string | null | undefined;
-  limit?: number | undefined;
-}
-
-/** Restores a key, a history or the records of a collection by new writes. */
-export interface DoRestorePast {
-  op: "restore_past";
-  /** The moment to go back to. */
-  at: Moment;
-  /** Whether name is a key, a history or a collection. */
-  shape: "key" | "history" | "record";
-  name: string;
-  /**
-   * Restore only what this revision changed. Raises ConflictError if that was changed again later.
-   */
-  only?: number | null | undefined;
-  /** Continue after this record. */
-  after?: string | null | undefined;
-  /** Most records to examine. */
-  limit?: number | undefined;
-}
-
-/** Deletes past versions for good; returns how many rows. */
-export interface DoErasePast {
-  op: "erase_past";
-  /** Erase the past of keys, of histories or of records; null: of everything. */
-  shape?: "key" | "history" | "record" | undefined;
-  /** The name of one key, history or collection; null: all. */
-  name?: string | null | undefined;
-  /** Most rows to delete; null: all. Repeat until fewer are deleted. */
-  limit?: number | null | undefined;
-}
-
-/** Returns the changes after a revision, without those of the same batch. */
-export interface DoReadChanges {
-  op: "read_changes";
-  /** Return the changes after this revision; null returns only the current revision. */
-  after?: number | null | undefined;
-  limit?: number | undefined;
-}
-
-/** Returns the usage of the namespace, without what the same batch changes. */
-export interface DoReadUsage {
-  op: "read_usage";
-}
-
 /** Appends items; returns their sequence numbers. */
 export interface DoExtendHistory {
   op: "extend_history";
@@ -717,93 +666,6 @@ export interface DoListHistories {
   after_time?: string | null | undefined;
 }
 
-/** Sets a key; returns its new version. */
-export interface DoPutKey {
-  op: "put_key";
-  key: string;
-  /** Any JSON value. */
-  value?: Json | undefined;
-  /** Bytes, instead of a value. */
-  bytes?: string | undefined;
-  /** Seconds until the key expires; null: never. */
-  ttl?: number | null | undefined;
-  /** Write only if the key has this version; 0: only if there is no such key. */
-  if_version?: number | null | undefined;
-}
-
-/** Returns an entry or null for each key, in the order asked for. */
-export interface DoGetKeys {
-  op: "get_keys";
-  keys: string[];
-}
-
-/** Returns the keys that start with prefix, in code point order. */
-export interface DoListKeys {
-  op: "list_keys";
-  prefix?: string | undefined;
-  /** Start after this key, which need not exist; null: at the first. */
-  after?: string | null | undefined;
-  limit?: number | undefined;
-}
-
-/** Returns the keys that start with prefix, with sizes but without values, in order. */
-export interface DoListKeyStats {
-  op: "list_key_stats";
-  prefix?: string | undefined;
-  /** Start after this key, which need not exist; null: at the first. */
-  after?: string | null | undefined;
-  limit?: number | undefined;
-}
-
-/** Returns the keys that start with prefix, with their values, in code point order. */
-export interface DoScanKeys {
-  op: "scan_keys";
-  prefix?: string | undefined;
-  /** Only keys after this one, which need not exist. */
-  after?: string | null | undefined;
-  /** Only keys before this one, which need not exist. */
-  before?: string | null | undefined;
-  limit?: number | undefined;
-  /** From the last key to the first; pass before to get the next page. */
-  descending?: boolean | undefined;
-}
-
-/** Returns the number of keys that start with prefix. */
-export interface DoCountKeys {
-  op: "count_keys";
-  prefix?: string | undefined;
-}
-
-/** Deletes a key; returns whether it existed. */
-export interface DoDeleteKey {
-  op: "delete_key";
-  key: string;
-  /** Delete only if the key has this version. */
-  if_version?: number | null | undefined;
-}
-
-/** Deletes every key that starts with prefix; returns how many. */
-export interface DoClearKeys {
-  op: "clear_keys";
-  prefix?: string | undefined;
-  /** Most keys to delete; null: all. Repeat until fewer are deleted. */
-  limit?: number | null | undefined;
-}
-
-/** Adds to an int, starting from 0; returns the sum. Leaves the expiry as it is. */
-export interface DoIncrementKey {
-  op: "increment_key";
-  key: string;
-  by?: number | undefined;
-}
-
-/** Raises ConflictError unless the key has this version; 0: unless there is no such key. */
-export interface DoCheckKey {
-  op: "check_key";
-  key: string;
-  version: number;
-}
-
 /** Adds records, or replaces those with the same id; returns the new version of each. */
 export interface DoPutRecords {
   op: "put_records";
@@ -915,6 +777,204 @@ export interface DoListCollections {
   /** Start after this name, which need not exist; null: at the first. */
   after?: string | null | undefined;
   limit?: number | undefined;
+}
+
+/** Returns what the namespace keeps of its past. */
+export interface DoStatPast {
+  op: "stat_past";
+}
+
+/** Sets for how long what is changed or deleted is kept; returns what the namespace keeps now. */
+export interface DoKeepPast {
+  op: "keep_past";
+  /** For how many seconds; null keeps nothing and deletes what was kept. */
+  seconds: number | null;
+}
+
+/** Returns the current value and the past values of a key, the newest first. */
+export interface DoReadVersions {
+  op: "read_versions";
+  key: string;
+  /** Only versions before this one. */
+  before?: number | null | undefined;
+  limit?: number | undefined;
+}
+
+/** Returns what an item of a history is and was, the newest first. */
+export interface DoReadItemVersions {
+  op: "read_item_versions";
+  /** The history. */
+  name: string;
+  /** The item's number… */
+  seq?: number | null | undefined;
+  /** …or its id; one of them is given. */
+  id?: string | null | undefined;
+  /** Only versions before this one. */
+  before?: number | null | undefined;
+  limit?: number | undefined;
+}
+
+/** Returns what a record is and was, the newest first. */
+export interface DoReadRecordVersions {
+  op: "read_record_versions";
+  /** The collection. */
+  collection: string;
+  /** The record. */
+  id: string;
+  /** Only versions before this one. */
+  before?: number | null | undefined;
+  limit?: number | undefined;
+  /** Whether to return embeddings; without, they are null. */
+  embeddings?: boolean | undefined;
+}
+
+/** Returns the revision that the namespace had at a time, if its past is kept. */
+export interface DoFindRevision {
+  op: "find_revision";
+  time: string;
+}
+
+/** Returns the keys, histories or collections that have changed since a moment. */
+export interface DoListChanged {
+  op: "list_changed";
+  /** The moment. */
+  at: Moment;
+  /** Whether to list keys, histories or collections. */
+  shape: "key" | "history" | "record";
+  /** Only those whose names start with this. */
+  prefix?: string | undefined;
+  /** Start after this name. */
+  after?: string | null | undefined;
+  limit?: number | undefined;
+}
+
+/** Restores a key, a history or the records of a collection by new writes. */
+export interface DoRestorePast {
+  op: "restore_past";
+  /** The moment to go back to. */
+  at: Moment;
+  /** Whether name is a key, a history or a collection. */
+  shape: "key" | "history" | "record";
+  name: string;
+  /**
+   * Restore only what this revision changed. Raises ConflictError if that was changed again later.
+   */
+  only?: number | null | undefined;
+  /** Continue after this record. */
+  after?: string | null | undefined;
+  /** Most records to examine. */
+  limit?: number | undefined;
+}
+
+/** Deletes past versions for good; returns how many rows. */
+export interface DoErasePast {
+  op: "erase_past";
+  /** Erase the past of keys, of histories or of records; null: of everything. */
+  shape?: "key" | "history" | "record" | undefined;
+  /** The name of one key, history or collection; null: all. */
+  name?: string | null | undefined;
+  /** Most rows to delete; null: all. Repeat until fewer are deleted. */
+  limit?: number | null | undefined;
+}
+
+/** Returns the changes after a revision, without those of the same batch. */
+export interface DoReadChanges {
+  op: "read_changes";
+  /** Return the changes after this revision; null returns only the current revision. */
+  after?: number | null | undefined;
+  limit?: number | undefined;
+}
+
+/** Returns the usage of the namespace, without what the same batch changes. */
+export interface DoReadUsage {
+  op: "read_usage";
+}
+
+/** Sets a key; returns its new version. */
+export interface DoPutKey {
+  op: "put_key";
+  key: string;
+  /** Any JSON value. */
+  value?: Json | undefined;
+  /** Bytes, instead of a value. */
+  bytes?: string | undefined;
+  /** Seconds until the key expires; null: never. */
+  ttl?: number | null | undefined;
+  /** Write only if the key has this version; 0: only if there is no such key. */
+  if_version?: number | null | undefined;
+}
+
+/** Returns an entry or null for each key, in the order asked for. */
+export interface DoGetKeys {
+  op: "get_keys";
+  keys: string[];
+}
+
+/** Returns the keys that start with prefix, in code point order. */
+export interface DoListKeys {
+  op: "list_keys";
+  prefix?: string | undefined;
+  /** Start after this key, which need not exist; null: at the first. */
+  after?: string | null | undefined;
+  limit?: number | undefined;
+}
+
+/** Returns the keys that start with prefix, with sizes but without values, in order. */
+export interface DoListKeyStats {
+  op: "list_key_stats";
+  prefix?: string | undefined;
+  /** Start after this key, which need not exist; null: at the first. */
+  after?: string | null | undefined;
+  limit?: number | undefined;
+}
+
+/** Returns the keys that start with prefix, with their values, in code point order. */
+export interface DoScanKeys {
+  op: "scan_keys";
+  prefix?: string | undefined;
+  /** Only keys after this one, which need not exist. */
+  after?: string | null | undefined;
+  /** Only keys before this one, which need not exist. */
+  before?: string | null | undefined;
+  limit?: number | undefined;
+  /** From the last key to the first; pass before to get the next page. */
+  descending?: boolean | undefined;
+}
+
+/** Returns the number of keys that start with prefix. */
+export interface DoCountKeys {
+  op: "count_keys";
+  prefix?: string | undefined;
+}
+
+/** Deletes a key; returns whether it existed. */
+export interface DoDeleteKey {
+  op: "delete_key";
+  key: string;
+  /** Delete only if the key has this version. */
+  if_version?: number | null | undefined;
+}
+
+/** Deletes every key that starts with prefix; returns how many. */
+export interface DoClearKeys {
+  op: "clear_keys";
+  prefix?: string | undefined;
+  /** Most keys to delete; null: all. Repeat until fewer are deleted. */
+  limit?: number | null | undefined;
+}
+
+/** Adds to an int, starting from 0; returns the sum. Leaves the expiry as it is. */
+export interface DoIncrementKey {
+  op: "increment_key";
+  key: string;
+  by?: number | undefined;
+}
+
+/** Raises ConflictError unless the key has this version; 0: unless there is no such key. */
+export interface DoCheckKey {
+  op: "check_key";
+  key: string;
+  version: number;
 }
 
 /** Sets a policy, or replaces the one with its name and its pattern of namespaces. */
@@ -1163,15 +1223,6 @@ export interface Problem {
 
 /** Each operation by its name, with its result. */
 export interface Operations {
-  stat_past: { operation: DoStatPast; result: PastStat };
-  keep_past: { operation: DoKeepPast; result: PastStat };
-  read_versions: { operation: DoReadVersions; result: VersionPage };
-  find_revision: { operation: DoFindRevision; result: number };
-  list_changed: { operation: DoListChanged; result: ChangedPage };
-  restore_past: { operation: DoRestorePast; result: RestoredPart };
-  erase_past: { operation: DoErasePast; result: number };
-  read_changes: { operation: DoReadChanges; result: ChangePage };
-  read_usage: { operation: DoReadUsage; result: Usage };
   extend_history: { operation: DoExtendHistory; result: number[] };
   replace_history: { operation: DoReplaceHistory; result: number[] };
   update_item: { operation: DoUpdateItem; result: number };
@@ -1185,16 +1236,6 @@ export interface Operations {
   archive_history: { operation: DoArchiveHistory; result: number };
   clear_history: { operation: DoClearHistory; result: number };
   list_histories: { operation: DoListHistories; result: HistoryPage };
-  put_key: { operation: DoPutKey; result: number };
-  get_keys: { operation: DoGetKeys; result: (KeyEntry | null)[] };
-  list_keys: { operation: DoListKeys; result: KeyPage };
-  list_key_stats: { operation: DoListKeyStats; result: KeyStatPage };
-  scan_keys: { operation: DoScanKeys; result: EntryPage };
-  count_keys: { operation: DoCountKeys; result: number };
-  delete_key: { operation: DoDeleteKey; result: boolean };
-  clear_keys: { operation: DoClearKeys; result: number };
-  increment_key: { operation: DoIncrementKey; result: number };
-  check_key: { operation: DoCheckKey; result: null };
   put_records: { operation: DoPutRecords; result: number[] };
   patch_records: { operation: DoPatchRecords; result: number };
   get_records: { operation: DoGetRecords; result: (RecordEntry | null)[] };
@@ -1205,6 +1246,27 @@ export interface Operations {
   list_scopes: { operation: DoListScopes; result: string[] };
   list_tags: { operation: DoListTags; result: TagCount[] };
   list_collections: { operation: DoListCollections; result: CollectionPage };
+  stat_past: { operation: DoStatPast; result: PastStat };
+  keep_past: { operation: DoKeepPast; result: PastStat };
+  read_versions: { operation: DoReadVersions; result: VersionPage };
+  read_item_versions: { operation: DoReadItemVersions; result: ItemVersionPage };
+  read_record_versions: { operation: DoReadRecordVersions; result: RecordVersionPage };
+  find_revision: { operation: DoFindRevision; result: number };
+  list_changed: { operation: DoListChanged; result: ChangedPage };
+  restore_past: { operation: DoRestorePast; result: RestoredPart };
+  erase_past: { operation: DoErasePast; result: number };
+  read_changes: { operation: DoReadChanges; result: ChangePage };
+  read_usage: { operation: DoReadUsage; result: Usage };
+  put_key: { operation: DoPutKey; result: number };
+  get_keys: { operation: DoGetKeys; result: (KeyEntry | null)[] };
+  list_keys: { operation: DoListKeys; result: KeyPage };
+  list_key_stats: { operation: DoListKeyStats; result: KeyStatPage };
+  scan_keys: { operation: DoScanKeys; result: EntryPage };
+  count_keys: { operation: DoCountKeys; result: number };
+  delete_key: { operation: DoDeleteKey; result: boolean };
+  clear_keys: { operation: DoClearKeys; result: number };
+  increment_key: { operation: DoIncrementKey; result: number };
+  check_key: { operation: DoCheckKey; result: null };
   set_policy: { operation: DoSetPolicy; result: null };
   drop_policy: { operation: DoDropPolicy; result: boolean };
   list_policies: { operation: DoListPolicies; result: RetentionPolicy[] };

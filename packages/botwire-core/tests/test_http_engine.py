@@ -198,8 +198,8 @@ def test_a_prefix_in_the_url_is_kept() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://x", "memory.test", "http://", "http://[", "http://user:pw@x", "redis://x", "sqlite:x",
-     "sqlite:/x", 7],
+    ["ftp://x", "memory.test", "http://", "http://x:99999", "http://x:0", "http://[",
+     "http://user:pw@x", "redis://x", "sqlite:x", "sqlite:/x", 7],
 )  # fmt: skip
 def test_what_is_no_place_is_refused_at_once(url: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:

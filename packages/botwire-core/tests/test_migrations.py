@@ -130,6 +130,18 @@ def test_a_store_of_an_older_release_is_read_and_written(store: Store, version: 
         for query in ("coffee", "coffees"):  # forms of a word need no index of their own
             assert [match.record.id for match in notes.search(text=query)] == ["coffee"]
         assert memory.with_namespace("other").get("k") == "other's"
+        if version >= 12:
+            kept = memory.with_namespace("kept")
+            past = kept.at(4)
+            assert (kept.get("k"), past.get("k"), kept.at(1).get("k")) == (2, 2, 1)
+            assert past.history("chat").tail(2) == ["one", "two"]
+            assert past.history("chat").metadata() == {"title": "old"}
+            assert kept.history("chat").metadata() == {"title": "new"}
+            (tea,) = kept.at(7).records("notes").search(text="tea")
+            assert [one.record.text for one in kept.records("notes").versions("1")] == [
+                "black coffee",
+                tea.record.text,
+            ]
     assert store.version() == migrations.latest()
 
 

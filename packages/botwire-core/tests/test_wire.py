@@ -197,6 +197,13 @@ EVERY_OPERATION: dict[type[ops.AnyOperation], st.SearchStrategy[Any]] = {
     ops.KeepPast: st.builds(ops.KeepPast, ttls),
     ops.FindRevision: st.builds(ops.FindRevision, moments),
     ops.ReadVersions: st.builds(ops.ReadVersions, names, st.none() | counts, pages),
+    ops.ReadItemVersions: st.builds(
+        ops.ReadItemVersions, names, counts, before=st.none() | counts, limit=pages
+    )
+    | st.builds(ops.ReadItemVersions, names, id=names, limit=pages),
+    ops.ReadRecordVersions: st.builds(
+        ops.ReadRecordVersions, names, names, st.none() | counts, pages, st.booleans()
+    ),
     ops.ListChanged: st.builds(ops.ListChanged, past_moments, past_shapes, prefixes, limit=pages),
     ops.RestorePast: st.builds(
         ops.RestorePast, past_moments, past_shapes, names, st.none() | counts, st.none() | names

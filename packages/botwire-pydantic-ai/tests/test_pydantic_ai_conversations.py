@@ -106,8 +106,8 @@ async def test_a_conversation_goes_on_with_another_agent(namespace: str, place_u
         kept = await store.load("c")
         assert kept == result.conversation
         runs.append(result.run_id)
-    authors = [item.author for item in history(store).read()]
-    assert authors == [Author(framework="pydantic-ai", run=run) for run in runs for _ in range(4)]
+    authors = dict.fromkeys(item.author for item in history(store).read())
+    assert list(authors) == [Author(framework="pydantic-ai", run=run) for run in runs]
     assert [record.scope for record in await store.list_conversations()] == ["ada"]
 
 

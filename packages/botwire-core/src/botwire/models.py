@@ -291,7 +291,7 @@ class Version(NamedTuple):
 
     Attributes:
         value: The value: a JSON value, or bytes.
-        version: The revision of the write that stored it.
+        version: The revision of the write or the import that stored it, for `Memory.at`.
         created_at: When the key was first set, in UTC.
         updated_at: When this value was set, in UTC.
         expires_at: When it was due to expire, in UTC; None if never.
@@ -320,6 +320,44 @@ class Version(NamedTuple):
             version.author,
             version.until,
         )
+
+
+class ItemVersion(NamedTuple):
+    """An item of a history as it is or was.
+
+    Attributes:
+        item: The item.
+        version: The revision of the write or the import that made it so, for `Memory.at`.
+        until: The revision that changed or deleted it; None if it is still so.
+    """
+
+    item: Item
+    version: int
+    until: int | None
+
+    @classmethod
+    def of(cls, version: ops.ItemVersion) -> ItemVersion:
+        """Converts an operation's result."""
+        return cls(Item.of(version.item), version.version, version.until)
+
+
+class RecordVersion(NamedTuple):
+    """A record as it is or was.
+
+    Attributes:
+        record: The record.
+        version: The revision of the write or the import that made it so, for `Memory.at`.
+        until: The revision that changed or deleted it; None if it is still so.
+    """
+
+    record: Record
+    version: int
+    until: int | None
+
+    @classmethod
+    def of(cls, version: ops.RecordVersion) -> RecordVersion:
+        """Converts an operation's result."""
+        return cls(Record.of(version.record), version.version, version.until)
 
 
 class PastInfo(NamedTuple):

@@ -171,16 +171,20 @@ def shown(value: object, length: int = 80) -> str:
     return f"{_BRIEF.repr(value):.{length}}"
 
 
+def _a(what: str) -> str:
+    return f"an {what}" if what == "id" else f"a {what}"
+
+
 def _check(name: object, what: str, limit: int) -> str:
     if not isinstance(name, str):
         raise ConfigurationError(
-            f"a {what} must be a string, not {type(name).__name__}: {shown(name)}"
+            f"{_a(what)} must be a string, not {type(name).__name__}: {shown(name)}"
         )
     if not name:
-        raise ConfigurationError(f"a {what} must not be empty")
+        raise ConfigurationError(f"{_a(what)} must not be empty")
     if len(name) > limit:  # a character is at least one byte
         raise ConfigurationError(
-            f"a {what} may have at most {limit} bytes of UTF-8; {name[:40]!r}… has {len(name)} "
+            f"{_a(what)} may have at most {limit} bytes of UTF-8; {name[:40]!r}… has {len(name)} "
             "characters"
         )
     try:
@@ -194,6 +198,6 @@ def _check(name: object, what: str, limit: int) -> str:
         size = len(to_bytes(name))
     if size > limit:
         raise ConfigurationError(
-            f"a {what} may have at most {limit} bytes of UTF-8; {name[:40]!r}… has {size}"
+            f"{_a(what)} may have at most {limit} bytes of UTF-8; {name[:40]!r}… has {size}"
         )
     return name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Path, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from botwire import operations as ops
 from botwire.errors import NotFoundError
@@ -16,6 +16,7 @@ from botwire_server.routes.shared import (
     Limit,
     Namespace,
     Prefix,
+    Seq,
     answer,
     answer_body,
     answer_in_parts,
@@ -47,9 +48,6 @@ _ITEM = {
     "version": 3,
 }
 _CHAT = {"values": [{"role": "user", "text": "My name is Ada."}], "ids": ["message-1"]}
-Seq = Annotated[
-    int, Path(description="The item's sequence number.", ge=1, lt=2**63 - 1, examples=[2])
-]
 
 
 @router.get(

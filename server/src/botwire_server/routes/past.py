@@ -11,9 +11,14 @@ from botwire.clock import from_iso
 from botwire.errors import InvalidRequestError
 from botwire_server.routes.describing import CONFLICT, MISSING, answers, takes
 from botwire_server.routes.shared import (
+    Collection,
+    Embeddings,
+    History,
     Key,
     Limit,
     Namespace,
+    RecordId,
+    Seq,
     answer,
     answer_in_parts,
     apply,
@@ -39,6 +44,33 @@ _VERSION = {
     "expires_at": None,
     "until": 9,
 }
+_ITEM_VERSION = {
+    "version": 7,
+    "item": {
+        "seq": 3,
+        "id": None,
+        "value": "hello",
+        "created_at": "2026-11-24T09:30:00.000001Z",
+        "version": 7,
+    },
+    "until": 9,
+}
+_RECORD_VERSION = {
+    "version": 7,
+    "record": {
+        "id": "fact-1",
+        "text": "Ada likes tea.",
+        "metadata": {"topic": "drinks"},
+        "tags": ["preference"],
+        "scope": "/crew/ada",
+        "embedding": None,
+        "version": 7,
+        "created_at": "2026-11-24T09:30:00.000001Z",
+        "updated_at": "2026-11-24T09:30:00.000001Z",
+    },
+    "until": 9,
+}
+Before = Annotated[int | None, Query(description="Only versions before this one.", ge=0, lt=2**63)]
 _SHAPE = {"type": "string", "enum": list(ops.SHAPES)}
 
 
@@ -145,10 +177,48 @@ async def read_versions(
     request: Request,
     namespace: Namespace,
     key: Key,
-    before: Annotated[
-        int | None, Query(description="Only versions before this one.", ge=0, lt=2**63)
-    ] = None,
+    before: Before = None,
     limit: Limit = ops.MAX_PAGE,
 ) -> Response:
     """Returns the key's current and past values, the newest first, and whether there are `more`."""
     return await answer(request, namespace, ops.ReadVersions(key, before, limit))
+
+
+@router.get(
+    "/histories/{history}/items/{seq}/versions",
+    summary="Read the versions of an item",
+    responses=answers(ops.ReadItemVersions, {"versions": [_ITEM_VERSION], "more": False}),
+)
+async def read_item_versions(
+    request: Request,
+    namespace: Namespace,
+    history: History,
+    seq: Seq,
+    before: Before = None,
+    limit: Limit = ops.MAX_PAGE,
+) -> Response:
+    """Answers what the item is and was, the newest first, and whether there is `more`.
+
+    In a fork, these are the versions since the history was forked.
+    """
+    operation = ops.ReadItemVersions(history, seq, before=before, limit=limit)
+    return await answer(request, namespace, operation)
+
+
+@router.get(
+    "/collections/{collection}/records/{record}/versions",
+    summary="Read the versions of a record",
+    responses=answers(ops.ReadRecordVersions, {"versions": [_RECORD_VERSION], "more": False}),
+)
+async def read_record_versions(
+    request: Request,
+    namespace: Namespace,
+    collection: Collection,
+    record: RecordId,
+    before: Before = None,
+    limit: Limit = ops.MAX_PAGE,
+    embeddings: Embeddings = False,
+) -> Response:
+    """Answers what the record is and was, the newest first, and whether there is `more`."""
+    operation = ops.ReadRecordVersions(collection, record, before, limit, embeddings)
+    return await answer(request, namespace, operation)

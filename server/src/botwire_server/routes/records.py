@@ -14,6 +14,7 @@ from botwire_server.routes.describing import CONFLICT, DONE, MISSING, answers, a
 from botwire_server.routes.shared import (
     After,
     Collection,
+    Embeddings,
     Filter,
     Limit,
     Namespace,
@@ -55,8 +56,6 @@ _NEW = {
 }
 _WHERE = {"scope": "/crew", "filter": {"topic": "drinks"}}
 _IN = {"collection"}
-
-Embeddings = Annotated[bool, Query(description="Return embeddings too; otherwise they are null.")]
 
 
 async def _selection(

@@ -148,6 +148,10 @@ Key = Annotated[str, Depends(_key)]
 History = Annotated[str, Depends(_history)]
 Collection = Annotated[str, Depends(_collection)]
 RecordId = Annotated[str, Depends(_record)]
+Seq = Annotated[
+    int, Path(description="The item's sequence number.", ge=1, lt=2**63 - 1, examples=[2])
+]
+Embeddings = Annotated[bool, Query(description="Return embeddings too; otherwise they are null.")]
 # Pydantic's strings have no lone surrogates, so names pass unchecked; operations check them.
 Prefix = Annotated[
     Any, Query(description="Only names that start with this.", json_schema_extra=schemas.PREFIX)

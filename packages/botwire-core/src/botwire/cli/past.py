@@ -43,9 +43,17 @@ def add_commands(commands: Any) -> None:
     add_json(past)
 
     versions = _command(
-        commands, "versions", _versions, "print the current and past values of a key"
+        commands,
+        "versions",
+        _versions,
+        "print the current and past values of a key, an item or a record",
     )
-    versions.add_argument("key")
+    versions.add_argument(
+        "name", help="the key; with --history the item's number or id, with --collection the id"
+    )
+    which = versions.add_mutually_exclusive_group()
+    which.add_argument("--history", metavar="NAME", help="the versions of an item of this history")
+    which.add_argument("--collection", metavar="NAME", help="the versions of a record")
     versions.add_argument("-n", type=positive, metavar="N", help="only the newest N versions")
     add_json(versions)
 
@@ -119,18 +127,51 @@ def _past(options: argparse.Namespace) -> int:
 
 
 def _versions(options: argparse.Namespace) -> int:
-    rows = [
-        {
-            "version": version.version,
-            "until": version.until,
-            "updated_at": time_of(version.updated_at),
-            "expires_at": time_of(version.expires_at),
-            "author": author_of(version.author),
-            **value_of(version.value),
-        }
-        for version in open_memory(options).versions(options.key, limit=options.n)
-    ]
-    columns = ("version", "until", "updated_at", "author", "value")
+    memory = open_memory(options)
+    rows: list[dict[str, Any]]
+    columns: tuple[str, ...]
+    if options.history is not None:
+        columns = ("version", "until", "author", "value")
+        name = int(options.name) if options.name.isdecimal() else options.name
+        rows = [
+            {
+                "version": version.version,
+                "until": version.until,
+                "author": author_of(version.item.author),
+                **value_of(version.item.value),
+            }
+            for version in memory.history(options.history).versions(name, limit=options.n)
+        ]
+    elif options.collection is not None:
+        columns = ("version", "until", "updated_at", "author", "text")
+        records = memory.records(options.collection)
+        rows = [
+            {
+                "version": version.version,
+                "until": version.until,
+                "updated_at": time_of(version.record.updated_at),
+                "expires_at": time_of(version.record.expires_at),
+                "author": author_of(version.record.author),
+                "text": version.record.text,
+                "metadata": version.record.metadata,
+                "tags": list(version.record.tags),
+                "scope": version.record.scope,
+            }
+            for version in records.versions(options.name, limit=options.n, embeddings=False)
+        ]
+    else:
+        columns = ("version", "until", "updated_at", "author", "value")
+        rows = [
+            {
+                "version": version.version,
+                "until": version.until,
+                "updated_at": time_of(version.updated_at),
+                "expires_at": time_of(version.expires_at),
+                "author": author_of(version.author),
+                **value_of(version.value),
+            }
+            for version in memory.versions(options.name, limit=options.n)
+        ]
     return OK if print_rows(columns, rows, as_json=options.json) else NO
 
 

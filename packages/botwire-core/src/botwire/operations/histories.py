@@ -165,10 +165,13 @@ class UpdateItem(Operation[Count]):
 
     def check(self) -> None:
         """Raises `ConfigurationError` unless exactly one of `seq` and `id` is given."""
-        if (self.seq is None) == (self.id is None):
-            raise ConfigurationError(
-                "an item is addressed by its seq or by its id: give one of them"
-            )
+        check_item_named(self.seq, self.id)
+
+
+def check_item_named(seq: int | None, id: str | None) -> None:
+    """Raises `ConfigurationError` unless an item is named by one of its number and its id."""
+    if (seq is None) == (id is None):
+        raise ConfigurationError("an item is addressed by its seq or by its id: give one of them")
 
 
 @operation

@@ -9,7 +9,9 @@ from botwire.operations.base import Operation, Paged, Parted, operation
 from botwire.operations.codecs import Rule
 from botwire.operations.fields import (
     MAX_PAGE,
+    CollectionName,
     Count,
+    HistoryName,
     Id,
     Key,
     Limit,
@@ -21,6 +23,8 @@ from botwire.operations.fields import (
     check_count,
     check_time,
 )
+from botwire.operations.histories import HistoryItem, check_item_named
+from botwire.operations.records import RecordEntry
 
 SHAPES = ("key", "history", "record")
 """What can be restored: a key, a history, or the records of a collection."""
@@ -94,7 +98,7 @@ class KeyVersion(NamedTuple):
     """A value that a key has or had.
 
     Attributes:
-        version: The revision of the write that stored it.
+        version: The revision of the write or the import that stored it.
         author: Who made that write; None if that is not known.
         until: The revision that replaced or deleted it; None if it is the current value.
     """
@@ -131,6 +135,102 @@ class ReadVersions(Paged[VersionPage]):
     @property
     def backwards(self) -> bool:
         """True: it reads from the last version to the first."""
+        return True
+
+
+class ItemVersion(NamedTuple):
+    """An item of a history as it is or was.
+
+    Attributes:
+        version: The revision of the write or the import that made it so.
+        item: The item.
+        until: The revision that changed or deleted it; None if it is still so.
+    """
+
+    version: Count
+    item: HistoryItem
+    until: Count | None = None
+
+
+class ItemVersionPage(NamedTuple):
+    """Versions of an item, the newest first, and whether there are more."""
+
+    versions: Sequence[ItemVersion]
+    more: bool
+
+
+@operation
+class ReadItemVersions(Paged[ItemVersionPage]):
+    """Returns what an item of a history is and was, the newest first.
+
+    In a fork, these are the versions since the history was forked.
+
+    Attributes:
+        name: The history.
+        seq: The item's number…
+        id: …or its id; one of them is given.
+        before: Only versions before this one.
+    """
+
+    needs_snapshot: ClassVar[bool] = True
+    name: HistoryName
+    seq: Count | None = None
+    id: Id | None = None
+    before: Count | None = None
+    limit: Limit = MAX_PAGE
+
+    @property
+    def backwards(self) -> bool:
+        """Whether it reads from the last version to the first: always."""
+        return True
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` unless the item is named in one way."""
+        check_item_named(self.seq, self.id)
+
+
+class RecordVersion(NamedTuple):
+    """A record as it is or was.
+
+    Attributes:
+        version: The revision of the write or the import that made it so.
+        record: The record.
+        until: The revision that changed or deleted it; None if it is still so.
+    """
+
+    version: Count
+    record: RecordEntry
+    until: Count | None = None
+
+
+class RecordVersionPage(NamedTuple):
+    """Versions of a record, the newest first, and whether there are more."""
+
+    versions: Sequence[RecordVersion]
+    more: bool
+
+
+@operation
+class ReadRecordVersions(Paged[RecordVersionPage]):
+    """Returns what a record is and was, the newest first.
+
+    Attributes:
+        collection: The collection.
+        id: The record.
+        before: Only versions before this one.
+        embeddings: Whether to return embeddings; without, they are None.
+    """
+
+    needs_snapshot: ClassVar[bool] = True
+    collection: CollectionName
+    id: Id
+    before: Count | None = None
+    limit: Limit = MAX_PAGE
+    embeddings: bool = True
+
+    @property
+    def backwards(self) -> bool:
+        """Whether it reads from the last version to the first: always."""
         return True
 
 

@@ -42,7 +42,8 @@ def copy(
         target: The store to write to.
         namespaces: Patterns that select namespaces; see `list_namespaces`.
         conflict: What to do if others wrote to the target: ``refuse``, ``keep`` their data, or
-            ``overwrite`` it. ``overwrite`` replaces the whole of a namespace that is not a copy.
+            ``overwrite`` it. ``overwrite`` replaces the whole of a namespace that is not a copy,
+            and erases its past.
         progress: Called periodically.
 
     Returns:
@@ -84,7 +85,10 @@ def _expect_copy(target: Engine, namespace: str, state: NamespaceState, conflict
             f"namespace {namespace!r:.80} already exists in the target and is not a copy of this "
             "one: leave it out, or choose to overwrite it"
         )
+    kept = apply(target, namespace, ops.StatPast()).keep
     erase(target, namespace)
+    if kept is not None:
+        apply(target, namespace, ops.KeepPast(kept))
 
 
 class Difference(NamedTuple):

@@ -65,6 +65,8 @@ class AsyncCalls:
             operation: Reads the first page. Its limit is the size of every page.
             most: The most elements to read in all; None reads to the end.
         """
+        if most is not None:
+            ops.check_count(most, "limit")
         left = most
         following: Any = operation
         while following is not None and left != 0:

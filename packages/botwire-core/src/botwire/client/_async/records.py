@@ -14,7 +14,7 @@ from botwire.client._async.calls import AsyncCalls
 from botwire.client.encoding import encode_object, encode_records, encode_selection
 from botwire.client.spans import MemorySpan, memory_span
 from botwire.engines.protocol import AsyncEngine
-from botwire.models import Match, Record, RecordsInfo
+from botwire.models import Match, Record, RecordsInfo, RecordVersion
 from botwire.names import check_collection
 from botwire.vectors import Vector
 
@@ -123,6 +123,24 @@ class AsyncRecords:
         operation = ops.GetRecords(self.collection, tuple(ids), embeddings)
         entries = await self._calls.apply(operation)
         return [None if entry is None else Record.of(entry) for entry in entries]
+
+    async def versions(
+        self, id: str, *, limit: int | None = None, embeddings: bool = True
+    ) -> builtins.list[RecordVersion]:
+        """Returns what a record is and was, the newest first.
+
+        Where the past is not kept, that is the present record at most.
+
+        Args:
+            id: The record's id.
+            limit: How many at most; None returns all.
+            embeddings: Whether to read embeddings.
+        """
+        operation = ops.ReadRecordVersions(self.collection, id, embeddings=embeddings)
+        versions: builtins.list[RecordVersion] = []
+        async for page in self._calls.pages(operation, limit):
+            versions += [RecordVersion.of(version) for version in page.versions]
+        return versions
 
     async def delete(
         self,

@@ -52,6 +52,7 @@ class AsyncTransaction:
         self._done = False
 
     async def __aenter__(self) -> Self:
+        self._refuse_when_done()
         return self
 
     async def __aexit__(
@@ -60,6 +61,8 @@ class AsyncTransaction:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._done:  # an inner block of the same transaction has applied it
+            return
         self._done = True
         checks = (*self._reads.values(), *self._checks)
         if kind is not None or not (self._operations or checks):

@@ -13,7 +13,7 @@ from botwire.client.operators import HistoryOperators
 from botwire.engines.protocol import Engine
 from botwire.errors import ConfigurationError
 from botwire.exact import Json
-from botwire.models import HistoryInfo, Item
+from botwire.models import HistoryInfo, Item, ItemVersion
 from botwire.names import check_history
 
 _PAGE = 200  # items per page when reading backwards: a token window is rarely longer
@@ -136,6 +136,22 @@ class History(HistoryOperators):
         seq, id = (None, seq_or_id) if isinstance(seq_or_id, str) else (seq_or_id, None)
         operation = ops.UpdateItem(self.name, Json.of(value), seq, id, if_value_version, self.ttl)
         return self._calls.apply(operation)
+
+    def versions(self, seq_or_id: int | str, *, limit: int | None = None) -> list[ItemVersion]:
+        """Returns what an item is and was, the newest first.
+
+        Where the past is not kept, that is the present item at most. In a fork, these are the
+        versions since the history was forked.
+
+        Args:
+            seq_or_id: The item's sequence number, or its id.
+            limit: How many at most; None returns all.
+        """
+        seq, id = (None, seq_or_id) if isinstance(seq_or_id, str) else (seq_or_id, None)
+        versions: list[ItemVersion] = []
+        for page in self._calls.pages(ops.ReadItemVersions(self.name, seq, id), limit):
+            versions += [ItemVersion.of(version) for version in page.versions]
+        return versions
 
     def fork(self, name: str, *, up_to: int | None = None) -> Self:
         """Returns a new history that begins with the items of this one.

@@ -15,7 +15,7 @@ from botwire.client._sync.calls import Calls
 from botwire.client.encoding import encode_object, encode_records, encode_selection
 from botwire.client.spans import MemorySpan, memory_span
 from botwire.engines.protocol import Engine
-from botwire.models import Match, Record, RecordsInfo
+from botwire.models import Match, Record, RecordsInfo, RecordVersion
 from botwire.names import check_collection
 from botwire.vectors import Vector
 
@@ -122,6 +122,24 @@ class Records:
         operation = ops.GetRecords(self.collection, tuple(ids), embeddings)
         entries = self._calls.apply(operation)
         return [None if entry is None else Record.of(entry) for entry in entries]
+
+    def versions(
+        self, id: str, *, limit: int | None = None, embeddings: bool = True
+    ) -> builtins.list[RecordVersion]:
+        """Returns what a record is and was, the newest first.
+
+        Where the past is not kept, that is the present record at most.
+
+        Args:
+            id: The record's id.
+            limit: How many at most; None returns all.
+            embeddings: Whether to read embeddings.
+        """
+        operation = ops.ReadRecordVersions(self.collection, id, embeddings=embeddings)
+        versions: builtins.list[RecordVersion] = []
+        for page in self._calls.pages(operation, limit):
+            versions += [RecordVersion.of(version) for version in page.versions]
+        return versions
 
     def delete(
         self,

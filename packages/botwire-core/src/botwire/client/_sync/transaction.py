@@ -51,6 +51,7 @@ class Transaction:
         self._done = False
 
     def __enter__(self) -> Self:
+        self._refuse_when_done()
         return self
 
     def __exit__(
@@ -59,6 +60,8 @@ class Transaction:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._done:  # an inner block of the same transaction has applied it
+            return
         self._done = True
         checks = (*self._reads.values(), *self._checks)
         if kind is not None or not (self._operations or checks):

@@ -75,6 +75,8 @@ class AsyncHTTPEngine:
             raise ConfigurationError(f"{url!r} is not a URL: {error}") from None
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ConfigurationError(f"{url!r} is not a server's URL: use http://host:port")
+        if parsed.port is not None and not 0 < parsed.port < 2**16:
+            raise ConfigurationError(f"{url!r} names port {parsed.port}: ports are 1 to 65535")
         if parsed.userinfo:
             raise ConfigurationError("the URL has a password, which logs would show: use api_key")
         parsed, asked = _read_query(parsed)

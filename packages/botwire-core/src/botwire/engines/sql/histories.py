@@ -227,7 +227,7 @@ def _update_item(context: Context, op: ops.UpdateItem) -> Steps[int]:
     stat = yield from keep_past(context, history, stat, "seq = ?", (seq,))
     new = context.change("history", "update", history)
     yield Statement(
-        f"UPDATE botwire_items SET value_json = ?, version = ?, author = ? "
+        f"UPDATE botwire_items SET value_json = ?, version = ?, author = ?, since = NULL "
         f"WHERE {HERE} AND seq = ?",
         (op.value.text, new, context.author, context.namespace, history, seq),
     )

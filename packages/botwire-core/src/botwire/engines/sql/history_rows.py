@@ -126,7 +126,7 @@ _SAVE = tables.HISTORIES.upsert()
 
 def save(context: Context, history: bytes, stat: Stat) -> Steps[None]:
     """Writes the row of a history."""
-    yield from past_rows.keep_history(context, history, stat.metadata_version)
+    yield from past_rows.keep_history(context, history, stat.metadata, stat.metadata_version)
     yield Statement(_SAVE, (context.namespace, history, *stat[:-1], context.until))
 
 
@@ -163,9 +163,9 @@ def metadata_of(text: str | None) -> Json:
 
 # --- items ----------------------------------------------------------------------------------
 
-_COLUMNS = tables.HISTORY_ITEM
+_COLUMNS = f"{tables.HISTORY_ITEM}, since"
 _OWN = f"SELECT {_COLUMNS} FROM botwire_items WHERE {HERE}"
-_RANGE = "seq > ? AND seq <= ? AND version <= ?"
+_RANGE = f"seq > ? AND seq <= ? AND {tables.WRITTEN} <= ?"
 _PAST = f"SELECT {_COLUMNS} FROM botwire_forked_items WHERE {HERE} AND {_RANGE} AND until > ?"
 
 
@@ -206,7 +206,7 @@ def count_items(context: Context, history: bytes, stat: Stat, after: int, up_to:
     return count_in(rows)
 
 
-_KEPT = "seq <= ? AND version <= ?"
+_KEPT = f"seq <= ? AND {tables.WRITTEN} <= ?"
 
 
 def keep_past(
@@ -224,11 +224,11 @@ def keep_past(
         return stat
     rows = yield Statement(
         "INSERT INTO botwire_forked_items (namespace, history, seq, until, id, value_json, "
-        "created_at, version, author) SELECT namespace, history, seq, CAST(? AS BIGINT), id, "
-        f"value_json, created_at, version, author FROM botwire_items WHERE {HERE} AND {_KEPT} "
-        f"AND {condition} RETURNING {sizes.ITEM}",
+        "created_at, version, author, since) SELECT namespace, history, seq, CAST(? AS BIGINT), "
+        f"id, value_json, created_at, version, author, since FROM botwire_items WHERE {HERE} "
+        f"AND {_KEPT} AND {condition} RETURNING {sizes.ITEM}",
         (
-            *(context.revision + 1, context.namespace, history),
+            *(context.until, context.namespace, history),
             *(stat.forked_seq, stat.forked_version, *parameters),
         ),
     )

@@ -17,7 +17,7 @@ from botwire import operations as ops
 from botwire import wire
 from botwire.engines.sql import past_rows
 from botwire.engines.sql.handlers import handles
-from botwire.engines.sql.history_rows import HERE, STAT, Stat
+from botwire.engines.sql.history_rows import STAT, Stat, save
 from botwire.engines.sql.steps import Context, Statement, Steps, marks
 from botwire.exact import Json
 from botwire.names import (
@@ -230,24 +230,32 @@ def _keep(context: Context, holds: Sequence[ops.RetentionPolicy], limit: int) ->
             break
         name = from_bytes(history)
         if Stat(*columns).exists and any(hold.covers(namespace, name) for hold in holds):
-            yield Statement(
-                f"UPDATE botwire_histories SET expires_at = NULL WHERE {HERE}",
-                (context.namespace, history),
-            )
             context.change("history", "expire", history)
+            yield from save(context, history, Stat(*columns)._replace(expires_at=None))
             kept += 1
     return kept
 
 
 def _keep_keys(context: Context, limit: int) -> Steps[int]:
     rows = yield Statement(
-        "UPDATE botwire_keys SET expires_at = NULL WHERE namespace = ? AND key IN "
-        "(SELECT key FROM botwire_keys WHERE namespace = ? AND expires_at > ? LIMIT ?) "
-        "RETURNING key",
-        (context.namespace, context.namespace, context.now, limit),
+        "SELECT key FROM botwire_keys WHERE namespace = ? AND expires_at > ? LIMIT ?",
+        (context.namespace, context.now, limit),
     )
+    one = "namespace = ? AND key = ?"
+    lasting = []
     for (key,) in rows:
-        context.change("key", "expire", key)
+        revision = context.change("key", "expire", key)
+        here = (context.namespace, key)
+        yield from past_rows.keep(context, "keys", one, here)
+        # The key's version stays, since its value does.
+        lasting.append((revision if context.keeps_past else None, *here))
+    if lasting:
+        yield Statement(
+            "UPDATE botwire_keys SET expires_at = NULL, "
+            f"since = COALESCE(CAST(? AS BIGINT), since) WHERE {one}",
+            lasting,
+            many=True,
+        )
     return len(rows)
 
 
@@ -272,12 +280,15 @@ def _keep_records(context: Context, limit: int) -> Steps[int]:
         these = f"namespace = ? AND collection = ? AND id IN ({marks(ids)})"
         yield from past_rows.keep(context, "records", these, (*here, *ids))
         yield Statement(
-            f"UPDATE botwire_records SET expires_at = NULL, version = ? WHERE {these}",
+            f"UPDATE botwire_records SET expires_at = NULL, version = ?, since = NULL "
+            f"WHERE {these}",
             (revision, *here, *ids),
         )
+        whole = "namespace = ? AND collection = ?"
+        yield from past_rows.keep(context, "collections", whole, here)
         yield Statement(
-            "UPDATE botwire_collections SET revision = ? WHERE namespace = ? AND collection = ?",
-            (revision, *here),
+            f"UPDATE botwire_collections SET revision = ?, version = ? WHERE {whole}",
+            (revision, revision, *here),
         )
         kept += len(ids)
     return kept

@@ -28,6 +28,7 @@ from botwire.engines.sql.schema import (
     VERSION_10,
     VERSION_11,
     VERSION_12,
+    VERSION_13,
     Dialect,
 )
 from botwire.engines.sql.steps import Statement, Steps
@@ -175,6 +176,11 @@ def _version_12(dialect: Dialect) -> Steps[None]:
         yield Statement(dialect.spell(sql))
 
 
+def _version_13(dialect: Dialect) -> Steps[None]:
+    for sql in VERSION_13:
+        yield Statement(dialect.spell(sql))
+
+
 VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
     _version_1,
     _version_2,
@@ -188,6 +194,7 @@ VERSIONS: Sequence[Callable[[Dialect], Steps[None]]] = (
     _version_10,
     _version_11,
     _version_12,
+    _version_13,
 )
 """The steps: the first makes version 1 from nothing, the second makes version 2 from 1, etc."""
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from botwire import operations as ops
-from botwire.engines.sql import past_rows, sizes, tables
+from botwire.engines.sql import past_rows
 from botwire.engines.sql.handlers import handles
 from botwire.engines.sql.history_rows import HERE, Stat, release
 from botwire.engines.sql.schema import PAST_KEYS
 from botwire.engines.sql.steps import Context, Statement, Steps, bounds
-from botwire.exact import Json
 from botwire.names import from_bytes, to_bytes
-from botwire.operations.authors import from_stored
 
 _SECOND = 1_000_000
 _SLACK = 60 * _SECOND  # the past is deleted a minute's worth at a time
@@ -169,43 +167,6 @@ def _find_revision(context: Context, op: ops.FindRevision) -> Steps[int]:
     return revision
 
 
-_NOTHING = (b"", b"", 0)
-_VERSION = "value_json, value_bytes, version, created_at, updated_at, expires_at, author"
-
-
-@handles(ops.ReadVersions)
-def _read_versions(context: Context, op: ops.ReadVersions) -> Steps[ops.VersionPage]:
-    past = yield from past_rows.read_past(context)
-    here = (context.namespace, to_bytes(op.key), 2**62 if op.before is None else op.before)
-    # A value that has expired is also a past value, swept or not.
-    now = 0 if past.keep_past > 0 else context.now
-    rows = yield Statement(
-        f"SELECT {_VERSION}, NULL FROM botwire_keys WHERE namespace = ? AND key = ? "
-        f"AND version < ? AND {tables.LIVE} UNION ALL "
-        f"SELECT {_VERSION}, until FROM botwire_past_keys WHERE namespace = ? AND key = ? "
-        "AND version < ? ORDER BY version DESC LIMIT ?",
-        (*here, now, *(here if past.keep_past > 0 else _NOTHING), op.limit + 1),
-    )
-    room, taken = context.room(), 0
-    versions: list[ops.KeyVersion] = []
-    for text, raw, version, created, updated, expires, author, until in rows[: op.limit]:
-        taken += sizes.ROW + len(raw if text is None else text)
-        if versions and taken > room:
-            break
-        versions.append(
-            ops.KeyVersion(
-                version,
-                raw if text is None else Json.from_text(text),
-                created,
-                updated,
-                expires,
-                author and from_stored(author),
-                None if until is None or until > past.revision else until,
-            )
-        )
-    return ops.VersionPage(tuple(versions), len(rows) > len(versions))
-
-
 @handles(ops.ListChanged)
 def _list_changed(context: Context, op: ops.ListChanged) -> Steps[ops.ChangedPage]:
     revision, _ = yield from past_rows.find(context, op.at)
@@ -216,7 +177,8 @@ def _list_changed(context: Context, op: ops.ListChanged) -> Steps[ops.ChangedPag
     condition, between = bounds(column, op.prefix, op.after)
     here = (context.namespace, *between, revision)
     rows = yield Statement(
-        f"SELECT {column} FROM botwire_{table} WHERE namespace = ?{condition} AND version > ? "
+        f"SELECT {column} FROM botwire_{table} WHERE namespace = ?{condition} "
+        f"AND {past_rows.KEPT[table].written} > ? "
         f"UNION SELECT {column} FROM botwire_past_{table} WHERE namespace = ?{condition} "
         f"AND until > ? ORDER BY {column} LIMIT ?",
         (*here, *here, op.limit + 1),

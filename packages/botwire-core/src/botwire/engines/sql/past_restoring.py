@@ -54,9 +54,11 @@ def _is_touched(
     only = op.only
     if only is None:
         return True
+    written = past_rows.KEPT[table].written
     rows = yield Statement(
-        f"SELECT version, NULL FROM botwire_{table} WHERE {condition} AND version >= ? UNION ALL "
-        f"SELECT version, until FROM botwire_past_{table} WHERE {condition} AND until >= ?",
+        f"SELECT {written}, NULL FROM botwire_{table} WHERE {condition} AND {written} >= ? "
+        f"UNION ALL SELECT {written}, until FROM botwire_past_{table} WHERE {condition} "
+        "AND until >= ?",
         (*here, only, *here, only),
     )
     seen = {one for row in rows for one in row if one is not None}
@@ -224,7 +226,7 @@ def _restore_records(
     where = "namespace = ? AND collection = ? AND id > ?"
     parameters = (*here, after, revision)
     rows = yield Statement(
-        f"SELECT id FROM botwire_records WHERE {where} AND version > ? UNION "
+        f"SELECT id FROM botwire_records WHERE {where} AND {tables.WRITTEN} > ? UNION "
         f"SELECT id FROM botwire_past_records WHERE {where} AND until > ? ORDER BY id LIMIT ?",
         (*parameters, *parameters, op.limit + 1),
     )

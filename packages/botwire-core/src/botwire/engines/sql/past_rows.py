@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from botwire import operations as ops
 from botwire.clock import to_iso
-from botwire.engines.sql import sizes
+from botwire.engines.sql import sizes, tables
 from botwire.engines.sql.schema import PAST_KEYS
 from botwire.engines.sql.steps import WAIT, Context, Statement, Steps, T
 from botwire.errors import InvalidRequestError, NotFoundError
@@ -27,47 +27,59 @@ class PastTable(NamedTuple):
     """How the past of a table is kept.
 
     Attributes:
-        columns: The columns that are kept, besides the namespace and the version.
-        version: The column with the revision that gave a row its content.
-        others: Columns that reads use but that are not kept, as SQL for their values.
+        columns: The columns that are kept, besides the namespace.
+        written: SQL for the revision that gave a row its content.
+        others: Columns that reads use but that are not kept, as SQL for their values. Each has the
+            type of the column; otherwise databases do not merge the two tables in order.
         size: SQL for the bytes that a past row counts; see `sizes`.
     """
 
     columns: str
-    version: str = "version"
+    written: str = tables.WRITTEN
     others: str = ""
     size: str = ""
 
 
-_METADATA = """COALESCE(
+# An imported document may have the version of another one that the history had before.
+_METADATA = """CAST(COALESCE(
     (SELECT m.metadata FROM botwire_past_metadata m WHERE m.namespace = p.namespace
-    AND m.history = p.history AND m.metadata_version = p.metadata_version),
+    AND m.history = p.history AND m.metadata_version = p.metadata_version AND m.until >= p.until
+    ORDER BY m.until LIMIT 1),
     (SELECT h.metadata FROM botwire_histories h WHERE h.namespace = p.namespace
-    AND h.history = p.history AND h.metadata_version = p.metadata_version)) AS metadata"""
+    AND h.history = p.history AND h.metadata_version = p.metadata_version)) AS TEXT) AS metadata"""
+
+
+def _zeros(columns: str) -> str:
+    return ", ".join(f"CAST(0 AS BIGINT) AS {column}" for column in columns.split())
+
 
 KEPT = {
     "keys": PastTable(
-        "key, value_json, value_bytes, created_at, updated_at, expires_at, author", size=sizes.KEY
+        "key, value_json, value_bytes, version, created_at, updated_at, expires_at, author, since",
+        size=sizes.KEY,
     ),
     # Counts of bytes and shared items are never read as of a revision. A metadata document is kept
     # once instead of with each row.
     "histories": PastTable(
         "history, last_seq, size, archived, archived_seq, created_at, updated_at, "
-        "metadata_version, expires_at, dead_seq, base",
-        others=f"{_METADATA}, 0 AS bytes, 0 AS dead, 0 AS forks, 0 AS forked_seq, "
-        "0 AS forked_version, 0 AS past",
+        "metadata_version, expires_at, dead_seq, base, version",
+        "version",
+        others=f"{_METADATA}, {_zeros('bytes dead forks forked_seq forked_version past')}",
     ),
-    "items": PastTable("history, seq, id, value_json, created_at, author", size=sizes.ITEM),
+    "items": PastTable(
+        "history, seq, id, value_json, created_at, version, author, since", size=sizes.ITEM
+    ),
     "collections": PastTable(
-        "collection, dimension, size, words, revision, expiring",
-        others="0 AS removed, 0 AS bytes",
+        "collection, dimension, size, words, revision, expiring, version",
+        "version",
+        others=_zeros("removed bytes"),
     ),
     "records": PastTable(
-        "collection, id, text, metadata, tags, scope, embedding, created_at, updated_at, "
-        "expires_at, author",
+        "collection, id, text, metadata, tags, scope, embedding, version, created_at, updated_at, "
+        "expires_at, author, since",
         size=sizes.RECORD,
     ),
-    "words": PastTable("collection, word, id, times, among", "since"),
+    "words": PastTable("collection, word, id, times, among, since", "COALESCE(since, 0)"),
 }
 """The tables whose past is kept."""
 TABLES = (*KEPT, "metadata")
@@ -99,13 +111,13 @@ def size_of(table: str) -> str:
 @functools.cache
 def _keep(table: str, condition: str) -> str:
     kept = KEPT[table]
-    columns = f"namespace, {kept.columns}, {kept.version}"
+    columns = f"namespace, {kept.columns}"
     counted = f" RETURNING {kept.size}" if kept.size else ""
     return (
         f"INSERT INTO botwire_past_{table} ({columns}, until) "
         f"SELECT {columns}, CAST(? AS BIGINT) FROM botwire_{table} WHERE {condition} "
         # Nobody has ever seen a row that the same change wrote.
-        f"AND COALESCE({kept.version}, 0) < ?{counted}"
+        f"AND {kept.written} < ?{counted}"
     )
 
 
@@ -142,32 +154,27 @@ _KEEP_METADATA = (
     "INSERT INTO botwire_past_metadata (namespace, history, metadata, metadata_version, until) "
     "SELECT namespace, history, metadata, metadata_version, CAST(? AS BIGINT) "
     "FROM botwire_histories WHERE namespace = ? AND history = ? AND metadata IS NOT NULL "
-    "AND metadata_version <> ? RETURNING length(metadata)"
+    "AND (metadata_version <> ? OR metadata <> ?) RETURNING length(metadata)"
 )
 
 
-def keep_history(context: Context, history: bytes, metadata_version: int) -> Steps[None]:
+def keep_history(
+    context: Context, history: bytes, metadata: str | None, metadata_version: int
+) -> Steps[None]:
     """Keeps the row of a history that is about to be changed.
 
     Args:
         context: The batch's context.
         history: The history.
-        metadata_version: The version of its metadata afterwards; 0 if there will be none.
+        metadata: Its metadata afterwards; None if there will be none.
+        metadata_version: The version of that metadata; 0 if there will be none.
     """
     if context.keeps_past:
         here = (context.namespace, history)
         yield from keep(context, "histories", "namespace = ? AND history = ?", here)
-        rows = yield Statement(_KEEP_METADATA, (context.until, *here, metadata_version))
+        after = (metadata_version, metadata or "")
+        rows = yield Statement(_KEEP_METADATA, (context.until, *here, *after))
         context.grown += sum(size for (size,) in rows)
-
-
-def refuse(context: Context) -> None:
-    """Raises `InvalidRequestError` if the namespace keeps its past, which dumps do not contain."""
-    if context.keeps_past:
-        raise InvalidRequestError(
-            "this namespace keeps its past, and an import or copy has none: write to another "
-            "namespace, or stop keeping it first"
-        )
 
 
 # --- reading --------------------------------------------------------------------------------
@@ -298,30 +305,42 @@ def at(sql: str, revision: int) -> str:
 
 @functools.lru_cache(maxsize=512)
 def _template(sql: str) -> str:
+    if " ORDER BY " in sql and " LIMIT " in sql:
+        # A page: both tables are merged in its order, and none is sorted. The plus keeps databases
+        # from the index on `until`, which would read all that has changed since.
+        head, found, rest = _split(sql)
+        if found:
+            return head + _as_table(found, until="+until") + _READ.sub(_as_table, rest)
     return _READ.sub(_as_table, sql)
+
+
+def _split(sql: str) -> tuple[str, re.Match[str] | None, str]:
+    """Returns what is before the first table, the table, and what is after it."""
+    found = _READ.search(sql)
+    return ("", None, sql) if found is None else (sql[: found.start()], found, sql[found.end() :])
 
 
 # Names are lowercase and SQL keywords are not, which tells an alias from a keyword.
 _READ = re.compile(rf"\b(FROM|JOIN) botwire_({'|'.join((*KEPT, 'forked_items'))})\b( (?=[a-z]))?")
 
 
-def _as_table(found: re.Match[str]) -> str:
+def _as_table(found: re.Match[str], until: str = "until") -> str:
     table = found[2]
     name = " " if found[3] else f" botwire_{table}"
     if table == "forked_items":
         then = "SELECT * FROM botwire_forked_items WHERE until <= \0"
         return f"{found[1]} ({then}){name}"
     kept = KEPT[table]
-    columns = f"namespace, {kept.columns}, {kept.version}"
+    columns = f"namespace, {kept.columns}"
     present = "".join(f", {part}" for part in _names(kept.others))
     past = f", {kept.others}" if kept.others else ""
-    written = f"COALESCE({kept.version}, 0) <= \0"
+    written = f"{kept.written} <= \0"
     return (
         f"{found[1]} (SELECT {columns}{present} FROM botwire_{table} WHERE {written} "
         f"UNION ALL SELECT {columns}{past} FROM botwire_past_{table} p "
-        f"WHERE {written} AND until > \0){name}"
+        f"WHERE {written} AND {until} > \0){name}"
     )
 
 
 def _names(others: str) -> list[str]:
-    return re.findall(r"AS (\w+)", others)
+    return re.findall(r"AS (\w+)(?=,|$)", others)

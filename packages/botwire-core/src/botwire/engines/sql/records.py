@@ -243,8 +243,8 @@ def _patch_records(context: Context, op: ops.PatchRecords) -> Steps[int]:
         renewed = ", expires_at = CASE WHEN expires_at IS NOT NULL THEN CAST(? AS BIGINT) END"
         values.append(context.now + max(1, round(op.ttl * 1_000_000)))
     yield Statement(
-        "UPDATE botwire_records SET metadata = ?, author = ?, version = ?, updated_at = ?"
-        f"{renewed} WHERE {_HERE} AND id = ?",
+        "UPDATE botwire_records SET metadata = ?, author = ?, version = ?, updated_at = ?, "
+        f"since = NULL{renewed} WHERE {_HERE} AND id = ?",
         [(new, author, *values, *here, id) for id, _, new in patched],
         many=True,
     )

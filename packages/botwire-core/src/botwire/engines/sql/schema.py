@@ -40,7 +40,9 @@ locks. Names are bytes (see `botwire.names`), times are microseconds.
   ``past_since`` on, which the namespace reached at ``past_began``. The tables ``botwire_past_…``
   then hold the rows as they were before the revision ``until`` changed or deleted them
   (`engines.sql.past`). For this, ``botwire_histories.version``, ``botwire_collections.version`` and
-  ``botwire_words.since`` hold the revision at which a row got its present content.
+  ``botwire_words.since`` hold the revision at which a row got its present content. A key, an item
+  or a record got it at ``version``, unless ``since`` says otherwise: a row that was imported keeps
+  the version that it had elsewhere, and a key keeps its version when a hold removes its expiry.
   ``botwire_changes.changed_at`` is set only if the namespace keeps its past.
 - ``author`` of a key, an item, a record and a change is who wrote it (`operations.authors`), or
   NULL if the author is unknown.
@@ -331,3 +333,17 @@ VERSION_12: Sequence[str] = (
     ],
 )
 """Lets a namespace keep its past."""
+
+VERSION_13: Sequence[str] = (
+    *[
+        f"ALTER TABLE botwire_{table} ADD COLUMN since BIGINT"
+        for shape in ("keys", "items", "records")
+        for table in (shape, f"past_{shape}")
+    ],
+    "ALTER TABLE botwire_forked_items ADD COLUMN since BIGINT",
+    """CREATE INDEX botwire_past_histories_updated
+        ON botwire_past_histories (namespace, updated_at, history)""",
+    """CREATE INDEX botwire_past_records_age
+        ON botwire_past_records (namespace, collection, created_at, id)""",
+)
+"""Lets what is imported become part of the past, and pages of the past begin at their cursor."""

@@ -52,7 +52,7 @@ class Table:
 KEYS = Table(
     "botwire_keys",
     "namespace, key",
-    "value_json, value_bytes, version, created_at, updated_at, expires_at, author, replaced",
+    "value_json, value_bytes, version, created_at, updated_at, expires_at, author, replaced, since",
 )
 HISTORIES = Table(
     "botwire_histories",
@@ -62,7 +62,7 @@ HISTORIES = Table(
     "version",
 )
 ITEMS = Table(
-    "botwire_items", "namespace, history, seq", "id, value_json, created_at, version, author"
+    "botwire_items", "namespace, history, seq", "id, value_json, created_at, version, author, since"
 )
 COLLECTIONS = Table(
     "botwire_collections",
@@ -72,12 +72,15 @@ COLLECTIONS = Table(
 RECORDS = Table(
     "botwire_records",
     "namespace, collection, id",
-    "text, metadata, tags, scope, embedding, author, version, created_at, updated_at, expires_at",
+    "text, metadata, tags, scope, embedding, author, version, created_at, updated_at, expires_at, "
+    "since",
 )
 WORDS = Table("botwire_words", "namespace, collection, word, id", "times, among, since")
 CHANGES = Table("botwire_changes", "namespace, revision", "shape, action, name, author, changed_at")
 REQUESTS = Table("botwire_requests", "namespace, id", "results, created_at")
 
+WRITTEN = "COALESCE(since, version)"
+"""SQL for the revision at which a key, an item or a record got its content; see `schema`."""
 LIVE = "(expires_at IS NULL OR expires_at > ?)"
 """The condition that a row has not expired at a given time."""
 PUT_KEY = (
@@ -105,7 +108,7 @@ KEY_STAT = (
 """The columns that `key_stat` reads."""
 HISTORY_ITEM = "seq, id, value_json, created_at, version, author"
 """The columns that `history_item` reads."""
-RECORD_ENTRY = f"id, {RECORDS.columns}"
+RECORD_ENTRY = f"id, {RECORDS.columns.removesuffix(', since')}"
 """The columns that `record_entry` reads."""
 
 
@@ -125,11 +128,25 @@ def key_stat(row: Row) -> ops.KeyStat:
 
 
 def key_row(
-    namespace: bytes, key: bytes, value: ops.Value, author: str | None, *rest: int | None
+    namespace: bytes,
+    key: bytes,
+    value: ops.Value,
+    author: str | None,
+    *rest: int | None,
+    since: int | None = None,
 ) -> Row:
-    """Returns the row of `KEYS` for a value; `rest` is its version and its times."""
+    """Returns the row of `KEYS` for a value; `rest` is its version and its times.
+
+    Args:
+        namespace: The namespace.
+        key: The key.
+        value: Its value.
+        author: Who wrote it, in stored form.
+        rest: Its version, and when it was created, was updated and expires.
+        since: The revision that writes it, unless that is its version.
+    """
     text, raw = (value.text, None) if isinstance(value, Json) else (None, value)
-    return (namespace, key, text, raw, *rest, author, 0)
+    return (namespace, key, text, raw, *rest, author, 0, since)
 
 
 def history_item(row: Row) -> ops.HistoryItem:
@@ -149,9 +166,19 @@ def insert_items(
     namespace: bytes,
     history: bytes,
     items: Iterable[tuple[int, bytes | None, Json, int, int, str | None]],
+    since: int | None = None,
 ) -> Statement:
-    """Returns the statement that writes items: number, id, value, time, version, author."""
-    rows = [(namespace, history, seq, id, value.text, *rest) for seq, id, value, *rest in items]
+    """Returns the statement that writes items: number, id, value, time, version, author.
+
+    Args:
+        namespace: The namespace.
+        history: The history.
+        items: The items.
+        since: The revision that writes them, unless that is their version.
+    """
+    rows = [
+        (namespace, history, seq, id, value.text, *rest, since) for seq, id, value, *rest in items
+    ]
     return Statement(ITEMS.insert, rows, many=True)
 
 
@@ -188,13 +215,16 @@ def record_content(record: ops.NewRecord | ops.RecordEntry, author: str | None) 
     )
 
 
-def upsert_records(here: Sequence[bytes], rows: Iterable[Row], *, keep: bool) -> Statement:
+def upsert_records(
+    here: Sequence[bytes], rows: Iterable[Row], *, keep: bool, since: int | None = None
+) -> Statement:
     """Returns the statement that writes records and overwrites those with the same ids.
 
     Args:
         here: The namespace and the collection.
         rows: The content of each record, followed by its version and its times.
         keep: Whether a record without an embedding keeps the stored one.
+        since: The revision that writes them, unless that is their version.
     """
     sql = _KEEP_EMBEDDINGS if keep else _PUT_RECORDS
-    return Statement(sql, [(*here, *row) for row in rows], many=True)
+    return Statement(sql, [(*here, *row, since) for row in rows], many=True)

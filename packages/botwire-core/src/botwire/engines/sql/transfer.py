@@ -108,7 +108,6 @@ class _Tally:
 
 @handles(ops.RestoreNamespace)
 def _restore_namespace(context: Context, op: ops.RestoreNamespace) -> Steps[None]:
-    past_rows.refuse(context)
     # Finds out whether the namespace is new. Its changes may be forgotten while its data remains.
     tables = ("changes", "keys", "histories", "collections")
     rows = yield Statement(
@@ -128,7 +127,6 @@ def _restore_namespace(context: Context, op: ops.RestoreNamespace) -> Steps[None
 
 @handles(ops.RestoreKeys)
 def _restore_keys(context: Context, op: ops.RestoreKeys) -> Steps[ops.Restored]:
-    past_rows.refuse(context)
     tally = _Tally()
     given = {entry.key: entry for entry in op.entries}
     stored: dict[str, ops.KeyEntry] = {}
@@ -154,23 +152,39 @@ def _restore_keys(context: Context, op: ops.RestoreKeys) -> Steps[ops.Restored]:
         tally.written += 1
         # Ensures that this version is never assigned again.
         context.revision = max(context.revision, entry.version)
-        context.change("key", "put", to_bytes(key))
         name, author = to_bytes(key), to_stored(entry.author)
+        since = _written_here(context, context.change("key", "put", name))
         freed = 0 if old is None else sizes.key(name, old.value, to_stored(old.author))
         context.grow([sizes.key(name, entry.value, author)], freed)
-        written.append(tables.key_row(context.namespace, name, entry.value, author, *entry[2:-1]))
+        if old is not None:
+            yield from past_rows.keep(context, "keys", _KEY, (context.namespace, name))
+        written.append(
+            tables.key_row(context.namespace, name, entry.value, author, *entry[2:-1], since=since)
+        )
     if written:
         yield Statement(tables.KEYS.upsert(), written, many=True)
     if op.span is not None:
         others = yield from _others(context, "botwire_keys", "key", op.span, set(given), tally, op)
         for name in others:
             context.change("key", "delete", name)
+            yield from past_rows.keep(context, "keys", _KEY, (context.namespace, name))
             rows = yield Statement(
-                f"DELETE FROM botwire_keys WHERE namespace = ? AND key = ? RETURNING {sizes.KEY}",
+                f"DELETE FROM botwire_keys WHERE {_KEY} RETURNING {sizes.KEY}",
                 (context.namespace, name),
             )
             context.grown -= count_in(rows)
     return tally.result()
+
+
+_KEY = "namespace = ? AND key = ?"
+
+
+def _written_here(context: Context, revision: int) -> int | None:
+    """Returns what `since` says of what is restored with this change.
+
+    It has the version that it had elsewhere. Where the past is kept, it was not here before.
+    """
+    return revision if context.keeps_past else None
 
 
 def _is_expired(entry: ops.KeyEntry, now: int) -> bool:
@@ -216,7 +230,6 @@ def _others(
 
 @handles(ops.RestoreHistory)
 def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Restored]:
-    past_rows.refuse(context)
     tally = _Tally()
     history = to_bytes(op.state.name)
     here = (context.namespace, history)
@@ -237,6 +250,13 @@ def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Rest
     new, taken = yield from _find_new(here, op, removed, tally)
     going = sorted(removed | taken)
     context.has_replaced = context.has_replaced or bool(going)
+    if not (changed or new or going):
+        return tally.result()
+    # Ensures that these versions are never assigned again.
+    context.revision = max(
+        context.revision, state.metadata_version, *(item.version for item in new)
+    )
+    revision = context.change("history", "restore", history)
     freed = 0
     for chunk in chunks(going):
         stat = yield from history_rows.keep_past(
@@ -257,29 +277,25 @@ def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Rest
     ]
     added = [sizes.item(id, value, author) for _, id, value, _, _, author in items]
     if new:
-        yield tables.insert_items(context.namespace, history, items)
-    if changed or new or going:
-        numbers = _count(state, counts, [item.seq for item in new], going)
-        context.grow(added, freed)
-        metadata = None if state.metadata.text == ops.NO_METADATA.text else state.metadata.text
-        growth = len(metadata or "") - stat.metadata_size
-        context.grown += growth
-        # Ensures that these versions are never assigned again.
-        context.revision = max(
-            context.revision, state.metadata_version, *(item.version for item in new)
-        )
-        row = stat._replace(
-            last_seq=state.last_seq,
-            archived_seq=state.archived_seq,
-            created_at=state.created_at,
-            updated_at=state.updated_at,
-            bytes=stat.bytes + sum(added) - freed + growth,
-            metadata=metadata,
-            metadata_version=state.metadata_version,
-            expires_at=state.expires_at,
-        )
-        yield from _save_history(context, history, row, numbers)
-        context.change("history", "restore", history)
+        # A fork reads the items as they were when it was made.
+        since = revision if stat.forks else _written_here(context, revision)
+        yield tables.insert_items(context.namespace, history, items, since)
+    numbers = _count(state, counts, [item.seq for item in new], going)
+    context.grow(added, freed)
+    metadata = None if state.metadata.text == ops.NO_METADATA.text else state.metadata.text
+    growth = len(metadata or "") - stat.metadata_size
+    context.grown += growth
+    row = stat._replace(
+        last_seq=state.last_seq,
+        archived_seq=state.archived_seq,
+        created_at=state.created_at,
+        updated_at=state.updated_at,
+        bytes=stat.bytes + sum(added) - freed + growth,
+        metadata=metadata,
+        metadata_version=state.metadata_version,
+        expires_at=state.expires_at,
+    )
+    yield from _save_history(context, history, row, numbers)
     return tally.result()
 
 
@@ -398,7 +414,6 @@ def _save_history(
 
 @handles(ops.RestoreRecords)
 def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Restored]:
-    past_rows.refuse(context)
     tally = _Tally()
     collection = yield from records.enter_collection(
         context, op.collection.name, [record.id for record in op.records]
@@ -421,7 +436,12 @@ def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Rest
     if known and not written and not going and dimension == collection.dimension:
         return tally.result()
 
+    context.revision = max([context.revision, *(record.version for record in written)])
+    revision = context.change("record", "restore", collection.name)
     _, fewer, freed = yield from records.remove_records(context, collection, going)
+    for chunk in chunks([to_bytes(old.id) for old in replaced]):
+        condition = f"namespace = ? AND collection = ? AND id IN ({marks(chunk)})"
+        yield from past_rows.keep(context, "records", condition, (*here, *chunk))
     contents = [tables.record_content(record, to_stored(record.author)) for record in written]
     added = [sizes.record(*content) for content in contents]
     freed += sum(
@@ -432,15 +452,14 @@ def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Rest
             (*content, record.version, record.created_at, record.updated_at, record.expires_at)
             for content, record in zip(contents, written, strict=True)
         ]
-        yield tables.upsert_records(here, rows, keep=False)
+        since = _written_here(context, revision)
+        yield tables.upsert_records(here, rows, keep=False, since=since)
     growth = yield from word_index.reindex(
         context,
         collection.name,
         {to_bytes(old.id): to_bytes(old.text) for old in replaced},
         {to_bytes(record.id): to_bytes(record.text) for record in written},
     )
-    context.revision = max([context.revision, *(record.version for record in written)])
-    revision = context.change("record", "restore", collection.name)
     yield from save_collection(
         context,
         collection._replace(
