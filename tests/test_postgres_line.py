@@ -36,6 +36,8 @@ from botwire.engines.postgres._async import runner as awaited
 from botwire.engines.postgres._sync import runner as blocking
 from botwire.engines.sql.steps import WAIT, Statement, Steps, has_rows
 from botwire.exact import Json
+from botwire.operations.terms import BatchTerms
+from botwire.work import Work as Limits
 from conftest import read_url, running
 from tests.chaos.processes import Postgres, own_postgres
 from tests.chaos.proxy import Proxy
@@ -145,6 +147,37 @@ async def test_what_nobody_reads_is_not_waited_for(
         "_search": 5,  # the collection, forms, words, records; the end
         "_read_several": 2,  # all at once; the end
     }
+
+
+# --- waiting for others ---------------------------------------------------------------------
+
+
+def test_waiting_for_another_writer_is_not_a_requests_own_work(
+    database: Postgres, namespace: str
+) -> None:
+    memory = Memory(namespace, url=database.url)
+    memory.set("k", 1)
+    batch = ops.Batch(
+        namespace,
+        (ops.PutKey("k", Json.of(2)),),
+        terms=BatchTerms(work=Limits(1.0)),
+    )
+    waits = (
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+        "AND now() - query_start > interval '1.2 s'"
+    )
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(database.url) as other,
+        psycopg.connect(database.url, autocommit=True) as watcher,
+    ):
+        other.execute("SELECT 1 FROM botwire_namespaces FOR UPDATE")
+        writing = pool.submit(memory.engine.apply, batch)
+        while not watcher.execute(waits).fetchall():
+            assert not writing.done(), writing.result()
+        other.rollback()
+        writing.result()
+    assert memory.get("k") == 2
 
 
 # --- silence --------------------------------------------------------------------------------

@@ -47,6 +47,11 @@ class Work:
         """Removes the deadline."""
         self._deadline = None
 
+    def restart(self) -> None:
+        """Grants the whole time again, from now on; for work that only waited until now."""
+        if self._seconds is not None:
+            self._deadline = time.monotonic() + self._seconds
+
     def restarted(self) -> Work:
         """Returns new limits with the same number of seconds, counted from now."""
         return Work(self._seconds)

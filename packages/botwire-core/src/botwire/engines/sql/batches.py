@@ -10,7 +10,7 @@ raises, the engine rolls back. Placeholders are ``?``.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from botwire import operations as ops
@@ -106,7 +106,12 @@ def _in_rounds(
 
 
 def write(
-    batch: ops.Batch, now: int, *, lock: str = "", plan: Plan | None = None
+    batch: ops.Batch,
+    now: int,
+    *,
+    lock: str = "",
+    plan: Plan | None = None,
+    locked: Callable[[], object] | None = None,
 ) -> Steps[ops.Results]:
     """Applies a batch inside a transaction that the engine has opened.
 
@@ -116,6 +121,7 @@ def write(
         lock: What to add to a SELECT so that it locks the row, if a transaction does not lock
             the whole database.
         plan: What was read before taking the lock; see `planning`.
+        locked: Called once the namespace is locked, which may have been a long wait.
 
     Raises:
         UnplannedError: A new plan is needed.
@@ -123,6 +129,8 @@ def write(
     namespace = to_bytes(batch.namespace)
     idempotency_id = None if batch.idempotency_id is None else to_bytes(batch.idempotency_id)
     row = yield from accounts.enter(namespace, now, lock, idempotency_id)
+    if locked is not None:
+        locked()
     answer = None if batch.terms is None else batch.terms.answer
     author = to_stored(batch.author)
     context = Context(

@@ -67,12 +67,12 @@ async def run(connection: _Connection, steps: Steps[T], weight: int = 0) -> T:
     rows: Rows | None = None
     try:
         while True:
-            work.look()
             step = await AsyncSender.send(steps, rows, seen)
             if isinstance(step, Ended):
                 await _read(unread)
                 result: T = step.value
                 return result
+            work.look()
             rows, seen = [], weight
             if step is not WAIT:
                 cursor = await _send(connection, step)

@@ -182,14 +182,22 @@ class PostgresEngine:
     def _write(self, connection: psycopg.Connection[Any], batch: Batch, moment: int) -> Results:
         plan = planning.first_plan(batch)
         tried = 0
-        with work.on(_write_verdict(batch)):
+        held_to = _limits(batch)
+        with work.on(None if held_to is None else held_to.verdict):
             while True:
                 if plan is None:
                     is_last = tried >= planning.TRIES
                     making = planning.plan(batch, moment, self._selections, is_last=is_last)
                     plan = transact(connection, SNAPSHOT, making, _weight(batch))
                 began = time.perf_counter()
-                steps = batches.write(batch, moment, lock=" FOR UPDATE", plan=plan)
+                steps = batches.write(
+                    batch,
+                    moment,
+                    lock=" FOR UPDATE",
+                    plan=plan,
+                    # To wait for another writer is not this one's work.
+                    locked=None if held_to is None else held_to.restart,
+                )
                 weight = 0 if plan.counts else _weight(batch)
                 try:
                     results: Results = transact(connection, WRITING, steps, weight)
@@ -292,9 +300,9 @@ class PostgresEngine:
         self._pools.close()
 
 
-def _write_verdict(batch: Batch) -> work.Verdict | None:
+def _limits(batch: Batch) -> work.Work | None:
     held_to = None if batch.terms is None else batch.terms.work
-    return None if held_to is None else held_to.restarted().verdict
+    return None if held_to is None else held_to.restarted()
 
 
 def _weight(batch: Batch) -> int:

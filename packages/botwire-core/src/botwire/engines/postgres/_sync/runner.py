@@ -68,12 +68,12 @@ def run(connection: _Connection, steps: Steps[T], weight: int = 0) -> T:
     rows: Rows | None = None
     try:
         while True:
-            work.look()
             step = Sender.send(steps, rows, seen)
             if isinstance(step, Ended):
                 _read(unread)
                 result: T = step.value
                 return result
+            work.look()
             rows, seen = [], weight
             if step is not WAIT:
                 cursor = _send(connection, step)
