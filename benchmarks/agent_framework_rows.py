@@ -69,7 +69,7 @@ def _checkpoint(said: list[Message]) -> WorkflowCheckpoint:
 
 
 if __name__ == "__main__":
-    import run
+    from benchmarks import run
 
     run.ROUNDS = ROUNDS
     rows(run.compare)

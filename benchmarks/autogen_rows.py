@@ -1,8 +1,4 @@
-"""AutoGen: memory against autogen-ext's ChromaDB, state against JSON files.
-
-The rows of teams measure CPU time. They compare a late turn of a conversation with an early one,
-also for a team whose state is saved in memory after each turn: no store can be faster than that.
-"""
+"""AutoGen: memory against autogen-ext's ChromaDB, state against JSON files."""
 
 from __future__ import annotations
 
@@ -11,13 +7,10 @@ import json
 import os
 import random
 import tempfile
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from autogen_agentchat.agents import AssistantAgent
-from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.memory import Memory, MemoryContent, MemoryMimeType
 from autogen_core.model_context import BufferedChatCompletionContext, ChatCompletionContext
 from autogen_core.models import UserMessage
@@ -26,12 +19,10 @@ from autogen_ext.memory.chromadb import (
     CustomEmbeddingFunctionConfig,
     PersistentChromaDBVectorMemoryConfig,
 )
-from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from botwire_autogen import BotWireChatCompletionContext, BotWireMemory, CheckpointedTeam
+from botwire_autogen import BotWireChatCompletionContext, BotWireMemory
 
 MEMORIES, DIMENSION, MESSAGES, SHOWN = 1000, 384, 10_000, 20
-EARLY, LATE = 20, 600
 ROUNDS = 50
 Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
@@ -108,47 +99,6 @@ def rows(compare: Compare) -> None:
             0.1,
         )
         run(theirs.close())
-        _turns(run, url)
-
-
-def _turns(run: Callable[..., Any], url: str) -> None:
-    """Measures a turn of a team of two agents, each of which sees only the last messages."""
-
-    def team(turns: int, name: str) -> RoundRobinGroupChat:
-        agents = [
-            AssistantAgent(
-                agent,
-                ReplayChatCompletionClient(["word " * 20] * 2000),
-                model_context=BotWireChatCompletionContext(
-                    "bench", url=url, name=f"{name}/{agent}", buffer_size=SHOWN
-                ),
-            )
-            for agent in "ab"
-        ]
-        return RoundRobinGroupChat([*agents], max_turns=turns)
-
-    stock = team(1, "stock")
-
-    async def in_memory(turns: int) -> None:
-        for turn in range(turns):
-            await stock.run(task=None if turn else "go")
-            await stock.save_state()
-
-    async def saved(turns: int) -> None:
-        await CheckpointedTeam(team(1, "ours"), "bench", url=url, max_turns=turns).run(task="go")
-
-    spent: list[list[float]] = []
-    for work in (saved, in_memory):
-        spent.append([])
-        for before, turns in ((EARLY - 1, 20), (LATE - EARLY - 21, 20)):
-            run(work(before))
-            started = time.process_time()
-            run(work(turns))
-            spent[-1].append((time.process_time() - started) / turns * 1e3)
-    for name, (early, late) in zip(("saved", "in memory"), spent, strict=True):
-        ratio = f"{late / early:6.2f}" + (" (target 2)" if name == "saved" else "")
-        row = f"autogen: turn {LATE}, {EARLY}, {name}"
-        print(f"{row:34} {late:9.1f} ms {early:9.1f} ms {ratio}")
 
 
 def _content(text: str) -> MemoryContent:
@@ -181,7 +131,7 @@ async def _load(state: Any) -> Any:
 
 
 if __name__ == "__main__":
-    import run
+    from benchmarks import run
 
     run.ROUNDS = ROUNDS
     rows(run.compare)

@@ -17,8 +17,8 @@ from typing import Any
 import redis
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
-from peers_rows import our_server, redis_server
 
+from benchmarks.peers_rows import our_server, redis_server
 from botwire import AsyncMemory, Memory
 from botwire_langgraph import BotWireSaver
 
@@ -132,6 +132,6 @@ def rows(compare: Compare) -> None:
 
 
 if __name__ == "__main__":
-    import run
+    from benchmarks import run
 
     rows(run.compare)

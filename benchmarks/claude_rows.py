@@ -61,7 +61,7 @@ def _entry(number: int) -> Any:
 
 
 if __name__ == "__main__":
-    import run
+    from benchmarks import run
 
     run.ROUNDS = ROUNDS
     rows(run.compare)

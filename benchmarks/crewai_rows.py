@@ -93,7 +93,7 @@ def _save(storage: Any, query: list[float]) -> Callable[[], Any]:
 
 
 if __name__ == "__main__":
-    import run
+    from benchmarks import run
 
     run.ROUNDS = ROUNDS
     rows(run.compare)

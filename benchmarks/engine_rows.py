@@ -115,6 +115,6 @@ def _exactly(vectors: list[list[float]], query: list[float]) -> list[str]:
 
 
 if __name__ == "__main__":
-    import run
+    from benchmarks import run
 
     rows(run.compare)

@@ -1,8 +1,7 @@
 """LangGraph: the checkpointer against LangGraph's own SqliteSaver.
 
-It measures the bytes stored, the cost of a turn on a long thread and how it grows with the thread,
-the requests per turn of an agent to a server, and how many turns survive when several processes
-write to one thread.
+It measures the bytes stored, the cost of a turn on a long thread, the requests per turn of an agent
+to a server, and how many turns survive when several processes write to one thread.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,7 +23,6 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
-from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
@@ -34,8 +31,6 @@ from botwire_langgraph import BotWireSaver, ConcurrentRunError
 TURNS = 100  # of three messages of some 200 characters
 WRITERS, TURNS_EACH = 8, 10
 ROUNDS = 100
-SHORT, LONG = 10, 500  # earlier turns of an agent's thread
-TIMES = 15
 TEXT = "word " * 40
 Compare = Callable[[str, Callable[[], Any], Callable[[], Any], float], None]
 
@@ -59,7 +54,6 @@ def rows(compare: Compare) -> None:
             compare("langgraph: a turn of 3 messages", mine, its, 1.5)
             compare("langgraph: get_tuple", _read(ours), _read(theirs), 2)
         ours.connection.memory.close()
-        _show_growth(folder)
         _show("langgraph: lost, 8 processes x 10", *_lost(folder), "turns", 0)
         _show("langgraph: a turn with a tool call", *_requests(folder), "requests", 0.6)
 
@@ -243,49 +237,8 @@ def _requests(folder: Path) -> tuple[float, float]:
             server.terminate()
 
 
-def _show_growth(folder: Path) -> None:
-    """Prints how the CPU time of an agent's turn grows, with each saver and without one."""
-    ours = BotWireSaver("growth", url=f"sqlite:///{folder / 'growth.db'}")
-    mine = _growth(ours)
-    ours.connection.memory.close()
-    with SqliteSaver.from_conn_string(str(folder / "its_growth.db")) as theirs:
-        others = {"InMemorySaver": InMemorySaver(), "SqliteSaver": theirs, "no saver": None}
-        for name, saver in others.items():
-            _show(f"langgraph: growth, {name}", mine, _growth(saver), "x", 1)
-
-
-def _growth(saver: Any) -> float:
-    """Returns the CPU time of an agent's late turn, as a multiple of that of an early turn."""
-    agent = create_agent(_Scripted(seconds=0), [look], checkpointer=saver)
-    early, late = _turn_after(agent, SHORT), _turn_after(agent, LONG)
-    return late / early
-
-
-def _turn_after(agent: Any, turns: int) -> float:
-    """Returns the CPU seconds of a turn with a tool call, after some earlier turns."""
-    thread = {"configurable": {"thread_id": f"after {turns}"}}
-    past: list[BaseMessage] = []
-    for i in range(turns):
-        call = {"name": "look", "args": {}, "id": f"c{i}"}
-        past += [
-            HumanMessage(TEXT, id=f"h{i}"),
-            AIMessage("", id=f"a{i}", tool_calls=[call]),
-            ToolMessage("found", id=f"t{i}", tool_call_id=f"c{i}"),
-            AIMessage(TEXT, id=f"b{i}"),
-        ]
-    if agent.checkpointer:
-        agent.update_state(thread, {"messages": past}, as_node="model")
-        past = []  # it is stored
-    seconds = []
-    for _ in range(TIMES):
-        begun = time.process_time()
-        agent.invoke({"messages": [*past, HumanMessage(TEXT)]}, thread)
-        seconds.append(time.process_time() - begun)
-    return statistics.median(seconds)
-
-
 if __name__ == "__main__":
-    import run
+    from benchmarks import run
 
     run.ROUNDS = ROUNDS
     rows(run.compare)

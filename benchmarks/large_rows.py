@@ -1,13 +1,16 @@
-"""A large file: how fast things start with it, and how long a writer waits beside long work.
+"""A large file: how fast things start with it, a server's memory, and how long a writer waits.
 
     hatch run bench large
 
 ``LARGE_MEGABYTES`` is the size of the file. A writer appends without pause while each long
-operation runs in another process; the table has the longest append with and without it.
+operation runs in another process; the table has the longest append with and without it. Beside
+them, another program only writes a kilobyte to a file of its own and syncs it: what that one waits
+for is due to the disk and the machine.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -17,8 +20,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from botwire import Memory
 
@@ -74,34 +81,99 @@ def _children_computed() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _serve(url: str) -> None:
-    """Starts a server, and returns once it says where it listens."""
+@contextlib.contextmanager
+def _server(url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Starts a server; yields its process and its URL once it listens."""
     command = [sys.executable, "-m", "botwire", "serve", "--port", "0", "--database", url]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.terminate()
+        try:
+            assert process.stdout is not None
+            yield process, process.stdout.readline().split()[-1]
+        finally:
+            process.terminate()
+
+
+def _serve(url: str) -> None:
+    with _server(url):
+        pass
+
+
+def memory(url: str) -> None:
+    """Prints the memory of a server after some work."""
+    print("\n| a server, after | resident memory |\n|---|---|")
+
+    def show(what: str, process: psutil.Process) -> None:
+        print(f"| {what} | {process.memory_info().rss / 1e6:.0f} MB |", flush=True)
+
+    with _server(url) as (process, address), Memory("large", url=address) as client:
+        server = psutil.Process(process.pid)
+        show("its start", server)
+        history = client.history("h")
+        for i in range(1_000):
+            client.get(f"k/{i}")
+            client.history("another").append(TEXT)
+        show("1,000 reads and 1,000 appends", server)
+        client.list_keys()
+        show("a list of all keys", server)
+        last = 0
+        while items := history.read(after=last, limit=1_000):
+            last = items[-1].seq
+        show("all items read", server)
 
 
 def _append(url: str, results: Connection) -> None:
     """Appends until told to stop; then sends the seconds that each append took."""
     history = Memory("writer", url=url).history("w")
+    _repeat(lambda: history.append({"text": TEXT}), results)
+
+
+def _sync(file: str, results: Connection) -> None:
+    """Writes to a file and syncs it until told to stop; then sends the seconds that each took."""
+    with Path(file).open("wb", buffering=0) as opened:
+        opened.write(TEXT.encode() * PART)  # so that the file does not grow later
+
+        def write() -> None:
+            opened.seek(0)
+            opened.write(TEXT.encode())
+            os.fsync(opened.fileno())
+
+        _repeat(write, results)
+
+
+def _repeat(work: Callable[[], Any], results: Connection) -> None:
     times = []
-    history.append("first")
+    work()
     results.send(None)
     while not results.poll():
         started = time.perf_counter()
-        history.append({"text": TEXT})
+        work()
         times.append(time.perf_counter() - started)
     results.send(times)
+
+
+class _Loop:
+    """A process that repeats something while long work runs here."""
+
+    def __init__(self, target: Callable[[str, Connection], None], where: str) -> None:
+        self._ours, theirs = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(target=target, args=(where, theirs))
+        self._process.start()
+        self._ours.recv()
+
+    def stop(self) -> list[float]:
+        """Returns how long each round took, sorted."""
+        self._ours.send(None)
+        times: list[float] = self._ours.recv()
+        self._process.join()
+        return sorted(times)
 
 
 def stalls(database: Path, folder: Path) -> None:
     """Prints how long appends take alone, and beside each long operation."""
     url = f"sqlite:///{database}"
-    memory = Memory("large", url=url)
+    client = Memory("large", url=url)
 
     def command(*arguments: str) -> None:
         environment = {**os.environ, "BOTWIRE_URL": url}
@@ -111,28 +183,28 @@ def stalls(database: Path, folder: Path) -> None:
         )  # fmt: skip
 
     copy = f"sqlite:///{folder / 'copy.db'}"
-    print("\n| beside | appends | median | 99 of 100 within | longest | it took |")
-    print("|---|---|---|---|---|---|", flush=True)
+    head = ("appends", "median", "99 of 100 within", "longest", "longest bare write", "it took")
+    print(f"\n| beside | {' | '.join(head)} |\n|---|---|---|---|---|---|---|", flush=True)
     for name, work in (
         ("nothing", lambda: time.sleep(ALONE_SECONDS)),
         ("a program that only computes", lambda: _compute(ALONE_SECONDS)),
-        ("list of all keys", memory.list_keys),
+        ("list of all keys", client.list_keys),
         ("`botwire check`", lambda: command("check")),
         ("`botwire backup`", lambda: command("backup", str(folder / "backup.db"))),
         ("`botwire copy`", lambda: command("copy", url, copy)),
-        ("sweep of 10,000 expired keys", lambda: _expire(memory)),
+        ("sweep of 10,000 expired keys", lambda: _expire(client)),
     ):
-        ours, theirs = CONTEXT.Pipe()
-        writer = CONTEXT.Process(target=_append, args=(url, theirs))
-        writer.start()
-        ours.recv()
+        writer, bare = _Loop(_append, url), _Loop(_sync, str(folder / "bare"))
         started = time.perf_counter()
         work()
         took = time.perf_counter() - started
-        ours.send(None)
-        times = sorted(ours.recv())
-        writer.join()
-        cells = [statistics.median(times), times[len(times) * 99 // 100], times[-1]]
+        times = writer.stop()
+        cells = [
+            statistics.median(times),
+            times[len(times) * 99 // 100],
+            times[-1],
+            bare.stop()[-1],
+        ]
         shown = " | ".join(f"{each * 1e3:.1f} ms" for each in cells)
         print(f"| {name} | {len(times):,} | {shown} | {took:.1f} s |", flush=True)
 
@@ -155,7 +227,7 @@ def _expire(memory: Memory) -> None:
 
 
 def main() -> None:
-    """Prints what starts, and what a writer waits for."""
+    """Prints what starts, what a server takes, and what a writer waits for."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         free = shutil.disk_usage(folder).free
@@ -167,6 +239,7 @@ def main() -> None:
         fill_into.close()
         fill(database)
         starts(database)
+        memory(f"sqlite:///{database}")
         stalls(database, folder)
 
 

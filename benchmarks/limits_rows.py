@@ -19,8 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import load
-
+from benchmarks import load
 from botwire import AsyncMemory, wire
 from botwire import operations as ops
 from botwire.exact import Json

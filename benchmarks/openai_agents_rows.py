@@ -49,7 +49,7 @@ def _turn() -> list[Any]:
 
 
 if __name__ == "__main__":
-    import run
+    from benchmarks import run
 
     run.ROUNDS = ROUNDS
     rows(run.compare)

@@ -35,8 +35,8 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
 from llama_index.storage.chat_store.redis import RedisChatStore
-from sides import HEAD, print_rows
 
+from benchmarks.sides import HEAD, print_rows
 from botwire import Memory, Record
 from botwire_langchain import BotWireChatMessageHistory
 from botwire_langgraph import BotWireSaver

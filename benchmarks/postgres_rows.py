@@ -82,6 +82,6 @@ def _place(
 
 
 if __name__ == "__main__":
-    import run
+    from benchmarks import run
 
     rows(run.compare)

@@ -72,7 +72,7 @@ def _turn() -> list[ModelMessage]:
 
 
 if __name__ == "__main__":
-    import run
+    from benchmarks import run
 
     run.ROUNDS = ROUNDS
     rows(run.compare)

@@ -4,11 +4,12 @@ Each row does the same work both ways in turn, many times, and prints the ratio 
 Absolute times depend on the machine; ratios hardly do, unless others use it at the same time.
 
     hatch run bench [PART ...]
-    hatch run bench races [FRAMEWORK ...]
+    hatch run bench races | length | images [FRAMEWORK ...]
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import statistics
 import subprocess
@@ -33,17 +34,8 @@ ALONE = ("growth", "large", "limits")
 """Parts that run only if they are named, since they take long."""
 TABLES = {"peers", "growth", "large", "limits"}
 """Parts that print Markdown tables."""
-RACES = "races"
-"""No part: it prints a table of its own, and takes arguments."""
-ELSEWHERE = {
-    "engine": "crewai",
-    "deepagents": "langgraph",
-    "peers": "peers",
-    "channel": "peers",
-    "growth": "peers",
-}
-"""Parts whose environment their name does not tell: LanceDB, which engines are compared with, comes
-with CrewAI."""
+FOLDERS = ("races", "length", "images")
+"""No parts: each has a program for each framework, prints one table, and takes arguments."""
 
 
 def compare(
@@ -75,26 +67,24 @@ def compare(
 
 def main(parts: Sequence[str]) -> int:
     """Runs some parts, or all; returns the exit code."""
-    if parts[:1] == [RACES]:
-        from benchmarks.races import run as races  # noqa: PLC0415 - parts run without it
-
-        return races.main(parts[1:])
+    if parts and parts[0] in FOLDERS:
+        runner = importlib.import_module(f"benchmarks.{parts[0]}.run")
+        return int(runner.main(parts[1:]))
     unknown = set(parts) - {*PARTS, *ALONE}
     if unknown:
-        choices = ", ".join((*PARTS, *ALONE, RACES))
+        choices = ", ".join((*PARTS, *ALONE, *FOLDERS))
         print(f"no part {min(unknown)!r}; choose from {choices}", file=sys.stderr)
         return 2
     if not {*parts} <= TABLES or not parts:
         print(f"{'':34} {'BotWire':>12} {'baseline':>12} {'ratio':>6}", flush=True)
-    folder = Path(__file__).parent
+    root = Path(__file__).parent.parent
     # Some parts start the programs of the fault tests. Without this, a framework that waits for its
     # telemetry would be measured with that wait.
-    environment = {**os.environ, **TELEMETRY_OFF, "PYTHONPATH": str(folder.parent)}
+    environment = {**os.environ, **TELEMETRY_OFF, "PYTHONPATH": str(root)}
     for part in parts or PARTS:
-        program = folder / f"{part}_rows.py"
-        name = ELSEWHERE.get(part) or environments.environment_of_program(program)
-        command = [environments.python(name), program]
-        done = subprocess.run(command, check=False, env=environment)
+        python = environments.python(environments.environment_of_program(Path(f"{part}_rows.py")))
+        command = [python, "-m", f"benchmarks.{part}_rows"]
+        done = subprocess.run(command, check=False, cwd=root, env=environment)
         if done.returncode:
             return done.returncode
     return 0

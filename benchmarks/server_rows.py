@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-import load
 import psutil
-from bare_server import VALUE
 
+from benchmarks import load
+from benchmarks.bare_server import VALUE
 from botwire import Memory, wire
 from botwire import operations as ops
 from botwire.exact import Json
@@ -158,6 +158,6 @@ def rows(compare: Compare) -> None:
 
 
 if __name__ == "__main__":
-    import run
+    from benchmarks import run
 
     rows(run.compare)

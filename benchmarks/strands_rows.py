@@ -63,7 +63,7 @@ class _Session:
 
 
 if __name__ == "__main__":
-    import run
+    from benchmarks import run
 
     run.ROUNDS = ROUNDS
     rows(run.compare)

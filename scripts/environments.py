@@ -21,6 +21,16 @@ DEFAULT = "default"
 """The environment of the core, the server and the tools. It has no framework."""
 RECIPES = "recipes"
 """The environment of the examples for frameworks without an adapter, `examples/recipes_*.py`."""
+PEERS = "peers"
+"""The environment of what users would pick instead, which the benchmarks compare with."""
+_ELSEWHERE = {
+    "channel_rows.py": PEERS,
+    "deepagents_rows.py": "langgraph",
+    "engine_rows.py": "crewai",  # it compares with LanceDB, which comes with CrewAI
+    "growth_rows.py": PEERS,
+    "peers_rows.py": PEERS,
+}
+"""The benchmarks whose names do not tell their environment."""
 NEWEST = "newest"
 """The default environment without constraints, so with the newest release of everything."""
 KNOWN = "WORKSHOP_PYTHONS"
@@ -53,7 +63,12 @@ def environment_of(path: Path) -> str:
 
 
 def environment_of_program(path: Path) -> str:
-    """Returns the environment of an example or a benchmark, whose name starts with its name."""
+    """Returns the environment of an example or a benchmark, whose name starts with its name.
+
+    A few benchmarks are named after what they measure instead.
+    """
+    if path.name in _ELSEWHERE:
+        return _ELSEWHERE[path.name]
     stems = {name.replace("-", "_"): name for name in with_frameworks()}
     # Longest first, because one name may be a prefix of another.
     for stem in sorted(stems, key=len, reverse=True):

@@ -1,4 +1,7 @@
-"""``hatch run chaos --minutes N``: the fault tests, for longer than the suite can take."""
+"""``hatch run chaos --minutes N``: the fault tests, for longer than the suite can take.
+
+``--place patroni`` needs Debian's packages; see `tests.chaos.patroni`.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ import sys
 import time
 
 from tests.chaos.places import PLACES
-from tests.chaos.run import run
+from tests.chaos.run import NAMED, run
 
 
 def main() -> int:
     """Runs every place in turn, repeatedly; returns 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=4.0, help="in all (%(default)s)")
-    parser.add_argument("--place", choices=PLACES, action="append", help="only this one")
+    parser.add_argument("--place", choices=[*PLACES, *NAMED], action="append", help="only this one")
     parser.add_argument("--seed", type=int, help="the first of the choices at random")
     options = parser.parse_args()
     names = options.place or list(PLACES)

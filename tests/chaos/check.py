@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
@@ -17,16 +18,23 @@ class Outcomes:
         done: The numbers that were acknowledged, by who wrote them.
         doubt: Those that failed: each may be there or not.
         errors: What the failures said, and how often.
+        pause: The longest time without an acknowledgement since this was last set to 0, in seconds.
     """
 
     done: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     doubt: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     errors: Counter[str] = field(default_factory=Counter)
+    pause: float = 0.0
+    _last: float = field(default_factory=time.monotonic)
 
     def add(self, line: str) -> None:
         """Reads a line that a writer printed."""
         kind, who, number, *error = line.split(maxsplit=3)
         (self.done if kind == "done" else self.doubt)[who].add(int(number))
+        if kind == "done":
+            now = time.monotonic()
+            self.pause = max(self.pause, now - self._last)
+            self._last = now
         if error:
             self.errors[error[0]] += 1
 

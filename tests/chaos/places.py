@@ -28,6 +28,7 @@ class Place:
         folder: Where writers keep a file of their own, if they do.
         settle: Stops what may still be working for a client that is gone.
         intact: Raises if the database is damaged.
+        notes: What to report besides; complete after `settle`.
     """
 
     writes_to: list[str]
@@ -36,6 +37,7 @@ class Place:
     folder: Path | None = None
     settle: Callable[[], None] = lambda: None
     intact: Callable[[], None] = lambda: None
+    notes: list[str] = field(default_factory=list)
 
 
 @contextlib.contextmanager

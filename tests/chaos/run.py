@@ -11,9 +11,13 @@ from dataclasses import dataclass, field
 
 from botwire import Memory, ServerError, TransportError
 from tests.chaos.check import Findings, Outcomes, check
+from tests.chaos.patroni import patroni
 from tests.chaos.places import PLACES
 from tests.chaos.processes import Writer, fill_disk
 from tests.chaos.writer import NAMESPACE
+
+NAMED = {"patroni": patroni}
+"""Places that need more than Python's packages, so that they are tried only if they are named."""
 
 
 @dataclass
@@ -25,12 +29,16 @@ class Report:
         findings: What is wrong.
         faults: How many of each kind were injected.
         seen: How many items a reader saw as they came, in the order in which they are there.
+        pauses: The longest time without an acknowledgement after each kind of fault, in seconds.
+        notes: What the place reports.
     """
 
     outcomes: Outcomes
     findings: Findings
     faults: Counter[str] = field(default_factory=Counter)
     seen: int = 0
+    pauses: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [
@@ -41,6 +49,9 @@ class Report:
             f"  failed, in doubt    {self.outcomes.errors.total():9,}  "
             + ", ".join(f"{count} {text[:60]}" for text, count in self.outcomes.errors.items()),
         ]
+        waits = (f"{seconds:.1f} s after {kind}" for kind, seconds in sorted(self.pauses.items()))
+        lines.append(f"  longest pauses        {', '.join(waits)}")
+        lines += [f"  {note}" for note in self.notes]
         for kind, found in vars(self.findings).items():
             lines.append(f"  {kind:20}{len(found):9,}  {'; '.join(found[:3])}")
         return "\n".join(lines)
@@ -81,7 +92,7 @@ def run(
     Each kind of fault happens at least once, however short the time.
 
     Args:
-        name: One of `PLACES`.
+        name: One of `PLACES` or `NAMED`.
         seconds: For how long.
         seed: Makes the same choices again; when they hit is up to the machine.
         writers: How many processes write.
@@ -90,7 +101,8 @@ def run(
     """
     source = random.Random(seed)
     outcomes, faults = Outcomes(), Counter[str]()
-    with PLACES[name](source) as place:
+    pauses: dict[str, float] = {}
+    with {**PLACES, **NAMED}[name](source) as place:
         Memory(NAMESPACE, url=place.url).set("begun", True)
         urls = itertools.cycle(place.writes_to)
         started = [Writer(next(urls), f"w{i}", threads, outcomes) for i in range(writers)]
@@ -109,16 +121,20 @@ def run(
                 )
             end = time.monotonic() + seconds
             todo: list[str] = []
+            kind = ""
             while time.monotonic() < end or todo:
                 if not todo and time.monotonic() < end:
                     todo = source.sample(sorted(kinds), len(kinds))
                 if faults.total() < len(kinds) or source.random() < 0.5:
                     _wait_until_it_goes_on(outcomes)  # else faults come on top of each other
                 time.sleep(source.uniform(0, pause))
-                kind = todo.pop()
+                pauses[kind] = max(pauses.get(kind, 0.0), outcomes.pause)
+                kind, outcomes.pause = todo.pop(), 0.0
                 kinds[kind]()
                 faults[kind] += 1
             _wait_until_it_goes_on(outcomes)
+            pauses[kind] = max(pauses.get(kind, 0.0), outcomes.pause)
+            del pauses[""]  # before the first fault
         finally:
             for writer in started:
                 writer.kill()
@@ -127,7 +143,8 @@ def run(
         findings = check(place.url, outcomes)
         _compare(place.url, reader, findings)
         place.intact()
-    return Report(outcomes, findings, faults, len(reader.seqs))
+        notes = place.notes
+    return Report(outcomes, findings, faults, len(reader.seqs), pauses, notes)
 
 
 def _wait_until_it_goes_on(outcomes: Outcomes) -> None:

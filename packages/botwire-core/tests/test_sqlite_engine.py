@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import sqlite3
@@ -24,6 +25,7 @@ from botwire import (
     Memory,
     Record,
     ServerError,
+    transfer,
 )
 from botwire import operations as ops
 from botwire.engines.sql import migrations
@@ -259,6 +261,23 @@ def test_a_backup_is_a_store(path: Path, tmp_path: Path) -> None:
     memory = Memory("n", url=f"sqlite:///{copy}")
     memory.set("l", 2)
     assert memory.list_keys() == ["k", "l"]
+
+
+def test_a_long_read_leaves_its_checkpoint_to_no_writer(path: Path, tmp_path: Path) -> None:
+    engine = SQLiteEngine(path)
+    memory = Memory("n", engine=engine)
+    memory.set("before", 1)
+    engine.backup(tmp_path / "backup.db", lambda done, total: bool(memory.set("during", 1)))
+    assert keys_without_log(path) == ["before", "during"]
+    memory.set("later", 1)
+    assert list(transfer.check(engine)) == []
+    assert keys_without_log(path) == ["before", "during", "later"]
+
+
+def keys_without_log(path: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as raw:
+        rows = raw.execute("SELECT key FROM botwire_keys WHERE namespace = ?", (b"n",))
+        return sorted(key.decode() for (key,) in rows)
 
 
 def test_files_are_marked_and_in_wal_mode(path: Path) -> None:

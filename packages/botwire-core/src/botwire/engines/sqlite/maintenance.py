@@ -19,6 +19,7 @@ BACKUP_ID = 0x4257424B
 """Marks a backup (``BWBK``) until it is opened as a store."""
 
 _PAGES = 4096  # pages per step of a backup
+_CHECK_CACHE = 64_000  # kilobytes: a check looks up each row in each index
 
 
 def maintain(connection: sqlite3.Connection, operation: AnyOperation) -> object:
@@ -30,6 +31,7 @@ def maintain(connection: sqlite3.Connection, operation: AnyOperation) -> object:
         return ops.StoreStat("sqlite", size)
     if isinstance(operation, ops.CheckStore):
         problems = _check_file(connection)
+        _catch_up(connection)
         statements = store.orphans()
         rows = [row for statement in statements for row in connection.execute(statement.sql)]
         return (*problems, *store.describe_orphans(rows))
@@ -69,18 +71,13 @@ def backup(
         connection.execute("BEGIN")
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            with contextlib.closing(sqlite3.connect(partial)) as copy:
-                connection.backup(
-                    copy,
-                    pages=_PAGES,
-                    progress=None
-                    if progress is None
-                    else lambda _, left, total: progress(total - left, total),
-                )
-                problems = _check_file(copy)
-                copy.execute(f"PRAGMA application_id={BACKUP_ID}")
+            _copy(connection, partial, progress)
         finally:
             connection.execute("ROLLBACK")
+        _catch_up(connection)
+        with contextlib.closing(sqlite3.connect(partial)) as copy:
+            problems = _check_file(copy)
+            copy.execute(f"PRAGMA application_id={BACKUP_ID}")
         if problems:
             raise ServerError(
                 f"the store is damaged, so {target} was not written: {problems[0]} (botwire check "
@@ -93,6 +90,22 @@ def backup(
         raise ConfigurationError(f"{target} cannot be written: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _copy(
+    connection: sqlite3.Connection, target: Path, progress: Callable[[int, int], None] | None
+) -> None:
+    """Copies what a connection reads to a file."""
+
+    def step(_: int, left: int, total: int) -> None:
+        # Synced in parts: a writer's sync may have to wait until all of the copy's is done.
+        os.fsync(file.fileno())
+        if progress is not None:
+            progress(total - left, total)
+
+    # The file is closed last, since closing it drops SQLite's locks on it.
+    with target.open("rb") as file, contextlib.closing(sqlite3.connect(target)) as copy:
+        connection.backup(copy, pages=_PAGES, progress=step)
 
 
 def restore(connection: sqlite3.Connection, source: Path) -> None:
@@ -176,5 +189,16 @@ def refuse_foreign_log(path: str) -> None:
 
 def _check_file(connection: sqlite3.Connection) -> list[str]:
     """Returns the problems that SQLite finds in a database."""
+    connection.execute(f"PRAGMA cache_size=-{_CHECK_CACHE}")
     found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
     return [] if found == ["ok"] else found
+
+
+def _catch_up(connection: sqlite3.Connection) -> None:
+    """Moves what was written during a long read from the log into the database.
+
+    SQLite could not do so while the read lasted. Left to the next writer, it would be part of that
+    writer's commit, which would wait for it.
+    """
+    with contextlib.suppress(sqlite3.Error):  # read-only, or another connection does it already
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
