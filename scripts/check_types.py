@@ -17,7 +17,7 @@ from typing import NamedTuple
 import environments
 from environments import ROOT
 
-CHECKED = ("packages/*/src", "server/src", "scripts", "benchmarks/*.py", "benchmarks/*/*.py")
+CHECKED = ("packages/*/src", "server/src", "scripts")
 BENCHMARKS = ROOT / "benchmarks"
 
 
