@@ -494,13 +494,16 @@ def test_a_server_logs_an_outage_in_lines_of_json(
             with Memory(namespace, url=read_url(server), timeout=2) as memory:
                 memory.set("k", 0)
                 database.kill()
-                with pytest.raises(TransportError):
-                    memory.get("k")
+                for _ in range(3):
+                    with pytest.raises(TransportError):
+                        memory.get("k")
         finally:
             server.terminate()
             database.restart()
     text = log.read_text()
     assert "hush" not in text
     lines = [json.loads(line) for line in text.splitlines()]
-    about = [line for line in lines if "no connection to" in line["message"]]
-    assert len(about) == 1, about  # however many attempts the driver made
+    for said in ("no connection to", "does not answer"):
+        about = [line for line in lines if said in line["message"]]
+        assert len(about) <= 1, about  # however many requests and attempts have failed
+    assert any("no connection to" in line["message"] for line in lines)

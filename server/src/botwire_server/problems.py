@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -35,6 +36,23 @@ Responses = dict[int | str, dict[str, Any]]
 """The OpenAPI descriptions of a route's answers by status, as FastAPI expects them."""
 
 
+class _Outages:
+    """Tells the first failure of an outage from those that follow, as each request fails then."""
+
+    def __init__(self) -> None:
+        self._last = -math.inf
+
+    def is_new(self) -> bool:
+        """Notes a failure, and returns whether there was none for a minute."""
+        now = time.monotonic()
+        last, self._last = self._last, now
+        return now - last > _MINUTE
+
+
+_MINUTE = 60.0
+_outages = _Outages()
+
+
 def respond(error: APIError, request_id: str | None = None) -> Response:
     """Returns the answer for an error."""
     problem = error.to_problem()
@@ -58,7 +76,8 @@ def translate(error: BotWireError) -> APIError:
         status = 422 if isinstance(error, TooComplexError) else None
         return InvalidRequestError(str(error), status=status)
     if isinstance(error, TransportError):
-        logger.error("the database does not answer: %s", error)
+        if _outages.is_new():
+            logger.error("the database does not answer: %s", error)
         return ServerError("the database does not answer: try again", status=503, retry_after=1)
     return unexpected(error)
 
