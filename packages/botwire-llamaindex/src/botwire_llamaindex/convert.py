@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from botwire import Item, NotJSONError
 from botwire.messages import Message, Native, Role, ToolCall, read_items
+from botwire.operations import HistoryItem
 from botwire.tagged import from_json, to_json
 
 FRAMEWORK = "llamaindex"
@@ -56,7 +57,7 @@ def to_items(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     return [_to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
 
 
-def from_items(items: Iterable[Item]) -> list[tuple[int, ChatMessage]]:
+def from_items(items: Iterable[Item | HistoryItem]) -> list[tuple[int, ChatMessage]]:
     """Returns the messages that items hold, with their sequence numbers."""
     return read_items(
         items,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, Self
 
 from llama_index.core.base.llms.types import ChatMessage
@@ -11,6 +12,7 @@ from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
 from pydantic import ValidationError
 
 from botwire import AsyncHistory, ConfigurationError, ConflictError, History, Item
+from botwire.operations import HistoryItem
 from botwire_llamaindex.batches import in_batches, size_of
 from botwire_llamaindex.convert import dumped, from_items, to_items
 from botwire_llamaindex.files import read_file, write_file
@@ -60,11 +62,11 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
 
     def get_messages(self, key: str) -> list[ChatMessage]:
         """Returns all messages; an empty list for an unknown key."""
-        return _messages(self._history(key).read())
+        return _messages(self._history(key).stored())
 
     async def aget_messages(self, key: str) -> list[ChatMessage]:
         """Like `get_messages`."""
-        return _messages(await self._async_history(key).read())
+        return _messages([item async for item in self._async_history(key).stored()])
 
     def add_message(self, key: str, message: ChatMessage, idx: int | None = None) -> None:
         """Adds a message at the end, or before the one at position `idx`.
@@ -262,7 +264,7 @@ def _add_missing(store: BotWireChatStore, key: str, messages: list[ChatMessage])
         last = history.extend(batch, if_last=last)[-1]
 
 
-def _messages(items: list[Item]) -> list[ChatMessage]:
+def _messages(items: Iterable[Item | HistoryItem]) -> list[ChatMessage]:
     return [message for _, message in from_items(items)]
 
 

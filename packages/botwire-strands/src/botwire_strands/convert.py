@@ -14,6 +14,7 @@ from strands.types.tools import ToolResult
 
 from botwire import Item
 from botwire.messages import Message, Native, ToolCall, read_items
+from botwire.operations import HistoryItem
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 
 FRAMEWORK = "strands"
@@ -37,7 +38,7 @@ def to_items(message: SessionMessage) -> list[dict[str, Any]]:
     ]
 
 
-def from_items(items: Iterable[Item]) -> list[SessionMessage]:
+def from_items(items: Iterable[Item | HistoryItem]) -> list[SessionMessage]:
     """Returns the messages that items hold, those of other frameworks too.
 
     The number of a message is one less than its item's, so no two have the same. System messages of

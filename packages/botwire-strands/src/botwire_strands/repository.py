@@ -177,7 +177,7 @@ class Repository(Connected, SessionRepository, framework="strands"):
         **kwargs: Any,
     ) -> list[SessionMessage]:
         """Returns the messages of an agent, oldest first."""
-        items = self._history(session_id, agent_id).read()
+        items = list(self._history(session_id, agent_id).stored())
         self._listed = items[-1].seq if items else 0
         return from_items(items)[offset : None if limit is None else offset + limit]
 
