@@ -54,7 +54,7 @@ def test_every_version_of_a_list_is_made_of_the_parts(versions: list[Any], rando
         taken = {number: parts[number] for number in lists.numbers(runs)}
         items, again = lists.rebuild(SERDE, runs, taken)
         assert items == value
-        assert again.places == kept.places
+        assert again.positions == kept.positions
         assert again.digests == kept.digests
 
 
