@@ -23,7 +23,7 @@ from botwire.tool_calls import CallIds, match_calls
 _AHEAD = 1_000  # items after a part in which to look for answers to its calls
 _FIRST = 8  # items that are read first, because most histories have nothing to delete
 _PART_BYTES = 4 * 1024 * 1024  # about how many bytes of items one part deletes
-_RECORDS_BYTES = 6_000  # about how many bytes of records' texts one part deletes
+_RECORDS_BYTES = 3_000  # about how many bytes of records' texts one part deletes
 
 
 # --- policies -------------------------------------------------------------------------------
