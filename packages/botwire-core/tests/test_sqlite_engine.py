@@ -29,11 +29,13 @@ from botwire import (
 )
 from botwire import operations as ops
 from botwire.engines.sql import migrations
+from botwire.engines.sql.plans import NO_PLAN
 from botwire.engines.sqlite import APPLICATION_ID, MEMORY, SQLiteEngine
 from botwire.engines.sqlite.awaited import AsyncSQLiteEngine
 from botwire.engines.sqlite.file import SQLiteFile
+from botwire.engines.sqlite.writer import Planned, Turns
 from botwire.exact import Json
-from botwire.operations import SearchRecords
+from botwire.operations import Batch, SearchRecords
 from tests.stores import Clock
 
 
@@ -213,11 +215,6 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         Memory("n", url=f"sqlite:///{tmp_path / 'no' / 'memory.db'}").get("k")
 
 
-def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cannot be opened"):
-        Memory("n", url=f"sqlite:///{tmp_path}").get("k")
-
-
 def test_a_file_that_may_not_be_written_to(path: Path) -> None:
     engine = SQLiteEngine(path)
     Memory("n", engine=engine).set("k", 1)
@@ -334,6 +331,40 @@ async def test_tasks_share_commits_and_each_gets_its_own_error(path: Path) -> No
     assert sum(isinstance(outcome, int) for outcome in outcomes) == 180
     assert await memory.count() == 181
     await engine.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_short_write_waits_for_one_long_write_at_most(path: Path) -> None:
+    memory = AsyncMemory("n", url=f"sqlite:///{path}")
+    landed: list[str] = []
+
+    async def write(name: str, values: list[int]) -> None:
+        await memory.history(name).extend(values)
+        landed.append(name)
+
+    await memory.set("k", 1)  # the file is open
+    writers = [write(name, list(range(1_000))) for name in ("long 1", "long 2", "long 3")]
+    writers += [write("short 1", [1]), write("short 2", [1])]
+    await asyncio.gather(*writers)
+    assert sorted(landed[:2]) == ["short 1", "short 2"]
+    assert landed[2:] == ["long 1", "long 2", "long 3"]
+    await memory.aclose()
+
+
+def test_long_and_short_writes_take_turns() -> None:
+    turns = Turns()
+    waiting = [planned(many=True), planned(many=True), planned(many=False)]
+    order = []
+    for _ in range(6):
+        chosen, waiting = turns.choose(waiting, lambda one: one)
+        order.append("".join("l" if one.is_long else "s" for one in chosen))
+        waiting.append(planned(many=False))  # short ones never cease
+    assert order == ["s", "l", "ss", "l", "ss", "s"]
+
+
+def planned(*, many: bool) -> Planned:
+    """Returns a batch that writes much, or little."""
+    return Planned(Batch("n", (put("k", 1),) * (1_000 if many else 1)), NO_PLAN)
 
 
 @pytest.mark.anyio

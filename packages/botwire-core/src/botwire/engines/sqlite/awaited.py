@@ -12,7 +12,7 @@ from botwire.engines.lanes import Lanes
 from botwire.engines.sql import pages, planning
 from botwire.engines.sql.plans import UnplannedError
 from botwire.engines.sqlite.engine import SQLiteEngine
-from botwire.engines.sqlite.writer import Planned
+from botwire.engines.sqlite.writer import Planned, Turns
 from botwire.errors import BotWireError
 from botwire.operations import Batch, Results
 
@@ -32,7 +32,7 @@ class _Threads(NamedTuple):
 class AsyncSQLiteEngine:
     """Runs a `SQLiteEngine` in threads, for any number of event loops.
 
-    SQLite has no asynchronous interface. Batches that arrive during a commit are handed over
+    SQLite has no asynchronous interface. Short batches that arrive during a commit are handed over
     together as the next one, so a thousand concurrent writers cost one thread switch per commit.
 
     Args:
@@ -102,7 +102,11 @@ class AsyncSQLiteEngine:
 
     async def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            while waiting := self._waiting.pop(loop, None):
+            turns = Turns()
+            while arrived := self._waiting.pop(loop, None):
+                waiting, rest = turns.choose(arrived, lambda one: one[0])
+                if rest:
+                    self._waiting[loop] = rest
                 batches = [batch for batch, _ in waiting]
                 try:
                     outcomes = await loop.run_in_executor(
@@ -111,7 +115,7 @@ class AsyncSQLiteEngine:
                 except asyncio.CancelledError:
                     # The loop ends and the waiting callers were cancelled too. asyncio would warn
                     # about an exception that is never retrieved, so cancel instead.
-                    for _, answer in waiting:
+                    for _, answer in waiting + self._waiting.pop(loop, []):
                         answer.cancel()
                     raise
                 except BaseException as error:

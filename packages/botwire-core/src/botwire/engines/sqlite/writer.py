@@ -20,11 +20,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from botwire.engines.protocol import OnCommit
-from botwire.engines.sql.plans import Plan
+from botwire.engines.sql.plans import NO_PLAN, Plan
 from botwire.errors import BotWireError
-from botwire.operations import Batch, Results
+from botwire.operations import AnyOperation, Batch, Results
 
 _GROUP = 256  # most batches per commit
+_SHORT = 200  # most operations, items and records of a short batch
 
 Outcome = Results | BotWireError
 T = TypeVar("T")
@@ -35,6 +36,45 @@ class Planned(NamedTuple):
 
     batch: Batch
     plan: Plan
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the batch may hold the lock so long that others must not wait for several."""
+        operations = self.batch.operations
+        return (
+            self.plan is not NO_PLAN
+            or len(operations) > _SHORT
+            or sum(map(_elements, operations)) > _SHORT
+        )
+
+
+def _elements(operation: AnyOperation) -> int:
+    return len(getattr(operation, "values", ())) + len(getattr(operation, "records", ()))
+
+
+class Turns:
+    """Chooses what the next commit contains.
+
+    Short batches share a commit, and a long batch has one of its own. The two kinds take turns, so
+    a short batch waits for one long batch at most, and a long one for one commit of short ones.
+    """
+
+    def __init__(self) -> None:
+        self._long_next = False
+
+    def choose(
+        self, waiting: Sequence[T], batch_of: Callable[[T], Planned]
+    ) -> tuple[list[T], list[T]]:
+        """Divides what waits, in order of arrival, into the next commit and the rest."""
+        short: list[T] = []
+        long: list[T] = []
+        for one in waiting:
+            (long if batch_of(one).is_long else short).append(one)
+        if long and (self._long_next or not short):
+            self._long_next = False
+            return long[:1], short + long[1:]
+        self._long_next = bool(long)
+        return short, long
 
 
 class _Ticket:
@@ -105,6 +145,7 @@ class SQLiteWriter:
         self._lock = threading.RLock()
         self._owner: int | None = None
         self._waiting: dict[_Ticket, None] = {}  # in order of arrival
+        self._turns = Turns()
         self._flight: _Flight | None = None
         self._depth = 0  # how deeply the owner's calls are nested
         self._connections: list[sqlite3.Connection] = []  # one per depth
@@ -291,13 +332,16 @@ class SQLiteWriter:
         return failure
 
     def _take(self, most: int) -> list[_Ticket]:
-        taken: list[_Ticket] = []
+        waiting: list[_Ticket] = []
         for ticket in self._snapshot():
             if ticket.withdrawn or ticket.outcome is not None:
                 self._waiting.pop(ticket, None)
-            elif len(taken) < most:
-                taken.append(ticket)
-        return taken
+            else:
+                waiting.append(ticket)
+        if not most:
+            return []
+        taken, _ = self._turns.choose(waiting, lambda ticket: ticket.batch)
+        return taken[:most]
 
     def _snapshot(self) -> tuple[_Ticket, ...]:
         while True:
