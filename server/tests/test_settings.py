@@ -57,7 +57,13 @@ def test_the_first_that_says_something_wins(tmp_path: Path) -> None:
         (["--cors-origins", "a.test"], {}, "cors_origins"),
         (["--cors-origins", "https://a.test/path"], {}, "cors_origins"),
         ([], {"BOTWIRE_CORS_ORIGINS": "https://a.test,ftp://"}, "cors_origins"),
-        *((["--drain", value], {}, "drain") for value in ("-1", "nan", "inf", "1e9", "soon")),
+        (["--trust-proxy", ","], {}, "--trust-proxy must be a list of strings, none of them empty"),
+        (["--cors-origins", "https://a.test,,https://b.test"], {}, "--cors-origins must be a list"),
+        ([], {"BOTWIRE_CORS_ORIGINS": "https://a.test,"}, "BOTWIRE_CORS_ORIGINS must be a list"),
+        (["--max-body", "1z"], {}, "--max-body must be a whole number, not '1z'"),
+        (["--host", "a b"], {}, "host: 'a b' is not an address or a name"),
+        (["--host", ""], {}, "host: '' is not an address or a name"),
+        *((["--drain", value], {}, "drain") for value in ("-1", "nan", "1e400", "1e9", "soon")),
         *((["--grace", value], {}, "grace") for value in ("-1", "nan", "inf", "1e9", "soon")),
     ],
 )
@@ -72,6 +78,7 @@ def test_what_is_refused(arguments: list[str], environ: dict[str, str], says: st
         ("prot = 1", "unknown setting 'prot'; known are host, port"),
         ("port = true", "port must be a whole number, not True"),
         ("cors_origins = [1]", "a list of strings"),
+        ("cors_origins = ['']", "a list of strings, none of them empty, not"),
         ("port = ", "is not TOML"),
     ],
 )
@@ -80,6 +87,10 @@ def test_what_a_file_may_not_say(tmp_path: Path, text: str, says: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigurationError, match=says):
         parse("--config", str(file))
+
+
+def test_an_empty_variable_is_an_empty_list() -> None:
+    assert parse(BOTWIRE_TRUST_PROXY="", BOTWIRE_CORS_ORIGINS=" ").settings == Settings()
 
 
 def test_the_free_tier_gives_way_to_limits_that_are_set() -> None:

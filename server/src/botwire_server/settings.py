@@ -57,7 +57,7 @@ def _setting(
         shown: Returns the form of a value that may be printed.
         least: The smallest number allowed.
         most: The largest number allowed.
-        check: Raises `ValueError` with the reason if an element of a list is invalid.
+        check: Raises `ValueError` with the reason if a string, or an element of a list, is invalid.
     """
     metadata = {
         "help": help,
@@ -80,6 +80,11 @@ def _check_origin(text: str) -> None:
         raise ValueError(f"{text!r} is not an origin such as https://console.example, nor *")
 
 
+def _check_host(text: str) -> None:
+    if not text or any(character.isspace() for character in text):
+        raise ValueError(f"{text!r} is not an address or a name; 0.0.0.0 listens on all of IPv4")
+
+
 def _without_password(url: str | None) -> str | None:
     return None if url is None else without_password(url)
 
@@ -88,7 +93,7 @@ def _without_password(url: str | None) -> str | None:
 class Settings:
     """The settings of a server; the help text of each explains it."""
 
-    host: str = _setting("127.0.0.1", "address to listen on")
+    host: str = _setting("127.0.0.1", "address to listen on", check=_check_host)
     port: int = _setting(8700, "port to listen on; 0 picks a free one", least=0)
     database: str | None = _setting(
         None,
@@ -188,7 +193,8 @@ class Settings:
             most, check = one.metadata["most"], one.metadata["check"]
             if most is not None and value > most:
                 raise ConfigurationError(f"{one.name} must be at most {most:g}, not {value}")
-            for part in value if check is not None else ():
+            parts = (value,) if isinstance(value, str) else value
+            for part in parts if check is not None else ():
                 try:
                     check(part)
                 except ValueError as error:
@@ -324,6 +330,7 @@ def _type(one: dataclasses.Field[Any]) -> Any:
 _WORDS = {"true": True, "yes": True, "on": True, "1": True}
 _WORDS |= {"false": False, "no": False, "off": False, "0": False}
 _WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
+_WANTED[tuple[str, ...]] = "a list of strings, none of them empty"
 
 
 def _convert(kind: Any, given: Any, source: str, name: str) -> Any:
@@ -333,7 +340,7 @@ def _convert(kind: Any, given: Any, source: str, name: str) -> Any:
     except (KeyError, ValueError, TypeError, AttributeError):
         at = source if source.startswith(("--", PREFIX)) else f"{source}: {name}"
         raise ConfigurationError(
-            f"{at} must be {_WANTED.get(kind, 'a list of strings')}, not {given!r:.80}"
+            f"{at} must be {_WANTED[kind]}, not {given!r:.80}"
         ) from None
 
 
@@ -347,7 +354,9 @@ def _parse(kind: Any, given: Any) -> Any:
     if kind is str and isinstance(given, str):
         return given
     if kind == tuple[str, ...]:
-        parts = given.split(",") if isinstance(given, str) else given
-        if all(isinstance(part, str) for part in parts):
-            return tuple(part.strip() for part in parts if part.strip())
+        if isinstance(given, str):
+            given = given.split(",") if given.strip() else ()
+        parts = tuple(part.strip() for part in given)
+        if all(parts):
+            return parts
     raise TypeError
