@@ -305,6 +305,13 @@ def test_conflicts_are_refused_kept_or_overwritten(url: str, tmp_path: Path) -> 
     assert Ran("copy", url, other, "--verify").code == 0
 
 
+def test_restore_looks_for_the_backup_before_it_asks(tmp_path: Path) -> None:
+    store = tmp_path / "new.db"
+    ran = Ran("restore", str(tmp_path / "none.db"), "--url", f"sqlite:///{store}")
+    assert (ran.code, "none.db does not exist" in ran.err) == (2, True)
+    assert not store.exists()
+
+
 def test_forget_asks_and_prints_a_receipt(url: str, tmp_path: Path) -> None:
     memory = Memory("eve@example.org", url=url)
     memory.set("secret", "Rosebud")

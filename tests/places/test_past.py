@@ -336,7 +336,7 @@ async def test_a_change_is_undone(memory: Any) -> None:
     with pytest.raises(ConflictError, match="changed again in revision"):
         await memory.undo(first)
     assert await memory.get("b") == 5
-    with pytest.raises(NotFoundError, match="change 1000000000 is not kept"):
+    with pytest.raises(NotFoundError, match="change 1000000000 is not kept: see `botwire changes`"):
         await memory.undo(1_000_000_000)
 
 

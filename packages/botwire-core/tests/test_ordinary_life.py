@@ -145,8 +145,20 @@ def test_an_api_key_that_is_no_text() -> None:
         (lambda m: m.recall("tea", since=5), "a time must be a datetime, not int"),
         (lambda m: m.set_many([("a", 1)]), "values must be a mapping of keys to values, not list"),
         (lambda m: m.history("h").extend(5), "values must be a list of JSON values, not int"),
+        (lambda m: m.get_many(5), "keys must be a list of strings, not int"),
+        (lambda m: m.get_many("k"), "keys must be a list of strings, not a single string"),
+        (lambda m: m.update("k", 5), "fn must be a function that takes the value"),
+        (lambda m: m.history("h").extend([1], ids=5), "ids must be a list of strings, not int"),
+        (lambda m: m.records().get(5), "ids must be a list of strings, not int"),
+        (lambda m: m.records().patch(5, {}), "ids must be a list of strings, not int"),
+        (lambda m: m.records().put([Record("t", tags=5)]), "records[0].tags must be a list of"),
+        (lambda m: m.records().put([Record("t")], if_versions=5), "if_versions must be a list of"),
+        (lambda m: m.records().search(text="t", offset="x"), "offset must be an int, not str"),
+        (lambda m: m.remember("t", tags=5), "tags must be a list of strings, not int"),
+        (lambda m: m.recall("t", tags=5), "tags must be a list of strings, not int"),
+        (lambda m: m.transaction().records().patch("ab", {}), "ids must be a list of strings"),
     ],
-    ids=range(8),
+    ids=range(20),
 )
 def test_an_argument_of_a_wrong_type_is_named(call: Callable[[Memory], Any], hint: str) -> None:
     with Memory("n", url="sqlite://") as memory:

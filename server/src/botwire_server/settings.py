@@ -339,9 +339,7 @@ def _convert(kind: Any, given: Any, source: str, name: str) -> Any:
         return _parse(kind, given)
     except (KeyError, ValueError, TypeError, AttributeError):
         at = source if source.startswith(("--", PREFIX)) else f"{source}: {name}"
-        raise ConfigurationError(
-            f"{at} must be {_WANTED[kind]}, not {given!r:.80}"
-        ) from None
+        raise ConfigurationError(f"{at} must be {_WANTED[kind]}, not {given!r:.80}") from None
 
 
 def _parse(kind: Any, given: Any) -> Any:

@@ -24,6 +24,7 @@ from botwire.cli.options import (
 )
 from botwire.cli.output import ProgressLine, count_of, print_json, print_rows, say
 from botwire.clock import from_datetime, to_iso
+from botwire.engines.sqlite.maintenance import check_exists
 from botwire.errors import ConfigurationError
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations import Batch
@@ -118,12 +119,14 @@ def _backup(options: argparse.Namespace) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
+    source = Path(options.source)
+    check_exists(source)  # before the question, and before a new store is created
     with open_store(options.url, options.api_key, options.timeout, make=True) as engine:
-        if not _is_confirmed(options, f"replaces everything in the store with {options.source}"):
+        if not _is_confirmed(options, f"replaces everything in the store with {source}"):
             say("nothing was restored")
             return NO
-        transfer.restore(engine, Path(options.source))
-    say(f"restored from {options.source}")
+        transfer.restore(engine, source)
+    say(f"restored from {source}")
     return OK
 
 

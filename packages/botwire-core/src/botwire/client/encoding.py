@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from botwire import operations as ops
 from botwire import scopes
@@ -15,6 +15,8 @@ from botwire.filters import without_infinities
 from botwire.models import HistoryInfo, Record
 from botwire.operations import Value
 from botwire.vectors import Vector
+
+T = TypeVar("T")
 
 
 def encode_value(value: Any, path: str = "value") -> Value:
@@ -64,7 +66,7 @@ def encode_items(values: Iterable[Any]) -> tuple[Json, ...]:
 
 def encode_ids(ids: Iterable[str | None] | None) -> tuple[str | None, ...] | None:
     """Returns the ids of items as a tuple, or None."""
-    return None if ids is None else tuple(ids)
+    return None if ids is None else encode_list(ids, "ids")
 
 
 def encode_records(
@@ -86,7 +88,9 @@ def encode_records(
     if isinstance(given, (Record, str, Mapping)) or not isinstance(given, Iterable):
         raise ConfigurationError(f"records must be a list of Record, not {type(given).__name__}")
     listed = list(given)
-    expected = [None] * len(listed) if versions is None else list(versions)
+    expected: Sequence[int | None] = [None] * len(listed)
+    if versions is not None:
+        expected = encode_list(versions, "if_versions", "versions")
     if len(expected) != len(listed):
         raise ConfigurationError(
             f"{len(listed)} records were given with {len(expected)} versions: give one per record"
@@ -107,7 +111,7 @@ def _encode_record(record: Record, i: int, version: int | None, ttl: float | Non
         record.id,
         record.text,
         encode_object(record.metadata, f"{where}.metadata"),
-        _strings(record.tags, f"{where}.tags"),
+        encode_list(record.tags, f"{where}.tags"),
         scopes.normalise(record.scope),
         None if embedding is None else Vector.of(embedding, f"{where}.embedding"),
         None if record.created_at is None else from_datetime(record.created_at),
@@ -130,9 +134,9 @@ def encode_selection(
         ConfigurationError: A filter is not valid; the message says which and why.
     """
     return ops.Selection(
-        None if ids is None else _strings(ids, "ids"),
+        None if ids is None else encode_list(ids, "ids"),
         scopes.normalise(scope),
-        None if tags is None else _strings(tags, "tags"),
+        None if tags is None else encode_list(tags, "tags"),
         None if filter is None else encode_filter(filter),
         None if created_after is None else from_datetime(created_after),
         None if created_before is None else from_datetime(created_before),
@@ -189,7 +193,19 @@ def encode_object(value: Mapping[str, Any], path: str) -> Json:
     return Json.of(dict(value), path)
 
 
-def _strings(values: Iterable[str], what: str) -> tuple[str, ...]:
+def encode_list(values: Iterable[T], what: str, of: str = "strings") -> tuple[T, ...]:
+    """Returns the elements of an iterable argument; a single string is refused.
+
+    Args:
+        values: The argument.
+        what: Its name in errors.
+        of: What its elements are, in errors.
+
+    Raises:
+        ConfigurationError: It is a string or not iterable.
+    """
     if isinstance(values, (str, bytes)):
-        raise ConfigurationError(f"{what} must be a list of strings, not a single string")
+        raise ConfigurationError(f"{what} must be a list of {of}, not a single string")
+    if not isinstance(values, Iterable):
+        raise ConfigurationError(f"{what} must be a list of {of}, not {type(values).__name__}")
     return tuple(values)

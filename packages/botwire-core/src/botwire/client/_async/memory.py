@@ -18,7 +18,13 @@ from botwire.client._async.recall import recall, remember
 from botwire.client._async.records import AsyncRecords
 from botwire.client._async.transaction import AsyncTransaction
 from botwire.client._async.watching import watch
-from botwire.client.encoding import encode_cursor, encode_filter, encode_puts, encode_value
+from botwire.client.encoding import (
+    encode_cursor,
+    encode_filter,
+    encode_list,
+    encode_puts,
+    encode_value,
+)
 from botwire.client.operators import AsyncMemoryOperators
 from botwire.embedders import AsyncTextEmbedder, Embedder
 from botwire.engines import retry
@@ -210,7 +216,7 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
         A server returns at most about 32 MB at once. Larger results are read in parts, each as of
         its own moment.
         """
-        entries = await self._calls.apply(ops.GetKeys(tuple(keys)))
+        entries = await self._calls.apply(ops.GetKeys(encode_list(keys, "keys")))
         return {entry.key: plain(entry.value) for entry in entries if entry is not None}
 
     async def set_many(
@@ -241,6 +247,11 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
         Raises:
             ConflictError: A hundred attempts failed because other processes wrote first.
         """
+        if not callable(fn):
+            raise ConfigurationError(
+                "fn must be a function that takes the value and returns the new one, not "
+                f"{type(fn).__name__}"
+            )
         async with _turns.take((self.place or id(self.engine), self.namespace, key)):
             return await self._update(key, fn, default)
 

@@ -15,7 +15,7 @@ from botwire import operations as ops
 from botwire import scopes
 from botwire.client._async.calls import AsyncCalls
 from botwire.client._async.records import AsyncRecords
-from botwire.client.encoding import encode_records
+from botwire.client.encoding import encode_list, encode_records
 from botwire.client.spans import memory_span
 from botwire.embedders import AsyncTextEmbedder
 from botwire.errors import ConfigurationError, ConflictError, EmbedderMismatchError
@@ -44,9 +44,8 @@ async def remember(
         raise ConfigurationError(f"text must be a string, not {type(text).__name__}")
     if not text.strip():
         raise ConfigurationError("text is blank: give the words to remember")
-    _check_tags(tags)
     named: dict[str, Any] = {} if id is None else {"id": id}
-    record = Record(text, tags=tuple(tags), scope=about, **named)
+    record = Record(text, tags=encode_list(tags, "tags"), scope=about, **named)
     (new,) = encode_records([record], ttl=ttl)  # refuses bad arguments before the text is embedded
     operation = "create_memory" if id is None else "upsert_memory"
     with memory_span(operation, calls.engine, calls.namespace, records.collection) as span:
@@ -131,8 +130,7 @@ async def recall(
     if max_chars is not None:
         ops.check_count(max_chars, "max_chars")
     if tags is not None:
-        _check_tags(tags)
-        tags = tuple(tags)
+        tags = encode_list(tags, "tags")
     where: dict[str, Any] = {"scope": about, "tags": tags, "created_after": since}
     matches: Sequence[Match]
     by = "words"
@@ -205,8 +203,3 @@ def _describe(
 
 def _number(count: int) -> str:
     return "1 memory" if count == 1 else f"{count:,} memories"
-
-
-def _check_tags(tags: Iterable[str]) -> None:
-    if isinstance(tags, (str, bytes)):
-        raise ConfigurationError("tags must be a list of strings, not a single string")

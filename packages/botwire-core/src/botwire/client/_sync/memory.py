@@ -19,7 +19,13 @@ from botwire.client._sync.recall import recall, remember
 from botwire.client._sync.records import Records
 from botwire.client._sync.transaction import Transaction
 from botwire.client._sync.watching import watch
-from botwire.client.encoding import encode_cursor, encode_filter, encode_puts, encode_value
+from botwire.client.encoding import (
+    encode_cursor,
+    encode_filter,
+    encode_list,
+    encode_puts,
+    encode_value,
+)
 from botwire.client.operators import MemoryOperators
 from botwire.embedders import Embedder, TextEmbedder
 from botwire.engines import retry
@@ -207,7 +213,7 @@ class Memory(MemoryPast, MemoryOperators):
         A server returns at most about 32 MB at once. Larger results are read in parts, each as of
         its own moment.
         """
-        entries = self._calls.apply(ops.GetKeys(tuple(keys)))
+        entries = self._calls.apply(ops.GetKeys(encode_list(keys, "keys")))
         return {entry.key: plain(entry.value) for entry in entries if entry is not None}
 
     def set_many(self, values: Mapping[str, Any], *, ttl: float | None = None) -> dict[str, int]:
@@ -236,6 +242,11 @@ class Memory(MemoryPast, MemoryOperators):
         Raises:
             ConflictError: A hundred attempts failed because other processes wrote first.
         """
+        if not callable(fn):
+            raise ConfigurationError(
+                "fn must be a function that takes the value and returns the new one, not "
+                f"{type(fn).__name__}"
+            )
         with _turns.take((self.place or id(self.engine), self.namespace, key)):
             return self._update(key, fn, default)
 

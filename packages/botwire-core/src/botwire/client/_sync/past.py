@@ -142,7 +142,9 @@ class MemoryPast:
         page = self._calls.apply(ops.ReadChanges(revision - 1, limit=1))
         change = page.changes[0] if page.changes else None
         if change is None or change.revision != revision or change.action == "reset":
-            raise NotFoundError(f"change {revision} is not kept: changes() lists those that are")
+            raise NotFoundError(
+                f"change {revision} is not kept: see `botwire changes`, or the method changes()"
+            )
         if change.action == "erase":
             raise InvalidRequestError(
                 f"change {revision} erased the past of {change.shape} {change.name!r:.80} for "

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from botwire import operations as ops
 from botwire import scopes
 from botwire.client._sync.calls import Calls
-from botwire.client.encoding import encode_object, encode_records, encode_selection
+from botwire.client.encoding import encode_list, encode_object, encode_records, encode_selection
 from botwire.client.spans import MemorySpan, memory_span
 from botwire.engines.protocol import Engine
 from botwire.models import Match, Record, RecordsInfo, RecordVersion
@@ -104,7 +104,7 @@ class Records:
                 it as it is. Records without an expiry stay without one.
         """
         fields = encode_object(metadata, "metadata")
-        patch = ops.PatchRecords(self.collection, tuple(ids), fields, ttl)
+        patch = ops.PatchRecords(self.collection, encode_list(ids, "ids"), fields, ttl)
         with self._span("update_memory") as span:
             span.names(patch.ids)
             span.counts(len(patch.ids))
@@ -119,7 +119,7 @@ class Records:
             ids: The ids.
             embeddings: Whether to read embeddings.
         """
-        operation = ops.GetRecords(self.collection, tuple(ids), embeddings)
+        operation = ops.GetRecords(self.collection, encode_list(ids, "ids"), embeddings)
         entries = self._calls.apply(operation)
         return [None if entry is None else Record.of(entry) for entry in entries]
 
@@ -230,6 +230,7 @@ class Records:
                 installed where the search runs.
         """
         ops.check_count(limit, "limit")
+        ops.check_count(offset, "offset")
         where = encode_selection(ids, scope, tags, filter, created_after, created_before)
         query = None if vector is None else Vector.of(vector, "vector")
         found: builtins.list[Match] = []

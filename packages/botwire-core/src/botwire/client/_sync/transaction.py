@@ -13,6 +13,7 @@ from botwire.client._sync.calls import Calls
 from botwire.client.encoding import (
     encode_ids,
     encode_items,
+    encode_list,
     encode_object,
     encode_records,
     encode_selection,
@@ -235,7 +236,7 @@ class TransactionRecords:
     ) -> None:
         """Sets metadata fields of records; see `Records.patch`."""
         patch = encode_object(metadata, "metadata")
-        self._add(ops.PatchRecords(self.collection, tuple(ids), patch, ttl))
+        self._add(ops.PatchRecords(self.collection, encode_list(ids, "ids"), patch, ttl))
 
     def delete(
         self,

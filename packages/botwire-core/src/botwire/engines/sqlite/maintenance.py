@@ -108,6 +108,12 @@ def _copy(
         connection.backup(copy, pages=_PAGES, progress=step)
 
 
+def check_exists(source: Path) -> None:
+    """Raises `ConfigurationError` if there is no such file to restore from."""
+    if not source.is_file():
+        raise ConfigurationError(f"{source} does not exist: give a file made by botwire backup")
+
+
 def restore(connection: sqlite3.Connection, source: Path) -> None:
     """Replaces the contents of a database with a backup, in one transaction.
 
@@ -121,8 +127,7 @@ def restore(connection: sqlite3.Connection, source: Path) -> None:
     Raises:
         ConfigurationError: The source is not an intact backup of a store, or has another version.
     """
-    if not source.is_file():
-        raise ConfigurationError(f"{source} does not exist: give a file made by botwire backup")
+    check_exists(source)
     with contextlib.closing(sqlite3.connect(source)) as backup_:
         try:
             found = backup_.execute("PRAGMA user_version").fetchone()[0]
