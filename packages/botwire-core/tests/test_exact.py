@@ -129,3 +129,8 @@ def test_a_json_value_gives_each_caller_an_object_of_their_own() -> None:
     value = Json.of({"a": []})
     value.value["a"].append(1)
     assert value.value == {"a": []}
+
+
+def test_what_is_encoded_is_not_encoded_again() -> None:
+    encoded = Json.of({"a": [1]})
+    assert Json.of(encoded) is encoded

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -28,7 +30,7 @@ from langchain_core.messages import (
 
 from botwire import AsyncMemory, ConfigurationError, Memory, NotJSONError, TransportError
 from botwire.tagged import from_json
-from botwire_langchain import BotWireChatHistory, BotWireChatMessageHistory
+from botwire_langchain import BotWireChatHistory, BotWireChatMessageHistory, convert
 from botwire_langchain.convert import from_native, to_native
 from tests.clients import later
 from tests.zygote import Zygote
@@ -344,3 +346,35 @@ def test_eight_processes_write_whole_turns(zygote: Zygote, place_url: str, names
     turns = [tuple(text[:2] for text in texts[i : i + 3]) for i in range(0, 600, 3)]
     assert all(first == second == third for first, second, third in turns)
     assert len({tuple(first) for first, _, _ in turns}) == 200
+
+
+async def test_large_messages_are_converted_off_the_event_loop(
+    namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted: list[bool] = []
+    for name in ("to_native", "from_native"):
+        monkeypatch.setattr(convert, name, _in_loop(getattr(convert, name), converted))
+    history = BotWireChatMessageHistory("s", namespace=namespace, url="sqlite://")
+    image = {"type": "image", "base64": "QUJD" * 100_000, "mime_type": "image/png"}
+    for content, is_large in (([image], True), ("hello", False)):
+        message = HumanMessage(content, id="1")
+        await history.aadd_messages([message])
+        await history.aadd_messages([message])  # stored once
+        assert await history.aget_messages() == [message]
+        assert await history.aget_messages(limit=1) == [message]
+        assert converted
+        assert all(one is not is_large for one in converted)
+        await history.aclear()
+        converted.clear()
+    await history.aadd_messages([])
+    assert await history.aget_messages() == []
+
+
+def _in_loop(convert: Callable[..., Any], converted: list[bool]) -> Callable[..., Any]:
+    """Returns the function, which then notes whether an event loop runs in its thread."""
+
+    def convert_and_note(*values: Any) -> Any:
+        converted.append(asyncio._get_running_loop() is not None)
+        return convert(*values)
+
+    return convert_and_note

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     CitableBlock,
     CitationBlock,
+    ImageBlock,
     TextBlock,
     ThinkingBlock,
     ToolCallBlock,
@@ -36,6 +40,7 @@ from botwire_llamaindex import (
     BotWireChatMemoryBuffer,
     BotWireKVStore,
     BotWireMemory,
+    convert,
 )
 
 pytestmark = pytest.mark.anyio
@@ -381,3 +386,39 @@ def test_a_chat_engine_its_threads_and_loops(place: dict[str, Any]) -> None:
     assert memory.get_all(ARCHIVED) == []
     engine.reset()
     assert engine.chat_history == []
+
+
+async def test_large_messages_are_converted_off_the_event_loop(
+    namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_loop: list[bool] = []
+    to_native = convert.to_native
+
+    def convert_and_note(message: ChatMessage, path: str) -> Any:
+        in_loop.append(asyncio._get_running_loop() is not None)
+        return to_native(message, path)
+
+    monkeypatch.setattr(convert, "to_native", convert_and_note)
+    content = b"ABC" * 100_000
+    file = tmp_path / "image.png"
+    file.write_bytes(content)
+    store = BotWireAsyncChatStore(namespace, url="sqlite://")
+    memory = BotWireMemory(sql_store=store, session_id="memory")
+    buffer = BotWireChatMemoryBuffer(namespace, client=store.connection.async_memory)
+    image = ImageBlock(path=file)
+    for block, expected in (
+        (ImageBlock(image=base64.b64encode(content)), [False] * 4),
+        (image, [False] * 4),
+        (ImageBlock(image=io.BytesIO(content)), [False] * 4),
+        (CitableBlock(title="t", source="s", content=[image]), [False] * 4),
+        (TextBlock(text="short"), [True] * 4),
+    ):
+        message = ChatMessage(role="user", blocks=[block])
+        await store.add_message("chat", message)
+        await memory.aput(message)
+        await buffer.aput(message)
+        await store.set_messages("chat", [message])
+        assert in_loop == expected
+        in_loop.clear()
+        kept = (await store.get_messages("chat"))[-1]
+        assert kept == (await memory.aget())[-1] == (await buffer.aget())[-1]

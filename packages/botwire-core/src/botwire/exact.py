@@ -37,12 +37,15 @@ class Json:
         """Encodes a caller's value.
 
         Args:
-            value: None, bool, int, float, str, list or dict, nested.
+            value: None, bool, int, float, str, list or dict, nested. A `Json` is returned as it is,
+                so that a caller can encode a large value in a thread.
             path: The name of the value in errors.
 
         Raises:
             NotJSONError: The value would not come back equal.
         """
+        if isinstance(value, Json):
+            return value
         text = encode(value, path)
         new = cls.__new__(cls)
         new._text = text

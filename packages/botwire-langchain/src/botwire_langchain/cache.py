@@ -10,6 +10,7 @@ from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.outputs import ChatGeneration, Generation
 
 from botwire.connection import Connected, ConnectionOptions
+from botwire.off_loop import off_loop
 from botwire.operations import read_ttl
 from botwire.tagged import from_json, to_json
 from botwire_langchain.convert import from_native, to_native
@@ -49,16 +50,16 @@ class BotWireCache(Connected, BaseCache, framework="langchain", shows="prefix"):
     async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """Like `lookup`."""
         found = await self.connection.async_memory.get(self._key(prompt, llm_string))
-        return _generations(found)
+        return await off_loop(_generations, found)
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """Stores the answer to a prompt."""
-        value = [_to_json(generation) for generation in return_val]
+        value = _to_value(return_val)
         self.connection.memory.set(self._key(prompt, llm_string), value, ttl=self.ttl)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """Like `update`."""
-        value = [_to_json(generation) for generation in return_val]
+        value = await off_loop(_to_value, return_val)
         await self.connection.async_memory.set(self._key(prompt, llm_string), value, ttl=self.ttl)
 
     def clear(self, **kwargs: Any) -> None:
@@ -80,6 +81,10 @@ class BotWireCache(Connected, BaseCache, framework="langchain", shows="prefix"):
         text = f"{len(prompt)}:{prompt}{llm_string}"
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
         return self.prefix + digest.hexdigest()
+
+
+def _to_value(generations: RETURN_VAL_TYPE) -> list[dict[str, Any]]:
+    return [_to_json(generation) for generation in generations]
 
 
 def _to_json(generation: Generation) -> dict[str, Any]:

@@ -9,8 +9,11 @@ from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage
 
 from botwire import AsyncHistory, History, HistoryInfo, Item
+from botwire.client.encoding import encode_items
 from botwire.connection import Connected, ConnectionOptions
+from botwire.exact import Json
 from botwire.names import check_history
+from botwire.off_loop import off_loop
 from botwire.operations import MAX_PAGE, HistoryItem, check_count, read_ttl
 from botwire_langchain.convert import from_items, item_ids, to_items
 from botwire_langchain.pairing import pair
@@ -89,7 +92,7 @@ class BotWireChatMessageHistory(
         for item in self._history.newest_first(page_size=window.page_size):
             if window.add(item):
                 break
-        found = window.messages()
+        found = _messages(window.items())
         return pair(found, is_window=True) if limit is None and before is None else found
 
     async def aget_messages(
@@ -99,11 +102,11 @@ class BotWireChatMessageHistory(
         window = self._window(limit, before)
         if window.is_all:
             stored = [item async for item in self._async_history.stored()]
-            return pair(_messages(stored), is_window=False)
+            return pair(await off_loop(_messages, stored), is_window=False)
         async for item in self._async_history.newest_first(page_size=window.page_size):
             if window.add(item):
                 break
-        found = window.messages()
+        found = await off_loop(_messages, window.items())
         return pair(found, is_window=True) if limit is None and before is None else found
 
     def add_message(self, message: BaseMessage) -> None:
@@ -128,8 +131,9 @@ class BotWireChatMessageHistory(
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Like `add_messages`."""
-        if items := to_items(messages):
-            await self._async_history.extend(items, ids=item_ids(items))
+        items, ids = await off_loop(_encoded, messages)
+        if items:
+            await self._async_history.extend(items, ids=ids)
 
     def delete_messages(self, ids: Iterable[str]) -> int:
         """Deletes the messages with these ids and returns how many there were."""
@@ -194,12 +198,19 @@ class _Window:
                 self._before = None
         return self._limit is not None and len(self._items) >= self._limit
 
-    def messages(self) -> list[BaseMessage]:
-        return _messages(reversed(self._items))
+    def items(self) -> list[Item]:
+        """Returns the items, oldest first."""
+        return self._items[::-1]
 
 
 def _messages(items: Iterable[Item | HistoryItem]) -> list[BaseMessage]:
     return [message for _, message in from_items(items)]
+
+
+def _encoded(messages: Sequence[BaseMessage]) -> tuple[tuple[Json, ...], list[str | None]]:
+    """Returns the items of messages as JSON text, and their ids."""
+    items = to_items(messages)
+    return encode_items(items), item_ids(items)
 
 
 def _with_messages(infos: Iterable[HistoryInfo]) -> list[str]:

@@ -6,6 +6,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 
 from botwire import AsyncHistory, ConfigurationError, Item
+from botwire.off_loop import off_loop
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.place import PlacedStore, keys_of
 from botwire_llamaindex.turns import Writing, async_add_messages
@@ -54,7 +55,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         """
         skip = offset or 0
         items = await self._read(key, status, None if limit is None else skip + limit)
-        return [message for _, message in from_items(items[skip:])]
+        return [message for _, message in await off_loop(from_items, items[skip:])]
 
     async def _read(
         self, key: str, status: MessageStatus | None, limit: int | None = None
@@ -101,7 +102,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
         """Replaces all messages, archived ones too, in one step."""
-        writing = Writing(self._connection, key, messages)
+        writing = await Writing.of(self._connection, key, messages)
         async with self._connection.async_memory.transaction() as transaction:
             history = transaction.history(key, ttl=self.ttl)
             history.replace(writing.items)

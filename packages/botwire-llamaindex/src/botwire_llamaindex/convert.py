@@ -20,6 +20,8 @@ from llama_index.core.base.llms.types import (
 from pydantic import BaseModel
 
 from botwire import Item, NotJSONError
+from botwire.client.encoding import encode_items
+from botwire.exact import Json
 from botwire.messages import Message, Native, Role, ToolCall, read_items
 from botwire.operations import HistoryItem
 from botwire.tagged import from_json, to_json
@@ -55,6 +57,29 @@ def to_items(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
             and where.
     """
     return [_to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
+
+
+def encoded(messages: Sequence[ChatMessage]) -> tuple[Json, ...]:
+    """Returns the envelopes of messages as JSON text.
+
+    Raises:
+        NotJSONError: As `to_items`.
+    """
+    return encode_items(to_items(messages))
+
+
+def refers_to_file(message: object) -> bool:
+    """Returns whether a message has a file, by path or open, that converting it reads."""
+    return isinstance(message, ChatMessage) and any(map(_has_file, message.blocks))
+
+
+def _has_file(block: Any) -> bool:
+    if isinstance(block, CitableBlock):
+        return any(map(_has_file, block.content))
+    if isinstance(block, CitationBlock):
+        return _has_file(block.cited_content)
+    file = getattr(block, _FILES.get(block.block_type, ""), None)
+    return isinstance(file, (IOBase, Path)) or getattr(block, "path", None) is not None
 
 
 def from_items(items: Iterable[Item | HistoryItem]) -> list[tuple[int, ChatMessage]]:

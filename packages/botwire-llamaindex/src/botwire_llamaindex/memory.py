@@ -31,6 +31,7 @@ from pydantic import Field, PrivateAttr
 import botwire
 from botwire import AsyncHistory, AsyncMemory, ConflictError
 from botwire.connection import ConnectionOptions
+from botwire.off_loop import off_loop
 from botwire.places import DEFAULT_TIMEOUT
 from botwire_llamaindex.async_store import BotWireAsyncChatStore
 from botwire_llamaindex.blocks import (
@@ -387,7 +388,8 @@ class BotWireMemory(FoundAgain, Memory):
     async def _give_to_blocks(self, up_to: int) -> None:
         """Passes the messages that are about to be archived to the memory blocks."""
         items = await self._async_history().read()
-        flushed = [message for seq, message in from_items(items) if seq <= up_to]
+        found = await off_loop(from_items, items)
+        flushed = [message for seq, message in found if seq <= up_to]
         await self._recall_facts()
         before = facts_of(self.memory_blocks)
         blocks = (

@@ -12,6 +12,7 @@ from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
 from pydantic import ValidationError
 
 from botwire import AsyncHistory, ConfigurationError, ConflictError, History, Item
+from botwire.off_loop import off_loop
 from botwire.operations import HistoryItem
 from botwire_llamaindex.batches import in_batches, size_of
 from botwire_llamaindex.convert import dumped, from_items, to_items
@@ -57,7 +58,7 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
 
     async def aset_messages(self, key: str, messages: list[ChatMessage]) -> None:
         """Like `set_messages`."""
-        writing = Writing(self._connection, key, messages)
+        writing = await Writing.of(self._connection, key, messages)
         writing.wrote(await self._async_history(key).replace(writing.items))
 
     def get_messages(self, key: str) -> list[ChatMessage]:
@@ -66,7 +67,8 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
 
     async def aget_messages(self, key: str) -> list[ChatMessage]:
         """Like `get_messages`."""
-        return _messages([item async for item in self._async_history(key).stored()])
+        items = [item async for item in self._async_history(key).stored()]
+        return await off_loop(_messages, items)
 
     def add_message(self, key: str, message: ChatMessage, idx: int | None = None) -> None:
         """Adds a message at the end, or before the one at position `idx`.

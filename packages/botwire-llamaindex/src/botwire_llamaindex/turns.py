@@ -11,18 +11,22 @@ the run.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Self
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from workflows.plugins.basic import get_current_run_id
 
 from botwire import AsyncHistory, ConflictError, History, Item
 from botwire.connection import Connection
-from botwire_llamaindex.convert import to_items, tool_calls
+from botwire.exact import Json
+from botwire.off_loop import off_loop
+from botwire_llamaindex.convert import encoded, refers_to_file, tool_calls
 
 _KNOWN = 16  # conversations with an open turn that a context remembers
 _RUNS_KNOWN = 10_000
@@ -58,18 +62,34 @@ class Writing:
         connection: The connection to the store.
         name: The name of the conversation's history.
         messages: The messages to add.
+        items: What `encoded` returns for them; None: this class calls it.
 
     Raises:
         NotJSONError: A message holds something that cannot be restored.
     """
 
-    def __init__(self, connection: Connection, name: str, messages: Sequence[ChatMessage]) -> None:
-        self.items = to_items(messages)
+    def __init__(
+        self,
+        connection: Connection,
+        name: str,
+        messages: Sequence[ChatMessage],
+        items: Sequence[Json] | None = None,
+    ) -> None:
+        self.items = encoded(messages) if items is None else items
         self._messages = messages
         self._name = name
         self._conversation = (connection.namespace, connection.reference().get("url"), name)
         asks = any(message.role == MessageRole.USER for message in messages)
         self._turn = None if asks or not messages else self._find()
+
+    @classmethod
+    async def of(cls, connection: Connection, name: str, messages: Sequence[ChatMessage]) -> Self:
+        """Returns the same, after converting large messages in a thread."""
+        if any(refers_to_file(message) for message in messages):
+            items = await asyncio.to_thread(encoded, messages)
+        else:
+            items = await off_loop(encoded, messages)
+        return cls(connection, name, messages, items)
 
     @property
     def after(self) -> int | None:
@@ -178,7 +198,7 @@ async def async_add_messages(
 ) -> None:
     """Like `add_messages`."""
     history: AsyncHistory = connection.async_memory.history(name, ttl=ttl)
-    writing = Writing(connection, name, messages)
+    writing = await Writing.of(connection, name, messages)
     try:
         seqs = await history.extend(writing.items, if_last=writing.after)
     except ConflictError as error:

@@ -19,7 +19,7 @@ import httpx
 
 from botwire import wire
 from botwire.engines import retry
-from botwire.engines.http.channels import Channels, goes_through_proxy, verdict_of
+from botwire.engines.http.channels import MOST_BYTES, Channels, goes_through_proxy, verdict_of
 from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.http.traces import trace_headers
 from botwire.engines.loops import ClientPerLoop
@@ -147,6 +147,8 @@ class HTTPEngine:
 
     def _apply(self, batch: Batch) -> Results:
         content = wire.encode_batch(batch)
+        if len(content) >= MOST_BYTES:
+            time.sleep(0)  # others may run between encoding and sending
         # An answer can get lost: a retried write must not be applied twice.
         idempotency_id = (batch.idempotency_id or uuid.uuid4().hex) if batch.writes else None
         longest = time.monotonic() + self._timeout
