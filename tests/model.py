@@ -921,46 +921,37 @@ def _bytes(space: _Namespace) -> int:
     return sum(sizes)
 
 
-_HANDLERS: dict[type[Any], Callable[[_Namespace, Any], Any]] = {
-    ops.PutKey: _put_key,
-    ops.GetKeys: _get_keys,
-    ops.ListKeys: _list_keys,
-    ops.ListKeyStats: _list_key_stats,
-    ops.ScanKeys: _scan_keys,
-    ops.CountKeys: _count_keys,
-    ops.DeleteKey: _delete_key,
-    ops.ClearKeys: _clear_keys,
-    ops.IncrementKey: _increment_key,
-    ops.CheckKey: _check_key,
-    ops.ExtendHistory: _extend_history,
-    ops.ReplaceHistory: _replace_history,
-    ops.UpdateItem: _update_item,
-    ops.SetHistoryMetadata: _set_history_metadata,
-    ops.ExpireHistory: _expire_history,
-    ops.ForkHistory: _fork_history,
-    ops.ReadHistory: _read_history,
-    ops.StatHistory: _stat_history,
-    ops.DeleteItems: _delete_items,
-    ops.PopItem: _pop_item,
-    ops.ArchiveHistory: _archive_history,
-    ops.ClearHistory: _clear_history,
-    ops.ListHistories: _list_histories,
-    ops.ReadChanges: _read_changes,
-    ops.ReadUsage: _read_usage,
-    ops.PutRecords: _put_records,
-    ops.PatchRecords: _patch_records,
-    ops.GetRecords: _get_records,
-    ops.DeleteRecords: _delete_records,
-    ops.ListRecords: _list_records,
-    ops.SearchRecords: _search_records,
-    ops.StatRecords: _stat_records,
-    ops.ListScopes: _list_scopes,
-    ops.ListTags: _list_tags,
-    ops.ListCollections: _list_collections,
-    ops.StatPast: _stat_past,
-    ops.KeepPast: _keep_past,
-    ops.FindRevision: _find_revision,
-    ops.ReadVersions: _read_versions,
-    ops.ListChanged: _list_changed,
-    ops.RestorePast: _restore_past,
-}
+# Operations that move and maintain a store are tested in test_store_operations.py and
+# places/test_retention.py, and the operations below in places/test_past.py.
+_TESTED_ELSEWHERE = frozenset(
+    f"botwire.operations.{module}" for module in ("retention", "store", "transfer")
+)
+_WITHOUT_MODEL = frozenset({ops.ReadItemVersions, ops.ReadRecordVersions, ops.ErasePast})
+
+
+def _find_handlers() -> dict[type[Any], Callable[[_Namespace, Any], Any]]:
+    """Returns the function above for each operation: `_put_key` for `PutKey`.
+
+    Raises:
+        NotImplementedError: An operation has no function, so the random tests would not cover it.
+    """
+    found: dict[type[Any], Callable[[_Namespace, Any], Any]] = {}
+    for name, declared in ops.OPERATIONS.items():
+        module = declared.make.__module__
+        if not module.startswith("botwire.") or module in _TESTED_ELSEWHERE:
+            continue
+        if declared.make in _WITHOUT_MODEL:
+            continue
+        handler = globals().get(f"_{name}")
+        if handler is None:
+            raise NotImplementedError(
+                f"{declared.make.__name__} has no model: write tests.model._{name}, and generate "
+                "the operation in tests/test_model.py"
+            )
+        found[declared.make] = handler
+    return found
+
+
+_HANDLERS = _find_handlers()
+MODELED = frozenset(_HANDLERS)
+"""The operations that the random tests compare."""

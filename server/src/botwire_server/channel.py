@@ -2,25 +2,16 @@
 
 Each message is one request to `POST /v1/batch`. It passes through the whole application like such a
 request, so everything that applies over HTTP applies here: keys, rights, limits, quotas, the log.
-This module only reads and writes frames, and limits the memory that one connection may use. No
-other module of the server imports websockets.
-
-A message consists of a line and the body of the request. The line is a JSON object with the `id` of
-the request, and optionally `headers`. The answer consists of a line with the same `id`, the
-`status` and the `headers`, and the body of the answer. ``{"cancel": 7}`` withdraws request 7.
-
-A line with `watch` is a request to the `watch` route of a namespace instead. Its answer comes in
-many messages, each a page of changes; those before the last have `more`.
+This module only reads and writes frames, and limits the memory that one connection may use;
+`channel_lines` reads the messages. No other module of the server imports websockets.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Scope
@@ -36,29 +27,22 @@ from botwire.engines.http.frames import masked
 from botwire.engines.http.framing import BINARY, OTHER, TEXT, Splitter, head_of
 from botwire.operations import codecs
 from botwire_server.bodies import IS_WHOLE
+from botwire_server.channel_lines import (
+    MAX_LINE,
+    REQUEST_HEADERS,
+    BadMessageError,
+    lead_to_watch,
+    read_line,
+)
 from botwire_server.channels import CHANNEL, VIA_CHANNEL, Channels
 from botwire_server.request_work import CALLER, WITHDRAWAL
 
 IN_FLIGHT = 64
 """Most requests of a channel in flight at a time; further ones wait in the network."""
-MAX_LINE = 16 * 1024
-"""Largest line before a body, in bytes."""
 
-_FIELDS = frozenset({"id", "headers", "watch"})
-_WATCH_FIELDS = frozenset({"namespace", "prefix", "after"})
 _LAST_SECONDS = 0.5  # after the last answer, for a client to read it and answer a close frame
-_HEADERS = frozenset(
-    {
-        wire.AUTHOR_HEADER.lower(),
-        wire.IDEMPOTENCY_HEADER.lower(),
-        wire.REQUEST_ID_HEADER.lower(),
-        "traceparent",
-        "tracestate",
-    }
-)
-"""Headers that a request may send; it inherits the others from the opening request."""
 # Headers of the opening request that its channel's requests do not inherit.
-_OF_OPENING = frozenset(name.encode() for name in _HEADERS) | {
+_OF_OPENING = frozenset(name.encode() for name in REQUEST_HEADERS) | {
     b"accept-encoding",
     b"connection",
     b"content-encoding",
@@ -71,12 +55,7 @@ _OF_OPENING = frozenset(name.encode() for name in _HEADERS) | {
     b"upgrade",
 }
 _UNTOLD = frozenset({b"content-length", b"content-type", b"vary"})
-_decode = json.JSONDecoder().decode
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
-
-
-class BadMessageError(Exception):
-    """A message that cannot be answered, because it does not name its request."""
 
 
 class _Exchange:
@@ -309,7 +288,7 @@ class Channel(asyncio.Protocol):
         if kind == TEXT:
             message.decode()
         line, _, body = message.partition(b"\n")
-        head = _read_line(line)
+        head = read_line(line)
         if "cancel" in head:
             if (exchange := self._in_flight.get(head["cancel"])) is not None:
                 exchange.withdraw()
@@ -322,7 +301,7 @@ class Channel(asyncio.Protocol):
         self._bytes += exchange.size
         scope = self._scope_of(head.get("headers"), exchange)
         if "watch" in head:
-            _lead_to_watch(scope, head["watch"])
+            lead_to_watch(scope, head["watch"])
         self._start(self._answer(name, scope, exchange))
 
     async def _answer(self, name: int | str, scope: Scope, exchange: _Exchange) -> None:
@@ -467,51 +446,3 @@ class Channel(asyncio.Protocol):
         task = self._loop.create_task(work)
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
-
-
-def _read_line(line: bytes) -> dict[str, Any]:
-    """Parses the line before a body.
-
-    Raises:
-        BadMessageError: The line is not valid.
-    """
-    try:
-        head = _decode(line.decode()) if len(line) <= MAX_LINE else None
-    except (ValueError, RecursionError):
-        head = None
-    if not isinstance(head, dict):
-        raise BadMessageError("a message begins with a line of JSON, an object with an id")
-    is_cancel = "cancel" in head
-    name = head["cancel"] if is_cancel else head.get("id")
-    is_name = type(name) is int or (isinstance(name, str) and len(name) <= 64)
-    if not is_name or not (len(head) == 1 if is_cancel else head.keys() <= _FIELDS):
-        raise BadMessageError("a line has an id, which is a number or a short string, and headers")
-    given = head.get("headers", {})
-    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
-        raise BadMessageError("headers must be an object of strings")
-    for header in given:
-        if header.lower() not in _HEADERS:
-            raise BadMessageError(f"unknown header {header.lower()!r:.40}")
-    if "watch" in head and not _is_watch(head["watch"]):
-        raise BadMessageError("watch is an object with a namespace, and perhaps prefix and after")
-    return head
-
-
-def _is_watch(given: Any) -> bool:
-    return (
-        isinstance(given, dict)
-        and given.keys() <= _WATCH_FIELDS
-        and isinstance(given.get("namespace"), str)
-        and isinstance(given.get("prefix", ""), str)
-        and type(given.get("after", 0)) is int
-    )
-
-
-def _lead_to_watch(scope: Scope, watch: dict[str, Any]) -> None:
-    """Turns a request into one that watches a namespace."""
-    name = quote(watch["namespace"], safe="", errors="surrogatepass").replace(".", "%2E")
-    given: dict[str, Any] = {field: watch[field] for field in ("prefix", "after") if field in watch}
-    path = f"/v1/namespaces/{name}/watch"
-    scope["method"] = "GET"
-    scope["path"], scope["raw_path"] = path, path.encode()
-    scope["query_string"] = urlencode(given, errors="surrogatepass").encode()

@@ -8,13 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llama_index.core.async_utils import asyncio_run
-from llama_index.core.base.llms.types import (
-    AudioBlock,
-    ChatMessage,
-    DocumentBlock,
-    ImageBlock,
-    VideoBlock,
-)
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory import Memory
 from llama_index.core.memory.memory import (
     DEFAULT_MEMORY_BLOCKS_TEMPLATE,
@@ -55,7 +49,7 @@ from botwire_llamaindex.tokens import count_tokens, find_tokenizer, name_tokeniz
 from botwire_llamaindex.turns import Writing, add_messages, async_add_messages
 from botwire_llamaindex.window import (
     Queue,
-    cited,
+    media_of,
     messages_of,
     texts_of,
     with_answered_calls,
@@ -66,7 +60,6 @@ _SETTINGS = sorted(
     name for name, field in Memory.model_fields.items() if field.annotation in (int, float, str)
 )
 _PAGE = 1000  # items read at a time: a queue is mostly shorter
-_MEDIA = (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)
 
 
 class BotWireMemory(FoundAgain, Memory):
@@ -488,13 +481,8 @@ class BotWireMemory(FoundAgain, Memory):
         """
         if not isinstance(message_or_blocks, ChatMessage):
             return int(super()._estimate_token_count(message_or_blocks))
-        message = message_or_blocks
-        texts = texts_of(message)
-        if message.additional_kwargs:
-            texts.append(str(message.additional_kwargs))
-        blocks = (*message.blocks, *cited(message))
-        media: list[Any] = [block for block in blocks if isinstance(block, _MEDIA)]
-        others = int(super()._estimate_token_count(media))
+        others = int(super()._estimate_token_count(media_of(message_or_blocks)))
+        texts = texts_of(message_or_blocks)
         return others + sum(count_tokens(self.tokenizer_fn, text) for text in texts)
 
     def _async_memory(self) -> AsyncMemory:

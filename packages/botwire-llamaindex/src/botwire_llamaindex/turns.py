@@ -36,7 +36,7 @@ Conversation = tuple[str, str | None, str]
 
 
 @dataclass
-class Turn:
+class OpenTurn:
     """A question that waits for its answer.
 
     Attributes:
@@ -50,8 +50,8 @@ class Turn:
     open: bool = True
 
 
-_turns: ContextVar[Mapping[Conversation, Turn]] = ContextVar("botwire_llamaindex_turns")
-_runs: OrderedDict[tuple[str, Conversation], Turn] = OrderedDict()
+_turns: ContextVar[Mapping[Conversation, OpenTurn]] = ContextVar("botwire_llamaindex_turns")
+_runs: OrderedDict[tuple[str, Conversation], OpenTurn] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -136,15 +136,15 @@ class Writing:
             with _lock:
                 _runs.pop((turn.run, self._conversation), None)
 
-    def _find(self) -> Turn | None:
+    def _find(self) -> OpenTurn | None:
         run = get_current_run_id()
         turn = _turns.get({}).get(self._conversation)
         if (turn is None or turn.run != run) and run is not None:
             turn = _runs.get((run, self._conversation))
         return turn if turn is not None and turn.run == run and turn.open else None
 
-    def _begin(self, last: int) -> Turn:
-        turn = Turn(last, get_current_run_id())
+    def _begin(self, last: int) -> OpenTurn:
+        turn = OpenTurn(last, get_current_run_id())
         known = {
             key: other
             for key, other in _turns.get({}).items()

@@ -10,14 +10,18 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from llama_index.core.base.llms.types import (
+    AudioBlock,
     ChatMessage,
     CitableBlock,
     CitationBlock,
     ContentBlock,
+    DocumentBlock,
+    ImageBlock,
     MessageRole,
     TextBlock,
     ThinkingBlock,
     ToolCallBlock,
+    VideoBlock,
 )
 
 from botwire import ConfigurationError, Item
@@ -27,6 +31,7 @@ from botwire_llamaindex.tokens import Tokenizer, count_tokens
 
 _TOOL = (MessageRole.TOOL, MessageRole.FUNCTION)
 _ANSWERS = (*_TOOL, MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
+_MEDIA = (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)
 
 
 class WindowEntry(NamedTuple):
@@ -328,7 +333,7 @@ def _not_completed(call: str) -> ChatMessage:
     )
 
 
-def cited(message: ChatMessage) -> list[ContentBlock]:
+def _cited(message: ChatMessage) -> list[ContentBlock]:
     """Returns the blocks inside the sources and citations of a message."""
     found: list[ContentBlock] = []
     for block in message.blocks:
@@ -342,15 +347,22 @@ def cited(message: ChatMessage) -> list[ContentBlock]:
 def texts_of(message: ChatMessage) -> list[str]:
     """Returns the texts of a message that a model is sent, approximately.
 
-    They include the model's thinking, texts that are cited, and tool calls.
+    They include the model's thinking, cited texts, tool calls and additional arguments.
     """
     found = [block.text for block in message.blocks if isinstance(block, TextBlock)]
-    return found + _further_texts(message)
+    found += _further_texts(message)
+    return [*found, str(message.additional_kwargs)] if message.additional_kwargs else found
+
+
+def media_of(message: ChatMessage) -> list[ContentBlock]:
+    """Returns the images, sounds, videos and documents of a message, cited ones included."""
+    blocks = (*message.blocks, *_cited(message))
+    return [block for block in blocks if isinstance(block, _MEDIA)]
 
 
 def _further_texts(message: ChatMessage) -> list[str]:
     found = [block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock)]
-    found += [block.text for block in cited(message) if isinstance(block, TextBlock)]
+    found += [block.text for block in _cited(message) if isinstance(block, TextBlock)]
     return found + [
         f"{block.tool_name} {json.dumps(block.tool_kwargs, default=str)}"
         for block in message.blocks

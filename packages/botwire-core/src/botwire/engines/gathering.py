@@ -28,12 +28,12 @@ class GatheringEngine:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._turns: dict[int, _Turn] = {}
+        self._queues: dict[int, _Queue] = {}
 
     @property
     def waiting(self) -> int:
         """The number of reads that wait for the current request to end."""
-        return len(self._turn().waiting)
+        return len(self._queue().waiting)
 
     def apply(self, batch: Batch) -> Results:
         """Applies a batch, possibly in one request with those of other threads.
@@ -43,14 +43,14 @@ class GatheringEngine:
         """
         if batch.writes or batch.at is not None:
             return self.engine.apply(batch)
-        turn = self._turn()
+        queue = self._queue()
         answer: Future[Results] = Future()
-        turn.waiting.append((batch, answer))
-        with turn.lock:
+        queue.waiting.append((batch, answer))
+        with queue.lock:
             # The thread that gets the lock sends all waiting reads; the other threads find their
             # answers.
             while not answer.done():
-                self._send(turn)
+                self._send(queue)
         return answer.result()
 
     def sweep(self) -> None:
@@ -61,18 +61,18 @@ class GatheringEngine:
         """Closes the engine behind this one; see `Engine.close`."""
         self.engine.close()
 
-    def _turn(self) -> _Turn:
+    def _queue(self) -> _Queue:
         # A fork may copy a lock whose owning thread is not copied, so a child uses its own.
         process = os.getpid()
-        return self._turns.get(process) or self._turns.setdefault(process, _Turn())
+        return self._queues.get(process) or self._queues.setdefault(process, _Queue())
 
-    def _send(self, turn: _Turn) -> None:
-        together = turn.take()
+    def _send(self, queue: _Queue) -> None:
+        together = queue.take()
         try:
             answers = self._apply_all([batch for batch, _ in together])
         except TransportError as error:
             # Reads that arrived meanwhile fail too: they have already waited for the whole timeout.
-            _fail([*together, *turn.take_all()], error)
+            _fail([*together, *queue.take_all()], error)
         except BotWireError as error:
             if len(together) == 1:
                 _fail(together, error)
@@ -96,7 +96,7 @@ class GatheringEngine:
         return [[next(results) for _ in batch.operations] for batch in batches]
 
 
-class _Turn:
+class _Queue:
     """The waiting reads, in order of arrival."""
 
     def __init__(self) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 
 from botwire import operations as ops
 from botwire import wire
-from botwire.engines.sql import (
+from botwire.engines.sql import (  # noqa: F401 - importing a module registers its handlers
     accounts,
     deletes,
+    dumping,
     forks,
     histories,
     history_lists,
@@ -31,12 +32,12 @@ from botwire.engines.sql import (
     past_versions,
     record_reads,
     records,
+    restoring,
     retention,
     search,
     store,
     sweeping,
     tables,
-    transfer,
 )
 from botwire.engines.sql.handlers import check_complete, handler_of, handles
 from botwire.engines.sql.plans import Plan
@@ -244,23 +245,4 @@ def _read_usage(context: Context, op: ops.ReadUsage) -> Steps[Usage]:
     return Usage(*(rows[0] if rows else (0, 0, 0))).on(context.now)
 
 
-# Importing these modules registers their handlers.
-SHAPES = (
-    keys,
-    histories,
-    history_lists,
-    history_removal,
-    holds,
-    forks,
-    record_reads,
-    records,
-    deletes,
-    past,
-    past_restoring,
-    past_versions,
-    retention,
-    search,
-    transfer,
-    store,
-)
 check_complete()

@@ -169,6 +169,14 @@ _RANGE = f"seq > ? AND seq <= ? AND {tables.WRITTEN} <= ?"
 _PAST = f"SELECT {_COLUMNS} FROM botwire_forked_items WHERE {HERE} AND {_RANGE} AND until > ?"
 
 
+def state_of(name: str, stat: Stat) -> ops.HistoryState:
+    """Returns what a dump says of a history besides its items."""
+    return ops.HistoryState(
+        *(name, stat.last_seq, stat.archived_seq, stat.created_at, stat.updated_at),
+        *(metadata_of(stat.metadata), stat.metadata_version, stat.expires_at),
+    )
+
+
 def items_of(
     context: Context,
     history: bytes,

@@ -1,4 +1,4 @@
-"""Dumping and restoring whole namespaces in SQL; see `engines.sql.batches`."""
+"""Restoring whole namespaces in SQL; see `engines.sql.batches`."""
 
 from __future__ import annotations
 
@@ -6,77 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from botwire import operations as ops
-from botwire.engines.sql import history_rows, pages, past_rows, records, sizes, tables, word_index
-from botwire.engines.sql.collection import (
-    LIVE_HERE,
-    check_dimension,
-    save_collection,
-)
+from botwire.engines.sql import history_rows, past_rows, records, sizes, tables, word_index
+from botwire.engines.sql.collection import check_dimension, save_collection
 from botwire.engines.sql.handlers import handles
-from botwire.engines.sql.pages import Source
 from botwire.engines.sql.steps import Context, Statement, Steps, bounds, chunks, count_in, marks
 from botwire.errors import ConflictError
 from botwire.names import from_bytes, to_bytes
 from botwire.operations.authors import to_stored
-
-# --- reading --------------------------------------------------------------------------------
-
-
-def _named(column: str, given: tuple[str, ...] | None) -> tuple[str, list[bytes]]:
-    if given is None:
-        return "", []
-    listed = [to_bytes(name) for name in given]
-    return f" AND {column} IN ({marks(listed)})" if listed else " AND 1 = 0", listed
-
-
-@handles(ops.DumpHistories)
-def _dump_histories(context: Context, op: ops.DumpHistories) -> Steps[ops.HistoryStates]:
-    condition, parameters = bounds("history", "", op.after)
-    only, named = _named("history", op.names)
-    rows = yield Statement(
-        f"SELECT history, {history_rows.STAT} FROM botwire_histories "
-        f"WHERE namespace = ?{condition}{only} ORDER BY history LIMIT ?",
-        (context.namespace, *parameters, *named, op.limit + 1),
-    )
-    states = [
-        _state(from_bytes(name), history_rows.Stat(*row).on(context.now))
-        for name, *row in rows[: op.limit]
-    ]
-    return ops.HistoryStates(tuple(states), len(rows) > op.limit)
-
-
-def _state(name: str, stat: history_rows.Stat) -> ops.HistoryState:
-    return ops.HistoryState(
-        *(name, stat.last_seq, stat.archived_seq, stat.created_at, stat.updated_at),
-        *(history_rows.metadata_of(stat.metadata), stat.metadata_version, stat.expires_at),
-    )
-
-
-@handles(ops.DumpCollections)
-def _dump_collections(context: Context, op: ops.DumpCollections) -> Steps[ops.CollectionStates]:
-    condition, parameters = bounds("collection", "", op.after)
-    only, named = _named("collection", op.names)
-    rows = yield Statement(
-        "SELECT collection, dimension FROM botwire_collections "
-        f"WHERE namespace = ?{condition}{only} ORDER BY collection LIMIT ?",
-        (context.namespace, *parameters, *named, op.limit + 1),
-    )
-    states = [ops.CollectionState(from_bytes(row[0]), row[1]) for row in rows[: op.limit]]
-    return ops.CollectionStates(tuple(states), len(rows) > op.limit)
-
-
-@handles(ops.DumpRecords)
-def _dump_records(context: Context, op: ops.DumpRecords) -> Steps[ops.RecordPage]:
-    condition, parameters = bounds("id", "", op.after)
-    source = Source(
-        f"SELECT {tables.RECORD_ENTRY}",
-        f"FROM botwire_records WHERE {LIVE_HERE}{condition}",
-        (context.namespace, to_bytes(op.collection), context.now, *parameters),
-        sizes.RECORD,
-    )
-    rows, more = yield from pages.read_page(context, source, "ORDER BY id", op.limit)
-    return ops.RecordPage(tuple([tables.record_entry(row) for row in rows]), more)
-
 
 # --- conflicts ------------------------------------------------------------------------------
 
@@ -241,7 +177,7 @@ def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Rest
     state, changed = op.state, not stat.created_at
     counts: tuple[int, int] | None = (0, 0)
     if stat.created_at:
-        old = _state(op.state.name, stat)
+        old = history_rows.state_of(op.state.name, stat)
         state = _merge(op, old)
         counts = (stat.size, stat.archived) if state.archived_seq == old.archived_seq else None
         changed = state != old
