@@ -1,4 +1,4 @@
-"""What the tests of Google ADK share."""
+"""Fixtures and helpers for the tests of Google ADK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by ADK's sessions."""
+"""ADK's sessions keep the promises of every adapter."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def seen(contents: Iterable[types.Content]) -> list[Seen]:
 
 
 class Scripted(BaseLlm):
-    """A model that notes what it is shown, and calls a tool first if there is one."""
+    """A model that records what it is shown, and first calls the tool if there is one."""
 
     model: str = "scripted"
     shown: list[Any] = []  # noqa: RUF012 - a field, whose default pydantic copies

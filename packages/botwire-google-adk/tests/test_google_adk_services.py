@@ -1,4 +1,4 @@
-"""Sessions, memories and artifacts: ADK's own contracts, and what its own stores lose."""
+"""Sessions, memories and artifacts keep ADK's contracts, and what its own stores lose."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_two_processes_lose_no_event_and_no_state(
     run(look)
 
 
-def test_a_session_comes_back_equal_state_bytes_and_all(place: Any) -> None:
+def test_a_session_is_restored_equal_with_state_and_bytes(place: Any) -> None:
     async def test() -> None:
         service = BotWireSessionService(**place)
         state = {"key": {"$bytes": [1]}, "inf": float("inf"), "temp:x": 1}
@@ -164,7 +164,7 @@ def test_a_lone_surrogate_is_text_too(place: Any) -> None:
     run(test)
 
 
-def test_a_session_that_was_written_to_since_is_stale(place: Any) -> None:
+def test_a_session_is_stale_after_another_write(place: Any) -> None:
     async def test() -> None:
         service = BotWireSessionService(**place)
         created = await service.create_session(**ONE)
@@ -176,12 +176,12 @@ def test_a_session_that_was_written_to_since_is_stale(place: Any) -> None:
             with pytest.raises(StaleSessionError, match="Please reload the session"):
                 await service.append_event(stale, changes(user__lost=True, lost=True))
             assert not stale.events
-        await service.append_event(created, said("two"))  # its own events are no news to it
+        await service.append_event(created, said("two"))  # the session has seen its own events
         found = await service.get_session(**ONE)
         assert found is not None
         assert found.state == {}
         assert texts(found) == ["one", "two"]
-        # What a program rebuilds from JSON goes on, if it has the last event.
+        # A session that is rebuilt from JSON can continue if it has the last event.
         again = Session.model_validate_json(found.model_dump_json())
         await service.append_event(again, said("three"))
         assert texts(await service.get_session(**ONE)) == ["one", "two", "three"]
@@ -222,7 +222,7 @@ def test_a_value_that_json_cannot_hold_does_not_cost_the_event(place: Any) -> No
     run(test)
 
 
-def test_of_two_copies_that_append_at_once_one_is_stale(place: Any) -> None:
+def test_if_two_copies_append_at_once_one_is_stale(place: Any) -> None:
     async def test() -> None:
         service = BotWireSessionService(**place)
         await service.create_session(**ONE)
@@ -242,7 +242,7 @@ def test_of_two_copies_that_append_at_once_one_is_stale(place: Any) -> None:
     run(test)
 
 
-def test_a_current_session_goes_on_whatever_its_clock_and_marker_say(place: Any) -> None:
+def test_a_current_session_continues_despite_its_clock_and_marker(place: Any) -> None:
     async def test() -> None:
         service = BotWireSessionService(**place)
         session = await service.create_session(**ONE)
@@ -278,7 +278,7 @@ def test_a_partial_event_and_one_delivered_twice_are_not_stored(place: Any) -> N
     run(test)
 
 
-def test_what_is_not_there_is_none_or_refused(place: Any) -> None:
+def test_a_missing_session_is_none_or_an_error(place: Any) -> None:
     async def test() -> None:
         service = BotWireSessionService(**place)
         assert await service.get_session(**ONE) is None
@@ -299,7 +299,7 @@ def test_what_is_not_there_is_none_or_refused(place: Any) -> None:
     run(test)
 
 
-def test_the_last_events_and_those_since_a_time(place: Any) -> None:
+def test_a_session_is_read_with_its_last_events_or_those_since_a_time(place: Any) -> None:
     async def test() -> None:
         service = BotWireSessionService(**place)
         session = await service.create_session(**ONE)
@@ -363,7 +363,7 @@ def test_shared_state_is_checked_from_the_creation_of_a_session_on(place: Any) -
     run(test)
 
 
-def test_what_another_framework_began_is_listed_as_it_is_found(place: Any) -> None:
+def test_a_conversation_of_another_framework_is_listed_and_found_alike(place: Any) -> None:
     async def test() -> None:
         service = BotWireSessionService(**place)
         memory = AsyncMemory(**place)
@@ -462,7 +462,7 @@ def test_an_event_names_its_author(place: Any) -> None:
 # --- memories -----------------------------------------------------------------------------------
 
 
-def test_memories_are_found_by_their_words_each_once(place: Any) -> None:
+def test_each_memory_is_found_once_by_its_words(place: Any) -> None:
     async def test() -> None:
         service = BotWireMemoryService(**place)
         session = Session(id="1", app_name="app", user_id="ada")
@@ -567,7 +567,7 @@ def test_artifacts_of_a_user_are_in_all_sessions(place: Any) -> None:
     run(test)
 
 
-def test_two_that_save_one_artifact_at_once_get_two_versions(place: Any) -> None:
+def test_two_concurrent_saves_of_an_artifact_get_two_versions(place: Any) -> None:
     async def test() -> None:
         services = [BotWireArtifactService(**place) for _ in range(2)]
         parts = [types.Part(text=str(number)) for number in range(20)]

@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by the files of deep agents."""
+"""The files of deep agents keep the promises of every adapter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of Strands share."""
+"""Fixtures and helpers for the tests of Strands."""
 
 from __future__ import annotations
 

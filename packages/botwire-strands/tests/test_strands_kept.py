@@ -1,4 +1,4 @@
-"""What every adapter keeps, kept by Strands' sessions."""
+"""Strands' sessions keep the promises of every adapter."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def seen(messages: Iterable[Any]) -> list[Seen]:
 
 
 class Scripted(ScriptedModel):
-    """A model that notes what it is shown, and calls a tool first if there is one."""
+    """A model that records what it is shown, and first calls the tool if there is one."""
 
     def __init__(self) -> None:
         self.shown: list[list[Seen]] = []

@@ -1,4 +1,4 @@
-"""Sessions, storage and memories: Strands' own contracts, and what files do not keep."""
+"""Sessions, storage and memories keep Strands' contracts, and what its files lose."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ for number in range(10):
 """
 
 
-def test_two_processes_lose_nothing_and_no_two_messages_have_one_number(
+def test_two_processes_lose_nothing_and_never_share_a_message_number(
     zygote: Zygote, place: Any
 ) -> None:
     where = (place["namespace"], place["url"], EXAMPLES)
@@ -80,7 +80,7 @@ def test_two_processes_lose_nothing_and_no_two_messages_have_one_number(
     assert len(answers) == 20  # each accepted turn has its answer
 
 
-def test_state_and_messages_come_back_bytes_included(place: Any) -> None:
+def test_state_and_messages_are_restored_with_their_bytes(place: Any) -> None:
     agent = open_agent(place)
     agent.state.set("count", 3)
     picture: Any = {"image": {"format": "png", "source": {"bytes": b"\x00\xff"}}}
@@ -91,7 +91,7 @@ def test_state_and_messages_come_back_bytes_included(place: Any) -> None:
     assert picture in again.messages[0]["content"]
 
 
-def test_what_an_agent_says_has_its_id(place: Any) -> None:
+def test_an_agents_messages_have_its_id(place: Any) -> None:
     open_agent(place)("hi")
     open_agent(place, agent_id="editor")("hi")
     with Memory(place["namespace"], url=place["url"]) as memory:
@@ -110,7 +110,7 @@ def test_a_traced_request_names_its_trace(place: Any, monkeypatch: pytest.Monkey
     assert authors == [Author(framework="strands", run=f"{0xABC:032x}")] * 2
 
 
-def test_an_agent_that_waited_is_shown_what_others_said_since(place: Any) -> None:
+def test_a_waiting_agent_sees_messages_that_others_added(place: Any) -> None:
     waits = open_agent(place)
     waits("one")
     open_agent(place)("two")
@@ -118,7 +118,7 @@ def test_an_agent_that_waited_is_shown_what_others_said_since(place: Any) -> Non
     assert texts(waits) == texts(open_agent(place))
 
 
-def test_what_others_said_is_shown_although_the_program_has_listed_it(place: Any) -> None:
+def test_an_agent_sees_the_messages_of_others_even_if_the_program_listed_them(place: Any) -> None:
     manager = BotWireSessionManager("ada", **place)
     waits = Agent(model=ScriptedModel(), session_manager=manager, callback_handler=None)
     waits("one")
@@ -128,7 +128,7 @@ def test_what_others_said_is_shown_although_the_program_has_listed_it(place: Any
 
 
 class Overtaken(ScriptedModel):
-    """A model during whose answers, one after the other, something else happens."""
+    """A model that runs the next of some functions before each answer."""
 
     def __init__(self, *meanwhile: Callable[[], Any], calls: str | None = None) -> None:
         self.meanwhile, self.calls = [*meanwhile], calls
@@ -153,7 +153,7 @@ def refused(agent: Agent, prompt: Any) -> None:
 
 
 @pytest.mark.parametrize("prompt", ["two", [{"role": "user", "content": [{"text": "two"}]}] * 2])
-def test_a_refused_request_leaves_nothing_and_can_be_run_again(place: Any, prompt: Any) -> None:
+def test_a_refused_request_leaves_nothing_and_can_be_repeated(place: Any, prompt: Any) -> None:
     open_agent(place)("one")
     agent = open_agent(place)
     agent.model = Overtaken(lambda: open_agent(place)("three"))
@@ -168,7 +168,7 @@ def test_a_refused_request_leaves_nothing_and_can_be_run_again(place: Any, promp
     assert texts(agent).count("two") == (1 if prompt == "two" else 2)
 
 
-def test_a_prompt_that_failed_earlier_outlives_a_refused_one(place: Any) -> None:
+def test_a_refused_prompt_does_not_remove_an_earlier_failed_one(place: Any) -> None:
     def fail() -> None:
         raise ArithmeticError("no answer")
 
@@ -180,7 +180,7 @@ def test_a_prompt_that_failed_earlier_outlives_a_refused_one(place: Any) -> None
     assert [text for text in texts(open_agent(place)) if text in ("one", "two")] == ["one"]
 
 
-def test_what_tools_returned_is_kept_with_its_prompt_if_the_answer_is_refused(place: Any) -> None:
+def test_a_refused_answer_keeps_the_results_of_tools_and_their_prompt(place: Any) -> None:
     @tool
     def look() -> str:
         """Looks."""
@@ -196,7 +196,7 @@ def test_what_tools_returned_is_kept_with_its_prompt_if_the_answer_is_refused(pl
     assert "12 degrees" in str(open_agent(place).messages)
 
 
-def test_an_agent_that_waits_for_a_person_resumes_in_another_process(place: Any) -> None:
+def test_an_interrupted_agent_resumes_in_another_process(place: Any) -> None:
     class Approval(HookProvider):
         def register_hooks(self, registry: HookRegistry, **kwargs: Any) -> None:
             registry.add_callback(BeforeToolCallEvent, self.ask)
@@ -217,7 +217,7 @@ def test_an_agent_that_waits_for_a_person_resumes_in_another_process(place: Any)
 
     (interrupt,) = open_it()("two").interrupts
     resumed = open_it()
-    assert len(resumed.messages) == 2  # the question and the call, which is still open
+    assert len(resumed.messages) == 2  # the question and the call, which has no answer yet
     answer: Any = {"interruptResponse": {"interruptId": interrupt.id, "response": "yes"}}
     resumed([answer])
     roles = [message["role"] for message in resumed.messages]
@@ -242,7 +242,7 @@ def test_a_prompt_that_must_not_be_deleted_stays_and_the_error_says_so(place: An
     assert "two" in texts(open_agent(place))
 
 
-def test_agents_of_a_session_have_messages_of_their_own(place: Any) -> None:
+def test_each_agent_of_a_session_has_its_own_messages(place: Any) -> None:
     for agent_id in ("default", "helper", "a b", "ä"):
         open_agent(place, agent_id=agent_id)(f"I am {agent_id}")
     for agent_id in ("default", "helper", "a b", "ä"):
@@ -251,7 +251,7 @@ def test_agents_of_a_session_have_messages_of_their_own(place: Any) -> None:
     assert texts(open_agent(place, "default")) == []
 
 
-def test_a_conversation_that_another_framework_began_goes_on(place: Any) -> None:
+def test_a_conversation_of_another_framework_continues(place: Any) -> None:
     history = Memory(**place).history("ada")
     calls = [ToolCall("c1", "look", {"at": 1}), ToolCall("c2", "look", {})]
     history.extend(
@@ -307,7 +307,7 @@ def test_several_results_are_several_messages_for_others_and_redacted_everywhere
     ]
 
 
-def test_what_is_not_there_is_an_error_of_strands(place: Any) -> None:
+def test_a_missing_session_raises_the_error_of_strands(place: Any) -> None:
     manager = BotWireSessionManager("ada", **place)
     message = SessionMessage.from_message({"role": "user", "content": []}, 5)  # type: ignore[typeddict-item]
     with pytest.raises(SessionException, match="Message 5"):
@@ -329,7 +329,7 @@ def test_a_deleted_session_is_gone_with_its_agents(place: Any) -> None:
     assert "stays" in texts(open_agent(place, "ada2"))
 
 
-def test_sessions_are_listed_the_last_used_ones_first(place: Any) -> None:
+def test_sessions_are_listed_most_recently_used_first(place: Any) -> None:
     for session, agent_id in (("ada/1", "default"), ("x" * 200, "helper"), ("bob", "default")):
         open_agent(place, session, agent_id=agent_id)("hello")
     BotWireSessionManager("silent", **place)
@@ -364,10 +364,10 @@ def test_a_session_expires_after_its_last_message(place: Any) -> None:
     first = expiries()
     assert 0 not in first
     agent("What is it called?")
-    assert min(expiries()) > max(first)  # every one of them, although the state has not changed
+    assert min(expiries()) > max(first)  # all of them, although the state has not changed
     assert "Turing" in str(open_agent(where)("And now?"))
 
-    # What expires is gone as if deleted; the agent whose process waited begins afresh.
+    # Expired data is gone as if it was deleted, so the waiting agent starts over.
     memory.history("ada").clear()
     for entry in [*memory.iter_entries("strands-")]:
         memory.delete(entry.key)
@@ -450,7 +450,7 @@ def test_a_memory_manager_shows_memories_to_the_model(
     assert "The cat is called Turing." in log.read_text()
 
 
-async def test_what_is_said_is_added_once_however_often_it_is_retried(place: Any) -> None:
+async def test_retried_messages_are_added_once(place: Any) -> None:
     store = BotWireMemoryStore("said", **place)
     call: Any = {"toolUse": {"toolUseId": "1", "name": "look", "input": {}}}
     messages: Any = [
@@ -472,7 +472,7 @@ async def test_what_is_said_is_added_once_however_often_it_is_retried(place: Any
         await BotWireMemoryStore("said", writable=False, **place).add_messages(messages)
 
 
-async def test_a_manager_hands_what_is_said_to_the_store(place: Any) -> None:
+async def test_a_manager_passes_messages_to_the_store(place: Any) -> None:
     store = BotWireMemoryStore("said", **place, extraction={"trigger": InvocationTrigger()})
     manager = MemoryManager(stores=[store])
     agent = Agent(model=ScriptedModel(), memory_manager=manager, callback_handler=None)
