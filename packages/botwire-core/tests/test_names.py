@@ -63,6 +63,11 @@ def test_a_name_that_no_parts_made_has_none(name: str) -> None:
     assert split_parts(name) is None
 
 
+def test_a_part_that_is_no_string_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="a part of a name must be a string, not int: 5"):
+        join_parts("app", 5)  # type: ignore[arg-type]
+
+
 def test_a_part_that_is_too_long_is_its_hash() -> None:
     long = ["a" * 161, "a" * 162, "ä" * 54, "~" + "a" * 63, "/" * 500, "\ud800" * 60]
     parts = [join_parts(part) for part in long]

@@ -24,7 +24,7 @@ from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from google.genai import types
 
-from botwire import AsyncMemory, ConfigurationError, Memory
+from botwire import AsyncMemory, ConfigurationError, Memory, NotJSONError
 from botwire.messages import Message, ToolCall
 from botwire_google_adk import (
     BotWireArtifactService,
@@ -218,6 +218,57 @@ def test_a_value_that_json_cannot_hold_does_not_cost_the_event(place: Any) -> No
         assert len(found.events) == 1
         assert found.state["ok"] == 2
         assert isinstance(found.state["callback"], str)
+
+    run(test)
+
+
+def test_bytes_that_are_no_text_are_refused_by_name(place: Any) -> None:
+    async def test() -> None:
+        service = BotWireSessionService(**place)
+        with pytest.raises(NotJSONError, match=r"state\['photo'\] contains bytes"):
+            await service.create_session(**ONE, state={"ok": 1, "photo": [b"\xff"]})
+        session = await service.create_session(**ONE)
+        for name in ("photo", "user:photo"):
+            with pytest.raises(NotJSONError, match=rf"state\['{name}'\] contains bytes"):
+                await service.append_event(
+                    session, said("look", actions=EventActions(state_delta={name: b"\xff"}))
+                )
+        assert await service.get_session(**ONE) == session
+        assert session.events == []
+
+    run(test)
+
+
+def test_a_wrong_argument_is_named(place: Any) -> None:
+    wrong: Any = 5
+    part = types.Part(text="x")
+
+    async def test() -> None:
+        sessions, artifacts = BotWireSessionService(**place), BotWireArtifactService(**place)
+        file = {**ONE, "filename": "f"}
+        await artifacts.save_artifact(**file, artifact=part)
+        for call, says in (
+            (artifacts.load_artifact(**file, version="x"), "version must be an int"),  # type: ignore[arg-type]
+            (artifacts.get_artifact_version(**file, version="x"), "version must be an int"),  # type: ignore[arg-type]
+            (artifacts.save_artifact(**file, artifact=wrong), "artifact must be a Part"),
+            (
+                artifacts.save_artifact(**file, artifact=part, custom_metadata=wrong),
+                "custom_metadata must be an object",
+            ),
+            (
+                artifacts.save_artifact(**ONE, filename=wrong, artifact=part),
+                "a filename must be a string, not int: 5",
+            ),
+            (artifacts.list_artifact_keys(app_name="a", user_id=wrong), "user_id must be a string"),
+            (sessions.create_session(app_name=wrong, user_id="u"), "must be a string, not int: 5"),
+            (sessions.create_session(**ADA, session_id=wrong), "session id must be a string"),
+            (sessions.get_session(**ADA, session_id=wrong), "session id must be a string"),
+            (sessions.delete_session(**ADA, session_id=wrong), "session id must be a string"),
+        ):
+            with pytest.raises(ConfigurationError, match=says):
+                await call
+        assert await artifacts.list_versions(**file) == [0]
+        assert (await sessions.list_sessions(app_name="app")).sessions == []
 
     run(test)
 

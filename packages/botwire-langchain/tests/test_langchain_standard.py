@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
@@ -76,6 +78,18 @@ def test_a_byte_store_takes_bytes(place_url: str, namespace: str) -> None:
     store = BotWireByteStore(namespace, url=place_url)
     with pytest.raises(ConfigurationError, match="takes bytes"):
         store.mset([("a", b"1"), ("b", "text")])  # type: ignore[list-item]
+    wrong: Any = 5
+    for call, says in (
+        (lambda: store.mget([wrong]), "a key must be a string, not int: 5"),
+        (lambda: store.mget("ab"), "keys must be a list of strings, not a single string"),
+        (lambda: store.mset([("a", b"1"), (wrong, b"2")]), "a key must be a string, not int: 5"),
+        (lambda: store.mset({"a": b"1"}), "must be a pair of a key and bytes, not 'a'"),  # type: ignore[arg-type]
+        (lambda: store.mdelete([wrong]), "a key must be a string, not int: 5"),
+        (lambda: list(store.yield_keys(prefix=wrong)), "a prefix must be a string"),
+        (lambda: BotWireByteStore(namespace, prefix=wrong), "a prefix must be a string"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            call()
     assert list(store.yield_keys()) == []
 
 

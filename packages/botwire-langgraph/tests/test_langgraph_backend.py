@@ -181,6 +181,21 @@ def test_users_are_kept_apart_and_bad_paths_are_refused(place: Any) -> None:
     other = BotWireBackend(place["namespace"] + "-other", url=place["url"])
     assert other.ls("/").entries == []
     assert other.read("/secret").error
+    none: Any = None
+    for call, says in (
+        (lambda: backend.write(none, "x"), "a file path must be a string, not NoneType"),
+        (lambda: backend.write("/x", none), "a file's content must be a string, not NoneType"),
+        (lambda: backend.read(none), "a file path must be a string"),
+        (lambda: backend.edit("/secret", none, "y"), "a text to replace must be a string"),
+        (lambda: backend.grep(none), "a text to find must be a string"),
+        (lambda: backend.glob(none), "a pattern must be a string"),
+        (lambda: backend.upload_files([("/x", b""), none]), "must be a pair of a path and bytes"),
+        (lambda: backend.download_files(none), "paths must be a list of strings, not NoneType"),
+        (lambda: BotWireBackend(prefix=none), "a prefix must be a string"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            call()
+    assert backend.read("/x").error
     with pytest.raises(ConfigurationError, match="not both"):
         BotWireBackend("a", namespace_of=lambda _: "b")
     with pytest.raises(ConfigurationError, match="for one namespace use namespace="):

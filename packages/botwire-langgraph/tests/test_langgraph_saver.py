@@ -407,6 +407,16 @@ def test_serializers(place_url: str, namespace: str) -> None:
     assert BotWireSaver(namespace, url=place_url, serde=serde).serde is serde
     with pytest.raises(ConfigurationError, match="allowed_types"):
         BotWireSaver(namespace, serde=serde, allowed_types=[Mine])
+    wrong: dict[str, Any]
+    for wrong, says in (
+        ({"allowed_types": [5]}, r"allowed_types\[0\] must be a class, not int: 5"),
+        ({"allowed_types": 5}, "allowed_types must be a list of classes, not int"),
+        ({"serde": 5}, "serde must be a serializer of LangGraph"),
+        ({"serde": 0}, "serde must be a serializer of LangGraph"),
+        ({"lease": None}, "lease must be a number of seconds"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            BotWireSaver(namespace, url=place_url, **wrong)
     saver = BotWireSaver(namespace, url=place_url, allowed_types=[Mine])
     kept = {"a": [1, b"\x00", None], "b": {"c": 1.5}}
     assert from_blob(saver.serde, to_blob(saver.serde, kept)) == kept

@@ -127,6 +127,34 @@ def test_an_unknown_operator_says_so(store: BotWireStore) -> None:
         store.search(("n",), filter={"v": {"$near": 1}})
 
 
+def test_a_wrong_argument_is_named(store: BotWireStore) -> None:
+    wrong: Any = "x"
+    for call, says in (
+        (lambda: store.search(("n",), filter=wrong), "filter must be a dict of fields, not str"),
+        (lambda: store.put(("n",), "k", {}, ttl=wrong), "ttl must be a number of minutes, not str"),
+        (lambda: store.put(("n",), "k", {}, ttl=0), "ttl.* must be above 0"),
+        (lambda: store.put(("n",), "k", {}, index=wrong), "index must be False or a list of paths"),
+        (lambda: store.list_namespaces(max_depth=wrong), "max_depth must be an int, not str"),
+        (lambda: BotWireStore("n", index=wrong), "index must be a dict"),
+        (lambda: BotWireStore("n", ttl=wrong), "ttl must be a dict"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            call()
+    assert store.search(("n",)) == []
+
+
+async def test_a_wrong_call_fails_alone(store: BotWireStore) -> None:
+    results = await asyncio.gather(
+        store.aput(("n",), "k", {"v": 1}),
+        store.asearch(("n",), filter={"v": {"$near": 1}}),
+        store.aput(("n" * 2000,), "k", {"v": 1}),
+        return_exceptions=True,
+    )
+    assert results[0] is None
+    assert [type(one) for one in results[1:]] == [ConfigurationError] * 2
+    assert keys(await store.asearch(("n",))) == ["k"]
+
+
 def test_limit_and_offset_are_exact_after_the_filter(store: BotWireStore) -> None:
     puts = [
         PutOp(("n", str(i % 3)), f"{i:03}", {"even": i % 2 == 0, "t": "tea"}) for i in range(60)

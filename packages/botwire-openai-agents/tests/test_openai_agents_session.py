@@ -454,7 +454,7 @@ kinds = st.sampled_from(["message", "function_call", "function_call_output", "re
                 "output": json_values,
                 "id": words | json_values,
             },
-        ),
+        ).filter(bool),  # an empty one is refused
         max_size=2,
     )
 )
@@ -464,7 +464,7 @@ def test_whatever_an_item_is_it_comes_back(items: list[Any]) -> None:
 
 
 async def test_what_cannot_be_read_back_is_refused_with_its_place(session: BotWireSession) -> None:
-    for wrong in ("hi", {"role": "user", "content": [object()]}):
+    for wrong in ("hi", {}, {"role": "user", "content": [object()]}):
         with pytest.raises(NotJSONError, match=r"items\[1\]"):
             await session.add_items([USER, wrong])  # type: ignore[list-item]
     assert await session.get_items() == []
@@ -475,6 +475,8 @@ def test_wrong_arguments_are_refused_before_anything_is_opened(namespace: str) -
         {"session_id": ""},
         {"namespace": "a", "namespace_of": str},
         {"session_settings": {"limitt": 1}},
+        {"session_settings": {"limit": "x"}},
+        {"session_settings": 5},
         {"client": object()},
     ):
         with pytest.raises(ConfigurationError):
@@ -508,7 +510,7 @@ async def test_copies_and_pickles_are_the_same_session(session: BotWireSession) 
 
 
 async def test_wrong_arguments_say_what_to_give(session: BotWireSession) -> None:
-    for wrong in ("hi", USER):
+    for wrong in ("hi", USER, 5, None):
         with pytest.raises(ConfigurationError, match="items must be a list"):
             await session.add_items(wrong)
     with pytest.raises(ConfigurationError, match="limit must be an int, not str"):

@@ -60,7 +60,12 @@ def join_parts(*parts: str) -> str:
     Each part is percent-encoded, so different parts never make the same name. The names that start
     with a joined name and a slash are exactly those with further parts. A part that is too long is
     replaced by its hash.
+
+    Raises:
+        ConfigurationError: A part is not a string.
     """
+    for part in parts:
+        check_string(part, "part of a name")
     return "/".join(map(_part, parts))
 
 
@@ -159,6 +164,20 @@ def check_author(part: object, what: str) -> str:
     return _check(part, f"name of an author's {what}", MAX_AUTHOR_BYTES)
 
 
+def check_string(value: object, what: str) -> str:
+    """Returns `value` if it is a string, even an empty one; else raises `ConfigurationError`.
+
+    Args:
+        value: An argument.
+        what: What it is, without an article, such as ``file path``.
+    """
+    if not isinstance(value, str):
+        raise ConfigurationError(
+            f"{_a(what)} must be a string, not {type(value).__name__}: {shown(value)}"
+        )
+    return value
+
+
 def check_prefix(prefix: object) -> str:
     """Returns `prefix` if it is valid or empty; raises `ConfigurationError` otherwise."""
     return prefix if prefix == "" else _check(prefix, "prefix", MAX_NAME_BYTES)
@@ -175,11 +194,8 @@ def _a(what: str) -> str:
     return f"an {what}" if what == "id" else f"a {what}"
 
 
-def _check(name: object, what: str, limit: int) -> str:
-    if not isinstance(name, str):
-        raise ConfigurationError(
-            f"{_a(what)} must be a string, not {type(name).__name__}: {shown(name)}"
-        )
+def _check(given: object, what: str, limit: int) -> str:
+    name = check_string(given, what)
     if not name:
         raise ConfigurationError(f"{_a(what)} must not be empty")
     if len(name) > limit:  # a character is at least one byte

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from google.adk.artifacts import BaseArtifactService
@@ -16,8 +17,9 @@ from google.adk.artifacts.base_artifact_service import ArtifactVersion, ensure_p
 from google.adk.errors.input_validation_error import InputValidationError
 from google.genai import types
 
-from botwire import AsyncHistory, ConflictError
-from botwire.names import join_parts
+from botwire import AsyncHistory, ConfigurationError, ConflictError
+from botwire.client.encoding import encode_object
+from botwire.names import check_string, join_parts
 from botwire_google_adk.opening import Service
 
 _ARTIFACTS = "google-adk/artifact"
@@ -56,15 +58,21 @@ class BotWireArtifactService(Service, BaseArtifactService):
 
         Raises:
             InputValidationError: A name or the artifact is not valid.
+            ConfigurationError: An argument has the wrong type.
         """
         file = _File.of(app_name, user_id, session_id, filename)
+        if not isinstance(artifact, (types.Part, Mapping)):
+            raise ConfigurationError(
+                f"artifact must be a Part of google.genai, not {type(artifact).__name__}"
+            )
         part = ensure_part(artifact)
+        metadata = encode_object(custom_metadata or {}, "custom_metadata")
         held = {
             "part": part.model_dump(
                 mode="json", exclude_none=True, exclude={"inline_data": {"data"}}
             ),
             "mime_type": _mime_type(part, file),
-            "custom_metadata": dict(custom_metadata or {}),
+            "custom_metadata": metadata.value,
         }
         history = self._memory.history(file.name)
         for attempt in range(1, _ATTEMPTS + 1):
@@ -175,6 +183,10 @@ class BotWireArtifactService(Service, BaseArtifactService):
         self, file: _File, version: int | None
     ) -> tuple[int, dict[str, Any], float] | None:
         """Returns the number of a version, what is stored of it, and when that was."""
+        if version is not None and not isinstance(version, int):
+            raise ConfigurationError(
+                f"version must be an int or None, not {type(version).__name__}: {version!r:.80}"
+            )
         history = self._history(file)
         info = await history.info()
         number = info.count - 1 if version is None else version
@@ -205,6 +217,9 @@ class _File(NamedTuple):
         Raises:
             InputValidationError: A name is not valid.
         """
+        for what, name in (("app_name", app), ("user_id", user), ("session_id", session or "")):
+            check_string(name, what)
+        check_string(filename, "filename")
         validate_path_segment(app, "app_name")
         validate_path_segment(user, "user_id")
         if filename.startswith(_USER):

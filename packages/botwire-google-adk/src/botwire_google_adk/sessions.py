@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Unpack
 
@@ -12,11 +13,11 @@ from google.adk.events import Event
 from google.adk.platform import time as platform_time
 from google.adk.platform import uuid as platform_uuid
 from google.adk.sessions import BaseSessionService, Session
-from google.adk.sessions._session_util import extract_json_safe_state_delta
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 
 from botwire import ConflictError, Item
 from botwire import operations as ops
+from botwire.names import check_string
 from botwire.off_loop import off_loop
 from botwire.tagged import from_json, to_json
 from botwire_google_adk.convert import USER, from_items, to_items
@@ -32,6 +33,7 @@ from botwire_google_adk.stored import (
     prefixed,
     scan,
     shared_entries,
+    state_delta,
     versions,
 )
 
@@ -88,12 +90,13 @@ class BotWireSessionService(Service, BaseSessionService):
             AlreadyExistsError: There is a session, or a conversation of another framework, with
                 this id.
         """
-        session_id = (session_id or "").strip() or platform_uuid.new_uuid()
+        session_id = check_string(session_id or "", "session id").strip()
+        session_id = session_id or platform_uuid.new_uuid()
         where = Where(app_name, user_id, session_id)
         stored = await load(self._memory, where, limit=1)
         if stored.exists:
             raise AlreadyExistsError(f"Session with id {session_id} already exists.")
-        delta = extract_json_safe_state_delta(state or {})
+        delta = state_delta(state or {})
         shared = shared_entries(where, delta)
         now = platform_time.get_time()
         try:
@@ -131,7 +134,7 @@ class BotWireSessionService(Service, BaseSessionService):
         config: GetSessionConfig | None = None,
     ) -> Session | None:
         """Returns a session with its events and the merged state; None if there is none."""
-        where = Where(app_name, user_id, session_id.strip())
+        where = Where(app_name, user_id, check_string(session_id, "session id").strip())
         config = config or GetSessionConfig()
         limit = ops.MAX_PAGE if config.num_recent_events is None else config.num_recent_events
         stored = await load(self._memory, where, limit=max(1, min(limit, ops.MAX_PAGE)))
@@ -161,7 +164,7 @@ class BotWireSessionService(Service, BaseSessionService):
 
     async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
         """Deletes a session with its events, if it exists. State of user and app stays."""
-        where = Where(app_name, user_id, session_id.strip())
+        where = Where(app_name, user_id, check_string(session_id, "session id").strip())
         async with self._memory.transaction() as tx:
             tx.delete(where.record)
             tx.delete(where.state)
@@ -177,18 +180,20 @@ class BotWireSessionService(Service, BaseSessionService):
 
         Raises:
             SessionNotFoundError: The session is not stored, or was deleted.
+            NotJSONError: The state would contain bytes that are not text; nothing changed.
             StaleSessionError: Somebody has written to the session since it was loaded. With
                 `check_shared_state`: to a ``user:`` or ``app:`` key that the event writes.
         """
         if event.partial or any(one.id == event.id and one == event for one in session.events):
             return event  # an event that is delivered again is there once
+        delta = state_delta(event.actions.state_delta)  # refused before the session changes
         self._apply_temp_state(session, event)
         event = self._trim_temp_delta_state(event)
         where = Where(session.app_name, session.user_id, session.id)
         items = await off_loop(to_items, event)
         marker = Marker.of(session) or await self._adopt(where, session)
         try:
-            marker = await self._write(where, event, items, marker)
+            marker = await self._write(where, event, delta, items, marker)
         except ConflictError as error:
             stored = await load(self._memory, where, limit=1)
             if not stored.exists:
@@ -203,11 +208,15 @@ class BotWireSessionService(Service, BaseSessionService):
         return self._commit_event_to_session(session, event)
 
     async def _write(
-        self, where: Where, event: Event, items: list[dict[str, Any]], marker: Marker
+        self,
+        where: Where,
+        event: Event,
+        delta: Mapping[str, Mapping[str, Any]],
+        items: list[dict[str, Any]],
+        marker: Marker,
     ) -> Marker:
         agent = None if event.author == USER else event.author
         memory = self.connection.during(agent=agent, run=event.invocation_id).async_memory
-        delta = extract_json_safe_state_delta(event.actions.state_delta or {})
         shared = shared_entries(where, delta)
         async with memory.transaction() as tx:
             record = where.to_value(event.timestamp)

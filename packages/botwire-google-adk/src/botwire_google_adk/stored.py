@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from google.adk.sessions import Session, State
+from google.adk.sessions._session_util import extract_json_safe_state_delta
+from pydantic_core import to_jsonable_python
 
-from botwire import AsyncMemory, Entry, HistoryInfo, Item
+from botwire import AsyncMemory, Entry, HistoryInfo, Item, NotJSONError
 from botwire import operations as ops
 from botwire.names import join_parts, split_parts
 from botwire.tagged import from_json, to_json
@@ -132,6 +134,34 @@ class Marker:
         """Notes it in a session."""
         text = json.dumps(asdict(self), sort_keys=True)
         session._storage_update_marker = text  # noqa: SLF001 - as above
+
+
+def state_delta(state: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Returns what a change of state sets for app, user and session, as ADK converts it to JSON.
+
+    Raises:
+        NotJSONError: A value contains bytes that are not UTF-8, which ADK cannot convert.
+    """
+    try:
+        return extract_json_safe_state_delta(dict(state or {}))
+    except UnicodeDecodeError as error:
+        raise _not_text(state or {}) from error
+
+
+def _not_text(state: Mapping[str, Any]) -> NotJSONError:
+    for name, value in state.items():
+        try:
+            to_jsonable_python(value, serialize_unknown=True)
+        except UnicodeDecodeError:
+            path = f"state[{name!r:.60}]"
+            break
+    else:
+        path = "state"
+    return NotJSONError(
+        f"{path} contains bytes that are not text: save them as an artifact, or store them as "
+        "base64 text",
+        path,
+    )
 
 
 def shared_entries(where: Where, delta: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.outputs import ChatGeneration, Generation
 
 from botwire.connection import Connected, ConnectionOptions
+from botwire.names import check_prefix
 from botwire.off_loop import off_loop
 from botwire.operations import read_ttl
 from botwire.tagged import from_json, to_json
@@ -40,7 +41,7 @@ class BotWireCache(Connected, BaseCache, framework="langchain", shows="prefix"):
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         super().__init__(namespace, **connection)
-        self.prefix = prefix
+        self.prefix = check_prefix(prefix)
         self.ttl = read_ttl(ttl)
 
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:

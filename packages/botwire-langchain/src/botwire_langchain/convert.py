@@ -20,6 +20,7 @@ from langchain_core.messages import (
 )
 
 from botwire import Item, NotJSONError
+from botwire.client.encoding import encode_list
 from botwire.messages import Message, Native, Role, ToolCall, read_items
 from botwire.operations import HistoryItem
 from botwire.tagged import from_fresh_json, to_json
@@ -55,7 +56,8 @@ def to_items(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     Raises:
         NotJSONError: A message could not be read back; the error says which one and where.
     """
-    return [_to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
+    listed = encode_list(messages, "messages", "messages")
+    return [_to_item(message, f"messages[{i}]") for i, message in enumerate(listed)]
 
 
 def item_ids(items: Sequence[dict[str, Any]]) -> list[str | None]:

@@ -8,7 +8,9 @@ from typing import Unpack
 from langchain_core.stores import ByteStore
 
 from botwire import ConfigurationError
+from botwire.client.encoding import encode_list
 from botwire.connection import Connected, ConnectionOptions
+from botwire.names import check_prefix, check_string
 from botwire.operations import read_ttl
 
 
@@ -34,18 +36,20 @@ class BotWireByteStore(Connected, ByteStore, framework="langchain", shows="prefi
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         super().__init__(namespace, **connection)
-        self.prefix = prefix
+        self.prefix = check_prefix(prefix)
         self.ttl = read_ttl(ttl)
 
     def mget(self, keys: Sequence[str]) -> list[bytes | None]:
         """Returns the value of each key, or None where there is none."""
-        found = self.connection.memory.get_many(self._inside(keys))
-        return [found.get(self.prefix + key) for key in keys]
+        inside = self._inside(keys)
+        found = self.connection.memory.get_many(inside)
+        return [found.get(key) for key in inside]
 
     async def amget(self, keys: Sequence[str]) -> list[bytes | None]:
         """Like `mget`."""
-        found = await self.connection.async_memory.get_many(self._inside(keys))
-        return [found.get(self.prefix + key) for key in keys]
+        inside = self._inside(keys)
+        found = await self.connection.async_memory.get_many(inside)
+        return [found.get(key) for key in inside]
 
     def mset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
         """Sets keys, all or none."""
@@ -57,14 +61,16 @@ class BotWireByteStore(Connected, ByteStore, framework="langchain", shows="prefi
 
     def mdelete(self, keys: Sequence[str]) -> None:
         """Deletes keys, all or none; missing keys are ignored."""
+        inside = self._inside(keys)
         with self.connection.memory.transaction() as transaction:
-            for key in self._inside(keys):
+            for key in inside:
                 transaction.delete(key)
 
     async def amdelete(self, keys: Sequence[str]) -> None:
         """Like `mdelete`."""
+        inside = self._inside(keys)
         async with self.connection.async_memory.transaction() as transaction:
-            for key in self._inside(keys):
+            for key in inside:
                 transaction.delete(key)
 
     def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
@@ -78,10 +84,17 @@ class BotWireByteStore(Connected, ByteStore, framework="langchain", shows="prefi
             yield key.removeprefix(self.prefix)
 
     def _inside(self, keys: Sequence[str]) -> list[str]:
-        return [self.prefix + key for key in keys]
+        return [self.prefix + check_string(key, "key") for key in encode_list(keys, "keys")]
 
-    def _bytes(self, pairs: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
-        for key, value in pairs:
+    def _bytes(self, given: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
+        pairs = encode_list(given, "key_value_pairs", "pairs of a key and bytes")
+        for i, pair in enumerate(pairs):
+            if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
+                raise ConfigurationError(
+                    f"key_value_pairs[{i}] must be a pair of a key and bytes, not {pair!r:.80}"
+                )
+            key, value = pair
+            check_string(key, "key")
             if not isinstance(value, (bytes, bytearray, memoryview)):
                 raise ConfigurationError(
                     f"a byte store takes bytes, but {key!r:.80} is a {type(value).__name__}"
@@ -90,4 +103,4 @@ class BotWireByteStore(Connected, ByteStore, framework="langchain", shows="prefi
 
     def _pattern(self, prefix: str | None) -> str:
         # The client ignores one star at the end, so a prefix that ends with a star keeps it.
-        return f"{self.prefix}{prefix or ''}*"
+        return f"{self.prefix}{check_string(prefix or '', 'prefix')}*"

@@ -21,6 +21,7 @@ from langgraph.runtime import get_runtime
 
 from botwire import ConfigurationError
 from botwire.connection import Connected, ConnectionOptions, check_namespace_of
+from botwire.names import check_prefix
 from botwire.programs import Program, arun, run
 from botwire_langgraph.acting import acting
 from botwire_langgraph.files import Files, Step
@@ -59,7 +60,7 @@ class BotWireBackend(
     ) -> None:
         check_namespace_of(namespace, namespace_of)
         super().__init__(namespace, **connection)
-        self.prefix = prefix
+        self.prefix = check_prefix(prefix)
         self._files = Files(prefix)
         self._namespace_of = namespace_of
 

@@ -29,7 +29,8 @@ from deepagents.backends.utils import (
 from botwire import ConfigurationError, Entry
 from botwire import operations as ops
 from botwire.client import AsyncMemory, Memory
-from botwire.names import check_key
+from botwire.client.encoding import encode_list
+from botwire.names import check_key, check_string
 from botwire.programs import Program
 
 _LAST = "\U0010ffff"
@@ -88,11 +89,15 @@ class Files:
         """Stores a file."""
         if (error := self._refused(path)) is not None:
             return WriteResult(error=error)
+        if not isinstance(content, bytes):
+            check_string(content, "file's content")
         yield _set(self._key(path), content)
         return WriteResult(path=path)
 
     def edit(self, path: str, old: str, new: str, replace_all: bool) -> Program[Step, EditResult]:
         """Replaces a text in a file, in its newest version."""
+        check_string(old, "text to replace")
+        check_string(new, "replacement")
         occurrences = 0
 
         def replace(text: Any) -> Any:
@@ -125,6 +130,9 @@ class Files:
         self, pattern: str, path: str | None, glob: str | None, most: int | None
     ) -> Program[Step, GrepResult]:
         """Finds the lines that contain a text."""
+        check_string(pattern, "text to find")
+        if most is not None:
+            ops.check_count(most, "max_count")
         try:
             keys = yield from self._matching(glob, path)
         except ValueError as error:
@@ -142,6 +150,7 @@ class Files:
 
     def glob(self, pattern: str, path: str | None) -> Program[Step, GlobResult]:
         """Finds the files whose paths match a pattern."""
+        check_string(pattern, "pattern")
         try:
             keys = yield from self._matching(pattern, path)
         except ValueError as error:
@@ -150,6 +159,8 @@ class Files:
 
     def _matching(self, pattern: str | None, path: str | None) -> Program[Step, list[str]]:
         """Returns the keys of the files at or below a path that match a pattern."""
+        if pattern is not None:
+            check_string(pattern, "glob")
         matches = compile_grep_include_glob(pattern) if pattern else None
         root = self._key(path or "/").rstrip("/")
         exists = yield lambda client: client.exists(root)
@@ -162,7 +173,7 @@ class Files:
     def upload(self, files: Iterable[tuple[str, bytes]]) -> Program[Step, Uploaded]:
         """Stores files."""
         answers = []
-        for path, content in files:
+        for path, content in _pairs(files):
             if self._refused(path) is not None:
                 answers.append(FileUploadResponse(path=path, error="invalid_path"))
                 continue
@@ -173,7 +184,7 @@ class Files:
 
     def download(self, paths: Iterable[str]) -> Program[Step, Downloaded]:
         """Reads files."""
-        wanted = {path: self._key(path) for path in paths}
+        wanted = {path: self._key(path) for path in encode_list(paths, "paths")}
         found = yield _get(wanted.values())
         answers = []
         for path, key in wanted.items():
@@ -186,6 +197,7 @@ class Files:
         return answers
 
     def _key(self, path: str) -> str:
+        check_string(path, "file path")
         return self.prefix + (path if path.startswith("/") else f"/{path}")
 
     def _path(self, key: str) -> str:
@@ -193,6 +205,7 @@ class Files:
 
     def _refused(self, path: str) -> str | None:
         """Returns why a file cannot be stored under a path; None if it can."""
+        check_string(path, "file path")
         if not path.startswith("/") or path.endswith("/") or ".." in path.split("/"):
             return f"Error: '{path}' is not the path of a file: it must begin with '/'"
         try:
@@ -204,6 +217,19 @@ class Files:
 
 class _RefusedError(Exception):
     """An edit is not possible; the text says why, for the model."""
+
+
+def _pairs(files: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """Returns the files to store, checked before the first is stored."""
+    pairs = encode_list(files, "files", "pairs of a path and bytes")
+    for i, pair in enumerate(pairs):
+        is_pair = isinstance(pair, (tuple, list)) and len(pair) == 2
+        if not (is_pair and isinstance(pair[1], (bytes, bytearray))):
+            raise ConfigurationError(
+                f"files[{i}] must be a pair of a path and bytes, not {pair!r:.80}"
+            )
+        check_string(pair[0], "file path")
+    return list(pairs)
 
 
 def _get(keys: Iterable[str]) -> Step:

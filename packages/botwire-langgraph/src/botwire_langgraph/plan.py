@@ -90,16 +90,23 @@ class StorePlan:
             id = items.id_of(namespace, str(operation.key))
             if operation.value is not None:
                 encode_object(operation.value, "value")  # refused here, before any I/O
+            _check_minutes(operation.ttl)
             self._puts[id] = operation  # the last write of an item wins
             self._texts[id] = _texts(operation, self._settings.fields)
         elif isinstance(operation, SearchOp):
             items.check_namespace(operation.namespace_prefix)
             _check_window(operation.limit, operation.offset)
+            if operation.filter is not None and not isinstance(operation.filter, Mapping):
+                raise ConfigurationError(
+                    f"filter must be a dict of fields, not {type(operation.filter).__name__}"
+                )
             if operation.query and operation.query not in self.queries:
                 self.queries.append(operation.query)
         elif isinstance(operation, ListNamespacesOp):
             for condition in operation.match_conditions or ():
                 items.check_namespace(condition.path)
+            if operation.max_depth is not None:
+                ops.check_count(operation.max_depth, "max_depth")
             _check_window(operation.limit, operation.offset)
         elif isinstance(operation, GetOp):
             items.check_namespace(operation.namespace)
@@ -303,8 +310,20 @@ def _texts(operation: PutOp, fields: Sequence[str]) -> list[str]:
     if operation.value is None or operation.index is False:
         return []
     paths = fields if operation.index is None else operation.index
+    if isinstance(paths, str) or not isinstance(paths, Iterable):
+        raise ConfigurationError(
+            f"index must be False or a list of paths, such as ['text'], not {paths!r:.80}"
+        )
     found = [text for path in paths for text in get_text_at_path(operation.value, path)]
     return list(dict.fromkeys(text for text in found if text))
+
+
+def _check_minutes(ttl: object) -> None:
+    if ttl is None:
+        return
+    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
+        raise ConfigurationError(f"ttl must be a number of minutes, not {type(ttl).__name__}")
+    ops.check_ttl(items.to_seconds(ttl), "ttl, 60 times its minutes,")
 
 
 def _check_window(limit: object, offset: object) -> None:

@@ -87,11 +87,18 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
             raise ConfigurationError(
                 "a serde has its own types: pass serde or allowed_types, not both"
             )
+        if serde is not None and not (hasattr(serde, "dumps_typed") or hasattr(serde, "dumps")):
+            raise ConfigurationError(
+                "serde must be a serializer of LangGraph, such as JsonPlusSerializer(), not "
+                f"{type(serde).__name__}"
+            )
         check_choice(on_conflict, get_args(OnConflict), "on_conflict")
-        BaseCheckpointSaver.__init__(self, serde=serde or StrictSerializer(allowed_types))
+        if serde is None:
+            serde = StrictSerializer(allowed_types)
+        BaseCheckpointSaver.__init__(self, serde=serde)
         super().__init__(namespace, **connection)
-        if lease:
-            check_ttl(lease)
+        if lease != 0:
+            check_ttl(lease, "lease")
         self._fork = on_conflict == "fork"
         self._waits = on_conflict == "wait"
         self._lease = 0 if self._fork else lease
@@ -473,6 +480,8 @@ class _Limit:
     """Counts how many checkpoints may still be returned."""
 
     def __init__(self, limit: int | None) -> None:
+        if limit is not None and not isinstance(limit, int):
+            raise ConfigurationError(f"limit must be an int or None, not {limit!r:.80}")
         self._left = limit
 
     def page(self, filtered: object) -> int:

@@ -11,6 +11,9 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_event_listener
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from botwire import ConfigurationError
+from botwire.client.encoding import encode_list
+
 logger = logging.getLogger("botwire_langgraph")
 
 
@@ -22,10 +25,19 @@ class StrictSerializer(JsonPlusSerializer):
 
     Args:
         allowed_types: Classes that may be revived too.
+
+    Raises:
+        ConfigurationError: `allowed_types` contains something other than classes.
     """
 
     def __init__(self, allowed_types: Collection[type] = ()) -> None:
-        super().__init__(allowed_msgpack_modules=tuple(allowed_types) or None)
+        allowed = encode_list(allowed_types, "allowed_types", "classes")
+        for i, one in enumerate(allowed):
+            if not isinstance(one, (type, tuple)):  # LangGraph takes (module, name) as well
+                raise ConfigurationError(
+                    f"allowed_types[{i}] must be a class, not {type(one).__name__}: {one!r:.80}"
+                )
+        super().__init__(allowed_msgpack_modules=allowed or None)
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         """Deserializes a value; see LangGraph's serializer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, Unpack, get_args
 from weakref import WeakKeyDictionary
@@ -70,6 +70,11 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
     ) -> None:
         if search is not None:
             check_choice(search, get_args(SearchBy), "search")
+        for name, config in (("index", index), ("ttl", ttl)):
+            if config is not None and not isinstance(config, Mapping):
+                raise ConfigurationError(
+                    f"{name} must be a dict of LangGraph's settings, not {type(config).__name__}"
+                )
         if index is None and search in ("semantic", "hybrid"):
             raise ConfigurationError(f"a {search} search needs an index with embed")
         if index is not None and "embed" not in index:
@@ -206,7 +211,7 @@ class _Gathering:
         try:
             together = [operation for call in calls for operation in call.operations]
             results = iter(await store.apply(calls[0].connection, together))
-        except APIError as error:
+        except (APIError, ConfigurationError) as error:
             if len(calls) == 1:
                 _fail(calls[0].future, error)
                 return

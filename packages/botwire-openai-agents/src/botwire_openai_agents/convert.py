@@ -75,6 +75,8 @@ def _to_item(item: Any, path: str) -> dict[str, Any]:
         item = item.model_dump(exclude_unset=True)
     if not isinstance(item, dict):
         raise NotJSONError(f"{path} is a {type(item).__name__}, not an item of the SDK", path)
+    if not item:
+        raise NotJSONError(f"{path} is empty: an item of the SDK has a role or a type", path)
     native = Native(FRAMEWORK, FORMAT, to_json(item, path))
     message = _message(item, native)
     return native.to_value() if message is None else message.to_item()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from types import NoneType
 from typing import Any, Unpack
 
 from agents import (
@@ -91,7 +92,15 @@ class BotWireSession(
         if isinstance(session_settings, Mapping):
             if unknown := session_settings.keys() - {one.name for one in fields(SessionSettings)}:
                 raise ConfigurationError(f"session_settings has no {min(unknown)!r}")
-            session_settings = SessionSettings(**session_settings)
+            try:
+                session_settings = SessionSettings(**session_settings)
+            except ValueError as error:
+                raise ConfigurationError(f"session_settings: {error}") from error
+        if not isinstance(session_settings, (SessionSettings, NoneType)):
+            raise ConfigurationError(
+                "session_settings must be a SessionSettings or a dict, not "
+                f"{type(session_settings).__name__}"
+            )
         self.session_id = check_history(session_id)
         self.session_settings = session_settings or SessionSettings()
         super().__init__(namespace, **connection)
@@ -155,7 +164,7 @@ class BotWireSession(
             ConflictError: Another run has written to the session since this one read it.
             NotJSONError: An item could not be read back; the error says which one and where.
         """
-        if isinstance(items, (str, Mapping)):
+        if isinstance(items, (str, Mapping)) or not isinstance(items, Sequence):
             raise ConfigurationError(f"items must be a list of items, not a {type(items).__name__}")
         if not items:
             return
