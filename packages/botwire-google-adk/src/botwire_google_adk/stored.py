@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from google.adk.sessions import Session, State
 from google.adk.sessions._session_util import extract_json_safe_state_delta
-from pydantic_core import to_jsonable_python
 
 from botwire import AsyncMemory, Entry, HistoryInfo, Item, NotJSONError
 from botwire import operations as ops
@@ -151,7 +150,7 @@ def state_delta(state: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
 def _not_text(state: Mapping[str, Any]) -> NotJSONError:
     for name, value in state.items():
         try:
-            to_jsonable_python(value, serialize_unknown=True)
+            extract_json_safe_state_delta({name: value})
         except UnicodeDecodeError:
             path = f"state[{name!r:.60}]"
             break
