@@ -33,7 +33,7 @@ from botwire.engines.sql.plans import NO_PLAN
 from botwire.engines.sqlite import APPLICATION_ID, MEMORY, SQLiteEngine
 from botwire.engines.sqlite.awaited import AsyncSQLiteEngine
 from botwire.engines.sqlite.file import SQLiteFile
-from botwire.engines.sqlite.writer import Planned, Turns
+from botwire.engines.sqlite.writer import CommitChooser, Planned
 from botwire.exact import Json
 from botwire.operations import Batch, SearchRecords
 from tests.stores import Clock
@@ -352,7 +352,7 @@ async def test_a_short_write_waits_for_one_long_write_at_most(path: Path) -> Non
 
 
 def test_long_and_short_writes_take_turns() -> None:
-    turns = Turns()
+    turns = CommitChooser()
     waiting = [planned(many=True), planned(many=True), planned(many=False)]
     order = []
     for _ in range(6):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from botwire import Memory, Record
 from botwire_mcp.cli import main
 from botwire_mcp.importing import markdown, mem0, server_memory
-from botwire_mcp.importing.found import Found
+from botwire_mcp.importing.found import Contents
 from botwire_mcp.importing.writing import write
 
 GRAPH = """\
@@ -292,7 +292,7 @@ relations = st.fixed_dictionaries(
 graphs = st.lists(entities | relations, max_size=8)
 
 
-def imported(memory: Memory, found: Found) -> list[Record]:
+def imported(memory: Memory, found: Contents) -> list[Record]:
     """Imports twice; returns what is stored."""
     expected = len(found.notes) + len(found.files)
     memory.clear()

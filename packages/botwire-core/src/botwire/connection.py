@@ -328,7 +328,7 @@ class Connection:
         return _restore, (self.reference(), self._gather_reads, self.author, self._acting)
 
 
-class _Connected(NamedTuple):
+class _ClassArguments(NamedTuple):
     """The class arguments of a `Connected` class; None where neither it nor a base sets one."""
 
     framework: str | None = None
@@ -373,7 +373,7 @@ class Connected:
     """
 
     connection: Connection
-    _connected: ClassVar = _Connected()
+    _connected: ClassVar = _ClassArguments()
 
     def __init_subclass__(
         cls,
@@ -385,9 +385,9 @@ class Connected:
         **others: Any,
     ) -> None:
         super().__init_subclass__(**others)
-        given = _Connected(framework, shows, acting, gather_reads)
+        given = _ClassArguments(framework, shows, acting, gather_reads)
         inherited = cls._connected
-        cls._connected = _Connected._make(
+        cls._connected = _ClassArguments._make(
             old if new is None else new for new, old in zip(given, inherited, strict=True)
         )
         if "__init__" in vars(cls):

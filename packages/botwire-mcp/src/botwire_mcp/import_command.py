@@ -14,10 +14,10 @@ from botwire.engines.sqlite import MEMORY
 from botwire.errors import ConfigurationError
 from botwire.places import find_place
 from botwire_mcp.importing import markdown, mem0, server_memory
-from botwire_mcp.importing.found import Found, read_text
+from botwire_mcp.importing.found import Contents, read_text
 from botwire_mcp.importing.writing import Outcome, write
 
-_READERS: Mapping[str, Callable[[Path], Found]] = {
+_READERS: Mapping[str, Callable[[Path], Contents]] = {
     server_memory.SOURCE: server_memory.read,
     markdown.SOURCE: markdown.read,
     mem0.SOURCE: mem0.read,
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     return CONFLICT
 
 
-def _write(options: argparse.Namespace, found: Found) -> Outcome:
+def _write(options: argparse.Namespace, found: Contents) -> Outcome:
     place = find_place(options.url, options.api_key, LONG_TIMEOUT)
     is_file = place.scheme == "sqlite" and place.sqlite_path != MEMORY
     if options.dry_run and is_file and not Path(place.sqlite_path).exists():

@@ -28,7 +28,7 @@ class GatheringEngine:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._queues: dict[int, _Queue] = {}
+        self._queues: dict[int, _WaitingReads] = {}
 
     @property
     def waiting(self) -> int:
@@ -61,12 +61,12 @@ class GatheringEngine:
         """Closes the engine behind this one; see `Engine.close`."""
         self.engine.close()
 
-    def _queue(self) -> _Queue:
+    def _queue(self) -> _WaitingReads:
         # A fork may copy a lock whose owning thread is not copied, so a child uses its own.
         process = os.getpid()
-        return self._queues.get(process) or self._queues.setdefault(process, _Queue())
+        return self._queues.get(process) or self._queues.setdefault(process, _WaitingReads())
 
-    def _send(self, queue: _Queue) -> None:
+    def _send(self, queue: _WaitingReads) -> None:
         together = queue.take()
         try:
             answers = self._apply_all([batch for batch, _ in together])
@@ -96,7 +96,7 @@ class GatheringEngine:
         return [[next(results) for _ in batch.operations] for batch in batches]
 
 
-class _Queue:
+class _WaitingReads:
     """The waiting reads, in order of arrival."""
 
     def __init__(self) -> None:

@@ -33,6 +33,8 @@ class Operation(Checked, Generic[R_co]):
     """Whether the operation may change something."""
     removes: ClassVar[bool] = False
     """Whether it can only delete. Quotas never refuse it, and a server's audit log records it."""
+    may_remove: ClassVar[bool] = False
+    """Whether it writes, and may delete or replace something too. Holds check such an operation."""
     needs_snapshot: ClassVar[bool] = False
     """Whether it runs several reads that must all see the same moment."""
     has_past: ClassVar[bool] = False

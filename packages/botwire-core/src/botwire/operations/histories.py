@@ -135,6 +135,7 @@ class ReplaceHistory(_Appends):
     """
 
     writes: ClassVar[bool] = True
+    may_remove: ClassVar[bool] = True
     name: HistoryName
     values: tuple[Json, ...]
     ids: tuple[Id | None, ...] | None = None
@@ -156,6 +157,7 @@ class UpdateItem(Operation[Count]):
     """
 
     writes: ClassVar[bool] = True
+    may_remove: ClassVar[bool] = True
     name: HistoryName
     value: Json
     seq: Count | None = None

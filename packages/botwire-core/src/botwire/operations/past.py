@@ -299,6 +299,7 @@ class RestorePast(Operation[RestoredPart]):
     """
 
     writes: ClassVar[bool] = True
+    may_remove: ClassVar[bool] = True
     at: At
     shape: Shape
     name: Key

@@ -205,6 +205,7 @@ class RestoreKeys(Operation[Restored]):
     """
 
     writes: ClassVar[bool] = True
+    may_remove: ClassVar[bool] = True
     admin: ClassVar[bool] = True
     entries: tuple[KeyEntry, ...]
     conflict: Conflict = REFUSE
@@ -236,6 +237,7 @@ class RestoreHistory(Operation[Restored]):
     """
 
     writes: ClassVar[bool] = True
+    may_remove: ClassVar[bool] = True
     admin: ClassVar[bool] = True
     state: HistoryState
     items: tuple[HistoryItem, ...] = ()
@@ -271,6 +273,7 @@ class RestoreRecords(Operation[Restored]):
     """
 
     writes: ClassVar[bool] = True
+    may_remove: ClassVar[bool] = True
     admin: ClassVar[bool] = True
     collection: CollectionState
     records: tuple[RecordEntry, ...] = ()

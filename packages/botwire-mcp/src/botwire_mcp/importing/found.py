@@ -22,7 +22,7 @@ _SHOWN = 20  # faults to show in a message
 
 
 @dataclass
-class Found:
+class Contents:
     """What a reader found.
 
     Attributes:

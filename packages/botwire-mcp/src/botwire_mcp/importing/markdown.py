@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from botwire.errors import ConfigurationError
-from botwire_mcp.importing.found import Found, read_text
+from botwire_mcp.importing.found import Contents, read_text
 
 SOURCE = "markdown"
 ENDINGS = (".md", ".markdown")
@@ -59,13 +59,13 @@ class _Document:
         return "/" + self.name.rpartition(".")[0]
 
 
-def read(path: Path) -> Found:
+def read(path: Path) -> Contents:
     """Returns the files and notes of a folder, or of one document.
 
     Args:
         path: The folder, or the document. Hidden files and folders are left out.
     """
-    found = Found(SOURCE)
+    found = Contents(SOURCE)
     root = path if path.is_dir() else path.parent
     for one in _documents(path):
         try:
@@ -95,7 +95,7 @@ def _documents(path: Path) -> Iterator[Path]:
             yield one
 
 
-def _parse(found: Found, path: Path, name: str, text: str) -> _Document | None:
+def _parse(found: Contents, path: Path, name: str, text: str) -> _Document | None:
     """Returns a document; None, and a fault, if its front matter cannot be read."""
     # Hooks import this module too, and need none of it.
     import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - it has no types of its own
@@ -132,7 +132,7 @@ def _parse(found: Found, path: Path, name: str, text: str) -> _Document | None:
     return _Document(path, name, title, tags, first, lines[first - 1 :], known)
 
 
-def _add_notes(found: Found, document: _Document) -> None:
+def _add_notes(found: Contents, document: _Document) -> None:
     seen: dict[tuple[str, str], int] = {}
     for line, kind, heading, text in _blocks(document):
         # The same text may occur twice; the second one is always the second note.
@@ -158,7 +158,7 @@ def _add_notes(found: Found, document: _Document) -> None:
 
 
 def _add_relation(
-    found: Found, document: _Document, line: int, identity: list[Any], match: re.Match[str]
+    found: Contents, document: _Document, line: int, identity: list[Any], match: re.Match[str]
 ) -> None:
     verb = match[1] or match[2] or match[3]
     target, context = match[4].strip(), (match[5] or "").strip()
@@ -176,7 +176,7 @@ def _add_relation(
 
 
 def _add_observation(
-    found: Found, document: _Document, line: int, identity: list[Any], text: str
+    found: Contents, document: _Document, line: int, identity: list[Any], text: str
 ) -> None:
     match = _OBSERVATION.fullmatch(text)
     category, content = (match[1].strip(), match[2]) if match else ("", text)

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from botwire_mcp.importing.found import Found, read_text
+from botwire_mcp.importing.found import Contents, read_text
 
 SOURCE = "mem0"
 
@@ -19,13 +19,13 @@ _LISTS = ("results", "memories")
 _SPACE = re.compile(r"[\s,]*")
 
 
-def read(path: Path) -> Found:
+def read(path: Path) -> Contents:
     """Returns a note per memory, with its creation time.
 
     Args:
         path: The file.
     """
-    found = Found(SOURCE)
+    found = Contents(SOURCE)
     for line, memory in _memories(path, found):
         if isinstance(memory, dict) and "relationship" in memory:
             _add_relation(found, path, line, memory)
@@ -34,7 +34,7 @@ def read(path: Path) -> Found:
     return found
 
 
-def _memories(path: Path, found: Found) -> Iterator[tuple[int, Any]]:
+def _memories(path: Path, found: Contents) -> Iterator[tuple[int, Any]]:
     """Yields each memory with its line."""
     text = read_text(path).removeprefix("\ufeff")
     try:
@@ -98,7 +98,7 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _from_lines(path: Path, lines: list[str], found: Found) -> Iterator[tuple[int, Any]]:
+def _from_lines(path: Path, lines: list[str], found: Contents) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -108,7 +108,7 @@ def _from_lines(path: Path, lines: list[str], found: Found) -> Iterator[tuple[in
             found.fault(path, number, f"this is not a line of JSON ({error})")
 
 
-def _add_memory(found: Found, path: Path, line: int, memory: Any) -> None:
+def _add_memory(found: Contents, path: Path, line: int, memory: Any) -> None:
     if not isinstance(memory, dict):
         found.fault(path, line, "a memory must be an object")
         return
@@ -148,7 +148,7 @@ def _add_memory(found: Found, path: Path, line: int, memory: Any) -> None:
     )
 
 
-def _add_relation(found: Found, path: Path, line: int, relation: dict[str, Any]) -> None:
+def _add_relation(found: Contents, path: Path, line: int, relation: dict[str, Any]) -> None:
     start, verb = relation.get("source"), relation["relationship"]
     end = relation.get("target", relation.get("destination"))
     if not (isinstance(start, str) and isinstance(verb, str) and isinstance(end, str)):

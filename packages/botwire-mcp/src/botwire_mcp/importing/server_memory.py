@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from botwire_mcp.importing.found import Found, read_text
+from botwire_mcp.importing.found import Contents, read_text
 
 SOURCE = "server-memory"
 
@@ -26,13 +26,13 @@ def is_line(line: str) -> bool:
     return isinstance(value, dict) and value.get("type") in _FIELDS
 
 
-def read(path: Path) -> Found:
+def read(path: Path) -> Contents:
     """Returns a note per observation and relation, and one per entity without either.
 
     Args:
         path: The file, usually named ``memory.jsonl``.
     """
-    found = Found(SOURCE)
+    found = Contents(SOURCE)
     lines = _lines(path, found)
     about: dict[str, str] = {}
     for _, line in lines:
@@ -46,7 +46,7 @@ def read(path: Path) -> Found:
     return found
 
 
-def _lines(path: Path, found: Found) -> list[tuple[int, dict[str, Any]]]:
+def _lines(path: Path, found: Contents) -> list[tuple[int, dict[str, Any]]]:
     lines = []
     for number, text in enumerate(read_text(path).split("\n"), 1):
         if not text.strip():
@@ -78,7 +78,7 @@ def _wrong(value: Any) -> str | None:
     return None
 
 
-def _add_entity(found: Found, path: Path, number: int, line: dict[str, Any]) -> None:
+def _add_entity(found: Contents, path: Path, number: int, line: dict[str, Any]) -> None:
     name, kind = line["name"], line["entityType"]
     known = {"entity": name, "entity_type": kind}
     about = f"/{kind}/{name}"
@@ -101,7 +101,9 @@ def _add_entity(found: Found, path: Path, number: int, line: dict[str, Any]) -> 
         found.add_note(path, number, identity, text, about=about, tags=tags, metadata=known)
 
 
-def _add_relation(found: Found, path: Path, number: int, line: dict[str, Any], about: str) -> None:
+def _add_relation(
+    found: Contents, path: Path, number: int, line: dict[str, Any], about: str
+) -> None:
     start, verb, end = line["from"], line["relationType"], line["to"]
     found.count("relations")
     found.add_note(

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from botwire import Memory, Record
 from botwire.errors import ConflictError
-from botwire_mcp.importing.found import Found
+from botwire_mcp.importing.found import Contents
 
 _AT_ONCE = 200
 _T = TypeVar("_T")
@@ -30,7 +30,7 @@ class Outcome:
     changed: list[str] = field(default_factory=list)
 
 
-def write(memory: Memory, found: Found, *, dry_run: bool = False) -> Outcome:
+def write(memory: Memory, found: Contents, *, dry_run: bool = False) -> Outcome:
     """Writes the notes and files that do not exist yet.
 
     Repeating an interrupted import completes it.

@@ -9,9 +9,10 @@ expires, and its owner may delete it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_type_hints
 
 from botwire import operations as ops
 from botwire import wire
@@ -31,16 +32,6 @@ from botwire.names import (
 )
 
 _FOLDERS = {False: "retention/policies/", True: "retention/holds/"}
-_HISTORY_OPERATIONS = (
-    ops.ClearHistory,
-    ops.DeleteItems,
-    ops.ExpireHistory,
-    ops.ExtendHistory,
-    ops.PopItem,
-    ops.ReplaceHistory,
-    ops.TrimHistory,
-    ops.UpdateItem,
-)
 _RESTORES = (ops.RestoreHistory, ops.RestoreKeys, ops.RestoreRecords)
 
 
@@ -90,13 +81,7 @@ def find(context: Context, operation: ops.AnyOperation) -> Steps[Sequence[ops.Re
         return ()
     if isinstance(operation, ops.ForgetNamespace):
         return (yield from _holding(namespace, here))
-    history: str | None = None
-    if isinstance(operation, _HISTORY_OPERATIONS):
-        history = operation.name
-    elif isinstance(operation, ops.RestoreHistory):
-        history = operation.state.name
-    elif isinstance(operation, (ops.ErasePast, ops.RestorePast)) and operation.shape == "history":
-        history = operation.name
+    history = _history_of(operation)
     if isinstance(operation, ops.DeleteKey):
         rows = yield Statement(
             "SELECT 1 FROM botwire_keys WHERE namespace = ? AND key = ? AND expires_at IS NOT NULL",
@@ -127,16 +112,30 @@ def _is_concerned(operation: ops.AnyOperation) -> bool:
     """Returns whether an operation may delete something or make it expire."""
     if operation.removes:
         return not operation.storewide or isinstance(operation, ops.ForgetNamespace)
+    if operation.may_remove:
+        return True
     if isinstance(operation, ops.KeepPast):
         return operation.seconds is None
-    if isinstance(operation, ops.RestorePast):
-        return True
     if isinstance(operation, ops.PutRecords):
         return any(record.ttl is not None for record in operation.records)
-    if isinstance(operation, (ops.ReplaceHistory, ops.UpdateItem, *_RESTORES)):
-        return True
     has_ttl = getattr(operation, "ttl", None) is not None
     return has_ttl and not isinstance(operation, ops.PutKey)
+
+
+def _history_of(operation: ops.AnyOperation) -> str | None:
+    """Returns the history that an operation writes to; None if it writes to something else."""
+    if isinstance(operation, ops.RestoreHistory):
+        return operation.state.name
+    if isinstance(operation, (ops.ErasePast, ops.RestorePast)):
+        return operation.name if operation.shape == "history" else None
+    cls: Any = type(operation)  # mypy takes no class for hashable
+    return getattr(operation, "name", None) if _names_history(cls) else None
+
+
+@functools.cache
+def _names_history(cls: type[Any]) -> bool:
+    """Returns whether the field `name` of an operation is declared as the name of a history."""
+    return bool(get_type_hints(cls, include_extras=True).get("name") == ops.HistoryName)
 
 
 def _holding(
@@ -187,9 +186,8 @@ def check(
     elif isinstance(operation, (ops.ErasePast, ops.KeepPast)):
         deleted = bool(result)
     else:
-        changes = operation.removes or isinstance(operation, ops.RestorePast)
-        changes = changes or isinstance(operation, ops.UpdateItem)
-        deleted = changes and context.revision > before
+        deletes = operation.removes or operation.may_remove
+        deleted = deletes and context.revision > before
     if deleted:
         raise holds[0].refusal()
 

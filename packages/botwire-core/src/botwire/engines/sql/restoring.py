@@ -29,7 +29,7 @@ def _is_newer(stored: Any, given: Any) -> bool:
     return bool(stored.version >= given.version or stored.updated_at > given.updated_at)
 
 
-class _Tally:
+class _Counts:
     """Counts what a restoration does."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ def _restore_namespace(context: Context, op: ops.RestoreNamespace) -> Steps[None
 
 @handles(ops.RestoreKeys)
 def _restore_keys(context: Context, op: ops.RestoreKeys) -> Steps[ops.Restored]:
-    tally = _Tally()
+    tally = _Counts()
     given = {entry.key: entry for entry in op.entries}
     stored: dict[str, ops.KeyEntry] = {}
     for chunk in chunks([to_bytes(key) for key in given]):
@@ -133,7 +133,7 @@ def _others(
     column: str,
     span: ops.Span,
     given: set[str],
-    tally: _Tally,
+    tally: _Counts,
     op: ops.RestoreKeys | ops.RestoreRecords,
     collection: bytes | None = None,
 ) -> Steps[list[bytes]]:
@@ -166,7 +166,7 @@ def _others(
 
 @handles(ops.RestoreHistory)
 def _restore_history(context: Context, op: ops.RestoreHistory) -> Steps[ops.Restored]:
-    tally = _Tally()
+    tally = _Counts()
     history = to_bytes(op.state.name)
     here = (context.namespace, history)
     stat = yield from history_rows.enter(context, history)
@@ -249,7 +249,7 @@ def _merge(op: ops.RestoreHistory, old: ops.HistoryState) -> ops.HistoryState:
 
 
 def _find_removed(
-    here: tuple[bytes, bytes], op: ops.RestoreHistory, tally: _Tally
+    here: tuple[bytes, bytes], op: ops.RestoreHistory, tally: _Counts
 ) -> Steps[set[int]]:
     """Returns the stored items in the range that the source no longer has."""
     removed: set[int] = set()
@@ -276,7 +276,7 @@ def _find_removed(
 
 
 def _find_new(
-    here: tuple[bytes, bytes], op: ops.RestoreHistory, removed: set[int], tally: _Tally
+    here: tuple[bytes, bytes], op: ops.RestoreHistory, removed: set[int], tally: _Counts
 ) -> Steps[tuple[list[ops.HistoryItem], set[int]]]:
     """Returns the given items to write, and the stored items to delete for them."""
     stored: dict[int, ops.HistoryItem] = {}
@@ -350,7 +350,7 @@ def _save_history(
 
 @handles(ops.RestoreRecords)
 def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Restored]:
-    tally = _Tally()
+    tally = _Counts()
     collection = yield from records.enter_collection(
         context, op.collection.name, [record.id for record in op.records]
     )
@@ -416,7 +416,7 @@ def _restore_records(context: Context, op: ops.RestoreRecords) -> Steps[ops.Rest
 
 
 def _choose_records(
-    here: tuple[bytes, bytes], op: ops.RestoreRecords, tally: _Tally
+    here: tuple[bytes, bytes], op: ops.RestoreRecords, tally: _Counts
 ) -> Steps[tuple[list[ops.RecordEntry], list[ops.RecordEntry]]]:
     """Returns the given records to write, and the stored records that they replace."""
     given = {record.id: record for record in op.records}

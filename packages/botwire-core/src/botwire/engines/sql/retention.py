@@ -80,7 +80,7 @@ def _tell(context: Context, event: str, **fields: Any) -> None:
 # --- items ----------------------------------------------------------------------------------
 
 
-class _Item(NamedTuple):
+class _SizedItem(NamedTuple):
     seq: int
     size: int
     created_at: int
@@ -131,7 +131,7 @@ def _is_held(context: Context, history: str | None = None) -> Steps[bool]:
     return any(hold.covers(namespace, history) for hold in context.holds)
 
 
-class _Limits(NamedTuple):
+class _Cutoffs(NamedTuple):
     """What to delete: everything created before a time, or the first items or bytes."""
 
     before: int
@@ -141,7 +141,7 @@ class _Limits(NamedTuple):
 
 def _read_limits(
     context: Context, history: bytes, stat: Stat, op: ops.FindOldItems
-) -> Steps[_Limits]:
+) -> Steps[_Cutoffs]:
     before = 0 if op.age is None else context.now - _micros(op.age)
     items = 0 if op.count is None else stat.size + stat.archived - op.gone_items - op.count
     bytes_ = 0
@@ -153,25 +153,25 @@ def _read_limits(
             (*parameters, stat.dead_seq),
         )
         bytes_ = int(rows[0][0]) - op.gone_bytes - op.bytes
-    return _Limits(before, items, bytes_)
+    return _Cutoffs(before, items, bytes_)
 
 
 class _Ahead(NamedTuple):
     """The items after a part, and whether the history ends with them."""
 
-    items: list[_Item]
+    items: list[_SizedItem]
     is_end: bool
 
 
 def _read_going(
-    context: Context, history: bytes, stat: Stat, op: ops.FindOldItems, limits: _Limits, limit: int
-) -> Steps[tuple[list[_Item], _Ahead]]:
+    context: Context, history: bytes, stat: Stat, op: ops.FindOldItems, limits: _Cutoffs, limit: int
+) -> Steps[tuple[list[_SizedItem], _Ahead]]:
     """Returns the first items to delete, at most one part, and some of the items after them.
 
     Stops reading ahead once every call read so far has its answer.
     """
-    going: list[_Item] = []
-    ahead: list[_Item] = []
+    going: list[_SizedItem] = []
+    ahead: list[_SizedItem] = []
     size = 0
     after = max(op.after, stat.dead_seq)
     is_over = False  # whether the rest is read ahead
@@ -179,7 +179,7 @@ def _read_going(
     while True:
         rows, more = yield from _read_items(context, history, stat, after, wanted)
         for row in rows:
-            item = _Item(row[0], row[1], row[2], _call_ids(row[3]))
+            item = _SizedItem(row[0], row[1], row[2], _call_ids(row[3]))
             is_over = (
                 is_over
                 or len(going) == limit
@@ -230,7 +230,7 @@ def _call_ids(text: str) -> CallIds | None:
     return found if all(isinstance(id, str) for id in every) else None
 
 
-def _whole_calls(going: Sequence[_Item], ahead: Sequence[_Item], *, is_end: bool) -> int:
+def _whole_calls(going: Sequence[_SizedItem], ahead: Sequence[_SizedItem], *, is_end: bool) -> int:
     """Returns how many of the first items to delete, so that calls and answers stay together."""
     known = [item.ids for item in [*going, *ahead]]
     matched = match_calls(known)
@@ -302,7 +302,7 @@ def _find_old_records(context: Context, op: ops.FindOldRecords) -> Steps[ops.Old
         (*here, context.now),
     )
     count, held_bytes = int(rows[0][0]), int(rows[0][1])
-    limits = _Limits(
+    limits = _Cutoffs(
         0 if op.age is None else context.now - _micros(op.age),
         0 if op.count is None else count - op.gone_records - op.count,
         0 if op.bytes is None else held_bytes - op.gone_bytes - op.bytes,

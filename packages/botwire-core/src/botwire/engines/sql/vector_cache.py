@@ -51,7 +51,7 @@ class VectorRow(NamedTuple):
     expires_at: int | None = None
 
 
-class _Table:
+class _VectorTable:
     """The rows of a collection. It only grows, and only changes while its cache is locked."""
 
     def __init__(self, dimension: int, capacity: int) -> None:
@@ -108,7 +108,7 @@ class Snapshot:
         dimension: How many numbers each embedding has.
     """
 
-    def __init__(self, table: _Table, alive: Booleans, revision: int) -> None:
+    def __init__(self, table: _VectorTable, alive: Booleans, revision: int) -> None:
         self.revision = revision
         self.dimension = table.dimension
         self._table = table
@@ -128,7 +128,7 @@ class Snapshot:
         """Returns a snapshot of all rows of a collection."""
         np = load_numpy()
         rows = [row for row in rows if row.embedding is not None]
-        table = _Table(dimension, len(rows))
+        table = _VectorTable(dimension, len(rows))
         table.append(rows)
         return cls(table, np.ones(len(rows), np.bool_), revision)
 

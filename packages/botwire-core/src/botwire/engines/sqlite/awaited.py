@@ -12,7 +12,7 @@ from botwire.engines.lanes import Lanes
 from botwire.engines.sql import pages, planning
 from botwire.engines.sql.plans import UnplannedError
 from botwire.engines.sqlite.engine import SQLiteEngine
-from botwire.engines.sqlite.writer import Planned, Turns
+from botwire.engines.sqlite.writer import CommitChooser, Planned
 from botwire.errors import BotWireError
 from botwire.operations import Batch, Results
 
@@ -102,7 +102,7 @@ class AsyncSQLiteEngine:
 
     async def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            turns = Turns()
+            turns = CommitChooser()
             while arrived := self._waiting.pop(loop, None):
                 waiting, rest = turns.choose(arrived, lambda one: one[0])
                 if rest:

@@ -52,7 +52,7 @@ def _elements(operation: AnyOperation) -> int:
     return len(getattr(operation, "values", ())) + len(getattr(operation, "records", ()))
 
 
-class Turns:
+class CommitChooser:
     """Chooses what the next commit contains.
 
     Short batches share a commit, and a long batch has one of its own. The two kinds take turns, so
@@ -145,7 +145,7 @@ class SQLiteWriter:
         self._lock = threading.RLock()
         self._owner: int | None = None
         self._waiting: dict[_Ticket, None] = {}  # in order of arrival
-        self._turns = Turns()
+        self._turns = CommitChooser()
         self._flight: _Flight | None = None
         self._depth = 0  # how deeply the owner's calls are nested
         self._connections: list[sqlite3.Connection] = []  # one per depth
