@@ -306,8 +306,8 @@ def at(sql: str, revision: int) -> str:
 @functools.lru_cache(maxsize=512)
 def _template(sql: str) -> str:
     if " ORDER BY " in sql and " LIMIT " in sql:
-        # A page: SQLite merges both tables in its order and sorts none; PostgreSQL sorts, because it
-        # keeps no order across a UNION ALL whose parts have conditions. The plus keeps databases
+        # A page: SQLite merges both tables in its order and sorts none. PostgreSQL sorts, because
+        # it keeps no order across a UNION ALL whose parts have conditions. The plus keeps databases
         # from the index on `until`, which would read all that has changed since.
         head, found, rest = _split(sql)
         if found:
