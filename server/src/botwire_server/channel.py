@@ -124,7 +124,7 @@ class Channel(asyncio.Protocol):
         self._most_bytes = 0
         self._splitter = Splitter(masked)
         self._parts: list[bytes] = []
-        self._kind = TEXT  # of the message of which these are the parts
+        self._kind = TEXT  # of the message whose parts these are
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._in_flight: dict[int | str, _Exchange] = {}
         self._pushes = 0  # how many of them are pushes
@@ -337,7 +337,7 @@ class Channel(asyncio.Protocol):
     def _scope_of(self, given: Any, exchange: _Exchange) -> Scope:
         """Returns the scope of a request, as if it had been sent over HTTP.
 
-        The caller is that of the opening request, so that nobody need be recognized anew.
+        The caller is that of the opening request, so the server need not identify it again.
         """
         opened = self._scope
         headers = [*self._headers, (b"content-length", b"%d" % exchange.size)]

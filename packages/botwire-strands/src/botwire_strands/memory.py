@@ -85,7 +85,7 @@ class BotWireMemoryStore(Connected, MemoryStore, framework="strands", shows="nam
         """Adds what was said, a memory for each message, so that a search finds it word for word.
 
         A message that is added again is there once: its id is made of its role and text, as the
-        manager's numbers begin anew with each run. Messages without a text are left out.
+        manager's numbers start over with each run. Messages without a text are left out.
 
         Raises:
             ConfigurationError: The store is not writable.

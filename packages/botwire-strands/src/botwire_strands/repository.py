@@ -220,7 +220,7 @@ class Repository(Connected, SessionRepository, framework="strands"):
         return True
 
     def _touch(self, session: Session) -> None:
-        """Begins the time to live of a session anew."""
+        """Restarts the time to live of a session."""
         if self.ttl is not None:
             key = join_parts(SESSIONS, session.session_id)
             self._memory.set(key, session.to_dict(), ttl=self.ttl)

@@ -164,7 +164,7 @@ class AsyncMemoryPast:
     ) -> int:
         """Permanently deletes the kept past of one thing, or of everything.
 
-        The current state stays. If everything is erased, the past begins anew. If one thing is
+        The current state stays. If everything is erased, the past starts over. If one thing is
         erased, it reads at earlier moments as if it had not existed, and restoring it to such a
         moment is refused. On a server this requires a key with the right `admin`.
 

@@ -109,7 +109,7 @@ def _version_6(dialect: Dialect) -> Steps[None]:
         after = b""
         while page := (yield _read_texts(namespace, collection, after)):
             if not all(text.isascii() for _, text in page):
-                yield from _index_anew(namespace, collection)
+                yield from _reindex(namespace, collection)
                 break
             after = page[-1][0]
 
@@ -122,7 +122,7 @@ def _read_texts(namespace: bytes, collection: bytes, after: bytes) -> Statement:
     )
 
 
-def _index_anew(namespace: bytes, collection: bytes) -> Steps[None]:
+def _reindex(namespace: bytes, collection: bytes) -> Steps[None]:
     here = (namespace, collection)
     yield Statement("DELETE FROM botwire_words WHERE namespace = ? AND collection = ?", here)
     total, after = 0, b""
