@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
 import logging
 import operator
@@ -22,7 +23,9 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
 from botwire import ConfigurationError, Memory, TransportError
+from botwire.exact import Json
 from botwire_langgraph import BotWireSaver, BotWireStore, ConcurrentRunError
+from botwire_langgraph.records import write_value
 from botwire_langgraph.serializer import from_blob, to_blob
 from conftest import run_and_kill
 from tests.zygote import Zygote
@@ -490,3 +493,12 @@ def test_a_killed_agent_is_remembered(zygote: Zygote, place_url: str, namespace:
         "noted",
         "Who?",
     ]
+
+
+def test_a_pending_write_is_stored_as_exact_json() -> None:
+    serde = JsonPlusSerializer()
+    for value in ("", "x" * 1000, {"a": [1, None]}, b"\x00\xff"):
+        kind, data = serde.dumps_typed(value)
+        kept = {"task_id": "t", "task_path": 'a"]}', "index": -1, "channel": "c"}
+        text = [kind, base64.b64encode(data).decode()]
+        assert write_value(serde, "t", 'a"]}', -1, "c", value) == Json.of({**kept, "value": text})

@@ -138,7 +138,10 @@ def write_value(
 ) -> ops.Value:
     """Returns the value to store for a pending write."""
     kept = {"task_id": task_id, "task_path": task_path, "index": index, "channel": channel}
-    return Json.of({**kept, "value": _text(serde, value)})
+    kind, data = serde.dumps_typed(value)
+    # Base64 is spliced in, because `Json.of` would encode it and decode it again to compare.
+    text = Json.of({**kept, "value": [kind]}).text.removesuffix("]}")
+    return Json.from_text(f'{text},"{base64.b64encode(data).decode("ascii")}"]}}')
 
 
 def pending_writes(
