@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from botwire import Memory, RequestTimeoutError, ServerError
+from botwire import Memory, Record, RequestTimeoutError, ServerError
 from botwire.engines.postgres import PostgresEngine
 from botwire.engines.postgres._sync import engine as postgres
-from botwire.engines.sql import sweeping
+from botwire.engines.sql import past_rows, sweeping
 from tests.stores import Clock
 
 
@@ -197,3 +198,23 @@ def test_every_key_begins_with_the_namespace_and_no_node_is_special(
     source = "".join(path.read_text() for path in Path(sweeping.__file__).parent.glob("*.py"))
     source += Path(postgres.__file__).read_text()
     assert not re.search(r"pg_advisory|LISTEN |NOTIFY |nextval|LOCK TABLE", source)
+
+
+def test_a_page_of_the_past_is_merged_and_not_sorted(postgres_database_url: str) -> None:
+    memory = Memory("n", engine=PostgresEngine(postgres_database_url))
+    memory.keep_past(timedelta(days=1))
+    memory.records("r").put([Record("tea", id=f"{i}") for i in range(300)])
+    then = memory.revision()
+    for version in range(3):
+        memory.set_many({f"{i:04}": version for i in range(1000)})
+        memory.records("r").patch([f"{i}" for i in range(300)], {"v": version})
+    with psycopg.connect(postgres_database_url, autocommit=True) as connection:
+        connection.execute("ANALYZE")
+    for rows_and_order in (
+        "key FROM botwire_keys WHERE namespace = 'n' ORDER BY key",
+        "id FROM botwire_records WHERE namespace = 'n' AND collection = 'r' ORDER BY id",
+    ):
+        sql = f"SELECT {rows_and_order} LIMIT 20"
+        rows = select(postgres_database_url, "EXPLAIN " + past_rows.at(sql, then + 1))
+        plan = "\n".join(line for (line,) in rows)
+        assert "Merge Append" in plan, plan

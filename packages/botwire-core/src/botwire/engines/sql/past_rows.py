@@ -306,8 +306,7 @@ def at(sql: str, revision: int) -> str:
 @functools.lru_cache(maxsize=512)
 def _template(sql: str) -> str:
     if " ORDER BY " in sql and " LIMIT " in sql:
-        # A page: SQLite merges both tables in its order and sorts none. PostgreSQL sorts, because
-        # it keeps no order across a UNION ALL whose parts have conditions. The plus keeps databases
+        # A page: both tables are merged in its order, and none is sorted. The plus keeps databases
         # from the index on `until`, which would read all that has changed since.
         head, found, rest = _split(sql)
         if found:
@@ -335,12 +334,16 @@ def _as_table(found: re.Match[str], until: str = "until") -> str:
     columns = f"namespace, {kept.columns}"
     present = "".join(f", {part}" for part in _names(kept.others))
     past = f", {kept.others}" if kept.others else ""
-    written = f"{kept.written} <= \0"
+    # The parts have no conditions, so that PostgreSQL merges them in the order of a page.
     return (
-        f"{found[1]} (SELECT {columns}{present} FROM botwire_{table} WHERE {written} "
-        f"UNION ALL SELECT {columns}{past} FROM botwire_past_{table} p "
-        f"WHERE {written} AND {until} > \0){name}"
+        f"{found[1]} (SELECT * FROM (SELECT {columns}{present}, {kept.written} AS written_at, "
+        f"{_NEVER} AS until FROM botwire_{table} UNION ALL "
+        f"SELECT {columns}{past}, {kept.written}, until FROM botwire_past_{table} p) versions "
+        f"WHERE written_at <= \0 AND {until} > \0){name}"
     )
+
+
+_NEVER = f"CAST({2**63 - 1} AS BIGINT)"
 
 
 def _names(others: str) -> list[str]:
