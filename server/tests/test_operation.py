@@ -131,7 +131,7 @@ from botwire_server.workers import Supervisor
 listener = socket.create_server(("127.0.0.1", 0))
 url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 settings = Settings(database=sys.argv[1], workers=2)
-Supervisor(settings, listener, url, alive_seconds=0.1).run()
+Supervisor(settings, listener, url, alive_seconds=0.3).run()
 """
 
 

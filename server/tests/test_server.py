@@ -235,7 +235,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
             url = read_url(server)
 
             def write(who: int, url: str = url, round_: int = round_) -> None:
-                with Memory("n", url=url, timeout=1) as memory:
+                with Memory("n", url=url, timeout=3) as memory:
                     history = memory.history("h")
                     with contextlib.suppress(TransportError):
                         for i in range(10_000):
