@@ -22,6 +22,14 @@ from tests.test_model import operations
 MONTH = timedelta(days=30)
 
 
+@pytest.fixture(params=["embedded", "own_postgres_url", "own_server_url"])
+def target_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the target is: not where other tests watch, as replacing a namespace forgets it."""
+    if request.param == "embedded":
+        return f"sqlite:///{tmp_path / 'memory.db'}"
+    return str(request.getfixturevalue(request.param))
+
+
 @pytest.fixture
 def source(tmp_path: Path, namespace: str) -> Memory:
     """A memory to import: few changes, so its versions are low."""
@@ -35,9 +43,9 @@ def source(tmp_path: Path, namespace: str) -> Memory:
 
 
 @pytest.fixture
-def target(shared_url: str, namespace: str) -> Memory:
+def target(target_url: str, namespace: str) -> Memory:
     """A memory that keeps its past, and had more changes than the source."""
-    memory = Memory(namespace, url=shared_url)
+    memory = Memory(namespace, url=target_url)
     memory.keep_past(MONTH)
     for i in range(5):
         memory.set("mine", i)
@@ -111,9 +119,9 @@ def test_an_import_can_be_read_before_and_after_it_and_undone(
 
 
 def test_a_copy_that_catches_up_leaves_a_past(
-    source: Memory, shared_url: str, namespace: str
+    source: Memory, target_url: str, namespace: str
 ) -> None:
-    target = Memory(namespace, url=shared_url)
+    target = Memory(namespace, url=target_url)
     target.keep_past(MONTH)
 
     def copy(**options: Any) -> transfer.Tally:
@@ -153,9 +161,9 @@ def test_a_namespace_that_a_copy_replaces_goes_on_keeping_its_past(
 
 
 def test_a_fork_does_not_see_what_is_imported_into_the_history_it_was_made_from(
-    source: Memory, shared_url: str, namespace: str
+    source: Memory, target_url: str, namespace: str
 ) -> None:
-    target = Memory(namespace, url=shared_url)
+    target = Memory(namespace, url=target_url)
     target.history("chat").extend(["mine", "too"])
     for i in range(9):
         target.set("count", i)
