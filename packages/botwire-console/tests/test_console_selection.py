@@ -13,7 +13,7 @@ import pytest
 from botwire import ConflictError, Memory, Record, transfer
 from botwire.engines.sqlite import SQLiteEngine
 from botwire.operations import Batch
-from botwire_console.selecting import KINDS, Selection
+from botwire_console.selecting import KINDS, BulkSelection
 from tests.browsing import Browser, Parsed, address, parse
 
 ODD = ["a\nb", " x ", "a/1", "a/2\r", "é&=", "\ud800"]
@@ -100,7 +100,7 @@ async def test_the_deleting_transaction_compares(kind: str) -> None:
                 return (await self.apply_all(namespace, operation))[0]
 
         here: Any = Here()
-        selection = Selection("n", kind, "default", ("a",))
+        selection = BulkSelection("n", kind, "default", ("a",))
         write("one")
         seen = await selection.read(here)
         write("two")

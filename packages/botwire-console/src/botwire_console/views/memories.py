@@ -169,7 +169,7 @@ async def _page(
             visit,
             namespace,
             address(namespace, "collections", collection, "records", entry.id),
-            f"memory.records({collection!r}).get({entry.id!r})",
+            f"memory.records({collection!r}).get([{entry.id!r}])",
         ),
         **{**UNCHANGED, **context},
     )
