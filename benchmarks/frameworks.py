@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 from argparse import ArgumentParser
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scripts import environments
@@ -62,3 +62,19 @@ def run(paths: Iterable[Path], module: str | None = None, *arguments: str) -> in
         )
         code = code or done.returncode
     return code
+
+
+def measure(benchmark: str, head: str, arguments: Sequence[str]) -> int:
+    """Runs the programs of a benchmark below one table; returns the exit code.
+
+    Args:
+        benchmark: The benchmark's folder, with which the names of its programs end too.
+        head: The table's head.
+        arguments: The command line.
+    """
+    known = programs(benchmark, benchmark)
+    parser = ArgumentParser(f"hatch run bench {benchmark}")
+    add_choice(parser, known)
+    paths = chosen(parser, parser.parse_args(arguments).frameworks, known)
+    print(f"\n{head}", flush=True)
+    return run(paths)

@@ -159,7 +159,7 @@ def _join(children: list[int]) -> None:
             raise RuntimeError("a writer failed")
 
 
-class _Scripted(BaseChatModel):
+class ScriptedModel(BaseChatModel):
     """Calls a tool, then answers; each takes as long as a fast model takes to its first token."""
 
     seconds: float = 0.2
@@ -169,6 +169,7 @@ class _Scripted(BaseChatModel):
         return "scripted"
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        """Returns this model, which knows what to call."""
         return self
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
@@ -228,7 +229,7 @@ def _requests(folder: Path) -> tuple[float, float]:
             memory = saver.connection.memory
             counting = _Counting(memory.engine)
             memory.engine = counting  # type: ignore[assignment]
-            agent = create_agent(_Scripted(), [look], checkpointer=saver)
+            agent = create_agent(ScriptedModel(), [look], checkpointer=saver)
             turns = 10
             for _ in range(turns):
                 agent.invoke({"messages": [("human", "hi")]}, {"configurable": {"thread_id": "t"}})

@@ -7,23 +7,10 @@ Each ``NAME_images.py`` writes and reads such a message through one framework's 
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
 
 from benchmarks import frameworks
 from benchmarks.images.frame import HEAD
 
-
-def main(arguments: Sequence[str]) -> int:
-    """Measures some frameworks, or all; returns the exit code."""
-    known = frameworks.programs("images", "images")
-    parser = argparse.ArgumentParser("hatch run bench images")
-    frameworks.add_choice(parser, known)
-    paths = frameworks.chosen(parser, parser.parse_args(arguments).frameworks, known)
-    print(f"\n{HEAD}", flush=True)
-    return frameworks.run(paths)
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(frameworks.measure("images", HEAD, sys.argv[1:]))

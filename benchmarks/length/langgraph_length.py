@@ -9,51 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from langchain.agents import create_agent
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.tools import tool
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
+from benchmarks.langgraph_rows import TEXT, ScriptedModel, look
 from benchmarks.length.frame import print_row
 from botwire_langgraph import BotWireSaver
 
 EARLY, LATE = 10, 500
 TIMES = 15
-TEXT = "word " * 40
-
-
-class _Scripted(BaseChatModel):
-    """Calls a tool, then answers."""
-
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-        return self
-
-    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        message = AIMessage("done")
-        if not isinstance(messages[-1], ToolMessage):
-            message = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}])
-        return ChatResult(generations=[ChatGeneration(message=message)])
-
-
-@tool
-def look() -> str:
-    """Looks something up."""
-    return "found"
 
 
 class _Thread:
     """A thread that already has some turns."""
 
     def __init__(self, saver: Any, turns: int) -> None:
-        self._agent = create_agent(_Scripted(), [look], checkpointer=saver)
+        self._agent: Any = create_agent(ScriptedModel(seconds=0), [look], checkpointer=saver)
         self._config: Any = {"configurable": {"thread_id": f"after {turns}"}}
-        self._past: list[BaseMessage] = []
+        self._past: list[Any] = []
         for i in range(turns):
             call = {"name": "look", "args": {}, "id": f"c{i}"}
             self._past += [

@@ -8,23 +8,10 @@ machine do not change their ratio much.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
 
 from benchmarks import frameworks
 from benchmarks.length.frame import HEAD
 
-
-def main(arguments: Sequence[str]) -> int:
-    """Measures some frameworks, or all; returns the exit code."""
-    known = frameworks.programs("length", "length")
-    parser = argparse.ArgumentParser("hatch run bench length")
-    frameworks.add_choice(parser, known)
-    paths = frameworks.chosen(parser, parser.parse_args(arguments).frameworks, known)
-    print(f"\n{HEAD}", flush=True)
-    return frameworks.run(paths)
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(frameworks.measure("length", HEAD, sys.argv[1:]))

@@ -8,6 +8,8 @@ import os
 
 import pytest
 
+from botwire import TransportError
+from botwire_server import problems
 from botwire_server.logs import BatchingHandler, JSONLines
 
 
@@ -66,3 +68,15 @@ def test_a_pipe_that_nobody_reads_makes_nobody_wait(pipe: tuple[int, int]) -> No
         handler.handle(record(logging.ERROR, "x" * 1000))
     handler.flush()
     assert handler._bytes <= handler.most_bytes
+
+
+def test_an_outage_of_the_database_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(problems, "_outages", problems._Outages())
+    error = TransportError("no answer from the database", url="postgresql://database")
+    for _ in range(50):
+        assert problems.translate(error).status == 503
+    assert [record.getMessage() for record in caplog.records] == [
+        "the database does not answer: no answer from the database"
+    ]

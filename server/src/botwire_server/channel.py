@@ -24,7 +24,7 @@ from websockets.server import ServerProtocol
 
 from botwire import wire
 from botwire.engines.http.frames import masked
-from botwire.engines.http.framing import BINARY, OTHER, TEXT, Splitter, head_of
+from botwire.engines.http.websocket_frames import BINARY, OTHER, TEXT, Splitter, head_of
 from botwire.operations import codecs
 from botwire_server.bodies import IS_WHOLE
 from botwire_server.channel_lines import (

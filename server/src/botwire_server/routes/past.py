@@ -10,6 +10,7 @@ from botwire import operations as ops
 from botwire.clock import from_iso
 from botwire.errors import InvalidRequestError
 from botwire_server.routes.describing import CONFLICT, MISSING, answers, takes
+from botwire_server.routes.records import RECORD
 from botwire_server.routes.shared import (
     Collection,
     Embeddings,
@@ -55,21 +56,7 @@ _ITEM_VERSION = {
     },
     "until": 9,
 }
-_RECORD_VERSION = {
-    "version": 7,
-    "record": {
-        "id": "fact-1",
-        "text": "Ada likes tea.",
-        "metadata": {"topic": "drinks"},
-        "tags": ["preference"],
-        "scope": "/crew/ada",
-        "embedding": None,
-        "version": 7,
-        "created_at": "2026-11-24T09:30:00.000001Z",
-        "updated_at": "2026-11-24T09:30:00.000001Z",
-    },
-    "until": 9,
-}
+_RECORD_VERSION = {"version": RECORD["version"], "record": RECORD, "until": 9}
 Before = Annotated[int | None, Query(description="Only versions before this one.", ge=0, lt=2**63)]
 _SHAPE = {"type": "string", "enum": list(ops.SHAPES)}
 

@@ -35,7 +35,7 @@ from botwire_server.schemas import ID, SCOPE, TIME, list_of, ref, schema_of
 
 router = new_router("records")
 
-_RECORD = {
+RECORD = {
     "id": "fact-1",
     "text": "Ada likes tea.",
     "metadata": {"topic": "drinks"},
@@ -112,7 +112,7 @@ async def list_collections(
 @router.get(
     "/collections/{collection}/records/{record}",
     summary="Read a record",
-    responses=answers_with(ref(ops.RecordEntry), _RECORD)
+    responses=answers_with(ref(ops.RecordEntry), RECORD)
     | conditions.UNMODIFIED
     | MISSING
     | conditions.FAILED,
@@ -185,7 +185,7 @@ async def delete_record(
 @router.get(
     "/collections/{collection}/records",
     summary="List records, newest first",
-    responses=answers(ops.ListRecords, {"records": [_RECORD], "more": False}),
+    responses=answers(ops.ListRecords, {"records": [RECORD], "more": False}),
 )
 async def list_records(
     request: Request,
@@ -245,7 +245,7 @@ async def patch_records(request: Request, namespace: Namespace, collection: Coll
 @router.post(
     "/collections/{collection}/get",
     summary="Read several records",
-    responses=answers(ops.GetRecords, {"result": [_RECORD, None]}),
+    responses=answers(ops.GetRecords, {"result": [RECORD, None]}),
     openapi_extra=takes(
         schema_of(ops.GetRecords, without=_IN),
         {"ids": ["fact-1", "no such record"], "embeddings": False},
@@ -278,7 +278,7 @@ async def delete_records(
 @router.post(
     "/collections/{collection}/search",
     summary="Search records",
-    responses=answers(ops.SearchRecords, {"result": [{"record": _RECORD, "score": 0.87}]}),
+    responses=answers(ops.SearchRecords, {"result": [{"record": RECORD, "score": 0.87}]}),
     openapi_extra=takes(
         schema_of(ops.SearchRecords, without=_IN)
         | {"anyOf": [{"required": ["vector"]}, {"required": ["text"]}]},
@@ -305,8 +305,8 @@ async def search_records(
         ops.StatRecords,
         {
             "count": 1,
-            "oldest": _RECORD["created_at"],
-            "newest": _RECORD["created_at"],
+            "oldest": RECORD["created_at"],
+            "newest": RECORD["created_at"],
             "dimension": 3,
         },
     ),

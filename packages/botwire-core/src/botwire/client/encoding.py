@@ -193,6 +193,20 @@ def encode_object(value: Mapping[str, Any], path: str) -> Json:
     return Json.of(dict(value), path)
 
 
+def check_change(fn: object) -> None:
+    """Raises `ConfigurationError` unless an argument is a function that changes a value."""
+    if not callable(fn):
+        raise ConfigurationError(
+            "fn must be a function that takes the value and returns the new one, not "
+            f"{type(fn).__name__}"
+        )
+
+
+def without_star(prefix: str) -> str:
+    """Returns a prefix without one trailing ``*``."""
+    return prefix[:-1] if isinstance(prefix, str) and prefix.endswith("*") else prefix
+
+
 def encode_list(values: Iterable[T], what: str, of: str = "strings") -> tuple[T, ...]:
     """Returns the elements of an iterable argument; a single string is refused.
 

@@ -19,11 +19,13 @@ from botwire.client._async.records import AsyncRecords
 from botwire.client._async.transaction import AsyncTransaction
 from botwire.client._async.watching import watch
 from botwire.client.encoding import (
+    check_change,
     encode_cursor,
     encode_filter,
     encode_list,
     encode_puts,
     encode_value,
+    without_star,
 )
 from botwire.client.operators import AsyncMemoryOperators
 from botwire.embedders import AsyncTextEmbedder, Embedder
@@ -247,11 +249,7 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
         Raises:
             ConflictError: A hundred attempts failed because other processes wrote first.
         """
-        if not callable(fn):
-            raise ConfigurationError(
-                "fn must be a function that takes the value and returns the new one, not "
-                f"{type(fn).__name__}"
-            )
+        check_change(fn)
         async with _turns.take((self.place or id(self.engine), self.namespace, key)):
             return await self._update(key, fn, default)
 
@@ -297,7 +295,7 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
             prefix: The prefix; one trailing ``*`` is ignored.
             after: Start after this key, which need not exist.
         """
-        async for page in self._calls.pages(ops.ListKeys(_without_star(prefix), after)):
+        async for page in self._calls.pages(ops.ListKeys(without_star(prefix), after)):
             for key in page.keys:
                 yield key
 
@@ -310,14 +308,14 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
             prefix: The prefix; one trailing ``*`` is ignored.
             descending: Reverse the order.
         """
-        read = ops.ScanKeys(_without_star(prefix), limit=_ENTRIES, descending=descending)
+        read = ops.ScanKeys(without_star(prefix), limit=_ENTRIES, descending=descending)
         async for page in self._calls.pages(read):
             for entry in page.entries:
                 yield Entry.of(entry)
 
     async def count(self, prefix: str = "") -> int:
         """Returns the number of keys that start with `prefix`."""
-        return await self._calls.apply(ops.CountKeys(_without_star(prefix)))
+        return await self._calls.apply(ops.CountKeys(without_star(prefix)))
 
     async def clear(self) -> int:
         """Deletes every key and returns how many there were. Histories and records stay.
@@ -370,7 +368,7 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
             ops.check_count(limit, "limit")
         name, time = encode_cursor(after, order)
         read = ops.ListHistories(
-            _without_star(prefix),
+            without_star(prefix),
             name,
             order=order,
             descending=descending,
@@ -394,7 +392,7 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
 
     async def list_collections(self, prefix: str = "") -> list[str]:
         """Returns every non-empty collection whose name starts with `prefix`, sorted by name."""
-        pages = self._calls.pages(ops.ListCollections(_without_star(prefix)))
+        pages = self._calls.pages(ops.ListCollections(without_star(prefix)))
         return [name async for page in pages for name in page.collections]
 
     # --- memories ---------------------------------------------------------------------------
@@ -485,7 +483,7 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
             poll: Most seconds between polls; fewer just after a change. A server that can push
                 changes is not polled.
         """
-        prefix = check_prefix(_without_star(prefix))
+        prefix = check_prefix(without_star(prefix))
         if after is None:
             after = await self.revision()
         async for entry in watch(self._calls, prefix, after, poll):
@@ -500,7 +498,3 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
                 "this is an earlier state, which cannot be changed: write to the present memory"
             )
         return AsyncTransaction(self.engine, self.namespace, self.author)
-
-
-def _without_star(prefix: str) -> str:
-    return prefix[:-1] if isinstance(prefix, str) and prefix.endswith("*") else prefix

@@ -20,11 +20,13 @@ from botwire.client._sync.records import Records
 from botwire.client._sync.transaction import Transaction
 from botwire.client._sync.watching import watch
 from botwire.client.encoding import (
+    check_change,
     encode_cursor,
     encode_filter,
     encode_list,
     encode_puts,
     encode_value,
+    without_star,
 )
 from botwire.client.operators import MemoryOperators
 from botwire.embedders import Embedder, TextEmbedder
@@ -242,11 +244,7 @@ class Memory(MemoryPast, MemoryOperators):
         Raises:
             ConflictError: A hundred attempts failed because other processes wrote first.
         """
-        if not callable(fn):
-            raise ConfigurationError(
-                "fn must be a function that takes the value and returns the new one, not "
-                f"{type(fn).__name__}"
-            )
+        check_change(fn)
         with _turns.take((self.place or id(self.engine), self.namespace, key)):
             return self._update(key, fn, default)
 
@@ -292,7 +290,7 @@ class Memory(MemoryPast, MemoryOperators):
             prefix: The prefix; one trailing ``*`` is ignored.
             after: Start after this key, which need not exist.
         """
-        for page in self._calls.pages(ops.ListKeys(_without_star(prefix), after)):
+        for page in self._calls.pages(ops.ListKeys(without_star(prefix), after)):
             for key in page.keys:
                 yield key
 
@@ -303,14 +301,14 @@ class Memory(MemoryPast, MemoryOperators):
             prefix: The prefix; one trailing ``*`` is ignored.
             descending: Reverse the order.
         """
-        read = ops.ScanKeys(_without_star(prefix), limit=_ENTRIES, descending=descending)
+        read = ops.ScanKeys(without_star(prefix), limit=_ENTRIES, descending=descending)
         for page in self._calls.pages(read):
             for entry in page.entries:
                 yield Entry.of(entry)
 
     def count(self, prefix: str = "") -> int:
         """Returns the number of keys that start with `prefix`."""
-        return self._calls.apply(ops.CountKeys(_without_star(prefix)))
+        return self._calls.apply(ops.CountKeys(without_star(prefix)))
 
     def clear(self) -> int:
         """Deletes every key and returns how many there were. Histories and records stay.
@@ -363,7 +361,7 @@ class Memory(MemoryPast, MemoryOperators):
             ops.check_count(limit, "limit")
         name, time = encode_cursor(after, order)
         read = ops.ListHistories(
-            _without_star(prefix),
+            without_star(prefix),
             name,
             order=order,
             descending=descending,
@@ -387,7 +385,7 @@ class Memory(MemoryPast, MemoryOperators):
 
     def list_collections(self, prefix: str = "") -> list[str]:
         """Returns every non-empty collection whose name starts with `prefix`, sorted by name."""
-        pages = self._calls.pages(ops.ListCollections(_without_star(prefix)))
+        pages = self._calls.pages(ops.ListCollections(without_star(prefix)))
         return [name for page in pages for name in page.collections]
 
     # --- memories ---------------------------------------------------------------------------
@@ -476,7 +474,7 @@ class Memory(MemoryPast, MemoryOperators):
             poll: Most seconds between polls; fewer just after a change. A server that can push
                 changes is not polled.
         """
-        prefix = check_prefix(_without_star(prefix))
+        prefix = check_prefix(without_star(prefix))
         if after is None:
             after = self.revision()
         for entry in watch(self._calls, prefix, after, poll):
@@ -491,7 +489,3 @@ class Memory(MemoryPast, MemoryOperators):
                 "this is an earlier state, which cannot be changed: write to the present memory"
             )
         return Transaction(self.engine, self.namespace, self.author)
-
-
-def _without_star(prefix: str) -> str:
-    return prefix[:-1] if isinstance(prefix, str) and prefix.endswith("*") else prefix

@@ -16,8 +16,8 @@ from websockets.uri import WebSocketURI
 
 from botwire import wire
 from botwire.engines.http.exchange import Answer, Target, Watch
-from botwire.engines.http.framing import BINARY, OTHER, Splitter, head_of
 from botwire.engines.http.traces import trace_headers
+from botwire.engines.http.websocket_frames import BINARY, OTHER, Splitter, head_of
 from botwire.operations.codecs import quote
 
 try:

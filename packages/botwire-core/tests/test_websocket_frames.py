@@ -10,7 +10,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from botwire.engines.http.frames import masked
-from botwire.engines.http.framing import BINARY, OTHER, TEXT, Splitter, head_of
+from botwire.engines.http.websocket_frames import BINARY, OTHER, TEXT, Splitter, head_of
 
 SIZES = (0, 1, 125, 126, 127, 300, 65_535, 65_536, 70_000)
 
