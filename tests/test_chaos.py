@@ -10,7 +10,6 @@ from tests.chaos.places import PLACES
 from tests.chaos.run import run
 
 
-@pytest.mark.timeout(300)  # as long as it takes where other tests run at the same time
 @pytest.mark.parametrize("place", PLACES)
 def test_every_acknowledged_write_is_there_once_whatever_happens(place: str) -> None:
     seed = int.from_bytes(os.urandom(4))

@@ -518,7 +518,6 @@ def test_every_operation_is_among_the_random_ones() -> None:
     assert MODELED - drawn == set()
 
 
-@pytest.mark.timeout(300)  # as long as it takes where other tests run at the same time
 def test_every_place_answers_as_the_model(engines: Engines, clock: Clock) -> None:
     # A run takes a second, so a failure is not shrunk: its steps are printed instead.
     @settings(

@@ -29,7 +29,6 @@ for i in range(int(sys.argv[4])):
 
 
 # A hundred batches each were tried at every place; over HTTP the suite has time for a few.
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("shared_url", "rounds"),
     [("embedded", 100), ("postgres", 20), ("http", 20)],

@@ -122,6 +122,9 @@ def test_a_copy_that_catches_up_leaves_a_past(
     source: Memory, target_url: str, namespace: str
 ) -> None:
     target = Memory(namespace, url=target_url)
+    other = Memory(f"{namespace}-forgotten", engine=target.engine)
+    other.set_many({str(i): i for i in range(20)})
+    transfer.forget(target.engine, other.namespace)  # new namespaces begin at its revision
     target.keep_past(MONTH)
 
     def copy(**options: Any) -> transfer.Tally:

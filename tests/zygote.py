@@ -34,7 +34,7 @@ SERVER = (
     *sorted({one.module for one in importlib.metadata.entry_points(group="botwire.mounts")}),
 )
 
-START_SECONDS = 100
+START_SECONDS = 250
 ROOT = str(Path(__file__).parent.parent)
 
 _PROGRAM = """

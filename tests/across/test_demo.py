@@ -31,7 +31,6 @@ def program(folder: Path, text: str) -> Interface:
     return Interface("None", "no memory", "botwire:History.tail", str(path))
 
 
-@pytest.mark.timeout(300)  # half a minute on an idle machine
 def test_all_frameworks_remember(
     forks: Forks, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

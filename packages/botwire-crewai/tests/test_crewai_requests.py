@@ -83,6 +83,7 @@ def test_a_deep_recall_costs_few_requests_and_no_vector(
     # notes which records it recalled.
     assert len(searches) == 20
     assert len(sent) == 23  # once, whether there are memories without a vector
-    assert len(counting.batches) <= 15  # usually 11; with one request per search, 22
+    # With one request per search, 22; usually 11, and more where a thread of the four is slow.
+    assert len(counting.batches) < 22
     assert not any(search.embeddings for search in searches)
     assert all(match.record.embedding is None for match in found)

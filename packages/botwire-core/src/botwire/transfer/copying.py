@@ -77,8 +77,9 @@ def copy(
 def _expect_copy(target: Engine, namespace: str, state: NamespaceState, conflict: str) -> None:
     """Erases the target's namespace if it is not a copy and may be overwritten."""
     there: ops.NamespaceStat = apply(target, namespace, ops.StatNamespace())
-    # A copy has the creation time of its source, to the microsecond.
-    if there.created_at in (None, state.created_at) or not there.revision:
+    # A copy has the creation time of its source, to the microsecond. The revision does not tell
+    # whether a namespace is empty: where one was forgotten, a new one does not begin at 0.
+    if there.created_at in (None, state.created_at) or not there.bytes:
         return
     if conflict != OVERWRITE:
         raise ConflictError(
