@@ -57,11 +57,13 @@ class Writer:
                 self._outcomes.add(line)
 
     def kill(self) -> None:
-        """Kills it at once, ``kill -9``.
+        """Kills it at once, ``kill -9``; may be called again.
 
         Raises:
             AssertionError: It had ended by itself, which no fault may make it do.
         """
+        if self.process.returncode is not None:
+            return
         self.process.kill()
         status = self.process.wait()
         self._listener.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import threading
@@ -136,9 +137,10 @@ def run(
             pauses[kind] = max(pauses.get(kind, 0.0), outcomes.pause)
             del pauses[""]  # before the first fault
         finally:
-            for writer in started:
-                writer.kill()
-            reader.stop()
+            with contextlib.ExitStack() as ending:  # each of them ends, whatever another one says
+                ending.callback(reader.stop)
+                for writer in started:
+                    ending.callback(writer.kill)
         place.settle()
         findings = check(place.url, outcomes)
         _compare(place.url, reader, findings)

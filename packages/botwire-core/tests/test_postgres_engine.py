@@ -131,6 +131,26 @@ def test_a_sweep_that_fails_is_no_failed_write(
     engine.close()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [psycopg.OperationalError("server closed the connection"), psycopg.errors.AdminShutdown()],
+)
+def test_a_sweep_that_an_outage_cuts_off_logs_nothing(
+    postgres_database_url: str,
+    error: psycopg.Error,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(now: int) -> Any:
+        raise error
+
+    engine = PostgresEngine(postgres_database_url)
+    monkeypatch.setattr(sweeping, "find_expired", fail)
+    assert Memory("n", engine=engine).set("k", 1) == 1
+    assert caplog.text == ""
+    engine.close()
+
+
 def test_a_namespace_that_another_client_locks_is_a_timeout(
     postgres_url: str, namespace: str
 ) -> None:

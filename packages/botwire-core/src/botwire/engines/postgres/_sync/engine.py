@@ -152,9 +152,7 @@ class PostgresEngine:
                 raise RequestTimeoutError(said + doubt, url=self.url) from error
             except psycopg.Error as error:
                 wait = retry.delay(attempt, remaining=deadline - time.monotonic())
-                is_lost = error.sqlstate is None and isinstance(
-                    error, (psycopg.OperationalError, psycopg.InterfaceError)
-                )
+                is_lost = _is_lost(error)
                 if not is_lost and (wait is None or not _is_transient(error)):
                     raise self._failure(error) from error
                 if wait is None:
@@ -226,12 +224,13 @@ class PostgresEngine:
                 raise self._failure(error) from error
 
     def _sweep_behind(self, connection: psycopg.Connection[Any]) -> None:
-        """Sweeps briefly after a write. A failure is only logged, as the write has succeeded."""
+        """Sweeps briefly after a write. A failure is at most logged, as the write has succeeded."""
         try:
             self._sweep(connection, _SWEEP_SECONDS)
-        except psycopg.Error:
+        except psycopg.Error as error:
             self._swept_at = self._clock()
-            logger.warning("a sweep of expired data failed, and will be retried", exc_info=True)
+            if not _is_lost(error) and not _is_transient(error):  # the pool logs outages
+                logger.warning("a sweep of expired data failed, and will be retried", exc_info=True)
 
     def _sweep(self, connection: psycopg.Connection[Any], seconds: float | None = None) -> None:
         """Removes expired data in short transactions, for `seconds` or until none is left."""
@@ -313,6 +312,13 @@ def _weight(batch: Batch) -> int:
         for record in getattr(operation, "records", ())
     ]
     return sum(map(len, texts)) // _CHARACTERS_PER_ROW
+
+
+def _is_lost(error: psycopg.Error) -> bool:
+    """Returns whether the connection was lost."""
+    return error.sqlstate is None and isinstance(
+        error, (psycopg.OperationalError, psycopg.InterfaceError)
+    )
 
 
 def _is_transient(error: psycopg.Error) -> bool:
