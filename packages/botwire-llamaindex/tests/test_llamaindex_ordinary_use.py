@@ -120,6 +120,25 @@ async def test_vector_blocks_of_two_namespaces_stay_apart_in_one_store(
     assert "ADA says" not in str(await memory_of("BOB").aget(input="hello"))
 
 
+async def test_a_slash_in_a_name_mixes_no_two_sessions_in_one_vector_store(
+    place: dict[str, Any],
+) -> None:
+    store = Kept()
+
+    def memory_at(namespace: str, session: str) -> BotWireMemory:
+        block = VectorMemoryBlock(
+            name="vectors", vector_store=store, embed_model=MockEmbedding(4), similarity_top_k=50
+        )
+        return BotWireMemory.from_defaults(
+            session, namespace=f"{place['namespace']}-{namespace}", url=place["url"],
+            memory_blocks=[block], **SMALL,
+        )  # fmt: skip
+
+    await talk(lambda user: memory_at("team/ada", "chat"), "ADA")
+    assert "ADA says 0" in str(await memory_at("team/ada", "chat").aget(input="hello"))
+    assert "ADA says" not in str(await memory_at("team", "ada/chat").aget(input="hello"))
+
+
 class Given(BaseMemoryBlock[str]):
     """Counts what it is given."""
 

@@ -25,6 +25,7 @@ from pydantic import Field, PrivateAttr
 import botwire
 from botwire import AsyncHistory, AsyncMemory, ConflictError
 from botwire.connection import ConnectionOptions
+from botwire.names import join_parts
 from botwire.off_loop import off_loop
 from botwire.places import DEFAULT_TIMEOUT
 from botwire_llamaindex.async_store import BotWireAsyncChatStore
@@ -257,7 +258,7 @@ class BotWireMemory(FoundAgain, Memory):
 
         Two namespaces may each have a session of the same name, and share a vector store.
         """
-        return f"{self.sql_store.namespace}/{self.session_id}"
+        return join_parts(self.sql_store.connection.namespace, self.session_id)
 
     def _conversation(self) -> tuple[str | None, ...]:
         return (self.sql_store.namespace, self.sql_store.url, self.session_id)
