@@ -455,6 +455,7 @@ def test_no_client_claims_a_key(guarded: Guarded, claimed: str) -> None:
         ("", None),
         ('{"agent": ""}', None),
         ('{"agent": 7}', None),
+        ('{"agent": "one", "agent": "two"}', None),
         ("a" * 129, None),
         (b"\xe9", None),
     ],

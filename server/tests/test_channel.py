@@ -651,6 +651,9 @@ HOSTILE = {
     "no line": (frame(b""), 1008),
     "a line that is no JSON": (frame(b"nonsense\n{}"), 1008),
     "a line without an id": (frame(b"{}\n{}"), 1008),
+    "two ids": (frame(b'{"id": 1, "id": 2}\n{}'), 1008),
+    "two headers of one name": (
+        frame(b'{"id": 1, "headers": {"traceparent": "a", "traceparent": "b"}}\n{}'), 1008),
     "an id that is a list": (frame(b'{"id": [1]}\n{}'), 1008),
     "an id that is true": (frame(b'{"id": true}\n{}'), 1008),
     "an id that is a fraction": (frame(b'{"id": 1.5}\n{}'), 1008),

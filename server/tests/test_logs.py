@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -79,4 +81,33 @@ def test_an_outage_of_the_database_is_one_line(
         assert problems.translate(error).status == 503
     assert [record.getMessage() for record in caplog.records] == [
         "the database does not answer: no answer from the database"
+    ]
+    other = TransportError("no answer from the other", url="postgresql://other")
+    for _ in range(2):
+        assert problems.translate(other).status == 503
+    assert [record.getMessage() for record in caplog.records][1:] == [
+        "the database does not answer: no answer from the other"
+    ]
+
+
+SAYS = """
+import logging
+from botwire_server import logs
+
+logs.log_to_stderr()
+for name in ("psycopg", "botwire"):
+    logging.getLogger(name).warning("a warning of %s", name)
+    logging.getLogger(name).error("an error of %s", name)
+logging.shutdown()
+"""
+
+
+def test_a_query_that_an_outage_keeps_from_being_cancelled_is_no_line_of_its_own() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", SAYS], capture_output=True, text=True, check=True, timeout=250
+    )
+    assert [json.loads(line)["message"] for line in run.stderr.splitlines()] == [
+        "an error of psycopg",
+        "a warning of botwire",
+        "an error of botwire",
     ]

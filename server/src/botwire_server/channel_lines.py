@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 from starlette.types import Scope
 
 from botwire import wire
+from botwire.pieces import unique
 
 MAX_LINE = 16 * 1024
 """Largest line before a body, in bytes."""
@@ -33,7 +34,7 @@ REQUEST_HEADERS = frozenset(
 
 _FIELDS = frozenset({"id", "headers", "watch"})
 _WATCH_FIELDS = frozenset({"namespace", "prefix", "after"})
-_decode = json.JSONDecoder().decode
+_decode = json.JSONDecoder(object_pairs_hook=unique).decode
 
 
 class BadMessageError(Exception):

@@ -182,7 +182,7 @@ def log_to_stderr() -> None:
     for name, level in (
         ("botwire", logging.INFO),
         ("uvicorn", logging.WARNING),
-        ("psycopg", logging.WARNING),
+        ("psycopg", logging.ERROR),  # warns of each query that it could not cancel
     ):
         logger = logging.getLogger(name)
         logger.handlers = [handler]

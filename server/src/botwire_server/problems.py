@@ -40,12 +40,12 @@ class _Outages:
     """Tells the first failure of an outage from those that follow, as each request fails then."""
 
     def __init__(self) -> None:
-        self._last = -math.inf
+        self._last: dict[str, float] = {}  # by the database's URL
 
-    def is_new(self) -> bool:
-        """Notes a failure, and returns whether there was none for a minute."""
+    def is_new(self, url: str) -> bool:
+        """Notes a failure of a database, and returns whether it had none for a minute."""
         now = time.monotonic()
-        last, self._last = self._last, now
+        last, self._last[url] = self._last.get(url, -math.inf), now
         return now - last > _MINUTE
 
 
@@ -76,7 +76,7 @@ def translate(error: BotWireError) -> APIError:
         status = 422 if isinstance(error, TooComplexError) else None
         return InvalidRequestError(str(error), status=status)
     if isinstance(error, TransportError):
-        if _outages.is_new():
+        if _outages.is_new(error.url):
             logger.error("the database does not answer: %s", error)
         return ServerError("the database does not answer: try again", status=503, retry_after=1)
     return unexpected(error)

@@ -25,6 +25,7 @@ from botwire.errors import (
 )
 from botwire.operations import Batch, Results
 from botwire.operations.terms import BatchTerms, Quota, UsageReport
+from botwire.pieces import unique
 from botwire.work import Work
 from botwire_server import problems
 from botwire_server.auth import Authenticator, Caller
@@ -164,7 +165,7 @@ def _signed(scope: Scope, batch: Batch, caller: Caller) -> Batch:
 def _read_author(given: bytes) -> ops.Author | None:
     try:
         text = given.decode("ascii")
-        document = json.loads(text) if text.startswith("{") else text
+        document = json.loads(text, object_pairs_hook=unique) if text.startswith("{") else text
     except (ValueError, RecursionError):
         raise InvalidRequestError(
             f"{wire.AUTHOR_HEADER} must be a name in ASCII, or a JSON object with agent, framework "

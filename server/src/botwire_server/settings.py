@@ -80,6 +80,14 @@ def _check_origin(text: str) -> None:
         raise ValueError(f"{text!r} is not an origin such as https://console.example, nor *")
 
 
+def _check_database(text: str) -> None:
+    if not text.strip():
+        raise ValueError(
+            "the URL is empty (was a variable in it empty?): leave the setting out for the "
+            "user's own SQLite file"
+        )
+
+
 def _check_host(text: str) -> None:
     if not text or any(character.isspace() for character in text):
         raise ValueError(f"{text!r} is not an address or a name; 0.0.0.0 listens on all of IPv4")
@@ -100,6 +108,7 @@ class Settings:
         "the store: sqlite:///path or postgresql://… (default: the user's own SQLite file)",
         metavar="URL",
         shown=_without_password,
+        check=_check_database,
     )
     workers: int = _setting(1, "number of processes that serve", metavar="N", least=1)
     allow_anonymous: bool = _setting(
@@ -194,7 +203,7 @@ class Settings:
             if most is not None and value > most:
                 raise ConfigurationError(f"{one.name} must be at most {most:g}, not {value}")
             parts = (value,) if isinstance(value, str) else value
-            for part in parts if check is not None else ():
+            for part in () if check is None or parts is None else parts:
                 try:
                     check(part)
                 except ValueError as error:
@@ -283,8 +292,15 @@ def load(options: argparse.Namespace, environ: Mapping[str, str]) -> LoadedSetti
     Raises:
         ConfigurationError: A value is invalid; the message names it and its source.
     """
-    path = options.config or environ.get(PREFIX + CONFIG.upper())
-    file = _read(Path(path)) if path else {}
+    path = options.config
+    if path is None:
+        path = environ.get(PREFIX + CONFIG.upper())
+    if path == "":
+        raise ConfigurationError(
+            f"the name of the configuration file is empty: name a TOML file, or leave --{CONFIG} "
+            f"and {PREFIX}{CONFIG.upper()} out"
+        )
+    file = {} if path is None else _read(Path(path))
     fields = {one.name: one for one in dataclasses.fields(Settings)}
     unknown = file.keys() - fields.keys()
     if unknown:
