@@ -34,15 +34,40 @@ def test_an_operation_takes_no_more_than_the_recipe_says(tmp_path: Path) -> None
     page = tmp_path / "page.md"
     page.write_text(f"```python\n{placed['# a program']}```\n")
     run = "import sys, pathlib, tests.pages as p; p.run_page(pathlib.Path(sys.argv[1]))"
+    run_on_copy(tmp_path, run, page)
+    # The model is asked the same as an engine. It covers the operation, or its import would fail.
+    above, mark, below = (ROOT / "tests/model.py").read_text().partition("\n\ndef _check_key")
+    block = placed["# tests/model.py, after the other operations on keys"]
+    (tmp_path / "with_rename.py").write_text(f"{above}\n\n{block}{mark}{below}")
+    run_on_copy(tmp_path, ASKED_BOTH)
+
+
+ASKED_BOTH = """
+import with_rename
+from botwire import operations as ops
+from botwire.engines.sqlite import MEMORY, SQLiteEngine
+from botwire.exact import Json
+
+put = ops.PutKey("a", Json.of(1), ttl=5)
+renames = (ops.RenameKey("a", "b"), ops.RenameKey("b", "b"), ops.RenameKey("b", "c"))
+batch = ops.Batch("n", (put, *renames, ops.ScanKeys(), ops.ReadChanges()))
+model = with_rename.Model(lambda: 1_000_000)
+engine = SQLiteEngine(MEMORY, clock=lambda: 1_000_000)
+assert [*model.apply(batch)] == [*engine.apply(batch)]
+"""
+
+
+def run_on_copy(folder: Path, program: str, *arguments: Path) -> None:
+    """Runs a program that imports the copy of the core in a folder."""
     done = subprocess.run(
-        [sys.executable, "-c", run, page],
+        [sys.executable, "-c", program, *arguments],
         capture_output=True,
         text=True,
         check=False,
         env={
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
-            "BOTWIRE_URL": f"sqlite:///{tmp_path}/memory.db",
+            "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
+            "BOTWIRE_URL": f"sqlite:///{folder}/memory.db",
         },
         timeout=60,
     )
