@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import os
 import pickle
 import re
@@ -33,9 +34,11 @@ from botwire import (
 from botwire import operations as ops
 from botwire.connection import Connection
 from botwire.engines.http import HTTPEngine
-from botwire.engines.loops import ClientPerLoop
+from botwire.engines.loops import ClientPerLoop, Turns
 from botwire.engines.postgres import PostgresEngine
 from botwire.engines.retry import PAUSE, PROBE, Outage, delay
+from botwire.engines.sql.planning import Selections
+from botwire.engines.sql.vector_cache import VectorCache
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 from botwire.names import SYSTEM_NAMESPACE
 from botwire.operations import CheckStore, StatStore
@@ -127,6 +130,13 @@ def test_urls_that_would_surprise_are_refused(url: str) -> None:
 def test_a_url_without_an_engine_leads_to_one_that_has(url: str, hint: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(hint)):
         Memory("n", url=url)
+
+
+def test_an_empty_url_is_not_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="url is empty"):
+        Memory("n", url="")
+    monkeypatch.setenv("BOTWIRE_URL", "")  # as if it were not set
+    Memory("n").set("k", 1)
 
 
 def test_an_api_key_that_is_no_text() -> None:
@@ -571,6 +581,29 @@ def test_a_call_that_cuts_into_another_has_a_client_of_its_own() -> None:
         assert again is outer
     clients.close()
     assert closed == [inner, outer]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize(
+    "make", [functools.partial(ClientPerLoop, object, id), Turns, VectorCache, Selections]
+)
+def test_a_lock_that_another_thread_holds_during_a_fork_is_free_in_the_child(make: Any) -> None:
+    thing, held, end = make(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with thing._lock:
+            held.set()
+            end.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if thing._lock.acquire(timeout=10) else 1)
+    end.set()
+    holder.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_retries_never_end_by_a_number_too_large() -> None:

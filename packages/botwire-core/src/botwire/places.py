@@ -90,6 +90,11 @@ def find_place(
     """
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
         raise ConfigurationError(f"timeout must be a number of seconds above 0, not {timeout!r}")
+    if url == "":
+        raise ConfigurationError(
+            f"url is empty (was a variable in it empty?): leave it out for {URL_VARIABLE} or the "
+            "default file"
+        )
     url = url or os.environ.get(URL_VARIABLE)
     api_key = api_key or os.environ.get(API_KEY_VARIABLE) or None
     if api_key is not None and not isinstance(api_key, str):

@@ -17,7 +17,7 @@ from collections.abc import (
     Iterator,
 )
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 _LONGEST_WAIT = 1.0  # seconds that a thread waits for its turn
 
@@ -25,6 +25,33 @@ T = TypeVar("T")
 
 _FULL = "too many long reads run at the same time"
 _MANY = 64  # rows above which a generator of statements runs in a thread
+
+
+class Renewed(Protocol):
+    """An object with locks, which a forked child must replace."""
+
+    def renew(self) -> None:
+        """Replaces the locks, and whatever another thread may have been changing."""
+
+
+_renewed: weakref.WeakSet[Renewed] = weakref.WeakSet()
+
+
+def renew_in_child(thing: Renewed) -> None:
+    """Makes each forked child call `thing.renew`.
+
+    A lock that another thread holds during the fork stays locked in the child for ever.
+    """
+    _renewed.add(thing)
+
+
+def _renew_all() -> None:
+    for thing in list(_renewed):
+        thing.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)
 
 
 class Ended(NamedTuple):
@@ -173,6 +200,11 @@ class ClientPerLoop(Generic[T]):
         self._close = close
         self._client: T | None = None
         self._process = os.getpid()
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Replaces the locks; a child does so after a fork."""
         self._lock = threading.RLock()
         self._users: set[int] = set()  # ids of threads inside `use`
 
@@ -256,6 +288,11 @@ class Turns:
     """
 
     def __init__(self) -> None:
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Forgets who waits; a child does so after a fork."""
         self._lock = threading.RLock()
         self._queues: dict[Hashable, _Queue] = {}
 

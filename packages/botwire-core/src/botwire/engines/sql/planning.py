@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
 from botwire import operations as ops
+from botwire.engines.loops import renew_in_child
 from botwire.engines.sql import deletes, record_reads, word_index, words
 from botwire.engines.sql.collection import HERE, LIVE_HERE, Collection, read_collection
 from botwire.engines.sql.plans import (
@@ -32,6 +33,11 @@ class Selections:
     """Remembers what large deletes have selected, for their next part. Thread-safe."""
 
     def __init__(self) -> None:
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Forgets everything; a child does so after a fork."""
         self._lock = threading.RLock()
         self._all: OrderedDict[tuple[bytes, str], Selected] = OrderedDict()
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botwire import filters, scopes
+from botwire.engines.loops import renew_in_child
 from botwire.errors import ConfigurationError
 from botwire.names import from_bytes, to_bytes
 from botwire.operations import Selection
@@ -310,6 +311,11 @@ class VectorCache:
 
     def __init__(self, limit: int = CACHE_BYTES) -> None:
         self._limit = limit
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Forgets everything; a child does so after a fork."""
         self._lock = threading.RLock()
         self._kept: OrderedDict[tuple[bytes, bytes], list[Snapshot]] = OrderedDict()
 
