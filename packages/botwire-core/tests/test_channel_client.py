@@ -665,6 +665,16 @@ def test_other_parameters_of_a_url_are_refused(query: str) -> None:
         Memory("n", url=f"http://memory.test?{query}")
 
 
+@pytest.mark.parametrize("end", ["", "/", "?", "/?", "#", "/?#"])
+def test_what_ends_a_url_in_vain_is_left_out(end: str) -> None:
+    assert HTTPEngine(f"http://memory.test{end}").url == "http://memory.test"
+
+
+def test_a_fragment_of_a_url_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="has a fragment"):
+        Memory("n", url="http://memory.test/#team")
+
+
 def test_what_is_heard_from_an_idle_server_keeps_the_channel(
     logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:

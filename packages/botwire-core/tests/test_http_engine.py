@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -29,7 +31,8 @@ from botwire import (
     wire,
 )
 from botwire import operations as ops
-from botwire.engines.http import HTTPEngine
+from botwire.engines.http import AsyncHTTPEngine, HTTPEngine
+from botwire.engines.http.channels import MOST_BYTES
 from botwire.engines.sqlite import MEMORY, SQLiteEngine
 
 URL = "http://memory.test/prefix"
@@ -103,6 +106,31 @@ def test_two_writes_are_two_requests() -> None:
     assert len(ids) == 3
     memory.get("n")
     assert wire.IDEMPOTENCY_HEADER not in server.requests[-1].headers
+
+
+@pytest.mark.parametrize("is_large", [True, False])
+async def test_others_run_between_encoding_and_sending_a_large_request(
+    monkeypatch: pytest.MonkeyPatch, is_large: bool
+) -> None:
+    server, order = Server(), list[str]()
+
+    def send(request: httpx.Request) -> httpx.Response:
+        order.append("sent")
+        return server(request)
+
+    def encode(batch: ops.Batch) -> str:
+        asyncio.get_running_loop().call_soon(order.append, "others")
+        return wire.encode_batch(batch)
+
+    engine = AsyncHTTPEngine(URL, transport=httpx.MockTransport(send))
+    async with AsyncMemory("n", engine=engine) as memory:
+        await memory.get("k")  # makes the client
+        order.clear()
+        monkeypatch.setattr("botwire.engines.http._async.wire", SimpleNamespace(**vars(wire)))
+        monkeypatch.setattr("botwire.engines.http._async.wire.encode_batch", encode)
+        await memory.set("k", "x" * MOST_BYTES if is_large else "x")
+        await asyncio.sleep(0)
+    assert order == (["others", "sent"] if is_large else ["sent", "others"])
 
 
 def test_a_server_that_is_down_is_an_error_that_names_it() -> None:

@@ -317,10 +317,13 @@ def _read_query(url: httpx.URL) -> tuple[httpx.URL, bool | None]:
     """Returns a URL without its query, and what the query says about channels.
 
     Raises:
-        ConfigurationError: The query says anything else.
+        ConfigurationError: The query says anything else, or there is a fragment.
     """
+    if url.fragment:
+        raise ConfigurationError(f"{url} has a fragment: leave out # and what follows")
+    bare = url.copy_with(query=None, fragment=None)
     if not url.query:
-        return url, None
+        return bare, None
     given = parse_qs(url.query.decode(), keep_blank_values=True)
     words = {"true": True, "false": False}
     (word,) = given.get("channel", [""])[:1]
@@ -329,7 +332,7 @@ def _read_query(url: httpx.URL) -> tuple[httpx.URL, bool | None]:
             f"{url} has an unknown parameter: a server's URL may end with ?channel=false, to use "
             "HTTP only"
         )
-    return url.copy_with(query=None), words[word]
+    return bare, words[word]
 
 
 @functools.cache
