@@ -340,6 +340,38 @@ async def test_a_change_is_undone(memory: Any) -> None:
         await memory.undo(1_000_000_000)
 
 
+async def test_a_change_of_much_is_undone_whole_or_not_at_all(memory: Any) -> None:
+    await memory.keep_past(MONTH)
+    notes = memory.records("notes")
+    await notes.put([Record("tea", id=f"{i:03}") for i in range(250)])
+    put = await memory.revision()
+    await notes.put([Record("milk", id="249")])
+    with pytest.raises(ConflictError, match="changed again in revision"):
+        await memory.undo(put)
+    assert await notes.count() == 250
+    assert await memory.undo(put + 1) == 1
+    assert await memory.undo(await memory.revision()) == 1
+    await notes.delete(ids=["249"])
+    with pytest.raises(ConflictError, match="changed again in revision"):
+        await memory.undo(put)
+    assert await notes.count() == 249
+    await notes.delete(ids=[f"{i:03}" for i in range(249)])
+    deleted = await memory.revision()
+    await notes.put([Record("milk", id="248")])
+    await notes.delete(ids=["248"])
+    with pytest.raises(ConflictError, match="changed again in revision"):
+        await memory.undo(deleted)
+    assert await notes.count() == 0
+
+    await memory.set_many({f"k{i:03}": i for i in range(150)})
+    await memory.clear()
+    cleared = await memory.revision()
+    await memory.set("k149", "new")
+    with pytest.raises(ConflictError, match="changed again in revision"):
+        await memory.undo(cleared)
+    assert await memory.list_keys() == ["k149"]
+
+
 async def test_what_was_erased_is_not_restored(memory: Any) -> None:
     chat, notes = memory.history("chat"), memory.records("notes")
     await memory.keep_past(MONTH)

@@ -12,7 +12,7 @@ from botwire.clock import from_datetime
 from botwire.errors import ConfigurationError, InvalidRequestError, NotFoundError
 from botwire.models import Change, PastInfo, Version
 
-_TOGETHER = 100  # keys restored in one transaction
+_TOGETHER = 100  # keys restored in one transaction; undoing a clear takes one for all of a part
 _RECORDS = 200  # records restored in one transaction, with the words of their texts
 
 
@@ -191,10 +191,11 @@ class MemoryPast:
     ) -> int:
         restored = 0
         if shape == "key":
-            for start in range(0, len(names), _TOGETHER):
+            together = _TOGETHER if only is None else ops.PART
+            for start in range(0, len(names), together):
                 batch = [
                     ops.RestorePast(moment, shape, name, only)
-                    for name in names[start : start + _TOGETHER]
+                    for name in names[start : start + together]
                 ]
                 parts = self._calls.apply_all(batch)
                 restored += sum(part.restored for part in parts)

@@ -65,11 +65,30 @@ def _is_touched(
     if only not in seen:
         return False
     if max(seen) > only:
-        raise ConflictError(
-            f"{op.shape} {op.name!r:.80} was changed again in revision {max(seen)}: undo that "
-            f"first, or restore what it was before revision {only}"
-        )
+        raise _changed_again(op, max(seen))
     return True
+
+
+def _changed_again(op: ops.RestorePast, revision: int) -> ConflictError:
+    return ConflictError(
+        f"{op.shape} {op.name!r:.80} was changed again in revision {revision}: undo that "
+        f"first, or restore what it was before revision {op.only}"
+    )
+
+
+_TOUCHED_AGAIN = f"""
+SELECT p.until FROM botwire_past_records p
+WHERE p.namespace = ? AND p.collection = ? AND p.until > ? AND {tables.WRITTEN} = ?
+UNION ALL SELECT COALESCE(r.since, r.version) FROM botwire_past_records p
+JOIN botwire_records r
+ON r.namespace = p.namespace AND r.collection = p.collection AND r.id = p.id
+WHERE p.namespace = ? AND p.collection = ? AND p.until = ? AND COALESCE(r.since, r.version) > ?
+UNION ALL SELECT q.until FROM botwire_past_records p
+JOIN botwire_past_records q
+ON q.namespace = p.namespace AND q.collection = p.collection AND q.id = p.id
+WHERE p.namespace = ? AND p.collection = ? AND p.until = ? AND q.until > ?
+LIMIT 1"""
+"""Selects a revision after that of a change that touched one of the change's records again."""
 
 
 def _restore_key(context: Context, op: ops.RestorePast, key: bytes, revision: int) -> Steps[int]:
@@ -223,6 +242,11 @@ def _restore_records(
     yield from past_rows.refuse_erased(context, revision, op.shape, collection)
     here = (context.namespace, collection)
     after = b"" if op.after is None else to_bytes(op.after)
+    if op.only is not None and op.after is None:
+        # The records of all parts, so that a part is not restored before another is refused.
+        again = yield Statement(_TOUCHED_AGAIN, (*here, op.only, op.only) * 3)
+        if again:
+            raise _changed_again(op, again[0][0])
     where = "namespace = ? AND collection = ? AND id > ?"
     parameters = (*here, after, revision)
     rows = yield Statement(
