@@ -45,6 +45,7 @@ class Writer:
 
     def _start(self) -> None:
         self._life += 1
+        self._is_killed = False
         name = f"{self._name}.{self._life}"
         zygote = zygote_of("tests.chaos.writer")
         self.process = zygote.start(WRITER, self._url, name, str(self._threads))
@@ -62,8 +63,9 @@ class Writer:
         Raises:
             AssertionError: It had ended by itself, which no fault may make it do.
         """
-        if self.process.returncode is not None:
+        if self._is_killed:
             return
+        self._is_killed = True
         self.process.kill()
         status = self.process.wait()
         self._listener.join()
