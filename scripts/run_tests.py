@@ -1,19 +1,22 @@
 """Runs the tests of each package in its environment, and prints one summary line at the end.
 
-    python scripts/run_tests.py [--cover] [PYTEST ARGUMENTS]
+    python scripts/run_tests.py [--alone] [--cover] [PYTEST ARGUMENTS]
 
 The tests are divided into parts, each a run of pytest: one per adapter, and one per folder of the
 default environment. By default, three parts per core run at once; ``-n`` sets another number. Paths
 select parts, and all other arguments go to pytest. With ``-n0``, the parts run one after another
 and print as they go, so that a debugger works. The exit code is pytest's: 0, 1 if a test failed, 5
 if no test was selected.
+
+``--alone`` runs the tests of each package in two environments of its own instead, with the oldest
+and the newest supported releases. The environments run one after another, after a failure too. A
+line for each then says which releases passed. ``hatch run ENVIRONMENT:test`` repeats one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,39 +25,18 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
+import check_floors
 import environments
-from environments import DEFAULT, ROOT, EnvironmentMissingError
+import tested_releases
+from environments import ROOT, EnvironmentMissingError
+from parts import Order, Part, read_order, within
 
 SUMMARY = "WORKSHOP_SUMMARY"
 """The environment variable that tells a part where to write its results; see conftest.py."""
-ACROSS = ROOT / "tests/across"
-"""Tests that start programs in all environments."""
-FOLDERS = {
-    "tests": ROOT / "tests",
-    "tests/places": ROOT / "tests/places",
-    "server": ROOT / "server/tests",
-    "packages/botwire-core": ROOT / "packages/botwire-core/tests",
-    "tests/across": ACROSS,
-}
-"""The parts of the default environment, longest first; the last one needs all environments.
-
-A folder within another folder is a separate part.
-"""
-HEAVY = {"crewai": 4}
-"""By how much the tests of an adapter take longer than their size suggests.
-
-CrewAI takes ten seconds to import, in each process that a test starts.
-"""
-CORES = os.cpu_count() or 1
-TAKES_A_VALUE = {
-    *("-c", "-k", "-m", "-n", "-o", "-p", "-r", "-W"),
-    *("--deselect", "--durations", "--ignore", "--junit-xml", "--maxfail", "--places", "--tb"),
-}
-"""Options whose value may be a separate argument, which is then not a path."""
 COLUMNS = 80
 OK, FAILED, INTERRUPTED, NOTHING = 0, 1, 2, 5
 """Exit codes, as pytest has them."""
@@ -66,30 +48,21 @@ WORDS = (
 AS_COUNTED = {"warnings": "warnings", "error": "errors"}
 
 
-@dataclass(frozen=True)
-class Part:
-    """Tests that one run of pytest runs.
-
-    Attributes:
-        name: The name to print.
-        environment: The environment to run in.
-        paths: The paths to pass to pytest.
-        is_across: Whether the tests start programs in all environments.
-    """
-
-    name: str
-    environment: str
-    paths: tuple[str, ...]
-    is_across: bool = False
-
-
 @dataclass
 class Result:
-    """The result of a part, or of all parts."""
+    """The result of a part, or of all parts.
+
+    Attributes:
+        code: The exit code of pytest.
+        counts: How many tests passed, failed, and so on.
+        failed: A line for each failure.
+        lines: With ``--alone``, a line for each part.
+    """
 
     code: int = NOTHING
     counts: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
     def add(self, other: Result) -> None:
         """Adds another result; the worst part determines the exit code."""
@@ -98,6 +71,7 @@ class Result:
             self.code = other.code
         self.counts += other.counts
         self.failed += other.failed
+        self.lines += other.lines
 
     @classmethod
     def read(cls, file: Path, code: int, part: Part) -> Result:
@@ -120,93 +94,6 @@ def closing_line(counts: Mapping[str, int], seconds: float) -> str:
     if seconds >= 60:
         took += f" ({timedelta(seconds=int(seconds))})"
     return f" {', '.join(said) or 'no tests ran'} in {took} ".center(COLUMNS, "=")
-
-
-# --- what to run
-
-
-@dataclass(frozen=True)
-class Order:
-    """The command line's request."""
-
-    parts: list[Part]
-    options: list[str]
-    at_once: int
-    cover: bool
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether parts print directly to this process's output."""
-        return self.at_once == 0 or len(self.parts) == 1
-
-
-def read_order(arguments: Sequence[str]) -> Order:
-    """Parses the command line."""
-    paths: list[str] = []
-    options: list[str] = []
-    # Three per core, because tests spend much of their time waiting for processes they started.
-    at_once, cover, before = CORES * 3, False, ""
-    for argument in arguments:
-        if argument == "--cover":
-            cover = True
-        elif before in ("-n", "--numprocesses"):
-            at_once = _processes(argument)
-        elif argument in ("-n", "--numprocesses"):
-            pass
-        elif argument.startswith(("-n", "--numprocesses=")):
-            at_once = _processes(argument.removeprefix("--numprocesses=").removeprefix("-n"))
-        elif (
-            not argument.startswith("-")
-            and before not in TAKES_A_VALUE
-            and Path(argument.partition("::")[0]).exists()
-        ):
-            paths.append(argument)
-        else:
-            options.append(argument)
-        before = argument
-    if "--pdb" in options:
-        at_once = 0
-    return Order(choose(paths), options, at_once, cover)
-
-
-def _processes(said: str) -> int:
-    return int(said) if said.isdigit() else CORES
-
-
-def choose(paths: Sequence[str]) -> list[Part]:
-    """Returns the parts that contain tests under some paths; without paths, all parts."""
-    folders = {name: (DEFAULT, folder) for name, folder in FOLDERS.items()}
-    adapters = environments.adapters().items()
-    # The longest first, so that a short part ends last.
-    for name, folder in sorted(adapters, key=lambda one: _weight(*one), reverse=True):
-        folders[folder.relative_to(ROOT).as_posix()] = (name, folder / "tests")
-    chosen = []
-    for name, (environment, folder) in folders.items():
-        inside: list[str] = []
-        for path in paths or [str(ROOT)]:
-            file, separator, test = path.partition("::")
-            absolute = Path(file).resolve()
-            if any(inner in (absolute, *absolute.parents) for inner in _within(folder)):
-                continue
-            if absolute == folder or absolute in folder.parents:
-                inside.append(str(folder))
-            elif folder in absolute.parents:
-                inside.append(f"{absolute}{separator}{test}")
-        if inside:
-            chosen.append(Part(name, environment, tuple(inside), is_across=folder == ACROSS))
-    return chosen
-
-
-def _within(folder: Path) -> list[Path]:
-    """Returns the folders of other parts within the folder of a part."""
-    return [inner for inner in FOLDERS.values() if folder in inner.parents]
-
-
-def _weight(name: str, folder: Path) -> int:
-    return HEAVY.get(name, 1) * sum(path.stat().st_size for path in folder.glob("tests/**/*.py"))
-
-
-# --- running it
 
 
 class Runner:
@@ -297,7 +184,7 @@ class Runner:
             *("-o", f"cache_dir=.cache/pytest/{part.name}"),
             *(["-n", str(workers), "--dist", "worksteal"] if workers > 1 else ["-n0"]),
             *(["--color", "yes"] if sys.stdout.isatty() else []),
-            *(f"--ignore={inner}" for path in part.paths for inner in _within(Path(path))),
+            *(f"--ignore={inner}" for path in part.paths for inner in within(Path(path))),
             *order.options,
             *part.paths,
         ]
@@ -317,23 +204,55 @@ def _wants_to_stop(options: Sequence[str]) -> bool:
     return any(one in ("-x", "--exitfirst") or one.startswith("--maxfail") for one in options)
 
 
+def run_alone(order: Order, folder: Path) -> Result:
+    """Runs each part after the other; returns their combined result, with a line for each."""
+    total = Result()
+    for part in order.parts:
+        print(f"\n{f' {part.name} '.center(COLUMNS, '-')}", flush=True)
+        start = time.monotonic()
+        releases, result = "no environment", Result(FAILED, Counter(errors=1))
+        try:
+            installed = tested_releases.installed(part.environment)
+        except EnvironmentMissingError as error:
+            result.failed = [f"ERROR {error}"]
+        else:
+            releases = tested_releases.tell(part.packages, installed)
+            floors = part.packages if part.is_oldest else ()
+            too_new = check_floors.check(floors, installed.__getitem__)
+            result.failed = [f"ERROR {problem}" for problem in too_new]
+            if not too_new:
+                result = Runner(replace(order, parts=[part]), folder).run()
+        result.failed = [f"{part.name}: {line}" for line in result.failed]
+        counts = closing_line(result.counts, time.monotonic() - start).strip("= ")
+        word = "passed" if result.code in (OK, NOTHING) else "FAILED"
+        result.lines = [f"{word} {part.name} with {releases}: {counts}"]
+        total.add(result)
+    return total
+
+
 def main(arguments: Sequence[str]) -> int:
     """Runs the requested tests; returns the exit code."""
     start = time.monotonic()
     order = read_order(arguments)
     with tempfile.TemporaryDirectory(prefix="tests-") as folder:
         try:
-            total = Runner(order, Path(folder)).run()
+            if order.alone:
+                total = run_alone(order, Path(folder))
+            else:
+                total = Runner(order, Path(folder)).run()
         except KeyboardInterrupt:
             return INTERRUPTED
     if order.cover:
         for command in (["combine"], ["report"]):
             subprocess.run([sys.executable, "-m", "coverage", *command], cwd=ROOT, check=False)
-    if len(order.parts) == 1:
+    if len(order.parts) == 1 and not order.alone:
         return total.code  # pytest has printed its own closing line
     if total.failed:
         print(f"\n{' short test summary info '.center(COLUMNS, '=')}")
         print("\n".join(total.failed))
+    if total.lines:
+        print(f"\n{' oldest and newest releases '.center(COLUMNS, '=')}")
+        print("\n".join(total.lines))
     print(closing_line(total.counts, time.monotonic() - start), flush=True)
     return total.code
 

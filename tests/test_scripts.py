@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import json
 import re
+import subprocess
+import sys
 from importlib.metadata import version
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -16,6 +19,7 @@ import check_floors
 import check_imports
 import environments
 import generate_blocking
+import parts
 import run_tests
 import update_constraints
 from environments import DEFAULT, ROOT
@@ -263,13 +267,13 @@ BOTH = ["packages/botwire-core", "packages/botwire-ag2"]
 
 
 def names(*arguments: str) -> list[str]:
-    return [part.name for part in run_tests.read_order(arguments).parts]
+    return [part.name for part in parts.read_order(arguments).parts]
 
 
 def test_without_paths_every_package_has_a_part_in_its_environment() -> None:
-    parts = run_tests.read_order([]).parts
-    assert {part.environment for part in parts} == {DEFAULT, *environments.adapters()}
-    covered = [path for part in parts for path in part.paths]
+    found = parts.read_order([]).parts
+    assert {part.environment for part in found} == {DEFAULT, *environments.adapters()}
+    covered = [path for part in found for path in part.paths]
     folders = [ROOT / "tests", ROOT / "server/tests", *ROOT.glob("packages/*/tests")]
     folders += [ROOT / "tests/across", ROOT / "tests/places"]
     assert sorted(covered) == sorted(map(str, folders))
@@ -277,7 +281,7 @@ def test_without_paths_every_package_has_a_part_in_its_environment() -> None:
 
 def test_a_path_leads_to_its_environment() -> None:
     test = "packages/botwire-ag2/tests/test_ag2_kept.py::TestStorage::test_x[a::b]"
-    (part,) = run_tests.read_order([test]).parts
+    (part,) = parts.read_order([test]).parts
     assert (part.environment, part.paths) == ("ag2", (str(ROOT / test),))
     assert names("tests/across/test_docs.py", "server") == ["server", "tests/across"]
     assert names("tests") == ["tests", "tests/places", "tests/across"]
@@ -287,16 +291,16 @@ def test_a_path_leads_to_its_environment() -> None:
 
 
 def test_what_is_no_path_is_for_pytest() -> None:
-    order = run_tests.read_order(["-k", "server", "--places", "postgres", "-n0", "-q", *BOTH])
+    order = parts.read_order(["-k", "server", "--places", "postgres", "-n0", "-q", *BOTH])
     assert [part.name for part in order.parts] == BOTH
     assert order.options == ["-k", "server", "--places", "postgres", "-q"]
     assert (order.at_once, order.is_watched) == (0, True)
-    assert run_tests.read_order(["-n", "7", *BOTH]).at_once == 7
-    assert not run_tests.read_order(["-n7", *BOTH]).is_watched
+    assert parts.read_order(["-n", "7", *BOTH]).at_once == 7
+    assert not parts.read_order(["-n7", *BOTH]).is_watched
 
 
 def test_a_path_that_is_not_there_is_pytests_to_complain_about() -> None:
-    assert run_tests.read_order(["no/such_test.py"]).options == ["no/such_test.py"]
+    assert parts.read_order(["no/such_test.py"]).options == ["no/such_test.py"]
 
 
 @pytest.mark.parametrize(
@@ -327,12 +331,12 @@ def test_a_run_is_as_good_as_its_worst_part(codes: list[int], total: int) -> Non
 
 def run_in_parts(monkeypatch: pytest.MonkeyPatch, folder: Path, **texts: str) -> tuple[int, str]:
     """Runs tests with these texts, a part each; returns the exit code and what was printed."""
-    parts = []
+    made = []
     for name, text in texts.items():
         file = folder / f"test_{name}.py"
         file.write_text(text)
-        parts.append(run_tests.Part(name, DEFAULT, (str(file),)))
-    monkeypatch.setattr(run_tests, "choose", lambda paths: parts)
+        made.append(parts.Part(name, DEFAULT, (str(file),)))
+    monkeypatch.setattr(parts, "choose", lambda paths: made)
     # They are not in this repository, so its settings have to be pointed at.
     monkeypatch.setenv("PYTEST_ADDOPTS", "-c pyproject.toml -p conftest")
     with contextlib.redirect_stdout(TextIOWrapper(BytesIO(), "utf-8", write_through=True)) as out:
@@ -383,6 +387,57 @@ def test_an_environment_that_cannot_be_made_is_an_error_of_its_part(
     printed = capsys.readouterr().out
     assert "no ag2: the index is down" in printed
     assert re.search(r"= 2 errors in .* =+\n$", printed)
+
+
+def test_alone_tests_each_package_with_its_oldest_and_its_newest_releases() -> None:
+    order = parts.read_order(["--alone", *BOTH])
+    assert [(part.name, part.is_oldest) for part in order.parts] == [
+        ("base.lowest-direct", True),
+        ("base.highest", False),
+        ("alone.ag2-lowest-direct", True),
+        ("alone.ag2-highest", False),
+    ]
+    base = parts.read_order(["--alone", "server", "packages/botwire-core"]).parts[0]
+    assert base.paths == (str(ROOT / "server/tests"), str(ROOT / "packages/botwire-core/tests"))
+    assert names("--alone", "tests") == []
+    # It tests all that hatch calls so, and nothing else.
+    command = [sys.executable, "-m", "hatch", "env", "show", "--json"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    known = {name for name in json.loads(shown) if name.startswith(("alone.", "base."))}
+    assert set(names("--alone")) == known
+
+
+def test_alone_goes_on_after_a_failure_and_names_the_releases(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The environments are all the default one, in which pytest is the framework."""
+    made = []
+    for name, requirement, test in (
+        ("bad-highest", "pytest>=1.2", "def test_a(): assert False"),
+        ("good-highest", "pytest>=1.2", "def test_b(): pass"),
+        ("good-lowest-direct", f"pytest>={version('pytest')}", "def test_c(): pass"),
+        ("new-lowest-direct", "pytest>=1.2", "def test_d(): pass"),
+    ):
+        package = tmp_path / name
+        package.mkdir()
+        (package / "pyproject.toml").write_text(
+            f'project.dependencies = ["{requirement}"]\ntool.botwire.frameworks = ["pytest"]'
+        )
+        file = package / f"test_{name.partition('-')[0]}.py"
+        file.write_text(test)
+        made.append(parts.Part(name, DEFAULT, (str(file),), packages=(package,)))
+    made.append(parts.Part("missing-highest", "missing", ()))
+    monkeypatch.setattr(parts, "alone_parts", lambda chosen: made)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-c pyproject.toml -p conftest")
+    assert run_tests.main(["--alone", "-n0"]) == 1
+    *_, bad, good, oldest, new, missing, last = capsys.readouterr().out.splitlines()
+    release = f"pytest {version('pytest')}"
+    assert bad.startswith(f"FAILED bad-highest with {release}: 1 failed in ")
+    assert good.startswith(f"passed good-highest with {release}: 1 passed in ")
+    assert oldest.startswith(f"passed good-lowest-direct with {release}: 1 passed in ")
+    assert new.startswith(f"FAILED new-lowest-direct with {release}: 1 error in ")
+    assert missing.startswith("FAILED missing-highest with no environment: 1 error in ")
+    assert re.fullmatch(r"=+ 1 failed, 2 passed, 2 errors in \d+\.\d\ds =+", last)
 
 
 # --- environments -------------------------------------------------------------------------------
