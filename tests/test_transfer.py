@@ -35,6 +35,7 @@ from botwire.exact import Json
 from botwire.operations.terms import BatchTerms
 from botwire.places import find_place
 from botwire.transfer.lines import Line, decode, encode
+from tests.stores import Clock
 from tests.test_model import operations
 
 Open = Callable[[str], Engine]
@@ -227,7 +228,7 @@ def test_what_is_read_while_others_write_is_as_of_one_moment(
     first: list[Any], later: list[Any], answer: int | None
 ) -> None:
     """Also if answers are small, so that rereading changes takes several."""
-    store = SQLiteEngine(":memory:")
+    store = SQLiteEngine(":memory:", clock=Clock())  # nothing expires
     moments: dict[int, list[str]] = {}
 
     def write(batch: Any) -> None:
@@ -251,7 +252,7 @@ def test_what_is_read_while_others_write_is_as_of_one_moment(
 def test_a_busy_history_is_read_with_every_item_up_to_a_moment(
     open_place: Open, monkeypatch: pytest.MonkeyPatch, in_memory: int
 ) -> None:
-    monkeypatch.setattr("botwire.transfer.reading._IN_MEMORY", in_memory)
+    monkeypatch.setattr("botwire.transfer.spooling._IN_MEMORY", in_memory)
     store = open_place("embedded")
     memory = Memory("n", engine=store)
     memory.history("h").extend(list(range(1500)))
@@ -275,6 +276,68 @@ def test_a_busy_history_is_read_with_every_item_up_to_a_moment(
     (state,) = [line.entry for line in lines if isinstance(line.entry, ops.HistoryState)]
     assert items == list(range(written))
     assert state.last_seq == written
+
+
+@pytest.mark.parametrize("place", ["embedded", "http", "postgres"])
+def test_a_collection_that_never_rests_is_read_with_every_record_as_of_a_moment(
+    open_place: Open, place: str
+) -> None:
+    store = open_place(place)
+    memory = Memory("n", engine=store)
+    records = memory.records("r")
+    records.put([Record(f"text {i}", id=f"old{i:03}") for i in range(300)])
+    count = 0
+
+    def write() -> None:
+        nonlocal count
+        # In one transaction: a reader that sees one must see all.
+        with memory.transaction() as tx:
+            tx.records("r").put([Record(f"change {count}", id=f"old{count % 300:03}")])
+            tx.records("r").put([Record("new", id=f"new{count:05}")])
+            tx.set("count", count)
+        count += 1
+        if count == 5:
+            records.delete(ids=["old200"])
+        elif count == 7:
+            records.put([Record("again", id="old200")])
+            records.delete(ids=["new00003"])
+
+    lines = list(transfer.read_namespace(Meddling(store, write), "n"))
+    (written,) = [line.entry.value for line in lines if isinstance(line.entry, ops.KeyEntry)]
+    assert isinstance(written, Json)
+    last = written.value
+    found = {line.entry.id: line.entry for line in lines if isinstance(line.entry, ops.RecordEntry)}
+    assert [*found] == sorted(found)
+    assert last > 7
+    assert {id for id in found if id.startswith("new")} == {
+        f"new{i:05}" for i in range(last + 1) if i != 3
+    }
+    assert len(found) == 300 + last
+    assert found["old200"].text == ("again" if last < 200 else "change 200")
+    assert found[f"old{last % 300:03}"].text == f"change {last}"
+
+
+def test_reading_takes_longer_than_the_log_of_changes_reaches(
+    open_place: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botwire.engines.sql.accounts.KEPT_CHANGES", 10)
+    monkeypatch.setattr("botwire.engines.sql.accounts._PRUNE_EVERY", 1)
+    store = open_place("embedded")
+    memory = Memory("n", engine=store)
+    for name in ("busy", "calm"):
+        memory.history(name).extend(list(range(5_000)))
+    count = 5_000
+
+    def append() -> None:
+        nonlocal count
+        for _ in range(4):
+            memory.history("busy").append(count)
+            count += 1
+
+    lines = list(transfer.read_namespace(Meddling(store, append), "n"))
+    items = [line.entry.seq for line in lines if line.parent == "busy"]
+    assert items == list(range(1, len(items) + 1))
+    assert len(items) > 5_040
 
 
 def test_a_live_store_is_copied_and_caught_up_with(open_place: Open, namespace: str) -> None:

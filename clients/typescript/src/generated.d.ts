@@ -502,6 +502,12 @@ export interface CollectionState {
   dimension: number | null;
 }
 
+/** Ids in order, and whether there are more after the last one. */
+export interface IdPage {
+  ids: string[];
+  more: boolean;
+}
+
 /** The range of names that a restoration covers, and when it was read. */
 export interface Span {
   /** The range begins after this name or id; null: with the first. */
@@ -1166,6 +1172,26 @@ export interface DoDumpRecords {
   limit?: number | undefined;
 }
 
+/** Returns the records written after a revision, by version and id, with their embeddings. */
+export interface DoDumpRecordsSince {
+  op: "dump_records_since";
+  collection: string;
+  /** The revision. */
+  since: number;
+  /** Start after this id among the records whose version is since; null: with the next version. */
+  after?: string | null | undefined;
+  limit?: number | undefined;
+}
+
+/** Returns the ids of a collection's records, in order. */
+export interface DoDumpRecordIds {
+  op: "dump_record_ids";
+  collection: string;
+  /** Start after this id, which need not exist; null: at the first. */
+  after?: string | null | undefined;
+  limit?: number | undefined;
+}
+
 /** Prepares a namespace for a restoration, so that no version is assigned twice. */
 export interface DoRestoreNamespace {
   op: "restore_namespace";
@@ -1289,6 +1315,8 @@ export interface Operations {
   dump_histories: { operation: DoDumpHistories; result: HistoryStates };
   dump_collections: { operation: DoDumpCollections; result: CollectionStates };
   dump_records: { operation: DoDumpRecords; result: RecordPage };
+  dump_records_since: { operation: DoDumpRecordsSince; result: RecordPage };
+  dump_record_ids: { operation: DoDumpRecordIds; result: IdPage };
   restore_namespace: { operation: DoRestoreNamespace; result: null };
   restore_keys: { operation: DoRestoreKeys; result: Restored };
   restore_history: { operation: DoRestoreHistory; result: Restored };

@@ -74,6 +74,12 @@ def ways() -> dict[str, tuple[Ask, bool]]:
             True,
         ),
         "dump": (lambda last, n: ops.DumpRecords("default", last and last.id, n), False),
+        "dump since": (
+            lambda last, n: ops.DumpRecordsSince(
+                "default", last.version if last else 0, last and last.id, n
+            ),
+            False,
+        ),
         "records": (
             lambda last, n: ops.ListRecords(
                 "default", NOTHING, n, 0 if last is None else last.metadata.value["n"] + 1

@@ -249,6 +249,8 @@ EVERY_OPERATION: dict[type[ops.AnyOperation], st.SearchStrategy[Any]] = {
     ops.DumpHistories: st.builds(ops.DumpHistories, some_names, st.none() | names, pages),
     ops.DumpCollections: st.builds(ops.DumpCollections, some_names, st.none() | names, pages),
     ops.DumpRecords: st.builds(ops.DumpRecords, names, st.none() | names, pages),
+    ops.DumpRecordsSince: st.builds(ops.DumpRecordsSince, names, counts, st.none() | names, pages),
+    ops.DumpRecordIds: st.builds(ops.DumpRecordIds, names, st.none() | names, pages),
     ops.RestoreNamespace: st.builds(ops.RestoreNamespace, counts, moments),
     ops.RestoreKeys: st.builds(
         ops.RestoreKeys,
@@ -514,6 +516,8 @@ RESULTS: list[tuple[ops.AnyOperation, Any]] = [
     ),
     (ops.DumpCollections(), ops.CollectionStates((ops.CollectionState("c", 2),), True)),
     (ops.DumpRecords("c"), ops.RecordPage((RECORD,), False)),
+    (ops.DumpRecordsSince("c", 1), ops.RecordPage((RECORD,), True)),
+    (ops.DumpRecordIds("c"), ops.IdPage(("a", "\ud800"), True)),
     (ops.RestoreNamespace(1, 1), None),
     (ops.RestoreKeys(()), ops.Restored(1, 2, 3)),
 ]

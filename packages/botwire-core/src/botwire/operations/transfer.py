@@ -6,8 +6,8 @@ and times. It leaves alone what is already the same, so it can be repeated.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, NamedTuple, Self
 
 from botwire import names
 from botwire.errors import ConfigurationError, NotJSONError
@@ -136,6 +136,52 @@ class DumpRecords(Paged[RecordPage]):
     """
 
     needs_snapshot: ClassVar[bool] = True
+    collection: CollectionName
+    after: Id | None = None
+    limit: Limit = MAX_PAGE
+
+
+@operation
+class DumpRecordsSince(Paged[RecordPage]):
+    """Returns the records written after a revision, by version and id, with their embeddings.
+
+    A page holds about `MAX_PAGE_BYTES` at most.
+
+    Attributes:
+        since: The revision.
+        after: Start after this id among the records whose version is `since`; None: with the next
+            version.
+    """
+
+    needs_snapshot: ClassVar[bool] = True
+    collection: CollectionName
+    since: Count
+    after: Id | None = None
+    limit: Limit = MAX_PAGE
+
+    def following(self, page: RecordPage) -> Self | None:
+        """Returns the operation that reads the page after `page`; None if that was the last."""
+        if not page.more:
+            return None
+        last = page.records[-1]
+        return replace(self, since=last.version, after=last.id)
+
+
+class IdPage(NamedTuple):
+    """Ids in order, and whether there are more after the last one."""
+
+    ids: Sequence[Id]
+    more: bool
+
+
+@operation
+class DumpRecordIds(Paged[IdPage]):
+    """Returns the ids of a collection's records, in order.
+
+    Attributes:
+        after: Start after this id, which need not exist; None: at the first.
+    """
+
     collection: CollectionName
     after: Id | None = None
     limit: Limit = MAX_PAGE

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from botwire import operations as ops
 from botwire.engines.sql import history_rows, pages, sizes, tables
 from botwire.engines.sql.collection import LIVE_HERE
@@ -50,11 +53,41 @@ def _dump_collections(context: Context, op: ops.DumpCollections) -> Steps[ops.Co
 @handles(ops.DumpRecords)
 def _dump_records(context: Context, op: ops.DumpRecords) -> Steps[ops.RecordPage]:
     condition, parameters = bounds("id", "", op.after)
+    return (yield from _records(context, op, condition, parameters, "ORDER BY id"))
+
+
+@handles(ops.DumpRecordsSince)
+def _dump_records_since(context: Context, op: ops.DumpRecordsSince) -> Steps[ops.RecordPage]:
+    condition = " AND version > ?"
+    parameters: tuple[Any, ...] = (op.since,)
+    if op.after is not None:
+        condition, parameters = " AND (version, id) > (?, ?)", (op.since, to_bytes(op.after))
+    return (yield from _records(context, op, condition, parameters, "ORDER BY version, id"))
+
+
+def _records(
+    context: Context,
+    op: ops.DumpRecords | ops.DumpRecordsSince,
+    condition: str,
+    parameters: Sequence[Any],
+    order: str,
+) -> Steps[ops.RecordPage]:
     source = Source(
         f"SELECT {tables.RECORD_ENTRY}",
         f"FROM botwire_records WHERE {LIVE_HERE}{condition}",
         (context.namespace, to_bytes(op.collection), context.now, *parameters),
         sizes.RECORD,
     )
-    rows, more = yield from pages.read_page(context, source, "ORDER BY id", op.limit)
+    rows, more = yield from pages.read_page(context, source, order, op.limit)
     return ops.RecordPage(tuple([tables.record_entry(row) for row in rows]), more)
+
+
+@handles(ops.DumpRecordIds)
+def _dump_record_ids(context: Context, op: ops.DumpRecordIds) -> Steps[ops.IdPage]:
+    condition, parameters = bounds("id", "", op.after)
+    rows = yield Statement(
+        f"SELECT id FROM botwire_records WHERE {LIVE_HERE}{condition} ORDER BY id LIMIT ?",
+        (context.namespace, to_bytes(op.collection), context.now, *parameters, op.limit + 1),
+    )
+    ids = tuple([from_bytes(id) for (id,) in rows[: op.limit]])
+    return ops.IdPage(ids, len(rows) > op.limit)
