@@ -9,6 +9,7 @@ import io
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import struct
@@ -20,6 +21,7 @@ from typing import Any, Self
 import httpx
 import pytest
 import uvicorn
+from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -35,17 +37,20 @@ from botwire_server.app import create_app
 from botwire_server.protocol import GuardedProtocol
 from botwire_server.settings import Settings
 from conftest import make_key, read_url, running
+from tests.zygote import SERVER, zygote_of
 
 SECONDS = 30.0  # seconds for expected answers
+
+
+def address_of(url: str) -> str:
+    return url.replace("http", "ws", 1) + "/v1/channel"
 
 
 @contextlib.contextmanager
 def opened(url: str, key: str | None = None, **options: Any) -> Iterator[ClientConnection]:
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    address = url.replace("http", "ws", 1) + "/v1/channel"
-    with connect(
-        address, additional_headers=headers, compression=None, open_timeout=SECONDS, **options
-    ) as line:
+    options = {"compression": None, "open_timeout": SECONDS, **options}
+    with connect(address_of(url), additional_headers=headers, **options) as line:
         yield line
 
 
@@ -745,15 +750,26 @@ def test_noise_breaks_nothing(server_url: str) -> None:
         assert ask(line, body(get("k")))[0] == 200
 
 
-def test_many_channels(server_url: str, namespace: str) -> None:
-    async def ask_all() -> None:
-        from websockets.asyncio.client import connect as connect_async
+SERVE_WITH_FEW_FILES = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+from botwire.cli import main
+sys.exit(main())
+"""
 
-        address = server_url.replace("http", "ws", 1) + "/v1/channel"
+
+def test_a_thousand_channels_whatever_the_soft_limit_on_open_files(
+    tmp_path: Path, namespace: str
+) -> None:
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(1_000, most - 200)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+    async def ask_all(url: str) -> None:
         async with contextlib.AsyncExitStack() as stack:
             lines = []
-            for _ in range(200):
-                opening = connect_async(address, compression=None)
+            for _ in range(count):
+                opening = connect_async(address_of(url), compression=None, open_timeout=SECONDS)
                 lines.append(await stack.enter_async_context(opening))
             content = body({"op": "increment_key", "key": "n", "by": 1}, namespace=namespace)
             for line in lines:
@@ -761,5 +777,12 @@ def test_many_channels(server_url: str, namespace: str) -> None:
             for line in lines:
                 assert b'"status": 200' in str(await line.recv()).encode()
 
-    asyncio.run(ask_all())
-    assert Memory(namespace, url=server_url).get("n") == 200
+    command = ("serve", "--port", "0", "--database", f"sqlite:///{tmp_path / 'memory.db'}")
+    try:
+        with zygote_of(*SERVER).start(SERVE_WITH_FEW_FILES, *command) as process:
+            url = read_url(process)
+            asyncio.run(ask_all(url))
+            assert Memory(namespace, url=url).get("n") == count
+            process.terminate()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))

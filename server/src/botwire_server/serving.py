@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import sys
@@ -23,6 +24,7 @@ def serve(settings: Settings) -> None:
         ConfigurationError: The server cannot run with these settings.
     """
     _check_certificate(settings)
+    _allow_many_connections()
     with _listen(settings.host, settings.port) as listener:
         asyncio.run(_prepare(settings))
         host, port = listener.getsockname()[:2]
@@ -56,6 +58,22 @@ async def _prepare(settings: Settings) -> None:
             "everything: create a key (`botwire keys create`), listen on 127.0.0.1, or pass "
             "--allow-anonymous"
         )
+
+
+def _allow_many_connections() -> None:
+    """Raises the soft limit on open files to the hard limit, as each connection takes one.
+
+    The soft limit is often 1,024 (256 on macOS), for the sake of programs that call ``select``.
+    Once it is reached, no client can connect, and the store cannot open its files either.
+    """
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - Windows has no such module
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # macOS says "unlimited" and then refuses more than the kernel's own limit: the soft one stays.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _check_certificate(settings: Settings) -> None:
