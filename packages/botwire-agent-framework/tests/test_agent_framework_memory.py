@@ -135,7 +135,7 @@ async def test_a_run_goes_on_when_nobody_answers(
         options: dict[str, Any] = {"client": client, "recall_timeout": 0.3, "remember": "nothing"}
         with caplog.at_level(logging.WARNING, "botwire.agent_framework"):
             assert len(await run("hi", BotWireContextProvider(**options))) == 1
-        assert "goes on without" in caplog.text
+        assert "continues without" in caplog.text
         with pytest.raises((TransportError, TimeoutError)):
             await run("hi", BotWireContextProvider(**options, strict=True))
 

@@ -77,7 +77,7 @@ async def test_a_run_goes_on_when_nobody_answers(
             async with asyncio.timeout(30):
                 result = await agent.run(task="hi")
         assert [getattr(m, "content", None) for m in result.messages] == ["hi", "hello"]
-        assert "goes on without" in caplog.text
+        assert "continues without" in caplog.text
         strict = BotWireMemory("n", url=url, recall_timeout=BUDGET, strict=True)
         with pytest.raises(TransportError, match=re.escape(url)):
             await strict.update_context(UnboundedChatCompletionContext())

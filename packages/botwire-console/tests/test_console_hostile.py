@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from urllib.parse import quote
 
 import httpx
 import pytest
 
-from botwire import Author, Memory
+from botwire import Author, Memory, framing, list_parts
 from botwire.messages import Message, Native, ToolCall
 from botwire.names import join_parts
 from botwire_console import rendering
@@ -66,8 +67,8 @@ def check(answer: httpx.Response) -> None:
     assert "\u202e" not in answer.text
 
 
-def write_thread(memory: Memory, text: str) -> None:
-    """Stores two checkpoints in the form of botwire-langgraph."""
+def write_thread(memory: Memory, text: str, blob: bytes | None = None) -> None:
+    """Stores two checkpoints in the form of botwire-langgraph, with a channel called `text`."""
 
     def typed(value: object) -> list[str]:
         return ["json", base64.b64encode(json.dumps(value).encode()).decode()]
@@ -87,8 +88,8 @@ def write_thread(memory: Memory, text: str) -> None:
                 "ends": {},
             },
         )
-        blob = b"json\x00" + json.dumps([text, version]).encode()
-        memory.set(join_parts("blobs", text, "", text, version), blob)
+        plain = b"json\x00" + json.dumps([text, version]).encode()
+        memory.set(join_parts("blobs", text, "", text, version), blob or plain)
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -176,6 +177,32 @@ def test_what_is_stored_stays_text(server_url: str, browser: Browser, text: str)
     # Links to an entry with such a name work.
     links = browser.see("keys", ns=namespace, prefix=text).links("key")
     assert address("key", ns=namespace, key=text) in links
+
+
+@pytest.mark.parametrize(
+    "spans",
+    ["[", "{}", "[1]", "[[1]]", '[["a", 1]]', "[[1, 1e9]]", "[[1, 1000000000]]", "[[5, 2]]"],
+)
+def test_a_list_that_names_no_parts_is_shown_as_such(
+    server_url: str, browser: Browser, spans: str
+) -> None:
+    with Memory("forged", url=server_url) as memory:
+        write_thread(memory, "t", list_parts.MARK + spans.encode())
+    text = browser.see("thread/step", ns="forged", thread="t", id="t").text
+    assert "it cannot be read" in text or "too long to be shown" in text
+
+
+def test_a_list_with_parts_that_are_gone_shows_the_others(
+    server_url: str, browser: Browser
+) -> None:
+    prefix = join_parts("parts", "t", "", "t") + "/"
+    with Memory("forged", url=server_url) as memory:
+        write_thread(memory, "t", list_parts.MARK + b"[[1, 2], [3, 3, 1, 1000000000]]")
+        for number in (1, 3):
+            items = [b"json\x00" + json.dumps(f"item {number}-{i}").encode() for i in (0, 1)]
+            memory.set(list_parts.part_key(prefix, number), framing.join(items))
+    text = browser.see("thread/step", ns="forged", thread="t", id="t").text
+    assert re.findall(r"item \d-\d", text) == ["item 1-0", "item 1-1", "item 3-1"]
 
 
 def test_a_hostile_host_header_stays_text(browser: Browser) -> None:

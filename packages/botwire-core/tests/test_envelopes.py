@@ -14,7 +14,7 @@ from botwire import Item
 from botwire import operations as ops
 from botwire.clock import to_datetime
 from botwire.exact import Json
-from botwire.messages import Message, Native, ToolCall, read_items
+from botwire.messages import Message, Native, ToolCall, items_of, read_items
 from botwire.tagged import from_fresh_json, from_json, to_json
 
 # What looks like a native part, inside another part.
@@ -94,3 +94,28 @@ values = st.recursive(
 def test_a_fresh_value_is_read_as_any_other(value: Any) -> None:
     stored = json.loads(json.dumps(to_json(value)))
     assert repr(from_fresh_json(stored)) == repr(from_json(stored))
+
+
+def test_what_a_framework_has_in_one_message_is_several_items() -> None:
+    said = [Message("tool", "12", tool_call_id="a"), Message("user", "Thanks.")]
+    first, last = items_of(said, Native("ours", 1, "all of it"))
+    assert (first["text"], first["native"]["data"]) == ("12", None)
+    assert (last["text"], last["native"]["data"]) == ("Thanks.", "all of it")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "by_name", "as_text"),
+    [
+        ({"city": "Oslo"}, {"city": "Oslo"}, '{"city": "Oslo"}'),
+        ('{"city": "Oslo"}', {"city": "Oslo"}, '{"city": "Oslo"}'),
+        ("ls -l", {"input": "ls -l"}, "ls -l"),
+        ("[1]", {"input": "[1]"}, "[1]"),
+        ({"it": b"a"}, {"it": b"a"}, '{"it": {"$bytes": "YQ=="}}'),
+        ("", {"input": ""}, ""),
+    ],
+)
+def test_arguments_are_given_by_name_and_as_text(
+    arguments: Any, by_name: dict[str, Any], as_text: str
+) -> None:
+    call = ToolCall.of("c", "f", arguments)
+    assert (call.by_name, call.as_text) == (by_name, as_text)

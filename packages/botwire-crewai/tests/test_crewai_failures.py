@@ -73,7 +73,7 @@ def test_a_crew_goes_on_without_its_memory_and_says_so_once(
     assert str(answer) == "Noted."
     (line,) = told(caplog)  # of several failed searches; without those CrewAI does not write
     assert f"reading CrewAI's memory {namespace!r} fails" in line
-    assert f"CrewAI goes on without it: no answer from {url}" in line
+    assert f"CrewAI continues without it: no answer from {url}" in line
 
 
 def test_a_strict_memory_ends_the_kickoff(unused_tcp_port: int, namespace: str) -> None:

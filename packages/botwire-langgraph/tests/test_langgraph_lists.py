@@ -19,6 +19,7 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from botwire import framing
 from botwire import operations as ops
+from botwire.list_parts import part_numbers
 from botwire_langgraph import BotWireSaver, lists
 from botwire_langgraph.images import Image
 from botwire_langgraph.serializer import StrictSerializer
@@ -40,7 +41,7 @@ items = st.dictionaries(st.text(max_size=3), st.integers(0, 9) | st.text() | st.
 def test_every_version_of_a_list_is_made_of_the_parts(versions: list[Any], random: Any) -> None:
     """Versions share items in any order; some continue from an older one, as forks do."""
     parts: dict[int, bytes] = {}
-    made: list[tuple[list[Any], list[lists.Span], lists.KnownList]] = []
+    made: list[tuple[list[Any], list[list[int]], lists.KnownList]] = []
     for version in versions:
         before = random.choice(made)[2] if made and random.random() < 0.8 else lists.NOTHING
         value = version + (random.choice(made)[0] if made else [])
@@ -49,25 +50,25 @@ def test_every_version_of_a_list_is_made_of_the_parts(versions: list[Any], rando
         kept, fresh = lists.divide(SERDE, value, before)
         if fresh:
             parts[kept.last] = framing.join(fresh)
-        made.append((value, kept.runs(), kept))
-    for value, runs, kept in made:
-        taken = {number: parts[number] for number in lists.numbers(runs)}
-        items, again = lists.rebuild(SERDE, runs, taken)
+        made.append((value, kept.spans(), kept))
+    for value, spans, kept in made:
+        taken = {number: parts[number] for number in part_numbers(spans)}
+        items, again = lists.rebuild(SERDE, spans, taken)
         assert items == value
         assert again.positions == kept.positions
         assert again.digests == kept.digests
 
 
-def test_a_list_that_grows_has_a_short_recipe() -> None:
+def test_a_list_that_grows_has_few_spans() -> None:
     kept, value = lists.NOTHING, []
     for turn in range(200):
         value += [{"turn": turn}, {"same": "each time"}]
         kept, fresh = lists.divide(SERDE, value, kept)
         assert len(fresh) == 2
-        assert kept.runs() == [[1, turn + 1]]
+        assert kept.spans() == [[1, turn + 1]]
     kept, fresh = lists.divide(SERDE, [*value[:100], *value[101:]], kept)
     assert fresh == []
-    assert kept.runs() == [[1, 50], [51, 51, 1, 2], [52, 200]]
+    assert kept.spans() == [[1, 50], [51, 51, 1, 2], [52, 200]]
 
 
 def test_a_list_in_too_many_pieces_is_written_anew() -> None:
@@ -75,7 +76,7 @@ def test_a_list_in_too_many_pieces_is_written_anew() -> None:
     kept, _ = lists.divide(SERDE, value)
     kept, fresh = lists.divide(SERDE, value[::2], kept)
     assert len(fresh) == 500
-    assert kept.runs() == [[2, 2]]
+    assert kept.spans() == [[2, 2]]
 
 
 def conversation(checkpointer: Any) -> Any:

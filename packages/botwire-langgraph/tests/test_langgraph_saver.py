@@ -365,10 +365,10 @@ def test_a_type_that_is_not_allowed_is_plain_data_and_says_so(
 ) -> None:
     monkeypatch.setattr("botwire_langgraph.serializer._warned", set())  # once a process
     put(saver, "t", [Order(7), Order(8)])
-    with caplog.at_level(logging.WARNING, "botwire_langgraph"):
+    with caplog.at_level(logging.WARNING, "botwire.langgraph"):
         for _ in range(2):
             assert value(saver.get_tuple(thread("t"))) == [{"number": 7}, {"number": 8}]
-    (warning,) = [one for one in caplog.records if one.name == "botwire_langgraph"]
+    (warning,) = [one for one in caplog.records if one.name == "botwire.langgraph"]
     assert "allowed_types=[Order]" in warning.getMessage()
     allowing = BotWireSaver(saver.connection.namespace, url=place_url, allowed_types=[Order, Mine])
     assert value(allowing.get_tuple(thread("t"))) == [Order(7), Order(8)]

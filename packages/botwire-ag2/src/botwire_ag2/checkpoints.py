@@ -24,8 +24,8 @@ class BotWireCheckpointStore(Connected, framework="ag2", shows="_prefix"):
     are lost with a killed process; `list_tasks` returns them.
 
     Args:
-        namespace: The namespace of the tasks. Default: the client's, else ``BOTWIRE_NAMESPACE``,
-            else ``default``.
+        namespace: The namespace of the tasks. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         ttl: Seconds after which a task's last checkpoint expires; None: never.
         prefix: The prefix of the keys that hold the states.
         **connection: Where memory lives; see `ConnectionOptions`.

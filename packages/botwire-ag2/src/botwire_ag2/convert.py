@@ -210,9 +210,7 @@ def _from_portable(message: Message) -> BaseEvent:
         ToolCallEvent(
             id=call.id,
             name=call.name,
-            arguments=call.values
-            if isinstance(call.values, str)
-            else json.dumps(call.values, default=to_json),
+            arguments=call.as_text,
         )
         for call in message.tool_calls
     ]

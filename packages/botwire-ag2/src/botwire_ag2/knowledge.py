@@ -45,8 +45,8 @@ class BotWireKnowledgeStore(Connected, framework="ag2", shows="_prefix"):
     Paths look as in AG2: ``/dir/file.txt``. A folder exists if there are files in it.
 
     Args:
-        namespace: The namespace of the files. Default: the client's, else ``BOTWIRE_NAMESPACE``,
-            else ``default``.
+        namespace: The namespace of the files. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         prefix: The prefix of the histories that hold the files. Agents with the same namespace and
             prefix share their files, including their working memory.
         poll: Seconds between polls for changes when nothing happens.
@@ -149,7 +149,7 @@ class BotWireKnowledgeStore(Connected, framework="ag2", shows="_prefix"):
         return sorted(children)
 
     async def exists(self, path: str) -> bool:
-        """Says whether a file or a folder exists."""
+        """Returns whether a file or a folder exists."""
         normal = _normal(path)
         return bool(await self._history(normal).count()) or bool(await self.list(normal))
 

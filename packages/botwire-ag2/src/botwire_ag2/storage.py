@@ -33,8 +33,8 @@ class BotWireStorage(Connected, framework="ag2"):
     object is an error, and reading never creates one.
 
     Args:
-        namespace: The namespace of the conversations. Default: the client's, else
-            ``BOTWIRE_NAMESPACE``, else ``default``.
+        namespace: The namespace of the conversations. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         types: Your own classes of events, dataclasses, pydantic models and enums.
         ttl: Seconds after its last event when a stream expires, by the store's clock; None leaves
             its expiry as it is.
@@ -81,7 +81,8 @@ class BotWireStorage(Connected, framework="ag2"):
         Raises:
             ConflictError: Another process has written since the answering model saw the stream.
             NotJSONError: The event holds something that could not be read back; the error says
-            where. ConfigurationError: The event holds an object of a class that is not in `types`.
+                where.
+            ConfigurationError: The event holds an object of a class that is not in `types`.
         """
         stream_id = context.stream.id
         # AG2 gives its runs no ids.

@@ -42,7 +42,8 @@ class BotWireCheckpointStorage(Connected, framework="agent-framework", shows="_p
     Nothing is unpickled: only Agent Framework's values and classes in `types` are ever created.
 
     Args:
-        namespace: The namespace of the workflows.
+        namespace: The namespace of the workflows. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         types: Your own classes in messages, state, requests and responses of executors:
             dataclasses, pydantic models, enums, named tuples, plain classes.
         ttl: Seconds until a checkpoint expires; None: never.

@@ -47,7 +47,8 @@ class BotWireContextProvider(
     input is stored. Recalled memories are not part of the stored conversation.
 
     Args:
-        namespace: The namespace of the memories.
+        namespace: The namespace of the memories. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         source_id: The provider's name within an agent.
         name: The collection of records that holds the memories.
         user: A function that returns the user's id for a session, or a string that is the user of
@@ -146,7 +147,7 @@ class BotWireContextProvider(
             if self._strict:
                 raise
             # Catches every error, even an embedder's: a run matters more than its memories.
-            logger.warning("a run goes on without what %r holds: %r", self, error)
+            logger.warning("a run continues without what %r holds: %r", self, error)
             return
         said = {one.text for one in context.get_messages(include_input=True)}
         told = [record for record in found if record.text not in said]

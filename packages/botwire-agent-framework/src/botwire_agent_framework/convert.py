@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast, get_args
 
 from agent_framework import Content
@@ -13,6 +14,7 @@ from agent_framework import Message as AgentMessage
 from botwire import Item
 from botwire.messages import Message, Native, Role, ToolCall, read_items
 from botwire.tagged import from_fresh_json, to_json
+from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 
 FRAMEWORK = "agent-framework"
 FORMAT = 1
@@ -79,6 +81,31 @@ def from_items_with_seqs(items: Iterable[Item]) -> list[tuple[int, AgentMessage]
     )
 
 
+def paired(messages: Sequence[AgentMessage], inputs: Sequence[AgentMessage]) -> list[AgentMessage]:
+    """Returns messages with an answer added to each call that has none and waits for none."""
+    # A run's input may answer a stored call, and a call may wait for a person's approval.
+    settled = {
+        content.call_id
+        for message in inputs
+        for content in message.contents
+        if content.type == "function_result" and content.call_id
+    }
+    for message in [*messages, *inputs]:
+        for content in message.contents:
+            call = content.function_call
+            if call is not None and content.type.startswith("function_approval") and call.call_id:
+                settled.add(call.call_id)
+    return pair_answers(messages, ids=call_ids, close=_close, select=_select, settled=settled)
+
+
+def call_ids(message: AgentMessage) -> CallIds:
+    """Returns the ids of the calls and of the answers in a message."""
+    return CallIds(
+        [call.call_id or "" for call in _calls(message)],
+        [content.call_id or "" for content in message.contents if _is_answer(content)],
+    )
+
+
 def _from_portable(message: Message) -> AgentMessage:
     contents: list[Content] = []
     if message.role == "tool" and message.tool_call_id is not None:
@@ -100,3 +127,36 @@ def _role(role: str) -> Role:
 
 def _text(result: Any) -> str:
     return result if isinstance(result, str) else json.dumps(to_json(result), ensure_ascii=False)
+
+
+def _calls(message: AgentMessage) -> list[Content]:
+    return [
+        content
+        for content in message.contents
+        if content.type == "function_call" and content.call_id and not content.informational_only
+    ]
+
+
+def _is_answer(content: Content) -> bool:
+    return content.type == "function_result" and bool(content.call_id)
+
+
+def _close(message: AgentMessage, positions: Sequence[int]) -> Iterable[AgentMessage]:
+    calls = [_calls(message)[position].call_id or "" for position in positions]
+    results = [Content.from_function_result(call, result=NOT_COMPLETED) for call in calls]
+    yield AgentMessage("tool", results)
+
+
+def _select(message: AgentMessage, positions: Sequence[int], rest: bool) -> AgentMessage | None:
+    answers = [content for content in message.contents if _is_answer(content)]
+    chosen = {id(answers[position]) for position in positions}
+    kept = [
+        content
+        for content in message.contents
+        if (id(content) in chosen if _is_answer(content) else rest)
+    ]
+    if not kept:
+        return None
+    selected = copy.copy(message)
+    selected.contents = kept
+    return selected

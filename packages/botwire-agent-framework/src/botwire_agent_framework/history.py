@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Unpack
 
 from agent_framework import (
     AgentSession,
-    Content,
     HistoryProvider,
     Message,
     SessionContext,
@@ -22,9 +20,8 @@ from botwire.answers import Answerer, Answerers
 from botwire.connection import Acting, Connected, ConnectionOptions
 from botwire.off_loop import off_loop
 from botwire.operations import check_count, read_ttl
-from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 from botwire_agent_framework.compaction import after_strategies, compact
-from botwire_agent_framework.convert import from_items, item_id, to_items
+from botwire_agent_framework.convert import call_ids, from_items, item_id, paired, to_items
 
 
 def _acting() -> Acting:
@@ -53,7 +50,8 @@ class BotWireHistoryProvider(
     user who says "go on" twice has said it twice.
 
     Args:
-        namespace: The namespace of the conversations.
+        namespace: The namespace of the conversations. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         source_id: The provider's name within an agent.
         max_messages: Number of last messages to load; None: all. Nothing is deleted.
         skip_excluded: Whether to skip messages marked as excluded. If so, messages that the
@@ -177,7 +175,7 @@ class BotWireHistoryProvider(
             lambda last: history.extend(items, ids=ids, if_last=last),
             where=_called(history),
         )
-        goes_on = answerer.seen is not None and _call_ids(messages[-1]).calls
+        goes_on = answerer.seen is not None and call_ids(messages[-1]).calls
         answerer.saw(max(seqs) if goes_on else None)
 
     async def before_run(
@@ -210,14 +208,14 @@ class BotWireHistoryProvider(
         before = Answerer()
         if context.session_id:
             before.saw(self._answerers.of_task(context.session_id).seen)
-        results = [one for one in context.input_messages if _call_ids(one).answers]
+        results = [one for one in context.input_messages if call_ids(one).answers]
         if _stores_each_call(agent) and not results:  # a turn begins: the last one has ended
             await self._compact(agent, context, None)
         await super().before_run(agent=agent, session=session, context=context, state=state)
         if results and before.seen is not None:
             await self._check_turn(before, results, context.session_id)
         loaded = context.context_messages.get(self.source_id, [])
-        context.context_messages[self.source_id] = _paired(loaded, context.input_messages)
+        context.context_messages[self.source_id] = paired(loaded, context.input_messages)
 
     async def after_run(
         self,
@@ -312,60 +310,3 @@ def _stores_each_call(agent: SupportsAgentRun) -> bool:
 
 def _called(history: AsyncHistory) -> str:
     return f"the session {history.name!r}"
-
-
-def _paired(messages: Sequence[Message], inputs: Sequence[Message]) -> list[Message]:
-    """Returns messages with an answer added to each call that has none and waits for none."""
-    # A run's input may answer a stored call, and a call may wait for a person's approval.
-    settled = {
-        content.call_id
-        for message in inputs
-        for content in message.contents
-        if content.type == "function_result" and content.call_id
-    }
-    for message in [*messages, *inputs]:
-        for content in message.contents:
-            call = content.function_call
-            if call is not None and content.type.startswith("function_approval") and call.call_id:
-                settled.add(call.call_id)
-    return pair_answers(messages, ids=_call_ids, close=_close, select=_select, settled=settled)
-
-
-def _calls(message: Message) -> list[Content]:
-    return [
-        content
-        for content in message.contents
-        if content.type == "function_call" and content.call_id and not content.informational_only
-    ]
-
-
-def _is_answer(content: Content) -> bool:
-    return content.type == "function_result" and bool(content.call_id)
-
-
-def _call_ids(message: Message) -> CallIds:
-    return CallIds(
-        [call.call_id or "" for call in _calls(message)],
-        [content.call_id or "" for content in message.contents if _is_answer(content)],
-    )
-
-
-def _close(message: Message, positions: Sequence[int]) -> Iterable[Message]:
-    calls = [_calls(message)[position].call_id or "" for position in positions]
-    results = [Content.from_function_result(call, result=NOT_COMPLETED) for call in calls]
-    yield Message("tool", results)
-
-
-def _select(message: Message, positions: Sequence[int], rest: bool) -> Message | None:
-    answers = [content for content in message.contents if _is_answer(content)]
-    chosen = {id(answers[position]) for position in positions}
-    kept = [
-        content
-        for content in message.contents
-        if (id(content) in chosen if _is_answer(content) else rest)
-    ]
-    if not kept:
-        return None
-    selected = copy.copy(message)
-    selected.contents = kept
-    return selected

@@ -36,7 +36,8 @@ class BotWireSessionStore(Connected, SessionStore, framework="agent-framework", 
     state are restored if they were registered with ``register_state_type``.
 
     Args:
-        namespace: The namespace of the sessions.
+        namespace: The namespace of the sessions. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         ttl: Seconds after its last `set` when a session expires; None: never.
         prefix: The prefix of the keys.
         on_conflict: ``overwrite`` lets the last `set` win, as Agent Framework's own stores do.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -131,14 +130,6 @@ def _content(message: Message) -> str | list[FunctionCall]:
     if not message.tool_calls:
         return message.text
     return [
-        FunctionCall(
-            id=call.id,
-            name=call.name,
-            arguments=(
-                call.values
-                if isinstance(call.values, str)
-                else json.dumps(call.values, default=to_json)
-            ),
-        )
+        FunctionCall(id=call.id, name=call.name, arguments=call.as_text)
         for call in message.tool_calls
     ]

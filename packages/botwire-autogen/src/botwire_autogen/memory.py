@@ -266,7 +266,7 @@ class BotWireMemory(
             if self._strict:
                 raise
             # Catches every error, even an embedder's, because AutoGen would end the run.
-            logger.warning("a run goes on without what %r holds: %r", self, error)
+            logger.warning("a run continues without what %r holds: %r", self, error)
             return UpdateContextResult(memories=MemoryQueryResult(results=[]))
         told = {entry for message in messages for entry in _entries(message)}
         new = {entry: content for content in found if (entry := _entry(content)) not in told}

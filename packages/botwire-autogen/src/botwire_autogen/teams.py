@@ -377,7 +377,7 @@ def _told(manager: Any) -> int:
 def _taken(name: str, detail: str, request_id: str | None = None) -> ConflictError:
     return ConflictError(
         f"the team {name!r} was saved or resumed by another process since this one did; only one "
-        f"of them can go on ({detail})",
+        f"of them can continue ({detail})",
         request_id=request_id,
     )
 

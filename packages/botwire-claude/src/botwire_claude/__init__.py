@@ -3,10 +3,9 @@
 The two need different distributions, so each name is imported when it is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from botwire import ConfigurationError
+from botwire.extras import from_extras
 
 if TYPE_CHECKING:
     from botwire_claude.sessions import BotWireSessionStore
@@ -14,26 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BotWireAsyncMemoryTool", "BotWireMemoryTool", "BotWireSessionStore"]
 
-_HOMES = {
-    "BotWireAsyncMemoryTool": ("botwire_claude.tool", "tool"),
-    "BotWireMemoryTool": ("botwire_claude.tool", "tool"),
-    "BotWireSessionStore": ("botwire_claude.sessions", "sdk"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports the module of a name.
-
-    Raises:
-        ConfigurationError: A distribution that it needs is not installed.
-    """
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, extra = _HOMES[name]
-    try:
-        return getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"{name} needs {error.name}, which is not installed: "
-            f'pip install "botwire-claude[{extra}]"'
-        ) from error
+__getattr__ = from_extras(
+    __name__,
+    {
+        "BotWireAsyncMemoryTool": ("botwire_claude.tool", "tool"),
+        "BotWireMemoryTool": ("botwire_claude.tool", "tool"),
+        "BotWireSessionStore": ("botwire_claude.sessions", "sdk"),
+    },
+)

@@ -11,7 +11,8 @@ from uuid import NAMESPACE_URL, uuid5
 from claude_agent_sdk import SessionStoreEntry
 
 from botwire import Item, NotJSONError
-from botwire.messages import Message, Native, ToolCall, UnreadableItemError, read_native
+from botwire.content_blocks import read_content
+from botwire.messages import Message, Native, UnreadableItemError, items_of, read_native
 
 FRAMEWORK = "claude"
 FORMAT = 1
@@ -20,8 +21,7 @@ FORMAT = 1
 Prompts, answers and tool results are messages, stored as envelopes. Other entries, such as titles,
 are not part of a conversation: ``{"entry": {"framework": "claude", "format": 1, "data": …}}``.
 
-An envelope holds one tool result. An entry with several is stored as several items; the entry is in
-the last, and the others have None as their native data.
+An entry with several tool results is stored as several items; see `botwire.messages.items_of`.
 """
 
 _NOTICE = "informational"
@@ -91,53 +91,24 @@ def from_items(items: Iterable[Item], session_id: str) -> list[SessionStoreEntry
 
 def _items_of(entry: dict[str, Any]) -> list[dict[str, Any]]:
     native = Native(FRAMEWORK, FORMAT, entry)
-    messages = list(_messages_of(entry))
-    if not messages:
+    said = _messages_of(entry)
+    if not said:
         return [{"entry": native.to_value()}]
-    part = Native(FRAMEWORK, FORMAT, None)
-    natives = [*[part] * (len(messages) - 1), native]
     about: dict[str, Any] = {
         name: value
         for name, key in (("id", "uuid"), ("created_at", "timestamp"))
         if isinstance(value := entry.get(key), str)
     }
-    return [
-        replace(message, **about, native=kept).to_item()
-        for message, kept in zip(messages, natives, strict=True)
-    ]
+    return items_of((replace(one, **about) for one in said), native)
 
 
-def _messages_of(entry: Mapping[str, Any]) -> Iterable[Message]:
+def _messages_of(entry: Mapping[str, Any]) -> list[Message]:
     kind, message = entry.get("type"), entry.get("message")
     if kind == "system" and entry.get("subtype") == _NOTICE:
-        yield Message("system", str(entry.get("content", "")))
+        return [Message("system", str(entry.get("content", "")))]
     if kind not in ("user", "assistant") or not isinstance(message, dict):
-        return
-    content = message.get("content")
-    blocks = content if isinstance(content, list) else [{"type": "text", "text": content}]
-    results = [block for block in blocks if _is(block, "tool_result")]
-    for block in results:
-        answer = block.get("content")
-        text = answer if isinstance(answer, str) else _text(answer or ())
-        yield Message("tool", text, tool_call_id=str(block.get("tool_use_id")))
-    text = _text(blocks)
-    if results and not text:
-        return
-    calls = [
-        ToolCall.of(str(block.get("id")), str(block.get("name")), block.get("input") or {})
-        for block in blocks
-        if _is(block, "tool_use")
-    ]
-    yield Message("user" if kind == "user" else "assistant", text, tool_calls=calls)
-
-
-def _is(block: Any, kind: str) -> bool:
-    return isinstance(block, dict) and block.get("type") == kind
-
-
-def _text(blocks: Iterable[Any]) -> str:
-    texts = (block.get("text") for block in blocks if _is(block, "text"))
-    return "\n\n".join(text for text in texts if isinstance(text, str))
+        return []
+    return read_content("user" if kind == "user" else "assistant", message.get("content"))
 
 
 # --- from items ---------------------------------------------------------------------------------
@@ -155,11 +126,6 @@ def _from_item(item: Item, session_id: str, leaf: str | None) -> SessionStoreEnt
     if native is not None and native.framework == FRAMEWORK and native.format == FORMAT:
         return cast("SessionStoreEntry | None", native.data)
     return _from_portable(message, item, session_id, leaf)
-
-
-def _input(call: ToolCall) -> dict[str, Any]:
-    values = call.values
-    return {"input": values} if isinstance(values, str) else values
 
 
 def _from_portable(
@@ -184,7 +150,7 @@ def _from_portable(
         content = [{**answered, "content": message.text}]
     elif message.role == "assistant":
         content += [
-            {"type": "tool_use", "id": call.id, "name": call.name, "input": _input(call)}
+            {"type": "tool_use", "id": call.id, "name": call.name, "input": call.by_name}
             for call in message.tool_calls
         ]
     body: dict[str, Any] = {

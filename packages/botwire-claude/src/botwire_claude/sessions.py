@@ -40,8 +40,8 @@ class BotWireSessionStore(Connected, SessionStore, framework="claude"):
     `history_name`.
 
     Args:
-        namespace: The namespace of the sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``,
-            else ``default``.
+        namespace: The namespace of the sessions. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         ttl: Seconds that a transcript is kept after its last entry; None: forever.
         **connection: Where memory lives; see `ConnectionOptions`.
 

@@ -17,13 +17,13 @@ class BotWireMemoryTool(Connected, BetaAbstractMemoryTool, framework="claude"):
     ::
 
         tool = BotWireMemoryTool("user-42")
-        client.beta.messages.run_tools(model=…, messages=…, tools=[tool], max_tokens=…)
+        client.beta.messages.tool_runner(model=…, messages=…, tools=[tool], max_tokens=…)
 
     If two agents edit a file at the same time, both edits take effect.
 
     Args:
-        namespace: The namespace of the files. Default: the client's, else ``BOTWIRE_NAMESPACE``,
-            else ``default``.
+        namespace: The namespace of the files. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         cache_control: As for `BetaAbstractMemoryTool`.
         **connection: Where memory lives; see `ConnectionOptions`.
 
@@ -58,8 +58,8 @@ class BotWireAsyncMemoryTool(Connected, BetaAsyncAbstractMemoryTool, framework="
     """`BotWireMemoryTool` for `AsyncAnthropic`, without threads.
 
     Args:
-        namespace: The namespace of the files. Default: the client's, else ``BOTWIRE_NAMESPACE``,
-            else ``default``.
+        namespace: The namespace of the files. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         cache_control: As for `BetaAsyncAbstractMemoryTool`.
         **connection: Where memory lives; see `ConnectionOptions`.
 

@@ -1,19 +1,21 @@
 """The checkpoints of LangGraph threads, read from what botwire-langgraph stores.
 
 They are keys of a namespace: `botwire_langgraph.layout` defines the names, its ``records`` and
-``lists`` the values. This module reads that format without needing LangGraph.
+`botwire.list_parts` the values. This module reads that format without needing LangGraph.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from botwire import framing
 from botwire import operations as ops
+from botwire.list_parts import MARK, Span, part_key, part_numbers, positions
 from botwire.names import join_parts
 from botwire_console.message_pack import CLASS, UnreadableError, unpack
 from botwire_console.visit import Visit
@@ -24,8 +26,6 @@ KINDS = frozenset({"blobs", "busy", "checkpoints", "deleted", "heads", "parts", 
 """The first segments of the keys that make up a thread; the second is the thread's name."""
 MOST_PARTS = 2000
 """The most parts of a list to read for a page."""
-
-_MARK = b"parts\x00"  # the value of a list stored in parts begins with this
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ async def read_values(visit: Visit, step: Step) -> dict[str, Any]:
     for name, entry in zip(names, entries, strict=True):
         blob = None if entry is None or not isinstance(entry.value, bytes) else entry.value
         spans = step.lists.get(name)
-        if blob is not None and blob.startswith(_MARK):
-            spans = json.loads(blob[len(_MARK) :])
+        if blob is not None and blob.startswith(MARK):
+            spans = _decode("json", blob.removeprefix(MARK))
         if spans is not None:
             values[name] = await _read_list(visit, step, name, spans)
         elif blob is not None:
@@ -126,11 +126,14 @@ async def read_values(visit: Visit, step: Step) -> dict[str, Any]:
 
 
 async def _read_list(visit: Visit, step: Step, channel: str, spans: Any) -> Any:
-    numbers = sorted({n for first, last, *_ in spans for n in range(first, last + 1)})
-    if len(numbers) > MOST_PARTS:
-        return {CLASS: "list", "parts": len(numbers), "note": "too long to be shown here"}
+    if not _are_spans(spans):
+        return {CLASS: "list", "note": "it cannot be read: it does not say where its items are"}
+    count = sum(last - first + 1 for first, last, *_ in spans)
+    if count > MOST_PARTS:
+        return {CLASS: "list", "parts": count, "note": "too long to be shown here"}
+    numbers = sorted(part_numbers(spans))
     prefix = step.prefix("parts", channel)
-    keys = tuple([f"{prefix}/{number:012}" for number in numbers])
+    keys = tuple([part_key(f"{prefix}/", number) for number in numbers])
     entries = await visit.apply(visit.namespace, ops.GetKeys(keys))
     parts = {
         number: entry.value
@@ -140,14 +143,23 @@ async def _read_list(visit: Visit, step: Step, channel: str, spans: Any) -> Any:
     return await visit.work(lambda: _join(spans, parts))
 
 
-def _join(spans: Iterable[Sequence[int]], parts: Mapping[int, bytes]) -> list[Any]:
+def _are_spans(value: Any) -> bool:
+    """Returns whether a value is a list of spans; whoever may write could have stored another."""
+    return isinstance(value, list) and all(
+        isinstance(span, list)
+        and len(span) in (2, 4)
+        and all(isinstance(number, int) and number >= 0 for number in span)
+        and span[0] <= span[1]
+        for span in value
+    )
+
+
+def _join(spans: Iterable[Span], parts: Mapping[int, bytes]) -> list[Any]:
+    """Returns the items of a list, except those of parts that are gone."""
     pieces = {number: framing.split(part) for number, part in parts.items()}
-    return [
-        _blob(blob)
-        for first, last, *window in spans
-        for number in range(first, last + 1)
-        for blob in pieces.get(number, [])[slice(*window) if window else slice(None)]
-    ]
+    sizes = defaultdict(int, {number: len(piece) for number, piece in pieces.items()})
+    there = [[first, last, *(min(n, sizes[first]) for n in cut)] for first, last, *cut in spans]
+    return [_blob(pieces[part][position]) for part, position in positions(there, sizes)]
 
 
 def _blob(blob: bytes) -> Any:

@@ -129,7 +129,7 @@ class Connection:
     connection. A pickle contains a `reference`, never a secret.
 
     Args:
-        namespace: The namespace. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
+        namespace: The namespace. Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to
             ``default``.
         client: A `Memory` or `AsyncMemory` to use. The other half then uses the same place.
         url: Where memory lives, as for `Memory`; not together with `client`.
@@ -364,7 +364,7 @@ class Connected:
         gather_reads: See `Connection`.
 
     Args:
-        namespace: The namespace. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
+        namespace: The namespace. Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to
             ``default``.
         **connection: Where memory lives; see `ConnectionOptions`.
 

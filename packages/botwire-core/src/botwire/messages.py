@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from botwire import operations as ops
@@ -111,6 +111,18 @@ class ToolCall:
             return self.arguments
         values: dict[str, Any] = from_json(dict(self.arguments))
         return values
+
+    @property
+    def by_name(self) -> dict[str, Any]:
+        """The arguments by name, without tags; raw text is the argument ``input``."""
+        values = self.values
+        return {"input": values} if isinstance(values, str) else values
+
+    @property
+    def as_text(self) -> str:
+        """The arguments as JSON text, with tags only where JSON lacks a type; or the raw text."""
+        values = self.values
+        return values if isinstance(values, str) else json.dumps(values, default=to_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +219,22 @@ class Message:
             )
         except (KeyError, TypeError) as error:
             raise UnreadableItemError(f"its envelope is damaged: {error!r}") from error
+
+
+def items_of(messages: Iterable[Message], native: Native) -> list[dict[str, Any]]:
+    """Returns the envelopes of what a framework holds in one message.
+
+    An envelope holds one tool's result, so a message with several results becomes several items.
+    The framework's own serialization is in the last; the others have None as their native data.
+
+    Args:
+        messages: The portable parts, in order.
+        native: The framework's own serialization of the whole message.
+    """
+    said = list(messages)
+    part = Native(native.framework, native.format, None)
+    natives = [*[part] * (len(said) - 1), native]
+    return [replace(one, native=kept).to_item() for one, kept in zip(said, natives, strict=False)]
 
 
 def read_item(

@@ -141,7 +141,7 @@ class _Pieces:
         return "".join(parts), at
 
     def _is_long(self, at: int) -> bool:
-        """Tells whether a string begins at a position that may be longer than a piece."""
+        """Returns whether a string begins at a position that may be longer than a piece."""
         text = self.text
         if text[at : at + 1] != '"':
             return False

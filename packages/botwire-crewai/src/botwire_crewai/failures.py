@@ -56,7 +56,7 @@ class Failures:
             self._failing.add(doing)
         if not known:
             logger.warning(
-                "%s CrewAI's %s %r fails, and CrewAI goes on without it: %s",
+                "%s CrewAI's %s %r fails, and CrewAI continues without it: %s",
                 doing,
                 self._what,
                 self._name,

@@ -130,7 +130,7 @@ class BotWireKnowledgeStorage(Placed, BaseKnowledgeStorage):
 
     @contextlib.contextmanager
     def _told(self, doing: Doing) -> Iterator[None]:
-        # CrewAI swallows the error, and the crew goes on without its knowledge.
+        # CrewAI swallows the error, and the crew continues without its knowledge.
         try:
             yield
         except InvalidRequestError as error:

@@ -154,7 +154,7 @@ class BotWireMemory(crewai.memory.Memory):  # type: ignore[misc]  # lazily loade
 
 
 def _is_crew_failing() -> bool:
-    """Says whether an exception is propagating through CrewAI.
+    """Returns whether an exception is propagating through CrewAI.
 
     An exception that the caller is handling does not count: a crew may run in an `except` block.
     """

@@ -36,8 +36,8 @@ class BotWireArtifactService(Service, BaseArtifactService):
     Versions count from 0. Two processes that save one file at the same time get two versions.
 
     Args:
-        namespace: The namespace of the artifacts. Default: the client's, else
-            ``BOTWIRE_NAMESPACE``, else ``default``.
+        namespace: The namespace of the artifacts. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         **place: Where memory lives; see `ServiceOptions`.
 
     Raises:

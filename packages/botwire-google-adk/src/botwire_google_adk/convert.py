@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -13,15 +12,14 @@ from google.adk.memory.memory_entry import MemoryEntry
 from google.genai import types
 
 from botwire import Item
-from botwire.messages import Message, Native, ToolCall, read_items
+from botwire.messages import Message, Native, ToolCall, items_of, read_items
 from botwire.tagged import from_fresh_json, to_json
 
 FRAMEWORK = "google-adk"
 FORMAT = 1
 """``Event.model_dump_json(exclude_none=True)``, with NaN tagged by `botwire.tagged`.
 
-An envelope holds one tool result. An event with several is stored as several items; the event is in
-the last, and the others have None as their native data.
+An event with several tool results is stored as several items; see `botwire.messages.items_of`.
 """
 
 M = TypeVar("M", Event, MemoryEntry)
@@ -40,9 +38,7 @@ def to_items(event: Event) -> list[dict[str, Any]]:
     said = list(_messages_of(event))
     if not said:
         return [native.to_value()]  # state, a rewind: no part of a conversation elsewhere
-    part = Native(FRAMEWORK, FORMAT, None)
-    natives = [*[part] * (len(said) - 1), native]
-    return [replace(one, native=held).to_item() for one, held in zip(said, natives, strict=True)]
+    return items_of(said, native)
 
 
 def from_items(items: Iterable[Item]) -> list[Event]:
@@ -145,9 +141,7 @@ def _from_portable(message: Message, item: Item) -> Event | None:
         )
         parts = [types.Part(function_response=answer)]
     for call in message.tool_calls:
-        values = call.values
-        args = {"input": values} if isinstance(values, str) else values
-        made = types.FunctionCall(id=call.id, name=call.name, args=args)
+        made = types.FunctionCall(id=call.id, name=call.name, args=call.by_name)
         parts.append(types.Part(function_call=made))
     return Event(
         id=item.id or f"botwire-{item.seq}",

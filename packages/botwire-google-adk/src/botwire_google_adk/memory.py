@@ -31,8 +31,8 @@ class BotWireMemoryService(Service, BaseMemoryService):
     finds texts that share words with the query, in any form, of this user of this app only.
 
     Args:
-        namespace: The namespace of the memories. Default: the client's, else ``BOTWIRE_NAMESPACE``,
-            else ``default``.
+        namespace: The namespace of the memories. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         collection: The collection of records.
         max_results: How many memories a search returns.
         **place: Where memory lives; see `ServiceOptions`.

@@ -26,7 +26,7 @@ class Service(Connected, framework="google-adk"):
     """The base of the services.
 
     Args:
-        namespace: The namespace. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
+        namespace: The namespace. Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to
             ``default``.
         uri: See `ServiceOptions`.
         agents_dir: Ignored; ADK passes it.

@@ -51,8 +51,8 @@ class BotWireSessionService(Service, BaseSessionService):
     another framework continues the conversation under that name, and this one continues theirs.
 
     Args:
-        namespace: The namespace of the sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``,
-            else ``default``.
+        namespace: The namespace of the sessions. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         ttl: Seconds after its last event when a session expires; None: never. State of users and
             apps does not expire.
         check_shared_state: Whether an event is refused with `StaleSessionError` if another session
@@ -200,9 +200,8 @@ class BotWireSessionService(Service, BaseSessionService):
                 raise SessionNotFoundError(f"Session {session.id} not found.") from error
             if stored.info.last_seq == marker.last or stored.last_value != items[-1]:
                 raise StaleSessionError(_STALE) from error
-            marker = stored.marker(
-                shared=self.check_shared_state
-            )  # it was stored, and only the answer was lost
+            # It was stored, and only the answer was lost.
+            marker = stored.marker(shared=self.check_shared_state)
         marker.keep_in(session)
         session.last_update_time = event.timestamp
         return self._commit_event_to_session(session, event)

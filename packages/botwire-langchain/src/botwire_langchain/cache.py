@@ -16,14 +16,15 @@ from botwire.operations import read_ttl
 from botwire.tagged import from_json, to_json
 from botwire_langchain.convert import from_native, to_native
 
-logger = logging.getLogger("botwire_langchain")
+logger = logging.getLogger("botwire.langchain")
 
 
 class BotWireCache(Connected, BaseCache, framework="langchain", shows="prefix"):
     """A cache of model answers that all processes share.
 
     Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the cache. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         prefix: The prefix of the cache's keys in the namespace; other keys are left alone.
         ttl: Seconds until an answer expires; None: never.
         **connection: Where memory lives; see `ConnectionOptions`.

@@ -161,7 +161,7 @@ def _from_portable(message: Message) -> BaseMessage:
         {
             "id": call.id,
             "name": call.name,
-            "args": {"input": call.values} if isinstance(call.values, str) else call.values,
+            "args": call.by_name,
             "type": "tool_call",
         }
         for call in message.tool_calls

@@ -33,7 +33,8 @@ class BotWireChatMessageHistory(
 
     Args:
         session_id: The conversation; also the name of the history.
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the conversation. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         history_size: How many of the last messages to read; None: all. All are stored.
         ttl: Seconds after its last message when the session expires, by the store's clock; None
             leaves its expiry as it is. An expired session is empty for every reader, and the store

@@ -18,7 +18,8 @@ class BotWireByteStore(Connected, ByteStore, framework="langchain", shows="prefi
     """A byte store on BotWire, for example for `CacheBackedEmbeddings`.
 
     Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the values. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         prefix: The prefix of the store's keys in the namespace; other keys are left alone.
         ttl: Seconds until a value expires; None: never.
         **connection: Where memory lives; see `ConnectionOptions`.

@@ -20,6 +20,6 @@ class ThreadDeletedError(ConflictError):
 def busy(thread: str) -> ConcurrentRunError:
     """Returns the error for a thread that another run holds."""
     return ConcurrentRunError(
-        f"another run is going on in the thread {thread!r:.80}; nothing was stored: run the turn "
+        f"another run is under way in the thread {thread!r:.80}; nothing was stored: run the turn "
         'again when it is over, or let it wait with BotWireSaver(on_conflict="wait")'
     )

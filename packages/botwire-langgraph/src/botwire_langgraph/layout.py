@@ -19,6 +19,7 @@ it began. The last key is the lease of the run that holds the thread.
 from __future__ import annotations
 
 from botwire import operations as ops
+from botwire.list_parts import part_key
 from botwire.names import MAX_PART, encode_part, join_parts
 
 CHECKPOINTS, BLOBS, PARTS, WRITES, HEADS = "checkpoints", "blobs", "parts", "writes", "heads"
@@ -47,22 +48,12 @@ def blob(thread: str, namespace: str, channel: str, version: str | float) -> str
 
 def part(thread: str, namespace: str, channel: str, number: int) -> str:
     """Returns the key of a part of a channel's lists."""
-    return numbered(parts(thread, namespace, channel), number)
+    return part_key(parts(thread, namespace, channel), number)
 
 
 def parts(thread: str, namespace: str, channel: str) -> str:
     """Returns the prefix of the keys of the parts of a channel's lists."""
     return join_parts(PARTS, thread, namespace, channel) + "/"
-
-
-def numbered(prefix: str, number: int) -> str:
-    """Returns the key of a part, given the prefix of all parts' keys."""
-    return f"{prefix}{number:012}"
-
-
-def part_number(key: str) -> int:
-    """Returns the number of the part that a key names."""
-    return int(key.rsplit("/", 1)[1])
 
 
 def write(thread: str, namespace: str, checkpoint_id: str, task_id: str, index: int) -> str:

@@ -18,7 +18,7 @@ from botwire.operations import Batch
 from botwire_langgraph.leases import Lease
 from botwire_langgraph.running import run
 
-logger = logging.getLogger("botwire_langgraph")
+logger = logging.getLogger("botwire.langgraph")
 
 
 class LeaseRenewer:

@@ -154,6 +154,4 @@ def _read(thread: str) -> BatchProgram[ops.KeyEntry | None]:
 
 
 def _token(entry: ops.KeyEntry) -> str:
-    kept = cast("Json", entry.value).value
-    # Before 0.4 the value was true and named no run.
-    return str(kept["run"]) if isinstance(kept, dict) else ""
+    return str(cast("Json", entry.value).value["run"])

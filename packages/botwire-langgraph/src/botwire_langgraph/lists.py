@@ -1,9 +1,9 @@
 """Stores a channel's list in parts, so that a put stores only its new items.
 
 LangGraph puts a conversation again and again, each time with a few more messages. Each put writes
-one part with the items that no earlier part has, and a recipe that lists where each item is stored.
-Items are compared in serialized form, so a list may also be cut, reordered or edited in the middle.
-The recipe of a list that only grew stays short.
+one part with the items that no earlier part has, and the list's spans (`botwire.list_parts`), which
+say where each item is stored. Items are compared in serialized form, so a list may also be cut,
+reordered or edited in the middle. A list that only grew has few spans.
 
 This module does no I/O.
 """
@@ -20,26 +20,14 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from botwire import framing
+from botwire.list_parts import Position, Span, positions
 from botwire_langgraph.images import Image
 from botwire_langgraph.serializer import from_blob, is_known, to_blob
 
-Span = list[int]
-"""``[first, last]``: all items of these parts. ``[part, part, start, stop]``: a slice of one."""
-
-MARK = b"parts\x00"
-"""The first bytes of the value of a channel stored in parts; its recipe follows as JSON."""
-
-_LONGEST_RECIPE = 64  # spans; a list with a longer recipe is rewritten
+_MOST_SPANS = 64  # a list with more is rewritten
 _SMALL = (bool, int, float, str, bytes, type(None))
 _PLAIN = JsonPlusSerializer()
 _MSGPACK = b"msgpack\x00"
-
-
-class Position(NamedTuple):
-    """Where an item is stored."""
-
-    part: int
-    position: int
 
 
 class KnownList(NamedTuple):
@@ -52,7 +40,7 @@ class KnownList(NamedTuple):
         last: The greatest known number of a part of the channel.
         image: The items when they were last put or read; None if unknown.
         revived: The image of the leading items that were read, not put; None if unknown.
-        recipe: The result of `runs`; None until it is computed.
+        known_spans: The result of `spans`; None until it is computed.
     """
 
     positions: Sequence[Position]
@@ -61,7 +49,7 @@ class KnownList(NamedTuple):
     last: int
     image: Image | None = None
     revived: Image | None = None
-    recipe: list[Span] | None = None
+    known_spans: list[list[int]] | None = None
 
     @property
     def weight(self) -> int:
@@ -73,23 +61,21 @@ class KnownList(NamedTuple):
         count = len(self.revived.types) if self.revived else 0
         return {part for part, _ in self.positions[count:]}
 
-    def runs(self) -> list[Span]:
-        """Returns the recipe."""
-        return self._runs() if self.recipe is None else [list(run) for run in self.recipe]
-
-    def _runs(self) -> list[Span]:
-        runs: list[Span] = []
+    def spans(self) -> list[list[int]]:
+        """Returns the list's spans; see `botwire.list_parts`."""
+        if self.known_spans is not None:
+            return [list(span) for span in self.known_spans]
+        slices: list[list[int]] = []
         for place in self.positions:
-            run = runs[-1] if runs else []
-            if run and run[1] == place.part and run[3] == place.position:
-                run[3] += 1
+            last = slices[-1] if slices else []
+            if last and last[1] == place.part and last[3] == place.position:
+                last[3] += 1
             else:
-                runs.append([place.part, place.part, place.position, place.position + 1])
-        whole: list[Span] = []
-        for run in runs:
-            part, _, start, stop = run
+                slices.append([place.part, place.part, place.position, place.position + 1])
+        whole: list[list[int]] = []
+        for part, _, start, stop in slices:
             if start or stop != self.sizes[part]:
-                whole.append(run)
+                whole.append([part, part, start, stop])
             elif whole and len(whole[-1]) == 2 and whole[-1][1] == part - 1:
                 whole[-1][1] = part
             else:
@@ -128,11 +114,11 @@ def divide(
     blobs = [to_blob(serde, item) for item in items]
     digests = _digests(serde, blobs, items)
     kept, fresh = _place(blobs, digests, before)
-    recipe = kept.runs()
-    if len(recipe) > _LONGEST_RECIPE:
+    spans = kept.spans()
+    if len(spans) > _MOST_SPANS:
         kept, fresh = _place(blobs, digests, NOTHING._replace(last=before.last))
-        recipe = kept.runs()
-    return kept._replace(image=image, recipe=recipe), fresh
+        spans = kept.spans()
+    return kept._replace(image=image, known_spans=spans), fresh
 
 
 def _append(
@@ -143,11 +129,11 @@ def _append(
         return before._replace(image=image), []
     blobs = [to_blob(serde, item) for item in items]
     part = before.last + 1
-    recipe = before.runs()
-    if recipe and len(recipe[-1]) == 2 and recipe[-1][1] == part - 1:
-        recipe[-1][1] = part
+    spans = before.spans()
+    if spans and len(spans[-1]) == 2 and spans[-1][1] == part - 1:
+        spans[-1][1] = part
     else:
-        recipe.append([part, part])
+        spans.append([part, part])
     kept = KnownList(
         [*before.positions, *(Position(part, position) for position in range(len(blobs)))],
         [*before.digests, *_digests(serde, blobs, items)],
@@ -155,7 +141,7 @@ def _append(
         part,
         image,
         before.revived,
-        recipe,
+        spans,
     )
     return kept, blobs
 
@@ -164,42 +150,38 @@ def _place(
     blobs: Sequence[bytes], digests: Sequence[bytes], before: KnownList
 ) -> tuple[KnownList, list[bytes]]:
     # Each known item is used once, in order. Further equal items are stored again, which keeps the
-    # recipe short.
+    # spans few.
     known: defaultdict[bytes, deque[Position]] = defaultdict(deque)
     for digest, place in zip(before.digests, before.positions, strict=True):
         known[digest].append(place)
     part = before.last + 1
     fresh: list[bytes] = []
-    positions = []
+    places = []
     for blob, digest in zip(blobs, digests, strict=True):
         if known[digest]:
-            positions.append(known[digest].popleft())
+            places.append(known[digest].popleft())
         else:
-            positions.append(Position(part, len(fresh)))
+            places.append(Position(part, len(fresh)))
             fresh.append(blob)
     sizes = {**before.sizes, part: len(fresh)} if fresh else before.sizes
     last = part if fresh else before.last
-    return KnownList(positions, digests, {p: sizes[p] for p, _ in positions}, last), fresh
+    return KnownList(places, digests, {p: sizes[p] for p, _ in places}, last), fresh
 
 
 def rebuild(
-    serde: SerializerProtocol, runs: Iterable[Span], parts: Mapping[int, bytes]
+    serde: SerializerProtocol, spans: Iterable[Span], parts: Mapping[int, bytes]
 ) -> tuple[list[Any], KnownList]:
-    """Returns the list that a recipe builds from parts, and its state to cache."""
+    """Returns the list that spans select from parts, and its state to cache."""
     pieces = {number: framing.split(part) for number, part in parts.items()}
-    positions = [
-        Position(number, position)
-        for first, last, *window in runs
-        for number in range(first, last + 1)
-        for position in range(*window or (0, len(pieces[number])))
-    ]
-    blobs = [pieces[part][position] for part, position in positions]
+    sizes = {number: len(piece) for number, piece in pieces.items()}
+    places = positions(spans, sizes)
+    blobs = [pieces[part][position] for part, position in places]
     items = _read(serde, blobs)
-    sizes = {part: len(pieces[part]) for part, _ in positions}
+    sizes = {part: sizes[part] for part, _ in places}
     image = Image.of(items, revived=True)
     revived = image if is_known(serde) else None
     last = max(sizes, default=0)
-    return items, KnownList(positions, _digests(serde, blobs, items), sizes, last, image, revived)
+    return items, KnownList(places, _digests(serde, blobs, items), sizes, last, image, revived)
 
 
 def rejoin(
@@ -235,11 +217,6 @@ def _read(serde: SerializerProtocol, blobs: Sequence[bytes]) -> list[Any]:
 
 def _is_msgpack(blob: bytes) -> bool:
     return blob.startswith(_MSGPACK)
-
-
-def numbers(runs: Iterable[Span]) -> set[int]:
-    """Returns the numbers of the parts that a recipe uses."""
-    return {number for first, last, *_ in runs for number in range(first, last + 1)}
 
 
 def _digests(

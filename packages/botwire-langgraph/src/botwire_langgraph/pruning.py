@@ -17,7 +17,8 @@ from botwire import ConfigurationError, ConflictError
 from botwire import operations as ops
 from botwire.clock import to_datetime
 from botwire.exact import Json
-from botwire_langgraph import layout, lists, steps
+from botwire.list_parts import part_numbers
+from botwire_langgraph import layout, steps
 from botwire_langgraph.reading import BatchProgram, load, rest
 from botwire_langgraph.records import Header, Thread, pending_writes
 from botwire_langgraph.thread_cache import Late
@@ -119,7 +120,7 @@ def _used(headers: Sequence[Header]) -> BatchProgram[set[str]]:
     for start in range(0, len(headers), _PAGE):
         for one in (yield from load(headers[start : start + _PAGE])):
             for channel in one.header.blobs():
-                numbers = lists.numbers(one.recipe(channel) or ())
+                numbers = part_numbers(one.spans(channel) or ())
                 used |= {one.header.part(channel, number) for number in numbers}
     return used
 

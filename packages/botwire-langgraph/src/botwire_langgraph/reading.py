@@ -14,8 +14,9 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from botwire import operations as ops
+from botwire.list_parts import MARK, Span, part_key, part_numbers
 from botwire_langgraph import layout, lists
-from botwire_langgraph.lists import KnownList, Span
+from botwire_langgraph.lists import KnownList
 from botwire_langgraph.records import Header
 from botwire_langgraph.serializer import from_blob
 
@@ -51,15 +52,15 @@ class LoadedCheckpoint(NamedTuple):
     writes: Sequence[ops.KeyEntry]
     known: Mapping[str, KnownList] = MappingProxyType({})
 
-    def recipe(self, channel: str) -> Sequence[Span] | None:
-        """Returns the recipe of a channel's list; None if the channel is not stored in parts."""
+    def spans(self, channel: str) -> Sequence[Span] | None:
+        """Returns the spans of a channel's list; None if the channel is not stored in parts."""
         if channel in self.header.lists:
             return self.header.lists[channel]
         blob = self.values.get(self.header.blobs().get(channel, ""), b"")
-        runs: list[Span] | None = None
-        if blob.startswith(lists.MARK):
-            runs = json.loads(blob.removeprefix(lists.MARK))
-        return runs
+        spans: list[Span] | None = None
+        if blob.startswith(MARK):
+            spans = json.loads(blob.removeprefix(MARK))
+        return spans
 
     def list_of(
         self, channel: str, serde: SerializerProtocol
@@ -68,14 +69,13 @@ class LoadedCheckpoint(NamedTuple):
         prefix = layout.parts(self.header.thread.id, self.header.thread.namespace, channel)
         known = self.known.get(channel)
         if known is not None:
-            unread = {n: self.values[layout.numbered(prefix, n)] for n in known.unread()}
+            unread = {n: self.values[part_key(prefix, n)] for n in known.unread()}
             return lists.rejoin(serde, known, unread)
-        runs = self.recipe(channel)
-        if runs is None:
+        spans = self.spans(channel)
+        if spans is None:
             return None
-        numbers = lists.numbers(runs)
-        parts = {number: self.values[layout.numbered(prefix, number)] for number in numbers}
-        return lists.rebuild(serde, runs, parts)
+        parts = {n: self.values[part_key(prefix, n)] for n in part_numbers(spans)}
+        return lists.rebuild(serde, spans, parts)
 
     def channels(
         self, serde: SerializerProtocol, wanted: Collection[str] | None = None
@@ -160,13 +160,13 @@ def take(
         headers, _write_scans(headers), pages[-len(headers) :], strict=True
     ):
         loaded.append(LoadedCheckpoint(header, values, (yield from rest(scan, page)), known))
-    # A recipe missing from the checkpoint is stored with its channel's value.
+    # Spans missing from the checkpoint are stored with their channel's value.
     needed: dict[str, set[int]] = {}
     for one in loaded:
         for channel in one.header.blobs():
             wanted = channels is None or channel in channels
             if wanted and channel not in one.header.lists:
-                _add(needed, one.header, channel, one.recipe(channel) or ())
+                _add(needed, one.header, channel, one.spans(channel) or ())
     if needed:
         scans = _scans(needed)
         values.update((yield from _values(scans, (yield tuple(scans)))))
@@ -184,8 +184,8 @@ def rest(scan: ops.ScanKeys, page: ops.EntryPage) -> BatchProgram[list[ops.KeyEn
     return entries
 
 
-def _add(needed: dict[str, set[int]], header: Header, channel: str, runs: Iterable[Span]) -> None:
-    numbers = lists.numbers(runs)
+def _add(needed: dict[str, set[int]], header: Header, channel: str, spans: Iterable[Span]) -> None:
+    numbers = part_numbers(spans)
     if numbers:
         prefix = layout.parts(header.thread.id, header.thread.namespace, channel)
         needed.setdefault(prefix, set()).update(numbers)
@@ -195,17 +195,15 @@ def _scans(needed: Mapping[str, set[int]]) -> list[ops.ScanKeys]:
     """Returns scans of adjacent parts, each of at most `MAX_PAGE`."""
     scans = []
     for prefix, numbers in needed.items():
-        spans: list[list[int]] = []
+        ranges: list[list[int]] = []
         for number in sorted(numbers):
-            if spans and number == spans[-1][1] + 1 < spans[-1][0] + ops.MAX_PAGE:
-                spans[-1][1] = number
+            if ranges and number == ranges[-1][1] + 1 < ranges[-1][0] + ops.MAX_PAGE:
+                ranges[-1][1] = number
             else:
-                spans.append([number, number])
+                ranges.append([number, number])
         scans += [
-            ops.ScanKeys(
-                prefix, layout.numbered(prefix, first - 1), layout.numbered(prefix, last + 1)
-            )
-            for first, last in spans
+            ops.ScanKeys(prefix, part_key(prefix, first - 1), part_key(prefix, last + 1))
+            for first, last in ranges
         ]
     return scans
 

@@ -37,7 +37,7 @@ from botwire_langgraph.schemas import allow, graph_types
 from botwire_langgraph.serializer import StrictSerializer
 from botwire_langgraph.thread_cache import ThreadCache
 
-logger = logging.getLogger("botwire_langgraph")
+logger = logging.getLogger("botwire.langgraph")
 
 T = TypeVar("T")
 _allowing = threading.Lock()

@@ -14,7 +14,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from botwire import ConfigurationError
 from botwire.client.encoding import encode_list
 
-logger = logging.getLogger("botwire_langgraph")
+logger = logging.getLogger("botwire.langgraph")
 
 
 class StrictSerializer(JsonPlusSerializer):

@@ -25,6 +25,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from botwire import ConflictError, framing
 from botwire import operations as ops
 from botwire.exact import Json
+from botwire.list_parts import MARK, part_number
 from botwire_langgraph import layout, leases, lists
 from botwire_langgraph.errors import ConcurrentRunError, ThreadDeletedError
 from botwire_langgraph.leases import Lease
@@ -296,8 +297,8 @@ def _plan(
         if fresh:
             part = layout.part(thread.id, thread.namespace, channel, known.last)
             puts.append(ops.PutKey(part, framing.join(fresh), if_version=0))
-        recipe = json.dumps(known.runs(), separators=(",", ":"))
-        puts.append(ops.PutKey(key, lists.MARK + recipe.encode()))
+        spans = json.dumps(known.spans(), separators=(",", ":"))
+        puts.append(ops.PutKey(key, MARK + spans.encode()))
         if versions.get(channel) == version:
             kept[channel] = known
     bare = cast("Checkpoint", {k: v for k, v in checkpoint.items() if k != "channel_values"})
@@ -307,7 +308,7 @@ def _plan(
         thread.checkpoint_id,
         bare,
         metadata,
-        {channel: known.runs() for channel, known in kept.items() if known.positions},
+        {channel: known.spans() for channel, known in kept.items() if known.positions},
         {channel: known.last for channel, known in kept.items()},
     )
     return header, kept, [*puts, ops.PutKey(header.key, header.to_value(serde))]
@@ -353,7 +354,7 @@ def _read_tip(
         (loaded,) = yield from take([parent], shared, results[len(ends) :])
         known = loaded.channels(serde, shared)[1]
     for channel, end in zip(shared, results, strict=False):
-        last = layout.part_number(end.entries[0].key) if end.entries else 0
+        last = part_number(end.entries[0].key) if end.entries else 0
         known[channel] = known.get(channel, lists.NOTHING)._replace(last=last)
     return Tip(parent, fences, known, late)
 
@@ -420,9 +421,7 @@ def _check_deleted(
     if thread.checkpoint_id is None or known:
         return
     if fences.deleted != (seen.at_start(thread, loop) or Fences()).deleted:
-        raise ThreadDeletedError(
-            f"the thread {thread.id!r:.80} was deleted while this run was going on"
-        )
+        raise ThreadDeletedError(f"the thread {thread.id!r:.80} was deleted during this run")
 
 
 def delete_thread(thread_id: str) -> BatchProgram[None]:

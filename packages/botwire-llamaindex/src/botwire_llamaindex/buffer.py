@@ -39,7 +39,8 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
     `Context` keeps its memory between runs and across processes.
 
     Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the conversation. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         token_limit: Maximum number of tokens that `get` returns.
         chat_store: A `BotWireChatStore` to use instead of `namespace` and the arguments below.
         client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
@@ -109,7 +110,8 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
             chat_store_key: The conversation.
             token_limit: Maximum number of tokens that `get` returns (3,000).
             tokenizer_fn: A function that splits a text into tokens.
-            namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+            namespace: The namespace of the conversation. Defaults to the client's, then to
+                ``BOTWIRE_NAMESPACE``, then to ``default``.
             client: A `Memory` or `AsyncMemory` to use instead of `url` and `api_key`.
             url: Where memory lives, as for `Memory`.
             api_key: The server's API key, as for `Memory`.

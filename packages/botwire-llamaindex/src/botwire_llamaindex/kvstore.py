@@ -38,7 +38,8 @@ class BotWireKVStore(
     """The collections of a namespace; a key may contain any characters.
 
     Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the stored data. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:
@@ -186,7 +187,8 @@ class BotWireDocumentStore(_OnKVStore, KVDocumentStore):
     """The documents and nodes of a namespace, for ``StorageContext.from_defaults(docstore=…)``.
 
     Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the stored data. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         name: Separates several stores of a namespace. Defaults to ``docstore``.
         batch_size: Number of nodes written in one step; fewer if they are large.
         **connection: Where memory lives; see `ConnectionOptions`.
@@ -217,7 +219,8 @@ class BotWireIndexStore(_OnKVStore, KVIndexStore):
     """The indexes of a namespace, for ``StorageContext.from_defaults(index_store=…)``.
 
     Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the stored data. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         name: Separates several stores of a namespace. Defaults to ``index_store``.
         **connection: Where memory lives; see `ConnectionOptions`.
 

@@ -76,7 +76,8 @@ class BotWireMemory(FoundAgain, Memory):
     LlamaIndex's own class. Without them, the blocking methods need none.
 
     Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the conversation. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         token_limit: Maximum number of tokens that `get` returns, memory blocks included.
         sql_store: A `BotWireAsyncChatStore`, instead of `namespace` and the arguments below.
         client: A `botwire.Memory` or `AsyncMemory`, instead of `url` and `api_key`.
@@ -173,7 +174,8 @@ class BotWireMemory(FoundAgain, Memory):
             audio_token_size_estimate: Tokens per audio block.
             video_token_size_estimate: Tokens per video.
             chat_store: A `BotWireAsyncChatStore`; not together with the six below.
-            namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+            namespace: The namespace of the conversation. Defaults to the client's, then to
+                ``BOTWIRE_NAMESPACE``, then to ``default``.
             client: A `botwire.Memory` or `AsyncMemory`, instead of `url` and `api_key`.
             url: Where memory lives, as for `botwire.Memory`.
             api_key: The server's API key, as for `botwire.Memory`.

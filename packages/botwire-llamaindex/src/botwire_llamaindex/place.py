@@ -74,7 +74,8 @@ class PlacedStore(MadeFromPlace, FoundAgain):
     """What both chat stores share: a namespace at a place.
 
     Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the conversations. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         ttl: Seconds that a conversation lives after the last message was written, by the store's
             clock; None leaves its expiry as it is.
         **connection: See `ConnectionOptions`. A dump never contains the API key.

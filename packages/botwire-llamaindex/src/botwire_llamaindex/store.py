@@ -31,7 +31,8 @@ class BotWireChatStore(PlacedStore, BaseChatStore):
     and a batch of messages is appended in one step. A dump holds the place, but no message or key.
 
     Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the conversations. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         ttl: Seconds that a conversation lives after the last message was written, by the store's
             clock; None leaves its expiry as it is.
         **connection: See `ConnectionOptions`. A dump never contains the API key.

@@ -38,7 +38,8 @@ class BotWireVectorStore(SavedVectors, PlacedStore, BasePydanticVectorStore):
     (vectors), ``text_search`` or ``sparse`` (words), and ``hybrid`` (a mean of both).
 
     Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the nodes. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         collection: Tells several stores of a namespace apart. All embeddings of one have the same
             dimension.
         **connection: See `ConnectionOptions`. A dump never contains the API key.

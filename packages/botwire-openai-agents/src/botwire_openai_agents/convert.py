@@ -121,15 +121,6 @@ def _from_native(data: Any) -> list[TResponseInputItem]:
     return [from_fresh_json(data)]
 
 
-def _json(call: ToolCall) -> str:
-    if isinstance(call.values, str):
-        return call.values
-    try:
-        return json.dumps(call.values)
-    except TypeError:  # what JSON lacks stays tagged
-        return json.dumps(call.arguments)
-
-
 def _from_portable(message: Message) -> list[TResponseInputItem]:
     """Returns the items for another framework's message."""
     if message.role == "tool":
@@ -141,7 +132,7 @@ def _from_portable(message: Message) -> list[TResponseInputItem]:
             "type": "function_call",
             "call_id": call.id,
             "name": call.name,
-            "arguments": _json(call),
+            "arguments": call.as_text,
         }
         for call in message.tool_calls
     ]

@@ -27,7 +27,8 @@ async def list_sessions(
     are listed too. Sessions with `namespace_of` are in several namespaces: list each.
 
     Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the sessions. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         prefix: Only sessions whose ids begin with it.
         order: By id (``name``) or by the time of the last change (``updated``).
         descending: Whether the last one comes first.

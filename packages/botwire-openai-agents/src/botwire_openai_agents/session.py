@@ -66,7 +66,8 @@ class BotWireSession(
 
     Args:
         session_id: The conversation.
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the session. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         ttl: Seconds after its last write when the session expires; None: never. An expired session
             is empty, and the next write starts it afresh.
         session_settings: The SDK's settings, such as how many of the last items to read.

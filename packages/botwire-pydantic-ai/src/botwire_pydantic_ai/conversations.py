@@ -31,7 +31,8 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
     the last fork is deleted.
 
     Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the conversations. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:

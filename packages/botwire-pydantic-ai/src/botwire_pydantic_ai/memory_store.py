@@ -29,7 +29,8 @@ class BotWireMemoryStore(Connected, framework="pydantic-ai"):
     first result for thirty days. File and result are stored in one transaction.
 
     Args:
-        namespace: Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to ``default``.
+        namespace: The namespace of the memories. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         **connection: Where memory lives; see `ConnectionOptions`.
 
     Raises:

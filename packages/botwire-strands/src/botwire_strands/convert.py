@@ -10,10 +10,10 @@ from typing import Any
 from strands.types.content import ContentBlock
 from strands.types.content import Message as StrandsMessage
 from strands.types.session import SessionMessage
-from strands.types.tools import ToolResult
+from strands.types.tools import ToolResult, ToolUse
 
 from botwire import Item
-from botwire.messages import Message, Native, ToolCall, read_items
+from botwire.messages import Message, Native, ToolCall, items_of, read_items
 from botwire.operations import HistoryItem
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 
@@ -21,21 +21,16 @@ FRAMEWORK = "strands"
 FORMAT = 1
 """``SessionMessage.to_dict()``.
 
-An envelope holds one tool result. A message with several is stored as several items; the message is
-in the last, and the others have None as their native data.
+A message with several tool results is stored as several items; see `botwire.messages.items_of`.
 """
 
 
 def to_items(message: SessionMessage) -> list[dict[str, Any]]:
     """Returns the items that hold a message."""
-    said = message.to_message()
-    parts = list(_messages_of(said))
-    part, whole = (Native(FRAMEWORK, FORMAT, data) for data in (None, message.to_dict()))
-    natives = [*[part] * (len(parts) - 1), whole]
-    return [
-        replace(one, created_at=message.created_at, native=native).to_item()
-        for one, native in zip(parts, natives, strict=True)
+    said = [
+        replace(one, created_at=message.created_at) for one in _messages_of(message.to_message())
     ]
+    return items_of(said, Native(FRAMEWORK, FORMAT, message.to_dict()))
 
 
 def from_items(items: Iterable[Item | HistoryItem]) -> list[SessionMessage]:
@@ -59,18 +54,18 @@ def from_items(items: Iterable[Item | HistoryItem]) -> list[SessionMessage]:
     return messages
 
 
-def is_prompt(message: StrandsMessage) -> bool:
-    """Says whether a message begins a request, and does not belong to an answer."""
+def is_question(message: StrandsMessage) -> bool:
+    """Returns whether a message begins a request, and does not belong to an answer."""
     return message["role"] == "user" and not _results(message)
 
 
 def has_results(message: StrandsMessage) -> bool:
-    """Says whether a message holds what tools returned."""
+    """Returns whether a message holds what tools returned."""
     return bool(_results(message))
 
 
 def only_answers(item: Item) -> bool:
-    """Says whether an item holds what a tool returned, and nothing else."""
+    """Returns whether an item holds what a tool returned, and nothing else."""
     return isinstance(item.value, dict) and item.value.get("role") == "tool"
 
 
@@ -122,9 +117,8 @@ def _from_portable(message: Message) -> SessionMessage | None:
     if message.tool_call_id is not None:
         content = [_result(message.tool_call_id, message.text)]
     for call in message.tool_calls:
-        values = call.values
-        given = {"input": values} if isinstance(values, str) else values
-        content.append({"toolUse": {"toolUseId": call.id, "name": call.name, "input": given}})
+        use: ToolUse = {"toolUseId": call.id, "name": call.name, "input": call.by_name}
+        content.append({"toolUse": use})
     role = "assistant" if message.role == "assistant" else "user"
     made: StrandsMessage = {"role": role, "content": content}  # type: ignore[typeddict-item]
     return SessionMessage.from_message(made, 0)

@@ -27,8 +27,8 @@ def list_sessions(
     ``updated_at`` is the time of its last message.
 
     Args:
-        namespace: The namespace of the sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``,
-            else ``default``.
+        namespace: The namespace of the sessions. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         prefix: Only sessions whose ids begin with it.
         limit: How many at most; None: all.
         **connection: Where memory lives; see `ConnectionOptions`.

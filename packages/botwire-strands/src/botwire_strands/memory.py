@@ -22,8 +22,8 @@ class BotWireMemoryStore(Connected, MemoryStore, framework="strands", shows="nam
 
     Args:
         name: The name of the store, by which agents choose one, and of its collection of records.
-        namespace: The namespace of the memories. Default: the client's, else ``BOTWIRE_NAMESPACE``,
-            else ``default``.
+        namespace: The namespace of the memories. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         description: What is in it, for the model.
         max_search_results: How many memories a search returns.
         writable: Whether agents may add to it.

@@ -14,7 +14,7 @@ from botwire.connection import Connected, ConnectionOptions
 from botwire.names import join_parts
 from botwire.operations import read_ttl
 from botwire_strands.acting import current_run
-from botwire_strands.convert import from_items, has_results, is_prompt, only_answers, to_items
+from botwire_strands.convert import from_items, has_results, is_question, only_answers, to_items
 from botwire_strands.listing import AGENTS, SESSIONS
 
 _AGENT = "default"  # the id that Strands gives an agent
@@ -25,8 +25,8 @@ class Repository(Connected, SessionRepository, framework="strands"):
     """A Strands `SessionRepository` on BotWire; `BotWireSessionManager` is one with its session.
 
     Args:
-        namespace: The namespace of the sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``,
-            else ``default``.
+        namespace: The namespace of the sessions. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         ttl: Seconds after the last write when a session, an agent and its messages expire; None:
             never.
         **connection: Where memory lives; see `ConnectionOptions`.
@@ -116,7 +116,7 @@ class Repository(Connected, SessionRepository, framework="strands"):
         """
         history, said = self._history(session_id, agent_id), session_message.to_message()
         items = to_items(session_message)
-        last = None if is_prompt(said) else self._seen.get(history.name)
+        last = None if is_question(said) else self._seen.get(history.name)
         while True:
             try:
                 seqs = history.extend(items, if_last=last)

@@ -16,7 +16,7 @@ from botwire import BotWireError, ConfigurationError, ConflictError
 from botwire.connection import ConnectionOptions
 from botwire.names import check_history
 from botwire_strands.acting import running
-from botwire_strands.convert import from_items, has_results, is_prompt, paired
+from botwire_strands.convert import from_items, has_results, is_question, paired
 from botwire_strands.listing import AGENTS
 from botwire_strands.repository import Repository
 
@@ -33,8 +33,8 @@ class BotWireSessionManager(Repository, RepositorySessionManager, shows="session
 
     Args:
         session_id: The name of the session.
-        namespace: The namespace of the sessions. Default: the client's, else ``BOTWIRE_NAMESPACE``,
-            else ``default``.
+        namespace: The namespace of the sessions. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         ttl: Seconds after its last message when the session expires; None: never. The next message
             starts it afresh. Each agent of a session has messages that expire by themselves.
         **connection: Where memory lives; see `ConnectionOptions`.
@@ -102,7 +102,7 @@ class BotWireSessionManager(Repository, RepositorySessionManager, shows="session
             except ConflictError as error:
                 self._withdraw(agent, message, error)
                 raise
-            if is_prompt(message):
+            if is_question(message):
                 self._asked.setdefault(agent.agent_id, {})[self._seen[name]] = message
                 self._catch_up(agent, message, shown)
             else:

@@ -18,8 +18,8 @@ class BotWireStorage(Connected, Storage, framework="strands", shows="prefix"):
     """A `strands.storage.Storage` on BotWire, for ``Agent(storage=…)``.
 
     Args:
-        namespace: The namespace of the data. Default: the client's, else ``BOTWIRE_NAMESPACE``,
-            else ``default``.
+        namespace: The namespace of the data. Defaults to the client's, then to
+            ``BOTWIRE_NAMESPACE``, then to ``default``.
         prefix: What the keys begin with in the namespace; other keys are left alone.
         **connection: Where memory lives; see `ConnectionOptions`.
 

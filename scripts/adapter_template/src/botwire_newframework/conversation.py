@@ -10,7 +10,7 @@ from botwire.answers import Answerer
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_history
 from botwire.off_loop import off_loop
-from botwire_newframework.convert import ChatMessage, from_items, is_input, paired, to_items
+from botwire_newframework.convert import ChatMessage, from_items, is_question, paired, to_items
 
 
 # REPLACE: derive from the framework's own interface, and use the names of its methods.
@@ -19,7 +19,7 @@ class BotWireConversation(Connected, framework="newframework", shows="name"):
 
     Args:
         name: The conversation. Adapters of other frameworks find it by the same name.
-        namespace: The namespace. Default: the client's, else ``BOTWIRE_NAMESPACE``, else
+        namespace: The namespace. Defaults to the client's, then to ``BOTWIRE_NAMESPACE``, then to
             ``default``.
         **connection: Where memory lives; see `ConnectionOptions`.
 
@@ -67,7 +67,7 @@ class BotWireConversation(Connected, framework="newframework", shows="name"):
         items = await off_loop(to_items, messages)
         history = self._history
         # A question may come at any time. An answer must follow what its model was shown.
-        asked = Answerer() if is_input(messages[0]) else self._answerer
+        asked = Answerer() if is_question(messages[0]) else self._answerer
         seqs = await asked.answer(
             history,
             lambda last: history.extend(items, if_last=last),

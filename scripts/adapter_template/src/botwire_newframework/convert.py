@@ -67,7 +67,7 @@ def paired(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
     return pair_answers(messages, ids=_call_ids, close=_close)
 
 
-def is_input(message: ChatMessage) -> bool:
+def is_question(message: ChatMessage) -> bool:
     """Returns whether a message begins a request, rather than belonging to an answer."""
     return message["role"] in ("user", "system")
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from botwire.messages import Message, Role, ToolCall
+from botwire.content_blocks import read_content
+from botwire.messages import Message
 from botwire_mcp import bounds
 
 LONGEST = 20_000
@@ -54,31 +56,8 @@ def _messages_of(entry: Mapping[str, Any]) -> Iterator[Message]:
     message, kind = entry.get("message"), entry.get("type")
     if kind not in ("user", "assistant") or not isinstance(message, dict):
         return
-    content = message.get("content")
-    blocks = content if isinstance(content, list) else [{"type": "text", "text": content}]
     said = entry.get("timestamp")
     at = said if isinstance(said, str) else None
-    for block in blocks:
-        if _is(block, "tool_result"):
-            answer = block.get("content")
-            text = answer if isinstance(answer, str) else _text(answer or ())
-            id = str(block.get("tool_use_id"))
-            yield Message("tool", bounds.cut(text, LONGEST), tool_call_id=id, created_at=at)
-    text = bounds.cut(_text(blocks), LONGEST)
-    calls = [
-        ToolCall.of(str(block.get("id")), str(block.get("name")), block.get("input") or {})
-        for block in blocks
-        if _is(block, "tool_use")
-    ]
-    if text or calls:
-        role: Role = "user" if kind == "user" else "assistant"
-        yield Message(role, text, tool_calls=calls, created_at=at)
-
-
-def _is(block: Any, kind: str) -> bool:
-    return isinstance(block, dict) and block.get("type") == kind
-
-
-def _text(blocks: Iterable[Any]) -> str:
-    texts = (block.get("text") for block in blocks if _is(block, "text"))
-    return "\n\n".join(text for text in texts if isinstance(text, str))
+    for one in read_content("user" if kind == "user" else "assistant", message.get("content")):
+        if one.text or one.tool_calls or one.role == "tool":
+            yield replace(one, text=bounds.cut(one.text, LONGEST), created_at=at)
