@@ -14,14 +14,16 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCall
 from llama_index.core.llms import MockLLM
 from llama_index.core.llms.mock import MockFunctionCallingLLM
 from llama_index.core.memory import (
+    BaseMemory,
     BaseMemoryBlock,
+    ChatMemoryBuffer,
     FactExtractionMemoryBlock,
     Memory,
     VectorMemoryBlock,
 )
 from llama_index.core.vector_stores import SimpleVectorStore
 from llama_index.core.workflow import Context, StartEvent, StopEvent, Workflow, step
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, create_model
 
 from botwire import ConfigurationError
 from botwire_llamaindex import (
@@ -228,6 +230,20 @@ async def test_a_typed_state_finds_its_memories_again(place: dict[str, Any]) -> 
     found = State.model_validate_json(state.model_dump_json()).buffer
     assert type(found) is PersistentChatMemory
     assert found.chat_store.namespace == place["namespace"]
+
+
+@pytest.mark.parametrize("kind", [Memory, BaseMemory, ChatMemoryBuffer])
+@pytest.mark.parametrize("as_any", [False, True])
+def test_a_state_of_llamaindexs_own_types_never_comes_back_empty(
+    place: dict[str, Any], kind: Any, as_any: bool
+) -> None:
+    made: Any = PersistentChatMemory if kind is ChatMemoryBuffer else BotWireMemory
+    memory = made(**place)
+    memory.put(ChatMessage(role="user", content="I am Ada."))
+    kept = create_model("Kept", memory=(SerializeAsAny[kind] if as_any else kind, ...))
+    dumped = kept(memory=memory).model_dump_json()
+    with pytest.raises((ValidationError, TypeError)):
+        kept.model_validate_json(dumped)
 
 
 async def test_an_agents_state_is_before_the_model_at_each_call(place: dict[str, Any]) -> None:

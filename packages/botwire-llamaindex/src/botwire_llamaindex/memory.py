@@ -225,7 +225,8 @@ class BotWireMemory(FoundAgain, Memory):
         return {
             "class_name": self.class_name(),
             **{name: getattr(self, name) for name in _SETTINGS},
-            "insert_method": self.insert_method.value,
+            # LlamaIndex's own `Memory` must refuse this, or it would come back without messages.
+            "insert_method": f"{self.class_name()}.{self.insert_method.value}",
             "chat_store": self.sql_store.to_dict(),
             **name_tokenizer(self.tokenizer_fn),
             **({"memory_blocks": blocks} if blocks else {}),
@@ -250,7 +251,7 @@ class BotWireMemory(FoundAgain, Memory):
             fields["memory_blocks_template"] = owner.memory_blocks_template
         return cls(
             **fields,
-            insert_method=InsertMethod(data["insert_method"]),
+            insert_method=InsertMethod(data["insert_method"].rpartition(".")[2]),
             sql_store=store,
             tokenizer_fn=find_tokenizer(data),
         )
