@@ -351,6 +351,18 @@ async def test_a_short_write_waits_for_one_long_write_at_most(path: Path) -> Non
     await memory.aclose()
 
 
+@pytest.mark.anyio
+async def test_closing_waits_for_what_was_just_written(path: Path) -> None:
+    engine = AsyncSQLiteEngine(SQLiteEngine(path))
+    memory = AsyncMemory("n", engine=engine)
+    for i in range(3):  # a closed engine opens again
+        writes = [asyncio.create_task(memory.set(f"k{i} {j}", j)) for j in range(3)]
+        await asyncio.sleep(0)  # they have begun, and nothing is handed over to the thread yet
+        await engine.aclose()
+        assert all(write.done() for write in writes)
+        assert Memory("n", url=f"sqlite:///{path}").count() == 3 * (i + 1)
+
+
 def test_long_and_short_writes_take_turns() -> None:
     turns = CommitChooser()
     waiting = [planned(many=True), planned(many=True), planned(many=False)]

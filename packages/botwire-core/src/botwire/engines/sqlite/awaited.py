@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -12,28 +15,112 @@ from botwire.engines.lanes import Lanes
 from botwire.engines.sql import pages, planning
 from botwire.engines.sql.plans import UnplannedError
 from botwire.engines.sqlite.engine import SQLiteEngine
-from botwire.engines.sqlite.writer import CommitChooser, Planned
-from botwire.errors import BotWireError
+from botwire.engines.sqlite.writer import CommitChooser, Outcome, Planned
 from botwire.operations import Batch, Results
 
 _QUICK, _SLOW = 4, 2  # threads for reads; see `lanes`
 
-_Waiting = list[tuple[Planned, "asyncio.Future[Results]"]]
+
+class _Order(NamedTuple):
+    """A batch to commit, and the caller that waits for its outcome."""
+
+    planned: Planned
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Results]
+
+
+class _Writer:
+    """A thread that commits batches, and tells their callers itself.
+
+    Batches that arrive in one turn of an event loop, or during a commit, share the next commit. So
+    a thousand concurrent writers cost one thread switch per commit.
+
+    Args:
+        apply: Commits batches together, and returns the outcome of each.
+    """
+
+    def __init__(self, apply: Callable[[Sequence[Planned]], Sequence[Outcome]]) -> None:
+        self._apply = apply
+        self._turns = CommitChooser()
+        self._arriving: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Order]]
+        self._arriving = weakref.WeakKeyDictionary()
+        self._waiting: deque[_Order] = deque()
+        self._is_called = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="botwire-write")
+
+    async def write(self, planned: Planned) -> Results:
+        """Applies a batch and returns one result per operation."""
+        loop = asyncio.get_running_loop()
+        order = _Order(planned, loop, loop.create_future())
+        arriving = self._arriving.get(loop)
+        if arriving is None:
+            self._arriving[loop] = [order]
+            loop.call_soon(self._hand_over, loop)
+        else:
+            arriving.append(order)
+        # A cancelled caller gives up its own answer, not the commit that others share.
+        return await order.answer
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Passes what has arrived in a turn of a loop to the thread."""
+        arrived = self._arriving.pop(loop, [])
+        self._waiting.extend(arrived)
+        if self._is_called or not self._waiting:
+            return
+        self._is_called = True
+        try:
+            self._thread.submit(self._commit_all)
+        except RuntimeError as error:  # the interpreter ends
+            self._is_called = False
+            self._waiting.clear()
+            _tell([(order, error) for order in arrived])
+
+    def _commit_all(self) -> None:
+        self._is_called = False  # first: what arrives too late for this call makes another one
+        while self._waiting:
+            arrived = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            chosen, rest = self._turns.choose(arrived, lambda order: order.planned)
+            self._waiting.extendleft(reversed(rest))
+            outcomes: Sequence[Results | BaseException]
+            try:
+                outcomes = self._apply([order.planned for order in chosen])
+            except BaseException as error:  # noqa: BLE001 - raised where the callers wait
+                outcomes = [error] * len(chosen)
+            told = list(zip(chosen, outcomes, strict=True))
+            for loop in {order.loop for order in chosen}:
+                with contextlib.suppress(RuntimeError):  # it has ended, and its callers with it
+                    loop.call_soon_threadsafe(_tell, [one for one in told if one[0].loop is loop])
+
+    async def close(self, then: Callable[[], object]) -> None:
+        """Commits what waits, calls a function, and ends the thread."""
+        loop = asyncio.get_running_loop()
+        self._hand_over(loop)
+        await loop.run_in_executor(self._thread, then)
+        self._thread.shutdown(wait=False)
+
+
+def _tell(told: Sequence[tuple[_Order, Results | BaseException]]) -> None:
+    for order, outcome in told:
+        if order.answer.done():  # the caller was cancelled
+            continue
+        if isinstance(outcome, BaseException):
+            order.answer.set_exception(outcome)
+        else:
+            order.answer.set_result(outcome)
 
 
 class _Threads(NamedTuple):
     """Separate threads for reads, writes and maintenance."""
 
     readers: Lanes
-    writer: ThreadPoolExecutor
+    writer: _Writer
     maintainer: ThreadPoolExecutor
 
 
 class AsyncSQLiteEngine:
     """Runs a `SQLiteEngine` in threads, for any number of event loops.
 
-    SQLite has no asynchronous interface. Short batches that arrive during a commit are handed over
-    together as the next one, so a thousand concurrent writers cost one thread switch per commit.
+    SQLite has no asynchronous interface.
 
     Args:
         engine: The engine that applies batches. Closed with this one.
@@ -43,17 +130,11 @@ class AsyncSQLiteEngine:
         self.engine = engine
         self._threads = self._start_threads()
         self._process = os.getpid()
-        self._waiting: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting] = (
-            weakref.WeakKeyDictionary()
-        )
-        self._committing: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, asyncio.Task[None]
-        ] = weakref.WeakKeyDictionary()
 
     def _start_threads(self) -> _Threads:
         return _Threads(
             Lanes("botwire-read", quick=_QUICK, slow=_SLOW),
-            ThreadPoolExecutor(1, thread_name_prefix="botwire-write"),
+            _Writer(self.engine.apply_group),
             ThreadPoolExecutor(1, thread_name_prefix="botwire-maintain"),
         )
 
@@ -79,11 +160,11 @@ class AsyncSQLiteEngine:
         tried = 0
         while True:
             try:
-                return await self._write(loop, await self._plan(loop, batch, tried))
+                return await self._pool().writer.write(await self._plan(batch, tried))
             except UnplannedError:
                 tried += 1
 
-    async def _plan(self, loop: asyncio.AbstractEventLoop, batch: Batch, tried: int) -> Planned:
+    async def _plan(self, batch: Batch, tried: int) -> Planned:
         first = planning.first_plan(batch) if tried == 0 else None
         if first is not None:
             return Planned(batch, first)
@@ -92,61 +173,14 @@ class AsyncSQLiteEngine:
             batch.namespace, lambda: self.engine.plan(batch, tried), held_to
         )
 
-    async def _write(self, loop: asyncio.AbstractEventLoop, planned: Planned) -> Results:
-        answer: asyncio.Future[Results] = loop.create_future()
-        self._waiting.setdefault(loop, []).append((planned, answer))
-        if loop not in self._committing:
-            self._committing[loop] = loop.create_task(self._commit(loop))
-        # A cancelled caller gives up its own answer, not the commit that others share.
-        return await answer
-
-    async def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            turns = CommitChooser()
-            while arrived := self._waiting.pop(loop, None):
-                waiting, rest = turns.choose(arrived, lambda one: one[0])
-                if rest:
-                    self._waiting[loop] = rest
-                batches = [batch for batch, _ in waiting]
-                try:
-                    outcomes = await loop.run_in_executor(
-                        self._pool().writer, self.engine.apply_group, batches
-                    )
-                except asyncio.CancelledError:
-                    # The loop ends and the waiting callers were cancelled too. asyncio would warn
-                    # about an exception that is never retrieved, so cancel instead.
-                    for _, answer in waiting + self._waiting.pop(loop, []):
-                        answer.cancel()
-                    raise
-                except BaseException as error:
-                    for _, answer in waiting:
-                        if not answer.done():
-                            answer.set_exception(error)
-                    if not isinstance(error, Exception):
-                        raise
-                    continue
-                for (_, answer), outcome in zip(waiting, outcomes, strict=True):
-                    if answer.done():
-                        continue
-                    if isinstance(outcome, BotWireError):
-                        answer.set_exception(outcome)
-                    else:
-                        answer.set_result(outcome)
-        finally:
-            del self._committing[loop]
-
     async def sweep(self) -> None:
         """Removes expired data; see `SQLiteEngine.sweep`."""
         await asyncio.get_running_loop().run_in_executor(self._pool().maintainer, self.engine.sweep)
 
     async def aclose(self) -> None:
-        """Waits for the current commit, then closes the file."""
-        loop = asyncio.get_running_loop()
-        if committing := self._committing.get(loop):
-            await committing
+        """Waits for the batches that wait to be committed, then closes the file."""
         threads = self._pool()
-        await loop.run_in_executor(threads.writer, self.engine.close)
+        await threads.writer.close(self.engine.close)
         threads.readers.close()
-        threads.writer.shutdown(wait=False)
         threads.maintainer.shutdown(wait=False)
         self._process = 0  # makes the next use start new threads
