@@ -195,7 +195,7 @@ def _a(what: str) -> str:
 
 
 def _check(given: object, what: str, limit: int) -> str:
-    name = check_string(given, what)
+    name = given if isinstance(given, str) else check_string(given, what)
     if not name:
         raise ConfigurationError(f"{_a(what)} must not be empty")
     if len(name) > limit:  # a character is at least one byte

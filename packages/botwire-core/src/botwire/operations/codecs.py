@@ -30,8 +30,8 @@ Schema = dict[str, Any]
 REF = "#/components/schemas/"
 """Where OpenAPI keeps the schemas that others refer to."""
 
-quote: Callable[[str], str] = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
-"""Returns a string or a number as JSON."""
+quote: Callable[[str], str] = json.encoder.encode_basestring_ascii
+"""Returns a string as JSON."""
 
 Check = Callable[[Any, str], object]
 """Takes a value and the field's name; raises `ConfigurationError` unless the value is valid."""
@@ -181,7 +181,7 @@ _BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
 
 TEXT = Codec(quote, _text, {"type": "string"})
 INT = Codec(int.__repr__, _int, {"type": "integer"})
-NUMBER = Codec(quote, _number, {"type": "number"})
+NUMBER = Codec(json.JSONEncoder(allow_nan=False).encode, _number, {"type": "number"})
 BOOL = Codec(lambda value: "true" if value else "false", _bool, {"type": "boolean"})
 JSON = Codec(lambda value: value.text, _json, {})
 BYTES = Codec(_to_base64, _base64, _BASE64)

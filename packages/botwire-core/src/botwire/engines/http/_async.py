@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import os
 import ssl
 import time
-import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs
@@ -150,7 +150,7 @@ class AsyncHTTPEngine:
         if len(content) >= MOST_BYTES:
             await asyncio.sleep(0)  # others may run between encoding and sending
         # An answer can get lost: a retried write must not be applied twice.
-        idempotency_id = (batch.idempotency_id or uuid.uuid4().hex) if batch.writes else None
+        idempotency_id = (batch.idempotency_id or os.urandom(16).hex()) if batch.writes else None
         longest = time.monotonic() + self._timeout
         deadline = time.monotonic() + self._outage.limit(self._timeout)
         if self._outage.ask_first:
@@ -158,7 +158,7 @@ class AsyncHTTPEngine:
         attempt, refused, sent = 0, False, False
         while True:
             attempt += 1
-            answer = await self._send(content, idempotency_id, deadline - time.monotonic())
+            answer = await self._send(content, idempotency_id, deadline)
             if isinstance(answer, Answer) and answer.status not in retry.RETRIED_STATUSES:
                 self._outage.end()
                 return self._read(batch, answer)
@@ -206,23 +206,21 @@ class AsyncHTTPEngine:
         self._outage.end()
 
     async def _send(
-        self, content: str, idempotency_id: str | None, seconds: float
+        self, content: str, idempotency_id: str | None, deadline: float
     ) -> Answer | TransportError:
         """Sends a request; returns the answer, or the reason for not getting one."""
         if self._channels is None:
-            return await self._send_over_http(content, idempotency_id, seconds)
-        until = time.monotonic() + seconds
+            return await self._send_over_http(content, idempotency_id, deadline)
         try:
-            answer = await self._channels.send(content, idempotency_id, seconds)
+            answer = await self._channels.send(content, idempotency_id, deadline)
         except TimeoutError as error:
             return self._timed_out(error)
-        if answer is None:
-            left = until - time.monotonic()
-            found = await self._send_over_http(content, idempotency_id, left)
-            if isinstance(found, Answer):
-                await self._channels.confirm_place(until - time.monotonic())
-            return found
-        return answer
+        if answer is not None:
+            return answer
+        found = await self._send_over_http(content, idempotency_id, deadline)
+        if isinstance(found, Answer):
+            await self._channels.confirm_place(deadline)
+        return found
 
     async def pushed(self, namespace: str, prefix: str, after: int) -> AsyncIterator[ChangePage]:
         """Yields changes as the server pushes them, as long as it does; see `AsyncPushes`."""
@@ -245,8 +243,9 @@ class AsyncHTTPEngine:
         return failure
 
     async def _send_over_http(
-        self, content: str, idempotency_id: str | None, seconds: float
+        self, content: str, idempotency_id: str | None, deadline: float
     ) -> Answer | TransportError:
+        seconds = deadline - time.monotonic()
         try:
             async with self._clients.use() as client:
                 # Built by hand: `client.post` parses the URL and merges settings each time.

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import ssl
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -153,7 +154,7 @@ class AsyncChannel(asyncio.Protocol):
         if not self._waiting:
             self.close()
 
-    async def ask(self, content: str, name: str | None, seconds: float) -> Answer | None:
+    async def ask(self, content: str, name: str | None, deadline: float) -> Answer | None:
         """Sends a request; see `AsyncChannels.send`."""
         if not self._is_writable:  # the server does not read what was already sent
             return None
@@ -161,7 +162,8 @@ class AsyncChannel(asyncio.Protocol):
         number = next(self._numbers)
         waiter: asyncio.Future[Answer | None] = self._loop.create_future()
         self._waiting[number] = waiter
-        timer = self._loop.call_later(max(0.0, seconds), _time_out, waiter)
+        left = max(0.0, deadline - time.monotonic())
+        timer = self._loop.call_later(left, _time_out, waiter)
         self._transport.write(frames.request(number, content, name))
         try:
             return await waiter

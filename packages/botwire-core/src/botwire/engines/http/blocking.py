@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 
 from botwire.engines.http import frames
 from botwire.engines.http.exchange import Answer, Target, Watch
@@ -24,23 +25,22 @@ _CHUNK = 256 * 1024
 class Waiter:
     """A thread that waits for an answer, or for the pages of a watch."""
 
-    __slots__ = ("_called", "answers", "is_waiting", "number")
+    __slots__ = ("_calls", "answers", "is_waiting", "number")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.answers: deque[Answer] = deque()
         self.is_waiting = False
-        self._called = threading.Lock()
-        self._called.acquire()
+        self._calls: SimpleQueue[None] = SimpleQueue()
 
     def call(self) -> None:
         """Wakes the thread: its answer has come, or it is its turn to read."""
-        with contextlib.suppress(RuntimeError):  # it was already called
-            self._called.release()
+        self._calls.put(None)
 
     def wait(self, seconds: float) -> None:
-        """Waits for `call`."""
-        self._called.acquire(timeout=max(0.0, seconds))
+        """Waits for `call`; returns at once for each call since the last wait."""
+        with contextlib.suppress(Empty):
+            self._calls.get(timeout=max(0.0, seconds))
 
 
 class Channel:
@@ -98,9 +98,8 @@ class Channel:
             self._lead(lambda: self._read(0.0))
         return not self._is_dead and time.monotonic() - self._heard_at < _SILENT_SECONDS
 
-    def ask(self, content: str, name: str | None, seconds: float) -> Answer | None:
+    def ask(self, content: str, name: str | None, deadline: float) -> Answer | None:
         """Sends a request; see `AsyncChannels.send`."""
-        deadline = time.monotonic() + seconds
         waiter = self._enter()
         try:
             self._send(frames.request(waiter.number, content, name), deadline)

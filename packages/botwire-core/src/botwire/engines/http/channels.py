@@ -15,15 +15,16 @@ import threading
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.loops import AsyncClientPerLoop, ClientPerLoop
 
 if TYPE_CHECKING:
     from botwire.engines.http.awaited import AsyncChannel
-    from botwire.engines.http.blocking import Channel
+    from botwire.engines.http.blocking import Channel, Waiter
+
+T = TypeVar("T")
 
 MOST_BYTES = 256 * 1024
 """Requests of this size or more go over HTTP, so that smaller ones do not wait behind them."""
@@ -117,26 +118,26 @@ class AsyncChannels:
             _AsyncSlot, _AsyncSlot.aclose
         )
 
-    async def confirm_place(self, seconds: float) -> None:
+    async def confirm_place(self, deadline: float) -> None:
         """Records that the server has answered over HTTP; opens a channel from the second time on.
 
         Opening it now does not delay any request.
 
         Args:
-            seconds: How long opening it may take.
+            deadline: When the request whose answer this is would have timed out.
         """
         slot = await self._slots.get()
         if slot.has_answered:
-            await self._open(slot, seconds)
+            await self._open(slot, deadline - time.monotonic())
         slot.has_answered = True
 
-    async def send(self, content: str, name: str | None, seconds: float) -> Answer | None:
+    async def send(self, content: str, name: str | None, deadline: float) -> Answer | None:
         """Sends a request over the running loop's channel.
 
         Args:
             content: The request body.
             name: The idempotency id, if any.
-            seconds: How long it may take.
+            deadline: When it times out, as `time.monotonic` tells the time.
 
         Returns:
             The answer; None if the request must be sent over HTTP. It may already have been
@@ -151,7 +152,7 @@ class AsyncChannels:
         channel = self._find(slot)
         if channel is None:
             return None
-        answer = await channel.ask(content, name, seconds)
+        answer = await channel.ask(content, name, deadline)
         if answer is not None:
             self._verdict.confirm()
         else:
@@ -240,32 +241,26 @@ class Channels:
         self._tls = tls
         self._verdict = verdict
         self._slots: ClientPerLoop[_Slot] = ClientPerLoop(_Slot, _Slot.close)
-        self._users: set[tuple[int, int]] = set()  # processes and threads inside `send`
 
-    def confirm_place(self, seconds: float) -> None:
+    def confirm_place(self, deadline: float) -> None:
         """Records that the server has answered over HTTP; see `AsyncChannels.confirm_place`."""
         slot = self._slots.get()
         if slot.has_answered:
-            self._open(slot, seconds)
+            self._open(slot, deadline - time.monotonic())
         slot.has_answered = True
 
-    def send(self, content: str, name: str | None, seconds: float) -> Answer | None:
-        """Sends a request over the process's channel; see `AsyncChannels.send`.
-
-        A signal handler or a finalizer may call this while its own thread is inside another call,
-        which cannot release its locks. Such a call uses HTTP.
-        """
+    def send(self, content: str, name: str | None, deadline: float) -> Answer | None:
+        """Sends a request over the process's channel; see `AsyncChannels.send`."""
         if len(content) > MOST_BYTES:
             return None
-        with self._using() as is_free:
-            return self._send(content, name, seconds) if is_free else None
-
-    def _send(self, content: str, name: str | None, seconds: float) -> Answer | None:
         slot = self._slots.get()
+        return self._alone(slot, lambda: self._send(slot, content, name, deadline))
+
+    def _send(self, slot: _Slot, content: str, name: str | None, deadline: float) -> Answer | None:
         channel = self._find(slot)
         if channel is None:
             return None
-        answer = channel.ask(content, name, seconds)
+        answer = channel.ask(content, name, deadline)
         if answer is not None:
             self._verdict.confirm()
         else:
@@ -277,17 +272,13 @@ class Channels:
         if not self._verdict.allows_push:
             return
         process, slot = os.getpid(), self._slots.get()
-        with self._using() as is_free:
-            channel = self._find(slot) if is_free else None
-            waiter = None
-            if channel is not None:
-                waiter = channel.begin_watch(wanted, _OPEN_SECONDS)
-        if channel is None or waiter is None:
+        begun = self._alone(slot, lambda: self._begin_watch(slot, wanted))
+        if begun is None:
             return
+        channel, waiter = begun
         try:
             while process == os.getpid():  # a forked child that continues here has its own channel
-                with self._using() as is_free:
-                    answer = channel.next_of(waiter) if is_free else None
+                answer = self._alone(slot, lambda: channel.next_of(waiter))
                 if answer is None:
                     self._note_end(slot, channel)
                     return
@@ -300,18 +291,25 @@ class Channels:
             if process == os.getpid():
                 channel.end_watch(waiter)
 
-    @contextmanager
-    def _using(self) -> Iterator[bool]:
-        """Yields whether this thread may use a channel: not if it is inside another call."""
-        thread = os.getpid(), threading.get_ident()
-        if thread in self._users:
-            yield False
-            return
-        self._users.add(thread)
+    def _begin_watch(self, slot: _Slot, wanted: Watch) -> tuple[Channel, Waiter] | None:
+        channel = self._find(slot)
+        waiter = None if channel is None else channel.begin_watch(wanted, _OPEN_SECONDS)
+        return None if channel is None or waiter is None else (channel, waiter)
+
+    def _alone(self, slot: _Slot, call: Callable[[], T | None]) -> T | None:
+        """Returns what a function returns; None if this thread is inside another such call.
+
+        A signal handler or a finalizer may call while its own thread is inside another call, which
+        cannot release its locks.
+        """
+        thread = threading.get_ident()
+        if thread in slot.users:
+            return None
+        slot.users.add(thread)
         try:
-            yield True
+            return call()
         finally:
-            self._users.discard(thread)
+            slot.users.discard(thread)
 
     def _find(self, slot: _Slot) -> Channel | None:
         channel = slot.channel
@@ -357,6 +355,7 @@ class _Slot:
         self.channel: Channel | None = None
         self.has_answered = False
         self.opening = threading.Lock()
+        self.users: set[int] = set()  # threads that use the channel
 
     def close(self) -> None:
         if self.channel is not None:
