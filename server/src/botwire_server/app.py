@@ -44,7 +44,6 @@ class Application(FastAPI):
         settings: Settings = state.settings
         stack: ASGIApp = HeadMiddleware(super().build_middleware_stack())
         stack = BatchShortcut(stack, route=routes.BATCHES)
-        stack = state.mounts.before(stack)
         stack = CallerMiddleware(
             stack,
             authenticator=state.authenticator,

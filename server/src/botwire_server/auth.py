@@ -154,7 +154,8 @@ class Authenticator:
     async def identify(self, scope: Scope, session: str | None = None) -> Caller:
         """Returns the caller of a request.
 
-        A channel has identified the caller of its requests when it was opened.
+        A channel has identified the caller of its requests when it was opened. Whether its key is
+        still valid is checked with each batch, like that of every caller; see `renew`.
 
         Args:
             scope: The scope of the request.
@@ -166,7 +167,6 @@ class Authenticator:
         """
         known: Caller | None = scope.get(CALLER)
         if known is not None:
-            await self.renew(known)
             if known.key is not None:
                 self.keys.touch(known.key)
             return known

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from botwire.errors import InvalidRequestError, PayloadTooLargeError
-from botwire_server.request_work import BODY_BYTES, BODY_READ
+from botwire_server.request_work import BODY_BYTES, BODY_READ, WITHDRAWAL
 
 BODY_SECONDS = 30.0
 """Time for a body to arrive; larger bodies get more."""
@@ -48,6 +48,10 @@ def bounded(receive: Receive, scope: Scope, headers: Mapping[bytes, bytes], limi
     length = headers.get(b"content-length", b"0")
     if length.isdigit() and (len(length) > 18 or int(length) > limit):
         raise _too_large(limit)
+    if WITHDRAWAL in scope:
+        # A channel brings bodies whole and uncompressed, and says by itself if its client leaves.
+        scope[BODY_BYTES] = int(length)
+        return receive
     coding = headers.get(b"content-encoding", b"identity").strip().lower()
     if coding not in (b"identity", b"gzip"):
         raise InvalidRequestError("the Content-Encoding of a body is gzip, or none", status=415)

@@ -25,8 +25,7 @@ from websockets.server import ServerProtocol
 from botwire import wire
 from botwire.engines.http.frames import masked
 from botwire.engines.http.websocket_frames import BINARY, OTHER, TEXT, Splitter, head_of
-from botwire.operations import codecs
-from botwire_server.bodies import IS_WHOLE
+from botwire.operations.codecs import quote
 from botwire_server.channel_lines import (
     MAX_LINE,
     REQUEST_HEADERS,
@@ -51,9 +50,14 @@ _OF_OPENING = frozenset(name.encode() for name in REQUEST_HEADERS) | {
     b"expect",
     b"if-match",
     b"if-none-match",
+    b"sec-websocket-extensions",
+    b"sec-websocket-key",
+    b"sec-websocket-version",
     b"transfer-encoding",
     b"upgrade",
 }
+# What its channel's requests share with it, its caller included: nobody is identified twice.
+_SHARED = ("app", "asgi", "client", "root_path", "scheme", "server", "state", CALLER)
 _UNTOLD = frozenset({b"content-length", b"content-type", b"vary"})
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
@@ -115,10 +119,8 @@ class Channel(asyncio.Protocol):
         self._scope = scope
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._headers = [  # sent with each request
-            (name, value) for name, value in scope["headers"] if name not in _OF_OPENING
-        ]
-        self._headers.append((b"content-type", b"application/json"))
+        self._headers: list[tuple[bytes, bytes]] = []  # of each request
+        self._common: Scope = {}  # what is the same in the scope of each request
         self._frames = ServerProtocol()
         self._channels: Channels | None = None
         self._most_bytes = 0
@@ -197,6 +199,19 @@ class Channel(asyncio.Protocol):
         """
         self._channels = channels
         self._most_bytes = most_bytes
+        opened = self._scope
+        self._headers = [one for one in opened["headers"] if one[0] not in _OF_OPENING]
+        self._headers.append((b"content-type", b"application/json"))
+        self._common = {
+            **{name: opened[name] for name in _SHARED},
+            "type": "http",
+            "http_version": "1.1",
+            "method": "POST",
+            "path": wire.BATCH_PATH,
+            "raw_path": wire.BATCH_PATH.encode(),
+            "query_string": b"",
+            VIA_CHANNEL: True,
+        }
         if app.middleware_stack is not None:
             self._app = app.middleware_stack
 
@@ -308,23 +323,36 @@ class Channel(asyncio.Protocol):
         answer: list[Message] = []
 
         async def send(message: Message) -> None:
-            if scope["method"] == "GET" and answer and message.get("more_body"):
+            answer.append(message)
+            if message["type"] == "http.response.start":
+                return
+            if not message.get("more_body"):
+                # Now, and not at the end: the client reads it while its request is logged.
+                await self._send(name, answer, exchange)
+                answer.clear()
+                self._leave(name, exchange)
+            elif scope["method"] == "GET":
                 self._begin_push(exchange)
-                await self._send(name, [answer[0], message], exchange, more=True)
-            else:
-                answer.append(message)
+                await self._send(name, [answer[0], answer.pop()], exchange, more=True)
 
         try:
             await self._app(scope, exchange.receive, send)
-            if answer:  # else the request was withdrawn
+            if answer:  # a watch that was withdrawn
                 await self._send(name, answer, exchange)
         finally:
-            del self._in_flight[name]
-            self._pushes -= exchange.is_push
-            self._bytes -= exchange.size
-            if not self._is_closed:
+            self._leave(name, exchange)
+
+    def _leave(self, name: int | str, exchange: _Exchange) -> None:
+        """Notes that a request is no longer in flight: it was answered, or it was withdrawn."""
+        if self._in_flight.get(name) is not exchange:
+            return
+        del self._in_flight[name]
+        self._pushes -= exchange.is_push
+        self._bytes -= exchange.size
+        if not self._is_closed:
+            if not self._reads:
                 self._start_waiting()
-                self._end_if_idle()
+            self._end_if_idle()
 
     def _begin_push(self, exchange: _Exchange) -> None:
         if not exchange.is_push:
@@ -335,46 +363,23 @@ class Channel(asyncio.Protocol):
             exchange.withdraw()
 
     def _scope_of(self, given: Any, exchange: _Exchange) -> Scope:
-        """Returns the scope of a request, as if it had been sent over HTTP.
-
-        The caller is that of the opening request, so the server need not identify it again.
-        """
-        opened = self._scope
+        """Returns the scope of a request, as if it had been sent over HTTP."""
         headers = [*self._headers, (b"content-length", b"%d" % exchange.size)]
         for name, value in given.items() if given else ():
             headers.append((name.lower().encode(), value.encode("utf-8", "surrogatepass")))
-        return {
-            "type": "http",
-            "app": opened["app"],
-            "asgi": opened["asgi"],
-            "http_version": "1.1",
-            "server": opened["server"],
-            "client": opened["client"],
-            "scheme": opened["scheme"],
-            "root_path": opened["root_path"],
-            "state": opened["state"],
-            "method": "POST",
-            "path": wire.BATCH_PATH,
-            "raw_path": wire.BATCH_PATH.encode(),
-            "query_string": b"",
-            "headers": headers,
-            CALLER: opened[CALLER],
-            IS_WHOLE: True,
-            VIA_CHANNEL: True,
-            WITHDRAWAL: exchange,
-        }
+        return {**self._common, "headers": headers, WITHDRAWAL: exchange}
 
     async def _send(
         self, name: int | str, answer: list[Message], exchange: _Exchange, *, more: bool = False
     ) -> None:
         headers = ", ".join(
             [
-                f"{codecs.quote(key.decode('latin-1'))}: {codecs.quote(value.decode('latin-1'))}"
+                f"{quote(key.decode('latin-1'))}: {quote(value.decode('latin-1'))}"
                 for key, value in answer[0]["headers"]
                 if key not in _UNTOLD
             ]
         )
-        shown = name if isinstance(name, int) else codecs.quote(name)
+        shown = name if isinstance(name, int) else quote(name)
         line = f'{{"id": {shown}, "status": {answer[0]["status"]}, "headers": {{{headers}}}'
         line += ', "more": true}\n' if more else "}\n"
         body = b"".join([line.encode(), *(part.get("body", b"") for part in answer[1:])])

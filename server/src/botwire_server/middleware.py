@@ -35,7 +35,7 @@ REQUEST_ID = "botwire.request_id"
 HEADERS = "botwire.headers"
 """The scope key of the headers by name; if a name is repeated, its last header wins."""
 POLICIES = "botwire.policies"
-"""The scope key of the limits that applied to the request."""
+"""The scope key of the limits that applied to the request so far."""
 
 _ONCE = (b"host", b"authorization", b"content-encoding", b"content-type", b"idempotency-key")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -97,27 +97,30 @@ class RequestMiddleware:
         if raw_path is not None:
             scope["path"] = raw_path.decode("latin-1")
         method = scope["method"]
+        policies: list[Policy] = []
+        scope[POLICIES] = policies
         status = 0
         streamed = False
 
-        async def send_named(message: Message) -> None:
+        async def send_noted(message: Message) -> None:
             nonlocal status, streamed
             if message["type"] == "http.response.start":
-                status = message["status"]
-                streamed = not _STREAMS.isdisjoint(message["headers"])
-                message["headers"] = [*message["headers"], (_ID_HEADER, request_id.encode())]
+                status, headers = message["status"], message["headers"]
+                streamed = not _STREAMS.isdisjoint(headers)
+                own = (_ID_HEADER, request_id.encode())
+                message["headers"] = [*headers, *headers_of(policies), own]
             await send(message)
 
         work = scope[WORK] = RequestWork(self._max_seconds, scope, receive)
         self._metrics.begin_request()
         with self._tracing.request(method, scope["scheme"], headers, request_id) as span:
             try:
-                await self._answer(scope, receive, send_named, headers)
+                await self._answer(scope, receive, send_noted, headers)
             except Exception as error:
                 if status:  # the answer has begun, and its sender has logged the error
                     raise
                 failure = problems.respond(problems.unexpected(error), request_id)
-                await failure(scope, receive, send_named)
+                await failure(scope, receive, send_noted)
             finally:
                 work.close()
                 seconds = time.perf_counter() - started
@@ -172,7 +175,7 @@ class CallerMiddleware:
         authenticator: Identifies callers.
         rates: Counts requests.
         key_rate: Requests that an API key may send per minute; None: any number.
-        mounts: The applications of other packages, which may answer unknown callers themselves.
+        mounts: The applications of other packages, which answer below their paths instead of `app`.
     """
 
     def __init__(
@@ -192,39 +195,46 @@ class CallerMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles a request; see https://asgi.readthedocs.io."""
-        is_public = scope["type"] != "http" or scope["path"] in PUBLIC
-        if is_public or self._mounts.is_public(scope["path"]):
+        if scope["type"] != "http" or scope["path"] in PUBLIC:
             await self._app(scope, receive, send)
             return
-        policies: list[Policy] = []
-        scope[POLICIES] = policies
-
-        async def send_with_limits(message: Message) -> None:
-            if message["type"] == "http.response.start" and policies:
-                message["headers"] = [*message["headers"], *headers_of(policies)]
-            await send(message)
-
-        path, mount = self._mounts.at(scope["path"]) or (None, None)
-        stranger = None if mount is None else mount.stranger
+        mounted = self._mounts.find(scope["path"])
+        app, stranger, session = self._app, None, None
+        if mounted is not None:
+            app, stranger = mounted.app, mounted.stranger
+            session = None if stranger is None else mounted.path
         try:
-            session = None if stranger is None else path
-            caller = scope[CALLER] = await self._authenticator.identify(scope, session)
-            if caller.key is not None:
-                rate = self._key_rate if caller.key.rate is None else caller.key.rate
-                if rate is not None:
-                    subject = f"key {caller.key.id}"
-                    whose = "this API key"
-                    take_request(self._rates, subject, rate, "key-requests", whose, policies)
+            if mounted is None or not mounted.is_public:
+                await self._admit(scope, session)
         except BotWireError as error:
-            if stranger is not None and isinstance(error, AuthenticationError):
-                scope[REFUSAL] = error
-                scope["route"] = SimpleNamespace(path=path)  # for the log and the metrics
-                await stranger(scope, receive, send)
+            if stranger is None or not isinstance(error, AuthenticationError):
+                refusal = problems.respond(problems.translate(error), scope.get(REQUEST_ID))
+                await refusal(scope, receive, send)
                 return
-            answer = problems.respond(problems.translate(error), scope.get(REQUEST_ID))
-            await answer(scope, receive, send_with_limits)
-            return
-        await self._app(scope, receive, send_with_limits)
+            scope[REFUSAL] = error
+            app = stranger
+        if mounted is not None:
+            scope["route"] = SimpleNamespace(path=mounted.path)  # for the log and the metrics
+        await app(scope, receive, send)
+
+    async def _admit(self, scope: Scope, session: str | None) -> None:
+        """Identifies the caller of a request, and counts the request.
+
+        Args:
+            scope: The scope of the request.
+            session: See `Authenticator.identify`.
+
+        Raises:
+            AuthenticationError: The caller is unknown.
+            QuotaExceededError: The caller has sent too many requests.
+        """
+        caller = scope[CALLER] = await self._authenticator.identify(scope, session)
+        if caller.key is not None:
+            rate = self._key_rate if caller.key.rate is None else caller.key.rate
+            if rate is not None:
+                subject = f"key {caller.key.id}"
+                policies: list[Policy] = scope[POLICIES]
+                take_request(self._rates, subject, rate, "key-requests", "this API key", policies)
 
 
 def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:

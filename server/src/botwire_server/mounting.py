@@ -6,11 +6,9 @@ import importlib.metadata
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from botwire import operations as ops
 from botwire.engines.protocol import AsyncEngine
@@ -29,6 +27,22 @@ from botwire_server.service import apply_batch, check_caller
 from botwire_server.watching import Watchers
 
 logger = logging.getLogger("botwire.server")
+
+
+class Mounted(NamedTuple):
+    """The application that answers a path.
+
+    Attributes:
+        path: The path at which it is mounted.
+        app: The application.
+        stranger: Answers requests without a valid API key; see `botwire.mounts.Mount`.
+        is_public: Whether it answers everyone.
+    """
+
+    path: str
+    app: App
+    stranger: App | None = None
+    is_public: bool = False
 
 
 class Mounts:
@@ -61,41 +75,15 @@ class Mounts:
         for mount in self._mounts.values():
             mount.stop()
 
-    def at(self, path: str) -> tuple[str, Mount] | None:
-        """Returns the mount at a path or above it, and its path; None if there is none."""
-        for root, mount in self._mounts.items():
-            if path == root or path.startswith(root + "/"):
-                return root, mount
-        return None
-
-    def is_public(self, path: str) -> bool:
-        """Returns whether an application answers everyone at a path."""
-        return self._public_at(path) is not None
-
-    def _public_at(self, path: str) -> App | None:
+    def find(self, path: str) -> Mounted | None:
+        """Returns the application that answers a path; None if it is one of the server's own."""
         for mount in self._mounts.values():
             if path in mount.public:
-                return mount.public[path]
+                return Mounted(path, mount.public[path], is_public=True)
+        for root, mount in self._mounts.items():
+            if path == root or path.startswith(root + "/"):
+                return Mounted(root, mount.app, mount.stranger)
         return None
-
-    def before(self, app: ASGIApp) -> ASGIApp:
-        """Returns an application that passes requests to a mount, or to `app` if none matches."""
-
-        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http":
-                await app(scope, receive, send)
-                return
-            path = scope["path"]
-            mounted = self._public_at(path)
-            if mounted is None and (found := self.at(path)) is not None:
-                path, mounted = found[0], found[1].app
-            if mounted is None:
-                await app(scope, receive, send)
-                return
-            scope["route"] = SimpleNamespace(path=path)  # for the log and the metrics
-            await mounted(scope, receive, send)
-
-        return answer
 
 
 class ServerHost:

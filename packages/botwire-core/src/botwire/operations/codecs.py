@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import json
 import math
+import operator
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -183,7 +184,7 @@ TEXT = Codec(quote, _text, {"type": "string"})
 INT = Codec(int.__repr__, _int, {"type": "integer"})
 NUMBER = Codec(json.JSONEncoder(allow_nan=False).encode, _number, {"type": "number"})
 BOOL = Codec(lambda value: "true" if value else "false", _bool, {"type": "boolean"})
-JSON = Codec(lambda value: value.text, _json, {})
+JSON = Codec(operator.attrgetter("text"), _json, {})
 BYTES = Codec(_to_base64, _base64, _BASE64)
 TIME = Codec(lambda micros: f'"{to_iso(micros)}"', _time, {"type": "string", "format": "date-time"})
 NOTHING = Codec(lambda _: "null", lambda _part, _where: None, {"type": "null"})
@@ -222,10 +223,10 @@ def list_of(codec: Codec) -> Codec:
 
 def optional(codec: Codec) -> Codec:
     """Returns the codec for a part that may be None."""
-    kind = codec.schema.get("type")
+    encode, decode, kind = codec.encode, codec.decode, codec.schema.get("type")
     return Codec(
-        lambda value: "null" if value is None else codec.encode(value),
-        lambda part, where: None if part is None else codec.decode(part, where),
+        lambda value: "null" if value is None else encode(value),
+        lambda part, where: None if part is None else decode(part, where),
         {**codec.schema, "type": [kind, "null"]}
         if isinstance(kind, str)
         else {"anyOf": [codec.schema, {"type": "null"}]},
