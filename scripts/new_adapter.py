@@ -22,15 +22,17 @@ OUTSIDE, INSIDE = Path("tests/conftest.py"), Path("tests/conftest_inside.py")
 """The test setup outside and inside this repository; inside, tests use its own fixtures."""
 
 NEXT = """\
-{folder} is a package that works. What is left:
+{folder} is a package that works. What is left (docs/extending.md says more):
 
-1. Replace what is marked:  grep -rn REPLACE {folder}
-2. Declare it: a line in the root pyproject.toml, under [tool.botwire.adapters], and an extra in
-   packages/botwire/pyproject.toml.
-3. hatch run test packages/botwire-{name} && hatch run newest:pin {name}
-4. python scripts/published.py, which writes what the package index shows; then
-   hatch run lint && hatch run types && hatch run imports && hatch run test tests/test_repository.py
-5. Add it to the tables in README.md and docs/architecture.md, and to CHANGELOG.md.
+1. Declare it: a line  {name} = []  in the root pyproject.toml, under [tool.botwire.adapters]. Then
+   hatch run test packages/botwire-{name}
+2. Replace what is marked:  grep -rn REPLACE {folder}
+3. Add an extra to packages/botwire/pyproject.toml and a row to packages/botwire/README.md; to the
+   tables in README.md and docs/architecture.md; a line to CHANGELOG.md; a program to examples/.
+4. hatch run newest:pin {name} && hatch run python scripts/published.py, which write the releases
+   that the tests use and what the package index shows. Then
+   hatch run lint && hatch run types && hatch run imports
+   hatch run test tests/test_repository.py tests/test_site.py
 """
 
 

@@ -63,20 +63,27 @@ def test_the_program_of_its_readme_runs(
     assert botwire.Memory("my-app").history("user-42").count() == 1
 
 
+def written(folder: Path) -> list[Path]:
+    """Returns the files of an adapter, without those that its tests leave behind."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in paths if "__pycache__" not in path.parts]
+
+
 def test_it_has_its_own_name_everywhere(folder: Path) -> None:
-    for path in folder.rglob("*"):
+    for path in written(folder):
         assert "newframework" not in str(path)
-        if path.is_file():
-            assert "newframework" not in path.read_text().lower()
-            assert "0.0.0" not in path.read_text()
+        assert "newframework" not in path.read_text().lower()
+        assert "0.0.0" not in path.read_text()
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert project["name"] == "botwire-my-framework"
     assert project["version"] == botwire.__version__
 
 
 def test_what_to_replace_is_marked(folder: Path) -> None:
-    marked = {path.name for path in folder.rglob("*.*") if "REPLACE" in path.read_text()}
-    assert marked >= {"convert.py", "conversation.py", "pyproject.toml"}
+    marked = {path.name for path in written(folder) if "REPLACE" in path.read_text()}
+    recipe = (ROOT / "docs/extending.md").read_text().replace("tests/test_…", "test_my_framework")
+    assert marked == {name for name in marked if f"{name}` | " in recipe}
+    assert marked >= {"convert.py", "conversation.py", "pyproject.toml", "README.md"}
 
 
 @pytest.mark.parametrize("name", ["", "My", "my_framework", "../x", "my-", "1st"])

@@ -88,10 +88,17 @@ def test_links_of_a_package_lead_to_the_site(name: str, work: Path) -> None:
             assert (work / "pages" / page.replace(".html", ".md")).exists(), link
 
 
-def test_the_package_of_all_lists_every_other() -> None:
-    text = DISTRIBUTIONS["botwire"].file.with_name("README.md").read_text()
+@pytest.mark.parametrize("page", ["README.md", "packages/botwire/README.md"])
+def test_the_pages_of_all_list_every_package(page: str) -> None:
+    text = (ROOT / page).read_text()
     for name in DISTRIBUTIONS.keys() - {"botwire", "botwire-core", *ALIASES}:
-        assert f"`botwire[{name.removeprefix('botwire-')}]`" in text
+        assert f"botwire[{name.removeprefix('botwire-')}]" in text, f"{page} does not list {name}"
+
+
+def test_the_architecture_lists_every_adapter() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    for name in environments.adapters():
+        assert f"`packages/botwire-{name}`" in text or f"`-{name}`" in text, name
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
