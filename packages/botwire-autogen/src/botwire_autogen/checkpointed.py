@@ -23,9 +23,7 @@ from botwire.off_loop import off_loop
 from botwire.operations import check_count
 from botwire.tagged import from_json, to_json
 from botwire_autogen.tasks import same_task, task_messages
-from botwire_autogen.teams import (
-    DEFAULT_NAME,
-    BotWireStateStore,
+from botwire_autogen.team_states import (
     described,
     manager_of,
     manager_state,
@@ -33,6 +31,7 @@ from botwire_autogen.teams import (
     state_after,
     with_thread,
 )
+from botwire_autogen.teams import DEFAULT_NAME, BotWireStateStore
 
 _TURN_ENDED = "Maximum number of turns 1 reached."  # the manager's reason to stop after one turn
 
