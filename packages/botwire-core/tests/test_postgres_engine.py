@@ -184,6 +184,22 @@ def test_it_is_said_why_no_connection_is_to_be_had(postgres_url: str, unused_tcp
     assert "secret" not in str(caught.value)
 
 
+def test_what_the_docs_distribute_on_citus_is_every_table_of_a_namespace(
+    postgres_database_url: str,
+) -> None:
+    with Memory("n", url=postgres_database_url) as memory:
+        memory.set("k", 1)
+    page = (Path(__file__).parents[3] / "docs/scaling.md").read_text()
+    (source,) = re.findall(r"^FROM pg_tables\n.*?;$", page, re.MULTILINE | re.DOTALL)
+    distributed = select(postgres_database_url, f"SELECT tablename {source}")
+    holding = select(
+        postgres_database_url,
+        "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' "
+        "AND column_name = 'namespace' AND table_name <> 'botwire_namespaces'",
+    )
+    assert sorted(distributed) == sorted(holding)
+
+
 def test_every_key_begins_with_the_namespace_and_no_node_is_special(
     postgres_database_url: str,
 ) -> None:
