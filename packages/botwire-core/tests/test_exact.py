@@ -131,6 +131,17 @@ def test_a_json_value_gives_each_caller_an_object_of_their_own() -> None:
     assert value.value == {"a": []}
 
 
+@pytest.mark.parametrize("text", ['{"a": 1}', ' {"a":1}', '{"a":1}\n', '\r\n\t{"a" : 1 } '])
+def test_white_space_around_json_is_none_of_its_business(text: str) -> None:
+    assert decode(text) == {"a": 1}
+
+
+@pytest.mark.parametrize("text", ["", " ", "{", "1 2", '{"a":1}x'])
+def test_what_is_no_json_is_not_decoded(text: str) -> None:
+    with pytest.raises(ValueError, match="char"):
+        decode(text)
+
+
 def test_what_is_encoded_is_not_encoded_again() -> None:
     encoded = Json.of({"a": [1]})
     assert Json.of(encoded) is encoded

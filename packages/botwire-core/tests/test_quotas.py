@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ def writes(limit: int) -> BatchTerms:
 
 def test_a_day_has_so_many_writes_and_the_next_day_as_many(store: Store) -> None:
     reports: list[UsageReport] = []
-    terms = replace(writes(3), report=reports.append)
+    terms = writes(3)._replace(report=reports.append)
     store.apply(put("a"), append(1, 2, 3), terms=terms)  # an append of three is one write
     assert reports == [UsageReport(Usage(store.usage().bytes, 2, 20_000))]
     with pytest.raises(QuotaExceededError, match=r"3 writes a day, 1 of them are left.*needs 2"):
@@ -116,7 +115,7 @@ def test_what_takes_away_or_changes_nothing_is_no_write(store: Store) -> None:
 def test_a_request_that_is_repeated_counts_once_and_one_that_fails_not(store: Store) -> None:
     for _ in range(3):
         reports: list[UsageReport] = []
-        terms = replace(writes(5), report=reports.append)
+        terms = writes(5)._replace(report=reports.append)
         assert store.apply(ops.IncrementKey("n"), terms=terms, id="same") == [1]
         assert reports == [UsageReport(store.usage())]
     with pytest.raises(ConflictError):

@@ -13,7 +13,6 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from botwire import wire
-from botwire.engines.lanes import FairPool
 from botwire.engines.protocol import AsyncEngine
 from botwire_server import docs, monitoring, mounting, openapi, problems, routes, service
 from botwire_server.api_keys import KeyRing, KeyStore
@@ -25,9 +24,8 @@ from botwire_server.metrics import Metrics
 from botwire_server.middleware import CallerMiddleware, RequestMiddleware
 from botwire_server.settings import Settings
 from botwire_server.shortcut import BatchShortcut
+from botwire_server.state import SharedState
 from botwire_server.sweeping import sweeping
-from botwire_server.tracing import Tracing
-from botwire_server.turns import WriteTurns
 from botwire_server.watching import Watchers
 
 # FastAPI's own spans contain paths, and therefore names; the spans of `tracing` do not. Releases of
@@ -40,7 +38,7 @@ class Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Returns the application with its middleware; FastAPI calls it for the first request."""
-        state = self.state
+        state: Any = self.state
         settings: Settings = state.settings
         stack: ASGIApp = HeadMiddleware(super().build_middleware_stack())
         stack = BatchShortcut(stack, route=routes.BATCHES)
@@ -87,16 +85,30 @@ def create_app(
         rates: Counts requests, shared with other processes; closed with the engine.
     """
     settings = settings or Settings()
-    rates = rates or RateTable()
+    metrics = Metrics()
+    metrics.follow(engine)
+    keys = KeyRing(KeyStore(engine))
+    authenticator = Authenticator(keys, settings)
+    look = functools.partial(service.read_changes, engine, settings)
+    state = SharedState(
+        engine,
+        settings,
+        rates or RateTable(),
+        metrics,
+        authenticator,
+        Channels(authenticator, metrics, settings.max_channels),
+        Watchers(look, metrics),
+        mounting.load(),
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with sweeping(engine, keys.store, settings.audit_days), app.state.mounts.lifespan():
+        async with sweeping(engine, keys.store, settings.audit_days), state.mounts.lifespan():
             yield
         await keys.aclose()
-        app.state.decoders.close()
+        state.decoders.close()
         await engine.aclose()
-        rates.close()
+        state.rates.close()
 
     app = Application(
         title="BotWire",
@@ -109,22 +121,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
         **_NO_TELEMETRY,
     )
-    app.state.engine = engine
-    app.state.settings = settings
-    app.state.decoders = FairPool(2, "botwire-decode")
-    app.state.mounts = mounting.load()
-    app.state.write_turns = WriteTurns()
-    app.state.rates = rates
-    app.state.is_stopping = False
-    app.state.is_writable = True
-    app.state.metrics = Metrics()
-    look = functools.partial(service.read_changes, app.state)
-    app.state.watchers = Watchers(look, app.state.metrics)
-    app.state.tracing = Tracing()
-    app.state.metrics.follow(engine)
-    keys = KeyRing(KeyStore(engine))
-    app.state.authenticator = Authenticator(keys, settings)
-    app.state.channels = Channels(app.state.authenticator, app.state.metrics, settings.max_channels)
+    app.state = state  # type: ignore[assignment]  # Starlette's own has no types
     app.include_router(routes.router)
     app.include_router(monitoring.router)
     app.include_router(docs.router)

@@ -27,7 +27,7 @@ _STYLE = (
 async def read_docs(request: Request) -> HTMLResponse:
     """Returns the page."""
     state = request.app.state
-    if getattr(state, "docs", None) is None:
+    if state.docs is None:
         state.docs = render(request.app.openapi())
     return HTMLResponse(state.docs, headers=_HEADERS)
 

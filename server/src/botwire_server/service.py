@@ -126,17 +126,19 @@ async def check_caller(scope: Scope) -> None:
     await authenticator.renew(scope[CALLER])
 
 
-async def read_changes(state: Any, namespace: str, after: int) -> ops.ChangePage:
+async def read_changes(
+    engine: AsyncEngine, settings: Settings, namespace: str, after: int
+) -> ops.ChangePage:
     """Returns the changes of a namespace after a revision, for all who may watch it.
 
     Args:
-        state: The application's state.
+        engine: The store.
+        settings: The server's settings.
         namespace: The namespace.
         after: The revision.
     """
     batch = Batch(namespace, (ops.ReadChanges(after),))
-    engine: AsyncEngine = state.engine
-    (page,) = await engine.apply(batch.on_terms(BatchTerms(answer=state.settings.max_answer)))
+    (page,) = await engine.apply(batch.on_terms(BatchTerms(answer=settings.max_answer)))
     assert isinstance(page, ops.ChangePage)
     return page
 

@@ -48,10 +48,10 @@ def from_datetime(moment: datetime) -> int:
         )
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    try:
-        return (moment.astimezone(UTC) - _EPOCH) // _MICROSECOND
-    except OverflowError:
-        raise ValueError(f"{moment.isoformat()} is outside the years 1 to 9999 in UTC") from None
+    micros = (moment - _EPOCH) // _MICROSECOND
+    if not MIN_TIME <= micros <= MAX_TIME:
+        raise ValueError(f"{moment.isoformat()} is outside the years 1 to 9999 in UTC")
+    return micros
 
 
 def to_iso(micros: int) -> str:

@@ -145,10 +145,18 @@ def encode_decoded(value: Any, path: str = "value", above: int = 0) -> str:
 
 
 def decode(text: str) -> Any:
-    """Decodes text that `encode` made."""
-    # Our text has no white space, and checking for it takes as long as decoding a small value.
-    value, end = _decoder.raw_decode(text)
-    return value if end == len(text) else _decoder.decode(text)  # raises the precise error
+    """Decodes JSON; quickest if there is no white space around it, as in what `encode` made.
+
+    Raises:
+        ValueError: The text is not JSON.
+        RecursionError: It is nested too deeply.
+    """
+    # Looking for white space takes as long as decoding a small value.
+    try:
+        value, end = _decoder.raw_decode(text)
+    except ValueError:
+        end = -1
+    return value if end == len(text) else _decoder.decode(text)
 
 
 def _brackets(text: str) -> int:

@@ -243,7 +243,7 @@ async def legacy_stats(request: Request) -> Response:
     """
     if not await _namespaces(request, None, 1):  # always read, to check the caller's rights
         return _json({"total_entries": 0, "total_namespaces": 0, "total_bytes": 0})
-    cached: _Stats | None = getattr(request.app.state, "legacy_stats", None)
+    cached: _Stats | None = request.app.state.legacy_stats
     started = time.monotonic()
     if cached is None or started >= cached.until:
         entries = used = namespaces = 0

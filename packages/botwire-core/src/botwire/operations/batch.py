@@ -11,7 +11,7 @@ from botwire.operations.past import Moment, check_moment
 from botwire.operations.terms import BatchTerms
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batch:
     """Operations on one namespace that are applied in order, all or none.
 
@@ -56,24 +56,19 @@ class Batch:
             maintains = maintains or operation.maintains
             needs_snapshot = needs_snapshot or operation.needs_snapshot
         # Asked for often, on the way from a request to the database.
-        object.__setattr__(self, "writes", writes)
-        object.__setattr__(self, "maintains", maintains)
-        object.__setattr__(self, "needs_snapshot", needs_snapshot)
+        vars(self).update(writes=writes, maintains=maintains, needs_snapshot=needs_snapshot)
 
     def on_terms(self, terms: BatchTerms) -> "Batch":
         """Returns this batch on other terms."""
-        return self._with("terms", terms)
+        return self._with(terms=terms)
 
     def by(self, author: Author) -> "Batch":
         """Returns this batch with another author."""
-        return self._with("author", author)
+        return self._with(author=author)
 
-    def _with(self, changed: str, value: object) -> "Batch":
+    def _with(self, **changed: Any) -> "Batch":
         new = object.__new__(Batch)
-        # `dataclasses.replace` would check everything again.
-        for name in self.__slots__:
-            object.__setattr__(new, name, getattr(self, name))
-        object.__setattr__(new, changed, value)
+        vars(new).update(vars(self), **changed)  # `replace` would check everything again
         return new
 
     def _check_storewide(self, operation: AnyOperation) -> None:

@@ -171,10 +171,10 @@ def _vector(part: object, where: str | None) -> Vector:
         raise _refused(error, where) from None
 
 
-def _time(part: object, where: str | None) -> int:
+def _time(part: Any, where: str | None) -> int:
     try:
-        return from_iso(_text(part, where))
-    except ValueError:
+        return from_iso(part)
+    except (TypeError, ValueError):  # no string, or no time
         raise _mismatch("a time in ISO 8601", where) from None
 
 

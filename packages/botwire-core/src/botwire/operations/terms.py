@@ -8,10 +8,9 @@ nothing behind. Clients cannot send terms.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
-from botwire import names
 from botwire.errors import QuotaExceededError
 from botwire.exact import Json
 from botwire.operations.fields import Count
@@ -51,8 +50,7 @@ class Usage(NamedTuple):
         return max(1, ((self.day + 1) * DAY - now) / 1_000_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(NamedTuple):
     """Limits of usage; None means unlimited.
 
     Attributes:
@@ -105,8 +103,7 @@ class UsageReport(NamedTuple):
     account: Usage | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BatchTerms:
+class BatchTerms(NamedTuple):
     """The terms on which a batch is accepted.
 
     Attributes:
@@ -124,7 +121,7 @@ class BatchTerms:
     account: str | None = None
     account_quota: Quota = Quota()
     account_name: str = "the account"
-    audit: Mapping[int, Sequence[Json]] = field(default_factory=dict)
+    audit: Mapping[int, Sequence[Json]] = MappingProxyType({})
     answer: int | None = None
     work: Work | None = None
     report: Callable[[UsageReport], object] | None = None
@@ -138,7 +135,3 @@ class BatchTerms:
         """Calls `report`, if there is one."""
         if self.report is not None:
             self.report(UsageReport(namespace, account))
-
-    def __post_init__(self) -> None:
-        if self.account is not None:
-            names.check_any_namespace(self.account)

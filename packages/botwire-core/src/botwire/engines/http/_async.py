@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import os
 import ssl
 import time
@@ -31,10 +30,10 @@ from botwire.errors import (
     TransportError,
     from_problem,
 )
+from botwire.exact import decode
 from botwire.operations import Batch, ChangePage, Results, halving
 from botwire.operations.codecs import MismatchError
 
-_decode = json.JSONDecoder().decode
 _HEALTH_PATH = "/healthz"
 USES_CHANNEL = True
 """Whether channels are used unless the URL or the caller says otherwise."""
@@ -229,7 +228,7 @@ class AsyncHTTPEngine:
         async for answer in self._channels.watch(Watch(namespace, prefix, after)):
             try:
                 page: ChangePage = wire.codec_of(ChangePage).decode(
-                    json.loads(answer.content), "the changes"
+                    decode(answer.content.decode()), "the changes"
                 )
             except (ValueError, RecursionError, MismatchError):
                 return  # the stream has ended, perhaps with a problem, which a read will report
@@ -276,7 +275,7 @@ class AsyncHTTPEngine:
 
     def _read(self, batch: Batch, answer: Answer) -> Results:
         try:
-            document = _decode(answer.content.decode())
+            document = decode(answer.content.decode())
         except (ValueError, RecursionError):
             document = None
         is_json = isinstance(document, dict) and answer.kind.endswith("json")

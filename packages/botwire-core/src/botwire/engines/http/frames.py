@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from websockets.client import ClientProtocol
@@ -18,6 +19,7 @@ from botwire import wire
 from botwire.engines.http.exchange import Answer, Target, Watch
 from botwire.engines.http.traces import trace_headers
 from botwire.engines.http.websocket_frames import BINARY, OTHER, Splitter, head_of
+from botwire.exact import decode
 from botwire.operations.codecs import quote
 
 try:
@@ -25,10 +27,12 @@ try:
 except ImportError:  # no wheel for this platform
     from websockets.utils import apply_mask
 
+masked: Callable[[bytes, bytes], bytes] = apply_mask
+"""Applies a mask to a payload, or removes it."""
+
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 _ID_HEADER = wire.REQUEST_ID_HEADER.lower()
 _END_OF_HEAD, _MOST_HEAD = b"\r\n\r\n", 64 * 1024
-_decode = json.JSONDecoder().decode
 
 
 class Frames:
@@ -131,11 +135,12 @@ def request(number: int, content: str, name: str | None) -> bytes:
         content: The request body.
         name: The idempotency id, if any.
     """
-    headers = trace_headers()
+    headers, told = trace_headers(), ""
     if name is not None:
         headers[wire.IDEMPOTENCY_HEADER] = name
-    told = ",".join([f"{quote(key)}:{quote(value)}" for key, value in headers.items()])
-    told = f',"headers":{{{told}}}' if told else ""
+    if headers:
+        pairs = [f"{quote(key)}:{quote(value)}" for key, value in headers.items()]
+        told = f',"headers":{{{",".join(pairs)}}}'
     return _frame(f'{{"id":{number}{told}}}\n{content}'.encode())
 
 
@@ -154,11 +159,6 @@ def closing() -> bytes:
     return Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True)  # 1000
 
 
-def masked(payload: bytes, mask: bytes) -> bytes:
-    """Applies a mask to a payload, or removes it."""
-    return apply_mask(payload, mask)
-
-
 def _frame(payload: bytes) -> bytes:
     mask = os.urandom(4)
     return head_of(BINARY, len(payload), mask) + masked(payload, mask)
@@ -168,7 +168,7 @@ def _read(message: bytes) -> tuple[int, Answer] | None:
     """Returns the answer in a message; None if it is not one."""
     line, _, content = message.partition(b"\n")
     try:
-        head: Any = _decode(line.decode())
+        head: Any = decode(line.decode())
         number, status = head["id"], head["status"]
         name = head.get("headers", {}).get(_ID_HEADER)
         is_last = head.get("more") is not True
