@@ -314,7 +314,7 @@ class Channel(asyncio.Protocol):
         exchange = _Exchange(body, kind)
         self._in_flight[name] = exchange
         self._bytes += exchange.size
-        scope = self._scope_of(head.get("headers"), exchange)
+        scope = self._scope_of(head.get("headers", {}), exchange)
         if "watch" in head:
             lead_to_watch(scope, head["watch"])
         self._start(self._answer(name, scope, exchange))
@@ -365,7 +365,7 @@ class Channel(asyncio.Protocol):
     def _scope_of(self, given: Any, exchange: _Exchange) -> Scope:
         """Returns the scope of a request, as if it had been sent over HTTP."""
         headers = [*self._headers, (b"content-length", b"%d" % exchange.size)]
-        for name, value in given.items() if given else ():
+        for name, value in given.items():
             headers.append((name.lower().encode(), value.encode("utf-8", "surrogatepass")))
         return {**self._common, "headers": headers, WITHDRAWAL: exchange}
 
@@ -382,7 +382,7 @@ class Channel(asyncio.Protocol):
         shown = name if isinstance(name, int) else quote(name)
         line = f'{{"id": {shown}, "status": {answer[0]["status"]}, "headers": {{{headers}}}'
         line += ', "more": true}\n' if more else "}\n"
-        body = b"".join([line.encode(), *(part.get("body", b"") for part in answer[1:])])
+        body = b"".join([line.encode(), *[part.get("body", b"") for part in answer[1:]]])
         while not self._writable.is_set():
             await self._writable.wait()
         if self._is_closed or self._frames.state is not State.OPEN:

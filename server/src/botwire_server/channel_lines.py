@@ -58,15 +58,19 @@ def read_line(line: bytes) -> dict[str, Any]:
     is_name = type(name) is int or (isinstance(name, str) and len(name) <= 64)
     if not is_name or not (len(head) == 1 if is_cancel else head.keys() <= _FIELDS):
         raise BadMessageError("a line has an id, which is a number or a short string, and headers")
-    given = head.get("headers", {})
+    if "headers" in head:
+        _check_headers(head["headers"])
+    if "watch" in head and not _is_watch(head["watch"]):
+        raise BadMessageError("watch is an object with a namespace, and perhaps prefix and after")
+    return head
+
+
+def _check_headers(given: Any) -> None:
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
         raise BadMessageError("headers must be an object of strings")
     for header in given:
         if header.lower() not in REQUEST_HEADERS:
             raise BadMessageError(f"unknown header {header.lower()!r:.40}")
-    if "watch" in head and not _is_watch(head["watch"]):
-        raise BadMessageError("watch is an object with a namespace, and perhaps prefix and after")
-    return head
 
 
 def _is_watch(given: Any) -> bool:

@@ -307,21 +307,33 @@ def encoder_of(cls: Any, first: str = "") -> Callable[[Any], str]:
         first: JSON to write before the first field.
     """
     members = [
-        (name, f'"{name}":', field.codec.encode, default)
-        for name, field, default in members_of(cls)
+        (name, *_written(name, field.codec), default) for name, field, default in members_of(cls)
     ]
 
     def encode(value: Any) -> str:
-        parts = [first] if first else []
-        for name, start, encode_member, default in members:
-            member = getattr(value, name)
-            if isinstance(member, bytes):
-                parts.append(f'"bytes":{_to_base64(member)}')
-            elif member is not default:
-                parts.append(start + encode_member(member))
+        parts = [
+            start + encode_member(member)
+            for name, start, encode_member, default in members
+            if (member := getattr(value, name)) is not default
+        ]
+        if first:
+            parts.insert(0, first)
         return "{" + ",".join(parts) + "}"
 
     return encode
+
+
+def _written(name: str, codec: Codec) -> tuple[str, Callable[[Any], str]]:
+    """Returns what precedes a member, and the function that writes the rest of it."""
+    start = f'"{name}":'
+    if codec is not VALUE:
+        return start, codec.encode
+    return (
+        "",
+        lambda value: (
+            f'"bytes":{_to_base64(value)}' if isinstance(value, bytes) else start + value.text
+        ),
+    )
 
 
 def decoder_of(cls: Any) -> Callable[[Any, str | None], Any]:

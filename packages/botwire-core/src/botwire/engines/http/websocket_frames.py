@@ -15,6 +15,7 @@ OTHER = 0
 """The kind of bytes that belong to the state machine."""
 
 _FINAL, _MASKED, _OPCODE = 0x80, 0x80, 0x0F
+_WHOLE = (_FINAL | TEXT, _FINAL | BINARY)  # the first bytes of frames that are whole messages
 _CONTROL = 8  # the first opcode that is no part of a message
 _SHORT, _MEDIUM = 126, 127  # sizes from which two or eight more bytes hold the size
 
@@ -68,18 +69,18 @@ class Splitter:
             self._owed -= at
             found.append((OTHER, data[:at]))
         while at < end:
-            sizes = _sizes(data, at, end)
-            if sizes is None:
+            bounds = _bounds_of_payload(data, at, end)
+            if bounds is None:
                 self._rest = data[at:]
                 break
-            begin, stop = at + sizes[0], at + sizes[0] + sizes[1]
-            first, is_masked = data[at], data[at + 1] >= _MASKED
+            begin, stop = bounds
+            first = data[at]
             if (
-                first in (_FINAL | TEXT, _FINAL | BINARY)
+                first in _WHOLE
                 and stop <= end
                 and not self._is_inside
-                and is_masked is (self._unmask is not None)
-                and sizes[1] <= self._most
+                and (data[at + 1] >= _MASKED) is (self._unmask is not None)
+                and stop - begin <= self._most
             ):
                 payload = data[begin:stop]
                 if self._unmask is not None:
@@ -94,15 +95,16 @@ class Splitter:
         return found
 
 
-def _sizes(data: bytes, at: int, end: int) -> tuple[int, int] | None:
-    """Returns the sizes of a frame's head and payload; None if the head is incomplete."""
+def _bounds_of_payload(data: bytes, at: int, end: int) -> tuple[int, int] | None:
+    """Returns where the payload of a frame begins and ends; None if its head is incomplete."""
     if end - at < 2:
         return None
     second = data[at + 1]
     size = second & (_MASKED - 1)
-    head = 2 if size < _SHORT else 4 if size == _SHORT else 10
-    if head > 2:
-        size = int.from_bytes(data[at + 2 : at + head], "big")
+    begin = at + 2
+    if size >= _SHORT:
+        begin += 2 if size == _SHORT else 8
+        size = int.from_bytes(data[at + 2 : begin], "big")
     if second >= _MASKED:
-        head += 4
-    return None if end - at < head else (head, size)
+        begin += 4
+    return None if begin > end else (begin, begin + size)
