@@ -10,11 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botwire import Item
+from botwire import BotWireError, Item
 from botwire import operations as ops
 from botwire.clock import to_datetime
 from botwire.exact import Json
-from botwire.messages import Message, Native, ToolCall, items_of, read_items
+from botwire.messages import (
+    Message,
+    Native,
+    ToolCall,
+    UnreadableItemError,
+    items_of,
+    read_items,
+)
 from botwire.tagged import from_fresh_json, from_json, to_json
 
 # What looks like a native part, inside another part.
@@ -72,6 +79,60 @@ def test_what_is_read_as_text_is_what_is_read_decoded(
     stored = ops.HistoryItem(7, None, Json.of(value), 0)
     decoded = Item(7, None, value, to_datetime(0))
     assert read([stored], caplog) == read([decoded], caplog)
+
+
+CALL = {"id": "c", "name": "f", "arguments": {}}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"id": 5},
+        {"name": {}},
+        {"tool_call_id": ["c"]},
+        {"created_at": 0},
+        {"tool_calls": 5},
+        {"tool_calls": ["c"]},
+        {"tool_calls": [{**CALL, "id": {"n": 1}}]},
+        {"tool_calls": [{**CALL, "name": None}]},
+        {"tool_calls": [{**CALL, "arguments": [1]}]},
+        {"tool_calls": [{"id": "c"}]},
+        {"native": []},
+        {"native": {"framework": "ours"}},
+    ],
+    ids=str,
+)
+def test_a_damaged_envelope_is_reported_and_hides_no_other(
+    part: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = {**PORTABLE.to_item(), **part}
+    with pytest.raises(UnreadableItemError, match="damaged"):
+        Message.from_item(damaged)
+    items = [
+        Item(seq, None, value, to_datetime(0))
+        for seq, value in enumerate([damaged, PORTABLE.to_item()])
+    ]
+    found, told = read(items, caplog)
+    assert found == [(1, ("portable", "hello"))]
+    assert [line.partition(":")[0] for line in told] == ["skipped item 0 of a conversation"]
+
+
+def test_a_message_that_a_framework_refuses_hides_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def from_portable(message: Message) -> str:
+        return "".join(str(call.values) for call in message.tool_calls)
+
+    odd = Message("assistant", "", tool_calls=[ToolCall("c", "f", {"$bytes": 5})])
+    items = [
+        Item(seq, None, one.to_item(), to_datetime(0)) for seq, one in enumerate([odd, PORTABLE])
+    ]
+    found = read_items(
+        items, framework="ours", formats=(1,), from_native=str, from_portable=from_portable
+    )
+    assert found == [(1, "")]
+    assert "skipped item 0" in caplog.text
+    assert issubclass(UnreadableItemError, BotWireError)
 
 
 def test_the_portable_part_is_not_decoded(caplog: pytest.LogCaptureFixture) -> None:

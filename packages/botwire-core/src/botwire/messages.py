@@ -26,9 +26,11 @@ import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import NoneType
 from typing import Any, Literal, TypeVar, get_args
 
 from botwire import operations as ops
+from botwire.errors import BotWireError
 from botwire.exact import Json
 from botwire.models import Item
 from botwire.tagged import from_json, to_json
@@ -41,6 +43,7 @@ ROLES: tuple[str, ...] = get_args(Role)
 
 _BEGINNINGS = tuple(f'{{"envelope":{ENVELOPE},"role":"{role}","text":"' for role in ROLES)
 _scan = json.JSONDecoder().raw_decode
+_TEXTS = ("id", "name", "tool_call_id", "created_at")
 _NATIVE_PARTS = {"framework", "format", "data"}
 
 logger = logging.getLogger("botwire.messages")
@@ -48,7 +51,7 @@ logger = logging.getLogger("botwire.messages")
 M = TypeVar("M")
 
 
-class UnreadableItemError(ValueError):
+class UnreadableItemError(BotWireError, ValueError):
     """An item is not a message, or has an unknown format."""
 
 
@@ -192,7 +195,7 @@ class Message:
         """Reads an envelope.
 
         Raises:
-            UnreadableItemError: The item is not an envelope, or has a newer version.
+            UnreadableItemError: The item is not an envelope, is damaged, or has a newer version.
         """
         if not isinstance(item, dict) or "envelope" not in item:
             raise UnreadableItemError("it is not a message")
@@ -207,15 +210,9 @@ class Message:
             return cls(
                 role=item["role"],
                 text=item["text"],
-                id=item.get("id"),
-                name=item.get("name"),
-                tool_calls=tuple(
-                    ToolCall(call["id"], call["name"], call["arguments"])
-                    for call in item.get("tool_calls", ())
-                ),
-                tool_call_id=item.get("tool_call_id"),
-                created_at=item.get("created_at"),
-                native=native and Native(native["framework"], native["format"], native["data"]),
+                **{name: _text_in(item, name) for name in _TEXTS},
+                tool_calls=tuple(map(_call_in, item.get("tool_calls", ()))),
+                native=None if native is None else _native_part(native),
             )
         except (KeyError, TypeError) as error:
             raise UnreadableItemError(f"its envelope is damaged: {error!r}") from error
@@ -237,6 +234,26 @@ def items_of(messages: Iterable[Message], native: Native) -> list[dict[str, Any]
     return [replace(one, native=kept).to_item() for one, kept in zip(said, natives, strict=False)]
 
 
+def _text_in(item: Any, name: str) -> str | None:
+    text = item.get(name)
+    if not isinstance(text, (str, NoneType)):
+        raise TypeError(f"{name} is not a string")
+    return text
+
+
+def _call_in(value: Any) -> ToolCall:
+    id, name, arguments = value["id"], value["name"], value["arguments"]
+    if not isinstance(id, str) or not isinstance(name, str):
+        raise TypeError("the id or the name of a tool call is not a string")
+    if not isinstance(arguments, (str, dict)):
+        raise TypeError("the arguments of a tool call are neither an object nor a string")
+    return ToolCall(id, name, arguments)
+
+
+def _native_part(value: Any) -> Native:
+    return Native(value["framework"], value["format"], value["data"])
+
+
 def read_item(
     item: Any,
     *,
@@ -255,7 +272,7 @@ def read_item(
         from_portable: Converts the portable part to a message.
 
     Raises:
-        UnreadableItemError: The item is not a message.
+        UnreadableItemError: The item is not a message, or `from_portable` refused it.
     """
     if is_native_alone(item):
         data = read_native(item, framework=framework, formats=tuple(formats))
@@ -279,7 +296,10 @@ def read_item(
         else:
             why = f"its format {native.format!r} is newer than this adapter"
         logger.warning("only the text of a %s message can be read: %s", framework, why[:500])
-    return from_portable(message)
+    try:
+        return from_portable(message)
+    except Exception as error:
+        raise UnreadableItemError(f"{type(error).__name__}: {error}"[:500]) from error
 
 
 def _has_native(item: Any, framework: str, formats: Iterable[int]) -> bool:

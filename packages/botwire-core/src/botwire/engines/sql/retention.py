@@ -223,11 +223,9 @@ def _call_ids(text: str) -> CallIds | None:
     if '"tool_call' not in text:
         return CallIds()
     try:
-        found = CallIds.of(Message.from_item(Json.from_text(text).value))
+        return CallIds.of(Message.from_item(Json.from_text(text).value))
     except UnreadableItemError:
         return None
-    every = [*found.calls, *found.answers]
-    return found if all(isinstance(id, str) for id in every) else None
 
 
 def _whole_calls(going: Sequence[_SizedItem], ahead: Sequence[_SizedItem], *, is_end: bool) -> int:
