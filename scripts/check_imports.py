@@ -44,6 +44,7 @@ LAYERS = (
         "clock",
         "exact",
         "names",
+        "arguments",
         "scopes",
         "vectors",
         "work",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import NAMESPACE_URL, uuid5
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +19,16 @@ from botwire.names import (
     prefix_end,
     split_parts,
     to_bytes,
+    uuid_of,
 )
 
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=100)
+
+
+@given(names)
+def test_a_name_has_the_uuid_of_the_standard_library(name: str) -> None:
+    assert uuid_of(name) == uuid5(NAMESPACE_URL, name)
+    assert uuid_of(name + "\ud800") != uuid_of(name)
 
 
 @given(names, names)

@@ -379,7 +379,7 @@ def state(**fields: Any) -> dict[str, Any]:
         (put(), "lacks the field 'value'"),
         (put(value=1, other=2), "unknown field 'other'"),
         (put(value=1, ttl="5"), r"operations\[0\].ttl must be a number"),
-        (put(value=1, ttl=-5), "ttl must be above 0"),
+        (put(value=1, ttl=-5), "ttl must be a number of seconds above 0"),
         (put(value=1, ttl=float("nan")), "a number that a float can hold"),
         (put(value=1, ttl=10**400), "a number that a float can hold"),
         (one(op="put_records", collection="c", records=[new(created_at=EARLY)]), "ISO 8601"),

@@ -132,7 +132,7 @@ def test_a_wrong_argument_is_named(store: BotWireStore) -> None:
     for call, says in (
         (lambda: store.search(("n",), filter=wrong), "filter must be a dict of fields, not str"),
         (lambda: store.put(("n",), "k", {}, ttl=wrong), "ttl must be a number of minutes, not str"),
-        (lambda: store.put(("n",), "k", {}, ttl=0), "ttl.* must be above 0"),
+        (lambda: store.put(("n",), "k", {}, ttl=0), "ttl.* above 0"),
         (lambda: store.put(("n",), "k", {}, index=wrong), "index must be False or a list of paths"),
         (lambda: store.list_namespaces(max_depth=wrong), "max_depth must be an int, not str"),
         (lambda: BotWireStore("n", index=wrong), "index must be a dict"),

@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from botwire.client.encoding import encode_list
 from botwire.errors import ConfigurationError
 
 
@@ -43,7 +44,7 @@ class Classes:
         self._prefixes = tuple(f"{package}." for package in packages)
         self._found: dict[str, type] = {}
         self._types: dict[str, type] = {}
-        for cls in types:
+        for cls in encode_list(types, "types", "classes"):
             if not isinstance(cls, type) or not kind(cls):
                 raise ConfigurationError(f"types must be {kinds}, not {cls!r}")
             self._types[name_of(cls)] = cls

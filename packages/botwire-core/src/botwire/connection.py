@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, NamedTuple, Self, TypedDict, TypeVar, Unpack
 
+from botwire.arguments import check_mapping
 from botwire.client import AsyncMemory, Memory
 from botwire.engines.gathering import GatheringEngine
 from botwire.engines.opening import shared_async_engine, shared_engine, to_async, to_blocking
@@ -297,8 +298,11 @@ class Connection:
             author: See the class.
 
         Raises:
-            ConfigurationError: The place is in-memory, so it cannot be opened again.
+            ConfigurationError: It is no reference, or the place is in-memory, so that it cannot be
+                opened again.
         """
+        if "namespace" not in check_mapping(reference, "reference"):
+            raise ConfigurationError("this is no reference to a place: it has no 'namespace'")
         namespace, url = reference["namespace"], reference.get("url")
         place = _places.get((namespace or "", url)) or find_place(url)
         if not place.shareable:

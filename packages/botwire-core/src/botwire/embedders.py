@@ -15,12 +15,22 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from botwire.errors import ConfigurationError
+from botwire.names import shown
 
 Embeddings = Sequence[Sequence[float]]
 """One vector per text, in the order of the texts."""
 
 Embedder = Callable[[list[str]], Embeddings | Awaitable[Embeddings]]
 """Returns one vector per text. Called in a thread, so it may block."""
+
+
+def check_embedder(embedder: object) -> None:
+    """Raises `ConfigurationError` unless an adapter's `embedder` is a function or None."""
+    if embedder is not None and not callable(embedder):
+        raise ConfigurationError(
+            "embedder must be a function that returns a vector for each text, not "
+            f"{type(embedder).__name__}: {shown(embedder)}"
+        )
 
 
 async def embed(embedder: Embedder, text: str) -> Sequence[float]:

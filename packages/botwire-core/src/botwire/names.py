@@ -12,6 +12,7 @@ import hashlib
 import re
 import reprlib
 from urllib.parse import quote, unquote
+from uuid import NAMESPACE_URL, UUID
 
 from botwire.errors import ConfigurationError
 
@@ -32,6 +33,12 @@ _BRIEF = reprlib.Repr()  # abbreviates long and deep values
 
 # A surrogate pair as two code points: JSON cannot tell it from the one character it encodes.
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def uuid_of(name: str) -> UUID:
+    """Returns the UUID that always stands for a name: `uuid.uuid5`, for lone surrogates too."""
+    digest = hashlib.sha1(NAMESPACE_URL.bytes + to_bytes(name), usedforsecurity=False).digest()
+    return UUID(bytes=digest[:16], version=5)
 
 
 def to_bytes(name: str) -> bytes:

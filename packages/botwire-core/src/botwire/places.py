@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import platformdirs
 
+from botwire.arguments import check_seconds
 from botwire.errors import ConfigurationError
 
 URL_VARIABLE = "BOTWIRE_URL"
@@ -88,8 +89,7 @@ def find_place(
     Raises:
         ConfigurationError: The URL or the timeout is not valid.
     """
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        raise ConfigurationError(f"timeout must be a number of seconds above 0, not {timeout!r}")
+    check_seconds(timeout, "timeout")
     if url == "":
         raise ConfigurationError(
             f"url is empty (was a variable in it empty?): leave it out for {URL_VARIABLE} or the "

@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 from botwire import operations as ops
 from botwire import scopes
+from botwire.arguments import check_type
 from botwire.clock import from_datetime
 from botwire.errors import ConfigurationError, NotJSONError
 from botwire.exact import Json
 from botwire.filters import without_infinities
 from botwire.models import HistoryInfo, Record
+from botwire.names import shown
 from botwire.operations import Value
 from botwire.vectors import Vector
 
@@ -223,3 +225,45 @@ def encode_list(values: Iterable[T], what: str, of: str = "strings") -> tuple[T,
     if not isinstance(values, Iterable):
         raise ConfigurationError(f"{what} must be a list of {of}, not {type(values).__name__}")
     return tuple(values)
+
+
+def encode_each(
+    values: Iterable[Any],
+    kind: type[T] | tuple[type[T], ...],
+    what: str,
+    of: str = "strings",
+    *,
+    wanted: str = "",
+) -> tuple[T, ...]:
+    """Returns the elements of an iterable argument, all of one class.
+
+    Args:
+        values: The argument.
+        kind: The class, or several.
+        what: Its name in errors.
+        of: What its elements are, in errors.
+        wanted: What an element must be; see `check_type`.
+
+    Raises:
+        ConfigurationError: It is not a list of such elements.
+    """
+    given = encode_list(values, what, of)
+    return tuple(check_type(one, kind, f"{what}[{i}]", wanted) for i, one in enumerate(given))
+
+
+def encode_pairs(values: Iterable[Any], what: str, of: str) -> tuple[tuple[Any, Any], ...]:
+    """Returns the pairs of an iterable argument.
+
+    Args:
+        values: The argument.
+        what: Its name in errors.
+        of: What a pair consists of, in errors, for example ``a key and bytes``.
+
+    Raises:
+        ConfigurationError: It is not a list of pairs.
+    """
+    pairs = encode_list(values, what, f"pairs of {of}")
+    for i, pair in enumerate(pairs):
+        if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
+            raise ConfigurationError(f"{what}[{i}] must be a pair of {of}, not {shown(pair)}")
+    return tuple((one, other) for one, other in pairs)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 from botwire import filters, names, scopes
+from botwire.arguments import check_seconds
 from botwire.clock import MAX_TIME, MIN_TIME
 from botwire.errors import ConfigurationError, TooComplexError
 from botwire.exact import Json
@@ -54,13 +55,9 @@ def check_page(limit: object, what: str = "limit") -> None:
 
 def check_ttl(ttl: object, what: str = "ttl") -> None:
     """Raises `ConfigurationError` unless `ttl` is a number of seconds above 0."""
-    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
-        raise ConfigurationError(f"{what} must be a number of seconds, not {type(ttl).__name__}")
     # The bound keeps microseconds since 1970 inside 63 bits and dates inside the calendar.
-    if not 0 < ttl <= MAX_TTL:
-        raise ConfigurationError(
-            f"{what} must be above 0 and at most {MAX_TTL:.0f} seconds: {ttl!r}"
-        )
+    if check_seconds(ttl, what) > MAX_TTL:
+        raise ConfigurationError(f"{what} must be at most {MAX_TTL:.0f} seconds, not {ttl!r}")
 
 
 def read_ttl(ttl: float | None) -> float | None:
@@ -146,7 +143,8 @@ def _check_metric(metric: object, what: str) -> None:
     check_choice(metric, METRICS, what)
 
 
-def _check_score(score: object, what: str) -> None:
+def check_score(score: object, what: str) -> None:
+    """Raises `ConfigurationError` unless `score` is a number."""
     if isinstance(score, bool) or not isinstance(score, (int, float)):
         raise ConfigurationError(f"{what} must be a number, not {score!r:.80}")
 
@@ -208,7 +206,7 @@ Limit = Annotated[int, Rule(check_page, {"minimum": 1, "maximum": MAX_PAGE})]
 """The most elements to return: 1 to `MAX_PAGE`."""
 Seconds = Annotated[float, Rule(check_ttl, {"exclusiveMinimum": 0, "maximum": MAX_TTL}, NUMBER)]
 """A time to live, in seconds."""
-Score = Annotated[float, Rule(_check_score, {}, NUMBER)]
+Score = Annotated[float, Rule(check_score, {}, NUMBER)]
 Metric = Annotated[str, Rule(_check_metric, {"enum": list(METRICS)})]
 Time = Annotated[int, Rule(check_time, {}, TIME)]
 """Microseconds since 1970 (UTC); ISO 8601 in JSON."""

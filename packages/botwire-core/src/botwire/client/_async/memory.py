@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from botwire import operations as ops
 from botwire import scopes
+from botwire.arguments import check_seconds
 from botwire.client._async.calls import AsyncCalls
 from botwire.client._async.history import AsyncHistory
 from botwire.client._async.past import AsyncMemoryPast, moment_of
@@ -483,6 +484,7 @@ class AsyncMemory(AsyncMemoryPast, AsyncMemoryOperators):
             poll: Most seconds between polls; fewer just after a change. A server that can push
                 changes is not polled.
         """
+        check_seconds(poll, "poll")
         prefix = check_prefix(without_star(prefix))
         if after is None:
             after = await self.revision()

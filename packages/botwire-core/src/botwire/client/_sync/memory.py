@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from botwire import operations as ops
 from botwire import scopes
+from botwire.arguments import check_seconds
 from botwire.client._sync.calls import Calls
 from botwire.client._sync.history import History
 from botwire.client._sync.past import MemoryPast, moment_of
@@ -474,6 +475,7 @@ class Memory(MemoryPast, MemoryOperators):
             poll: Most seconds between polls; fewer just after a change. A server that can push
                 changes is not polled.
         """
+        check_seconds(poll, "poll")
         prefix = check_prefix(without_star(prefix))
         if after is None:
             after = self.revision()
