@@ -100,6 +100,9 @@ async def test_what_would_not_come_back_is_refused_and_the_last_state_stays(
             await store.read("t")
     with pytest.raises(ConfigurationError, match="ttl"):
         BotWireCheckpointStore(namespace, ttl=0)
+    with pytest.raises(ConfigurationError, match="a prefix must be a string, not int: 5"):
+        BotWireCheckpointStore(namespace, prefix=5)  # type: ignore[arg-type]
+    assert await BotWireCheckpointStore(namespace, url=place_url, prefix="").list_tasks() == []
 
 
 async def test_a_checkpoint_expires(place_url: str, namespace: str) -> None:

@@ -23,7 +23,7 @@ from ag2.testing import TestConfig
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from botwire import AsyncMemory, Memory, TransportError
+from botwire import AsyncMemory, ConfigurationError, Memory, TransportError
 from botwire_ag2 import BotWireKnowledgeStore
 from conftest import read_url, start_server
 from tests.zygote import Zygote
@@ -337,3 +337,32 @@ async def test_ag2s_own_log_and_layout_are_kept_in_it(store: BotWireKnowledgeSto
         await EventLogWriter(store).persist_dropped(stream_id, [event])
     await EventLogWriter(store).persist(stream_id, said[2:])
     assert await EventLogWriter(store).load(stream_id) == said
+
+
+async def test_wrong_arguments_are_refused(store: BotWireKnowledgeStore) -> None:
+    wrong: Any
+    for wrong, says in (
+        ({"prefix": 5}, "a prefix must be a string, not int: 5"),
+        ({"poll": "x"}, "poll must be a number of seconds above 0, not 'x'"),
+        ({"poll": 0}, "poll must be a number of seconds above 0, not 0"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            BotWireKnowledgeStore("n", **wrong)
+    wrong = 5
+    for call, says in (
+        (store.read(wrong), "a path must be a string"),
+        (store.write("/f", wrong), "content must be a string, not int: 5"),
+        (store.append("/f", wrong), "content must be a string, not int: 5"),
+        (store.list(wrong), "a path must be a string"),
+        (store.read_range("/f", "x"), "start must be an int"),  # type: ignore[arg-type]
+        (store.read_range("/f", 0, "x"), "end must be an int"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            await call
+    assert await store.list("/") == []
+
+
+async def test_an_empty_prefix_is_the_whole_namespace(place_url: str, namespace: str) -> None:
+    store = BotWireKnowledgeStore(namespace, url=place_url, prefix="")
+    await store.write("/a/b.txt", "text")
+    assert (await store.list("/"), await store.read("/a/b.txt")) == (["a/"], "text")

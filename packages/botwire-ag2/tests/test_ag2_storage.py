@@ -372,8 +372,15 @@ async def test_a_server_that_is_down_is_no_empty_stream(unused_tcp_port: int) ->
     client = AsyncMemory("n", url=f"http://127.0.0.1:{unused_tcp_port}", timeout=0.3)
     with pytest.raises(TransportError, match=str(unused_tcp_port)):
         await (await BotWireStorage(client=client).stream("s")).history.get_events()
-    with pytest.raises(ConfigurationError, match="needs an id"):
-        await BotWireStorage(client=client).stream("")
+    for wrong, says in (("", "must not be empty"), (5, "must be a string, not int")):
+        with pytest.raises(ConfigurationError, match=says):
+            await BotWireStorage(client=client).stream(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="types must be a list of classes"):
+        BotWireStorage(client=client, types=5)  # type: ignore[arg-type]
+    storage = BotWireStorage(client=client)
+    stream = await storage.stream("a \ud800 name")  # any name will do
+    with pytest.raises(ConfigurationError, match=r"events\[0\] must be a BaseEvent"):
+        await storage.set_history(stream.id, ["hi"])  # type: ignore[list-item]
 
 
 AGENT = """

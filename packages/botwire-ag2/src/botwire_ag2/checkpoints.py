@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 from botwire.connection import Connected, ConnectionOptions
 from botwire.messages import Native, UnreadableItemError, read_native
-from botwire.names import check_key
+from botwire.names import check_key, check_prefix
 from botwire.off_loop import off_loop
 from botwire.operations import read_ttl
 from botwire.tagged import from_json, to_json
@@ -44,7 +44,7 @@ class BotWireCheckpointStore(Connected, framework="ag2", shows="_prefix"):
     ) -> None:
         super().__init__(namespace, **connection)
         self._ttl = read_ttl(ttl)
-        self._prefix = check_key(prefix)
+        self._prefix = check_prefix(prefix)
 
     async def write(self, task_id: str, state: dict[str, Any]) -> None:
         """Stores a task's state and replaces the previous one.

@@ -13,8 +13,9 @@ from ag2.knowledge import ChangeSubscription
 from ag2.knowledge.base import ChangeCallback
 
 from botwire import AsyncHistory, BotWireError, ConflictError, Item
+from botwire.arguments import check_seconds, check_type
 from botwire.connection import Connected, ConnectionOptions
-from botwire.names import check_history
+from botwire.names import check_prefix, check_string
 
 logger = logging.getLogger("botwire.ag2")
 
@@ -65,7 +66,8 @@ class BotWireKnowledgeStore(Connected, framework="ag2", shows="_prefix"):
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         super().__init__(namespace, **connection)
-        self._prefix = check_history(prefix.rstrip("/"))
+        self._prefix = check_prefix(prefix).rstrip("/")
+        check_seconds(poll, "poll")
         self._poll = poll
         self._ends: dict[str, _End] = {}
 
@@ -107,6 +109,8 @@ class BotWireKnowledgeStore(Connected, framework="ag2", shows="_prefix"):
         A negative `start` counts from the end, as in AG2's own in-memory store. A file that does
         not exist is empty.
         """
+        for name, offset in (("start", start), ("end", 0 if end is None else end)):
+            check_type(offset, int, name)
         history = self._history(_normal(path))
         whole = (await self._end(history)).offset
         stop = whole if end is None else min(end, whole)
@@ -227,11 +231,11 @@ class _Subscription:
 
 def _normal(path: str) -> str:
     """Returns a path as AG2's own stores write it: one slash before each part."""
-    return "/" + "/".join(part for part in path.split("/") if part)
+    return "/" + "/".join(part for part in check_string(path, "path").split("/") if part)
 
 
 def _piece(text: str, offset: int) -> dict[str, Any]:
-    return {"text": text, "offset": offset}
+    return {"text": check_type(text, str, "content"), "offset": offset}
 
 
 def _text(item: Item) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Unpack
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 from ag2 import Context, MemoryStream
 from ag2.events import BaseEvent, ModelResponse, ToolResultsEvent
 from ag2.utils import AGENT_CONTEXT_DEPENDENCY_KEY
 
-from botwire import AsyncHistory, ConfigurationError
+from botwire import AsyncHistory
 from botwire.answers import Answerer
+from botwire.arguments import check_type
+from botwire.client.encoding import encode_each
 from botwire.connection import Connected, ConnectionOptions
+from botwire.names import check_history, uuid_of
 from botwire.off_loop import off_loop
 from botwire.operations import read_ttl
 from botwire_ag2.convert import from_items, own_classes, paired, to_item, to_items
@@ -63,14 +66,18 @@ class BotWireStorage(Connected, framework="ag2"):
 
         Args:
             name: Any name; a `UUID` is also the id of the stream.
+
+        Raises:
+            ConfigurationError: The name is neither.
         """
-        if not name:
-            raise ConfigurationError("a stream needs an id")
-        stream_id = name if isinstance(name, UUID) else uuid5(NAMESPACE_URL, f"botwire:{name}")
+        if not isinstance(name, UUID):
+            check_history(name)
+        stream_id = name if isinstance(name, UUID) else uuid_of(f"botwire:{name}")
         self._names[stream_id] = str(name)
         return MemoryStream(self, id=stream_id)
 
     def _history(self, stream_id: UUID, agent: str | None = None) -> AsyncHistory:
+        check_type(stream_id, UUID, "stream_id")
         name = self._names.get(stream_id, str(stream_id))
         memory = self.connection.during(agent=agent).async_memory
         return memory.history(name, ttl=self.ttl)
@@ -118,7 +125,8 @@ class BotWireStorage(Connected, framework="ag2"):
 
         If the new events begin with the stored ones, only the rest is appended.
         """
-        items = await off_loop(to_items, list(events), self._classes)
+        given = encode_each(events, BaseEvent, "events", "events")
+        items = await off_loop(to_items, given, self._classes)
         history = self._history(stream_id)
         stored = await history.read()
         if [item.value for item in stored] == items[: len(stored)]:
