@@ -161,7 +161,7 @@ async def test_a_thousand_checkpoints_and_the_latest_reads_one(namespace: str) -
 
 
 async def test_wrong_arguments_are_refused_and_secrets_not_shown(namespace: str) -> None:
-    for wrong in ({"ttl": 0}, {"ttl": "1"}, {"prefix": ""}, {"types": [1]}):
+    for wrong in ({"ttl": 0}, {"ttl": "1"}, {"prefix": 5}, {"types": [1]}):
         with pytest.raises(ConfigurationError):
             BotWireCheckpointStorage(namespace, **wrong)  # type: ignore[arg-type]
     storage = BotWireCheckpointStorage(namespace, url="http://127.0.0.1:1", api_key="bw_secret")

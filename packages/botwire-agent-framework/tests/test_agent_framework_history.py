@@ -256,6 +256,10 @@ async def test_a_session_without_an_id_and_wrong_arguments_are_refused(namespace
     for session_id in (None, ""):
         with pytest.raises(ConfigurationError, match="session"):
             await provider.get_messages(session_id)
+    wrong: Any
+    for wrong in (5, ["hi"]):
+        with pytest.raises(ConfigurationError, match=r"messages(\[0\])? must be a"):
+            await provider.save_messages("s", wrong)
     with pytest.raises(ConfigurationError, match="max_messages"):
         BotWireHistoryProvider(namespace, max_messages=0)
     assert "bw_secret" not in repr(

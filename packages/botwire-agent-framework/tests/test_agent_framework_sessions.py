@@ -163,6 +163,8 @@ async def test_what_cannot_be_read_is_said(place_url: str, namespace: str) -> No
         BotWireSessionStore(namespace, on_conflict="merge")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="ttl"):
         BotWireSessionStore(namespace, ttl=-1)
+    with pytest.raises(ConfigurationError, match="a prefix must be a string, not int: 5"):
+        BotWireSessionStore(namespace, prefix=5)  # type: ignore[arg-type]
 
 
 async def test_a_session_expires_after_its_last_turn(place_url: str, namespace: str) -> None:

@@ -16,7 +16,7 @@ from botwire import operations as ops
 from botwire.connection import Connected, ConnectionOptions
 from botwire.exact import decode, encode
 from botwire.messages import Native, read_native
-from botwire.names import check_key, join_parts
+from botwire.names import check_key, check_prefix, join_parts
 from botwire.off_loop import off_loop
 from botwire.operations import read_ttl
 from botwire_agent_framework.convert import FRAMEWORK
@@ -66,7 +66,7 @@ class BotWireCheckpointStorage(Connected, framework="agent-framework", shows="_p
         super().__init__(namespace, **connection)
         self._objects = Objects(types)
         self._ttl = read_ttl(ttl)
-        self._prefix = check_key(prefix)
+        self._prefix = check_prefix(prefix)
 
     async def save(self, checkpoint: WorkflowCheckpoint) -> str:
         """Stores a checkpoint, replacing one with the same id, and returns its id.

@@ -18,11 +18,12 @@ from agent_framework import (
 )
 
 from botwire import AsyncRecords, ConfigurationError, Record
+from botwire.arguments import check_seconds, check_type
 from botwire.connection import Connected, ConnectionOptions
-from botwire.embedders import Embedder, embed
+from botwire.embedders import Embedder, check_embedder, embed
 from botwire.filters import compile_filter
 from botwire.names import check_collection
-from botwire.operations import check_choice
+from botwire.operations import check_choice, check_page
 
 logger = logging.getLogger("botwire.agent_framework")
 
@@ -85,13 +86,11 @@ class BotWireContextProvider(
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         ContextProvider.__init__(self, source_id)
-        if not 1 <= k <= 1000:
-            raise ConfigurationError(f"k must be between 1 and 1000, not {k}")
+        check_page(k, "k")  # as many as a search returns at once
         check_choice(remember, get_args(Remember), "remember")
-        if not recall_timeout > 0:
-            raise ConfigurationError(
-                f"recall_timeout must be a positive number of seconds, not {recall_timeout!r}"
-            )
+        check_seconds(recall_timeout, "recall_timeout")
+        check_embedder(embedder)
+        check_type(prompt, str, "prompt")
         if filter is not None:
             compile_filter(filter)
         super().__init__(namespace, **connection)

@@ -12,6 +12,7 @@ from agent_framework import Content
 from agent_framework import Message as AgentMessage
 
 from botwire import Item
+from botwire.client.encoding import encode_each
 from botwire.messages import Message, Native, Role, ToolCall, read_items
 from botwire.tagged import from_fresh_json, to_json
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
@@ -50,7 +51,8 @@ def to_items(messages: Iterable[AgentMessage]) -> list[dict[str, Any]]:
         NotJSONError: A message holds something that cannot be restored; the error says which one
             and where.
     """
-    return [to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
+    given = encode_each(messages, AgentMessage, "messages", "messages")
+    return [to_item(message, f"messages[{i}]") for i, message in enumerate(given)]
 
 
 def item_id(message: AgentMessage, item: dict[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from botwire import ConflictError, NotJSONError
 from botwire.classes import name_of
 from botwire.connection import Connected, ConnectionOptions
 from botwire.messages import Native, UnreadableItemError, read_native
-from botwire.names import check_key
+from botwire.names import check_key, check_prefix
 from botwire.off_loop import off_loop
 from botwire.operations import check_choice, read_ttl
 from botwire.tagged import from_json, to_json
@@ -59,7 +59,7 @@ class BotWireSessionStore(Connected, SessionStore, framework="agent-framework", 
         check_choice(on_conflict, get_args(OnConflict), "on_conflict")
         super().__init__(namespace, **connection)
         self._ttl = read_ttl(ttl)
-        self._prefix = check_key(prefix)
+        self._prefix = check_prefix(prefix)
         self._on_conflict = on_conflict
 
     async def get(self, session_id: str) -> AgentSession | None:
