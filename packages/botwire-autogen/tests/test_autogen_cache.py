@@ -73,6 +73,11 @@ def test_values_come_back_and_none_is_a_value(place_url: str, namespace: str) ->
     for ttl in (0, "60"):
         with pytest.raises(ConfigurationError, match="ttl"):
             BotWireCacheStore(namespace, url=place_url, ttl=ttl)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="a prefix must be a string, not int: 5"):
+        BotWireCacheStore(namespace, url=place_url, prefix=5)  # type: ignore[arg-type]
+    for call in (store.get, lambda key: store.set(key, 1)):
+        with pytest.raises(ConfigurationError, match="a key must be a string, not int: 5"):
+            call(5)  # type: ignore[operator]
 
 
 def test_a_component_comes_back_without_a_key(server_url: str, namespace: str) -> None:

@@ -26,7 +26,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 from pydantic import BaseModel
 
 from botwire import ConfigurationError
-from botwire_autogen import BotWireChatCompletionContext, CheckpointedTeam
+from botwire_autogen import BotWireChatCompletionContext, BotWireStateStore, CheckpointedTeam
 
 pytestmark = pytest.mark.anyio
 
@@ -242,8 +242,45 @@ async def test_it_is_a_team_and_a_component(place_url: str, namespace: str) -> N
     await team.load_state(state)
     assert len(await team.thread()) == 3
     assert (await team.save_state())["team"] == state["team"]
-    with pytest.raises(ConfigurationError, match="not the state"):
-        await team.load_state({"odd": 1})
+    wrong: Any
+    for wrong, says in (
+        ({"odd": 1}, "not the state"),
+        (5, "state must be a dict, not int: 5"),
+        ({"team": 5}, r"state\['team'\] must be a dict"),
+        ({**state, "run": 5}, r"state\['run'\] must be a dict"),
+        ({**state, "run": {}}, "not the state"),
+        ({"agent_states": 5}, "agent_states of the state must be a dict"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            await team.load_state(wrong)
+    assert len(await team.thread()) == 3
+
+
+async def test_a_wrong_argument_is_named(namespace: str) -> None:
+    wrong: Any
+    for wrong, says in (
+        ({"name": 5}, "a history name must be a string, not int: 5"),
+        ({"name": ""}, "must not be empty"),
+        ({"termination_condition": 5}, "termination_condition must be a TerminationCondition"),
+        ({"custom_message_types": 5}, "custom_message_types must be a list of classes"),
+        ({"custom_message_types": [5]}, r"custom_message_types\[0\] must be a type"),
+        ({"team": 5}, "team must be a Team, not int: 5"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            CheckpointedTeam(**{"team": pair(), "namespace": namespace, **wrong})
+    team = CheckpointedTeam(pair(), namespace, url="sqlite://")
+    with pytest.raises(ConfigurationError, match="cancellation_token must be a CancellationToken"):
+        await team.run(task="go", cancellation_token=5)  # type: ignore[arg-type]
+    store = BotWireStateStore(namespace, url="sqlite://")
+    for call, says in (
+        (store.save(5, {}), "name must be a string, not int: 5"),  # type: ignore[arg-type]
+        (store.save("t", 5), "state must be a dict, not int: 5"),  # type: ignore[arg-type]
+        (store.save("t", {}, extra=5), "extra must be a dict, not int: 5"),  # type: ignore[arg-type]
+        (store.load(5), "name must be a string"),  # type: ignore[arg-type]
+        (store.delete(5), "name must be a string"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            await call  # type: ignore[misc]
 
 
 class Pausable(BaseChatAgent):

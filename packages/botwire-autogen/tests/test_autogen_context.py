@@ -311,6 +311,20 @@ async def test_a_state_that_cannot_be_loaded_says_why(place_url: str, namespace:
         await stranger.load_state(state)
     with pytest.raises(ConfigurationError, match="saved state"):
         await ada.load_state({"botwire_context": {"namespace": namespace, "name": "ada"}})
+    wrong: Any
+    for wrong, says in (
+        ({}, "neither 'botwire_context' nor 'messages'"),
+        (5, "state must be a dict, not int: 5"),
+        ({"messages": 5}, r"state\['messages'\]"),
+        ({"messages": [{"type": "odd"}]}, r"state\['messages'\]"),
+        ({"botwire_context": 5}, "not a saved state"),
+        ({"botwire_context": {**state["botwire_context"], "count": "x"}}, "count of the saved"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            await ada.load_state(wrong)
+    with pytest.raises(ConfigurationError, match="message must be a message of autogen_core"):
+        await ada.add_message("hi")  # type: ignore[arg-type]
+    assert await ada.get_messages() == CONVERSATION
     await AsyncMemory(namespace, url=place_url).history("ada").delete(2)
     await ada.add_message(user("more"))
     with pytest.raises(ConfigurationError, match="deleted since"):
@@ -349,6 +363,9 @@ async def test_a_component_comes_back_without_a_key(
         {"token_limit": 5},
         {"token_limit": 5, "buffer_size": 5},
         {"name": ""},
+        {"name": 5},
+        {"initial_messages": 5},
+        {"initial_messages": ["hi"]},
     ],
     ids=str,
 )

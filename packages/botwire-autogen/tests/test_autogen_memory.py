@@ -338,6 +338,20 @@ async def test_an_argument_that_only_another_memory_knows_is_named(memory: BotWi
 
 
 @pytest.mark.anyio
+async def test_a_wrong_argument_of_a_call_is_named(memory: BotWireMemory) -> None:
+    wrong: Any = 5
+    for call, says in (
+        (memory.add(wrong), "content must be a MemoryContent, not int: 5"),
+        (memory.query(wrong), "query must be a text or a MemoryContent, not int: 5"),
+        (memory.query("x", k=0), "k must be at least 1"),
+        (memory.query("x", score_threshold="x"), "score_threshold must be a number"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            await call
+    assert (await memory.query()).results == []
+
+
+@pytest.mark.anyio
 async def test_an_embedder_that_fails_does_not_end_a_run(
     place_url: str, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -379,7 +393,12 @@ def test_wrong_arguments(place_url: str) -> None:
         {"role": "assistant"},
         {"filter": {"$magic": 1}},
         {"recall_timeout": 0},
+        {"recall_timeout": "x"},
+        {"k": "x"},
+        {"score_threshold": "x"},
+        {"embedder": 5},
         {"name": ""},
+        {"name": 5},
     ]
     for arguments in wrong:
         with pytest.raises(ConfigurationError):

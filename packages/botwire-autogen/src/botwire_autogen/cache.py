@@ -8,6 +8,7 @@ from autogen_core import CacheStore, Component
 from pydantic import BaseModel
 
 from botwire.connection import Connected, ConnectionOptions
+from botwire.names import check_prefix, check_string
 from botwire.operations import read_ttl
 from botwire.tagged import from_json, to_json
 from botwire_autogen.acting import acting
@@ -60,12 +61,12 @@ class BotWireCacheStore(
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         super().__init__(namespace, **connection)
-        self._prefix = prefix
+        self._prefix = check_prefix(prefix)
         self._ttl = read_ttl(ttl)
 
     def get(self, key: str, default: T | None = None) -> T | None:
         """Returns the value of a key, or `default`; a pydantic model comes back as its dump."""
-        entry = self.connection.memory.entry(self._prefix + key)
+        entry = self.connection.memory.entry(self._key(key))
         value: T | None = default if entry is None else from_json(entry.value)
         return value
 
@@ -75,7 +76,10 @@ class BotWireCacheStore(
         Raises:
             NotJSONError: The value holds something that cannot be restored; the error says where.
         """
-        self.connection.memory.set(self._prefix + key, to_json(_dumped(value)), ttl=self._ttl)
+        self.connection.memory.set(self._key(key), to_json(_dumped(value)), ttl=self._ttl)
+
+    def _key(self, key: str) -> str:
+        return self._prefix + check_string(key, "key")
 
     def _to_config(self) -> BotWireCacheStoreConfig:
         reference = self.connection.reference()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Self, Unpack
 
 from autogen_agentchat.base import TaskResult, Team, TerminationCondition
@@ -18,6 +19,8 @@ from autogen_core import CancellationToken, Component, ComponentModel
 from pydantic import BaseModel
 
 from botwire import ConfigurationError
+from botwire.arguments import check_mapping, check_type
+from botwire.client.encoding import encode_each
 from botwire.connection import ConnectionOptions, takes_connection
 from botwire.off_loop import off_loop
 from botwire.operations import check_count
@@ -31,7 +34,7 @@ from botwire_autogen.team_states import (
     state_after,
     with_thread,
 )
-from botwire_autogen.teams import DEFAULT_NAME, BotWireStateStore
+from botwire_autogen.teams import BotWireStateStore, check_team_name
 
 _TURN_ENDED = "Maximum number of turns 1 reached."  # the manager's reason to stop after one turn
 
@@ -93,6 +96,7 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         custom_message_types: Sequence[type[BaseAgentEvent | BaseChatMessage]] = (),
         **connection: Unpack[ConnectionOptions],
     ) -> None:
+        check_type(team, Team, "team")
         if isinstance(team, MagenticOneGroupChat):
             raise ConfigurationError(
                 "MagenticOne makes a new plan in every run, so it cannot be resumed"
@@ -106,14 +110,18 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             )
         if max_turns is not None:
             check_count(max_turns, "max_turns", least=1)
+        if termination_condition is not None:
+            check_type(termination_condition, TerminationCondition, "termination_condition")
         self._team = team
         self._name = name
-        self._key = DEFAULT_NAME if name is None else name
+        self._key = check_team_name(name)
         self._condition = termination_condition
         self._max_turns = max_turns
         # AutoGen has no public API for the message types of a team either.
         self._factory = getattr(team, "_message_factory", None) or MessageFactory()
-        for message_type in custom_message_types:
+        for message_type in encode_each(
+            custom_message_types, type, "custom_message_types", "classes"
+        ):
             if not self._factory.is_registered(message_type):
                 self._factory.register(message_type)
         self._store = BotWireStateStore(namespace, **connection)
@@ -190,6 +198,8 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
                 namespace has no name either.
         """
         given = task_messages(task, self._factory)
+        if cancellation_token is not None:
+            check_type(cancellation_token, CancellationToken, "cancellation_token")
         if self._busy:
             raise ValueError(
                 "The team is already running, it cannot run again until it is stopped."
@@ -197,8 +207,11 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         self._busy = True
         self._ended.clear()
         try:
-            async for message in self._run(given, cancellation_token, output_task_messages):
-                yield message
+            # Closed here: a stream that is left half-read would otherwise end the turn at any
+            # later time, while this object is said to be free.
+            async with aclosing(self._run(given, cancellation_token, output_task_messages)) as run:
+                async for message in run:
+                    yield message
         finally:
             self._busy = False
             self._ended.set()
@@ -236,13 +249,15 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
             reason: str | None = None
             begin = len(self._thread)
             said: list[BaseAgentEvent | BaseChatMessage] = []
+            turn = self._team.run_stream(cancellation_token=cancellation_token)
             try:
-                async for event in self._team.run_stream(cancellation_token=cancellation_token):
-                    if isinstance(event, TaskResult):
-                        reason = event.stop_reason
-                    else:
-                        said.append(event)
-                        yield event
+                async with aclosing(turn):
+                    async for event in turn:
+                        if isinstance(event, TaskResult):
+                            reason = event.stop_reason
+                        else:
+                            said.append(event)
+                            yield event
             except RuntimeError:  # AutoGen wraps whatever an agent raised
                 # A process that took the team over also took its agents' contexts: report that.
                 await self._store.check(self._key, version)
@@ -355,20 +370,22 @@ class CheckpointedTeam(Team, Component[CheckpointedTeamConfig]):
         """Restores a state of `save_state`, or one of the inner team itself, and saves it.
 
         Raises:
-            ConfigurationError: The state is of a team with other agents.
+            ConfigurationError: It is no state, or of a team with other agents.
             ConflictError: Another process holds the team.
         """
         if self._busy:
             raise RuntimeError("The team cannot be loaded while it is running.")
-        inner = state.get("team", state)
-        if "agent_states" not in inner:
+        inner = check_mapping(check_mapping(state, "state").get("team", state), "state['team']")
+        run = check_mapping(state.get("run", {"turns": [], "running": False}), "state['run']")
+        if "agent_states" not in inner or not {"turns", "running"} <= run.keys():
             raise ConfigurationError(
                 "this is not the state of a CheckpointedTeam or of an AutoGen team"
             )
+        check_mapping(inner["agent_states"], "agent_states of the state")
         await self._check_ours()
         saved = await self._store.claim(self._key)
         await restore(self._team, inner)
-        self._take(inner, state.get("run", {"turns": [], "running": False}))
+        self._take(inner, run)
         version = 0 if saved is None else saved.version
         self._version = await self._save(await self._state(), version)
 

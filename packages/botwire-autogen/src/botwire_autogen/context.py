@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, Unpack
+from typing import Any, Self, Unpack, get_args
 
 from autogen_core import Component, ComponentModel
 from autogen_core.model_context import ChatCompletionContext
@@ -14,9 +14,11 @@ from autogen_core.models import (
     LLMMessage,
     UserMessage,
 )
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from botwire import ConfigurationError, Item
+from botwire.arguments import check_mapping, check_type
+from botwire.client.encoding import encode_each
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_history
 from botwire.off_loop import off_loop
@@ -36,6 +38,8 @@ DEFAULT_NAME = "context"
 STATE = "botwire_context"
 """The field of a saved state that says where the messages are."""
 
+_KINDS: tuple[type[LLMMessage], ...] = get_args(get_args(LLMMessage)[0])
+_MESSAGE = "a message of autogen_core"
 _MESSAGES: TypeAdapter[list[LLMMessage]] = TypeAdapter(list[LLMMessage])
 
 
@@ -112,7 +116,10 @@ class BotWireChatCompletionContext(
         initial_messages: Sequence[LLMMessage] | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        ChatCompletionContext.__init__(self, list(initial_messages) if initial_messages else None)
+        first = encode_each(
+            initial_messages or (), _KINDS, "initial_messages", "messages", wanted=_MESSAGE
+        )
+        ChatCompletionContext.__init__(self, list(first) or None)
         sizes = {"buffer_size": buffer_size, "head_size": head_size, "token_limit": token_limit}
         for argument, size in sizes.items():
             if size is not None:
@@ -132,7 +139,7 @@ class BotWireChatCompletionContext(
         self._head_size = head_size
         self._token_limit = token_limit
         self._model_client = model_client
-        self._begun = not initial_messages
+        self._begun = not first
         self._agent: str | None = None  # the agent known to own this conversation
 
     @property
@@ -151,8 +158,10 @@ class BotWireChatCompletionContext(
         Raises:
             ConflictError: Since the answering model was shown the conversation, another process
                 wrote to it or loaded another state of it.
-            ConfigurationError: Another agent writes to the same context without a name.
+            ConfigurationError: Another agent writes to the same context without a name, or it is
+                not a message.
         """
+        check_type(message, _KINDS, "message", _MESSAGE)
         await self._begin()
         item = await off_loop(to_item, message)
         if isinstance(message, FunctionExecutionResultMessage):
@@ -252,15 +261,16 @@ class BotWireChatCompletionContext(
         An object that saved or loaded a state before gets a `ConflictError` when it next writes.
 
         Raises:
-            ConfigurationError: The state is of another namespace, or its messages were deleted.
+            ConfigurationError: It is no state, the state is of another namespace, or its messages
+                were deleted.
             ConflictError: Another process wrote in the meantime.
         """
-        self._begun = True
-        if STATE in state:
+        if STATE in check_mapping(state, "state"):
             await self._conversation.load(Reference.read(state[STATE]))
-            return
-        messages = await off_loop(_MESSAGES.validate_python, state["messages"])
-        await self._conversation.show([await off_loop(to_item, message) for message in messages])
+        else:
+            items = await off_loop(_items_of, state)
+            await self._conversation.show(items)
+        self._begun = True
 
     async def _begin(self) -> None:
         """Stores the initial messages of a history that never had any."""
@@ -295,3 +305,17 @@ class BotWireChatCompletionContext(
             model_client=ChatCompletionClient.load_component(counter) if counter else None,
             initial_messages=config.initial_messages,
         )
+
+
+def _items_of(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the messages in a state of AutoGen's own contexts, as items."""
+    if "messages" not in state:
+        raise ConfigurationError(
+            f"state must be what save_state of a context returned: it has neither {STATE!r} nor "
+            "'messages'"
+        )
+    try:
+        messages = _MESSAGES.validate_python(state["messages"])
+    except ValidationError as error:
+        raise ConfigurationError(f"state['messages'] is no list of messages: {error}") from error
+    return [to_item(message) for message in messages]

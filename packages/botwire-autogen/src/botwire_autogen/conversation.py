@@ -21,6 +21,7 @@ from botwire import (
 )
 from botwire.answers import Answerer, Answerers
 from botwire.connection import Connection
+from botwire.operations import check_count
 from botwire_autogen.acting import acting
 
 PREFIX = "autogen/context/"
@@ -56,9 +57,12 @@ class Reference:
             ConfigurationError: The value is something else.
         """
         try:
-            return cls(**value)
+            reference = cls(**value)
         except TypeError as error:
             raise ConfigurationError(f"not a saved state of a BotWire context: {error}") from error
+        for field in ("first", "last", "count"):
+            check_count(getattr(reference, field), f"{field} of the saved state")
+        return reference
 
     def to_value(self) -> dict[str, Any]:
         """Returns the reference as a JSON object."""

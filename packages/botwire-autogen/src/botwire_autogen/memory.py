@@ -21,12 +21,13 @@ from autogen_core.models import LLMMessage, SystemMessage, UserMessage
 from pydantic import BaseModel
 
 from botwire import AsyncRecords, ConfigurationError, Record, RequestTimeoutError
+from botwire.arguments import check_seconds, check_type
 from botwire.connection import Connected, ConnectionOptions
-from botwire.embedders import Embedder, embed
+from botwire.embedders import Embedder, check_embedder, embed
 from botwire.filters import compile_filter
 from botwire.names import check_collection
 from botwire.off_loop import off_loop
-from botwire.operations import check_choice
+from botwire.operations import check_choice, check_page, check_score
 from botwire.places import without_password
 from botwire_autogen.acting import acting
 from botwire_autogen.convert import from_record, json_safe, to_record, to_text
@@ -127,13 +128,14 @@ class BotWireMemory(
         check_choice(role, get_args(Role), "role")
         if retrieval in ("vector", "hybrid") and embedder is None:
             raise ConfigurationError(f"retrieval={retrieval!r} needs embedder=")
-        if not recall_timeout > 0:
-            raise ConfigurationError(
-                f"recall_timeout must be a positive number of seconds, not {recall_timeout!r}"
-            )
+        check_page(k, "k")
+        if score_threshold is not None:
+            check_score(score_threshold, "score_threshold")
+        check_embedder(embedder)
+        check_seconds(recall_timeout, "recall_timeout")
         super().__init__(namespace, **connection)
         self._name = check_collection(name)
-        self._k = _check_k(k)
+        self._k = k
         self._retrieval: Retrieval = retrieval
         self._score_threshold = score_threshold
         self._filter = _check_filter(filter)
@@ -163,7 +165,7 @@ class BotWireMemory(
         await _cancellable(self._add(content), cancellation_token)
 
     async def _add(self, content: MemoryContent) -> None:
-        record = await off_loop(to_record, content)
+        record = await off_loop(to_record, check_type(content, MemoryContent, "content"))
         # Bytes and images have no meaningful text to embed.
         if isinstance(content.content, (str, dict)):
             record = replace(record, embedding=await self._embed(record.text))
@@ -201,12 +203,17 @@ class BotWireMemory(
             raise ConfigurationError(
                 f"query takes k, filter and score_threshold, not {', '.join(sorted(kwargs))}"
             )
-        text = query if isinstance(query, str) else to_text(query)
-        limit = self._k if k is None else _check_k(k)
+        if not isinstance(query, str):
+            query = to_text(check_type(query, MemoryContent, "query", "a text or a MemoryContent"))
+        if k is not None:
+            check_page(k, "k")
+        if score_threshold is not None:
+            check_score(score_threshold, "score_threshold")
         parts = [part for part in (self._filter, _check_filter(filter)) if part]
         chosen = {"$and": parts} if len(parts) > 1 else (parts[0] if parts else None)
         threshold = self._score_threshold if score_threshold is None else score_threshold
-        found = await _cancellable(self._find(text, limit, chosen, threshold), cancellation_token)
+        finding = self._find(query, k or self._k, chosen, threshold)
+        found = await _cancellable(finding, cancellation_token)
         return MemoryQueryResult(results=await off_loop(_scored, found))
 
     async def _find(
@@ -315,12 +322,6 @@ class BotWireMemory(
             config.embedder, ComponentBase
         )
         return cls(**{**config.model_dump(), "embedder": embedder})
-
-
-def _check_k(k: int) -> int:
-    if not 1 <= k <= 1000:  # as many as a search returns at once
-        raise ConfigurationError(f"k must be between 1 and 1000, not {k}")
-    return k
 
 
 def _check_filter(given: Mapping[str, Any] | None) -> dict[str, Any] | None:

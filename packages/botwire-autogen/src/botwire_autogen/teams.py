@@ -10,8 +10,10 @@ from typing import Any, NamedTuple, Unpack
 from autogen_agentchat.base import Team
 
 from botwire import ConfigurationError, ConflictError, Item
+from botwire.arguments import check_mapping, check_type
 from botwire.connection import Connected, ConnectionOptions, takes_connection
 from botwire.messages import Message, Native
+from botwire.names import check_history
 from botwire.tagged import Rewriter, from_json
 from botwire_autogen.acting import acting
 from botwire_autogen.llm_messages import FRAMEWORK
@@ -91,14 +93,17 @@ class BotWireStateStore(Connected, framework="autogen", acting=acting):
             ConflictError: Another process saved or resumed the team since.
             NotJSONError: The state holds something that cannot be restored; the error says where.
         """
+        key = _key(name)
+        check_mapping(state, "state")
+        check_mapping(extra or {}, "extra")
         # AutoGen has already turned images into text, so this is fast.
         rest, thread = without_thread(self._rewriters[name].to_json(dict(state), "state"))
         document = {"format": FORMAT, "state": rest, "extra": dict(extra or {})}
         version, known = self._known.pop(name, (_UNKNOWN, []))
         try:
             async with self.connection.async_memory.transaction() as tx:
-                tx.set(PREFIX + name, document, if_version=if_version)
-                history = tx.history(PREFIX + name)
+                tx.set(key, document, if_version=if_version)
+                history = tx.history(key)
                 if version == if_version and known == thread[: len(known)]:
                     history.extend(map(_to_item, thread[len(known) :]))
                 else:
@@ -118,7 +123,7 @@ class BotWireStateStore(Connected, framework="autogen", acting=acting):
         for _ in range(_TRIES):
             if (found := await self._read(name)) is None:
                 return None
-            items = await self.connection.async_memory.history(PREFIX + name).read()
+            items = await self.connection.async_memory.history(_key(name)).read()
             if await self._version(name) == found.version:
                 break
         else:
@@ -133,7 +138,7 @@ class BotWireStateStore(Connected, framework="autogen", acting=acting):
         return None if found is None else found.extra
 
     async def _read(self, name: str) -> SavedState | None:
-        entry = await self.connection.async_memory.entry(PREFIX + name)
+        entry = await self.connection.async_memory.entry(_key(name))
         if entry is None:
             return None
         document = entry.value
@@ -142,7 +147,7 @@ class BotWireStateStore(Connected, framework="autogen", acting=acting):
         return SavedState(document["state"], document["extra"], entry.version)
 
     async def _version(self, name: str) -> int:
-        entry = await self.connection.async_memory.entry(PREFIX + name)
+        entry = await self.connection.async_memory.entry(_key(name))
         return 0 if entry is None else entry.version
 
     async def claim(self, name: str) -> SavedState | None:
@@ -185,12 +190,22 @@ class BotWireStateStore(Connected, framework="autogen", acting=acting):
 
     async def delete(self, name: str) -> bool:
         """Deletes the stored state of a team and returns whether there was one."""
+        key = _key(name)
         self._known.pop(name, None)
         self._rewriters.pop(name, None)
         async with self.connection.async_memory.transaction() as tx:
-            tx.delete(PREFIX + name)
-            tx.history(PREFIX + name).clear()
+            tx.delete(key)
+            tx.history(key).clear()
         return bool(tx.results[0])
+
+
+def check_team_name(name: object) -> str:
+    """Returns the name of a team in the store, `DEFAULT_NAME` for None.
+
+    Raises:
+        ConfigurationError: It is not a valid name.
+    """
+    return DEFAULT_NAME if name is None else check_history(name)
 
 
 @takes_connection
@@ -220,11 +235,13 @@ async def save_team(
         ConflictError: Another process saved or resumed the team since.
         ConfigurationError: Another team in the namespace has no name either.
     """
+    key = check_team_name(name)
+    check_type(team, Team, "team")
     store = BotWireStateStore(namespace, **connection)
     if name is None:
         await store.check_owner(team)
     return await store.save(
-        DEFAULT_NAME if name is None else name,
+        key,
         await team.save_state(),
         extra={"team": described(team)},
         if_version=if_version,
@@ -252,14 +269,20 @@ async def resume_team(
         ConflictError: Another process is resuming the team at the same time.
         ConfigurationError: The saved state belongs to another team.
     """
+    key = check_team_name(name)
+    check_type(team, Team, "team")
     store = BotWireStateStore(namespace, **connection)
     if name is None:
         await store.check_owner(team)
-    saved = await store.claim(DEFAULT_NAME if name is None else name)
+    saved = await store.claim(key)
     if saved is None:
         return 0
     await restore(team, saved.state)
     return saved.version
+
+
+def _key(name: str) -> str:
+    return PREFIX + check_type(name, str, "name")
 
 
 def _taken(name: str, detail: str, request_id: str | None = None) -> ConflictError:
