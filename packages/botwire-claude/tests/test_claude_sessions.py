@@ -193,6 +193,12 @@ async def test_what_is_wrong_is_refused_before_anything_is_stored(store: Any) ->
     for key in wrong:
         with pytest.raises(ConfigurationError, match=r"session_id|project_key|subpath"):
             await store.append(key, [{"type": "x"}])
+    for call in (store.append(5, [{"type": "x"}]), store.load(5), store.delete(5)):
+        with pytest.raises(ConfigurationError, match="key must be a dict, not int: 5"):
+            await call
+    for entries in (5, None, "text"):
+        with pytest.raises(ConfigurationError, match="entries must be a list"):
+            await store.append(KEY, entries)
     with pytest.raises(NotJSONError):
         await store.append(KEY, [{"type": "x"}, {"type": "y", "value": {1, 2}}])
     with pytest.raises(NotJSONError, match=r"entries\[0\]"):

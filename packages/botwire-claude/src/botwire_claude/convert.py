@@ -6,13 +6,15 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
-from uuid import NAMESPACE_URL, uuid5
 
 from claude_agent_sdk import SessionStoreEntry
 
 from botwire import Item, NotJSONError
+from botwire.arguments import check_mapping
+from botwire.client.encoding import encode_list
 from botwire.content_blocks import read_content
-from botwire.messages import Message, Native, UnreadableItemError, items_of, read_native
+from botwire.messages import Message, Native, items_of, read_native
+from botwire.names import uuid_of
 
 FRAMEWORK = "claude"
 FORMAT = 1
@@ -44,7 +46,7 @@ def to_items(
     """
     items: list[dict[str, Any]] = []
     ids: list[str | None] = []
-    for number, entry in enumerate(entries):
+    for number, entry in enumerate(encode_list(entries, "entries", "entries")):
         path = f"entries[{number}]"
         if not isinstance(entry, dict):
             raise NotJSONError(f"{path} is not an object: {entry!r:.80}", path)
@@ -77,7 +79,9 @@ def from_items(items: Iterable[Item], session_id: str) -> list[SessionStoreEntry
     for item in items:
         try:
             entry = _from_item(item, session_id, leaf)
-        except UnreadableItemError as error:
+            if entry is not None:
+                check_mapping(entry, "entry")
+        except Exception as error:  # noqa: BLE001 - other programs may have written anything
             logger.warning("item %d of a session is left out: %s", item.seq, error)
             continue
         if entry is not None:
@@ -136,7 +140,7 @@ def _from_portable(
         "parentUuid": leaf,
         "isSidechain": False,
         "type": message.role,
-        "uuid": str(uuid5(NAMESPACE_URL, f"botwire:{session_id}:{item.seq}")),
+        "uuid": str(uuid_of(f"botwire:{session_id}:{item.seq}")),
         "timestamp": item.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "sessionId": session_id,
         "userType": "external",

@@ -18,6 +18,7 @@ from claude_agent_sdk import (
 )
 
 from botwire import AsyncHistory, ConfigurationError, ConflictError, HistoryInfo
+from botwire.arguments import check_mapping
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import join_parts
 from botwire.off_loop import off_loop
@@ -64,9 +65,9 @@ class BotWireSessionStore(Connected, SessionStore, framework="claude"):
         """Returns the name of the history that holds a transcript.
 
         Raises:
-            ConfigurationError: A part of the key is missing or empty.
+            ConfigurationError: The key is not a dict, or a part of it is missing or empty.
         """
-        if key.get("session_id") is None:
+        if check_mapping(key, "key").get("session_id") is None:
             raise ConfigurationError(f"a session key needs a session_id: {key!r:.200}")
         return join_parts("claude", *_parts(key))
 
@@ -198,6 +199,7 @@ def _milliseconds(info: HistoryInfo) -> int:
 
 def _parts(key: Mapping[str, Any]) -> list[str]:
     parts: list[str] = []
+    check_mapping(key, "key")
     for name in ("project_key", "session_id", "subpath"):
         part = key.get(name)
         if part is None and parts:
