@@ -16,7 +16,7 @@ from crewai.memory.types import MemoryRecord
 
 from botwire import ConfigurationError, NotJSONError, TransportError
 from botwire import Memory as BotWire
-from botwire_crewai import BotWireMemory, BotWireStorage
+from botwire_crewai import BotWireFlowPersistence, BotWireMemory, BotWireStorage
 
 
 @pytest.fixture
@@ -277,6 +277,27 @@ def test_metadata_that_is_not_json_is_refused(storage: BotWireStorage) -> None:
     with pytest.raises(NotJSONError, match="raw"):
         storage.save([record("good"), record(metadata={"raw": object()})])
     assert [one.content for one in storage.list_records()] == ["good"]  # nothing else was deleted
+
+
+def test_a_wrong_argument_is_named(storage: BotWireStorage, place_url: str) -> None:
+    storage.save([MemoryRecord(content="tea", categories=["t"], embedding=[1.0, 0.0])])
+    flows = BotWireFlowPersistence(storage.connection.namespace, url=place_url)
+    wrong: Any = 5
+    for call, says in (
+        (lambda: storage.delete(categories="t"), "categories must be a list of strings, not a s"),  # type: ignore[arg-type]
+        (lambda: storage.delete(categories=wrong), "categories must be a list of strings"),
+        (lambda: storage.delete(metadata_filter=wrong), "metadata_filter must be a dict"),
+        (lambda: storage.save(wrong), "records must be a list of records, not int"),
+        (lambda: storage.update(wrong), r"records\[0\] must be a MemoryRecord, not int: 5"),
+        (lambda: storage.search(wrong), "query_embedding must be a list of numbers, not int"),
+        (lambda: storage.search([1.0, 0.0], limit="x"), "limit must be an int"),  # type: ignore[arg-type]
+        (lambda: storage.list_records(offset=None), "offset must be an int"),  # type: ignore[arg-type]
+        (lambda: flows.save_state(None, "m", {}), "flow_uuid must be a string, not NoneType"),  # type: ignore[arg-type]
+        (lambda: flows.save_pending_feedback("f", wrong, {}), "context must be a PendingFeedback"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            call()
+    assert storage.count() == 1
 
 
 def test_a_reset_is_of_this_namespace(storage: BotWireStorage, place_url: str) -> None:

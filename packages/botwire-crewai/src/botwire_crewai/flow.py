@@ -11,6 +11,7 @@ from crewai.flow.persistence.base import FlowPersistence
 from pydantic import BaseModel
 
 from botwire import AsyncMemory, Memory
+from botwire.arguments import check_type
 from botwire.places import DEFAULT_TIMEOUT
 from botwire.tagged import from_json, to_json
 from botwire_crewai.placed import Placed
@@ -89,14 +90,16 @@ class BotWireFlowPersistence(Placed, FlowPersistence):
             ConflictError: Another run saved the state after this one loaded it.
         """
         memory = self._connection.memory
+        check_type(context, PendingFeedbackContext, "context")
+        key, question = _state_key(flow_uuid), _pending_key(flow_uuid)
         state = _to_state(state_data)
         value = {"method": context.method_name, "state": state}
         pending = {"context": _plain(context.to_dict()), "state": state}
 
         def write(version: int | None) -> int:
             with memory.transaction() as tx:
-                tx.set(_state_key(flow_uuid), value, if_version=version)
-                tx.set(_pending_key(flow_uuid), pending)
+                tx.set(key, value, if_version=version)
+                tx.set(question, pending)
             new: int = tx.results[0]
             return new
 
@@ -121,11 +124,11 @@ class BotWireFlowPersistence(Placed, FlowPersistence):
 
 
 def _state_key(flow_uuid: str) -> str:
-    return f"crewai/flow/{flow_uuid}/state"
+    return f"crewai/flow/{check_type(flow_uuid, str, 'flow_uuid')}/state"
 
 
 def _pending_key(flow_uuid: str) -> str:
-    return f"crewai/flow/{flow_uuid}/pending"
+    return f"crewai/flow/{check_type(flow_uuid, str, 'flow_uuid')}/pending"
 
 
 def _to_state(state: dict[str, Any] | BaseModel) -> Any:

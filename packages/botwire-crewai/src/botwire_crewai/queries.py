@@ -11,6 +11,8 @@ from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
 from crewai.memory.types import MemoryRecord
 
 from botwire import BotWireError, InvalidRequestError, Match, Record
+from botwire.arguments import check_mapping
+from botwire.client.encoding import encode_each
 from botwire_crewai.convert import from_record, to_tags
 from botwire_crewai.fitting import fit_scope
 
@@ -63,9 +65,10 @@ def selection(
     if scope is not None and fit_scope(scope) != "/":
         where["scope"] = fit_scope(scope)
     if categories is not None:
-        where["tags"] = to_tags(categories)
+        where["tags"] = to_tags(encode_each(categories, str, "categories"))
     if metadata:
-        where["filter"] = {f"metadata.{name}": {"$eq": part} for name, part in metadata.items()}
+        parts = check_mapping(metadata, "metadata_filter").items()
+        where["filter"] = {f"metadata.{name}": {"$eq": part} for name, part in parts}
     if ids is not None:
         where["ids"] = ids
     if older_than is not None:

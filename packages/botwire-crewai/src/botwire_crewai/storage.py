@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, TypeVar, Unpack, get_args
@@ -21,6 +21,8 @@ from botwire import (
     Record,
     programs,
 )
+from botwire.arguments import check_type
+from botwire.client.encoding import encode_each
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.operations import check_choice
 from botwire_crewai.convert import (
@@ -179,7 +181,8 @@ class BotWireStorage:
     def _records(self, memories: Iterable[MemoryRecord]) -> list[Record]:
         """Returns the records for memories; of several with the same id, the last."""
         notes: list[str] = []
-        last = {memory.id: memory for memory in memories}.values()
+        given = encode_each(memories, MemoryRecord, "records", "records")
+        last = {memory.id: memory for memory in given}.values()
         new = [to_record(memory, notes) for memory in last]
         self._failures.shortened(notes)
         return new
@@ -287,9 +290,9 @@ class BotWireStorage:
     def _search(
         self, vector: list[float], where: dict[str, Any], limit: int, min_score: float
     ) -> _Work[list[tuple[MemoryRecord, float]]]:
-        if limit <= 0:
+        if check_type(limit, int, "limit") <= 0:
             return []
-        if not len(vector):
+        if not len(check_type(vector, Sized, "query_embedding", "a list of numbers")):
             refuse_empty((yield _info).dimension)
             return []
         query = {
@@ -321,7 +324,7 @@ class BotWireStorage:
         self, scope_prefix: str | None = None, limit: int = 200, offset: int = 0
     ) -> list[MemoryRecord]:
         """Returns records, the newest first."""
-        if limit <= 0 or offset < 0:
+        if check_type(limit, int, "limit") <= 0 or check_type(offset, int, "offset") < 0:
             return []
         page = {"scope": fit_scope(scope_prefix), "limit": limit, "offset": offset}
         found = self._call(_one(lambda kept: kept.list(**page, embeddings=False)))
