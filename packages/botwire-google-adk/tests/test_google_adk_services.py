@@ -245,6 +245,10 @@ def test_a_wrong_argument_is_named(place: Any) -> None:
 
     async def test() -> None:
         sessions, artifacts = BotWireSessionService(**place), BotWireArtifactService(**place)
+        memories = BotWireMemoryService(**place)
+        for named in ({"namespace": 5}, {"namespace": "n", "max_results": "x"}):
+            with pytest.raises(ConfigurationError, match=r"must be (a string|an int)"):
+                BotWireMemoryService(**named)  # type: ignore[arg-type]
         file = {**ONE, "filename": "f"}
         await artifacts.save_artifact(**file, artifact=part)
         for call, says in (
@@ -264,6 +268,12 @@ def test_a_wrong_argument_is_named(place: Any) -> None:
             (sessions.create_session(**ADA, session_id=wrong), "session id must be a string"),
             (sessions.get_session(**ADA, session_id=wrong), "session id must be a string"),
             (sessions.delete_session(**ADA, session_id=wrong), "session id must be a string"),
+            (sessions.create_session(**ADA, state=wrong), "state must be a dict, not int: 5"),
+            (sessions.create_session(**ADA, state={5: 5}), "a key of the state must be a string"),  # type: ignore[dict-item]
+            (sessions.append_event(wrong, wrong), "session must be a Session, not int: 5"),
+            (memories.search_memory(**ADA, query=wrong), "query must be a string, not int: 5"),
+            (memories.add_memory(**ADA, memories=["x"]), r"memories\[0\] must be a MemoryEntry"),  # type: ignore[list-item]
+            (memories.add_events_to_memory(**ADA, events=wrong), "events must be a list of events"),
         ):
             with pytest.raises(ConfigurationError, match=says):
                 await call

@@ -16,7 +16,10 @@ from google.adk.sessions import Session
 from google.genai import types
 
 from botwire import AsyncRecords, Record
+from botwire.arguments import check_type
+from botwire.client.encoding import encode_each
 from botwire.names import check_collection, join_parts, to_bytes
+from botwire.operations import check_page
 from botwire_google_adk.convert import dump, revive, text_of
 from botwire_google_adk.opening import Service, ServiceOptions
 
@@ -50,11 +53,13 @@ class BotWireMemoryService(Service, BaseMemoryService):
         **place: Unpack[ServiceOptions],
     ) -> None:
         self.collection = check_collection(collection)
+        check_page(max_results, "max_results")
         self.max_results = max_results
         super().__init__(namespace, **place)
 
     async def add_session_to_memory(self, session: Session) -> None:
         """Adds the events of a session; those that are there already stay as they are."""
+        check_type(session, Session, "session")
         await self.add_events_to_memory(
             app_name=session.app_name,
             user_id=session.user_id,
@@ -73,7 +78,8 @@ class BotWireMemoryService(Service, BaseMemoryService):
     ) -> None:
         """Adds events that hold a text, each once, unless they were deleted before."""
         user = join_parts(app_name, user_id)
-        said = [event for event in events if text_of(event.content)]
+        given = encode_each(events, Event, "events", "events")
+        said = [event for event in given if text_of(event.content)]
         forgotten = await self._memory.get_many(_forgotten(user, event.id) for event in said)
         records = [
             _record(
@@ -98,7 +104,7 @@ class BotWireMemoryService(Service, BaseMemoryService):
         """Adds memories; one without an id is there once, however often it is added."""
         user = join_parts(app_name, user_id)
         records = []
-        for memory in memories:
+        for memory in encode_each(memories, MemoryEntry, "memories", "memories"):
             given = {**(custom_metadata or {}), **memory.custom_metadata}
             text = text_of(memory.content)
             named = memory.id or hashlib.sha256(to_bytes(text)).hexdigest()[:32]
@@ -110,7 +116,7 @@ class BotWireMemoryService(Service, BaseMemoryService):
         self, *, app_name: str, user_id: str, query: str
     ) -> SearchMemoryResponse:
         """Returns the user's memories that match the words of a query best."""
-        if not query.strip():
+        if not check_type(query, str, "query").strip():
             return SearchMemoryResponse()
         found = await self._records.search(
             text=query,

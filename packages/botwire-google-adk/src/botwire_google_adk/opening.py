@@ -44,7 +44,7 @@ class Service(Connected, framework="google-adk"):
         agents_dir: str | None = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
-        if uri is None and namespace is not None and namespace.startswith(SPEC_PREFIX):
+        if uri is None and str(namespace).startswith(SPEC_PREFIX):
             uri, namespace = namespace, None  # ADK calls a registered class with the address alone
         if uri is not None:
             if namespace is not None or connection.get("url") or connection.get("client"):

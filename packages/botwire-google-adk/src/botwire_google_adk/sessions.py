@@ -17,6 +17,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig, ListSessi
 
 from botwire import ConflictError, Item
 from botwire import operations as ops
+from botwire.arguments import check_type
 from botwire.names import check_string
 from botwire.off_loop import off_loop
 from botwire.tagged import from_json, to_json
@@ -135,7 +136,7 @@ class BotWireSessionService(Service, BaseSessionService):
     ) -> Session | None:
         """Returns a session with its events and the merged state; None if there is none."""
         where = Where(app_name, user_id, check_string(session_id, "session id").strip())
-        config = config or GetSessionConfig()
+        config = check_type(config or GetSessionConfig(), GetSessionConfig, "config")
         limit = ops.MAX_PAGE if config.num_recent_events is None else config.num_recent_events
         stored = await load(self._memory, where, limit=max(1, min(limit, ops.MAX_PAGE)))
         if not stored.exists:
@@ -184,6 +185,8 @@ class BotWireSessionService(Service, BaseSessionService):
             StaleSessionError: Somebody has written to the session since it was loaded. With
                 `check_shared_state`: to a ``user:`` or ``app:`` key that the event writes.
         """
+        check_type(session, Session, "session")
+        check_type(event, Event, "event")
         if event.partial or any(one.id == event.id and one == event for one in session.events):
             return event  # an event that is delivered again is there once
         delta = state_delta(event.actions.state_delta)  # refused before the session changes

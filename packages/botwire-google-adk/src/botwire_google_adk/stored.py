@@ -12,7 +12,8 @@ from google.adk.sessions._session_util import extract_json_safe_state_delta
 
 from botwire import AsyncMemory, Entry, HistoryInfo, Item, NotJSONError
 from botwire import operations as ops
-from botwire.names import join_parts, split_parts
+from botwire.arguments import check_mapping
+from botwire.names import check_string, join_parts, split_parts
 from botwire.tagged import from_json, to_json
 
 _APPS, _USERS = "google-adk/app", "google-adk/user"
@@ -141,6 +142,8 @@ def state_delta(state: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
     Raises:
         NotJSONError: A value contains bytes that are not UTF-8, which ADK cannot convert.
     """
+    for name in check_mapping(state or {}, "state"):
+        check_string(name, "key of the state")
     try:
         return extract_json_safe_state_delta(dict(state or {}))
     except UnicodeDecodeError as error:
