@@ -287,6 +287,8 @@ def test_only_the_last_messages_when_asked(place_url: str, namespace: str) -> No
     assert [m.content for m in history.get_messages(limit=4)] == ["1", "2", "3", "4"]
     with pytest.raises(ConfigurationError, match="limit"):
         history.get_messages(limit=-1)
+    with pytest.raises(ConfigurationError, match="ids must be a list of strings, not int"):
+        history.delete_messages(5)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="history_size"):
         BotWireChatHistory("s", history_size=0)
 

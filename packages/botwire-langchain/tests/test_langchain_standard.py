@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage
@@ -91,6 +91,18 @@ def test_a_byte_store_takes_bytes(place_url: str, namespace: str) -> None:
         with pytest.raises(ConfigurationError, match=says):
             call()
     assert list(store.yield_keys()) == []
+
+
+def test_a_cache_names_a_wrong_argument(place_url: str, namespace: str) -> None:
+    cache, wrong = BotWireCache(namespace, url=place_url), cast("Any", 5)
+    for call, says in (
+        (lambda: cache.lookup(wrong, "model"), "prompt must be a string, not int: 5"),
+        (lambda: cache.lookup("hi", wrong), "llm_string must be a string, not int: 5"),
+        (lambda: cache.update("hi", "model", wrong), "return_val must be a list of generations"),
+        (lambda: cache.update("hi", "model", ["text"]), r"return_val\[0\] must be a Generation"),  # type: ignore[list-item]
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            call()
 
 
 @pytest.mark.parametrize("cls", [BotWireByteStore, BotWireCache])

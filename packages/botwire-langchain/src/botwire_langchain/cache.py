@@ -9,6 +9,8 @@ from typing import Any, Unpack
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.outputs import ChatGeneration, Generation
 
+from botwire.arguments import check_type
+from botwire.client.encoding import encode_each
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_prefix
 from botwire.off_loop import off_loop
@@ -79,6 +81,8 @@ class BotWireCache(Connected, BaseCache, framework="langchain", shows="prefix"):
                 transaction.delete(key)
 
     def _key(self, prompt: str, llm_string: str) -> str:
+        check_type(prompt, str, "prompt")
+        check_type(llm_string, str, "llm_string")
         # A prompt may be longer than a key, and its hash does not reveal what was asked.
         text = f"{len(prompt)}:{prompt}{llm_string}"
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
@@ -86,7 +90,8 @@ class BotWireCache(Connected, BaseCache, framework="langchain", shows="prefix"):
 
 
 def _to_value(generations: RETURN_VAL_TYPE) -> list[dict[str, Any]]:
-    return [_to_json(generation) for generation in generations]
+    given = encode_each(generations, Generation, "return_val", "generations")
+    return [_to_json(generation) for generation in given]
 
 
 def _to_json(generation: Generation) -> dict[str, Any]:

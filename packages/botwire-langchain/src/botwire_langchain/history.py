@@ -9,7 +9,7 @@ from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage
 
 from botwire import AsyncHistory, History, HistoryInfo, Item
-from botwire.client.encoding import encode_items
+from botwire.client.encoding import encode_each, encode_items
 from botwire.connection import Connected, ConnectionOptions
 from botwire.exact import Json
 from botwire.names import check_history
@@ -219,7 +219,7 @@ def _with_messages(infos: Iterable[HistoryInfo]) -> list[str]:
 
 
 def _seqs(items: Iterable[Item], ids: Iterable[str]) -> list[int]:
-    wanted = set(ids)
+    wanted = set(encode_each(ids, str, "ids"))
     return [item.seq for item in items if _id(item) in wanted]
 
 

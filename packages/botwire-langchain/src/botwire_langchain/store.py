@@ -8,7 +8,7 @@ from typing import Unpack
 from langchain_core.stores import ByteStore
 
 from botwire import ConfigurationError
-from botwire.client.encoding import encode_list
+from botwire.client.encoding import encode_list, encode_pairs
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_prefix, check_string
 from botwire.operations import read_ttl
@@ -88,13 +88,8 @@ class BotWireByteStore(Connected, ByteStore, framework="langchain", shows="prefi
         return [self.prefix + check_string(key, "key") for key in encode_list(keys, "keys")]
 
     def _bytes(self, given: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
-        pairs = encode_list(given, "key_value_pairs", "pairs of a key and bytes")
-        for i, pair in enumerate(pairs):
-            if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
-                raise ConfigurationError(
-                    f"key_value_pairs[{i}] must be a pair of a key and bytes, not {pair!r:.80}"
-                )
-            key, value = pair
+        pairs = encode_pairs(given, "key_value_pairs", "a key and bytes")
+        for key, value in pairs:
             check_string(key, "key")
             if not isinstance(value, (bytes, bytearray, memoryview)):
                 raise ConfigurationError(
