@@ -502,3 +502,37 @@ def test_a_pending_write_is_stored_as_exact_json() -> None:
         kept = {"task_id": "t", "task_path": 'a"]}', "index": -1, "channel": "c"}
         text = [kind, base64.b64encode(data).decode()]
         assert write_value(serde, "t", 'a"]}', -1, "c", value) == Json.of({**kept, "value": text})
+
+
+def test_a_wrong_argument_is_named(saver: BotWireSaver) -> None:
+    wrong: Any = 5
+    at = thread("t")
+    empty = empty_checkpoint()
+    no_thread = "the thread_id is missing"
+    for call, says in (
+        (lambda: saver.put(None, empty, {}, {}), "config must be a dict, not NoneType"),  # type: ignore[arg-type]
+        (lambda: saver.put(at, wrong, {}, {}), "checkpoint must be a dict, not int: 5"),
+        (lambda: saver.put(at, {"v": 1}, {}, {}), "checkpoint has no 'channel_values'"),  # type: ignore[arg-type,typeddict-item]
+        (lambda: saver.put(at, empty, wrong, {}), "metadata must be a dict"),
+        (lambda: saver.put(at, empty, {}, wrong), "new_versions must be a dict"),
+        (lambda: saver.put_writes(at, wrong, "task"), "writes must be a list of pairs"),
+        (lambda: saver.put_writes(at, ["ab"], "task"), r"writes\[0\] must be a pair"),  # type: ignore[list-item]
+        (lambda: saver.get_tuple({}), r"config\['configurable'\] must be a dict"),
+        (lambda: saver.get_tuple({"configurable": {}}), no_thread),
+        (lambda: saver.get_tuple({"configurable": {"thread_id": None}}), no_thread),
+        (lambda: list(saver.list(wrong)), "config must be a dict"),
+        (lambda: list(saver.list(None, before=wrong)), "before must be a dict, not int: 5"),
+        (lambda: list(saver.list(None, filter=wrong)), "filter must be a dict, not int: 5"),
+        (lambda: saver.delete_thread(None), no_thread),  # type: ignore[arg-type]
+        (lambda: saver.is_running(None), no_thread),  # type: ignore[arg-type]
+        (lambda: saver.prune("t"), "thread_ids must be a list of strings, not a single string"),
+        (lambda: saver.delete_for_runs(wrong), "run_ids must be a list of strings"),
+        (lambda: saver.threads(wrong), "a prefix must be a string"),
+        (lambda: saver.list_threads(limit="x"), "limit must be an int"),  # type: ignore[arg-type]
+        (lambda: saver.import_threads(wrong), "source must be a BaseCheckpointSaver"),
+        (lambda: saver.import_threads(saver, wrong), "thread_ids must be a list of strings"),
+        (lambda: saver.import_threads(saver, [{}]), "thread_id must be a string"),  # type: ignore[list-item]
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            call()
+    assert saver.list_threads() == []

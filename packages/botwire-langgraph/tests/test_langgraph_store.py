@@ -135,7 +135,14 @@ def test_a_wrong_argument_is_named(store: BotWireStore) -> None:
         (lambda: store.put(("n",), "k", {}, ttl=0), "ttl.* above 0"),
         (lambda: store.put(("n",), "k", {}, index=wrong), "index must be False or a list of paths"),
         (lambda: store.list_namespaces(max_depth=wrong), "max_depth must be an int, not str"),
+        (lambda: store.put(("n",), "k", {}, index=[5]), r"index\[0\] must be a string or a list"),
+        (lambda: store.batch(5), "ops must be a list of operations, not int"),  # type: ignore[arg-type]
+        (lambda: store.batch([GetOp(("n",), None)]), "key must be a string, not None"),  # type: ignore[arg-type]
+        (lambda: store.batch([GetOp(None, None)]), "a namespace must be a tuple of labels"),  # type: ignore[arg-type]
+        (lambda: store.batch([SearchOp(("n",), query=5)]), "query must be a string, not int"),  # type: ignore[arg-type]
+        (lambda: store.batch([ListNamespacesOp(("x",))]), r"match_conditions\[0\] must be"),  # type: ignore[arg-type]
         (lambda: BotWireStore("n", index=wrong), "index must be a dict"),
+        (lambda: BotWireStore("n", collection=5), "a collection name must be a string"),  # type: ignore[arg-type]
         (lambda: BotWireStore("n", ttl=wrong), "ttl must be a dict"),
     ):
         with pytest.raises(ConfigurationError, match=says):
@@ -189,8 +196,9 @@ def test_namespaces_with_wildcards(store: BotWireStore) -> None:
 @pytest.mark.parametrize("labels", [("a.b",), ("",), (1,), ("a\x00",)], ids=repr)
 def test_a_bad_namespace_is_refused_also_in_a_batch(store: BotWireStore, labels: Any) -> None:
     for operation in (GetOp(labels, "k"), PutOp(labels, "k", {}), SearchOp(labels)):
-        with pytest.raises(InvalidNamespaceError):
+        with pytest.raises(InvalidNamespaceError) as refused:
             store.batch([operation])
+        assert isinstance(refused.value, ConfigurationError)
 
 
 def test_what_json_cannot_hold_is_refused_when_written(store: BotWireStore) -> None:

@@ -1,8 +1,10 @@
-"""Errors of a run whose thread is not in the state it expects."""
+"""Errors that are also LangGraph's own, or that say why a run was refused."""
 
 from __future__ import annotations
 
-from botwire import ConflictError
+from langgraph.store.base import InvalidNamespaceError
+
+from botwire import ConfigurationError, ConflictError
 
 
 class ConcurrentRunError(ConflictError):
@@ -15,6 +17,10 @@ class ConcurrentRunError(ConflictError):
 
 class ThreadDeletedError(ConflictError):
     """The thread was deleted while a run was active on it; nothing was written."""
+
+
+class NamespaceError(ConfigurationError, InvalidNamespaceError):
+    """A namespace of LangGraph's store is not valid."""
 
 
 def busy(thread: str) -> ConcurrentRunError:

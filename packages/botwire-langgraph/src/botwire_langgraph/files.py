@@ -28,8 +28,9 @@ from deepagents.backends.utils import (
 
 from botwire import ConfigurationError, Entry
 from botwire import operations as ops
+from botwire.arguments import check_type
 from botwire.client import AsyncMemory, Memory
-from botwire.client.encoding import encode_list
+from botwire.client.encoding import encode_list, encode_pairs
 from botwire.names import check_key, check_string
 from botwire.programs import Program
 
@@ -221,14 +222,10 @@ class _RefusedError(Exception):
 
 def _pairs(files: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     """Returns the files to store, checked before the first is stored."""
-    pairs = encode_list(files, "files", "pairs of a path and bytes")
-    for i, pair in enumerate(pairs):
-        is_pair = isinstance(pair, (tuple, list)) and len(pair) == 2
-        if not (is_pair and isinstance(pair[1], (bytes, bytearray))):
-            raise ConfigurationError(
-                f"files[{i}] must be a pair of a path and bytes, not {pair!r:.80}"
-            )
-        check_string(pair[0], "file path")
+    pairs = encode_pairs(files, "files", "a path and bytes")
+    for i, (path, content) in enumerate(pairs):
+        check_string(path, "file path")
+        check_type(content, (bytes, bytearray), f"files[{i}][1]", "bytes")
     return list(pairs)
 
 

@@ -18,12 +18,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from langgraph.store.base import InvalidNamespaceError, Item, MatchCondition, SearchItem
+from langgraph.store.base import Item, MatchCondition, SearchItem
 
 from botwire import operations as ops
 from botwire.clock import to_datetime
 from botwire.exact import Json
+from botwire.names import shown
 from botwire.vectors import Vector
+from botwire_langgraph.errors import NamespaceError
 
 ITEM = "item"
 """The tag of an item's own record."""
@@ -41,16 +43,16 @@ def check_namespace(labels: Iterable[str]) -> tuple[str, ...]:
         labels: Its labels; some callers pass a list.
 
     Raises:
-        InvalidNamespaceError: A label is empty, is not a string, or contains a period or a NUL.
+        NamespaceError: A label is empty, is not a string, or contains a period or a NUL.
     """
-    if isinstance(labels, str):
-        raise InvalidNamespaceError(
-            f"a namespace must be a tuple of labels, not the string {labels!r}"
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise NamespaceError(
+            f"a namespace must be a tuple of labels, not {type(labels).__name__}: {shown(labels)}"
         )
     namespace = tuple(labels)
     for label in namespace:
         if not isinstance(label, str) or not label or "." in label or "\x00" in label:
-            raise InvalidNamespaceError(
+            raise NamespaceError(
                 f"a namespace label must be a non-empty string without '.' and NUL, not "
                 f"{label!r:.80}"
             )

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from langgraph.store.base import (
     GetOp,
     ListNamespacesOp,
+    MatchCondition,
     Op,
     PutOp,
     Result,
@@ -23,8 +24,10 @@ from langgraph.store.base import (
 
 from botwire import ConfigurationError
 from botwire import operations as ops
-from botwire.client.encoding import encode_filter, encode_object
+from botwire.arguments import check_type
+from botwire.client.encoding import encode_each, encode_filter, encode_object
 from botwire.exact import Json
+from botwire.names import shown
 from botwire.operations import MAX_PAGE, AnyOperation
 from botwire.scopes import ROOT
 from botwire.vectors import Vector
@@ -65,7 +68,7 @@ class StorePlan:
 
     Raises:
         ConfigurationError: An operation is not valid.
-        InvalidNamespaceError: A namespace is not valid.
+        NamespaceError: A namespace is not valid.
         NotJSONError: JSON cannot represent a value; the message says where.
     """
 
@@ -87,7 +90,7 @@ class StorePlan:
     def _add(self, operation: Op) -> None:
         if isinstance(operation, PutOp):
             namespace = items.check_namespace(operation.namespace)
-            id = items.id_of(namespace, str(operation.key))
+            id = items.id_of(namespace, _key(operation))
             if operation.value is not None:
                 encode_object(operation.value, "value")  # refused here, before any I/O
             _check_minutes(operation.ttl)
@@ -100,16 +103,20 @@ class StorePlan:
                 raise ConfigurationError(
                     f"filter must be a dict of fields, not {type(operation.filter).__name__}"
                 )
+            if operation.query is not None:
+                check_type(operation.query, str, "query")
             if operation.query and operation.query not in self.queries:
                 self.queries.append(operation.query)
         elif isinstance(operation, ListNamespacesOp):
-            for condition in operation.match_conditions or ():
+            conditions = operation.match_conditions or ()
+            for condition in encode_each(conditions, MatchCondition, "match_conditions"):
                 items.check_namespace(condition.path)
             if operation.max_depth is not None:
                 ops.check_count(operation.max_depth, "max_depth")
             _check_window(operation.limit, operation.offset)
         elif isinstance(operation, GetOp):
             items.check_namespace(operation.namespace)
+            _key(operation)
         else:
             raise ConfigurationError(f"not an operation of a store: {operation!r:.80}")
 
@@ -162,7 +169,7 @@ class StorePlan:
     def _read(self, operation: Op, queries: Mapping[str, Sequence[float]]) -> AnyOperation:
         collection = self._settings.collection
         if isinstance(operation, GetOp):
-            id = items.id_of(tuple(operation.namespace), str(operation.key))
+            id = items.id_of(tuple(operation.namespace), _key(operation))
             return ops.GetRecords(collection, (id,), embeddings=False)
         if isinstance(operation, ListNamespacesOp):
             scope = items.common_scope(operation.match_conditions or ())
@@ -202,7 +209,7 @@ class StorePlan:
             if put.value is not None
             for record in items.to_records(
                 tuple(put.namespace),
-                str(put.key),
+                _key(put),
                 put.value,
                 ttl=put.ttl,
                 now=now,
@@ -312,10 +319,20 @@ def _texts(operation: PutOp, fields: Sequence[str]) -> list[str]:
     paths = fields if operation.index is None else operation.index
     if isinstance(paths, str) or not isinstance(paths, Iterable):
         raise ConfigurationError(
-            f"index must be False or a list of paths, such as ['text'], not {paths!r:.80}"
+            f"index must be False or a list of paths, such as ['text'], not {shown(paths)}"
         )
+    for i, path in enumerate(paths):
+        check_type(path, (str, list), f"index[{i}]")
     found = [text for path in paths for text in get_text_at_path(operation.value, path)]
     return list(dict.fromkeys(text for text in found if text))
+
+
+def _key(operation: GetOp | PutOp) -> str:
+    if operation.key is None:
+        raise ConfigurationError(
+            f"key must be a string, not None, in the namespace {shown(operation.namespace)}"
+        )
+    return str(operation.key)
 
 
 def _check_minutes(ttl: object) -> None:

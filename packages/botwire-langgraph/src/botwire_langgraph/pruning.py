@@ -15,12 +15,14 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from botwire import ConfigurationError, ConflictError
 from botwire import operations as ops
+from botwire.client.encoding import encode_each, encode_list
 from botwire.clock import to_datetime
 from botwire.exact import Json
 from botwire.list_parts import part_numbers
+from botwire.names import check_prefix
 from botwire_langgraph import layout, steps
 from botwire_langgraph.reading import BatchProgram, load, rest
-from botwire_langgraph.records import Header, Thread, pending_writes
+from botwire_langgraph.records import Header, Thread, pending_writes, thread_id_of
 from botwire_langgraph.thread_cache import Late
 
 _PAGE = 100
@@ -35,7 +37,7 @@ def prune(
     """Deletes all but the latest checkpoint of each namespace of threads, or whole threads."""
     if strategy not in ("keep_latest", "delete"):
         raise ConfigurationError(f"strategy must be keep_latest or delete, not {strategy!r:.80}")
-    for thread_id in map(str, thread_ids):
+    for thread_id in [thread_id_of(one) for one in encode_list(thread_ids, "thread_ids")]:
         if strategy == "delete":
             yield from steps.delete_thread(thread_id)
         else:
@@ -44,7 +46,7 @@ def prune(
 
 def delete_for_runs(serde: SerializerProtocol, run_ids: Collection[str]) -> BatchProgram[None]:
     """Deletes the checkpoints that these runs made, and the values that only they used."""
-    wanted = set(map(str, run_ids))
+    wanted = set(map(str, encode_list(run_ids, "run_ids")))
     threads: dict[str, None] = {}
     last: str | None = None
     while True:
@@ -140,7 +142,7 @@ def copy_thread(source: str, target: str) -> BatchProgram[None]:
     A long thread takes several batches. They write checkpoints last, so the target appears empty
     until then.
     """
-    source, target = str(source), str(target)
+    source, target = thread_id_of(source), thread_id_of(target)
     batch: list[ops.AnyOperation] = [*layout.clear(target), steps.mark(layout.pruned(target))]
     size = 0
     # Writes the parts of lists before the checkpoints that use them.
@@ -213,6 +215,7 @@ class ThreadInfo(NamedTuple):
 
 def threads(prefix: str) -> BatchProgram[list[ThreadInfo]]:
     """Returns the threads that hold checkpoints, by id."""
+    check_prefix(prefix)
     found: dict[str, ThreadInfo] = {}
     # Long thread ids are stored as hashes, whatever the prefix is.
     for start in layout.thread_prefixes(prefix):
@@ -235,6 +238,7 @@ def delta_history(
 
     It follows the chain of parents, so a fork sees only its own past.
     """
+    channels = encode_each(channels, str, "channels")
     writes: dict[str, list[PendingWrite]] = {channel: [] for channel in channels}
     seeds: dict[str, Any] = {}
     thread = Thread.of(config)
@@ -287,7 +291,7 @@ def _collect(
 
 def list_checkpoints(thread: str) -> BatchProgram[set[str]]:
     """Returns the keys of a thread's checkpoints."""
-    return set((yield from _list_keys(layout.checkpoints(str(thread), None))))
+    return set((yield from _list_keys(layout.checkpoints(thread_id_of(thread), None))))
 
 
 def _entries(prefix: str) -> BatchProgram[list[ops.KeyEntry]]:

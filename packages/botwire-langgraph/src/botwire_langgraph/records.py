@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -15,10 +15,34 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from botwire import ConfigurationError
 from botwire import operations as ops
+from botwire.arguments import check_mapping, check_type
 from botwire.exact import Json
+from botwire.list_parts import Span
 from botwire_langgraph import layout
-from botwire_langgraph.lists import Span
+
+
+def configurable_of(config: object, what: str = "config") -> Mapping[str, Any]:
+    """Returns the part of a config that selects a thread; raises `ConfigurationError` without."""
+    inner = check_mapping(config, what).get("configurable")
+    return check_mapping(inner, f"{what}['configurable']")
+
+
+def thread_id_of(given: object) -> str:
+    """Returns the id of a thread, which may also be given as an int or a UUID.
+
+    Raises:
+        ConfigurationError: It is None, so that callers that forget it would all share one thread;
+            or it cannot be an id.
+    """
+    check_type(given, Hashable, "thread_id", "a string")
+    if given is None:
+        raise ConfigurationError(
+            "the thread_id is missing: give each conversation its own, for example "
+            "{'configurable': {'thread_id': 'user-42'}}"
+        )
+    return str(given)
 
 
 class Thread(NamedTuple):
@@ -30,13 +54,17 @@ class Thread(NamedTuple):
 
     @classmethod
     def of(cls, config: RunnableConfig) -> Thread:
-        """Reads a config, whose thread id may also be an int or a UUID."""
-        configurable = config["configurable"]
+        """Reads a config.
+
+        Raises:
+            ConfigurationError: It selects no thread.
+        """
+        configurable = configurable_of(config)
         checkpoint_id = configurable.get("checkpoint_id")
         return cls(
-            str(configurable["thread_id"]),
-            configurable.get("checkpoint_ns", ""),
-            checkpoint_id or None,
+            thread_id_of(configurable.get("thread_id")),
+            check_type(configurable.get("checkpoint_ns", ""), str, "checkpoint_ns"),
+            check_type(checkpoint_id, str, "checkpoint_id") if checkpoint_id else None,
         )
 
     def config(self, checkpoint_id: str | None) -> RunnableConfig:

@@ -19,8 +19,10 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from botwire import BotWireError, ConfigurationError
+from botwire.arguments import check_type
+from botwire.client.encoding import encode_list
 from botwire.connection import Connected, Connection, ConnectionOptions
-from botwire.operations import check_choice, check_ttl
+from botwire.operations import check_choice, check_count, check_ttl
 from botwire_langgraph import importing, leases, pruning, steps
 from botwire_langgraph.acting import acting_in
 from botwire_langgraph.convoy import Convoy
@@ -30,7 +32,7 @@ from botwire_langgraph.leases import Lease, OnConflict
 from botwire_langgraph.opening import Opened
 from botwire_langgraph.pruning import ThreadInfo
 from botwire_langgraph.reading import BatchProgram
-from botwire_langgraph.records import Header, Thread
+from botwire_langgraph.records import Header, Thread, thread_id_of
 from botwire_langgraph.running import arun, run
 from botwire_langgraph.runs import Run, RunCaller, putting_loop
 from botwire_langgraph.schemas import allow, graph_types
@@ -202,8 +204,9 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Stores a checkpoint and its new channel values atomically."""
+        thread = Thread.of(config)
         program = self._put(config, checkpoint, metadata, new_versions, putting_loop())
-        return run(self._during(config), self._convoy.lead(Thread.of(config).id, program))
+        return run(self._during(config), self._convoy.lead(thread.id, program))
 
     async def aput(
         self,
@@ -213,8 +216,9 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Like `put`."""
+        thread = Thread.of(config)
         program = self._put(config, checkpoint, metadata, new_versions, putting_loop())
-        return await arun(self._during(config), self._convoy.lead(Thread.of(config).id, program))
+        return await arun(self._during(config), self._convoy.lead(thread.id, program))
 
     def put_writes(
         self,
@@ -224,8 +228,9 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         task_path: str = "",
     ) -> None:
         """Stores what a task wrote, atomically and idempotently."""
+        thread = Thread.of(config)
         program = self._put_writes(config, writes, task_id, task_path)
-        self._convoy.follow(self._during(config), Thread.of(config).id, program)
+        self._convoy.follow(self._during(config), thread.id, program)
 
     async def aput_writes(
         self,
@@ -235,8 +240,9 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         task_path: str = "",
     ) -> None:
         """Like `put_writes`."""
+        thread = Thread.of(config)
         program = self._put_writes(config, writes, task_id, task_path)
-        await self._convoy.afollow(self._during(config), Thread.of(config).id, program)
+        await self._convoy.afollow(self._during(config), thread.id, program)
 
     def delete_thread(self, thread_id: str) -> None:
         """Deletes all data of a thread; a run still active on it gets a `ConflictError`."""
@@ -293,11 +299,11 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
 
         After a process was killed, this returns True until the lease of its run expires.
         """
-        return self._run(leases.is_running(str(thread_id)))
+        return self._run(leases.is_running(thread_id_of(thread_id)))
 
     async def ais_running(self, thread_id: str) -> bool:
         """Like `is_running`."""
-        return await self._arun(leases.is_running(str(thread_id)))
+        return await self._arun(leases.is_running(thread_id_of(thread_id)))
 
     # `list` is a method here, so the annotations say Sequence.
     def threads(self, prefix: str = "") -> Sequence[ThreadInfo]:
@@ -319,11 +325,11 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
             prefix: The prefix of the ids.
             limit: The most ids to return.
         """
-        return [info.thread_id for info in self.threads(prefix)[:limit]]
+        return _ids(self.threads(prefix), limit)
 
     async def alist_threads(self, prefix: str = "", limit: int | None = None) -> Sequence[str]:
         """Like `list_threads`."""
-        return [info.thread_id for info in (await self.athreads(prefix))[:limit]]
+        return _ids(await self.athreads(prefix), limit)
 
     def import_threads(
         self, source: BaseCheckpointSaver[Any], thread_ids: Iterable[str] | None = None
@@ -336,10 +342,12 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
             source: For example a `SqliteSaver` or a `PostgresSaver`.
             thread_ids: The threads; None copies all.
         """
+        check_type(source, BaseCheckpointSaver, "source")
         if thread_ids is None:
             thread_ids = importing.thread_ids(list_(source.list(None)))
         count = 0
-        for thread_id in thread_ids:
+        for thread_id in encode_list(thread_ids, "thread_ids"):
+            thread_id_of(thread_id)
             config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
             found = list_(source.list(config))
             there = self._run(pruning.list_checkpoints(thread_id))
@@ -355,10 +363,12 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
         self, source: BaseCheckpointSaver[Any], thread_ids: Iterable[str] | None = None
     ) -> int:
         """Like `import_threads`, for a source whose asynchronous methods work."""
+        check_type(source, BaseCheckpointSaver, "source")
         if thread_ids is None:
             thread_ids = importing.thread_ids([one async for one in source.alist(None)])
         count = 0
-        for thread_id in thread_ids:
+        for thread_id in encode_list(thread_ids, "thread_ids"):
+            thread_id_of(thread_id)
             config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
             found = [one async for one in source.alist(config)]
             there = await self._arun(pruning.list_checkpoints(thread_id))
@@ -468,6 +478,12 @@ class BotWireSaver(Connected, BaseCheckpointSaver[str], framework="langgraph"):
 
     async def _arun(self, program: BatchProgram[T]) -> T:
         return await arun(self.connection, program)
+
+
+def _ids(found: Sequence[ThreadInfo], limit: int | None) -> list_[str]:
+    if limit is not None:
+        check_count(limit, "limit")
+    return [info.thread_id for info in found[:limit]]
 
 
 def _warn_of_release(lease: Lease, error: BotWireError) -> None:

@@ -17,13 +17,14 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
-    get_checkpoint_id,
     get_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from botwire import ConflictError, framing
+from botwire import ConfigurationError, ConflictError, framing
 from botwire import operations as ops
+from botwire.arguments import check_mapping
+from botwire.client.encoding import encode_pairs
 from botwire.exact import Json
 from botwire.list_parts import MARK, part_number
 from botwire_langgraph import layout, leases, lists
@@ -31,7 +32,13 @@ from botwire_langgraph.errors import ConcurrentRunError, ThreadDeletedError
 from botwire_langgraph.leases import Lease
 from botwire_langgraph.lists import KnownList
 from botwire_langgraph.reading import BatchProgram, LoadedCheckpoint, asking, load, take
-from botwire_langgraph.records import Header, Thread, write_value
+from botwire_langgraph.records import (
+    Header,
+    Thread,
+    configurable_of,
+    thread_id_of,
+    write_value,
+)
 from botwire_langgraph.serializer import is_known, to_blob
 from botwire_langgraph.thread_cache import Fences, Late, ThreadCache, Tip
 
@@ -149,11 +156,11 @@ def list_page(
     limit: int = PAGE,
 ) -> BatchProgram[tuple[list[Header], str | None]]:
     """Returns a page of checkpoints without values, newest first, and where the next one begins."""
-    configurable = (config or {}).get("configurable", {})
-    thread = str(configurable["thread_id"]) if config is not None else None
-    namespace = configurable.get("checkpoint_ns")
-    wanted = get_checkpoint_id(config) if config else None
-    bound = get_checkpoint_id(before) if before else None
+    selected = configurable_of(config) if config else {}
+    thread = thread_id_of(selected.get("thread_id")) if config else None
+    namespace, wanted = selected.get("checkpoint_ns"), selected.get("checkpoint_id")
+    bound = configurable_of(before, "before").get("checkpoint_id") if before else None
+    fields = check_mapping(filter or {}, "filter")
     if last is None and bound and thread is not None and namespace is not None:
         last = layout.checkpoint(thread, namespace, bound)
     prefix = layout.checkpoints(thread, namespace)
@@ -164,7 +171,7 @@ def list_page(
         for header in headers
         if (not wanted or header.id == wanted)
         and (not bound or header.id < bound)
-        and all(_field(header.metadata, name) == value for name, value in (filter or {}).items())
+        and all(_field(header.metadata, name) == value for name, value in fields.items())
     ]
     return found, page.entries[-1].key if page.more else None
 
@@ -222,6 +229,7 @@ def put(
             if runs hold no leases.
     """
     thread = Thread.of(config)
+    _check_put(checkpoint, metadata, new_versions)
     # The caller asked for a checkpoint that says it is a fork: by time travel, or to copy one.
     fork = fork or metadata.get("source") == "fork" or seen.is_addressed(thread, loop)
     merged = get_checkpoint_metadata(config, metadata)
@@ -261,6 +269,16 @@ def put(
             seen.remember(thread, Tip(header, tip.fences._replace(head=head), kept, late))
             break
     return thread.config(header.id)
+
+
+def _check_put(checkpoint: object, metadata: object, new_versions: object) -> None:
+    missing = {"id", "channel_values", "channel_versions"} - check_mapping(
+        checkpoint, "checkpoint"
+    ).keys()
+    if missing:
+        raise ConfigurationError(f"checkpoint has no {min(missing)!r}")
+    check_mapping(metadata, "metadata")
+    check_mapping(new_versions, "new_versions")
 
 
 def _plan(
@@ -370,7 +388,8 @@ def put_writes(
     """Stores pending writes, in one batch unless some already exist; those stay unchanged."""
     thread = Thread.of(config)
     puts = []
-    for position, (channel, value) in enumerate(writes):
+    pairs = encode_pairs(writes, "writes", "a channel and a value")
+    for position, (channel, value) in enumerate(pairs):
         index = WRITES_IDX_MAP.get(channel, position)
         key = layout.write(thread.id, thread.namespace, thread.checkpoint_id or "", task_id, index)
         kept = write_value(serde, task_id, task_path, index, channel, value)
@@ -426,7 +445,7 @@ def _check_deleted(
 
 def delete_thread(thread_id: str) -> BatchProgram[None]:
     """Deletes a thread in one batch; a run that is still active cannot bring it back."""
-    thread = str(thread_id)
+    thread = thread_id_of(thread_id)
     yield (*layout.clear(thread), mark(layout.deleted(thread)))
 
 

@@ -19,9 +19,11 @@ from langgraph.store.base import (
 )
 
 from botwire import APIError, ConfigurationError
+from botwire.client.encoding import encode_list
 from botwire.clock import now
 from botwire.connection import Connected, Connection, ConnectionOptions
-from botwire.operations import check_choice
+from botwire.names import check_collection
+from botwire.operations import check_choice, check_count
 from botwire_langgraph.acting import acting
 from botwire_langgraph.opening import Opened
 from botwire_langgraph.plan import SearchBy, StorePlan, StoreSettings
@@ -82,11 +84,14 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
         super().__init__(namespace, **connection)
         self.ttl_config = ttl
         self.embeddings = None if index is None else ensure_embeddings(index["embed"])
+        fields, dims = (index or {}).get("fields") or ["$"], (index or {}).get("dims")
+        if dims is not None:
+            check_count(dims, "index['dims']", least=1)
         self._settings = StoreSettings(
-            collection,
+            check_collection(collection),
             search or ("text" if index is None else "semantic"),
-            (index or {}).get("fields") or ["$"],
-            (index or {}).get("dims"),
+            encode_list(fields, "index['fields']"),
+            dims,
         )
         self._lock = threading.Lock()
         self._gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gathering] = (
@@ -119,7 +124,7 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Applies operations in one request; reads see the state before the writes."""
-        plan = self._plan(list(ops))
+        plan = self._plan(encode_list(ops, "ops", "operations"))
         documents, queries = {}, {}
         if self._settings.embeds and self.embeddings is not None:
             texts = plan.texts
@@ -130,7 +135,7 @@ class BotWireStore(Connected, BaseStore, framework="langgraph", gather_reads=Tru
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Like `batch`; concurrent calls of other tasks share the request."""
-        operations = list(ops)
+        operations = encode_list(ops, "ops", "operations")
         # An invalid operation fails here, not together with the calls of other tasks.
         StorePlan(self._settings, operations, now)
         loop = asyncio.get_running_loop()
