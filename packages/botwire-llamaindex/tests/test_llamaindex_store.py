@@ -405,3 +405,73 @@ async def test_a_store_is_emptied_and_nothing_else_is(place_url: str, namespace:
         assert store.get_keys() == await newer.get_keys() == []
         assert await newer.get_messages("a", status=None) == []
     assert other.get_keys() == ["a"]
+
+
+async def test_a_wrong_argument_is_named_and_nothing_is_written(
+    store: BotWireChatStore, place_url: str, namespace: str
+) -> None:
+    wrong: Any = "x"
+    place: dict[str, Any] = {"url": place_url, "namespace": namespace}
+    other = BotWireAsyncChatStore(**place)
+    values = BotWireKVStore(**place)
+    store.add_message("k", user("first"))
+    for call, says in (
+        (lambda: store.add_message("k", user("b"), wrong), "idx must be an int, not str: 'x'"),
+        (lambda: store.delete_message("k", wrong), "idx must be an int"),
+        (lambda: store.set_messages("k", 5), "messages must be a list of messages, not int"),  # type: ignore[arg-type]
+        (lambda: store.add_messages("k", wrong), "messages must be a list of messages"),
+        (lambda: PersistentChatMemory(**place, token_limit=wrong), "token_limit must be an int"),
+        (lambda: BotWireMemory(**place, token_limit=wrong), "token_limit must be an int"),
+        (lambda: BotWireMemory.from_defaults(token_flush_size=wrong), "token_flush_size must be"),
+        (lambda: BotWireMemory(**place, tokenizer_fn=5), "tokenizer_fn: .*callable"),
+        (lambda: BotWireMemory(**place, tokenizer_fn=len), "tokenizer_fn must return the tokens"),
+        (lambda: PersistentChatMemory(**place, tokenizer_fn=len), "must return the tokens"),
+        (lambda: PersistentChatMemory(**place).get(initial_token_count=wrong), "initial_token_co"),
+        (lambda: BotWireMemory(**place).get_all(wrong), "status must be one of active, archived"),
+        (lambda: BotWireMemory(**place, memory_blocks=[5]), r"memory_blocks\[0\] must be a Base"),
+        (lambda: BotWireMemory.from_dict({}), "no dump of a BotWireMemory: it has no 'chat_store'"),
+        (lambda: PersistentChatMemory.from_dict(wrong), "data must be a dict, not str"),
+        (lambda: BotWireChatStore.from_dict({}), "no reference to a place"),
+        (lambda: values.put(5, {}), "a key must be a string, not int: 5"),  # type: ignore[arg-type]
+        (lambda: values.put_all(["ab"]), r"kv_pairs\[0\] must be a pair of a key and a value"),  # type: ignore[list-item]
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            call()
+    for pending, says in (
+        (other.get_messages("k", limit=wrong), "limit must be an int, not str"),
+        (other.get_messages("k", offset=-1), "offset must be at least 0"),
+        (other.get_messages("k", wrong), "status must be one of active, archived"),
+        (other.delete_messages("k", wrong), "status must be one of active, archived"),
+        (other.delete_message("k", wrong), "idx must be an int"),
+        (other.delete_oldest_messages("k", wrong), "n must be an int"),
+        (other.archive_oldest_messages("k", wrong), "n must be an int"),
+        (other.add_messages("k", 5), "messages must be a list of messages, not int"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            await pending
+    assert texts(store.get_messages("k")) == ["first"]
+
+
+async def test_a_status_may_be_given_by_its_name(place_url: str, namespace: str) -> None:
+    store = BotWireAsyncChatStore(namespace, url=place_url)
+    await store.add_messages("k", [user("a"), user("b")])
+    await store.archive_oldest_messages("k", 1)
+    archived: Any = "archived"
+    assert texts(await store.get_messages("k", archived)) == ["a"]
+    await store.delete_messages("k", archived)
+    assert texts(await store.get_messages("k", None)) == ["b"]
+
+
+def test_ids_of_calls_may_be_anything(place_url: str, namespace: str) -> None:
+    calls = [{"id": {"n": 1}, "type": "function"}, {"id": 2}]
+    for memory in (
+        PersistentChatMemory(namespace, url=place_url, chat_store_key="a"),
+        BotWireMemory(namespace, url=place_url, session_id="b"),
+    ):
+        memory.put(user("hi"))
+        memory.put(ChatMessage(role="assistant", additional_kwargs={"tool_calls": calls}))
+        memory.put(ChatMessage(role="tool", additional_kwargs={"tool_call_id": {"n": 1}}))
+        memory.put(user("and now?"))
+        assert [message.role.value for message in memory.get()] == [
+            "user", "assistant", "tool", "tool", "user",
+        ]  # fmt: skip

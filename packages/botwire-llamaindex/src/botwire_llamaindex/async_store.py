@@ -6,7 +6,9 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 
 from botwire import AsyncHistory, ConfigurationError, Item
+from botwire.arguments import check_type
 from botwire.off_loop import off_loop
+from botwire.operations import check_choice, check_count
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.place import PlacedStore, keys_of
 from botwire_llamaindex.turns import Writing, async_add_messages
@@ -54,6 +56,9 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
             limit: Maximum number of messages, counted from the oldest.
             offset: Number of oldest messages to skip.
         """
+        for name, count in (("limit", limit), ("offset", offset)):
+            if count is not None:
+                check_count(count, name)
         skip = offset or 0
         items = await self._read(key, status, None if limit is None else skip + limit)
         return [message for _, message in await off_loop(from_items, items[skip:])]
@@ -62,6 +67,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         self, key: str, status: MessageStatus | None, limit: int | None = None
     ) -> list[Item]:
         history = self._history(key)
+        status = read_status(status)
         if status is MessageStatus.ARCHIVED:
             archived = (await history.info()).archived
             limit = archived if limit is None else min(limit, archived)
@@ -71,6 +77,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         self, key: str, status: MessageStatus | None = MessageStatus.ACTIVE
     ) -> int:
         """Returns the number of messages without reading them."""
+        status = read_status(status)
         info = await self._history(key).info()
         if status is None:
             return info.count + info.archived
@@ -92,7 +99,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
             ConflictError: The messages are an answer, and another request has added a question
                 since theirs was added.
         """
-        if status is not MessageStatus.ACTIVE:
+        if read_status(status) is not MessageStatus.ACTIVE:
             raise ConfigurationError(
                 "a message is added at the end, and only the oldest are archived: add it, then "
                 "archive_oldest_messages"
@@ -103,11 +110,12 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
         """Replaces all messages, archived ones too, in one step."""
+        is_archived = read_status(status) is MessageStatus.ARCHIVED
         writing = await Writing.of(self._connection, key, messages)
         async with self._connection.async_memory.transaction() as transaction:
             history = transaction.history(key, ttl=self.ttl)
             history.replace(writing.items)
-            if status is MessageStatus.ARCHIVED:
+            if is_archived:
                 history.archive(_ALL)
         writing.wrote(transaction.results[0])
 
@@ -117,6 +125,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         Returns:
             The message; None if there is no such position.
         """
+        check_type(idx, int, "idx")
         found = from_items(await self._read(key, MessageStatus.ACTIVE))
         if not -len(found) <= idx < len(found):
             return None
@@ -162,6 +171,7 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
         return [message for _, message in oldest]
 
     async def _oldest(self, key: str, n: int) -> list[tuple[int, ChatMessage]]:
+        check_count(n, "n")
         found: list[tuple[int, ChatMessage]] = []
         after = 0
         while (missing := n - len(found)) > 0:
@@ -175,3 +185,15 @@ class BotWireAsyncChatStore(PlacedStore, AsyncDBChatStore):
     async def get_keys(self) -> list[str]:
         """Returns the keys of this namespace that hold messages."""
         return keys_of(await self._connection.async_memory.list_histories())
+
+
+def read_status(status: object) -> MessageStatus | None:
+    """Returns a status, which may be given by its name.
+
+    Raises:
+        ConfigurationError: There is no such status.
+    """
+    if status is None or isinstance(status, MessageStatus):
+        return status
+    check_choice(status, [one.value for one in MessageStatus], "status")
+    return MessageStatus(status)

@@ -19,13 +19,14 @@ from llama_index.core.utils import get_tokenizer
 from pydantic import Field, PrivateAttr
 
 from botwire import AsyncHistory, AsyncMemory, ConfigurationError, History, Item, Memory
+from botwire.arguments import check_type
 from botwire.connection import ConnectionOptions
 from botwire.places import DEFAULT_TIMEOUT
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.kept import Kept
-from botwire_llamaindex.place import FoundAgain, refuse_unknown, store_at
+from botwire_llamaindex.place import FoundAgain, check_dump, refuse_unknown, store_at
 from botwire_llamaindex.store import BotWireChatStore
-from botwire_llamaindex.tokens import find_tokenizer, name_tokenizer
+from botwire_llamaindex.tokens import count_tokens, find_tokenizer, name_tokenizer
 from botwire_llamaindex.window import Window
 
 _PAGE = 200  # items read at a time
@@ -74,8 +75,10 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
     ) -> None:
         refuse_unknown(type(self), fields, type(self).model_fields)
         options = ConnectionOptions(client=client, url=url, api_key=api_key, timeout=timeout)
+        check_type(token_limit, int, "token_limit")
         store = store_at(BotWireChatStore, chat_store, namespace, options, ttl)
         super().__init__(token_limit=token_limit, chat_store=store, **fields)
+        count_tokens(self.tokenizer_fn, "")  # fails here, and not after a message was stored
 
     @classmethod
     def class_name(cls) -> str:
@@ -165,6 +168,7 @@ class BotWireChatMemoryBuffer(FoundAgain, ChatMemoryBuffer):
         In the process that made the reference, it has the same key and tokenizer. In another one,
         it has the key from the environment and LlamaIndex's own tokenizer.
         """
+        check_dump(cls, data, "token_limit", "chat_store_key", "chat_store")
         return cls(
             token_limit=data["token_limit"],
             chat_store_key=data["chat_store_key"],

@@ -20,7 +20,7 @@ from llama_index.core.base.llms.types import (
 from pydantic import BaseModel
 
 from botwire import Item, NotJSONError
-from botwire.client.encoding import encode_items
+from botwire.client.encoding import encode_items, encode_list
 from botwire.exact import Json
 from botwire.messages import Message, Native, Role, ToolCall, read_items
 from botwire.operations import HistoryItem
@@ -56,7 +56,8 @@ def to_items(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
         NotJSONError: A message holds something that cannot be restored; the error says which one
             and where.
     """
-    return [_to_item(message, f"messages[{i}]") for i, message in enumerate(messages)]
+    given = encode_list(messages, "messages", "messages")
+    return [_to_item(message, f"messages[{i}]") for i, message in enumerate(given)]
 
 
 def encoded(messages: Sequence[ChatMessage]) -> tuple[Json, ...]:

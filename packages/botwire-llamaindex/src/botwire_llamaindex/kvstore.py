@@ -16,7 +16,9 @@ from llama_index.core.storage.kvstore.types import (
 )
 
 from botwire import ConfigurationError, ConflictError
+from botwire.client.encoding import encode_pairs
 from botwire.connection import Connected, ConnectionOptions, takes_connection
+from botwire.names import check_string
 from botwire.operations import check_count
 from botwire.tagged import from_json, to_json
 from botwire_llamaindex.acting import acting
@@ -247,6 +249,8 @@ class BotWireIndexStore(_OnKVStore, KVIndexStore):
 
 def key_of(collection: str, key: str) -> str:
     """Returns BotWire's key for a key of a collection."""
+    check_string(key, "key")
+    check_string(collection, "collection")
     # Both a collection's name and a key may contain slashes. Escaping those of the collection makes
     # the first slash the separator.
     return f"{_PREFIX}{collection.replace('%', '%25').replace('/', '%2F')}/{key}"
@@ -272,5 +276,6 @@ def _batches(
 ) -> Iterator[list[tuple[str, Any]]]:
     """Returns batches of keys and values, all converted before the first is written."""
     check_count(size, "batch_size", least=1)
-    named = [(key_of(collection, key), to_json(value, f"{key!r:.80}")) for key, value in pairs]
+    given = encode_pairs(pairs, "kv_pairs", "a key and a value")
+    named = [(key_of(collection, key), to_json(value, f"{key!r:.80}")) for key, value in given]
     return in_batches(named, size, size_of)

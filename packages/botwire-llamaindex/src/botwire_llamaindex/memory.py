@@ -24,11 +24,13 @@ from pydantic import Field, PrivateAttr
 
 import botwire
 from botwire import AsyncHistory, AsyncMemory, ConflictError
+from botwire.arguments import check_type
+from botwire.client.encoding import encode_each
 from botwire.connection import ConnectionOptions
 from botwire.names import join_parts
 from botwire.off_loop import off_loop
 from botwire.places import DEFAULT_TIMEOUT
-from botwire_llamaindex.async_store import BotWireAsyncChatStore
+from botwire_llamaindex.async_store import BotWireAsyncChatStore, read_status
 from botwire_llamaindex.blocks import (
     CLAIM_SECONDS,
     claim_key,
@@ -45,7 +47,7 @@ from botwire_llamaindex.blocks import (
 )
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.kept import Kept
-from botwire_llamaindex.place import FoundAgain, refuse_unknown, store_at
+from botwire_llamaindex.place import FoundAgain, check_dump, refuse_unknown, store_at
 from botwire_llamaindex.tokens import count_tokens, find_tokenizer, name_tokenizer
 from botwire_llamaindex.turns import Writing, add_messages, async_add_messages
 from botwire_llamaindex.window import (
@@ -114,8 +116,12 @@ class BotWireMemory(FoundAgain, Memory):
     ) -> None:
         refuse_unknown(type(self), fields, type(self).model_fields)
         options = ConnectionOptions(client=client, url=url, api_key=api_key, timeout=timeout)
+        check_type(token_limit, int, "token_limit")
+        blocks = fields.get("memory_blocks", ())
+        encode_each(blocks, BaseMemoryBlock, "memory_blocks", "memory blocks")
         store = store_at(BotWireAsyncChatStore, sql_store, namespace, options, ttl)
         super().__init__(token_limit=token_limit, sql_store=store, **fields)
+        count_tokens(self.tokenizer_fn, "")  # fails here, and not after a message was stored
         self._own_blocks()
         if self.memory_blocks:
             remember_owner(self._conversation(), self)
@@ -187,7 +193,10 @@ class BotWireMemory(FoundAgain, Memory):
             ConfigurationError: An argument is not valid.
         """
         refuse_unknown(cls, kwargs, cls.model_fields)
-        if token_flush_size is not None and token_flush_size > token_limit:
+        if token_flush_size is not None and (
+            check_type(token_flush_size, int, "token_flush_size")
+            > check_type(token_limit, int, "token_limit")
+        ):
             token_flush_size = int(token_limit * 0.7)  # as the stock one
         memory = cls(
             namespace,
@@ -243,6 +252,7 @@ class BotWireMemory(FoundAgain, Memory):
         Raises:
             ConfigurationError: It has memory blocks, and this process made no memory with them.
         """
+        check_dump(cls, data, "chat_store", "insert_method", *_SETTINGS)
         store = BotWireAsyncChatStore.from_dict(data["chat_store"])
         fields: dict[str, Any] = {name: data[name] for name in _SETTINGS}
         if names := data.get("memory_blocks"):
@@ -332,6 +342,7 @@ class BotWireMemory(FoundAgain, Memory):
 
     def get_all(self, status: MessageStatus | None = None) -> list[ChatMessage]:
         """Returns all messages, or only the active or archived ones."""
+        status = read_status(status)
         history = self._history()
         limit = history.info().archived if status is MessageStatus.ARCHIVED else None
         items = history.read(limit=limit, archived=status is not MessageStatus.ACTIVE)

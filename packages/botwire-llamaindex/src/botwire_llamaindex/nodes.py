@@ -15,6 +15,7 @@ from llama_index.core.vector_stores.types import (
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from botwire import ConfigurationError, Record
+from botwire.arguments import check_type
 from botwire.filters import compile_filter
 
 Predicate = Callable[[Mapping[str, Any]], bool]
@@ -56,9 +57,9 @@ def to_filter(filters: MetadataFilters | None) -> tuple[dict[str, Any] | None, P
     """Returns a BotWire filter and a further test that records must pass, each None if unneeded.
 
     Raises:
-        ConfigurationError: An operator is not known.
+        ConfigurationError: It is no filter, or an operator is not known.
     """
-    if filters is None or not filters.filters:
+    if filters is None or not check_type(filters, MetadataFilters, "filters").filters:
         return None, None
     if _is_plain(filters):
         return _group(filters), None

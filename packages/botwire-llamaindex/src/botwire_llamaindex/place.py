@@ -11,11 +11,13 @@ from pydantic import (
     PrivateAttr,
     SerializationInfo,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
     model_validator,
 )
 
 from botwire import ConfigurationError, HistoryInfo
+from botwire.arguments import check_mapping
 from botwire.connection import Connection, ConnectionOptions, takes_connection
 from botwire.operations import check_ttl
 from botwire_llamaindex.acting import acting
@@ -51,7 +53,11 @@ class FoundAgain(BaseComponent):
     """
 
     def __init__(self, **data: Any) -> None:
-        super().__init__(**data)
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            wrong = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise ConfigurationError(f"{type(self).__name__}({'; '.join(wrong)})") from error
 
     @model_validator(mode="wrap")
     @classmethod
@@ -161,3 +167,10 @@ def refuse_unknown(
     unknown = sorted(given.keys() - (known or {}).keys())
     if unknown:
         raise ConfigurationError(f"{cls.__name__} does not take {', '.join(map(repr, unknown))}")
+
+
+def check_dump(cls: _Named, data: object, *names: str) -> None:
+    """Raises `ConfigurationError` unless a dump has these fields."""
+    missing = [name for name in names if name not in check_mapping(data, "data")]
+    if missing:
+        raise ConfigurationError(f"this is no dump of a {cls.__name__}: it has no {missing[0]!r}")

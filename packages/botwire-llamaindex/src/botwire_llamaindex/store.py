@@ -12,6 +12,7 @@ from llama_index.core.storage.chat_store.loading import RECOGNIZED_CHAT_STORES
 from pydantic import ValidationError
 
 from botwire import AsyncHistory, ConfigurationError, ConflictError, History, Item
+from botwire.arguments import check_type
 from botwire.off_loop import off_loop
 from botwire.operations import HistoryItem
 from botwire_llamaindex.batches import in_batches, size_of
@@ -273,6 +274,7 @@ def _messages(items: Iterable[Item | HistoryItem]) -> list[ChatMessage]:
 
 def _from_position(items: list[Item], idx: int) -> list[Item]:
     """Returns the items from a message's position on, counting as `list.insert` does."""
+    check_type(idx, int, "idx")
     readable = [i for i, item in enumerate(items) if from_items([item])]
     position = slice(idx, None).indices(len(readable))[0]
     return items[readable[position] :] if position < len(readable) else []
@@ -288,6 +290,7 @@ def _again(
 
 def _at(items: list[Item], idx: int) -> tuple[int, ChatMessage] | None:
     messages = from_items(items)
+    check_type(idx, int, "idx")
     return messages[idx] if -len(messages) <= idx < len(messages) else None
 
 

@@ -7,10 +7,13 @@ import logging
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 from llama_index.core.utils import get_tokenizer
+
+from botwire import ConfigurationError
+from botwire.names import shown
 
 logger = logging.getLogger("botwire.llamaindex")
 
@@ -34,18 +37,28 @@ def count_tokens(tokenizer: Tokenizer, text: str) -> int:
     try:
         hash(tokenizer)
     except TypeError:  # the tokenizer is not hashable, so its counts cannot be cached
-        return len(tokenizer(text))
+        return _length(tokenizer, text)
     key = (tokenizer, hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest())
     with _lock:
         if (count := _counts.get(key)) is not None:
             _counts.move_to_end(key)
             return count
-    count = len(tokenizer(text))
+    count = _length(tokenizer, text)
     with _lock:
         _counts[key] = count
         if len(_counts) > _REMEMBERED:
             _counts.popitem(last=False)
     return count
+
+
+def _length(tokenizer: Tokenizer, text: str) -> int:
+    tokens = tokenizer(text)
+    if not isinstance(tokens, Sized):
+        raise ConfigurationError(
+            f"tokenizer_fn must return the tokens of a text, not {type(tokens).__name__}: "
+            f"{shown(tokens)}"
+        )
+    return len(tokens)
 
 
 def name_tokenizer(tokenizer: Tokenizer) -> dict[str, str]:

@@ -23,6 +23,7 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from workflows.plugins.basic import get_current_run_id
 
 from botwire import AsyncHistory, ConflictError, History, Item
+from botwire.client.encoding import encode_list
 from botwire.connection import Connection
 from botwire.exact import Json
 from botwire.off_loop import off_loop
@@ -65,6 +66,7 @@ class Writing:
         items: What `encoded` returns for them; None: this class calls it.
 
     Raises:
+        ConfigurationError: It is no list of messages.
         NotJSONError: A message holds something that cannot be restored.
     """
 
@@ -75,6 +77,7 @@ class Writing:
         messages: Sequence[ChatMessage],
         items: Sequence[Json] | None = None,
     ) -> None:
+        messages = encode_list(messages, "messages", "messages")
         self.items = encoded(messages) if items is None else items
         self._messages = messages
         self._name = name
@@ -85,6 +88,7 @@ class Writing:
     @classmethod
     async def of(cls, connection: Connection, name: str, messages: Sequence[ChatMessage]) -> Self:
         """Returns the same, after converting large messages in a thread."""
+        messages = encode_list(messages, "messages", "messages")
         if any(refers_to_file(message) for message in messages):
             items = await asyncio.to_thread(encoded, messages)
         else:

@@ -15,7 +15,10 @@ from llama_index.core.vector_stores.types import (
 )
 
 from botwire import AsyncRecords, ConfigurationError, ConflictError, Match, Memory, Record, Records
+from botwire.arguments import check_type
+from botwire.client.encoding import encode_each
 from botwire.connection import Connection, ConnectionOptions, takes_connection
+from botwire.operations import check_count
 from botwire_llamaindex.batches import awrite, in_batches, size_of, write
 from botwire_llamaindex.nodes import Predicate, all_of, from_record, to_filter, to_record
 from botwire_llamaindex.place import PlacedStore
@@ -135,11 +138,11 @@ class BotWireVectorStore(SavedVectors, PlacedStore, BasePydanticVectorStore):
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Deletes the nodes of a document."""
-        self._records().delete(filter={"ref_doc_id": ref_doc_id})
+        self._records().delete(filter=_of_document(ref_doc_id))
 
     async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Like `delete`."""
-        await self._async_records().delete(filter={"ref_doc_id": ref_doc_id})
+        await self._async_records().delete(filter=_of_document(ref_doc_id))
 
     def delete_nodes(
         self,
@@ -231,8 +234,14 @@ class BotWireVectorStore(SavedVectors, PlacedStore, BasePydanticVectorStore):
         return _result(found[:limit])
 
 
+def _of_document(ref_doc_id: object) -> dict[str, Any]:
+    # None would match nodes of no document.
+    return {"ref_doc_id": check_type(ref_doc_id, str, "ref_doc_id")}
+
+
 def _made(nodes: Sequence[BaseNode]) -> list[Record]:
-    return [to_record(node, f"nodes[{i}]") for i, node in enumerate(nodes)]
+    given = encode_each(nodes, BaseNode, "nodes", "nodes")
+    return [to_record(node, f"nodes[{i}]") for i, node in enumerate(given)]
 
 
 def _length(record: Record) -> int:
@@ -243,9 +252,10 @@ def _length(record: Record) -> int:
 def _to_delete(
     node_ids: list[str] | None, filters: MetadataFilters | None
 ) -> tuple[dict[str, Any] | None, Predicate | None]:
-    if node_ids is None and (filters is None or not filters.filters):
+    condition, predicate = to_filter(filters)
+    if node_ids is None and condition is None and predicate is None:
         raise ConfigurationError("delete_nodes needs node_ids or filters; clear() deletes all")
-    return to_filter(filters)
+    return condition, predicate
 
 
 def _passes(predicate: Predicate | None, record: Record) -> bool:
@@ -254,6 +264,7 @@ def _passes(predicate: Predicate | None, record: Record) -> bool:
 
 def _read(query: VectorStoreQuery) -> tuple[dict[str, Any], Predicate | None, int]:
     """Returns the arguments of a search, a further test for records, and how many to find."""
+    check_type(query, VectorStoreQuery, "query")
     condition, predicate = to_filter(query.filters)
     # Indexes over a store that holds texts pass empty lists to mean any node.
     documents = {"ref_doc_id": {"$in": list(query.doc_ids)}} if query.doc_ids else None
@@ -279,6 +290,7 @@ def _read(query: VectorStoreQuery) -> tuple[dict[str, Any], Predicate | None, in
         raise ConfigurationError(
             f"mode {query.mode.value} is not supported: use default, text_search, sparse or hybrid"
         )
+    check_count(limit, "the number of nodes to find")
     if by_vector:
         search["vector"] = _given(query.query_embedding, query, "query_embedding")
     if by_text:

@@ -25,6 +25,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from botwire import ConfigurationError, Item
+from botwire.arguments import check_type
 from botwire.tool_calls import NOT_COMPLETED, CallIds, pair_answers
 from botwire_llamaindex.convert import from_items
 from botwire_llamaindex.tokens import Tokenizer, count_tokens
@@ -127,7 +128,7 @@ class Window(Choice):
     """
 
     def __init__(self, token_limit: int, tokenizer: Tokenizer, initial: int = 0) -> None:
-        if initial > token_limit:
+        if check_type(initial, int, "initial_token_count") > token_limit:
             # LlamaIndex's own message, which programs may check for.
             error = ConfigurationError("Initial token count exceeds token limit")
             error.add_note(f"initial_token_count is {initial}, token_limit is {token_limit}")
@@ -303,11 +304,11 @@ def _call_ids(messages: Sequence[ChatMessage]) -> list[CallIds]:
     waiting: list[str] = []
     for index, message in enumerate(messages):
         if message.role in _TOOL:
-            named = message.additional_kwargs.get("tool_call_id")
+            named = _name(message.additional_kwargs.get("tool_call_id"))
             answer = named or (waiting[0] if waiting else f"{index}")
             if answer in waiting:
                 waiting.remove(answer)
-            known.append(CallIds(answers=(str(answer),)))
+            known.append(CallIds(answers=(answer,)))
             continue
         calls = [name or f"{index}.{i}" for i, name in enumerate(_calls(message))]
         if calls or message.role == MessageRole.USER:
@@ -324,7 +325,13 @@ def _calls(message: ChatMessage) -> list[str | None]:
     older = message.additional_kwargs.get("tool_calls")  # the place of calls before blocks existed
     if not isinstance(older, list):
         return []
-    return [one.get("id") if isinstance(one, dict) else getattr(one, "id", None) for one in older]
+    ids = (one.get("id") if isinstance(one, dict) else getattr(one, "id", None) for one in older)
+    return [_name(one) for one in ids]
+
+
+def _name(id: object) -> str | None:
+    """Returns an id from a message's free fields, which may hold anything; None for none."""
+    return str(id) if id else None
 
 
 def _not_completed(call: str) -> ChatMessage:
