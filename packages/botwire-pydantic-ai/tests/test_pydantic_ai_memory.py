@@ -117,5 +117,22 @@ async def test_wrong_arguments_are_refused(namespace: str, tmp_path: Path) -> No
         await store.read("a", max_chars=0)
     with pytest.raises(ConfigurationError, match="limit"):
         await store.list_paths(limit=0)
+    wrong: Any = 5
+    for call, says in (
+        (store.read(wrong, max_chars=1), "a memory path must be a string, not int: 5"),
+        (store.read("a", max_chars="x"), "max_chars must be an int, not str"),  # type: ignore[arg-type]
+        (store.list_paths(wrong, limit=1), "a prefix must be a string, not int: 5"),
+        (store.list_paths(limit="x"), "limit must be an int, not str"),  # type: ignore[arg-type]
+        (store.write("a", wrong, expected_version=None), "content must be a string, not int: 5"),
+        (store.delete(wrong, expected_version=None), "a memory path must be a string"),
+        (store.get_operation(wrong), "operation must be a MemoryOperation, not int: 5"),
+        (
+            store.write("a", "text", expected_version=None, operation=wrong),
+            "operation must be a MemoryOperation, not int: 5",
+        ),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            await call
+    assert await store.list_paths(limit=9) == []
     with pytest.raises(MemoryConflictError):
         await store.delete("a", expected_version="1")

@@ -14,8 +14,10 @@ from pydantic_ai.conversation_store import (
 )
 
 from botwire import AsyncMemory, ConflictError, Item
+from botwire.arguments import check_type
 from botwire.connection import Connected
 from botwire.off_loop import off_loop
+from botwire.operations import check_count
 from botwire_pydantic_ai import convert, reading
 from botwire_pydantic_ai.reading import ENTRY, FORKS, RECORD, Kept
 
@@ -215,7 +217,7 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
         Raises:
             LookupError: No entry has this id.
         """
-        (entry,) = await self.read_history(entry_id, limit=1)
+        (entry,) = await self.read_history(check_type(entry_id, str, "entry_id"), limit=1)
         return entry
 
     async def read_history(
@@ -230,4 +232,8 @@ class BotWireConversationStore(Connected, ConversationStore, framework="pydantic
         Raises:
             LookupError: An entry is missing.
         """
+        if head_id is not None:
+            check_type(head_id, str, "head_id")
+        if limit is not None:
+            check_count(limit, "limit")
         return await reading.entries_up_to(self._memory, head_id, limit)

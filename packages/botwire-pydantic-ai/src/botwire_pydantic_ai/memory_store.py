@@ -14,7 +14,10 @@ from pydantic_ai_harness.memory import (
 )
 
 from botwire import ConfigurationError, ConflictError
+from botwire.arguments import check_type
 from botwire.connection import Connected
+from botwire.names import check_prefix, check_string
+from botwire.operations import check_count
 
 _FILES = "pydantic-ai/files/"
 _OPERATIONS = "pydantic-ai/operations/"
@@ -44,8 +47,7 @@ class BotWireMemoryStore(Connected, framework="pydantic-ai"):
             path: Its path.
             max_chars: The most characters of its content to return.
         """
-        if max_chars <= 0:
-            raise ConfigurationError(f"max_chars must be positive, not {max_chars}")
+        check_count(max_chars, "max_chars", least=1)
         value = await self.connection.async_memory.get(_FILES + _checked(path))
         if value is None:
             return None
@@ -63,7 +65,7 @@ class BotWireMemoryStore(Connected, framework="pydantic-ai"):
         Raises:
             MemoryOperationConflictError: The operation had other arguments.
         """
-        key = _OPERATIONS + operation.id
+        key = _OPERATIONS + check_type(operation, MemoryOperation, "operation").id
         return _replayed(await self.connection.async_memory.get(key), operation)
 
     async def write(
@@ -87,9 +89,9 @@ class BotWireMemoryStore(Connected, framework="pydantic-ai"):
             MemoryOperationConflictError: The operation had other arguments.
         """
         value = {
-            "content": content,
+            "content": check_type(content, str, "content"),
             "version": uuid.uuid4().hex,
-            "operation": None if operation is None else operation.id,
+            "operation": getattr(operation, "id", None),
         }
         return await self._mutate(path, value, expected_version, operation)
 
@@ -110,9 +112,8 @@ class BotWireMemoryStore(Connected, framework="pydantic-ai"):
             prefix: The prefix; empty: all.
             limit: The most paths to return.
         """
-        if limit <= 0:
-            raise ConfigurationError(f"limit must be positive, not {limit}")
-        if prefix:
+        check_count(limit, "limit", least=1)
+        if check_prefix(prefix):
             _checked(prefix.removesuffix("/"))
         paths: list[str] = []
         async for key in self.connection.async_memory.iter_keys(f"{_FILES}{prefix}*"):
@@ -129,6 +130,8 @@ class BotWireMemoryStore(Connected, framework="pydantic-ai"):
         operation: MemoryOperation | None,
     ) -> MemoryMutation:
         key = _FILES + _checked(path)
+        if operation is not None:
+            check_type(operation, MemoryOperation, "operation")
         while True:
             try:
                 async with self.connection.async_memory.transaction() as tx:
@@ -153,7 +156,7 @@ class BotWireMemoryStore(Connected, framework="pydantic-ai"):
 
 
 def _checked(path: str) -> str:
-    segments = path.split("/")
+    segments = check_string(path, "memory path").split("/")
     if any(not one or one == "." or ".." in one or len(one) > 200 for one in segments):
         raise ConfigurationError(f"invalid memory path: {path!r:.300}")
     return path
