@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,37 @@ def test_a_refused_answer_keeps_the_results_of_tools_and_their_prompt(place: Any
     assert agent.messages == mine
     assert "12 degrees" in str(mine[2])
     assert "12 degrees" in str(open_agent(place).messages)
+
+
+def test_an_agent_that_was_broken_off_goes_on_after_another_spoke(place: Any) -> None:
+    async def run() -> Agent:
+        inside = asyncio.Event()
+
+        @tool
+        async def look() -> str:
+            """Looks."""
+            inside.set()
+            await asyncio.Event().wait()
+            return "never"
+
+        agent = open_agent(place, tools=[look])
+        agent.model = Overtaken(calls="look")
+        task = asyncio.create_task(agent.invoke_async("one"))
+        await inside.wait()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await open_agent(place).invoke_async("three")
+        await agent.invoke_async("two")
+        return agent
+
+    agent = asyncio.run(run())
+    said = [text for text in texts(agent) if text in ("one", "two", "three")]
+    assert said == ["one", "three", "two"]
+    calls = [str(message).count("'toolUse'") for message in agent.messages]
+    answers = [str(message).count("'toolResult'") for message in agent.messages]
+    assert answers == [0, *calls[:-1]]
+    assert texts(open_agent(place))[-1] == texts(agent)[-1]
 
 
 def test_an_interrupted_agent_resumes_in_another_process(place: Any) -> None:
@@ -398,6 +430,33 @@ async def test_storage_keeps_bytes_under_any_key(place: Any) -> None:
         await storage.write("", b"")
     with pytest.raises(StorageError, match="key"):
         await storage.write("x" * 2000, b"")
+
+
+async def test_wrong_arguments_are_refused(place: Any) -> None:
+    wrong: Any = 5
+    for cls in (BotWireStorage, list_sessions):
+        with pytest.raises(ConfigurationError, match="a prefix must be a string, not int: 5"):
+            cls(**place, prefix=wrong)
+    with pytest.raises(ConfigurationError, match="limit must be an int"):
+        list_sessions(**place, limit="x")
+    with pytest.raises(ConfigurationError, match="max_search_results must be an int"):
+        BotWireMemoryStore(**place, max_search_results="x")
+    with pytest.raises(ConfigurationError, match="a prefix must be a string"):
+        BotWireStorage(**place).namespace(wrong)
+    with pytest.raises(StorageError, match="data must be bytes, not int: 5"):
+        await BotWireStorage(**place).write("a", wrong)
+    memories = BotWireMemoryStore(**place)
+    for messages, says in ((wrong, "messages must be a list"), ([{}], r"messages\[0\] needs")):
+        with pytest.raises(ConfigurationError, match=says):
+            await memories.add_messages(messages)
+    manager = BotWireSessionManager("ada", **place)
+    with pytest.raises(ConfigurationError, match="session_message must be a SessionMessage"):
+        manager.create_message("ada", "default", wrong)
+    with pytest.raises(ConfigurationError, match="offset must be an int"):
+        manager.list_messages("ada", "default", offset="x")  # type: ignore[arg-type]
+    bare = BotWireStorage(**place, prefix="")
+    await bare.write("a", b"1")
+    assert await bare.list("a") == ["a"]
 
 
 async def test_a_server_that_is_down_is_a_storage_error_that_names_it(

@@ -25,6 +25,10 @@ A message with several tool results is stored as several items; see `botwire.mes
 """
 
 
+_BROKEN_OFF = [{"text": "Tool was interrupted."}]
+"""What Strands answers for a call that was broken off (strands-agents 1.62)."""
+
+
 def to_items(message: SessionMessage) -> list[dict[str, Any]]:
     """Returns the items that hold a message."""
     said = [
@@ -62,6 +66,17 @@ def is_question(message: StrandsMessage) -> bool:
 def has_results(message: StrandsMessage) -> bool:
     """Returns whether a message holds what tools returned."""
     return bool(_results(message))
+
+
+def is_placeholder(message: StrandsMessage) -> bool:
+    """Says whether Strands made a message itself, to answer calls that were broken off.
+
+    An agent object whose run was interrupted adds it before its next prompt.
+    """
+    results = _results(message)
+    return bool(results) and all(
+        result["status"] == "error" and result["content"] == _BROKEN_OFF for result in results
+    )
 
 
 def only_answers(item: Item) -> bool:

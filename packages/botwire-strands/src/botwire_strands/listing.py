@@ -7,7 +7,8 @@ from typing import Unpack
 from strands.types.session import Session, SessionType
 
 from botwire.connection import Connection, ConnectionOptions, takes_connection
-from botwire.names import join_parts
+from botwire.names import check_prefix, join_parts
+from botwire.operations import check_count
 
 AGENTS, SESSIONS = "strands-agents", "strands-sessions"
 """What the names of agents and of sessions begin with."""
@@ -32,7 +33,13 @@ def list_sessions(
         prefix: Only sessions whose ids begin with it.
         limit: How many at most; None: all.
         **connection: Where memory lives; see `ConnectionOptions`.
+
+    Raises:
+        ConfigurationError: An argument is not valid.
     """
+    check_prefix(prefix)
+    if limit is not None:
+        check_count(limit, "limit")
     memory = Connection(namespace, framework="strands", **connection).memory
     found = {
         entry.key.removeprefix(f"{SESSIONS}/"): Session.from_dict(entry.value)

@@ -9,8 +9,11 @@ from strands.memory.types import AddMessagesContext, MemoryEntry, MemoryStore, S
 from strands.types.content import Message
 
 from botwire import AsyncRecords, ConfigurationError, Record
+from botwire.arguments import check_mapping
+from botwire.client.encoding import encode_list
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import check_collection, to_bytes
+from botwire.operations import check_page
 
 _RESULTS = 5
 
@@ -47,6 +50,8 @@ class BotWireMemoryStore(Connected, MemoryStore, framework="strands", shows="nam
         extraction: Any = None,
         **connection: Unpack[ConnectionOptions],
     ) -> None:
+        if max_search_results is not None:
+            check_page(max_search_results, "max_search_results")
         super().__init__(namespace, **connection)
         self.name = check_collection(name)
         self.description = description
@@ -56,7 +61,8 @@ class BotWireMemoryStore(Connected, MemoryStore, framework="strands", shows="nam
 
     async def search(self, query: str, options: SearchOptions | None = None) -> list[MemoryEntry]:
         """Returns the memories that match the words of a query best."""
-        limit = (options or {}).get("max_search_results") or self.max_search_results or _RESULTS
+        asked = check_mapping(options or {}, "options").get("max_search_results")
+        limit = asked or self.max_search_results or _RESULTS
         found = await self._records.search(text=query, limit=limit)
         return [
             MemoryEntry(match.record.text, self.name, dict(match.record.metadata) or None)
@@ -92,7 +98,11 @@ class BotWireMemoryStore(Connected, MemoryStore, framework="strands", shows="nam
         """
         if not self.writable:
             raise ConfigurationError(f"the store {self.name!r} is not writable")
-        said = {(message["role"], _text(message)): None for message in messages}
+        said: dict[tuple[str, str], None] = {}
+        for i, message in enumerate(encode_list(messages, "messages", "messages")):
+            if not {"role", "content"} <= check_mapping(message, f"messages[{i}]").keys():
+                raise ConfigurationError(f"messages[{i}] needs a role and a content")
+            said[message["role"], _text(message)] = None
         records = [
             Record(id=_id(f"{role}\n{text}"), text=text, metadata={"role": role})
             for role, text in said

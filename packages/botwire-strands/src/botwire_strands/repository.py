@@ -10,11 +10,19 @@ from strands.types.exceptions import SessionException
 from strands.types.session import Session, SessionAgent, SessionMessage
 
 from botwire import ConflictError, History, Memory
+from botwire.arguments import check_type
 from botwire.connection import Connected, ConnectionOptions
 from botwire.names import join_parts
-from botwire.operations import read_ttl
+from botwire.operations import check_count, read_ttl
 from botwire_strands.acting import current_run
-from botwire_strands.convert import from_items, has_results, is_question, only_answers, to_items
+from botwire_strands.convert import (
+    from_items,
+    has_results,
+    is_placeholder,
+    is_question,
+    only_answers,
+    to_items,
+)
 from botwire_strands.listing import AGENTS, SESSIONS
 
 _AGENT = "default"  # the id that Strands gives an agent
@@ -53,6 +61,7 @@ class Repository(Connected, SessionRepository, framework="strands"):
         Raises:
             SessionException: It exists.
         """
+        check_type(session, Session, "session")
         if not self._create(join_parts(SESSIONS, session.session_id), session.to_dict()):
             raise SessionException(f"Session {session.session_id} already exists")
         return session
@@ -81,6 +90,7 @@ class Repository(Connected, SessionRepository, framework="strands"):
 
     def create_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
         """Stores a new agent of a session, unless another process has just done so."""
+        check_type(session_agent, SessionAgent, "session_agent")
         key = join_parts(AGENTS, session_id, session_agent.agent_id)
         self._create(key, session_agent.to_dict())
 
@@ -95,6 +105,7 @@ class Repository(Connected, SessionRepository, framework="strands"):
         Raises:
             SessionException: There is no such agent.
         """
+        check_type(session_agent, SessionAgent, "session_agent")
         before = self.read_agent(session_id, session_agent.agent_id)
         if before is not None:
             session_agent.created_at = before.created_at
@@ -114,6 +125,7 @@ class Repository(Connected, SessionRepository, framework="strands"):
             ConflictError: It is an answer, and another request has spoken since.
             NotJSONError: JSON cannot hold it; the error says where.
         """
+        check_type(session_message, SessionMessage, "session_message")
         history, said = self._history(session_id, agent_id), session_message.to_message()
         items = to_items(session_message)
         last = None if is_question(said) else self._seen.get(history.name)
@@ -127,7 +139,12 @@ class Repository(Connected, SessionRepository, framework="strands"):
                     last = others[-1].seq  # what another request's tools returned is no speech
                     continue
                 if has_results(said):
-                    history.extend(items)
+                    seqs = history.extend(items)
+                    if is_placeholder(said):
+                        # Ends a call of a run that is over. The prompt follows, which shows the
+                        # model what others said since, so what was seen last stays as it is.
+                        session_message.message_id = seqs[-1] - 1
+                        return
                 raise ConflictError(
                     f"another request wrote to the session {session_id!r} in the meantime, so "
                     "this one was refused: run it again"
@@ -152,6 +169,7 @@ class Repository(Connected, SessionRepository, framework="strands"):
         Raises:
             SessionException: There is no such message.
         """
+        check_type(session_message, SessionMessage, "session_message")
         message_id = session_message.message_id
         before = self.read_message(session_id, agent_id, message_id)
         if before is None:
@@ -177,6 +195,9 @@ class Repository(Connected, SessionRepository, framework="strands"):
         **kwargs: Any,
     ) -> list[SessionMessage]:
         """Returns the messages of an agent, oldest first."""
+        check_count(offset, "offset")
+        if limit is not None:
+            check_count(limit, "limit")
         items = list(self._history(session_id, agent_id).stored())
         self._listed = items[-1].seq if items else 0
         return from_items(items)[offset : None if limit is None else offset + limit]

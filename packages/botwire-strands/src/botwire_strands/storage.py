@@ -11,7 +11,9 @@ from strands.storage import Storage
 from strands.types.exceptions import StorageError
 
 from botwire import BotWireError
+from botwire.arguments import check_type
 from botwire.connection import Connected, ConnectionOptions
+from botwire.names import check_prefix, check_string
 
 
 class BotWireStorage(Connected, Storage, framework="strands", shows="prefix"):
@@ -35,7 +37,7 @@ class BotWireStorage(Connected, Storage, framework="strands", shows="prefix"):
         **connection: Unpack[ConnectionOptions],
     ) -> None:
         super().__init__(namespace, **connection)
-        self.prefix = prefix
+        self.prefix = check_prefix(prefix)
 
     async def write(self, key: str, data: bytes) -> None:
         """Stores data under a key, durably; what was there is replaced.
@@ -44,6 +46,8 @@ class BotWireStorage(Connected, Storage, framework="strands", shows="prefix"):
             StorageError: It was not stored; the error says why.
         """
         async with _explained(key):
+            # Of a number, `bytes` would make that many zeros.
+            check_type(data, (bytes, bytearray, memoryview), "data", "bytes")
             await self.connection.async_memory.set(self._key(key), bytes(data))
 
     async def read(self, key: str) -> bytes | None:
@@ -73,7 +77,7 @@ class BotWireStorage(Connected, Storage, framework="strands", shows="prefix"):
         Raises:
             StorageError: They could not be listed; the error says why.
         """
-        prefix = self.prefix + query
+        prefix = self.prefix + check_string(query, "query")
         async with _explained(query):
             # An asterisk at the end of a prefix means nothing to the core, but is part of a key.
             keys = [key async for key in self.connection.async_memory.iter_keys(prefix)]
@@ -83,7 +87,7 @@ class BotWireStorage(Connected, Storage, framework="strands", shows="prefix"):
         """Returns a storage whose keys are those below a prefix of this one."""
         inner = BotWireStorage.__new__(BotWireStorage)
         inner.connection = self.connection
-        inner.prefix = f"{self.prefix}{prefix.strip('/')}/"
+        inner.prefix = f"{self.prefix}{check_string(prefix, 'prefix').strip('/')}/"
         return inner
 
     def _key(self, key: str) -> str:
